@@ -1,0 +1,1 @@
+"""The world: commands, configuration, live feeds."""

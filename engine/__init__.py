@@ -1,0 +1,1 @@
+"""The pure core: decides. No I/O, no wall clock, no unseeded randomness."""

@@ -1,0 +1,66 @@
+"""
+The one way to compile: `@kernel`.
+
+Kernels are plain functions over structured arrays that numba compiles. Machine code is cached on disk under a
+digest of the engine's sources, because numba does not notice that a callee in another file was edited; a new
+digest means a new folder and never a stale kernel. No fast maths and no contraction: the same source gives the
+same bits with and without the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Rows = npt.NDArray[Any]  # a structured array, one record per row
+Row = Any  # one record of a structured array: fields are attributes, in kernels and in Python
+
+
+def record(*fields: tuple[Any, ...]) -> np.dtype[Any]:
+    """
+    Return a record type whose rows have their fields as attributes with and without the compiler.
+
+    Every field is `f8` or `i8`, or a fixed array of them, so there is no padding and the bytes can be hashed.
+    """
+    dtype = np.dtype((np.record, list(fields)))
+    assert dtype.itemsize % 8 == 0
+    return dtype
+
+
+@cache
+def source_digest() -> str:
+    """Return the digest of the engine's sources and of the compiler's version."""
+    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__}".encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_directory() -> Path:
+    """Return where compiled kernels of exactly these sources live."""
+    base = os.environ.get("PAPERTAPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base else Path.home() / ".cache"
+    return root / "papertape" / f"kernels-{source_digest()}"
+
+
+def kernel(function: F) -> F:
+    """Compile `function` on first use, with an on-disk cache keyed by the sources."""
+    # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_directory())
+    try:
+        return cast(F, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
+    finally:
+        numba.config.CACHE_DIR = before

@@ -1,0 +1,148 @@
+"""
+The records that leave the engine, named once and shared by kernels, sinks and files.
+
+Money is int64 in units of 1e-9 quote (`MONEY_UNIT`), so that the ledger balances exactly; prices, quantities
+and scores are float64. `sequence` counts decisions, refusals and fills in the order in which they happened, so
+the two streams fix their interleaving.
+"""
+
+from typing import Final
+
+from engine.jit import record
+
+MONEY_UNIT: Final = 1e-9  # quote
+UNITS_PER_QUOTE: Final = 1e9
+
+# Targets: what a strategy wants to hold. KEEP leaves the position and its bracket as they are.
+SHORT: Final = -1
+FLAT: Final = 0
+LONG: Final = 1
+KEEP: Final = 2
+
+# Why a fill happened or an order was refused.
+REASON_ENTRY: Final = 1
+REASON_SIGNAL: Final = 2  # the strategy no longer wants the position
+REASON_STOP: Final = 3
+REASON_TARGET: Final = 4
+REASON_FLIP: Final = 5  # closed because the strategy wants the other side
+REASON_COMMAND: Final = 6  # an operator flattened
+REASON_END: Final = 7  # still open at the end of the tape; marked at the last close, not filled
+REASON_LIQUIDATION: Final = 8
+REASON_NAMES: Final = {
+    REASON_ENTRY: "entry",
+    REASON_SIGNAL: "signal",
+    REASON_STOP: "stop",
+    REASON_TARGET: "target",
+    REASON_FLIP: "flip",
+    REASON_COMMAND: "command",
+    REASON_END: "end of tape",
+    REASON_LIQUIDATION: "liquidation",
+}
+
+REFUSED_NO: Final = 0
+REFUSED_SHORT: Final = 1
+REFUSED_SIZE: Final = 2
+REFUSED_STOP: Final = 3
+REFUSED_PAUSED: Final = 4
+REFUSED_PRICE: Final = 5
+REFUSED_NAMES: Final = {
+    REFUSED_NO: "",
+    REFUSED_SHORT: "short positions are not possible on this market or not allowed",
+    REFUSED_SIZE: "the size is below the market's minimum",
+    REFUSED_STOP: "sizing by risk needs a stop",
+    REFUSED_PAUSED: "trading is paused",
+    REFUSED_PRICE: "the stop or the target is on the wrong side of the fill price",
+}
+
+# One row when a strategy asks for something else than it asked last, or is refused.
+DECISION: Final = record(
+    ("sequence", "i8"),
+    ("time_ms", "i8"),  # close of the candle that decided
+    ("symbol", "i8"),
+    ("target", "i8"),  # SHORT, FLAT, LONG or KEEP
+    ("stop_distance", "f8"),  # quote per base from the fill price; 0 = none
+    ("target_distance", "f8"),
+    ("stop_price", "f8"),  # absolute, in place of the distance; 0 = use the distance
+    ("target_price", "f8"),
+    ("confidence", "f8"),  # 0 … 1
+    ("size_scale", "f8"),  # factor on the size that risk allows, 0 … 1
+    ("score_model", "f8"),  # signed contributions; they add up to the score that decided
+    ("score_smc", "f8"),
+    ("score_technical", "f8"),
+    ("refused", "i8"),  # 0, or why no order was made
+)
+
+FILL: Final = record(
+    ("sequence", "i8"),
+    ("candle_ms", "i8"),  # open time of the base candle in which it filled
+    ("symbol", "i8"),
+    ("trade", "i8"),  # number of the trade that it opened or closed
+    ("side", "i8"),  # +1 buy, -1 sell
+    ("reason", "i8"),
+    ("price", "f8"),
+    ("quantity", "f8"),  # base units (contracts × contract value), above zero
+    ("notional", "i8"),  # money units from here on
+    ("fee", "i8"),
+    ("slippage", "i8"),  # paid in the price, against the price without it
+    ("spread", "i8"),
+    ("realised", "i8"),  # before the fee
+    ("cash", "i8"),  # after this fill
+    ("position", "f8"),  # signed, after this fill
+)
+
+TRADE: Final = record(
+    ("number", "i8"),
+    ("symbol", "i8"),
+    ("side", "i8"),
+    ("decided_ms", "i8"),  # close of the candle that decided the entry
+    ("entry_ms", "i8"),  # open time of the base candle of the fill
+    ("exit_ms", "i8"),
+    ("entry_price", "f8"),
+    ("exit_price", "f8"),
+    ("quantity", "f8"),
+    ("stop_price", "f8"),  # 0 = none
+    ("target_price", "f8"),
+    ("exit_reason", "i8"),
+    ("bars", "i8"),  # base candles held, entry and exit candle included
+    ("pnl", "i8"),  # money units, net of fees, spread, slippage and funding
+    ("fees", "i8"),
+    ("slippage", "i8"),
+    ("spread", "i8"),
+    ("funding", "i8"),
+    ("risk", "i8"),  # loss at the stop without costs; 0 when there was no stop
+    ("equity_before", "i8"),
+    ("notional", "i8"),  # at entry
+    ("mae_price", "f8"),  # worst excursion against the entry price, quote per base, <= 0
+    ("mfe_price", "f8"),  # best excursion, >= 0
+    ("is_ambiguous", "i8"),  # stop and target both lay inside the exit candle
+    ("pnl_optimistic", "i8"),  # had the target come first; equals pnl when not ambiguous
+    ("confidence", "f8"),
+    ("score_model", "f8"),
+    ("score_smc", "f8"),
+    ("score_technical", "f8"),
+    ("model_version", "i8"),  # 0 = no model
+)
+
+# The account at the close of every base candle.
+MARK: Final = record(
+    ("time_ms", "i8"),  # close of the instant
+    ("equity", "i8"),  # money units, marked to the last close
+    ("cash", "i8"),
+    ("exposure", "i8"),  # gross notional of open positions
+    ("open_positions", "i8"),
+)
+
+# What is known of a market. Zero sizes mean "any".
+MARKET: Final = record(
+    ("is_perpetual", "i8"),  # 0 spot, 1 linear perpetual
+    ("contract_value", "f8"),  # base units of one contract; 1 on spot
+    ("tick_size", "f8"),  # quote
+    ("lot_size", "f8"),  # base units
+    ("minimum_size", "f8"),  # base units
+    ("minimum_notional", "f8"),  # quote
+    ("taker_fee_rate", "f8"),
+    ("maker_fee_rate", "f8"),
+    ("half_spread_rate", "f8"),
+    ("slippage_rate", "f8"),
+    ("maximum_leverage", "f8"),
+)

@@ -1,0 +1,1 @@
+"""Recorded data: tapes, backtests, research and reports."""
