@@ -1,0 +1,73 @@
+"""
+Strategies: the protocol, the built-in ones, and how to find one by name.
+
+    confluence    the default: scores of components, bracket from volatility
+    ema_cross     two moving averages (W1 of the reference benchmark)
+    bracket_w2    eight indicators and a bracket (W2)
+    rsi_reversion an example in Python to copy
+    module:Class  your own
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any, Final
+
+from engine.errors import ConfigError, did_you_mean
+from engine.strategies.bracket_w2 import BracketW2
+from engine.strategies.confluence import Confluence
+from engine.strategies.ema_cross import EmaCross
+from engine.strategies.protocol import Decision, KernelStrategy, Strategy, View
+from engine.strategies.rsi_reversion import RsiReversion
+
+STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
+    "confluence": Confluence,
+    "ema_cross": EmaCross,
+    "bracket_w2": BracketW2,
+    "rsi_reversion": RsiReversion,
+}
+
+
+def load_object(path: str) -> Any:
+    """Return what `module:name` names, or raise ConfigError."""
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {error}") from error
+    if not hasattr(module, name):
+        raise ConfigError(
+            f"{path}: {module_name!r} has no {name!r}{did_you_mean(name, vars(module))}"
+        )
+    return getattr(module, name)
+
+
+def make_strategy(name: str, parameters: Mapping[str, Any]) -> KernelStrategy | Strategy:
+    """Return a strategy by its name or its `module:Class`, or raise ConfigError."""
+    if ":" in name:
+        make = load_object(name)
+    elif name in STRATEGIES:
+        make = STRATEGIES[name]
+    else:
+        raise ConfigError(f"strategy.name: unknown {name!r}{did_you_mean(name, STRATEGIES)}")
+    known = signature(make).parameters
+    for key in parameters:
+        if key not in known:
+            raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, known)}")
+    strategy: KernelStrategy | Strategy = make(**parameters)
+    return strategy
+
+
+__all__ = [
+    "STRATEGIES",
+    "BracketW2",
+    "Confluence",
+    "Decision",
+    "EmaCross",
+    "KernelStrategy",
+    "RsiReversion",
+    "Strategy",
+    "View",
+    "load_object",
+    "make_strategy",
+]

@@ -1,0 +1,57 @@
+"""Stage 1: what may be stepped. A bad candle is named and refused before anything has changed."""
+
+from collections.abc import Sequence
+
+from engine.candles import FAULTS, candle_fault, describe
+from engine.errors import DataError
+from engine.jit import Rows, kernel
+
+_NOT_LATER = 6
+_WRONG_SYMBOL = 7
+_OTHER_INSTANT = 8
+
+
+@kernel
+def first_fault(candles: Rows, first: int, n_symbols: int, last_open_ms: int) -> tuple[int, int]:
+    """
+    Return (row, fault) of the first row from `first` on that breaks a rule, or (-1, 0).
+
+    Row 0 begins an instant; rows of one instant are one per symbol, in symbol order, with one open time.
+    """
+    for row in range(first, len(candles)):
+        candle = candles[row]
+        fault = candle_fault(candle)
+        if fault == 0:
+            place = row % n_symbols
+            if candle.symbol != place:
+                fault = _WRONG_SYMBOL
+            elif place > 0:
+                if candle.open_ms != candles[row - 1].open_ms:
+                    fault = _OTHER_INSTANT
+            else:
+                before = last_open_ms if row == 0 else candles[row - 1].open_ms
+                if candle.open_ms <= before:
+                    fault = _NOT_LATER
+        if fault != 0:
+            return row, fault
+    return -1, 0
+
+
+def refuse_bad(candles: Rows, first: int, symbols: Sequence[str], last_open_ms: int) -> None:
+    """Raise DataError for the first row from `first` on that must not be stepped."""
+    row, fault = first_fault(candles, first, len(symbols), last_open_ms)
+    if row < 0:
+        return
+    expected = symbols[row % len(symbols)]
+    rules = {
+        **FAULTS,
+        _WRONG_SYMBOL: f"it is not the candle of {expected}, which comes next in symbol order",
+        _OTHER_INSTANT: "its open time differs from the other symbols of this instant",
+    }
+    raise DataError(f"candle {row - first} of the batch: {rules[fault]} ({describe(candles[row])})")
+
+
+def split_instants(candles: Rows, n_symbols: int) -> tuple[Rows, Rows]:
+    """Return the complete instants and the rows of one that is still incomplete."""
+    complete = len(candles) - len(candles) % n_symbols
+    return candles[:complete], candles[complete:]

@@ -1,0 +1,242 @@
+"""
+The engine: a candle goes in, a report comes out.
+
+`step` takes any number of candles, complete or not at their last instant, and does the same whatever the number. It
+touches no clock, no file and no random number; its whole state is arrays, so it can be saved between any two candles.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from engine.account import ACCOUNT, ORDER, POSITION
+from engine.broker import copy_open_trades
+from engine.candles import CANDLE, timeframe_ms
+from engine.check import refuse_bad, split_instants
+from engine.decide import decide_in_python
+from engine.digest import StreamDigest
+from engine.errors import ConfigError, DataError
+from engine.events import Action, Command, Event
+from engine.execute import (
+    N_COUNTERS,
+    N_DECISIONS,
+    N_FILLS,
+    N_MARKS,
+    N_TRADES,
+    execute,
+    mute_absent,
+)
+from engine.frames import Frames
+from engine.jit import IntArray, Rows, record
+from engine.lane import BLOCK
+from engine.ledger import money, open_ledger
+from engine.records import DECISION, FILL, FLAT, MARK, REASON_COMMAND, TRADE
+from engine.report import Report
+from engine.snapshot import pack, unpack
+from engine.spec import EngineSpec
+from engine.strategies.protocol import KernelStrategy
+
+_CLOCK: Final = record(("last_open_ms", "i8"))
+_FILLS_PER_CANDLE: Final = 3
+
+
+class Outputs:
+    """Buffers that kernels write to, and the counters that say how far."""
+
+    def __init__(self, n_symbols: int) -> None:
+        rows = BLOCK * n_symbols
+        self.fills = np.zeros(_FILLS_PER_CANDLE * rows, FILL)
+        self.trades = np.zeros(2 * rows, TRADE)
+        self.marks = np.zeros(BLOCK, MARK)
+        self.decisions = np.zeros(2 * rows, DECISION)
+        self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
+
+    def take(self, candles: int) -> Report:
+        """Return copies of what was written and start again."""
+        counters = self.counters
+        report = Report(
+            candles,
+            self.decisions[: counters[N_DECISIONS]].copy(),
+            self.fills[: counters[N_FILLS]].copy(),
+            self.trades[: counters[N_TRADES]].copy(),
+            self.marks[: counters[N_MARKS]].copy(),
+        )
+        counters[:] = 0
+        return report
+
+
+class Engine:
+    """One account, one strategy, one or more symbols."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.spec = spec
+        self.symbols = spec.symbols
+        n = len(self.symbols)
+        self.markets = spec.market_rows()
+        self.settings = spec.settings.rows()
+        self.base_ms = timeframe_ms(spec.base_timeframe)
+        requests = (*spec.strategy.features, *spec.extra_features)
+        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests)
+        self.account = np.zeros(1, ACCOUNT)
+        open_ledger(self.account[0], money(spec.capital))
+        self.positions = np.zeros(n, POSITION)
+        self.trades = np.zeros(n, TRADE)
+        self.orders = np.zeros(n, ORDER)
+        self.strategy_state = np.zeros(n, _state_dtype(spec.strategy))
+        self.pending = np.zeros(0, CANDLE)
+        self.clock = np.zeros(1, _CLOCK)
+        self.clock[0].last_open_ms = np.iinfo(np.int64).min
+        self.wishes = np.zeros((n, self.frames.main[0].closed.size), DECISION)
+        self.outputs = Outputs(n)
+        self._decision_digest, self._fill_digest = StreamDigest(), StreamDigest()
+
+    def step(self, event: Event) -> Report:
+        """
+        Take one event and return everything that happened.
+
+        Raises DataError for a candle that must not be traded on, before anything has changed.
+        """
+        if isinstance(event, Command):
+            return self._command(event)
+        candles = self._admit(event)
+        reports = [
+            self._block(candles[first : first + BLOCK * len(self.symbols)])
+            for first in range(0, len(candles), BLOCK * len(self.symbols))
+        ]
+        report = reports[0] if len(reports) == 1 else _joined(reports)
+        report.candles = len(event)
+        self._decision_digest.update(report.decisions)
+        self._fill_digest.update(report.fills)
+        return report
+
+    def _admit(self, candles: Rows) -> Rows:
+        """Return the complete instants, after every row has been checked; keep the rest for later."""
+        if candles.dtype != CANDLE:
+            raise DataError(f"candles: type {candles.dtype} is not the CANDLE record")
+        if len(self.pending):
+            candles = np.concatenate([self.pending, candles])
+        refuse_bad(candles, len(self.pending), self.symbols, int(self.clock[0].last_open_ms))
+        complete, rest = split_instants(candles, len(self.symbols))
+        self.pending = rest.copy()
+        if len(complete):
+            self.clock[0].last_open_ms = complete[-1].open_ms
+        return complete
+
+    def _block(self, candles: Rows) -> Report:
+        """Run up to BLOCK complete instants through all stages."""
+        n = len(candles) // len(self.symbols)
+        closed, at = self.frames.advance(candles, n)
+        strategy = self.spec.strategy
+        if isinstance(strategy, KernelStrategy):
+            for symbol in range(len(self.symbols) if closed else 0):
+                matrix = self.frames.matrix(symbol, closed, at)
+                bars = self.frames.main[symbol].closed
+                state = self.strategy_state[symbol : symbol + 1]
+                strategy.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
+                mute_absent(bars, closed, self.wishes[symbol])
+            self.run_instants(candles, 0, n, at, closed)
+        else:
+            decide_in_python(self, strategy, candles, n, at, closed)
+        return self.outputs.take(len(candles))
+
+    def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
+        """Execute instants `first` … `last - 1` with the decisions in `wishes`."""
+        outputs = self.outputs
+        execute(
+            candles,
+            first,
+            last,
+            self.base_ms,
+            self.wishes,
+            at,
+            closed,
+            self.account,
+            self.positions,
+            self.trades,
+            self.orders,
+            self.markets,
+            self.settings,
+            outputs.fills,
+            outputs.trades,
+            outputs.marks,
+            outputs.decisions,
+            outputs.counters,
+        )
+
+    def _command(self, command: Command) -> Report:
+        """Apply an operator's action between two instants."""
+        account = self.account[0]
+        if command.action is Action.FLATTEN:
+            for symbol in np.flatnonzero(self.positions["quantity"]):
+                order = self.orders[symbol]
+                order.is_active, order.target, order.reason = 1, FLAT, REASON_COMMAND
+                order.ready_instant = account.instants + 1
+        else:
+            account.is_paused = int(command.action is Action.PAUSE)
+        return self.outputs.take(0)
+
+    def open_trades(self) -> Rows:
+        """Return trades that are still open, marked at the last close, exit costs not included."""
+        close_ms = int(self.clock[0].last_open_ms) + self.base_ms
+        return copy_open_trades(self.positions, self.trades, self.markets, close_ms)
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of every decision and fill so far; equal digests mean equal runs."""
+        joined = StreamDigest()
+        both = self._decision_digest.digest() + self._fill_digest.digest()
+        joined.update(np.frombuffer(both, np.uint8))
+        return joined.digest().hex()
+
+    def _arrays(self) -> dict[str, Rows]:
+        """Return the whole state by name."""
+        return {
+            "account": self.account,
+            "positions": self.positions,
+            "trades": self.trades,
+            "orders": self.orders,
+            "strategy": self.strategy_state,
+            "pending": self.pending,
+            "clock": self.clock,
+            "decision_digest": self._decision_digest.save(),
+            "fill_digest": self._fill_digest.save(),
+            **self.frames.save(),
+        }
+
+    def snapshot(self) -> bytes:
+        """Return the whole state between two events."""
+        return pack(self._arrays(), self.spec.fingerprint())
+
+    def restore(self, data: bytes) -> None:
+        """Take over a snapshot of an engine of the same configuration, or raise DataError."""
+        saved = unpack(data, self.spec.fingerprint(), self._arrays())
+        for name in ("account", "positions", "trades", "orders", "strategy", "clock"):
+            getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
+        self.pending = saved["pending"]
+        self._decision_digest.load(saved["decision_digest"])
+        self._fill_digest.load(saved["fill_digest"])
+        self.frames.load(saved)
+
+
+def _state_dtype(strategy: Any) -> np.dtype[Any]:
+    """Return the record in which a strategy keeps its state for one symbol."""
+    if isinstance(strategy, KernelStrategy):
+        return strategy.state_dtype
+    if not callable(getattr(strategy, "decide", None)) or not hasattr(strategy, "features"):
+        raise ConfigError(f"strategy: {strategy!r} needs `features` and a method `decide(view)`")
+    names = getattr(strategy, "state_fields", ()) or ("unused",)
+    return record(*((name, "f8") for name in names))
+
+
+def _joined(reports: list[Report]) -> Report:
+    """Return the reports of several blocks as one."""
+    if not reports:
+        empty = (np.zeros(0, kind) for kind in (DECISION, FILL, TRADE, MARK))
+        return Report(0, *empty)
+    return Report(
+        0,
+        np.concatenate([report.decisions for report in reports]),
+        np.concatenate([report.fills for report in reports]),
+        np.concatenate([report.trades for report in reports]),
+        np.concatenate([report.marks for report in reports]),
+    )

@@ -1,0 +1,112 @@
+"""
+The lanes of a portfolio: every symbol on every timeframe that a strategy reads, and the feature matrix they make.
+
+Rows of the matrix are in the order in which the strategy asked; columns are the closes of the strategy's timeframe.
+A value of another timeframe is the newest that was known at that close.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.candles import timeframe_ms
+from engine.errors import ConfigError
+from engine.features import plan_features
+from engine.jit import FloatArray, IntArray, Rows
+from engine.lane import BLOCK, Lane, as_of
+
+
+class Frames:
+    """Lanes by symbol and timeframe, advanced together."""
+
+    def __init__(
+        self, n_symbols: int, base_timeframe: str, timeframe: str, requests: Sequence[str]
+    ) -> None:
+        base_ms = timeframe_ms(base_timeframe)
+        by_timeframe: dict[str, list[str]] = {timeframe: []}
+        for request in requests:
+            name, _, other = request.partition("@")
+            by_timeframe.setdefault(other or timeframe, []).append(name)
+        self.timeframe = timeframe
+        self.n_symbols = n_symbols
+        self._lanes: dict[str, list[Lane]] = {}
+        for frame, names in by_timeframe.items():
+            if timeframe_ms(frame) % base_ms:
+                raise ConfigError(
+                    f"features: timeframe {frame} is not a multiple of the base {base_timeframe}"
+                )
+            plan = plan_features(tuple(names))
+            length_ms = timeframe_ms(frame)
+            self._lanes[frame] = [Lane(plan, base_ms, length_ms) for _ in range(n_symbols)]
+        self._sources = self._order(requests)
+        self.columns = tuple(name for name, _, _ in self._sources)
+        self._is_direct = len(self._lanes) == 1
+        shape = (len(self.columns), self.main[0].closed.size)
+        self._matrices = [] if self._is_direct else [np.zeros(shape) for _ in range(n_symbols)]
+
+    @property
+    def main(self) -> list[Lane]:
+        """Return the lanes of the strategy's timeframe, one per symbol."""
+        return self._lanes[self.timeframe]
+
+    def _order(self, requests: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Return (column, timeframe, row in its lane) for every requested column, in order, once."""
+        ordered: dict[str, tuple[str, str, int]] = {}
+        for request in requests:
+            name, _, other = request.partition("@")
+            frame = other or self.timeframe
+            rows = self._lanes[frame][0].plan.columns
+            for column in plan_features((name,)).columns:
+                label = f"{column}@{frame}" if other else column
+                ordered[label] = (label, frame, rows.index(column))
+        return list(ordered.values())
+
+    def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
+        """Take `n` complete instants; return how many strategy candles closed, and at which instants."""
+        assert n <= BLOCK
+        closed = 0
+        for lanes in self._lanes.values():
+            for symbol, lane in enumerate(lanes):
+                count = lane.advance(candles, symbol, self.n_symbols, n)
+                if lanes is self.main:
+                    assert symbol == 0 or count == closed
+                    closed = count
+        return closed, self.main[0].closed_at
+
+    def matrix(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
+        """Return the features of one symbol at each of `closed` strategy closes, shape (n_columns, >= closed)."""
+        if self._is_direct:
+            return self.main[symbol].out
+        matrix = self._matrices[symbol]
+        for row, (_, frame, source_row) in enumerate(self._sources):
+            lane = self._lanes[frame][symbol]
+            as_of(
+                lane.out,
+                lane.closed_at,
+                lane.n_closed,
+                lane.latest,
+                source_row,
+                at,
+                closed,
+                matrix,
+                row,
+            )
+        return matrix
+
+    def save(self) -> dict[str, Rows]:
+        """Return every lane's state under a name of its own."""
+        return {
+            f"{frame}.{symbol}.{name}": array
+            for frame, lanes in self._lanes.items()
+            for symbol, lane in enumerate(lanes)
+            for name, array in lane.save().items()
+        }
+
+    def load(self, saved: dict[str, Rows]) -> None:
+        """Take over what `save` returned."""
+        for frame, lanes in self._lanes.items():
+            for symbol, lane in enumerate(lanes):
+                prefix = f"{frame}.{symbol}."
+                lane.load(
+                    {key[len(prefix) :]: saved[key] for key in saved if key.startswith(prefix)}
+                )

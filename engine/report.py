@@ -1,0 +1,33 @@
+"""What a step says. Sinks read it; nothing reaches back."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.jit import Rows
+
+
+@dataclass(slots=True)
+class Report:
+    """
+    Everything that happened in one step, in order.
+
+    candles    how many rows the step took
+    decisions  DECISION records: what strategies asked for, and what was refused
+    fills      FILL records
+    trades     TRADE records of trades that closed
+    marks      MARK records, the account at the close of every instant
+    """
+
+    candles: int
+    decisions: Rows
+    fills: Rows
+    trades: Rows
+    marks: Rows
+
+
+class Sink(Protocol):
+    """Something that reads reports."""
+
+    def __call__(self, report: Report) -> None:
+        """Take in one report."""
+        ...

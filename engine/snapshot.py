@@ -1,0 +1,80 @@
+"""
+Snapshots: named arrays as bytes, and back. No pickle; a damaged or foreign snapshot is refused.
+
+Layout: one line of JSON (format, fingerprint of the configuration, sha256 of the payload, and name, type and shape of
+every array in order), a newline, the arrays' bytes one after the other.
+"""
+
+import hashlib
+import json
+from typing import Any, Final
+
+import numpy as np
+
+from engine.errors import DataError
+from engine.jit import Rows
+
+FORMAT: Final = 1
+
+
+def _describe(dtype: np.dtype[Any]) -> Any:
+    """Return a type as JSON: nested lists of fields, or a string."""
+    if dtype.names is None:
+        return dtype.str
+    fields = []
+    for name in dtype.names:
+        field: np.dtype[Any] = dtype[name]
+        base, shape = field.subdtype or (field, ())
+        fields.append([name, _describe(base), list(shape)])
+    return fields
+
+
+def pack(arrays: dict[str, Rows], fingerprint: str) -> bytes:
+    """Return arrays as bytes that `unpack` accepts for the same fingerprint."""
+    payload = b"".join(array.tobytes() for array in arrays.values())
+    header = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "sha256": hashlib.sha256(payload).hexdigest(),
+        "arrays": [
+            [name, _describe(array.dtype), list(array.shape)] for name, array in arrays.items()
+        ],
+    }
+    return json.dumps(header).encode() + b"\n" + payload
+
+
+def unpack(data: bytes, fingerprint: str, like: dict[str, Rows]) -> dict[str, Rows]:
+    """
+    Return the arrays of a snapshot.
+
+    like  arrays of the same names and types, as a fresh engine has them; first dimensions may differ
+
+    Raises DataError when the snapshot is damaged, newer, or of another configuration.
+    """
+    line, _, payload = data.partition(b"\n")
+    try:
+        header = json.loads(line)
+        version, found = header["format"], header["fingerprint"]
+        digest, described = header["sha256"], header["arrays"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("snapshot: the header is not readable; the file is damaged") from error
+    if version != FORMAT:
+        raise DataError(
+            f"snapshot: format {version} is not {FORMAT}; use the version that wrote it"
+        )
+    if found != fingerprint:
+        raise DataError(
+            "snapshot: it was made with another configuration or other sources; start from the tape"
+        )
+    if hashlib.sha256(payload).hexdigest() != digest:
+        raise DataError("snapshot: the checksum does not match; the file is damaged")
+    arrays: dict[str, Rows] = {}
+    offset = 0
+    for name, kind, shape in described:
+        if name not in like or _describe(like[name].dtype) != kind:
+            raise DataError(f"snapshot: array {name!r} is not of the expected type")
+        count = int(np.prod(shape))
+        array = np.frombuffer(payload, like[name].dtype, count, offset).reshape(shape)
+        arrays[name] = array.copy()
+        offset += array.nbytes
+    return arrays

@@ -1,0 +1,157 @@
+"""What an engine is built from: plain values, checked once, with a fingerprint that a snapshot is bound to."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
+from engine.candles import timeframe_ms
+from engine.errors import ConfigError, did_you_mean
+from engine.jit import Rows, source_digest
+from engine.records import MARKET
+from engine.strategies.protocol import KernelStrategy, Strategy
+
+SIZINGS: dict[str, int] = {
+    "risk": SIZE_BY_RISK,
+    "fraction": SIZE_BY_FRACTION,
+    "all_in": SIZE_ALL_IN,
+}
+
+
+@dataclass(slots=True, frozen=True)
+class Market:
+    """
+    What is known of a market; sizes of 0 mean "any", rates are fractions.
+
+    Quantities are in base units; `contract_value` converts a venue's contracts to them.
+    """
+
+    symbol: str
+    is_perpetual: bool = False
+    contract_value: float = 1.0
+    tick_size: float = 0.0
+    lot_size: float = 0.0
+    minimum_size: float = 0.0
+    minimum_notional: float = 0.0
+    taker_fee_rate: float = 0.0005
+    maker_fee_rate: float = 0.0002
+    half_spread_rate: float = 0.00005
+    slippage_rate: float = 0.0001
+    maximum_leverage: float = 0.0
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the values in the order of the MARKET record."""
+        assert MARKET.names is not None
+        return tuple(getattr(self, name) for name in MARKET.names)
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """
+    How the account trades.
+
+    sizing          risk | fraction | all_in
+    risk_fraction   of equity, lost at the stop; fixed_fraction: of equity, as notional
+    cash_share      largest part of buying power that one order may use
+    leverage_cap    gross notional ÷ equity on perpetuals
+    latency_bars    base candles between the earliest possible fill and ours
+    """
+
+    sizing: str = "risk"
+    risk_fraction: float = 0.01
+    fixed_fraction: float = 0.25
+    cash_share: float = 0.99
+    leverage_cap: float = 1.0
+    latency_bars: int = 0
+    allow_short: bool = True
+
+    def rows(self) -> Rows:
+        """Return the settings as one SETTINGS record."""
+        if self.sizing not in SIZINGS:
+            raise ConfigError(
+                f"account.sizing: unknown {self.sizing!r}{did_you_mean(self.sizing, SIZINGS)}"
+            )
+        rows = np.zeros(1, SETTINGS)
+        rows[0] = (
+            SIZINGS[self.sizing],
+            self.risk_fraction,
+            self.fixed_fraction,
+            self.cash_share,
+            self.leverage_cap,
+            self.latency_bars,
+            self.allow_short,
+        )
+        return rows
+
+
+@dataclass(slots=True, frozen=True)
+class EngineSpec:
+    """
+    Everything that decides what an engine does.
+
+    markets         one per symbol; they are processed in the order of their symbols
+    base_timeframe  what fills and stops see; timeframe: what the strategy sees, a multiple of it
+    capital         starting cash in quote
+    extra_features  computed beside the strategy's own, on the strategy's timeframe or with @timeframe
+    """
+
+    markets: Sequence[Market]
+    strategy: KernelStrategy | Strategy
+    timeframe: str
+    base_timeframe: str
+    capital: float = 10_000.0
+    settings: Settings = Settings()
+    extra_features: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
+        if length_ms % base_ms:
+            raise ConfigError(
+                f"timeframe: {self.timeframe} is not a multiple of the base timeframe "
+                f"{self.base_timeframe}"
+            )
+        if not 0.0 < self.capital < 1e9:
+            raise ConfigError(f"capital: {self.capital} is not between 0 and 1e9 quote")
+        symbols = [market.symbol for market in self.markets]
+        if not symbols or len(set(symbols)) != len(symbols):
+            raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols in the order in which they are processed."""
+        return tuple(sorted(market.symbol for market in self.markets))
+
+    def market_rows(self) -> Rows:
+        """Return one MARKET record per symbol, in processing order."""
+        by_symbol = {market.symbol: market for market in self.markets}
+        return np.array([by_symbol[symbol].row() for symbol in self.symbols], MARKET)
+
+    def fingerprint(self) -> str:
+        """Return a digest of these values and of the engine's sources."""
+        strategy = self.strategy
+        values = {
+            "sources": source_digest(),
+            "markets": sorted(repr(market) for market in self.markets),
+            "strategy": [
+                type(strategy).__module__,
+                type(strategy).__qualname__,
+                *_values(strategy),
+            ],
+            "rest": [self.timeframe, self.base_timeframe, self.capital, repr(self.settings)],
+            "extra": list(self.extra_features),
+        }
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def _values(strategy: object) -> list[str]:
+    """Return a strategy's plain parameters, as text."""
+    names = getattr(strategy, "__slots__", None) or vars(strategy)
+    kinds = (int, float, str, bool, tuple)
+    found = {name: getattr(strategy, name, None) for name in names}
+    return [
+        f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, kinds)
+    ]

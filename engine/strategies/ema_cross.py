@@ -1,0 +1,65 @@
+"""Hold a position while a fast moving average is on the right side of a slow one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from engine.errors import ConfigError
+from engine.jit import FloatArray, Row, Rows, kernel, record
+from engine.records import FLAT, LONG, SHORT
+from engine.strategies.decisions import want
+
+PARAMETERS: Final = record(("warm_up_bars", "i8"), ("is_short_allowed", "i8"))
+STATE: Final = record(("bars", "i8"))
+
+
+@kernel
+def decide(features: FloatArray, n: int, parameters: Row, state: Rows, decisions: Rows) -> None:
+    """Want long while fast > slow, otherwise nothing, or short where allowed."""
+    bars = state[0].bars
+    for k in range(n):
+        fast = features[0, k]
+        slow = features[1, k]
+        target = FLAT
+        if bars >= parameters.warm_up_bars:
+            if fast > slow:
+                target = LONG
+            elif fast < slow and parameters.is_short_allowed != 0:
+                target = SHORT
+        want(decisions[k], target, 0.0, 0.0, 1.0, float(target))
+        bars += 1
+    state[0].bars = bars
+
+
+@dataclass(slots=True)
+class EmaCross:
+    """
+    Moving-average cross, always in the market on the side of the trend.
+
+    Both averages start at the first close and are acted on from candle `slow` on: with 12 and 26 this is W1 of the
+    reference benchmark.
+    """
+
+    fast: int = 12
+    slow: int = 26
+    allow_short: bool = False
+    name: str = field(default="ema_cross", init=False)
+    state_dtype: np.dtype[Any] = field(default=STATE, init=False)
+    features: Sequence[str] = field(default=(), init=False)
+    _parameters: Rows = field(default_factory=lambda: np.zeros(1, PARAMETERS), init=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fast < self.slow:
+            raise ConfigError(
+                f"strategy.fast: {self.fast} is not between 1 and slow - 1 = {self.slow - 1}"
+            )
+        self.features = (f"ema_{self.fast}:first", f"ema_{self.slow}:first")
+        self._parameters[0] = (self.slow, int(self.allow_short))
+
+    def decide_batch(
+        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
+    ) -> None:
+        """Write `n` decisions."""
+        decide(features, n, self._parameters[0], state, decisions)
