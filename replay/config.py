@@ -1,0 +1,221 @@
+"""
+One configuration for replay and, later, live: pydantic over TOML, read once at the edge.
+
+Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.candles import TIMEFRAMES
+from engine.errors import ConfigError, did_you_mean
+from engine.risk import RISK_LEVELS
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
+Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
+assert set(get_args(Timeframe)) == set(TIMEFRAMES)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Data(_Section):
+    """What is replayed."""
+
+    tapes: tuple[str, ...] = Field((), description="names in the store or files; none: the sample")
+    store: str | None = Field(
+        None, description="folder of tapes; default: tapes/ or $PAPERTAPE_TAPES"
+    )
+    start: datetime | None = Field(None, description="first candle, UTC")
+    end: datetime | None = Field(None, description="up to and including this day or time, UTC")
+    timeframe: Timeframe | None = Field(None, description="the strategy's; default: the tape's own")
+    gaps: Literal["absent", "skip"] = Field(
+        "absent", description="absent: flat candles keep the clock going; skip: nothing happens"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dates_are_utc(cls, values: Any) -> Any:
+        """Take a bare date as the whole UTC day, and a time without zone as UTC."""
+        if isinstance(values, Mapping):
+            values = dict(values)
+            for name in ("start", "end"):
+                if values.get(name) is not None:
+                    values[name] = _utc(values[name], is_end=name == "end")
+        return values
+
+
+class Account(_Section):
+    """How the account trades."""
+
+    capital: float = Field(10_000.0, gt=0.0, lt=1e9, description="starting cash in quote")
+    quote: str = Field("USDT", min_length=1)
+    sizing: Literal["risk", "fraction", "all_in"] = "risk"
+    risk_level: Literal["low", "medium", "high"] = Field(
+        "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"
+    )
+    risk_fraction: float | None = Field(
+        None, gt=0.0, le=1.0, description="in place of the risk level"
+    )
+    fixed_fraction: Fraction = Field(0.25, description="of equity, as notional")
+    cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
+    leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
+    latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
+    allow_short: bool = True
+
+    @property
+    def risk(self) -> float:
+        """Return the fraction of equity at risk per trade."""
+        return self.risk_fraction or RISK_LEVELS[self.risk_level]
+
+
+class MarketSettings(_Section):
+    """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
+
+    kind: Literal["spot", "perpetual"] | None = None
+    contract_value: float | None = Field(None, gt=0.0)
+    tick_size: float | None = Field(None, ge=0.0)
+    lot_size: float | None = Field(None, ge=0.0)
+    minimum_size: float | None = Field(None, ge=0.0)
+    minimum_notional: float | None = Field(None, ge=0.0)
+    taker_fee_rate: Rate | None = None
+    maker_fee_rate: Rate | None = None
+    half_spread_rate: Rate | None = None
+    slippage_rate: Rate | None = None
+    maximum_leverage: float | None = Field(None, ge=0.0)
+
+
+class StrategySettings(_Section):
+    """Which strategy, with which parameters."""
+
+    name: str = Field("confluence", description="a built-in strategy or module:Class")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Signals(_Section):
+    """Which components take part; those that do not exist yet are said to be absent."""
+
+    use_ml: bool = True
+    use_smc: bool = True
+    model: str = "cnn_lstm"
+    retrain_every: str = "30d"
+    extra_features: tuple[str, ...] = Field((), description="computed beside the strategy's own")
+
+
+class Reporting(_Section):
+    """What a result holds beside the run itself."""
+
+    name: str | None = None
+    sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
+    risk_free_rate: float = Field(0.0, ge=-0.5, le=0.5, description="annual")
+
+
+class Config(_Section):
+    """A whole configuration."""
+
+    data: Data = Data()
+    account: Account = Account()
+    market: MarketSettings = Field(MarketSettings(), description="for every market")
+    markets: dict[str, MarketSettings] = Field(default_factory=dict, description="by symbol")
+    strategy: StrategySettings = StrategySettings()
+    signals: Signals = Signals()
+    report: Reporting = Reporting()
+
+
+def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config:
+    """
+    Return the configuration of a TOML file with `section.key=value` changes applied to it.
+
+    Raises ConfigError with every fault, one a line.
+    """
+    values: dict[str, Any] = {}
+    where = "configuration"
+    if path is not None:
+        where = str(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    for change in changes:
+        _apply(values, change)
+    return make_config(values, where)
+
+
+def make_config(values: Mapping[str, Any], where: str = "configuration") -> Config:
+    """Return a checked configuration, or raise ConfigError with every fault, one a line."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            _fault(fault["loc"], fault["type"], fault["msg"], fault["input"])
+            for fault in error.errors()
+        ]
+        raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from error
+
+
+def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -> str:
+    """Return one fault as `path: what, value, way out`."""
+    parts = [str(part) for part in location]
+    path = ".".join(parts)
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key{did_you_mean(parts[-1], _keys_at(parts[:-1]))}"
+    message = message[0].lower() + message[1:]
+    return (
+        f"{path}: {message}, not {value!r}"
+        if not isinstance(value, Mapping)
+        else f"{path}: {message}"
+    )
+
+
+def _keys_at(parts: Sequence[str]) -> list[str]:
+    """Return the valid keys of a section."""
+    model: type[BaseModel] = Config
+    for part in parts:
+        if part not in model.model_fields:
+            return list(MarketSettings.model_fields)  # markets.SYMBOL
+        annotation = model.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    """Set `a.b.c=value`; the value is TOML, and what is not TOML is text."""
+    path, separator, text = change.partition("=")
+    if not separator or not path.strip():
+        raise ConfigError(f"--set {change!r}: write section.key=value")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {change!r}: {section!r} is a value, not a section")
+    values[key] = value
+
+
+def _utc(value: Any, *, is_end: bool) -> Any:
+    """Return a date or time as a UTC time; what is neither is left for the validator to refuse."""
+    if isinstance(value, str):
+        try:
+            text = value.replace("Z", "+00:00")
+            value = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
+        except ValueError:
+            return value
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        clock = (23, 59, 59, 999_000) if is_end else (0, 0, 0, 0)
+        return datetime(value.year, value.month, value.day, *clock, tzinfo=UTC)
+    return value

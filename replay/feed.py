@@ -1,0 +1,128 @@
+"""
+ReplayFeed: recorded tapes as the engine wants them, in batches.
+
+Several tapes start together at the latest first candle and end at the earliest last one. A candle that a tape does
+not have is declared absent: flat at its last close, no volume, flagged, exactly as the daemon does after its grace
+period; with `gaps="skip"` only instants that some tape has exist.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
+from engine.errors import DataError
+from engine.jit import IntArray, Rows
+
+Gaps = Literal["absent", "skip"]
+
+
+def common_span(tapes: Sequence[Rows]) -> tuple[int, int]:
+    """Return the first and last open time that all tapes cover, in ms."""
+    if any(not len(tape) for tape in tapes):
+        raise DataError("a tape has no candle in the chosen span; widen start and end")
+    first = max(int(tape["open_ms"][0]) for tape in tapes)
+    last = min(int(tape["open_ms"][-1]) for tape in tapes)
+    if last < first:
+        raise DataError("the tapes have no common span: one ends before another begins")
+    return first, last
+
+
+class ReplayFeed:
+    """
+    An async iterator of batches over one or more tapes, in symbol order.
+
+    tapes       CANDLE arrays of one timeframe, on its grid, in the order of the engine's symbols
+    batch_rows  candles per batch; any number gives the same result
+    on_progress called with the number of instants done and in all
+    """
+
+    def __init__(
+        self,
+        tapes: Sequence[Rows],
+        base_ms: int,
+        *,
+        gaps: Gaps = "absent",
+        batch_rows: int = 2048,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if batch_rows < 1:
+            raise DataError(f"batch_rows: {batch_rows} is not at least 1")
+        self.first_ms, self.last_ms = common_span(tapes)
+        self.base_ms = base_ms
+        self.batch_rows = batch_rows
+        self._tapes = [self._cut(tape) for tape in tapes]
+        self._gaps = gaps
+        self._on_progress = on_progress
+        self._stamps = self._grid()
+
+    def _cut(self, tape: Rows) -> Rows:
+        """Return the common span of a tape and, before it, the last candle that an absent one copies."""
+        stamps = tape["open_ms"]
+        first = max(int(np.searchsorted(stamps, self.first_ms, "right")) - 1, 0)
+        return tape[first : int(np.searchsorted(stamps, self.last_ms, "right"))]
+
+    def _grid(self) -> IntArray:
+        """Return the open time of every instant."""
+        if self._gaps == "absent":
+            return np.arange(self.first_ms, self.last_ms + 1, self.base_ms, dtype=np.int64)
+        union = np.unique(np.concatenate([tape["open_ms"] for tape in self._tapes]))
+        return union[union >= self.first_ms]
+
+    @property
+    def n_instants(self) -> int:
+        """Return how many instants the feed has."""
+        return len(self._stamps)
+
+    def _instants(self, first: int, last: int) -> Rows:
+        """Return the candles of instants `first` … `last - 1`, absent ones filled in."""
+        stamps = self._stamps[first:last]
+        candles = np.zeros((len(stamps), len(self._tapes)), CANDLE)
+        for symbol, tape in enumerate(self._tapes):
+            candles[:, symbol] = _rows_at(tape, stamps)
+            candles["symbol"][:, symbol] = symbol
+        return candles.reshape(-1)
+
+    def batches(self) -> Iterator[Rows]:
+        """Yield the candles in batches of `batch_rows`, without an event loop."""
+        per_instant = len(self._tapes)
+        block = max(self.batch_rows // per_instant, 1) * 8
+        left = np.zeros(0, CANDLE)
+        for first in range(0, self.n_instants, block):
+            last = min(first + block, self.n_instants)
+            rows = self._instants(first, last)
+            rows = np.concatenate([left, rows]) if len(left) else rows
+            whole = len(rows) - len(rows) % self.batch_rows
+            for start in range(0, whole, self.batch_rows):
+                yield rows[start : start + self.batch_rows]
+            left = rows[whole:]
+            if self._on_progress is not None:
+                self._on_progress(last, self.n_instants)
+        if len(left):
+            yield left
+
+    async def __aiter__(self) -> AsyncIterator[Rows]:
+        """Yield the batches, letting other tasks run now and then."""
+        for number, batch in enumerate(self.batches()):
+            if number % 64 == 0:
+                await asyncio.sleep(0)
+            yield batch
+
+
+def _rows_at(tape: Rows, stamps: IntArray) -> Rows:
+    """Return the tape's candles at these open times, with an absent one for each that it lacks."""
+    start = int(np.searchsorted(tape["open_ms"], stamps[0]))
+    rows = tape[start : start + len(stamps)]
+    if len(rows) == len(stamps) and np.array_equal(rows["open_ms"], stamps):
+        return rows  # no gap here: nearly always
+    rows = tape[np.searchsorted(tape["open_ms"], stamps, "right") - 1]
+    is_absent = rows["open_ms"] != stamps
+    close = rows["close"][is_absent]
+    for name in ("open", "high", "low"):
+        rows[name][is_absent] = close
+    rows["volume"][is_absent] = 0.0
+    rows["flags"][is_absent] = FLAG_ABSENT | (rows["flags"][is_absent] & FLAG_SYNTHETIC)
+    rows["open_ms"] = stamps
+    return rows
