@@ -64,14 +64,23 @@ SETTINGS: Final = record(
 
 
 @kernel
+def position_value(position: Row, market: Row, value: int) -> int:
+    """
+    Return what an open position adds to cash in equity: market value on spot, profit on a perpetual.
+
+    value  notional at the mark, money units, above zero
+    """
+    if market.is_perpetual == 0:
+        return value
+    return value - position.cost if position.quantity > 0.0 else position.cost - value  # type: ignore[no-any-return]
+
+
+@kernel
 def unrealised(position: Row, market: Row) -> int:
-    """Return what an open position adds to cash in equity: market value on spot, profit on a perpetual."""
+    """Return what a position, open or not, adds to cash in equity at its last price."""
     if position.quantity == 0.0:
         return 0
-    if market.is_perpetual == 0:
-        return money(position.quantity * position.last_price)
-    value = money(abs(position.quantity) * position.last_price)
-    return value - position.cost if position.quantity > 0.0 else position.cost - value  # type: ignore[no-any-return]
+    return position_value(position, market, money(abs(position.quantity) * position.last_price))
 
 
 @kernel

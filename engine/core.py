@@ -19,24 +19,19 @@ from engine.errors import ConfigError, DataError
 from engine.events import Action, Command, Event
 from engine.execute import (
     N_COUNTERS,
-    N_DECISIONS,
-    N_FILLS,
-    N_MARKS,
-    N_TRADES,
     execute,
     mute_absent,
 )
 from engine.frames import Frames
-from engine.jit import IntArray, Rows, record
+from engine.jit import IntArray, Rows, copy_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
 from engine.records import DECISION, FILL, FLAT, MARK, REASON_COMMAND, TRADE
 from engine.report import Report
 from engine.snapshot import pack, unpack
 from engine.spec import EngineSpec
-from engine.strategies.protocol import KernelStrategy
+from engine.strategies.protocol import KernelStrategy, Strategy
 
-_CLOCK: Final = record(("last_open_ms", "i8"))
 _FILLS_PER_CANDLE: Final = 3
 
 
@@ -53,16 +48,15 @@ class Outputs:
 
     def take(self, candles: int) -> Report:
         """Return copies of what was written and start again."""
-        counters = self.counters
-        report = Report(
+        fills, trades, marks, decisions = self.counters.tolist()
+        self.counters[:] = 0
+        return Report(
             candles,
-            self.decisions[: counters[N_DECISIONS]].copy(),
-            self.fills[: counters[N_FILLS]].copy(),
-            self.trades[: counters[N_TRADES]].copy(),
-            self.marks[: counters[N_MARKS]].copy(),
+            copy_rows(self.decisions[:decisions]),
+            copy_rows(self.fills[:fills]),
+            copy_rows(self.trades[:trades]),
+            copy_rows(self.marks[:marks]),
         )
-        counters[:] = 0
-        return report
 
 
 class Engine:
@@ -84,10 +78,10 @@ class Engine:
         self.orders = np.zeros(n, ORDER)
         self.strategy_state = np.zeros(n, _state_dtype(spec.strategy))
         self.pending = np.zeros(0, CANDLE)
-        self.clock = np.zeros(1, _CLOCK)
-        self.clock[0].last_open_ms = np.iinfo(np.int64).min
+        self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, self.frames.main[0].closed.size), DECISION)
         self.outputs = Outputs(n)
+        self._kernel = spec.strategy if isinstance(spec.strategy, KernelStrategy) else None
         self._decision_digest, self._fill_digest = StreamDigest(), StreamDigest()
 
     def step(self, event: Event) -> Report:
@@ -115,28 +109,28 @@ class Engine:
             raise DataError(f"candles: type {candles.dtype} is not the CANDLE record")
         if len(self.pending):
             candles = np.concatenate([self.pending, candles])
-        refuse_bad(candles, len(self.pending), self.symbols, int(self.clock[0].last_open_ms))
+        refuse_bad(candles, len(self.pending), self.symbols, int(self.last_open_ms[0]))
         complete, rest = split_instants(candles, len(self.symbols))
-        self.pending = rest.copy()
+        self.pending = copy_rows(rest)
         if len(complete):
-            self.clock[0].last_open_ms = complete[-1].open_ms
+            self.last_open_ms[0] = complete["open_ms"][-1]
         return complete
 
     def _block(self, candles: Rows) -> Report:
         """Run up to BLOCK complete instants through all stages."""
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
-        strategy = self.spec.strategy
-        if isinstance(strategy, KernelStrategy):
+        if self._kernel is None:
+            assert isinstance(self.spec.strategy, Strategy)
+            decide_in_python(self, self.spec.strategy, candles, n, at, closed)
+        else:
             for symbol in range(len(self.symbols) if closed else 0):
                 matrix = self.frames.matrix(symbol, closed, at)
                 bars = self.frames.main[symbol].closed
                 state = self.strategy_state[symbol : symbol + 1]
-                strategy.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
+                self._kernel.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
                 mute_absent(bars, closed, self.wishes[symbol])
             self.run_instants(candles, 0, n, at, closed)
-        else:
-            decide_in_python(self, strategy, candles, n, at, closed)
         return self.outputs.take(len(candles))
 
     def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
@@ -177,7 +171,7 @@ class Engine:
 
     def open_trades(self) -> Rows:
         """Return trades that are still open, marked at the last close, exit costs not included."""
-        close_ms = int(self.clock[0].last_open_ms) + self.base_ms
+        close_ms = int(self.last_open_ms[0]) + self.base_ms
         return copy_open_trades(self.positions, self.trades, self.markets, close_ms)
 
     @property
@@ -197,7 +191,7 @@ class Engine:
             "orders": self.orders,
             "strategy": self.strategy_state,
             "pending": self.pending,
-            "clock": self.clock,
+            "last_open_ms": self.last_open_ms,
             "decision_digest": self._decision_digest.save(),
             "fill_digest": self._fill_digest.save(),
             **self.frames.save(),
@@ -210,7 +204,7 @@ class Engine:
     def restore(self, data: bytes) -> None:
         """Take over a snapshot of an engine of the same configuration, or raise DataError."""
         saved = unpack(data, self.spec.fingerprint(), self._arrays())
-        for name in ("account", "positions", "trades", "orders", "strategy", "clock"):
+        for name in ("account", "positions", "trades", "orders", "strategy", "last_open_ms"):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
         self.pending = saved["pending"]
         self._decision_digest.load(saved["decision_digest"])

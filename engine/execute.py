@@ -5,7 +5,7 @@ An instant is one base candle of every symbol, in symbol order. Orders of earlie
 the account is marked at its close, and only then may a decision that was taken at that close rest as an order.
 """
 
-from engine.account import SIZE_BY_RISK, equity, exposure
+from engine.account import SIZE_BY_RISK, equity, position_value
 from engine.broker import (
     book_costs,
     close_position,
@@ -16,6 +16,7 @@ from engine.broker import (
     track_excursion,
 )
 from engine.jit import IntArray, Row, Rows, kernel
+from engine.ledger import money
 from engine.records import (
     FLAT,
     KEEP,
@@ -88,6 +89,15 @@ def limit(account: Row, market: Row, settings: Row, decision: Row) -> int:
 
 
 @kernel
+def is_change(position: Row, order: Row, decision: Row) -> bool:
+    """Return whether a decision asks for something else than is held or already ordered."""
+    if decision.target == KEEP:
+        return False
+    wanted = order.target if order.is_active != 0 else held(position)
+    return decision.target != wanted  # type: ignore[no-any-return]
+
+
+@kernel
 def rest(
     account: Row,
     position: Row,
@@ -101,17 +111,12 @@ def rest(
     counters: IntArray,
 ) -> None:
     """
-    Turn a decision into a resting order if it asks for something else than is held or already ordered.
+    Turn a decision that asks for a change into a resting order.
 
     A wish that is refused leaves an opposite position to be closed: not being allowed to go short is no reason to
     stay long. The same refusal is said once, not at every candle; a wish that was too small at its fill is tried
     again in silence.
     """
-    if decision.target == KEEP:
-        return
-    wanted = order.target if order.is_active != 0 else held(position)
-    if decision.target == wanted:
-        return
     refused = limit(account, market, settings, decision)
     is_retry = decision.target == position.last_refused and held(position) == FLAT
     if is_retry and refused != REFUSED_NO:
@@ -258,48 +263,6 @@ def match_order(
 
 
 @kernel
-def match(
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    markets: Rows,
-    settings: Row,
-    candle: Row,
-    symbol: int,
-    fills: Rows,
-    trades_out: Rows,
-    decisions_out: Rows,
-    counters: IntArray,
-) -> None:
-    """Match one symbol's order and bracket against its candle."""
-    order = orders[symbol]
-    if order.is_active != 0 and account.instants >= order.ready_instant:
-        match_order(
-            account,
-            positions,
-            trades,
-            orders,
-            markets,
-            settings,
-            candle,
-            symbol,
-            fills,
-            trades_out,
-            decisions_out,
-            counters,
-        )
-    position = positions[symbol]
-    if position.quantity != 0.0:
-        trade = trades[symbol]
-        fill = fills[counters[N_FILLS]]
-        if match_bracket(account, position, trade, markets[symbol], candle, fill):
-            trades_out[counters[N_TRADES]] = trade
-            counters[N_FILLS] += 1
-            counters[N_TRADES] += 1
-
-
-@kernel
 def execute(
     candles: Rows,
     first: int,
@@ -339,10 +302,11 @@ def execute(
         base = instant * n_symbols
         for symbol in range(n_symbols):
             candle = candles[base + symbol]
-            if candle.flags & _ABSENT == 0 and (
-                orders[symbol].is_active != 0 or positions[symbol].quantity != 0.0
-            ):
-                match(
+            if candle.flags & _ABSENT != 0:
+                continue
+            order = orders[symbol]
+            if order.is_active != 0 and account.instants >= order.ready_instant:
+                match_order(
                     account,
                     positions,
                     trades,
@@ -356,27 +320,50 @@ def execute(
                     decisions_out,
                     counters,
                 )
+            position = positions[symbol]
+            if position.quantity != 0.0:
+                trade = trades[symbol]
+                fill = fills[counters[N_FILLS]]
+                if match_bracket(account, position, trade, markets[symbol], candle, fill):
+                    trades_out[counters[N_TRADES]] = trade
+                    counters[N_FILLS] += 1
+                    counters[N_TRADES] += 1
         close_ms = candles[base].open_ms + base_ms
-        for symbol in range(n_symbols):
-            positions[symbol].last_price = candles[base + symbol].close
         mark = marks[counters[N_MARKS]]
         counters[N_MARKS] += 1
-        write_mark(account, positions, markets, close_ms, mark)
+        worth = account.cash
+        gross = 0
+        n_open = 0
+        for symbol in range(n_symbols):
+            position = positions[symbol]
+            position.last_price = candles[base + symbol].close
+            if position.quantity != 0.0:
+                value = money(abs(position.quantity) * position.last_price)
+                worth += position_value(position, markets[symbol], value)
+                gross += value
+                n_open += 1
+        mark.time_ms = close_ms
+        mark.equity = worth
+        mark.cash = account.cash
+        mark.exposure = gross
+        mark.open_positions = n_open
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:
-                rest_all(
-                    account_rows,
-                    positions,
-                    orders,
-                    markets,
-                    settings_rows,
-                    decisions,
-                    k,
-                    close_ms,
-                    decisions_out,
-                    counters,
-                )
+                for symbol in range(n_symbols):
+                    if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
+                        rest(
+                            account,
+                            positions[symbol],
+                            orders[symbol],
+                            markets[symbol],
+                            settings,
+                            decisions[symbol, k],
+                            symbol,
+                            close_ms,
+                            decisions_out,
+                            counters,
+                        )
             k += 1
 
 
@@ -395,31 +382,19 @@ def rest_all(
 ) -> None:
     """Let the decisions of column `k` rest, symbol by symbol."""
     for symbol in range(len(positions)):
-        rest(
-            account_rows[0],
-            positions[symbol],
-            orders[symbol],
-            markets[symbol],
-            settings_rows[0],
-            decisions[symbol, k],
-            symbol,
-            close_ms,
-            decisions_out,
-            counters,
-        )
-
-
-@kernel
-def write_mark(account: Row, positions: Rows, markets: Rows, close_ms: int, mark: Row) -> None:
-    """Mark the account to the closes of one instant."""
-    mark.time_ms = close_ms
-    mark.equity = equity(account, positions, markets)
-    mark.cash = account.cash
-    mark.exposure = exposure(positions)
-    mark.open_positions = 0
-    for symbol in range(len(positions)):
-        if positions[symbol].quantity != 0.0:
-            mark.open_positions += 1
+        if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
+            rest(
+                account_rows[0],
+                positions[symbol],
+                orders[symbol],
+                markets[symbol],
+                settings_rows[0],
+                decisions[symbol, k],
+                symbol,
+                close_ms,
+                decisions_out,
+                counters,
+            )
 
 
 @kernel

@@ -37,6 +37,12 @@ def record(*fields: tuple[Any, ...]) -> np.dtype[Any]:
     return dtype
 
 
+def copy_rows(rows: Rows) -> Rows:
+    """Return a copy of contiguous records; numpy would copy them field by field, thirty times slower."""
+    words = rows.view(np.uint8).copy()
+    return words.view(rows.dtype)
+
+
 @cache
 def source_digest() -> str:
     """Return the digest of the engine's sources and of the compiler's version."""
@@ -58,9 +64,10 @@ def cache_directory() -> Path:
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
     # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_directory())
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_directory())
     try:
         return cast(F, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
