@@ -23,7 +23,7 @@ from engine.execute import (
     mute_absent,
 )
 from engine.frames import Frames
-from engine.jit import IntArray, Rows, copy_rows, record
+from engine.jit import IntArray, Rows, copy_rows, join_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
 from engine.records import DECISION, FILL, FLAT, MARK, REASON_COMMAND, TRADE
@@ -108,7 +108,7 @@ class Engine:
         if candles.dtype != CANDLE:
             raise DataError(f"candles: type {candles.dtype} is not the CANDLE record")
         if len(self.pending):
-            candles = np.concatenate([self.pending, candles])
+            candles = join_rows([self.pending, np.ascontiguousarray(candles)])
         refuse_bad(candles, len(self.pending), self.symbols, int(self.last_open_ms[0]))
         complete, rest = split_instants(candles, len(self.symbols))
         self.pending = copy_rows(rest)
@@ -229,8 +229,8 @@ def _joined(reports: list[Report]) -> Report:
         return Report(0, *empty)
     return Report(
         0,
-        np.concatenate([report.decisions for report in reports]),
-        np.concatenate([report.fills for report in reports]),
-        np.concatenate([report.trades for report in reports]),
-        np.concatenate([report.marks for report in reports]),
+        join_rows([report.decisions for report in reports]),
+        join_rows([report.fills for report in reports]),
+        join_rows([report.trades for report in reports]),
+        join_rows([report.marks for report in reports]),
     )

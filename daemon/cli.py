@@ -1,0 +1,60 @@
+"""
+The `papertape` command: one entry, a file per group of commands, and one place that turns errors into exit codes.
+
+Exit codes: 0 fine · 1 refused or a failed check · 2 usage · 3 stopped by an invariant.
+"""
+
+import errno
+import sys
+
+import typer
+from rich.console import Console
+
+from daemon.commands.checks import prove_command, verify_command
+from daemon.commands.configuration import config_app
+from daemon.commands.replay import demo_command, replay_command
+from daemon.commands.tape import tape_app
+from engine.errors import PapertapeError
+
+app = typer.Typer(
+    name="papertape",
+    help="Replay recorded candles through the engine that also trades on paper.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo_command)
+app.command("replay")(replay_command)
+app.command("verify")(verify_command)
+app.command("prove")(prove_command)
+app.add_typer(tape_app, name="tape")
+app.add_typer(config_app, name="config")
+
+
+def main() -> None:
+    """Run the command line; every refusal is one clear sentence on stderr and an exit code."""
+    error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app()
+    except PapertapeError as error:
+        error_console.print(f"papertape: {error}", markup=False)
+        sys.exit(error.exit_code)
+    except AssertionError as error:
+        error_console.print(f"papertape: an invariant is broken: {error!r}", markup=False)
+        sys.exit(3)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        error_console.print(f"papertape: {error.filename}: {error.strerror}", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        error_console.print("papertape: interrupted; nothing was written", markup=False)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

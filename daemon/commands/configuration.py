@@ -1,0 +1,40 @@
+"""`papertape config`: check a configuration, or print its JSON Schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.commands.output import console, print_json
+from engine.strategies import make_strategy
+from replay.config import Config, load_config
+
+config_app = typer.Typer(help="Check a configuration or describe it.", no_args_is_help=True)
+
+
+@config_app.command("check")
+def check_command(
+    file: Annotated[Path, typer.Argument(help="a TOML file", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """
+    Check a configuration file and tell all its faults at once.
+
+    Example: papertape config check deploy/replay.toml
+    """
+    config = load_config(file)
+    make_strategy(config.strategy.name, config.strategy.parameters)
+    if as_json:
+        print_json(config.model_dump(mode="json"))
+    else:
+        console.print(f"{file}: fine")
+
+
+@config_app.command("schema")
+def schema_command() -> None:
+    """
+    Print the JSON Schema of a configuration.
+
+    Example: papertape config schema > papertape.schema.json
+    """
+    print_json(Config.model_json_schema())

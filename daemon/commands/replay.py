@@ -1,0 +1,134 @@
+"""`papertape replay` and `papertape demo`: from a configuration or nothing at all to a table and a report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from daemon.commands.output import console, print_json, progress_bars
+from engine.errors import ConfigError
+from replay.backtest import load_tapes, run_backtest
+from replay.config import Config, load_config
+from replay.result import Result
+
+_ROWS = (
+    ("total return", "total_return", "percent"),
+    ("buy and hold", "buy_and_hold_return", "percent"),
+    ("annualised return", "cagr", "percent"),
+    ("Sharpe", "sharpe", "number"),
+    ("Sortino", "sortino", "number"),
+    ("max drawdown", "max_drawdown", "percent"),
+    ("trades", "trades", "count"),
+    ("win rate", "win_rate", "percent"),
+    ("profit factor", "profit_factor", "number"),
+    ("expectancy", "expectancy_r", "R"),
+    ("exposure", "exposure", "percent"),
+    ("costs of gross profit", "costs_share_of_gross", "percent"),
+)
+
+
+def replay_command(
+    config: Annotated[
+        Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
+    ] = None,
+    tape: Annotated[
+        list[str] | None,
+        typer.Option(help="a name in the store or a file; repeat for a portfolio"),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/latest"),
+    as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
+) -> None:
+    """
+    Replay tapes through the engine, print the result and write it with its report.
+
+    Example: papertape replay --tape BTCUSDT --set strategy.name=ema_cross --out results/cross
+    """
+    settings = load_config(config, changes or ())
+    if tape:
+        data = settings.data.model_copy(update={"tapes": tuple(tape)})
+        settings = settings.model_copy(update={"data": data})
+    show(run(settings), out, as_json)
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
+) -> None:
+    """
+    Replay the embedded sample, four years of real hourly BTCUSDT, offline.
+
+    Example: papertape demo
+    """
+    changes = ["report.name=demo"]
+    show(run(load_config(None, changes)), out, as_json)
+
+
+def run(config: Config) -> Result:
+    """Run a configuration with progress on the terminal."""
+    tapes = load_tapes(config)
+    with progress_bars() as on_progress:
+        return run_backtest(config, tapes, on_progress)
+
+
+def show(result: Result, out: Path, as_json: bool) -> None:
+    """Write the result and print what matters of it."""
+    if str(out) in ("", "."):
+        raise ConfigError(f"--out {str(out)!r}: name a folder of its own")
+    folder = result.save(out)
+    if as_json:
+        print_json(result.summary)
+        return
+    summary = result.summary
+    title = f"{summary['strategy']} on {', '.join(summary['symbols'])} {summary['timeframe']}"
+    console.print(f"\n{title} · {summary['start'][:10]} … {summary['end'][:10]}", markup=False)
+    console.print(_metric_table(result))
+    if summary["sensitivity"]:
+        console.print(_sensitivity_table(result))
+    for line in (*summary["warnings"], *summary["notes"]):
+        console.print(f"! {line}", markup=False)
+    console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
+    console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _speed(summary: dict[str, object]) -> str:
+    timings = summary["timings"]
+    assert isinstance(timings, dict)
+    return f"{summary['candles']:,} candles in {timings['replay_s']:.2f} s"
+
+
+def _metric_table(result: Result) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, name, kind in _ROWS:
+        value = result.metrics.get(name)
+        if value is None:
+            shown = f"– ({result.undefined.get(name, 'undefined')})"
+        else:
+            shown = _format(value, kind)
+        table.add_row(label, shown)
+    return table
+
+
+def _format(value: float, kind: str) -> str:
+    if kind == "percent":
+        return f"{value:+.2%}" if value < 0 or kind == "signed" else f"{value:.2%}"
+    if kind == "count":
+        return f"{int(value):,}"
+    return f"{value:.2f} R" if kind == "R" else f"{value:.2f}"
+
+
+def _sensitivity_table(result: Result) -> Table:
+    table = Table(title="sensitivity", title_justify="left", box=None, pad_edge=False)
+    for name in ("run", "total return", "Sharpe", "max drawdown", "trades"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for row in result.summary["sensitivity"]:
+        cells = [row["total_return"], row["sharpe"], row["max_drawdown"]]
+        shown = [
+            "–" if value is None else _format(value, kind)
+            for value, kind in zip(cells, ("percent", "number", "percent"), strict=True)
+        ]
+        table.add_row(row["name"], *shown, f"{int(row['trades']):,}")
+    return table

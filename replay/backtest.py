@@ -1,0 +1,246 @@
+"""One engine over recorded tapes: from a configuration to a result."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.candles import timeframe_ms
+from engine.core import Engine
+from engine.errors import ConfigError, DataError
+from engine.jit import Rows, join_rows
+from engine.loop import run
+from engine.spec import EngineSpec, Market, Settings
+from engine.strategies import make_strategy
+from replay.config import Config, make_config
+from replay.feed import ReplayFeed
+from replay.markets import market_for
+from replay.result import Result
+from replay.sample import sample_tape
+from replay.sinks import Recorder
+from replay.summary import Run, summarise
+from replay.tables import equity_table, trade_table
+from replay.tape import Store, Tape, read_tape
+
+Progress = Callable[[str, int, int], None]
+
+
+def backtest(
+    symbol: str | Sequence[str] | None = None,
+    start: Any = None,
+    end: Any = None,
+    timeframe: str | None = None,
+    initial_capital: float = 10_000.0,
+    *,
+    strategy: str = "confluence",
+    parameters: Mapping[str, Any] | None = None,
+    model: str = "cnn_lstm",
+    use_ml: bool = True,
+    use_smc: bool = True,
+    retrain_every: str = "30d",
+    confidence_threshold: float | None = None,
+    risk_level: str = "medium",
+    config: Config | None = None,
+    tapes: Sequence[Tape] = (),
+    **sections: Mapping[str, Any],
+) -> Result:
+    """
+    Replay recorded candles through the engine and return the result.
+
+    symbol        a tape's name in the store, a file, or several; None: the embedded sample
+    start, end    dates or times in UTC, both included
+    timeframe     of the strategy; fills happen on the tape's own, finer one
+    strategy      a built-in name or `module:Class`; `parameters` go to it
+    tapes         Tape values to use in place of names
+    sections      whole sections of the configuration, for example `account={"sizing": "all_in"}`
+    config        a ready configuration in place of everything above but `tapes`
+
+    Raises ConfigError or DataError, with one sentence each.
+    """
+    if config is None:
+        names = (symbol,) if isinstance(symbol, str) else tuple(symbol or ())
+        given = dict(parameters or {})
+        if confidence_threshold is not None and strategy == "confluence":
+            given.setdefault("confidence_threshold", confidence_threshold)
+        values: dict[str, Any] = {
+            "data": {"tapes": names, "start": start, "end": end, "timeframe": timeframe},
+            "account": {"capital": initial_capital, "risk_level": risk_level},
+            "strategy": {"name": strategy, "parameters": given},
+            "signals": {
+                "use_ml": use_ml,
+                "use_smc": use_smc,
+                "model": model,
+                "retrain_every": retrain_every,
+            },
+        }
+        for name, section in sections.items():
+            values[name] = {**values.get(name, {}), **section}
+        config = make_config(values)
+    return run_backtest(config, tapes or load_tapes(config))
+
+
+def load_tapes(config: Config) -> list[Tape]:
+    """Return the tapes that a configuration names: files, names in the store, or the embedded sample."""
+    if not config.data.tapes:
+        return [sample_tape()]
+    store = Store(config.data.store)
+    return [read_tape(Path(n)) if _is_file(n) else store.find(n) for n in config.data.tapes]
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".parquet") or Path(name).is_file()
+
+
+def run_backtest(
+    config: Config, tapes: Sequence[Tape], on_progress: Progress | None = None
+) -> Result:
+    """Return the result of replaying these tapes, with its sensitivity runs when configured."""
+    tapes = sorted(tapes, key=lambda tape: tape.symbol)
+    spec = make_spec(config, tapes)
+    cuts = [_cut(tape, config) for tape in tapes]
+    main = replay(spec, cuts, config.data.gaps, _named(on_progress, "replay"))
+    others: dict[str, Run] = {}
+    if config.report.sensitivity:
+        for name, changed in _changed_specs(spec).items():
+            others[name] = replay(changed, cuts, config.data.gaps, _named(on_progress, name))
+    summary, labels = summarise(config, tapes, cuts, main, others)
+    trades = trade_table(main.trades, main.engine.symbols, labels)
+    bars = {
+        symbol: _bars(cut, timeframe_ms(spec.timeframe), main.engine.base_ms)
+        for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
+    }
+    marks = main.recorder.marks
+    equity = equity_table(marks)
+    return Result(summary, trades, equity, main.recorder.fills, main.recorder.decisions, bars)
+
+
+def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
+    """Return the engine's specification for these tapes."""
+    frames = {tape.timeframe for tape in tapes}
+    if len(frames) != 1:
+        raise ConfigError(
+            f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
+            "`papertape tape resample`"
+        )
+    base = frames.pop()
+    account, parameters = config.account, dict(config.strategy.parameters)
+    return EngineSpec(
+        markets=[market_for(tape.venue, tape.symbol, config) for tape in tapes],
+        strategy=make_strategy(config.strategy.name, parameters),
+        timeframe=config.data.timeframe or base,
+        base_timeframe=base,
+        capital=account.capital,
+        settings=Settings(
+            sizing=account.sizing,
+            risk_fraction=account.risk,
+            fixed_fraction=account.fixed_fraction,
+            cash_share=account.cash_share,
+            leverage_cap=account.leverage_cap,
+            latency_bars=account.latency_bars,
+            allow_short=account.allow_short,
+        ),
+        extra_features=config.signals.extra_features,
+    )
+
+
+def replay(
+    spec: EngineSpec,
+    candles: Sequence[Rows],
+    gaps: Any = "absent",
+    on_progress: Callable[[int, int], None] | None = None,
+    batch_rows: int | None = None,
+) -> Run:
+    """Run one engine over candles by symbol, in symbol order, and return everything it reported."""
+    engine = Engine(spec)
+    rows = batch_rows or 2048 * len(candles)
+    feed = ReplayFeed(candles, engine.base_ms, gaps=gaps, batch_rows=rows, on_progress=on_progress)
+    recorder = Recorder()
+    started = time.perf_counter()
+    _wait_for(run(engine, feed, [recorder]))
+    wall_s = time.perf_counter() - started
+    trades = recorder.trades
+    still_open = engine.open_trades()
+    if len(still_open):
+        trades = join_rows([trades, still_open]) if len(trades) else still_open
+    return Run(engine, recorder, trades, feed, wall_s)
+
+
+def _wait_for(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, also where a loop is running already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    errors: list[BaseException] = []
+
+    def in_thread() -> None:
+        try:
+            asyncio.run(work)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
+    """Return the specification with every cost doubled, and with everything one candle later."""
+    names = ("taker_fee_rate", "maker_fee_rate", "half_spread_rate", "slippage_rate")
+
+    def doubled(market: Market) -> Market:
+        return replace(market, **{name: 2.0 * getattr(market, name) for name in names})
+
+    later = replace(spec.settings, latency_bars=spec.settings.latency_bars + 1)
+    return {
+        "costs ×2": replace(spec, markets=[doubled(market) for market in spec.markets]),
+        f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
+    }
+
+
+def _cut(tape: Tape, config: Config) -> Rows:
+    """Return the candles of a tape within the configured span."""
+    stamps = tape.candles["open_ms"]
+    first, last = 0, len(stamps)
+    if config.data.start is not None:
+        first = int(np.searchsorted(stamps, int(config.data.start.timestamp() * 1000)))
+    if config.data.end is not None:
+        last = int(np.searchsorted(stamps, int(config.data.end.timestamp() * 1000), "right"))
+    if first >= last:
+        span = " … ".join(str(pd.Timestamp(int(stamps[i]), unit="ms")) for i in (0, -1))
+        raise DataError(
+            f"{tape.symbol}: no candle between data.start and data.end; the tape holds {span} UTC"
+        )
+    return tape.candles[first:last]
+
+
+def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
+    """Return the candles of the strategy's timeframe, for drawing."""
+    if length_ms == base_ms:
+        return candles
+    from engine.features.frames import FRAME_STATE, aggregate
+
+    state = np.zeros(1, FRAME_STATE)
+    closed = np.zeros_like(candles, shape=len(candles) + 1)
+    at = np.zeros(len(candles) + 1, np.int64)
+    n = aggregate(candles, 0, 1, len(candles), base_ms, length_ms, state[0], closed, at)
+    return closed[:n]
+
+
+def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    """Return a progress callback that says what is running."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(name, done, total)
+
+
+__all__ = ["backtest", "load_tapes", "make_spec", "replay", "run_backtest"]

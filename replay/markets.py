@@ -1,0 +1,36 @@
+"""Market specifications: from data, overridden by the configuration, never from code."""
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from engine.spec import Market
+from replay.config import Config, MarketSettings
+
+
+@cache
+def _known() -> dict[str, dict[str, Any]]:
+    text = resources.files("replay").joinpath("markets.toml").read_text(encoding="utf-8")
+    return {name: _checked(values) for name, values in tomllib.loads(text).items()}
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values after the same checks that a configuration goes through."""
+    return MarketSettings.model_validate(values).model_dump(exclude_none=True)
+
+
+def market_for(venue: str, symbol: str, config: Config) -> Market:
+    """
+    Return what is known of a market.
+
+    The later wins: engine defaults, the venue, the venue's symbol, [market], [markets.SYMBOL].
+    """
+    values: dict[str, Any] = {}
+    for name in (venue, f"{venue}:{symbol}"):
+        values |= _known().get(name, {})
+    values |= config.market.model_dump(exclude_none=True)
+    if symbol in config.markets:
+        values |= config.markets[symbol].model_dump(exclude_none=True)
+    kind = values.pop("kind", "spot")
+    return Market(symbol=symbol, is_perpetual=kind == "perpetual", **values)

@@ -1,0 +1,72 @@
+"""Sinks: what keeps the reports of a run."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.jit import Rows, join_rows
+from engine.records import DECISION, FILL, MARK, TRADE
+from engine.report import Report
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Keep everything that was reported, for a result."""
+
+    candles: int = 0
+    _parts: dict[str, list[Rows]] = field(
+        default_factory=lambda: {"decisions": [], "fills": [], "trades": [], "marks": []}
+    )
+
+    def __call__(self, report: Report) -> None:
+        """Take in one report."""
+        self.candles += report.candles
+        for name, parts in self._parts.items():
+            rows = getattr(report, name)
+            if len(rows):
+                parts.append(rows)
+
+    def _joined(self, name: str, dtype: np.dtype[np.void]) -> Rows:
+        parts = self._parts[name]
+        if not parts:
+            return np.zeros(0, dtype)
+        self._parts[name] = [join_rows(parts)]
+        return self._parts[name][0]
+
+    @property
+    def decisions(self) -> Rows:
+        """Return every DECISION record."""
+        return self._joined("decisions", DECISION)
+
+    @property
+    def fills(self) -> Rows:
+        """Return every FILL record."""
+        return self._joined("fills", FILL)
+
+    @property
+    def trades(self) -> Rows:
+        """Return every TRADE record that closed."""
+        return self._joined("trades", TRADE)
+
+    @property
+    def marks(self) -> Rows:
+        """Return the MARK record of every instant."""
+        return self._joined("marks", MARK)
+
+
+@dataclass(slots=True)
+class Counter:
+    """Count and keep nothing: for measuring, and for runs whose digest is all that matters."""
+
+    candles: int = 0
+    fills: int = 0
+    trades: int = 0
+    last_mark: Rows | None = None
+
+    def __call__(self, report: Report) -> None:
+        """Take in one report."""
+        self.candles += report.candles
+        self.fills += len(report.fills)
+        self.trades += len(report.trades)
+        if len(report.marks):
+            self.last_mark = report.marks[-1:]

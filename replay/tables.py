@@ -1,0 +1,89 @@
+"""Records as tables: names for numbers, quote for money units, UTC times for milliseconds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.jit import Rows
+from engine.records import MONEY_UNIT, REASON_NAMES, REFUSED_NAMES
+
+_MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
+_PLAIN = (
+    "entry_price",
+    "exit_price",
+    "quantity",
+    "bars",
+    "mae_price",
+    "mfe_price",
+    "confidence",
+    "score_model",
+    "score_smc",
+    "score_technical",
+    "model_version",
+)
+
+
+def utc(milliseconds: Any) -> pd.DatetimeIndex:
+    """Return times in ms as UTC times."""
+    values = np.asarray(milliseconds, dtype="datetime64[ms]")
+    return pd.DatetimeIndex(values).tz_localize("UTC")
+
+
+def _named(codes: Any, names: Mapping[int, str]) -> list[str]:
+    return [names.get(int(code), str(int(code))) for code in codes]
+
+
+def _or_nan(prices: Any) -> Any:
+    """Return prices with NaN where 0 means "none"."""
+    return np.where(prices > 0.0, prices, np.nan)
+
+
+def trade_table(trades: Rows, symbols: Sequence[str], regimes: Sequence[str]) -> pd.DataFrame:
+    """Return one row per trade, in quote and UTC; `regimes` are labels, one per trade."""
+    pnl = trades["pnl"] * MONEY_UNIT
+    risk = trades["risk"] * MONEY_UNIT
+    columns: dict[str, Any] = {
+        "number": trades["number"],
+        "symbol": [symbols[int(index)] for index in trades["symbol"]],
+        "side": np.where(trades["side"] > 0, "long", "short"),
+        "decided_time": utc(trades["decided_ms"]),
+        "entry_time": utc(trades["entry_ms"]),
+        "exit_time": utc(trades["exit_ms"]),
+        "exit_reason": _named(trades["exit_reason"], REASON_NAMES),
+        "stop_price": _or_nan(trades["stop_price"]),
+        "target_price": _or_nan(trades["target_price"]),
+        "is_ambiguous": trades["is_ambiguous"] != 0,
+        "pnl_optimistic": trades["pnl_optimistic"] * MONEY_UNIT,
+        "return_r": np.divide(pnl, risk, out=np.full(len(pnl), np.nan), where=risk > 0.0),
+        "regime": list(regimes),
+    }
+    columns |= {name: trades[name] * MONEY_UNIT for name in _MONEY}
+    columns |= {name: trades[name] for name in _PLAIN}
+    return pd.DataFrame(columns)
+
+
+def equity_table(marks: Rows) -> pd.DataFrame:
+    """Return the account at the close of every base candle, in quote and UTC."""
+    return pd.DataFrame(
+        {
+            "time": utc(marks["time_ms"]),
+            "equity": marks["equity"] * MONEY_UNIT,
+            "cash": marks["cash"] * MONEY_UNIT,
+            "exposure": marks["exposure"] * MONEY_UNIT,
+            "open_positions": marks["open_positions"],
+        }
+    )
+
+
+def refusal_counts(decisions: Rows) -> dict[str, int]:
+    """Return how often decisions were refused, by reason."""
+    codes, counts = np.unique(decisions["refused"][decisions["refused"] != 0], return_counts=True)
+    return {REFUSED_NAMES[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+
+
+def candle_frame(candles: Rows) -> pd.DataFrame:
+    """Return candles as a table indexed by open time, for users' own functions."""
+    columns = {name: candles[name] for name in ("open", "high", "low", "close", "volume")}
+    return pd.DataFrame(columns, index=utc(candles["open_ms"]))
