@@ -21,7 +21,7 @@ CANDLE: Final = record(
     ("low", "f8"),
     ("close", "f8"),
     ("volume", "f8"),  # base units
-    ("flags", "i8"),
+    ("flag_bits", "i8"),  # numpy scalars already have "flags"
 )
 
 FLAG_FILLED: Final = 1  # flat, put in for a missing candle by an importer that was asked to

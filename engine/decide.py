@@ -36,7 +36,7 @@ def decide_in_python(
         for symbol in range(len(engine.symbols)):
             bar = engine.frames.main[symbol].closed[k]
             wish = None
-            if bar.flags & FLAG_ABSENT == 0:
+            if bar.flag_bits & FLAG_ABSENT == 0:
                 view = _view(
                     engine, symbol, bar, close_ms, worth, columns, matrices[symbol][:, k].copy()
                 )

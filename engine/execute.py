@@ -302,7 +302,7 @@ def execute(
         base = instant * n_symbols
         for symbol in range(n_symbols):
             candle = candles[base + symbol]
-            if candle.flags & _ABSENT != 0:
+            if candle.flag_bits & _ABSENT != 0:
                 continue
             order = orders[symbol]
             if order.is_active != 0 and account.instants >= order.ready_instant:
@@ -401,5 +401,5 @@ def rest_all(
 def mute_absent(closed: Rows, n: int, decisions: Rows) -> None:
     """Take back decisions of strategy candles that were absent as a whole: nothing was learned from them."""
     for k in range(n):
-        if closed[k].flags & _ABSENT != 0:
+        if closed[k].flag_bits & _ABSENT != 0:
             decisions[k].target = KEEP

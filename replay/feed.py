@@ -126,6 +126,6 @@ def _rows_at(tape: Rows, stamps: IntArray) -> Rows:
     for name in ("open", "high", "low"):
         rows[name][is_absent] = close
     rows["volume"][is_absent] = 0.0
-    rows["flags"][is_absent] = FLAG_ABSENT | (rows["flags"][is_absent] & FLAG_SYNTHETIC)
+    rows["flag_bits"][is_absent] = FLAG_ABSENT | (rows["flag_bits"][is_absent] & FLAG_SYNTHETIC)
     rows["open_ms"] = stamps
     return rows

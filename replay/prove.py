@@ -109,7 +109,7 @@ def scramble(candles: Rows, cut: int, random: np.random.Generator) -> Rows:
     changed["high"][cut:] = np.maximum(before, close) * spread
     changed["low"][cut:] = np.minimum(before, close) / spread
     changed["volume"][cut:] = candles["volume"][:cut].mean() * np.exp(random.normal(0.0, 2.0, n))
-    changed["flags"][cut:] |= FLAG_SYNTHETIC
+    changed["flag_bits"][cut:] |= FLAG_SYNTHETIC
     return changed
 
 

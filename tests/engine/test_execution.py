@@ -255,7 +255,7 @@ def test_refused_short_still_closes_the_long() -> None:
 
 def test_nothing_fills_in_an_absent_candle() -> None:
     candles = make_candles([FLAT_100, (50.0, 200.0, 50.0, 100.0), (102.0, 102.0, 102.0, 102.0)])
-    candles[1].flags = 2
+    candles[1].flag_bits = 2
 
     outcome = run_script(candles, {0: Decision(LONG, stop_distance=10.0)})
 
@@ -264,7 +264,7 @@ def test_nothing_fills_in_an_absent_candle() -> None:
 
 def test_absent_strategy_candle_decides_nothing() -> None:
     candles = make_candles([FLAT_100] * 4)
-    candles[1].flags = 2
+    candles[1].flag_bits = 2
 
     outcome = run_script(candles, {1: Decision(LONG)})
 
