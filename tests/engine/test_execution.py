@@ -157,7 +157,7 @@ def test_stop_slips_but_a_target_does_not() -> None:
         make_candles([FLAT_100, FLAT_100, (100, 100, 89, 95)]), {0: bracket}, market=market
     )
     reached = run_script(
-        make_candles([FLAT_100, FLAT_100, (100, 121, 99, 95)]), {0: bracket}, market=market
+        make_candles([FLAT_100, FLAT_100, (100, 121, 95, 95)]), {0: bracket}, market=market
     )
 
     assert stopped.trades[0].exit_price == pytest.approx(90 * 0.99, rel=1e-15)
