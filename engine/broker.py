@@ -5,8 +5,8 @@ Intrabar order, pessimistic where a candle does not tell:
 
 1. a resting market order fills at the open, half spread and slippage against us;
 2. a bracket whose stop or target the open has already passed fills at the open;
-3. otherwise the stop is looked at before the target. A stop fills at the worse of the open and the stop price with
-   slippage; a target fills at its price without slippage, and pays the taker fee all the same.
+3. otherwise the stop is looked at before the target. A stop fills at the worse of the open and the stop price,
+   with spread and slippage; a target fills at its price without slippage, and pays the taker fee all the same.
 
 When stop and target both lie inside one candle the stop is taken, the trade is marked ambiguous, and what it would
 have made at the target is kept beside it. Nothing fills in an absent candle.
@@ -201,12 +201,11 @@ def track_excursion(trade: Row, low: float, high: float) -> None:
 
 
 @kernel
-def stop_fill_price(position: Row, market: Row, candle: Row) -> float:
-    """Return where a touched stop fills: the worse of the open and the stop with slippage."""
-    slip = market.half_spread_rate + market.slippage_rate
+def stop_reference(position: Row, candle: Row) -> float:
+    """Return where a touched stop turns into a market order: the worse of the open and the stop price."""
     if position.quantity > 0.0:
-        return on_tick(min(candle.open, position.stop_price * (1.0 - slip)), market.tick_size, -1)
-    return on_tick(max(candle.open, position.stop_price * (1.0 + slip)), market.tick_size, 1)
+        return min(candle.open, position.stop_price)  # type: ignore[no-any-return]
+    return max(candle.open, position.stop_price)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -258,8 +257,8 @@ def match_bracket(
             track_excursion(trade, at_target, max(candle.high, at_target))
         close_position(account, position, trade, market, candle, at_target, REASON_TARGET, fill)
         return True
-    price = stop_fill_price(position, market, candle)
-    stop = position.stop_price
+    reference = stop_reference(position, candle)
+    price = market_price(reference, -trade.side, market)
     track_excursion(trade, price, price)
     optimistic = trade.pnl_optimistic
     if hit == 3:
@@ -269,8 +268,7 @@ def match_bracket(
         gain = value - position.cost if is_long else position.cost - value
         optimistic = gain - fee - trade.fees - trade.funding
     close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
-    fill.slippage = money(fill.quantity * abs(price - stop))
-    trade.slippage += fill.slippage
+    book_costs(fill, trade, market, reference)
     if hit == 3:
         trade.is_ambiguous = 1
         trade.pnl_optimistic = optimistic

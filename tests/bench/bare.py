@@ -66,7 +66,7 @@ def w2(candles: Rows) -> tuple[float, int]:
             fills += 1
         if quantity > 0.0:
             if candle.low <= stop:
-                price = min(candle.open, stop * (1.0 - _SLIP))
+                price = min(candle.open, stop) * (1.0 - _SLIP)
                 cash += quantity * price * (1.0 - _FEE)
                 quantity = 0.0
                 fills += 1
@@ -79,7 +79,9 @@ def w2(candles: Rows) -> tuple[float, int]:
             move = close - before
             gain += (max(move, 0.0) - gain) / 14.0
             loss += (max(-move, 0.0) - loss) / 14.0
-            reach = max(candle.high - candle.low, abs(candle.high - before), abs(candle.low - before))
+            reach = max(
+                candle.high - candle.low, abs(candle.high - before), abs(candle.low - before)
+            )
             atr += (reach - atr) / 14.0
         before = close
         fast += a12 * (close - fast)
