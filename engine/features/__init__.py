@@ -1,0 +1,18 @@
+"""
+Technical signals, one file per family, each value from the candles up to its own.
+
+    trend        EMA, SMA, WMA, MACD, ADX and DI, Aroon, regression slope
+    momentum     RSI, stochastic, CCI, rate of change, Williams %R
+    volatility   ATR, Bollinger, Keltner, Donchian, realised volatility
+    volume       OBV, money flow, session VWAP, volume z-score
+    shape        log returns, candle shape, time on a circle
+    frames       causal candles of higher timeframes
+    history      the columns that kernels read, and sliding windows
+    table        one row per feature: requests, parameters, warm-up, state
+    perceive     every feature of a lane in one kernel call
+"""
+
+from engine.features.perceive import perceive
+from engine.features.table import FEATURES, FeaturePlan, plan_features, read_request
+
+__all__ = ["FEATURES", "FeaturePlan", "perceive", "plan_features", "read_request"]

@@ -1,0 +1,152 @@
+"""
+Perceive: every feature of one lane for all new candles, in one call.
+
+A program has one row per feature. Features are the outer loop, so that each runs over its candles without a branch on
+what it is; the dispatch is by number and calls by name, because kernels that take kernels cannot be cached.
+"""
+
+from typing import Final
+
+from engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
+from engine.features.shape import candle_shape, clock, log_return
+from engine.features.trend import ADX, AVERAGE, MACD, adx, aroon, ema, macd, slope, sma, wma
+from engine.features.volatility import (
+    KELTNER,
+    WILDER,
+    atr,
+    bollinger,
+    donchian,
+    keltner,
+    volatility_close,
+    volatility_parkinson,
+)
+from engine.features.volume import MFI, OBV, VWAP, mfi, obv, volume_z, vwap
+from engine.jit import FloatArray, Rows, kernel, record
+
+PROGRAM: Final = record(
+    ("code", "i8"),
+    ("parameters", "f8", (4,)),
+    ("state", "i8"),  # where the feature's state begins in the slab, in words of eight bytes
+    ("state_length", "i8"),
+    ("column", "i8"),  # first row of the output
+    ("outputs", "i8"),
+)
+
+EMA, SMA, WMA, MACD_LINES, ADX_LINES, AROON, SLOPE = 1, 2, 3, 4, 5, 6, 7
+RSI_LINE, STOCHASTIC, CCI, ROC, WILLIAMS_R = 11, 12, 13, 14, 15
+ATR, BOLLINGER, KELTNER_LINES, DONCHIAN, VOLATILITY_CLOSE, VOLATILITY_PARKINSON = (
+    21,
+    22,
+    23,
+    24,
+    25,
+    26,
+)
+OBV_LINE, MFI_LINE, VWAP_LINE, VOLUME_Z = 31, 32, 33, 34
+LOG_RETURN, CANDLE_SHAPE, CLOCK = 41, 42, 43
+
+
+@kernel
+def perceive(
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    program: Rows,
+    slab: FloatArray,
+    out: FloatArray,
+) -> None:
+    """
+    Compute every feature of a program for the candles in columns `first` … `last - 1` of the history.
+
+    count  number of candles seen before column `first`
+    slab   the states of all features as words, changed in place
+    out    shape (n_columns, >= last - first); NaN while a feature warms up
+    """
+    for number in range(len(program)):
+        row = program[number]
+        p = row.parameters
+        cells = slab[row.state : row.state + row.state_length]
+        lines = out[row.column : row.column + row.outputs]
+        if row.code < 20:
+            follow_price(row.code, history, first, last, count, p, cells, lines)
+        else:
+            measure(row.code, history, first, last, count, p, cells, lines)
+
+
+@kernel
+def follow_price(
+    code: int,
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    cells: FloatArray,
+    lines: FloatArray,
+) -> None:
+    """Compute one feature of the trend and momentum families."""
+    if code == EMA:
+        ema(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+    elif code == SMA:
+        sma(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+    elif code == WMA:
+        wma(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+    elif code == MACD_LINES:
+        macd(history, first, last, count, p, cells.view(MACD)[0], lines)
+    elif code == ADX_LINES:
+        adx(history, first, last, count, p, cells.view(ADX)[0], lines)
+    elif code == AROON:
+        aroon(history, first, last, count, p, cells, lines)
+    elif code == SLOPE:
+        slope(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+    elif code == RSI_LINE:
+        rsi(history, first, last, count, p, cells.view(RSI)[0], lines[0])
+    elif code == STOCHASTIC:
+        stochastic(history, first, last, count, p, cells, lines)
+    elif code == CCI:
+        cci(history, first, last, count, p, lines[0])
+    elif code == ROC:
+        roc(history, first, last, count, p, lines[0])
+    elif code == WILLIAMS_R:
+        williams_r(history, first, last, count, p, cells, lines[0])
+
+
+@kernel
+def measure(
+    code: int,
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    cells: FloatArray,
+    lines: FloatArray,
+) -> None:
+    """Compute one feature of the volatility, volume and shape families."""
+    if code == ATR:
+        atr(history, first, last, count, p, cells.view(WILDER)[0], lines[0])
+    elif code == BOLLINGER:
+        bollinger(history, first, last, count, p, cells, lines)
+    elif code == KELTNER_LINES:
+        keltner(history, first, last, count, p, cells.view(KELTNER)[0], lines)
+    elif code == DONCHIAN:
+        donchian(history, first, last, count, p, cells, lines)
+    elif code == VOLATILITY_CLOSE:
+        volatility_close(history, first, last, count, p, cells, lines[0])
+    elif code == VOLATILITY_PARKINSON:
+        volatility_parkinson(history, first, last, count, p, cells, lines[0])
+    elif code == OBV_LINE:
+        obv(history, first, last, count, cells.view(OBV)[0], lines[0])
+    elif code == MFI_LINE:
+        mfi(history, first, last, count, p, cells.view(MFI)[0], lines[0])
+    elif code == VWAP_LINE:
+        vwap(history, first, last, count, cells.view(VWAP)[0], lines[0])
+    elif code == VOLUME_Z:
+        volume_z(history, first, last, count, p, cells, lines[0])
+    elif code == LOG_RETURN:
+        log_return(history, first, last, count, p, lines[0])
+    elif code == CANDLE_SHAPE:
+        candle_shape(history, first, last, lines)
+    elif code == CLOCK:
+        clock(history, first, last, lines)

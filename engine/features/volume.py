@@ -1,0 +1,130 @@
+"""
+Volume: on-balance volume, money flow, session VWAP, volume z-score.
+
+Sources: J. Granville (1963), started with the first volume as TA-Lib; G. Quong and A. Soudack, Technical Analysis of
+Stocks & Commodities (1989). Volume is in base units.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from engine.features.history import (
+    CLOSE,
+    OPEN_MS,
+    VOLUME,
+    deviation_of,
+    mean_of,
+    slide_squares,
+    typical,
+)
+from engine.jit import FloatArray, Row, kernel, record
+
+OBV: Final = record(("total", "f8"))
+MFI: Final = record(("inflow", "f8"), ("outflow", "f8"))
+VWAP: Final = record(("day", "f8"), ("value", "f8"), ("volume", "f8"))
+
+_DAY_MS: Final = 86_400_000.0
+
+
+@kernel
+def obv(
+    history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray
+) -> None:
+    """Write on-balance volume: the sum of volumes, signed by the direction of the close."""
+    for i in range(first, last):
+        if count + i - first == 0:
+            state.total = history[VOLUME, i]
+        elif history[CLOSE, i] > history[CLOSE, i - 1]:
+            state.total += history[VOLUME, i]
+        elif history[CLOSE, i] < history[CLOSE, i - 1]:
+            state.total -= history[VOLUME, i]
+        out[i - first] = state.total
+
+
+@kernel
+def money_flow(history: FloatArray, i: int) -> float:
+    """Return typical price × volume, signed by the direction of the typical price."""
+    now, before = typical(history, i), typical(history, i - 1)
+    if now > before:
+        return now * history[VOLUME, i]  # type: ignore[no-any-return]
+    return -now * history[VOLUME, i] if now < before else 0.0
+
+
+@kernel
+def mfi(
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    state: Row,
+    out: FloatArray,
+) -> None:
+    """
+    Write the money flow index, 0 … 100; 50 when nothing flowed.
+
+    TA-Lib says 0 when less than 1 quote has flowed in the window; here the ratio is taken of any flow.
+    """
+    period = int(p[0])
+    for i in range(first, last):
+        t = count + i - first
+        out[i - first] = np.nan
+        if t == 0:
+            continue
+        if t > period and t % period != 0:
+            flow, gone = money_flow(history, i), money_flow(history, i - period)
+            state.inflow += max(flow, 0.0) - max(gone, 0.0)
+            state.outflow += max(-flow, 0.0) - max(-gone, 0.0)
+        else:
+            state.inflow = 0.0
+            state.outflow = 0.0
+            for j in range(i - min(period, t) + 1, i + 1):
+                flow = money_flow(history, j)
+                state.inflow += max(flow, 0.0)
+                state.outflow += max(-flow, 0.0)
+        if t >= period:
+            inflow, total = max(state.inflow, 0.0), max(state.inflow, 0.0) + max(state.outflow, 0.0)
+            out[i - first] = 100.0 * inflow / total if total > 0.0 else 50.0
+
+
+@kernel
+def vwap(
+    history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray
+) -> None:
+    """
+    Write the volume-weighted typical price since 00:00 UTC; the typical price while nothing was traded.
+
+    The session begins by the clock, at the first candle that opens on a new UTC day.
+    """
+    for i in range(first, last):
+        day = np.floor(history[OPEN_MS, i] / _DAY_MS)
+        if count + i - first == 0 or day != state.day:
+            state.day = day
+            state.value = 0.0
+            state.volume = 0.0
+        state.value += typical(history, i) * history[VOLUME, i]
+        state.volume += history[VOLUME, i]
+        out[i - first] = state.value / state.volume if state.volume > 0.0 else typical(history, i)
+
+
+@kernel
+def volume_z(
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    moments: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Write how many population deviations the volume is above its mean over `period` candles; 0 when all are equal."""
+    period, row = int(p[0]), history[VOLUME]
+    for i in range(first, last):
+        t = count + i - first
+        slide_squares(moments, row, i, t, period)
+        out[i - first] = np.nan
+        if t >= period - 1:
+            deviation = deviation_of(moments, period)
+            distance = row[i] - mean_of(moments, period)
+            out[i - first] = distance / deviation if deviation > 0.0 else 0.0
