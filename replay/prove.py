@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from engine.candles import CANDLE, FLAG_SYNTHETIC
+from engine.candles import FLAG_SYNTHETIC
 from engine.errors import ConfigError, DataError
-from engine.features import perceive, plan_features
-from engine.jit import FloatArray, Rows, copy_rows
+from engine.features import evaluate, plan_features
+from engine.jit import Rows, copy_rows
 from engine.spec import EngineSpec
 from engine.strategies import load_object
 from replay.tables import candle_frame
@@ -160,22 +160,11 @@ def feature_subject(request: str, step_ms: int) -> Subject:
     plan = plan_features((request,))
 
     def subject(candles: Rows) -> Said:
-        out = feature_values(request, candles)
+        out = evaluate(request, candles)
         closes = candles["open_ms"] + step_ms
         return {name: (closes, out[row]) for row, name in enumerate(plan.columns)}
 
     return subject
-
-
-def feature_values(request: str, candles: Rows) -> FloatArray:
-    """Return a built-in feature over an array of candles, shape (n_columns, n)."""
-    plan = plan_features((request,))
-    names = ("open_ms", "open", "high", "low", "close", "volume")
-    history = np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))
-    out: FloatArray = np.full((len(plan.columns), len(candles)), np.nan)
-    slab = plan.initial_state().view(np.float64).reshape(-1)
-    perceive(history, 0, len(candles), 0, plan.program, slab, out)
-    return out
 
 
 def _from_function(
@@ -224,13 +213,3 @@ def _columns(kind: str, records: Rows, times: Any) -> dict[str, tuple[Any, Any]]
     """Return every field of some records as statements."""
     names: Sequence[str] = records.dtype.names or ()
     return {f"{kind}.{name}": (times, np.ascontiguousarray(records[name])) for name in names}
-
-
-def as_candles(frame: pd.DataFrame) -> Rows:
-    """Return a table of open, high, low, close, volume indexed by open time as CANDLE records."""
-    candles = np.zeros(len(frame), CANDLE)
-    index = pd.DatetimeIndex(frame.index)
-    candles["open_ms"] = index.as_unit("ms").asi8
-    for name in ("open", "high", "low", "close", "volume"):
-        candles[name] = frame[name].to_numpy()
-    return candles

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.candles import CANDLE
 from engine.jit import Rows
 from engine.records import MONEY_UNIT, REASON_NAMES, REFUSED_NAMES
 
@@ -87,3 +88,13 @@ def candle_frame(candles: Rows) -> pd.DataFrame:
     """Return candles as a table indexed by open time, for users' own functions."""
     columns = {name: candles[name] for name in ("open", "high", "low", "close", "volume")}
     return pd.DataFrame(columns, index=utc(candles["open_ms"]))
+
+
+def as_candles(frame: pd.DataFrame) -> Rows:
+    """Return a table of open, high, low, close, volume indexed by open time as CANDLE records."""
+    candles = np.zeros(len(frame), CANDLE)
+    index = pd.DatetimeIndex(frame.index)
+    candles["open_ms"] = index.as_unit("ms").asi8
+    for name in ("open", "high", "low", "close", "volume"):
+        candles[name] = frame[name].to_numpy()
+    return candles

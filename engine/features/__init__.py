@@ -9,10 +9,12 @@ Technical signals, one file per family, each value from the candles up to its ow
     frames       causal candles of higher timeframes
     history      the columns that kernels read, and sliding windows
     table        one row per feature: requests, parameters, warm-up, state
+    evaluate     a feature over an array of candles
     perceive     every feature of a lane in one kernel call
 """
 
+from engine.features.evaluate import evaluate
 from engine.features.perceive import perceive
 from engine.features.table import FEATURES, FeaturePlan, plan_features, read_request
 
-__all__ = ["FEATURES", "FeaturePlan", "perceive", "plan_features", "read_request"]
+__all__ = ["FEATURES", "FeaturePlan", "evaluate", "perceive", "plan_features", "read_request"]

@@ -5,13 +5,37 @@ A program has one row per feature. Features are the outer loop, so that each run
 what it is; the dispatch is by number and calls by name, because kernels that take kernels cannot be cached.
 """
 
-from typing import Final
-
+from engine.features.codes import (
+    ADX_LINES,
+    AROON,
+    ATR,
+    BOLLINGER,
+    CANDLE_SHAPE,
+    CCI,
+    CLOCK,
+    DONCHIAN,
+    EMA,
+    KELTNER_LINES,
+    LOG_RETURN,
+    MACD_LINES,
+    MFI_LINE,
+    OBV_LINE,
+    ROC,
+    RSI_LINE,
+    SLOPE,
+    SMA,
+    STOCHASTIC,
+    VOLATILITY_CLOSE,
+    VOLATILITY_PARKINSON,
+    VOLUME_Z,
+    VWAP_LINE,
+    WILLIAMS_R,
+    WMA,
+)
 from engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
 from engine.features.shape import candle_shape, clock, log_return
 from engine.features.trend import ADX, AVERAGE, MACD, adx, aroon, ema, macd, slope, sma, wma
 from engine.features.volatility import (
-    KELTNER,
     WILDER,
     atr,
     bollinger,
@@ -21,29 +45,7 @@ from engine.features.volatility import (
     volatility_parkinson,
 )
 from engine.features.volume import MFI, OBV, VWAP, mfi, obv, volume_z, vwap
-from engine.jit import FloatArray, Rows, kernel, record
-
-PROGRAM: Final = record(
-    ("code", "i8"),
-    ("parameters", "f8", (4,)),
-    ("state", "i8"),  # where the feature's state begins in the slab, in words of eight bytes
-    ("state_length", "i8"),
-    ("column", "i8"),  # first row of the output
-    ("outputs", "i8"),
-)
-
-EMA, SMA, WMA, MACD_LINES, ADX_LINES, AROON, SLOPE = 1, 2, 3, 4, 5, 6, 7
-RSI_LINE, STOCHASTIC, CCI, ROC, WILLIAMS_R = 11, 12, 13, 14, 15
-ATR, BOLLINGER, KELTNER_LINES, DONCHIAN, VOLATILITY_CLOSE, VOLATILITY_PARKINSON = (
-    21,
-    22,
-    23,
-    24,
-    25,
-    26,
-)
-OBV_LINE, MFI_LINE, VWAP_LINE, VOLUME_Z = 31, 32, 33, 34
-LOG_RETURN, CANDLE_SHAPE, CLOCK = 41, 42, 43
+from engine.jit import FloatArray, Rows, kernel
 
 
 @kernel
@@ -129,7 +131,7 @@ def measure(
     elif code == BOLLINGER:
         bollinger(history, first, last, count, p, cells, lines)
     elif code == KELTNER_LINES:
-        keltner(history, first, last, count, p, cells.view(KELTNER)[0], lines)
+        keltner(history, first, last, count, p, cells, lines)
     elif code == DONCHIAN:
         donchian(history, first, last, count, p, cells, lines)
     elif code == VOLATILITY_CLOSE:

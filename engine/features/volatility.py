@@ -20,11 +20,10 @@ from engine.features.history import (
     slide_squares,
     true_range,
 )
-from engine.features.trend import step_ema
+from engine.features.trend import AVERAGE, step_ema
 from engine.jit import FloatArray, Row, kernel, record
 
 WILDER: Final = record(("average", "f8"))
-KELTNER: Final = record(("average", "f8"), ("total", "f8"), ("atr", "f8"))
 
 _PARKINSON: Final = 4.0 * 0.6931471805599453  # 4 × ln 2
 
@@ -99,16 +98,17 @@ def keltner(
     last: int,
     count: int,
     p: FloatArray,
-    state: Row,
+    cells: FloatArray,
     out: FloatArray,
 ) -> None:
     """Write upper, middle and lower line: an exponential average of the close and `factor` ATR around it."""
+    average = cells[:2].view(AVERAGE)[0]
     period, atr_period, factor = int(p[0]), int(p[1]), p[2]
     for i in range(first, last):
         t = count + i - first
-        middle = step_ema(state, history[CLOSE, i], t, period, False)
-        state.atr = step_atr(state.atr, true_range(history, i, t), t, atr_period, False)
-        reach = factor * state.atr if t >= max(period - 1, atr_period) else np.nan
+        middle = step_ema(average, history[CLOSE, i], t, period, False)
+        cells[2] = step_atr(cells[2], true_range(history, i, t), t, atr_period, False)
+        reach = factor * cells[2] if t >= max(period - 1, atr_period) else np.nan
         out[0, i - first] = middle + reach
         out[1, i - first] = middle + 0.0 * reach
         out[2, i - first] = middle - reach

@@ -44,11 +44,15 @@ def obv(
 
 @kernel
 def money_flow(history: FloatArray, i: int) -> float:
-    """Return typical price × volume, signed by the direction of the typical price."""
+    """
+    Return typical price × volume, signed by the direction of the typical price.
+
+    Sums of decimal prices differ in their last bits where the prices say "unchanged"; that is no direction.
+    """
     now, before = typical(history, i), typical(history, i - 1)
-    if now > before:
-        return now * history[VOLUME, i]  # type: ignore[no-any-return]
-    return -now * history[VOLUME, i] if now < before else 0.0
+    if abs(now - before) <= 1e-13 * now:
+        return 0.0
+    return now * history[VOLUME, i] if now > before else -now * history[VOLUME, i]  # type: ignore[no-any-return]
 
 
 @kernel

@@ -1,0 +1,23 @@
+"""A feature over a whole array of candles at once: for proofs, tests and notebooks."""
+
+import numpy as np
+
+from engine.features.perceive import perceive
+from engine.features.table import plan_features
+from engine.jit import FloatArray, Rows
+
+
+def evaluate(request: str, candles: Rows) -> FloatArray:
+    """
+    Return the columns of one feature, shape (n_columns, n), by the same kernel that the engine runs.
+
+    candles  CANDLE records of one symbol and timeframe, in time order
+    """
+    plan = plan_features((request,))
+    names = ("open_ms", "open", "high", "low", "close", "volume")
+    history = np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))
+    out: FloatArray = np.full((len(plan.columns), len(candles)), np.nan)
+    slab = plan.initial_state().view(np.float64).reshape(-1)
+    if len(candles):
+        perceive(history, 0, len(candles), 0, plan.program, slab, out)
+    return out

@@ -1,0 +1,52 @@
+"""
+What a result is worth: definitions of every number that a report shows, and nothing that reads or writes files.
+
+    measure     all metrics of one run, with a reason for each that is undefined (`metrics`: names and conventions)
+    daily       the equity curve in UTC days and months          drawdown      falls from a peak
+    ratios      return, risk and ratio metrics                   significance  how far a Sharpe ratio can be trusted
+    trading     metrics of trades and costs                      relative      against buy-and-hold
+    tables      trades broken down by a label                    attribution   profit by component of the score
+    regimes     trend or range, calm or volatile, causally       benchmarks    buy-and-hold, flat, random entry
+"""
+
+from engine.performance.attribution import COMPONENTS, attribution
+from engine.performance.benchmarks import RandomEntry, always_flat, buy_and_hold, random_entry
+from engine.performance.daily import DailyReturns, daily_returns, monthly_returns
+from engine.performance.measure import measure
+from engine.performance.metrics import CONVENTIONS, METRIC_NAMES, Performance
+from engine.performance.regimes import REGIME_NAMES, regimes, regimes_at
+from engine.performance.tables import (
+    breakdown,
+    by_component,
+    by_confidence,
+    by_exit_reason,
+    by_regime,
+    by_side,
+    by_symbol,
+)
+
+__all__ = [
+    "COMPONENTS",
+    "CONVENTIONS",
+    "METRIC_NAMES",
+    "REGIME_NAMES",
+    "DailyReturns",
+    "Performance",
+    "RandomEntry",
+    "always_flat",
+    "attribution",
+    "breakdown",
+    "buy_and_hold",
+    "by_component",
+    "by_confidence",
+    "by_exit_reason",
+    "by_regime",
+    "by_side",
+    "by_symbol",
+    "daily_returns",
+    "measure",
+    "monthly_returns",
+    "random_entry",
+    "regimes",
+    "regimes_at",
+]

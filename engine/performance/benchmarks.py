@@ -1,0 +1,138 @@
+"""What one could have had without the strategy: buy-and-hold, nothing at all, and the same positions at random times."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.jit import FloatArray, IntArray, Rows
+from engine.performance.daily import growth
+from engine.performance.measure import measure
+from engine.performance.metrics import Performance
+from engine.performance.relative import hold_worth
+from engine.records import MARK, MONEY_UNIT, TRADE, UNITS_PER_QUOTE
+
+_FEWEST_MARKS: Final = 3  # two shifts that differ from the run itself
+
+
+class RandomEntry(NamedTuple):
+    """Total returns of the strategy's own positions at random times."""
+
+    draws: int
+    average: float
+    low: float  # 5 % quantile
+    high: float  # 95 % quantile
+    share_below: float  # of draws whose total return is below the strategy's
+
+
+def buy_and_hold(
+    marks: Rows,
+    close: npt.ArrayLike,
+    capital: float,
+    *,
+    entry_cost_rate: float = 0.0,
+    rf: float = 0.0,
+) -> Performance:
+    """
+    Return the metrics of buying at the first close, in equal parts, and holding to the end.
+
+    close            at every mark, shape (n_marks,) or (n_marks, n_symbols)
+    entry_cost_rate  fee, half spread and slippage of the one purchase, as a fraction of its notional
+
+    Nothing is sold, so there is no closed trade and the trade metrics are undefined.
+    """
+    worth = hold_worth(close, len(marks), slice(None), entry_cost_rate) if len(marks) else []
+    held = _marks_of(marks, np.rint(np.asarray(worth) * capital * UNITS_PER_QUOTE))
+    held["exposure"] = held["equity"]
+    held["open_positions"] = 1
+    return measure(np.zeros(0, TRADE), held, capital, rf=rf)
+
+
+def always_flat(marks: Rows, capital: float) -> Performance:
+    """Return the metrics of never trading: zeros, and everything that divides by risk undefined."""
+    units = np.full(len(marks), np.rint(capital * UNITS_PER_QUOTE))
+    return measure(np.zeros(0, TRADE), _marks_of(marks, units), capital)
+
+
+def random_entry(
+    trades: Rows,
+    marks: Rows,
+    close: npt.ArrayLike,
+    capital: float,
+    *,
+    draws: int = 200,
+    seed: int = 0,
+) -> RandomEntry | None:
+    """
+    Return what the strategy's positions would have earned at random times, None without trades.
+
+    Each draw moves all positions by the same random number of candles, around the end of the tape to its start:
+    direction, size relative to equity, holding times, their order and the cost of every entry and exit stay as
+    they were, only the timing against the market is lost. Candle i earns close ÷ close before − 1, so a position
+    opened at an open is taken to be opened at the close before it; a candle inside which a trade ended earns nothing,
+    and funding is left out.
+
+    close  at every mark, shape (n_marks,) or (n_marks, n_symbols), in the order of the symbols' numbers
+    """
+    n = len(marks)
+    if n < _FEWEST_MARKS or not len(trades) or bool((marks["equity"] <= 0).any()):
+        return None
+    prices = np.asarray(close, dtype=np.float64).reshape(n, -1)  # (n_marks, n_symbols)
+    time_ms = np.ascontiguousarray(marks["time_ms"])
+    starts = np.searchsorted(time_ms, trades["entry_ms"], side="right")
+    ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
+    before = np.concatenate([[capital], marks["equity"][:-1] * MONEY_UNIT])
+    charge = _costs(trades, starts, ends, n) / before
+    weights, moves = [], []
+    for symbol in np.unique(trades["symbol"]):
+        column = prices[:, symbol]
+        chosen = trades["symbol"] == symbol
+        units = _units(trades[chosen], starts[chosen], ends[chosen], n)
+        price_before = np.concatenate([column[:1], column[:-1]])
+        weights.append(units * price_before / before)
+        moves.append(np.tile(growth(column, float(column[0])), 2))
+    shifts = np.random.default_rng(seed).integers(1, n, size=draws)
+    totals = np.array([_shifted_return(weights, moves, charge, int(shift)) for shift in shifts])
+    low, high = np.quantile(totals, [0.05, 0.95])
+    own = float(marks["equity"][-1]) / (capital * UNITS_PER_QUOTE) - 1.0
+    share = float(np.mean(totals < own))
+    return RandomEntry(draws, float(totals.mean()), float(low), float(high), share)
+
+
+def _marks_of(marks: Rows, units: FloatArray) -> Rows:
+    """Return marks at the same times with another equity, all of it cash."""
+    rows = np.zeros(len(marks), MARK)
+    rows["time_ms"] = marks["time_ms"]
+    rows["equity"] = units
+    rows["cash"] = units
+    return rows
+
+
+def _units(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:
+    """Return the signed quantity held through each candle, base units."""
+    changes = np.zeros(n + 1)
+    quantity = trades["side"] * trades["quantity"]
+    np.add.at(changes, starts, quantity)
+    np.add.at(changes, ends, -quantity)
+    return np.cumsum(changes)[:n]
+
+
+def _costs(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:
+    """Return fees, half spread and slippage by candle in quote, half of a trade's at its entry and half at its exit."""
+    half = (trades["fees"] + trades["spread"] + trades["slippage"]) * (0.5 * MONEY_UNIT)
+    costs = np.zeros(n)
+    for rows in (starts, ends):
+        np.add.at(costs, np.minimum(rows, n - 1), half)
+    return costs
+
+
+def _shifted_return(
+    weights: list[FloatArray], moves: list[FloatArray], charge: FloatArray, shift: int
+) -> float:
+    """Return the total return of positions that come `shift` candles later; moves are the tape twice in a row."""
+    n = len(charge)
+    factor = 1.0 - charge
+    for weight, move in zip(weights, moves, strict=True):
+        factor += weight * move[shift : shift + n]
+    # Nothing is left to lose below zero.
+    return float(np.prod(np.maximum(factor, 0.0, out=factor))) - 1.0

@@ -1,0 +1,152 @@
+"""All metrics of one run, from its trades and the marks of its equity."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.jit import FloatArray, IntArray, Rows
+from engine.performance.daily import DailyReturns, daily_returns, day_ends
+from engine.performance.drawdown import deepest_fall, drawdowns
+from engine.performance.metrics import (
+    CURVE_METRICS,
+    DAILY_METRICS,
+    RELATIVE_METRICS,
+    Performance,
+    Sheet,
+)
+from engine.performance.ratios import (
+    put_distribution,
+    put_growth,
+    put_pain,
+    put_ratios,
+    put_significance,
+)
+from engine.performance.relative import hold_worth, put_relative
+from engine.performance.trading import put_costs, put_trades
+from engine.records import MONEY_UNIT, REASON_END
+
+_NO_CANDLES: Final = "no candle was processed"
+_RUIN: Final = "equity was zero or below, so returns have no meaning"
+
+
+def measure(
+    trades: Rows,
+    marks: Rows,
+    capital: float,
+    benchmark_close: npt.ArrayLike | None = None,
+    rf: float = 0.0,
+    trials: int = 1,
+    *,
+    trials_deviation: float | None = None,
+    entry_cost_rate: float = 0.0,
+) -> Performance:
+    """
+    Return every metric of METRIC_NAMES, the reasons for those that are undefined, and notes.
+
+    trades            TRADE records, open ones included at their mark
+    marks             MARK records in time order, one per base candle
+    capital           starting cash in quote, above zero
+    benchmark_close   closes at every mark, shape (n_marks,) or (n_marks, n_symbols); None: nothing to compare with
+    rf                risk-free rate, annual
+    trials            how many configurations were tried for this one, discarded ones included
+    trials_deviation  spread of their daily Sharpe ratios; None: this one's standard error
+    entry_cost_rate   what buy-and-hold pays for its one purchase, a fraction of notional
+    """
+    assert capital > 0.0
+    assert rf > -1.0
+    assert trials >= 1
+    sheet = Sheet()
+    put_trades(sheet, trades)
+    put_costs(sheet, trades)
+    if not len(marks):
+        names = (*CURVE_METRICS, *DAILY_METRICS, "buy_and_hold_return", *RELATIVE_METRICS)
+        sheet.refuse(names, _NO_CANDLES)
+        return sheet.finish()
+    time_ms = np.ascontiguousarray(marks["time_ms"])
+    equity = np.concatenate([[capital], marks["equity"] * MONEY_UNIT])
+    elapsed_ms = _put_curve(sheet, time_ms, equity)
+    sheet.put("exposure", float(np.count_nonzero(marks["open_positions"])) / len(marks))
+    daily = daily_returns(marks, capital)
+    sheet.put("days", len(daily.returns))
+    is_ruined = bool(equity.min() <= 0.0)
+    if is_ruined:
+        first = np.datetime64(int(time_ms[int(np.argmax(equity[1:] <= 0.0))]), "ms")
+        sheet.notes.append(f"ruined: equity was zero or below at {np.datetime_as_string(first)}Z")
+        sheet.refuse(DAILY_METRICS, _RUIN)
+    else:
+        put_growth(sheet, capital, float(equity[-1]), elapsed_ms)
+        _put_daily(sheet, daily, capital, rf, trials, trials_deviation)
+        _put_activity(sheet, trades, marks, equity[1:])
+    if benchmark_close is None:
+        sheet.refuse(("buy_and_hold_return", *RELATIVE_METRICS), "no benchmark was given")
+    else:
+        rows = day_ends(time_ms).mark_index
+        worth = hold_worth(benchmark_close, len(marks), rows, entry_cost_rate)
+        put_relative(sheet, daily.returns, worth, rf)
+        if is_ruined:
+            sheet.refuse(RELATIVE_METRICS, _RUIN)
+    return sheet.finish()
+
+
+def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> int:
+    """
+    Write total return and drawdown on bar equity, and return the elapsed time in ms.
+
+    equity  quote, the capital and then one value per mark
+
+    The first candle's open is not recorded, so a candle is taken to last as long as the shortest step between two
+    marks; the curve starts one candle before the first mark.
+    """
+    step_ms = int(np.diff(time_ms).min()) if len(time_ms) > 1 else 0
+    assert step_ms > 0 or len(time_ms) == 1
+    start_ms = int(time_ms[0]) - step_ms
+    sheet.put("total_return", float(equity[-1] / equity[0]) - 1.0)
+    sheet.put("final_equity", float(equity[-1]))
+    below_peak = drawdowns(equity)
+    sheet.put("max_drawdown", float(below_peak.min()))
+    sheet.put("max_drawdown_quote", float((equity - np.maximum.accumulate(equity)).min()))
+    fall = deepest_fall(equity, below_peak)
+    if fall is None:
+        names = ("max_drawdown_duration_s", "time_to_recover_s")
+        sheet.refuse(names, "equity never fell below a peak")
+        return int(time_ms[-1]) - start_ms
+    peak_ms = int(time_ms[fall.peak - 1]) if fall.peak else start_ms
+    end = len(time_ms) if fall.recovery is None else fall.recovery
+    end_ms = int(time_ms[end - 1])
+    sheet.put("max_drawdown_duration_s", (end_ms - peak_ms) / 1000.0)
+    recovered_s = (
+        None if fall.recovery is None else (end_ms - int(time_ms[fall.trough - 1])) / 1000.0
+    )
+    sheet.put("time_to_recover_s", recovered_s, "the deepest drawdown was not recovered")
+    if fall.recovery is None:
+        sheet.notes.append("max drawdown not recovered")
+    return int(time_ms[-1]) - start_ms
+
+
+def _put_daily(
+    sheet: Sheet,
+    daily: DailyReturns,
+    capital: float,
+    rf: float,
+    trials: int,
+    trials_deviation: float | None,
+) -> None:
+    """Write what daily returns tell, in the order in which one figure needs another."""
+    put_ratios(sheet, daily.returns, rf)
+    put_distribution(sheet, daily.returns)
+    put_significance(sheet, daily.returns, rf, trials, trials_deviation)
+    put_pain(sheet, daily, capital, rf)
+
+
+def _put_activity(sheet: Sheet, trades: Rows, marks: Rows, equity: FloatArray) -> None:
+    """
+    Write mean gross leverage and turnover, for an equity above zero.
+
+    Turnover is the notional of all fills ÷ average equity; a trade still open has only its entry.
+    """
+    leverage = marks["exposure"] * MONEY_UNIT / equity
+    sheet.put("mean_leverage", float(leverage.mean()))
+    exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
+    traded = float(trades["notional"].sum()) * MONEY_UNIT + float(np.dot(trades["quantity"], exits))
+    sheet.put("turnover", traded / float(equity.mean()))

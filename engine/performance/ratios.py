@@ -1,0 +1,150 @@
+"""Return, risk and ratio metrics of an equity curve, as bound by the conventions in `metrics`."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from engine.candles import DAY_MS
+from engine.jit import FloatArray
+from engine.performance.daily import DailyReturns
+from engine.performance.drawdown import average_depth, drawdowns
+from engine.performance.metrics import MINIMUM_CAGR_DAYS, MINIMUM_DAYS, Sheet, quotient
+from engine.performance.significance import (
+    expected_best_sharpe,
+    probability_above,
+    sample_kurtosis,
+    sample_skew,
+    sharpe_error,
+)
+
+DAYS_PER_YEAR: Final = 365.0
+# A range of daily returns below this is rounding of money units, not risk.
+_SMALLEST_RANGE: Final = 1e-12
+_LARGEST_EXPONENT: Final = 700.0  # exp of more is beyond float64
+
+_TOO_SHORT: Final = "fewer than two days"
+_NO_SPREAD: Final = "the daily returns do not vary"
+
+
+def daily_rate(rf: float) -> float:
+    """Return an annual rate per day, (1 + rf)^(1/365) − 1."""
+    return float((1.0 + rf) ** (1.0 / DAYS_PER_YEAR)) - 1.0
+
+
+def spread_of(returns: FloatArray) -> float:
+    """Return the standard deviation with n − 1, and 0 for a spread that is only rounding; at least two values."""
+    if float(np.ptp(returns)) <= _SMALLEST_RANGE:
+        return 0.0
+    return float(np.std(returns, ddof=1))
+
+
+def put_growth(sheet: Sheet, capital: float, equity: float, elapsed_ms: int) -> None:
+    """Write CAGR, (end ÷ start)^(365 ÷ elapsed days) − 1, for an equity above zero."""
+    if elapsed_ms == 0:
+        sheet.put("cagr", None, "fewer than two candles")
+        return
+    days = elapsed_ms / DAY_MS
+    if days < MINIMUM_CAGR_DAYS:
+        sheet.notes.append(f"CAGR over less than {MINIMUM_CAGR_DAYS} days")
+    exponent = math.log(equity / capital) * DAYS_PER_YEAR / days
+    value = math.expm1(exponent) if exponent < _LARGEST_EXPONENT else None
+    sheet.put("cagr", value, "too large to state over so short a time")
+
+
+def put_ratios(sheet: Sheet, returns: FloatArray, rf: float) -> None:
+    """
+    Write Sharpe, Sortino, Omega and volatility.
+
+    Sharpe   mean(r − rf) ÷ std(r, n − 1) · √365
+    Sortino  mean(r − rf) ÷ √(mean over all days of min(r − rf, 0)²) · √365
+    Omega    Σ max(r − rf, 0) ÷ Σ max(rf − r, 0)
+    """
+    n = len(returns)
+    if n < 2:
+        sheet.refuse(("sharpe", "sortino", "omega", "volatility"), _TOO_SHORT)
+        return
+    if n < MINIMUM_DAYS:
+        sheet.notes.append(f"Sharpe from {n} days; {MINIMUM_DAYS} are the minimum")
+    excess = returns - daily_rate(rf)
+    average = float(excess.mean()) * math.sqrt(DAYS_PER_YEAR)
+    deviation = spread_of(returns)
+    losses = np.minimum(excess, 0.0)
+    downside = math.sqrt(float(np.mean(losses**2)))
+    no_loss = "no day was below the risk-free rate"
+    sheet.put("sharpe", quotient(average, deviation), _NO_SPREAD)
+    sheet.put("sortino", quotient(average, downside), no_loss)
+    sheet.put(
+        "omega", quotient(float(np.maximum(excess, 0.0).sum()), -float(losses.sum())), no_loss
+    )
+    sheet.put("volatility", deviation * math.sqrt(DAYS_PER_YEAR))
+
+
+def put_distribution(sheet: Sheet, returns: FloatArray) -> None:
+    """
+    Write quantiles, moments and extremes of daily returns, at least one.
+
+    CVaR is the mean of the lowest int((n − 1)·0.05) + 1 days, the tail ratio |q95 ÷ q05|.
+    """
+    ordered = np.sort(returns)
+    low, high = np.quantile(ordered, [0.05, 0.95])
+    sheet.put("var_95", float(low))
+    sheet.put("cvar_95", float(ordered[: int((len(ordered) - 1) * 0.05) + 1].mean()))
+    sheet.put("tail_ratio", quotient(abs(high), abs(low)), "the 5 % quantile is zero")
+    sheet.put("best_day", float(ordered[-1]))
+    sheet.put("worst_day", float(ordered[0]))
+    is_varied = len(returns) > 1 and spread_of(returns) > 0.0
+    for name, least, moment in (("skew", 3, sample_skew), ("kurtosis", 4, sample_kurtosis)):
+        is_short = len(returns) < least
+        reason = f"fewer than {least} days" if is_short else _NO_SPREAD
+        sheet.put(name, moment(returns) if is_varied else None, reason)
+
+
+def put_significance(
+    sheet: Sheet, returns: FloatArray, rf: float, trials: int, trials_deviation: float | None
+) -> None:
+    """
+    Write the Sharpe ratio's standard error (annual), PSR against 0 and DSR; after Sharpe, skew and kurtosis.
+
+    trials_deviation  spread of the trials' daily Sharpe ratios; None: as wide as this estimate's own error, which
+                      is what trials without any skill would show
+    """
+    names = ("sharpe_standard_error", "psr", "dsr")
+    skew, kurtosis = sheet.value("skew"), sheet.value("kurtosis")
+    if sheet.value("sharpe") is None or skew is None or kurtosis is None:
+        sheet.refuse(names, "the Sharpe ratio or its moments are undefined")
+        return
+    sharpe = float((returns - daily_rate(rf)).mean()) / spread_of(returns)
+    error = sharpe_error(sharpe, len(returns), skew, kurtosis)
+    if error is None:
+        sheet.refuse(names, "too few days for the skew and kurtosis they show")
+        return
+    sheet.put("sharpe_standard_error", error * math.sqrt(DAYS_PER_YEAR))
+    sheet.put("psr", probability_above(sharpe, 0.0, error))
+    if trials < 2:
+        sheet.put("dsr", None, "one trial was recorded, so there is nothing to deflate")
+        return
+    threshold = expected_best_sharpe(
+        trials, error if trials_deviation is None else trials_deviation
+    )
+    sheet.put("dsr", probability_above(sharpe, threshold, error))
+
+
+def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> None:
+    """
+    Write Calmar, average drawdown, ulcer index and UPI; after CAGR and max drawdown.
+
+    Ulcer index √(mean dd²) over days; UPI (CAGR − rf) ÷ ulcer index; Calmar CAGR ÷ |max drawdown|.
+    Source: P. G. Martin and B. McCann, The Investor's Guide to Fidelity Funds (1989).
+    """
+    below_peak = drawdowns(np.concatenate([[capital], daily.equity]))[1:]
+    ulcer = math.sqrt(float(np.mean(below_peak**2)))
+    never = "equity never fell below a peak"
+    sheet.put("average_drawdown", average_depth(below_peak), never)
+    sheet.put("ulcer_index", ulcer)
+    cagr, deepest = sheet.value("cagr"), sheet.value("max_drawdown")
+    if cagr is None or deepest is None:
+        sheet.refuse(("upi", "calmar"), "CAGR is undefined")
+        return
+    sheet.put("upi", quotient(cagr - rf, ulcer), never)
+    sheet.put("calmar", quotient(cagr, -deepest), never)

@@ -1,0 +1,98 @@
+"""
+Trades broken down by a label: one row per label, the same columns in every table.
+
+    name  trades  pnl_quote  win_rate  profit_factor  expectancy_quote  average_duration_s
+
+A row without trades, or a profit factor without a loss, has None.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from engine.jit import FloatArray, IntArray, Rows
+from engine.performance.attribution import COMPONENTS, attribution
+from engine.performance.metrics import quotient
+from engine.performance.regimes import REGIME_NAMES
+from engine.performance.trading import durations_s, total_quote
+from engine.records import REASON_NAMES
+
+TableRow = dict[str, str | int | float | None]
+
+CONFIDENCE_EDGES: Final = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+CONFIDENCE_NAMES: Final = tuple(
+    f"{low:g} to {high:g}"
+    for low, high in zip(CONFIDENCE_EDGES[:-1], CONFIDENCE_EDGES[1:], strict=True)
+)
+_SIDES: Final = ("long", "short")
+
+
+def breakdown(trades: Rows, labels: Sequence[str], order: Sequence[str] = ()) -> list[TableRow]:
+    """
+    Return one row per label.
+
+    labels  one per trade
+    order   labels that have a row in any case, in this order; others follow by name
+    """
+    assert len(labels) == len(trades)
+    names = [*order, *sorted(set(labels).difference(order))]
+    keys = np.asarray(labels, dtype=object)
+    lengths = durations_s(trades)
+    return [_row(name, trades["pnl"][keys == name], lengths[keys == name]) for name in names]
+
+
+def by_component(trades: Rows) -> list[TableRow]:
+    """Return the profit by component of the score; a trade is in the row of every component that has a part of it."""
+    lengths = durations_s(trades)
+    columns = attribution(trades)
+    return [_row(c, columns[c][columns[c] != 0], lengths[columns[c] != 0]) for c in COMPONENTS]
+
+
+def by_confidence(trades: Rows) -> list[TableRow]:
+    """Return trades by the decision's confidence; a bucket holds its lower edge, the last one both."""
+    bucket = np.searchsorted(CONFIDENCE_EDGES[1:-1], trades["confidence"], side="right")
+    return breakdown(trades, [CONFIDENCE_NAMES[index] for index in bucket], CONFIDENCE_NAMES)
+
+
+def by_side(trades: Rows) -> list[TableRow]:
+    """Return long and short trades."""
+    return breakdown(trades, [_SIDES[int(side < 0)] for side in trades["side"]], _SIDES)
+
+
+def by_exit_reason(trades: Rows) -> list[TableRow]:
+    """Return trades by why they ended, in the order of the reasons' numbers."""
+    labels = [REASON_NAMES[int(code)] for code in trades["exit_reason"]]
+    return breakdown(trades, labels, _present(REASON_NAMES.values(), labels))
+
+
+def by_symbol(trades: Rows, symbols: Sequence[str]) -> list[TableRow]:
+    """Return trades by symbol; every symbol has a row."""
+    return breakdown(trades, [symbols[int(index)] for index in trades["symbol"]], symbols)
+
+
+def by_regime(trades: Rows, codes: IntArray) -> list[TableRow]:
+    """Return trades by the regime in which they were decided, one code of REGIME_NAMES per trade."""
+    labels = [REGIME_NAMES[int(code)] for code in codes]
+    return breakdown(trades, labels, _present(REGIME_NAMES.values(), labels))
+
+
+def _present(names: Any, labels: Sequence[str]) -> list[str]:
+    """Return those names that occur, in their own order."""
+    found = set(labels)
+    return [name for name in names if name in found]
+
+
+def _row(name: str, pnl: IntArray, lengths: FloatArray) -> TableRow:
+    """Return one row of a table from profits in money units and durations in seconds."""
+    n = len(pnl)
+    total = total_quote(pnl)
+    return {
+        "name": name,
+        "trades": n,
+        "pnl_quote": total,
+        "win_rate": quotient(int((pnl > 0).sum()), n),
+        "profit_factor": quotient(total_quote(pnl[pnl > 0]), -total_quote(pnl[pnl < 0])),
+        "expectancy_quote": quotient(total, n),
+        "average_duration_s": float(lengths.mean()) if n else None,
+    }

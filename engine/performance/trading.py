@@ -1,0 +1,132 @@
+"""Metrics of trades and of what they cost; sums of money are exact, they are int64 until the last step."""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from engine.jit import FloatArray, IntArray, Rows
+from engine.performance.metrics import MINIMUM_TRADES, Sheet, quotient
+from engine.records import MONEY_UNIT, REASON_END
+
+_NO_TRADES: Final = "no trades"
+_NO_LOSS: Final = "no losing trade"
+_COSTS: Final = ("fees", "spread", "slippage", "funding")
+
+
+def total_quote(column: Any) -> float:
+    """Return the exact sum of a money column, in quote."""
+    return int(column.sum()) * MONEY_UNIT
+
+
+def durations_s(trades: Rows) -> FloatArray:
+    """Return how long each trade lasted, in seconds."""
+    return np.asarray((trades["exit_ms"] - trades["entry_ms"]) / 1000.0)
+
+
+def longest_run(is_member: Any) -> int:
+    """Return the length of the longest run of true values."""
+    edges = np.diff(np.concatenate([[0], is_member.astype(np.int8), [0]]))
+    lengths = np.flatnonzero(edges < 0) - np.flatnonzero(edges > 0)
+    return int(lengths.max()) if len(lengths) else 0
+
+
+def put_trades(sheet: Sheet, trades: Rows) -> None:
+    """Write all trade metrics of TRADE records; open ones are in at their mark."""
+    n = len(trades)
+    sheet.put("trades", n)
+    sheet.put("long_trades", int((trades["side"] > 0).sum()))
+    sheet.put("short_trades", int((trades["side"] < 0).sum()))
+    n_open = int((trades["exit_reason"] == REASON_END).sum())
+    if n_open:
+        plural = "trades are" if n_open > 1 else "trade is"
+        sheet.notes.append(f"{n_open} {plural} still open at the end, counted at the last close")
+    pnl = trades["pnl"][np.argsort(trades["exit_ms"], kind="stable")]
+    _put_wins(sheet, pnl)
+    _put_units_of_risk(sheet, trades)
+    _put_shape(sheet, trades)
+    ambiguous = int((trades["is_ambiguous"] != 0).sum())
+    sheet.put("ambiguous_trades", ambiguous)
+    sheet.put("ambiguous_share", quotient(ambiguous, n), _NO_TRADES)
+    sheet.put("optimistic_pnl_quote", total_quote(trades["pnl_optimistic"]))
+
+
+def _put_wins(sheet: Sheet, pnl: IntArray) -> None:
+    """
+    Write what follows from the net profits in the order of exits.
+
+    profit factor  Σ wins ÷ |Σ losses|      payoff  average win ÷ |average loss|
+    Kelly          p − (1 − p) ÷ payoff, halved. Source: J. L. Kelly, A New Interpretation of Information Rate (1956).
+    """
+    n = len(pnl)
+    wins, losses = pnl[pnl > 0], pnl[pnl < 0]
+    gained, lost = total_quote(wins), -total_quote(losses)
+    sheet.put("win_rate", quotient(len(wins), n), _NO_TRADES)
+    sheet.put("expectancy_quote", quotient(total_quote(pnl), n), _NO_TRADES)
+    no_loss = _NO_LOSS if n else _NO_TRADES
+    sheet.put("profit_factor", quotient(gained, lost), no_loss)
+    payoff = gained / len(wins) / (lost / len(losses)) if len(wins) and len(losses) else None
+    no_payoff = no_loss if not len(losses) else "no winning trade"
+    sheet.put("payoff", payoff, no_payoff)
+    chance = len(wins) / n if n else 0.0
+    kelly = None if payoff is None else (chance - (1.0 - chance) / payoff) / 2.0
+    sheet.put("kelly_half", kelly, no_payoff)
+    sheet.put("max_consecutive_wins", longest_run(pnl > 0))
+    sheet.put("max_consecutive_losses", longest_run(pnl < 0))
+
+
+def _put_units_of_risk(sheet: Sheet, trades: Rows) -> None:
+    """
+    Write expectancy in R and the SQN, √n · mean(R) ÷ std(R, n − 1), over trades that had a stop.
+
+    Source: V. K. Tharp, The Definitive Guide to Position Sizing (2008).
+    """
+    has_risk = trades["risk"] > 0
+    n = int(has_risk.sum())
+    if n == 0:
+        reason = "no trade had a stop" if len(trades) else _NO_TRADES
+        sheet.refuse(("expectancy_r", "sqn", "sqn_100"), reason)
+        return
+    if n < len(trades):
+        sheet.notes.append(f"R and SQN from {n} of {len(trades)} trades; the others had no stop")
+    multiples = trades["pnl"][has_risk] / trades["risk"][has_risk]
+    average = float(multiples.mean())
+    sheet.put("expectancy_r", average)
+    if n < 2:
+        sheet.refuse(("sqn", "sqn_100"), "fewer than two trades with a stop")
+        return
+    if n < MINIMUM_TRADES:
+        sheet.notes.append(f"SQN from {n} trades; {MINIMUM_TRADES} are the minimum")
+    is_constant = bool((multiples == multiples[0]).all())
+    ratio = quotient(average, 0.0 if is_constant else float(np.std(multiples, ddof=1)))
+    for name, count in (("sqn", n), ("sqn_100", min(n, 100))):
+        value = None if ratio is None else math.sqrt(count) * ratio
+        sheet.put(name, value, "all trades had the same R")
+
+
+def _put_shape(sheet: Sheet, trades: Rows) -> None:
+    """Write durations and excursions; MAE and MFE are fractions of the entry price, MAE is negative."""
+    if not len(trades):
+        names = tuple(f"{kind}_trade_duration_s" for kind in ("average", "median", "maximum"))
+        sheet.refuse((*names, "average_mae", "average_mfe"), _NO_TRADES)
+        return
+    lengths = durations_s(trades)
+    sheet.put("average_trade_duration_s", float(lengths.mean()))
+    sheet.put("median_trade_duration_s", float(np.median(lengths)))
+    sheet.put("maximum_trade_duration_s", float(lengths.max()))
+    for name in ("mae", "mfe"):
+        fractions = trades[f"{name}_price"] / trades["entry_price"]
+        sheet.put(f"average_{name}", float(fractions.mean()))
+
+
+def put_costs(sheet: Sheet, trades: Rows) -> None:
+    """Write what was paid, and the share of it in gross profit: costs ÷ (net profit + costs)."""
+    amounts = {name: int(trades[name].sum()) for name in _COSTS}
+    for name, amount in amounts.items():
+        sheet.put(f"{name}_quote", amount * MONEY_UNIT)
+    costs = sum(amounts.values())
+    gross = int(trades["pnl"].sum()) + costs
+    share = costs / gross if gross > 0 else None
+    sheet.put("costs_quote", costs * MONEY_UNIT)
+    reason = "no profit before costs" if len(trades) else _NO_TRADES
+    sheet.put("costs_share_of_gross", share, reason)
