@@ -41,8 +41,8 @@ def buy_and_hold(
 
     Nothing is sold, so there is no closed trade and the trade metrics are undefined.
     """
-    worth = hold_worth(close, len(marks), slice(None), entry_cost_rate) if len(marks) else []
-    held = _marks_of(marks, np.rint(np.asarray(worth) * capital * UNITS_PER_QUOTE))
+    worth = hold_worth(close, len(marks), slice(None), entry_cost_rate)
+    held = _marks_of(marks, np.rint(worth * capital * UNITS_PER_QUOTE))
     held["exposure"] = held["equity"]
     held["open_positions"] = 1
     return measure(np.zeros(0, TRADE), held, capital, rf=rf)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.jit import FloatArray, IntArray, Rows
-from engine.performance.daily import DailyReturns, daily_returns, day_ends
+from engine.performance.daily import daily_returns, day_ends
 from engine.performance.drawdown import deepest_fall, drawdowns
 from engine.performance.metrics import (
     CURVE_METRICS,
@@ -66,27 +66,32 @@ def measure(
     time_ms = np.ascontiguousarray(marks["time_ms"])
     equity = np.concatenate([[capital], marks["equity"] * MONEY_UNIT])
     elapsed_ms = _put_curve(sheet, time_ms, equity)
-    sheet.put("exposure", float(np.count_nonzero(marks["open_positions"])) / len(marks))
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))
-    is_ruined = bool(equity.min() <= 0.0)
-    if is_ruined:
-        first = np.datetime64(int(time_ms[int(np.argmax(equity[1:] <= 0.0))]), "ms")
-        sheet.notes.append(f"ruined: equity was zero or below at {np.datetime_as_string(first)}Z")
-        sheet.refuse(DAILY_METRICS, _RUIN)
-    else:
-        put_growth(sheet, capital, float(equity[-1]), elapsed_ms)
-        _put_daily(sheet, daily, capital, rf, trials, trials_deviation)
-        _put_activity(sheet, trades, marks, equity[1:])
+    sheet.put("exposure", float(np.count_nonzero(marks["open_positions"])) / len(marks))
     if benchmark_close is None:
         sheet.refuse(("buy_and_hold_return", *RELATIVE_METRICS), "no benchmark was given")
     else:
         rows = day_ends(time_ms).mark_index
         worth = hold_worth(benchmark_close, len(marks), rows, entry_cost_rate)
         put_relative(sheet, daily.returns, worth, rf)
-        if is_ruined:
-            sheet.refuse(RELATIVE_METRICS, _RUIN)
+    if equity.min() <= 0.0:
+        _put_ruin(sheet, time_ms, equity[1:])
+    else:
+        put_growth(sheet, capital, float(equity[-1]), elapsed_ms)
+        put_ratios(sheet, daily.returns, rf)
+        put_distribution(sheet, daily.returns)
+        put_significance(sheet, daily.returns, rf, trials, trials_deviation)
+        put_pain(sheet, daily, capital, rf)
+        _put_activity(sheet, trades, marks, equity[1:])
     return sheet.finish()
+
+
+def _put_ruin(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> None:
+    """Say since when there is nothing left, and refuse every metric of returns."""
+    first = np.datetime64(int(time_ms[int(np.argmax(equity <= 0.0))]), "ms")
+    sheet.notes.append(f"ruined: equity was zero or below at {np.datetime_as_string(first)}Z")
+    sheet.refuse((*DAILY_METRICS, *RELATIVE_METRICS), _RUIN)
 
 
 def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> int:
@@ -122,21 +127,6 @@ def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> int:
     if fall.recovery is None:
         sheet.notes.append("max drawdown not recovered")
     return int(time_ms[-1]) - start_ms
-
-
-def _put_daily(
-    sheet: Sheet,
-    daily: DailyReturns,
-    capital: float,
-    rf: float,
-    trials: int,
-    trials_deviation: float | None,
-) -> None:
-    """Write what daily returns tell, in the order in which one figure needs another."""
-    put_ratios(sheet, daily.returns, rf)
-    put_distribution(sheet, daily.returns)
-    put_significance(sheet, daily.returns, rf, trials, trials_deviation)
-    put_pain(sheet, daily, capital, rf)
 
 
 def _put_activity(sheet: Sheet, trades: Rows, marks: Rows, equity: FloatArray) -> None:

@@ -144,6 +144,7 @@ class Sheet:
     def put(self, name: str, value: float | None, reason: str = "") -> None:
         """Write down a number, or for None the reason why there is none."""
         assert name in METRIC_NAMES
+        self._values.pop(name, None)
         if value is None:
             assert reason
             self._reasons[name] = reason

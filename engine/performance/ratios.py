@@ -139,7 +139,7 @@ def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> No
     """
     below_peak = drawdowns(np.concatenate([[capital], daily.equity]))[1:]
     ulcer = math.sqrt(float(np.mean(below_peak**2)))
-    never = "equity never fell below a peak"
+    never = "no day ended below a peak"
     sheet.put("average_drawdown", average_depth(below_peak), never)
     sheet.put("ulcer_index", ulcer)
     cagr, deepest = sheet.value("cagr"), sheet.value("max_drawdown")
@@ -147,4 +147,4 @@ def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> No
         sheet.refuse(("upi", "calmar"), "CAGR is undefined")
         return
     sheet.put("upi", quotient(cagr - rf, ulcer), never)
-    sheet.put("calmar", quotient(cagr, -deepest), never)
+    sheet.put("calmar", quotient(cagr, -deepest), "equity never fell below a peak")

@@ -4,7 +4,7 @@ What kind of market it was: trend or range, calm or volatile.
 The label of candle t uses candles up to t and is never changed afterwards:
 
     trend     Kaufman's efficiency ratio over 24 bars, |close − close 24 bars ago| ÷ Σ |change of close|, is at
-              least 0.3. A random walk has about 1 ÷ √24 · √(2/π) ÷ … ≈ 0.2, so a trend is half as much again.
+              least 0.3; a random walk shows about 1 ÷ √24 = 0.2 on average.
     volatile  the root mean square of the log true range over 24 bars is above its own median of the last 720
               values (a month of hours), this one included; while there are fewer, of all so far.
 

@@ -24,8 +24,11 @@ def hold_worth(
     entry_cost_rate  fee, half spread and slippage of the purchase, as a fraction of its notional
     """
     prices = np.asarray(close, dtype=np.float64)
-    prices = prices.reshape(len(prices), -1)  # (n_marks, n_symbols)
     assert len(prices) == n_marks
+    if not n_marks:
+        return np.zeros(0)
+    prices = prices.reshape(n_marks, -1)  # (n_marks, n_symbols)
+    assert (prices[0] > 0.0).all()
     chosen = prices[rows]
     assert np.isfinite(chosen).all()
     assert (chosen > 0.0).all()

@@ -22,10 +22,11 @@ def sample_skew(values: FloatArray) -> float | None:
     n = len(values)
     deviations = values - values.mean()
     second = float(np.mean(deviations**2))
-    if n < 3 or second**1.5 == 0.0:
+    scale = second * math.sqrt(second)
+    if n < 3 or scale == 0.0:
         return None
     third = float(np.mean(deviations**3))
-    return math.sqrt(n * (n - 1)) / (n - 2) * third / second**1.5
+    return math.sqrt(n * (n - 1)) / (n - 2) * third / scale
 
 
 def sample_kurtosis(values: FloatArray) -> float | None:

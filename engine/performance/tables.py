@@ -7,6 +7,7 @@ A row without trades, or a profit factor without a loss, has None.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -21,10 +22,7 @@ from engine.records import REASON_NAMES
 TableRow = dict[str, str | int | float | None]
 
 CONFIDENCE_EDGES: Final = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-CONFIDENCE_NAMES: Final = tuple(
-    f"{low:g} to {high:g}"
-    for low, high in zip(CONFIDENCE_EDGES[:-1], CONFIDENCE_EDGES[1:], strict=True)
-)
+CONFIDENCE_NAMES: Final = tuple(f"{low:g} to {high:g}" for low, high in pairwise(CONFIDENCE_EDGES))
 _SIDES: Final = ("long", "short")
 
 
