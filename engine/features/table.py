@@ -1,103 +1,242 @@
 """
-What a row of the feature table says. The rows stand beside their kernels, one file per family.
+The table of features: one row each, from which requests are read, states laid out and checks derived.
 
-A feature is asked for as `name_p1_p2`, parameters in the order of its row and all or none of them: `macd_12_26_9`,
-`keltner_20_10_1.5`, `macd`. A trailing `:first` asks for the averages to start from the first candle.
+A request is a name and its parameters, `macd_12_26_9`, optionally with `:first` for a feature that can start at its
+first candle instead of after a mean. To add a feature: its kernel in a family, a branch in `perceive`, a row here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-LONGEST: Final = 10_000  # bars; bounds the state of a feature and the history of a lane
+from engine.errors import ConfigError, did_you_mean
+from engine.features import codes
+from engine.features.momentum import RSI
+from engine.features.trend import ADX, AVERAGE, MACD
+from engine.features.volatility import WILDER
+from engine.features.volume import MFI, OBV, VWAP
+from engine.jit import Rows, record
 
-Parameters = tuple[float, ...]
+Values = tuple[float, ...]
+_LONGEST: Final = 5_000  # bars; a longer window is a mistake more often than a wish
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One number in a request."""
+class Parameter(NamedTuple):
+    """One parameter: its default and the least value; whole numbers of bars unless `is_factor`."""
 
     name: str
     default: float
-    lowest: float = 1
-    highest: float = LONGEST
-    is_whole: bool = True
-
-    def fault(self, value: float) -> str:
-        """Return what is wrong with a value, or an empty string."""
-        if self.is_whole and value != int(value):
-            return f"{self.name} {value:g} is not a whole number"
-        if not self.lowest <= value <= self.highest:
-            return f"{self.name} {value:g} is not between {self.lowest:g} and {self.highest:g}"
-        return ""
+    least: float
+    is_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """
-    One column that a feature writes.
-
-    suffix        added to the request to make the column's name
-    price_power   the value is multiplied by c to this power when all prices are multiplied by c
-    volume_power  likewise for volumes
-    warm_up       bars before its first value, where that is not the feature's own warm-up
-    """
-
-    suffix: str = ""
-    price_power: int = 0
-    volume_power: int = 0
-    warm_up: Callable[[Parameters], int] | None = None
-
-
-def no_fault(_: Parameters) -> str:
-    """Return no fault: every combination of parameters in range is fine."""
-    return ""
-
-
-def no_bars(_: Parameters) -> int:
-    """Return 0 bars."""
-    return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """
     One row of the table.
 
-    opcode         what its family's kernel dispatches on
-    state_dtype    the record of one instance, as a function of its parameters
-    warm_up        bars before the first value; every later value is finite
-    look_back      how many candles before the newest the kernel reads from the history
-    can_start_first  whether there is a `:first` variant; its warm-up is 0
-    fault          what is wrong with a combination of parameters, or an empty string
+    outputs       suffixes of the columns; "" is the request itself
+    warm_up_bars  candles before the first value, from the parameters
+    look_back     candles before the newest that its kernel reads, from the parameters
+    cells         words of state beyond a fixed record, from the parameters
+    price_power   by output: how a value scales when all prices do, 1 or 0; volume_power: likewise
     """
 
     name: str
-    opcode: int
-    parameters: tuple[Parameter, ...] = ()
-    outputs: tuple[Output, ...] = (Output(),)
-    state_dtype: Callable[[Parameters], np.dtype[Any]]
-    warm_up: Callable[[Parameters], int] = no_bars
-    look_back: Callable[[Parameters], int] = no_bars
-    can_start_first: bool = False
-    fault: Callable[[Parameters], str] = no_fault
-    source: str
+    code: int
+    parameters: tuple[Parameter, ...]
+    outputs: tuple[str, ...]
+    warm_up_bars: Callable[[Values], int]
+    look_back: Callable[[Values], int]
+    state: np.dtype[Any] | None = None
+    cells: Callable[[Values], int] | None = None
+    price_power: int = 0
+    volume_power: int = 0
+    flat_outputs: tuple[str, ...] = ()  # outputs whose price_power is 0 although the feature's is 1
+    has_first: bool = False
+
+    def state_dtype(self, values: Values) -> np.dtype[Any]:
+        """Return the record that holds the state for these parameters."""
+        if self.state is not None:
+            return self.state
+        return record(("cells", "f8", (self.cells(values) if self.cells else 1,)))
+
+
+def _bars(name: str, default: int, least: int = 2) -> Parameter:
+    return Parameter(name, default, least)
+
+
+def _period(p: Values) -> int:
+    return int(p[0])
+
+
+def _window(p: Values) -> int:
+    return int(p[0]) - 1
+
+
+def _none(_: Values) -> int:
+    return 0
+
+
+def _one(_: Values) -> int:
+    return 1
+
+
+_ROWS: Final = (
+    Feature("ema", codes.EMA, (_bars("period", 20, 1),), ("",), _window, _none, AVERAGE, price_power=1, has_first=True),
+    Feature("sma", codes.SMA, (_bars("period", 20, 1),), ("",), _window, _period, AVERAGE, price_power=1),
+    Feature("wma", codes.WMA, (_bars("period", 20, 1),), ("",), _window, _period, AVERAGE, price_power=1),
+    Feature(
+        "macd", codes.MACD_LINES, (_bars("fast", 12), _bars("slow", 26), _bars("signal", 9, 1)),
+        ("", "signal", "histogram"), lambda p: int(p[1] + p[2]) - 2, _none, MACD, price_power=1, has_first=True,
+    ),
+    Feature(
+        "adx", codes.ADX_LINES, (_bars("period", 14),), ("", "plus_di", "minus_di"),
+        lambda p: 2 * int(p[0]) - 1, _one, ADX,
+    ),
+    Feature(
+        "aroon", codes.AROON, (_bars("period", 14),), ("up", "down", "oscillator"), _period,
+        lambda p: int(p[0]) + 1, cells=lambda p: 2 * (int(p[0]) + 2),
+    ),
+    Feature("slope", codes.SLOPE, (_bars("period", 14),), ("",), _window, _period, AVERAGE, price_power=1),
+    Feature("rsi", codes.RSI_LINE, (_bars("period", 14),), ("",), _period, _one, RSI, has_first=True),
+    Feature(
+        "stochastic", codes.STOCHASTIC, (_bars("period", 5), _bars("slow", 3, 1), _bars("signal", 3, 1)),
+        ("k", "d"), lambda p: int(p[0] + p[1] + p[2]) - 3, _period,
+        cells=lambda p: 2 * (int(p[0]) + 1) + int(p[1] + p[2]),
+    ),
+    Feature("cci", codes.CCI, (_bars("period", 14),), ("",), _window, _window),
+    Feature("roc", codes.ROC, (_bars("period", 10, 1),), ("",), _period, _period),
+    Feature(
+        "williams_r", codes.WILLIAMS_R, (_bars("period", 14),), ("",), _window, _period,
+        cells=lambda p: 2 * (int(p[0]) + 1),
+    ),
+    Feature("atr", codes.ATR, (_bars("period", 14, 1),), ("",), _period, _one, WILDER, price_power=1, has_first=True),
+    Feature(
+        "bollinger", codes.BOLLINGER, (_bars("period", 20), Parameter("factor", 2.0, 0.01, True)),
+        ("upper", "middle", "lower", "width", "place"), _window, _period, cells=lambda _: 4,
+        price_power=1, flat_outputs=("width", "place"),
+    ),
+    Feature(
+        "keltner", codes.KELTNER_LINES,
+        (_bars("period", 20), _bars("atr_period", 10, 1), Parameter("factor", 2.0, 0.01, True)),
+        ("upper", "middle", "lower"), lambda p: max(int(p[0]) - 1, int(p[1])), _one, cells=lambda _: 3, price_power=1,
+    ),
+    Feature(
+        "donchian", codes.DONCHIAN, (_bars("period", 20),), ("upper", "lower", "middle"), _window, _period,
+        cells=lambda p: 2 * (int(p[0]) + 1), price_power=1,
+    ),
+    Feature(
+        "volatility_close", codes.VOLATILITY_CLOSE, (_bars("period", 20),), ("",), _period, _one,
+        cells=lambda p: 4 + int(p[0]),
+    ),
+    Feature(
+        "volatility_parkinson", codes.VOLATILITY_PARKINSON, (_bars("period", 20, 1),), ("",), _window, _none,
+        cells=lambda p: 1 + int(p[0]),
+    ),
+    Feature("obv", codes.OBV_LINE, (), ("",), _none, _one, OBV, volume_power=1),
+    Feature("mfi", codes.MFI_LINE, (_bars("period", 14),), ("",), _period, lambda p: int(p[0]) + 1, MFI),
+    Feature("vwap", codes.VWAP_LINE, (), ("",), _none, _none, VWAP, price_power=1),
+    Feature("volume_z", codes.VOLUME_Z, (_bars("period", 20),), ("",), _window, _period, cells=lambda _: 4),
+    Feature("log_return", codes.LOG_RETURN, (_bars("bars", 1, 1),), ("",), _period, _period),
+    Feature("candle_shape", codes.CANDLE_SHAPE, (), ("body", "upper_wick", "lower_wick", "range"), _none, _none),
+    Feature("clock", codes.CLOCK, (), ("day_sin", "day_cos", "week_sin", "week_cos"), _none, _none),
+)  # fmt: skip
+
+FEATURES: Final[dict[str, Feature]] = {row.name: row for row in _ROWS}
+
+
+class Request(NamedTuple):
+    """A request that has been read: the feature, its parameters, and whether it starts at its first candle."""
+
+    text: str
+    feature: Feature
+    values: Values
+    is_first: bool
 
     @property
-    def defaults(self) -> Parameters:
-        """Return the parameters of a request that names none."""
-        return tuple(parameter.default for parameter in self.parameters)
-
-    def warm_up_bars(self, parameters: Parameters, is_first: bool = False) -> tuple[int, ...]:
-        """Return, for every output, how many values are NaN at the start of a tape."""
-        if is_first:
-            return (0,) * len(self.outputs)
-        return tuple((output.warm_up or self.warm_up)(parameters) for output in self.outputs)
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        return tuple(
+            f"{self.text}_{suffix}" if suffix else self.text for suffix in self.feature.outputs
+        )
 
 
-def period(default: int, lowest: int = 1) -> Parameter:
-    """Return the parameter that most features have: a length in bars."""
-    return Parameter("period", default, lowest)
+def read_request(text: str) -> Request:
+    """Return what `name_1_2.5:first` asks for, or raise ConfigError."""
+    body, _, variant = text.partition(":")
+    parts = body.split("_")
+    split = next((i for i, part in enumerate(parts) if part[:1].isdigit()), len(parts))
+    name = "_".join(parts[:split])
+    if name not in FEATURES:
+        raise ConfigError(f"unknown feature {text!r}{did_you_mean(name, FEATURES)}")
+    feature = FEATURES[name]
+    if variant and (variant != "first" or not feature.has_first):
+        raise ConfigError(f"feature {text!r}: {name} has no variant {variant!r}")
+    given = parts[split:] or [str(p.default) for p in feature.parameters]
+    if len(given) != len(feature.parameters):
+        wanted = "_".join(p.name for p in feature.parameters)
+        raise ConfigError(f"feature {text!r}: write {name}_{wanted}, or {name} for its defaults")
+    values = tuple(_value(text, p, word) for p, word in zip(feature.parameters, given, strict=True))
+    if name == "macd" and values[0] >= values[1]:
+        raise ConfigError(f"feature {text!r}: fast {values[0]:g} is not below slow {values[1]:g}")
+    return Request(text, feature, values, variant == "first")
+
+
+def _value(text: str, parameter: Parameter, word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        raise ConfigError(f"feature {text!r}: {parameter.name} {word!r} is not a number") from None
+    if not parameter.least <= value <= _LONGEST:
+        rule = f"{parameter.name} {value:g} is not between {parameter.least:g} and {_LONGEST}"
+        raise ConfigError(f"feature {text!r}: {rule}")
+    if not parameter.is_factor and value != int(value):
+        raise ConfigError(f"feature {text!r}: {parameter.name} {value:g} is not a whole number")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """
+    The features of one lane: what `perceive` needs.
+
+    columns      names of the output rows, in the order of the requests
+    look_back    candles of history before the newest that any kernel reads
+    program      PROGRAM, one row per feature
+    state_dtype  record of named records, one per feature
+    """
+
+    columns: tuple[str, ...]
+    look_back: int
+    program: Rows
+    state_dtype: np.dtype[Any]
+
+    def initial_state(self) -> Rows:
+        """Return the state before the first candle, shape (1,)."""
+        return np.zeros(1, self.state_dtype)
+
+
+def plan_features(requests: Sequence[str]) -> FeaturePlan:
+    """Return the plan for requests on one timeframe, each once, or raise ConfigError."""
+    read = [read_request(text) for text in dict.fromkeys(requests)]
+    program = np.zeros(len(read), codes.PROGRAM)
+    fields: list[tuple[Any, ...]] = []
+    columns: list[str] = []
+    words = 0
+    for row, request in zip(program, read, strict=True):
+        dtype = request.feature.state_dtype(request.values)
+        fields.append((request.text, dtype))
+        row["code"] = request.feature.code
+        row["parameters"][: len(request.values)] = request.values
+        # The last parameter says where the feature starts; no feature with that choice has four of its own.
+        row["parameters"][3] = float(request.is_first)
+        row["state"], row["state_length"] = words, dtype.itemsize // 8
+        row["column"], row["outputs"] = len(columns), len(request.columns)
+        words += dtype.itemsize // 8
+        columns.extend(request.columns)
+    look_back = max((r.feature.look_back(r.values) for r in read), default=0)
+    state_dtype = record(*fields) if fields else record(("unused", "f8"))
+    return FeaturePlan(tuple(columns), look_back, program, state_dtype)
