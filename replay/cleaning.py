@@ -1,0 +1,132 @@
+"""
+From what a file says to candles that may be traded on. Every change is counted and flagged; nothing is invented.
+
+In this order: time order; rows that break a candle's rules are refused (or dropped when asked); stamps off the grid
+are floored to it; then a stamp that came before is folded if its candle is the same and refused if it differs,
+unless told which of the two to keep. Gaps stay gaps.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from engine.candles import FLAG_REPAIRED, describe, timeframe_ms
+from engine.errors import DataError
+from engine.jit import IntArray, Rows, copy_rows
+from replay.quality import FAULT_WORDS, find_faults, in_time_order, same_candles
+from replay.raw import Raw
+from replay.stamps import floor_to
+
+Keep = Literal["first", "last"]
+
+# More than this share of stamps off the grid is another time zone or another timeframe, not a defect.
+OFF_GRID_SHARE_MAX = 0.5
+
+
+class Repairs(NamedTuple):
+    """What was done, in rows."""
+
+    reversed: int
+    sorted: int
+    dropped: int
+    snapped: int
+    folded: int
+    resolved: int
+    forming: int
+
+    def sentences(self) -> list[str]:
+        """Return one sentence for each thing that was done."""
+        words = {
+            "reversed": "rows were newest first and turned round",
+            "sorted": "stamps went backward and were put in order",
+            "dropped": "rows broke the rules of a candle and were dropped",
+            "snapped": "stamps were off the grid and floored to it",
+            "folded": "identical duplicates were folded",
+            "resolved": "conflicting duplicates were resolved as asked",
+            "forming": "candles were not final and were left out",
+        }
+        return [f"{n:,} {words[name]}" for name, n in self._asdict().items() if n]
+
+
+def clean(
+    raw: Raw, timeframe: str, *, keep: Keep | None = None, drop_bad: bool = False
+) -> tuple[Rows, Repairs]:
+    """
+    Return candles in time order on the grid, and what was done to get there.
+
+    Raises DataError with the first row that must not be traded on, and how to go on.
+    """
+    rows, places, is_reversed, backward = in_time_order(raw.candles)
+    rows, places, dropped = _without_faults(raw, rows, places, drop_bad)
+    if not len(rows):
+        raise DataError(f"{raw.name}: no candle is left after dropping {dropped:,} bad rows")
+    rows = copy_rows(np.ascontiguousarray(rows))
+    rows["symbol"] = 0
+    snapped = _snap(raw, rows, timeframe)
+    rows, folded, resolved = _without_duplicates(raw, rows, places, keep)
+    return rows, Repairs(
+        reversed=len(raw.candles) if is_reversed else 0,
+        sorted=backward,
+        dropped=dropped,
+        snapped=snapped,
+        folded=folded,
+        resolved=resolved,
+        forming=raw.forming,
+    )
+
+
+def _without_faults(
+    raw: Raw, rows: Rows, places: IntArray, drop_bad: bool
+) -> tuple[Rows, IntArray, int]:
+    """Return the rows that keep the rules, or refuse at the first that does not."""
+    faults = find_faults(rows)
+    bad = faults.any_fault
+    n_bad = int(bad.sum())
+    if n_bad and not drop_bad:
+        indices = np.flatnonzero(bad)
+        index = int(indices[np.argmin(places[indices])])
+        rule = next(w for f, w in zip(faults, FAULT_WORDS, strict=True) if f[index])
+        raise DataError(
+            f"{raw.where(int(places[index]))}: {rule}: {describe(rows[index])} ({n_bad:,} such rows "
+            f"of {len(rows):,}; --drop-bad leaves them out)"
+        )
+    return (rows[~bad], places[~bad], n_bad) if n_bad else (rows, places, 0)
+
+
+def _snap(raw: Raw, rows: Rows, timeframe: str) -> int:
+    """Floor stamps to the grid in place, flag those that moved, and return how many did."""
+    grid = floor_to(rows["open_ms"], timeframe_ms(timeframe))
+    off = grid != rows["open_ms"]
+    snapped = int(off.sum())
+    if snapped > OFF_GRID_SHARE_MAX * len(rows):
+        index = int(np.argmax(off))
+        raise DataError(
+            f"{raw.name}: {snapped:,} of {len(rows):,} stamps are not on the {timeframe} grid, for "
+            f"example {describe(rows[index])}; stamps must be the opens of candles in UTC"
+        )
+    rows["open_ms"] = grid
+    rows["flag_bits"][off] |= FLAG_REPAIRED
+    return snapped
+
+
+def _without_duplicates(
+    raw: Raw, rows: Rows, places: IntArray, keep: Keep | None
+) -> tuple[Rows, int, int]:
+    """Return one row per stamp; the one that stands for several is flagged."""
+    again = np.diff(rows["open_ms"]) == 0
+    if not again.any():
+        return rows, 0, 0
+    conflict = again & ~same_candles(rows)
+    if conflict.any() and keep is None:
+        index = int(np.argmax(conflict))
+        raise DataError(
+            f"{raw.where(int(places[index + 1]))}: the stamp of {raw.where(int(places[index]))} "
+            f"again with another candle: {describe(rows[index])} and {describe(rows[index + 1])} "
+            f"({int(conflict.sum()):,} such; --keep first or --keep last decides)"
+        )
+    starts = np.flatnonzero(np.concatenate([[True], ~again]))
+    ends = np.concatenate([starts[1:], [len(rows)]]) - 1
+    flags = np.bitwise_or.reduceat(rows["flag_bits"], starts)
+    kept = copy_rows(np.ascontiguousarray(rows[ends if keep == "last" else starts]))
+    kept["flag_bits"] = np.where(ends > starts, flags | FLAG_REPAIRED, flags)
+    return kept, int(again.sum() - conflict.sum()), int(conflict.sum())

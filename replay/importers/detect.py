@@ -1,0 +1,76 @@
+"""The table of importers, and which of them a file gets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import DataError, did_you_mean
+from replay.importers import binance, bitfinex, cryptodatadownload, freqtrade, generic, kraken, lean
+from replay.importers.dialect import Importer
+from replay.importers.options import Options
+from replay.importers.refuse import refuse_known, refuse_unknown
+from replay.importers.source import Source, open_sources
+from replay.raw import Raw, join_raws
+
+# The first that matches the content reads the file: the particular before the general.
+IMPORTERS: dict[str, Importer] = {
+    importer.name: importer
+    for importer in (
+        generic.PARQUET,
+        freqtrade.FEATHER,
+        lean.LEAN,
+        binance.BINANCE,
+        cryptodatadownload.CRYPTODATADOWNLOAD,
+        kraken.REST,
+        bitfinex.BITFINEX,
+        freqtrade.JSON,
+        kraken.CSV,
+        generic.TABLE,
+    )
+}
+
+
+def detect(source: Source) -> Importer:
+    """Return the importer for a source by its content, or raise DataError that says what it seems to be."""
+    refuse_known(source)
+    for importer in IMPORTERS.values():
+        if importer.matches(source):
+            return importer
+    raise refuse_unknown(source, ", ".join(IMPORTERS))
+
+
+def read_raw(path: Path, options: Options | None = None) -> Raw:
+    """
+    Return what a file, a zip with several files, or a folder of such files holds, as one.
+
+    Raises DataError, and nothing else, for whatever is wrong with it.
+    """
+    options = options or Options()
+    if path.is_dir():
+        files = [p for p in sorted(path.iterdir()) if p.is_file() and not _is_aside(p)]
+        if not files:
+            raise DataError(f"{path}: the folder holds no file")
+        return join_raws([_read_sources(open_sources(file), options) for file in files])
+    return _read_sources(open_sources(path), options)
+
+
+def _is_aside(path: Path) -> bool:
+    """Return whether a file lies beside data without being any."""
+    return path.name.startswith(".") or path.suffix == ".CHECKSUM"
+
+
+def _read_sources(sources: Sequence[Source], options: Options) -> Raw:
+    return join_raws([_read_source(source, options) for source in sources])
+
+
+def _read_source(source: Source, options: Options) -> Raw:
+    if options.format is None:
+        if options.columns and not generic.matches_parquet(source):
+            refuse_known(source)
+            return generic.read_csv(source, options)
+        return detect(source).read(source, options)
+    if options.format not in IMPORTERS:
+        raise DataError(
+            f"--format {options.format}: unknown{did_you_mean(options.format, IMPORTERS)}"
+        )
+    refuse_known(source)
+    return IMPORTERS[options.format].read(source, options)

@@ -1,0 +1,22 @@
+"""What an importer is: a row of the table in `replay.importers.detect`."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from replay.importers.options import Options
+from replay.importers.source import Source
+from replay.raw import Raw
+
+
+class Importer(NamedTuple):
+    """
+    One dialect.
+
+    matches  tells from the content whether a source is of this dialect; never raises
+    read     returns its candles as they are, or raises DataError
+    """
+
+    name: str
+    what: str
+    matches: Callable[[Source], bool]
+    read: Callable[[Source, Options], Raw]

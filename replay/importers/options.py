@@ -1,0 +1,136 @@
+"""What a user may say about a file, and what its name hints at."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.candles import TIMEFRAMES
+from engine.errors import DataError
+from replay.cleaning import Keep
+from replay.importers.source import Source
+from replay.raw import VolumeUnit
+
+KINDS = ("spot", "linear", "inverse")
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:\-]{0,63}")
+_VENUE = re.compile(r"[a-z0-9][a-z0-9.\-]{0,31}")
+
+# Exchanges that occur in names and folders; a word that is none is no venue.
+EXCHANGES = frozenset(
+    [
+        "binance",
+        "binanceus",
+        "bitfinex",
+        "bitmex",
+        "bitstamp",
+        "bybit",
+        "coinbase",
+        "deribit",
+        "ftx",
+        "gateio",
+        "gdax",
+        "gemini",
+        "huobi",
+        "kraken",
+        "kucoin",
+        "okex",
+        "okx",
+        "poloniex",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    What the user says; it wins over names, and is checked against the content.
+
+    format          an importer's name, in place of detection
+    columns         for tables: which column is `time`, `open`, …
+    keep            which of two different candles of one stamp counts
+    drop_bad        leave out rows that break a candle's rules
+    volume_unit     base, contracts or quote; contracts need `contract_value`, base units each
+    """
+
+    format: str | None = None
+    venue: str | None = None
+    symbol: str | None = None
+    timeframe: str | None = None
+    kind: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    keep: Keep | None = None
+    drop_bad: bool = False
+    volume_unit: VolumeUnit | None = None
+    contract_value: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be part of a tape's name."""
+        if self.venue is not None and not _VENUE.fullmatch(self.venue):
+            raise DataError(f"--venue {self.venue!r}: write lower case letters, digits and hyphens")
+        if self.symbol is not None and not is_symbol(self.symbol):
+            raise DataError(f"--symbol {self.symbol!r}: write it like BTCUSDT or BTC/USDT:USDT")
+        if self.kind is not None and self.kind not in KINDS:
+            raise DataError(f"--kind {self.kind!r}: choose one of {', '.join(KINDS)}")
+        if self.contract_value is not None and not 0.0 < self.contract_value < 1e12:
+            raise DataError(f"--contract-value {self.contract_value}: must be above zero")
+
+
+def is_symbol(text: str) -> bool:
+    """Return whether a text can be a symbol."""
+    return bool(_SYMBOL.fullmatch(text)) and ".." not in text
+
+
+class Hints(NamedTuple):
+    """What names say, each None when they do not."""
+
+    venue: str | None
+    symbol: str | None
+    timeframe: str | None
+
+
+def plain_symbol(text: str) -> str:
+    """Return a pair such as BTC/USDT or btc_usdt_usdt as the venue writes it: BTCUSDT."""
+    parts = re.split(r"[/_:]", text.upper())
+    return "".join(parts[:2]) if len(parts) > 1 else parts[0]
+
+
+_NAME_FORMS = (
+    # binance-spot_BTCUSDT_1m_20200101_20201231.parquet: our own
+    r"(?P<venue>[a-z0-9]+(?:-[a-z0-9]+)+|synthetic)_(?P<symbol>[A-Za-z0-9.\-]+)_(?P<timeframe>\d+[mhdw])(?:[_.]|$)",
+    # BTCUSDT-1h-2023-01.csv, BTC_USDT_USDT-5m-futures.feather: Binance Vision and freqtrade
+    r"(?:.*klines-)?(?P<symbol>[A-Z0-9]+(?:_[A-Z0-9]+)*)-(?P<timeframe>\d+(?:[mhdw]|mo))(?:[-.]|$)",
+    # Coinbase_BTCUSD_1h.csv: CryptoDataDownload
+    r"(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]{5,})_(?P<timeframe>\d+[mhdw]|d|minute|hour)(?:[_.]|$)",
+    # BTCUSDT_1h_2023.csv
+    r"(?P<symbol>[A-Z0-9]{5,})_(?P<timeframe>\d+[mhdw])(?:[_.]|$)",
+)
+_WORDS = {"d": "1d", "minute": "1m", "hour": "1h", "daily": "1d"}
+
+
+def name_hints(source: Source) -> Hints:
+    """Return what the file's name, or its name in a zip, hints at."""
+    found = [_hints_of(name) for name in (source.path.name, source.inner.rpartition("/")[2])]
+    return Hints(*(outer or inner for outer, inner in zip(*found, strict=True)))
+
+
+def _hints_of(name: str) -> Hints:
+    for form in _NAME_FORMS:
+        match = re.match(form, name)
+        if match:
+            groups = match.groupdict()
+            exchange = (groups.get("exchange") or "").lower()
+            venue = groups.get("venue") or (f"{exchange}-spot" if exchange in EXCHANGES else None)
+            symbol = groups["symbol"]
+            timeframe = _WORDS.get(groups["timeframe"], groups["timeframe"])
+            return Hints(
+                venue,
+                symbol if groups.get("venue") else plain_symbol(symbol),
+                timeframe if timeframe in TIMEFRAMES else None,
+            )
+    return Hints(None, None, None)
+
+
+def exchange_hint(source: Source) -> str | None:
+    """Return the exchange that stands in the file's name or folders, the nearest first."""
+    words = re.split(r"[^a-z0-9]+", source.hints.lower())
+    return next((word for word in reversed(words) if word in EXCHANGES), None)
