@@ -17,7 +17,7 @@ import numpy as np
 from engine.account import unrealised
 from engine.jit import Row, Rows, kernel
 from engine.ledger import money, post
-from engine.records import REASON_STOP, REASON_TARGET
+from engine.records import REASON_END, REASON_STOP, REASON_TARGET
 
 
 @kernel
@@ -285,6 +285,7 @@ def finish_open_trade(position: Row, trade: Row, market: Row, close_ms: int) -> 
     trade.pnl_optimistic = trade.pnl
     trade.exit_price = position.last_price
     trade.exit_ms = close_ms
+    trade.exit_reason = REASON_END
 
 
 def copy_open_trades(positions: Rows, trades: Rows, markets: Rows, close_ms: int) -> Rows:

@@ -69,6 +69,7 @@ class Engine:
         self.markets = spec.market_rows()
         self.settings = spec.settings.rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
+        self.length_ms = timeframe_ms(spec.timeframe)
         requests = (*spec.strategy.features, *spec.extra_features)
         self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests)
         self.account = np.zeros(1, ACCOUNT)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from engine.candles import timeframe_ms
+from engine.candles import CANDLE
 from engine.core import Engine
-from engine.errors import ConfigError, DataError
-from engine.jit import Rows, join_rows
+from engine.errors import ConfigError
+from engine.features.frames import FRAME_STATE, aggregate
+from engine.jit import Rows, copy_rows, join_rows
 from engine.loop import run
 from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import make_strategy
@@ -109,12 +109,12 @@ def run_backtest(
     if config.report.sensitivity:
         for name, changed in _changed_specs(spec).items():
             others[name] = replay(changed, cuts, config.data.gaps, _named(on_progress, name))
-    summary, labels = summarise(config, tapes, cuts, main, others)
-    trades = trade_table(main.trades, main.engine.symbols, labels)
     bars = {
-        symbol: _bars(cut, timeframe_ms(spec.timeframe), main.engine.base_ms)
+        symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
     }
+    summary, labels = summarise(config, tapes, bars, main, others)
+    trades = trade_table(main.trades, main.engine.symbols, labels)
     marks = main.recorder.marks
     equity = equity_table(marks)
     return Result(summary, trades, equity, main.recorder.fills, main.recorder.decisions, bars)
@@ -131,7 +131,7 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
     base = frames.pop()
     account, parameters = config.account, dict(config.strategy.parameters)
     return EngineSpec(
-        markets=[market_for(tape.venue, tape.symbol, config) for tape in tapes],
+        markets=[market_for(tape, config) for tape in tapes],
         strategy=make_strategy(config.strategy.name, parameters),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
@@ -162,13 +162,29 @@ def replay(
     feed = ReplayFeed(candles, engine.base_ms, gaps=gaps, batch_rows=rows, on_progress=on_progress)
     recorder = Recorder()
     started = time.perf_counter()
+    warm_up(spec, candles)
+    warm = time.perf_counter()
     _wait_for(run(engine, feed, [recorder]))
-    wall_s = time.perf_counter() - started
+    done = time.perf_counter()
     trades = recorder.trades
     still_open = engine.open_trades()
     if len(still_open):
         trades = join_rows([trades, still_open]) if len(trades) else still_open
-    return Run(engine, recorder, trades, feed, wall_s)
+    return Run(engine, recorder, trades, feed, done - warm, warm - started)
+
+
+def warm_up(spec: EngineSpec, candles: Sequence[Rows]) -> None:
+    """Compile or load every kernel that a run needs, on a throw-away engine and the first few candles."""
+    engine = Engine(spec)
+    starts = [rows[:2] for rows in candles]
+    n = min(len(rows) for rows in starts)
+    joined = np.zeros((n, len(starts)), CANDLE)
+    for index, rows in enumerate(starts):
+        joined[:, index] = rows[:n]
+        joined["symbol"][:, index] = index
+        joined["open_ms"][:, index] = starts[0]["open_ms"][:n]
+    engine.step(joined.reshape(-1))
+    engine.open_trades()
 
 
 def _wait_for(work: Coroutine[Any, Any, None]) -> None:
@@ -209,31 +225,24 @@ def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
 
 def _cut(tape: Tape, config: Config) -> Rows:
     """Return the candles of a tape within the configured span."""
-    stamps = tape.candles["open_ms"]
-    first, last = 0, len(stamps)
-    if config.data.start is not None:
-        first = int(np.searchsorted(stamps, int(config.data.start.timestamp() * 1000)))
-    if config.data.end is not None:
-        last = int(np.searchsorted(stamps, int(config.data.end.timestamp() * 1000), "right"))
-    if first >= last:
-        span = " … ".join(str(pd.Timestamp(int(stamps[i]), unit="ms")) for i in (0, -1))
-        raise DataError(
-            f"{tape.symbol}: no candle between data.start and data.end; the tape holds {span} UTC"
-        )
-    return tape.candles[first:last]
+    data = config.data
+    if data.start is None and data.end is None:
+        return tape.candles
+    return tape.between(data.start, data.end).candles
 
 
 def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
     """Return the candles of the strategy's timeframe, for drawing."""
+    candles = copy_rows(
+        candles
+    )  # tapes are locked, and kernels compile once more for what is locked
     if length_ms == base_ms:
         return candles
-    from engine.features.frames import FRAME_STATE, aggregate
-
     state = np.zeros(1, FRAME_STATE)
-    closed = np.zeros_like(candles, shape=len(candles) + 1)
-    at = np.zeros(len(candles) + 1, np.int64)
+    closed = np.zeros(2 * len(candles), CANDLE)
+    at = np.zeros(2 * len(candles), np.int64)
     n = aggregate(candles, 0, 1, len(candles), base_ms, length_ms, state[0], closed, at)
-    return closed[:n]
+    return copy_rows(closed[:n])
 
 
 def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
 from engine.errors import DataError
-from engine.jit import IntArray, Rows, join_rows
+from engine.jit import FloatArray, IntArray, Rows, join_rows
 
 Gaps = Literal["absent", "skip"]
 
@@ -75,6 +75,20 @@ class ReplayFeed:
     def n_instants(self) -> int:
         """Return how many instants the feed has."""
         return len(self._stamps)
+
+    @property
+    def n_absent(self) -> int:
+        """Return how many candles of the feed no tape holds."""
+        held = sum(int((tape["open_ms"] >= self.first_ms).sum()) for tape in self._tapes)
+        return self.n_instants * len(self._tapes) - held
+
+    def closes(self) -> FloatArray:
+        """Return the close of every instant and symbol, an absent one at the close before, shape (n_instants, n_symbols)."""
+        columns = []
+        for tape in self._tapes:
+            index = np.searchsorted(tape["open_ms"], self._stamps, "right") - 1
+            columns.append(tape["close"][index])
+        return np.stack(columns, axis=1)
 
     def _instants(self, first: int, last: int) -> Rows:
         """Return the candles of instants `first` … `last - 1`, absent ones filled in."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.spec import Market
 from replay.config import Config, MarketSettings
+from replay.tape import Tape
 
 
 @cache
@@ -20,17 +21,18 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     return MarketSettings.model_validate(values).model_dump(exclude_none=True)
 
 
-def market_for(venue: str, symbol: str, config: Config) -> Market:
+def market_for(tape: Tape, config: Config) -> Market:
     """
-    Return what is known of a market.
+    Return what is known of the market of a tape.
 
-    The later wins: engine defaults, the venue, the venue's symbol, [market], [markets.SYMBOL].
+    The later wins: the tape's kind, engine defaults, the venue, the venue's symbol, [market], [markets.SYMBOL].
     """
-    values: dict[str, Any] = {}
-    for name in (venue, f"{venue}:{symbol}"):
+    symbol = tape.symbol
+    values: dict[str, Any] = {"kind": "spot" if tape.kind == "spot" else "perpetual"}
+    for name in (tape.venue, f"{tape.venue}:{symbol}"):
         values |= _known().get(name, {})
     values |= config.market.model_dump(exclude_none=True)
     if symbol in config.markets:
         values |= config.markets[symbol].model_dump(exclude_none=True)
-    kind = values.pop("kind", "spot")
+    kind = values.pop("kind")
     return Market(symbol=symbol, is_perpetual=kind == "perpetual", **values)

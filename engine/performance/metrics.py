@@ -142,7 +142,7 @@ class Sheet:
         self.notes: list[str] = []
 
     def put(self, name: str, value: float | None, reason: str = "") -> None:
-        """Write down a number, or for None the reason why there is none."""
+        """Write down a number, or for None the reason why there is none; a later word replaces an earlier one."""
         assert name in METRIC_NAMES
         self._values.pop(name, None)
         if value is None:

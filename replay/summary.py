@@ -1,0 +1,241 @@
+"""From a finished run to the content of result.json: metrics, tables, benchmarks, lineage, doubts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
+from engine.core import Engine
+from engine.jit import FloatArray, Rows
+from engine.performance import (
+    CONVENTIONS,
+    REGIME_NAMES,
+    Performance,
+    always_flat,
+    buy_and_hold,
+    by_component,
+    by_confidence,
+    by_exit_reason,
+    by_regime,
+    by_side,
+    by_symbol,
+    measure,
+    monthly_returns,
+    random_entry,
+    regimes,
+    regimes_at,
+)
+from replay.config import Config
+from replay.feed import ReplayFeed
+from replay.quality import measure as measure_quality
+from replay.sinks import Recorder
+from replay.tables import refusal_counts
+from replay.tape import Tape
+
+FORMAT: Final = 1
+_BENCHMARK_METRICS: Final = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "calmar")
+_FILL_CONVENTIONS: Final = (
+    "A decision at the close of a candle fills at the open of the next base candle, half spread and slippage against us.",
+    "Stop and target inside one candle: the stop; what the target would have made is kept as the optimistic bound.",
+    "A gap through a stop fills at the open; a target fills at its price without slippage and pays the taker fee.",
+    "Nothing fills in an absent candle, and a strategy candle that is absent as a whole decides nothing.",
+    "A trade that is open at the end is marked at the last close; its exit costs are not included.",
+)
+
+
+@dataclass(slots=True)
+class Run:
+    """One engine after one feed: what it reported, its trades with the open ones marked, and how long it took (kernels
+    are compiled or loaded before the clock of the replay starts)."""
+
+    engine: Engine
+    recorder: Recorder
+    trades: Rows
+    feed: ReplayFeed
+    wall_s: float
+    kernels_s: float
+
+
+def summarise(
+    config: Config,
+    tapes: Sequence[Tape],
+    bars: Mapping[str, Rows],
+    main: Run,
+    others: Mapping[str, Run],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the content of result.json, and the regime in which each trade was decided."""
+    capital = config.account.capital
+    trades, marks = main.trades, main.recorder.marks
+    closes = main.feed.closes()
+    performance = _measured(config, main, closes)
+    regime_codes = _regime_codes(trades, main.engine, bars)
+    spec = main.engine.spec
+    summary: dict[str, Any] = {
+        "format": FORMAT,
+        "papertape": version("papertape"),
+        "name": config.report.name or config.strategy.name,
+        "strategy": config.strategy.name,
+        "symbols": list(main.engine.symbols),
+        "timeframe": spec.timeframe,
+        "base_timeframe": spec.base_timeframe,
+        "start": _iso(main.feed.first_ms),
+        "end": _iso(main.feed.last_ms + main.engine.base_ms),
+        "candles": main.recorder.candles,
+        "capital": capital,
+        "quote": config.account.quote,
+        "digest": main.engine.digest,
+        "tapes": [_tape(tape) for tape in tapes],
+        "config": config.model_dump(mode="json"),
+        "markets": {market.symbol: _plain(market) for market in spec.markets},
+        "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
+        "metrics": performance.metrics,
+        "undefined": performance.undefined,
+        "notes": performance.notes,
+        "refusals": refusal_counts(main.recorder.decisions),
+        "breakdown": _breakdown(trades, main.engine.symbols, regime_codes),
+        "benchmarks": _benchmarks(config, main, closes),
+        "sensitivity": _sensitivity(config, performance, others),
+        "monthly": [list(row) for row in monthly_returns(marks, capital)],
+        "warnings": _warnings(config, tapes, main),
+        "model": {"lineage": [], "note": "no model: the ML component is absent"},
+        "timings": _timings(main),
+    }
+    return summary, [REGIME_NAMES[int(code)] for code in regime_codes]
+
+
+def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performance:
+    rates = [
+        m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in run.engine.spec.markets
+    ]
+    return measure(
+        run.trades,
+        run.recorder.marks,
+        config.account.capital,
+        closes,
+        config.report.risk_free_rate,
+        entry_cost_rate=float(np.mean(rates)),
+    )
+
+
+def _timings(run: Run) -> dict[str, float]:
+    rate = run.recorder.candles / run.wall_s if run.wall_s > 0.0 else 0.0
+    return {"kernels_s": run.kernels_s, "replay_s": run.wall_s, "candles_per_s": rate}
+
+
+def _iso(time_ms: int) -> str:
+    return pd.Timestamp(time_ms, unit="ms").isoformat() + "Z"
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _tape(tape: Tape) -> dict[str, Any]:
+    """Return what a reader must know of a tape."""
+    quality = measure_quality(tape.candles, tape.timeframe)
+    return {
+        "symbol": tape.symbol,
+        "venue": tape.venue,
+        "timeframe": tape.timeframe,
+        "source": tape.source,
+        "sha256": tape.sha256,
+        "rows": len(tape.candles),
+        "first": _iso(int(tape.candles["open_ms"][0])),
+        "last": _iso(int(tape.candles["open_ms"][-1])),
+        "flags": flag_counts(tape.candles),
+        "gaps": quality.gaps,
+        "missing": quality.missing,
+        "zero_volume": quality.zero_volume,
+        "extreme_moves": quality.extreme_moves,
+        "is_synthetic": bool((tape.candles["flag_bits"] & FLAG_SYNTHETIC).any()),
+    }
+
+
+def flag_counts(candles: Rows) -> dict[str, int]:
+    """Return how many candles carry each flag; flags that none carries are left out."""
+    bits = candles["flag_bits"]
+    counts = {name: int(np.count_nonzero(bits & flag)) for flag, name in FLAG_NAMES.items()}
+    return {name: n for name, n in counts.items() if n}
+
+
+def _regime_codes(trades: Rows, engine: Engine, bars: Mapping[str, Rows]) -> Any:
+    """Return the regime in which each trade was decided, on its own symbol and the strategy's timeframe."""
+    codes = np.zeros(len(trades), np.int64)
+    for index, symbol in enumerate(engine.symbols):
+        chosen = trades["symbol"] == index
+        rows = bars[symbol]
+        labels = regimes(rows["open_ms"], rows["high"], rows["low"], rows["close"])
+        closes_ms = rows["open_ms"] + engine.length_ms
+        codes[chosen] = regimes_at(closes_ms, labels, trades["decided_ms"][chosen])
+    return codes
+
+
+def _breakdown(trades: Rows, symbols: Sequence[str], regime_codes: Any) -> dict[str, Any]:
+    return {
+        "component": by_component(trades),
+        "confidence": by_confidence(trades),
+        "side": by_side(trades),
+        "exit_reason": by_exit_reason(trades),
+        "symbol": by_symbol(trades, symbols),
+        "regime": by_regime(trades, regime_codes),
+    }
+
+
+def _benchmarks(config: Config, run: Run, closes: FloatArray) -> dict[str, Any]:
+    """Return buy-and-hold, always-flat and random entries, each with what can be said of it."""
+    marks, capital = run.recorder.marks, config.account.capital
+    rate = float(np.mean([m.taker_fee_rate + m.half_spread_rate for m in run.engine.spec.markets]))
+    held = buy_and_hold(marks, closes, capital, entry_cost_rate=rate)
+    flat = always_flat(marks, capital)
+    drawn = random_entry(run.trades, marks, closes, capital)
+    found: dict[str, Any] = {
+        "buy_and_hold": {name: held.metrics[name] for name in _BENCHMARK_METRICS},
+        "always_flat": {name: flat.metrics[name] for name in _BENCHMARK_METRICS},
+    }
+    if drawn is not None:
+        found["random_entry"] = drawn._asdict()
+    return found
+
+
+def _sensitivity(
+    config: Config, main: Performance, others: Mapping[str, Run]
+) -> list[dict[str, Any]]:
+    """Return the run as configured beside those with one thing changed."""
+    if not others:
+        return []
+    measured = {"as configured": main}
+    measured |= {name: _measured(config, run, None) for name, run in others.items()}
+    names = ("total_return", "sharpe", "max_drawdown", "trades")
+    return [
+        {"name": name, **{metric: found.metrics[metric] for metric in names}}
+        for name, found in measured.items()
+    ]
+
+
+def _warnings(config: Config, tapes: Sequence[Tape], run: Run) -> list[str]:
+    """Return what a reader must know before anything else."""
+    said: list[str] = []
+    if any((tape.candles["flag_bits"] & FLAG_SYNTHETIC).any() for tape in tapes):
+        said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
+    for tape in tapes:
+        counts = ", ".join(f"{n:,} {name}" for name, n in flag_counts(tape.candles).items())
+        if counts:
+            said.append(f"{tape.symbol}: flagged candles: {counts}.")
+    absent = run.feed.n_absent
+    if absent:
+        said.append(
+            f"{absent:,} of {run.recorder.candles:,} candles were not recorded and stand as absent: "
+            f"flat, flag {FLAG_ABSENT}, no fills."
+        )
+    if config.strategy.name == "confluence":
+        wanted = [
+            n for n, on in (("ML", config.signals.use_ml), ("SMC", config.signals.use_smc)) if on
+        ]
+        if wanted:
+            names = " and ".join(wanted)
+            said.append(f"No {names} component exists yet: scores are technical alone.")
+    return said
