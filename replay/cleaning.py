@@ -120,8 +120,8 @@ def _without_duplicates(
     if conflict.any() and keep is None:
         index = int(np.argmax(conflict))
         raise DataError(
-            f"{raw.where(int(places[index + 1]))}: the stamp of {raw.where(int(places[index]))} "
-            f"again with another candle: {describe(rows[index])} and {describe(rows[index + 1])} "
+            f"{raw.where(int(places[index + 1]))}: the stamp of {_other(raw, places, index)} again "
+            f"with another candle: {describe(rows[index])} and {describe(rows[index + 1])} "
             f"({int(conflict.sum()):,} such; --keep first or --keep last decides)"
         )
     starts = np.flatnonzero(np.concatenate([[True], ~again]))
@@ -130,3 +130,10 @@ def _without_duplicates(
     kept = copy_rows(np.ascontiguousarray(rows[ends if keep == "last" else starts]))
     kept["flag_bits"] = np.where(ends > starts, flags | FLAG_REPAIRED, flags)
     return kept, int(again.sum() - conflict.sum()), int(conflict.sum())
+
+
+def _other(raw: Raw, places: IntArray, index: int) -> str:
+    """Return `row 12` for the earlier of two rows, with its file when that is another one."""
+    first, second = (raw.where(int(places[i])) for i in (index, index + 1))
+    file, _, number = first.rpartition(" row ")
+    return f"row {number}" if second.startswith(f"{file} row ") else first

@@ -52,6 +52,12 @@ def import_tape(paths: Path | Sequence[Path], options: Options | None = None) ->
     return build_tape(join_raws([read_raw(path, options) for path in chosen]), options)
 
 
+def market_key(raw: Raw, options: Options) -> tuple[object, ...]:
+    """Return what files must share to become one tape."""
+    venue, symbol = options.venue or raw.venue, options.symbol or raw.symbol
+    return venue, symbol, _timeframe(raw, options), raw.dialect, raw.volume_unit, raw.contract_value
+
+
 def raw_quality(raw: Raw, options: Options | None = None) -> Quality:
     """Return the quality of a file as it stands, without making a tape of it."""
     return measure(raw.candles, _timeframe(raw, options or Options()))

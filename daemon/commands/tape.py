@@ -1,0 +1,232 @@
+"""`papertape tape`: bring recorded candles in, look at them, and make longer or synthetic ones."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from daemon.commands.output import console, print_json, progress_bars
+from daemon.commands.tape_tables import (
+    Checked,
+    checked_file,
+    checked_tape,
+    print_checks,
+    tape_table,
+)
+from engine.errors import DataError
+from replay.importers import IMPORTERS, Imported, Options, build_tape, read_raw
+from replay.importers.build import market_key
+from replay.raw import Raw, join_raws
+from replay.resample import resample
+from replay.synthetic import KINDS, synthesize
+from replay.tape import Store, Tape, read_tape
+
+tape_app = typer.Typer(help="The candle store: recorded candles as tapes.", no_args_is_help=True)
+
+_FAILED = 1
+Json = Annotated[bool, typer.Option("--json", help="for machines")]
+Folder = Annotated[
+    Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="put it in the place of another tape")]
+Format = Annotated[
+    str | None, typer.Option("--format", help=f"in place of detection: {', '.join(IMPORTERS)}")
+]
+Columns = Annotated[
+    str | None, typer.Option(help="for tables: time=ts,open=o,high=h,low=l,close=c,volume=v")
+]
+Timeframe = Annotated[str | None, typer.Option(help="must agree with the stamps, for example 1h")]
+
+
+@tape_app.command("import")
+def import_command(
+    files: Annotated[list[Path], typer.Argument(help="files or folders", show_default=False)],
+    format_: Format = None,
+    venue: Annotated[str | None, typer.Option(help="for example binance-spot")] = None,
+    symbol: Annotated[str | None, typer.Option(help="for example BTCUSDT")] = None,
+    timeframe: Timeframe = None,
+    columns: Columns = None,
+    keep: Annotated[
+        Literal["first", "last"] | None, typer.Option(help="of different candles of one stamp")
+    ] = None,
+    drop_bad: Annotated[
+        bool, typer.Option("--drop-bad", help="leave out rows that break a candle's rules")
+    ] = False,
+    volume_unit: Annotated[
+        Literal["base", "contracts", "quote"] | None, typer.Option(help="what the file counts")
+    ] = None,
+    contract_value: Annotated[
+        float | None, typer.Option(help="base units per contract, with --volume-unit contracts")
+    ] = None,
+    store: Folder = None,
+    replace: Replace = False,
+    merge: Annotated[bool, typer.Option("--merge", help="join with the stored tape")] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Import candles from files of any known format; files of one market become one tape.
+
+    The format is told by the content. Nothing is stored when one file is refused.
+
+    Example: papertape tape import BTCUSDT-1h-2024-*.zip --venue binance-spot
+    """
+    if replace and merge:
+        raise typer.BadParameter("choose one of --replace and --merge")
+    options = Options(
+        format=format_,
+        venue=venue,
+        symbol=symbol,
+        timeframe=timeframe,
+        columns=_column_map(columns),
+        keep=keep,
+        drop_bad=drop_bad,
+        volume_unit=volume_unit,
+        contract_value=contract_value,
+    )
+    imports = _build(files, options)
+    found = Store(store)
+    paths = [found.save(made.tape, replace=replace, merge=merge, keep=keep) for made in imports]
+    _show_imports(imports, paths, as_json)
+
+
+def _column_map(text: str | None) -> dict[str, str]:
+    """Return `time=ts,open=o` as a mapping."""
+    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
+    if any(not separator or not value.strip() for _, separator, value in pairs):
+        raise typer.BadParameter(f"--columns {text!r}: write time=ts,open=o,…")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _build(files: list[Path], options: Options) -> list[Imported]:
+    """Return one tape per market in the files; all are built before any is stored."""
+    markets: dict[object, list[Raw]] = {}
+    with progress_bars() as show:
+        for number, file in enumerate(files):
+            raw = read_raw(file, options)
+            markets.setdefault(market_key(raw, options), []).append(raw)
+            show("reading", number + 1, len(files))
+    return [build_tape(join_raws(raws), options) for raws in markets.values()]
+
+
+def _show_imports(imports: list[Imported], paths: list[Path], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                {"path": str(path), "dialect": made.dialect, **made.tape.metadata()}
+                for made, path in zip(imports, paths, strict=True)
+            ]
+        )
+        return
+    print_checks([checked_tape(made.tape, made.quality) for made in imports])
+    for made, path in zip(imports, paths, strict=True):
+        console.print(
+            f"stored {path} ({len(made.tape.candles):,} candles)", markup=False, soft_wrap=True
+        )
+
+
+@tape_app.command("check")
+def check_command(
+    names: Annotated[
+        list[str], typer.Argument(help="files, or names in the store", show_default=False)
+    ],
+    format_: Format = None,
+    columns: Columns = None,
+    timeframe: Timeframe = None,
+    store: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Report the quality of tapes and of files not yet imported; fail if one could not be traded on as it is.
+
+    Example: papertape tape check BTCUSDT downloads/XBTUSD_60.csv
+    """
+    options = Options(format=format_, columns=_column_map(columns), timeframe=timeframe)
+    checks: list[Checked] = []
+    with progress_bars() as show:
+        for number, name in enumerate(names):
+            path = Path(name)
+            if path.exists():
+                checks.append(checked_file(path, options))
+            else:
+                checks.append(checked_tape(Store(store).find(name)))
+            show("checking", number + 1, len(names))
+    if as_json:
+        print_json([check.as_dict() for check in checks])
+    else:
+        print_checks(checks)
+    if any(check.refusal for check in checks):
+        raise typer.Exit(_FAILED)
+
+
+@tape_app.command("list")
+def list_command(store: Folder = None, as_json: Json = False) -> None:
+    """
+    List the tapes of the store.
+
+    Example: papertape tape list --json
+    """
+    found = Store(store)
+    entries = found.entries()
+    if as_json:
+        print_json(
+            [
+                {"name": e.name, "path": str(e.path), "problem": e.problem, **e.about}
+                for e in entries
+            ]
+        )
+    elif entries:
+        console.print(tape_table(entries))
+    else:
+        console.print(f"{found.directory}: no tapes; bring one in with `papertape tape import`")
+
+
+@tape_app.command("resample")
+def resample_command(
+    name: Annotated[str, typer.Argument(help="a name in the store, or a tape's file")],
+    timeframe: Annotated[str, typer.Argument(help="longer than the tape's, for example 4h")],
+    store: Folder = None,
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Make a longer timeframe of a tape and store it beside.
+
+    Example: papertape tape resample BTCUSDT_1m 1h
+    """
+    found = Store(store)
+    source = read_tape(Path(name)) if Path(name).is_file() else found.find(name)
+    _store(found, resample(source, timeframe), replace, as_json)
+
+
+@tape_app.command("synth")
+def synth_command(
+    kind: Annotated[str, typer.Argument(help=f"one of {', '.join(KINDS)}")],
+    rows: Annotated[int, typer.Option(help="how many candles")] = 10_000,
+    timeframe: Annotated[str, typer.Option(help="for example 1h")] = "1h",
+    seed: Annotated[int, typer.Option(min=0, help="equal seeds give equal candles")] = 1,
+    symbol: Annotated[str | None, typer.Option(help="default: the kind in capitals")] = None,
+    store: Folder = None,
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Make a seeded synthetic market; its candles stay flagged wherever they go.
+
+    Example: papertape tape synth noise --rows 50000 --timeframe 1h --seed 7
+    """
+    name = Options(symbol=symbol or kind.upper()).symbol
+    assert name is not None
+    _store(Store(store), synthesize(kind, rows, timeframe, seed, symbol=name), replace, as_json)
+
+
+def _store(store: Store, tape: Tape, replace: bool, as_json: bool) -> None:
+    """Keep a tape that was made here and tell about it."""
+    try:
+        path = store.save(tape, replace=replace)
+    except DataError as error:
+        raise DataError(str(error).replace("--merge joins them, ", "")) from error
+    if as_json:
+        print_json({"path": str(path), **tape.metadata()})
+        return
+    print_checks([checked_tape(tape)])
+    console.print(f"stored {path} ({len(tape.candles):,} candles)", markup=False, soft_wrap=True)

@@ -1,0 +1,80 @@
+"""What the tape commands print: checks with their counts and doubts, and the list of a store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from daemon.commands.output import console
+from engine.errors import DataError
+from replay.cleaning import clean
+from replay.importers import Options, raw_quality, read_raw
+from replay.quality import Quality, measure, sentences
+from replay.stamps import utc_text
+from replay.tape import Entry, Tape
+
+
+class Checked(NamedTuple):
+    """One tape or file, how good it is, and why it would be refused, if it would."""
+
+    name: str
+    dialect: str
+    sha256: str | None
+    quality: Quality
+    notes: tuple[str, ...]
+    refusal: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**self._asdict(), "quality": self.quality.as_dict(), "notes": list(self.notes)}
+
+
+def checked_tape(tape: Tape, quality: Quality | None = None) -> Checked:
+    """Return the check of a tape, or of the file that it was made from."""
+    found = quality or measure(tape.candles, tape.timeframe)
+    return Checked(tape.name, tape.source, tape.sha256, found, tape.notes, None)
+
+
+def checked_file(path: Path, options: Options) -> Checked:
+    """Return the check of a file as it stands, trying whether an import would take it."""
+    raw = read_raw(path, options)
+    quality = raw_quality(raw, options)
+    refusal = None
+    try:
+        clean(raw, quality.timeframe)
+    except DataError as error:
+        refusal = str(error)
+    return Checked(raw.name, raw.dialect, None, quality, raw.notes, refusal)
+
+
+def print_checks(checks: Sequence[Checked]) -> None:
+    """Print each check: what it is, then its doubts, then what was assumed and done."""
+    for check in checks:
+        q = check.quality
+        span = f"{utc_text(q.first_ms)} … {utc_text(q.last_ms)}"
+        lines = [f"{check.name} · {q.timeframe} · {q.rows:,} candles · {span}"]
+        lines += [f"  ! {text}" for text in sentences(q)] or ["  no gap, no doubt"]
+        lines += [f"  {note}" for note in check.notes]
+        flags = [f"{n:,} {name}" for name, n in q.flags.items() if n]
+        lines += [f"  flags: {', '.join(flags)}"] if flags else []
+        lines += [f"  REFUSED {check.refusal}"] if check.refusal else []
+        for line in lines:
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def tape_table(entries: Sequence[Entry]) -> Table:
+    """Return the list of a store."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("tape", "candles", "first", "last", "hash", "source"):
+        table.add_column(name, justify="right" if name == "candles" else "left", no_wrap=True)
+    for entry in entries:
+        if entry.problem is not None:
+            table.add_row(entry.name, "", "", "", "", entry.problem)
+            continue
+        about = entry.about
+        first, last = (utc_text(int(about.get(name, 0))) for name in ("first_ms", "last_ms"))
+        rows = f"{int(about.get('rows', 0)):,}"
+        source = str(about.get("source", ""))
+        table.add_row(entry.name, rows, first, last, str(about["sha256"])[:12], source)
+    return table
