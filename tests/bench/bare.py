@@ -102,3 +102,32 @@ def w2(candles: Rows) -> tuple[float, int]:
         leave = not is_above
         was_above = is_above
     return cash + quantity * candles[len(candles) - 1].close, fills
+
+
+@numba.njit
+def w1_hourly(candles: Rows) -> tuple[float, int]:
+    """W1 on hours built from minutes, filled at the open of the next minute."""
+    a12, a26 = 2.0 / 13.0, 2.0 / 27.0
+    cash, quantity, fills, hours = _CASH, 0.0, 0, 0
+    fast = slow = 0.0
+    want = False
+    for i in range(len(candles)):
+        price = candles[i].open
+        if want and quantity == 0.0:
+            cost = price * (1.0 + _SLIP)
+            quantity = _SHARE * cash / (cost * (1.0 + _FEE))
+            cash -= quantity * cost * (1.0 + _FEE)
+            fills += 1
+        elif not want and quantity > 0.0:
+            cash += quantity * price * (1.0 - _SLIP) * (1.0 - _FEE)
+            quantity = 0.0
+            fills += 1
+        if (candles[i].open_ms + 60_000) % 3_600_000 == 0:
+            close = candles[i].close
+            if hours == 0:
+                fast = slow = close
+            fast += a12 * (close - fast)
+            slow += a26 * (close - slow)
+            want = hours >= 26 and fast > slow
+            hours += 1
+    return cash + quantity * candles[len(candles) - 1].close, fills

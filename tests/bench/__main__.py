@@ -1,0 +1,173 @@
+"""
+`make bench`: candles per second through the asynchronous engine, side by side with a bare loop for the same work.
+
+Each line is the median of several runs, the bare loop and the engine in turn, and their ratio: absolute figures drift
+with the machine, the ratio does not. Results are checked against the reference before anything is printed.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine.core import Engine
+from engine.features import FEATURES, perceive, plan_features
+from engine.jit import Rows
+from tests.bench import bare, processes
+from tests.bench.candles import make
+from tests.bench.work import REFERENCE, Batches, drive, everything, w1, w2
+
+# Candles per second that must be reached, and what we aim at; None: no figure is asked for.
+GOALS = {
+    "W1": (5e6, 20e6),
+    "W2": (3e6, 15e6),
+    "every technical feature": (0.5e6, 1.5e6),
+    "1m base, 1h strategy": (4e6, 10e6),
+}
+
+
+def median_of(work: Callable[[], Any], runs: int) -> float:
+    """Return the median seconds of several runs after one that is not counted."""
+    work()
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def compare(
+    name: str, n: int, runs: int, ours: Callable[[], Any], theirs: Callable[[], Any]
+) -> dict[str, Any]:
+    """Measure two ways of doing the same work, in turn."""
+    bare_s, engine_s = median_of(theirs, runs), median_of(ours, runs)
+    must, aim = GOALS[name]
+    return {
+        "work": name,
+        "candles": n,
+        "candles_per_s": n / engine_s,
+        "ns_per_candle": engine_s / n * 1e9,
+        "bare_ns_per_candle": bare_s / n * 1e9,
+        "ratio_to_bare": engine_s / bare_s,
+        "must": must,
+        "aim": aim,
+        "is_met": n / engine_s >= must,
+    }
+
+
+def check_reference(n: int) -> None:
+    """Stop unless W1 and W2 give exactly the reference's fills and its equity to 1e-9."""
+    candles = make(n)
+    want = REFERENCE[n]
+    for name, spec, equity, fills in (("W1", w1(), *want[:2]), ("W2", w2(), *want[2:])):
+        _, _, counter = drive(spec, Batches(candles, 2048))
+        assert counter.last_mark is not None
+        found = int(counter.last_mark["equity"][0]) * 1e-9
+        if counter.fills != fills or abs(found / equity - 1.0) > 1e-9:
+            sys.exit(
+                f"{name} on {n} candles: {found} with {counter.fills} fills, not {equity}, {fills}"
+            )
+
+
+def features_alone(candles: Rows) -> Callable[[], None]:
+    """Return a function that computes every feature over one array, without an engine."""
+    plan = plan_features(tuple(FEATURES))
+    names = ("open_ms", "open", "high", "low", "close", "volume")
+    history = np.ascontiguousarray(np.stack([candles[name].astype(float) for name in names]))
+    out = np.zeros((len(plan.columns), 2048))
+
+    def work() -> None:
+        slab = plan.initial_state().view(np.float64).reshape(-1)
+        for first in range(0, len(candles), 2048):
+            last = min(first + 2048, len(candles))
+            perceive(history, first, last, first, plan.program, slab, out)
+
+    return work
+
+
+def speeds(n: int, runs: int) -> list[dict[str, Any]]:
+    """Return the lines of the table."""
+    candles = make(n)
+    feed = Batches(candles, 2048)
+    return [
+        compare("W1", n, runs, lambda: drive(w1(), feed), lambda: bare.w1(candles)),
+        compare("W2", n, runs, lambda: drive(w2(), feed), lambda: bare.w2(candles)),
+        compare(
+            "every technical feature",
+            n,
+            runs,
+            lambda: drive(everything(), feed),
+            features_alone(candles),
+        ),
+        compare(
+            "1m base, 1h strategy",
+            n,
+            runs,
+            lambda: drive(w1("1h"), feed),
+            lambda: bare.w1_hourly(candles),
+        ),
+    ]
+
+
+def one_at_a_time(n: int) -> dict[str, float]:
+    """Return how long one candle takes from the call to the report, every feature on, in microseconds."""
+    candles = make(20_000)[: n + 500]
+    engine = Engine(everything())
+    engine.step(candles[:500])
+    taken = []
+    for number in range(500, len(candles)):
+        started = time.perf_counter_ns()
+        engine.step(candles[number : number + 1])
+        taken.append(time.perf_counter_ns() - started)
+    p50, p99 = np.percentile(taken, [50, 99]) / 1e3
+    return {"p50_us": float(p50), "p99_us": float(p99)}
+
+
+def main() -> None:
+    """Measure, print a table or JSON, and fail when a figure that must be reached is not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke test: fewer candles, no processes"
+    )
+    options = parser.parse_args()
+    n, runs = (100_000, 3) if options.quick else (1_000_000, 5)
+    check_reference(n)
+    result: dict[str, Any] = {"speeds": speeds(n, runs), "one_candle": one_at_a_time(5_000)}
+    if not options.quick:
+        result["fill"] = processes.fill_costs()
+        result["start"] = processes.start_times()
+        result["memory"] = processes.memory()
+    print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
+    if not options.quick and not all(line["is_met"] for line in result["speeds"]):
+        sys.exit(1)
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the result as text."""
+    lines = ["work                       candles/s   ns/candle   bare ns   ratio   must      aim"]
+    lines += [
+        f"{row['work']:<24} {row['candles_per_s'] / 1e6:9.2f} M {row['ns_per_candle']:11.1f} "
+        f"{row['bare_ns_per_candle']:9.1f} {row['ratio_to_bare']:7.1f} "
+        f"{row['must'] / 1e6:5.1f} M {row['aim'] / 1e6:6.1f} M{'' if row['is_met'] else '  NOT MET'}"
+        for row in result["speeds"]
+    ]
+    one = result["one_candle"]
+    lines.append(
+        f"one candle, every feature   p50 {one['p50_us']:.1f} µs, p99 {one['p99_us']:.1f} µs"
+    )
+    for name, values in result.items():
+        if name not in ("speeds", "one_candle"):
+            told = ", ".join(f"{key} {value:,.2f}" for key, value in values.items())
+            lines.append(f"{name:<10} {told}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What needs a process of its own, or a history: start-up, memory, and the cost of a fill after many."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.core import Engine
+from engine.jit import Rows
+from engine.spec import EngineSpec, Market, Settings
+from engine.strategies import EmaCross
+from tests.bench.candles import make
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+_START = """
+import time
+started = time.perf_counter()
+from tests.bench.work import Batches, drive, everything
+from tests.bench.candles import make
+candles = make(500)
+imported = time.perf_counter()
+drive(everything(), Batches(candles, 1))
+print(imported - started, time.perf_counter() - started)
+"""
+
+_MEMORY = """
+import json, resource, sys
+from tests.bench.work import Batches, drive, w2
+from tests.bench.candles import make
+candles = make(1_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = {}
+drive(w2(), Batches(candles, 2048))
+found["1_m_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+drive(w2(), Batches(candles, 2048, 10))
+found["10_m_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps(found))
+"""
+
+
+def _run(program: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=_ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return done.stdout
+
+
+def start_times() -> dict[str, float]:
+    """Return seconds from nothing to the first decisions, with and without compiled kernels on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        cold = _run(_START, PAPERTAPE_CACHE_DIR=folder).split()
+        warm = _run(_START, PAPERTAPE_CACHE_DIR=folder).split()
+    return {"cold_s": float(cold[1]), "warm_s": float(warm[1]), "warm_import_s": float(warm[0])}
+
+
+def memory() -> dict[str, Any]:
+    """Return peak memory after one million candles and after ten more, in MB, interpreter and tape included."""
+    found: dict[str, Any] = json.loads(_run(_MEMORY))
+    return {**found, "growth_mb": found["10_m_mb"] - found["1_m_mb"]}
+
+
+def fill_costs() -> dict[str, float]:
+    """
+    Return what a fill costs early and late, in microseconds.
+
+    The same candles are stepped by an engine that has made few fills and by one that has made a hundred thousand; an
+    engine whose strategy never trades gives what the candles cost without fills.
+    """
+    candles = _zigzag(4_000)
+    quiet = _step(Engine(_spec(fast=399, slow=400)), candles, 0)[0]
+    young = Engine(_spec(1, 2))
+    early_s, early = _step(young, candles, 0)
+    number = 1
+    while int(young.account[0].sequence) < 200_000:
+        _step(young, candles, number)
+        number += 1
+    late_s, late = _step(young, candles, number)
+    return {
+        "early_fills": float(early),
+        "early_us": (early_s - quiet) / early * 1e6,
+        "late_after_fills": float(int(young.account[0].sequence) // 2),
+        "late_us": (late_s - quiet) / late * 1e6,
+    }
+
+
+def _spec(fast: int, slow: int) -> EngineSpec:
+    market = Market("X", taker_fee_rate=0.0, half_spread_rate=0.0, slippage_rate=0.0)
+    return EngineSpec([market], EmaCross(fast, slow), "1m", "1m", settings=Settings("all_in"))
+
+
+def _zigzag(n: int) -> Rows:
+    """Return candles that turn at every second one, so that a quick cross trades at nearly all of them."""
+    candles = make(n).copy()
+    price = 30_000.0 + 10.0 * (np.arange(n) % 4 < 2)
+    for name in ("open", "high", "low", "close"):
+        candles[name] = price
+    return candles
+
+
+def _step(engine: Engine, candles: Rows, number: int) -> tuple[float, int]:
+    """Step candles, moved on in time, and return (median seconds of the parts × parts, fills)."""
+    moved = candles.copy()
+    moved["open_ms"] += number * len(candles) * 60_000
+    seconds, fills = [], 0
+    for part in np.split(moved, 8):
+        rows = np.ascontiguousarray(part)
+        started = time.perf_counter()
+        report = engine.step(rows)
+        seconds.append(time.perf_counter() - started)
+        fills += len(report.fills)
+    return float(np.median(seconds)) * len(seconds), fills
