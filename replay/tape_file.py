@@ -11,13 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -130,13 +129,14 @@ def time_ms(value: Time, *, is_end: bool = False) -> int:
     """Return a time as ms UTC; a bare date at an end is the last ms of its day."""
     if isinstance(value, int):
         return value
+    text = str(value)
     try:
-        stamp = pd.Timestamp(datetime.fromisoformat(str(value)))
+        stamp = datetime.fromisoformat(text)
     except ValueError as error:
-        raise DataError(f"time {str(value)!r}: write 2023-01-31 or 2023-01-31 13:00") from error
-    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
-    is_bare = len(str(value)) <= len("2023-01-31")
-    return int(stamp.as_unit("ms").value) + (DAY_MS - 1 if is_end and is_bare else 0)
+        raise DataError(f"time {text!r}: write 2023-01-31 or 2023-01-31 13:00") from error
+    stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
+    is_bare = len(text) <= len("2023-01-31")
+    return round(stamp.timestamp() * 1000) + (DAY_MS - 1 if is_end and is_bare else 0)
 
 
 def hash_columns(columns: Iterator[Any]) -> str:

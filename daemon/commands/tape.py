@@ -176,6 +176,9 @@ def list_command(store: Folder = None, as_json: Json = False) -> None:
         )
     elif entries:
         console.print(tape_table(entries))
+        for entry in entries:
+            if entry.problem:
+                console.print(f"! {entry.problem}", markup=False, soft_wrap=True)
     else:
         console.print(f"{found.directory}: no tapes; bring one in with `papertape tape import`")
 

@@ -66,15 +66,14 @@ def print_checks(checks: Sequence[Checked]) -> None:
 def tape_table(entries: Sequence[Entry]) -> Table:
     """Return the list of a store."""
     table = Table(box=None, pad_edge=False)
-    for name in ("tape", "candles", "first", "last", "hash", "source"):
+    for name in ("tape", "candles", "first", "last", "hash"):
         table.add_column(name, justify="right" if name == "candles" else "left", no_wrap=True)
     for entry in entries:
         if entry.problem is not None:
-            table.add_row(entry.name, "", "", "", "", entry.problem)
+            table.add_row(entry.name, "", "unreadable", "", "")
             continue
         about = entry.about
         first, last = (utc_text(int(about.get(name, 0))) for name in ("first_ms", "last_ms"))
         rows = f"{int(about.get('rows', 0)):,}"
-        source = str(about.get("source", ""))
-        table.add_row(entry.name, rows, first, last, str(about["sha256"])[:12], source)
+        table.add_row(entry.name, rows, first, last, str(about["sha256"])[:12])
     return table
