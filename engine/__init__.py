@@ -1,1 +1,33 @@
-"""The pure core: decides. No I/O, no wall clock, no unseeded randomness."""
+"""
+The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no unseeded randomness.
+
+    candles errors jit records     what a candle is; exceptions; the compiler; records that leave the engine
+    events feed report             what may enter, how, and what a step says
+    spec core loop                 what an engine is built from; step, snapshot, restore, digest; the run loop
+    check decide execute           the stages of a step        frames lane   timeframes of a portfolio
+    features                       technical signals
+    strategies                     the protocol, built-in strategies, an example in Python
+    account ledger broker risk     positions, double entry, fills, sizes
+    digest snapshot                equality and restart
+    performance                    metric definitions
+"""
+
+from engine.core import Engine
+from engine.errors import ConfigError, DataError, InvariantError, PapertapeError
+from engine.loop import run
+from engine.spec import EngineSpec, Market, Settings
+from engine.strategies import Decision, View
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Decision",
+    "Engine",
+    "EngineSpec",
+    "InvariantError",
+    "Market",
+    "PapertapeError",
+    "Settings",
+    "View",
+    "run",
+]

@@ -294,4 +294,4 @@ def copy_open_trades(positions: Rows, trades: Rows, markets: Rows, close_ms: int
     marked = trades[is_open].copy()
     for row, symbol in enumerate(np.flatnonzero(is_open)):
         finish_open_trade(positions[symbol], marked[row], markets[symbol], close_ms)
-    return marked
+    return np.asarray(marked)

@@ -17,15 +17,12 @@ from engine.decide import decide_in_python
 from engine.digest import StreamDigest
 from engine.errors import ConfigError, DataError
 from engine.events import Action, Command, Event
-from engine.execute import (
-    N_COUNTERS,
-    execute,
-    mute_absent,
-)
+from engine.execute import execute
 from engine.frames import Frames
 from engine.jit import IntArray, Rows, copy_rows, join_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
+from engine.orders import N_COUNTERS, mute_absent
 from engine.records import DECISION, FILL, FLAT, MARK, REASON_COMMAND, TRADE
 from engine.report import Report
 from engine.snapshot import pack, unpack

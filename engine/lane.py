@@ -62,7 +62,7 @@ def advance(
         perceive(history, end, end + n_closed, cursor[1], program, slab, out)
     cursor[0] = end + n_closed
     cursor[1] += n_closed
-    return n_closed  # type: ignore[no-any-return]
+    return n_closed
 
 
 class Lane:

@@ -67,4 +67,4 @@ def size_of(
         return 0.0
     if quantity * price < market.minimum_notional:
         return 0.0
-    return quantity  # type: ignore[no-any-return]
+    return quantity

@@ -1,1 +1,16 @@
-"""Recorded data: tapes, backtests, research and reports."""
+"""
+Recorded data: tapes in, trustworthy backtests out.
+
+    tape tape_file quality cleaning importers resample synthetic sample   candles on disk, and how they get there
+    config markets                      one configuration; market data
+    feed sinks backtest summary         one engine over one tape
+    result tables report                what is found, as files and as a page
+    prove verify                        look-ahead and repaint proof; run again and compare
+"""
+
+from replay.backtest import backtest
+from replay.config import Config, load_config
+from replay.result import Result
+from replay.tape import Store, Tape, read_tape
+
+__all__ = ["Config", "Result", "Store", "Tape", "backtest", "load_config", "read_tape"]

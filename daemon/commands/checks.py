@@ -1,5 +1,7 @@
 """`papertape verify` and `papertape prove`: checks that can fail."""
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -78,16 +80,16 @@ def prove_command(
         subjects[f"strategy {name}"] = strategy_subject(build)
     with progress_bars() as show:
         proofs = [
-            prove(name, subject, rows, cuts, seed, lambda done, total, n=name: show(n, done, total))
+            prove(name, subject, rows, cuts, seed, partial(show, name))
             for name, subject in subjects.items()
         ]
     _print(proofs, as_json)
 
 
-def _names(wanted: str | None, known: object) -> list[str]:
+def _names(wanted: str | None, known: Iterable[str]) -> list[str]:
     if wanted is None:
         return []
-    return sorted(known) if wanted == "all" else [wanted]  # type: ignore[call-overload, no-any-return] # a mapping
+    return sorted(known) if wanted == "all" else [wanted]
 
 
 def _print(proofs: list[Proof], as_json: bool) -> None:

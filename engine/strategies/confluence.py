@@ -47,7 +47,7 @@ def technical_score(features: FloatArray, k: int) -> float:
     """Return the technical component at one close, in (-1, 1); NaN while a feature warms up."""
     atr = features[_ATR, k]
     if not atr > 0.0:
-        return 0.0 * atr  # NaN stays NaN; a market that does not move has no opinion
+        return 0.0 * float(atr)  # NaN stays NaN; a market that does not move has no opinion
     trend = squash((features[_FAST, k] - features[_SLOW, k]) / atr)
     momentum = squash((features[_RSI, k] - 50.0) / 15.0)
     swing = squash(features[_HISTOGRAM, k] / (0.25 * atr))

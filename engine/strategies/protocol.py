@@ -21,8 +21,12 @@ class KernelStrategy(Protocol):
     """A strategy whose decisions are computed in a kernel, a whole batch at a time."""
 
     name: str
-    features: Sequence[str]
     state_dtype: np.dtype[Any]
+
+    @property
+    def features(self) -> Sequence[str]:
+        """Return what it reads; the rows of the feature matrix are in this order."""
+        ...
 
     def decide_batch(
         self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
@@ -88,7 +92,10 @@ class Strategy(Protocol):
     A user's strategy: `features` and `decide`. Optional: `state_fields`, names of float values kept per symbol.
     """
 
-    features: Sequence[str]
+    @property
+    def features(self) -> Sequence[str]:
+        """Return what it reads."""
+        ...
 
     def decide(self, view: View) -> Decision | None:
         """Return what to hold from the next base candle on; None keeps everything as it is."""

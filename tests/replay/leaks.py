@@ -116,6 +116,6 @@ class Remembers:
 
     def decide(self, view):  # type: ignore[no-untyped-def]
         self.seen[view.time_ms] = view.close
-        tomorrow = self.seen.get(view.time_ms + 3_600_000)
+        tomorrow = self.seen.get(view.time_ms + 4 * 3_600_000)
         rises = tomorrow is not None and tomorrow > view.close
         return Decision(LONG if rises else 0, stop_distance=view.close * 0.02)

@@ -188,7 +188,7 @@ def test_lean_quotes_are_refused(tmp_path: Path) -> None:
         tmp_path, "q.zip", **{"20230101_btcusd_minute_quote.csv": "0,1,1,1,1,5,2,2,2,2,5"}
     )
 
-    with pytest.raises(DataError, match="quote bars .* no trades"):
+    with pytest.raises(DataError, match=r"quote bars .* no trades"):
         import_tape(path)
 
 
@@ -248,7 +248,7 @@ def test_kraken_csv_and_rest_whose_last_entry_is_forming(tmp_path: Path) -> None
         lambda ms: ms * 1_000_000,
         lambda ms: str(np.datetime64(ms, "ms")) + "Z",
         lambda ms: str(np.datetime64(ms, "ms"))[:16].replace("T", " "),
-        lambda ms: str(np.datetime64(ms + 7_200_000, "s")) + "+02:00",
+        lambda ms: str(np.datetime64(ms + 7_200_000, "ms")) + "+02:00",
     ],
     ids=["s", "ms", "us", "ns", "iso", "plain", "zone"],
 )
@@ -278,7 +278,7 @@ def test_columns_can_be_named_or_counted(tmp_path: Path) -> None:
 
     check_bars(import_tape(put(tmp_path, "n.csv", named), Options(columns=by_name, **known)).tape)
     check_bars(import_tape(put(tmp_path, "p.csv", rows), Options(columns=by_place, **known)).tape)
-    with pytest.raises(DataError, match="no column 'dd': did you mean 'd'|no column 'dd'"):
+    with pytest.raises(DataError, match="no column 'dd'"):
         read_raw(tmp_path / "n.csv", Options(columns={**by_name, "close": "dd"}))
     with pytest.raises(DataError, match="--columns opn: unknown field: did you mean 'open'"):
         read_raw(tmp_path / "n.csv", Options(columns={"opn": "a"}))
@@ -450,10 +450,9 @@ def test_no_bytes_make_anything_but_a_data_error(
 
     try:
         tape = import_tape(path, Options(format=name, venue="v", symbol="S", timeframe="1m")).tape
-    except DataError as error:
-        assert str(error)
-    else:
-        assert len(tape.candles)
+    except DataError:
+        return
+    assert len(tape.candles)
 
 
 def test_kinds_follow_from_venues() -> None:
@@ -507,7 +506,7 @@ def test_recorded_originals(
     assert (raw.dialect, raw.venue, raw.symbol) == (dialect, venue, symbol)
     assert made.tape.timeframe == timeframe
     assert len(made.tape.candles) == rows
-    assert str(np.datetime64(int(made.tape.candles["open_ms"][0]), "h")) == first
+    assert str(np.datetime64(int(made.tape.candles["open_ms"][0]), "ms"))[:13] == first
 
 
 @needs_shared

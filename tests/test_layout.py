@@ -1,0 +1,105 @@
+"""Which room may import which, what the engine must not touch, and that the packages are what they say."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import daemon
+import engine
+import replay
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("engine", "replay", "daemon")
+ALLOWED = {"engine": {"engine"}, "replay": {"engine", "replay"}, "daemon": set(ROOMS)}
+
+# The engine computes. Files, sockets, clocks, logs and unseeded randomness are for other rooms.
+FORBIDDEN_IN_ENGINE = {
+    "aiohttp", "asyncio", "ccxt", "datetime", "logging", "pandas", "prometheus_client", "pyarrow",
+    "random", "secrets", "socket", "sqlite3", "structlog", "subprocess", "tempfile", "threading",
+    "time", "torch", "uuid",
+}  # fmt: skip
+# The kernel cache is the one thing of the engine that has a place on disk.
+FILES_ALLOWED = {"engine/jit.py"}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names that a file imports, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_in_one_direction(room: str) -> None:
+    files = modules(room)
+    assert files
+
+    for path in files:
+        assert imported(path) & set(ROOMS) <= ALLOWED[room], path
+
+
+def test_engine_is_pure() -> None:
+    for path in modules("engine"):
+        assert not imported(path) & FORBIDDEN_IN_ENGINE, path
+        text = path.read_text(encoding="utf-8")
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not calls & {"open", "print", "input", "eval", "exec"}, path
+        if str(path.relative_to(ROOT)) not in FILES_ALLOWED:
+            assert "pathlib" not in imported(path), path
+
+
+def test_only_the_loop_and_feeds_are_asynchronous() -> None:
+    asynchronous = {
+        str(path.relative_to(ROOT))
+        for path in modules("engine")
+        if any(
+            isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    }
+
+    assert asynchronous == {"engine/loop.py"}
+
+
+def test_nothing_is_unpickled() -> None:
+    for room in ROOMS:
+        for path in modules(room):
+            assert not imported(path) & {"pickle", "joblib", "dill", "marshal", "shelve"}, path
+
+
+def test_no_file_grows_beyond_reading() -> None:
+    for room in ROOMS:
+        for path in modules(room):
+            lines = path.read_text(encoding="utf-8").count("\n")
+            assert lines <= 400, f"{path}: {lines} lines"
+
+
+def test_rooms_are_typed_and_list_their_public_names() -> None:
+    for room in (engine, replay, daemon):
+        assert room.__doc__
+        assert (Path(str(room.__file__)).parent / "py.typed").is_file()
+    for room in (engine, replay):
+        for name in room.__all__:
+            assert getattr(room, name).__doc__, name
+
+
+def test_top_level_is_the_one_agreed() -> None:
+    folders = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    # what builds and runs leave behind
+    folders -= {"build", "dist", "results", "tapes", "papertape.egg-info"}
+
+    assert folders <= {"engine", "replay", "daemon", "tests", "deploy"}
