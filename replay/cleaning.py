@@ -37,15 +37,15 @@ class Repairs(NamedTuple):
     def sentences(self) -> list[str]:
         """Return one sentence for each thing that was done."""
         words = {
-            "reversed": "rows were newest first and turned round",
-            "sorted": "stamps went backward and were put in order",
-            "dropped": "rows broke the rules of a candle and were dropped",
-            "snapped": "stamps were off the grid and floored to it",
-            "folded": "identical duplicates were folded",
-            "resolved": "conflicting duplicates were resolved as asked",
-            "forming": "candles were not final and were left out",
+            "reversed": "newest-first rows turned round",
+            "sorted": "backward stamps put in order",
+            "dropped": "rows dropped because they break the rules of a candle",
+            "snapped": "stamps off the grid floored to it",
+            "folded": "identical duplicates folded",
+            "resolved": "conflicting duplicates resolved as asked",
+            "forming": "candles left out because they were not final",
         }
-        return [f"{n:,} {words[name]}" for name, n in self._asdict().items() if n]
+        return [f"{words[name]}: {n:,}" for name, n in self._asdict().items() if n]
 
 
 def clean(
@@ -87,7 +87,7 @@ def _without_faults(
         index = int(indices[np.argmin(places[indices])])
         rule = next(w for f, w in zip(faults, FAULT_WORDS, strict=True) if f[index])
         raise DataError(
-            f"{raw.where(int(places[index]))}: {rule}: {describe(rows[index])} ({n_bad:,} such rows "
+            f"{raw.where(int(places[index]))}: {rule}: {describe(rows[index])} ({n_bad:,} such "
             f"of {len(rows):,}; --drop-bad leaves them out)"
         )
     return (rows[~bad], places[~bad], n_bad) if n_bad else (rows, places, 0)

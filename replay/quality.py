@@ -100,7 +100,7 @@ class Faults(NamedTuple):
 FAULT_WORDS = Faults(
     "a price or the volume is not a finite number",
     "a price is not above zero",
-    "open and close must lie between low and high",
+    "open or close is not between low and high",
     "the volume is negative",
 )
 
@@ -215,30 +215,36 @@ def _extremes(rows: Rows, moves: FloatArray) -> list[Place]:
     return [Place(int(rows["open_ms"][i]), float(sizes[i])) for i in np.flatnonzero(sizes > limit)]
 
 
+def counted(n: int, noun: str) -> str:
+    """Return `1 gap` or `1,234 gaps`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def sentences(quality: Quality) -> list[str]:
     """Return what a reader should know about these candles, worst first; nothing for clean ones."""
     q = quality
+    largest = q.extremes[0] if q.extremes else Place(0, 0.0)
+    same = q.duplicates - q.conflicts
     told = [
+        *(
+            (getattr(q, name), f"{counted(getattr(q, name), 'row')} where {rule}")
+            for name, rule in zip(Faults._fields, FAULT_WORDS, strict=True)
+        ),
+        (q.conflicts, f"{counted(q.conflicts, 'stamp')} twice with different candles"),
+        (same, f"{counted(same, 'stamp')} twice with the same candle"),
         (q.order == "newest first", "newest candle first"),
-        (q.not_finite, f"{q.not_finite:,} rows with {FAULT_WORDS.not_finite}"),
-        (q.not_positive, f"{q.not_positive:,} rows where {FAULT_WORDS.not_positive}"),
-        (q.inconsistent, f"{q.inconsistent:,} rows where {FAULT_WORDS.inconsistent} and do not"),
-        (q.negative_volume, f"{q.negative_volume:,} rows where {FAULT_WORDS.negative_volume}"),
-        (q.conflicts, f"{q.conflicts:,} stamps twice with different candles"),
-        (q.duplicates - q.conflicts, f"{q.duplicates - q.conflicts:,} stamps twice, same candle"),
-        (q.backward, f"{q.backward:,} stamps go backward"),
-        (q.off_grid, f"{q.off_grid:,} stamps off the {q.timeframe} grid"),
+        (q.backward, f"{counted(q.backward, 'backward stamp')}"),
+        (q.off_grid, f"{counted(q.off_grid, 'stamp')} off the {q.timeframe} grid"),
         (
             q.gaps,
-            f"{q.gaps:,} gaps with {q.missing:,} candles missing, the longest of "
-            f"{q.longest_gap_bars:,} after {utc_text(q.longest_gap_after_ms or 0)}",
+            f"{counted(q.gaps, 'gap')} with {counted(q.missing, 'candle')} missing, the longest "
+            f"of {q.longest_gap_bars:,} after {utc_text(q.longest_gap_after_ms or 0)}",
         ),
-        (q.zero_volume, f"{q.zero_volume:,} candles without volume"),
+        (q.zero_volume, f"{counted(q.zero_volume, 'candle')} without volume"),
         (
             q.extreme_moves,
-            f"{q.extreme_moves:,} extreme moves, the largest of "
-            f"{q.extremes[0].size if q.extremes else 0.0:.1%} (log) at "
-            f"{utc_text(q.extremes[0].time_ms) if q.extremes else ''}",
+            f"{counted(q.extreme_moves, 'extreme move')}, the largest of {largest.size:.1%} (log) "
+            f"at {utc_text(largest.time_ms)}",
         ),
     ]
     return [text for count, text in told if count]

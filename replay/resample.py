@@ -36,7 +36,7 @@ def resample(tape: Tape, timeframe: str) -> Tape:
     notes = [f"resampled from {tape.timeframe} by the UTC clock"]
     notes += [f"left out the incomplete {timeframe} candle of {utc_text(ms)}" for ms in dropped]
     if partial:
-        notes.append(f"{partial:,} candles are made from fewer than all {tape.timeframe} candles")
+        notes.append(f"candles made from fewer than all {tape.timeframe} candles: {partial:,}")
     return Tape(
         candles,
         tape.venue,

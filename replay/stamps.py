@@ -50,8 +50,9 @@ def find_timeframe(open_ms: IntArray, declared: str | None, name: str) -> str:
         return declared
     lengths, counts = np.unique(steps, return_counts=True)
     found_ms = int(lengths[np.argmax(counts)])
-    if declared_ms is not None and len(steps) < 3 and not (lengths % declared_ms).any():
-        return str(declared)  # two or three candles with a gap between them
+    is_unclear = len(steps) < 3 and len(lengths) == len(steps)
+    if declared_ms is not None and is_unclear and not (lengths % declared_ms).any():
+        return str(declared)  # two or three candles with gaps between them
     _refuse_mixed(steps, found_ms, name)
     if found_ms not in TIMEFRAMES.values():
         raise DataError(

@@ -24,7 +24,7 @@ _BASE_VOLUME = 7  # of coin-margined futures
 
 
 def _has_header(source: Source) -> bool:
-    return not is_number(split(source.lines[0])[0])
+    return bool(source.lines) and not is_number(split(source.lines[0])[0])
 
 
 def matches(source: Source) -> bool:

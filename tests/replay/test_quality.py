@@ -141,8 +141,8 @@ def test_extreme_moves_are_reported_and_never_dropped() -> None:
         ("close", math.nan, "not_finite", "not a finite number"),
         ("volume", math.inf, "not_finite", "not a finite number"),
         ("low", 0.0, "not_positive", "not above zero"),
-        ("high", 9.0, "inconsistent", "between low and high"),
-        ("low", 11.0, "inconsistent", "between low and high"),
+        ("high", 9.0, "inconsistent", "not between low and high"),
+        ("low", 11.0, "inconsistent", "not between low and high"),
         ("volume", -1.0, "negative_volume", "volume is negative"),
     ],
 )
@@ -153,7 +153,7 @@ def test_rows_that_break_a_rule_are_refused_with_their_row_or_dropped_when_asked
     candles[field][2] = value
     q = measure(candles, "1h")
 
-    with pytest.raises(DataError, match=f"file row 4: .*{words}.*1 such rows of 4; --drop-bad"):
+    with pytest.raises(DataError, match=f"file row 4: .*{words}.*1 such of 4; --drop-bad"):
         clean(as_raw(candles), "1h")
     kept, repairs = clean(as_raw(candles), "1h", drop_bad=True)
 
@@ -234,7 +234,7 @@ def test_every_doubt_has_its_sentence_and_clean_candles_have_none() -> None:
 
     told = " ".join(sentences(measure(at([0, 1, 1, 3.2]), "1h")))
 
-    for words in ("1 stamps twice", "1 stamps off the 1h grid", "1 gaps with 1 candles missing"):
+    for words in ("1 stamp twice", "1 stamp off the 1h grid", "1 gap with 1 candle missing"):
         assert words in told
 
 

@@ -51,7 +51,7 @@ def test_a_hole_inside_keeps_its_bucket_and_is_counted() -> None:
     tape = resample(make_tape(candles), "4h")
 
     assert len(tape.candles) == 3
-    assert "1 candles are made from fewer than all 1h candles" in tape.notes
+    assert "candles made from fewer than all 1h candles: 1" in tape.notes
 
 
 def test_cutting_the_tape_changes_no_candle_before_the_cut() -> None:
