@@ -6,6 +6,7 @@ Exit codes: 0 fine · 1 refused or a failed check · 2 usage · 3 stopped by an 
 
 import errno
 import sys
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -35,6 +36,9 @@ app.add_typer(config_app, name="config")
 def main() -> None:
     """Run the command line; every refusal is one clear sentence on stderr and an exit code."""
     error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+    # `module:Class` means a file beside the user, as it does for every tool that takes one.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         app()
     except PapertapeError as error:

@@ -1,6 +1,7 @@
 """What commands share: consoles, JSON for machines, and progress on long work that is off when nobody watches."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-console = Console(highlight=False)
+# Piped output is for files and other programs: lines are not cut at 80 characters there.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def print_json(values: Any) -> None:

@@ -89,7 +89,7 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))
     for line in (*summary["warnings"], *summary["notes"]):
-        console.print(f"! {line}", markup=False)
+        console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
     console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
 
