@@ -140,18 +140,27 @@ class Store:
         its place or `merge` joins both; candles that both have must then be equal, unless `keep` says whose counts.
         """
         path = self.path_of(tape)
-        if path.exists() and not replace:
-            old = read_tape(path)
-            if old.sha256 == tape.sha256:
-                return path
-            if not merge:
-                raise DataError(
-                    f"{path}: holds another tape ({_span(old)}; the new one: {_span(tape)}); "
-                    "--merge joins them, --replace puts the new one in its place"
-                )
-            tape = merge_tapes(old, tape, keep=keep)
-        write_tape(tape, path)
+        chosen = self.prepare(tape, replace=replace, merge=merge, keep=keep)
+        if chosen is not None:
+            write_tape(chosen, path)
         return path
+
+    def prepare(
+        self, tape: Tape, *, replace: bool = False, merge: bool = False, keep: Keep | None = None
+    ) -> Tape | None:
+        """Return what `save` would write, None if that is there already; DataError if it would refuse."""
+        path = self.path_of(tape)
+        if replace or not path.exists():
+            return tape
+        old = read_tape(path)
+        if old.sha256 == tape.sha256:
+            return None
+        if not merge:
+            raise DataError(
+                f"{path}: holds another tape ({_span(old)}; the new one: {_span(tape)}); "
+                "--merge joins them, --replace puts the new one in its place"
+            )
+        return merge_tapes(old, tape, keep=keep)
 
 
 def _span(tape: Tape) -> str:

@@ -226,7 +226,7 @@ def read_tape(path: Path) -> Tape:
 
 def iter_candles(path: Path, rows: int = ROW_GROUP_ROWS) -> Iterator[Rows]:
     """
-    Yield a tape's candles in arrays of at most `rows`, in constant memory.
+    Yield a tape's candles in arrays of at most `rows`, holding one row group at a time.
 
     The hash is verified first, a column at a time, so that nothing of a damaged tape is ever yielded.
     """
@@ -240,27 +240,33 @@ def _file_hash(file: Any, path: Path) -> str:
     digest = hashlib.sha256()
     try:
         for name, _ in COLUMNS:
-            for batch in file.iter_batches(ROW_GROUP_ROWS, columns=[name], use_threads=False):
-                digest.update(np.ascontiguousarray(batch.column(0).to_numpy()).data)
+            for group in range(file.num_row_groups):
+                column = file.read_row_group(group, [name], use_threads=False).column(0)
+                values = column.to_numpy()
+                digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     return digest.hexdigest()
 
 
 def _row_batches(file: Any, path: Path, rows: int) -> Iterator[Rows]:
-    """Yield CANDLE rows of an open file."""
+    """Yield CANDLE rows of an open file; row groups, because batches keep what they have read in memory."""
+    if rows < 1:
+        raise DataError(f"rows: {rows} is not at least 1")
     try:
-        for batch in file.iter_batches(rows, use_threads=False):
-            yield batch_candles(batch.columns)
+        for group in range(file.num_row_groups):
+            candles = group_candles(file.read_row_group(group, use_threads=False).columns)
+            for start in range(0, len(candles), rows):
+                yield candles[start : start + rows]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
-def batch_candles(columns: Sequence[Any]) -> Rows:
+def group_candles(columns: Sequence[Any]) -> Rows:
     """Return CANDLE rows from columns in the file's order."""
     candles = empty_candles(len(columns[0]))
     for (_, of), column in zip(COLUMNS, columns, strict=True):
-        candles[of] = column.to_numpy(zero_copy_only=False)
+        candles[of] = column.to_numpy()
     return candles
 
 

@@ -52,6 +52,9 @@ def import_command(
     drop_bad: Annotated[
         bool, typer.Option("--drop-bad", help="leave out rows that break a candle's rules")
     ] = False,
+    kind: Annotated[
+        Literal["spot", "linear", "inverse"] | None, typer.Option(help="default: by the venue")
+    ] = None,
     volume_unit: Annotated[
         Literal["base", "contracts", "quote"] | None, typer.Option(help="what the file counts")
     ] = None,
@@ -77,6 +80,7 @@ def import_command(
         venue=venue,
         symbol=symbol,
         timeframe=timeframe,
+        kind=kind,
         columns=_column_map(columns),
         keep=keep,
         drop_bad=drop_bad,
@@ -85,6 +89,8 @@ def import_command(
     )
     imports = _build(files, options)
     found = Store(store)
+    for made in imports:  # every refusal comes before the first file is written
+        found.prepare(made.tape, replace=replace, merge=merge, keep=keep)
     paths = [found.save(made.tape, replace=replace, merge=merge, keep=keep) for made in imports]
     _show_imports(imports, paths, as_json)
 

@@ -119,6 +119,16 @@ def test_another_tape_of_that_name_needs_replace_or_merge(tmp_path: Path) -> Non
     assert len(Store().find("BTCUSDT").candles) == 24
 
 
+def test_nothing_is_stored_when_the_store_refuses_one_of_several(tmp_path: Path) -> None:
+    tape("import", put_table(tmp_path, n=24))
+    new = put_table(tmp_path, "binance-spot_AAAUSDT_1h.csv")
+
+    with pytest.raises(DataError, match="holds another tape"):
+        tape("import", new, put_table(tmp_path, n=48))
+
+    assert [entry.name for entry in Store().entries()] == ["binance-spot_BTCUSDT_1h"]
+
+
 def test_conflicting_rows_are_decided_by_keep(tmp_path: Path) -> None:
     path = put_table(tmp_path, n=4)
     with path.open("a", encoding="utf-8") as file:

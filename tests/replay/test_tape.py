@@ -354,3 +354,16 @@ def test_symbols_with_slashes_make_safe_file_names(tmp_path: Path) -> None:
 
     assert path.name == "test-spot_BTC-USDT-USDT_1h.parquet"
     assert Store(tmp_path).find("BTC/USDT:USDT").symbol == "BTC/USDT:USDT"
+
+
+def test_row_groups_are_read_one_at_a_time(tmp_path: Path) -> None:
+    n = 300_000  # more than two row groups
+    candles = make_candles([(1.0, 1.0, 1.0, 1.0)] * n, "1m")
+    tape = make_tape(candles, timeframe="1m")
+    write_tape(tape, tmp_path / "t.parquet")
+
+    sizes = [len(part) for part in iter_candles(tmp_path / "t.parquet")]
+
+    assert sizes == [131_072, 131_072, n - 2 * 131_072]
+    with pytest.raises(DataError, match="rows: 0 is not at least 1"):
+        next(iter_candles(tmp_path / "t.parquet", 0))
