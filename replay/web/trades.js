@@ -1,0 +1,93 @@
+"use strict";
+// The trade list: sorted, filtered, paged; a row jumps to its trade on the chart.
+const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
+const PAGE_ROWS = 50;
+const COLUMNS = [
+  ["#", "number", "count"], ["symbol", "symbol"], ["side", "side"], ["entry", "entry", "time"], ["exit", "exit", "time"], ["entry price", "entry_price", "price"], ["exit price", "exit_price", "price"],
+  ["exit by", "exit_reason"], ["stop", "stop_price", "price"], ["target", "target_price", "price"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money"],
+  ["confidence", "confidence", "number"], ["ML", "score_model", "number"], ["SMC", "score_smc", "number"], ["technical", "score_technical", "number"], ["regime", "regime"],
+];
+
+class TradeList {
+  constructor(view) {
+    this.view = view; this.key = "number"; this.isDown = false; this.page = 0;
+    for (const [id, name, all] of [["side", "side", "both sides"], ["reason", "exit_reason", "every exit"]]) {
+      $(id).append(new Option(all, ""), ...[...new Set(TRADES.map((t) => t[name]))].sort().map((v) => new Option(v, v)));
+      $(id).onchange = () => { this.page = 0; this.draw(); };
+    }
+    $("back").onclick = () => this.turn(-1);
+    $("forward").onclick = () => this.turn(1);
+    $("previous").onclick = () => this.step(-1);
+    $("next").onclick = () => this.step(1);
+    this.draw();
+  }
+  rows() {
+    const [side, reason] = [$("side").value, $("reason").value];
+    const found = TRADES.filter((t) => (!side || t.side === side) && (!reason || t.exit_reason === reason));
+    const sign = this.isDown ? -1 : 1;
+    const order = (a, b) => (a[this.key] === null ? 1 : b[this.key] === null ? -1 : a[this.key] < b[this.key] ? -sign : a[this.key] > b[this.key] ? sign : 0);
+    return found.sort(order);
+  }
+  turn(by) { this.page += by; this.draw(); }
+  step(by) {
+    const rows = TRADES;
+    if (!rows.length) return;
+    const now = rows.indexOf(this.view.chosen);
+    this.choose(rows[now < 0 ? (by > 0 ? 0 : rows.length - 1) : (now + by + rows.length) % rows.length]);
+  }
+  choose(trade) {
+    this.view.choose(trade);
+    $("chosen").textContent = `Trade ${trade.number}, ${trade.side} ${trade.symbol}, ${stamp(trade.entry)} to ${stamp(trade.exit)} UTC: ${shown(trade.pnl, "money")} ${SUMMARY.quote ?? ""}, out by ${trade.exit_reason}${trade.is_ambiguous ? "; stop and target were both inside the last candle, the stop was taken" : ""}.`;
+    this.draw();
+  }
+  draw() {
+    const rows = this.rows();
+    const pages = Math.max(Math.ceil(rows.length / PAGE_ROWS), 1);
+    this.page = Math.min(Math.max(this.page, 0), pages - 1);
+    $("count").textContent = rows.length ? `${shown(rows.length, "count")} trades, page ${this.page + 1} of ${pages}` : "no trade";
+    const cell = (trade, name, kind) => (kind === "time" ? stamp(trade[name]) : kind ? shown(trade[name], kind) : trade[name]);
+    const made = table(rows.slice(this.page * PAGE_ROWS, (this.page + 1) * PAGE_ROWS), COLUMNS.map(([title, name, kind]) => [title, (t) => cell(t, name, kind)]), (line, trade) => {
+      line.tabIndex = 0;
+      if (trade === this.view.chosen) line.className = "chosen";
+      line.cells[10].className = tone(trade.pnl);
+      const go = () => { this.choose(trade); $("candles").scrollIntoView({ block: "center", behavior: "smooth" }); };
+      line.onclick = go;
+      line.onkeydown = (event) => { if (event.key === "Enter") go(); };
+    });
+    made.querySelectorAll("th").forEach((head, i) => {
+      const key = COLUMNS[i][1];
+      head.dataset.key = key;
+      if (key === this.key) head.textContent += this.isDown ? " ↓" : " ↑";
+      head.onclick = () => { this.isDown = key === this.key ? !this.isDown : false; this.key = key; this.draw(); };
+    });
+    $("trades").replaceChildren(made);
+  }
+}
+
+function chooseTheme() {
+  const wished = new URLSearchParams(location.search).get("theme") ?? (["#dark", "#light"].includes(location.hash) ? location.hash.slice(1) : null);
+  document.documentElement.dataset.theme = wished ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  $("theme").onclick = () => {
+    document.documentElement.dataset.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    for (const view of CHARTS) view.restyle();
+  };
+}
+
+async function main() {
+  chooseTheme();
+  drawHeader(); drawHeadline(); drawMonthly(); drawBreakdown(); drawComparisons(); drawRest();
+  const view = new CandleView();
+  const symbols = Object.keys(DATA.candles);
+  $("symbol").append(...symbols.map((s) => new Option(s, s)));
+  $("symbol").hidden = symbols.length < 2;
+  $("symbol").onchange = () => view.show($("symbol").value);
+  $("overview").onclick = () => view.overview();
+  if (symbols.length) await view.show(symbols[0]);
+  if (DATA.equity.time.length) new EquityView();
+  else $("equity").textContent = "No candle was replayed.";
+  const list = new TradeList(view);
+  const asked = new URLSearchParams(location.search).get("trade");
+  if (asked !== null && TRADES[Number(asked)]) list.choose(TRADES[Number(asked)]);
+  document.documentElement.dataset.ready = "yes";
+}
+main().catch((error) => { document.documentElement.dataset.errors = String(error); });
