@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from engine.jit import Rows
-from replay.atomic import write_atomically
+from replay.atomic import write_whole
 from replay.report_data import equity_curve, pack_candles, trade_columns
 
 _SCRIPTS: Final = ("data.js", "charts.js", "sections.js", "trades.js")
@@ -69,4 +69,4 @@ def write_report(
 ) -> None:
     """Write the page of a result under a temporary name and rename it when it is complete."""
     text = render_report(summary, trades, equity, candles)
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))

@@ -8,6 +8,7 @@ hidden by drawing fewer points.
 
 import base64
 import gzip
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -30,7 +31,7 @@ _TRADE_COLUMNS: Final = (
 def decimals_of(prices: FloatArray) -> int:
     """Return how many decimals are needed to write these prices, as far as int32 allows."""
     top = float(np.max(prices))
-    most = min(_MOST_DECIMALS, int(math.floor(math.log10(_LARGEST / top))))
+    most = min(_MOST_DECIMALS, math.floor(math.log10(_LARGEST / top)))
     for decimals in range(max(most, 0)):
         scaled = prices * 10.0**decimals
         if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 * np.maximum(scaled, 1.0)):
@@ -90,9 +91,9 @@ def curve_points(values: FloatArray, stretches: int = CURVE_STRETCHES) -> IntArr
         return np.arange(n)
     edges = np.linspace(0, n, stretches + 1).astype(np.int64)
     rows = set()
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges.tolist()):
         part = values[start:stop]
-        rows |= {start + int(np.argmin(part)), start + int(np.argmax(part)), int(stop) - 1}
+        rows |= {start + int(np.argmin(part)), start + int(np.argmax(part)), stop - 1}
     return np.array(sorted(rows), dtype=np.int64)
 
 
