@@ -9,7 +9,7 @@ from typing import BinaryIO
 from engine.errors import DataError
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     Write a file so that a kill or a full disk leaves the old one, or none, never a part of the new one.
 

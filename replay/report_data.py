@@ -34,7 +34,8 @@ def decimals_of(prices: FloatArray) -> int:
     most = min(_MOST_DECIMALS, math.floor(math.log10(_LARGEST / top)))
     for decimals in range(max(most, 0)):
         scaled = prices * 10.0**decimals
-        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 * np.maximum(scaled, 1.0)):
+        # What float64 itself leaves over is far below; a digit that is dropped is far above.
+        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 + 1e-12 * scaled):
             return decimals
     return max(most, 0)
 
@@ -108,7 +109,7 @@ def equity_curve(
     peak = np.maximum.accumulate(np.maximum(worth, start))
     below = worth / peak - 1.0
     rows = np.union1d(curve_points(worth), curve_points(below))
-    seconds = equity["time"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    seconds = pd.DatetimeIndex(equity["time"]).as_unit("s").asi8
     # Two marks may share a second only in data that has no place here; the page needs rising times.
     rows = rows[np.concatenate([[True], np.diff(seconds[rows]) > 0])]
     held = _hold(seconds[rows], candles, start)

@@ -10,7 +10,7 @@ function chartOptions() {
     layout: { background: { color: colour("card") }, textColor: colour("quiet"), attributionLogo: true, panes: { separatorColor: colour("line") } },
     grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
     rightPriceScale: { borderColor: colour("line") },
-    timeScale: { borderColor: colour("line"), timeVisible: true },
+    timeScale: { borderColor: colour("line"), timeVisible: true, minBarSpacing: 0.02 },
     crosshair: { mode: 0 },
   };
 }
@@ -130,7 +130,11 @@ class EquityView {
     this.held.setData(points("hold", 1).filter((point) => Number.isFinite(point.value) && point.value > 0));
     this.under.setData(points("drawdown", 100));
     this.chart.panes()[1]?.setHeight(100);
+    // A logarithm, so that a curve that multiplies does not flatten one that does not.
+    const isPositive = DATA.equity.equity.every((value) => value > 0);
+    this.chart.priceScale("right", 0).applyOptions({ mode: isPositive ? 1 : 0 });
     this.chart.timeScale().fitContent();
+    $("hold").onchange = () => this.held.applyOptions({ visible: $("hold").checked });
     this.restyle();
     CHARTS.push(this);
   }

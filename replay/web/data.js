@@ -16,7 +16,7 @@ const FORMATS = {
   percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + " %",
   money: (x) => x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
   count: (x) => Math.round(x).toLocaleString("en-US"),
-  number: (x) => (Math.abs(x) >= 1000 ? x.toLocaleString("en-US", { maximumFractionDigits: 0 }) : x.toFixed(Math.abs(x) < 0.1 ? 4 : 2)),
+  number: (x) => (Math.abs(x) >= 1000 ? x.toLocaleString("en-US", { maximumFractionDigits: 0 }) : x.toFixed(x !== 0 && Math.abs(x) < 0.01 ? 4 : 2)),
   price: (x) => x.toLocaleString("en-US", { maximumFractionDigits: 8, maximumSignificantDigits: 9 }),
   duration: (s) => (s >= 172800 ? (s / 86400).toFixed(1) + " d" : s >= 7200 ? (s / 3600).toFixed(1) + " h" : (s / 60).toFixed(0) + " min"),
 };

@@ -1,0 +1,213 @@
+"""The page: everything in it, nothing loaded from elsewhere, the same candles after unpacking, and a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import random_candles
+
+from replay import Result, Tape, backtest
+from replay.report import render_report, write_report
+from replay.report_data import (
+    curve_points,
+    decimals_of,
+    equity_curve,
+    pack_candles,
+    pack_integers,
+    unpack_candles,
+    unpack_integers,
+)
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    """Return a year of hours with a few hundred trades."""
+    tape = Tape(random_candles(8_760, 3), "binance-usdm", "TEST", "1h", source="made in a test")
+    return backtest(tapes=[tape], confidence_threshold=0.3)
+
+
+class Page(HTMLParser):
+    """Collects what a page loads, and its embedded data."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.ids: set[str] = set()
+        self.data = ""
+        self._is_data = False
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids.add(values.get("id") or "")
+        self.scripts += tag == "script"
+        self._is_data = tag == "script" and values.get("id") == "data"
+        for name in ("src", "href"):
+            if values.get(name) and tag != "a":
+                self.loaded.append(str(values[name]))
+
+    def handle_data(self, data: str) -> None:
+        if self._is_data:
+            self.data += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_data = False
+
+
+def test_page_holds_every_section_and_loads_nothing(result: Result) -> None:
+    text = result.report()
+    page = Page(text)
+
+    assert {
+        "candles",
+        "equity",
+        "monthly",
+        "breakdown",
+        "sensitivity",
+        "benchmarks",
+        "trades",
+        "metrics",
+    } <= page.ids
+    assert page.loaded == []
+    assert not re.search(r"@import|url\(\s*['\"]?http", text)
+    assert "TradingView, Inc." in text
+    assert len(text) < 5_000_000
+
+
+def test_embedded_data_is_the_result(result: Result) -> None:
+    data = json.loads(Page(result.report()).data)
+
+    assert data["summary"] == json.loads(json.dumps(result.summary))
+    assert data["trades"]["pnl"] == pytest.approx(result.trades["pnl"].tolist(), rel=1e-9)
+    assert data["trades"]["entry"][5] == result.trades["entry_time"][5].timestamp()
+    assert None in data["trades"]["stop_price"] or min(data["trades"]["stop_price"]) > 0
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-5, 640.0])
+def test_candles_come_back_as_they_were(scale: float) -> None:
+    candles = random_candles(500, 4)
+    for name in ("open", "high", "low", "close"):
+        candles[name] = np.round(candles[name] * scale, 8)
+
+    back = unpack_candles(pack_candles(candles))
+
+    np.testing.assert_array_equal(back["time"], candles["open_ms"] // 1000)
+    for name in ("open", "high", "low", "close"):
+        np.testing.assert_allclose(back[name], candles[name], rtol=1e-8)
+
+
+def test_decimals_are_those_that_are_needed() -> None:
+    assert decimals_of(np.array([1.0, 2.0])) == 0
+    assert decimals_of(np.array([30_000.25, 2.5])) == 2
+    assert decimals_of(np.array([0.00002853])) == 8
+    # int32 leaves room for four decimals of a price of 100,000
+    assert decimals_of(np.array([100_000.123456])) == 4
+
+
+def test_integers_come_back() -> None:
+    values = np.array([0, -5, 2**30, -(2**31) + 1])
+
+    np.testing.assert_array_equal(unpack_integers(pack_integers(values)), values)
+
+
+def test_fewer_points_hide_no_drawdown() -> None:
+    random = np.random.default_rng(1)
+    worth = 10_000 * np.exp(np.cumsum(random.normal(0, 0.001, 200_000)))
+    worth[123_456] *= 0.3  # one candle's spike
+    times = pd.date_range("2020-01-01", periods=len(worth), freq="1min", tz="UTC")
+    equity = pd.DataFrame({"time": times, "equity": worth})
+    peak = np.maximum.accumulate(np.maximum(worth, 10_000))
+
+    drawn = equity_curve(equity, {}, 10_000.0)
+
+    assert len(drawn["time"]) < 20_000
+    assert min(drawn["equity"]) == pytest.approx(worth.min(), abs=1e-4)
+    assert max(drawn["equity"]) == pytest.approx(worth.max(), abs=1e-4)
+    assert min(drawn["drawdown"]) == pytest.approx((worth / peak - 1).min(), abs=1e-6)
+    assert np.all(np.diff(drawn["time"]) > 0)
+    np.testing.assert_array_equal(curve_points(worth[:100]), np.arange(100))
+
+
+def test_text_from_data_cannot_become_markup(result: Result) -> None:
+    evil = "</script><script>alert(1)</script>"
+    summary = {**result.summary, "symbols": [evil], "strategy": evil, "name": evil}
+    plain = Page(result.report())
+
+    page = Page(
+        render_report(summary, result.trades, result.equity, {evil: result.candles["TEST"]})
+    )
+
+    assert page.scripts == plain.scripts
+    assert json.loads(page.data)["summary"]["symbols"] == [evil]
+
+
+def minimal() -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    equity = pd.DataFrame({"time": pd.to_datetime([], utc=True), "equity": []})
+    return {}, pd.DataFrame(), equity
+
+
+def test_a_year_of_minutes_stays_small_and_quick(tmp_path: Path) -> None:
+    candles = random_candles(525_600, 5, "1m")
+    times = pd.to_datetime(candles["open_ms"] + 60_000, unit="ms", utc=True)
+    equity = pd.DataFrame(
+        {"time": times, "equity": 10_000 * candles["close"] / candles["close"][0]}
+    )
+    started = time.perf_counter()
+
+    write_report(tmp_path / "r.html", {"capital": 10_000.0}, pd.DataFrame(), equity, {"X": candles})
+
+    assert (tmp_path / "r.html").stat().st_size < 9_000_000
+    assert time.perf_counter() - started < 60
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+CHROMIUM = shutil.which("chromium") or ""
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM, reason="no chromium on this machine to open the page with"
+)
+
+
+def open_in_browser(page: Path, profile: Path, query: str = "") -> str:
+    """Return the page's DOM after its scripts have run."""
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom", f"{page.as_uri()}{query}"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@needs_browser
+def test_a_real_browser_draws_it(result: Result, tmp_path: Path) -> None:
+    page = result.plot(tmp_path / "page.html")
+
+    dom = open_in_browser(page, tmp_path / "profile", "?trade=3&theme=dark")
+
+    assert 'data-ready="yes"' in dom
+    assert "data-errors" not in dom
+    assert 'data-theme="dark"' in dom
+    assert dom.count("<canvas") >= 4
+    assert "Trade 3, " in dom
+    assert f"{len(result.trades)} trades, page 1 of" in dom
+
+
+@needs_browser
+def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
+    write_report(tmp_path / "page.html", *minimal(), {})
+
+    dom = open_in_browser(tmp_path / "page.html", tmp_path / "profile")
+
+    assert 'data-ready="yes"' in dom
+    assert "data-errors" not in dom
+    assert "No candle was replayed." in dom
+    assert "no trade" in dom
