@@ -1,5 +1,5 @@
 """
-One configuration for replay and, later, live: pydantic over TOML, read once at the edge.
+One configuration for replay and live: pydantic over TOML, read once at the edge.
 
 Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.
 """
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from engine.candles import TIMEFRAMES
 from engine.errors import ConfigError, did_you_mean
 from engine.risk import RISK_LEVELS
+from replay.config_live import Daemon, Live
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
@@ -127,6 +128,8 @@ class Config(_Section):
     strategy: StrategySettings = StrategySettings()
     signals: Signals = Signals()
     report: Reporting = Reporting()
+    live: Live = Live()
+    daemon: Daemon = Daemon()
 
 
 def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config:

@@ -1,0 +1,85 @@
+"""
+Clocks of the outer rooms: the wall, a faster one, and virtual time for tests.
+
+Everything that waits for a venue asks its clock, so that a tape can be streamed at any speed and a test of a day takes
+a second. The engine has no clock: its time is the candle's.
+"""
+
+import asyncio
+import selectors
+import time
+from typing import Any
+
+
+class Clock:
+    """
+    Venue time that runs `speed` times as fast as the event loop's, from `start_ms` on (default: the wall's now).
+
+    Make it inside a running loop. Delays and timeouts are given in seconds of this clock.
+    """
+
+    def __init__(self, start_ms: int | None = None, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._loop = asyncio.get_running_loop()
+        self._loop_start_s = self._loop.time()
+        self._start_ms = time.time() * 1000.0 if start_ms is None else float(start_ms)
+
+    def now_ms(self) -> int:
+        """Return the time in ms since the epoch, UTC."""
+        return int(self._start_ms + (self._loop.time() - self._loop_start_s) * self.speed * 1000.0)
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait."""
+        await asyncio.sleep(max(delay_s, 0.0) / self.speed)
+
+    async def sleep_until(self, time_ms: int) -> None:
+        """Wait until a time of this clock; return at once when it has passed."""
+        while (left_ms := time_ms - self.now_ms()) > 0:
+            await self.sleep(left_ms / 1000.0)
+
+    def timeout(self, delay_s: float | None) -> asyncio.Timeout:
+        """Return `asyncio.timeout` for a delay of this clock; None never ends."""
+        return asyncio.timeout(None if delay_s is None else delay_s / self.speed)
+
+
+class WallClock(Clock):
+    """The machine's clock, read anew each time, so that a correction of it is followed."""
+
+    def now_ms(self) -> int:
+        """Return the time in ms since the epoch, UTC."""
+        return int(time.time() * 1000.0)
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """A selector that never waits: when no socket is ready, the loop's time jumps to the next timer."""
+
+    jumped_s = 0.0
+    # Loopback data that was written is readable at once or within this; only then does time move.
+    settle_s = 0.0005
+
+    def select(self, timeout: float | None = None) -> Any:
+        """Return what is ready; otherwise move time on by `timeout`."""
+        ready = super().select(0)
+        if ready or timeout is None or timeout <= 0:
+            return ready if ready or timeout is not None else super().select(None)
+        ready = super().select(self.settle_s)
+        if not ready:
+            self.jumped_s += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """
+    An event loop whose time stands still while anything happens and jumps to the next timer when nothing does.
+
+    Sockets are real, as long as both ends live in this loop; hours of venue time pass in seconds, and a timeout
+    never fires because the machine was slow. Work in threads and other processes is not waited for: avoid it.
+    """
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Return the loop's time in seconds: jumps only."""
+        return self._jumping.jumped_s
