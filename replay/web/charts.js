@@ -52,7 +52,7 @@ class CandleView {
   constructor() {
     this.chart = LightweightCharts.createChart($("candles"), chartOptions());
     this.series = this.chart.addSeries(LightweightCharts.CandlestickSeries, this.style());
-    this.markers = LightweightCharts.createSeriesMarkers(this.series, []);
+    this.markers = LightweightCharts.createSeriesMarkers(this.series, [], { autoScale: false });
     this.trades = []; this.rows = []; this.all = []; this.chosen = null;
     this.boxes = new TradeBoxes(this);
     this.series.attachPrimitive(this.boxes);
@@ -75,6 +75,7 @@ class CandleView {
     $("level").textContent = told;
   }
   overview() {
+    this.chosen = null;
     const rows = coarser(this.all, OVERVIEW_CANDLES);
     const size = rows.length ? Math.ceil(this.all.length / rows.length) : 1;
     const told = size > 1 ? `${this.all.length.toLocaleString("en-US")} candles, ${size} drawn as one; choose a trade to see each` : `${rows.length.toLocaleString("en-US")} candles of ${SUMMARY.timeframe ?? ""}`;
@@ -91,11 +92,13 @@ class CandleView {
     if (!this.rows.length) { this.markers.setMarkers([]); return; }
     const [from, to] = [this.rows[0].time, this.rows[this.rows.length - 1].time + 1e9];
     const made = [];
+    // Hundreds of arrows over years of candles hide what they mark: there, only how each trade ended is shown.
+    const isCrowded = this.trades.length > 150 && !this.chosen;
     for (const trade of this.trades) {
       if (trade.exit < from || trade.entry > to) continue;
       const isLong = trade.side === "long";
-      made.push({ time: this.candleAt(trade.entry), position: isLong ? "belowBar" : "aboveBar", shape: isLong ? "arrowUp" : "arrowDown", color: colour("accent"), size: trade === this.chosen ? 2 : 0.8 });
-      made.push({ time: this.candleAt(trade.exit), position: isLong ? "aboveBar" : "belowBar", shape: "circle", color: colour(trade.pnl >= 0 ? "gain" : "loss"), size: trade === this.chosen ? 1.2 : 0.5 });
+      if (!isCrowded) made.push({ time: this.candleAt(trade.entry), position: isLong ? "belowBar" : "aboveBar", shape: isLong ? "arrowUp" : "arrowDown", color: colour("accent"), size: trade === this.chosen ? 2 : 0.8 });
+      made.push({ time: this.candleAt(trade.exit), position: isLong ? "aboveBar" : "belowBar", shape: "circle", color: colour(trade.pnl >= 0 ? "gain" : "loss"), size: trade === this.chosen ? 1.2 : isCrowded ? 0.25 : 0.5 });
     }
     made.sort((a, b) => a.time - b.time);
     this.markers.setMarkers(made);
@@ -133,7 +136,8 @@ class EquityView {
     // A logarithm, so that a curve that multiplies does not flatten one that does not.
     const isPositive = DATA.equity.equity.every((value) => value > 0);
     this.chart.priceScale("right", 0).applyOptions({ mode: isPositive ? 1 : 0 });
-    this.chart.timeScale().fitContent();
+    // The chart learns its size from the browser only after this turn; what is fitted before that is fitted to nothing.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.chart.timeScale().fitContent()));
     $("hold").onchange = () => this.held.applyOptions({ visible: $("hold").checked });
     this.restyle();
     CHARTS.push(this);
