@@ -1,0 +1,133 @@
+"""The README as a newcomer reads it: its commands run, and what it shows is what they print."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from helpers import START_MS
+
+from engine.jit import cache_directory
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = re.compile(r"\bin \d+\.\d+ s$", re.MULTILINE)
+BIN = Path(sys.executable).parent
+
+
+def blocks() -> list[tuple[str, str]]:
+    return [(kind, body) for kind, body in BLOCK.findall(TEXT)]
+
+
+def commands(body: str) -> list[tuple[str, int, list[str]]]:
+    """Return (command, exit code, lines shown) of a console block."""
+    found: list[tuple[str, int, list[str]]] = []
+    for line in body.splitlines():
+        if line.startswith("$ "):
+            command, _, comment = line[2:].partition("  # exit ")
+            found.append((command, int(comment or 0), []))
+        elif found:
+            found[-1][2].append(line)
+    return found
+
+
+def is_shown(shown: list[str], printed: str) -> bool:
+    """Return whether the lines stand in the output in this order; `…` stands for anything."""
+    parts = [re.escape(SECONDS.sub("in N s", line.rstrip())) for line in shown]
+    pattern = "\n".join(
+        part.replace("…", ".*") if part != "…" else r"(?:.*\n?)*?.*" for part in parts
+    )
+    text = "\n".join(line.rstrip() for line in SECONDS.sub("in N s", printed).splitlines())
+    return re.search(pattern, text) is not None
+
+
+def run(command: str, folder: Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one line of the README as a user types it."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    if home is not None:
+        environment |= {"HOME": str(home), "PAPERTAPE_CACHE_DIR": str(cache_directory().parents[1])}
+    return subprocess.run(  # noqa: S602 - the README's own lines, as a user types them
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_commands_print_what_is_shown(tmp_path: Path) -> None:
+    ran = 0
+    for kind, body in blocks():
+        if kind == "python" and body.startswith("# "):
+            name, _, program = body[2:].partition("\n")
+            (tmp_path / name.strip()).write_text(program, encoding="utf-8")
+        for command, code, shown in commands(body) if kind == "console" else ():
+            if not command.startswith("papertape ") or "Downloads" in body:
+                continue
+            done = run(command, tmp_path)
+            ran += 1
+            assert done.returncode == code, f"{command}: {done.stderr}"
+            assert is_shown(shown, done.stdout), f"{command} printed\n{done.stdout}"
+
+    assert ran >= 6
+
+
+def test_importing_your_own_candles_works_as_shown(tmp_path: Path) -> None:
+    """The three commands of `Your candles`, on a zip of Binance Vision's spot dialect made here."""
+    price = "100.00000000,101.00000000,99.00000000,100.50000000,2.00000000"
+    lines = [
+        f"{START_MS + 60_000 * i},{price},{START_MS + 60_000 * i + 59_999},200.00000000,3,1.0,100.0,0"
+        for i in range(600)
+    ]
+    (tmp_path / "Downloads").mkdir()
+    with zipfile.ZipFile(tmp_path / "Downloads/BTCUSDT-1m-2024-01.zip", "w") as packed:
+        packed.writestr("BTCUSDT-1m-2024-01.csv", "\n".join(lines))
+    body = next(body for _, body in blocks() if "Downloads" in body)
+
+    for command, code, _ in commands(body):
+        done = run(command, tmp_path, home=tmp_path)
+
+        assert done.returncode == code, f"{command}: {done.stderr}"
+
+
+def test_notebook_example_prints_what_is_shown(tmp_path: Path) -> None:
+    kinds = blocks()
+    at = next(i for i, (kind, body) in enumerate(kinds) if kind == "python" and "backtest(" in body)
+
+    done = subprocess.run(
+        [sys.executable, "-c", kinds[at][1]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+    assert is_shown(kinds[at + 1][1].splitlines(), done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("target", re.findall(r"^\$ make (\w+)$", TEXT, re.MULTILINE))
+def test_make_targets_exist(target: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", target],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_files_that_the_readme_points_to_exist() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", TEXT)
+
+    assert targets
+    for target in targets:
+        assert (ROOT / target).exists() or target.startswith("https://"), target
