@@ -1,0 +1,116 @@
+"""Attribution adds up, regimes never look ahead and are what their definitions say, tables hold every trade once."""
+
+import numpy as np
+import pytest
+from helpers import random_candles
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.jit import IntArray, Rows
+from engine.performance import (
+    REGIME_NAMES,
+    attribution,
+    by_component,
+    by_confidence,
+    by_exit_reason,
+    by_side,
+    regimes,
+    regimes_at,
+)
+from engine.performance.regimes import trailing_median
+from engine.records import REASON_STOP, REASON_TARGET, TRADE
+
+scores = st.floats(-1, 1) | st.just(0.0)
+
+
+def trades_with(pnl: list[int]) -> Rows:
+    trades = np.zeros(len(pnl), TRADE)
+    trades["pnl"] = pnl
+    trades["side"] = 1
+    return trades
+
+
+@given(
+    st.lists(st.tuples(st.integers(-(10**15), 10**15), scores, scores, scores), max_size=20),
+)
+def test_parts_add_up_to_the_profit_exactly(rows: list[tuple[int, float, float, float]]) -> None:
+    trades = trades_with([row[0] for row in rows])
+    for index, name in enumerate(("model", "smc", "technical")):
+        trades[f"score_{name}"] = [row[index + 1] for row in rows]
+
+    parts = attribution(trades)
+
+    np.testing.assert_array_equal(sum(parts.values()), trades["pnl"])
+
+
+def test_profit_is_split_by_signed_scores() -> None:
+    trades = trades_with([900, 900, 900])
+    trades["score_model"] = [0.2, -0.1, 0.0]
+    trades["score_smc"] = [0.1, 0.0, 0.0]
+    trades["score_technical"] = [0.0, 0.4, 0.0]
+
+    parts = attribution(trades)
+
+    assert parts["model"].tolist() == [600, -300, 0]
+    assert parts["smc"].tolist() == [300, 0, 0]
+    assert parts["technical"].tolist() == [0, 1200, 0]
+    assert parts["unattributed"].tolist() == [0, 0, 900]
+    assert sum(row["pnl_quote"] for row in by_component(trades)) == pytest.approx(2700e-9)
+
+
+def test_tables_hold_every_trade_once() -> None:
+    trades = trades_with([5, -3, 2])
+    trades["side"] = [1, -1, 1]
+    trades["confidence"] = [0.5, 0.49, 1.0]
+    trades["exit_reason"] = [REASON_TARGET, REASON_STOP, REASON_TARGET]
+
+    assert [(r["name"], r["trades"]) for r in by_side(trades)] == [("long", 2), ("short", 1)]
+    assert [(r["name"], r["trades"]) for r in by_exit_reason(trades)] == [
+        ("stop", 1),
+        ("target", 2),
+    ]
+    filled = {r["name"]: r["trades"] for r in by_confidence(trades) if r["trades"]}
+    assert filled == {"0 to 0.5": 1, "0.5 to 0.6": 1, "0.9 to 1": 1}
+
+
+def labels_of(candles: Rows) -> IntArray:
+    return regimes(candles["open_ms"], candles["high"], candles["low"], candles["close"])
+
+
+def test_a_straight_line_is_a_trend_and_a_zigzag_a_range() -> None:
+    candles = random_candles(200)
+    for name in ("open", "high", "low", "close"):
+        candles[name] = 100.0 + np.arange(200)
+    line = labels_of(candles)
+    for name in ("open", "high", "low", "close"):
+        candles[name] = 100.0 + np.arange(200) % 2
+    zigzag = labels_of(candles)
+
+    assert {REGIME_NAMES[int(code)].split(",")[0] for code in line[24:]} == {"trend"}
+    assert {REGIME_NAMES[int(code)].split(",")[0] for code in zigzag[24:]} == {"range"}
+    assert {REGIME_NAMES[int(code)] for code in line[:24]} == {"warm-up"}
+
+
+def test_regimes_never_change_afterwards() -> None:
+    candles = random_candles(1_500, seed=8)
+    whole = labels_of(candles)
+
+    for cut in (1, 24, 25, 100, 744, 745, 1_200):
+        np.testing.assert_array_equal(labels_of(candles[:cut]), whole[:cut])
+
+
+def test_a_time_gets_the_label_of_the_last_closed_candle() -> None:
+    closes, labels = np.array([10, 20, 30]), np.array([1, 2, 3])
+
+    assert regimes_at(closes, labels, np.array([9, 10, 19, 30, 99])).tolist() == [0, 1, 1, 3, 3]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 12))
+def test_trailing_median_is_the_median(values: list[int], bars: int) -> None:
+    array = np.array(values, dtype=np.float64)
+
+    found = trailing_median(array, bars)
+
+    want = [np.median(array[max(0, i + 1 - bars) : i + 1]) for i in range(len(array))]
+    np.testing.assert_array_equal(found, want)
