@@ -17,6 +17,8 @@ from daemon.commands.replay import demo_command, replay_command
 from daemon.commands.tape import tape_app
 from engine.errors import PapertapeError
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="papertape",
     help="Replay recorded candles through the engine that also trades on paper.",
@@ -55,9 +57,11 @@ def main() -> None:
             raise
         error_console.print(f"papertape: {error.filename}: {error.strerror}", markup=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        error_console.print("papertape: interrupted; nothing was written", markup=False)
-        sys.exit(130)
+    except SystemExit as end:
+        # The command framework has turned the interrupt into its exit code and says nothing.
+        if end.code == _INTERRUPTED:
+            error_console.print("papertape: interrupted; nothing was written", markup=False)
+        raise
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ class Result:
         if target.exists() and not (target / "result.json").is_file():
             raise DataError(f"{target}: exists and is not a result folder; choose another --out")
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        _remove_leftovers(target)
         try:
             temporary.mkdir(parents=True)
             self._write(temporary)
@@ -116,6 +117,24 @@ class Result:
         write_report(folder / "report.html", self.summary, self.trades, self.equity, self.candles)
         text = json.dumps(self.summary, indent=1, allow_nan=False)
         (folder / "result.json").write_text(text, encoding="utf-8")
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what processes that were killed while they wrote to `target` have left beside it."""
+    for path in target.parent.glob(f".{target.name}.*.tmp"):
+        number = path.name.split(".")[-2]
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_records(path: Path, records: Rows) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -153,3 +154,92 @@ def test_schema_is_json(folder: Path) -> None:
     schema = json.loads(papertape("config", "schema", cwd=folder).stdout)
 
     assert {"data", "account", "strategy"} <= set(schema["properties"])
+
+
+SLOW = """
+import time
+
+class Slow:
+    features = ()
+
+    def decide(self, view):
+        open("began", "w").close()
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_killing_a_replay_leaves_nothing_that_could_be_taken_for_a_result(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    (folder / "slow.py").write_text(SLOW)
+    arguments = ["replay", "--tape", "SYNTH", "--set", "strategy.name=slow:Slow", "--out", "out/x"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daemon.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (folder / "began").exists():
+        assert process.poll() is None, process.stderr
+
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+
+    assert process.returncode == code
+    assert "Traceback" not in told
+    assert number == signal.SIGKILL or "nothing was written" in told
+    assert not (folder / "out").exists()
+
+
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from pathlib import Path
+from daemon.cli import main
+Path.write_text = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+sys.argv = ["papertape", "replay", "--tape", "SYNTH", "--out", "out/x"]
+main()
+"""
+
+
+def test_a_kill_while_saving_leaves_the_old_result_and_the_next_run_tidies_up(folder: Path) -> None:
+    again = ("replay", "--tape", "SYNTH", "--out", "out/x")
+    assert papertape(*again, cwd=folder).returncode == 0
+    before = (folder / "out/x/result.json").read_bytes()
+
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_SAVING],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    assert (folder / "out/x/result.json").read_bytes() == before
+    assert len(list((folder / "out").iterdir())) == 2  # the result and what was begun
+    assert papertape(*again, cwd=folder).returncode == 0
+    assert [path.name for path in (folder / "out").iterdir()] == ["x"]
+
+
+def test_a_full_disk_is_one_sentence_and_the_old_result_stays(folder: Path) -> None:
+    """A limit on the size of files stands in for the disk: the kernel refuses the same write."""
+    again = ("replay", "--tape", "SYNTH", "--out", "out/x")
+    assert papertape(*again, cwd=folder).returncode == 0
+    before = (folder / "out/x/result.json").read_bytes()
+
+    full = subprocess.run(
+        ["/bin/sh", "-c", f'ulimit -f 20; exec "{sys.executable}" -m daemon.cli {" ".join(again)}'],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert full.returncode == 1
+    assert "could not be written" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert (folder / "out/x/result.json").read_bytes() == before
