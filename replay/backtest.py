@@ -13,6 +13,7 @@ import numpy as np
 from engine.candles import CANDLE
 from engine.core import Engine
 from engine.errors import ConfigError
+from engine.events import Command, Event, Funding, NewModel
 from engine.features.frames import FRAME_STATE, aggregate
 from engine.jit import Rows, copy_rows, join_rows
 from engine.loop import run
@@ -27,6 +28,7 @@ from replay.sinks import Recorder
 from replay.summary import Run, summarise
 from replay.tables import equity_table, trade_table
 from replay.tape import Store, Tape, read_tape
+from replay.training import model_events, model_features
 
 Progress = Callable[[str, int, int], None]
 
@@ -48,6 +50,7 @@ def backtest(
     risk_level: str = "medium",
     config: Config | None = None,
     tapes: Sequence[Tape] = (),
+    models: Sequence[tuple[int, bytes]] = (),
     **sections: Mapping[str, Any],
 ) -> Result:
     """
@@ -58,8 +61,9 @@ def backtest(
     timeframe     of the strategy; fills happen on the tape's own, finer one
     strategy      a built-in name or `module:Class`; `parameters` go to it
     tapes         Tape values to use in place of names
+    models        (close in ms at which it takes over, artefact), in any order
     sections      whole sections of the configuration, for example `account={"sizing": "all_in"}`
-    config        a ready configuration in place of everything above but `tapes`
+    config        a ready configuration in place of everything above but `tapes` and `models`
 
     Raises ConfigError or DataError, with one sentence each.
     """
@@ -82,7 +86,7 @@ def backtest(
         for name, section in sections.items():
             values[name] = {**values.get(name, {}), **section}
         config = make_config(values)
-    return run_backtest(config, tapes or load_tapes(config))
+    return run_backtest(config, tapes or load_tapes(config), models=models)
 
 
 def load_tapes(config: Config) -> list[Tape]:
@@ -98,17 +102,23 @@ def _is_file(name: str) -> bool:
 
 
 def run_backtest(
-    config: Config, tapes: Sequence[Tape], on_progress: Progress | None = None
+    config: Config,
+    tapes: Sequence[Tape],
+    on_progress: Progress | None = None,
+    models: Sequence[tuple[int, bytes]] = (),
 ) -> Result:
-    """Return the result of replaying these tapes, with its sensitivity runs when configured."""
+    """Return the result of replaying these tapes with these models, with its sensitivity runs when configured."""
     tapes = sorted(tapes, key=lambda tape: tape.symbol)
-    spec = make_spec(config, tapes)
+    if models and not config.signals.use_ml:
+        raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
+    spec = make_spec(config, tapes, model_features(models))
     cuts = [_cut(tape, config) for tape in tapes]
-    main = replay(spec, cuts, config.data.gaps, _named(on_progress, "replay"))
+    gaps = config.data.gaps
+    main = replay(spec, cuts, gaps, _named(on_progress, "replay"), models=models)
     others: dict[str, Run] = {}
     if config.report.sensitivity:
         for name, changed in _changed_specs(spec).items():
-            others[name] = replay(changed, cuts, config.data.gaps, _named(on_progress, name))
+            others[name] = replay(changed, cuts, gaps, _named(on_progress, name), models=models)
     bars = {
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
@@ -117,11 +127,15 @@ def run_backtest(
     trades = trade_table(main.trades, main.engine.symbols, labels)
     marks = main.recorder.marks
     equity = equity_table(marks)
-    return Result(summary, trades, equity, main.recorder.fills, main.recorder.decisions, bars)
+    used = [data for _, data in main.models]
+    recorder = main.recorder
+    return Result(summary, trades, equity, recorder.fills, recorder.decisions, bars, used)
 
 
-def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
-    """Return the engine's specification for these tapes."""
+def make_spec(
+    config: Config, tapes: Sequence[Tape], model_features: Sequence[str] = ()
+) -> EngineSpec:
+    """Return the engine's specification for these tapes; `model_features` are computed for models to come."""
     frames = {tape.timeframe for tape in tapes}
     if len(frames) != 1:
         raise ConfigError(
@@ -130,6 +144,9 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
         )
     base = frames.pop()
     account, parameters = config.account, dict(config.strategy.parameters)
+    if config.strategy.name == "confluence":
+        parameters.setdefault("use_ml", config.signals.use_ml)
+        parameters.setdefault("use_smc", config.signals.use_smc)
     return EngineSpec(
         markets=[market_for(tape, config) for tape in tapes],
         strategy=make_strategy(config.strategy.name, parameters),
@@ -146,6 +163,7 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
             allow_short=account.allow_short,
         ),
         extra_features=config.signals.extra_features,
+        model_features=tuple(model_features),
     )
 
 
@@ -155,14 +173,27 @@ def replay(
     gaps: Any = "absent",
     on_progress: Callable[[int, int], None] | None = None,
     batch_rows: int | None = None,
+    models: Sequence[tuple[int, bytes]] = (),
+    events: Sequence[tuple[int, Command | Funding]] = (),
 ) -> Run:
-    """Run one engine over candles by symbol, in symbol order, and return everything it reported."""
+    """
+    Run one engine over candles by symbol, in symbol order, and return everything it reported.
+
+    models  (close in ms at which it takes over, artefact); events: (time in ms, anything else that happened)
+    """
     engine = Engine(spec)
-    rows = batch_rows or 2048 * len(candles)
-    feed = ReplayFeed(candles, engine.base_ms, gaps=gaps, batch_rows=rows, on_progress=on_progress)
+    scheduled = [*model_events(models), *events]
+    feed = ReplayFeed(
+        candles,
+        engine.base_ms,
+        gaps=gaps,
+        batch_rows=batch_rows or 2048 * len(candles),
+        on_progress=on_progress,
+        events=scheduled,
+    )
     recorder = Recorder()
     started = time.perf_counter()
-    warm_up(spec, candles)
+    warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()
     _wait_for(run(engine, feed, [recorder]))
     done = time.perf_counter()
@@ -170,12 +201,17 @@ def replay(
     still_open = engine.open_trades()
     if len(still_open):
         trades = join_rows([trades, still_open]) if len(trades) else still_open
-    return Run(engine, recorder, trades, feed, done - warm, warm - started)
+    end_ms = feed.last_ms + engine.base_ms
+    used = sorted((model for model in models if model[0] <= end_ms), key=lambda model: model[0])
+    return Run(engine, recorder, trades, feed, used, done - warm, warm - started)
 
 
-def warm_up(spec: EngineSpec, candles: Sequence[Rows]) -> None:
+def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] = ()) -> None:
     """Compile or load every kernel that a run needs, on a throw-away engine and the first few candles."""
     engine = Engine(spec)
+    for event in events:
+        if isinstance(event, NewModel):
+            engine.step(event)
     starts = [rows[:2] for rows in candles]
     n = min(len(rows) for rows in starts)
     joined = np.zeros((n, len(starts)), CANDLE)

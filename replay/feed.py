@@ -3,7 +3,8 @@ ReplayFeed: recorded tapes as the engine wants them, in batches.
 
 Several tapes start together at the latest first candle and end at the earliest last one. A candle that a tape does
 not have is declared absent: flat at its last close, no volume, flagged, exactly as the daemon does after its grace
-period; with `gaps="skip"` only instants that some tape has exist.
+period; with `gaps="skip"` only instants that some tape has exist. What else happened (a model that took over, funding,
+a command) comes between two instants, at its own time.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import numpy as np
 
 from engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
 from engine.errors import DataError
+from engine.events import Command, Event, Funding, NewModel
 from engine.jit import FloatArray, IntArray, Rows, join_rows
 
 Gaps = Literal["absent", "skip"]
@@ -32,10 +34,12 @@ def common_span(tapes: Sequence[Rows]) -> tuple[int, int]:
 
 class ReplayFeed:
     """
-    An async iterator of batches over one or more tapes, in symbol order.
+    An async iterator of batches over one or more tapes, in symbol order, with the events between them.
 
     tapes       CANDLE arrays of one timeframe, on its grid, in the order of the engine's symbols
     batch_rows  candles per batch; any number gives the same result
+    events      (time in ms, event): each comes after the candles that have closed by then; those after the last
+                close are left out, and of one time the order is kept
     on_progress called with the number of instants done and in all
     """
 
@@ -47,6 +51,7 @@ class ReplayFeed:
         gaps: Gaps = "absent",
         batch_rows: int = 2048,
         on_progress: Callable[[int, int], None] | None = None,
+        events: Sequence[tuple[int, Command | NewModel | Funding]] = (),
     ) -> None:
         if batch_rows < 1:
             raise DataError(f"batch_rows: {batch_rows} is not at least 1")
@@ -57,6 +62,12 @@ class ReplayFeed:
         self._gaps = gaps
         self._on_progress = on_progress
         self._stamps = self._grid()
+        end_ms = self.last_ms + base_ms
+        due = sorted((event for event in events if event[0] <= end_ms), key=lambda event: event[0])
+        self._due = [
+            (int(np.searchsorted(self._stamps + base_ms, time_ms, "right")), event)
+            for time_ms, event in due
+        ]
 
     def _cut(self, tape: Rows) -> Rows:
         """Return the common span of a tape and, before it, the last candle that an absent one copies."""
@@ -103,29 +114,42 @@ class ReplayFeed:
         return candles.reshape(-1)
 
     def batches(self) -> Iterator[Rows]:
-        """Yield the candles in batches of `batch_rows`, without an event loop."""
+        """Yield the candles alone in batches of `batch_rows`, without an event loop."""
+        return self._batches(0, self.n_instants)
+
+    def events(self) -> Iterator[Event]:
+        """Yield the candles in batches and every other event at its place, without an event loop."""
+        done = 0
+        for instants, event in self._due:
+            yield from self._batches(done, instants)
+            yield event
+            done = instants
+        yield from self._batches(done, self.n_instants)
+
+    def _batches(self, start: int, end: int) -> Iterator[Rows]:
+        """Yield the candles of instants `start` … `end - 1` in batches of at most `batch_rows`."""
         per_instant = len(self._tapes)
         block = max(self.batch_rows // per_instant, 1) * 8
         left = np.zeros(0, CANDLE)
-        for first in range(0, self.n_instants, block):
-            last = min(first + block, self.n_instants)
+        for first in range(start, end, block):
+            last = min(first + block, end)
             rows = self._instants(first, last)
             rows = join_rows([left, rows]) if len(left) else rows
             whole = len(rows) - len(rows) % self.batch_rows
-            for start in range(0, whole, self.batch_rows):
-                yield rows[start : start + self.batch_rows]
+            for row in range(0, whole, self.batch_rows):
+                yield rows[row : row + self.batch_rows]
             left = rows[whole:]
             if self._on_progress is not None:
                 self._on_progress(last, self.n_instants)
         if len(left):
             yield left
 
-    async def __aiter__(self) -> AsyncIterator[Rows]:
-        """Yield the batches, letting other tasks run now and then."""
-        for number, batch in enumerate(self.batches()):
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Yield the events, letting other tasks run now and then."""
+        for number, event in enumerate(self.events()):
             if number % 64 == 0:
                 await asyncio.sleep(0)
-            yield batch
+            yield event
 
 
 def _rows_at(tape: Rows, stamps: IntArray) -> Rows:

@@ -9,6 +9,7 @@ be taken for a whole one:
     equity.parquet    the account at the close of every base candle
     fills.parquet     FILL and DECISION records as the engine reported them, uncompressed: `papertape verify`
     decisions.parquet   names the first record and field that differ
+    models/           the artefacts that took over, when there were any
     report.html       one file, opens offline
 """
 
@@ -16,7 +17,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,7 @@ class Result:
     equity     DataFrame, one row per base candle
     fills      FILL records; decisions: DECISION records
     candles    by symbol, CANDLE records of the strategy's timeframe, for drawing
+    models     artefacts in the order of the lineage in the summary
     """
 
     summary: dict[str, Any]
@@ -51,6 +53,7 @@ class Result:
     fills: Rows
     decisions: Rows
     candles: Mapping[str, Rows] = field(default_factory=dict)
+    models: Sequence[bytes] = ()
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -114,6 +117,10 @@ class Result:
         self.equity.to_parquet(folder / "equity.parquet", compression="zstd")
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
+        for number, data in enumerate(self.models):
+            path = folder / model_path(number)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
         write_report(folder / "report.html", self.summary, self.trades, self.equity, self.candles)
         text = json.dumps(self.summary, indent=1, allow_nan=False)
         (folder / "result.json").write_text(text, encoding="utf-8")
@@ -135,6 +142,11 @@ def _is_running(number: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def model_path(number: int) -> Path:
+    """Return where a result keeps the artefact of this place in its lineage."""
+    return Path("models") / f"{number + 1:04d}.safetensors"
 
 
 def write_records(path: Path, records: Rows) -> None:

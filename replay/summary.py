@@ -11,6 +11,7 @@ import pandas as pd
 from engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from engine.core import Engine
 from engine.jit import FloatArray, Rows
+from engine.model import read_artefact
 from engine.performance import (
     CONVENTIONS,
     REGIME_NAMES,
@@ -56,6 +57,7 @@ class Run:
     recorder: Recorder
     trades: Rows
     feed: ReplayFeed
+    models: Sequence[tuple[int, bytes]]
     wall_s: float
     kernels_s: float
 
@@ -101,10 +103,23 @@ def summarise(
         "sensitivity": _sensitivity(config, performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
         "warnings": _warnings(config, tapes, main),
-        "model": {"lineage": [], "note": "no model: the ML component is absent"},
+        "model": _lineage(main),
         "timings": _timings(main),
     }
     return summary, [REGIME_NAMES[int(code)] for code in regime_codes]
+
+
+def _lineage(run: Run) -> dict[str, Any]:
+    """Return every model that took over, in order, and what a reader must know of them."""
+    swaps = run.recorder.swaps
+    lineage = []
+    for swap, (effective_ms, data) in zip(swaps, run.models, strict=True):
+        record = read_artefact(data).record
+        values = {**record.to_json(), "version": int(swap["version"])}
+        lineage.append({"time": _iso(effective_ms), "effective_ms": effective_ms, **values})
+    if not lineage:
+        return {"lineage": [], "note": "no model: the ML component is absent"}
+    return {"lineage": lineage, "note": f"{len(lineage)} models took over during the run"}
 
 
 def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performance:
@@ -232,10 +247,11 @@ def _warnings(config: Config, tapes: Sequence[Tape], run: Run) -> list[str]:
             f"flat, flag {FLAG_ABSENT}, no fills."
         )
     if config.strategy.name == "confluence":
-        wanted = [
-            n for n, on in (("ML", config.signals.use_ml), ("SMC", config.signals.use_smc)) if on
+        is_without_model = config.signals.use_ml and not len(run.recorder.swaps)
+        absent_parts = [
+            n for n, on in (("ML", is_without_model), ("SMC", config.signals.use_smc)) if on
         ]
-        if wanted:
-            names = " and ".join(wanted)
-            said.append(f"No {names} component exists yet: scores are technical alone.")
+        if absent_parts:
+            names = " and ".join(absent_parts)
+            said.append(f"No {names} component exists yet: the others' scores decide.")
     return said

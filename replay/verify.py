@@ -13,7 +13,7 @@ from engine.jit import Rows
 from engine.records import DECISION, FILL
 from replay.backtest import Progress, load_tapes, run_backtest
 from replay.config import make_config
-from replay.result import FORMAT, Result, read_records
+from replay.result import FORMAT, Result, model_path, read_records
 from replay.tape import Tape
 
 _NOT_COMPARED = frozenset({"timings", "papertape"})
@@ -76,7 +76,7 @@ def verify(
                 f"{tape.symbol}: the tape's hash {tape.sha256[:12]} is not the result's "
                 f"{str(hashes.get(tape.symbol))[:12]}; the candles have changed since"
             )
-    result = run_backtest(config, found, on_progress)
+    result = run_backtest(config, found, on_progress, _models(directory, saved))
     differences = [
         *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
         *_records_differ(directory / "fills.parquet", FILL, result.fills),
@@ -85,6 +85,18 @@ def verify(
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
     return Verdict(str(saved.get("digest")), result.digest, compared, tuple(differences))
+
+
+def _models(directory: Path, saved: Mapping[str, Any]) -> list[tuple[int, bytes]]:
+    """Return the schedule of models that a saved result was made with."""
+    models = []
+    for number, entry in enumerate(saved.get("model", {}).get("lineage", [])):
+        path = directory / model_path(number)
+        try:
+            models.append((int(entry["effective_ms"]), path.read_bytes()))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return models
 
 
 def _json(values: Any) -> Any:

@@ -1,0 +1,165 @@
+"""`papertape models`: what is in the store, which model is the champion, and a logistic one from a tape."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from daemon.commands.output import console, print_json
+from daemon.store import Entry, ModelStore
+from engine.model import MODEL_FEATURES
+from replay.backtest import load_tapes
+from replay.config import load_config
+from replay.stamps import utc_text
+from replay.training import fit_from_tape
+
+models_app = typer.Typer(
+    help="The model store: versions, the champion, rollback.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="for machines")]
+Folder = Annotated[
+    Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_MODELS or models/")
+]
+Version = Annotated[int, typer.Argument(help="a version in the store", min=1, show_default=False)]
+
+
+@models_app.command("list")
+def list_command(store: Folder = None, as_json: Json = False) -> None:
+    """
+    List every version; the champion is marked, and a file that cannot be used says why.
+
+    Example: papertape models list --store state/models
+    """
+    entries = ModelStore(store).entries()
+    if as_json:
+        print_json([_plain(entry) for entry in entries])
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "", "kind", "trained up to", "horizon", "log-loss", "base rate"):
+        table.add_column(name, justify="right" if name in ("version", "horizon") else "left")
+    for entry in entries:
+        table.add_row(str(entry.version), "champion" if entry.is_champion else "", *_cells(entry))
+    console.print(table)
+    for entry in entries:
+        if entry.fault:
+            console.print(f"! {entry.fault}", markup=False, soft_wrap=True)
+
+
+@models_app.command("show")
+def show_command(version: Version, store: Folder = None, as_json: Json = False) -> None:
+    """
+    Show the record of a version: features, data, measurements, gate.
+
+    Example: papertape models show 3
+    """
+    values = ModelStore(store).show(version).to_json()
+    if as_json:
+        print_json(values)
+        return
+    for name, value in values.items():
+        console.print(f"{name:16} {_text(name, value)}", markup=False, soft_wrap=True)
+
+
+@models_app.command("promote")
+def promote_command(version: Version, store: Folder = None) -> None:
+    """
+    Make a version the champion.
+
+    Example: papertape models promote 3
+    """
+    found = ModelStore(store)
+    found.promote(version)
+    console.print(f"model {version} is the champion of {found.folder}", soft_wrap=True)
+
+
+@models_app.command("rollback")
+def rollback_command(store: Folder = None) -> None:
+    """
+    Go back to the champion before this one.
+
+    Example: papertape models rollback
+    """
+    found = ModelStore(store)
+    version = found.rollback()
+    console.print(f"model {version} is the champion of {found.folder} again", soft_wrap=True)
+
+
+@models_app.command("fit")
+def fit_command(
+    tape: Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")] = None,
+    until: Annotated[str | None, typer.Option(help="last day or time it may see, UTC")] = None,
+    timeframe: Annotated[
+        str | None, typer.Option(help="of the strategy; default: the tape's")
+    ] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="bars ahead that it looks")] = 12,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="repeatable; default: the built-in list")
+    ] = None,
+    l2: Annotated[float, typer.Option(help="penalty on the coefficients")] = 1.0,
+    store: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Fit a logistic model to a tape and add it to the store; it is not promoted by this.
+
+    The newest fifth of the tape is kept out of the fit and measured.
+
+    Example: papertape models fit --tape BTCUSDT --timeframe 1h --until 2023-06-30
+    """
+    chosen = load_tapes(load_config(None, [f'data.tapes=["{tape}"]'] if tape else []))[0]
+    if until is not None:
+        chosen = chosen.between(None, until)
+    found = ModelStore(store)
+    data = fit_from_tape(
+        chosen,
+        timeframe,
+        horizon,
+        tuple(feature or MODEL_FEATURES),
+        l2,
+        parent=found.champion(),
+    )
+    version = found.add(data)
+    record = found.show(version)
+    if as_json:
+        print_json(record.to_json())
+        return
+    console.print(f"model {version} → {found.path(version)}", markup=False, soft_wrap=True)
+    for name, value in record.metrics.items():
+        shown = f"{value:,.0f}" if name.startswith("rows_") else f"{value:.4f}"
+        console.print(f"{name:20} {shown}")
+    if record.metrics["log_loss"] >= record.metrics["log_loss_base_rate"]:
+        console.print("! no better than the base rate on candles that it did not see")
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    return {
+        "version": entry.version,
+        "is_champion": entry.is_champion,
+        "fault": entry.fault or None,
+        "record": entry.record.to_json() if entry.record else None,
+    }
+
+
+def _cells(entry: Entry) -> list[str]:
+    if entry.record is None:
+        return ["cannot be used", "", "", "", ""]
+    record = entry.record
+    losses = [record.metrics.get(name) for name in ("log_loss", "log_loss_base_rate")]
+    return [
+        record.kind,
+        utc_text(record.end_ms),
+        f"{record.horizon_bars} × {record.timeframe}",
+        *("–" if loss is None else f"{loss:.4f}" for loss in losses),
+    ]
+
+
+def _text(name: str, value: Any) -> str:
+    if name in ("start_ms", "end_ms"):
+        return utc_text(value)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number}" for key, number in value.items()) or "–"
+    return str(value)
