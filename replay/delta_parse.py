@@ -1,5 +1,5 @@
 """
-Delta's JSON as values: numbers in any dress, times in any unit, candles that keep the rules or are counted out.
+Delta's JSON as values: numbers in any dress, times in any unit, bars as candles.
 
 Source: ../shared/reference/delta-exchange.md, sections 2 and 4.5.
 """
@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import CANDLE, FLAG_FILLED, WEEK_MS
+from engine.candles import CANDLE
 from engine.jit import FloatArray, IntArray, Rows
 from replay.raw import PRICES
+from replay.venue_rows import good_rows
 
 # Times by size, as the reference classifies them: seconds, milliseconds, microseconds, nanoseconds.
 _SCALES: Final = ((1e11, 1e3), (1e14, 1.0), (1e17, 1e-3), (math.inf, 1e-6))
@@ -76,8 +77,7 @@ def bars_to_candles(
     """
     Return bars as CANDLE rows in time order, one per stamp, volume as the venue counts it.
 
-    is_traded  prices and padding are those of trades; otherwise any finite value is a price
-    counts     gains why bars were dropped: `null`, `misaligned`, `invalid`, `duplicate`; and `filled`
+    is_traded, counts  as for `good_rows`
     """
     rows = np.zeros(len(bars), CANDLE)
     rows["open_ms"] = open_ms
@@ -85,36 +85,4 @@ def bars_to_candles(
         rows[name] = column(bars, name)
     volume = column(bars, "volume")
     rows["volume"] = np.where(np.isnan(volume), 0.0, volume)
-    is_good = _without_faults(rows, length_ms, counts, is_traded)
-    rows = rows[is_good][np.argsort(open_ms[is_good], kind="stable")]
-    is_first = np.ones(len(rows), dtype=np.bool_)
-    is_first[1:] = np.diff(rows["open_ms"]) != 0
-    counts["duplicate"] += int((~is_first).sum())
-    rows = np.ascontiguousarray(rows[is_first])
-    if is_traded:
-        is_flat = (rows["volume"] == 0.0) & (rows["high"] == rows["low"])
-        rows["flag_bits"][is_flat] |= FLAG_FILLED
-        counts["filled"] += int(is_flat.sum())
-    return rows
-
-
-def _without_faults(
-    rows: Rows, length_ms: int, counts: Counter[str], is_traded: bool
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which rows keep the rules; each dropped row is counted once, under the first rule it breaks."""
-    # Nobody knows on which day the venue's weeks begin.
-    is_off = rows["open_ms"] % length_ms != 0 if length_ms != WEEK_MS else np.zeros(len(rows), bool)
-    is_null = np.zeros(len(rows), dtype=np.bool_)
-    for name in PRICES:
-        is_null |= np.isnan(rows[name])
-    with np.errstate(invalid="ignore"):
-        is_wrong = (rows["high"] < np.maximum(rows["open"], rows["close"])) | (
-            rows["low"] > np.minimum(rows["open"], rows["close"])
-        )
-        if is_traded:
-            is_wrong |= (rows["low"] <= 0.0) | (rows["volume"] < 0.0)
-    is_good = np.ones(len(rows), dtype=np.bool_)
-    for name, rule in (("misaligned", is_off), ("null", is_null), ("invalid", is_wrong)):
-        counts[name] += int((is_good & rule).sum())
-        is_good &= ~rule
-    return is_good
+    return good_rows(rows, length_ms, counts, is_traded=is_traded)

@@ -7,7 +7,7 @@ Public data only: no key is needed, and none is accepted.
 import math
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -25,7 +25,7 @@ from replay.delta_parse import (
     time_to_ms,
 )
 from replay.delta_products import FUNDING_INTERVAL_S, Product, parse_product
-from replay.http_errors import RestUnavailable
+from replay.http_errors import RestRefused, RestUnavailable
 from replay.paging import BackwardPages, Window
 
 RESOLUTIONS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "1d", "1w")
@@ -135,7 +135,7 @@ class DeltaRest:
         last_ms: int,
         *,
         include_forming: bool = False,
-    ) -> AsyncIterator[Rows]:
+    ) -> AsyncGenerator[Rows, None]:
         """Yield the same candles in pages, the newest page first, each in time order, volume in contracts."""
         length_ms = _resolution_ms(timeframe)
         # A bar that ended before now has length_ms behind it.
@@ -194,6 +194,14 @@ class DeltaRest:
             parameters["after"] = str(after)
         raise DataError(f"{self.transport.base_url}/v2/products: its pages do not end")
 
+    async def product(self, symbol: str) -> Product:
+        """Return one product, also one that is no longer listed. Raises RestRefused for an unknown symbol."""
+        values = _result(await self.transport.get(f"/v2/products/{symbol}"))
+        product = parse_product(values)
+        if product is None:
+            raise RestRefused(f"{self.transport.base_url}: knows no product {symbol!r}")
+        return product
+
     async def ticker(self, symbol: str) -> Ticker | None:
         """Return the newest prices of a contract; None when the venue does not know it."""
         values = _result(await self.transport.get(f"/v2/tickers/{symbol}"))
@@ -239,9 +247,9 @@ class DeltaRest:
 
 
 def _resolution_ms(timeframe: str) -> int:
-    """Return the length of a timeframe that the venue offers, or raise DataError."""
+    """Return the length of a timeframe that the venue offers, or raise RestRefused."""
     if timeframe not in RESOLUTIONS:
-        raise DataError(
+        raise RestRefused(
             f"Delta has no {timeframe} candles: choose one of {', '.join(RESOLUTIONS)}; "
             "`papertape tape resample` makes longer ones"
         )

@@ -1,8 +1,9 @@
 """A scripted server on the loopback and a loop whose time jumps: what the tests of every venue client share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -33,3 +34,28 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def serving_beside(make: Callable[[], Handler]) -> Iterator[str]:
+    """Yield the address of a server on a loop and a thread of its own, for commands that run their own loop."""
+    address: list[str] = []
+    is_up = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def main() -> None:
+        async with serving(make()) as url:
+            address.append(url)
+            is_up.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
+    thread.start()
+    try:
+        assert is_up.wait(20.0)
+        yield address[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20.0)
+        loop.close()
