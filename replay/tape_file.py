@@ -79,8 +79,7 @@ class Tape:
     @property
     def name(self) -> str:
         """Return the name under which a store keeps it."""
-        symbol = self.symbol.replace("/", "-").replace(":", "-")
-        return f"{self.venue}_{symbol}_{self.timeframe}"
+        return tape_name(self.venue, self.symbol, self.timeframe)
 
     @property
     def length_ms(self) -> int:
@@ -123,6 +122,11 @@ class Tape:
             "notes": list(self.notes),
             "quality": dict(self.quality),
         }
+
+
+def tape_name(venue: str, symbol: str, timeframe: str) -> str:
+    """Return the name of a market's tape: `binance-spot_BTCUSDT_1h`."""
+    return f"{venue}_{symbol.replace('/', '-').replace(':', '-')}_{timeframe}"
 
 
 def time_ms(value: Time, *, is_end: bool = False) -> int:

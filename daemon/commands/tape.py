@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from daemon.commands.output import console, print_json, progress_bars
+from daemon.commands.tape_fetch import fetch_command
 from daemon.commands.tape_tables import (
     Checked,
     checked_file,
@@ -22,6 +23,7 @@ from replay.synthetic import KINDS, synthesize
 from replay.tape import Store, Tape, read_tape
 
 tape_app = typer.Typer(help="The candle store: recorded candles as tapes.", no_args_is_help=True)
+tape_app.command("fetch")(fetch_command)
 
 _FAILED = 1
 Json = Annotated[bool, typer.Option("--json", help="for machines")]

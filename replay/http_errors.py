@@ -1,0 +1,25 @@
+"""
+What can go wrong between us and a venue's history, as one small tree under DataError.
+
+    RestError            any answer that cannot be used
+    ├── RestRefused      the venue said no; asking again would change nothing
+    └── RestUnavailable  no usable answer after every retry; later may be better
+"""
+
+from engine.errors import DataError
+
+
+class RestError(DataError):
+    """An answer that cannot be used; `status` is 0 when there was none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RestRefused(RestError):
+    """The request is wrong in the venue's eyes: an unknown symbol, a parameter, a missing path."""
+
+
+class RestUnavailable(RestError):
+    """The venue cannot be reached, is overloaded or answers nonsense."""

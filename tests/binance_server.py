@@ -1,0 +1,91 @@
+"""The part of Binance's spot interface that ccxt needs for candles, on the loopback: markets, time, klines."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from replay.clock import Clock
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+
+
+def bar_of(open_ms: int) -> tuple[float, float, float, float, float]:
+    """Return what the market did in the bar that opens then: a formula, so that any test knows the truth."""
+    k = open_ms // MINUTE_MS
+    opens, close = 100.0 + k % 7, 100.0 + (k + 1) % 7
+    return opens, max(opens, close) + 0.5, min(opens, close) - 0.25, close, 1.0 + k % 5
+
+
+def exchange_info(symbols: list[str]) -> dict[str, Any]:
+    """Return what Binance says of its markets, the keys that ccxt reads."""
+    return {
+        "timezone": "UTC",
+        "rateLimits": [],
+        "exchangeFilters": [],
+        "symbols": [
+            {
+                "symbol": symbol,
+                "status": "TRADING",
+                "baseAsset": symbol.removesuffix("USDT"),
+                "quoteAsset": "USDT",
+                "baseAssetPrecision": 8,
+                "quotePrecision": 8,
+                "quoteAssetPrecision": 8,
+                "orderTypes": ["LIMIT"],
+                "isSpotTradingAllowed": True,
+                "isMarginTradingAllowed": False,
+                "permissions": ["SPOT"],
+                "filters": [],
+            }
+            for symbol in symbols
+        ],
+    }
+
+
+class BinanceServer:
+    """
+    REST as ccxt asks it.
+
+    cap      at most so many klines an answer, the oldest of the range
+    listed   nothing traded before
+    refuse   asked first; what it returns is the answer
+    """
+
+    def __init__(self, clock: Clock, symbols: list[str], *, listed_ms: int = 0) -> None:
+        self.clock = clock
+        self.symbols = symbols
+        self.listed_ms = listed_ms
+        self.cap = 1_000
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.refuse: Callable[[str], web.Response | None] = lambda _path: None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        self.requests.append((request.path, dict(request.query)))
+        refusal = self.refuse(request.path)
+        if refusal is not None:
+            return refusal
+        if request.path.endswith("/exchangeInfo"):
+            return web.json_response(
+                exchange_info(self.symbols if request.path.startswith("/api") else [])
+            )
+        if request.path.endswith("/time"):
+            return web.json_response({"serverTime": self.clock.now_ms()})
+        if request.path.endswith("/klines"):
+            return web.json_response(self.klines(dict(request.query)))
+        return web.json_response({"code": -1, "msg": "unknown path"}, status=404)
+
+    def klines(self, query: dict[str, str]) -> list[list[Any]]:
+        """Return klines as the venue does: oldest first, the forming one too."""
+        assert "endTime" in query, "`until` must always be given"
+        assert int(query["endTime"]) <= self.clock.now_ms()
+        step = {"1m": MINUTE_MS, "1h": HOUR_MS}[query["interval"]]
+        first = max(int(query["startTime"]), self.listed_ms)
+        last = min(int(query["endTime"]), self.clock.now_ms())
+        times = range(-(-first // step) * step, last + 1, step)
+        return [
+            [t, *map(str, bar_of(t)), t + step - 1, "1", 1, "1", "1", "0"]
+            for t in times[: min(int(query["limit"]), self.cap)]
+        ]
