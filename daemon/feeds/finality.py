@@ -40,8 +40,7 @@ from engine.jit import Rows
 
 __all__ = ["Bar", "Final", "Finality", "Request", "Rules", "Step"]
 
-# `advance` is called every few seconds; a longer silence is a clock that was set or a machine that slept.
-JUMP_MS = 30_000
+JUMP_MS = 30_000  # `advance` so long after the time that was asked for: a clock was set, or a machine slept
 
 
 class Step(NamedTuple):
@@ -65,6 +64,7 @@ class Finality:
         self.counts: Counter[str] = Counter()
         self.is_connected = False
         self._now_ms = 0
+        self._promised_ms = 0
         self._notices: list[Notice] = []
         self._states = {
             name: SymbolState(name, rules, source, self.counts, self._notices) for name in symbols
@@ -118,6 +118,7 @@ class Finality:
                 wanted.append(request)
             finals += state.take()
         notices, self._notices[:] = list(self._notices), []
+        self._promised_ms = max(now_ms, self.next_deadline_ms() or 0)
         return Step(finals, wanted, notices)
 
     def next_deadline_ms(self) -> int | None:
@@ -134,8 +135,9 @@ class Finality:
         return self._states[symbol].last_close
 
     def _notice_jump(self, now_ms: int) -> None:
-        moved_ms = now_ms - self._now_ms
-        if self._now_ms and (moved_ms > JUMP_MS or moved_ms < -1_000):
+        is_back = now_ms < self._now_ms - 1_000
+        if self._now_ms and (is_back or now_ms > self._promised_ms + JUMP_MS):
+            moved_ms = now_ms - (self._now_ms if is_back else self._promised_ms)
             self._notices.append(Notice(NoticeKind.CLOCK, now_ms, value=moved_ms, detail="jump"))
             for state in self._states.values():
                 if state.patient_since_ms is not None:
