@@ -17,7 +17,7 @@ Whoever owns sockets and time does this, in any order and as often as it likes:
 
     table = Finality(symbols, Rules.of(live), source="stream")
     table.start(symbol, after_ms, last_close)       # the first candle wanted is the one after `after_ms`
-    table.connect(now_ms); table.disconnect(now_ms) # whether the stream is up
+    table.connect(now_ms); table.disconnect()       # whether the stream is up
     table.see(symbol, bar, published_us, now_ms)    # one state of a candle, from the stream
     table.answer(request, rows, now_ms)             # the history's answer to a request; or
     table.fail(request, now_ms)
@@ -78,17 +78,19 @@ class Finality:
         """
         self._states[symbol].start(after_ms, last_close)
 
-    def connect(self, now_ms: int) -> None:
-        """Take the stream as up from now on: deadlines and grace count, at the earliest from now."""
+    def connect(self, now_ms: int, symbol: str | None = None) -> None:
+        """Take the stream, or one symbol of it, as up: deadlines and grace count, at the earliest from now."""
+        self._be_patient(now_ms, symbol)
         self.is_connected = True
-        for state in self._states.values():
-            state.patient_since_ms = now_ms
 
-    def disconnect(self, now_ms: int) -> None:
-        """Take the stream as down: deadlines and grace stand still."""
-        self.is_connected = False
-        for state in self._states.values():
-            state.patient_since_ms = None
+    def disconnect(self, symbol: str | None = None) -> None:
+        """Take the stream, or one symbol of it, as down: deadlines and grace stand still."""
+        self._be_patient(None, symbol)
+        self.is_connected = self.is_connected and symbol is not None
+
+    def _be_patient(self, since_ms: int | None, symbol: str | None) -> None:
+        for state in self._states.values() if symbol is None else [self._states[symbol]]:
+            state.patient_since_ms = since_ms
 
     def see(self, symbol: str, bar: Bar, published_us: int, now_ms: int) -> None:
         """

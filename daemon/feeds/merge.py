@@ -1,8 +1,9 @@
 """
 Merge: final candles of single symbols become complete instants, one candle per symbol in symbol order.
 
-Finality gives every symbol's candles in order without a hole once the first is there, absent ones included, so a
-complete instant needs no clock here. Instants from before every symbol had a candle are dropped, as replay does.
+Finality decides every candle of every symbol in order, absent ones included, so a complete instant needs no clock here.
+An instant that some symbol has passed without a candle never becomes complete and is dropped: that is only before the
+symbol's first price, where replay begins as well.
 """
 
 from collections.abc import Sequence
@@ -17,48 +18,37 @@ from engine.jit import Rows
 class Merge:
     """Final candles waiting for the other symbols of their instant."""
 
-    def __init__(self, symbols: Sequence[str], length_ms: int) -> None:
+    def __init__(self, symbols: Sequence[str]) -> None:
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
-        self._length_ms = length_ms
-        self._firsts: dict[str, int] = {}
-        self._waiting: dict[int, list[Final]] = {}
-        self._next_ms: int | None = None
+        self._waiting: dict[int, dict[str, Final]] = {}
+        self._next_ms = dict.fromkeys(symbols, 0)
 
     @property
     def n_waiting(self) -> int:
         """Return how many instants are incomplete."""
         return len(self._waiting)
 
-    def start(self, after_ms: int) -> None:
-        """Begin with the instant after one that was complete for all symbols."""
-        self._next_ms = after_ms + self._length_ms
-
     def put(self, final: Final) -> None:
         """Take one final candle."""
-        open_ms = final.bar.open_ms
-        if self._next_ms is None:
-            self._firsts.setdefault(final.symbol, open_ms)
-            if len(self._firsts) == len(self._index):
-                self._next_ms = max(self._firsts.values())
-                self._waiting = {ms: f for ms, f in self._waiting.items() if ms >= self._next_ms}
-        if self._next_ms is None or open_ms >= self._next_ms:
-            self._waiting.setdefault(open_ms, []).append(final)
+        self._waiting.setdefault(final.bar.open_ms, {})[final.symbol] = final
 
-    def take(self) -> tuple[Rows, list[Final]]:
-        """Return the instants that are complete, as candles and as what they were made from."""
+    def passed(self, symbol: str, next_ms: int) -> None:
+        """Take note that a symbol has no further candle before `next_ms`."""
+        self._next_ms[symbol] = next_ms
+
+    def take(self) -> list[Final]:
+        """Return the candles of the instants that are complete, in order."""
         complete: list[Final] = []
-        while self._next_ms is not None:
-            finals = self._waiting.get(self._next_ms, [])
-            if len(finals) < len(self._index):
-                break
-            complete += sorted(finals, key=lambda final: self._index[final.symbol])
-            del self._waiting[self._next_ms]
-            self._next_ms += self._length_ms
-        return self._rows(complete), complete
+        reached_ms = min(self._next_ms.values())
+        for open_ms in sorted(ms for ms in self._waiting if ms < reached_ms):
+            finals = self._waiting.pop(open_ms)
+            if len(finals) == len(self._index):
+                complete += (finals[symbol] for symbol in self._index)
+        return complete
 
-    def _rows(self, finals: list[Final]) -> Rows:
+    def rows(self, finals: Sequence[Final]) -> Rows:
+        """Return final candles as CANDLE rows."""
         rows = np.zeros(len(finals), CANDLE)
-        for row, final in zip(rows, finals, strict=True):
-            index, bar = self._index[final.symbol], final.bar
-            row[...] = (bar[0], index, *bar[1:], final.flag_bits)
+        for number, (symbol, bar, flag_bits, *_) in enumerate(finals):
+            rows[number] = (bar.open_ms, self._index[symbol], *bar[1:], flag_bits)
         return rows

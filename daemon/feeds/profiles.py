@@ -4,6 +4,8 @@ from typing import Final, NamedTuple
 
 from replay.config_live import Live
 
+USER_AGENT: Final = "papertape/0.1"  # without one the venue's front answers 403
+
 
 class Endpoints(NamedTuple):
     """The three addresses of an environment; "" where it has none."""

@@ -12,6 +12,7 @@ REQUEST_BARS = 2_000  # the history's page
 # A history answers an empty span with nothing, so a request reaches back to a candle that traded, within reason.
 REACH_BARS = 240
 KEPT_FINALS = 16  # compared with later answers, to tell corrections
+KEPT_SEEN = 64  # states of candles that are not final; a backfill may take hours
 LAG_MS = 1_000  # a history that lacks what the stream showed this long ago is behind
 MAX_FUTURE_MS = 5_000  # how far ahead of our idea of the venue's time a candle may open
 
@@ -39,7 +40,7 @@ class SymbolState:
     ) -> None:
         self.symbol, self.rules, self.source = symbol, rules, source
         self.counts, self.notices = counts, notices
-        self.next_ms = 0
+        self.next_ms = 0  # 0: not started, states are kept for later
         self.last_close = 0.0
         self.patient_since_ms: int | None = None  # None: the stream is down
         self._traded_ms = 0  # newest final candle that traded
@@ -47,6 +48,7 @@ class SymbolState:
         self._row: Bar | None = None  # what the history last said about the next candle
         self._asked_ms = 0
         self._in_flight: Request | None = None
+        self._gap_end_ms = 0
         self._kept: dict[int, Final] = {}
         self._finals: list[Final] = []
 
@@ -64,8 +66,6 @@ class SymbolState:
         finals, self._finals = self._finals, []
         return finals
 
-    # The stream
-
     def see(self, bar: Bar, published_us: int, now_ms: int) -> None:
         """Take one state of a candle."""
         is_derived = not bar.open_ms
@@ -81,6 +81,8 @@ class SymbolState:
         if seen is None:
             traded_ms = now_ms if bar.has_traded else None
             self._seen[bar.open_ms] = _Seen(bar, published_us, is_derived, traded_ms)
+            if len(self._seen) > KEPT_SEEN:
+                del self._seen[min(self._seen)]
         elif not published_us or published_us > seen.published_us:
             seen.bar, seen.published_us = bar, published_us
             if seen.traded_ms is None and bar.has_traded:
@@ -115,8 +117,6 @@ class SymbolState:
         final = self._kept.get(bar.open_ms)
         if final is not None and not final.is_confirmed and bar.volume > final.bar.volume:
             self._correct(final, bar, now_ms, "stream")
-
-    # The history
 
     def fail(self, request: Request) -> None:
         """Take note that a request has no answer."""
@@ -203,24 +203,34 @@ class SymbolState:
         )
         self._kept[final.bar.open_ms] = final._replace(bar=bar, is_confirmed=True)
 
-    # Time
-
     def advance(self, now_ms: int) -> Request | None:
         """Emit what is due without the history; return what to ask it."""
+        if not self.next_ms:
+            return None
         while self._emit_due(now_ms):
             pass
         if self._in_flight is not None or now_ms < self._ask_at_ms:
             return None
+        self._tell_gap(now_ms)
         self._asked_ms = now_ms
         self._in_flight = self._make_request(now_ms)
         return self._in_flight
 
     def next_deadline_ms(self) -> int | None:
         """Return when `advance` has something to do, None when that depends on an answer only."""
+        if not self.next_ms:
+            return None
         times = [] if self._in_flight is not None else [self._ask_at_ms]
         if (due_ms := self._due_ms()) is not None:
             times.append(due_ms)
         return min(times, default=None)
+
+    def _tell_gap(self, now_ms: int) -> None:
+        """Tell once when more than the newest closed candle is asked for."""
+        n_missing = (now_ms - self.next_ms) // self.rules.length_ms
+        if n_missing > 1 and self._gap_end_ms <= self.next_ms:
+            self._gap_end_ms = self.next_ms + n_missing * self.rules.length_ms
+            self._tell(NoticeKind.GAP, now_ms, n_missing)
 
     @property
     def _end_ms(self) -> int:
