@@ -1,0 +1,308 @@
+"""
+DeltaFeed: Delta Exchange's stream and history as a feed of final candles.
+
+Its parts know nothing of each other: a connection that comes back, frames that become states of candles, a table that
+decides what is final, a history that is asked, a merge that makes instants. This file only moves things between them:
+
+    connection ─ frame_reader ─┐
+                               ├─ finality ─ merge ─ outbox ─ reader
+    history (REST) ────────────┘
+
+At the start, and only then, candles come in windows of the history (`backfill`), while the stream is already read. A gap
+that opens later is closed by finality itself, which asks the history for whatever is not final.
+"""
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from daemon.feeds.alarms import Alarms
+from daemon.feeds.backfill import REACH_BARS, Backfill
+from daemon.feeds.bars import Final, Request
+from daemon.feeds.connection import Connection
+from daemon.feeds.finality import Finality, Rules, Step
+from daemon.feeds.frame_reader import MAX_MEASURED, FrameReader
+from daemon.feeds.frames import Frame
+from daemon.feeds.freshness import Remedy
+from daemon.feeds.funding import Fundings, Settlement
+from daemon.feeds.history import History, Source
+from daemon.feeds.merge import Merge
+from daemon.feeds.outbox import Outbox
+from daemon.feeds.profiles import endpoints
+from daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from daemon.feeds.recorder import Recorder
+from daemon.feeds.subscriptions import Protocol, Subscriptions
+from daemon.feeds.venue_clock import VenueClock
+from engine.jit import Rows
+from replay.clock import Clock
+from replay.config_live import Live
+
+PRODUCTS_EVERY_S = 21_600.0
+TURN_S = 1.0  # how long the pump rests when nothing is due
+KEPT_SETTLEMENTS = 256
+
+
+class DeltaFeed:
+    """
+    Complete instants of final candles, one row per symbol, in symbol order.
+
+    live        the venue and the rules
+    symbols     as the venue names them, in the order of the engine's
+    rest        the history; open, and closed by whoever opened it
+    after_ms    open time of the last instant that the reader has; None: begin `live.history_bars` before now
+    on_funding  called at each settlement; `settlements` keeps the newest
+    seed        of the pauses between attempts
+
+    Read it with `async for`; leave the loop, or cancel it, to close everything. `fundings` has the newest funding
+    estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself.
+
+    Raises ConfigError when a symbol is not listed.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        symbols: Sequence[str],
+        clock: Clock,
+        rest: Source,
+        *,
+        after_ms: int | None = None,
+        on_notice: OnNotice = lambda notice: None,
+        on_funding: Callable[[Settlement], None] = lambda settlement: None,
+        stats: FeedStats | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.stats = FeedStats() if stats is None else stats
+        self.settlements: deque[Settlement] = deque(maxlen=KEPT_SETTLEMENTS)
+        self.venue = VenueClock(clock)
+        self._live, self._symbols, self._clock = live, tuple(symbols), clock
+        self._after_ms = after_ms
+        self._on_notice, self._on_funding = on_notice, on_funding
+        chance = random.Random(seed)  # noqa: S311 # jitter is no secret
+        rules = Rules.of(live)
+        self._table = Finality(self._symbols, rules, live.candles)
+        self._length_ms, self._grace_ms = rules.length_ms, rules.grace_ms
+        self._merge = Merge(self._symbols)
+        self._history = History(rest, live.timeframe, clock, self.venue, chance)
+        self._reader = FrameReader(
+            live.timeframe, live.candles, self._table, self.venue, self.stats, self._tell
+        )
+        self._subscriptions = Subscriptions(self._symbols, live.timeframe, live.candles)
+        self._connection = Connection(
+            endpoints(live),
+            live.protocol,
+            self._subscriptions,
+            clock,
+            chance,
+            on_frame=self._take_frame,
+            on_up=self._on_up,
+            on_down=self._on_down,
+            on_fail=self._on_fail,
+            on_refused=self._on_refused,
+        )
+        self._outbox = Outbox()
+        self._wake = asyncio.Event()
+        self._refused: set[str] = set()
+        self._up_since_ms = 0
+        self._alarms = Alarms(self.stats, self.venue, on_notice)
+
+    async def __aiter__(self) -> AsyncIterator[Rows]:
+        """Yield what has arrived, until cancelled."""
+        runner = asyncio.create_task(self._run())
+        try:
+            while (rows := await self._outbox.take()) is not None:
+                yield rows
+            await runner  # it ended by itself: with an error
+        finally:
+            runner.cancel()
+            await asyncio.gather(runner, return_exceptions=True)
+
+    @property
+    def fundings(self) -> Fundings:
+        """Return the newest funding estimates and mark prices."""
+        return self._reader.fundings
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """Return how many states of candles changed nothing, by reason: duplicate, out_of_order, late, future."""
+        return self._table.counts
+
+    @property
+    def halted(self) -> dict[str, str]:
+        """Return the symbols that are not trading now, with the venue's word for it."""
+        return self._reader.halted
+
+    @property
+    def in_maintenance(self) -> bool:
+        """Return whether the venue says that it is down."""
+        return self._reader.in_maintenance
+
+    def record(self, path: Path | None) -> None:
+        """Write raw frames to a JSONL file from now on; None stops it."""
+        if self._connection.recorder is not None:
+            self._connection.recorder.close()
+        self._connection.recorder = None if path is None else Recorder(path)
+
+    async def _run(self) -> None:
+        """Own every task of the feed; the reader ends when this does."""
+        try:
+            await self._load_products()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._connection.run())
+                tasks.create_task(self._keep_products())
+                after_ms = await self._backfill()
+                for symbol, close in zip(self._symbols, await self._closes(after_ms), strict=True):
+                    self._table.start(symbol, after_ms, close)
+                await self._pump(tasks)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        finally:
+            self.record(None)
+            await self._outbox.close()
+
+    async def _pump(self, tasks: asyncio.TaskGroup) -> None:
+        """Move the table through time: candles out, questions to the history."""
+        while True:
+            self._wake.clear()
+            step = self._table.advance(self.venue.now_ms())
+            for request in step.wanted:
+                tasks.create_task(self._ask(request))
+            await self._emit(step)
+            self._settle()
+            self._alarms.look(self.venue.now_ms())
+            due_ms = self._table.next_deadline_ms()
+            rest_s = TURN_S if due_ms is None else (due_ms - self.venue.now_ms()) / 1000.0
+            try:
+                async with self._clock.timeout(min(max(rest_s, 0.001), TURN_S)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _settle(self) -> None:
+        """Tell of funding that was charged."""
+        for settlement in self.fundings.settle(self.venue.now_ms()):
+            self.settlements.append(settlement)
+            if settlement.rate_fraction is None:
+                self._tell(NoticeKind.GAP, settlement.symbol, "funding rate unknown")
+            self._on_funding(settlement)
+
+    async def _ask(self, request: Request) -> None:
+        await self._history.ask(request, self._table)
+        self._wake.set()
+
+    async def _keep_products(self) -> None:
+        """Load the products again every few hours, and soon after the venue has told of a change."""
+        waited_s = 0.0
+        while True:
+            await self._clock.sleep(TURN_S)
+            waited_s += TURN_S
+            if self._reader.has_news or waited_s >= PRODUCTS_EVERY_S:
+                self._reader.has_news = False
+                waited_s = 0.0
+                await self._load_products()
+
+    async def _load_products(self) -> None:
+        """Learn contract values, and tell what has changed about them."""
+        changes = await self._history.load_products(self._symbols)
+        for symbol, change in changes.items():
+            self._tell(NoticeKind.VENUE, symbol, change)
+        self._reader.expect({symbol: self._history.scale(symbol) for symbol in self._symbols})
+
+    async def _backfill(self) -> int:
+        """Yield history up to the candles that have just ended; return the open time of the last one."""
+        now_ms, length_ms = self.venue.now_ms(), self._length_ms
+        first_ms = now_ms // length_ms * length_ms - self._live.history_bars * length_ms
+        if self._after_ms is not None:
+            first_ms = self._after_ms + length_ms
+            n_missing = now_ms // length_ms - first_ms // length_ms
+            if n_missing > 0:
+                self._on_notice(Notice(NoticeKind.GAP, now_ms, "", first_ms, n_missing, "restart"))
+        backfill = Backfill(self._symbols, length_ms, first_ms)
+        while (window := backfill.window(self.venue.now_ms() - self._grace_ms)) is not None:
+            rows = backfill.fill(window, await self._fetch(window.ask_ms, window.last_ms))
+            if len(rows):
+                for symbol in self._symbols:
+                    self.stats.candles[symbol, "backfill"] += len(rows) // len(self._symbols)
+                    self.stats.last_close_ms[symbol] = int(rows["open_ms"][-1]) + length_ms
+                await self._outbox.put(rows)
+        return backfill.next_ms - length_ms
+
+    async def _closes(self, after_ms: int) -> list[float]:
+        """Return each symbol's close at `after_ms`: what an absent candle copies. 0.0 where there is none."""
+        tapes = await self._fetch(max(after_ms - REACH_BARS * self._length_ms, 0), after_ms)
+        return [float(tape["close"][-1]) if len(tape) else 0.0 for tape in tapes.values()]
+
+    async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
+        pages = (self._history.fetch(symbol, first_ms, last_ms) for symbol in self._symbols)
+        return dict(zip(self._symbols, await asyncio.gather(*pages), strict=True))
+
+    async def _emit(self, step: Step) -> None:
+        """Tell what the table tells; hand on the instants that are complete."""
+        for notice in step.notices:
+            self._on_notice(notice)
+        for final in step.finals:
+            self._merge.put(final)
+            await self._judge_silence(final)
+        for symbol in self._symbols:
+            self._merge.passed(symbol, self._table.next_open_ms(symbol))
+        finals = self._merge.take()
+        if not finals:
+            return
+        now_ms = self.venue.now_ms()
+        for final in finals:
+            close_ms = final.bar.open_ms + self._length_ms
+            self.stats.candles[final.symbol, final.source] += 1
+            self.stats.last_close_ms[final.symbol] = close_ms
+            if final.source != "absent" and len(self.stats.arrival_delay_ms) < MAX_MEASURED:
+                self.stats.arrival_delay_ms.append(now_ms - close_ms)
+        await self._outbox.put(self._merge.rows(finals))
+
+    async def _judge_silence(self, final: Final) -> None:
+        """Notice a subscription that is acknowledged and silent."""
+        symbol, open_ms = final.symbol, final.bar.open_ms
+        could_show = self._table.is_connected and self._up_since_ms <= open_ms
+        is_lost = final.is_confirmed and final.bar.has_traded and could_show
+        if not is_lost or self._reader.was_shown(symbol, open_ms):
+            return
+        match self._reader.freshness.missed(symbol):
+            case Remedy.RENEW:
+                self._connection.renew([symbol])
+            case Remedy.RECONNECT:
+                await self._connection.restart()
+            case Remedy.DEGRADE:
+                self._table.disconnect(symbol)
+                self._tell(NoticeKind.DEGRADED, symbol, "silent subscription")
+
+    def _take_frame(self, frame: Frame) -> None:
+        self._reader.take(frame)
+        self._connection.in_maintenance = self._reader.in_maintenance
+
+    def _on_up(self, protocol: Protocol) -> None:
+        self.stats.is_connected = True
+        self._up_since_ms = self.venue.now_ms()
+        self._tell(NoticeKind.CONNECTED, "", protocol)
+        channel = self._subscriptions.candle_channel(protocol)
+        if channel in self._subscriptions.refused:
+            self._tell(NoticeKind.DEGRADED, "", f"{channel} refused")
+        elif channel is not None:
+            self._table.connect(self._up_since_ms)
+        self._wake.set()
+
+    def _on_down(self, reason: str) -> None:
+        self.stats.is_connected = False
+        self._table.disconnect()
+        self._tell(NoticeKind.DISCONNECTED, "", reason)
+
+    def _on_fail(self, reason: str, detail: str) -> None:
+        self.stats.reconnects[reason] += 1
+
+    def _on_refused(self, channel: str, words: str) -> None:
+        """Tell once of a channel that the venue does not give; candles then come from the history alone."""
+        if channel not in self._refused:
+            self._refused.add(channel)
+            self._tell(NoticeKind.VENUE, "", f"{channel or 'subscription'} refused: {words}")
+
+    def _tell(self, kind: NoticeKind, symbol: str, detail: str) -> None:
+        self._on_notice(Notice(kind, self.venue.now_ms(), symbol, detail=detail))

@@ -1,0 +1,179 @@
+"""
+What the feed wants of a venue's history, and the patience to get it: `replay.delta_rest.DeltaRest` has this shape.
+"""
+
+import random
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from daemon.feeds.bars import Request
+from daemon.feeds.finality import Finality
+from daemon.feeds.venue_clock import VenueClock
+from engine.errors import ConfigError, DataError, did_you_mean
+from engine.jit import Rows
+from replay.clock import Clock
+
+ASK_WITHIN_S = 5.0  # about candles that wait for it
+FETCH_WITHIN_S = 60.0  # a page of the backfill, its retries included
+FIRST_PAUSE_S = 1.0
+LAST_PAUSE_S = 30.0
+
+
+class Product(Protocol):
+    """A contract, as far as a feed cares."""
+
+    @property
+    def contract_value(self) -> float:
+        """Base units per contract."""
+        ...
+
+    @property
+    def tick_size(self) -> float:
+        """Price step."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """Whether it is listed: live or not."""
+        ...
+
+    @property
+    def trading_status(self) -> str:
+        """Whether orders are matched: operational or not."""
+        ...
+
+
+class Source(Protocol):
+    """A venue's history of candles and its list of products."""
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """The venue's clock minus ours, None before it was measured."""
+        ...
+
+    async def candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        first_ms: int,
+        last_ms: int,
+        *,
+        volume_scale: float = 1.0,
+        include_forming: bool = False,
+    ) -> Rows:
+        """Return candles by open time, both ends included, never from the future."""
+        ...
+
+    async def products(self) -> Mapping[str, Product]:
+        """Return every product by symbol."""
+        ...
+
+
+class History:
+    """
+    A source that is asked with patience.
+
+    products   of the configured symbols, as last loaded
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        timeframe: str,
+        clock: Clock,
+        venue: VenueClock,
+        chance: random.Random,
+    ) -> None:
+        self.products: dict[str, Product] = {}
+        self._source, self._timeframe = source, timeframe
+        self._clock, self._venue, self._chance = clock, venue, chance
+
+    def scale(self, symbol: str) -> float:
+        """Return base units per contract: the one factor of every volume, whatever way it came."""
+        return self.products[symbol].contract_value
+
+    async def ask(self, request: Request, table: Finality) -> None:
+        """Put one request of the table and give it the answer, or the failure."""
+        try:
+            async with self._clock.timeout(ASK_WITHIN_S):
+                rows = await self._candles(request.symbol, request.first_ms, request.last_ms)
+        except (DataError, TimeoutError):
+            table.fail(request, self._venue.now_ms())
+        else:
+            table.answer(request, rows, self._venue.now_ms())
+
+    async def fetch(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
+        """Return a page of history, however long it takes."""
+        n_failures = 0
+        while True:
+            try:
+                async with self._clock.timeout(FETCH_WITHIN_S):
+                    return await self._candles(symbol, first_ms, last_ms)
+            except (DataError, TimeoutError):
+                await self._pause(n_failures)
+            n_failures += 1
+
+    async def load_products(self, symbols: Iterable[str]) -> dict[str, str]:
+        """
+        Learn the contracts of some symbols, however long it takes; return what has changed since the last time.
+
+        Raises ConfigError for a symbol that was never listed.
+        """
+        listed = await self._listed()
+        changes = {}
+        for symbol in symbols:
+            product, before = listed.get(symbol), self.products.get(symbol)
+            if product is None and before is None:
+                hint = did_you_mean(symbol, listed)
+                raise ConfigError(f"live.symbols: {symbol!r} is not listed{hint}")
+            if product is None:
+                changes[symbol] = "no longer listed"
+                continue
+            if before is not None and (change := _difference(before, product)):
+                changes[symbol] = change
+            self.products[symbol] = product
+        return changes
+
+    async def _listed(self) -> Mapping[str, Product]:
+        n_failures = 0
+        while True:
+            try:
+                async with self._clock.timeout(FETCH_WITHIN_S):
+                    products = await self._source.products()
+            except (DataError, TimeoutError):
+                await self._pause(n_failures)
+            else:
+                self._measure()
+                return products
+            n_failures += 1
+
+    async def _candles(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
+        rows = await self._source.candles(
+            symbol,
+            self._timeframe,
+            first_ms,
+            last_ms,
+            volume_scale=self.scale(symbol),
+            include_forming=True,
+        )
+        self._measure()
+        return rows
+
+    def _measure(self) -> None:
+        if self._source.clock_offset_ms is not None:
+            self._venue.header_offset_ms = self._source.clock_offset_ms
+
+    async def _pause(self, n_failures: int) -> None:
+        bound_s = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(n_failures, 10))
+        await self._clock.sleep(self._chance.uniform(0.0, bound_s))
+
+
+def _difference(before: Product, after: Product) -> str:
+    """Return what has changed about a contract, in words; "" when nothing has."""
+    names = ("contract_value", "tick_size", "state", "trading_status")
+    changes = (
+        f"{name} {getattr(before, name)} → {getattr(after, name)}"
+        for name in names
+        if getattr(before, name) != getattr(after, name)
+    )
+    return ", ".join(changes)
