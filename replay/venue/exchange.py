@@ -1,0 +1,73 @@
+"""The exchange without its sockets: markets, catalogue, switches, what happens next, and who is connected."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from engine.candles import WEEK_ANCHOR_MS
+from engine.errors import DataError
+from replay.tape_file import Tape
+from replay.venue.hub import Hub
+from replay.venue.market import Market
+from replay.venue.products import list_tapes
+from replay.venue.schedule import Schedule
+from replay.venue.switches import Switches
+
+if TYPE_CHECKING:
+    from replay.venue.session import Session
+
+
+class Exchange:
+    """
+    Everything that the two listeners serve.
+
+    now_ms  venue time; whoever owns the exchange moves it on
+    """
+
+    def __init__(
+        self,
+        tapes: Sequence[Tape],
+        switches: Switches,
+        *,
+        seed: int = 1,
+        funding_hours: Mapping[str, int] | None = None,
+    ) -> None:
+        if not tapes:
+            raise DataError("a venue needs at least one tape")
+        self.switches = switches
+        self.seed = seed
+        self.now_ms = 0
+        anchor_ms = WEEK_ANCHOR_MS if switches.week_start == "monday" else 0
+        listings = list_tapes(tapes, funding_hours or {})
+        self.markets = {
+            tape.symbol: Market(tape, listings[tape.symbol], seed, anchor_ms) for tape in tapes
+        }
+        self._indices = {market.listing.index_symbol: market for market in self.markets.values()}
+        self.schedule = Schedule()
+        self.hub = Hub(self)
+        self.sessions: dict[Session, None] = {}
+
+    @property
+    def end_ms(self) -> int:
+        """Return when the last tape is over."""
+        return max(market.end_ms for market in self.markets.values())
+
+    def market_of(self, channel: str, symbol: str) -> Market | None:
+        """Return whose data a channel carries under a symbol; None for what is not listed."""
+        if channel in ("mark_price",) or symbol.startswith("MARK:"):
+            is_mark = symbol.startswith("MARK:") and (
+                channel == "mark_price" or channel.startswith("candlestick_")
+            )
+            return self.markets.get(symbol.removeprefix("MARK:")) if is_mark else None
+        if channel == "spot_price":
+            return self._indices.get(symbol)
+        return self.markets.get(symbol)
+
+    def series(self, symbol: str) -> tuple[str, Market] | None:
+        """Return the kind and market of a series of the history: trade, MARK, FUNDING, OI or index."""
+        prefix, colon, name = symbol.partition(":")
+        if colon:
+            market = self.markets.get(name)
+            return (prefix, market) if market and prefix in ("MARK", "FUNDING", "OI") else None
+        if symbol in self._indices:
+            return "index", self._indices[symbol]
+        return ("trade", self.markets[symbol]) if symbol in self.markets else None

@@ -1,0 +1,160 @@
+"""The local exchange as a server on loopback: REST and compact websocket on one port, legacy websocket on another."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from engine.errors import ConfigError
+from engine.jit import Rows
+from replay.clock import Clock
+from replay.tape_file import Tape
+from replay.venue.exchange import Exchange
+from replay.venue.frames import US, Host
+from replay.venue.rest import Answer, Rest
+from replay.venue.session import Session
+from replay.venue.switches import Switches
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Venue:
+    """
+    Delta's public REST and websocket over tapes, as if live.
+
+    tapes          one symbol each; what lies before `start_ms` is history, the rest is streamed as the clock goes
+    clock          of the venue; the venue reads no other
+    start_ms       default: the clock's time when it starts
+    seed           of the trades inside the candles
+    funding_hours  by symbol; default 8
+    """
+
+    def __init__(
+        self,
+        tapes: Sequence[Tape],
+        clock: Clock,
+        *,
+        switches: Switches | None = None,
+        start_ms: int | None = None,
+        seed: int = 1,
+        funding_hours: Mapping[str, int] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.exchange = Exchange(
+            tapes, switches or Switches(), seed=seed, funding_hours=funding_hours
+        )
+        self._rest = Rest(self.exchange)
+        self._start_ms = start_ms
+        self._wake = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._pump_task: asyncio.Task[None] | None = None
+        self._runners: list[web.AppRunner] = []
+        self.rest_url = self.compact_url = self.legacy_url = ""
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, legacy_port: int = 0) -> None:
+        """Listen on loopback and begin to stream; port 0 takes a free one."""
+        if host not in LOOPBACK:
+            raise ConfigError(f"venue host {host!r}: it listens on loopback only, 127.0.0.1")
+        exchange = self.exchange
+        exchange.now_ms = max(self.clock.now_ms(), self._start_ms or 0)
+        self._start_ms = exchange.now_ms if self._start_ms is None else self._start_ms
+        exchange.schedule.on_earlier = self._wake.set
+        exchange.schedule.put(exchange.end_ms, lambda _: self._is_over.set())
+        main = await self._listen("compact", host, port)
+        legacy = await self._listen("legacy", host, legacy_port)
+        self.rest_url = f"http://{host}:{main}"
+        self.compact_url, self.legacy_url = f"ws://{host}:{main}", f"ws://{host}:{legacy}"
+        self._pump_task = asyncio.create_task(self._pump(), name="venue")
+
+    async def _listen(self, name: Host, host: str, port: int) -> int:
+        app = web.Application()
+        handler = self._serve_main if name == "compact" else self._serve_legacy
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, host, port).start()
+        bound: int = runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Cut every connection and stop listening."""
+        for session in list(self.exchange.sessions):
+            session.abort()
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+            await asyncio.gather(self._pump_task, return_exceptions=True)
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+    async def finished(self) -> None:
+        """Wait until every candle of the tapes has been streamed and is final."""
+        assert self._pump_task is not None, "start the venue first"
+        over = asyncio.create_task(self._is_over.wait())
+        await asyncio.wait({over, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
+        if not over.done():
+            over.cancel()
+            await self._pump_task
+
+    def truth(self, symbol: str) -> Rows:
+        """Return the venue's own candles that it streams: what a client should have in the end."""
+        return self.exchange.markets[symbol].truth(self._start_ms or 0)
+
+    async def _pump(self) -> None:
+        """Let happen what is due; an action has its own time, whatever the clock's rounding."""
+        exchange = self.exchange
+        while True:
+            self._wake.clear()
+            due_ms = exchange.schedule.next_ms
+            delay_s = None if due_ms is None else (due_ms - self.clock.now_ms()) / 1000.0
+            if due_ms is None or (delay_s is not None and delay_s > 0.0):
+                try:
+                    async with self.clock.timeout(delay_s):
+                        await self._wake.wait()
+                    continue
+                except TimeoutError:
+                    pass
+            assert due_ms is not None
+            exchange.now_ms = max(exchange.now_ms, due_ms)
+            exchange.schedule.run_until(exchange.now_ms)
+            await asyncio.sleep(0)
+
+    def _tick(self) -> int:
+        """Return the time, moved on to the clock's."""
+        self.exchange.now_ms = max(self.exchange.now_ms, self.clock.now_ms())
+        return self.exchange.now_ms
+
+    async def _serve_main(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_socket(request, "compact")
+        in_us = self._tick() * US
+        query: Mapping[str, str] = request.query
+        answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
+        return _response(answer, in_us)
+
+    async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_socket(request, "legacy")
+        return web.Response(status=404, text="Not Found")
+
+    async def _serve_socket(self, request: web.Request, host: Host) -> web.StreamResponse:
+        self._tick()
+        if not request.headers.get("User-Agent"):
+            return _response(self._rest.answer("/", {}, None), self.exchange.now_ms * US)
+        return await Session(self.exchange, host).run(request)
+
+
+def _response(answer: Answer, in_us: int) -> web.Response:
+    headers: dict[str, Any] = {
+        "Request-In-Time": str(in_us),
+        "Request-Out-Time": str(in_us + 900),
+        **answer.headers,
+    }
+    return web.Response(
+        status=answer.status,
+        body=answer.body,
+        content_type=answer.content_type,
+        headers=headers,
+    )
