@@ -16,6 +16,7 @@ ACCOUNT: Final = record(
     ("trades", "i8"),  # trades opened so far
     ("instants", "i8"),  # instants processed so far
     ("is_paused", "i8"),  # an operator stopped new entries
+    ("model_version", "i8"),  # of the model in force; 0 = none
 )
 
 POSITION: Final = record(
@@ -43,6 +44,7 @@ ORDER: Final = record(
     ("score_model", "f8"),
     ("score_smc", "f8"),
     ("score_technical", "f8"),
+    ("model_version", "i8"),
 )
 
 SIZE_BY_RISK: Final = 0

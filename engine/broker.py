@@ -147,7 +147,7 @@ def start_trade(account: Row, trade: Row, order: Row, candle: Row) -> None:
     trade.score_model = order.score_model
     trade.score_smc = order.score_smc
     trade.score_technical = order.score_technical
-    trade.model_version = 0
+    trade.model_version = order.model_version
 
 
 @kernel

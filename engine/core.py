@@ -5,6 +5,7 @@ The engine: a candle goes in, a report comes out.
 touches no clock, no file and no random number; its whole state is arrays, so it can be saved between any two candles.
 """
 
+import hashlib
 from typing import Any, Final
 
 import numpy as np
@@ -16,20 +17,24 @@ from engine.check import refuse_bad, split_instants
 from engine.decide import decide_in_python
 from engine.digest import StreamDigest
 from engine.errors import ConfigError, DataError
-from engine.events import Action, Command, Event
+from engine.events import Action, Command, Event, Funding, NewModel
 from engine.execute import execute
 from engine.frames import Frames
+from engine.funding import pay_funding
 from engine.jit import IntArray, Rows, copy_rows, join_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
 from engine.orders import N_COUNTERS, mute_absent
-from engine.records import DECISION, FILL, FLAT, MARK, REASON_COMMAND, TRADE
+from engine.records import DECISION, FILL, FLAT, MARK, PAYMENT, REASON_COMMAND, SWAP, TRADE
 from engine.report import Report
 from engine.snapshot import pack, unpack
 from engine.spec import EngineSpec
 from engine.strategies.protocol import KernelStrategy, Strategy
 
 _FILLS_PER_CANDLE: Final = 3
+_NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
+_NO_SWAPS: Final = np.zeros(0, SWAP)
+_STREAMS: Final = ("decisions", "fills", "payments", "swaps")  # fields of a report in the digest
 
 
 class Outputs:
@@ -53,6 +58,8 @@ class Outputs:
             copy_rows(self.fills[:fills]),
             copy_rows(self.trades[:trades]),
             copy_rows(self.marks[:marks]),
+            _NO_PAYMENTS,
+            _NO_SWAPS,
         )
 
 
@@ -80,16 +87,28 @@ class Engine:
         self.wishes = np.zeros((n, self.frames.main[0].closed.size), DECISION)
         self.outputs = Outputs(n)
         self._kernel = spec.strategy if isinstance(spec.strategy, KernelStrategy) else None
-        self._decision_digest, self._fill_digest = StreamDigest(), StreamDigest()
+        self._digests = {name: StreamDigest() for name in _STREAMS}
 
     def step(self, event: Event) -> Report:
         """
         Take one event and return everything that happened.
 
-        Raises DataError for a candle that must not be traded on, before anything has changed.
+        Raises DataError for an event that must not be traded on, before anything has changed.
         """
         if isinstance(event, Command):
-            return self._command(event)
+            report = self._command(event)
+        elif isinstance(event, Funding):
+            report = self._funding(event)
+        elif isinstance(event, NewModel):
+            report = self._swap(event)
+        else:
+            report = self._candles(event)
+        for name, digest in self._digests.items():
+            digest.update(getattr(report, name))
+        return report
+
+    def _candles(self, event: Rows) -> Report:
+        """Take candles through all stages, block by block."""
         candles = self._admit(event)
         reports = [
             self._block(candles[first : first + BLOCK * len(self.symbols)])
@@ -97,8 +116,6 @@ class Engine:
         ]
         report = reports[0] if len(reports) == 1 else _joined(reports)
         report.candles = len(event)
-        self._decision_digest.update(report.decisions)
-        self._fill_digest.update(report.fills)
         return report
 
     def _admit(self, candles: Rows) -> Rows:
@@ -167,6 +184,31 @@ class Engine:
             account.is_paused = int(command.action is Action.PAUSE)
         return self.outputs.take(0)
 
+    def _funding(self, funding: Funding) -> Report:
+        """Post a funding settlement between two instants."""
+        report = self.outputs.take(0)
+        report.payments = pay_funding(
+            funding, self.symbols, self.markets, self.account[0], self.positions, self.trades
+        )
+        return report
+
+    def _swap(self, model: NewModel) -> Report:
+        """Let a model take over between two instants."""
+        if model.version < 1:
+            raise DataError(f"model: version {model.version} is not above 0")
+        account = self.account[0]
+        account.model_version = model.version
+        swaps = np.zeros(1, SWAP)
+        swap = swaps[0]
+        swap.sequence = account.sequence
+        account.sequence += 1
+        swap.time_ms = int(self.last_open_ms[0]) + self.base_ms if account.instants else 0
+        swap.version = model.version
+        swap.sha256[:] = np.frombuffer(hashlib.sha256(model.artefact).digest(), "<i8")
+        report = self.outputs.take(0)
+        report.swaps = swaps
+        return report
+
     def open_trades(self) -> Rows:
         """Return trades that are still open, marked at the last close, exit costs not included."""
         close_ms = int(self.last_open_ms[0]) + self.base_ms
@@ -174,10 +216,17 @@ class Engine:
 
     @property
     def digest(self) -> str:
-        """Return the digest of every decision and fill so far; equal digests mean equal runs."""
+        """
+        Return the digest of every decision, fill, payment and model swap so far; equal digests mean equal runs.
+
+        Payments and swaps are left out where there were none, so that a run without them has its digest by itself.
+        """
+        parts = [self._digests["decisions"].digest(), self._digests["fills"].digest()]
+        for name in ("payments", "swaps"):
+            if not self._digests[name].is_empty:
+                parts += [name.encode(), self._digests[name].digest()]
         joined = StreamDigest()
-        both = self._decision_digest.digest() + self._fill_digest.digest()
-        joined.update(np.frombuffer(both, np.uint8))
+        joined.update(np.frombuffer(b"".join(parts), np.uint8))
         return joined.digest().hex()
 
     def _arrays(self) -> dict[str, Rows]:
@@ -190,8 +239,7 @@ class Engine:
             "strategy": self.strategy_state,
             "pending": self.pending,
             "last_open_ms": self.last_open_ms,
-            "decision_digest": self._decision_digest.save(),
-            "fill_digest": self._fill_digest.save(),
+            **{f"{name}_digest": digest.save() for name, digest in self._digests.items()},
             **self.frames.save(),
         }
 
@@ -205,8 +253,8 @@ class Engine:
         for name in ("account", "positions", "trades", "orders", "strategy", "last_open_ms"):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
         self.pending = saved["pending"]
-        self._decision_digest.load(saved["decision_digest"])
-        self._fill_digest.load(saved["fill_digest"])
+        for name, digest in self._digests.items():
+            digest.load(saved[f"{name}_digest"])
         self.frames.load(saved)
 
 
@@ -223,12 +271,14 @@ def _state_dtype(strategy: Any) -> np.dtype[Any]:
 def _joined(reports: list[Report]) -> Report:
     """Return the reports of several blocks as one."""
     if not reports:
-        empty = (np.zeros(0, kind) for kind in (DECISION, FILL, TRADE, MARK))
-        return Report(0, *empty)
+        kinds = (DECISION, FILL, TRADE, MARK, PAYMENT, SWAP)
+        return Report(0, *(np.zeros(0, kind) for kind in kinds))
     return Report(
         0,
         join_rows([report.decisions for report in reports]),
         join_rows([report.fills for report in reports]),
         join_rows([report.trades for report in reports]),
         join_rows([report.marks for report in reports]),
+        _NO_PAYMENTS,
+        _NO_SWAPS,
     )

@@ -33,6 +33,11 @@ class StreamDigest:
             self._chain = hashlib.sha256(self._chain + block).digest()
         del self._rest[:done]
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing was added yet."""
+        return not self._rest and self._chain == bytes(32)
+
     def digest(self) -> bytes:
         """Return the digest of everything added so far."""
         return hashlib.sha256(self._chain + self._rest).digest()

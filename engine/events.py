@@ -1,8 +1,8 @@
 """
 What may enter the engine.
 
-Candles come as one structured array of CANDLE rows in (open_ms, symbol) order, any number of them; commands come one
-at a time and take effect between two instants.
+Candles come as one structured array of CANDLE rows in (open_ms, symbol) order, any number of them. Everything else
+comes one at a time and takes effect between two instants: after the newest complete one, before the next.
 """
 
 from enum import StrEnum
@@ -27,4 +27,32 @@ class Command(NamedTuple):
     action: Action
 
 
-Event: TypeAlias = Candles | Command
+class NewModel(NamedTuple):
+    """
+    A model that takes over from the next closed candle of the strategy's timeframe on.
+
+    version   above zero; decisions and trades carry it
+    artefact  weights and record in one, as `engine.model` writes them
+    """
+
+    version: int
+    artefact: bytes
+
+
+class Funding(NamedTuple):
+    """
+    A funding settlement of one perpetual; it is paid or received by whatever position is held now.
+
+    time_ms  when the venue settled, UTC
+    symbol   index into the engine's symbols
+    rate     fraction of notional; above zero longs pay shorts
+    price    mark or index price at settlement, quote per base
+    """
+
+    time_ms: int
+    symbol: int
+    rate: float
+    price: float
+
+
+Event: TypeAlias = Candles | Command | NewModel | Funding

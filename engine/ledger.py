@@ -19,9 +19,8 @@ from engine.jit import Row, kernel, record
 LEDGER_FIELDS: Final = ("capital", "cash", "inventory", "realised", "fees", "funding")
 LEDGER: Final = record(*((name, "i8") for name in LEDGER_FIELDS))
 
-_LARGEST_AMOUNT: Final = (
-    9.0e18  # units; just below the int64 limit, about nine thousand million quote
-)
+LARGEST_QUOTE: Final = 9.0e9  # an amount stays below it, as money units fit int64
+_LARGEST_AMOUNT: Final = 9.0e18  # the same in units
 
 
 @kernel

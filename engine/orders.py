@@ -54,6 +54,7 @@ def write_decision(
     row.score_model = order.score_model
     row.score_smc = order.score_smc
     row.score_technical = order.score_technical
+    row.model_version = order.model_version
     row.refused = refused
 
 
@@ -135,6 +136,7 @@ def fill_order(account: Row, order: Row, settings: Row, decision: Row, close_ms:
     order.score_model = decision.score_model
     order.score_smc = decision.score_smc
     order.score_technical = decision.score_technical
+    order.model_version = account.model_version
 
 
 @kernel

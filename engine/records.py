@@ -2,8 +2,8 @@
 The records that leave the engine, named once and shared by kernels, sinks and files.
 
 Money is int64 in units of 1e-9 quote (`MONEY_UNIT`), so that the ledger balances exactly; prices, quantities
-and scores are float64. `sequence` counts decisions, refusals and fills in the order in which they happened, so
-the two streams fix their interleaving.
+and scores are float64. `sequence` counts decisions, refusals, fills, payments and model swaps in the order in which
+they happened, so the streams fix their interleaving.
 """
 
 from typing import Final
@@ -69,6 +69,7 @@ DECISION: Final = record(
     ("score_model", "f8"),  # signed contributions; they add up to the score that decided
     ("score_smc", "f8"),
     ("score_technical", "f8"),
+    ("model_version", "i8"),  # model in force when it was taken; 0 = none
     ("refused", "i8"),  # 0, or why no order was made
 )
 
@@ -120,7 +121,28 @@ TRADE: Final = record(
     ("score_model", "f8"),
     ("score_smc", "f8"),
     ("score_technical", "f8"),
-    ("model_version", "i8"),  # 0 = no model
+    ("model_version", "i8"),  # of the decision that opened it; 0 = no model
+)
+
+# Funding that an open position paid or received.
+PAYMENT: Final = record(
+    ("sequence", "i8"),
+    ("time_ms", "i8"),  # when the venue settled
+    ("symbol", "i8"),
+    ("trade", "i8"),  # number of the open trade
+    ("rate", "f8"),  # fraction of notional; above zero longs pay
+    ("price", "f8"),  # mark or index at settlement
+    ("quantity", "f8"),  # signed position, base units
+    ("amount", "i8"),  # money units paid; received: below zero
+    ("cash", "i8"),  # after this payment
+)
+
+# A model that took over.
+SWAP: Final = record(
+    ("sequence", "i8"),
+    ("time_ms", "i8"),  # close of the newest instant; 0 before the first
+    ("version", "i8"),
+    ("sha256", "i8", (4,)),  # of the artefact
 )
 
 # The account at the close of every base candle.

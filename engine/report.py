@@ -16,6 +16,8 @@ class Report:
     fills      FILL records
     trades     TRADE records of trades that closed
     marks      MARK records, the account at the close of every instant
+    payments   PAYMENT records: funding of open positions
+    swaps      SWAP records: models that took over
     """
 
     candles: int
@@ -23,6 +25,8 @@ class Report:
     fills: Rows
     trades: Rows
     marks: Rows
+    payments: Rows
+    swaps: Rows
 
 
 class Sink(Protocol):

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.jit import Rows, join_rows
-from engine.records import DECISION, FILL, MARK, TRADE
+from engine.records import DECISION, FILL, MARK, PAYMENT, SWAP, TRADE
 from engine.report import Report
+
+_KINDS = ("decisions", "fills", "trades", "marks", "payments", "swaps")
 
 
 @dataclass(slots=True)
@@ -14,9 +16,7 @@ class Recorder:
     """Keep everything that was reported, for a result."""
 
     candles: int = 0
-    _parts: dict[str, list[Rows]] = field(
-        default_factory=lambda: {"decisions": [], "fills": [], "trades": [], "marks": []}
-    )
+    _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""
@@ -52,6 +52,16 @@ class Recorder:
     def marks(self) -> Rows:
         """Return the MARK record of every instant."""
         return self._joined("marks", MARK)
+
+    @property
+    def payments(self) -> Rows:
+        """Return every PAYMENT record: funding paid and received."""
+        return self._joined("payments", PAYMENT)
+
+    @property
+    def swaps(self) -> Rows:
+        """Return the SWAP record of every model that took over."""
+        return self._joined("swaps", SWAP)
 
 
 @dataclass(slots=True)
