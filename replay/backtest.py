@@ -128,10 +128,14 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
             f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
             "`papertape tape resample`"
         )
-    base = frames.pop()
+    return spec_for(config, [market_for(tape, config) for tape in tapes], frames.pop())
+
+
+def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
+    """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     account, parameters = config.account, dict(config.strategy.parameters)
     return EngineSpec(
-        markets=[market_for(tape, config) for tape in tapes],
+        markets=markets,
         strategy=make_strategy(config.strategy.name, parameters),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
