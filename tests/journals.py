@@ -1,15 +1,18 @@
 """What tests of the daemon share: an account on two markets, its candles, its engine, and what a journal holds."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from helpers import interleave, random_candles
 
+from daemon.app import FeedStart, OpenFeed, Source, serve
 from daemon.identity import Identity
 from daemon.journal import InlineWriter, Journal, encode, write_report
 from daemon.journal.tables import TABLES
+from daemon.running import Daemon, Hooks
 from engine.core import Engine
 from engine.jit import Rows
 from engine.spec import Market
@@ -66,9 +69,41 @@ def derived(state: Path) -> dict[str, list[Any]]:
         }
 
 
-def run_coroutine(
-    work: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop | None = None
-) -> Any:
-    """Run a coroutine to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=None if loop is None else lambda: loop) as runner:
-        return runner.run(work)
+class Recorded:
+    """A live feed over recorded candles, from behind the newest that the journal has; it can be held up."""
+
+    def __init__(self, rows: Rows, batch: int, hold: Callable[[int], Any] | None = None) -> None:
+        self.rows, self.batch, self.hold = rows, batch * len(SYMBOLS), hold
+
+    async def __aiter__(self) -> AsyncIterator[Rows]:
+        for start in range(0, len(self.rows), self.batch):
+            if self.hold is not None:
+                await self.hold(start // len(SYMBOLS))
+            yield self.rows[start : start + self.batch]
+
+
+def recorded(
+    rows: Rows,
+    batch: int = 20,
+    now_ms: int = 0,
+    hold: Callable[[int], Any] | None = None,
+    starts: list[FeedStart] | None = None,
+) -> OpenFeed:
+    """Return how to open recorded candles as a live feed, `batch` instants at a time, by a clock that stands still."""
+
+    @asynccontextmanager
+    async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
+        if starts is not None:
+            starts.append(start)
+        after_ms = -1 if start.after_ms is None else start.after_ms
+        yield Source(Recorded(rows[rows["open_ms"] > after_ms], batch, hold), lambda: now_ms)
+
+    return open_feed
+
+
+def served(
+    state: Path, open_feed: OpenFeed, hooks: Hooks | None = None, about: Identity | None = None
+) -> Daemon:
+    """Run a daemon to its end, commits in its own thread, and return it as it stood then."""
+    about = about or identity(daemon={"state": str(state)})
+    return asyncio.run(serve(about, open_feed, hooks, is_virtual=True))

@@ -14,7 +14,7 @@ The journal of a state directory: inputs in order, snapshots, and what the engin
 
 from daemon.journal.codec import encode
 from daemon.journal.journal import NAME, Input, Journal, Snapshot, Work
-from daemon.journal.tables import take_back, write_report
+from daemon.journal.tables import Late, take_back, write_report
 from daemon.journal.writer import InlineWriter, ThreadWriter, Writer
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "InlineWriter",
     "Input",
     "Journal",
+    "Late",
     "Snapshot",
     "ThreadWriter",
     "Work",

@@ -20,7 +20,8 @@ from replay.tape import Store, Tape
 
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (
-    "decisions", "fills", "trades", "payments", "models", "equity", "notices", "job_runs", "audits",
+    "decisions", "fills", "trades", "payments", "models", "equity", "outages",
+    "missed_decisions", "days", "notices", "job_runs", "audits",
 )  # fmt: skip
 
 

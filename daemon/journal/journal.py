@@ -75,13 +75,11 @@ class Journal:
 
     sequence, hash    of the newest input
     first_sequence    of the oldest input that is still here; older ones are in the archive
-    has_new_tables    the engine's records have changed since, so what it reported is to be made again
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
         self.path = path
-        self.has_new_tables = False
         self.sequence, self.hash = self._tip()
 
     @classmethod
@@ -97,14 +95,12 @@ class Journal:
                 connection.execute("PRAGMA synchronous = FULL")
                 prepare(connection, path, now_ms)
                 connection.execute("BEGIN IMMEDIATE")
-                has_new_tables = ensure_tables(connection)
+                ensure_tables(connection)
                 connection.execute("COMMIT")
-                journal = cls(connection, path)
+                return cls(connection, path)
             except BaseException:
                 connection.close()
                 raise
-        journal.has_new_tables = has_new_tables
-        return journal
 
     @classmethod
     def read(cls, state: Path) -> Self:

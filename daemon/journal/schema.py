@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.errors import DataError
 
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
 
 _VERSION_1: Final = """
@@ -72,8 +72,50 @@ CREATE TABLE audits (
 );
 """
 
-# What leads from version n to n + 1.
-MIGRATIONS: Final[dict[int, str]] = {}
+_VERSION_2: Final = """
+-- Inputs with candles that came too late to be acted on: the daemon was down or cut off.
+CREATE TABLE outages (
+    input INTEGER PRIMARY KEY,
+    first_close_ms INTEGER NOT NULL, -- of the late instants
+    last_close_ms INTEGER NOT NULL,
+    instants INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL
+);
+
+-- Decisions of those instants: made when it was too late. The paper account follows them all the same.
+CREATE TABLE missed_decisions (
+    sequence INTEGER PRIMARY KEY,    -- in decisions
+    input INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    symbol TEXT NOT NULL,
+    target INTEGER NOT NULL,
+    late_ms INTEGER NOT NULL         -- from the close to the receipt of the candle
+);
+CREATE INDEX missed_decisions_by_input ON missed_decisions (input);
+
+CREATE INDEX inputs_by_time ON inputs (last_ms) WHERE kind = 'candles';
+
+-- One row per day, UTC; money in units of 1e-9 quote.
+CREATE TABLE days (
+    day TEXT PRIMARY KEY,
+    equity INTEGER NOT NULL,         -- last mark of the day
+    pnl INTEGER NOT NULL,            -- of the trades that closed, net
+    trades INTEGER NOT NULL,
+    wins INTEGER NOT NULL,
+    fees INTEGER NOT NULL,
+    decisions INTEGER NOT NULL,
+    missed INTEGER NOT NULL,
+    absent INTEGER NOT NULL          -- candles declared absent
+);
+
+ALTER TABLE job_runs ADD COLUMN cause TEXT NOT NULL DEFAULT 'schedule'; -- schedule, catch_up, start, request
+
+-- Outages of the past are found by stepping the inputs again.
+INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
+"""
+
+# What leads to each version from the one before.
+STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2}
 
 
 def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
@@ -87,12 +129,12 @@ def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
         return found
     connection.execute("BEGIN IMMEDIATE")
     try:
+        for version in range(found + 1, VERSION + 1):
+            _run(connection, STATEMENTS[version])
         if found == 0:
-            _run(connection, _VERSION_1)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO meta VALUES ('created_ms', ?)", (str(now_ms),))
-        for version in range(max(found, 1), VERSION):
-            _run(connection, MIGRATIONS[version])
+            connection.execute("DELETE FROM meta WHERE key = 'tables_stale'")
         connection.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")

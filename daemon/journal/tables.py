@@ -92,20 +92,19 @@ def _sql_type(name: str, kind: np.dtype[Any]) -> str:
     return "REAL" if kind == np.float64 else "INTEGER"
 
 
-def ensure_tables(connection: sqlite3.Connection) -> bool:
-    """Make every table follow its record; return whether one had other columns and is now empty."""
-    is_changed = False
+def ensure_tables(connection: sqlite3.Connection) -> None:
+    """Make every table follow its record; note when one had other columns and is to be filled again."""
     for table in TABLES:
         found = {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({table.name})")}
         if found == table.columns():
             continue
-        is_changed |= bool(found)
+        if found:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1')")
         connection.execute(f"DROP VIEW IF EXISTS {table.name}_quote")
         connection.execute(f"DROP TABLE IF EXISTS {table.name}")
         connection.execute(table.statement())
         connection.execute(f"CREATE INDEX {table.name}_by_input ON {table.name} (input)")
         connection.execute(table.view())
-    return is_changed
 
 
 def kept(table: Table, report: Report) -> Rows:
@@ -136,9 +135,13 @@ def _storable(value: float) -> float | None:
 
 
 def write_report(
-    connection: sqlite3.Connection, report: Report, sequence: int, symbols: Sequence[str]
+    connection: sqlite3.Connection,
+    report: Report,
+    sequence: int,
+    symbols: Sequence[str],
+    late: "Late | None" = None,
 ) -> None:
-    """Add what one input led to."""
+    """Add what one input led to; `late` when its candles may have come too late to be acted on."""
     for table in TABLES:
         rows = kept(table, report)
         if not len(rows):
@@ -148,9 +151,51 @@ def write_report(
             f"INSERT INTO {table.name} VALUES ({places})",  # noqa: S608
             ((sequence, *values) for values in as_values(table, rows, symbols)),
         )
+    if late is not None:
+        _write_late(connection, report, sequence, symbols, late)
+
+
+class Late(NamedTuple):
+    """When candles were received, and how long after their close is too late to act, in ms."""
+
+    received_ms: int
+    limit_ms: int
+
+
+def _write_late(
+    connection: sqlite3.Connection,
+    report: Report,
+    sequence: int,
+    symbols: Sequence[str],
+    late: Late,
+) -> None:
+    """Add the instants that came too late, and the decisions that were made of them."""
+    newest_ms = late.received_ms - late.limit_ms
+    closes = report.marks["time_ms"][report.marks["time_ms"] < newest_ms]
+    if not len(closes):
+        return
+    span = (int(closes[0]), int(closes[-1]), len(closes))
+    connection.execute(
+        "INSERT INTO outages VALUES (?, ?, ?, ?, ?)", (sequence, *span, late.received_ms)
+    )
+    decisions = report.decisions
+    is_missed = (decisions["time_ms"] < newest_ms) & (decisions["refused"] == 0)
+    connection.executemany(
+        "INSERT INTO missed_decisions VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (number, sequence, time_ms, symbols[symbol], target, late.received_ms - time_ms)
+            for number, time_ms, symbol, target in zip(
+                *(
+                    decisions[name][is_missed].tolist()
+                    for name in ("sequence", "time_ms", "symbol", "target")
+                ),
+                strict=True,
+            )
+        ],
+    )
 
 
 def take_back(connection: sqlite3.Connection, after: int) -> None:
     """Remove what came from inputs after this one, because they are stepped again."""
-    for table in TABLES:
-        connection.execute(f"DELETE FROM {table.name} WHERE input > ?", (after,))  # noqa: S608
+    for name in (*(table.name for table in TABLES), "outages", "missed_decisions"):
+        connection.execute(f"DELETE FROM {name} WHERE input > ?", (after,))  # noqa: S608

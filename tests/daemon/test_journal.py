@@ -283,7 +283,7 @@ def test_old_inputs_leave_for_a_file_and_the_chain_still_holds(tmp_path: Path) -
         path = write_archive(tmp_path, journal, last)
         assert list(all_inputs(tmp_path, journal)) == everything  # killed here, both are there
         journal.commit([forget(last)])
-        release_pages(journal)
+        assert journal.commit([release_pages]) == [0]
 
         # 40 rows of 2 symbols: 20 instants an input; input 75 ends before instant 1,500
         assert last == 75
