@@ -183,13 +183,15 @@ class Engine:
     def _command(self, command: Command) -> Report:
         """Apply an operator's action between two instants."""
         account = self.account[0]
-        if command.action is Action.FLATTEN:
+        if command.action in (Action.FLATTEN, Action.KILL):
+            # Entries that rest are taken back too; a position is closed at the next open.
+            self.orders["is_active"] = 0
             for symbol in np.flatnonzero(self.positions["quantity"]):
                 order = self.orders[symbol]
                 order.is_active, order.target, order.reason = 1, FLAT, REASON_COMMAND
                 order.ready_instant = account.instants + 1
-        else:
-            account.is_paused = int(command.action is Action.PAUSE)
+        if command.action is not Action.FLATTEN:
+            account.is_paused = int(command.action is not Action.RESUME)
         return self.outputs.take(0)
 
     def _funding(self, funding: Funding) -> Report:

@@ -19,6 +19,7 @@ class Action(StrEnum):
     PAUSE = "pause"  # no new entries; brackets and exits go on
     RESUME = "resume"
     FLATTEN = "flatten"  # close every position at the next open
+    KILL = "kill"  # flatten, and no new entries for good until resumed
 
 
 class Command(NamedTuple):

@@ -142,13 +142,17 @@ def make_spec(
             f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
             "`papertape tape resample`"
         )
-    base = frames.pop()
+    return spec_for(config, [market_for(tape, config) for tape in tapes], frames.pop())
+
+
+def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
+    """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     account, parameters = config.account, dict(config.strategy.parameters)
     if config.strategy.name == "confluence":
         parameters.setdefault("use_ml", config.signals.use_ml)
         parameters.setdefault("use_smc", config.signals.use_smc)
     return EngineSpec(
-        markets=[market_for(tape, config) for tape in tapes],
+        markets=markets,
         strategy=make_strategy(config.strategy.name, parameters),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,

@@ -1,0 +1,225 @@
+"""
+The composition root: from a configuration and a way to open a feed to a running daemon, in this order:
+
+    lock ─ journal (made, or brought forward) ─ recovery ─ writer ─ feed, opened behind the newest candle ─ daemon
+"""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import NamedTuple
+
+from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
+from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
+
+from daemon import chores
+from daemon.audit import Auditor
+from daemon.feeds.protocol import FeedStats, Notice, OnNotice
+from daemon.identity import Identity, same_account
+from daemon.jobs import Job, Jobs, stats_of
+from daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
+from daemon.journal.feed import JournalledFeed, Tables
+from daemon.lock import only_one
+from daemon.recovery import Recovered, begin, limit_of, recover
+from daemon.running import Daemon, Hooks
+from engine.errors import PapertapeError
+from engine.feed import Feed
+
+
+class FeedStart(NamedTuple):
+    """
+    What a live feed is opened with.
+
+    after_ms  open time of the newest candle that the journal has; None when it has none
+    """
+
+    symbols: tuple[str, ...]
+    after_ms: int | None
+    on_notice: OnNotice
+    stats: FeedStats
+
+
+class Source(NamedTuple):
+    """An open live feed and the clock that it goes by."""
+
+    feed: Feed
+    now_ms: Callable[[], int]
+
+
+OpenFeed = Callable[[FeedStart], AbstractAsyncContextManager[Source]]
+
+
+async def serve(
+    identity: Identity, open_feed: OpenFeed, hooks: Hooks | None = None, *, is_virtual: bool = False
+) -> Daemon:
+    """
+    Run a daemon on its state directory until it ends, and return it as it stood then.
+
+    is_virtual  time is a test's: commits are made in the loop and no job is scheduled
+
+    Raises DataError when another daemon holds the directory, ConfigError when it is about another account,
+    InvariantError when the journal is damaged.
+    """
+    hooks = hooks or Hooks()
+    state = identity.config.daemon.state
+    with only_one(state), _first_error():
+        with _closing_on_error(Journal.open(state, time.time_ns() // 1_000_000)) as journal:
+            account, recovered = _recover(journal, identity, hooks)
+            job_stats = stats_of(journal)
+        writer = InlineWriter(journal) if is_virtual else ThreadWriter(journal)
+        try:
+            stats = FeedStats()
+            on_notice = _notice_keeper(writer, hooks)
+            start = FeedStart(account.symbols, recovered.after_ms, on_notice, stats)
+            async with open_feed(start) as source:
+                engine, limit_ms = recovered.engine, limit_of(journal)
+                feed = JournalledFeed(
+                    source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice
+                )
+                tables = Tables(feed, engine, writer, limit_ms)
+                daemon = Daemon(
+                    state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state)
+                )  # fmt: skip
+                if not is_virtual:
+                    daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms)
+                with _stopping_on_signals(daemon):
+                    await _run(daemon, was_stepped=recovered.stepped > 0)
+                return daemon
+        finally:
+            await writer.close()
+
+
+async def _run(daemon: Daemon, *, was_stepped: bool) -> None:
+    """Run a daemon to its end; what recovery had to step need not be stepped again."""
+    if was_stepped:
+        await daemon.snapshot()
+    try:
+        await daemon.run()
+    finally:
+        await daemon.auditor.close()
+
+
+def make_jobs(daemon: Daemon) -> list[Job]:
+    """Return the jobs of a daemon with their times."""
+    state, writer, settings = daemon.state, daemon.writer, daemon.identity.config.daemon
+
+    async def backup() -> str:
+        return await chores.backup(state, wall_ms())
+
+    async def compaction() -> str:
+        return await chores.compaction(state, writer, settings.keep_days)
+
+    async def summary() -> str:
+        return await chores.day_summary(state, writer)
+
+    def every(seconds: float) -> IntervalTrigger:
+        return IntervalTrigger(seconds=max(1, round(seconds)), timezone="UTC")
+
+    def daily(minute: int) -> CronTrigger:
+        return CronTrigger(hour=0, minute=minute, timezone="UTC")
+
+    return [
+        Job("snapshot", every(settings.snapshot_every_s), daemon.snapshot),
+        Job("audit", every(settings.audit_every_s), daemon.audit),
+        Job("summary", daily(5), summary),
+        Job("backup", daily(20), backup),
+        Job("compaction", daily(40), compaction),
+    ]
+
+
+def wall_ms() -> int:
+    """Return the machine's time: jobs go by it, whatever the feed's clock says."""
+    return time.time_ns() // 1_000_000
+
+
+def _recover(journal: Journal, identity: Identity, hooks: Hooks) -> tuple[Identity, Recovered]:
+    """Begin a journal, or return the account and engine of one that has begun."""
+    text = journal.meta("identity")
+    told: list[str] = []
+    if text is None:
+        journal.commit([begin(identity)])
+        account = identity
+    else:
+        kept = Identity.from_json(text)
+        told = same_account(kept, identity)
+        # Everything that decides is equal; the rest may change at any start.
+        account = kept._replace(config=identity.config)
+    recovered = recover(journal, account, hooks.on_progress)
+    recovered = recovered._replace(told=(*told, *recovered.told))
+    hooks.on_recovered(recovered)
+    return account, recovered
+
+
+def _notice_keeper(writer: Writer, hooks: Hooks) -> OnNotice:
+    """Return what keeps every notice of the feed in the journal and passes it on."""
+
+    def keep(notice: Notice) -> None:
+        row = (notice.time_ms, notice.kind.value, *notice[2:])
+        writer.post(
+            lambda journal: journal.connection.execute(
+                "INSERT INTO notices (time_ms, kind, symbol, open_ms, value, detail) VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        )
+        hooks.on_notice(notice)
+
+    return keep
+
+
+@contextmanager
+def _closing_on_error(journal: Journal) -> Iterator[Journal]:
+    try:
+        yield journal
+    except BaseException:
+        journal.close()
+        raise
+
+
+@contextmanager
+def _stopping_on_signals(daemon: Daemon) -> Iterator[None]:
+    """Stop after the candle at the first SIGTERM or SIGINT, at once at the second: the journal is whole at any time."""
+    loop, seen = asyncio.get_running_loop(), False
+
+    def on_signal(number: int) -> None:
+        nonlocal seen
+        if seen:
+            os._exit(128 + number)
+        seen = True
+        daemon.stop()
+
+    # In another thread whoever runs the loop there stops it.
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _first_error() -> Iterator[None]:
+    """Raise the error that ended a task group by itself; of several, ours before others."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        ours = [error for error in leaves if isinstance(error, PapertapeError)]
+        raise (ours or leaves)[0] from group
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+__all__ = ["FeedStart", "OpenFeed", "Source", "make_jobs", "serve", "wall_ms"]

@@ -1,0 +1,124 @@
+"""
+What a state directory is about: the engine's specification, fixed when the journal begins.
+
+Fees, tick sizes and the strategy of a running account are those it was opened with. A venue that changes its markets
+later, or a configuration that would have decided otherwise, must not rewrite what was decided: the first is told, the
+second is refused. Everything that the engine does not see (ports, logs, jobs) may change at any start.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Self
+
+from engine.errors import ConfigError
+from engine.spec import EngineSpec, Market
+from replay.backtest import spec_for
+from replay.config import Config, make_config
+
+# Sections and keys of the configuration that decide what the engine does.
+_DECIDING: Final = {
+    "account": None,
+    "market": None,
+    "markets": None,
+    "strategy": None,
+    "signals": None,
+    "live": ("venue", "symbols", "timeframe"),
+    "data": ("timeframe",),
+}
+
+
+class Identity(NamedTuple):
+    """
+    What a journal is about.
+
+    venue     where the candles come from, as tapes name it
+    markets   one per symbol, as they were when the journal began
+    """
+
+    config: Config
+    venue: str
+    base_timeframe: str
+    markets: tuple[Market, ...]
+
+    @property
+    def spec(self) -> EngineSpec:
+        """Return what the engine is built from; a fresh strategy each time."""
+        return spec_for(self.config, self.markets, self.base_timeframe)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols in the engine's order."""
+        return tuple(sorted(market.symbol for market in self.markets))
+
+    def kind_of(self, symbol: str) -> str:
+        """Return what a tape calls the market: spot or linear."""
+        return (
+            "linear" if any(m.symbol == symbol and m.is_perpetual for m in self.markets) else "spot"
+        )
+
+    def as_json(self) -> str:
+        """Return everything as text for the journal."""
+        return json.dumps(
+            {
+                "config": self.config.model_dump(mode="json"),
+                "venue": self.venue,
+                "base_timeframe": self.base_timeframe,
+                "markets": [dataclasses.asdict(market) for market in self.markets],
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what `as_json` wrote."""
+        values = json.loads(text)
+        markets = tuple(Market(**market) for market in values["markets"])
+        config = make_config(values["config"], "the journal's configuration")
+        return cls(config, values["venue"], values["base_timeframe"], markets)
+
+
+def same_account(kept: Identity, now: Identity) -> list[str]:
+    """
+    Return what differs without consequence, in sentences: the venue's markets.
+
+    Raises ConfigError with every key whose value would have decided otherwise.
+    """
+    before, after = (_deciding(identity.config) for identity in (kept, now))
+    changed = [
+        f"{path}: {after.get(path)!r} is not {before.get(path)!r}, with which the journal began"
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    ]
+    if kept.symbols != now.symbols or kept.base_timeframe != now.base_timeframe:
+        changed.append(
+            f"symbols: {now.symbols} {now.base_timeframe} are not {kept.symbols} {kept.base_timeframe}"
+        )
+    if changed:
+        raise ConfigError("\n".join([*changed, "choose another --state for another account"]))
+    return _changed_markets(kept.markets, now.markets)
+
+
+def _changed_markets(kept: Sequence[Market], now: Sequence[Market]) -> list[str]:
+    """Return what the venue changed about its markets since."""
+    told = []
+    by_symbol = {market.symbol: market for market in now}
+    for market in kept:
+        for field in dataclasses.fields(market):
+            old, new = (getattr(m, field.name) for m in (market, by_symbol[market.symbol]))
+            if old != new:
+                told.append(
+                    f"{market.symbol}: {field.name} is {new} now; this account stays with {old}"
+                )
+    return told
+
+
+def _deciding(config: Config) -> dict[str, Any]:
+    """Return the values that decide what the engine does, by path."""
+    values = config.model_dump(mode="json")
+    found: dict[str, Any] = {}
+    for section, keys in _DECIDING.items():
+        for key, value in values[section].items():
+            if keys is None or key in keys:
+                found[f"{section}.{key}"] = value
+    return found

@@ -1,0 +1,187 @@
+"""
+Work that is done at times: APScheduler says when, the daemon's own tasks do it.
+
+The scheduler lives in memory, in UTC, coalesces what was missed into one run, and calls nothing but a function that
+rings a bell; one task per job waits for its bell, so a job never runs twice at once and its failure is seen. When
+each job last began and last succeeded is in the journal, and from that follows at the start what is overdue.
+"""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from apscheduler.events import EVENT_JOB_MISSED, JobExecutionEvent  # type: ignore[import-untyped] # it ships no types
+from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped] # it ships no types
+from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped] # it ships no types
+
+from daemon.journal import Journal, Work, Writer
+from engine.errors import PapertapeError
+
+MISFIRE_GRACE_S: Final = 30  # a bell that could not be rung within this is a missed run
+_KEPT_RUNS: Final = 1000  # per job; older rows go
+
+
+class Job(NamedTuple):
+    """
+    Something to be done at times.
+
+    run  does it and returns what is worth telling about it
+    """
+
+    name: str
+    trigger: BaseTrigger
+    run: Callable[[], Awaitable[str]]
+
+
+@dataclass(slots=True)
+class JobStats:
+    """What jobs did: runs by (job, outcome), and when each last began and last succeeded, in ms."""
+
+    runs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    last_start_ms: dict[str, int] = field(default_factory=dict)
+    last_success_ms: dict[str, int] = field(default_factory=dict)
+
+
+def stats_of(journal: Journal) -> JobStats:
+    """Return what the journal knows of earlier runs, and close those that a kill left open."""
+    journal.commit(
+        [
+            lambda j: j.connection.execute(
+                "UPDATE job_runs SET outcome = 'failed', detail = 'the daemon ended meanwhile' "
+                "WHERE outcome = 'running'"
+            )
+        ]
+    )
+    stats = JobStats()
+    for job, outcome, runs, started_ms, ended_ms in journal.all(
+        "SELECT job, outcome, count(*), max(started_ms), max(ended_ms) FROM job_runs GROUP BY 1, 2"
+    ):
+        stats.runs[job, outcome] = runs
+        stats.last_start_ms[job] = max(started_ms, stats.last_start_ms.get(job, 0))
+        if outcome == "done":
+            stats.last_success_ms[job] = ended_ms
+    return stats
+
+
+def is_overdue(trigger: BaseTrigger, last_success_ms: int | None, now_ms: int) -> bool:
+    """Return whether a run was due between its last success and now; a job that never ran waits for its time."""
+    if last_success_ms is None:
+        return False
+    last = datetime.fromtimestamp(last_success_ms / 1000.0, UTC)
+    due = trigger.get_next_fire_time(last, last)
+    return due is not None and due.timestamp() * 1000.0 <= now_ms
+
+
+class Jobs:
+    """The jobs of one daemon; `run` does them until it is cancelled."""
+
+    def __init__(
+        self, jobs: Sequence[Job], writer: Writer, stats: JobStats, now_ms: Callable[[], int]
+    ) -> None:
+        self.stats = stats
+        self._jobs = {job.name: job for job in jobs}
+        self._writer, self._now_ms = writer, now_ms
+        self._bells = {job.name: asyncio.Queue[str](1) for job in jobs}
+        self._running: set[str] = set()
+
+    async def run(self) -> None:
+        """Ring the bells at their times and answer them; first those that are overdue."""
+        scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={
+                "coalesce": True,
+                "max_instances": 1,
+                "misfire_grace_time": MISFIRE_GRACE_S,
+            },
+        )
+        scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED)
+        now_ms = self._now_ms()
+        for name, job in self._jobs.items():
+            scheduler.add_job(self.ring, job.trigger, args=[name], id=name)
+            if is_overdue(job.trigger, self.stats.last_success_ms.get(name), now_ms):
+                self.ring(name, "catch_up")
+        scheduler.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in self._jobs.values():
+                    group.create_task(self._answer(job), name=f"job {job.name}")
+        finally:
+            scheduler.shutdown(wait=False)
+
+    def ring(self, name: str, cause: str = "schedule") -> None:
+        """Ask for a run; one that is still going on or waiting makes this one a missed one."""
+        if name in self._running or self._bells[name].full():
+            self._missed(name, "the run before it is not over", cause)
+        else:
+            self._bells[name].put_nowait(cause)
+
+    def _on_missed(self, event: JobExecutionEvent) -> None:
+        self._missed(event.job_id, f"due {event.scheduled_run_time:%Y-%m-%d %H:%M:%S}Z", "schedule")
+
+    def _missed(self, name: str, detail: str, cause: str) -> None:
+        now_ms = self._now_ms()
+        self.stats.runs[name, "missed"] += 1
+        self._writer.post(_finished(name, now_ms, now_ms, "missed", detail, cause))
+
+    async def _answer(self, job: Job) -> None:
+        """Run a job each time its bell rings."""
+        while True:
+            cause = await self._bells[job.name].get()
+            self._running.add(job.name)
+            try:
+                await self.run_once(job, cause)
+            finally:
+                self._running.discard(job.name)
+
+    async def run_once(self, job: Job, cause: str) -> str:
+        """Run a job now and return its outcome; what it is refused is journalled, a bug of ours ends the daemon."""
+        started_ms = self._now_ms()
+        self.stats.last_start_ms[job.name] = started_ms
+        number = await self._writer.submit(_started(job.name, started_ms, cause))
+        try:
+            detail, outcome = await job.run(), "done"
+        except (PapertapeError, OSError, sqlite3.Error, TimeoutError) as error:
+            detail, outcome = f"{error}" or type(error).__name__, "failed"
+        ended_ms = self._now_ms()
+        if outcome == "done":
+            self.stats.last_success_ms[job.name] = ended_ms
+        self.stats.runs[job.name, outcome] += 1
+        await self._writer.submit(_ended(number, ended_ms, outcome, detail))
+        return outcome
+
+
+def _started(name: str, started_ms: int, cause: str) -> Work[int]:
+    def work(journal: Journal) -> int:
+        cursor = journal.connection.execute(
+            "INSERT INTO job_runs (job, started_ms, outcome, detail, cause) VALUES (?, ?, 'running', '', ?)",
+            (name, started_ms, cause),
+        )
+        journal.connection.execute(
+            "DELETE FROM job_runs WHERE job = ? AND id <= "
+            "(SELECT id FROM job_runs WHERE job = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (name, name, _KEPT_RUNS),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    return work
+
+
+def _ended(number: int, ended_ms: int, outcome: str, detail: str) -> Work[Any]:
+    return lambda journal: journal.connection.execute(
+        "UPDATE job_runs SET ended_ms = ?, outcome = ?, detail = ? WHERE id = ?",
+        (ended_ms, outcome, detail, number),
+    )
+
+
+def _finished(
+    name: str, started_ms: int, ended_ms: int, outcome: str, detail: str, cause: str
+) -> Work[Any]:
+    return lambda journal: journal.connection.execute(
+        "INSERT INTO job_runs (job, started_ms, ended_ms, outcome, detail, cause) VALUES (?, ?, ?, ?, ?, ?)",
+        (name, started_ms, ended_ms, outcome, detail, cause),
+    )

@@ -1,0 +1,158 @@
+"""
+Retention: old inputs leave `journal.db` for files in `tape/`, whole and in order; backups go to `backup/`.
+
+A file `inputs-FIRST-LAST.parquet` holds what the rows held, hashes included, so the journal can still be stepped and
+checked from its very beginning. The file is on the disk before the rows go; a kill between the two leaves both, and
+reading passes over what it has seen.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from daemon.journal.faults import plain_errors
+from daemon.journal.journal import GENESIS, Input, Journal, Work, chain
+from daemon.journal.points import passes
+from engine.errors import InvariantError
+from replay.atomic import write_whole
+
+_GROUP_ROWS: Final = 4096
+_SCHEMA: Final = pa.schema(
+    [
+        ("sequence", pa.int64()),
+        ("kind", pa.string()),
+        ("first_ms", pa.int64()),
+        ("last_ms", pa.int64()),
+        ("received_ms", pa.int64()),
+        ("payload", pa.binary()),
+        ("hash", pa.binary()),
+    ]
+)
+_BACKUPS_KEPT: Final = 7
+_PAGES: Final = 1000
+
+
+def last_to_archive(journal: Journal, before_ms: int) -> int:
+    """
+    Return the newest input that may leave, 0 for none: its candles and all before it are older than `before_ms`.
+
+    Every kept snapshot can still be stepped on from: what follows the oldest one stays.
+    """
+    newer = journal.one(
+        "SELECT min(sequence) FROM inputs WHERE kind = 'candles' AND last_ms >= ?", before_ms
+    )[0]
+    oldest = journal.one("SELECT min(sequence) FROM snapshots")[0] or 0
+    last = min(oldest, journal.sequence if newer is None else newer - 1)
+    return last if last >= journal.first_sequence else 0
+
+
+def write_archive(state: Path, journal: Journal, last: int) -> Path:
+    """Write the inputs from the oldest to `last` to a file of their own and return its path."""
+    first = journal.first_sequence
+    path = state / "tape" / f"inputs-{first:012d}-{last:012d}.parquet"
+
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as parquet:
+            group: list[Input] = []
+            for found in journal.inputs(first - 1):
+                if found.sequence > last:
+                    break
+                group.append(found)
+                if len(group) == _GROUP_ROWS or found.sequence == last:
+                    columns = [list(column) for column in zip(*group, strict=True)]
+                    parquet.write_table(pa.table(columns, schema=_SCHEMA))
+                    group.clear()
+        passes("archive.written")
+
+    write_whole(path, write)
+    passes("archive.renamed")
+    return path
+
+
+def forget(last: int) -> Work[None]:
+    """Return the work that removes inputs up to `last`, which are archived."""
+
+    def work(journal: Journal) -> None:
+        candles = journal.one(
+            "SELECT max(last_ms) FROM inputs WHERE kind = 'candles' AND sequence <= ?", last
+        )[0]
+        if candles is not None:
+            journal.set_meta(archived_ms=candles)
+        journal.set_meta(first_hash=journal.hash_of(last).hex())
+        journal.connection.execute("DELETE FROM inputs WHERE sequence <= ?", (last,))
+        journal.set_meta(first_sequence=last + 1)
+
+    return work
+
+
+def all_inputs(state: Path, journal: Journal, after: int = 0) -> Iterator[Input]:
+    """
+    Yield every input after one of them, archived ones first.
+
+    Raises InvariantError where one is missing or was changed.
+    """
+    if after + 1 < journal.first_sequence:
+        for found in _archived(state, journal.first_sequence - 1):
+            if found.sequence > after:
+                yield found
+                after = found.sequence
+    yield from journal.inputs(after)
+
+
+def _archived(state: Path, last: int) -> Iterator[Input]:
+    """Yield the inputs 1 … `last` from the files, each checked against the chain."""
+    sequence, before = 0, GENESIS
+    for path in sorted((state / "tape").glob("inputs-*.parquet")):
+        if sequence >= last:
+            return
+        for batch in pq.ParquetFile(path).iter_batches(_GROUP_ROWS):
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                found = Input(*row)
+                if found.sequence <= sequence or found.sequence > last:
+                    continue
+                sequence += 1
+                before = chain(before, found.kind, found.payload)
+                if found.sequence != sequence or found.hash != before:
+                    raise InvariantError(f"{path}: input {sequence} is missing or was changed")
+                yield found
+    if sequence < last:
+        raise InvariantError(
+            f"{state / 'tape'}: input {sequence + 1} is in no file; inputs up to {last} were archived there"
+        )
+
+
+def back_up(state: Path, journal: Journal, name: str) -> Path:
+    """Write a whole copy of the journal to `backup/NAME.db`, keep the newest seven, and return its path."""
+    folder = state / "backup"
+    folder.mkdir(exist_ok=True)
+    path, temporary = folder / f"{name}.db", folder / f".{name}.db.tmp"
+    temporary.unlink(missing_ok=True)
+    with plain_errors(temporary):
+        journal.connection.execute("VACUUM INTO ?", (str(temporary),))
+    with temporary.open("rb+") as file:
+        passes("backup.written")
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    passes("backup.renamed")
+    for old in sorted(folder.glob("*.db"))[:-_BACKUPS_KEPT]:
+        old.unlink()
+    return path
+
+
+def release_pages(journal: Journal) -> int:
+    """
+    Give some of the space of removed inputs back to the disk, within a transaction; return how many pages are left.
+
+    A thousand pages at a time, 4 MB: candles wait for the transaction.
+    """
+    for _ in range(min(_PAGES, free := _free_pages(journal))):
+        journal.connection.execute("PRAGMA incremental_vacuum")  # Python takes one step: one page
+    return max(free - _PAGES, 0)
+
+
+def _free_pages(journal: Journal) -> int:
+    return int(journal.one("PRAGMA freelist_count")[0])

@@ -1,0 +1,68 @@
+"""
+Inputs as bytes and back.
+
+    candles  the CANDLE records, little-endian, as they are in memory
+    command  JSON
+    model    the version as eight bytes, then the whole artefact
+    funding  JSON; a float written by Python's repr reads back to the same bits
+
+The kind and the payload are what the hash chain covers; nothing else enters the engine.
+"""
+
+import json
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from engine.candles import CANDLE
+from engine.errors import DataError
+from engine.events import Action, Command, Event, Funding, NewModel
+
+CANDLES: Final = "candles"
+COMMAND: Final = "command"
+MODEL: Final = "model"
+FUNDING: Final = "funding"
+
+
+class Encoded(NamedTuple):
+    """One input as the journal keeps it."""
+
+    kind: str
+    payload: bytes
+    first_ms: int  # open time of the first and last candle; 0 for what has no time of its own
+    last_ms: int
+
+
+def encode(event: Event) -> Encoded:
+    """Return an event as kind and bytes."""
+    if isinstance(event, Command):
+        return Encoded(COMMAND, _json({"action": event.action.value}), 0, 0)
+    if isinstance(event, NewModel):
+        version = event.version.to_bytes(8, "little")
+        return Encoded(MODEL, version + event.artefact, 0, 0)
+    if isinstance(event, Funding):
+        return Encoded(FUNDING, _json(event._asdict()), event.time_ms, event.time_ms)
+    assert event.dtype == CANDLE
+    assert len(event)
+    stamps = event["open_ms"]
+    return Encoded(CANDLES, event.tobytes(), int(stamps[0]), int(stamps[-1]))
+
+
+def decode(kind: str, payload: bytes) -> Event:
+    """Return the event that was encoded, or raise DataError."""
+    try:
+        if kind == CANDLES:
+            return np.frombuffer(payload, CANDLE).copy()
+        if kind == COMMAND:
+            return Command(Action(json.loads(payload)["action"]))
+        if kind == MODEL:
+            return NewModel(int.from_bytes(payload[:8], "little"), payload[8:])
+        if kind == FUNDING:
+            return Funding(**json.loads(payload))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"an input of kind {kind!r} cannot be read: {error}") from error
+    raise DataError(f"an input of kind {kind!r} is unknown; use the version that wrote it")
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, allow_nan=False).encode()

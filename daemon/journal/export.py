@@ -1,0 +1,82 @@
+"""The journal for other programs: its candles as tapes, its tables as Parquet."""
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from daemon.identity import Identity
+from daemon.journal.archive import all_inputs
+from daemon.journal.codec import CANDLES
+from daemon.journal.journal import Journal
+from engine.candles import CANDLE, FLAG_ABSENT
+from engine.errors import DataError
+from engine.jit import copy_rows, join_rows
+from replay.atomic import write_whole
+from replay.tape import Store, Tape
+
+# Tables that readers may want; snapshots and inputs are bytes.
+_TABLES: Final = (
+    "decisions", "fills", "trades", "payments", "models", "equity", "outages",
+    "missed_decisions", "days", "notices", "job_runs", "audits",
+)  # fmt: skip
+
+
+def identity_of(journal: Journal) -> Identity:
+    """Return what a journal is about, or raise DataError."""
+    text = journal.meta("identity")
+    if text is None:
+        raise DataError(f"{journal.path}: the daemon never started with it; there is nothing in it")
+    return Identity.from_json(text)
+
+
+def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:
+    """Write what was received as one tape per symbol and return their paths; a declared absence is left a gap."""
+    identity = identity_of(journal)
+    parts = [
+        np.frombuffer(found.payload, CANDLE)
+        for found in all_inputs(state, journal)
+        if found.kind == CANDLES
+    ]
+    if not parts:
+        raise DataError(f"{journal.path}: no candle was accepted yet")
+    candles = join_rows(parts)
+    paths = []
+    for index, symbol in enumerate(identity.symbols):
+        is_there = (candles["symbol"] == index) & (candles["flag_bits"] & FLAG_ABSENT == 0)
+        rows = copy_rows(np.ascontiguousarray(candles[is_there]))
+        rows["symbol"] = 0
+        tape = Tape(
+            rows,
+            identity.venue,
+            symbol,
+            identity.base_timeframe,
+            source=f"received live, journal {journal.hash.hex()[:12]}",
+            kind=identity.kind_of(symbol),
+        )
+        paths.append(Store(out).save(tape, replace=True))
+    return paths
+
+
+def export_tables(journal: Journal, out: Path) -> list[Path]:
+    """Write every table as Parquet and return the paths."""
+    paths = []
+    for name in _TABLES:
+        columns = [(row[1], row[2]) for row in journal.all(f"PRAGMA table_info({name})")]
+        kinds = {
+            "INTEGER": pa.int64(),
+            "REAL": pa.float64(),
+            "TEXT": pa.string(),
+            "BLOB": pa.binary(),
+        }
+        schema = pa.schema([(column, kinds[kind]) for column, kind in columns])
+        rows = journal.all(f"SELECT * FROM {name} ORDER BY 1, 2")  # noqa: S608 - a name of the list above
+        values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+        table = pa.table(values, schema=schema)
+        path = out / f"{name}.parquet"
+        write_whole(path, partial(pq.write_table, table, compression="zstd"))
+        paths.append(path)
+    return paths

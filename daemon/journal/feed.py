@@ -1,0 +1,212 @@
+"""
+JournalledFeed: between the world and the engine loop; nothing gets past it that is not on the disk.
+
+It takes complete instants from a live feed, and commands, models and settlements from whoever offers them, in the
+order in which they arrive. Each is checked, committed, and only then yielded to `engine.loop.run`, which is the loop
+of replay too. The engine has taken event n when the loop asks for event n + 1.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from daemon.feeds.protocol import Notice, NoticeKind, OnNotice
+from daemon.journal.codec import encode
+from daemon.journal.journal import Journal
+from daemon.journal.tables import Late, write_report
+from daemon.journal.writer import Writer
+from engine.check import refuse_bad
+from engine.core import Engine
+from engine.errors import DataError, InvariantError
+from engine.events import Action, Command, Event
+from engine.feed import Feed
+from engine.jit import Rows
+from engine.report import Report
+
+_QUEUE_LENGTH: Final = 8  # batches and offers that wait; whoever brings more waits too
+
+
+class _Offer(NamedTuple):
+    """An event and who wants to hear that the engine has taken it."""
+
+    event: Event
+    taken: "asyncio.Future[int]"
+
+
+class JournalledFeed:
+    """
+    An `engine.feed.Feed` of journalled events.
+
+    sequence     of the newest event that was yielded
+    received_ms  when it was accepted, by the feed's clock
+    is_warming   history from before the daemon's first start is coming in, and entries are paused
+    """
+
+    def __init__(
+        self,
+        live: Feed,
+        engine: Engine,
+        writer: Writer,
+        journal: Journal,
+        now_ms: Callable[[], int],
+        limit_ms: int,
+        on_notice: OnNotice,
+    ) -> None:
+        self._live, self._engine, self._writer = live, engine, writer
+        self._now_ms, self._limit_ms, self._on_notice = now_ms, limit_ms, on_notice
+        self._queue: asyncio.Queue[Rows | Event | _Offer | None] = asyncio.Queue(_QUEUE_LENGTH)
+        self._is_stopping = False
+        self.sequence = journal.sequence
+        self.received_ms = 0
+        self.is_warming = journal.meta("first_live") is None
+
+    async def pump(self) -> None:
+        """Bring the live feed's events until it ends."""
+        async for event in self._live:
+            await self._queue.put(event)
+        await self._queue.put(None)
+
+    async def offer(self, event: Event) -> int:
+        """
+        Let an event in between two instants; return its sequence once the engine has taken it.
+
+        Raises DataError when the engine would refuse it, or the daemon is stopping; nothing was journalled then.
+        """
+        taken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self._is_stopping:
+            raise DataError("the daemon is stopping; nothing is accepted any more")
+        await self._queue.put(_Offer(event, taken))
+        return await taken
+
+    def stop(self) -> None:
+        """End after the event that the engine is taking; what waits is fetched or offered again next time."""
+        self._is_stopping = True
+        if self._queue.empty():
+            self._queue.put_nowait(None)  # wake the iterator
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Yield events, each committed before it is yielded."""
+        try:
+            while (item := await self._queue.get()) is not None:
+                if self._is_stopping:
+                    _refuse(item)
+                    break
+                if isinstance(item, _Offer):
+                    async for event in self._offered(item):
+                        yield event
+                elif isinstance(item, np.ndarray):
+                    for event in self._checked(item):
+                        await self._accept(event)
+                        yield event
+                elif self._refused(item) is None:  # a settlement that the venue announced
+                    await self._accept(item)
+                    yield item
+        finally:
+            self._refuse_waiting()
+
+    async def _offered(self, offer: _Offer) -> AsyncIterator[Event]:
+        """Yield an offered event and tell its bringer when the engine has taken it, or why it may not."""
+        refusal = rehearse(self._engine, offer.event)
+        if refusal is None:
+            await self._accept(offer.event)
+            yield offer.event
+        if offer.taken.done():
+            return  # nobody waits any more
+        if refusal is None:
+            offer.taken.set_result(self.sequence)
+        else:
+            offer.taken.set_exception(refusal)
+
+    def _refused(self, event: Event) -> DataError | None:
+        """Return why the engine would refuse what the venue sent beside candles; it is told and left out."""
+        refusal = rehearse(self._engine, event)
+        if refusal is not None:
+            self._on_notice(Notice(NoticeKind.REJECTED, self._now_ms(), detail=str(refusal)))
+        return refusal
+
+    def _checked(self, candles: Rows) -> Iterator[Event]:
+        """Yield candles, and the command that ends the warm-up before the first that are in time."""
+        engine = self._engine
+        n = len(engine.symbols)
+        try:
+            if len(candles) % n:
+                raise DataError(f"{len(candles)} candles are no whole instants of {n} symbols")
+            refuse_bad(candles, 0, engine.symbols, int(engine.last_open_ms[0]))
+        except DataError as error:
+            raise InvariantError(f"the feed yielded what must not be traded on: {error}") from error
+        if not self.is_warming:
+            yield candles
+            return
+        closes = candles["open_ms"] + engine.base_ms
+        history = int(np.count_nonzero(closes < self._now_ms() - self._limit_ms))
+        if history:
+            yield candles[:history]
+        if history < len(candles):
+            yield Command(Action.RESUME)
+            yield candles[history:]
+
+    async def _accept(self, event: Event) -> None:
+        """Put an event on the disk."""
+        received_ms, encoded = self._now_ms(), encode(event)
+        # An operator who pauses during the warm-up means it to last.
+        ends = self.is_warming and isinstance(event, Command) and event.action is not Action.FLATTEN
+
+        def work(journal: Journal) -> int:
+            sequence = journal.add_input(encoded, received_ms)
+            if ends:
+                journal.set_meta(first_live=sequence)
+            return sequence
+
+        self.sequence = await self._writer.submit(work)
+        self.received_ms = received_ms
+        if ends:
+            self.is_warming = False
+
+    def _refuse_waiting(self) -> None:
+        """Tell everybody who still waits that nothing more is accepted."""
+        self._is_stopping = True
+        while not self._queue.empty():
+            _refuse(self._queue.get_nowait())
+
+
+def _refuse(item: Rows | Event | _Offer | None) -> None:
+    if isinstance(item, _Offer) and not item.taken.done():
+        item.taken.set_exception(DataError("the daemon is stopping; it was not accepted"))
+
+
+class Tables:
+    """
+    The sink that writes what every event led to; its transaction follows the event's own.
+
+    stepped  sequence of the newest event that the engine has taken
+    """
+
+    def __init__(self, feed: JournalledFeed, engine: Engine, writer: Writer, limit_ms: int) -> None:
+        self._feed, self._symbols, self._writer = feed, engine.symbols, writer
+        self._limit_ms = limit_ms
+        self.stepped = feed.sequence
+
+    def __call__(self, report: Report) -> None:
+        """Take in one report."""
+        feed = self._feed
+        self.stepped = sequence = feed.sequence
+        late = None if feed.is_warming else Late(feed.received_ms, self._limit_ms)
+        symbols = self._symbols
+
+        def work(journal: Journal) -> None:
+            write_report(journal.connection, report, sequence, symbols, late)
+
+        self._writer.post(work)
+
+
+def rehearse(engine: Engine, event: Event) -> DataError | None:
+    """Return why an engine would refuse an event, None if it would take it, by asking a copy of it."""
+    copy = Engine(engine.spec)
+    copy.restore(engine.snapshot())
+    try:
+        copy.step(event)
+    except DataError as error:
+        return error
+    return None

@@ -1,0 +1,168 @@
+"""
+The tables of `journal.db`, their version, and the way from older versions to this one.
+
+`PRAGMA user_version` is the version. Tables of what the engine reported are not listed here: their columns are the
+fields of the engine's records (`daemon.journal.tables`), and they can be made again from the inputs at any time.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from engine.errors import DataError
+
+VERSION: Final = 2
+APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
+
+_VERSION_1: Final = """
+-- What the journal is about; values are text or JSON.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- Everything that entered the engine, in order. hash = sha256(hash before + kind + payload).
+CREATE TABLE inputs (
+    sequence INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    first_ms INTEGER NOT NULL,   -- open time of the first and last candle
+    last_ms INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL, -- clock of the feed when it was accepted
+    payload BLOB NOT NULL,
+    hash BLOB NOT NULL
+);
+
+-- The engine between two inputs.
+CREATE TABLE snapshots (
+    sequence INTEGER PRIMARY KEY, -- of the last input that it contains
+    taken_ms INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,    -- of the configuration and the engine's sources
+    digest TEXT NOT NULL,         -- of the decisions and fills so far
+    hash BLOB NOT NULL,           -- of that last input
+    sha256 BLOB NOT NULL,         -- of the state
+    state BLOB NOT NULL
+);
+
+-- What the feed told; see daemon/feeds/protocol.py.
+CREATE TABLE notices (
+    id INTEGER PRIMARY KEY,
+    time_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    open_ms INTEGER NOT NULL,
+    value REAL NOT NULL,
+    detail TEXT NOT NULL
+);
+
+CREATE TABLE job_runs (
+    id INTEGER PRIMARY KEY,
+    job TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    outcome TEXT NOT NULL,        -- running, done, failed, missed
+    detail TEXT NOT NULL
+);
+CREATE INDEX job_runs_by_job ON job_runs (job, started_ms);
+
+CREATE TABLE audits (
+    id INTEGER PRIMARY KEY,
+    time_ms INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,    -- inputs compared up to this one
+    outcome TEXT NOT NULL,        -- equal, differs
+    digest_live TEXT NOT NULL,
+    digest_again TEXT NOT NULL,
+    detail TEXT NOT NULL          -- the first record and field that differ
+);
+"""
+
+_VERSION_2: Final = """
+-- Inputs with candles that came too late to be acted on: the daemon was down or cut off.
+CREATE TABLE outages (
+    input INTEGER PRIMARY KEY,
+    first_close_ms INTEGER NOT NULL, -- of the late instants
+    last_close_ms INTEGER NOT NULL,
+    instants INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL
+);
+
+-- Decisions of those instants: made when it was too late. The paper account follows them all the same.
+CREATE TABLE missed_decisions (
+    sequence INTEGER PRIMARY KEY,    -- in decisions
+    input INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    symbol TEXT NOT NULL,
+    target INTEGER NOT NULL,
+    late_ms INTEGER NOT NULL         -- from the close to the receipt of the candle
+);
+CREATE INDEX missed_decisions_by_input ON missed_decisions (input);
+
+CREATE INDEX inputs_by_time ON inputs (last_ms) WHERE kind = 'candles';
+
+-- One row per day, UTC; money in units of 1e-9 quote.
+CREATE TABLE days (
+    day TEXT PRIMARY KEY,
+    equity INTEGER NOT NULL,         -- last mark of the day
+    pnl INTEGER NOT NULL,            -- of the trades that closed, net
+    trades INTEGER NOT NULL,
+    wins INTEGER NOT NULL,
+    fees INTEGER NOT NULL,
+    decisions INTEGER NOT NULL,
+    missed INTEGER NOT NULL,
+    absent INTEGER NOT NULL          -- candles declared absent
+);
+
+ALTER TABLE job_runs ADD COLUMN cause TEXT NOT NULL DEFAULT 'schedule'; -- schedule, catch_up, start, request
+
+-- Outages of the past are found by stepping the inputs again.
+INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
+"""
+
+# What leads to each version from the one before.
+STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2}
+
+
+def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
+    """
+    Create the tables or bring an older file forward; return the version that was found, 0 for a new file.
+
+    Raises DataError when the file is newer than this program or not a journal at all.
+    """
+    found = version_of(connection, path)
+    if found == VERSION:
+        return found
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(found + 1, VERSION + 1):
+            _run(connection, STATEMENTS[version])
+        if found == 0:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("INSERT INTO meta VALUES ('created_ms', ?)", (str(now_ms),))
+            connection.execute("DELETE FROM meta WHERE key = 'tables_stale'")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return found
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a file, 0 when it is empty, or raise DataError."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if tables and application != APPLICATION_ID:
+        raise DataError(f"{path}: not a journal of papertape; choose another --state")
+    if version > VERSION:
+        raise DataError(
+            f"{path}: version {version} is newer than {VERSION}; update papertape or choose another --state"
+        )
+    return version
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    """Execute statements one by one: `executescript` would commit the transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    assert not statement.strip()

@@ -1,0 +1,201 @@
+"""
+What the engine reported, as tables: one column per field of the record, symbols by name, everything else as it is.
+
+A row names the input that it came from, so that recovery can take back what it is about to step again. Tables follow
+the records: when an engine has other fields, its tables are made anew and filled by stepping the inputs again. Money
+stays in units of 1e-9 quote; the views `…_quote` show quote and UTC times.
+
+Of the marks, one per base candle, only those at a multiple of five minutes are kept: 105,000 rows a year.
+
+Statements here are put together from names in this file, never from what a user or a venue wrote (S608).
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from engine.candles import MINUTE_MS
+from engine.jit import Rows
+from engine.records import DECISION, FILL, MARK, MONEY_UNIT, PAYMENT, SWAP, TRADE
+from engine.report import Report
+
+EQUITY_EVERY_MS: Final = 5 * MINUTE_MS
+
+_MONEY: Final = frozenset({
+    "notional", "fee", "fees", "slippage", "spread", "realised", "cash", "pnl", "funding", "risk", "equity_before",
+    "pnl_optimistic", "equity", "exposure", "amount",
+})  # fmt: skip
+
+
+class Table(NamedTuple):
+    """One stream of a report and where it is kept."""
+
+    name: str
+    stream: str  # field of Report
+    key: str
+    record: np.dtype[Any]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Return the names of the record's fields."""
+        assert self.record.names is not None
+        return self.record.names
+
+    def columns(self) -> dict[str, str]:
+        """Return the columns and their types."""
+        kinds = {name: _sql_type(name, self.record[name]) for name in self.fields}
+        return {"input": "INTEGER", **kinds}
+
+    def statement(self) -> str:
+        """Return what creates the table."""
+        columns = ", ".join(
+            f'"{name}" {kind}{" PRIMARY KEY" if name == self.key else ""}'
+            for name, kind in self.columns().items()
+        )
+        return f"CREATE TABLE {self.name} ({columns})"
+
+    def view(self) -> str:
+        """Return what creates the view in quote and UTC."""
+        shown = []
+        for name in self.columns():
+            column = f'"{name}"'
+            if name in _MONEY and self.record[name] == np.int64:
+                column = f'"{name}" * {MONEY_UNIT!r} AS "{name}"'
+            elif name.endswith("_ms"):
+                column = (
+                    f"strftime('%Y-%m-%dT%H:%M:%SZ', \"{name}\" / 1000, 'unixepoch')"
+                    f' AS "{name.removesuffix("_ms")}_time"'
+                )
+            shown.append(column)
+        columns = ", ".join(shown)
+        return f"CREATE VIEW {self.name}_quote AS SELECT {columns} FROM {self.name}"  # noqa: S608
+
+
+TABLES: Final = (
+    Table("decisions", "decisions", "sequence", DECISION),
+    Table("fills", "fills", "sequence", FILL),
+    Table("trades", "trades", "number", TRADE),
+    Table("payments", "payments", "sequence", PAYMENT),
+    Table("models", "swaps", "sequence", SWAP),
+    Table("equity", "marks", "time_ms", MARK),
+)
+
+
+def _sql_type(name: str, kind: np.dtype[Any]) -> str:
+    if kind.shape:
+        return "BLOB"
+    if name == "symbol":
+        return "TEXT"
+    return "REAL" if kind == np.float64 else "INTEGER"
+
+
+def ensure_tables(connection: sqlite3.Connection) -> None:
+    """Make every table follow its record; note when one had other columns and is to be filled again."""
+    for table in TABLES:
+        found = {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+        if found == table.columns():
+            continue
+        if found:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1')")
+        connection.execute(f"DROP VIEW IF EXISTS {table.name}_quote")
+        connection.execute(f"DROP TABLE IF EXISTS {table.name}")
+        connection.execute(table.statement())
+        connection.execute(f"CREATE INDEX {table.name}_by_input ON {table.name} (input)")
+        connection.execute(table.view())
+
+
+def kept(table: Table, report: Report) -> Rows:
+    """Return the records of a report that the table keeps."""
+    rows: Rows = getattr(report, table.stream)
+    if table.name == "equity" and len(rows):
+        rows = rows[rows["time_ms"] % EQUITY_EVERY_MS == 0]
+    return rows
+
+
+def as_values(table: Table, rows: Rows, symbols: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield each record as a row of its table reads back: names, numbers, None for NaN."""
+    columns = []
+    for name in table.fields:
+        column = rows[name]
+        if table.record[name].shape:
+            columns.append([value.tobytes() for value in column])
+        elif name == "symbol":
+            columns.append([symbols[index] for index in column.tolist()])
+        else:
+            columns.append([_storable(value) for value in column.tolist()])
+    return zip(*columns, strict=True)
+
+
+def _storable(value: float) -> float | None:
+    """Return a number as sqlite gives it back: it has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write_report(
+    connection: sqlite3.Connection,
+    report: Report,
+    sequence: int,
+    symbols: Sequence[str],
+    late: "Late | None" = None,
+) -> None:
+    """Add what one input led to; `late` when its candles may have come too late to be acted on."""
+    for table in TABLES:
+        rows = kept(table, report)
+        if not len(rows):
+            continue
+        places = ", ".join("?" * (1 + len(table.fields)))
+        connection.executemany(
+            f"INSERT INTO {table.name} VALUES ({places})",  # noqa: S608
+            ((sequence, *values) for values in as_values(table, rows, symbols)),
+        )
+    if late is not None:
+        _write_late(connection, report, sequence, symbols, late)
+
+
+class Late(NamedTuple):
+    """When candles were received, and how long after their close is too late to act, in ms."""
+
+    received_ms: int
+    limit_ms: int
+
+
+def _write_late(
+    connection: sqlite3.Connection,
+    report: Report,
+    sequence: int,
+    symbols: Sequence[str],
+    late: Late,
+) -> None:
+    """Add the instants that came too late, and the decisions that were made of them."""
+    newest_ms = late.received_ms - late.limit_ms
+    closes = report.marks["time_ms"][report.marks["time_ms"] < newest_ms]
+    if not len(closes):
+        return
+    span = (int(closes[0]), int(closes[-1]), len(closes))
+    connection.execute(
+        "INSERT INTO outages VALUES (?, ?, ?, ?, ?)", (sequence, *span, late.received_ms)
+    )
+    decisions = report.decisions
+    is_missed = (decisions["time_ms"] < newest_ms) & (decisions["refused"] == 0)
+    connection.executemany(
+        "INSERT INTO missed_decisions VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (number, sequence, time_ms, symbols[symbol], target, late.received_ms - time_ms)
+            for number, time_ms, symbol, target in zip(
+                *(
+                    decisions[name][is_missed].tolist()
+                    for name in ("sequence", "time_ms", "symbol", "target")
+                ),
+                strict=True,
+            )
+        ],
+    )
+
+
+def take_back(connection: sqlite3.Connection, after: int) -> None:
+    """Remove what came from inputs after this one, because they are stepped again."""
+    for name in (*(table.name for table in TABLES), "outages", "missed_decisions"):
+        connection.execute(f"DELETE FROM {name} WHERE input > ?", (after,))  # noqa: S608

@@ -1,0 +1,182 @@
+"""
+A running daemon: what commands, the server and the jobs may ask of it, and how it comes to its end.
+
+    feed pump ─ journalled feed ─ engine loop ─ tables and other sinks
+    writer's failure · jobs · services (HTTP, watchdog, …)
+
+One task group owns them all. The engine loop ends when its feed does or when it is told to stop; then a last snapshot
+is written and everything else is cancelled. A task that fails takes all of them down; what was accepted is on the disk.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.audit import Auditor, Finding
+from daemon.feeds.protocol import FeedStats, OnNotice
+from daemon.identity import Identity
+from daemon.jobs import Jobs, JobStats
+from daemon.journal import Journal, Snapshot, Work, Writer
+from daemon.journal.feed import JournalledFeed, Tables
+from daemon.recovery import Progress, Recovered
+from engine.account import equity
+from engine.core import Engine
+from engine.errors import DataError
+from engine.events import Action, Command, Event
+from engine.loop import run
+from engine.records import MONEY_UNIT
+from engine.report import Sink
+
+Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class Hooks:
+    """
+    Where the rest of the daemon hangs on.
+
+    sinks         see every report, after the tables
+    services      run beside the engine until they are cancelled: HTTP, watchdog
+    on_recovered  called once, before the feed is opened, with what an operator should know
+    on_ready      called when the engine loop begins
+    on_notice     called with every notice of the feed, after it was handed to the journal
+    on_finding    called with every audit's finding
+    on_progress   called during recovery
+    """
+
+    sinks: Sequence[Sink] = ()
+    services: Sequence[Service] = ()
+    on_recovered: Callable[[Recovered], None] = lambda _: None
+    on_ready: Callable[["Daemon"], None] = lambda _: None
+    on_notice: OnNotice = lambda _: None
+    on_finding: Callable[[Finding], None] = lambda _: None
+    on_progress: Progress | None = None
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A running daemon: what commands, the server and the jobs may ask of it."""
+
+    state: Path
+    identity: Identity
+    engine: Engine
+    journal_feed: JournalledFeed
+    tables: Tables
+    writer: Writer
+    now_ms: Callable[[], int]
+    stats: FeedStats
+    job_stats: JobStats
+    hooks: Hooks
+    auditor: Auditor
+    jobs: Jobs | None = None
+    finding: Finding | None = None
+
+    async def offer(self, event: Event) -> int:
+        """Let a command, model or settlement in between two instants; return its sequence when it is in force."""
+        return await self.journal_feed.offer(event)
+
+    async def command(self, action: Action) -> int:
+        """Carry out an operator's action; return its sequence when it is in force."""
+        return await self.offer(Command(action))
+
+    def status(self) -> dict[str, Any]:
+        """Return how the daemon stands, as plain values for JSON."""
+        engine, feed = self.engine, self.journal_feed
+        account = engine.account[0]
+        worth = equity(account, engine.positions, engine.markets)
+        return {
+            "venue": self.identity.venue,
+            "symbols": list(engine.symbols),
+            "is_connected": self.stats.is_connected,
+            "is_warming": feed.is_warming,
+            "is_paused": bool(account.is_paused),
+            "sequence": self.tables.stepped,
+            "digest": engine.digest,
+            "last_close_ms": int(engine.last_open_ms[0]) + engine.base_ms
+            if account.instants
+            else None,
+            "equity": worth * MONEY_UNIT,
+            "cash": int(account.cash) * MONEY_UNIT,
+            "positions": {
+                symbol: float(position["quantity"])
+                for symbol, position in zip(engine.symbols, engine.positions, strict=True)
+            },
+            "model_version": int(account.model_version),
+            "audit": None if self.finding is None else self.finding._asdict(),
+            "jobs": {
+                name: {
+                    "last_start_ms": start_ms,
+                    "last_success_ms": self.job_stats.last_success_ms.get(name),
+                }
+                for name, start_ms in self.job_stats.last_start_ms.items()
+            },
+        }
+
+    def stop(self) -> None:
+        """End after the candle that is being taken."""
+        self.journal_feed.stop()
+
+    async def snapshot(self) -> str:
+        """Write the engine as it is now to the journal."""
+        keep = self.identity.config.daemon.keep_snapshots
+        work = snapshot_work(self.engine, self.tables.stepped, self.now_ms(), keep)
+        return f"input {await self.writer.submit(work)}"
+
+    async def audit(self) -> str:
+        """Let the auditor step up to here, journal what it finds, and halt trading if so configured."""
+        sequence, digest = self.tables.stepped, self.engine.digest
+        sha256 = hashlib.sha256(self.engine.snapshot()).hexdigest()
+        await self.writer.submit(
+            lambda journal: journal.sequence
+        )  # tables up to here are on the disk
+        finding = self.finding = await self.auditor.check(sequence, digest, sha256)
+        await self.writer.submit(_audit_work(self.now_ms(), finding))
+        self.hooks.on_finding(finding)
+        if finding.is_equal:
+            return f"equal up to input {sequence}"
+        if self.identity.config.daemon.halt_on_divergence:
+            await self.command(Action.PAUSE)
+        raise DataError(finding.difference)
+
+    async def run(self) -> None:
+        """Run until the feed ends or `stop` is called; leave a last snapshot behind."""
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(self.journal_feed.pump(), name="feed"),
+                group.create_task(self.writer.failed(), name="writer"),
+                *(group.create_task(service(self)) for service in self.hooks.services),
+            ]
+            if self.jobs is not None:
+                beside.append(group.create_task(self.jobs.run(), name="jobs"))
+            self.hooks.on_ready(self)
+            await run(self.engine, self.journal_feed, [self.tables, *self.hooks.sinks])
+            for task in beside:
+                task.cancel()
+        await self.snapshot()
+
+
+def snapshot_work(engine: Engine, sequence: int, now_ms: int, keep: int) -> Work[int]:
+    """Return the work that writes the engine, which has taken the inputs up to `sequence`."""
+    state, digest = engine.snapshot(), engine.digest
+    fingerprint, sha256 = engine.spec.fingerprint(), hashlib.sha256(state).digest()
+
+    def work(journal: Journal) -> int:
+        at = journal.hash_of(sequence)
+        snapshot = Snapshot(sequence, now_ms, fingerprint, digest, at, sha256, state)
+        journal.add_snapshot(snapshot, keep)
+        return sequence
+
+    return work
+
+
+def _audit_work(now_ms: int, finding: Finding) -> Work[Any]:
+    sequence, live, again, difference = finding
+    outcome = "equal" if finding.is_equal else "differs"
+    return lambda journal: journal.connection.execute(
+        "INSERT INTO audits (time_ms, sequence, outcome, digest_live, digest_again, detail) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (now_ms, sequence, outcome, live, again, difference),
+    )

@@ -1,0 +1,109 @@
+"""What tests of the daemon share: an account on two markets, its candles, its engine, and what a journal holds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from helpers import interleave, random_candles
+
+from daemon.app import FeedStart, OpenFeed, Source, serve
+from daemon.identity import Identity
+from daemon.journal import InlineWriter, Journal, encode, write_report
+from daemon.journal.tables import TABLES
+from daemon.running import Daemon, Hooks
+from engine.core import Engine
+from engine.jit import Rows
+from engine.spec import Market
+from replay.config import make_config
+
+SYMBOLS = ("AAA", "BBB")
+PERPETUAL = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001}
+
+
+def identity(**sections: Any) -> Identity:
+    """Return an account that trades often: quarter-hour candles, hourly decisions."""
+    values = {
+        "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
+        "data": {"timeframe": "1h"},
+        "live": {"venue": "test", "symbols": SYMBOLS, "timeframe": "15m", "history_bars": 0},
+        **sections,
+    }
+    markets = tuple(Market(symbol, **PERPETUAL) for symbol in SYMBOLS)
+    return Identity(make_config(values), "test", "15m", markets)
+
+
+def candles(n: int, seed: int = 30) -> Rows:
+    """Return `n` instants of both markets."""
+    return interleave([random_candles(n, seed + s, "15m") for s in range(len(SYMBOLS))])
+
+
+def filled(state: Path, rows: Rows, batch: int = 40, received_ms: int = 0) -> Engine:
+    """Journal and step candles as a daemon would, without one, and return the engine."""
+    state.mkdir(exist_ok=True)
+    about = identity()
+    engine = Engine(about.spec)
+    with Journal.open(state, 0) as journal:
+        journal.commit([lambda j: j.set_meta(identity=about.as_json())])
+        writer = InlineWriter(journal)
+        for start in range(0, len(rows), batch):
+            event = rows[start : start + batch]
+            asyncio.run(writer.submit(lambda j, e=event: j.add_input(encode(e), received_ms)))
+            report = engine.step(event)
+            writer.post(
+                lambda j, r=report: write_report(j.connection, r, j.sequence, engine.symbols)
+            )
+    return engine
+
+
+def derived(state: Path) -> dict[str, list[Any]]:
+    """Return every derived table without the number of the input: that depends on batching."""
+    with Journal.read(state) as journal:
+        return {
+            table.name: [
+                row[1:]
+                for row in journal.all(f"SELECT * FROM {table.name} ORDER BY {table.key}")  # noqa: S608
+            ]
+            for table in TABLES
+        }
+
+
+class Recorded:
+    """A live feed over recorded candles, from behind the newest that the journal has; it can be held up."""
+
+    def __init__(self, rows: Rows, batch: int, hold: Callable[[int], Any] | None = None) -> None:
+        self.rows, self.batch, self.hold = rows, batch * len(SYMBOLS), hold
+
+    async def __aiter__(self) -> AsyncIterator[Rows]:
+        for start in range(0, len(self.rows), self.batch):
+            if self.hold is not None:
+                await self.hold(start // len(SYMBOLS))
+            yield self.rows[start : start + self.batch]
+
+
+def recorded(
+    rows: Rows,
+    batch: int = 20,
+    now_ms: int = 0,
+    hold: Callable[[int], Any] | None = None,
+    starts: list[FeedStart] | None = None,
+) -> OpenFeed:
+    """Return how to open recorded candles as a live feed, `batch` instants at a time, by a clock that stands still."""
+
+    @asynccontextmanager
+    async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
+        if starts is not None:
+            starts.append(start)
+        after_ms = -1 if start.after_ms is None else start.after_ms
+        yield Source(Recorded(rows[rows["open_ms"] > after_ms], batch, hold), lambda: now_ms)
+
+    return open_feed
+
+
+def served(
+    state: Path, open_feed: OpenFeed, hooks: Hooks | None = None, about: Identity | None = None
+) -> Daemon:
+    """Run a daemon to its end, commits in its own thread, and return it as it stood then."""
+    about = about or identity(daemon={"state": str(state)})
+    return asyncio.run(serve(about, open_feed, hooks, is_virtual=True))
