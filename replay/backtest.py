@@ -142,10 +142,13 @@ def make_spec(
             f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
             "`papertape tape resample`"
         )
-    return spec_for(config, [market_for(tape, config) for tape in tapes], frames.pop())
+    markets = [market_for(tape, config) for tape in tapes]
+    return spec_for(config, markets, frames.pop(), model_features)
 
 
-def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
+def spec_for(
+    config: Config, markets: Sequence[Market], base: str, model_features: Sequence[str] = ()
+) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     account, parameters = config.account, dict(config.strategy.parameters)
     if config.strategy.name == "confluence":
@@ -167,7 +170,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
             allow_short=account.allow_short,
         ),
         extra_features=config.signals.extra_features,
-        model_features=tuple(model_features),
+        model_features=tuple(dict.fromkeys((*config.signals.model_features, *model_features))),
     )
 
 

@@ -108,6 +108,9 @@ class Signals(_Section):
     model: str = "cnn_lstm"
     retrain_every: str = "30d"
     extra_features: tuple[str, ...] = Field((), description="computed beside the strategy's own")
+    model_features: tuple[str, ...] = Field(
+        (), description="computed for models to come; a live account fixes them when it opens"
+    )
 
 
 class Reporting(_Section):
