@@ -4,6 +4,7 @@ Recorded data: tapes in, trustworthy backtests out.
     tape tape_file quality cleaning importers resample synthetic sample   candles on disk, and how they get there
     config markets                      one configuration; market data
     feed sinks backtest summary         one engine over one tape
+    training                            from a tape to a model, and models as events of a replay
     result tables report                what is found, as files and as a page
     prove verify                        look-ahead and repaint proof; run again and compare
 """

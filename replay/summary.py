@@ -246,6 +246,11 @@ def _warnings(config: Config, tapes: Sequence[Tape], run: Run) -> list[str]:
             f"{absent:,} of {run.recorder.candles:,} candles were not recorded and stand as absent: "
             f"flat, flag {FLAG_ABSENT}, no fills."
         )
+    is_perpetual = any(market.is_perpetual for market in run.engine.spec.markets)
+    if is_perpetual and not len(run.recorder.payments):
+        said.append(
+            "No funding is included: positions on perpetuals neither paid nor received any."
+        )
     if config.strategy.name == "confluence":
         is_without_model = config.signals.use_ml and not len(run.recorder.swaps)
         absent_parts = [
