@@ -54,15 +54,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     """A selector that never waits: when no socket is ready, the loop's time jumps to the next timer."""
 
     jumped_s = 0.0
-    # Loopback data that was written is readable at once or within this; only then does time move.
-    settle_s = 0.0005
 
     def select(self, timeout: float | None = None) -> Any:
         """Return what is ready; otherwise move time on by `timeout`."""
         ready = super().select(0)
-        if ready or timeout is None or timeout <= 0:
-            return ready if ready or timeout is not None else super().select(None)
-        ready = super().select(self.settle_s)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is None:
+            return super().select(None)
+        # Loopback hands data over within the call that sends it; a second look costs nothing and a sleep a millisecond.
+        ready = super().select(0)
         if not ready:
             self.jumped_s += timeout
         return ready

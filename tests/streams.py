@@ -1,0 +1,149 @@
+"""A tape streamed by the local venue through real sockets into a whole daemon, in virtual time; shared by the live suites."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from helpers import random_candles
+
+from daemon.app import FeedStart, Source, serve
+from daemon.feeds.delta import DeltaFeed
+from daemon.identity import Identity
+from daemon.running import Daemon, Hooks
+from engine.core import Engine
+from engine.jit import Rows
+from engine.spec import Market
+from replay.backtest import replay
+from replay.clock import Clock, VirtualTimeLoop
+from replay.config import make_config
+from replay.delta_rest import DeltaRest
+from replay.tape import Tape
+from replay.venue import Switches, Venue
+
+LATEST_S = (
+    24 * 3600.0
+)  # of virtual time behind the tape's end: a daemon that is not done by then is stuck
+
+
+class Scenario(NamedTuple):
+    """
+    What is streamed, and how.
+
+    start     candles before it are the venue's history when the daemon starts
+    disturb   run beside the daemon: faults by hand
+    """
+
+    tapes: Sequence[Tape]
+    start: int = 0
+    protocol: str = "compact"
+    candles: str = "stream"
+    switches: Switches = Switches()
+    live: dict[str, Any] = {}  # noqa: RUF012
+    prepare: Callable[[Venue], None] | None = None
+    disturb: Callable[[Venue], Awaitable[None]] | None = None
+    seed: int = 1
+
+
+def tape(symbol: str, n: int, seed: int) -> Tape:
+    """Return minutes of a random market with some that nobody traded in."""
+    rows = random_candles(n, seed, "1m")
+    return Tape(rows, "binance-usdm", symbol, "1m", source="made in a test")
+
+
+def identity(scenario: Scenario, state: Path) -> Identity:
+    """Return an account that trades often on the tapes' markets."""
+    symbols = sorted(tape.symbol for tape in scenario.tapes)
+    values = {
+        "strategy": {
+            "name": "ema_cross",
+            "parameters": {"fast": 3, "slow": 8, "allow_short": True},
+        },
+        "account": {"sizing": "fraction"},
+        "data": {"timeframe": "1m"},
+        "signals": {"extra_features": ["rsi_14@5m", "atr_14", "volume_z_20"]},
+        "live": {
+            "symbols": symbols,
+            "protocol": scenario.protocol,
+            "candles": scenario.candles,
+            "history_bars": 0,
+            **scenario.live,
+        },
+        "daemon": {"state": str(state)},
+    }
+    markets = [Market(symbol, is_perpetual=True, tick_size=0.01) for symbol in symbols]
+    return Identity(make_config(values), "sim", "1m", tuple(markets))
+
+
+async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> Daemon:
+    """Run venue and daemon until the daemon has the tapes' last candle, and return the daemon."""
+    first_ms = int(scenario.tapes[0].candles["open_ms"][scenario.start])
+    last_ms = max(int(tape.candles["open_ms"][-1]) for tape in scenario.tapes)
+    clock = Clock(first_ms)
+    venue = Venue(scenario.tapes, clock, switches=scenario.switches, seed=scenario.seed)
+    if scenario.prepare is not None:
+        scenario.prepare(venue)
+    await venue.start()
+    about = identity(scenario, state)
+    live = about.config.live.model_copy(
+        update={
+            "rest_url": venue.rest_url,
+            "compact_url": venue.compact_url,
+            "legacy_url": venue.legacy_url,
+        }
+    )
+
+    # Without history the account begins with the first candle that is streamed.
+    before_ms = None if live.history_bars else first_ms - 60_000
+
+    @asynccontextmanager
+    async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
+        async with DeltaRest(venue.rest_url, clock) as rest:
+            feed = DeltaFeed(
+                live,
+                start.symbols,
+                clock,
+                rest,
+                after_ms=before_ms if start.after_ms is None else start.after_ms,
+                on_notice=start.on_notice,
+                stats=start.stats,
+                seed=scenario.seed,
+            )
+            yield Source(feed, clock.now_ms)
+
+    async def until_done(daemon: Daemon) -> None:
+        while int(daemon.engine.last_open_ms[0]) < last_ms:
+            await clock.sleep(1.0)
+        daemon.stop()
+        await asyncio.Event().wait()
+
+    async def disturb(daemon: Daemon) -> None:
+        if scenario.disturb is not None:
+            await scenario.disturb(venue)
+        await asyncio.Event().wait()
+
+    given = hooks or Hooks()
+    given.services = (*given.services, until_done, disturb)
+    try:
+        async with clock.timeout((last_ms - first_ms) / 1000.0 + LATEST_S):
+            return await serve(about, open_feed, given, is_virtual=True)
+    finally:
+        await venue.stop()
+
+
+def streamed(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> Daemon:
+    """Run `stream` in an event loop whose time jumps."""
+    loop = VirtualTimeLoop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(stream(scenario, state, hooks))
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def replayed(scenario: Scenario, rows: Sequence[Rows] | None = None) -> Engine:
+    """Return the engine after a plain replay of what was streamed, or of other candles."""
+    cuts = rows or [tape.candles[scenario.start :] for tape in scenario.tapes]
+    return replay(identity(scenario, Path("unused")).spec, cuts).engine
