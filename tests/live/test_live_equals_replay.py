@@ -150,7 +150,7 @@ def test_history_warms_up_and_trades_nothing(tmp_path: Path) -> None:
         engine.step(found.event)
     fills = engine_fills(tmp_path)
     assert commands == [Action.PAUSE, Action.RESUME]
-    assert len(warm) >= 2 * 30
+    assert len(warm) >= 2 * 29  # the newest one came in time and ended the warm-up
     assert (fills > warm["open_ms"][-1]).all()
     assert daemon.engine.digest == engine.digest
 
