@@ -73,6 +73,7 @@ KILL_ZONE_CLOSE: Final = 35  # top, bottom: high and low; bar: its first candle
 PERIOD: Final = 36  # a new period began: top, bottom of the one before; tag: which
 PERIOD_BROKEN: Final = 37  # the high (+1) or low (-1) of the period before was passed: level
 HTF_BIAS: Final = 38  # swing trend of the higher timeframe changed
+GAP_EXPIRED: Final = 39  # a plain gap grew too old
 
 KIND_NAMES: Final = {
     SWING: "SWING",
@@ -113,6 +114,7 @@ KIND_NAMES: Final = {
     PERIOD: "PERIOD",
     PERIOD_BROKEN: "PERIOD_BROKEN",
     HTF_BIAS: "HTF_BIAS",
+    GAP_EXPIRED: "GAP_EXPIRED",
 }
 
 SCALE_NONE: Final = 0
