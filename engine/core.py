@@ -68,7 +68,7 @@ class Engine:
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
         requests = (*spec.strategy.features, *spec.extra_features)
-        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests)
+        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
         self.positions = np.zeros(n, POSITION)
@@ -129,7 +129,9 @@ class Engine:
                 self._kernel.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
                 mute_absent(bars, closed, self.wishes[symbol])
             self.run_instants(candles, 0, n, at, closed)
-        return self.outputs.take(len(candles))
+        report = self.outputs.take(len(candles))
+        report.events = self.frames.take_events()
+        return report
 
     def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
         """Execute instants `first` … `last - 1` with the decisions in `wishes`."""
@@ -231,4 +233,5 @@ def _joined(reports: list[Report]) -> Report:
         join_rows([report.fills for report in reports]),
         join_rows([report.trades for report in reports]),
         join_rows([report.marks for report in reports]),
+        join_rows([report.events for report in reports]),
     )

@@ -1,8 +1,11 @@
 """What a step says. Sinks read it; nothing reaches back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
+from engine.features.smc import EVENT
 from engine.jit import Rows
 
 
@@ -16,6 +19,7 @@ class Report:
     fills      FILL records
     trades     TRADE records of trades that closed
     marks      MARK records, the account at the close of every instant
+    events     EVENT records of market structure, if the engine was asked for them
     """
 
     candles: int
@@ -23,6 +27,7 @@ class Report:
     fills: Rows
     trades: Rows
     marks: Rows
+    events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
 
 
 class Sink(Protocol):

@@ -97,6 +97,7 @@ class EngineSpec:
     base_timeframe  what fills and stops see; timeframe: what the strategy sees, a multiple of it
     capital         starting cash in quote
     extra_features  computed beside the strategy's own, on the strategy's timeframe or with @timeframe
+    events          report the events of market structure (`smc` among the features); decisions do not depend on it
     """
 
     markets: Sequence[Market]
@@ -106,6 +107,7 @@ class EngineSpec:
     capital: float = 10_000.0
     settings: Settings = Settings()
     extra_features: Sequence[str] = ()
+    events: bool = False
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.features.smc import EVENT
 from engine.jit import Rows, join_rows
 from engine.records import DECISION, FILL, MARK, TRADE
 from engine.report import Report
@@ -15,7 +16,13 @@ class Recorder:
 
     candles: int = 0
     _parts: dict[str, list[Rows]] = field(
-        default_factory=lambda: {"decisions": [], "fills": [], "trades": [], "marks": []}
+        default_factory=lambda: {
+            "decisions": [],
+            "fills": [],
+            "trades": [],
+            "marks": [],
+            "events": [],
+        }
     )
 
     def __call__(self, report: Report) -> None:
@@ -52,6 +59,11 @@ class Recorder:
     def marks(self) -> Rows:
         """Return the MARK record of every instant."""
         return self._joined("marks", MARK)
+
+    @property
+    def events(self) -> Rows:
+        """Return every EVENT record of market structure, if the engine was asked for them."""
+        return self._joined("events", EVENT)
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 What follows a break: the inducement of the pullback, and the optimal trade entry of the leg.
 
 After a swing-scale break, the first internal pivot of the pullback that lies after the break and strictly inside the
-range is the inducement. It is taken when price trades through it and the candle closes back, failed when it closes
-beyond, expired when structure turns first.
+range is the inducement. It is taken when price trades through it and the candle closes strictly back, failed when it
+does not, expired when structure turns first.
 
 After an internal break, the leg runs from the extreme that began it to the extreme it has reached. A retracement of
 62 to 79 % of it is the entry zone; the leg is frozen from then on, and failed when its origin is passed.
@@ -54,7 +54,7 @@ def watch_inducement(idm: Row, chart: Row, log: Row, events: Rows) -> None:
     if not reach < side * idm.level:
         return
     idm.stage = 0
-    kind = IDM_FAILED if side * now.close < side * idm.level else IDM_TAKEN
+    kind = IDM_TAKEN if side * now.close > side * idm.level else IDM_FAILED
     if kind == IDM_TAKEN:
         idm.taken_bar = chart.n_candles - 1
         idm.taken_side = side
