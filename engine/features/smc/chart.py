@@ -73,7 +73,7 @@ def search_from(chart: Row, bar: int) -> int:
     oldest = chart.n_candles - RING
     if bar < oldest:
         chart.n_short += 1
-        return oldest
+        return oldest  # type: ignore[no-any-return]
     return bar
 
 
@@ -94,7 +94,7 @@ def extreme_parsed(chart: Row, first: int, last: int, side: int) -> int:
 @kernel
 def true_price(bar: Row, side: int) -> float:
     """Return the true high (side +1) or low (-1) of a parsed candle."""
-    return max(bar.high, bar.low) if side > 0 else min(bar.high, bar.low)
+    return max(bar.high, bar.low) if side > 0 else min(bar.high, bar.low)  # type: ignore[no-any-return]
 
 
 @kernel
