@@ -155,7 +155,8 @@ _ROWS: Final = (
             Parameter("swing", 50, 2, most=LONGEST_PIVOT), Parameter("internal", 5, 2, most=LONGEST_PIVOT),
             Parameter("inverse_age", 100, 0),
         ),
-        COLUMNS, lambda p: max(200, 2 * int(p[0])), _none, SMC_STATE, is_clocked=True,
+        COLUMNS, lambda p: max(200, 2 * int(p[0])), _none, SMC_STATE, price_power=1, flat_outputs=COLUMNS[:-1],
+        is_clocked=True,
     ),
 )  # fmt: skip
 

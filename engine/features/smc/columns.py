@@ -1,5 +1,5 @@
 """
-What features say about the state of market structure, one column each, without a unit.
+What features say about the state of market structure, one column each; all but the last are without a unit.
 
 Distances are in short ATR of the newest candle, from its close to the near edge, 0 inside, and at most 20, which is also
 said when there is nothing on that side. Bars are at most 500, likewise. Signs: +1 bullish, -1 bearish, 0 neither.
@@ -18,6 +18,7 @@ said when there is nothing on that side. Bars are at most 500, likewise. Signs: 
     day_high, day_low, week_high, week_low        of the period before, signed distance from the close; 0 while unknown
     asia, london_open, new_york, london_close     1 while the kill zone is open
     bullish_count, bearish_count                  how many of ten conditions speak for a side
+    atr                                           the unit of the distances, in quote per base
 """
 
 from typing import Final
@@ -36,7 +37,7 @@ COLUMNS: Final = (
     "stop_below", "stop_above", "reaction", "sweep_up_bars", "sweep_down_bars", "displacement",
     "shift_up_bars", "shift_down_bars", "entry", "retracement", "inducement",
     "day_high", "day_low", "week_high", "week_low",
-    "asia", "london_open", "new_york", "london_close", "bullish_count", "bearish_count",
+    "asia", "london_open", "new_york", "london_close", "bullish_count", "bearish_count", "atr",
 )  # fmt: skip
 (
     TREND_SWING, TREND_INTERNAL, TREND_HIGHER, BREAK_SWING_BARS, BREAK_INTERNAL_BARS,
@@ -47,7 +48,7 @@ COLUMNS: Final = (
     STOP_BELOW, STOP_ABOVE, REACTION, SWEEP_UP_BARS, SWEEP_DOWN_BARS, DISPLACED,
     SHIFT_UP_BARS, SHIFT_DOWN_BARS, ENTRY, RETRACEMENT, INDUCED,
     DAY_HIGH, DAY_LOW, WEEK_HIGH, WEEK_LOW,
-    ASIA, LONDON_OPEN, NEW_YORK, LONDON_CLOSE, BULLISH_COUNT, BEARISH_COUNT,
+    ASIA, LONDON_OPEN, NEW_YORK, LONDON_CLOSE, BULLISH_COUNT, BEARISH_COUNT, UNIT,
 ) = range(len(COLUMNS))  # fmt: skip
 
 FARTHEST: Final = 20.0  # ATR
@@ -150,6 +151,7 @@ def write_columns(state: Row, found: FloatArray, out: FloatArray, place: int) ->
     write_recent(state, out, place)
     write_clock(state, out, place)
     write_counts(out, place)
+    out[UNIT, place] = state.main.chart.short_atr
 
 
 @kernel

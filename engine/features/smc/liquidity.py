@@ -51,7 +51,6 @@ LIQUIDITY: Final = record(
         "i8",
         (2,),
     ),  # newest candle whose verdict was a sweep up, down (the expected turn); -1 = none
-    ("is_started", "i8"),
     ("levels", _LEVELS, (2,)),  # above, below
     ("pools", _LEVELS, (2,)),
 )

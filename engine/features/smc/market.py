@@ -248,13 +248,9 @@ def add_pivots(state: Row, scale: int, events: Rows) -> None:
     tracker = main.swing if p.is_swing_liquidity != 0 else main.internal
     is_ready = chart.n_candles >= p.long_atr_bars
     tolerance = p.pool_atr * chart.long_atr if is_ready else np.nan
-    add_liquidity(state.liquidity, tracker, tolerance, scale, log_bar(state), state.log, events)
-
-
-@kernel
-def log_bar(state: Row) -> int:
-    """Return the number of the newest candle."""
-    return state.log.bar  # type: ignore[no-any-return]
+    add_liquidity(
+        state.liquidity, tracker, tolerance, scale, chart.n_candles - 1, state.log, events
+    )
 
 
 @kernel

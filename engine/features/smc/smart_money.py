@@ -94,6 +94,15 @@ class SmartMoney:
         self._state.view(np.uint8)[:] = np.frombuffer(saved, np.uint8)
 
     @property
+    def n_dropped(self) -> int:
+        """Return how many zones and levels were dropped, oldest first, because their shelf was full."""
+        state = self.state
+        holders = [state.strong_gaps, state.liquidity, state.flips]
+        for structure in (state.main, state.higher):
+            holders += [structure.gaps, structure.swing_blocks, structure.internal_blocks]
+        return sum(int(holder.n_dropped) for holder in holders)
+
+    @property
     def state(self) -> Any:
         """Return the MARKET_STATE record, to be read."""
         return self._state[0]
