@@ -25,7 +25,6 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.gaps import INVERSE
 from engine.jit import FloatArray, Row, Rows, kernel
 
 COLUMNS: Final = (
@@ -121,21 +120,17 @@ def nearest_gap(gaps: Row, number: int) -> float:
 @kernel
 def nearest_inverse(gaps: Row, number: int) -> float:
     """Return the near edge of the nearest inverse gap that works for one side; NaN without one."""
-    shelf = gaps.closes[number]
-    for place in range(shelf.n - 1, -1, -1):
-        zone = shelf.rows[place]
-        if zone.stage == INVERSE:
-            return zone.top if number == 0 else zone.bottom  # type: ignore[no-any-return]
-    return np.nan
+    shelf = gaps.inverse[number]
+    if shelf.n == 0:
+        return np.nan
+    zone = shelf.rows[shelf.n - 1]
+    return zone.top if number == 0 else zone.bottom  # type: ignore[no-any-return]
 
 
 @kernel
-def nearest_level(shelf: Row, least_members: int) -> float:
-    """Return the nearest level, or pool of at least so many members; NaN without one."""
-    for place in range(shelf.n - 1, -1, -1):
-        if shelf.rows[place].stage >= least_members:
-            return shelf.rows[place].level  # type: ignore[no-any-return]
-    return np.nan
+def nearest_level(shelf: Row) -> float:
+    """Return the nearest level; NaN without one."""
+    return shelf.rows[shelf.n - 1].level if shelf.n > 0 else np.nan  # type: ignore[no-any-return]
 
 
 @kernel
@@ -216,13 +211,13 @@ def write_liquidity(state: Row, out: FloatArray, place: int) -> None:
     """Write the distances to levels and pools, and how long ago a sweep was."""
     liquidity, chart = state.liquidity, state.main.chart
     t, close, atr = chart.n_candles - 1, chart.now.close, chart.short_atr
-    level = nearest_level(liquidity.levels[0], 0)
+    level = nearest_level(liquidity.levels[0])
     out[LEVEL_ABOVE, place] = in_atr(level - close, atr)
-    level = nearest_level(liquidity.levels[1], 0)
+    level = nearest_level(liquidity.levels[1])
     out[LEVEL_BELOW, place] = in_atr(close - level, atr)
-    level = nearest_level(liquidity.pools[0], 2)
+    level = liquidity.nearest_pool[0] if liquidity.has_pool[0] != 0 else np.nan
     out[POOL_ABOVE, place] = in_atr(level - close, atr)
-    level = nearest_level(liquidity.pools[1], 2)
+    level = liquidity.nearest_pool[1] if liquidity.has_pool[1] != 0 else np.nan
     out[POOL_BELOW, place] = in_atr(close - level, atr)
     out[SWEEP_UP_BARS, place] = bars_since(t, liquidity.swept[0])
     out[SWEEP_DOWN_BARS, place] = bars_since(t, liquidity.swept[1])

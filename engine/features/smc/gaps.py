@@ -39,15 +39,15 @@ _NEVER: Final = 1 << 62
 _SHELF: Final = record(("n", "i8"), ("rows", ZONE, (GAP_CAPACITY,)))
 GAPS: Final = record(
     ("n_dropped", "i8"),
-    ("wick_due", "i8"),  # the candle before which nothing in `wicks` is too old
-    ("close_due", "i8"),
+    ("due", "i8", (3,)),  # the candle before which nothing open, filled, inverse is too old
     ("scratch", ZONE, (1,)),  # the one being worked on
     ("wicks", _SHELF, (2,)),  # gaps below, above the price, by the edge that comes next
+    ("filled", _SHELF, (2,)),  # waiting for a close beyond the far edge
     (
-        "closes",
+        "inverse",
         _SHELF,
         (2,),
-    ),  # filled or inverse, by the edge whose close ends them, approached from above, below
+    ),  # by the side for which they work now; by the edge whose close ends them
 )
 STRONG_GAPS: Final = record(
     ("n_dropped", "i8"),
@@ -105,13 +105,18 @@ def next_edge(zone: Row) -> float:
 def shelve_gap(gaps: Row, zone: Row, limit: int) -> None:
     """Put a gap where its next event comes from: a wick until it is filled, a close from then on."""
     number = (1 - zone.side) // 2
-    due = zone.made + limit + 1 if limit > 0 else _NEVER
+    key = zone.side * next_edge(zone)
     if zone.stage < FILLED:
-        gaps.wick_due = min(gaps.wick_due, due)
-        gaps.n_dropped += put_gap(gaps.wicks[number], zone, zone.side * next_edge(zone))
+        kind = 0
+        gaps.n_dropped += put_gap(gaps.wicks[number], zone, key)
+    elif zone.stage == FILLED:
+        kind = 1
+        gaps.n_dropped += put_gap(gaps.filled[number], zone, key)
     else:
-        gaps.close_due = min(gaps.close_due, due)
-        gaps.n_dropped += put_gap(gaps.closes[number], zone, zone.side * next_edge(zone))
+        kind = 2
+        gaps.n_dropped += put_gap(gaps.inverse[number], zone, key)
+    if limit > 0:
+        gaps.due[kind] = min(gaps.due[kind], zone.made + limit + 1)
 
 
 @kernel
@@ -135,17 +140,20 @@ def fill_gaps(gaps: Row, scale: int, age_bars: int, now: Row, log: Row, events: 
 def invert_gaps(
     gaps: Row, scale: int, inverse_age_bars: int, t: int, close: float, log: Row, events: Rows
 ) -> None:
-    """Invert the filled gaps and end the inverse ones that the newest candle closed beyond."""
+    """End the inverse gaps that the newest candle closed beyond, and invert the filled ones."""
     zone = gaps.scratch[0]
     for number in range(2):
         side = 1 - 2 * number
-        shelf = gaps.closes[number]
+        shelf = gaps.inverse[number]
+        while shelf.n > 0 and shelf.rows[shelf.n - 1].key > side * close:
+            shelf.n -= 1
+            say_zone(log, events, IFVG_END, scale, side, shelf.rows[shelf.n], 0)
+    for number in range(2):
+        side = 1 - 2 * number
+        shelf = gaps.filled[number]
         while shelf.n > 0 and shelf.rows[shelf.n - 1].key > side * close:
             shelf.n -= 1
             gaps.scratch[0] = shelf.rows[shelf.n]
-            if zone.stage == INVERSE:
-                say_zone(log, events, IFVG_END, scale, side, zone, 0)
-                continue
             zone.stage = INVERSE
             zone.side = -side
             zone.made = t
@@ -155,52 +163,41 @@ def invert_gaps(
 
 @kernel
 def expire_shelf(
-    shelf: Row, scale: int, age_bars: int, inverse_age_bars: int, t: int, log: Row, events: Rows
+    shelf: Row, kind: int, scale: int, limit: int, t: int, log: Row, events: Rows
 ) -> int:
     """End the gaps of one shelf that are too old; return the candle at which the next one will be."""
     due = _NEVER
     place = 0
     while place < shelf.n:
         zone = shelf.rows[place]
-        is_inverse = zone.stage == INVERSE
-        limit = inverse_age_bars if is_inverse else age_bars
-        if limit > 0 and t - zone.made > limit:
-            kind = IFVG_END if is_inverse else GAP_EXPIRED
+        if t - zone.made > limit:
             say_zone(log, events, kind, scale, zone.side, zone, EXPIRED)
             shelf.n = remove_row(shelf.rows, shelf.n, place)
-            continue
-        if limit > 0:
+        else:
             due = min(due, zone.made + limit + 1)
-        place += 1
+            place += 1
     return due
 
 
 @kernel
-def expire_gaps(
-    gaps: Row, scale: int, age_bars: int, inverse_age_bars: int, t: int, log: Row, events: Rows
-) -> None:
+def expire_gaps(gaps: Row, scale: int, p: Row, t: int, log: Row, events: Rows) -> None:
     """End the gaps that are too old for this candle."""
-    if t >= gaps.wick_due:
-        due = _NEVER
-        for number in range(2):
-            shelf = gaps.wicks[number]
-            at = expire_shelf(shelf, scale, age_bars, inverse_age_bars, t, log, events)
-            due = min(due, at)
-        gaps.wick_due = due
-    if t >= gaps.close_due:
-        due = _NEVER
-        for number in range(2):
-            shelf = gaps.closes[number]
-            at = expire_shelf(shelf, scale, age_bars, inverse_age_bars, t, log, events)
-            due = min(due, at)
-        gaps.close_due = due
+    for number in range(3):
+        limit = p.inverse_age_bars if number == 2 else p.gap_age_bars
+        if limit == 0 or t < gaps.due[number]:
+            continue
+        shelves = gaps.wicks if number == 0 else (gaps.filled if number == 1 else gaps.inverse)
+        kind = IFVG_END if number == 2 else GAP_EXPIRED
+        first = expire_shelf(shelves[0], kind, scale, limit, t, log, events)
+        second = expire_shelf(shelves[1], kind, scale, limit, t, log, events)
+        gaps.due[number] = min(first, second)
 
 
 @kernel
 def follow_gaps(gaps: Row, scale: int, p: Row, chart: Row, log: Row, events: Rows) -> None:
     """Take all plain gaps of earlier candles through the newest one."""
     t, now = chart.n_candles - 1, chart.now
-    expire_gaps(gaps, scale, p.gap_age_bars, p.inverse_age_bars, t, log, events)
+    expire_gaps(gaps, scale, p, t, log, events)
     fill_gaps(gaps, scale, p.gap_age_bars, now, log, events)
     invert_gaps(gaps, scale, p.inverse_age_bars, t, now.close, log, events)
 

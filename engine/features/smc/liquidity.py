@@ -51,6 +51,8 @@ LIQUIDITY: Final = record(
         "i8",
         (2,),
     ),  # newest candle whose verdict was a sweep up, down (the expected turn); -1 = none
+    ("has_pool", "i8", (2,)),  # of two members or more, above, below
+    ("nearest_pool", "f8", (2,)),
     ("levels", _LEVELS, (2,)),  # above, below
     ("pools", _LEVELS, (2,)),
 )
@@ -123,6 +125,7 @@ def judge_levels(
             kept += 1
     shelf.n_pending = kept
     reach = -chart.now.high if side > 0 else chart.now.low
+    n_before = shelf.n
     while shelf.n > 0 and shelf.rows[shelf.n - 1].key > reach:
         shelf.n -= 1
         level = shelf.rows[shelf.n]
@@ -134,6 +137,20 @@ def judge_levels(
             shelf.n_pending += 1
         else:
             liquidity.n_dropped += 1
+    if is_pool and shelf.n != n_before:
+        find_nearest_pool(liquidity, (1 - side) // 2)
+
+
+@kernel
+def find_nearest_pool(liquidity: Row, number: int) -> None:
+    """Look the nearest pool of two members or more up again, after a change on its shelf."""
+    shelf = liquidity.pools[number]
+    liquidity.has_pool[number] = 0
+    for place in range(shelf.n - 1, -1, -1):
+        if shelf.rows[place].stage >= 2:
+            liquidity.has_pool[number] = 1
+            liquidity.nearest_pool[number] = shelf.rows[place].level
+            return
 
 
 @kernel
@@ -179,6 +196,7 @@ def add_member(
         pool = shelf.rows[place]
         pool.level += (pivot.price - pool.level) / (pool.stage + 1)
         pool.stage += 1
+        find_nearest_pool(liquidity, (1 - side) // 2)
         kind = POOL if pool.stage == 2 else POOL_GROWN
         say(
             log,
@@ -200,6 +218,7 @@ def add_member(
         return
     if shelf.n == POOL_CAPACITY:
         shelf.n = remove_row(shelf.rows, shelf.n, oldest_row(shelf.rows, shelf.n))
+        find_nearest_pool(liquidity, (1 - side) // 2)
         liquidity.n_dropped += 1
     zone = liquidity.scratch[0]
     top, bottom = pivot.price + tolerance, pivot.price - tolerance
