@@ -76,7 +76,7 @@ class Engine:
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
         requests = (*spec.strategy.features, *spec.extra_features, *spec.model_features)
-        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests)
+        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
         self.model = CurrentModel(self.frames.columns, spec.timeframe, n)
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
@@ -148,7 +148,9 @@ class Engine:
                 self._kernel.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
                 mute_absent(bars, closed, self.wishes[symbol])
             self.run_instants(candles, 0, n, at, closed)
-        return self.outputs.take(len(candles))
+        report = self.outputs.take(len(candles))
+        report.events = self.frames.take_events()
+        return report
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""
@@ -292,4 +294,5 @@ def _joined(reports: list[Report]) -> Report:
         join_rows([report.marks for report in reports]),
         _NO_PAYMENTS,
         _NO_SWAPS,
+        join_rows([report.events for report in reports]),
     )

@@ -13,17 +13,25 @@ import numpy as np
 from engine.candles import timeframe_ms
 from engine.errors import ConfigError
 from engine.features import columns_of, plan_features
-from engine.jit import FloatArray, IntArray, Rows
+from engine.features.smc import EVENT
+from engine.jit import FloatArray, IntArray, Rows, join_rows
 from engine.lane import BLOCK, Lane, as_of
 
 MODEL_PROBABILITY: Final = "model_probability"  # NaN while no model has an opinion
+# A candle cannot begin more than 64 things that are told, and what is on the shelves is told at most once more each.
+_EVENT_ROWS: Final = 64 * (2 * BLOCK + 2) + 8_192
 
 
 class Frames:
     """Lanes by symbol and timeframe, advanced together."""
 
     def __init__(
-        self, n_symbols: int, base_timeframe: str, timeframe: str, requests: Sequence[str]
+        self,
+        n_symbols: int,
+        base_timeframe: str,
+        timeframe: str,
+        requests: Sequence[str],
+        is_telling: bool = False,
     ) -> None:
         base_ms = timeframe_ms(base_timeframe)
         by_timeframe: dict[str, list[str]] = {timeframe: []}
@@ -38,10 +46,12 @@ class Frames:
                 raise ConfigError(
                     f"features: timeframe {frame} is not a multiple of the base {base_timeframe}"
                 )
-            plan = plan_features(tuple(names))
             length_ms = timeframe_ms(frame)
+            plan = plan_features(tuple(names), length_ms)
             self._lanes[frame] = [Lane(plan, base_ms, length_ms) for _ in range(n_symbols)]
         self._sources = self._order(requests)
+        self._told: list[Rows] = []
+        self._events = np.zeros(_EVENT_ROWS if is_telling else 1, EVENT)
         self.columns = (*(name for name, _, _ in self._sources), MODEL_PROBABILITY)
         self._is_direct = len(self._lanes) == 1
         shape = (len(self.columns), self.main[0].closed.size)
@@ -71,11 +81,24 @@ class Frames:
         closed = 0
         for lanes in self._lanes.values():
             for symbol, lane in enumerate(lanes):
-                count = lane.advance(candles, symbol, self.n_symbols, n)
+                count = lane.advance(candles, symbol, self.n_symbols, n, self._events)
+                if lane.written[0]:
+                    self._told.append(lane.told(candles, symbol, self.n_symbols, self._events))
                 if lanes is self.main:
                     assert symbol == 0 or count == closed
                     closed = count
         return closed, self.main[0].closed_at
+
+    def take_events(self) -> Rows:
+        """Return what became known since the last call, by instant, timeframe, symbol and order of saying."""
+        if not self._told:
+            return np.zeros(0, EVENT)
+        told = join_rows(self._told)
+        self._told = []
+        order = np.lexsort(
+            [told[key] for key in ("sequence", "symbol", "timeframe_ms", "known_ms")]
+        )
+        return told[order]
 
     def matrix(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each of `closed` strategy closes, shape (n_columns, >= closed)."""

@@ -13,7 +13,7 @@ import numpy as np
 from engine.candles import CANDLE
 from engine.features import FeaturePlan, perceive
 from engine.features.frames import FRAME_STATE, aggregate
-from engine.jit import FloatArray, IntArray, Rows, kernel
+from engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
 
 BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
 _COLUMNS: Final = 6
@@ -36,9 +36,13 @@ def advance(
     program: Rows,
     slab: FloatArray,
     out: FloatArray,
+    events: Rows,
+    written: IntArray,
 ) -> int:
     """
     Take `n` base candles and return how many candles of the lane closed; their features are in `out`.
+
+    events   EVENT, buffer for what became known, filled to written[0]
 
     cursor  shape (2,): the end of the used part of `history`, and how many candles were ever pushed
     """
@@ -59,7 +63,7 @@ def advance(
         history[4, end + index] = candle.close
         history[5, end + index] = candle.volume
     if n_closed > 0:
-        perceive(history, end, end + n_closed, cursor[1], program, slab, out)
+        perceive(history, end, end + n_closed, cursor[1], program, slab, out, events, written)
     cursor[0] = end + n_closed
     cursor[1] += n_closed
     return n_closed
@@ -85,9 +89,15 @@ class Lane:
         self.slab: FloatArray = self.state.view(np.float64).reshape(-1)
         self.latest: FloatArray = np.full(len(plan.columns) + 1, np.nan)
         self.n_closed = 0
+        self.written = np.zeros(1, np.int64)
 
-    def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int) -> int:
-        """Take this symbol's candles of `n` complete instants; return how many lane candles closed."""
+    def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int, events: Rows) -> int:
+        """
+        Take this symbol's candles of `n` complete instants; return how many lane candles closed.
+
+        events  EVENT, a buffer; the first `written[0]` rows are new afterwards
+        """
+        self.written[0] = 0
         if self.n_closed:
             self.latest[:] = self.out[:, self.n_closed - 1]
         self.n_closed = advance(
@@ -106,8 +116,19 @@ class Lane:
             self.plan.program,
             self.slab,
             self.out,
+            events,
+            self.written,
         )
         return self.n_closed
+
+    def told(self, candles: Rows, symbol: int, n_symbols: int, events: Rows) -> Rows:
+        """Return the events of the newest `advance`, with the symbol and the instant at which each became known."""
+        told = copy_rows(events[: self.written[0]])
+        told["symbol"] = symbol
+        # After a gap a lane's candle closes later than its own end: with the base candle that shows it.
+        number = told["known_bar"] - (self.cursor[1] - self.n_closed)
+        told["known_ms"] = candles["open_ms"][self.closed_at[number] * n_symbols] + self.base_ms
+        return told
 
     def save(self) -> dict[str, Rows]:
         """Return the state in a form that does not depend on how candles were batched."""

@@ -1,8 +1,11 @@
 """What a step says. Sinks read it; nothing reaches back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
+from engine.features.smc import EVENT
 from engine.jit import Rows
 
 
@@ -18,6 +21,7 @@ class Report:
     marks      MARK records, the account at the close of every instant
     payments   PAYMENT records: funding of open positions
     swaps      SWAP records: models that took over
+    events     EVENT records of market structure, if the engine was asked for them
     """
 
     candles: int
@@ -27,6 +31,7 @@ class Report:
     marks: Rows
     payments: Rows
     swaps: Rows
+    events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
 
 
 class Sink(Protocol):

@@ -98,6 +98,7 @@ class EngineSpec:
     capital         starting cash in quote
     extra_features  computed beside the strategy's own, on the strategy's timeframe or with @timeframe
     model_features  likewise, for models: a model that reads another one is refused
+    events          report the events of market structure (`smc` among the features); decisions do not depend on it
     """
 
     markets: Sequence[Market]
@@ -108,6 +109,7 @@ class EngineSpec:
     settings: Settings = Settings()
     extra_features: Sequence[str] = ()
     model_features: Sequence[str] = ()
+    events: bool = False
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)

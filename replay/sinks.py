@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.features.smc import EVENT
 from engine.jit import Rows, join_rows
 from engine.records import DECISION, FILL, MARK, PAYMENT, SWAP, TRADE
 from engine.report import Report
 
-_KINDS = ("decisions", "fills", "trades", "marks", "payments", "swaps")
+_KINDS = ("decisions", "fills", "trades", "marks", "payments", "swaps", "events")
 
 
 @dataclass(slots=True)
@@ -62,6 +63,11 @@ class Recorder:
     def swaps(self) -> Rows:
         """Return the SWAP record of every model that took over."""
         return self._joined("swaps", SWAP)
+
+    @property
+    def events(self) -> Rows:
+        """Return every EVENT record of market structure, if the engine was asked for them."""
+        return self._joined("events", EVENT)
 
 
 @dataclass(slots=True)

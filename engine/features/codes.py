@@ -11,6 +11,8 @@ PROGRAM: Final = record(
     ("state_length", "i8"),
     ("column", "i8"),  # first row of the output
     ("outputs", "i8"),
+    ("length_ms", "i8"),  # of a candle
+    ("is_telling", "i8"),  # its events are wanted
 )
 
 EMA, SMA, WMA, MACD_LINES, ADX_LINES, AROON, SLOPE = 1, 2, 3, 4, 5, 6, 7
@@ -25,3 +27,4 @@ ATR, BOLLINGER, KELTNER_LINES, DONCHIAN, VOLATILITY_CLOSE, VOLATILITY_PARKINSON 
 )
 OBV_LINE, MFI_LINE, VWAP_LINE, VOLUME_Z = 31, 32, 33, 34
 LOG_RETURN, CANDLE_SHAPE, CLOCK = 41, 42, 43
+SMC = 51

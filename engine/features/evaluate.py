@@ -2,22 +2,28 @@
 
 import numpy as np
 
+from engine.candles import HOUR_MS
 from engine.features.perceive import perceive
+from engine.features.smc.events import EVENT
 from engine.features.table import plan_features
 from engine.jit import FloatArray, Rows
 
 
-def evaluate(request: str, candles: Rows) -> FloatArray:
+def evaluate(request: str, candles: Rows, length_ms: int = HOUR_MS) -> FloatArray:
     """
     Return the columns of one feature, shape (n_columns, n), by the same kernel that the engine runs.
 
-    candles  CANDLE records of one symbol and timeframe, in time order
+    candles    CANDLE records of one symbol and timeframe, in time order
+    length_ms  of a candle, for features that look at the clock
     """
-    plan = plan_features((request,))
+    plan = plan_features((request,), length_ms)
     names = ("open_ms", "open", "high", "low", "close", "volume")
     history = np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))
     out: FloatArray = np.full((len(plan.columns), len(candles)), np.nan)
     slab = plan.initial_state().view(np.float64).reshape(-1)
     if len(candles):
-        perceive(history, 0, len(candles), 0, plan.program, slab, out)
+        nobody = np.zeros(1, EVENT)
+        perceive(
+            history, 0, len(candles), 0, plan.program, slab, out, nobody, np.zeros(1, np.int64)
+        )
     return out

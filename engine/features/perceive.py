@@ -24,6 +24,7 @@ from engine.features.codes import (
     RSI_LINE,
     SLOPE,
     SMA,
+    SMC,
     STOCHASTIC,
     VOLATILITY_CLOSE,
     VOLATILITY_PARKINSON,
@@ -34,6 +35,7 @@ from engine.features.codes import (
 )
 from engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
 from engine.features.shape import candle_shape, clock, log_return
+from engine.features.smc.feature import SMC_STATE, smc
 from engine.features.trend import ADX, AVERAGE, MACD, adx, aroon, ema, macd, slope, sma, wma
 from engine.features.volatility import (
     WILDER,
@@ -45,7 +47,7 @@ from engine.features.volatility import (
     volatility_parkinson,
 )
 from engine.features.volume import MFI, OBV, VWAP, mfi, obv, volume_z, vwap
-from engine.jit import FloatArray, Rows, kernel
+from engine.jit import FloatArray, IntArray, Rows, kernel
 
 
 @kernel
@@ -57,6 +59,8 @@ def perceive(
     program: Rows,
     slab: FloatArray,
     out: FloatArray,
+    events: Rows,
+    written: IntArray,
 ) -> None:
     """
     Compute every feature of a program for the candles in columns `first` … `last - 1` of the history.
@@ -64,6 +68,8 @@ def perceive(
     count  number of candles seen before column `first`
     slab   the states of all features as words, changed in place
     out    shape (n_columns, >= last - first); NaN while a feature warms up
+    events    EVENT, buffer for what became known; one row if nobody asked
+    written   shape (1,), how far it is filled
     """
     for number in range(len(program)):
         row = program[number]
@@ -72,6 +78,10 @@ def perceive(
         lines = out[row.column : row.column + row.outputs]
         if row.code < 20:
             follow_price(row.code, history, first, last, count, p, cells, lines)
+        elif row.code == SMC:
+            buffer = events if row.is_telling != 0 else events[len(events) - 1 :]
+            state = cells.view(SMC_STATE)[0]
+            smc(history, first, last, count, p, row.length_ms, state, lines, buffer, written)
         else:
             measure(row.code, history, first, last, count, p, cells, lines)
 

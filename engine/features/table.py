@@ -11,9 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from engine.candles import HOUR_MS
 from engine.errors import ConfigError, did_you_mean
 from engine.features import codes
 from engine.features.momentum import RSI
+from engine.features.smc.columns import COLUMNS
+from engine.features.smc.feature import SMC_STATE
+from engine.features.smc.parameters import LONGEST_PIVOT
 from engine.features.trend import ADX, AVERAGE, MACD
 from engine.features.volatility import WILDER
 from engine.features.volume import MFI, OBV, VWAP
@@ -30,6 +34,7 @@ class Parameter(NamedTuple):
     default: float
     least: float
     is_factor: bool = False
+    most: int = _LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Feature:
     volume_power: int = 0
     flat_outputs: tuple[str, ...] = ()  # outputs whose price_power is 0 although the feature's is 1
     has_first: bool = False
+    is_clocked: bool = False  # a shift of the open times changes its values
 
     def state_dtype(self, values: Values) -> np.dtype[Any]:
         """Return the record that holds the state for these parameters."""
@@ -138,11 +144,20 @@ _ROWS: Final = (
     ),
     Feature("obv", codes.OBV_LINE, (), ("",), _none, _one, OBV, volume_power=1),
     Feature("mfi", codes.MFI_LINE, (_bars("period", 14),), ("",), _period, lambda p: int(p[0]) + 1, MFI),
-    Feature("vwap", codes.VWAP_LINE, (), ("",), _none, _none, VWAP, price_power=1),
+    Feature("vwap", codes.VWAP_LINE, (), ("",), _none, _none, VWAP, price_power=1, is_clocked=True),
     Feature("volume_z", codes.VOLUME_Z, (_bars("period", 20),), ("",), _window, _period, cells=lambda _: 4),
     Feature("log_return", codes.LOG_RETURN, (_bars("bars", 1, 1),), ("",), _period, _period),
     Feature("candle_shape", codes.CANDLE_SHAPE, (), ("body", "upper_wick", "lower_wick", "range"), _none, _none),
-    Feature("clock", codes.CLOCK, (), ("day_sin", "day_cos", "week_sin", "week_cos"), _none, _none),
+    Feature("clock", codes.CLOCK, (), ("day_sin", "day_cos", "week_sin", "week_cos"), _none, _none, is_clocked=True),
+    Feature(
+        "smc", codes.SMC,
+        (
+            Parameter("swing", 50, 2, most=LONGEST_PIVOT), Parameter("internal", 5, 2, most=LONGEST_PIVOT),
+            Parameter("inverse_age", 100, 0),
+        ),
+        COLUMNS, lambda p: max(200, 2 * int(p[0])), _none, SMC_STATE, price_power=1, flat_outputs=COLUMNS[:-1],
+        is_clocked=True,
+    ),
 )  # fmt: skip
 
 FEATURES: Final[dict[str, Feature]] = {row.name: row for row in _ROWS}
@@ -197,8 +212,8 @@ def _value(text: str, parameter: Parameter, word: str) -> float:
         value = float(word)
     except ValueError:
         raise ConfigError(f"feature {text!r}: {parameter.name} {word!r} is not a number") from None
-    if not parameter.least <= value <= _LONGEST:
-        rule = f"{parameter.name} {value:g} is not between {parameter.least:g} and {_LONGEST}"
+    if not parameter.least <= value <= parameter.most:
+        rule = f"{parameter.name} {value:g} is not between {parameter.least:g} and {parameter.most}"
         raise ConfigError(f"feature {text!r}: {rule}")
     if not parameter.is_factor and value != int(value):
         raise ConfigError(f"feature {text!r}: {parameter.name} {value:g} is not a whole number")
@@ -226,8 +241,12 @@ class FeaturePlan:
         return np.zeros(1, self.state_dtype)
 
 
-def plan_features(requests: Sequence[str]) -> FeaturePlan:
-    """Return the plan for requests on one timeframe, each once, or raise ConfigError."""
+def plan_features(requests: Sequence[str], length_ms: int = HOUR_MS) -> FeaturePlan:
+    """
+    Return the plan for requests on one timeframe, each once, or raise ConfigError.
+
+    length_ms  of a candle; only features that look at the clock ask for it
+    """
     read = [read_request(text) for text in dict.fromkeys(requests)]
     program = np.zeros(len(read), codes.PROGRAM)
     fields: list[tuple[Any, ...]] = []
@@ -242,6 +261,11 @@ def plan_features(requests: Sequence[str]) -> FeaturePlan:
         row["parameters"][3] = float(request.is_first)
         row["state"], row["state_length"] = words, dtype.itemsize // 8
         row["column"], row["outputs"] = len(columns), len(request.columns)
+        row["length_ms"] = length_ms
+        # Of several requests for market structure the first one tells its events.
+        row["is_telling"] = (
+            row["code"] == codes.SMC and codes.SMC not in program["code"][: len(fields) - 1]
+        )
         words += dtype.itemsize // 8
         columns.extend(request.columns)
     look_back = max((r.feature.look_back(r.values) for r in read), default=0)

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.core import Engine
 from engine.features import FEATURES, perceive, plan_features
+from engine.features.smc import EVENT
 from engine.jit import Rows
 from tests.bench import bare, processes
 from tests.bench.candles import make
@@ -81,12 +82,13 @@ def features_alone(candles: Rows) -> Callable[[], None]:
     names = ("open_ms", "open", "high", "low", "close", "volume")
     history = np.ascontiguousarray(np.stack([candles[name].astype(float) for name in names]))
     out = np.zeros((len(plan.columns), 2048))
+    nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)
 
     def work() -> None:
         slab = plan.initial_state().view(np.float64).reshape(-1)
         for first in range(0, len(candles), 2048):
             last = min(first + 2048, len(candles))
-            perceive(history, first, last, first, plan.program, slab, out)
+            perceive(history, first, last, first, plan.program, slab, out, nobody, written)
 
     return work
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from engine.features import FEATURES, evaluate, perceive, plan_features, read_request
+from engine.features.smc import EVENT
 from engine.jit import FloatArray, Rows
 
 # Every feature with its defaults, every one that can with its other start, and short and long windows.
@@ -50,7 +51,10 @@ def in_batches(request: str, candles: Rows, batch: int, restart_at: int = -1) ->
         history[:] = whole[:, start - kept : stop]
         part = np.full((len(plan.columns), stop - start), np.nan)
         slab = state.view(np.float64).reshape(-1)
-        perceive(history, kept, kept + stop - start, start, plan.program, slab, part)
+        nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)
+        perceive(
+            history, kept, kept + stop - start, start, plan.program, slab, part, nobody, written
+        )
         out[:, start:stop] = part
     return out
 
@@ -124,7 +128,9 @@ def test_value_scales_with_prices_and_volumes_as_the_table_says(request_text: st
         )
 
 
-@pytest.mark.parametrize("request_text", [r for r in REQUESTS if r not in ("vwap", "clock")])
+@pytest.mark.parametrize(
+    "request_text", [r for r in REQUESTS if not read_request(r).feature.is_clocked]
+)
 def test_a_shift_of_the_clock_changes_nothing(request_text: str) -> None:
     candles = random_candles(300, seed=11)
     later = candles.copy()
