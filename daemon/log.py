@@ -19,6 +19,7 @@ BLANK: Final = "[redacted]"
 _SECRET_KEYS: Final = (
     "token", "authorization", "password", "passphrase", "secret", "api_key", "apikey", "cookie", "signature",
 )  # fmt: skip
+_META: Final = ("_record", "_from_structlog")  # structlog's own, taken out before a line is written
 _COUNTED: Final = {
     logging.WARNING: "warning",
     logging.ERROR: "error",
@@ -44,7 +45,10 @@ class Redaction:
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         """Return the event without secrets."""
-        return {key: self._value(str(key), value) for key, value in event.items()}
+        return {
+            self.text(key): value if key in _META else self._value(key, value)
+            for key, value in event.items()
+        }
 
     def text(self, line: str) -> str:
         """Return a text without known secrets."""

@@ -6,6 +6,7 @@ the metrics is JSON, a refusal is one sentence, and no input makes it fail with 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ READ_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a command waits for its commit, never for a candle
 STOP_S: Final = 2.0
 _OTHER: Final = "other"
+# The client library compares versions as numbers and raises on others.
+_STRANGE_VERSION: Final = re.compile(r"version\s*=(?!\d{1,9}(\.\d{1,9}){0,2}\s*([;,]|$))")
 
 Commander = Callable[[CommandName, str], Awaitable[CommandDone]]
 
@@ -56,6 +59,16 @@ class Views:
 class Server:
     """Serves from `async with` on until its end; `port` says where when 0 was asked for."""
 
+    # What the metrics' label set is made from, before there is a server.
+    ENDPOINTS: Final = (
+        ("GET", "/metrics"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/status"),
+        ("GET", "/openapi.json"),
+        ("POST", "/api/v1/commands/{command}"),
+    )
+
     def __init__(
         self,
         metrics: Metrics,
@@ -75,6 +88,7 @@ class Server:
         self._render = make_aiohttp_handler(metrics.registry)
         self._document = openapi(self.routes(), version)
         self._routes = {(route.method, route.path): route for route in self.routes()}
+        assert tuple(self._routes) == self.ENDPOINTS
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
@@ -194,6 +208,9 @@ class Server:
         return _problem(401, sentence, **{"WWW-Authenticate": "Bearer"})
 
     async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
+        accept = ",".join(request.headers.getall("Accept", []))
+        if _STRANGE_VERSION.search(accept):
+            return _problem(406, "the Accept header asks for a version that is not a number")
         self._metrics.refresh()
         return await self._render(request)
 
@@ -220,6 +237,8 @@ class Server:
                 body = await request.read()
         except TimeoutError:
             return _problem(408, f"the body did not arrive within {READ_S:g} s")
+        except web.RequestPayloadError:
+            return _problem(400, "the body is not encoded as its headers say")
         try:
             asked = CommandRequest.model_validate_json(body) if body else CommandRequest()
         except ValidationError as error:

@@ -197,7 +197,7 @@ def test_batches_change_no_number(whole: tuple[Values, Outcome], batch: int) -> 
 
 
 def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome]) -> None:
-    values, outcome = whole
+    values = whole[0]
     half = 2 * 1501  # not at the end of a strategy candle
     first, engine = Metrics(SCOPE, 0.0), make_engine()
     before = run(first, engine, TAPE[:half])
