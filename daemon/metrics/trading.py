@@ -103,6 +103,11 @@ class Trading:
         usage = leverage / engine.spec.settings.leverage_cap
         series.gauges("risk_limit_usage_ratio")[(MAX_EXPOSURE,)].set(usage)
         self._halted[("manual",)].set(float(account["is_paused"]))
+        if int(account["instants"]):
+            close_ms = int(engine.last_open_ms[0]) + engine.base_ms
+            decided_ms = close_ms - (close_ms - _anchor_ms(engine.length_ms)) % engine.length_ms
+            decided = series.gauges("decision_last_timestamp_seconds")
+            decided[(series.scope.timeframe,)].set(decided_ms / 1000.0)
 
     def on_halt(self, reason: str, is_halted: bool) -> None:
         """Say that trading stopped, or goes on, for a reason that the engine does not know."""
@@ -202,7 +207,12 @@ class Trading:
             series.counters("attributed_loss_total")[key].inc(lost * MONEY_UNIT)
 
 
+def _anchor_ms(length_ms: int) -> int:
+    """Return a time at which a candle of this length begins: weeks begin on Monday."""
+    return WEEK_ANCHOR_MS if length_ms == WEEK_MS else 0
+
+
 def _closed(marks: Rows, length_ms: int) -> int:
     """Return how many of these instants closed a candle of the strategy's timeframe."""
-    anchor_ms = WEEK_ANCHOR_MS if length_ms == WEEK_MS else 0
-    return int(np.count_nonzero((marks["time_ms"] - anchor_ms) % length_ms == 0))
+    since_ms = marks["time_ms"] - _anchor_ms(length_ms)
+    return int(np.count_nonzero(since_ms % length_ms == 0))

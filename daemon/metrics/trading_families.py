@@ -193,6 +193,11 @@ DECISION_FAMILIES: Final = (
         _SYMBOL,
         Label("action", ACTIONS),
     ),
+    gauge(
+        "decision_last_timestamp_seconds",
+        "Close time of the latest strategy candle that was decided on; start of the daemon before the first.",
+        Label("timeframe", Scoped.STRATEGY),
+    ),
     histogram(
         "decision_latency_seconds",
         "Time from receipt of a final candle to the end of a stage; total ends with the report.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Outcome, Scripted, interleave, make_candles, random_candles
+from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
 from prometheus_client import CollectorRegistry
 
 from daemon.metrics import PREFIX, Metrics, Restored, Scope
@@ -179,6 +179,18 @@ def test_one_decision_per_symbol_and_closed_candle(whole: tuple[Values, Outcome]
     entries = np.count_nonzero((asked["target"] != FLAT) & (asked["refused"] == 0))
     assert values.total("signals_total") == entries
     assert values.total("signals_total", signal="technical", timeframe="4h") == entries
+
+
+@pytest.mark.parametrize(("rows", "hours"), [(2 * 7, 4), (2 * 8, 8), (2 * 11, 8)])
+def test_the_last_decision_is_the_newest_close_of_the_strategys_timeframe(
+    rows: int, hours: int
+) -> None:
+    metrics, engine = Metrics(SCOPE), make_engine()
+
+    run(metrics, engine, TAPE[:rows])
+
+    decided_s = Values(metrics.registry).total("decision_last_timestamp_seconds", timeframe="4h")
+    assert decided_s == START_MS / 1000.0 + hours * 3600.0
 
 
 @pytest.mark.parametrize("batch", [1, 7, 6000])
