@@ -1,0 +1,80 @@
+"""
+Who may ask: tokens, addresses, host names.
+
+On a loopback address anyone on the machine may read; commands need the token. On any other address everything but
+the two probes needs it, and without one the daemon does not start there. The `Host` header must name the machine
+itself on loopback: a web page that resolves its own name to 127.0.0.1 is sent away.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from engine.errors import ConfigError
+
+VARIABLE: Final = "PAPERTAPE_TOKEN"
+SHORTEST: Final = 16
+HOW_TO_SET: Final = (
+    f"put one of at least {SHORTEST} characters into ${VARIABLE} or into the file that daemon.token_file "
+    "names, and start the daemon again"
+)
+
+
+def load_token(file: Path | None, environment: Mapping[str, str]) -> str | None:
+    """Return the token for commands, from the environment or a file, or None; raise ConfigError for a bad one."""
+    token, where = environment.get(VARIABLE, "").strip(), f"${VARIABLE}"
+    if not token and file is not None:
+        where = f"daemon.token_file: {file}"
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not text"
+            raise ConfigError(f"{where}: {reason}") from error
+        if not token:
+            raise ConfigError(f"{where}: the file is empty")
+    if not token:
+        return None
+    if len(token) < SHORTEST:
+        raise ConfigError(f"{where}: a token has at least {SHORTEST} characters, not {len(token)}")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"{where}: a token is printable ASCII without spaces")
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, token: str | None) -> None:
+    """Raise ConfigError for an address that others reach while there is no token."""
+    if token is None and not is_loopback(host):
+        raise ConfigError(
+            f"daemon.host: {host} is not a loopback address and needs a token: {HOW_TO_SET}"
+        )
+
+
+def names_this_machine(host_header: str) -> bool:
+    """Return whether a `Host` header names a loopback address; an absent one is no browser."""
+    if not host_header:
+        return True
+    name = host_header
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    return is_loopback(name.lower())
+
+
+def bears(token: str, authorization: str) -> bool:
+    """Return whether an `Authorization` header carries the token; takes as long whatever differs."""
+    scheme, _, given = authorization.partition(" ")
+    is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
+    return is_same and scheme.lower() == "bearer"

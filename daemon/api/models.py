@@ -1,0 +1,142 @@
+"""Requests and answers of the local API. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CommandName(StrEnum):
+    """What an operator may ask for."""
+
+    PAUSE = "pause"  # no new entries; brackets and exits go on
+    RESUME = "resume"
+    FLATTEN = "flatten"  # close every position at the next open
+    KILL = "kill"  # flatten and stay paused
+    SNAPSHOT = "snapshot"
+
+
+class CommandRequest(_Model):
+    """The body of a command; an empty one will do."""
+
+    reason: str = Field("", max_length=200, description="kept in the journal beside the command")
+
+
+class CommandDone(_Model):
+    """A command that has been journalled."""
+
+    command: CommandName
+    sequence: int | None = Field(None, description="its number in the journal, where it has one")
+    detail: str = ""
+
+
+class Problem(_Model):
+    """Why a request was not served, in one sentence."""
+
+    error: str
+
+
+class Health(_Model):
+    """The event loop answers."""
+
+    is_alive: Literal[True] = True
+    uptime_s: float
+
+
+class Readiness(_Model):
+    """Whether the daemon is warmed up and able to decide."""
+
+    is_ready: bool
+    reason: str = Field("", description="what is missing")
+
+
+class AccountState(_Model):
+    """The paper account at the last mark."""
+
+    currency: str
+    equity: float
+    equity_peak: float
+    drawdown_ratio: float
+    cash: float
+    realised_pnl: float
+    funding_paid: float
+    is_paused: bool
+
+
+class PositionState(_Model):
+    """One open position."""
+
+    symbol: str
+    quantity: float = Field(description="signed, base units")
+    entry_price: float
+    last_price: float
+    unrealised_pnl: float = Field(description="costs of closing not included")
+    stop_price: float | None
+    target_price: float | None
+
+
+class SymbolFreshness(_Model):
+    """When a symbol was heard of last."""
+
+    symbol: str
+    last_message_ms: int | None
+    last_close_ms: int | None
+
+
+class FeedState(_Model):
+    """A feed and its symbols."""
+
+    name: str
+    is_connected: bool
+    clock_offset_ms: float
+    symbols: tuple[SymbolFreshness, ...]
+
+
+class InputState(_Model):
+    """The newest input that the engine took."""
+
+    sequence: int
+    kind: str
+    time_ms: int
+
+
+class JobState(_Model):
+    """A scheduled job."""
+
+    name: str
+    last_outcome: Literal["ok", "failed", "missed"] | None = None
+    last_start_ms: int | None = None
+    last_success_ms: int | None = None
+    next_run_ms: int | None = None
+
+
+class ParityState(_Model):
+    """What the latest audit found."""
+
+    outcome: Literal["match", "diverged", "error"] | None = None
+    checked_ms: int | None = None
+    sequence: int | None = Field(None, description="last input that was compared")
+    detail: str = ""
+
+
+class Status(_Model):
+    """Everything that an operator asks first."""
+
+    version: str
+    mode: Literal["paper", "replay"]
+    venue: str
+    started_ms: int
+    uptime_s: float
+    is_ready: bool
+    halted: tuple[str, ...] = Field((), description="why no new position is entered")
+    account: AccountState
+    positions: tuple[PositionState, ...]
+    feeds: tuple[FeedState, ...]
+    last_input: InputState | None
+    digest: str = Field(description="of every decision and fill so far")
+    jobs: tuple[JobState, ...]
+    parity: ParityState

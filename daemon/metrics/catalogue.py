@@ -1,0 +1,51 @@
+"""Every family that the daemon exposes, and the table of them for the documentation."""
+
+from typing import Final
+
+from daemon.metrics.definitions import PREFIX, Definition, Kind, Label, Scoped
+from daemon.metrics.operation_families import FEED_FAMILIES, PARITY_FAMILIES, RUNTIME_FAMILIES
+from daemon.metrics.trading_families import ACCOUNT_FAMILIES, DECISION_FAMILIES
+
+AREAS: Final[dict[str, tuple[Definition, ...]]] = {
+    "Account, positions and trades": ACCOUNT_FAMILIES,
+    "Signals, decisions, execution and risk": DECISION_FAMILIES,
+    "Feed and candles": FEED_FAMILIES,
+    "Parity with the backtest engine": PARITY_FAMILIES,
+    "Runtime, storage, jobs and API": RUNTIME_FAMILIES,
+}
+CATALOGUE: Final[tuple[Definition, ...]] = tuple(
+    definition for families in AREAS.values() for definition in families
+)
+BY_NAME: Final[dict[str, Definition]] = {definition.name: definition for definition in CATALOGUE}
+
+# Series of one daemon with up to five symbols; a test counts them.
+SERIES_BUDGET: Final = 3_000
+FAMILY_BUDGET: Final = 150
+
+
+def markdown() -> str:
+    """Return the catalogue as Markdown tables, one per area, for the documentation."""
+    lines: list[str] = []
+    for area, families in AREAS.items():
+        lines += [f"### {area}", "", "| Name | Type | Labels | Meaning |", "|---|---|---|---|"]
+        lines += [_row(definition) for definition in families]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(definition: Definition) -> str:
+    """Return one line of the table; a closed set is written out."""
+    kind = definition.kind.value
+    if definition.kind is Kind.HISTOGRAM:
+        first, last = definition.buckets[0], definition.buckets[-1]
+        kind = f"histogram, {len(definition.buckets)} buckets from {first:g} to {last:g}"
+    labels = "; ".join(_label(label) for label in definition.labels) or "–"
+    return f"| `{PREFIX}{definition.name}` | {kind} | {labels} | {definition.help} |"
+
+
+def _label(label: Label) -> str:
+    """Return a label and its values."""
+    names = ", ".join(f"`{name}`" for name in label.names)
+    if label.values is None or isinstance(label.values, Scoped):
+        return names
+    return f"{names}: {', '.join(label.values)}"

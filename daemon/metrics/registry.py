@@ -1,0 +1,105 @@
+"""
+The live series: one object per combination of label values, all made at the start and kept.
+
+A label value outside its closed set is a KeyError here, never a new series. Every series starts at zero because
+`increase()` cannot see the first sample of a series: a counter that appears with value 1 raises no alarm.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from daemon.metrics.definitions import Definition, Kind, Scope, Scoped
+
+Key: TypeAlias = tuple[str, ...]
+Client = TypeVar("Client", Counter, Gauge, Histogram)
+
+
+class Series:
+    """Every family of a catalogue on a registry of its own, with the library's process metrics."""
+
+    def __init__(self, catalogue: Iterable[Definition], scope: Scope) -> None:
+        # `_created` series would be nearly a third of all, and nobody asks for them.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # has no annotations
+        self.scope = scope
+        self.symbols = set(scope.symbols)  # those that still have series
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._definitions = {definition.name: definition for definition in catalogue}
+        self._families: dict[str, Counter | Gauge | Histogram] = {}
+        self._children: dict[str, dict[Key, Counter | Gauge | Histogram]] = {}
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+        for name, definition in self._definitions.items():
+            family = _make(definition, self.registry)
+            self._families[name] = family
+            self._children[name] = {
+                key: family.labels(*key) if key else family
+                for key in scope.combinations(definition)
+            }
+
+    def counters(self, name: str) -> dict[Key, Counter]:
+        """Return a counter family's series by their label values, in label order."""
+        return self._of(name, Counter)
+
+    def gauges(self, name: str) -> dict[Key, Gauge]:
+        """Return a gauge family's series by their label values, in label order."""
+        return self._of(name, Gauge)
+
+    def histograms(self, name: str) -> dict[Key, Histogram]:
+        """Return a histogram family's series by their label values, in label order."""
+        return self._of(name, Histogram)
+
+    def _of(self, name: str, kind: type[Client]) -> dict[Key, Client]:
+        assert isinstance(self._families[name], kind)
+        return self._children[name]  # type: ignore[return-value] # children are of their family's kind
+
+    def info(self, name: str, **values: str) -> None:
+        """Set an info family's one series to 1."""
+        definition, family = self._definitions[name], self._families[name]
+        assert definition.is_info
+        assert isinstance(family, Gauge)
+        family.clear()
+        family.labels(**values).set(1.0)
+
+    def watch(self, name: str, read: Callable[[], float], *key: str) -> None:
+        """Let a gauge be read anew at every scrape, for example the depth of a queue."""
+        self._watched.append((self.gauges(name)[key], read))
+
+    def refresh(self) -> None:
+        """Read what is watched."""
+        for child, read in self._watched:
+            child.set(read())
+
+    def remove(self, symbol: str) -> None:
+        """Delete every series of a symbol that is no longer traded; its timestamps would alarm for ever."""
+        self.symbols.discard(symbol)
+        for name, definition in self._definitions.items():
+            for index, label in enumerate(definition.labels):
+                if label.values is not Scoped.SYMBOL:
+                    continue
+                gone = [key for key in self._children[name] if key[index] == symbol]
+                for key in gone:
+                    self._families[name].remove(*key)
+                    del self._children[name][key]
+
+
+def _make(definition: Definition, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    """Register one family with the client library."""
+    name, text, labels = definition.full_name, definition.help, definition.label_names
+    if definition.kind is Kind.COUNTER:
+        return Counter(name, text, labels, registry=registry)
+    if definition.kind is Kind.GAUGE:
+        return Gauge(name, text, labels, registry=registry)
+    return Histogram(name, text, labels, registry=registry, buckets=definition.buckets)

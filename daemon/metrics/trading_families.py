@@ -1,0 +1,233 @@
+"""The families of account, positions, trades, decisions, execution and risk."""
+
+from typing import Final
+
+from daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge, histogram
+from engine.performance.attribution import COMPONENTS
+from engine.records import (
+    REASON_COMMAND,
+    REASON_ENTRY,
+    REASON_FLIP,
+    REASON_LIQUIDATION,
+    REASON_SIGNAL,
+    REASON_STOP,
+    REASON_TARGET,
+    REFUSED_PAUSED,
+    REFUSED_PRICE,
+    REFUSED_SHORT,
+    REFUSED_SIZE,
+    REFUSED_STOP,
+)
+
+# The engine's codes as label values. The end of a tape is no exit: nothing live ends.
+EXIT_REASONS: Final = {
+    REASON_SIGNAL: "signal",
+    REASON_STOP: "stop",
+    REASON_TARGET: "target",
+    REASON_FLIP: "reverse",
+    REASON_COMMAND: "manual",
+    REASON_LIQUIDATION: "liquidation",
+}
+ORDER_TYPES: Final = {
+    REASON_ENTRY: "market",
+    REASON_SIGNAL: "market",
+    REASON_STOP: "stop",
+    REASON_TARGET: "target",
+    REASON_FLIP: "market",
+    REASON_COMMAND: "market",
+    REASON_LIQUIDATION: "liquidation",
+}
+REJECTIONS: Final = {
+    REFUSED_SHORT: "short_not_allowed",
+    REFUSED_SIZE: "below_minimum_size",
+    REFUSED_STOP: "no_stop",
+    REFUSED_PAUSED: "halted",
+    REFUSED_PRICE: "wrong_side_of_price",
+}
+ACTIONS: Final = ("enter_long", "enter_short", "exit", "hold", "skip")
+OUTCOMES: Final = ("win", "loss", "flat")
+SIDES: Final = ("long", "short")
+ORDER_SIDES: Final = ("buy", "sell")
+ORDER_STATUSES: Final = ("filled", "rejected")
+HALTS: Final = ("manual", "divergence", "errors")
+STAGES: Final = ("journal", "engine", "total")
+MAX_EXPOSURE: Final = "max_exposure"
+
+HOLD: Final = (
+    60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 172800.0, 604800.0,
+)  # fmt: skip
+RETURN: Final = (
+    -0.1, -0.05, -0.03, -0.02, -0.01, -0.005, -0.0025, 0.0,
+    0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1,
+)  # fmt: skip
+SLIPPAGE: Final = (
+    -0.001, -0.0005, -0.0002, -0.0001, 0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005,
+)  # fmt: skip
+# A bound lies exactly at the objective of 0.25 s, otherwise it could not be computed.
+LATENCY: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+_ACCOUNT: Final = Label("account", Scoped.ACCOUNT)
+_CURRENCY: Final = Label("currency", Scoped.CURRENCY)
+_SYMBOL: Final = Label("symbol", Scoped.SYMBOL)
+_SIGNAL: Final = Label("signal", COMPONENTS)
+_SIDE: Final = Label("side", SIDES)
+
+ACCOUNT_FAMILIES: Final = (
+    gauge(
+        "equity",
+        "Mark-to-market account equity: cash plus open positions at the last mark.",
+        _ACCOUNT,
+        _CURRENCY,
+    ),
+    gauge(
+        "equity_peak",
+        "Highest equity seen since the journal began (high-water mark).",
+        _ACCOUNT,
+        _CURRENCY,
+    ),
+    gauge("cash", "Settled cash of the paper account.", _ACCOUNT, _CURRENCY),
+    gauge(
+        "unrealized_pnl",
+        "Open profit or loss at the last mark, fees to close included.",
+        _ACCOUNT,
+        _CURRENCY,
+        _SYMBOL,
+    ),
+    gauge(
+        "realized_pnl",
+        "Net realised profit or loss since the journal began, fees and funding of open positions included.",
+        _ACCOUNT,
+        _CURRENCY,
+    ),
+    gauge(
+        "funding_paid",
+        "Net funding paid since the journal began, below zero when more was received.",
+        _ACCOUNT,
+        _CURRENCY,
+    ),
+    counter(
+        "gross_profit_total",
+        "Sum of net results of winning trades, by the primary cause of entry.",
+        _SYMBOL,
+        _SIGNAL,
+        _CURRENCY,
+    ),
+    counter(
+        "gross_loss_total",
+        "Sum of absolute net results of losing trades, by the primary cause of entry.",
+        _SYMBOL,
+        _SIGNAL,
+        _CURRENCY,
+    ),
+    counter(
+        "attributed_profit_total",
+        "Sum of the positive parts of trade results, split among the components of the score.",
+        Label("component", COMPONENTS),
+        _CURRENCY,
+    ),
+    counter(
+        "attributed_loss_total",
+        "Sum of the absolute negative parts of trade results, split among the components of the score.",
+        Label("component", COMPONENTS),
+        _CURRENCY,
+    ),
+    counter("fees_total", "Fees charged by the simulator.", _SYMBOL, _CURRENCY),
+    gauge("drawdown_ratio", "Current fall from the equity peak, 0 to 1.", _ACCOUNT),
+    gauge(
+        "exposure",
+        "Notional of open positions at the last mark, always positive.",
+        _SYMBOL,
+        _SIDE,
+        _CURRENCY,
+    ),
+    gauge("leverage_ratio", "Gross notional divided by equity.", _ACCOUNT),
+    gauge("positions_open", "Open positions.", _SYMBOL, _SIDE),
+    counter(
+        "trades_closed_total",
+        "Closed trades; signal is the primary cause of entry.",
+        _SYMBOL,
+        _SIGNAL,
+        _SIDE,
+        Label("outcome", OUTCOMES),
+    ),
+    histogram(
+        "trade_return_ratio",
+        "Net return of a closed trade on its entry notional.",
+        RETURN,
+        _SIGNAL,
+    ),
+    histogram(
+        "trade_duration_seconds",
+        "Holding time of closed trades, between the base candles of entry and exit.",
+        HOLD,
+        _SIGNAL,
+    ),
+    counter(
+        "exits_total",
+        "Position exits by reason.",
+        _SYMBOL,
+        Label("reason", tuple(EXIT_REASONS.values())),
+    ),
+)
+
+DECISION_FAMILIES: Final = (
+    counter(
+        "signals_total",
+        "Entries that the strategy asked for and the limits accepted, by the primary cause.",
+        _SYMBOL,
+        Label("timeframe", Scoped.STRATEGY),
+        _SIGNAL,
+        _SIDE,
+    ),
+    counter(
+        "signals_rejected_total",
+        "Entries that the strategy asked for and the limits or the market's rules refused.",
+        _SIGNAL,
+        Label("reason", tuple(REJECTIONS.values())),
+    ),
+    counter(
+        "decisions_total",
+        "Decisions, one per symbol and closed strategy candle; skip is a refused one.",
+        _SYMBOL,
+        Label("action", ACTIONS),
+    ),
+    gauge(
+        "decision_last_timestamp_seconds",
+        "Close time of the latest strategy candle that was decided on; start of the daemon before the first.",
+        Label("timeframe", Scoped.STRATEGY),
+    ),
+    histogram(
+        "decision_latency_seconds",
+        "Time from receipt of a final candle to the end of a stage; total ends with the report.",
+        LATENCY,
+        Label("stage", STAGES),
+    ),
+    counter(
+        "orders_total",
+        "Simulated orders by final status; a reversal is two orders, one that closes and one that opens.",
+        _SYMBOL,
+        Label("side", ORDER_SIDES),
+        Label("type", tuple(dict.fromkeys(ORDER_TYPES.values()))),
+        Label("status", ORDER_STATUSES),
+    ),
+    histogram(
+        "fill_slippage_ratio",
+        "Half spread and slippage paid in the price of a fill, on its notional; positive is worse.",
+        SLIPPAGE,
+        _SYMBOL,
+    ),
+    gauge(
+        "risk_limit_usage_ratio",
+        "Use of each risk limit, 1 is at the limit.",
+        Label("limit", (MAX_EXPOSURE,)),
+    ),
+    gauge(
+        "trading_halted",
+        "1 while no new position is entered for this reason, else 0.",
+        Label("reason", HALTS),
+    ),
+)
+
+TRADING_FAMILIES: Final[tuple[Definition, ...]] = (*ACCOUNT_FAMILIES, *DECISION_FAMILIES)

@@ -1,0 +1,173 @@
+"""The catalogue: names and labels by the rules, every series there from the start, within budget, and nothing else."""
+
+import re
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, markdown
+from daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
+from daemon.metrics.definitions import Definition, Kind, Scoped
+
+# As large as a daemon is meant to be: the budget of monitoring.md 2 holds up to here.
+SCOPE = Scope(
+    symbols=("ADAUSD", "BTCUSD", "ETHUSD", "SOLUSD", "XRPUSD"),
+    base_timeframe="1m",
+    timeframe="15m",
+    currency="USD",
+    feeds=("delta",),
+    jobs=("audit", "backup", "compaction", "snapshot", "summary"),
+    workers=("audit",),
+    endpoints=tuple(("GET", f"/route{number}") for number in range(6)),
+)
+START_S = 1_700_000_000.0
+UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
+# Counts, sums of money and states have no unit of their own (monitoring.md 2 and 3).
+WITHOUT_UNIT = {
+    "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
+    "positions_open", "trading_halted", "feed_connected", "parity_pnl_difference", "ready",
+    "event_loop_tasks", "queue_depth",
+}  # fmt: skip
+MONEY = {
+    "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
+    "gross_profit_total", "gross_loss_total", "attributed_profit_total", "attributed_loss_total",
+    "fees_total", "parity_pnl_difference",
+}  # fmt: skip
+
+
+def exposed(metrics: Metrics) -> dict[str, list[tuple[str, dict[str, str], float]]]:
+    """Return every sample on the wire by family, names as promised in the catalogue."""
+    text = generate_latest(metrics.registry).decode()
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): [
+            (sample.name, sample.labels, sample.value) for sample in family.samples
+        ]
+        for family in text_string_to_metric_families(text)
+    }
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    made = Metrics(SCOPE, START_S)
+    made.identify("0.1.0", "abc", "paper")
+    return made
+
+
+@pytest.mark.parametrize("definition", CATALOGUE, ids=lambda definition: definition.name)
+def test_names_and_labels_keep_the_conventions(definition: Definition) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", definition.name)
+    assert definition.name.endswith("_total") == (definition.kind is Kind.COUNTER)
+    assert definition.name.endswith(UNITS) or definition.name in WITHOUT_UNIT
+    assert not re.search(r"_(ms|millis|percent|pct|usd|count|bucket|sum)(_|$)", definition.name)
+    assert ("currency" in definition.label_names) == (definition.name in MONEY)
+    assert not {"job", "instance", "le", "quantile"} & set(definition.label_names)
+    assert len(set(definition.label_names)) == len(definition.label_names)
+    assert re.fullmatch(r"[A-Z0-9].*\.", definition.help)
+    for label in definition.labels:
+        if isinstance(label.values, tuple):
+            assert label.values
+            assert len(set(label.values)) == len(label.values)
+
+
+@pytest.mark.parametrize("definition", CATALOGUE, ids=lambda definition: definition.name)
+def test_buckets_ascend_and_belong_to_histograms(definition: Definition) -> None:
+    assert bool(definition.buckets) == (definition.kind is Kind.HISTOGRAM)
+    assert list(definition.buckets) == sorted(set(definition.buckets))
+
+
+def test_latency_has_a_bound_at_its_objective() -> None:
+    by_name = {definition.name: definition for definition in CATALOGUE}
+
+    assert 0.25 in by_name["decision_latency_seconds"].buckets
+
+
+def test_families_are_named_once() -> None:
+    names = [definition.name for definition in CATALOGUE]
+
+    assert len(set(names)) == len(names)
+
+
+def test_what_is_exposed_is_the_catalogue_and_the_librarys_own(metrics: Metrics) -> None:
+    families = exposed(metrics)
+
+    ours = {name for name in families if name.startswith(PREFIX)}
+    assert ours == {definition.full_name for definition in CATALOGUE}
+    others = {name.split("_")[0] for name in families if not name.startswith(PREFIX)}
+    assert others == {"process", "python"}
+
+
+def test_every_series_is_there_at_zero_from_the_start(metrics: Metrics) -> None:
+    families = exposed(metrics)
+
+    for definition in CATALOGUE:
+        samples = families[definition.full_name]
+        keys = {tuple(labels[name] for name in definition.label_names) for _, labels, _ in samples}
+        if definition.is_info:
+            assert [value for _, _, value in samples] == [1.0]
+            continue
+        assert keys == set(SCOPE.combinations(definition)), definition.name
+        values = {value for _, _, value in samples}
+        if definition.name.endswith("_timestamp_seconds"):
+            assert values == {START_S}, definition.name
+        elif definition.name == "timeframe_seconds":
+            assert values == {60.0, 900.0}
+        else:
+            assert values == {0.0}, definition.name
+
+
+def test_label_sets_multiply_out() -> None:
+    by_name = {definition.name: definition for definition in CATALOGUE}
+
+    found = SCOPE.combinations(by_name["trades_closed_total"])
+
+    assert len(found) == len(set(found)) == 5 * 4 * 2 * 3  # symbols, signals, sides, outcomes
+    assert SCOPE.combinations(by_name["ready"]) == [()]
+    endpoints = SCOPE.combinations(by_name["http_request_duration_seconds"])
+    assert ("other", "other") in endpoints
+    assert len(endpoints) == 7  # pairs as declared, never every method on every route
+
+
+def test_series_stay_within_the_budget(metrics: Metrics) -> None:
+    families = exposed(metrics)
+
+    assert sum(len(samples) for samples in families.values()) <= SERIES_BUDGET
+    for name, samples in families.items():
+        assert len(samples) <= FAMILY_BUDGET, name
+
+
+def test_no_created_series(metrics: Metrics) -> None:
+    assert b"_created" not in generate_latest(metrics.registry)
+
+
+def test_two_daemons_of_one_process_share_nothing() -> None:
+    one, other = Metrics(SCOPE, START_S), Metrics(SCOPE, START_S)
+
+    one.on_journal_commit(0.01)
+
+    name = PREFIX + "journal_commits_total"
+    assert sum(value for _, _, value in exposed(one)[name]) == 1.0
+    assert sum(value for _, _, value in exposed(other)[name]) == 0.0
+
+
+def test_a_symbol_that_is_no_longer_traded_leaves_no_series(metrics: Metrics) -> None:
+    metrics.remove("ETHUSD")
+
+    for name, samples in exposed(metrics).items():
+        assert all(labels.get("symbol") != "ETHUSD" for _, labels, _ in samples), name
+    kept = exposed(metrics)[PREFIX + "candle_gaps_total"]
+    assert {labels["symbol"] for _, labels, _ in kept} == set(SCOPE.symbols) - {"ETHUSD"}
+
+
+def test_documentation_has_a_row_for_every_family() -> None:
+    text = markdown()
+
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [d.full_name for d in CATALOGUE]
+    assert all(row.count("|") == 5 for row in rows)
+    assert [line[4:] for line in text.splitlines() if line.startswith("### ")] == list(AREAS)
+
+
+def test_sets_from_the_configuration_all_exist() -> None:
+    for scoped in Scoped:
+        assert SCOPE.values(scoped)

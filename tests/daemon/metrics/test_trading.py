@@ -1,0 +1,355 @@
+"""Numbers of account, trades and decisions: recomputed from the records of the same run, row by row, in plain Python."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
+from prometheus_client import CollectorRegistry
+
+from daemon.metrics import PREFIX, Metrics, Restored, Scope
+from engine.core import Engine
+from engine.events import Action, Command
+from engine.performance.attribution import COMPONENTS, attribution
+from engine.records import FLAT, LONG, REFUSED_SIZE, SHORT
+from engine.spec import EngineSpec, Market, Settings
+from engine.strategies import Decision
+from engine.strategies.confluence import Confluence
+
+QUOTE = 1e-9
+SYMBOLS = ("AAA", "BBB")
+SCOPE = Scope(symbols=SYMBOLS, base_timeframe="1h", timeframe="4h", currency="USDT")
+TAPE = interleave([random_candles(3000, seed=3), random_candles(3000, seed=4)])
+
+
+def make_engine(**settings: Any) -> Engine:
+    """Return two perpetuals with costs under the default strategy, four hours on one."""
+    market = {"is_perpetual": True, "taker_fee_rate": 0.001, "slippage_rate": 0.0003}
+    return Engine(
+        EngineSpec(
+            markets=[Market(symbol, **market) for symbol in SYMBOLS],
+            strategy=Confluence(confidence_threshold=0.3, exit_threshold=0.1),
+            timeframe="4h",
+            base_timeframe="1h",
+            settings=Settings(leverage_cap=2.0, **settings),
+        )
+    )
+
+
+def run(metrics: Metrics, engine: Engine, candles: Any, batch: int = 500) -> Outcome:
+    """Step through the candles, every report into the metrics, and return what was reported."""
+    reports = []
+    for first in range(0, len(candles), batch):
+        reports.append(engine.step(candles[first : first + batch]))
+        metrics.on_report(reports[-1], engine)
+    return Outcome(engine, reports)
+
+
+class Values:
+    """The samples of a registry, summed over the labels that are not asked for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.samples = [sample for family in registry.collect() for sample in family.samples]
+
+    def total(self, name: str, **labels: str) -> float:
+        found = [
+            sample.value
+            for sample in self.samples
+            if sample.name == PREFIX + name and labels.items() <= sample.labels.items()
+        ]
+        assert found, f"{name} {labels}"
+        return math.fsum(found)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Values, Outcome]:
+    metrics, engine = Metrics(SCOPE), make_engine()
+    outcome = run(metrics, engine, TAPE)
+    assert len(outcome.trades) > 40  # otherwise nothing below says much
+    assert set(outcome.trades["side"].tolist()) == {LONG, SHORT}
+    return Values(metrics.registry), outcome
+
+
+def test_account_is_the_newest_mark(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    last, peak = outcome.marks[-1], max(10_000.0, outcome.marks["equity"].max() * QUOTE)
+
+    assert values.total("equity") == pytest.approx(last["equity"] * QUOTE, rel=1e-12)
+    assert values.total("cash") == pytest.approx(last["cash"] * QUOTE, rel=1e-12)
+    assert values.total("exposure") == pytest.approx(last["exposure"] * QUOTE, rel=1e-9)
+    assert values.total("positions_open") == last["open_positions"]
+    assert values.total("equity_peak") == pytest.approx(peak, rel=1e-12)
+    drawdown = 1.0 - last["equity"] * QUOTE / peak
+    assert values.total("drawdown_ratio") == pytest.approx(drawdown, rel=1e-9)
+    leverage = last["exposure"] / last["equity"]
+    assert values.total("leverage_ratio") == pytest.approx(leverage, rel=1e-9)
+    usage = values.total("risk_limit_usage_ratio", limit="max_exposure")
+    assert usage == pytest.approx(leverage / 2.0, rel=1e-9)  # the cap is 2
+
+
+def test_capital_realised_and_open_results_add_up_to_equity(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    fees_to_close = outcome.marks[-1]["exposure"] * QUOTE * 0.001
+
+    total = 10_000.0 + values.total("realized_pnl") + values.total("unrealized_pnl") + fees_to_close
+
+    assert total == pytest.approx(values.total("equity"), abs=1e-6)
+
+
+def test_profit_loss_and_trades_are_those_of_the_records(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    trades = outcome.trades
+    for index, symbol in enumerate(SYMBOLS):
+        own = trades[trades["symbol"] == index]
+        won, lost = own["pnl"][own["pnl"] > 0].sum(), -own["pnl"][own["pnl"] < 0].sum()
+        assert values.total("gross_profit_total", symbol=symbol) == pytest.approx(won * QUOTE)
+        assert values.total("gross_loss_total", symbol=symbol) == pytest.approx(lost * QUOTE)
+        for side, name in ((LONG, "long"), (SHORT, "short")):
+            wins = np.count_nonzero((own["side"] == side) & (own["pnl"] > 0))
+            found = values.total("trades_closed_total", symbol=symbol, side=name, outcome="win")
+            assert found == wins
+    assert values.total("trades_closed_total") == len(trades)
+    # Only the technical component speaks here, so every trade is due to it.
+    assert values.total("trades_closed_total", signal="technical") == len(trades)
+
+
+def test_histograms_of_trades_hold_their_sums_and_buckets(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    trades = outcome.trades
+    returns = trades["pnl"] / trades["notional"]
+    held_s = (trades["exit_ms"] - trades["entry_ms"]) / 1000.0
+
+    assert values.total("trade_return_ratio_count") == len(trades)
+    # No sum: OpenMetrics forbids one where a bucket lies below zero, since it could fall.
+    for bound in (-0.02, 0.0, 0.01):
+        below = values.total("trade_return_ratio_bucket", le=str(bound))
+        assert below == np.count_nonzero(returns <= bound)
+    assert values.total("trade_duration_seconds_sum") == pytest.approx(held_s.sum())
+    day = values.total("trade_duration_seconds_bucket", le="86400.0")
+    assert day == np.count_nonzero(held_s <= 86400.0)
+
+
+def test_parts_by_component_add_up_to_the_profit(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    parts = attribution(outcome.trades)
+
+    net = values.total("attributed_profit_total") - values.total("attributed_loss_total")
+
+    assert net == pytest.approx(outcome.trades["pnl"].sum() * QUOTE)
+    for component in COMPONENTS:
+        own = values.total("attributed_profit_total", component=component) - values.total(
+            "attributed_loss_total", component=component
+        )
+        assert own == pytest.approx(parts[component].sum() * QUOTE)
+
+
+def test_fills_give_orders_fees_exits_and_slippage(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    fills = outcome.fills
+    exits = {2: "signal", 3: "stop", 4: "target", 5: "reverse", 6: "manual", 8: "liquidation"}
+
+    for code, name in exits.items():
+        assert values.total("exits_total", reason=name) == np.count_nonzero(fills["reason"] == code)
+    for index, symbol in enumerate(SYMBOLS):
+        own = fills[fills["symbol"] == index]
+        fees = values.total("fees_total", symbol=symbol)
+        assert fees == pytest.approx(own["fee"].sum() * QUOTE)
+        bought = values.total("orders_total", symbol=symbol, side="buy", status="filled")
+        assert bought == np.count_nonzero(own["side"] == 1)
+        costs = (own["slippage"] + own["spread"]) / own["notional"]
+        for bound in (0.0002, 0.0005):
+            found = values.total("fill_slippage_ratio_bucket", symbol=symbol, le=str(bound))
+            assert found == np.count_nonzero(costs <= bound)
+    stops = values.total("orders_total", type="stop", status="filled")
+    assert stops == np.count_nonzero(fills["reason"] == 3)
+
+
+def test_one_decision_per_symbol_and_closed_candle(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    asked = outcome.decisions[outcome.decisions["refused"] != REFUSED_SIZE]
+    expected = Counter({LONG: "enter_long", SHORT: "enter_short", FLAT: "exit"})
+
+    assert values.total("decisions_total") == 2 * 3000 / 4
+    for target, action in expected.items():
+        found = values.total("decisions_total", action=action)
+        wanted = (asked["target"] == target) & (asked["refused"] == 0)
+        assert found == np.count_nonzero(wanted)
+    entries = np.count_nonzero((asked["target"] != FLAT) & (asked["refused"] == 0))
+    assert values.total("signals_total") == entries
+    assert values.total("signals_total", signal="technical", timeframe="4h") == entries
+
+
+@pytest.mark.parametrize(("rows", "hours"), [(2 * 7, 4), (2 * 8, 8), (2 * 11, 8)])
+def test_the_last_decision_is_the_newest_close_of_the_strategys_timeframe(
+    rows: int, hours: int
+) -> None:
+    metrics, engine = Metrics(SCOPE), make_engine()
+
+    run(metrics, engine, TAPE[:rows])
+
+    decided_s = Values(metrics.registry).total("decision_last_timestamp_seconds", timeframe="4h")
+    assert decided_s == START_MS / 1000.0 + hours * 3600.0
+
+
+@pytest.mark.parametrize("batch", [1, 7, 6000])
+def test_batches_change_no_number(whole: tuple[Values, Outcome], batch: int) -> None:
+    candles = TAPE[:800] if batch == 1 else TAPE
+    one, other = Metrics(SCOPE, 0.0), Metrics(SCOPE, 0.0)
+
+    run(one, make_engine(), candles, batch)
+    run(other, make_engine(), candles)
+
+    ours = {(s.name, *sorted(s.labels.items())): s.value for s in Values(one.registry).samples}
+    for sample in Values(other.registry).samples:
+        if sample.name.startswith(PREFIX):
+            key = (sample.name, *sorted(sample.labels.items()))
+            assert ours[key] == pytest.approx(sample.value, rel=1e-9, abs=1e-9), key
+
+
+def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome]) -> None:
+    values = whole[0]
+    half = 2 * 1501  # not at the end of a strategy candle
+    first, engine = Metrics(SCOPE, 0.0), make_engine()
+    before = run(first, engine, TAPE[:half])
+    snapshot, peak = engine.snapshot(), before.marks["equity"].max() * QUOTE
+
+    second, again = Metrics(SCOPE, 0.0), make_engine()
+    again.restore(snapshot)
+    second.restore(Restored(equity_peak=peak))
+    second.on_account(again)
+    restored = Values(second.registry)
+    run(second, again, TAPE[half:])
+
+    # What the first process said last, the second says before its first candle.
+    last = Values(first.registry)
+    for name in ("equity", "equity_peak", "cash", "realized_pnl", "unrealized_pnl", "exposure"):
+        assert restored.total(name) == pytest.approx(last.total(name), rel=1e-12), name
+    # increase() over a reset is the sum of both: counters of the halves make the whole.
+    end = Values(second.registry)
+    for name in (
+        "gross_profit_total", "gross_loss_total", "attributed_profit_total", "fees_total",
+        "trades_closed_total", "exits_total", "decisions_total", "orders_total", "signals_total",
+        "trade_return_ratio_count", "trade_duration_seconds_sum", "fill_slippage_ratio_count",
+    ):  # fmt: skip
+        assert last.total(name) + end.total(name) == pytest.approx(values.total(name)), name
+    for name in ("equity", "equity_peak", "realized_pnl", "positions_open"):
+        assert end.total(name) == pytest.approx(values.total(name)), name
+
+
+def scripted(
+    script: dict[int, Decision], n: int = 8, capital: float = 10_000.0, **settings: Any
+) -> tuple[Metrics, Engine, Any]:
+    """Return one symbol on one timeframe under a scripted strategy, and its candles."""
+    prices = [(100.0, 101.0, 99.0, 100.0)] * n
+    market = Market("X", is_perpetual=True, minimum_size=settings.pop("minimum_size", 0.0))
+    options = {"sizing": "all_in", **settings}
+    spec = EngineSpec(
+        markets=[market],
+        strategy=Scripted(script),
+        timeframe="1h",
+        base_timeframe="1h",
+        capital=capital,
+        settings=Settings(**options),
+    )
+    scope = Scope(symbols=("X",), base_timeframe="1h", timeframe="1h", currency="USDT")
+    return Metrics(scope), Engine(spec), make_candles(prices)
+
+
+def test_refusals_are_skipped_decisions_or_rejected_orders() -> None:
+    short = Decision(SHORT, score_smc=-1.0, score_technical=0.4)
+    metrics, engine, candles = scripted({1: short, 2: Decision(FLAT)}, allow_short=False)
+    run(metrics, engine, candles)
+    values = Values(metrics.registry)
+    assert values.total("decisions_total", action="skip") == 1.0
+    assert values.total("signals_rejected_total", signal="smc", reason="short_not_allowed") == 1.0
+    assert values.total("orders_total") == 0.0
+
+    long = Decision(LONG, score_model=0.7)
+    metrics, engine, candles = scripted({1: long}, minimum_size=1e6)
+    run(metrics, engine, candles)
+    values = Values(metrics.registry)
+    assert values.total("decisions_total", action="enter_long") == 1.0
+    assert values.total("decisions_total", action="hold") == 7.0
+    assert values.total("signals_rejected_total", signal="model", reason="below_minimum_size") == 1
+    assert values.total("orders_total", side="buy", type="market", status="rejected") == 1.0
+
+
+def test_a_pause_halts_and_a_flatten_exits_by_hand() -> None:
+    metrics, engine, candles = scripted({1: Decision(LONG), 5: Decision(LONG)})
+    run(metrics, engine, candles[:4])
+    assert Values(metrics.registry).total("positions_open", side="long") == 1.0
+
+    for action in (Action.FLATTEN, Action.PAUSE):
+        metrics.on_report(engine.step(Command(action)), engine)
+    run(metrics, engine, candles[4:])
+
+    values = Values(metrics.registry)
+    assert values.total("exits_total", reason="manual") == 1.0
+    assert values.total("trading_halted", reason="manual") == 1.0
+    assert values.total("positions_open") == values.total("unrealized_pnl") == 0.0
+    assert values.total("signals_rejected_total", reason="halted") == 1.0
+    metrics.on_report(engine.step(Command(Action.RESUME)), engine)
+    assert Values(metrics.registry).total("trading_halted") == 0.0
+
+
+def test_halts_that_the_engine_does_not_know_are_told() -> None:
+    metrics = Metrics(SCOPE)
+
+    metrics.on_halt("divergence", True)
+
+    assert Values(metrics.registry).total("trading_halted", reason="divergence") == 1.0
+    metrics.on_halt("divergence", False)
+    assert Values(metrics.registry).total("trading_halted") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("scores", "cause"),
+    [
+        ({"score_model": 0.2, "score_smc": 0.5, "score_technical": 0.1}, "smc"),
+        ({"score_model": 0.2, "score_smc": -0.5, "score_technical": 0.1}, "model"),
+        ({"score_model": -0.2, "score_smc": -0.5}, "unattributed"),  # all argued against
+        ({"score_model": math.nan, "score_technical": 0.4}, "unattributed"),
+        ({}, "unattributed"),
+    ],
+)
+def test_the_primary_cause_is_what_argued_most_for_the_trade(
+    scores: dict[str, float], cause: str
+) -> None:
+    metrics, engine, candles = scripted({1: Decision(LONG, **scores), 3: Decision(FLAT)})
+
+    run(metrics, engine, candles)
+
+    values = Values(metrics.registry)
+    assert values.total("trades_closed_total", signal=cause) == 1.0
+    assert values.total("signals_total", signal=cause, side="long") == 1.0
+    # Prices stand still: costs make it a loss.
+    assert values.total("trades_closed_total", outcome="loss") == 1.0
+
+
+def test_latency_is_by_stage_and_leads_to_a_decision() -> None:
+    metrics, engine, candles = scripted({1: Decision(LONG)})
+    latencies_s = {"engine": 0.0004, "total": 0.2}
+
+    metrics.on_report(engine.step(candles), engine, latencies_s)
+
+    values = Values(metrics.registry)
+    assert values.total("decision_latency_seconds_count", stage="total") == 1.0
+    assert values.total("decision_latency_seconds_sum", stage="total") == pytest.approx(0.2)
+    assert values.total("decision_latency_seconds_bucket", stage="total", le="0.1") == 0.0
+    assert values.total("decision_latency_seconds_bucket", stage="total", le="0.25") == 1.0
+    exemplars = [s.exemplar for s in values.samples if s.exemplar is not None]
+    assert {e.labels["decision_id"] for e in exemplars} == {"0"}
+
+
+def test_a_removed_symbol_comes_back_with_no_report() -> None:
+    metrics, engine = Metrics(SCOPE), make_engine()
+    run(metrics, engine, TAPE[:2000])
+
+    metrics.remove("BBB")
+    run(metrics, engine, TAPE[2000:3000])
+
+    values = Values(metrics.registry)
+    assert not [s for s in values.samples if s.labels.get("symbol") == "BBB"]
+    assert values.total("decisions_total", symbol="AAA") == 1500 / 4
