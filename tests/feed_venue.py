@@ -80,6 +80,7 @@ class ScriptedVenue:
         self.knows_channels = True
         self.refused_channels: dict[str, str] = {}
         self.is_frozen = False
+        self.has_trades = False
         self.silent: set[str] = set()
         self.spoil: Callable[[bytes], list[bytes]] = lambda data: [data]
         self.received: list[dict[str, Any]] = []
@@ -163,7 +164,7 @@ class ScriptedVenue:
                 (t.time_ms + 260, market.symbol,
                  {"p": str(t.price), "r": "t", "s": float(t.contracts), "sy": market.symbol,
                   "t": t.time_ms * 1000, "ts": (t.time_ms + 260) * 1000, "type": "trades"})
-                for t in market.trades
+                for t in (market.trades if self.has_trades else ())
             )  # fmt: skip
         n_beats = (self.markets[0].n_bars + 2) * LENGTH_MS // 5_000
         for beat in range(n_beats):

@@ -66,7 +66,9 @@ class Verdict(Enum):
     CONFLICT = "the history's, although the stream had more"
 
 
-def judge(seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: bool) -> Verdict:
+def judge(
+    seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: bool, is_sum: bool = False
+) -> Verdict:
     """
     Return whose candle counts.
 
@@ -74,6 +76,7 @@ def judge(seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: boo
     row            the history's
     is_past        the history shows a later candle that has traded
     is_last_look   there is no further look before the deadline, and the history is not known to be behind
+    is_sum         `seen` was added up from single trades, where one that came twice counts twice
     """
     stream_volume = seen.volume if seen is not None and seen.has_traded else 0.0
     if row is None:
@@ -84,4 +87,4 @@ def judge(seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: boo
         return Verdict.HISTORY if is_past or is_last_look else Verdict.ASK_AGAIN
     if not is_last_look:
         return Verdict.ASK_AGAIN
-    return Verdict.CONFLICT if is_past and row.has_traded else Verdict.STREAM
+    return Verdict.CONFLICT if (is_past or is_sum) and row.has_traded else Verdict.STREAM

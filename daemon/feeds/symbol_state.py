@@ -151,7 +151,8 @@ class SymbolState:
         is_same = bar is not None and row is not None and bar.equals(row)
         is_late = age_ms >= self.rules.grace_ms
         is_last = age_ms >= self.rules.looks_ms[-1] and (is_same or not is_behind)
-        match judge(bar, row, is_past=is_past, is_last_look=is_last or is_late):
+        is_sum = self.source == "trades"
+        match judge(bar, row, is_past=is_past, is_last_look=is_last or is_late, is_sum=is_sum):
             case Verdict.HISTORY if row is not None:
                 if bar is not None and bar.has_traded and not bar.may_become(row):
                     self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume)

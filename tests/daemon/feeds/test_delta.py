@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from feed_market import CONTRACT_VALUE, LENGTH_MS, START_MS, Market, Switches
+from feed_market import LENGTH_MS, START_MS, Market, Switches
 from feed_venue import Product, ScriptedHistory, ScriptedVenue, serving, subscribed
 
 from daemon.feeds.bars import Bar
@@ -23,7 +23,7 @@ from engine.jit import Rows
 from replay.clock import Clock, VirtualTimeLoop
 from replay.config_live import Live
 
-N_BARS = 8
+N_BARS = 8  # of the markets; most tests need only the first
 SECOND = 1_000
 Script = Callable[["Stage"], Awaitable[None]]
 
@@ -31,15 +31,15 @@ Script = Callable[["Stage"], Awaitable[None]]
 class Stage:
     """A venue, its history and a feed that follows it; what the feed said and gave."""
 
-    def __init__(self, switches: Switches, live: dict[str, Any], after_ms: int | None) -> None:
-        self.clock = Clock(START_MS - 20 * SECOND)
+    def __init__(self, switches: Switches, begin_s: float = -20.0) -> None:
+        self.clock = Clock(START_MS + int(begin_s * SECOND))
         self.markets = [
             Market("BTCUSD", seed=3, trades_per_bar=14.0, n_bars=N_BARS),
             Market("THINUSD", seed=5, trades_per_bar=0.8, n_bars=N_BARS),
         ]
         self.venue = ScriptedVenue(self.markets, self.clock, switches)
         self.history = ScriptedHistory(self.markets, self.clock, switches)
-        self.live, self.after_ms = live, after_ms
+        self.n_bars = N_BARS
         self.notices: list[Notice] = []
         self.settlements: list[Settlement] = []
         self.batches: list[Rows] = []
@@ -63,7 +63,7 @@ class Stage:
     def assert_whole(self, first_bar: int = 0) -> None:
         """Hold the feed to its promise: the venue's own candles, each once, instants complete and in order."""
         for index, market in enumerate(self.markets):
-            assert self.bars(index) == market.truth()[first_bar:], market.symbol
+            assert self.bars(index) == market.truth()[first_bar : self.n_bars], market.symbol
         stamps = self.rows["open_ms"]
         assert (np.diff(stamps) >= 0).all()
         assert self.rows["symbol"].tolist() == [0, 1] * (len(stamps) // 2)
@@ -79,8 +79,11 @@ async def play(
     live: dict[str, Any],
     after_ms: int | None,
     n_bars: int,
+    begin_s: float,
 ) -> Stage:
-    stage = Stage(switches, live, after_ms)
+    stage = Stage(switches, begin_s)
+    stage.n_bars = n_bars
+    stage.venue.has_trades = live.get("candles") == "trades"
     async with serving(stage.venue) as url:
         urls = {"compact_url": url, "legacy_url": url, "rest_url": "http://127.0.0.1:1"}
         settings = Live(**{"history_bars": 0, **urls, **live})
@@ -90,12 +93,14 @@ async def play(
         )  # fmt: skip
         actor = asyncio.create_task(script(stage)) if script is not None else None
         last_ms = START_MS + (n_bars - 1) * LENGTH_MS
-        async with contextlib.aclosing(aiter(stage.feed)) as candles:
-            async with stage.clock.timeout(3_000.0):
-                async for rows in candles:
-                    stage.batches.append(rows)
-                    if rows["open_ms"][-1] >= last_ms:
-                        break
+        async with (
+            stage.clock.timeout(3_000.0),
+            contextlib.aclosing(aiter(stage.feed)) as candles,
+        ):
+            async for rows in candles:
+                stage.batches.append(rows)
+                if rows["open_ms"][-1] >= last_ms:
+                    break
         if actor is not None:
             await actor
     assert not [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
@@ -107,11 +112,12 @@ def run(
     switches: Switches = Switches(),  # noqa: B008 # a value
     *,
     after_ms: int | None = START_MS - LENGTH_MS,
-    n_bars: int = N_BARS,
+    n_bars: int = 4,
+    begin_s: float = -20.0,
     **live: Any,
 ) -> Stage:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(play(script, switches, live, after_ms, n_bars))
+        return runner.run(play(script, switches, live, after_ms, n_bars, begin_s))
 
 
 @pytest.mark.parametrize("candles", ["stream", "trades", "poll"])
@@ -152,21 +158,28 @@ def test_the_upgrade_introduces_itself_and_asks_for_everything() -> None:
 
 
 def test_history_comes_first_then_live() -> None:
-    # The clock starts 20 s before the market: nothing has closed; four minutes later, four candles have.
-    async def late(stage: Stage) -> None:
-        return None
+    # Four and a half minutes in, the last three closed candles are numbers 1 to 3.
+    stage = run(after_ms=None, history_bars=3, begin_s=270.0, n_bars=6)
 
-    stage = Stage(Switches(), {}, None)
-    del stage
-    stage = run(late, after_ms=None, history_bars=3, n_bars=2)
+    stage.assert_whole(first_bar=1)
+    assert len(stage.batches[0]) == 3 * 2
+    assert stage.feed.stats.candles["BTCUSD", "backfill"] >= 3
 
-    assert [bar.open_ms for bar in stage.bars(0)] == [START_MS, START_MS + LENGTH_MS]
+
+def test_without_history_the_first_candle_is_the_forming_one() -> None:
+    stage = run(after_ms=None, begin_s=130.0)
+
+    stage.assert_whole(first_bar=2)
 
 
 def test_what_was_missed_is_backfilled_before_live() -> None:
-    stage = run(after_ms=START_MS + LENGTH_MS)
+    stage = run(after_ms=START_MS, begin_s=200.0, n_bars=5)
 
-    stage.assert_whole(first_bar=2)
+    stage.assert_whole(first_bar=1)
+    assert next((n.open_ms, n.value) for n in stage.notices if n.kind is NoticeKind.GAP) == (
+        START_MS + LENGTH_MS,
+        2.0,  # numbers 1 and 2
+    )
 
 
 def test_a_cut_connection_loses_nothing() -> None:
@@ -175,7 +188,7 @@ def test_a_cut_connection_loses_nothing() -> None:
             await stage.at(after_s)
             stage.venue.abort()
 
-    stage = run(cut)
+    stage = run(cut, n_bars=N_BARS)
 
     stage.assert_whole()
     assert stage.told(NoticeKind.DISCONNECTED) == [("", "closed")] * 4
@@ -191,7 +204,7 @@ def test_an_outage_of_stream_and_history_ends_as_if_it_had_not_been() -> None:
         await stage.at(290)
         stage.venue.refusal, stage.history.fails = None, False
 
-    stage = run(outage)
+    stage = run(outage, n_bars=N_BARS)
 
     stage.assert_whole()
     assert NoticeKind.ABSENT not in stage.kinds()
@@ -205,7 +218,7 @@ def test_a_frozen_venue_is_noticed_by_its_missing_pong() -> None:
         await stage.at(115)
         stage.venue.is_frozen = False
 
-    stage = run(freeze)
+    stage = run(freeze, n_bars=N_BARS)
 
     stage.assert_whole()
     assert stage.feed.stats.reconnects["timeout"] >= 1
@@ -230,7 +243,7 @@ def test_an_acknowledged_and_silent_subscription_is_renewed_then_polled_then_res
         await stage.at(330)
         stage.venue.silent.clear()
 
-    stage = run(silence)
+    stage = run(silence, n_bars=N_BARS)
 
     stage.assert_whole()
     assert "unsubscribe" in [message["type"] for message in stage.venue.received]
@@ -270,7 +283,7 @@ def test_http_429_at_the_upgrade_is_waited_out() -> None:
         await stage.at(100)
         stage.venue.refusal = None
 
-    stage = run(refuse)
+    stage = run(refuse, n_bars=N_BARS)
 
     stage.assert_whole()
     assert stage.venue.n_upgrades == 2  # the second one five minutes after the first
@@ -337,23 +350,17 @@ def test_history_that_fails_leaves_the_streams_candles_marked() -> None:
 
 
 def test_an_unknown_symbol_is_refused_at_the_start() -> None:
-    async def unlist(stage: Stage) -> None:
-        return None
+    async def follow() -> None:
+        stage = Stage(Switches())
+        del stage.history.listed["THINUSD"]
+        async for _ in DeltaFeed(Live(), ["BTCUSD", "THINUSD"], stage.clock, stage.history):
+            pass
 
-    with pytest.raises(ConfigError, match="live.symbols: 'THINUSD' is not listed"):
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(play_without_listing())
-    del unlist
-
-
-async def play_without_listing() -> None:
-    stage = Stage(Switches(), {}, None)
-    del stage.history.listed["THINUSD"]
-    feed = DeltaFeed(
-        Live(compact_url="ws://127.0.0.1:1"), ["BTCUSD", "THINUSD"], stage.clock, stage.history
-    )
-    async for _ in feed:
-        pass
+    with (
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+        pytest.raises(ConfigError, match=r"live\.symbols: 'THINUSD' is not listed: .*BTCUSD"),
+    ):
+        runner.run(follow())
 
 
 def test_prices_funding_and_halts_are_followed() -> None:
@@ -401,20 +408,18 @@ def test_leaving_says_goodbye_within_two_seconds() -> None:
 
 
 def test_counters_tell_what_happened() -> None:
-    stage = run(candles="stream")
+    stage = run()
     stats = stage.feed.stats
 
-    assert stats.messages["candle"] > 100
+    assert stats.messages["candle"] > 40
     assert stats.messages["heartbeat"] > 10
     assert stats.last_close_ms == dict.fromkeys(
         ("BTCUSD", "THINUSD"), START_MS + N_BARS * LENGTH_MS
     )
     n_candles = sum(n for (symbol, _), n in stats.candles.items() if symbol == "BTCUSD")
-    assert n_candles == N_BARS
-    assert len(stats.arrival_delay_ms) == 2 * N_BARS
+    assert n_candles == 4
+    assert len(stats.arrival_delay_ms) == 2 * 4
     assert 1_000.0 <= min(stats.arrival_delay_ms) <= max(stats.arrival_delay_ms) <= 8_200.0
-    assert stage.bars(0)[0].volume == stage.markets[0].truth()[0].volume
-    assert CONTRACT_VALUE == 0.001
 
 
 def test_raw_frames_are_recorded_on_demand(tmp_path: Path) -> None:
