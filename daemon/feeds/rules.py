@@ -16,6 +16,7 @@ from replay.config_live import Live
 
 RETRY_MS = (3_000, 8_000)  # delta-exchange.md 3.8 (3)
 LATE_RETRY_MS = 5_000  # between the last of these and the grace period
+SAME_SUM = 1.0 + 1e-12  # sums of the same trades in another order
 HELD_RETRY_MS = 10_000  # after the grace period
 
 
@@ -83,7 +84,7 @@ def judge(
         # A sparse history leaves out what did not trade; only the grace period tells it from a loss.
         kept = seen is not None and (seen.has_traded or is_past)
         return Verdict.STREAM if kept and is_last_look else Verdict.ASK_AGAIN
-    if stream_volume <= row.volume:
+    if stream_volume <= row.volume * SAME_SUM:
         return Verdict.HISTORY if is_past or is_last_look else Verdict.ASK_AGAIN
     if not is_last_look:
         return Verdict.ASK_AGAIN
