@@ -16,6 +16,7 @@ from replay.config_live import Live
 
 RETRY_MS = (3_000, 8_000)  # delta-exchange.md 3.8 (3)
 LATE_RETRY_MS = 5_000  # between the last of these and the grace period
+SAME_SUM = 1.0 + 1e-12  # sums of the same trades in another order
 HELD_RETRY_MS = 10_000  # after the grace period
 
 
@@ -66,7 +67,9 @@ class Verdict(Enum):
     CONFLICT = "the history's, although the stream had more"
 
 
-def judge(seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: bool) -> Verdict:
+def judge(
+    seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: bool, is_sum: bool = False
+) -> Verdict:
     """
     Return whose candle counts.
 
@@ -74,14 +77,15 @@ def judge(seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: boo
     row            the history's
     is_past        the history shows a later candle that has traded
     is_last_look   there is no further look before the deadline, and the history is not known to be behind
+    is_sum         `seen` was added up from single trades, where one that came twice counts twice
     """
     stream_volume = seen.volume if seen is not None and seen.has_traded else 0.0
     if row is None:
         # A sparse history leaves out what did not trade; only the grace period tells it from a loss.
         kept = seen is not None and (seen.has_traded or is_past)
         return Verdict.STREAM if kept and is_last_look else Verdict.ASK_AGAIN
-    if stream_volume <= row.volume:
+    if stream_volume <= row.volume * SAME_SUM:
         return Verdict.HISTORY if is_past or is_last_look else Verdict.ASK_AGAIN
     if not is_last_look:
         return Verdict.ASK_AGAIN
-    return Verdict.CONFLICT if is_past and row.has_traded else Verdict.STREAM
+    return Verdict.CONFLICT if (is_past or is_sum) and row.has_traded else Verdict.STREAM

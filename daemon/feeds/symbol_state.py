@@ -142,6 +142,8 @@ class SymbolState:
         if age_ms < 0:
             return False  # it was still forming
         self._row = row
+        if row is not None:
+            self._forget_echo(row)
         seen = self._seen.get(self.next_ms)
         bar = seen.bar if seen is not None else None
         is_past = traded_ms > self.next_ms
@@ -149,17 +151,16 @@ class SymbolState:
         is_same = bar is not None and row is not None and bar.equals(row)
         is_late = age_ms >= self.rules.grace_ms
         is_last = age_ms >= self.rules.looks_ms[-1] and (is_same or not is_behind)
-        match judge(bar, row, is_past=is_past, is_last_look=is_last or is_late):
+        is_sum = self.source == "trades"
+        match judge(bar, row, is_past=is_past, is_last_look=is_last or is_late, is_sum=is_sum):
             case Verdict.HISTORY if row is not None:
                 if bar is not None and bar.has_traded and not bar.may_become(row):
                     self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume)
                 is_ours = is_same or self.source == "poll"
                 self._finish(row, self.source if is_ours else "backfill", is_confirmed=True)
-                self._forget_echo(row)
             case Verdict.CONFLICT if bar is not None and row is not None:
                 self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume)
                 self._finish(row, "backfill", is_confirmed=True)
-                self._forget_echo(row)
             case Verdict.STREAM if bar is not None:
                 if row is not None:
                     self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume, "stream kept")
@@ -180,10 +181,11 @@ class SymbolState:
         )
 
     def _forget_echo(self, row: Bar) -> None:
-        """Drop the first frame of a candle when it was the late last one of the candle just confirmed."""
-        seen = self._seen.get(self.next_ms)
+        """Drop the first frame after a candle when it was that candle's late last one, as the history shows now."""
+        after_ms = row.open_ms + self.rules.length_ms
+        seen = self._seen.get(after_ms)
         if seen is not None and seen.is_derived and seen.bar.equals(row):
-            del self._seen[self.next_ms]
+            del self._seen[after_ms]
 
     def _compare_finals(self, rows: dict[int, Bar], traded_ms: int, now_ms: int) -> None:
         """Tell what the history has changed since it was emitted; padding and what it still lacks is no change."""

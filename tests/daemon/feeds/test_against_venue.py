@@ -1,0 +1,174 @@
+"""DeltaFeed against the local exchange over real sockets: the candles it gives are the exchange's own, whatever happens."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("replay.venue.faults", reason="the local exchange is not part of this checkout")
+pytest.importorskip("replay.delta_rest", reason="Delta's history is not part of this checkout")
+
+from replay.delta_rest import DeltaRest
+from replay.venue import FAULT_KINDS, Faults, Switches, Venue
+
+from daemon.feeds.delta import DeltaFeed
+from daemon.feeds.protocol import Notice, NoticeKind
+from engine.candles import FLAG_FILLED
+from engine.jit import Rows
+from replay.clock import Clock, VirtualTimeLoop
+from replay.config_live import Live
+from replay.synthetic import synthesize
+from replay.tape_file import Tape
+
+MINUTE_MS = 60_000
+START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC
+HISTORY = 30
+SYMBOLS = ("BTCUSD", "ETHUSD")
+COLUMNS = ["open_ms", "symbol", "open", "high", "low", "close", "volume"]
+
+
+@dataclass
+class Followed:
+    """What a feed gave, and what was."""
+
+    rows: Rows
+    truth: Rows
+    notices: list[Notice] = field(default_factory=list)
+
+    def assert_equal(self) -> None:
+        """Hold the feed to the exchange's candles, each exactly once and in order."""
+        assert self.rows[COLUMNS].tolist() == self.truth[COLUMNS].tolist()
+
+    def count(self, kind: NoticeKind) -> int:
+        return sum(notice.kind is kind for notice in self.notices)
+
+
+def follow(
+    *,
+    n: int = 5,
+    switches: Switches = Switches(),  # noqa: B008 # a value
+    faults: Faults | None = None,
+    seed: int = 1,
+    **live: Any,
+) -> Followed:
+    """Return what a feed makes of `n` minutes of two markets."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(_follow(n, switches, faults or Faults.none(), seed, live))
+
+
+async def _follow(
+    n: int,
+    switches: Switches,
+    faults: Faults,
+    seed: int,
+    live: dict[str, Any],
+) -> Followed:
+    clock = Clock(START_MS)
+    first_ms = START_MS - HISTORY * MINUTE_MS
+    # Two minutes more than are compared, so that the last ones are followed by others.
+    tapes = [
+        synthesize("noise", HISTORY + n + 2, "1m", seed + i, symbol=symbol, start_ms=first_ms)
+        for i, symbol in enumerate(SYMBOLS)
+    ]
+    tapes[1] = _quiet(tapes[1])
+    venue = Venue(tapes, clock, switches=switches, faults=faults, start_ms=START_MS)
+    await venue.start()
+    notices: list[Notice] = []
+    batches: list[Rows] = []
+    urls = {"compact_url": venue.compact_url, "legacy_url": venue.legacy_url}
+    settings = Live(symbols=SYMBOLS, history_bars=0, **{**urls, **live})
+    last_ms = START_MS + (n - 1) * MINUTE_MS
+    try:
+        async with DeltaRest(venue.rest_url, clock, jitter=lambda: 0.5) as rest:
+            feed = DeltaFeed(
+                settings, SYMBOLS, clock, rest,
+                after_ms=START_MS - MINUTE_MS, on_notice=notices.append, seed=seed,
+            )  # fmt: skip
+            async with clock.timeout(3_600.0), contextlib.aclosing(aiter(feed)) as candles:
+                async for rows in candles:
+                    batches.append(rows)
+                    if rows["open_ms"][-1] >= last_ms:
+                        break
+    finally:
+        await venue.stop()
+    rows = np.concatenate(batches)
+    return Followed(rows[rows["open_ms"] <= last_ms], _truth(venue, last_ms), notices)
+
+
+def _truth(venue: Venue, last_ms: int) -> Rows:
+    """Return the exchange's candles of all symbols by (open_ms, symbol), with flat ones where nothing traded."""
+    columns = []
+    for index, symbol in enumerate(SYMBOLS):
+        known = venue.truth(symbol)
+        close = float(known["close"][0])
+        stamps = range(START_MS, last_ms + 1, MINUTE_MS)
+        column = np.zeros(len(stamps), known.dtype)
+        for number, stamp in enumerate(stamps):
+            found = known[known["open_ms"] == stamp]
+            column[number] = (
+                found[0] if len(found) else (stamp, 0, close, close, close, close, 0.0, 0)
+            )
+            close = float(column["close"][number])
+        column["symbol"] = index
+        columns.append(column)
+    return np.stack(columns, axis=1).reshape(-1)
+
+
+def _quiet(tape: Tape) -> Tape:
+    """Return a tape that has not traded in the second and fourth minute after the start."""
+    rows = np.delete(tape.candles, [HISTORY + 1, HISTORY + 3])
+    return Tape(rows, tape.venue, tape.symbol, tape.timeframe)
+
+
+@pytest.mark.parametrize("protocol", ["compact", "legacy"])
+@pytest.mark.parametrize("candles", ["stream", "trades", "poll"])
+def test_candles_equal_the_exchanges_from_every_source(protocol: str, candles: str) -> None:
+    followed = follow(protocol=protocol, candles=candles)
+
+    followed.assert_equal()
+    is_quiet = followed.rows["volume"] == 0.0
+    assert is_quiet.sum() == 2
+    assert (followed.rows["flag_bits"][is_quiet] & FLAG_FILLED).all()
+
+
+COMBINATIONS = list(Switches.combinations())
+LAGS = list(
+    Switches.combinations("has_cst", "final_frame", "rest_lag_s", "rest_lag", "has_padding")
+)
+OTHERS = list(Switches.combinations("numbers", "heartbeat", "trail_ms", "publishing"))
+
+
+@pytest.mark.parametrize("candles", ["stream", "trades"])
+@pytest.mark.parametrize("switches", [*COMBINATIONS[::17], *LAGS[::7], *OTHERS[::9]], ids=str)
+def test_some_ways_of_the_exchange(switches: Switches, candles: str) -> None:
+    follow(switches=switches, candles=candles, n=5).assert_equal()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("candles", ["stream", "trades", "poll"])
+@pytest.mark.parametrize("switches", [*COMBINATIONS, *LAGS, *OTHERS], ids=str)
+def test_every_way_of_the_exchange(switches: Switches, candles: str) -> None:
+    follow(switches=switches, candles=candles, n=5).assert_equal()
+
+
+@pytest.mark.parametrize("kind", sorted(FAULT_KINDS))
+@pytest.mark.parametrize("candles", ["stream", "trades"])
+def test_single_fault(kind: str, candles: str) -> None:
+    faults = Faults.single(kind, START_MS + 95_000)
+
+    followed = follow(faults=faults, candles=candles, n=8)
+
+    followed.assert_equal()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(50))
+def test_mixture_of_faults(seed: int) -> None:
+    faults = Faults.seeded(seed, START_MS, START_MS + 6 * MINUTE_MS, symbols=SYMBOLS)
+
+    followed = follow(faults=faults, n=10, seed=seed)
+
+    followed.assert_equal()

@@ -1,0 +1,385 @@
+"""The small parts of a feed: trades, merge, backfill, back-off, subscriptions, clocks, funding, freshness, recorder."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.feeds.alarms import Alarms
+from daemon.feeds.backfill import REACH_BARS, WINDOW_BARS, Backfill
+from daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
+from daemon.feeds.bars import Bar, Final
+from daemon.feeds.fields import time_us
+from daemon.feeds.frames import Ack, Channel, FundingFrame, MarkFrame
+from daemon.feeds.freshness import Freshness, Remedy
+from daemon.feeds.funding import Fundings, Settlement
+from daemon.feeds.merge import Merge
+from daemon.feeds.outbox import Outbox
+from daemon.feeds.profiles import PROFILES, endpoints
+from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from daemon.feeds.recorder import Recorder
+from daemon.feeds.subscriptions import Subscriptions
+from daemon.feeds.trades import TradeCandles
+from daemon.feeds.venue_clock import VenueClock
+from engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
+from engine.jit import Rows
+from replay.clock import Clock, VirtualTimeLoop
+from replay.config_live import Live
+
+MINUTE = 60_000
+T = 1_795_428_900_000
+US = 1_000
+
+
+def test_trades_make_the_candle_whatever_their_order() -> None:
+    candles = TradeCandles(MINUTE, 0.001)
+    trades = [
+        (86_000.0, 3.0, 10),
+        (86_010.0, 5.0, 30),
+        (85_990.0, 2.0, 20),
+    ]  # the third was matched second
+
+    states = [candles.add(price, size, (T + ms) * US) for price, size, ms in trades]
+
+    assert states[-1] == Bar(T, 86_000.0, 86_010.0, 85_990.0, 86_010.0, 10.0 * 0.001)
+    assert candles.add(86_050.0, 1.0, (T + 5) * US).open == 86_050.0
+
+
+def test_volume_from_trades_has_the_bits_of_one_multiplication() -> None:
+    candles = TradeCandles(MINUTE, 0.1)
+
+    bars = [candles.add(100.0, 1.0, (T + i) * US) for i in range(10)]
+
+    assert bars[-1].volume == 10.0 * 0.1
+    assert bars[-1].volume != sum([1.0 * 0.1] * 10)  # 0.9999999999999999
+
+
+def test_trades_of_two_candles_do_not_mix() -> None:
+    candles = TradeCandles(MINUTE, 1.0)
+    candles.add(100.0, 1.0, (T + 59_999) * US)
+    candles.add(101.0, 1.0, (T + 60_000) * US)
+
+    late = candles.add(102.0, 2.0, (T + 59_000) * US)
+
+    assert late == Bar(T, 102.0, 102.0, 100.0, 100.0, 3.0)
+
+
+def final(symbol: str, minute: int, close: float = 100.0) -> Final:
+    return Final(symbol, Bar.flat(T + minute * MINUTE, close), 0, "stream", True)
+
+
+def test_an_instant_is_complete_with_every_symbol_in_order() -> None:
+    merge = Merge(["A", "B"])
+    for given in (final("B", 0, 2.0), final("A", 0, 1.0), final("A", 1, 1.5)):
+        merge.put(given)
+    merge.passed("A", T + 2 * MINUTE)
+    merge.passed("B", T + MINUTE)
+
+    rows = merge.rows(merge.take())
+
+    assert rows["symbol"].tolist() == [0, 1]
+    assert rows["close"].tolist() == [1.0, 2.0]
+    assert rows["open_ms"].tolist() == [T, T]
+    assert merge.n_waiting == 1
+
+
+def test_instants_before_the_first_price_of_a_symbol_are_dropped() -> None:
+    merge = Merge(["A", "B"])
+    for given in (final("A", 0), final("A", 1), final("B", 1)):
+        merge.put(given)
+    merge.passed("A", T + 2 * MINUTE)
+    merge.passed("B", T + 2 * MINUTE)
+
+    assert [f.bar.open_ms for f in merge.take()] == [T + MINUTE] * 2
+    assert merge.n_waiting == 0
+
+
+def tape(minutes: list[int], close: float = 100.0, volume: float = 1.0) -> Rows:
+    rows = np.zeros(len(minutes), CANDLE)
+    rows["open_ms"] = T + MINUTE * np.array(minutes)
+    for name in ("open", "high", "low", "close"):
+        rows[name] = close + np.array(minutes)
+    rows["volume"] = volume
+    return rows
+
+
+def test_backfill_declares_absent_what_history_lacks() -> None:
+    backfill = Backfill(["A", "B"], MINUTE, T)
+    window = backfill.window(T + 3 * MINUTE)
+    assert window is not None
+
+    rows = backfill.fill(window, {"A": tape([0, 2]), "B": tape([0, 1, 2], 200.0)})
+
+    assert rows["symbol"].tolist() == [0, 1] * 3
+    assert rows["flag_bits"].tolist() == [0, 0, FLAG_ABSENT, 0, 0, 0]
+    assert rows["close"].tolist() == [100.0, 200.0, 100.0, 201.0, 102.0, 202.0]
+    assert rows["volume"].tolist() == [1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
+    assert backfill.window(T + 4 * MINUTE - 1) is None
+
+
+def test_backfill_keeps_the_flags_of_history() -> None:
+    backfill = Backfill(["A"], MINUTE, T)
+    window = backfill.window(T + MINUTE)
+    assert window is not None
+    rows = tape([0], volume=0.0)
+    rows["flag_bits"] = FLAG_FILLED
+
+    assert backfill.fill(window, {"A": rows})["flag_bits"].tolist() == [FLAG_FILLED]
+
+
+def test_backfill_starts_where_every_symbol_has_a_price() -> None:
+    backfill = Backfill(["A", "B"], MINUTE, T)
+    window = backfill.window(T + 3 * MINUTE)
+    assert window is not None
+
+    rows = backfill.fill(window, {"A": tape([0, 1, 2]), "B": tape([1, 2])})
+
+    assert rows["open_ms"].tolist() == [T + MINUTE] * 2 + [T + 2 * MINUTE] * 2
+
+
+def test_backfill_knows_the_price_from_before_its_window() -> None:
+    backfill = Backfill(["A"], MINUTE, T)
+    window = backfill.window(T + MINUTE)
+    assert window is not None
+    assert window.ask_ms == T - REACH_BARS * MINUTE
+
+    rows = backfill.fill(window, {"A": tape([-7])})
+
+    assert rows["close"].tolist() == [93.0]
+    assert rows["flag_bits"].tolist() == [FLAG_ABSENT]
+
+
+def test_backfill_goes_window_by_window_without_a_hole() -> None:
+    n = 4_000
+    backfill = Backfill(["A"], MINUTE, T)
+    parts = []
+    while (window := backfill.window(T + n * MINUTE)) is not None:
+        first, last = (window.ask_ms - T) // MINUTE, (window.last_ms - T) // MINUTE
+        assert last - first < WINDOW_BARS
+        parts.append(backfill.fill(window, {"A": tape(list(range(first, last + 1)))}))
+
+    rows = np.concatenate(parts)
+    assert rows["open_ms"].tolist() == [T + i * MINUTE for i in range(n)]
+    assert not rows["flag_bits"].any()
+
+
+def test_pauses_are_jittered_doubled_and_bounded() -> None:
+    pauses = []
+    for seed in range(200):
+        backoff = Backoff(random.Random(seed))
+        pauses.append([backoff.pause_s(i * 1_000_000) for i in range(12)])
+    columns = list(zip(*pauses, strict=True))
+
+    assert set(columns[0]) == {0.0}
+    for number, column in enumerate(columns[1:]):
+        bound = min(60.0, 0.5 * 2**number)
+        assert 0.9 * bound < max(column) <= bound
+        assert min(column) < 0.1 * bound
+    assert pauses[3] == [
+        b.pause_s(i * 1_000_000) for b in [Backoff(random.Random(3))] for i in range(12)
+    ]
+
+
+def test_attempts_are_limited_per_window() -> None:
+    backoff = Backoff(random.Random(1))
+    for _ in range(LIMIT_ATTEMPTS):
+        backoff.reset()
+        assert backoff.pause_s(0) == 0.0
+    backoff.reset()
+
+    assert backoff.pause_s(1_000) == 299.0
+
+
+def test_the_venue_may_ask_for_longer_pauses() -> None:
+    assert Backoff(random.Random(1)).pause_s(0, is_refused=True) == TOO_MANY_S
+    assert Backoff(random.Random(1)).pause_s(0, in_maintenance=True) == 30.0
+
+
+def test_subscriptions_are_asked_in_frames_of_a_hundred_symbols() -> None:
+    symbols = [f"S{i}" for i in range(250)]
+    frames = [json.loads(f) for f in Subscriptions(symbols, "1m", "stream").requests("compact")]
+
+    entries = [entry for frame in frames for entry in frame["payload"]["channels"]]
+    for frame in frames:
+        assert sum(len(e.get("symbols", ())) for e in frame["payload"]["channels"]) <= 100
+    for name, prefix in (("candlestick_1m", ""), ("mark_price", "MARK:"), ("funding_rate", "")):
+        found = [s for e in entries if e["name"] == name for s in e["symbols"]]
+        assert found == [prefix + symbol for symbol in symbols]
+    assert {"name": "system_status"} in entries
+
+
+@pytest.mark.parametrize(
+    ("candles", "protocol", "channel"),
+    [("stream", "compact", "candlestick_5m"), ("stream", "legacy", "candlestick_5m"), ("trades", "compact", "trades"),
+     ("trades", "legacy", "all_trades"), ("poll", "compact", None)],
+)  # fmt: skip
+def test_candles_come_from_their_channel(candles: str, protocol: str, channel: str | None) -> None:
+    subscriptions = Subscriptions(["X"], "5m", candles)
+
+    assert subscriptions.candle_channel(protocol) == channel  # type: ignore[arg-type]
+    assert (channel in subscriptions.wanted(protocol)) == (channel is not None)  # type: ignore[arg-type]
+
+
+def test_acknowledgements_are_checked_symbol_by_symbol() -> None:
+    subscriptions = Subscriptions(["X", "Y"], "1m", "stream")
+    subscriptions.requests("compact")
+    subscriptions.acknowledge(Ack((Channel("candlestick_1m", ("X",), ""),)), "compact")
+    assert subscriptions.missing("compact") == [("candlestick_1m", "Y")]
+
+    subscriptions.acknowledge(Ack((Channel("candlestick_1m", ("X", "Y"), ""),)), "compact")
+    assert subscriptions.missing("compact") == []
+
+
+def test_a_refused_channel_is_reported_once_and_not_waited_for() -> None:
+    subscriptions = Subscriptions(["X"], "1m", "stream")
+    subscriptions.requests("compact")
+    refusal = Ack((Channel("candlestick_1m", (), "forbidden"), Channel("other", (), "forbidden")))
+
+    assert subscriptions.acknowledge(refusal, "compact") == ["candlestick_1m"]
+    assert subscriptions.acknowledge(refusal, "compact") == []
+    assert subscriptions.missing("compact") == []
+
+
+def in_virtual_time(check: object) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(check)  # type: ignore[arg-type]
+
+
+def test_headers_give_the_venues_time_unless_the_stream_contradicts_them() -> None:
+    async def check() -> None:
+        clock = Clock(T)
+        venue = VenueClock(clock)
+        assert venue.now_ms() == T
+        venue.header_offset_ms = 400.0
+        assert venue.now_ms() == T + 400
+
+        assert (
+            venue.sighted((T + 350) * US) == 50.0
+        )  # published at 350 by the venue's clock, received at 400
+        assert (venue.disagreement_ms, venue.offset_ms) == (0.0, 400.0)
+
+        venue.header_offset_ms = 60_000.0
+        assert (venue.disagreement_ms, venue.offset_ms) == (59_650.0, 350.0)
+
+        await clock.sleep(150.0)  # two windows without a stamp: the headers are all there is
+        venue.sighted((clock.now_ms() + 100) * US)
+        assert venue.stream_offset_ms == 350.0
+        await clock.sleep(70.0)
+        venue.sighted((clock.now_ms() + 100) * US)
+        assert venue.stream_offset_ms == 100.0
+
+    in_virtual_time(check())
+
+
+def test_alarms_are_told_when_they_begin() -> None:
+    async def check() -> None:
+        clock = Clock(T)
+        venue, stats = VenueClock(clock), FeedStats()
+        told: list[Notice] = []
+        alarms = Alarms(stats, venue, told.append)
+        alarms.look(T)
+        venue.header_offset_ms = 45_000.0
+        stats.messages["candle"] += 30
+        stats.bad_messages["not_json"] += 31
+        alarms.look(T + 60_000)
+        alarms.look(T + 61_000)
+
+        assert [(n.kind, n.detail, n.value) for n in told] == [
+            (NoticeKind.CLOCK, "far from the venue's", 45_000.0),
+            (NoticeKind.VENUE, "bad messages", 31.0),
+        ]
+        assert stats.clock_offset_ms == 45_000.0
+
+    in_virtual_time(check())
+
+
+SETTLES = 1_795_449_600_000  # 2026-11-23 16:00 UTC
+
+
+def test_a_settlement_charges_the_last_estimate_before_it() -> None:
+    fundings = Fundings()
+    fundings.mark(MarkFrame("X", 86_500.0, 0))
+    for before_ms, rate in ((120_000, 0.0001), (60_000, 0.0002)):
+        fundings.estimate(FundingFrame("X", rate, 28_800, SETTLES, (SETTLES - before_ms) * US))
+    next_ms = SETTLES + 28_800_000
+    fundings.estimate(FundingFrame("X", 0.0009, 28_800, next_ms, (SETTLES + 500) * US))
+    assert fundings.settle(SETTLES + 1_999) == []
+
+    assert fundings.settle(SETTLES + 2_000) == [Settlement("X", SETTLES, 0.0002, 86_500.0)]
+    assert fundings.settle(SETTLES + 9_000) == []
+    assert fundings.rates["X"].rate_fraction == 0.0009
+
+
+def test_a_stale_estimate_is_not_charged() -> None:
+    fundings = Fundings()
+    fundings.estimate(FundingFrame("X", 0.0001, 28_800, SETTLES, (SETTLES - 300_001) * US))
+
+    assert fundings.settle(SETTLES + 2_000) == [Settlement("X", SETTLES, None, 0.0)]
+
+
+def test_lost_candles_lead_to_remedies_one_after_the_other() -> None:
+    freshness = Freshness(["X", "Y"])
+    assert [freshness.missed("X") for _ in range(4)] == [
+        Remedy.NONE, Remedy.RENEW, Remedy.NONE, Remedy.DEGRADE,
+    ]  # fmt: skip
+    assert freshness.degraded == {"X"}
+    assert [freshness.missed("Y") for _ in range(3)][-1] is Remedy.RECONNECT
+
+    assert freshness.shown("X")
+    assert not freshness.shown("Y")
+    assert freshness.degraded == set()
+
+
+def test_the_outbox_joins_what_has_arrived_and_holds_a_slow_reader_up() -> None:
+    async def check() -> None:
+        outbox = Outbox(max_rows=3)
+        await outbox.put(tape([0, 1]))
+        await outbox.put(tape([2]))
+        writer = asyncio.create_task(outbox.put(tape([3])))
+        await asyncio.sleep(1.0)
+        assert not writer.done()
+
+        rows = await outbox.take()
+        assert rows is not None
+        assert rows["open_ms"].tolist() == [T, T + MINUTE, T + 2 * MINUTE]
+        await writer
+        await outbox.close()
+        assert (await outbox.take()) is not None
+        assert await outbox.take() is None
+
+    in_virtual_time(check())
+
+
+def test_the_recorder_writes_lines_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "frames" / "today.jsonl"
+    with Recorder(path, max_bytes=130) as recorder:
+        recorder.write(T, "out", b'{"type":"ping"}')
+        recorder.write(T + 1, "in", '{"type":"pong"}')
+        recorder.write(T + 2, "in", "x" * 100)
+        assert (recorder.n_frames, recorder.is_full) == (1, True) or recorder.n_frames == 2
+
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0] == {"time_ms": T, "direction": "out", "text": '{"type":"ping"}'}
+    assert path.stat().st_size <= 130
+
+
+def test_every_profile_has_addresses_and_each_can_be_replaced() -> None:
+    for name in PROFILES:
+        urls = endpoints(Live(profile=name))  # type: ignore[arg-type]
+        assert urls.rest.startswith("https://")
+        assert urls.legacy.startswith("wss://")
+
+    urls = endpoints(Live(compact_url="ws://127.0.0.1:1"))
+    assert urls == PROFILES["india"]._replace(compact="ws://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("value", "us"),
+    [(1_795_428_900, T * US), (T, T * US), (T * US, T * US), (T * US * 1000, T * US), (str(T), T * US), (0, 0),
+     (None, 0), (float("nan"), 0), (-5, 0)],
+)  # fmt: skip
+def test_times_are_told_by_magnitude(value: object, us: int) -> None:
+    assert time_us(value) == us
