@@ -1,0 +1,71 @@
+"""A candle on its way to being final: its values, and what one state of it says about another."""
+
+from typing import NamedTuple, Self
+
+from engine.candles import FLAG_FILLED
+from engine.jit import Rows
+
+
+class Bar(NamedTuple):
+    """One state of a candle, volume in base units; `open_ms` is 0 when the sender did not say which candle."""
+
+    open_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    @classmethod
+    def flat(cls, open_ms: int, price: float) -> Self:
+        """Return a candle without a trade."""
+        return cls(open_ms, price, price, price, price, 0.0)
+
+    @property
+    def has_traded(self) -> bool:
+        """Return whether it can hold a trade: a flat zero-volume candle is what padding looks like."""
+        return self.volume > 0.0 or self.high > self.low
+
+    @property
+    def flag_bits(self) -> int:
+        """Return the flag of a flat zero-volume candle that the venue gave as such, or 0."""
+        return 0 if self.has_traded else FLAG_FILLED
+
+    def equals(self, other: "Bar") -> bool:
+        """Return whether prices and volume are the same, whatever the time."""
+        return self[1:] == other[1:]
+
+    def may_become(self, later: "Bar") -> bool:
+        """Return whether `later` can be a later state of the same candle: trades only widen and add."""
+        return (
+            later.open == self.open
+            and later.high >= self.high
+            and later.low <= self.low
+            and later.volume >= self.volume
+        )
+
+
+class Final(NamedTuple):
+    """A final candle of a symbol."""
+
+    symbol: str
+    bar: Bar
+    flag_bits: int
+    source: str  # stream, trades, poll, backfill (the stream did not have it so), absent
+    is_confirmed: bool  # by the venue's history
+
+
+class Request(NamedTuple):
+    """Candles to ask the venue's history for: open times from `first_ms` to `last_ms`, the forming one included."""
+
+    symbol: str
+    first_ms: int
+    last_ms: int
+    asked_ms: int
+
+
+def bars_of(rows: Rows) -> list[Bar]:
+    """Return CANDLE rows as bars."""
+    names = ("open_ms", "open", "high", "low", "close", "volume")
+    columns = [rows[name].tolist() for name in names]
+    return [Bar(*values) for values in zip(*columns, strict=True)]
