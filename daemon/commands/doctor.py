@@ -8,9 +8,8 @@ import typer
 from rich.table import Table
 
 from daemon.commands.output import console, print_json, progress_bars
-from daemon.doctor.examine import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress, examine_venue
+from daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
 from daemon.doctor.finding import Finding, Status
-from daemon.doctor.fixtures import Fixtures
 from daemon.doctor.machine import examine_config, examine_machine
 from replay.clock import WallClock
 from replay.config import Config, load_config
@@ -103,6 +102,10 @@ def _exam(
 
 
 async def _examine(exam: Exam, record: Path | None, on_progress: OnProgress) -> list[Finding]:
+    # What talks to a venue takes a third of a second to import; other commands need not wait for it.
+    from daemon.doctor.examine import examine_venue
+    from daemon.doctor.fixtures import Fixtures
+
     with Fixtures(record) as fixtures:
         return await examine_venue(exam, WallClock(), fixtures, on_progress)
 

@@ -1,6 +1,7 @@
 """
 The doctor: is this machine fit, and is the venue what the reference says it is?
 
+    exam        what is to be examined
     finding     one row: what was expected, what was observed, what that means
     machine     the machine and the configuration
     listen      what a socket says in a while, as it came

@@ -1,9 +1,9 @@
 """A whole examination of one venue: REST and sockets at once, then everything is judged."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
+from daemon.doctor.exam import Exam, OnProgress
 from daemon.doctor.finding import LONG_ROWS, NEVER_RUN, Finding, Status, finding, not_run
 from daemon.doctor.fixtures import Fixtures
 from daemon.doctor.listen import PING, Heard, listen, subscription
@@ -23,37 +23,14 @@ from engine.jit import Rows
 from replay.clock import Clock
 from replay.delta_http import Seen
 from replay.delta_parse import number
-from replay.delta_profiles import Profile
 from replay.delta_rest import DeltaRest
 from replay.http_errors import RestError, RestUnavailable
 
-SHORT_MINUTES: Final = 4.0
-LONG_MINUTES: Final = 32.0  # thirty whole minutes, and a part of one at each end
 LEGACY_S: Final = 75.0
 GLOBAL_S: Final = 10.0
 SETTLE_S: Final = 10.0  # the history may trail the stream
 RESOLUTIONS: Final = ("5m", "15m", "1h", "1d")
 VENUE_ROWS: Final = ("1", "2", "3", "4", "5", "6", "7", "8", "10", "13", "14")
-
-OnProgress = Callable[[str, int, int], None]
-
-
-class Exam(NamedTuple):
-    """
-    What is examined.
-
-    thin          a market that seldom trades; "" picks the one with the least turnover
-    global_url    tried for row 14; "" leaves it out
-    is_required   a venue that cannot be reached is a failure, not a machine without internet
-    """
-
-    profile: Profile
-    symbol: str = "BTCUSD"
-    thin: str = ""
-    minutes: float = SHORT_MINUTES
-    is_long: bool = False
-    global_url: str = ""
-    is_required: bool = False
 
 
 async def examine_venue(
@@ -114,7 +91,7 @@ class _Examination:
             heard = tasks.create_task(self._listen(thin))
             legacy = tasks.create_task(self._legacy())
             other = tasks.create_task(self._global())
-            lag = tasks.create_task(self._asker.lag())
+            lag = tasks.create_task(self._asker.lag(self._exam.minutes * 60.0))
             asked = [
                 await self._asker.products(),
                 await self._asker.weeks(),
@@ -201,7 +178,7 @@ class _Examination:
         """Return the row about parsing, rows 1 to 5, and the long ones."""
         symbol = self._exam.symbol
         found = [judge_parsing(heard)]
-        await self._clock.sleep(SETTLE_S)
+        await self._clock.sleep(min(SETTLE_S, self._exam.minutes * 60.0))
         try:
             history = await self._minutes(heard, symbol)
             quiet = judge_no_trade(heard, thin, await self._minutes(heard, thin)) if thin else \

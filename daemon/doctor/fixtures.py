@@ -1,10 +1,9 @@
 """Raw frames and answers into a folder, from which tests and the reference can be mended."""
 
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import orjson
 
 from daemon.feeds.recorder import Recorder
 from replay.delta_http import Seen
@@ -60,4 +59,4 @@ class Fixtures:
             "text": seen.text.decode("utf-8", "replace"),
         }
         path = self.folder / f"rest-{self._n_answers:03}.json"
-        path.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
+        path.write_text(json.dumps(values, indent=1), encoding="utf-8")

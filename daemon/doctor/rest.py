@@ -116,10 +116,12 @@ class RestExam:
         status = Status.OK if shapes[0].startswith("list") else Status.DIFFERS
         return finding("13", status, f"{shapes[0]}; unknown symbol: {shapes[1]}")
 
-    async def lag(self) -> str:
+    async def lag(self, within_s: float) -> str:
         """Return how long after a minute's end the history has its final state, in words."""
         open_ms = self._rest.venue_now_ms() // MINUTE_MS * MINUTE_MS
         end_ms = open_ms + MINUTE_MS
+        if end_ms + LOOKS_S[-1] * SECOND_MS > self._rest.venue_now_ms() + within_s * SECOND_MS:
+            return f"lag not measured: no minute ends within {within_s:g} s"
         looks: list[tuple[float, bytes]] = []
         try:
             for delay_s in LOOKS_S:

@@ -104,7 +104,7 @@ def judge_no_trade(heard: Heard, symbol: str, history: Rows) -> Finding:
     quiet = [
         int(row["open_ms"])
         for row in history
-        if row["volume"] == 0.0 and first_ms <= row["open_ms"] <= heard.ended_ms - 2 * MINUTE_MS
+        if row["volume"] == 0.0 and first_ms <= row["open_ms"] <= heard.ended_ms - MINUTE_MS
     ]
     if not quiet:
         return finding("3", Status.NOT_RUN, f"every minute of {symbol} traded; --long waits longer")
