@@ -60,12 +60,16 @@ class CcxtHistory:
         await self.measure_clock()
 
     async def measure_clock(self) -> None:
-        """Measure the venue's clock where it tells its time."""
+        """
+        Measure the venue's clock where it tells its time.
+
+        The way back counts as nothing: so the venue is never taken to be later than it is, and ccxt's own waiting,
+        which comes before the way out, does no harm.
+        """
         if self.exchange.has.get("fetchTime"):
-            before_ms = self._clock.now_ms()
             venue_ms = await self.call("fetch_time")
             if venue_ms:
-                self.clock_offset_ms = venue_ms - (before_ms + self._clock.now_ms()) / 2.0
+                self.clock_offset_ms = float(venue_ms - self._clock.now_ms())
 
     def venue_now_ms(self) -> int:
         """Return the venue's time as well as it is known."""

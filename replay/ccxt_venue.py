@@ -67,9 +67,11 @@ def _redirected(urls: Any, base_url: str) -> Any:
         return {name: _redirected(url, base_url) for name, url in urls.items()}
     if not isinstance(urls, str) or "://" not in urls:
         return urls
-    is_socket = urls.startswith("ws")
-    host = base_url.replace("http", "ws", 1) if is_socket else base_url
-    return host + urlsplit(urls).path
+    parts = urlsplit(urls)
+    if urls.startswith("ws"):
+        # ccxt tells some markets apart by the socket's host, so it stays in the path.
+        return f"{base_url.replace('http', 'ws', 1)}/{parts.netloc}{parts.path}"
+    return base_url + parts.path
 
 
 def find_market(exchange: Any, symbol: str) -> CcxtMarket:

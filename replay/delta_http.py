@@ -47,6 +47,16 @@ class Answer(NamedTuple):
     is_cached: bool
 
 
+class Seen(NamedTuple):
+    """One answer as it came, whatever it was worth; for recorders."""
+
+    path: str
+    parameters: Mapping[str, str | int]
+    status: int
+    headers: Mapping[str, str]
+    text: bytes
+
+
 class Budget:
     """A token bucket over the venue's quota, on the clock's own time scale; never ahead of the quota's window."""
 
@@ -113,8 +123,9 @@ class RestTransport:
     """
     A session with one REST host. Use it as an async context manager.
 
-    stats   counts answers by status, and failures as `timeout`, `transport` or `bad_body`
-    jitter  a number in [0, 1) for each pause; tests pass their own
+    stats    counts answers by status, and failures as `timeout`, `transport` or `bad_body`
+    jitter   a number in [0, 1) for each pause; tests pass their own
+    on_seen  shown every answer, good or bad
     """
 
     def __init__(
@@ -126,6 +137,7 @@ class RestTransport:
         quota: int = QUOTA,
         retries: int = RETRIES,
         jitter: Callable[[], float] = random.random,
+        on_seen: Callable[[Seen], None] = lambda seen: None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ConfigError(f"rest_url: {base_url!r} is not an http:// or https:// address")
@@ -136,6 +148,7 @@ class RestTransport:
         self.offset = ClockOffset()
         self._retries = retries
         self._jitter = jitter
+        self._on_seen = on_seen
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._session: aiohttp.ClientSession | None = None
 
@@ -194,6 +207,7 @@ class RestTransport:
             reason = (str(error) or type(error).__name__).rstrip(".")
             raise RestUnavailable(f"{what}: {reason}") from error
         self.stats[str(response.status)] += 1
+        self._on_seen(Seen(path, parameters, response.status, response.headers, text))
         self._obey_limit(response)
         age_s = _age_s(response.headers)
         if age_s is None:

@@ -16,7 +16,7 @@ from engine.candles import CANDLE, HOUR_MS, SECOND_MS, WEEK_MS, timeframe_ms
 from engine.errors import DataError
 from engine.jit import Rows, join_rows
 from replay.clock import Clock
-from replay.delta_http import QUOTA, RETRIES, Answer, RestTransport
+from replay.delta_http import QUOTA, RETRIES, Answer, RestTransport, Seen
 from replay.delta_parse import (
     bars_to_candles,
     is_trade_series,
@@ -72,9 +72,16 @@ class DeltaRest:
         quota: int = QUOTA,
         retries: int = RETRIES,
         jitter: Callable[[], float] = random.random,
+        on_seen: Callable[[Seen], None] = lambda seen: None,
     ) -> None:
         self.transport = RestTransport(
-            base_url, clock, stats=stats, quota=quota, retries=retries, jitter=jitter
+            base_url,
+            clock,
+            stats=stats,
+            quota=quota,
+            retries=retries,
+            jitter=jitter,
+            on_seen=on_seen,
         )
         self.counts: Counter[str] = Counter()
         self._clock = clock

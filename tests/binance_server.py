@@ -1,9 +1,11 @@
-"""The part of Binance's spot interface that ccxt needs for candles, on the loopback: markets, time, klines."""
+"""The part of Binance's spot interface that ccxt needs for candles, on the loopback: markets, time, klines, streams."""
 
+import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from replay.clock import Clock
 
@@ -60,6 +62,9 @@ class BinanceServer:
         self.cap = 1_000
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.refuse: Callable[[str], web.Response | None] = lambda _path: None
+        self.sockets: set[web.WebSocketResponse] = set()
+        self.n_sockets = 0
+        self.is_mute = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -67,6 +72,8 @@ class BinanceServer:
         refusal = self.refuse(request.path)
         if refusal is not None:
             return refusal
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self.stream(request)
         if request.path.endswith("/exchangeInfo"):
             return web.json_response(
                 exchange_info(self.symbols if request.path.startswith("/api") else [])
@@ -86,6 +93,56 @@ class BinanceServer:
         last = min(int(query["endTime"]), self.clock.now_ms())
         times = range(-(-first // step) * step, last + 1, step)
         return [
-            [t, *map(str, bar_of(t)), t + step - 1, "1", 1, "1", "1", "0"]
+            [t, *map(str, self.state(t, step)), t + step - 1, "1", 1, "1", "1", "0"]
             for t in times[: min(int(query["limit"]), self.cap)]
         ]
+
+    def state(
+        self, open_ms: int, step: int = MINUTE_MS
+    ) -> tuple[float, float, float, float, float]:
+        """Return what is known now of a bar: half of its volume and range until its last two seconds."""
+        opens, high, low, close, volume = bar_of(open_ms)
+        if self.clock.now_ms() >= open_ms + step - 2_000:
+            return opens, high, low, close, volume
+        return opens, opens + 0.125, opens - 0.125, opens, volume / 2.0
+
+    async def stream(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one socket: subscriptions by request, a kline of each every two seconds."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.add(socket)
+        self.n_sockets += 1
+        names: list[str] = []
+        sender = asyncio.create_task(self._send(socket, names))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    asked = json.loads(message.data)
+                    if asked["method"] == "SUBSCRIBE":
+                        names += asked["params"]
+                    await socket.send_json({"result": None, "id": asked["id"]})
+        finally:
+            sender.cancel()
+            self.sockets.discard(socket)
+        return socket
+
+    async def _send(self, socket: web.WebSocketResponse, names: list[str]) -> None:
+        while True:
+            await self.clock.sleep(2.0)
+            now_ms = self.clock.now_ms()
+            for name in [] if self.is_mute else list(names):
+                symbol = name.partition("@")[0].upper()
+                open_ms = now_ms // MINUTE_MS * MINUTE_MS
+                values = zip("ohlcv", map(str, self.state(open_ms)), strict=True)
+                kline = {"t": open_ms, "T": open_ms + MINUTE_MS - 1, "s": symbol, "i": "1m",
+                         "x": False, **dict(values)}  # fmt: skip
+                await socket.send_json({"e": "kline", "E": now_ms, "s": symbol, "k": kline})
+
+    async def hang_up(self, code: int | None) -> None:
+        """End every socket: with a close frame, or by cutting the line."""
+        for socket in list(self.sockets):
+            if code is None:
+                transport: Any = socket._req.transport  # type: ignore[union-attr]
+                transport.abort()
+            else:
+                await socket.close(code=code)

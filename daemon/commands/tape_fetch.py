@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,11 @@ from engine.candles import timeframe_ms
 from engine.errors import DataError
 from replay.clock import WallClock
 from replay.delta_profiles import PROFILES
-from replay.download import Fetched, OnProgress, Wanted, fetch_first
 from replay.importers.options import is_symbol
-from replay.sources import make_source
 from replay.tape import Store, time_ms
+
+if TYPE_CHECKING:
+    from replay.download import Fetched, OnProgress
 
 
 def fetch_command(
@@ -61,7 +62,7 @@ def fetch_command(
             fetched = asyncio.run(
                 _fetch(
                     [(venue, symbol), *(_fallback(text, symbol) for text in fallback or [])],
-                    Wanted(timeframe, first_ms, last_ms),
+                    (timeframe, first_ms, last_ms),
                     found,
                     profile,
                     rest_url,
@@ -93,23 +94,27 @@ def _fallback(text: str, symbol: str) -> tuple[str, str]:
 
 async def _fetch(
     places: list[tuple[str, str]],
-    wanted: Wanted,
+    wanted: tuple[str, int, int],
     store: Store,
     profile: str,
     rest_url: str | None,
     renew: bool,
-    on_progress: OnProgress,
-) -> Fetched:
+    on_progress: "OnProgress",
+) -> "Fetched":
     """Fetch from the first place that has it; every name is checked before the first request."""
+    # What talks to a venue takes a third of a second to import; other commands need not wait for it.
+    from replay.download import Wanted, fetch_first
+    from replay.sources import make_source
+
     clock = WallClock()
     sources = [
         (make_source(venue, clock, profile=profile, rest_url=None if number else rest_url), symbol)
         for number, (venue, symbol) in enumerate(places)
     ]
-    return await fetch_first(sources, wanted, store, renew=renew, on_progress=on_progress)
+    return await fetch_first(sources, Wanted(*wanted), store, renew=renew, on_progress=on_progress)
 
 
-def _show(fetched: Fetched, as_json: bool) -> None:
+def _show(fetched: "Fetched", as_json: bool) -> None:
     tape = fetched.tape
     if as_json:
         print_json(

@@ -75,7 +75,11 @@ def test_the_forming_candle_comes_when_asked_for() -> None:
             "BTC/USDT", "1m", OPEN_MS - MINUTE_MS, NOW_MS, include_forming=True
         )
 
-    assert told(with_binance(body)) == truth(OPEN_MS - MINUTE_MS, OPEN_MS)
+    before, forming = told(with_binance(body))
+
+    opens, volume = bar_of(OPEN_MS)[0], bar_of(OPEN_MS)[4]
+    assert before == truth(OPEN_MS - MINUTE_MS, OPEN_MS - MINUTE_MS)[0]
+    assert forming == (OPEN_MS, opens, opens + 0.125, opens - 0.125, opens, volume / 2)
 
 
 def test_paging_ends_where_history_begins() -> None:

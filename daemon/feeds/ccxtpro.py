@@ -1,0 +1,281 @@
+"""
+The live feed of every venue but Delta: ccxt.pro's streams, with the venue's own history deciding what is final.
+
+The library tells neither when a candle is closed nor that a stream has died, and keeps holes after an outage. So its
+rows are only states of candles for the finality table; every candle is confirmed by `fetch_ohlcv`, with `until` given,
+and what the stream missed comes from there. A venue that has no `watchOHLCV` is polled. See delta-exchange.md 9.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import numpy as np
+
+from daemon.feeds.backfill import REACH_BARS, Backfill
+from daemon.feeds.backoff import Backoff
+from daemon.feeds.bars import Final as FinalCandle
+from daemon.feeds.ccxt_stream import REST_SLOTS, CcxtStreams
+from daemon.feeds.finality import Finality, Request, Rules
+from daemon.feeds.merge import Merge
+from daemon.feeds.outbox import Outbox
+from daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from engine.candles import FLAG_ABSENT
+from engine.errors import ConfigError
+from engine.jit import Rows
+from replay.ccxt_history import CcxtHistory
+from replay.ccxt_venue import find_market, make_exchange
+from replay.clock import Clock
+from replay.config_live import Live
+from replay.http_errors import RestError, RestUnavailable
+
+ASK_RETRIES: Final = 1  # the table asks again by its own schedule
+IDLE_S: Final = (
+    15.0  # the table is looked at least so often, so that jumps of the clock are noticed
+)
+MEASURE_S: Final = 600.0  # between measurements of the venue's clock
+DELAYS_KEPT: Final = 10_000
+
+
+class CcxtFeed:
+    """
+    Final candles of a venue known to ccxt.
+
+    live       `venue` is the ccxt id; `rest_url` is asked in place of every host of the venue
+    symbols    ccxt's names (BTC/USDT:USDT), the venue's (BTCUSDT) or plain ones, in the order of the engine's
+    after_ms   open time of the last instant that the reader has; None: begin `live.history_bars` before now
+    seed       of the pauses between attempts
+    exchange   in place of the one made here; it is closed at the end either way
+
+    Read it with `async for`; leave the loop, or cancel it, to close everything.
+
+    Raises ConfigError before anything is asked, RestRefused for an unknown symbol.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        symbols: Sequence[str],
+        clock: Clock,
+        *,
+        after_ms: int | None = None,
+        on_notice: OnNotice = lambda notice: None,
+        stats: FeedStats | None = None,
+        seed: int | None = None,
+        exchange: Any = None,
+    ) -> None:
+        if live.candles == "trades":
+            raise ConfigError(
+                f"live.candles: trades is not offered for {live.venue}; write stream or poll"
+            )
+        self.stats = FeedStats() if stats is None else stats
+        self._live = live
+        self._symbols = tuple(symbols)
+        self._clock = clock
+        self._after_ms = after_ms
+        self._on_notice = on_notice
+        self._chance = random.Random(seed)  # noqa: S311 # jitter is no secret
+        self._given = exchange
+        self._rules = Rules.of(live)
+        self._merge = Merge(self._symbols)
+        self._markets: dict[str, str] = {}
+        self._measured_ms = 0
+
+    async def __aiter__(self) -> AsyncGenerator[Rows, None]:
+        """Yield batches of complete instants for as long as somebody reads."""
+        self._exchange = self._given
+        if self._exchange is None:
+            self._exchange = make_exchange(
+                self._live.venue, is_streaming=True, base_url=self._live.rest_url
+            )
+        self._outbox = Outbox()
+        self._wake = asyncio.Event()
+        self._rest = asyncio.Semaphore(REST_SLOTS)
+        owner = asyncio.create_task(self._run_and_close())
+        try:
+            while (rows := await self._outbox.take()) is not None:
+                yield rows
+            await owner
+        finally:
+            owner.cancel()
+            await asyncio.wait([owner])
+            await self._exchange.close()
+
+    async def _run_and_close(self) -> None:
+        """Let the reader end when the feed does."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        finally:
+            await self._outbox.close()
+
+    async def _run(self) -> None:
+        """Own every task of the feed."""
+        self._history = CcxtHistory(
+            self._exchange,
+            self._clock,
+            stats=self.stats.rest_requests,
+            retries=ASK_RETRIES,
+            jitter=self._chance.random,
+        )
+        await self._patiently(self._history.start)
+        for symbol in self._symbols:
+            self._markets[symbol] = find_market(self._exchange, symbol).unified
+        self._note_offset()
+        is_polled = self._live.candles == "poll" or not self._exchange.has.get("watchOHLCV")
+        source = "poll" if is_polled else "stream"
+        self._table = Finality(self._symbols, self._rules, source=source)
+        await self._backfill()
+        async with asyncio.TaskGroup() as tasks:
+            self._streams = None if is_polled else self._make_streams()
+            tasks.create_task(self._decide(tasks))
+            if self._streams is not None:
+                tasks.create_task(self._streams.run())
+
+    def _make_streams(self) -> CcxtStreams:
+        return CcxtStreams(
+            self._exchange,
+            self._markets,
+            self._live.timeframe,
+            self._clock,
+            self._table,
+            now_ms=self._history.venue_now_ms,
+            rest=self._rest,
+            chance=self._chance,
+            on_notice=self._on_notice,
+            stats=self.stats,
+        )
+
+    async def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """Return an answer of the venue, however long that takes; only a refusal ends it."""
+        pauses = Backoff(self._chance)
+        while True:
+            await self._clock.sleep(pauses.pause_s(self._clock.now_ms()))
+            try:
+                return await ask()
+            except RestUnavailable as error:
+                self._tell(NoticeKind.DISCONNECTED, detail=f"error: {error}")
+
+    async def _backfill(self) -> None:
+        """Yield what has happened up to the candles that have only just ended; those are the table's."""
+        length_ms = self._rules.length_ms
+        if self._after_ms is None:
+            newest_ms = self._history.venue_now_ms() // length_ms * length_ms
+            first_ms = newest_ms - self._live.history_bars * length_ms
+        else:
+            first_ms = self._after_ms + length_ms
+        backfill = Backfill(self._symbols, length_ms, first_ms)
+        while True:
+            settled_ms = self._history.venue_now_ms() - self._rules.grace_ms
+            window = backfill.window(settled_ms)
+            if window is None:
+                break
+            tapes = await self._fetch(window.ask_ms, window.last_ms)
+            await self._yield_filled(backfill.fill(window, tapes))
+        after_ms = backfill.next_ms - length_ms
+        # What an absent candle copies.
+        newest = await self._fetch(max(after_ms - REACH_BARS * length_ms, 0), after_ms)
+        for symbol, rows in newest.items():
+            self._table.start(symbol, after_ms, float(rows["close"][-1]) if len(rows) else 0.0)
+
+    async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
+        """Return every symbol's candles of a span, however long it takes."""
+        tapes = {}
+        for symbol in self._symbols:
+            ask = self._asker(symbol, first_ms, last_ms)
+            tapes[symbol] = await self._patiently(ask)
+        return tapes
+
+    def _asker(self, symbol: str, first_ms: int, last_ms: int) -> Callable[[], Any]:
+        market, timeframe = self._markets[symbol], self._live.timeframe
+        return lambda: self._history.candles(market, timeframe, first_ms, last_ms)
+
+    async def _yield_filled(self, rows: Rows) -> None:
+        """Count and yield backfilled candles."""
+        if not len(rows):
+            return
+        is_absent = (rows["flag_bits"] & FLAG_ABSENT) != 0
+        for index, symbol in enumerate(self._symbols):
+            mine = rows["symbol"] == index
+            self.stats.candles[symbol, "backfill"] += int((mine & ~is_absent).sum())
+            self.stats.candles[symbol, "absent"] += int((mine & is_absent).sum())
+            last_ms = int(rows["open_ms"][mine][-1])
+            self.stats.last_close_ms[symbol] = last_ms + self._rules.length_ms
+        if self._after_ms is not None:
+            n_instants = len(np.unique(rows["open_ms"]))
+            self._tell(NoticeKind.GAP, open_ms=int(rows["open_ms"][0]), value=n_instants)
+        await self._outbox.put(rows)
+
+    # While live
+
+    async def _decide(self, tasks: asyncio.TaskGroup) -> None:
+        """Move the table on whenever it has something to do, for ever."""
+        while True:
+            self._wake.clear()
+            step = self._table.advance(self._history.venue_now_ms())
+            for notice in step.notices:
+                self._on_notice(notice)
+            for request in step.wanted:
+                tasks.create_task(self._ask(request))
+            await self._yield_final(step.finals)
+            due_ms = self._table.next_deadline_ms()
+            wait_s = IDLE_S
+            if due_ms is not None:
+                wait_s = min(max(due_ms - self._history.venue_now_ms(), 1) / 1000.0, IDLE_S)
+            with suppress(TimeoutError):
+                async with self._clock.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def _ask(self, request: Request) -> None:
+        """Ask the history, and the venue's clock now and then."""
+        async with self._rest:
+            try:
+                rows = await self._history.candles(
+                    self._markets[request.symbol],
+                    self._live.timeframe,
+                    request.first_ms,
+                    request.last_ms,
+                    include_forming=True,
+                )
+                if self._clock.now_ms() - self._measured_ms >= MEASURE_S * 1000.0:
+                    await self._history.measure_clock()
+                    self._note_offset()
+            except RestError:
+                self._table.fail(request, self._history.venue_now_ms())
+            else:
+                self._table.answer(request, rows, self._history.venue_now_ms())
+        self._wake.set()
+
+    def _note_offset(self) -> None:
+        self._measured_ms = self._clock.now_ms()
+        self.stats.clock_offset_ms = self._history.clock_offset_ms or 0.0
+
+    async def _yield_final(self, finals: list[FinalCandle]) -> None:
+        """Yield the instants that these candles complete."""
+        for final in finals:
+            self._merge.put(final)
+            # A candle that traded and that the stream did not show at all speaks against the stream.
+            if final.source == "backfill" and final.bar.has_traded and self._streams is not None:
+                self._streams.suspect(final.symbol, final.bar.open_ms)
+        for symbol in self._symbols:
+            self._merge.passed(symbol, self._table.next_open_ms(symbol))
+        complete = self._merge.take()
+        now_ms = self._history.venue_now_ms()
+        for final in complete:
+            close_ms = final.bar.open_ms + self._rules.length_ms
+            self.stats.candles[final.symbol, final.source] += 1
+            self.stats.last_close_ms[final.symbol] = close_ms
+            if len(self.stats.arrival_delay_ms) < DELAYS_KEPT:
+                self.stats.arrival_delay_ms.append(float(now_ms - close_ms))
+        if complete:
+            await self._outbox.put(self._merge.rows(complete))
+
+    def _tell(
+        self, kind: NoticeKind, *, open_ms: int = 0, value: float = 0.0, detail: str = ""
+    ) -> None:
+        self._on_notice(
+            Notice(kind, self._clock.now_ms(), open_ms=open_ms, value=value, detail=detail)
+        )

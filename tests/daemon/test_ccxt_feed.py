@@ -1,0 +1,383 @@
+"""CcxtFeed: whatever the library and the venue do, every candle comes once, in order, and true."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import ccxt
+import numpy as np
+import pytest
+from fake_ccxt import MINUTE_MS, TICK_MS, FakeExchange, candle_of
+from loopback import in_virtual_time
+
+from daemon.feeds.ccxtpro import CcxtFeed
+from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from engine.candles import FLAG_ABSENT
+from engine.errors import ConfigError
+from engine.jit import Rows
+from replay.clock import Clock
+from replay.config_live import Live
+from replay.http_errors import RestRefused
+
+START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
+OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
+SYMBOLS = ["BTC/USDT", "ETH/USDT"]
+Script = Callable[[FakeExchange, Clock], Awaitable[None]]
+
+
+class Run:
+    """What a feed did in a while."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.flags: list[int] = []
+        self.notices: list[Notice] = []
+        self.stats = FeedStats()
+        self.venue: Any = None
+
+    def kinds(self) -> set[NoticeKind]:
+        return {notice.kind for notice in self.notices}
+
+    def told(self, kind: NoticeKind) -> list[Notice]:
+        return [notice for notice in self.notices if notice.kind is kind]
+
+
+async def read(run: Run, feed: CcxtFeed, clock: Clock, minutes: float) -> None:
+    """Read a feed for so many minutes of its clock."""
+    try:
+        async with clock.timeout(minutes * 60.0), aclosing(aiter(feed)) as candles:
+            async for rows in candles:
+                names = ["open_ms", "symbol", "open", "high", "low", "close", "volume"]
+                run.rows += rows[names].tolist()
+                run.flags += rows["flag_bits"].tolist()
+    except TimeoutError:
+        pass
+
+
+def follow(
+    minutes: float,
+    script: Script | None = None,
+    *,
+    symbols: list[str] | None = None,
+    has_stream: bool = True,
+    after_ms: int | None = None,
+    **settings: Any,
+) -> Run:
+    """Follow a fake venue for some minutes while a script changes it."""
+    run = Run()
+    names = symbols or SYMBOLS
+
+    async def main() -> None:
+        clock = Clock(START_MS)
+        run.venue = FakeExchange(clock, names, has_stream=has_stream)
+        live = Live(venue="binance", **{"history_bars": 3, **settings})
+        feed = CcxtFeed(
+            live, names, clock, after_ms=after_ms, on_notice=run.notices.append,
+            stats=run.stats, seed=1, exchange=run.venue,
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as tasks:
+            scripted = tasks.create_task(script(run.venue, clock)) if script else None
+            await read(run, feed, clock, minutes)
+            if scripted is not None:
+                scripted.cancel()
+
+    in_virtual_time(main())
+    return run
+
+
+def truth(first_ms: int, last_ms: int, symbols: list[str] | None = None) -> list[tuple[Any, ...]]:
+    """Return the true candles in the order of a feed."""
+    return [
+        (t, index, *candle_of(symbol, t)[1:])
+        for t in range(first_ms, last_ms + 1, MINUTE_MS)
+        for index, symbol in enumerate(symbols or SYMBOLS)
+    ]
+
+
+def last_ms(minutes: float) -> int:
+    """Return the open time of the last candle that must have come after so many minutes."""
+    end_ms = START_MS + round(minutes * MINUTE_MS) - 5_000
+    return end_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS
+
+
+def test_history_then_the_stream_without_a_seam() -> None:
+    run = follow(10)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(10))
+    assert run.kinds() == {NoticeKind.CONNECTED}
+    assert run.stats.candles["BTC/USDT", "backfill"] == 3
+    assert run.stats.candles["BTC/USDT", "stream"] == len(run.rows) // 2 - 3
+    assert max(run.stats.arrival_delay_ms) < 2_000
+    assert run.stats.last_close_ms["ETH/USDT"] == last_ms(10) + MINUTE_MS
+
+
+def test_every_call_for_history_says_until_when() -> None:
+    run = follow(3)
+
+    assert run.venue.fetches
+    assert all("until" in fetch for fetch in run.venue.fetches)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ccxt.NetworkError("Connection closed by remote server, closing code 1001"),
+        ccxt.NetworkError("Connection closed by remote server, closing code 1006"),
+        ccxt.RequestTimeout("ping-pong keepalive missing on time"),
+        ccxt.BadResponse("binance {"),
+        ConnectionResetError("Cannot write to closing transport"),
+    ],
+)
+def test_lost_connections_are_watched_again(error: Exception) -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        for _ in range(6):
+            await clock.sleep(77)
+            venue.fail(error)
+
+    run = follow(9, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(9))
+    assert run.venue.n_closed == 1  # at the end only
+    assert sum(run.stats.reconnects.values()) == 6
+    assert len(run.told(NoticeKind.DISCONNECTED)) == 6
+    assert len(run.told(NoticeKind.CONNECTED)) == 7
+
+
+def test_a_stream_that_falls_silent_without_an_error_is_restarted() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(100)
+        venue.muted = set(SYMBOLS)
+
+    run = follow(8, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8))
+    assert run.venue.n_closed == 2
+    assert run.stats.reconnects == {"timeout": 1}
+    assert [notice.detail for notice in run.told(NoticeKind.DISCONNECTED)] == ["timeout"]
+
+
+def test_one_silent_stream_is_found_out_by_what_the_history_shows() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(40)
+        venue.muted = {"ETH/USDT"}
+
+    run = follow(10, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(10))
+    assert run.venue.n_closed == 2
+    assert run.stats.candles["ETH/USDT", "stream"] > 4
+
+
+def test_what_the_stream_leaves_out_comes_from_the_history() -> None:
+    """The last ten seconds of every candle are never shown."""
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.skip = lambda _symbol, ms: ms % MINUTE_MS >= 50_000
+
+    run = follow(8, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8))
+
+
+@pytest.mark.parametrize("lag_ms", [1_500, 5_000, 9_000])
+def test_a_history_that_is_behind_never_overrules_what_was_seen(lag_ms: int) -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.lag_ms = lag_ms
+
+    run = follow(8, script)
+
+    expected = truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8))
+    assert run.rows == expected[: len(run.rows)]
+    assert len(run.rows) >= len(expected) - 2
+
+
+def test_without_a_history_candles_come_unconfirmed_at_the_deadline() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(60)
+        venue.is_rest_down = True
+        await clock.sleep(300)
+        venue.is_rest_down = False
+
+    run = follow(9, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(9))
+    assert NoticeKind.UNCONFIRMED in run.kinds()
+    assert NoticeKind.CORRECTION not in run.kinds()
+    assert run.stats.rest_requests["ExchangeNotAvailable"] > 0
+
+
+def test_an_outage_of_everything_is_filled_to_what_an_uninterrupted_feed_gives() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(130)
+        venue.is_down = True
+        venue.fail(ccxt.NetworkError("Connection closed by remote server, closing code 1006"))
+        await clock.sleep(25 * 60)
+        venue.is_down = False
+
+    run = follow(34, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(34))
+    assert not any(flag & FLAG_ABSENT for flag in run.flags)
+
+
+def test_a_venue_without_streams_is_polled() -> None:
+    run = follow(6, has_stream=False)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(6))
+    assert run.stats.candles["BTC/USDT", "poll"] == len(run.rows) // 2 - 3
+    assert run.stats.messages == {}
+
+
+def test_polling_can_be_asked_for() -> None:
+    assert follow(3, candles="poll").stats.messages == {}
+
+
+def test_a_refused_stream_stops_and_its_candles_come_from_the_history() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.no_stream = {"ETH/USDT"}
+
+    run = follow(6, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(6))
+    (notice,) = run.told(NoticeKind.DEGRADED)
+    assert notice.symbol == "ETH/USDT"
+    assert "does not have market symbol" in notice.detail
+
+
+def test_a_delisted_symbol_becomes_absent_and_the_others_go_on() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(95)  # 10:17:06
+        venue.refused = {"ETH/USDT"}
+        venue.fail(ccxt.NetworkError("Connection closed by remote server, closing code 1000"))
+
+    run = follow(8, script)
+    bitcoin = [row for row in run.rows if row[1] == 0]
+    absent = [row[0] for row, flag in zip(run.rows, run.flags, strict=True) if flag & FLAG_ABSENT]
+
+    assert (
+        bitcoin
+        == [r for r in truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8)) if r[1] == 0][: len(bitcoin)]
+    )
+    assert len(bitcoin) >= 3 + 6
+    assert absent[0] >= OPEN_MS + 2 * MINUTE_MS
+    assert absent == list(range(absent[0], bitcoin[-1][0] + 1, MINUTE_MS))
+    assert {
+        row[1] for row, flag in zip(run.rows, run.flags, strict=True) if flag & FLAG_ABSENT
+    } == {1}
+
+
+def test_a_restart_goes_on_after_the_last_instant_that_is_known() -> None:
+    after_ms = OPEN_MS - 90 * MINUTE_MS
+
+    run = follow(3, after_ms=after_ms)
+
+    assert run.rows == truth(after_ms + MINUTE_MS, last_ms(3))
+    (gap,) = run.told(NoticeKind.GAP)
+    assert (gap.open_ms, gap.value) == (after_ms + MINUTE_MS, 89)
+
+
+def test_a_venue_that_is_down_at_the_start_is_waited_for() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.is_down = True
+        await clock.sleep(200)
+        venue.is_down = False
+
+    run = follow(9, script)
+
+    # up at 10:18:51, and asked again within a minute of that
+    assert run.rows[0][0] in {OPEN_MS, OPEN_MS + MINUTE_MS}
+    assert run.rows == truth(run.rows[0][0], last_ms(9))
+    assert NoticeKind.DISCONNECTED in run.kinds()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [None, float("nan"), float("inf"), "x", -1.0],
+    ids=["none", "nan", "inf", "text", "negative"],
+)
+def test_nonsense_of_the_stream_is_counted_and_never_becomes_a_candle(broken: Any) -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.mangle = lambda row: [*row[:3], broken, *row[4:]] if row[5] % 5 == 0 else row
+
+    run = follow(5, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(5))
+    assert run.stats.bad_messages["bad_ohlc"] > 0
+
+
+def test_candles_kept_by_the_reader_never_change() -> None:
+    """The library goes on writing into rows that it has handed out."""
+    kept: list[tuple[Rows, bytes]] = []
+
+    async def main() -> None:
+        clock = Clock(START_MS)
+        venue = FakeExchange(clock, SYMBOLS)
+        feed = CcxtFeed(Live(venue="binance", history_bars=0), SYMBOLS, clock, exchange=venue)
+        async with asyncio.timeout(300), aclosing(aiter(feed)) as candles:
+            async for rows in candles:
+                kept.append((rows, rows.tobytes()))
+                if len(kept) == 3:
+                    break
+
+    in_virtual_time(main())
+
+    assert len(kept) == 3
+    assert all(rows.tobytes() == before for rows, before in kept)
+
+
+def test_leaving_the_feed_closes_the_exchange_and_leaves_no_task() -> None:
+    async def main() -> tuple[int, set[Any]]:
+        clock = Clock(START_MS)
+        venue = FakeExchange(clock, SYMBOLS)
+        feed = CcxtFeed(Live(venue="binance"), SYMBOLS, clock, exchange=venue)
+        async with aclosing(aiter(feed)) as candles:
+            await anext(candles)
+        return venue.n_closed, asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert in_virtual_time(main()) == (1, set())
+
+
+def test_a_slow_reader_gets_everything_in_one_batch() -> None:
+    async def main() -> list[int]:
+        clock = Clock(START_MS)
+        venue = FakeExchange(clock, SYMBOLS)
+        feed = CcxtFeed(Live(venue="binance", history_bars=2), SYMBOLS, clock, exchange=venue)
+        sizes = []
+        async with aclosing(aiter(feed)) as candles:
+            sizes.append(len(await anext(candles)))
+            await clock.sleep(300)
+            sizes.append(len(await anext(candles)))
+        return sizes
+
+    assert in_virtual_time(main()) == [4, 10]
+
+
+def test_an_unknown_symbol_is_refused() -> None:
+    async def main() -> None:
+        clock = Clock(START_MS)
+        venue = FakeExchange(clock, SYMBOLS)
+        feed = CcxtFeed(Live(venue="binance"), ["BTCUSDC"], clock, exchange=venue)
+        with pytest.raises(RestRefused, match="did you mean 'BTCUSDT'"):
+            async for _ in feed:
+                pass
+        assert venue.n_closed == 1
+
+    in_virtual_time(main())
+
+
+def test_candles_from_trades_are_refused_before_anything_is_asked() -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="trades is not offered for binance"):
+            CcxtFeed(Live(venue="binance", candles="trades"), SYMBOLS, Clock(START_MS))
+
+    in_virtual_time(main())
+
+
+def test_the_fake_market_is_what_its_formula_says() -> None:
+    """Thirty trades a minute, each counted once."""
+    row = candle_of("BTC/USDT", OPEN_MS)
+    k = OPEN_MS // TICK_MS + sum(map(ord, "BTC/USDT"))
+
+    assert row[5] == sum(1 + (k + i) % 3 for i in range(30))
+    assert row[2] == np.max([100.0 + ((k + i) * 7_919 % 97) / 8.0 for i in range(30)])

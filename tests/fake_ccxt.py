@@ -1,0 +1,179 @@
+"""
+An exchange object that behaves as ccxt.pro 4.5.90 was measured to: rows changed in place, only what is new, silence.
+
+The market is a formula of time, so that every test knows the true candles.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import ccxt
+
+from replay.clock import Clock
+
+MINUTE_MS = 60_000
+TICK_MS = 2_000  # a trade of every symbol each two seconds, half of them at second boundaries
+Row = list[float]
+
+
+def trade_of(symbol: str, time_ms: int) -> tuple[float, float]:
+    """Return price and size of the trade at a time on the tick grid."""
+    k = time_ms // TICK_MS + sum(map(ord, symbol))
+    return 100.0 + (k * 7_919 % 97) / 8.0, 1.0 + k % 3
+
+
+def candle_of(symbol: str, open_ms: int, until_ms: int | None = None) -> Row:
+    """Return the candle that opens then, or its state at a time."""
+    end_ms = min(open_ms + MINUTE_MS, until_ms if until_ms is not None else 1 << 60)
+    trades = [trade_of(symbol, t) for t in range(open_ms, end_ms, TICK_MS)]
+    prices = [price for price, _ in trades]
+    volume = float(sum(size for _, size in trades))
+    return [open_ms, prices[0], max(prices), min(prices), prices[-1], volume]
+
+
+class FakeExchange:
+    """
+    One venue; the switches may be changed while it runs.
+
+    muted       symbols whose stream says nothing until the object is closed and opened again
+    skip        a trade at this time is not shown by the stream
+    is_down     nothing can be reached
+    is_rest_down  the history alone cannot be reached
+    lag_ms      the history is behind by
+    refused     symbols that stream and history refuse; `no_stream` those that the stream alone refuses
+    """
+
+    id = "binance"
+
+    def __init__(self, clock: Clock, symbols: list[str], *, has_stream: bool = True) -> None:
+        self.clock = clock
+        self.symbols = symbols
+        self.has = {"watchOHLCV": has_stream, "fetchOHLCV": True, "fetchTime": True}
+        self.timeframes = {"1m": "1m"}
+        self.muted: set[str] = set()
+        self.skip: Callable[[str, int], bool] = lambda _symbol, _ms: False
+        self.mangle: Callable[[Row], Any] = lambda row: row
+        self.is_down = self.is_rest_down = False
+        self.lag_ms = 0
+        self.refused: set[str] = set()
+        self.no_stream: set[str] = set()
+        self.markets: dict[str, Any] = {}
+        self.markets_by_id: dict[str, Any] = {}
+        self.n_closed = 0
+        self.fetches: list[dict[str, Any]] = []
+        self._is_open = True
+        self._caches: dict[str, list[Row]] = {}
+        self._touched: dict[str, list[Row]] = {}
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def load_markets(self) -> dict[str, Any]:
+        """Load the markets; a network that is down says so."""
+        self._reach()
+        for symbol in self.symbols:
+            base, quote = symbol.split("/")
+            market = {"symbol": symbol, "id": base + quote, "base": base, "quote": quote,
+                      "spot": True, "swap": False, "linear": None}  # fmt: skip
+            self.markets[symbol] = market
+            self.markets_by_id[base + quote] = [market]
+        return self.markets
+
+    async def fetch_time(self) -> int:
+        """Return the venue's time."""
+        self._reach()
+        return self.clock.now_ms()
+
+    def feature_value(self, *_: Any) -> int:
+        """Return the number of candles that one call gives."""
+        return 1_000
+
+    async def fetch_ohlcv(
+        self, symbol: str, timeframe: str, since: int, limit: int, params: dict[str, int]
+    ) -> list[Row]:
+        """Return history up to now less the lag; `until` must be there and not lie ahead."""
+        self.fetches.append({"since": since, "limit": limit, **params})
+        assert params["until"] <= self.clock.now_ms()
+        await asyncio.sleep(0.05)
+        if self.is_rest_down:
+            raise ccxt.ExchangeNotAvailable("binance 503")
+        self._reach()
+        if symbol in self.refused:
+            raise ccxt.BadSymbol(f"binance does not have market symbol {symbol}")
+        seen_ms = self.clock.now_ms() - self.lag_ms
+        times = range(-(-since // MINUTE_MS) * MINUTE_MS, params["until"] + 1, MINUTE_MS)
+        return [candle_of(symbol, t, seen_ms) for t in times if t < seen_ms][:limit]
+
+    async def watch_ohlcv(self, symbol: str, timeframe: str) -> list[Row]:
+        """Wait for news and return the rows that they touched: the library's own lists, not copies."""
+        assert self._is_open, "a closed object must be opened before it is used again"
+        if symbol in self.refused | self.no_stream:
+            raise ccxt.BadSymbol(f"binance does not have market symbol {symbol}")
+        if self.is_down:
+            await asyncio.sleep(0.1)
+            raise ccxt.NetworkError("Cannot connect to host")
+        if self._ticker is None:
+            self._ticker = asyncio.create_task(self._tick())
+        while not self._touched.get(symbol):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(symbol, []).append(waiter)
+            await waiter
+        rows, self._touched[symbol] = self._touched[symbol], []
+        return rows
+
+    async def close(self) -> None:
+        """Drop every connection; whoever waits is told so."""
+        self.n_closed += 1
+        self._is_open = False
+        self.fail(ccxt.ExchangeClosedByUser("closed by user"))
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.wait([self._ticker])
+            self._ticker = None
+
+    def open(self) -> None:
+        """Make a closed object usable; what was mute speaks again."""
+        self._is_open = True
+        self.muted = set()
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error from every pending watch."""
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        self._waiters.clear()
+
+    def _reach(self) -> None:
+        if self.is_down:
+            raise ccxt.NetworkError("Cannot connect to host")
+
+    async def _tick(self) -> None:
+        """Stream every trade a moment after it happened, as states of the forming row."""
+        while True:
+            now_ms = self.clock.now_ms()
+            await self.clock.sleep_until(now_ms // TICK_MS * TICK_MS + TICK_MS + 200)
+            trade_ms = self.clock.now_ms() // TICK_MS * TICK_MS
+            for symbol in self.symbols:
+                if (
+                    symbol not in self.muted
+                    and not self.is_down
+                    and not self.skip(symbol, trade_ms)
+                ):
+                    self._show(symbol, trade_ms)
+
+    def _show(self, symbol: str, trade_ms: int) -> None:
+        open_ms = trade_ms // MINUTE_MS * MINUTE_MS
+        state = self.mangle(candle_of(symbol, open_ms, trade_ms + 1))
+        cache = self._caches.setdefault(symbol, [])
+        touched = self._touched.setdefault(symbol, [])
+        if cache and cache[-1][0] == state[0]:
+            cache[-1][:] = state  # in place: a row that was handed out changes under its holder
+        else:
+            cache.append(state)
+            del cache[:-1_000]
+        if not any(row is cache[-1] for row in touched):
+            touched.append(cache[-1])
+        for waiter in self._waiters.pop(symbol, []):
+            if not waiter.done():
+                waiter.set_result(None)
