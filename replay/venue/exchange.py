@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from engine.candles import WEEK_ANCHOR_MS
 from engine.errors import DataError
 from replay.tape_file import Tape
+from replay.venue.desk import FaultDesk
+from replay.venue.faults import Faults
 from replay.venue.hub import Hub
 from replay.venue.market import Market
 from replay.venue.products import list_tapes
@@ -27,6 +29,7 @@ class Exchange:
         self,
         tapes: Sequence[Tape],
         switches: Switches,
+        faults: Faults,
         *,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
@@ -45,6 +48,13 @@ class Exchange:
         self.schedule = Schedule()
         self.hub = Hub(self)
         self.sessions: dict[Session, None] = {}
+        self.desk = FaultDesk(self, faults)
+        self._n_sessions = 0
+
+    def next_session(self) -> int:
+        """Return the number of a new connection."""
+        self._n_sessions += 1
+        return self._n_sessions
 
     @property
     def end_ms(self) -> int:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from email.utils import formatdate
+from typing import Any, Final
 
+import orjson
 from aiohttp import web
 
 from engine.errors import ConfigError
@@ -11,12 +13,15 @@ from engine.jit import Rows
 from replay.clock import Clock
 from replay.tape_file import Tape
 from replay.venue.exchange import Exchange
+from replay.venue.faults import Faults, fault_from
 from replay.venue.frames import US, Host
 from replay.venue.rest import Answer, Rest
 from replay.venue.session import Session
 from replay.venue.switches import Switches
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+CONTROL_PATH: Final = "/_fake/fault"
+CONTROL_TIMEOUT_S: Final = 5.0
 
 
 class Venue:
@@ -36,13 +41,18 @@ class Venue:
         clock: Clock,
         *,
         switches: Switches | None = None,
+        faults: Faults | None = None,
         start_ms: int | None = None,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
     ) -> None:
         self.clock = clock
         self.exchange = Exchange(
-            tapes, switches or Switches(), seed=seed, funding_hours=funding_hours
+            tapes,
+            switches or Switches(),
+            faults or Faults.none(),
+            seed=seed,
+            funding_hours=funding_hours,
         )
         self._rest = Rest(self.exchange)
         self._start_ms = start_ms
@@ -127,29 +137,69 @@ class Venue:
         return self.exchange.now_ms
 
     async def _serve_main(self, request: web.Request) -> web.StreamResponse:
+        self._tick()
+        desk = self.exchange.desk
+        if request.path == CONTROL_PATH and request.method == "POST":
+            return await self._control(request)
+        if desk.on("down"):
+            return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request, "compact")
-        in_us = self._tick() * US
+        timeout = desk.on("rest_timeout")
+        if timeout is not None:
+            await self.clock.sleep_until(timeout.end_ms)
+            return _cut(request)
+        in_ms = self._tick()
         query: Mapping[str, str] = request.query
         answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
-        return _response(answer, in_us)
+        slow, skew = desk.on("rest_slow"), desk.on("clock_skew")
+        if slow is not None:
+            await self.clock.sleep(slow.amount)
+        skew_ms = int(skew.amount) if skew is not None else 0
+        return _response(answer, in_ms + skew_ms, self._tick() + skew_ms)
 
     async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
+        self._tick()
+        if self.exchange.desk.on("down"):
+            return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request, "legacy")
         return web.Response(status=404, text="Not Found")
 
     async def _serve_socket(self, request: web.Request, host: Host) -> web.StreamResponse:
-        self._tick()
+        now_ms = self.exchange.now_ms
         if not request.headers.get("User-Agent"):
-            return _response(self._rest.answer("/", {}, None), self.exchange.now_ms * US)
+            return _response(self._rest.answer("/", {}, None), now_ms, now_ms)
+        refusal = self.exchange.desk.on("refuse", "maintenance", "maintenance_gap")
+        if refusal is not None:
+            status = int(refusal.amount) if refusal.kind == "refuse" else 503
+            return web.Response(status=status, text="refused")
         return await Session(self.exchange, host).run(request)
 
+    async def _control(self, request: web.Request) -> web.Response:
+        """Take a fault from outside."""
+        try:
+            async with asyncio.timeout(CONTROL_TIMEOUT_S):
+                body = await request.read()
+            fault = fault_from(orjson.loads(body), self.exchange.now_ms)
+        except (ConfigError, orjson.JSONDecodeError) as error:
+            return web.json_response({"success": False, "error": str(error)}, status=400)
+        self.exchange.desk.add(fault)
+        return web.json_response({"success": True, "result": fault._asdict()})
 
-def _response(answer: Answer, in_us: int) -> web.Response:
+
+def _cut(request: web.Request) -> web.Response:
+    """Cut the connection of a request; the response is for nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)
+
+
+def _response(answer: Answer, in_ms: int, out_ms: int) -> web.Response:
     headers: dict[str, Any] = {
-        "Request-In-Time": str(in_us),
-        "Request-Out-Time": str(in_us + 900),
+        "Date": formatdate(out_ms / 1000.0, usegmt=True),
+        "Request-In-Time": str(in_ms * US),
+        "Request-Out-Time": str(out_ms * US + 900),
         **answer.headers,
     }
     return web.Response(
