@@ -112,6 +112,11 @@ class Venue:
         """Return the venue's own candles that it streams: what a client should have in the end."""
         return self.exchange.markets[symbol].truth(self._start_ms or 0)
 
+    @property
+    def n_frames(self) -> int:
+        """Return how many frames of streams were sent."""
+        return self.exchange.hub.n_frames
+
     async def _pump(self) -> None:
         """Let happen what is due; an action has its own time, whatever the clock's rounding."""
         exchange = self.exchange
