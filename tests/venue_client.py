@@ -6,14 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import aiohttp
+import numpy as np
 
+from engine.candles import CANDLE
+from engine.jit import Rows
 from replay.clock import Clock, VirtualTimeLoop
 from replay.synthetic import synthesize
 from replay.tape import Tape
 from replay.venue import Faults, Switches, Venue
+from replay.venue.market import Market
+from replay.venue.products import list_tapes
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC, the reference's example
+T0 = 1_795_392_000_000  # 2026-11-23 00:00 UTC, a Monday
 HISTORY = 30  # candles before START_MS
 AGENT = {"User-Agent": "venue-test/1"}
 
@@ -34,6 +40,20 @@ def make_tape(n: int = 5, symbol: str = "BTCUSDT", seed: int = 1) -> Tape:
     """Return a synthetic 1m tape with HISTORY candles before START_MS and `n` from there on."""
     first_ms = START_MS - HISTORY * MINUTE_MS
     return synthesize("noise", HISTORY + n, "1m", seed, symbol=symbol, start_ms=first_ms)
+
+
+def make_market(volumes: list[float], minutes: list[int] | None = None) -> Market:
+    """Return a market whose k-th candle has close 100 + k and this volume; minutes leave gaps."""
+    rows: Rows = np.zeros(len(volumes), CANDLE)
+    rows["open_ms"] = T0 + MINUTE_MS * np.asarray(
+        range(len(volumes)) if minutes is None else minutes
+    )
+    k = np.arange(len(volumes))
+    rows["open"], rows["close"] = 100.5 + k, 100.0 + k
+    rows["high"], rows["low"] = 102.0 + k, 99.0 + k
+    rows["volume"] = volumes
+    tape = Tape(rows, "test", "BTCUSD", "1m")
+    return Market(tape, list_tapes([tape], {})["BTCUSD"], seed=1)
 
 
 class Client:
