@@ -51,6 +51,7 @@ class Venue:
             tapes,
             switches or Switches(),
             faults or Faults.none(),
+            clock.now_ms,
             seed=seed,
             funding_hours=funding_hours,
         )
@@ -67,8 +68,8 @@ class Venue:
         if host not in LOOPBACK:
             raise ConfigError(f"venue host {host!r}: it listens on loopback only, 127.0.0.1")
         exchange = self.exchange
-        exchange.now_ms = max(self.clock.now_ms(), self._start_ms or 0)
-        self._start_ms = exchange.now_ms if self._start_ms is None else self._start_ms
+        if self._start_ms is None:
+            self._start_ms = exchange.now_ms
         exchange.schedule.on_earlier = self._wake.set
         exchange.schedule.put(exchange.end_ms, lambda _: self._is_over.set())
         main = await self._listen("compact", host, port)
@@ -132,17 +133,10 @@ class Venue:
                 except TimeoutError:
                     pass
             assert due_ms is not None
-            exchange.now_ms = max(exchange.now_ms, due_ms)
-            exchange.schedule.run_until(exchange.now_ms)
+            exchange.happen(due_ms)
             await asyncio.sleep(0)
 
-    def _tick(self) -> int:
-        """Return the time, moved on to the clock's."""
-        self.exchange.now_ms = max(self.exchange.now_ms, self.clock.now_ms())
-        return self.exchange.now_ms
-
     async def _serve_main(self, request: web.Request) -> web.StreamResponse:
-        self._tick()
         desk = self.exchange.desk
         if request.path == CONTROL_PATH and request.method == "POST":
             return await self._control(request)
@@ -154,17 +148,16 @@ class Venue:
         if timeout is not None:
             await self.clock.sleep_until(timeout.end_ms)
             return _cut(request)
-        in_ms = self._tick()
+        in_ms = self.exchange.now_ms
         query: Mapping[str, str] = request.query
         answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
         slow, skew = desk.on("rest_slow"), desk.on("clock_skew")
         if slow is not None:
             await self.clock.sleep(slow.amount)
         skew_ms = int(skew.amount) if skew is not None else 0
-        return _response(answer, in_ms + skew_ms, self._tick() + skew_ms)
+        return _response(answer, in_ms + skew_ms, self.exchange.now_ms + skew_ms)
 
     async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
-        self._tick()
         if self.exchange.desk.on("down"):
             return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
