@@ -73,6 +73,15 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
 RECOVERABLE: Final = tuple(
     name for name in FAULT_KINDS if name not in ("maintenance_gap", "delisting", "correction")
 )
+# Faults that can concern one symbol alone.
+BY_SYMBOL: Final = frozenset(
+    (
+        "silence", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
+        "null_candle", "spike", "wrong_symbol", "late_final", "missing_final", "seq_gap",
+        "wrong_cs", "rest_lag_absent", "rest_lag_flat", "rest_lag_partial", "correction",
+        "maintenance_gap", "tick_size", "delisting",
+    )
+)  # fmt: skip
 _CLOSE_CODES: Final = (1000, 1001, 1012)
 
 
@@ -149,7 +158,7 @@ class Faults:
         """
         Return a mixture that depends on its arguments alone; faults begin in [start_ms, end_ms).
 
-        symbols  a third of the faults concern one of these, the others all
+        symbols  a third of the faults that can concern one symbol concern one of these, the others all
         n        how many; default: three to eight
         """
         draw = np.random.Generator(np.random.PCG64(seed))
@@ -163,7 +172,8 @@ class Faults:
             duration_ms = round(kind.duration_ms * 0.2 * 10.0 ** float(draw.random()))
             amount = float(draw.choice(_CLOSE_CODES)) if name == "close" else kind.amount
             at, share = int(draw.integers(max(len(symbols), 1))), float(draw.random())
-            symbol = symbols[at] if symbols and share < 1 / 3 else ""
+            is_one = bool(symbols) and share < 1 / 3 and name in BY_SYMBOL
+            symbol = symbols[at] if is_one else ""
             faults.append(Fault(time_ms, name, duration_ms, symbol, amount))
         return Faults(tuple(faults), seed)
 

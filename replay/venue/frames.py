@@ -86,7 +86,7 @@ def trade_values(trade: Trade) -> dict[str, Any]:
     }
 
 
-def trade_frame(host: Host, symbol: str, trade: Trade, publish_ms: int) -> bytes:
+def trade_frame(host: Host, symbol: str, trade: Trade, publish_ms: int, numbers: Numbers) -> bytes:
     """Return one match."""
     if host == "legacy":
         return orjson.dumps({**trade_values(trade), "symbol": symbol, "type": "all_trades"})
@@ -94,7 +94,7 @@ def trade_frame(host: Host, symbol: str, trade: Trade, publish_ms: int) -> bytes
         {
             "p": price_text(trade.price),
             "r": "t" if trade.is_buy else "m",
-            "s": trade.size,
+            "s": number(trade.size, numbers),
             "sy": symbol,
             "t": trade.time_ms * US,
             "ts": publish_ms * US,

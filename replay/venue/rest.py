@@ -8,11 +8,11 @@ import orjson
 
 from replay.venue.book import book_at
 from replay.venue.derived import derived_candles
-from replay.venue.frames import US, trade_values
+from replay.venue.frames import US, number, trade_values
 from replay.venue.history import RESOLUTIONS, candle_history
 from replay.venue.pages import BadRequest, page_of
 from replay.venue.quotes import ticker_values
-from replay.venue.switches import RestLag, Switches
+from replay.venue.switches import Numbers, RestLag, Switches
 from replay.venue.ticks import Candle
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ class Rest:
         switches = self._lagging(market.symbol)
         found = candle_history(market, length_ms, start_ms, end_ms, now_ms, switches)
         found = derived_candles(kind, market, found)
-        return success([_candle(candle, kind == "trade") for candle in reversed(found)])
+        numbers = self._exchange.switches.numbers
+        return success([_candle(candle, kind == "trade", numbers) for candle in reversed(found)])
 
     def _lagging(self, symbol: str) -> Switches:
         """Return the switches with the lag that a fault puts on the history of a symbol."""
@@ -257,14 +258,14 @@ class Rest:
         return Answer(200, orjson.dumps(values))
 
 
-def _candle(candle: Candle, has_volume: bool) -> dict[str, Any]:
+def _candle(candle: Candle, has_volume: bool, numbers: Numbers) -> dict[str, Any]:
     return {
         "time": candle.open_ms // 1000,
-        "open": candle.open,
-        "high": candle.high,
-        "low": candle.low,
-        "close": candle.close,
-        "volume": candle.volume if has_volume else None,
+        "open": number(candle.open, numbers),
+        "high": number(candle.high, numbers),
+        "low": number(candle.low, numbers),
+        "close": number(candle.close, numbers),
+        "volume": number(candle.volume, numbers) if has_volume else None,
     }
 
 

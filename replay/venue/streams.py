@@ -165,9 +165,10 @@ def _first_candle(source: Source, now_ms: int) -> list[bytes]:
 
 
 def _trades(source: Source, after_ms: int) -> Iterator[Timed]:
+    numbers = source.exchange.switches.numbers
     for trade in trades_after(source.market, after_ms - TRADE_DELAY_MS):
         publish_ms = trade.time_ms + TRADE_DELAY_MS
-        yield publish_ms, trade_frame(source.host, source.symbol, trade, publish_ms)
+        yield publish_ms, trade_frame(source.host, source.symbol, trade, publish_ms, numbers)
 
 
 def _recent_trades(source: Source, now_ms: int) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The local exchange as a server on loopback: REST and compact websocket on one port, legacy websocket on another."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from typing import Any, Final
@@ -22,6 +23,9 @@ from replay.venue.switches import Switches
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 CONTROL_PATH: Final = "/_fake/fault"
 CONTROL_TIMEOUT_S: Final = 5.0
+# Connection attempts per five minutes; more are answered with 429.
+ATTEMPTS_MAX: Final = 150
+ATTEMPTS_MS: Final = 300_000
 
 
 class Venue:
@@ -60,6 +64,7 @@ class Venue:
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
+        self._attempts: deque[int] = deque()  # to open a websocket, newest last
         self._runners: list[web.AppRunner] = []
         self.rest_url = self.compact_url = self.legacy_url = ""
 
@@ -168,11 +173,22 @@ class Venue:
         now_ms = self.exchange.now_ms
         if not request.headers.get("User-Agent"):
             return _response(self._rest.answer("/", {}, None), now_ms, now_ms)
+        if not self._admits(now_ms):
+            return web.Response(status=429, text="too many connections")
         refusal = self.exchange.desk.on("refuse", "maintenance", "maintenance_gap")
         if refusal is not None:
             status = int(refusal.amount) if refusal.kind == "refuse" else 503
             return web.Response(status=status, text="refused")
         return await Session(self.exchange, host).run(request)
+
+    def _admits(self, now_ms: int) -> bool:
+        """Count an attempt to connect; return whether it is within the venue's limit."""
+        while self._attempts and self._attempts[0] <= now_ms - ATTEMPTS_MS:
+            self._attempts.popleft()
+        if len(self._attempts) >= ATTEMPTS_MAX:
+            return False
+        self._attempts.append(now_ms)
+        return True
 
     async def _control(self, request: web.Request) -> web.Response:
         """Take a fault from outside."""

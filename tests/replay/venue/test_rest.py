@@ -39,6 +39,17 @@ def test_candles_are_the_tapes_bit_for_bit_newest_first() -> None:
     assert (status, body) == (200, {"success": True, "result": expected[::-1]})
 
 
+def test_numbers_of_candles_follow_the_switch() -> None:
+    documented, strings = (
+        get("/v2/history/candles", Switches(numbers=numbers), **candle_query())[1]["result"]
+        for numbers in ("documented", "strings")
+    )
+
+    assert {type(candle["close"]) for candle in strings} == {str}
+    for name in ("open", "high", "low", "close", "volume"):
+        assert [float(candle[name]) for candle in strings] == [c[name] for c in documented]
+
+
 @pytest.mark.parametrize("symbol", ["MARK:BTCUSDT", ".DEXBTUSDT", "FUNDING:BTCUSDT", "OI:BTCUSDT"])
 def test_other_series_have_no_volume(symbol: str) -> None:
     _, body, _ = get("/v2/history/candles", **candle_query(symbol=symbol))

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import aiohttp
 import pytest
 from venue_client import (
     HISTORY,
@@ -250,6 +251,18 @@ def test_ping_is_answered_and_what_cannot_be_read_is_not() -> None:
         return [nothing, heard, socket.is_closed, socket.texts[0][0] - START_MS]
 
     assert with_venue(use) == [[], [{"type": "pong"}], False, 5_100]
+
+
+def test_more_than_150_attempts_in_five_minutes_are_refused() -> None:
+    async def use(client: Client) -> tuple[int, bool]:
+        for _ in range(150):
+            await (await client.connect()).socket.close()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.connect()
+        await client.clock.sleep_until(START_MS + 300_001)
+        return refused.value.status, (await client.connect()).is_closed
+
+    assert with_venue(use) == (429, False)
 
 
 def test_subscribing_again_gives_no_second_snapshot() -> None:
