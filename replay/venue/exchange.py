@@ -1,11 +1,13 @@
 """The exchange without its sockets: markets, catalogue, switches, what happens next, and who is connected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.candles import WEEK_ANCHOR_MS
 from engine.errors import DataError
 from replay.tape_file import Tape
+from replay.venue.desk import FaultDesk
+from replay.venue.faults import Faults
 from replay.venue.hub import Hub
 from replay.venue.market import Market
 from replay.venue.products import list_tapes
@@ -20,13 +22,15 @@ class Exchange:
     """
     Everything that the two listeners serve.
 
-    now_ms  venue time; whoever owns the exchange moves it on
+    read_clock  the time in ms of whoever owns the exchange
     """
 
     def __init__(
         self,
         tapes: Sequence[Tape],
         switches: Switches,
+        faults: Faults,
+        read_clock: Callable[[], int],
         *,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
@@ -35,7 +39,8 @@ class Exchange:
             raise DataError("a venue needs at least one tape")
         self.switches = switches
         self.seed = seed
-        self.now_ms = 0
+        self._read_clock = read_clock
+        self._reached_ms = 0
         anchor_ms = WEEK_ANCHOR_MS if switches.week_start == "monday" else 0
         listings = list_tapes(tapes, funding_hours or {})
         self.markets = {
@@ -45,6 +50,24 @@ class Exchange:
         self.schedule = Schedule()
         self.hub = Hub(self)
         self.sessions: dict[Session, None] = {}
+        self.desk = FaultDesk(self, faults)
+        self._n_sessions = 0
+
+    def next_session(self) -> int:
+        """Return the number of a new connection."""
+        self._n_sessions += 1
+        return self._n_sessions
+
+    @property
+    def now_ms(self) -> int:
+        """Return venue time: it never goes back, nor behind what has happened already."""
+        self._reached_ms = max(self._reached_ms, self._read_clock())
+        return self._reached_ms
+
+    def happen(self, due_ms: int) -> None:
+        """Let everything happen that is due by then, or by now."""
+        self._reached_ms = max(self._reached_ms, due_ms)
+        self.schedule.run_until(self.now_ms)
 
     @property
     def end_ms(self) -> int:

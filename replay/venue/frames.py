@@ -75,28 +75,28 @@ def candle_frame(
     return orjson.dumps(values)
 
 
-def trade_frame(host: Host, symbol: str, trade: Trade, publish_ms: int) -> bytes:
+def trade_values(trade: Trade) -> dict[str, Any]:
+    """Return a match in the long form, as the history and the legacy host have it."""
+    return {
+        "buyer_role": "taker" if trade.is_buy else "maker",
+        "price": price_text(trade.price),
+        "seller_role": "maker" if trade.is_buy else "taker",
+        "size": number(trade.size, "documented", True),
+        "timestamp": trade.time_ms * US,
+    }
+
+
+def trade_frame(host: Host, symbol: str, trade: Trade, publish_ms: int, numbers: Numbers) -> bytes:
     """Return one match."""
-    price, time = price_text(trade.price), trade.time_ms * US
     if host == "legacy":
-        return orjson.dumps(
-            {
-                "buyer_role": "taker" if trade.is_buy else "maker",
-                "price": price,
-                "seller_role": "maker" if trade.is_buy else "taker",
-                "size": number(trade.size, "documented", True),
-                "symbol": symbol,
-                "timestamp": time,
-                "type": "all_trades",
-            }
-        )
+        return orjson.dumps({**trade_values(trade), "symbol": symbol, "type": "all_trades"})
     return orjson.dumps(
         {
-            "p": price,
+            "p": price_text(trade.price),
             "r": "t" if trade.is_buy else "m",
-            "s": trade.size,
+            "s": number(trade.size, numbers),
             "sy": symbol,
-            "t": time,
+            "t": trade.time_ms * US,
             "ts": publish_ms * US,
             "type": "trades",
         }

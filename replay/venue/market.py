@@ -72,7 +72,9 @@ class Market:
 
     def bucket(self, time_ms: int, length_ms: int) -> int:
         """Return the start of the candle of `length_ms` that holds an instant."""
-        anchor = self._week_anchor_ms if length_ms == WEEK_MS else 0
+        anchor = 0
+        if length_ms == WEEK_MS:  # a weekly tape has its own grid
+            anchor = WEEK_ANCHOR_MS if self.base_ms == WEEK_MS else self._week_anchor_ms
         return (time_ms - anchor) // length_ms * length_ms + anchor
 
     def index(self, time_ms: int) -> int:

@@ -1,14 +1,18 @@
 """The REST half of the venue, without any socket: from a path and a query to a status and a body (reference 4, 7.1)."""
 
-import base64
-import binascii
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from replay.venue.book import book_at
+from replay.venue.derived import derived_candles
+from replay.venue.frames import US, number, trade_values
 from replay.venue.history import RESOLUTIONS, candle_history
+from replay.venue.pages import BadRequest, page_of
+from replay.venue.quotes import ticker_values
+from replay.venue.switches import Numbers, RestLag, Switches
 from replay.venue.ticks import Candle
 
 if TYPE_CHECKING:
@@ -16,11 +20,24 @@ if TYPE_CHECKING:
 
 WINDOW_MS: Final = 300_000  # of the quota
 WEIGHT: Final = 3  # of every public call
-_PAGE: Final = 100
-_FORBIDDEN: Final = (
-    b"<HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD></HTML>"
-)
+_RECENT_TRADES: Final = 50
+_LEVELS_MAX: Final = 20
+_TICKERS_MAX: Final = 10
 _PRIVATE: Final = ("/v2/orders", "/v2/positions", "/v2/wallet", "/v2/fills", "/v2/profile")
+_LAGS: Final[dict[str, RestLag]] = {
+    "rest_lag_absent": "absent",
+    "rest_lag_flat": "flat",
+    "rest_lag_partial": "partial",
+}
+_REFUSALS: Final = {
+    "maintenance": 503,
+    "maintenance_gap": 503,
+    "rest_403": 403,
+    "rest_429": 429,
+    "rest_500": 500,
+    "rest_502": 502,
+    "rest_503": 503,
+}
 
 
 @dataclass(slots=True)
@@ -33,12 +50,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class BadRequest(Exception):
-    """A parameter that the venue refuses."""
-
-    def __init__(self, param: str, message: str) -> None:
-        super().__init__(message)
-        self.param = param
+Endpoint = Callable[[str, Mapping[str, str]], Answer]
 
 
 def success(result: Any, **more: Any) -> Answer:
@@ -51,6 +63,19 @@ def failure(status: int, error: Any) -> Answer:
     return Answer(status, orjson.dumps({"success": False, "error": error}))
 
 
+def html(status: int, title: str) -> Answer:
+    """Return a page of the CDN."""
+    page = f"<HTML><HEAD><TITLE>ERROR: {title}</TITLE></HEAD><BODY>{status}</BODY></HTML>"
+    return Answer(status, page.encode(), "text/html")
+
+
+def limited(wait_ms: int) -> Answer:
+    """Return a refusal that says when to come again."""
+    refusal = failure(429, "too_many_requests")
+    refusal.headers["X-RATE-LIMIT-RESET"] = str(wait_ms)
+    return refusal
+
+
 class Rest:
     """The endpoints of one exchange, and the quota of its one client address."""
 
@@ -58,45 +83,58 @@ class Rest:
         self._exchange = exchange
         self._window = -1
         self._used = 0
-        self._endpoints = {
+        self._endpoints: dict[str, Endpoint] = {
             "history/candles": self._candles,
+            "history/sparklines": self._sparklines,
             "products": self._products,
+            "tickers": self._tickers,
+            "l2orderbook": self._book,
+            "trades": self._trades,
+            "assets": self._assets,
+            "indices": self._indices,
+            "settings": self._settings,
+            "rate_limits/quota": self._quota,
         }
 
     def answer(self, path: str, query: Mapping[str, str], user_agent: str | None) -> Answer:
         """Return the response to a GET."""
         if not user_agent:
-            return Answer(403, _FORBIDDEN, "text/html")
+            return html(403, "The request could not be satisfied")
+        fault = self._exchange.desk.on(*_REFUSALS)
+        if fault is not None:
+            return self._refused(_REFUSALS[fault.kind], fault.end_ms)
+        answer = self._routed(path, query)
+        if self._exchange.desk.on("rest_truncated"):
+            answer.body = answer.body[: len(answer.body) // 2]
+        return answer
+
+    def _refused(self, status: int, until_ms: int) -> Answer:
+        if status == 429:
+            return limited(max(until_ms - self._exchange.now_ms, 1))
+        if status in (403, 502):
+            return html(status, "The request could not be satisfied")
+        return failure(status, {"code": "unavailable" if status == 503 else "internal_error"})
+
+    def _routed(self, path: str, query: Mapping[str, str]) -> Answer:
         if path.startswith(_PRIVATE):
             return failure(401, "unauthorized")
-        if not path.startswith("/v2/"):
-            return Answer(404, b"Not Found", "text/plain")
         name, _, rest = path.removeprefix("/v2/").partition("/")
-        if name == "history":
-            name, rest = f"history/{rest}", ""
-        endpoint = self._endpoints.get(name)
+        if f"{name}/{rest}" in self._endpoints:
+            name, rest = f"{name}/{rest}", ""
+        endpoint = self._endpoints.get(name) if path.startswith("/v2/") else None
         if endpoint is None:
             return Answer(404, b"Not Found", "text/plain")
-        refusal = self._charge()
-        if refusal is not None:
-            return refusal
+        window, into_ms = divmod(self._exchange.now_ms, WINDOW_MS)
+        if window != self._window:
+            self._window, self._used = window, 0
+        if self._used + WEIGHT > self._exchange.switches.quota:
+            return limited(WINDOW_MS - into_ms)
+        self._used += WEIGHT
         try:
             return endpoint(rest, query)
         except BadRequest as error:
             fault = {"code": "validation_error", "message": str(error), "param": error.param}
             return failure(400, {"code": "bad_schema", "context": {"schema_errors": [fault]}})
-
-    def _charge(self) -> Answer | None:
-        """Count a call, or refuse it until the window ends."""
-        window, into_ms = divmod(self._exchange.now_ms, WINDOW_MS)
-        if window != self._window:
-            self._window, self._used = window, 0
-        if self._used + WEIGHT > self._exchange.switches.quota:
-            refusal = failure(429, "too_many_requests")
-            refusal.headers["X-RATE-LIMIT-RESET"] = str(WINDOW_MS - into_ms)
-            return refusal
-        self._used += WEIGHT
-        return None
 
     def _candles(self, _: str, query: Mapping[str, str]) -> Answer:
         for param in ("resolution", "symbol", "start", "end"):
@@ -110,16 +148,19 @@ class Rest:
         if series is None:
             return success([])
         kind, market = series
-        exchange = self._exchange
-        found = candle_history(
-            market,
-            RESOLUTIONS[resolution],
-            start_ms,
-            end_ms,
-            exchange.now_ms,
-            exchange.switches,
-        )
-        return success([_candle(candle, kind == "trade") for candle in reversed(found)])
+        length_ms, now_ms = RESOLUTIONS[resolution], self._exchange.now_ms
+        switches = self._lagging(market.symbol)
+        found = candle_history(market, length_ms, start_ms, end_ms, now_ms, switches)
+        found = derived_candles(kind, market, found)
+        numbers = self._exchange.switches.numbers
+        return success([_candle(candle, kind == "trade", numbers) for candle in reversed(found)])
+
+    def _lagging(self, symbol: str) -> Switches:
+        """Return the switches with the lag that a fault puts on the history of a symbol."""
+        fault = self._exchange.desk.on(*_LAGS, symbol=symbol)
+        if fault is None:
+            return self._exchange.switches
+        return replace(self._exchange.switches, rest_lag=_LAGS[fault.kind], rest_lag_s=fault.amount)
 
     def _products(self, symbol: str, query: Mapping[str, str]) -> Answer:
         if symbol:
@@ -128,63 +169,115 @@ class Rest:
                 return failure(400, {"code": "invalid_contract"})
             return success(market.listing.product())
         listings = [market.listing for market in self._exchange.markets.values()]
-        for param, of in (("contract_types", "perpetual_futures"), ("states", None)):
-            wanted = {text for text in query.get(param, "").split(",") if text}
-            if wanted:
-                listings = [x for x in listings if (of or x.state) in wanted]
-        listings.sort(key=lambda listing: -listing.id)
-        page, meta = _page(query, [listing.id for listing in listings])
+        types, states = _list(query, "contract_types"), _list(query, "states")
+        listings = [
+            listing
+            for listing in listings
+            if (not types or "perpetual_futures" in types)
+            and (not states or listing.state in states)
+        ]
         chosen = {listing.id: listing for listing in listings}
+        page, meta = page_of(query, sorted(chosen, reverse=True))
         return success([chosen[id_].product() for id_ in page], meta=meta)
 
+    def _tickers(self, text: str, query: Mapping[str, str]) -> Answer:
+        markets, now_ms = self._exchange.markets, self._exchange.now_ms
+        types, bases = _list(query, "contract_types"), _list(query, "underlying_asset_symbols")
+        if not text:
+            return success(
+                [
+                    ticker_values(market, now_ms)
+                    for market in markets.values()
+                    if (not types or "perpetual_futures" in types)
+                    and (not bases or market.listing.assets[0] in bases)
+                ]
+            )
+        symbols = text.split(",")
+        if len(symbols) > _TICKERS_MAX:
+            raise BadRequest("symbol", f"at most {_TICKERS_MAX} symbols are allowed")
+        values = [ticker_values(markets[name], now_ms) for name in symbols if name in markets]
+        if len(symbols) > 1:
+            return success(values)
+        return success(values[0] if values else None)
 
-def _candle(candle: Candle, has_volume: bool) -> dict[str, Any]:
+    def _book(self, symbol: str, query: Mapping[str, str]) -> Answer:
+        market, now_ms = self._exchange.markets.get(symbol), self._exchange.now_ms
+        if market is None:
+            return failure(400, {"code": "invalid_contract"})
+        depth = min(int(_digits(query.get("depth", str(_LEVELS_MAX)), "depth")), _LEVELS_MAX)
+        book = book_at(market, now_ms)
+        sides: dict[str, list[dict[str, Any]]] = {"buy": [], "sell": []}
+        for name, levels in (("buy", book.bids), ("sell", book.asks)) if book else ():
+            total = 0
+            for price, size in levels[:depth]:
+                total += int(size)
+                sides[name].append({"price": price, "size": int(size), "depth": str(total)})
+        return success({"symbol": symbol, "last_updated_at": now_ms * US, **sides})
+
+    def _trades(self, symbol: str, _: Mapping[str, str]) -> Answer:
+        market = self._exchange.markets.get(symbol)
+        recent = market.last_trades(self._exchange.now_ms, _RECENT_TRADES) if market else []
+        if self._exchange.switches.trades_list == "list":
+            return success([trade_values(trade) for trade in recent])
+        shown = []
+        for trade in recent:
+            values = trade_values(trade)
+            side = "buy" if trade.is_buy else "sell"
+            shown.append({"side": side, **{k: values[k] for k in ("size", "price", "timestamp")}})
+        return success({"trades": shown})
+
+    def _assets(self, _: str, __: Mapping[str, str]) -> Answer:
+        names: dict[str, None] = {}
+        for market in self._exchange.markets.values():
+            names |= dict.fromkeys(market.listing.assets)
+        return success(
+            [{"id": i + 1, "symbol": name, "precision": 8} for i, name in enumerate(names)]
+        )
+
+    def _indices(self, _: str, __: Mapping[str, str]) -> Answer:
+        listings = [market.listing for market in self._exchange.markets.values()]
+        return success([listing.product()["spot_index"] for listing in listings])
+
+    def _settings(self, _: str, __: Mapping[str, str]) -> Answer:
+        return success({"under_maintenance": self._exchange.desk.status != "live"})
+
+    def _sparklines(self, _: str, __: Mapping[str, str]) -> Answer:
+        """Return an hourly line of the day for everything; the venue ignores what was asked for."""
+        now_ms, hour_ms = self._exchange.now_ms, RESOLUTIONS["1h"]
+        lines = {}
+        for symbol, market in self._exchange.markets.items():
+            candles = candle_history(
+                market, hour_ms, now_ms - 24 * hour_ms, now_ms, now_ms, self._exchange.switches
+            )
+            lines[symbol] = [[candle.open_ms // 1000, candle.close] for candle in candles]
+        return success(lines)
+
+    def _quota(self, _: str, __: Mapping[str, str]) -> Answer:
+        left_ms = WINDOW_MS - self._exchange.now_ms % WINDOW_MS
+        values = {"current_quota": self._used, "remaining_time_in_milliseconds": left_ms}
+        return Answer(200, orjson.dumps(values))
+
+
+def _candle(candle: Candle, has_volume: bool, numbers: Numbers) -> dict[str, Any]:
     return {
         "time": candle.open_ms // 1000,
-        "open": candle.open,
-        "high": candle.high,
-        "low": candle.low,
-        "close": candle.close,
-        "volume": candle.volume if has_volume else None,
+        "open": number(candle.open, numbers),
+        "high": number(candle.high, numbers),
+        "low": number(candle.low, numbers),
+        "close": number(candle.close, numbers),
+        "volume": number(candle.volume, numbers) if has_volume else None,
     }
+
+
+def _list(query: Mapping[str, str], param: str) -> set[str]:
+    return {text for text in query.get(param, "").split(",") if text}
+
+
+def _digits(text: str, param: str) -> str:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 11):
+        raise BadRequest(param, f"{param} is invalid")
+    return text
 
 
 def _seconds(query: Mapping[str, str], param: str) -> int:
-    text = query[param]
-    if not (text.isascii() and text.isdecimal() and len(text) <= 11):
-        raise BadRequest(param, f"{param} is invalid")
-    return int(text)
-
-
-def _page(query: Mapping[str, str], ids: list[int]) -> tuple[list[int], dict[str, Any]]:
-    """Return one page of falling ids and its cursors."""
-    text = query.get("page_size", str(_PAGE))
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise BadRequest("page_size", "page_size is invalid")
-    size = int(text)
-    if query.get("before"):
-        edge = _cursor(query["before"], "before")
-        page = [id_ for id_ in ids if id_ > edge][-size:]
-    else:
-        edge = _cursor(query["after"], "after") if query.get("after") else max(ids, default=0) + 1
-        page = [id_ for id_ in ids if id_ < edge][:size]
-    has_more = bool(page) and page[-1] != ids[-1]
-    has_less = bool(page) and page[0] != ids[0]
-    meta = {
-        "after": _opaque(page[-1]) if has_more else None,
-        "before": _opaque(page[0]) if has_less else None,
-        "limit": size,
-        "total_count": len(ids),
-    }
-    return page, meta
-
-
-def _opaque(id_: int) -> str:
-    return "g3" + base64.urlsafe_b64encode(f"id:{id_}".encode()).decode()
-
-
-def _cursor(text: str, param: str) -> int:
-    try:
-        return int(base64.urlsafe_b64decode(text.removeprefix("g3")).decode().removeprefix("id:"))
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest(param, f"{param} is invalid") from error
+    return int(_digits(query[param], param))

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from replay.venue.frames import US, Host
+from replay.venue.mangle import Mangler
 from replay.venue.subscriptions import Reply, Subscriptions, Topic
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class Session:
         self._heard_ms = exchange.now_ms
         self._heartbeat = 0  # number of the running heartbeat; 0: none
         self._n_heartbeats = 0
+        self._mangler = Mangler(exchange.desk, exchange.next_session())
+        self._is_answered = exchange.desk.on("never_ack") is None
         self.is_open = True
+        self.is_dead = False  # half open: it takes everything and gives nothing
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Serve the connection until either side ends it."""
@@ -59,15 +63,27 @@ class Session:
         return socket
 
     def deliver(self, topic: Topic, frame: bytes, now_ms: int) -> None:
-        """Send a frame of a topic."""
-        self.send(frame)
+        """Send a frame of a topic, or what faults make of it."""
+        if not self._exchange.desk.has_frame_faults and not self._mangler.has_held:
+            self.send(frame)
+            return
+        for altered in self._mangler.frames(*topic, frame):
+            self.send(altered)
 
     def send(self, frame: bytes | Closing) -> None:
         """Put a frame in line; a client that does not read is cut in the end."""
+        desk = self._exchange.desk
+        if self.is_dead or (desk.active and desk.on("freeze")):
+            return
         if len(self._outbox) >= OWED_FRAMES_MAX:
             self.abort()
             return
         self._outbox.append(frame)
+        if not (desk.active and desk.on("stall")):
+            self._has_mail.set()
+
+    def resume(self) -> None:
+        """Send what a stall has held back."""
         self._has_mail.set()
 
     def abort(self) -> None:
@@ -91,7 +107,8 @@ class Session:
 
     async def _receive(self, socket: web.WebSocketResponse, kind: WSMsgType, data: Any) -> None:
         self._heard_ms = self._exchange.now_ms
-        if kind is WSMsgType.PING:
+        is_mute = self.is_dead or self._exchange.desk.on("freeze", "stall")
+        if kind is WSMsgType.PING and not is_mute:
             await socket.pong(data)
         if kind is not WSMsgType.TEXT:
             return
@@ -127,6 +144,8 @@ class Session:
         self._put(self._exchange.now_ms + ANSWER_MS, partial(self._acknowledge, reply))
 
     def _acknowledge(self, reply: Reply, now_ms: int) -> None:
+        if not self._is_answered and reply.message["type"] == "subscriptions":
+            return
         self.send(orjson.dumps(reply.message))
         wanted = set(self.subscriptions.topics())
         for topic in reply.joined:

@@ -1,9 +1,12 @@
 """The local exchange as a server on loopback: REST and compact websocket on one port, legacy websocket on another."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from email.utils import formatdate
+from typing import Any, Final
 
+import orjson
 from aiohttp import web
 
 from engine.errors import ConfigError
@@ -11,12 +14,18 @@ from engine.jit import Rows
 from replay.clock import Clock
 from replay.tape_file import Tape
 from replay.venue.exchange import Exchange
+from replay.venue.faults import Faults, fault_from
 from replay.venue.frames import US, Host
 from replay.venue.rest import Answer, Rest
 from replay.venue.session import Session
 from replay.venue.switches import Switches
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+CONTROL_PATH: Final = "/_fake/fault"
+CONTROL_TIMEOUT_S: Final = 5.0
+# Connection attempts per five minutes; more are answered with 429.
+ATTEMPTS_MAX: Final = 150
+ATTEMPTS_MS: Final = 300_000
 
 
 class Venue:
@@ -36,19 +45,26 @@ class Venue:
         clock: Clock,
         *,
         switches: Switches | None = None,
+        faults: Faults | None = None,
         start_ms: int | None = None,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
     ) -> None:
         self.clock = clock
         self.exchange = Exchange(
-            tapes, switches or Switches(), seed=seed, funding_hours=funding_hours
+            tapes,
+            switches or Switches(),
+            faults or Faults.none(),
+            clock.now_ms,
+            seed=seed,
+            funding_hours=funding_hours,
         )
         self._rest = Rest(self.exchange)
         self._start_ms = start_ms
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
+        self._attempts: deque[int] = deque()  # to open a websocket, newest last
         self._runners: list[web.AppRunner] = []
         self.rest_url = self.compact_url = self.legacy_url = ""
 
@@ -57,8 +73,8 @@ class Venue:
         if host not in LOOPBACK:
             raise ConfigError(f"venue host {host!r}: it listens on loopback only, 127.0.0.1")
         exchange = self.exchange
-        exchange.now_ms = max(self.clock.now_ms(), self._start_ms or 0)
-        self._start_ms = exchange.now_ms if self._start_ms is None else self._start_ms
+        if self._start_ms is None:
+            self._start_ms = exchange.now_ms
         exchange.schedule.on_earlier = self._wake.set
         exchange.schedule.put(exchange.end_ms, lambda _: self._is_over.set())
         main = await self._listen("compact", host, port)
@@ -102,6 +118,11 @@ class Venue:
         """Return the venue's own candles that it streams: what a client should have in the end."""
         return self.exchange.markets[symbol].truth(self._start_ms or 0)
 
+    @property
+    def n_frames(self) -> int:
+        """Return how many frames of streams were sent."""
+        return self.exchange.hub.n_frames
+
     async def _pump(self) -> None:
         """Let happen what is due; an action has its own time, whatever the clock's rounding."""
         exchange = self.exchange
@@ -117,39 +138,82 @@ class Venue:
                 except TimeoutError:
                     pass
             assert due_ms is not None
-            exchange.now_ms = max(exchange.now_ms, due_ms)
-            exchange.schedule.run_until(exchange.now_ms)
+            exchange.happen(due_ms)
             await asyncio.sleep(0)
 
-    def _tick(self) -> int:
-        """Return the time, moved on to the clock's."""
-        self.exchange.now_ms = max(self.exchange.now_ms, self.clock.now_ms())
-        return self.exchange.now_ms
-
     async def _serve_main(self, request: web.Request) -> web.StreamResponse:
+        desk = self.exchange.desk
+        if request.path == CONTROL_PATH and request.method == "POST":
+            return await self._control(request)
+        if desk.on("down"):
+            return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request, "compact")
-        in_us = self._tick() * US
+        timeout = desk.on("rest_timeout")
+        if timeout is not None:
+            await self.clock.sleep_until(timeout.end_ms)
+            return _cut(request)
+        in_ms = self.exchange.now_ms
         query: Mapping[str, str] = request.query
         answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
-        return _response(answer, in_us)
+        slow, skew = desk.on("rest_slow"), desk.on("clock_skew")
+        if slow is not None:
+            await self.clock.sleep(slow.amount)
+        skew_ms = int(skew.amount) if skew is not None else 0
+        return _response(answer, in_ms + skew_ms, self.exchange.now_ms + skew_ms)
 
     async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
+        if self.exchange.desk.on("down"):
+            return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request, "legacy")
         return web.Response(status=404, text="Not Found")
 
     async def _serve_socket(self, request: web.Request, host: Host) -> web.StreamResponse:
-        self._tick()
+        now_ms = self.exchange.now_ms
         if not request.headers.get("User-Agent"):
-            return _response(self._rest.answer("/", {}, None), self.exchange.now_ms * US)
+            return _response(self._rest.answer("/", {}, None), now_ms, now_ms)
+        if not self._admits(now_ms):
+            return web.Response(status=429, text="too many connections")
+        refusal = self.exchange.desk.on("refuse", "maintenance", "maintenance_gap")
+        if refusal is not None:
+            status = int(refusal.amount) if refusal.kind == "refuse" else 503
+            return web.Response(status=status, text="refused")
         return await Session(self.exchange, host).run(request)
 
+    def _admits(self, now_ms: int) -> bool:
+        """Count an attempt to connect; return whether it is within the venue's limit."""
+        while self._attempts and self._attempts[0] <= now_ms - ATTEMPTS_MS:
+            self._attempts.popleft()
+        if len(self._attempts) >= ATTEMPTS_MAX:
+            return False
+        self._attempts.append(now_ms)
+        return True
 
-def _response(answer: Answer, in_us: int) -> web.Response:
+    async def _control(self, request: web.Request) -> web.Response:
+        """Take a fault from outside."""
+        try:
+            async with asyncio.timeout(CONTROL_TIMEOUT_S):
+                body = await request.read()
+            fault = fault_from(orjson.loads(body), self.exchange.now_ms)
+        except (ConfigError, orjson.JSONDecodeError) as error:
+            return web.json_response({"success": False, "error": str(error)}, status=400)
+        self.exchange.desk.add(fault)
+        return web.json_response({"success": True, "result": fault._asdict()})
+
+
+def _cut(request: web.Request) -> web.Response:
+    """Cut the connection of a request; the response is for nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)
+
+
+def _response(answer: Answer, in_ms: int, out_ms: int) -> web.Response:
     headers: dict[str, Any] = {
-        "Request-In-Time": str(in_us),
-        "Request-Out-Time": str(in_us + 900),
+        "Date": formatdate(out_ms / 1000.0, usegmt=True),
+        "Request-In-Time": str(in_ms * US),
+        "Request-Out-Time": str(out_ms * US + 900),
         **answer.headers,
     }
     return web.Response(
