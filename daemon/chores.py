@@ -47,6 +47,7 @@ async def compaction(state: Path, writer: Writer, keep_days: int | None) -> str:
     """Move inputs that are older than `keep_days`, by the candles' own time, to a file."""
     if keep_days is None:
         return "every input is kept in the journal"
+    await day_summary(state, writer)  # it reads the candles of its day
 
     def archive(journal: Journal) -> int:
         newest_ms = journal.last_candle_ms()

@@ -107,3 +107,9 @@ def served(
     """Run a daemon to its end, commits in its own thread, and return it as it stood then."""
     about = about or identity(daemon={"state": str(state)})
     return asyncio.run(serve(about, open_feed, hooks, is_virtual=True))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until something is so."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)

@@ -1,0 +1,117 @@
+"""
+A process that kills copies of itself: it loads everything once, then forks a child for each order it is given.
+
+An order is one line of JSON: {"state": DIR, "crash": "NAME:N" or "", "log": FILE or "", "rows": n}. The child runs a
+daemon over the same candles, acts and chores each time, and dies at the named point; the answer is its exit status.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from journals import candles, identity, recorded
+
+from daemon.app import serve
+from daemon.chores import backup, compaction, day_summary
+from daemon.journal import encode, points
+from daemon.running import Daemon, Hooks
+from engine.core import Engine
+from engine.events import Action, Command, Event, Funding, NewModel
+
+ROWS = candles(640)
+START_MS = int(ROWS["open_ms"][0])
+BATCH = 40  # instants
+KEEP_DAYS = 2
+
+# What happens beside the candles, by the instant before which it happens.
+ACTS: dict[int, Event] = {
+    120: NewModel(1, b"first weights"),
+    200: Funding(START_MS + 200 * 900_000, 0, 1e-4, 101.5),
+    280: Command(Action.PAUSE),
+    360: Command(Action.RESUME),
+    440: NewModel(2, b"second weights"),
+    520: Command(Action.FLATTEN),
+}
+CHORES = (
+    160,
+    320,
+    480,
+    600,
+)  # instants before which snapshot, compaction, backup and the summary run
+
+
+def undisturbed() -> Engine:
+    """Return the engine after everything, without a daemon."""
+    engine = Engine(identity().spec)
+    for instant in range(0, len(ROWS) // 2, BATCH):
+        if instant in ACTS:
+            engine.step(ACTS[instant])
+        engine.step(ROWS[2 * instant : 2 * (instant + BATCH)])
+    return engine
+
+
+async def run_daemon(state: Path) -> None:
+    """Run a daemon from wherever its journal ends to the end of the candles, doing what is to be done on the way."""
+    daemons: list[Daemon] = []
+    starts: list[int] = []
+
+    async def hold(instant: int) -> None:
+        daemon, here = daemons[0], starts[0] + instant
+        if here in ACTS and not await was_done(daemon, ACTS[here]):
+            await daemon.offer(ACTS[here])
+        if here in CHORES:
+            await daemon.snapshot()
+            await compaction(state, daemon.writer, KEEP_DAYS)
+            await backup(state, here)
+            await day_summary(state, daemon.writer)
+
+    def ready(daemon: Daemon) -> None:
+        daemons.append(daemon)
+        starts.append(int(daemon.engine.account["instants"][0]))
+
+    about = identity(daemon={"state": str(state), "keep_snapshots": 2})
+    open_feed = recorded(ROWS, BATCH, hold=hold)
+    await serve(about, open_feed, Hooks(on_ready=ready), is_virtual=True)
+
+
+async def was_done(daemon: Daemon, event: Event) -> bool:
+    """Return whether an event is the newest input: the operator asks again only for what was not accepted."""
+
+    def newest(journal: Any) -> Any:
+        return journal.one("SELECT kind, payload FROM inputs ORDER BY sequence DESC LIMIT 1")
+
+    row = await daemon.writer.submit(newest)
+    return row is not None and (row[0], row[1]) == encode(event)[:2]
+
+
+def child(order: dict[str, Any]) -> None:
+    """Obey one order in a process of its own."""
+    os.environ[points.CRASH] = order["crash"]
+    os.environ[points.CRASH_LOG] = order["log"]
+    points.arm()
+    try:
+        asyncio.run(run_daemon(Path(order["state"])))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Obey orders until there are no more."""
+    undisturbed()  # kernels are loaded before the first fork
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            child(json.loads(line))
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""
+Killed at any commit, flush or rename, a daemon comes back and ends as if nothing had happened.
+
+The points are not a list that somebody keeps: a first run writes down every one that it passes, and each of those is
+a death of its own. Digest, cash, orders, stops, model and every table are compared with the undisturbed run.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import crashes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from journals import derived
+
+from daemon.compare import verify_state
+from daemon.journal import Journal
+from daemon.journal.archive import all_inputs
+
+PROGRAM = Path(crashes.__file__)
+KILLED = -signal.SIGKILL
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Return what runs one daemon in a forked process: (state, crash point, log) → exit status."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", str(PROGRAM)],
+        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def order(state: Path, crash: str = "", log: str = "") -> int:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            order = {"state": str(state), "crash": crash, "log": log}
+            process.stdin.write(json.dumps(order) + "\n")
+            return int(process.stdout.readline())
+
+        yield order
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+class Undisturbed:
+    """What a run without a death leaves behind, and every point that it passed."""
+
+    def __init__(self, folder: Path, run: Run) -> None:
+        self.state = folder / "state"
+        log = folder / "points"
+        assert run(self.state, log=str(log)) == 0
+        self.points = log.read_text().split()
+        self.tables = everything(self.state)
+        self.engine = final(self.state)
+
+
+def everything(state: Path) -> dict[str, list[object]]:
+    """Return every table that follows from the inputs, and the inputs without their places."""
+    tables: dict[str, list[object]] = dict(derived(state))
+    with Journal.read(state) as journal:
+        tables["days"] = journal.all("SELECT * FROM days ORDER BY day")
+        tables["events"] = [
+            found.payload for found in all_inputs(state, journal) if found.kind != "candles"
+        ]
+    return tables
+
+
+def final(state: Path) -> tuple[str, bytes]:
+    """Return digest and whole state (cash, orders, stops, limits, model) after the last input."""
+    with Journal.read(state) as journal:
+        snapshot = next(journal.snapshots())
+        assert snapshot.sequence == journal.sequence
+        return snapshot.digest, snapshot.state
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder in memory where there is one: what a kill leaves is the same there, and a flush costs nothing."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    parent = memory if os.access(memory, os.W_OK) else tmp_path_factory.getbasetemp()
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, run: Run) -> Undisturbed:
+    return Undisturbed(folder, run)
+
+
+def dies_and_recovers(run: Run, state: Path, undisturbed: Undisturbed, *deaths: str) -> None:
+    """Die at each point in turn, go on, and end as the undisturbed run did."""
+    for death in deaths:
+        assert run(state, death) in (KILLED, 0), death  # 0: the rest of the run did not pass it
+
+    assert run(state) == 0
+
+    assert final(state) == undisturbed.engine, deaths
+    assert everything(state) == undisturbed.tables, deaths
+
+
+def spread(points: list[str], n: int) -> list[str]:
+    """Return some of the points: the first and last of each name, and others evenly between."""
+    names = dict.fromkeys(point.partition(":")[0] for point in points)
+    ends = [[p for p in points if p.startswith(f"{name}:")] for name in names]
+    chosen = [points[i] for i in np.linspace(0, len(points) - 1, n).astype(int)]
+    return list(dict.fromkeys([*chosen, *(e[0] for e in ends), *(e[-1] for e in ends)]))
+
+
+def test_the_undisturbed_run_is_what_the_engine_says(undisturbed: Undisturbed) -> None:
+    engine = crashes.undisturbed()
+    assert undisturbed.engine == (engine.digest, engine.snapshot())
+    assert verify_state(undisturbed.state).is_equal
+    names = {point.partition(":")[0] for point in undisturbed.points}
+    assert names == {
+        "commit.before", "commit.after", "archive.written", "archive.renamed",
+        "backup.written", "backup.renamed",
+    }  # fmt: skip
+    assert len(undisturbed.tables["fills"]) > 5
+    assert len(undisturbed.tables["events"]) == 6
+
+
+def test_a_death_at_points_all_over_the_run_changes_nothing(
+    undisturbed: Undisturbed, run: Run, folder: Path
+) -> None:
+    for number, point in enumerate(spread(undisturbed.points, 16)):
+        state = folder / f"some{number}"
+        assert run(state, point) == KILLED, point
+        dies_and_recovers(run, state, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_death_at_every_point_changes_nothing(
+    undisturbed: Undisturbed, run: Run, folder: Path
+) -> None:
+    for number, point in enumerate(undisturbed.points):
+        state = folder / f"every{number}"
+        assert run(state, point) == KILLED, point
+        dies_and_recovers(run, state, undisturbed)
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_several_deaths_in_a_row_change_nothing(
+    undisturbed: Undisturbed, run: Run, folder: Path, data: st.DataObject
+) -> None:
+    deaths = data.draw(st.lists(st.sampled_from(undisturbed.points), min_size=1, max_size=4))
+
+    dies_and_recovers(run, Path(tempfile.mkdtemp(dir=folder)) / "state", undisturbed, *deaths)
