@@ -14,6 +14,7 @@ from rich.console import Console
 from daemon.commands.checks import prove_command, verify_command
 from daemon.commands.configuration import config_app
 from daemon.commands.replay import demo_command, replay_command
+from daemon.commands.signals import features_command, study_command
 from daemon.commands.tape import tape_app
 from engine.errors import PapertapeError
 
@@ -29,6 +30,8 @@ app.command("demo")(demo_command)
 app.command("replay")(replay_command)
 app.command("verify")(verify_command)
 app.command("prove")(prove_command)
+app.command("features")(features_command)
+app.command("study")(study_command)
 app.add_typer(tape_app, name="tape")
 app.add_typer(config_app, name="config")
 

@@ -1,6 +1,7 @@
 """The batch package `smartmoneyconcepts`, the oracle of the compatibility module, and the recorded series it was run on."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,13 @@ import pandas as pd
 
 from engine.candles import CANDLE
 from engine.jit import Rows
-from helpers import SHARED
 from replay.tables import candle_frame
 
 # The package prints an advertisement on import unless it is told not to.
 os.environ.setdefault("SMC_CREDIT", "0")
 from smartmoneyconcepts.smc import smc
 
-FOLDER = SHARED / "data" / "smc"
+FOLDER = Path(__file__).resolve().parents[2] / "shared/data/smc"
 STEP_MS = 15 * 60_000
 
 

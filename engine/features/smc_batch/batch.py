@@ -93,9 +93,7 @@ class SmcBatch:
         say, swing, before = self._said.say, decision.swing, decision.before
         if decision.act == MOVE:
             assert before is not None
-            say(
-                events.SWING_MOVE, swing.side, swing.row, level=swing.level, reference=before.row
-            )
+            say(events.SWING_MOVE, swing.side, swing.row, level=swing.level, reference=before.row)
         else:
             if before is not None:
                 say(events.SWING_FINAL, before.side, before.row, level=before.level)
@@ -125,9 +123,7 @@ class SmcBatch:
     def view_blocks(self) -> View:
         """Return `ob` as the package prints it now: the batch schedule over all candles so far."""
         swings = self.swings.folded()
-        sides = batch_blocks(
-            self.series, swings, self.hold, close_mitigation=self.close_mitigation
-        )
+        sides = batch_blocks(self.series, swings, self.hold, close_mitigation=self.close_mitigation)
         return block_view(len(self.series), *sides)
 
     def view_liquidity(self, range_percent: float = 0.01) -> View:

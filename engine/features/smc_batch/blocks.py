@@ -170,9 +170,7 @@ def batch_blocks(
 
     bullish = run(BlockSide(series, 1, hold, close_mitigation=close_mitigation))
     marked = frozenset(block.row for block in bullish.blocks if block.broken)
-    bearish = BlockSide(
-        series, -1, hold, close_mitigation=close_mitigation, broken_rows=marked
-    )
+    bearish = BlockSide(series, -1, hold, close_mitigation=close_mitigation, broken_rows=marked)
     return bullish, run(bearish)
 
 

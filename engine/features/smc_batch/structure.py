@@ -71,11 +71,11 @@ class Structure:
             return None
         if self.patterns and self.patterns[-1].row == settled[-2].row:
             return None
-        return self._pattern(*settled[-3:], decision.swing)
+        return self._pattern((settled[-3], settled[-2], settled[-1], decision.swing))
 
-    def _pattern(self, a: Swing, b: Swing, c: Swing, d: Swing) -> Pattern | None:
-        side = d.side
-        low, high, pull, reach = (side * swing.level for swing in (a, b, c, d))
+    def _pattern(self, four: tuple[Swing, Swing, Swing, Swing]) -> Pattern | None:
+        b, side = four[1], four[3].side
+        low, high, pull, reach = (side * swing.level for swing in four)
         if low < pull < high < reach:
             return Pattern(b.row, side, False, self.hold(b.level))
         if reach > high > low > pull:
@@ -109,14 +109,11 @@ class Structure:
 
     def _provisional(self) -> Pattern | None:
         """Return the pattern that has the last-row bookend as d; the next candle may take it back."""
-        settled, current, last = (
-            self.swings.settled,
-            self.swings.current,
-            self.swings.last_bookend(),
-        )
+        settled, current = self.swings.settled, self.swings.current
+        last = self.swings.last_bookend()
         if len(settled) < 2 or current is None or last is None:
             return None
-        pattern = self._pattern(*settled[-2:], current, last)
+        pattern = self._pattern((settled[-2], settled[-1], current, last))
         if pattern is not None:
             self._find_break(pattern)
         return pattern

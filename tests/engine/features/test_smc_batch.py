@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import make_candles, needs_shared, random_candles
+from smc_package import STEP_MS, Package, recorded_candles, recorded_result
 
 from engine.features.smc.events import EVENT
 from engine.features.smc_batch import SESSIONS, PreviousLevels, Session, SmcBatch, events
 from engine.features.smc_batch.blocks import batch_blocks
 from engine.features.smc_batch.series import Series, View, rounding
 from engine.jit import Rows
-from helpers import make_candles, needs_shared, random_candles
-from smc_package import STEP_MS, Package, recorded_candles, recorded_result
 
 SINGLE = {"bos_choch": ("Level",), "ob": ("Top", "Bottom", "OBVolume", "Percentage")}
 
@@ -97,9 +97,7 @@ def test_totals_are_those_of_the_reference() -> None:
 @needs_shared
 def test_two_schedules_of_order_blocks_differ_as_the_reference_counts() -> None:
     batch, _ = stepped(recorded_candles("EURUSD_15M"), 5)
-    folded = batch_blocks(
-        batch.series, batch.swings.folded(), batch.hold, close_mitigation=False
-    )
+    folded = batch_blocks(batch.series, batch.swings.folded(), batch.hold, close_mitigation=False)
 
     def named(*sides: object) -> set[tuple[int, int, int]]:
         return {(b.row, b.side, b.known) for side in sides for b in side.blocks}  # type: ignore[attr-defined]
