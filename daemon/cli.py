@@ -16,6 +16,7 @@ from daemon.commands.configuration import config_app
 from daemon.commands.doctor import doctor_command
 from daemon.commands.models import models_app
 from daemon.commands.replay import demo_command, replay_command
+from daemon.commands.signals import features_command, study_command
 from daemon.commands.sim import sim_command
 from daemon.commands.tape import tape_app
 from engine.errors import PapertapeError
@@ -36,6 +37,8 @@ app.command("verify")(verify_command)
 app.command("prove")(prove_command)
 app.command("doctor")(doctor_command)
 app.command("sim")(sim_command)
+app.command("features")(features_command)
+app.command("study")(study_command)
 app.add_typer(tape_app, name="tape")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")

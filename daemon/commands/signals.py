@@ -1,0 +1,168 @@
+"""`papertape features` and `papertape study`: what the engine sees on a tape, and what it has been worth."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.table import Table
+
+from daemon.commands.output import console, print_json, progress_bars
+from engine.errors import ConfigError
+from engine.features import FEATURES, plan_features
+from replay.atomic import write_whole
+from replay.backtest import load_tapes
+from replay.columns import EVENTS_FILE, FEATURES_FILE, write_events, write_features
+from replay.config import make_config
+from replay.market_events import in_timeframe, market_events
+from replay.report_study import sentence, study_section
+from replay.study import HORIZONS, Lane, StudyOptions, study
+from replay.tape import Tape
+
+_STUDY_FILE = "study.parquet"
+_SHOWN = 20  # rows of the study on the terminal; the file has all
+Json = Annotated[bool, typer.Option("--json", help="for machines")]
+Timeframes = Annotated[
+    list[str] | None, typer.Option(help="longer than the tape's; repeat for several")
+]
+
+
+def features_command(
+    out: Annotated[Path, typer.Option(help="folder for the files", show_default=False)],
+    tape: Annotated[
+        str | None, typer.Option(help="a name in the store or a file; default: the embedded sample")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(help="such as ema_12; repeat for several; default: every one"),
+    ] = None,
+    timeframe: Annotated[str | None, typer.Option(help="longer than the tape's")] = None,
+    events: Annotated[bool, typer.Option(help="market structure as well")] = True,
+    as_json: Json = False,
+) -> None:
+    """
+    Write every feature at every candle, and every market event with the candle that made it known, to Parquet.
+
+    Example: papertape features --tape BTCUSDT --feature rsi_14 --feature macd --out seen
+    """
+    requests = feature or list(FEATURES)
+    plan_features(requests)
+    source = in_timeframe(_tapes([tape] if tape else [])[0], timeframe)
+    with progress_bars() as show:
+        columns = write_features(out / FEATURES_FILE, source, requests, show)
+        counts = write_events(out / EVENTS_FILE, source, show) if events else {}
+    if as_json:
+        print_json(
+            {
+                "tape": source.name,
+                "tape_sha256": source.sha256,
+                "candles": len(source.candles),
+                "features": str(out / FEATURES_FILE),
+                "columns": list(columns),
+                "events": str(out / EVENTS_FILE) if events else None,
+                "event_counts": counts,
+            }
+        )
+        return
+    told = f"{len(columns):,} columns at {len(source.candles):,} candles of {source.name}"
+    console.print(f"{out / FEATURES_FILE}: {told}", markup=False, soft_wrap=True)
+    if events:
+        told = f"{sum(counts.values()):,} events of {len(counts):,} kinds"
+        console.print(f"{out / EVENTS_FILE}: {told}", markup=False, soft_wrap=True)
+
+
+def study_command(
+    tape: Annotated[
+        list[str] | None,
+        typer.Option(help="a name in the store or a file; repeatable; default: the sample"),
+    ] = None,
+    timeframe: Timeframes = None,
+    horizon: Annotated[
+        list[int] | None, typer.Option(help=f"bars; default: {', '.join(map(str, HORIZONS))}")
+    ] = None,
+    cost_bps: Annotated[float, typer.Option(min=0.0, help="of a round trip")] = 10.0,
+    resamples: Annotated[int, typer.Option(help="of the bootstrap, at least 100")] = 1_000,
+    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 1,
+    rate: Annotated[float, typer.Option(help="of false discoveries that is accepted")] = 0.1,
+    out: Annotated[Path, typer.Option(help="folder for study.parquet")] = Path("results/study"),
+    as_json: Json = False,
+) -> None:
+    """
+    Measure what followed every kind of market event, beside the same at random times.
+
+    Example: papertape study --tape BTCUSDT --timeframe 1h --timeframe 4h --horizon 12
+    """
+    horizons = tuple(sorted(set(horizon))) if horizon else HORIZONS
+    options = StudyOptions(horizons, resamples, seed, cost_bps, rate)
+    sources = [
+        in_timeframe(source, wanted)
+        for source in _tapes(tape or [])
+        for wanted in dict.fromkeys(timeframe or [source.timeframe])
+    ]
+    with progress_bars() as show:
+        lanes = []
+        for number, source in enumerate(sources):
+            lanes.append(Lane(source.symbol, source.candles, market_events(source)))
+            show("events", number + 1, len(sources))
+        table = study(lanes, options, show)
+    path = out / _STUDY_FILE
+    write_whole(path, lambda file: table.to_parquet(file, index=False, compression="zstd"))
+    section = study_section(table, options)
+    if as_json:
+        tapes = [{"name": s.name, "sha256": s.sha256, "candles": len(s.candles)} for s in sources]
+        print_json({"tapes": tapes, "file": str(path), **section})
+        return
+    console.print(_study_table(table))
+    for line in (sentence(section), *section["rules"]):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"every row: {path}", markup=False, soft_wrap=True)
+
+
+def _tapes(names: list[str]) -> list[Tape]:
+    """Return the tapes of these names, or the embedded sample."""
+    if len(set(names)) != len(names):
+        raise ConfigError(f"--tape: {', '.join(names)} names a tape twice")
+    return load_tapes(make_config({"data": {"tapes": tuple(names)}}))
+
+
+def _study_table(table: pd.DataFrame) -> Table:
+    """Return the surest rows for the terminal."""
+    shown = Table(
+        title=f"the {min(_SHOWN, len(table))} surest of {len(table):,} rows",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for name in ("symbol", "frame", "event", "bars"):
+        shown.add_column(name, no_wrap=True)
+    for name in (
+        "count", "mean bps", "random", "excess (95 %)", "hit", "random", "fav ATR", "adv ATR", "net", "q",
+    ):  # fmt: skip
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in table.head(_SHOWN).to_dict("records"):
+        shown.add_row(*_cells({str(name): value for name, value in row.items()}))
+    return shown
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    event = f"{row['kind']} {row['scale']}".strip()
+    interval = (
+        f"{row['excess_bps']:+.1f} ({row['excess_low_bps']:+.1f} … {row['excess_high_bps']:+.1f})"
+    )
+    q_value = "–" if pd.isna(row["q_value"]) else f"{row['q_value']:.3f}"
+    return [
+        row["symbol"],
+        row["timeframe"],
+        event,
+        str(row["horizon_bars"]),
+        f"{row['count']:,}",
+        f"{row['mean_bps']:+.1f}",
+        f"{row['random_bps']:+.1f}",
+        interval,
+        f"{row['hit_rate']:.1%}",
+        f"{row['random_hit_rate']:.1%}",
+        f"{row['favourable_atr']:.2f}",
+        f"{row['adverse_atr']:.2f}",
+        f"{row['net_bps']:+.1f}",
+        q_value + ("*" if row["is_discovery"] else ""),
+    ]
