@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.features import FeaturePlan, perceive, plan_features
+from engine.features.smc import EVENT
 from engine.jit import FloatArray, Rows
 from replay.atomic import write_whole
 from replay.market_events import event_table, market_events
@@ -29,7 +30,7 @@ def write_features(
     The file has `bar`, `time` (open), `known_time` (close, when the row was known) and one float64 column per output,
     NaN while it warms up. Raises ConfigError for an unknown feature, before anything is written.
     """
-    plan = plan_features(requests)
+    plan = plan_features(requests, tape.length_ms)
     stamps = [("bar", pa.int64()), ("time", _TIME), ("known_time", _TIME)]
     schema = pa.schema([*stamps, *((name, pa.float64()) for name in plan.columns)])
 
@@ -54,10 +55,11 @@ def _write_groups(
     """Compute and write one row group after the other; the states of the features run through."""
     history = _history(tape.candles)
     slab = plan.initial_state().view(np.float64).reshape(-1)
+    nobody_asks, none_written = np.zeros(1, EVENT), np.zeros(1, np.int64)
     out = np.empty((len(plan.columns), min(ROW_GROUP_ROWS, len(tape.candles))))
     for first in range(0, len(tape.candles), ROW_GROUP_ROWS):
         last = min(first + ROW_GROUP_ROWS, len(tape.candles))
-        perceive(history, first, last, first, plan.program, slab, out)
+        perceive(history, first, last, first, plan.program, slab, out, nobody_asks, none_written)
         opens = tape.candles["open_ms"][first:last]
         columns = [np.arange(first, last), opens, opens + tape.length_ms]
         columns += [line[: last - first].copy() for line in out]

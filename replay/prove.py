@@ -157,10 +157,10 @@ def feature_subject(request: str, step_ms: int) -> Subject:
     if ":" in request and not request.endswith(":first"):
         function = load_object(request)
         return lambda candles: _from_function(function, request, candles, step_ms)
-    plan = plan_features((request,))
+    plan = plan_features((request,), step_ms)
 
     def subject(candles: Rows) -> Said:
-        out = evaluate(request, candles)
+        out = evaluate(request, candles, step_ms)
         closes = candles["open_ms"] + step_ms
         return {name: (closes, out[row]) for row, name in enumerate(plan.columns)}
 

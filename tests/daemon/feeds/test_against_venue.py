@@ -11,17 +11,16 @@ import pytest
 pytest.importorskip("replay.venue.faults", reason="the local exchange is not part of this checkout")
 pytest.importorskip("replay.delta_rest", reason="Delta's history is not part of this checkout")
 
-from replay.delta_rest import DeltaRest
-from replay.venue import FAULT_KINDS, Faults, Switches, Venue
-
 from daemon.feeds.delta import DeltaFeed
 from daemon.feeds.protocol import Notice, NoticeKind
 from engine.candles import FLAG_FILLED
 from engine.jit import Rows
 from replay.clock import Clock, VirtualTimeLoop
 from replay.config_live import Live
+from replay.delta_rest import DeltaRest
 from replay.synthetic import synthesize
 from replay.tape_file import Tape
+from replay.venue import FAULT_KINDS, Faults, Switches, Venue
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC
