@@ -130,7 +130,7 @@ def nearest_inverse(gaps: Row, number: int) -> float:
 @kernel
 def nearest_level(shelf: Row) -> float:
     """Return the nearest level; NaN without one."""
-    return shelf.rows[shelf.n - 1].level if shelf.n > 0 else np.nan  # type: ignore[no-any-return]
+    return shelf.rows[shelf.n - 1].level if shelf.n > 0 else np.nan
 
 
 @kernel
