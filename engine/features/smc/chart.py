@@ -98,6 +98,15 @@ def true_price(bar: Row, side: int) -> float:
 
 
 @kernel
+def is_exceeded(chart: Row, first: int, last: int, side: int, price: float) -> bool:
+    """Return whether a high of first … last is above a price (side +1), or a low below it (-1)."""
+    for number in range(search_from(chart, first), last + 1):
+        if side * true_price(chart.ring[number & (RING - 1)], side) > side * price:
+            return True
+    return False
+
+
+@kernel
 def extreme_true(chart: Row, first: int, last: int, side: int) -> int:
     """Return the candle of first … last with the highest high (side +1) or lowest low (-1); the first on ties."""
     best = search_from(chart, first)

@@ -8,7 +8,7 @@ plays no part, upside-down zones are left out, and the newest 100 of either kind
 
 from typing import Final
 
-from engine.features.smc.chart import RING, extreme_true, true_price
+from engine.features.smc.chart import is_exceeded
 from engine.features.smc.events import BREAKER, FLIP_END, MITIGATION_BLOCK, SCALE_INTERNAL
 from engine.features.smc.say import say_zone
 from engine.features.smc.shelf import ZONE, add_row, oldest_row, remove_row
@@ -73,9 +73,8 @@ def kind_of_flip(zone: Row, pivot: Row, chart: Row) -> int:
     """Return BREAKER if the outer pivot was exceeded since the block was made, otherwise MITIGATION_BLOCK."""
     if pivot.was_known == 0:
         return MITIGATION_BLOCK
-    best = extreme_true(chart, zone.made, chart.n_candles - 1, zone.side)
-    price = true_price(chart.ring[best & (RING - 1)], zone.side)
-    is_taken = zone.side * price > zone.side * pivot.price_before
+    t = chart.n_candles - 1
+    is_taken = is_exceeded(chart, zone.made, t, zone.side, pivot.price_before)
     return BREAKER if is_taken else MITIGATION_BLOCK
 
 

@@ -6,7 +6,7 @@ the far edge (equality counts, each once), inverted by a close strictly beyond t
 way until a close beyond its other side, or until it is too old. A gap above the automatic threshold (its middle candle's
 body more than twice the mean body so far) is said apart, and closed at its far edge.
 
-At most 256 of a kind live per side; then the oldest is dropped and counted.
+At most 128 of a kind live per side; then the oldest is dropped and counted.
 """
 
 from typing import Final
@@ -26,7 +26,7 @@ from engine.features.smc.say import say_zone
 from engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
 from engine.jit import Row, Rows, kernel, record
 
-GAP_CAPACITY: Final = 256
+GAP_CAPACITY: Final = 128
 
 NEW: Final = 0
 TOUCHED: Final = 1
