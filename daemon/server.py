@@ -85,6 +85,7 @@ class Server:
         self._host, self._port = host, port
         self._is_local = is_loopback(host)
         self._started_s = time.monotonic()
+        self.is_listening = asyncio.Event()
         self._render = make_aiohttp_handler(metrics.registry)
         self._document = openapi(self.routes(), version)
         self._routes = {(route.method, route.path): route for route in self.routes()}
@@ -144,10 +145,16 @@ class Server:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, reuse_address=True).start()
+        self.is_listening.set()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+    async def serve(self) -> None:
+        """Serve until cancelled: a task of the daemon's group."""
+        async with self:
+            await asyncio.Event().wait()
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._measured], client_max_size=BODY_BYTES)

@@ -44,7 +44,7 @@ class Metrics:
 
     on_report, on_account, on_halt     see `Trading`
     on_feed, on_notice                 see `Feeds`
-    on_job, on_audit, on_journal_commit, on_error, on_log, on_request, …   see `Runtime`
+    on_job, on_jobs, on_audit, on_journal_commit, on_error, on_log, on_request, …   see `Runtime`
     watch                              see `Series`
     """
 
@@ -60,7 +60,7 @@ class Metrics:
             trading.on_halt,
         )
         self.on_feed, self.on_notice = feeds.on_feed, feeds.on_notice
-        self.on_job, self.on_audit = runtime.on_job, runtime.on_audit
+        self.on_job, self.on_jobs, self.on_audit = runtime.on_job, runtime.on_jobs, runtime.on_audit
         self.on_journal_commit, self.on_error = runtime.on_journal_commit, runtime.on_error
         self.on_log, self.on_request = runtime.on_log, runtime.on_request
         self.on_task_restart, self.on_dropped = runtime.on_task_restart, runtime.on_dropped

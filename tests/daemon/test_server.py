@@ -135,6 +135,24 @@ def test_probes_say_alive_and_what_is_missing() -> None:
     run(work)
 
 
+def test_as_a_task_it_serves_until_it_is_cancelled() -> None:
+    async def work() -> None:
+        daemon, metrics = Daemon(), Metrics(scope())
+        views = Views(daemon.status, lambda: "", daemon.command)
+        server = Server(metrics, views, version="0.1.0")
+        task = asyncio.create_task(server.serve())
+        await server.is_listening.wait()
+        url = f"http://127.0.0.1:{server.port}/healthz"
+        async with aiohttp.ClientSession() as http:
+            assert (await http.get(url)).status == 200
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await http.get(url)
+
+    run(work)
+
+
 def test_status_is_the_account_as_it_stands() -> None:
     async def work() -> None:
         async with running() as now:
