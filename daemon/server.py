@@ -33,6 +33,7 @@ from engine.errors import PapertapeError, did_you_mean
 BODY_BYTES: Final = 16 * 1024
 READ_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a command waits for its commit, never for a candle
+KEEP_S: Final = 30.0  # for the next request, and for the rest of one that has begun
 STOP_S: Final = 2.0
 _OTHER: Final = "other"
 # The client library compares versions as numbers and raises on others.
@@ -93,7 +94,7 @@ class Server:
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
-            keepalive_timeout=30.0,
+            keepalive_timeout=KEEP_S,
             lingering_time=1.0,
             max_line_size=4096,
             max_field_size=4096,
