@@ -166,6 +166,18 @@ def test_what_is_watched_is_read_at_every_refresh(metrics: Metrics) -> None:
     assert resident == pytest.approx(pages * os.sysconf("SC_PAGESIZE"), rel=0.2)
 
 
+def test_what_is_counted_elsewhere_is_read_before_a_scrape(metrics: Metrics) -> None:
+    counts = Counts({("audit", "done"): 1}, {})
+    metrics.on_jobs(counts)
+    metrics.before_scrape(lambda: metrics.on_jobs(counts))
+
+    counts.runs["audit", "done"] = 6
+    metrics.refresh()
+    metrics.refresh()
+
+    assert value(metrics, "job_runs_total", job_name="audit", outcome="ok") == 5.0
+
+
 def test_a_worker_that_is_gone_uses_no_memory(metrics: Metrics) -> None:
     metrics.watch_worker("audit", 2**22 + 1)  # beyond the largest process id of Linux
 
