@@ -33,6 +33,7 @@ from engine.errors import PapertapeError, did_you_mean
 BODY_BYTES: Final = 16 * 1024
 READ_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a command waits for its commit, never for a candle
+KEEP_S: Final = 30.0  # for the next request, and for the rest of one that has begun
 STOP_S: Final = 2.0
 _OTHER: Final = "other"
 # The client library compares versions as numbers and raises on others.
@@ -85,6 +86,7 @@ class Server:
         self._host, self._port = host, port
         self._is_local = is_loopback(host)
         self._started_s = time.monotonic()
+        self.is_listening = asyncio.Event()
         self._render = make_aiohttp_handler(metrics.registry)
         self._document = openapi(self.routes(), version)
         self._routes = {(route.method, route.path): route for route in self.routes()}
@@ -92,7 +94,7 @@ class Server:
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
-            keepalive_timeout=30.0,
+            keepalive_timeout=KEEP_S,
             lingering_time=1.0,
             max_line_size=4096,
             max_field_size=4096,
@@ -144,10 +146,16 @@ class Server:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, reuse_address=True).start()
+        self.is_listening.set()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+    async def serve(self) -> None:
+        """Serve until cancelled: a task of the daemon's group."""
+        async with self:
+            await asyncio.Event().wait()
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._measured], client_max_size=BODY_BYTES)

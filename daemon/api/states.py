@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from daemon.api.models import AccountState, FeedState, PositionState, SymbolFreshness
 from daemon.feeds.protocol import FeedStats
+from daemon.metrics.trading import net_realised
 from engine.account import equity
 from engine.core import Engine
 from engine.records import MONEY_UNIT
@@ -14,14 +15,13 @@ def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountS
     account = engine.account[0]
     worth = int(equity(account, engine.positions, engine.markets)) * MONEY_UNIT
     peak = max(equity_peak, worth, engine.spec.capital)
-    net = -(int(account["realised"]) + int(account["fees"]) + int(account["funding"]))
     return AccountState(
         currency=currency,
         equity=worth,
         equity_peak=peak,
         drawdown_ratio=1.0 - worth / peak,
         cash=int(account["cash"]) * MONEY_UNIT,
-        realised_pnl=net * MONEY_UNIT,
+        realised_pnl=net_realised(account) * MONEY_UNIT,
         funding_paid=int(account["funding"]) * MONEY_UNIT,
         is_paused=bool(account["is_paused"]),
     )

@@ -10,12 +10,21 @@ The daemon's metrics: one catalogue, and sinks that only read.
 
 `Metrics` puts them together. Counters begin at zero in every process: `increase()` sees the reset, so nothing is counted twice,
 provided that inputs which are stepped again after a restart are not given to `on_report`. Gauges that outlive
-the process come from the engine's state (`on_account`) and from the journal (`restore`).
+the process come from the engine's state (`on_account`) and from the journal (`restore`). In a daemon:
+
+    metrics = Metrics(Scope(…, endpoints=Server.ENDPOINTS))
+    metrics.identify(version, config_hash, "paper")
+    metrics.restore(Restored(…)); metrics.on_account(engine)      after recovery
+    metrics.before_scrape(lambda: metrics.on_feed(stats, "delta"))
+    metrics.watch("queue_depth", queue.qsize, "candles")
+    sinks: lambda report: metrics.on_report(report, engine, {"total": seconds})
+    tasks: metrics.probe_loop()
+    metrics.set_ready(True)                                        warmed up
 """
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -44,7 +53,7 @@ class Metrics:
 
     on_report, on_account, on_halt     see `Trading`
     on_feed, on_notice                 see `Feeds`
-    on_job, on_audit, on_journal_commit, on_error, on_log, on_request, …   see `Runtime`
+    on_job, on_jobs, on_audit, on_journal_commit, on_error, on_log, on_request, …   see `Runtime`
     watch                              see `Series`
     """
 
@@ -54,13 +63,14 @@ class Metrics:
         self._series = series = Series(CATALOGUE, scope)
         trading, feeds, runtime = Trading(series), Feeds(series), Runtime(series)
         self._trading = trading
+        self._before_scrape: list[Callable[[], None]] = []
         self.on_report, self.on_account, self.on_halt = (
             trading.on_report,
             trading.on_account,
             trading.on_halt,
         )
         self.on_feed, self.on_notice = feeds.on_feed, feeds.on_notice
-        self.on_job, self.on_audit = runtime.on_job, runtime.on_audit
+        self.on_job, self.on_jobs, self.on_audit = runtime.on_job, runtime.on_jobs, runtime.on_audit
         self.on_journal_commit, self.on_error = runtime.on_journal_commit, runtime.on_error
         self.on_log, self.on_request = runtime.on_log, runtime.on_request
         self.on_task_restart, self.on_dropped = runtime.on_task_restart, runtime.on_dropped
@@ -112,8 +122,14 @@ class Metrics:
         """Say whether the daemon is warmed up and able to decide."""
         self._series.gauges("ready")[()].set(float(is_ready))
 
+    def before_scrape(self, call: Callable[[], None]) -> None:
+        """Call this before every scrape, for what is counted elsewhere: `on_feed`, `on_jobs`."""
+        self._before_scrape.append(call)
+
     def refresh(self) -> None:
-        """Read what is watched; the server calls this before every scrape."""
+        """Read what is counted elsewhere and what is watched; the server calls this before every scrape."""
+        for call in self._before_scrape:
+            call()
         self._series.refresh()
 
     async def probe_loop(self) -> None:

@@ -8,13 +8,15 @@ from daemon.metrics.trading_families import LATENCY
 
 OTHER: Final = "other"
 
+# Known kinds and reasons of the feeds; a venue's rarer ones are `other`.
 MESSAGE_KINDS: Final = (
-    "candle", "trade", "mark", "funding", "heartbeat", "pong", "ack", "refusal", "status", "product",
-    "ticker", "ignored", "unknown", OTHER,
+    "candle", "trade", "mark_price", "funding_rate", "heartbeat", "pong", "ack", "error",
+    "system_status", "product_update", "ohlcv", "ticker", "unknown", OTHER,
 )  # fmt: skip
 BAD_REASONS: Final = (
     "too_large", "not_json", "not_an_object", "no_type", "no_symbol", "no_time", "no_timeframe",
-    "stale_start", "bad_price", "bad_volume", "bad_ohlc", OTHER,
+    "no_product", "stale_start", "stale_trade", "wrong_symbol", "wrong_channel", "bad_ack", "bad_price",
+    "bad_rate", "bad_volume", "bad_ohlc", OTHER,
 )  # fmt: skip
 RECONNECTS: Final = ("closed", "timeout", "error", "scheduled", OTHER)
 SOURCES: Final = ("stream", "trades", "poll", "backfill", "absent", "replay", OTHER)

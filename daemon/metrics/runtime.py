@@ -2,9 +2,9 @@
 
 import asyncio
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from daemon.metrics.operation_families import ERROR_KINDS, HTTP_STATUSES, OTHER, PARITY_FIELDS
 from daemon.metrics.registry import Series
@@ -12,11 +12,22 @@ from daemon.metrics.registry import Series
 PROBE_S: Final = 0.1
 
 
+class JobCounts(Protocol):
+    """What a scheduler counts: runs by (job, outcome), and when each job last succeeded, ms since the epoch."""
+
+    @property
+    def runs(self) -> Mapping[tuple[str, str], int]: ...
+
+    @property
+    def last_success_ms(self) -> Mapping[str, int]: ...
+
+
 class Runtime:
     """Takes single facts as they happen; every method is a few dictionary look-ups."""
 
     def __init__(self, series: Series) -> None:
         self._series = series
+        self._jobs: dict[tuple[str, str], int] | None = None
 
     def on_job(
         self,
@@ -37,6 +48,23 @@ class Runtime:
             series.histograms("job_duration_seconds")[(job,)].observe(seconds)
         if outcome == "ok":
             series.gauges("job_last_success_timestamp_seconds")[(job,)].set(finished_s)
+
+    def on_jobs(self, counts: JobCounts) -> None:
+        """
+        Add what a scheduler has counted since the last call, in place of `on_job`; it knows no durations.
+
+        Call it once before the jobs begin: what was counted in earlier processes is not counted again.
+        """
+        series, now = self._series, dict(counts.runs)
+        before, self._jobs = now if self._jobs is None else self._jobs, now
+        runs = series.counters("job_runs_total")
+        for (job, outcome), n in now.items():
+            key = (job, "ok" if outcome == "done" else outcome)
+            if key in runs:
+                runs[key].inc(max(n - before.get((job, outcome), 0), 0))
+        for (job,), gauge in series.gauges("job_last_success_timestamp_seconds").items():
+            if job in counts.last_success_ms:
+                gauge.set(counts.last_success_ms[job] / 1000.0)
 
     def on_audit(
         self,

@@ -16,7 +16,7 @@ from daemon.metrics.trading_families import (
 from engine.account import equity
 from engine.candles import WEEK_ANCHOR_MS, WEEK_MS
 from engine.core import Engine
-from engine.jit import Rows
+from engine.jit import Row, Rows
 from engine.performance.attribution import COMPONENTS, UNATTRIBUTED, attribution
 from engine.records import (
     FLAT,
@@ -43,6 +43,12 @@ def primary_cause(scores: Mapping[str, float], side: int) -> str:
         return UNATTRIBUTED
     best = max(strengths, key=lambda name: strengths[name])
     return best if strengths[best] > 0.0 else UNATTRIBUTED
+
+
+def net_realised(account: Row) -> int:
+    """Return what was earned since the journal began, in money units: profit less fees and funding, as the ledger has it."""
+    # Debits are positive in the ledger.
+    return -(int(account["realised"]) + int(account["fees"]) + int(account["funding"]))
 
 
 class Trading:
@@ -85,12 +91,11 @@ class Trading:
         series, account = self._series, engine.account[0]
         worth = int(equity(account, engine.positions, engine.markets)) * MONEY_UNIT
         self._peak = max(self._peak, worth, engine.spec.capital)
-        net = -(int(account["realised"]) + int(account["fees"]) + int(account["funding"]))
         values = {
             "equity": worth,
             "equity_peak": self._peak,
             "cash": int(account["cash"]) * MONEY_UNIT,
-            "realized_pnl": net * MONEY_UNIT,
+            "realized_pnl": net_realised(account) * MONEY_UNIT,
             "funding_paid": int(account["funding"]) * MONEY_UNIT,
         }
         for name, value in values.items():
@@ -110,7 +115,11 @@ class Trading:
             decided[(series.scope.timeframe,)].set(decided_ms / 1000.0)
 
     def on_halt(self, reason: str, is_halted: bool) -> None:
-        """Say that trading stopped, or goes on, for a reason that the engine does not know."""
+        """
+        Say that trading stopped, or goes on, for a reason that the engine does not know.
+
+        A pause shows as `manual` whoever asked for it; `divergence` beside it says why, until it is taken back here.
+        """
         self._halted[(reason,)].set(float(is_halted))
 
     def restore_peak(self, peak: float) -> None:

@@ -146,6 +146,8 @@ def test_example_configurations_are_fine_and_run(folder: Path) -> None:
     for path in sorted((ROOT / "deploy").glob("*.toml")):
         checked = papertape("config", "check", str(path), cwd=folder)
         assert checked.returncode == 0, checked.stderr
+        if path.name.startswith("run-"):
+            continue  # of the daemon
         ran = papertape("replay", str(path), "--out", path.stem, cwd=folder)
         assert ran.returncode == 0, ran.stderr
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.api.models import CommandDone, CommandName, Status
 from daemon.metrics import PREFIX, Metrics, Scope
-from daemon.server import Server, Views
+from daemon.server import KEEP_S, Server, Views
 from replay.clock import VirtualTimeLoop
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
@@ -165,3 +165,16 @@ def test_endless_headers_and_lines_are_cut_off(target: Target) -> None:
         answer = target.ask(flood)
 
         assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA:"]
+)
+def test_a_connection_that_never_finishes_its_request_is_closed(
+    target: Target, start: bytes
+) -> None:
+    before_s = target.loop.time()
+
+    assert target.ask(start) == b""
+
+    assert target.loop.time() - before_s == pytest.approx(KEEP_S, abs=1.0)

@@ -9,6 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, markdown
 from daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
 from daemon.metrics.definitions import Definition, Kind, Scoped
+from daemon.metrics.trading_families import EXIT_REASONS, ORDER_TYPES, REJECTIONS
+from engine.records import REASON_END, REASON_ENTRY, REASON_NAMES, REFUSED_NAMES, REFUSED_NO
 
 # As large as a daemon is meant to be: the budget of monitoring.md 2 holds up to here.
 SCOPE = Scope(
@@ -166,6 +168,15 @@ def test_documentation_has_a_row_for_every_family() -> None:
     assert [row.split("`")[1] for row in rows] == [d.full_name for d in CATALOGUE]
     assert all(row.count("|") == 5 for row in rows)
     assert [line[4:] for line in text.splitlines() if line.startswith("### ")] == list(AREAS)
+
+
+def test_every_code_of_the_engine_has_a_label_value() -> None:
+    """A code that is missing here would end the daemon at its first fill or refusal."""
+    assert set(REJECTIONS) == set(REFUSED_NAMES) - {REFUSED_NO}
+    assert set(ORDER_TYPES) == set(REASON_NAMES) - {REASON_END}
+    assert set(EXIT_REASONS) == set(ORDER_TYPES) - {REASON_ENTRY}
+    for names in (REJECTIONS, EXIT_REASONS):
+        assert len(set(names.values())) == len(names)
 
 
 def test_sets_from_the_configuration_all_exist() -> None:

@@ -46,6 +46,31 @@ def test_only_a_good_run_of_a_job_moves_its_last_success(metrics: Metrics) -> No
     assert value(metrics, "job_duration_seconds_sum", job_name="backup") == 3.0
 
 
+class Counts:
+    """A scheduler's counters, as the journal keeps them over restarts."""
+
+    def __init__(self, runs: dict[tuple[str, str], int], last_success_ms: dict[str, int]) -> None:
+        self.runs, self.last_success_ms = runs, last_success_ms
+
+
+def test_a_schedulers_counters_are_followed_from_where_they_stood(metrics: Metrics) -> None:
+    counts = Counts({("audit", "done"): 40, ("audit", "failed"): 2}, {"audit": 1_600_000_000_500})
+    metrics.on_jobs(counts)
+    assert value(metrics, "job_runs_total", job_name="audit", outcome="ok") == 0.0
+    assert value(metrics, "job_last_success_timestamp_seconds", job_name="audit") == 1_600_000_000.5
+
+    counts.runs.update({("audit", "done"): 43, ("audit", "missed"): 1, ("unheard", "done"): 9})
+    counts.last_success_ms["audit"] = 1_700_000_000_000
+    for _ in range(2):
+        metrics.on_jobs(counts)
+
+    assert value(metrics, "job_runs_total", job_name="audit", outcome="ok") == 3.0
+    assert value(metrics, "job_runs_total", job_name="audit", outcome="failed") == 0.0
+    assert value(metrics, "job_runs_total", job_name="audit", outcome="missed") == 1.0
+    assert value(metrics, "job_last_success_timestamp_seconds", job_name="audit") == 1_700_000_000.0
+    assert value(metrics, "job_last_success_timestamp_seconds", job_name="backup") == START_S
+
+
 def test_an_audit_that_failed_does_not_count_as_a_check(metrics: Metrics) -> None:
     metrics.on_audit("match", START_S + 60.0)
     metrics.on_audit("error", START_S + 120.0)
@@ -139,6 +164,18 @@ def test_what_is_watched_is_read_at_every_refresh(metrics: Metrics) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     resident = value(metrics, "worker_resident_memory_bytes", worker="audit")
     assert resident == pytest.approx(pages * os.sysconf("SC_PAGESIZE"), rel=0.2)
+
+
+def test_what_is_counted_elsewhere_is_read_before_a_scrape(metrics: Metrics) -> None:
+    counts = Counts({("audit", "done"): 1}, {})
+    metrics.on_jobs(counts)
+    metrics.before_scrape(lambda: metrics.on_jobs(counts))
+
+    counts.runs["audit", "done"] = 6
+    metrics.refresh()
+    metrics.refresh()
+
+    assert value(metrics, "job_runs_total", job_name="audit", outcome="ok") == 5.0
 
 
 def test_a_worker_that_is_gone_uses_no_memory(metrics: Metrics) -> None:

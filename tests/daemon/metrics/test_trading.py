@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from daemon.metrics import PREFIX, Metrics, Restored, Scope
 from engine.core import Engine
@@ -236,6 +236,17 @@ def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome])
         assert last.total(name) + end.total(name) == pytest.approx(values.total(name)), name
     for name in ("equity", "equity_peak", "realized_pnl", "positions_open"):
         assert end.total(name) == pytest.approx(values.total(name)), name
+
+
+def test_being_measured_and_scraped_changes_nothing() -> None:
+    alone, measured, metrics = make_engine(), make_engine(), Metrics(SCOPE)
+    for first in range(0, 2000, 250):
+        alone.step(TAPE[first : first + 250])
+        metrics.on_report(measured.step(TAPE[first : first + 250]), measured)
+        generate_latest(metrics.registry)
+
+    assert measured.digest == alone.digest
+    assert measured.snapshot() == alone.snapshot()
 
 
 def scripted(
