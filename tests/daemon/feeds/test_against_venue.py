@@ -42,9 +42,6 @@ class Followed:
         """Hold the feed to the exchange's candles, each exactly once and in order."""
         assert self.rows[COLUMNS].tolist() == self.truth[COLUMNS].tolist()
 
-    def count(self, kind: NoticeKind) -> int:
-        return sum(notice.kind is kind for notice in self.notices)
-
 
 def follow(
     *,
@@ -175,10 +172,14 @@ def test_single_fault_of_other_sources(kind: str, candles: str) -> None:
 
 
 def test_a_correction_after_emission_is_told_and_not_applied() -> None:
-    followed = single("correction", "stream")
+    # It concerns the last candle that ended a minute before: number 1, long emitted.
+    faults = Faults.single("correction", START_MS + 200_000)
+
+    followed = follow(faults=faults, n=6)
 
     followed.assert_equal()
-    assert followed.count(NoticeKind.CORRECTION) == len(SYMBOLS)
+    told = [n.open_ms for n in followed.notices if n.kind is NoticeKind.CORRECTION]
+    assert told == [START_MS + MINUTE_MS, START_MS]  # the second market did not trade in number 1
 
 
 @pytest.mark.slow
