@@ -55,7 +55,7 @@ class DeltaFeed:
     on_funding  called at each settlement; `settlements` keeps the newest
     seed        of the pauses between attempts
 
-    Read it with `async for`; leave the loop, or cancel it, to close everything. `fundings` has the newest funding
+    Read it once, with `async for`; leave the loop, or cancel it, to close everything. `fundings` has the newest funding
     estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself.
 
     Raises ConfigError when a symbol is not listed.
@@ -85,7 +85,9 @@ class DeltaFeed:
         self._table = Finality(self._symbols, rules, live.candles)
         self._length_ms, self._grace_ms = rules.length_ms, rules.grace_ms
         self._merge = Merge(self._symbols)
-        self._history = History(rest, live.timeframe, clock, self.venue, chance)
+        self._history = History(
+            rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble
+        )
         self._reader = FrameReader(
             live.timeframe, live.candles, self._table, self.venue, self.stats, self._tell
         )
@@ -160,6 +162,7 @@ class DeltaFeed:
             raise group.exceptions[0] from group
         finally:
             self.record(None)
+            self.stats.is_connected = False
             await self._outbox.close()
 
     async def _pump(self, tasks: asyncio.TaskGroup) -> None:
@@ -297,6 +300,9 @@ class DeltaFeed:
 
     def _on_fail(self, reason: str, detail: str) -> None:
         self.stats.reconnects[reason] += 1
+
+    def _on_trouble(self, error: str) -> None:
+        self._tell(NoticeKind.VENUE, "", f"history: {error}")
 
     def _on_refused(self, channel: str, words: str) -> None:
         """Tell once of a channel that the venue does not give; candles then come from the history alone."""

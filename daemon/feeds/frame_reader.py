@@ -28,6 +28,7 @@ from daemon.feeds.protocol import FeedStats, NoticeKind
 from daemon.feeds.trades import TradeCandles
 from daemon.feeds.venue_clock import VenueClock
 
+MAX_TRADE_AGE_MS = 60_000  # matched longer ago, or ahead: no candle of ours can be made from it
 MAX_MEASURED = 10_000  # delays kept for a reader that does not come
 Tell = Callable[[NoticeKind, str, str], None]  # kind, symbol, detail
 
@@ -139,6 +140,8 @@ class FrameReader:
     def _trade(self, frame: TradeFrame) -> None:
         if self._candles != "trades":
             self._stats.bad_messages["wrong_channel"] += 1
+        elif abs(frame.matched_us // 1000 - self._venue.now_ms()) > MAX_TRADE_AGE_MS:
+            self._stats.bad_messages["stale_trade"] += 1
         elif self._show(frame.symbol, frame.published_us):
             bar = self._trades[frame.symbol].add(frame.price, frame.contracts, frame.matched_us)
             self._table.see(frame.symbol, bar, 0, self._venue.now_ms())

@@ -3,8 +3,8 @@ What the feed wants of a venue's history, and the patience to get it: `replay.de
 """
 
 import random
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
 from daemon.feeds.bars import Request
 from daemon.feeds.finality import Finality
@@ -17,6 +17,7 @@ ASK_WITHIN_S = 5.0  # about candles that wait for it
 FETCH_WITHIN_S = 60.0  # a page of the backfill, its retries included
 FIRST_PAUSE_S = 1.0
 LAST_PAUSE_S = 30.0
+T = TypeVar("T")
 
 
 class Product(Protocol):
@@ -73,7 +74,8 @@ class History:
     """
     A source that is asked with patience.
 
-    products   of the configured symbols, as last loaded
+    on_trouble   called with the error when a page or the products must be asked for again, once until that works
+    products     of the configured symbols, as last loaded
     """
 
     def __init__(
@@ -83,7 +85,10 @@ class History:
         clock: Clock,
         venue: VenueClock,
         chance: random.Random,
+        on_trouble: Callable[[str], None] = lambda error: None,
     ) -> None:
+        self._on_trouble = on_trouble
+        self._is_in_trouble = False
         self.products: dict[str, Product] = {}
         self._source, self._timeframe = source, timeframe
         self._clock, self._venue, self._chance = clock, venue, chance
@@ -104,14 +109,7 @@ class History:
 
     async def fetch(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
         """Return a page of history, however long it takes."""
-        n_failures = 0
-        while True:
-            try:
-                async with self._clock.timeout(FETCH_WITHIN_S):
-                    return await self._candles(symbol, first_ms, last_ms)
-            except (DataError, TimeoutError):
-                await self._pause(n_failures)
-            n_failures += 1
+        return await self._insist(lambda: self._candles(symbol, first_ms, last_ms))
 
     async def load_products(self, symbols: Iterable[str]) -> dict[str, str]:
         """
@@ -119,7 +117,7 @@ class History:
 
         Raises ConfigError for a symbol that was never listed.
         """
-        listed = await self._listed()
+        listed = await self._insist(self._source.products)
         changes = {}
         for symbol in symbols:
             product, before = listed.get(symbol), self.products.get(symbol)
@@ -134,17 +132,23 @@ class History:
             self.products[symbol] = product
         return changes
 
-    async def _listed(self) -> Mapping[str, Product]:
+    async def _insist(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Return the answer to a question that is asked until it is answered."""
         n_failures = 0
         while True:
             try:
                 async with self._clock.timeout(FETCH_WITHIN_S):
-                    products = await self._source.products()
-            except (DataError, TimeoutError):
-                await self._pause(n_failures)
+                    answer = await question()
+            except (DataError, TimeoutError) as error:
+                if not self._is_in_trouble:
+                    self._on_trouble(str(error) or "no answer")
+                self._is_in_trouble = True
             else:
+                self._is_in_trouble = False
                 self._measure()
-                return products
+                return answer
+            bound_s = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(n_failures, 10))
+            await self._clock.sleep(self._chance.uniform(0.0, bound_s))
             n_failures += 1
 
     async def _candles(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
@@ -162,10 +166,6 @@ class History:
     def _measure(self) -> None:
         if self._source.clock_offset_ms is not None:
             self._venue.header_offset_ms = self._source.clock_offset_ms
-
-    async def _pause(self, n_failures: int) -> None:
-        bound_s = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(n_failures, 10))
-        await self._clock.sleep(self._chance.uniform(0.0, bound_s))
 
 
 def _difference(before: Product, after: Product) -> str:

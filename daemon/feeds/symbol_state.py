@@ -11,7 +11,7 @@ from engine.candles import FLAG_ABSENT
 REQUEST_BARS = 2_000  # the history's page
 # A history answers an empty span with nothing, so a request reaches back to a candle that traded, within reason.
 REACH_BARS = 240
-KEPT_FINALS = 16  # compared with later answers, to tell corrections
+KEPT_FINALS = 16  # asked for again and compared with every answer, to tell corrections
 KEPT_SEEN = 64  # states of candles that are not final; a backfill may take hours
 LAG_MS = 1_000  # a history that lacks what the stream showed this long ago is behind
 MAX_FUTURE_MS = 5_000  # how far ahead of our idea of the venue's time a candle may open
@@ -245,8 +245,7 @@ class SymbolState:
 
     def _make_request(self, now_ms: int) -> Request:
         length_ms = self.rules.length_ms
-        unconfirmed = (ms for ms, final in self._kept.items() if not final.is_confirmed)
-        first_ms = min(self.next_ms - length_ms, self._traded_ms, *unconfirmed)
+        first_ms = min(self.next_ms - length_ms, self._traded_ms, *self._kept)
         first_ms = max(first_ms, self.next_ms - REACH_BARS * length_ms, 0)
         last_ms = min(now_ms // length_ms * length_ms, first_ms + (REQUEST_BARS - 1) * length_ms)
         return Request(self.symbol, first_ms, last_ms, now_ms)

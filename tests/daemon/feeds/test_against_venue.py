@@ -41,9 +41,6 @@ class Followed:
         """Hold the feed to the exchange's candles, each exactly once and in order."""
         assert self.rows[COLUMNS].tolist() == self.truth[COLUMNS].tolist()
 
-    def count(self, kind: NoticeKind) -> int:
-        return sum(notice.kind is kind for notice in self.notices)
-
 
 def follow(
     *,
@@ -140,10 +137,9 @@ LAGS = list(
 OTHERS = list(Switches.combinations("numbers", "heartbeat", "trail_ms", "publishing"))
 
 
-@pytest.mark.parametrize("candles", ["stream", "trades"])
-@pytest.mark.parametrize("switches", [*COMBINATIONS[::17], *LAGS[::7], *OTHERS[::9]], ids=str)
-def test_some_ways_of_the_exchange(switches: Switches, candles: str) -> None:
-    follow(switches=switches, candles=candles, n=5).assert_equal()
+@pytest.mark.parametrize("switches", [*COMBINATIONS[::31], *LAGS[::11], *OTHERS[::13]], ids=str)
+def test_some_ways_of_the_exchange(switches: Switches) -> None:
+    follow(switches=switches, n=5).assert_equal()
 
 
 @pytest.mark.slow
@@ -153,14 +149,36 @@ def test_every_way_of_the_exchange(switches: Switches, candles: str) -> None:
     follow(switches=switches, candles=candles, n=5).assert_equal()
 
 
-@pytest.mark.parametrize("kind", sorted(FAULT_KINDS))
-@pytest.mark.parametrize("candles", ["stream", "trades"])
-def test_single_fault(kind: str, candles: str) -> None:
-    faults = Faults.single(kind, START_MS + 95_000)
+# Books are not ours: what concerns only them is left to the exchange's own tests.
+KINDS = sorted(set(FAULT_KINDS) - {"seq_gap", "wrong_cs"})
 
-    followed = follow(faults=faults, candles=candles, n=8)
+
+def single(kind: str, candles: str) -> Followed:
+    """Follow the exchange through one fault in the middle of its second minute, and through what comes after."""
+    return follow(faults=Faults.single(kind, START_MS + 95_000), candles=candles, n=8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_single_fault(kind: str) -> None:
+    single(kind, "stream").assert_equal()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("candles", ["trades", "poll"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_single_fault_of_other_sources(kind: str, candles: str) -> None:
+    single(kind, candles).assert_equal()
+
+
+def test_a_correction_after_emission_is_told_and_not_applied() -> None:
+    # It concerns the last candle that ended a minute before: number 1, long emitted.
+    faults = Faults.single("correction", START_MS + 200_000)
+
+    followed = follow(faults=faults, n=6)
 
     followed.assert_equal()
+    told = [n.open_ms for n in followed.notices if n.kind is NoticeKind.CORRECTION]
+    assert told == [START_MS + MINUTE_MS, START_MS]  # the second market did not trade in number 1
 
 
 @pytest.mark.slow

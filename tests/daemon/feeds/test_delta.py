@@ -211,6 +211,33 @@ def test_an_outage_of_stream_and_history_ends_as_if_it_had_not_been() -> None:
     assert NoticeKind.GAP in stage.kinds()
 
 
+def test_a_start_without_history_waits_for_it_and_says_so() -> None:
+    async def fail(stage: Stage) -> None:
+        stage.history.fails = True
+        await stage.at(80)
+        stage.history.fails = False
+
+    stage = run(fail)
+
+    stage.assert_whole()
+    assert stage.told(NoticeKind.VENUE) == [("", "history: history: HTTP 503")]
+
+
+def test_trades_from_another_time_make_no_candle() -> None:
+    async def send(stage: Stage) -> None:
+        await stage.at(10)
+        for shift_s in (-120, 120):
+            us = (START_MS + (10 + shift_s) * SECOND) * 1000
+            await stage.venue.send(
+                {"p": "1.0", "s": 9.0, "sy": "BTCUSD", "t": us, "ts": us, "type": "trades"}
+            )
+
+    stage = run(send, candles="trades", n_bars=2)
+
+    stage.assert_whole()
+    assert stage.feed.stats.bad_messages["stale_trade"] == 2
+
+
 def test_a_frozen_venue_is_noticed_by_its_missing_pong() -> None:
     async def freeze(stage: Stage) -> None:
         await stage.at(65)

@@ -9,6 +9,7 @@ from feed_market import LENGTH_MS, START_MS, Simulation
 from daemon.feeds.bars import Bar, Final, Request
 from daemon.feeds.finality import Finality, Rules
 from daemon.feeds.protocol import NoticeKind
+from daemon.feeds.rules import Verdict, judge
 from engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from engine.jit import Rows
 from replay.config_live import Live
@@ -223,6 +224,24 @@ def test_padding_after_emission_is_no_correction() -> None:
     assert [n for n in simulation.notices if n.kind is NoticeKind.CORRECTION] == []
 
 
+def test_an_older_state_after_emission_is_no_correction() -> None:
+    simulation, _ = follow({0: None, 60: (PART,)}, ((LATE, WHOLE),), until_s=75)
+
+    assert simulation.finals[0].bar == WHOLE
+    assert [n for n in simulation.notices if n.kind is NoticeKind.CORRECTION] == []
+
+
+def test_sums_of_the_same_trades_in_another_order_agree() -> None:
+    total, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
+    assert total > other
+
+    verdict = judge(
+        WHOLE._replace(volume=total), WHOLE._replace(volume=other), is_past=True, is_last_look=False
+    )
+
+    assert verdict is Verdict.HISTORY
+
+
 def test_a_gap_is_closed_in_order_and_told_once() -> None:
     bars = [WHOLE._replace(open_ms=T + i * LENGTH_MS) for i in range(6)]
     simulation, _ = follow({-60: None, 300: tuple(bars)}, is_up=False, until_s=303)
@@ -334,6 +353,9 @@ DERIVED = [
     ("a late last frame after the next one's first",
      [(100, ONE), (60_500, Bar(0, 101.0, 101.0, 101.0, 101.0, 1.0)), (60_700, ONE._replace(volume=6.0))],
      {0: ONE._replace(volume=6.0), 1: Bar(0, 101.0, 101.0, 101.0, 101.0, 1.0)}),
+    ("what continues its own candle stays there, even if it would fit the one before",
+     [(100, ONE), (60_500, Bar(0, 100.0, 100.0, 100.0, 100.0, 1.0)), (60_900, Bar(0, 100.0, 104.0, 98.0, 101.0, 5.0))],
+     {0: ONE, 1: Bar(0, 100.0, 104.0, 98.0, 101.0, 5.0)}),
     ("a candle that has not traded claims nothing",
      [(100, Bar.flat(0, 100.0)), (60_050, ONE)], {0: Bar.flat(0, 100.0), 1: ONE}),
     ("a flat opening frame gives way to the first trade",

@@ -30,7 +30,7 @@ from daemon.feeds.frames import (
     TradeFrame,
     parse,
 )
-from tests.bench.feed import parser
+from tests.bench.feed import parser, thousand_symbols
 
 # delta-exchange.md 3.7 to 3.9
 CANDLE = (
@@ -254,3 +254,4 @@ def test_the_bench_measures_real_frames() -> None:
 
     assert row["messages"] == 500
     assert row["messages_per_s"] > 0.0
+    assert thousand_symbols(n_symbols=5, minutes=2)["candles"] == 10
