@@ -24,7 +24,7 @@ _MAINTENANCE: Final = ("maintenance", "maintenance_gap")
 _FINAL_KINDS: Final[dict[str, FinalFrame]] = {"late_final": "late", "missing_final": "missing"}
 _GOODBYE_MS: Final = 500  # between the news of a maintenance and the cut
 _AUCTION_MS: Final = 60_000  # after a maintenance
-_SETTLED_MS: Final = 60_000  # a candle that ended this long ago has been taken by everyone
+_SETTLED_MS: Final = 30_000  # a candle that ended this long ago has been taken by everyone
 
 
 class FaultDesk:

@@ -59,15 +59,18 @@ class Market:
         self._read_columns()
 
     def correct(self, before_ms: int, factor: float) -> int:
-        """Change the close of the last candle that ended by `before_ms`, in the history only; return its open time."""
+        """
+        Raise high and volume of the last candle that ended by `before_ms`, in the history only; return its open time.
+
+        Its close stays, because flat candles without trades after it repeat the close.
+        """
         k = int(np.searchsorted(self.stamps, before_ms - self.base_ms, "right")) - 1
         if k < 0:
             return 0
         self.trades(int(self.stamps[k]))  # the stream keeps what it said
-        close = round(float(self.columns["close"][k]) * factor, self.listing.decimals)
-        self.columns["close"][k] = close
-        self.columns["high"][k] = max(close, self.columns["high"][k])
-        self.columns["low"][k] = min(close, self.columns["low"][k])
+        high = round(float(self.columns["high"][k]) * factor, self.listing.decimals)
+        self.columns["high"][k] = max(high, self.columns["high"][k])
+        self.columns["volume"][k] *= factor
         return int(self.stamps[k])
 
     def bucket(self, time_ms: int, length_ms: int) -> int:

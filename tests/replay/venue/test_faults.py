@@ -347,11 +347,11 @@ async def corrected(client: Client, socket: Socket) -> None:
     before = await client.candles(*span)
     await client.clock.sleep_until(FAULT_MS + 1)
     after = await client.candles(*span)
-    # The newest candle that ended a minute before the fault: 10:13.
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True, True]
-    assert after[1]["close"] == pytest.approx(before[1]["close"] * 1.5)
-    assert after[1]["high"] == after[1]["close"]
-    assert after[1]["volume"] == before[1]["volume"]
+    # The newest candle that ended half a minute before the fault: 10:14.
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True, True, True]
+    assert after[0]["high"] == pytest.approx(before[0]["high"] * 1.5)
+    assert after[0]["volume"] == before[0]["volume"] * 1.5
+    assert after[0]["close"] == before[0]["close"]
 
 
 @seen("clock_skew", amount=5_000)
