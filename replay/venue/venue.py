@@ -1,6 +1,7 @@
 """The local exchange as a server on loopback: REST and compact websocket on one port, legacy websocket on another."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
@@ -23,6 +24,7 @@ from replay.venue.switches import Switches
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 CONTROL_PATH: Final = "/_fake/fault"
 CONTROL_TIMEOUT_S: Final = 5.0
+LAST_WORDS_MS: Final = 500  # after the last candle: its last trades and late frames
 # Connection attempts per five minutes; more are answered with 429.
 ATTEMPTS_MAX: Final = 150
 ATTEMPTS_MS: Final = 300_000
@@ -76,7 +78,7 @@ class Venue:
         if self._start_ms is None:
             self._start_ms = exchange.now_ms
         exchange.schedule.on_earlier = self._wake.set
-        exchange.schedule.put(exchange.end_ms, lambda _: self._is_over.set())
+        exchange.schedule.put(exchange.end_ms + LAST_WORDS_MS, lambda _: self._is_over.set())
         main = await self._listen("compact", host, port)
         legacy = await self._listen("legacy", host, legacy_port)
         self.rest_url = f"http://{host}:{main}"
@@ -95,15 +97,17 @@ class Venue:
         return bound
 
     async def stop(self) -> None:
-        """Cut every connection and stop listening."""
+        """Cut every connection and stop listening; raise what ended the stream, if nobody has been told."""
         for session in list(self.exchange.sessions):
             session.abort()
-        if self._pump_task is not None:
-            self._pump_task.cancel()
-            await asyncio.gather(self._pump_task, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
+        if self._pump_task is not None:
+            pump, self._pump_task = self._pump_task, None
+            pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pump
 
     async def finished(self) -> None:
         """Wait until every candle of the tapes has been streamed and is final."""
@@ -112,7 +116,8 @@ class Venue:
         await asyncio.wait({over, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
         if not over.done():
             over.cancel()
-            await self._pump_task
+            pump, self._pump_task = self._pump_task, None
+            await pump
 
     def truth(self, symbol: str) -> Rows:
         """Return the venue's own candles that it streams: what a client should have in the end."""

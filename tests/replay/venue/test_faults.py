@@ -449,6 +449,10 @@ def test_what_is_no_fault_is_refused_with_the_nearest_name() -> None:
         Faults.single("halfopen", 0)
     with pytest.raises(ConfigError, match="-1 ms is no duration"):
         Faults((Fault(0, "abort", -1),))
+    with pytest.raises(ConfigError, match="amount 200 is not between 400 and 599"):
+        Faults.single("refuse", 0, amount=200)
+    with pytest.raises(ConfigError, match="amount 0 is not above 0"):
+        Faults.single("tick_size", 0, amount=0.0)
 
 
 @pytest.mark.parametrize(

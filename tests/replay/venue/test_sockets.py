@@ -137,6 +137,26 @@ def test_trades_are_published_a_quarter_second_later_and_add_up_to_the_candle() 
     )  # fmt: skip
 
 
+def test_prices_of_all_channels_are_the_last_trades() -> None:
+    heard = hear(*EVERYTHING)
+    trades = [(t["t"], t["p"]) for t in said(heard, "trades")]
+
+    def last(time_us: int) -> str | None:
+        return next((price for at, price in reversed(trades) if at <= time_us), None)
+
+    compared = 0
+    for _, message in heard:
+        price = {
+            "mark_price": lambda m: m["p"],
+            "ticker": lambda m: m["d"][0]["m"],
+            "candlestick_1m": lambda m: repr(m["c"]),
+        }.get(message["type"])
+        if price is not None and (expected := last(message["ts"])) is not None:
+            assert price(message) == expected, message
+            compared += 1
+    assert compared > 100
+
+
 def test_legacy_candles_carry_the_same_values_under_long_names() -> None:
     short = said(hear(("candlestick_1m", ["BTCUSDT"])), "candlestick_1m")
     long = said(hear(("candlestick_1m", ["BTCUSDT"]), is_legacy=True), "candlestick_1m")

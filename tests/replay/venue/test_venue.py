@@ -236,14 +236,16 @@ def test_a_venue_can_be_stopped_and_started_again() -> None:
     assert with_venue(use) == [200, 200]
 
 
-def test_a_dead_pump_is_not_taken_for_the_end() -> None:
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_a_stream_that_dies_is_not_taken_for_the_end(is_awaited: bool) -> None:
     async def use(client: Client) -> None:
         def fail(_: int) -> None:
             raise AssertionError("planted")
 
         client.venue.exchange.schedule.put(START_MS + 1000, fail)
+        await client.clock.sleep(2.0)
         with pytest.raises(AssertionError, match="planted"):
-            await client.venue.finished()
+            await (client.venue.finished() if is_awaited else client.venue.stop())
 
     with_venue(use)
 
