@@ -59,6 +59,7 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
     "rest_503": Kind("unavailable", 30_000),
     "rest_timeout": Kind("requests get no answer", 30_000),
     "rest_slow": Kind("answers take amount seconds", 60_000, 4),
+    "rest_cached": Kind("equal addresses get equal answers for amount seconds", 180_000, 60),
     "rest_truncated": Kind("bodies are cut in half", 30_000),
     "correction": Kind("an old candle's high and volume grow by this factor", amount=1.001),
     "clock_skew": Kind("the times in headers are off by amount ms", 120_000, 5_000),

@@ -14,6 +14,7 @@ from engine.errors import ConfigError
 from engine.jit import Rows
 from replay.clock import Clock
 from replay.tape_file import Tape
+from replay.venue.cdn import Cdn
 from replay.venue.exchange import Exchange
 from replay.venue.faults import Faults, fault_from
 from replay.venue.frames import US, Host
@@ -62,6 +63,7 @@ class Venue:
             funding_hours=funding_hours,
         )
         self._rest = Rest(self.exchange)
+        self._cdn = Cdn()
         self._start_ms = start_ms
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
@@ -113,9 +115,12 @@ class Venue:
         """Wait until every candle of the tapes has been streamed and is final."""
         assert self._pump_task is not None, "start the venue first"
         over = asyncio.create_task(self._is_over.wait())
-        await asyncio.wait({over, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
-        if not over.done():
+        try:
+            await asyncio.wait({over, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_over = over.done()
             over.cancel()
+        if not is_over:
             pump, self._pump_task = self._pump_task, None
             await pump
 
@@ -159,13 +164,24 @@ class Venue:
             await self.clock.sleep_until(timeout.end_ms)
             return _cut(request)
         in_ms = self.exchange.now_ms
-        query: Mapping[str, str] = request.query
-        answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
+        answer = self._answer(request, in_ms)
         slow, skew = desk.on("rest_slow"), desk.on("clock_skew")
         if slow is not None:
             await self.clock.sleep(slow.amount)
         skew_ms = int(skew.amount) if skew is not None else 0
         return _response(answer, in_ms + skew_ms, self.exchange.now_ms + skew_ms)
+
+    def _answer(self, request: web.Request, now_ms: int) -> Answer:
+        """Return the answer to a request: from the cache while a fault makes it keep answers, or fresh."""
+        cached = self.exchange.desk.on("rest_cached")
+        kept = self._cdn.find(request.path_qs, now_ms) if cached is not None else None
+        if kept is not None:
+            return kept
+        query: Mapping[str, str] = request.query
+        answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
+        if cached is not None:
+            self._cdn.keep(request.path_qs, answer, now_ms, int(cached.amount * 1000))
+        return answer
 
     async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
         if self.exchange.desk.on("down"):

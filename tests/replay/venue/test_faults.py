@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 from zlib import crc32
 
@@ -332,6 +332,32 @@ async def rest_slow(client: Client, socket: Socket) -> None:
     asked_ms = client.clock.now_ms()
     assert (await get_candles(client))[0] == 200
     assert 4_000 <= client.clock.now_ms() - asked_ms + 1 < 4_100
+
+
+@seen("rest_cached", amount=20.0)
+async def cached(client: Client, socket: Socket) -> None:
+    await client.clock.sleep_until(FAULT_MS + 1)
+    seconds = START_MS // 1000
+    query = {"symbol": "BTCUSDT", "resolution": "1m", "start": seconds, "end": seconds}
+
+    numbers = count()
+
+    async def ask(**changes: int) -> tuple[Any, Any, int]:
+        _, body, headers = await client.get("/v2/history/candles", **{**query, **changes})
+        quota = (await client.get("/v2/rate_limits/quota", never_twice=next(numbers)))[1]
+        return body, headers, quota["current_quota"]
+
+    first = await ask()
+    await client.clock.sleep(15.0)
+    again, other = await ask(), await ask(end=seconds + 1)
+    await client.clock.sleep(6.0)
+    later = await ask()
+    assert again[0] == first[0] != other[0] == later[0]
+    assert (again[1]["Age"], again[1]["X-Cache"]) == ("15", "Hit from cloudfront")
+    assert again[1]["Request-In-Time"] == first[1]["Request-In-Time"]
+    assert "Age" not in first[1]
+    # Each question about the quota costs three, a fresh answer three more.
+    assert [b[2] - a[2] for a, b in pairwise((first, again, other))] == [3, 6]
 
 
 @seen("rest_truncated")
