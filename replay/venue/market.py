@@ -20,7 +20,7 @@ _REMEMBERED: Final = 512  # candles whose trades are kept
 
 class Market:
     """
-    A tape as a venue sees it.
+    A tape as a venue sees it; its volumes are contracts here, while `truth` stays in the tape's base units.
 
     week_anchor_ms  first millisecond of some week
     """
@@ -43,6 +43,7 @@ class Market:
         """Keep the candles that traded, one contiguous array per column."""
         traded = self._truth[self._truth["volume"] > 0.0]
         columns = {name: np.ascontiguousarray(traded[name]) for name in Candle._fields}
+        columns["volume"] /= float(self.listing.contract_value)
         self.columns: dict[str, Any] = columns
         self.stamps = columns["open_ms"]
 

@@ -35,11 +35,12 @@ class Venue:
     """
     Delta's public REST and websocket over tapes, as if live.
 
-    tapes          one symbol each; what lies before `start_ms` is history, the rest is streamed as the clock goes
-    clock          of the venue; the venue reads no other
-    start_ms       default: the clock's time when it starts
-    seed           of the trades inside the candles
-    funding_hours  by symbol; default 8
+    tapes            one symbol each; what lies before `start_ms` is history, the rest is streamed as the clock goes
+    clock            of the venue; the venue reads no other
+    start_ms         default: the clock's time when it starts
+    seed             of the trades inside the candles
+    funding_hours    by symbol; default 8
+    contract_values  base units per contract by symbol; default 1, and powers of two keep volumes exact
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Venue:
         start_ms: int | None = None,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
+        contract_values: Mapping[str, float] | None = None,
     ) -> None:
         self.clock = clock
         self.exchange = Exchange(
@@ -61,6 +63,7 @@ class Venue:
             clock.now_ms,
             seed=seed,
             funding_hours=funding_hours,
+            contract_values=contract_values,
         )
         self._rest = Rest(self.exchange)
         self._cdn = Cdn()

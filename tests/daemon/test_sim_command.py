@@ -16,7 +16,7 @@ from engine.errors import PapertapeError
 from replay.sample import sample_tape
 from replay.synthetic import synthesize
 from replay.tape import write_tape
-from replay.venue import Fault, Faults
+from replay.venue import Fault, Faults, Switches
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--speed", "1000000", "--history", "10")
@@ -44,6 +44,18 @@ def test_it_prints_its_urls_and_ends_with_the_tape(tape: str) -> None:
     assert "compact_url  ws://127.0.0.1:" in told
     assert "legacy_url   ws://127.0.0.1:" in told
     assert "the tape is over: 2020-01-01 01:40" in told
+
+
+def test_switches_are_read_from_texts() -> None:
+    assert Switches.parse(["no_trade=flat", "has_cst=false", "late_ms=7", "rest_lag_s=1.5"]) == (
+        Switches(no_trade="flat", has_cst=False, late_ms=7, rest_lag_s=1.5)
+    )
+
+
+def test_half_of_a_short_tape_is_history(tape: str) -> None:
+    told = sim("--tape", tape, "--candles", "1", "--speed", "1000000", "--switch", "no_trade=null")
+
+    assert "the tape is over: 2020-01-01 00:51" in told
 
 
 def test_without_a_tape_it_streams_the_embedded_sample() -> None:
@@ -96,6 +108,11 @@ def fetch(url: str, body: Any = None) -> Any:
     [
         (("--speed", "0"), "must be above 0"),
         (("--now", "--speed", "2"), "leave --speed out"),
+        (("--switch", "no_trades=flat"), "did you mean 'no_trade'"),
+        (("--switch", "no_trade=flt"), "unknown 'flt': did you mean 'flat'"),
+        (("--switch", "late_ms=soon"), "'soon' is no int"),
+        (("--switch", "has_cst=1"), "'1' is no bool"),
+        (("--switch", "late_ms=-1"), "-1 is below 0"),
         (("--history", "100"), "has 100 candles; give fewer"),
     ],
 )
