@@ -57,7 +57,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     jumped_s = 0.0
     # Loopback data is readable when `send` returns, unless the kernel put the delivery off to a thread of its own,
     # which runs when we yield. Waiting instead costs a whole millisecond, epoll's unit, at every jump.
-    looks = 16
+    looks = 2
 
     def select(self, timeout: float | None = None) -> Any:
         """Return what is ready; otherwise move time on by `timeout`."""

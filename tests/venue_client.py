@@ -53,7 +53,7 @@ def make_market(volumes: list[float], minutes: list[int] | None = None) -> Marke
     rows["high"], rows["low"] = 102.0 + k, 99.0 + k
     rows["volume"] = volumes
     tape = Tape(rows, "test", "BTCUSD", "1m")
-    return Market(tape, list_tapes([tape], {})["BTCUSD"], seed=1)
+    return Market(tape, list_tapes([tape])["BTCUSD"], seed=1)
 
 
 class Client:

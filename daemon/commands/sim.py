@@ -16,9 +16,10 @@ from replay.clock import Clock, WallClock
 from replay.config import Config, Data
 from replay.stamps import utc_text
 from replay.tape import Tape
-from replay.venue import Faults, Venue
+from replay.venue import Faults, Switches, Venue
 
 _REPORT_EVERY_S = 0.5
+_HISTORY = 1000
 
 
 def sim_command(
@@ -34,9 +35,16 @@ def sim_command(
     legacy_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="the legacy websocket; 0: any")
     ] = 0,
-    history: Annotated[int, typer.Option(min=0, help="candles that lie in the past")] = 1000,
+    history: Annotated[
+        int | None,
+        typer.Option(min=0, help="candles in the past; default: 1,000, at most half the tape"),
+    ] = None,
     candles: Annotated[
         int | None, typer.Option(min=1, help="to stream; default: the whole rest of the tape")
+    ] = None,
+    switches: Annotated[
+        list[str] | None,
+        typer.Option("--switch", help="name=value of an open question, such as no_trade=flat"),
     ] = None,
     is_now: Annotated[
         bool, typer.Option("--now", help="move the tape's dates so that it goes on now")
@@ -54,16 +62,34 @@ def sim_command(
         raise ConfigError(f"--speed {speed:g}: it must be above 0 and at most 1,000,000")
     if is_now and speed != 1.0:
         raise ConfigError("--now follows the wall clock: leave --speed out")
+    settings = Switches.parse(switches or ())
     tapes = load_tapes(Config(data=Data(tapes=tuple(tape or ()))))
     start_ms, tapes = _placed(tapes, history, candles, is_now)
-    asyncio.run(_serve(tapes, start_ms, speed, faults, (port, legacy_port), is_now, as_json))
+    planned = _planned(tapes, start_ms, faults)
+
+    async def serve() -> None:
+        clock = WallClock() if is_now else Clock(start_ms, speed)
+        venue = Venue(tapes, clock, switches=settings, faults=planned, start_ms=start_ms)
+        await venue.start(port=port, legacy_port=legacy_port)
+        try:
+            _announce(venue, [tape.symbol for tape in tapes], planned, _end_ms(tapes), as_json)
+            await _follow(venue, clock, start_ms, _end_ms(tapes))
+        finally:
+            await venue.stop()
+        if not as_json:
+            over = utc_text(_end_ms(tapes))
+            console.print(f"the tape is over: {over}; {venue.n_frames:,} frames sent")
+
+    asyncio.run(serve())
 
 
 def _placed(
-    tapes: Sequence[Tape], history: int, candles: int | None, is_now: bool
+    tapes: Sequence[Tape], history: int | None, candles: int | None, is_now: bool
 ) -> tuple[int, list[Tape]]:
     """Return when the stream starts and the tapes, cut and moved as asked."""
     first = tapes[0]
+    if history is None:
+        history = min(_HISTORY, len(first.candles) // 2)
     if history >= len(first.candles):
         raise ConfigError(
             f"--history {history}: {first.name} has {len(first.candles):,} candles; give fewer"
@@ -85,37 +111,26 @@ def _moved(tape: Tape, by_ms: int) -> Tape:
     return replace(tape, candles=rows, notes=(*tape.notes, f"dates moved by {by_ms} ms"))
 
 
-async def _serve(
-    tapes: Sequence[Tape],
-    start_ms: int,
-    speed: float,
-    seed: int | None,
-    ports: tuple[int, int],
-    is_now: bool,
-    as_json: bool,
-) -> None:
-    """Serve until the tapes are over."""
-    clock = WallClock() if is_now else Clock(start_ms, speed)
+def _planned(tapes: Sequence[Tape], start_ms: int, seed: int | None) -> Faults:
+    if seed is None:
+        return Faults.none()
     symbols = [tape.symbol for tape in tapes]
-    end_ms = max(int(tape.candles["open_ms"][-1]) + tape.length_ms for tape in tapes)
-    faults = (
-        Faults.none() if seed is None else Faults.seeded(seed, start_ms, end_ms, symbols=symbols)
-    )
-    venue = Venue(tapes, clock, faults=faults, start_ms=start_ms)
-    await venue.start(port=ports[0], legacy_port=ports[1])
-    try:
-        _announce(venue, symbols, faults, end_ms, as_json)
-        with progress_bars() as on_progress:
-            over = asyncio.create_task(venue.finished())
-            while not over.done():
-                await asyncio.wait({over}, timeout=_REPORT_EVERY_S)
-                done_s = (min(clock.now_ms(), end_ms) - start_ms) // 1000
-                on_progress("streamed, in seconds", done_s, (end_ms - start_ms) // 1000)
-            over.result()
-    finally:
-        await venue.stop()
-    if not as_json:
-        console.print(f"the tape is over: {utc_text(end_ms)}; {venue.n_frames:,} frames sent")
+    return Faults.seeded(seed, start_ms, _end_ms(tapes), symbols=symbols)
+
+
+def _end_ms(tapes: Sequence[Tape]) -> int:
+    return max(int(tape.candles["open_ms"][-1]) + tape.length_ms for tape in tapes)
+
+
+async def _follow(venue: Venue, clock: Clock, start_ms: int, end_ms: int) -> None:
+    """Show how far the stream is until it is over."""
+    with progress_bars() as on_progress:
+        over = asyncio.create_task(venue.finished())
+        while not over.done():
+            await asyncio.wait({over}, timeout=_REPORT_EVERY_S)
+            done_s = (min(clock.now_ms(), end_ms) - start_ms) // 1000
+            on_progress("streamed, in seconds", done_s, (end_ms - start_ms) // 1000)
+        over.result()
 
 
 def _announce(

@@ -50,7 +50,7 @@ def day_of(market: Market, now_ms: int) -> Day:
         float(columns["low"].min()),
         float(columns["close"][-1]),
         float(volume.sum()),
-        float((volume * columns["close"]).sum()),
+        float((volume * columns["close"]).sum()) * float(market.listing.contract_value),
     )
 
 

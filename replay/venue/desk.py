@@ -1,5 +1,6 @@
 """The faults that hold right now, and what those that happen at an instant do to the exchange."""
 
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ _MAINTENANCE: Final = ("maintenance", "maintenance_gap")
 _FINAL_KINDS: Final[dict[str, FinalFrame]] = {"late_final": "late", "missing_final": "missing"}
 _GOODBYE_MS: Final = 500  # between the news of a maintenance and the cut
 _AUCTION_MS: Final = 60_000  # after a maintenance
-_SETTLED_MS: Final = 60_000  # a candle that ended this long ago has been taken by everyone
+_SETTLED_MS: Final = 30_000  # a candle that ended this long ago has been taken by everyone
 
 
 class FaultDesk:
@@ -107,8 +108,7 @@ class FaultDesk:
             if fault.kind == "correction":
                 market.correct(now_ms - _SETTLED_MS, fault.amount)
             elif fault.kind == "tick_size":
-                tick = market.listing.tick_size * int(fault.amount)
-                market.listing.tick_size = tick
+                market.listing.tick_size *= Decimal(repr(fault.amount))
                 self._tell_product(symbol, "tick_size_changed", now_ms)
             elif fault.kind == "delisting":
                 market.listing.state = "expired"

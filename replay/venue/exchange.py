@@ -34,6 +34,7 @@ class Exchange:
         *,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
+        contract_values: Mapping[str, float] | None = None,
     ) -> None:
         if not tapes:
             raise DataError("a venue needs at least one tape")
@@ -42,7 +43,7 @@ class Exchange:
         self._read_clock = read_clock
         self._reached_ms = 0
         anchor_ms = WEEK_ANCHOR_MS if switches.week_start == "monday" else 0
-        listings = list_tapes(tapes, funding_hours or {})
+        listings = list_tapes(tapes, funding_hours, contract_values)
         self.markets = {
             tape.symbol: Market(tape, listings[tape.symbol], seed, anchor_ms) for tape in tapes
         }

@@ -59,8 +59,9 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
     "rest_503": Kind("unavailable", 30_000),
     "rest_timeout": Kind("requests get no answer", 30_000),
     "rest_slow": Kind("answers take amount seconds", 60_000, 4),
+    "rest_cached": Kind("equal addresses get equal answers for amount seconds", 180_000, 60),
     "rest_truncated": Kind("bodies are cut in half", 30_000),
-    "correction": Kind("an old candle's close changes by this factor", amount=1.001),
+    "correction": Kind("an old candle's high and volume grow by this factor", amount=1.001),
     "clock_skew": Kind("the times in headers are off by amount ms", 120_000, 5_000),
     # the venue
     "maintenance": Kind("announced, cut, 503, then an auction; the candles exist", 120_000),
@@ -114,12 +115,7 @@ class Faults:
     def __post_init__(self) -> None:
         """Refuse what is not a fault."""
         for fault in self.schedule:
-            if fault.kind not in FAULT_KINDS:
-                raise ConfigError(
-                    f"unknown fault {fault.kind!r}{did_you_mean(fault.kind, FAULT_KINDS)}"
-                )
-            if fault.duration_ms < 0:
-                raise ConfigError(f"fault {fault.kind}: {fault.duration_ms} ms is no duration")
+            check_fault(fault)
         object.__setattr__(self, "schedule", tuple(sorted(self.schedule)))
 
     def __iter__(self) -> Iterator[Fault]:
@@ -178,6 +174,20 @@ class Faults:
         return Faults(tuple(faults), seed)
 
 
+def check_fault(fault: Fault) -> None:
+    """Raise ConfigError for a fault that cannot happen."""
+    kind, amount = fault.kind, fault.amount
+    if kind not in FAULT_KINDS:
+        raise ConfigError(f"unknown fault {kind!r}{did_you_mean(kind, FAULT_KINDS)}")
+    if fault.duration_ms < 0:
+        raise ConfigError(f"fault {kind}: {fault.duration_ms} ms is no duration")
+    if FAULT_KINDS[kind].amount and not 0.0 < amount < 1e9:
+        raise ConfigError(f"fault {kind}: amount {amount:g} is not above 0 and below 1e9")
+    for name, low, high in (("refuse", 400, 599), ("close", 1000, 4999)):
+        if kind == name and not low <= amount <= high:
+            raise ConfigError(f"fault {kind}: amount {amount:g} is not between {low} and {high}")
+
+
 def make_fault(
     kind: str,
     time_ms: int,
@@ -186,16 +196,16 @@ def make_fault(
     amount: float | None = None,
 ) -> Fault:
     """Return a fault with the usual length and size of its kind unless given, or raise ConfigError."""
-    if kind not in FAULT_KINDS:
-        raise ConfigError(f"unknown fault {kind!r}{did_you_mean(kind, FAULT_KINDS)}")
-    usual = FAULT_KINDS[kind]
-    return Fault(
+    usual = FAULT_KINDS.get(kind, Kind(""))
+    fault = Fault(
         time_ms,
         kind,
         usual.duration_ms if duration_ms is None else duration_ms,
         symbol,
         usual.amount if amount is None else amount,
     )
+    check_fault(fault)
+    return fault
 
 
 def fault_from(values: Any, now_ms: int) -> Fault:

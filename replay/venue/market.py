@@ -20,7 +20,7 @@ _REMEMBERED: Final = 512  # candles whose trades are kept
 
 class Market:
     """
-    A tape as a venue sees it.
+    A tape as a venue sees it; its volumes are contracts here, while `truth` stays in the tape's base units.
 
     week_anchor_ms  first millisecond of some week
     """
@@ -43,6 +43,7 @@ class Market:
         """Keep the candles that traded, one contiguous array per column."""
         traded = self._truth[self._truth["volume"] > 0.0]
         columns = {name: np.ascontiguousarray(traded[name]) for name in Candle._fields}
+        columns["volume"] /= float(self.listing.contract_value)
         self.columns: dict[str, Any] = columns
         self.stamps = columns["open_ms"]
 
@@ -59,15 +60,18 @@ class Market:
         self._read_columns()
 
     def correct(self, before_ms: int, factor: float) -> int:
-        """Change the close of the last candle that ended by `before_ms`, in the history only; return its open time."""
+        """
+        Raise high and volume of the last candle that ended by `before_ms`, in the history only; return its open time.
+
+        Its close stays, because flat candles without trades after it repeat the close.
+        """
         k = int(np.searchsorted(self.stamps, before_ms - self.base_ms, "right")) - 1
         if k < 0:
             return 0
         self.trades(int(self.stamps[k]))  # the stream keeps what it said
-        close = round(float(self.columns["close"][k]) * factor, self.listing.decimals)
-        self.columns["close"][k] = close
-        self.columns["high"][k] = max(close, self.columns["high"][k])
-        self.columns["low"][k] = min(close, self.columns["low"][k])
+        high = round(float(self.columns["high"][k]) * factor, self.listing.decimals)
+        self.columns["high"][k] = max(high, self.columns["high"][k])
+        self.columns["volume"][k] *= factor
         return int(self.stamps[k])
 
     def bucket(self, time_ms: int, length_ms: int) -> int:

@@ -111,8 +111,13 @@ class Listing:
         }
 
 
-def list_tapes(tapes: Sequence[Tape], funding_hours: Mapping[str, int]) -> dict[str, Listing]:
-    """Return a listing per tape; a contract is one base unit, so that volumes pass through unchanged."""
+def list_tapes(
+    tapes: Sequence[Tape],
+    funding_hours: Mapping[str, int] | None = None,
+    contract_values: Mapping[str, float] | None = None,
+) -> dict[str, Listing]:
+    """Return a listing per tape; by default a contract is one base unit, so that volumes pass through unchanged."""
+    hours, values = funding_hours or {}, contract_values or {}
     listings: dict[str, Listing] = {}
     for number, tape in enumerate(tapes):
         if tape.symbol in listings:
@@ -123,10 +128,10 @@ def list_tapes(tapes: Sequence[Tape], funding_hours: Mapping[str, int]) -> dict[
             _FIRST_ID + number,
             tape.symbol,
             tick,
-            Decimal(1),
+            Decimal(repr(values.get(tape.symbol, 1.0))),
             market.taker_fee_rate,
             market.maker_fee_rate,
-            funding_hours.get(tape.symbol, 8) * 3600,
+            hours.get(tape.symbol, 8) * 3600,
             int(tape.candles["open_ms"][0]),
         )
     return listings

@@ -1,7 +1,7 @@
 """What nobody knows for certain about the exchange, one field per question, so that a client can be held to every answer."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
@@ -64,6 +64,32 @@ class Switches:
     week_start: Literal["monday", "thursday"] = "monday"
     quota: int = 10_000
 
+    def __post_init__(self) -> None:
+        """Refuse a word that no switch has."""
+        for name, values in _VALUES.items():
+            value = getattr(self, name)
+            if isinstance(value, str) and value not in values:
+                raise ConfigError(f"switch {name}: unknown {value!r}{did_you_mean(value, values)}")
+        for name in _NUMBERS:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"switch {name}: {getattr(self, name)} is below 0")
+
+    @staticmethod
+    def parse(texts: Iterable[str]) -> "Switches":
+        """Return the switches that texts such as `no_trade=flat` set, or raise ConfigError."""
+        usual, changes = Switches(), dict[str, Any]()
+        names = [field.name for field in fields(Switches)]
+        for text in texts:
+            name, _, value = text.partition("=")
+            if name not in names:
+                raise ConfigError(f"switches: unknown {name!r}{did_you_mean(name, names)}")
+            kind = type(getattr(usual, name))
+            try:
+                changes[name] = _BOOLEANS[value.lower()] if kind is bool else kind(value)
+            except (KeyError, ValueError) as error:
+                raise ConfigError(f"switch {name}: {value!r} is no {kind.__name__}") from error
+        return Switches(**changes)
+
     @staticmethod
     def combinations(*names: str) -> Iterator["Switches"]:
         """
@@ -107,4 +133,6 @@ _VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "rest_lag": get_args(RestLag),
     "week_start": ("monday", "thursday"),
 }
+_NUMBERS: Final = ("late_ms", "trail_ms", "rest_cap", "rest_lag_s", "quota")
+_BOOLEANS: Final = {"true": True, "false": False}
 assert set(_VALUES) <= {field.name for field in fields(Switches)}

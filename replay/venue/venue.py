@@ -1,6 +1,7 @@
 """The local exchange as a server on loopback: REST and compact websocket on one port, legacy websocket on another."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
@@ -13,6 +14,7 @@ from engine.errors import ConfigError
 from engine.jit import Rows
 from replay.clock import Clock
 from replay.tape_file import Tape
+from replay.venue.cdn import Cdn
 from replay.venue.exchange import Exchange
 from replay.venue.faults import Faults, fault_from
 from replay.venue.frames import US, Host
@@ -23,6 +25,7 @@ from replay.venue.switches import Switches
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 CONTROL_PATH: Final = "/_fake/fault"
 CONTROL_TIMEOUT_S: Final = 5.0
+LAST_WORDS_MS: Final = 500  # after the last candle: its last trades and late frames
 # Connection attempts per five minutes; more are answered with 429.
 ATTEMPTS_MAX: Final = 150
 ATTEMPTS_MS: Final = 300_000
@@ -32,11 +35,12 @@ class Venue:
     """
     Delta's public REST and websocket over tapes, as if live.
 
-    tapes          one symbol each; what lies before `start_ms` is history, the rest is streamed as the clock goes
-    clock          of the venue; the venue reads no other
-    start_ms       default: the clock's time when it starts
-    seed           of the trades inside the candles
-    funding_hours  by symbol; default 8
+    tapes            one symbol each; what lies before `start_ms` is history, the rest is streamed as the clock goes
+    clock            of the venue; the venue reads no other
+    start_ms         default: the clock's time when it starts
+    seed             of the trades inside the candles
+    funding_hours    by symbol; default 8
+    contract_values  base units per contract by symbol; default 1, and powers of two keep volumes exact
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Venue:
         start_ms: int | None = None,
         seed: int = 1,
         funding_hours: Mapping[str, int] | None = None,
+        contract_values: Mapping[str, float] | None = None,
     ) -> None:
         self.clock = clock
         self.exchange = Exchange(
@@ -58,8 +63,10 @@ class Venue:
             clock.now_ms,
             seed=seed,
             funding_hours=funding_hours,
+            contract_values=contract_values,
         )
         self._rest = Rest(self.exchange)
+        self._cdn = Cdn()
         self._start_ms = start_ms
         self._wake = asyncio.Event()
         self._is_over = asyncio.Event()
@@ -76,7 +83,7 @@ class Venue:
         if self._start_ms is None:
             self._start_ms = exchange.now_ms
         exchange.schedule.on_earlier = self._wake.set
-        exchange.schedule.put(exchange.end_ms, lambda _: self._is_over.set())
+        exchange.schedule.put(exchange.end_ms + LAST_WORDS_MS, lambda _: self._is_over.set())
         main = await self._listen("compact", host, port)
         legacy = await self._listen("legacy", host, legacy_port)
         self.rest_url = f"http://{host}:{main}"
@@ -95,24 +102,30 @@ class Venue:
         return bound
 
     async def stop(self) -> None:
-        """Cut every connection and stop listening."""
+        """Cut every connection and stop listening; raise what ended the stream, if nobody has been told."""
         for session in list(self.exchange.sessions):
             session.abort()
-        if self._pump_task is not None:
-            self._pump_task.cancel()
-            await asyncio.gather(self._pump_task, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
+        if self._pump_task is not None:
+            pump, self._pump_task = self._pump_task, None
+            pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pump
 
     async def finished(self) -> None:
         """Wait until every candle of the tapes has been streamed and is final."""
         assert self._pump_task is not None, "start the venue first"
         over = asyncio.create_task(self._is_over.wait())
-        await asyncio.wait({over, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
-        if not over.done():
+        try:
+            await asyncio.wait({over, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_over = over.done()
             over.cancel()
-            await self._pump_task
+        if not is_over:
+            pump, self._pump_task = self._pump_task, None
+            await pump
 
     def truth(self, symbol: str) -> Rows:
         """Return the venue's own candles that it streams: what a client should have in the end."""
@@ -154,13 +167,24 @@ class Venue:
             await self.clock.sleep_until(timeout.end_ms)
             return _cut(request)
         in_ms = self.exchange.now_ms
-        query: Mapping[str, str] = request.query
-        answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
+        answer = self._answer(request, in_ms)
         slow, skew = desk.on("rest_slow"), desk.on("clock_skew")
         if slow is not None:
             await self.clock.sleep(slow.amount)
         skew_ms = int(skew.amount) if skew is not None else 0
         return _response(answer, in_ms + skew_ms, self.exchange.now_ms + skew_ms)
+
+    def _answer(self, request: web.Request, now_ms: int) -> Answer:
+        """Return the answer to a request: from the cache while a fault makes it keep answers, or fresh."""
+        cached = self.exchange.desk.on("rest_cached")
+        kept = self._cdn.find(request.path_qs, now_ms) if cached is not None else None
+        if kept is not None:
+            return kept
+        query: Mapping[str, str] = request.query
+        answer = self._rest.answer(request.path, query, request.headers.get("User-Agent"))
+        if cached is not None:
+            self._cdn.keep(request.path_qs, answer, now_ms, int(cached.amount * 1000))
+        return answer
 
     async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
         if self.exchange.desk.on("down"):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 from zlib import crc32
 
@@ -334,6 +334,32 @@ async def rest_slow(client: Client, socket: Socket) -> None:
     assert 4_000 <= client.clock.now_ms() - asked_ms + 1 < 4_100
 
 
+@seen("rest_cached", amount=20.0)
+async def cached(client: Client, socket: Socket) -> None:
+    await client.clock.sleep_until(FAULT_MS + 1)
+    seconds = START_MS // 1000
+    query = {"symbol": "BTCUSDT", "resolution": "1m", "start": seconds, "end": seconds}
+
+    numbers = count()
+
+    async def ask(**changes: int) -> tuple[Any, Any, int]:
+        _, body, headers = await client.get("/v2/history/candles", **{**query, **changes})
+        quota = (await client.get("/v2/rate_limits/quota", never_twice=next(numbers)))[1]
+        return body, headers, quota["current_quota"]
+
+    first = await ask()
+    await client.clock.sleep(15.0)
+    again, other = await ask(), await ask(end=seconds + 1)
+    await client.clock.sleep(6.0)
+    later = await ask()
+    assert again[0] == first[0] != other[0] == later[0]
+    assert (again[1]["Age"], again[1]["X-Cache"]) == ("15", "Hit from cloudfront")
+    assert again[1]["Request-In-Time"] == first[1]["Request-In-Time"]
+    assert "Age" not in first[1]
+    # Each question about the quota costs three, a fresh answer three more.
+    assert [b[2] - a[2] for a, b in pairwise((first, again, other))] == [3, 6]
+
+
 @seen("rest_truncated")
 async def rest_truncated(client: Client, socket: Socket) -> None:
     await client.clock.sleep_until(FAULT_MS + 1)
@@ -347,11 +373,11 @@ async def corrected(client: Client, socket: Socket) -> None:
     before = await client.candles(*span)
     await client.clock.sleep_until(FAULT_MS + 1)
     after = await client.candles(*span)
-    # The newest candle that ended a minute before the fault: 10:13.
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True, True]
-    assert after[1]["close"] == pytest.approx(before[1]["close"] * 1.5)
-    assert after[1]["high"] == after[1]["close"]
-    assert after[1]["volume"] == before[1]["volume"]
+    # The newest candle that ended half a minute before the fault: 10:14.
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True, True, True]
+    assert after[0]["high"] == pytest.approx(before[0]["high"] * 1.5)
+    assert after[0]["volume"] == before[0]["volume"] * 1.5
+    assert after[0]["close"] == before[0]["close"]
 
 
 @seen("clock_skew", amount=5_000)
@@ -449,6 +475,10 @@ def test_what_is_no_fault_is_refused_with_the_nearest_name() -> None:
         Faults.single("halfopen", 0)
     with pytest.raises(ConfigError, match="-1 ms is no duration"):
         Faults((Fault(0, "abort", -1),))
+    with pytest.raises(ConfigError, match="amount 200 is not between 400 and 599"):
+        Faults.single("refuse", 0, amount=200)
+    with pytest.raises(ConfigError, match="amount 0 is not above 0"):
+        Faults.single("tick_size", 0, amount=0.0)
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,21 @@ def test_a_stream_that_begins_later_says_the_same_from_there_on() -> None:
         cut_ms = whole[len(whole) // 2].publish_ms
 
         assert states(length_ms, cut_ms) == [s for s in whole if s.publish_ms > cut_ms]
+
+
+def test_every_combination_of_the_finality_unknowns_keeps_its_word() -> None:
+    market = make_market([1.0, 2.0, 3.0, 0.0, 5.0, 6.0])
+
+    for switches in Switches.combinations():
+        found = list(candle_states(market, MINUTE_MS, T0, switches))
+
+        assert [s.publish_ms for s in found] == sorted(s.publish_ms for s in found), switches
+        for minute in (0, 1, 2, 4, 5):
+            final = [s for s in of_minute(found, minute) if s.candle == truth(minute)]
+            assert bool(final) == (switches.final_frame != "missing"), switches
+            in_time = switches.final_frame == "before_roll"
+            assert all(is_after_end(s) != in_time for s in final), switches
+        empty = of_minute(found, 3)
+        assert bool(empty) == (switches.no_trade != "silent"), switches
+        price = truth(2).close if switches.no_trade == "flat" else None
+        assert {s.candle.close for s in empty} <= {price}, switches

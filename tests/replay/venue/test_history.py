@@ -124,7 +124,7 @@ def test_longer_candles_begin_on_their_grid_and_weeks_on_the_day_of_the_switch()
     for name in ("open", "high", "low", "close", "volume"):
         rows[name] = 5.0
     tape = Tape(rows, "test", "BTCUSD", "1d")
-    listing = list_tapes([tape], {})["BTCUSD"]
+    listing = list_tapes([tape])["BTCUSD"]
     week_ms = RESOLUTIONS["1w"]
 
     def opens(anchor_ms: int) -> list[int]:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 from venue_client import (
     HISTORY,
@@ -17,6 +18,7 @@ from venue_client import (
     with_venue,
 )
 
+from replay.tape import Tape
 from replay.venue import Switches
 
 EVERYTHING = (
@@ -135,6 +137,26 @@ def test_trades_are_published_a_quarter_second_later_and_add_up_to_the_candle() 
     assert (final["o"], final["h"], final["l"], final["c"], final["v"]) == (
         prices[0], max(prices), min(prices), prices[-1], total,
     )  # fmt: skip
+
+
+def test_prices_of_all_channels_are_the_last_trades() -> None:
+    heard = hear(*EVERYTHING)
+    trades = [(t["t"], t["p"]) for t in said(heard, "trades")]
+
+    def last(time_us: int) -> str | None:
+        return next((price for at, price in reversed(trades) if at <= time_us), None)
+
+    compared = 0
+    for _, message in heard:
+        price = {
+            "mark_price": lambda m: m["p"],
+            "ticker": lambda m: m["d"][0]["m"],
+            "candlestick_1m": lambda m: repr(m["c"]),
+        }.get(message["type"])
+        if price is not None and (expected := last(message["ts"])) is not None:
+            assert price(message) == expected, message
+            compared += 1
+    assert compared > 100
 
 
 def test_legacy_candles_carry_the_same_values_under_long_names() -> None:
@@ -302,12 +324,25 @@ def test_a_first_frame_at_once_is_the_forming_candle() -> None:
 
 
 def test_numbers_come_as_documented_as_strings_or_as_whole_ones() -> None:
+    tape = make_tape()
+    rows = tape.candles.copy()
+    for name in ("open", "high", "low", "close", "volume"):
+        rows[name] = np.ceil(rows[name])
+    whole = Tape(rows, "test", "BTCUSDT", "1m")
+
+    async def use(client: Client) -> list[dict[str, Any]]:
+        socket = await client.connect()
+        await socket.subscribe(("candlestick_1m", ["BTCUSDT"]))
+        return of_type(await socket.listen(START_MS + 2 * MINUTE_MS), "candlestick_1m")
+
     documented, strings, ints = (
-        candles(Switches(numbers=numbers)) for numbers in ("documented", "strings", "ints")
+        with_venue(use, [whole], Switches(numbers=numbers))
+        for numbers in ("documented", "strings", "ints")
     )
 
-    assert {type(frame["c"]) for frame in documented} == {float}
-    assert {type(frame["c"]) for frame in strings} == {str}
+    assert {type(frame["o"]) for frame in documented} == {float}
+    assert {type(frame["o"]) for frame in strings} == {str}
+    assert {type(frame["o"]) for frame in ints} == {int}
     for name in ("o", "h", "l", "c", "v"):
         values = [frame[name] for frame in documented]
         assert [float(frame[name]) for frame in strings] == values

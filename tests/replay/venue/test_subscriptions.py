@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from replay.venue.frames import Host
 from replay.venue.subscriptions import Reply, Subscriptions
@@ -147,3 +149,22 @@ def test_a_payload_that_means_nothing_is_refused_whole(payload: object) -> None:
     reply = Subscriptions("compact", ["BTCUSD"]).subscribe(payload)
 
     assert reply.message["message"] == "Subscription forbidden: Invalid channel array"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("ticker"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["channels", "name", "symbols", "x"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_payload_gets_an_answer(payload: object) -> None:
+    connection = Subscriptions("compact", ["BTCUSD"])
+
+    for reply in (connection.subscribe(payload), connection.unsubscribe(payload)):
+        assert reply.message["type"] in ("subscriptions", "error")
+    assert connection.topics() == []

@@ -137,6 +137,28 @@ def test_nothing_exists_before_the_first_trade() -> None:
     assert own["close"].tolist() == [6.0, 6.0, 8.0]
 
 
+def test_volumes_are_contracts_on_the_wire_and_base_units_in_truth() -> None:
+    async def use(client: Client) -> list[Any]:
+        socket = await client.connect()
+        await socket.subscribe(("candlestick_1m", ["BTCUSDT"]))
+        frames = await socket.listen(START_MS + MINUTE_MS)
+        (candle,) = await client.candles(START_MS, START_MS)
+        ticker = (await client.get("/v2/tickers/BTCUSDT"))[1]["result"]
+        product = (await client.get("/v2/products/BTCUSDT"))[1]["result"]
+        truth = float(client.venue.truth("BTCUSDT")["volume"][0])
+        return [frames[-1]["v"], candle["volume"], truth, ticker, product["contract_value"]]
+
+    streamed, asked, truth, ticker, contract = with_venue(use, contract_values={"BTCUSDT": 0.25})
+
+    volume = float(make_tape().candles["volume"][HISTORY])
+    assert streamed == asked == volume / 0.25
+    assert truth == volume
+    assert float(contract) == 0.25
+    day = make_tape().candles[: HISTORY + 1]
+    assert ticker["volume"] == pytest.approx(float(day["volume"].sum()))
+    assert ticker["turnover"] == pytest.approx(float((day["volume"] * day["close"]).sum()))
+
+
 def test_several_markets_and_clients_share_one_venue() -> None:
     tapes = [make_tape(6, f"S{i}USDT", seed=i) for i in range(4)]
     symbols = [tape.symbol for tape in tapes]
@@ -236,14 +258,16 @@ def test_a_venue_can_be_stopped_and_started_again() -> None:
     assert with_venue(use) == [200, 200]
 
 
-def test_a_dead_pump_is_not_taken_for_the_end() -> None:
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_a_stream_that_dies_is_not_taken_for_the_end(is_awaited: bool) -> None:
     async def use(client: Client) -> None:
         def fail(_: int) -> None:
             raise AssertionError("planted")
 
         client.venue.exchange.schedule.put(START_MS + 1000, fail)
+        await client.clock.sleep(2.0)
         with pytest.raises(AssertionError, match="planted"):
-            await client.venue.finished()
+            await (client.venue.finished() if is_awaited else client.venue.stop())
 
     with_venue(use)
 
