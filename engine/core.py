@@ -21,9 +21,10 @@ from engine.events import Action, Command, Event, Funding, NewModel
 from engine.execute import execute
 from engine.frames import Frames
 from engine.funding import pay_funding
-from engine.jit import IntArray, Rows, copy_rows, join_rows, record
+from engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
+from engine.model.current import CurrentModel
 from engine.orders import N_COUNTERS, mute_absent
 from engine.records import DECISION, FILL, FLAT, MARK, PAYMENT, REASON_COMMAND, SWAP, TRADE
 from engine.report import Report
@@ -74,8 +75,9 @@ class Engine:
         self.settings = spec.settings.rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
-        requests = (*spec.strategy.features, *spec.extra_features)
+        requests = (*spec.strategy.features, *spec.extra_features, *spec.model_features)
         self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests)
+        self.model = CurrentModel(self.frames.columns, spec.timeframe, n)
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
         self.positions = np.zeros(n, POSITION)
@@ -140,13 +142,19 @@ class Engine:
             decide_in_python(self, self.spec.strategy, candles, n, at, closed)
         else:
             for symbol in range(len(self.symbols) if closed else 0):
-                matrix = self.frames.matrix(symbol, closed, at)
+                matrix = self.signals(symbol, closed, at)
                 bars = self.frames.main[symbol].closed
                 state = self.strategy_state[symbol : symbol + 1]
                 self._kernel.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
                 mute_absent(bars, closed, self.wishes[symbol])
             self.run_instants(candles, 0, n, at, closed)
         return self.outputs.take(len(candles))
+
+    def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
+        """Return the features of one symbol at each close, and in the last row what the model makes of them."""
+        matrix = self.frames.matrix(symbol, closed, at)
+        self.model.infer(symbol, matrix, closed)
+        return matrix
 
     def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
         """Execute instants `first` … `last - 1` with the decisions in `wishes`."""
@@ -196,8 +204,7 @@ class Engine:
 
     def _swap(self, model: NewModel) -> Report:
         """Let a model take over between two instants."""
-        if model.version < 1:
-            raise DataError(f"model: version {model.version} is not above 0")
+        self.model.swap(model.version, model.artefact)
         account = self.account[0]
         account.model_version = model.version
         swaps = np.zeros(1, SWAP)
@@ -242,6 +249,7 @@ class Engine:
             "pending": self.pending,
             "last_open_ms": self.last_open_ms,
             **{f"{name}_digest": digest.save() for name, digest in self._digests.items()},
+            **self.model.save(),
             **self.frames.save(),
         }
 
@@ -257,6 +265,7 @@ class Engine:
         self.pending = saved["pending"]
         for name, digest in self._digests.items():
             digest.load(saved[f"{name}_digest"])
+        self.model.load(saved)
         self.frames.load(saved)
 
 

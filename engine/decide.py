@@ -21,7 +21,7 @@ def decide_in_python(
     engine: "Engine", strategy: Strategy, candles: Rows, n: int, at: IntArray, closed: int
 ) -> None:
     """Run `n` instants, asking the strategy at every close of its timeframe."""
-    matrices = [engine.frames.matrix(s, closed, at) for s in range(len(engine.symbols))]
+    matrices = [engine.signals(s, closed, at) for s in range(len(engine.symbols))]
     columns = {name: row for row, name in enumerate(engine.frames.columns)}
     start = 0
     for k in range(closed):

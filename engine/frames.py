@@ -1,19 +1,22 @@
 """
 The lanes of a portfolio: every symbol on every timeframe that a strategy reads, and the feature matrix they make.
 
-Rows of the matrix are in the order in which the strategy asked; columns are the closes of the strategy's timeframe.
-A value of another timeframe is the newest that was known at that close.
+Rows of the matrix are in the order in which the strategy asked, and one more, the last, that the model writes; columns
+are the closes of the strategy's timeframe. A value of another timeframe is the newest that was known at that close.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from engine.candles import timeframe_ms
 from engine.errors import ConfigError
-from engine.features import plan_features
+from engine.features import columns_of, plan_features
 from engine.jit import FloatArray, IntArray, Rows
 from engine.lane import BLOCK, Lane, as_of
+
+MODEL_PROBABILITY: Final = "model_probability"  # NaN while no model has an opinion
 
 
 class Frames:
@@ -39,10 +42,12 @@ class Frames:
             length_ms = timeframe_ms(frame)
             self._lanes[frame] = [Lane(plan, base_ms, length_ms) for _ in range(n_symbols)]
         self._sources = self._order(requests)
-        self.columns = tuple(name for name, _, _ in self._sources)
+        self.columns = (*(name for name, _, _ in self._sources), MODEL_PROBABILITY)
         self._is_direct = len(self._lanes) == 1
         shape = (len(self.columns), self.main[0].closed.size)
-        self._matrices = [] if self._is_direct else [np.zeros(shape) for _ in range(n_symbols)]
+        self._matrices = (
+            [] if self._is_direct else [np.full(shape, np.nan) for _ in range(n_symbols)]
+        )
 
     @property
     def main(self) -> list[Lane]:
@@ -56,8 +61,7 @@ class Frames:
             name, _, other = request.partition("@")
             frame = other or self.timeframe
             rows = self._lanes[frame][0].plan.columns
-            for column in plan_features((name,)).columns:
-                label = f"{column}@{frame}" if other else column
+            for column, label in zip(columns_of(name), columns_of(request), strict=True):
                 ordered[label] = (label, frame, rows.index(column))
         return list(ordered.values())
 
@@ -110,3 +114,5 @@ class Frames:
                 lane.load(
                     {key[len(prefix) :]: saved[key] for key in saved if key.startswith(prefix)}
                 )
+        for matrix in self._matrices:
+            matrix[-1] = np.nan

@@ -76,13 +76,14 @@ class Lane:
         most = 2 * BLOCK + 2
         self.closed = np.zeros(most, CANDLE)
         self.closed_at = np.zeros(most, np.int64)
-        self.out: FloatArray = np.full((max(len(plan.columns), 1), most), np.nan)
+        # One row more than there are columns: a model writes its probability beside what it read.
+        self.out: FloatArray = np.full((len(plan.columns) + 1, most), np.nan)
         self.history: FloatArray = np.zeros((_COLUMNS, plan.look_back + 2 * most))
         self.cursor = np.zeros(2, np.int64)
         self.frame = np.zeros(1, FRAME_STATE)
         self.state = plan.initial_state()
         self.slab: FloatArray = self.state.view(np.float64).reshape(-1)
-        self.latest: FloatArray = np.full(max(len(plan.columns), 1), np.nan)
+        self.latest: FloatArray = np.full(len(plan.columns) + 1, np.nan)
         self.n_closed = 0
 
     def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int) -> int:
@@ -133,6 +134,7 @@ class Lane:
         self.history[:, :kept] = saved["history"][:, look_back - kept :]
         self.cursor[:] = (kept, count)
         self.latest[:] = saved["latest"]
+        self.out[-1] = np.nan
         self.n_closed = 0
 
 

@@ -97,6 +97,7 @@ class EngineSpec:
     base_timeframe  what fills and stops see; timeframe: what the strategy sees, a multiple of it
     capital         starting cash in quote
     extra_features  computed beside the strategy's own, on the strategy's timeframe or with @timeframe
+    model_features  likewise, for models: a model that reads another one is refused
     """
 
     markets: Sequence[Market]
@@ -106,6 +107,7 @@ class EngineSpec:
     capital: float = 10_000.0
     settings: Settings = Settings()
     extra_features: Sequence[str] = ()
+    model_features: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
@@ -142,7 +144,7 @@ class EngineSpec:
                 *_values(strategy),
             ],
             "rest": [self.timeframe, self.base_timeframe, self.capital, repr(self.settings)],
-            "extra": list(self.extra_features),
+            "extra": [list(self.extra_features), list(self.model_features)],
         }
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 

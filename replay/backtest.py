@@ -131,7 +131,9 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
     return spec_for(config, [market_for(tape, config) for tape in tapes], frames.pop())
 
 
-def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
+def spec_for(
+    config: Config, markets: Sequence[Market], base: str, model_features: Sequence[str] = ()
+) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     account, parameters = config.account, dict(config.strategy.parameters)
     return EngineSpec(
@@ -150,6 +152,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
             allow_short=account.allow_short,
         ),
         extra_features=config.signals.extra_features,
+        model_features=tuple(model_features),
     )
 
 

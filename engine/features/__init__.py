@@ -15,6 +15,20 @@ Technical signals, one file per family, each value from the candles up to its ow
 
 from engine.features.evaluate import evaluate
 from engine.features.perceive import perceive
-from engine.features.table import FEATURES, FeaturePlan, plan_features, read_request
+from engine.features.table import (
+    FEATURES,
+    FeaturePlan,
+    columns_of,
+    plan_features,
+    read_request,
+)
 
-__all__ = ["FEATURES", "FeaturePlan", "evaluate", "perceive", "plan_features", "read_request"]
+__all__ = [
+    "FEATURES",
+    "FeaturePlan",
+    "columns_of",
+    "evaluate",
+    "perceive",
+    "plan_features",
+    "read_request",
+]

@@ -185,6 +185,13 @@ def read_request(text: str) -> Request:
     return Request(text, feature, values, variant == "first")
 
 
+def columns_of(request: str) -> tuple[str, ...]:
+    """Return the names of the columns that a request gives, `adx_14@4h` with its timeframe in each."""
+    name, _, timeframe = request.partition("@")
+    columns = read_request(name).columns
+    return tuple(f"{column}@{timeframe}" for column in columns) if timeframe else columns
+
+
 def _value(text: str, parameter: Parameter, word: str) -> float:
     try:
         value = float(word)

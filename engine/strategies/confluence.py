@@ -8,9 +8,12 @@ Technical score: the mean of four votes in [-1, 1], each squashed by x / (1 + |x
     swing       MACD histogram ÷ (0.25 × ATR)
     strength    (+DI − −DI) ÷ 20, weighed by ADX ÷ 25 up to 1
 
-The sum of the components, weighed and normalised over those that are present, decides the direction; its magnitude
-is the confidence. The ML component is absent until a model exists, and so is the SMC component until its signals do:
-their weight goes to what is there.
+ML score: 2p − 1 of the model's calibrated probability p that the price rises. SMC score: absent while none of its
+columns is among the features.
+
+The sum of the components, each times its weight's share of the weights that are present, decides the direction; its
+magnitude is the confidence. A component is absent while its score is NaN (no model, a feature that warms up) or while it
+is switched off: its weight goes to what is there. The three contributions that a decision carries add up to its score.
 """
 
 from collections.abc import Sequence
@@ -30,9 +33,13 @@ PARAMETERS: Final = record(
     ("stop_atr", "f8"),
     ("target_atr", "f8"),
     ("is_short_allowed", "i8"),
+    ("weight_model", "f8"),  # 0 = switched off
+    ("weight_smc", "f8"),
+    ("weight_technical", "f8"),
 )
 STATE: Final = record(("bars", "i8"))
 
+_LARGEST_WEIGHT: Final = 1e6  # only ratios matter
 _FAST, _SLOW, _RSI, _HISTOGRAM, _ADX, _PLUS, _MINUS, _ATR = 0, 1, 2, 5, 6, 7, 8, 9
 
 
@@ -57,10 +64,39 @@ def technical_score(features: FloatArray, k: int) -> float:
 
 
 @kernel
+def model_score(features: FloatArray, k: int) -> float:
+    """Return the ML component at one close, in [-1, 1]; NaN without an opinion."""
+    return 2.0 * features[len(features) - 1, k] - 1.0  # type: ignore[no-any-return]
+
+
+@kernel
+def share(score: float, weight: float, total: float) -> float:
+    """Return what a component contributes: its score times its share of the total weight; nothing when it is absent."""
+    return 0.0 if np.isnan(score) or weight == 0.0 else weight / total * score
+
+
+@kernel
+def present(score: float, weight: float) -> float:
+    """Return a component's weight, or 0 when it is absent."""
+    return 0.0 if np.isnan(score) else weight
+
+
+@kernel
 def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> None:
     """Enter above the threshold, leave when the score has turned, otherwise keep."""
     for k in range(n):
-        score = technical_score(features, k)
+        technical = technical_score(features, k)
+        model = model_score(features, k)
+        smc = np.nan  # absent: none of its columns is among the features
+        total = present(technical, parameters.weight_technical)
+        total += present(model, parameters.weight_model) + present(smc, parameters.weight_smc)
+        technical = share(technical, parameters.weight_technical, total)
+        model = share(model, parameters.weight_model, total)
+        smc = share(smc, parameters.weight_smc, total)
+        # Without an ATR there is no bracket, and without a component no score.
+        score = np.nan
+        if total > 0.0 and not np.isnan(features[_ATR, k]):
+            score = model + smc + technical
         confidence = abs(score)
         target = KEEP
         if score > parameters.threshold:
@@ -71,7 +107,8 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
             target = FLAT
         atr = features[_ATR, k]
         stop = parameters.stop_atr * atr
-        want(decisions[k], target, stop, parameters.target_atr * atr, confidence, score)
+        goal = parameters.target_atr * atr
+        want(decisions[k], target, stop, goal, confidence, technical, smc, model)
 
 
 @dataclass(slots=True)
@@ -81,6 +118,8 @@ class Confluence:
 
     confidence_threshold  magnitude of the score above which it enters
     exit_threshold        magnitude below which it leaves before stop or target
+    use_ml, use_smc       whether these components take part
+    weight_…              of the components, equal by default: nothing says yet which deserves more
     """
 
     confidence_threshold: float = 0.45
@@ -88,6 +127,11 @@ class Confluence:
     stop_atr: float = 2.0
     target_atr: float = 3.0
     allow_short: bool = True
+    use_ml: bool = True
+    use_smc: bool = True
+    weight_ml: float = 1.0
+    weight_smc: float = 1.0
+    weight_technical: float = 1.0
     name: str = field(default="confluence", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
     features: Sequence[str] = field(
@@ -107,12 +151,21 @@ class Confluence:
         for name in ("stop_atr", "target_atr"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(f"strategy.{name}: {getattr(self, name)} is not above 0")
+        for name in ("weight_ml", "weight_smc", "weight_technical"):
+            if not 0.0 <= getattr(self, name) <= _LARGEST_WEIGHT:
+                value = getattr(self, name)
+                raise ConfigError(
+                    f"strategy.{name}: {value} is not between 0 and {_LARGEST_WEIGHT:g}"
+                )
         self._parameters[0] = (
             self.confidence_threshold,
             self.exit_threshold,
             self.stop_atr,
             self.target_atr,
             int(self.allow_short),
+            self.weight_ml if self.use_ml else 0.0,
+            self.weight_smc if self.use_smc else 0.0,
+            self.weight_technical,
         )
 
     def decide_batch(

@@ -34,7 +34,8 @@ class KernelStrategy(Protocol):
         """
         Write `n` decisions for one symbol.
 
-        features   shape (n_columns, >= n), rows in the order of `self.features`
+        features   shape (n_columns, >= n), rows in the order of `self.features`; the last row is the model's
+                   probability of a rise, NaN while no model has an opinion
         candles    CANDLE, the closed candles of the strategy's timeframe
         state      shape (1,), record of `state_dtype`, changed in place
         decisions  DECISION, every field of the first `n` rows must be written
@@ -60,7 +61,8 @@ class Decision(NamedTuple):
 @dataclass(slots=True)
 class View:
     """
-    What a strategy may see at the close of a candle: `view["rsi_14"]`, the candle, the position, its own state.
+    What a strategy may see at the close of a candle: `view["rsi_14"]`, the candle, the position, its own state; and
+    `view["model_probability"]`, the model's probability of a rise, NaN while no model has an opinion.
 
     position is signed, in base units; entry_price is 0 when flat; cash and equity are in quote; state is the
     strategy's own record for this symbol and is part of the engine's snapshot.

@@ -1,0 +1,71 @@
+"""exp and the logistic function: right to the last place, and the same bits with and without the compiler."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from engine.model.functions import exponential, sigmoid
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@given(st.floats(-700.0, 700.0))
+def test_exponential_is_within_one_unit_in_the_last_place(x: float) -> None:
+    exact = math.exp(x)
+
+    assert abs(exponential(x) - exact) <= math.ulp(exact)
+
+
+@given(st.floats(allow_nan=False))
+def test_sigmoid_equals_another_implementation(z: float) -> None:
+    assert sigmoid(z) == pytest.approx(float(expit(z)), rel=5e-16 * 4, abs=1e-300)
+
+
+@given(st.floats(-700.0, 700.0), st.floats(0.0, 1.0))
+def test_sigmoid_never_falls(z: float, more: float) -> None:
+    assert sigmoid(z + more) >= sigmoid(z) - 3e-16
+
+
+def test_sigmoid_at_the_ends() -> None:
+    assert sigmoid(0.0) == 0.5
+    assert sigmoid(math.inf) == 1.0
+    assert sigmoid(-math.inf) < 1e-300
+    assert math.isnan(sigmoid(math.nan))
+
+
+PROGRAM = """
+import json
+import numpy as np
+from engine.model.functions import sigmoid
+random = np.random.default_rng(3)
+values = np.concatenate([random.normal(0.0, 3.0, 20_000), random.uniform(-750.0, 750.0, 20_000)])
+print(json.dumps([float(sigmoid(float(z))).hex() for z in values]))
+"""
+
+
+def test_sigmoid_has_the_same_bits_without_the_compiler() -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "NUMBA_DISABLE_JIT": off, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for off in ("0", "1")
+    ]
+
+    assert len(json.loads(said[0])) == 40_000
+    assert said[0] == said[1]
+    assert np.isfinite([float.fromhex(text) for text in json.loads(said[0])]).all()
