@@ -41,7 +41,8 @@ def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
         raise ConfigError(f"--tape: timeframes {sorted(frames)} differ; resample the finer ones")
     base = frames.pop()
     symbols = tuple(sorted(tape.symbol for tape in tapes))
-    live = config.live.model_copy(update={"venue": SIM, "symbols": symbols, "timeframe": base})
+    changed = {"venue": SIM, "symbols": symbols, "timeframe": base}
+    live = config.live.model_copy(update=changed)
     config = config.model_copy(update={"live": live})
     return Identity(config, tapes[0].venue, base, tuple(market_for(tape, config) for tape in tapes))
 
@@ -77,14 +78,18 @@ def opener(identity: Identity, tapes: Sequence[Tape] = ()) -> OpenFeed:
 async def _open_sim(
     identity: Identity, tapes: Sequence[Tape], start: FeedStart
 ) -> AsyncIterator[Source]:
-    """Start the local exchange where the journal ends, as if time had stood still, and follow it to the end."""
+    """
+    Start the local exchange where the journal ends, as if time had stood still, and follow it to the end.
+
+    Its clock is the loop's: a faster exchange takes a faster loop (`daemon.paced`).
+    """
     from replay.venue import Venue  # type: ignore[import-not-found, unused-ignore]
 
     live, base_ms = identity.config.live, tapes[0].length_ms
     first_ms, last_ms = common_span([tape.candles for tape in tapes])
     history = min(live.history_bars, (last_ms - first_ms) // base_ms // 2)
     begin_ms = first_ms + history * base_ms if start.after_ms is None else start.after_ms + base_ms
-    clock = Clock(begin_ms, live.speed)
+    clock = Clock(begin_ms)
     venue = Venue(tapes, clock, start_ms=begin_ms)
     await venue.start()
     try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from daemon.app import serve
 from daemon.commands.output import console, progress_bars
+from daemon.paced import PacedLoop
 from daemon.recovery import Recovered
 from daemon.running import Daemon, Hooks
 from daemon.venues import SIM, live_identity, opener, sim_identity
@@ -78,21 +81,29 @@ def _settings(
 
 def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
     """Run a daemon in a loop of the configured kind."""
-    make_loop = None
-    if settings.daemon.loop == "uvloop":
-        try:
-            make_loop = importlib.import_module("uvloop").new_event_loop
-        except ImportError:
-            raise ConfigError(
-                "daemon.loop: uvloop is not installed; `pip install uvloop` or write asyncio"
-            ) from None
+    is_paced = bool(tapes) and settings.live.speed != 1.0
 
     async def work() -> Daemon:
         identity = sim_identity(settings, tapes) if tapes else await live_identity(settings)
-        return await serve(identity, opener(identity, tapes), hooks)
+        return await serve(identity, opener(identity, tapes), hooks, is_virtual=is_paced)
 
+    make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
     with asyncio.Runner(loop_factory=make_loop) as runner:
         return runner.run(work())
+
+
+def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the configured event loop; None: asyncio's own."""
+    if settings.daemon.loop == "asyncio":
+        return None
+    try:
+        make_loop: Callable[[], asyncio.AbstractEventLoop]
+        make_loop = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        raise ConfigError(
+            "daemon.loop: uvloop is not installed; `pip install uvloop` or write asyncio"
+        ) from None
+    return make_loop
 
 
 def _tell(recovered: Recovered) -> None:
