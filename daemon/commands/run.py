@@ -110,5 +110,5 @@ def _tell(recovered: Recovered) -> None:
     """Say what recovery found."""
     for line in recovered.told:
         console.print(f"! {line}", markup=False, soft_wrap=True)
-    if recovered.stepped:
+    if recovered.stepped and recovered.after_ms is not None:
         console.print(f"recovered: {recovered.stepped:,} inputs stepped again", markup=False)
