@@ -13,9 +13,12 @@ from rich.console import Console
 
 from daemon.commands.checks import prove_command, verify_command
 from daemon.commands.configuration import config_app
+from daemon.commands.ctl import ctl_command
 from daemon.commands.doctor import doctor_command
+from daemon.commands.journal import journal_app
 from daemon.commands.models import models_app
 from daemon.commands.replay import demo_command, replay_command
+from daemon.commands.run import run_command
 from daemon.commands.signals import features_command, study_command
 from daemon.commands.sim import sim_command
 from daemon.commands.tape import tape_app
@@ -33,6 +36,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("replay")(replay_command)
+app.command("run")(run_command)
+app.command("ctl")(ctl_command)
 app.command("verify")(verify_command)
 app.command("prove")(prove_command)
 app.command("doctor")(doctor_command)
@@ -42,6 +47,7 @@ app.command("study")(study_command)
 app.add_typer(tape_app, name="tape")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
+app.add_typer(journal_app, name="journal")
 
 
 def main() -> None:

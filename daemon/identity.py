@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from engine.errors import ConfigError
+from engine.model import MODEL_FEATURES
 from engine.spec import EngineSpec, Market
 from replay.backtest import spec_for
 from replay.config import Config, make_config
@@ -43,8 +44,9 @@ class Identity(NamedTuple):
 
     @property
     def spec(self) -> EngineSpec:
-        """Return what the engine is built from; a fresh strategy each time."""
-        return spec_for(self.config, self.markets, self.base_timeframe)
+        """Return what the engine is built from; a fresh strategy each time, and features for models to come."""
+        features = MODEL_FEATURES if self.config.signals.use_ml else ()
+        return spec_for(self.config, self.markets, self.base_timeframe, features)
 
     @property
     def symbols(self) -> tuple[str, ...]:

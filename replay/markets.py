@@ -1,6 +1,7 @@
 """Market specifications: from data, overridden by the configuration, never from code."""
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -22,15 +23,24 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def market_for(tape: Tape, config: Config) -> Market:
-    """
-    Return what is known of the market of a tape.
+    """Return what is known of the market of a tape."""
+    return market_of(tape.venue, tape.symbol, tape.kind, config)
 
-    The later wins: the tape's kind, engine defaults, the venue, the venue's symbol, [market], [markets.SYMBOL].
+
+def market_of(
+    venue: str, symbol: str, kind: str, config: Config, told: Mapping[str, Any] | None = None
+) -> Market:
     """
-    symbol = tape.symbol
-    values: dict[str, Any] = {"kind": "spot" if tape.kind == "spot" else "perpetual"}
-    for name in (tape.venue, f"{tape.venue}:{symbol}"):
+    Return what is known of a market.
+
+    kind  spot, linear or inverse; told: what the venue itself says
+
+    The later wins: the kind, engine defaults, the venue, the venue's symbol, told, [market], [markets.SYMBOL].
+    """
+    values: dict[str, Any] = {"kind": "spot" if kind == "spot" else "perpetual"}
+    for name in (venue, f"{venue}:{symbol}"):
         values |= _known().get(name, {})
+    values |= dict(told or {})
     values |= config.market.model_dump(exclude_none=True)
     if symbol in config.markets:
         values |= config.markets[symbol].model_dump(exclude_none=True)

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from journals import candles, identity, recorded
+from journals import candles, identity, model_bytes, recorded
 
 from daemon.app import serve
 from daemon.chores import backup, compaction, day_summary
@@ -29,11 +29,11 @@ KEEP_DAYS = 2
 
 # What happens beside the candles, by the instant before which it happens.
 ACTS: dict[int, Event] = {
-    120: NewModel(1, b"first weights"),
+    120: NewModel(1, model_bytes(1)),
     200: Funding(START_MS + 200 * 900_000, 0, 1e-4, 101.5),
     280: Command(Action.PAUSE),
     360: Command(Action.RESUME),
-    440: NewModel(2, b"second weights"),
+    440: NewModel(2, model_bytes(2)),
     520: Command(Action.FLATTEN),
 }
 CHORES = (

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from helpers import interleave, random_candles
 
 from daemon.app import FeedStart, OpenFeed, Source, serve
@@ -15,6 +16,7 @@ from daemon.journal.tables import TABLES
 from daemon.running import Daemon, Hooks
 from engine.core import Engine
 from engine.jit import Rows
+from engine.model import MODEL_FEATURES, ModelRecord, write_artefact
 from engine.spec import Market
 from replay.config import make_config
 
@@ -37,6 +39,21 @@ def identity(**sections: Any) -> Identity:
 def candles(n: int, seed: int = 30) -> Rows:
     """Return `n` instants of both markets."""
     return interleave([random_candles(n, seed + s, "15m") for s in range(len(SYMBOLS))])
+
+
+def model_bytes(seed: int) -> bytes:
+    """Return the artefact of a small real model with opinions of its own."""
+    record = ModelRecord("logistic", MODEL_FEATURES, "1h", 12)
+    n = len(record.columns)
+    random = np.random.default_rng(seed)
+    tensors = {
+        "mean": np.zeros(n),
+        "scale": np.full(n, 10.0),
+        "coefficients": random.normal(0.0, 1.0, n),
+        "intercept": np.zeros(1),
+        "temperature": np.ones(1),
+    }
+    return write_artefact(record, tensors)
 
 
 def filled(state: Path, rows: Rows, batch: int = 40, received_ms: int = 0) -> Engine:
@@ -109,7 +126,10 @@ def served(
     return asyncio.run(serve(about, open_feed, hooks, is_virtual=True))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until something is so."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+async def until(condition: Callable[[], bool], turns: int = 100_000) -> None:
+    """Let other tasks run until something is so; fail when it does not become so."""
+    for _ in range(turns):
+        if condition():
+            return
         await asyncio.sleep(0)
+    raise AssertionError("what was waited for did not happen")

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from daemon.commands.output import console, print_json, progress_bars
+from daemon.compare import verify_state
+from daemon.journal import NAME as JOURNAL
 from engine.candles import timeframe_ms
 from engine.errors import ConfigError
 from engine.features import FEATURES
@@ -22,14 +24,19 @@ _FAILED = 1
 
 
 def verify_command(
-    result: Annotated[Path, typer.Argument(help="a result folder", show_default=False)],
+    result: Annotated[
+        Path, typer.Argument(help="a result folder or a state directory", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """
-    Run a result again and compare; name the first record and field that differ.
+    Run a result or a daemon's inputs again and compare; name the first record and field that differ.
 
     Example: papertape verify results/latest
     """
+    if (result / JOURNAL).is_file():
+        _verify_state(result, as_json)
+        return
     with progress_bars() as on_progress:
         verdict = verify(result, on_progress=on_progress)
     if as_json:
@@ -40,6 +47,28 @@ def verify_command(
         for line in verdict.differences:
             console.print(f"differs: {line}", markup=False, soft_wrap=True)
     if not verdict.is_equal:
+        raise typer.Exit(_FAILED)
+
+
+def _verify_state(state: Path, as_json: bool) -> None:
+    """Step every input of a state directory again and compare with what the daemon wrote."""
+    with progress_bars() as on_progress:
+        verdict = verify_state(state, on_progress)
+    difference = None if verdict.difference is None else str(verdict.difference)
+    if as_json:
+        told = {**verdict._asdict(), "difference": difference, "is_equal": verdict.is_equal}
+        print_json(told)
+    else:
+        for line in verdict.told:
+            console.print(f"! {line}", markup=False, soft_wrap=True)
+        if difference is None:
+            console.print(
+                f"equal: {verdict.inputs:,} inputs, their hash chain, every record and snapshot; "
+                f"digest {verdict.digest[:16]}"
+            )
+        else:
+            console.print(f"differs: {difference}", markup=False, soft_wrap=True)
+    if difference is not None:
         raise typer.Exit(_FAILED)
 
 

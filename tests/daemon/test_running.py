@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journals import SYMBOLS, candles, derived, identity, recorded, until
+from journals import SYMBOLS, candles, derived, identity, model_bytes, recorded, until
 
 from daemon.app import OpenFeed, Source, serve
 from daemon.compare import verify_state
@@ -117,18 +117,23 @@ def _an_instant_with_a_position() -> int:
 
 
 def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None:
-    model, paid = NewModel(3, b"weights"), Funding(1_577_900_000_000, 0, 1e-4, 101.5)
+    model, paid = NewModel(3, model_bytes(3)), Funding(1_577_900_000_000, 0, 1e-4, 101.5)
     gate = Gate({200: lambda d: d.offer(model), 260: lambda d: d.offer(paid)})
 
     daemon = run_gated(tmp_path, gate)
 
     plain = by_hand(ROWS[:400], model, ROWS[400:520], paid, ROWS[520:])
     assert daemon.engine.digest == plain.digest
+    assert (
+        daemon.engine.digest != by_hand(ROWS[:520], paid, ROWS[520:]).digest
+    )  # the model has a say
     assert daemon.engine.snapshot() == plain.snapshot()
     assert verify_state(tmp_path).is_equal
     with Journal.read(tmp_path) as journal:
         assert journal.one("SELECT version FROM models")[0] == 3
-        assert journal.one("SELECT payload FROM inputs WHERE kind = 'model'")[0][8:] == b"weights"
+        assert (
+            journal.one("SELECT payload FROM inputs WHERE kind = 'model'")[0][8:] == model.artefact
+        )
 
 
 def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
@@ -228,7 +233,7 @@ def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -> None
 
 def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(tmp_path: Path) -> None:
     async def broken(daemon: Daemon) -> None:
-        await until(lambda: daemon.tables.stepped == 10)
+        await until(lambda: daemon.tables.stepped >= 10)
         raise DataError("port 9464 is taken")
 
     async def hold(instant: int) -> None:

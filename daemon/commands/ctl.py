@@ -1,0 +1,110 @@
+"""`papertape ctl`: tell a running daemon what to do, over its local API."""
+
+import asyncio
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+
+from daemon.commands.output import console, print_json
+from engine.errors import ConfigError, DataError
+from replay.config import load_config
+
+_TIMEOUT_S = 20.0
+_TOKEN = "PAPERTAPE_TOKEN"  # noqa: S105 - the name of a variable
+
+
+class Order(StrEnum):
+    """What can be asked for."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+    KILL = "kill"
+    SNAPSHOT = "snapshot"
+    STATUS = "status"
+
+
+def ctl_command(
+    order: Annotated[Order, typer.Argument(help="what to do", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Option(help="the daemon's TOML file; none: the defaults")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="of the daemon, in place of daemon.host and port")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="kept beside the command")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print the answer as JSON")] = False,
+) -> None:
+    """
+    Pause, resume, flatten or kill a running daemon, take a snapshot, or ask how it stands.
+
+    A command is on the disk and in force when this returns. `pause` refuses new entries; `flatten` closes every
+    position at the next open; `kill` does both, for good until `resume`.
+
+    Example: papertape ctl pause --reason "maintenance of the venue"
+    """
+    settings = load_config(config).daemon
+    base = (url or f"http://{settings.host}:{settings.port}").rstrip("/")
+    if order is Order.STATUS:
+        answer = asyncio.run(_ask("GET", f"{base}/status", None, {}))
+    else:
+        token = read_token(settings.token_file)
+        body = {"reason": reason} if reason else {}
+        answer = asyncio.run(_ask("POST", f"{base}/api/v1/commands/{order.value}", token, body))
+    if as_json:
+        print_json(answer)
+        return
+    for name, value in answer.items():
+        console.print(f"{name:<20} {_shown(value)}", markup=False, soft_wrap=True)
+
+
+def read_token(path: Path | None) -> str:
+    """Return the token for commands: from the configured file, or $PAPERTAPE_TOKEN."""
+    if path is None:
+        token = os.environ.get(_TOKEN, "").strip()
+        if not token:
+            raise ConfigError(f"no token: set daemon.token_file or ${_TOKEN} to the daemon's")
+        return token
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"daemon.token_file {path}: {error.strerror or error}") from error
+    if not token:
+        raise ConfigError(f"daemon.token_file {path}: it is empty; write the daemon's token to it")
+    return token
+
+
+async def _ask(method: str, url: str, token: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the daemon's answer, or raise DataError with its refusal."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(
+                method, url, headers=headers, json=body if method == "POST" else None
+            ) as reply,
+        ):
+            status, text = reply.status, await reply.text()
+    except TimeoutError:
+        raise DataError(f"{url}: no answer within {_TIMEOUT_S:g} s") from None
+    except (aiohttp.ClientError, ValueError) as error:
+        raise DataError(f"{url}: {error}; is the daemon running there?") from error
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise DataError(f"{url}: status {status} without JSON; something else answers there")
+    if status >= 400:
+        raise DataError(f"{url}: {answer.get('error', f'status {status}')}")
+    return answer
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

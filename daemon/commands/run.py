@@ -1,0 +1,114 @@
+"""`papertape run`: the daemon."""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.app import serve
+from daemon.commands.output import console, progress_bars
+from daemon.paced import PacedLoop
+from daemon.recovery import Recovered
+from daemon.running import Daemon, Hooks
+from daemon.venues import SIM, live_identity, opener, sim_identity
+from engine.errors import ConfigError
+from replay.backtest import load_tapes
+from replay.config import Config, load_config
+from replay.tape import Tape
+
+
+def run_command(
+    config: Annotated[
+        Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
+    ] = None,
+    venue: Annotated[
+        str | None, typer.Option(help="in place of live.venue; sim: the local exchange, offline")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="in place of daemon.state")] = None,
+    tape: Annotated[
+        list[str] | None,
+        typer.Option(help="what the local exchange streams, repeatable; none: the sample"),
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="of the local exchange's clock; in place of live.speed")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
+    ] = None,
+) -> None:
+    """
+    Trade on paper until told to stop (SIGTERM finishes the candle, a second one ends at once).
+
+    Everything is in the state directory; started again on it, the daemon goes on where it was, whatever ended it.
+
+    Example: papertape run --venue sim --speed 36000 --state state/demo
+    """
+    settings = _settings(config, venue, state, tape, speed, changes or [])
+    tapes = load_tapes(settings) if settings.live.venue == SIM else []
+    with progress_bars() as on_progress:
+        daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell))
+    status = daemon.status()
+    console.print(
+        f"stopped after input {status['sequence']}: equity {status['equity']:,.2f}, "
+        f"digest {status['digest'][:16]}",
+        markup=False,
+    )
+
+
+def _settings(
+    path: Path | None,
+    venue: str | None,
+    state: Path | None,
+    tape: list[str] | None,
+    speed: float | None,
+    changes: list[str],
+) -> Config:
+    """Return the configuration with the command line's words applied to it."""
+    given = {"live.venue": venue, "daemon.state": state, "live.speed": speed}
+    words = [f"{key}={value}" for key, value in given.items() if value is not None]
+    settings = load_config(path, [*changes, *words])
+    if tape:
+        if settings.live.venue != SIM:
+            raise ConfigError("--tape: only the local exchange streams tapes; add --venue sim")
+        data = settings.data.model_copy(update={"tapes": tuple(tape)})
+        settings = settings.model_copy(update={"data": data})
+    return settings
+
+
+def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
+    """Run a daemon in a loop of the configured kind."""
+    is_paced = bool(tapes) and settings.live.speed != 1.0
+
+    async def work() -> Daemon:
+        identity = sim_identity(settings, tapes) if tapes else await live_identity(settings)
+        return await serve(identity, opener(identity, tapes), hooks, is_virtual=is_paced)
+
+    make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(work())
+
+
+def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the configured event loop; None: asyncio's own."""
+    if settings.daemon.loop == "asyncio":
+        return None
+    try:
+        make_loop: Callable[[], asyncio.AbstractEventLoop]
+        make_loop = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        raise ConfigError(
+            "daemon.loop: uvloop is not installed; `pip install uvloop` or write asyncio"
+        ) from None
+    return make_loop
+
+
+def _tell(recovered: Recovered) -> None:
+    """Say what recovery found."""
+    for line in recovered.told:
+        console.print(f"! {line}", markup=False, soft_wrap=True)
+    if recovered.stepped and recovered.after_ms is not None:
+        console.print(f"recovered: {recovered.stepped:,} inputs stepped again", markup=False)

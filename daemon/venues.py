@@ -1,0 +1,231 @@
+"""
+Which venue is followed: what its markets are, and how its feed is opened.
+
+    sim    the local exchange, started in this process over tapes, spoken to through real sockets
+    delta  Delta Exchange's REST and websocket
+    …      any other name is a ccxt id
+
+A journal that has begun knows its markets, so a restart needs nothing of the venue before the feed itself. Clients of
+venues are imported where they are used: none is needed for another's feed, and some take a second to load.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from daemon.app import FeedStart, OpenFeed, Source
+from daemon.identity import Identity
+from daemon.journal import NAME, Journal
+from daemon.journal.export import identity_of
+from engine.errors import ConfigError
+from engine.events import Event, Funding
+from engine.feed import Feed
+from engine.spec import Market
+from replay.clock import Clock, WallClock
+from replay.config import Config
+from replay.feed import common_span
+from replay.markets import market_for, market_of
+from replay.tape import Tape
+
+SIM = "sim"
+DELTA = "delta"
+_MARKETS_S = 60.0  # to load the list of markets of a venue
+
+
+def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
+    """Return the account on the local exchange: symbols and timeframe are the tapes'."""
+    frames = {tape.timeframe for tape in tapes}
+    if len(frames) != 1:
+        raise ConfigError(f"--tape: timeframes {sorted(frames)} differ; resample the finer ones")
+    base = frames.pop()
+    symbols = tuple(sorted(tape.symbol for tape in tapes))
+    changed = {"venue": SIM, "symbols": symbols, "timeframe": base}
+    live = config.live.model_copy(update=changed)
+    config = config.model_copy(update={"live": live})
+    return Identity(config, tapes[0].venue, base, tuple(market_for(tape, config) for tape in tapes))
+
+
+async def live_identity(config: Config) -> Identity:
+    """Return the account on a real venue: as its journal has it, or with what the venue says of its markets."""
+    live = config.live
+    if not live.symbols:
+        raise ConfigError("live.symbols: name at least one, as the venue does, for example BTCUSD")
+    if (config.daemon.state / NAME).is_file():
+        with Journal.read(config.daemon.state) as journal:
+            return identity_of(journal)._replace(config=config)
+    if live.venue == DELTA:
+        return await _delta_identity(config)
+    return await _ccxt_identity(config)
+
+
+def opener(identity: Identity, tapes: Sequence[Tape] = ()) -> OpenFeed:
+    """Return how the feed of an account is opened; `tapes` are what the local exchange streams."""
+    live = identity.config.live
+
+    def open_feed(start: FeedStart) -> Any:
+        if live.venue == SIM:
+            return _open_sim(identity, tapes, start)
+        if live.venue == DELTA:
+            return _open_delta(identity, WallClock(), start)
+        return _open_ccxt(identity, start)
+
+    return open_feed
+
+
+@asynccontextmanager
+async def _open_sim(
+    identity: Identity, tapes: Sequence[Tape], start: FeedStart
+) -> AsyncIterator[Source]:
+    """
+    Start the local exchange where the journal ends, as if time had stood still, and follow it to the end.
+
+    Its clock is the loop's: a faster exchange takes a faster loop (`daemon.paced`).
+    """
+    from replay.venue import Venue  # type: ignore[import-not-found, unused-ignore]
+
+    live, base_ms = identity.config.live, tapes[0].length_ms
+    first_ms, last_ms = common_span([tape.candles for tape in tapes])
+    history = min(live.history_bars, (last_ms - first_ms) // base_ms // 2)
+    begin_ms = first_ms + history * base_ms if start.after_ms is None else start.after_ms + base_ms
+    clock = Clock(begin_ms)
+    venue = Venue(tapes, clock, start_ms=begin_ms)
+    await venue.start()
+    try:
+        urls = {name: getattr(venue, name) for name in ("rest_url", "compact_url", "legacy_url")}
+        changed = live.model_copy(update={**urls, "history_bars": history})
+        here = identity._replace(config=identity.config.model_copy(update={"live": changed}))
+        async with _open_delta(here, clock, start) as source:
+            yield Source(_until(source.feed, last_ms), source.now_ms)
+    finally:
+        await venue.stop()
+
+
+@asynccontextmanager
+async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[Source]:
+    """Open Delta's stream and history; settlements come between its candles."""
+    from daemon.feeds.delta import DeltaFeed  # type: ignore[import-not-found, unused-ignore]
+    from replay.delta_profiles import find_profile  # type: ignore[import-not-found, unused-ignore]
+    from replay.delta_rest import DeltaRest  # type: ignore[import-not-found, unused-ignore]
+
+    live = identity.config.live
+    url = live.rest_url or find_profile(live.profile).rest_url
+    settlements: deque[Any] = deque(maxlen=256)
+    async with DeltaRest(url, clock, stats=start.stats.rest_requests) as rest:
+        feed = DeltaFeed(
+            live,
+            start.symbols,
+            clock,
+            rest,
+            after_ms=start.after_ms,
+            on_notice=start.on_notice,
+            on_funding=settlements.append,
+            stats=start.stats,
+        )
+        yield Source(_with_settlements(feed, settlements, identity), clock.now_ms)
+
+
+@asynccontextmanager
+async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Source]:
+    """Open the stream of a venue that ccxt knows."""
+    from daemon.feeds.ccxtpro import CcxtFeed  # type: ignore[import-not-found, unused-ignore]
+
+    clock = WallClock()
+    feed = CcxtFeed(
+        identity.config.live,
+        start.symbols,
+        clock,
+        after_ms=start.after_ms,
+        on_notice=start.on_notice,
+        stats=start.stats,
+    )
+    yield Source(feed, clock.now_ms)
+
+
+class _Events:
+    """A feed over an iterator of events."""
+
+    def __init__(self, events: AsyncIterator[Event]) -> None:
+        self._events = events
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events
+
+
+def _until(feed: Feed, last_ms: int) -> Feed:
+    """Return a feed that ends with the candles that open at `last_ms`."""
+
+    async def events() -> AsyncIterator[Event]:
+        async for event in feed:
+            yield event
+            if not isinstance(event, tuple) and event["open_ms"][-1] >= last_ms:
+                return
+
+    return _Events(events())
+
+
+def _with_settlements(feed: Any, settlements: "deque[Any]", identity: Identity) -> Feed:
+    """Return a feed whose settlements, told since its last candles, come before its next ones."""
+    perpetual = {market.symbol for market in identity.markets if market.is_perpetual}
+    index = {symbol: number for number, symbol in enumerate(identity.symbols)}
+
+    async def events() -> AsyncIterator[Event]:
+        async for candles in feed:
+            while settlements:
+                told = settlements.popleft()
+                if told.symbol in perpetual and told.rate_fraction is not None:
+                    yield Funding(told.time_ms, index[told.symbol], told.rate_fraction, told.price)
+            yield candles
+
+    return _Events(events())
+
+
+async def _delta_identity(config: Config) -> Identity:
+    """Ask Delta what the contracts are: sizes are in base units, one contract is the smallest."""
+    from replay.delta_profiles import find_profile  # type: ignore[import-not-found, unused-ignore]
+    from replay.delta_rest import DeltaRest  # type: ignore[import-not-found, unused-ignore]
+
+    live = config.live
+    profile = find_profile(live.profile, rest_url=live.rest_url)
+    markets: list[Market] = []
+    async with DeltaRest(profile.rest_url, WallClock()) as rest:
+        for symbol in live.symbols:
+            product = await rest.product(symbol)
+            if product.is_inverse:
+                raise ConfigError(
+                    f"live.symbols: {symbol} is an inverse contract; only linear ones are traded"
+                )
+            told = {
+                "contract_value": product.contract_value,
+                "tick_size": product.tick_size,
+                "lot_size": product.contract_value,
+                "minimum_size": product.contract_value,
+                "taker_fee_rate": product.taker_fee_rate,
+                "maker_fee_rate": product.maker_fee_rate,
+                "maximum_leverage": product.maximum_leverage,
+            }
+            told = {name: value for name, value in told.items() if value > 0.0}
+            markets.append(market_of(profile.venue, symbol, "linear", config, told))
+    return Identity(config, profile.venue, live.timeframe, tuple(markets))
+
+
+async def _ccxt_identity(config: Config) -> Identity:
+    """Ask a venue, through ccxt, whether its markets are spot or perpetual."""
+    from replay.ccxt_venue import find_market, make_exchange  # type: ignore[import-not-found, unused-ignore]
+
+    live = config.live
+    exchange = make_exchange(live.venue, base_url=live.rest_url)
+    try:
+        async with asyncio.timeout(_MARKETS_S):
+            await exchange.load_markets()
+        found = [(symbol, find_market(exchange, symbol)) for symbol in live.symbols]
+    finally:
+        await exchange.close()
+    inverse = [symbol for symbol, market in found if market.kind == "inverse"]
+    if inverse:
+        raise ConfigError(
+            f"live.symbols: {inverse[0]} is an inverse contract; only linear ones are traded"
+        )
+    markets = tuple(market_of(m.venue, symbol, m.kind, config) for symbol, m in found)
+    return Identity(config, found[0][1].venue, live.timeframe, markets)
