@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from engine.candles import CANDLE
-from engine.features import FeaturePlan, perceive
+from engine.features import FeaturePlan
 from engine.features.frames import FRAME_STATE, aggregate
+from engine.features.perceive import measure_all, perceive_structure
 from engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
 
 BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
@@ -36,13 +37,10 @@ def advance(
     program: Rows,
     slab: FloatArray,
     out: FloatArray,
-    events: Rows,
-    written: IntArray,
 ) -> int:
     """
-    Take `n` base candles and return how many candles of the lane closed; their features are in `out`.
+    Take `n` base candles and return how many candles of the lane closed; their technical features are in `out`.
 
-    events   EVENT, buffer for what became known, filled to written[0]
 
     cursor  shape (2,): the end of the used part of `history`, and how many candles were ever pushed
     """
@@ -63,7 +61,7 @@ def advance(
         history[4, end + index] = candle.close
         history[5, end + index] = candle.volume
     if n_closed > 0:
-        perceive(history, end, end + n_closed, cursor[1], program, slab, out, events, written)
+        measure_all(history, end, end + n_closed, cursor[1], program, slab, out)
     cursor[0] = end + n_closed
     cursor[1] += n_closed
     return n_closed
@@ -116,9 +114,20 @@ class Lane:
             self.plan.program,
             self.slab,
             self.out,
-            events,
-            self.written,
         )
+        if self.plan.structure and self.n_closed:
+            end, count = self.cursor.tolist()
+            perceive_structure(
+                self.history,
+                end - self.n_closed,
+                end,
+                count - self.n_closed,
+                self.plan,
+                self.slab,
+                self.out,
+                events,
+                self.written,
+            )
         return self.n_closed
 
     def told(self, candles: Rows, symbol: int, n_symbols: int, events: Rows) -> Rows:

@@ -12,7 +12,6 @@ PROGRAM: Final = record(
     ("column", "i8"),  # first row of the output
     ("outputs", "i8"),
     ("length_ms", "i8"),  # of a candle
-    ("is_telling", "i8"),  # its events are wanted
 )
 
 EMA, SMA, WMA, MACD_LINES, ADX_LINES, AROON, SLOPE = 1, 2, 3, 4, 5, 6, 7

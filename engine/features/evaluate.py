@@ -23,7 +23,5 @@ def evaluate(request: str, candles: Rows, length_ms: int = HOUR_MS) -> FloatArra
     slab = plan.initial_state().view(np.float64).reshape(-1)
     if len(candles):
         nobody = np.zeros(1, EVENT)
-        perceive(
-            history, 0, len(candles), 0, plan.program, slab, out, nobody, np.zeros(1, np.int64)
-        )
+        perceive(history, 0, len(candles), 0, plan, slab, out, nobody, np.zeros(1, np.int64))
     return out

@@ -1,5 +1,5 @@
 """
-Perceive: every feature of one lane for all new candles, in one call.
+Perceive: every feature of one lane for all new candles: one call, and one more for market structure.
 
 A program has one row per feature. Features are the outer loop, so that each runs over its candles without a branch on
 what it is; the dispatch is by number and calls by name, because kernels that take kernels cannot be cached.
@@ -36,6 +36,7 @@ from engine.features.codes import (
 from engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
 from engine.features.shape import candle_shape, clock, log_return
 from engine.features.smc.feature import SMC_STATE, smc
+from engine.features.table import FeaturePlan
 from engine.features.trend import ADX, AVERAGE, MACD, adx, aroon, ema, macd, slope, sma, wma
 from engine.features.volatility import (
     WILDER,
@@ -50,8 +51,59 @@ from engine.features.volume import MFI, OBV, VWAP, mfi, obv, volume_z, vwap
 from engine.jit import FloatArray, IntArray, Rows, kernel
 
 
-@kernel
 def perceive(
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    plan: FeaturePlan,
+    slab: FloatArray,
+    out: FloatArray,
+    events: Rows,
+    written: IntArray,
+) -> None:
+    """
+    Compute every feature of a plan for the candles in columns `first` … `last - 1` of the history.
+
+    count    number of candles seen before column `first`
+    slab     the states of all features as words, changed in place
+    out      shape (n_columns, >= last - first); NaN while a feature warms up
+    events   EVENT, buffer for what became known, whose last row is scratch; written: shape (1,), how far it is filled
+    """
+    measure_all(history, first, last, count, plan.program, slab, out)
+    perceive_structure(history, first, last, count, plan, slab, out, events, written)
+
+
+def perceive_structure(
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    plan: FeaturePlan,
+    slab: FloatArray,
+    out: FloatArray,
+    events: Rows,
+    written: IntArray,
+) -> None:
+    """
+    Compute market structure where a plan asks for it; the first request of several tells its events.
+
+    A call of its own, so that whoever does not ask for structure does not wait for its kernels to be compiled.
+    """
+    for number in plan.structure:
+        row = plan.program[number]
+        start, column = int(row["state"]), int(row["column"])
+        cells = slab[start : start + int(row["state_length"])]
+        lines = out[column : column + int(row["outputs"])]
+        buffer = events if number == plan.structure[0] else events[len(events) - 1 :]
+        state, length_ms = cells.view(SMC_STATE), int(row["length_ms"])
+        smc(
+            history, first, last, count, row["parameters"], length_ms, state, lines, buffer, written
+        )
+
+
+@kernel
+def measure_all(
     history: FloatArray,
     first: int,
     last: int,
@@ -59,18 +111,8 @@ def perceive(
     program: Rows,
     slab: FloatArray,
     out: FloatArray,
-    events: Rows,
-    written: IntArray,
 ) -> None:
-    """
-    Compute every feature of a program for the candles in columns `first` … `last - 1` of the history.
-
-    count  number of candles seen before column `first`
-    slab   the states of all features as words, changed in place
-    out    shape (n_columns, >= last - first); NaN while a feature warms up
-    events    EVENT, buffer for what became known; one row if nobody asked
-    written   shape (1,), how far it is filled
-    """
+    """Compute every technical feature of a program; arguments as for `perceive`."""
     for number in range(len(program)):
         row = program[number]
         p = row.parameters
@@ -78,11 +120,7 @@ def perceive(
         lines = out[row.column : row.column + row.outputs]
         if row.code < 20:
             follow_price(row.code, history, first, last, count, p, cells, lines)
-        elif row.code == SMC:
-            buffer = events if row.is_telling != 0 else events[len(events) - 1 :]
-            state = cells.view(SMC_STATE)[0]
-            smc(history, first, last, count, p, row.length_ms, state, lines, buffer, written)
-        else:
+        elif row.code != SMC:
             measure(row.code, history, first, last, count, p, cells, lines)
 
 

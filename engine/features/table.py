@@ -229,12 +229,14 @@ class FeaturePlan:
     look_back    candles of history before the newest that any kernel reads
     program      PROGRAM, one row per feature
     state_dtype  record of named records, one per feature
+    structure    rows of the program that are market structure, which `perceive` computes apart
     """
 
     columns: tuple[str, ...]
     look_back: int
     program: Rows
     state_dtype: np.dtype[Any]
+    structure: tuple[int, ...] = ()
 
     def initial_state(self) -> Rows:
         """Return the state before the first candle, shape (1,)."""
@@ -262,12 +264,9 @@ def plan_features(requests: Sequence[str], length_ms: int = HOUR_MS) -> FeatureP
         row["state"], row["state_length"] = words, dtype.itemsize // 8
         row["column"], row["outputs"] = len(columns), len(request.columns)
         row["length_ms"] = length_ms
-        # Of several requests for market structure the first one tells its events.
-        row["is_telling"] = (
-            row["code"] == codes.SMC and codes.SMC not in program["code"][: len(fields) - 1]
-        )
         words += dtype.itemsize // 8
         columns.extend(request.columns)
     look_back = max((r.feature.look_back(r.values) for r in read), default=0)
     state_dtype = record(*fields) if fields else record(("unused", "f8"))
-    return FeaturePlan(tuple(columns), look_back, program, state_dtype)
+    structure = tuple(np.flatnonzero(program["code"] == codes.SMC).tolist())
+    return FeaturePlan(tuple(columns), look_back, program, state_dtype, structure)

@@ -88,7 +88,7 @@ def features_alone(candles: Rows) -> Callable[[], None]:
         slab = plan.initial_state().view(np.float64).reshape(-1)
         for first in range(0, len(candles), 2048):
             last = min(first + 2048, len(candles))
-            perceive(history, first, last, first, plan.program, slab, out, nobody, written)
+            perceive(history, first, last, first, plan, slab, out, nobody, written)
 
     return work
 

@@ -42,7 +42,7 @@ def replay_us(candles: Rows, runs: int = 3) -> float:
         for first in range(0, len(candles), _BLOCK):
             last = min(first + _BLOCK, len(candles))
             written[0] = 0
-            perceive(history, first, last, first, plan.program, slab, out, events, written)
+            perceive(history, first, last, first, plan, slab, out, events, written)
         seconds.append(time.process_time() - started)
     return min(seconds[1:]) / len(candles) * 1e6
 

@@ -8,7 +8,7 @@ from engine.features.history import CLOSE, HIGH, LOW, OPEN, OPEN_MS
 from engine.features.smc.columns import write_columns
 from engine.features.smc.market import MARKET_STATE, step_market
 from engine.features.smc.parameters import set_defaults
-from engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
+from engine.jit import FloatArray, IntArray, Rows, kernel, record
 
 SMC_STATE: Final[np.dtype[Any]] = record(("market", MARKET_STATE), ("found", "f8", (4,)))
 
@@ -21,7 +21,7 @@ def smc(
     count: int,
     p: FloatArray,
     length_ms: int,
-    state: Row,
+    states: Rows,
     out: FloatArray,
     events: Rows,
     written: IntArray,
@@ -29,9 +29,11 @@ def smc(
     """
     Write every column of market structure, and append the events.
 
-    p       bars of swing and internal pivots, and the age limit of inverse gaps (0 = none)
-    events  EVENT; the last row is scratch, so one row means that nobody asked; written: rows before and after
+    p        bars of swing and internal pivots, and the age limit of inverse gaps (0 = none)
+    states   SMC_STATE, shape (1,)
+    events   EVENT; the last row is scratch, so one row means that nobody asked; written: rows before and after
     """
+    state = states[0]
     market = state.market
     if market.parameters.is_set == 0:
         set_defaults(market.parameters, length_ms)

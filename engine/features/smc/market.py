@@ -111,28 +111,13 @@ def start_market(state: Row) -> None:
 @kernel
 def step_market(state: Row, events: Rows) -> None:
     """Take in `state.quote` as the newest closed candle and say what it made known."""
-    p, log = state.parameters, state.log
-    if state.main.chart.n_candles == 0:
-        start_market(state)
-    log.bar = state.main.chart.n_candles
-    log.known_ms = state.quote.open_ms + p.length_ms
-    close_overdue(state, events)
-    step_structure(state, events)
-    fill_bucket(state, events)
-
-
-@kernel
-def set_atr(log: Row, chart: Row, p: Row) -> None:
-    """Let strengths be told in the short ATR of the candle before."""
-    is_ready = chart.n_candles - 1 >= p.short_atr_bars
-    log.atr = chart.short_atr_before if is_ready else np.nan
-
-
-@kernel
-def step_structure(state: Row, events: Rows) -> None:
-    """Take the newest candle through every concept of its own timeframe."""
     p, log, main = state.parameters, state.log, state.main
     chart = main.chart
+    if chart.n_candles == 0:
+        start_market(state)
+    log.bar = chart.n_candles
+    log.known_ms = state.quote.open_ms + p.length_ms
+    close_overdue(state, events)
     take_candle(chart, p, state.quote)
     set_atr(log, chart, p)
     step_kill_zones(state.clock, p, chart, log, events)
@@ -160,6 +145,14 @@ def step_structure(state: Row, events: Rows) -> None:
     flip_blocks(state.flips, main.swing, chart, log, events)
     watch_blocks(state.flips, main.internal_blocks)
     add_strong_gap(state.strong_gaps, p.is_auto_threshold != 0, chart, log, events)
+    fill_bucket(state, events)
+
+
+@kernel
+def set_atr(log: Row, chart: Row, p: Row) -> None:
+    """Let strengths be told in the short ATR of the candle before."""
+    is_ready = chart.n_candles - 1 >= p.short_atr_bars
+    log.atr = chart.short_atr_before if is_ready else np.nan
 
 
 @kernel

@@ -52,9 +52,7 @@ def in_batches(request: str, candles: Rows, batch: int, restart_at: int = -1) ->
         part = np.full((len(plan.columns), stop - start), np.nan)
         slab = state.view(np.float64).reshape(-1)
         nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)
-        perceive(
-            history, kept, kept + stop - start, start, plan.program, slab, part, nobody, written
-        )
+        perceive(history, kept, kept + stop - start, start, plan, slab, part, nobody, written)
         out[:, start:stop] = part
     return out
 
