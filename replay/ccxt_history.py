@@ -210,6 +210,8 @@ def rows_of(given: Any, counts: Counter[str]) -> Rows:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error of ccxt as one line of at most 500 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:500].rstrip(".")
+    """Return an error of ccxt as one line of at most 500 characters, with its cause: ccxt says the address alone."""
+    texts = [str(error) or type(error).__name__]
+    if error.__cause__ is not None and str(error.__cause__) not in texts[0]:
+        texts.append(str(error.__cause__))
+    return " ".join(": ".join(texts).split())[:500].rstrip(".")

@@ -205,7 +205,7 @@ class RestTransport:
         except (aiohttp.ClientError, OSError) as error:
             self.stats["transport"] += 1
             reason = (str(error) or type(error).__name__).rstrip(".")
-            raise RestUnavailable(f"{what}: {reason}") from error
+            raise RestUnavailable(f"{what}: not reached: {reason}") from error
         self.stats[str(response.status)] += 1
         self._on_seen(Seen(path, parameters, response.status, response.headers, text))
         self._obey_limit(response)

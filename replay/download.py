@@ -17,7 +17,7 @@ import numpy as np
 from engine.candles import timeframe_ms
 from engine.errors import DataError
 from engine.jit import Rows, join_rows
-from replay.http_errors import RestError
+from replay.http_errors import RestError, RestUnavailable
 from replay.quality import measure
 from replay.sources import Listing, Source
 from replay.stamps import floor_to, utc_text
@@ -72,6 +72,7 @@ async def fetch_first(
     Raises DataError with every source's reason when none does.
     """
     failures: list[str] = []
+    is_away = False
     for source, symbol in sources:
         async with source:
             try:
@@ -80,7 +81,9 @@ async def fetch_first(
                 return await download.run(tuple(failures))
             except RestError as error:
                 failures.append(str(error))
-    raise DataError("; then ".join(failures))
+                is_away |= isinstance(error, RestUnavailable)
+    hint = "; what came is kept, so try again later" if is_away else ""
+    raise DataError("; then ".join(failures) + hint)
 
 
 class Download:

@@ -36,7 +36,7 @@ class FakeExchange:
     """
     One venue; the switches may be changed while it runs.
 
-    muted       symbols whose stream says nothing until the object is closed and opened again
+    muted       symbols whose stream says nothing until the object is closed and opened again; `stays_mute`: nor then
     skip        a trade at this time is not shown by the stream
     is_down     nothing can be reached
     is_rest_down  the history alone cannot be reached
@@ -52,6 +52,7 @@ class FakeExchange:
         self.has = {"watchOHLCV": has_stream, "fetchOHLCV": True, "fetchTime": True}
         self.timeframes = {"1m": "1m"}
         self.muted: set[str] = set()
+        self.stays_mute = False
         self.skip: Callable[[str, int], bool] = lambda _symbol, _ms: False
         self.mangle: Callable[[Row], Any] = lambda row: row
         self.is_down = self.is_rest_down = False
@@ -134,7 +135,8 @@ class FakeExchange:
     def open(self) -> None:
         """Make a closed object usable; what was mute speaks again."""
         self._is_open = True
-        self.muted = set()
+        if not self.stays_mute:
+            self.muted = set()
 
     def fail(self, error: Exception) -> None:
         """Raise an error from every pending watch."""

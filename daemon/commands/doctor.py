@@ -13,6 +13,7 @@ from daemon.doctor.finding import Finding, Status
 from daemon.doctor.machine import examine_config, examine_machine
 from replay.clock import WallClock
 from replay.config import Config, load_config
+from replay.config_live import Live
 from replay.delta_profiles import PROFILES, find_profile
 
 _FAILED = 1
@@ -54,7 +55,10 @@ def doctor_command(
     findings = examine_machine(settings.daemon.state)
     if config is not None:
         findings.append(examine_config(settings, str(config)))
-    if not offline:
+    live = settings.live
+    if not offline and live.venue not in ("delta", "sim"):
+        findings += asyncio.run(_examine_library(live, rest_url))
+    elif not offline:
         exam = _exam(settings, profile, symbol, thin, (rest_url, compact_url, legacy_url))
         exam = exam._replace(
             minutes=minutes or (LONG_MINUTES if long else SHORT_MINUTES), is_long=long
@@ -108,6 +112,18 @@ async def _examine(exam: Exam, record: Path | None, on_progress: OnProgress) -> 
 
     with Fixtures(record) as fixtures:
         return await examine_venue(exam, WallClock(), fixtures, on_progress)
+
+
+async def _examine_library(live: Live, rest_url: str | None) -> list[Finding]:
+    from daemon.doctor.library import examine_library_venue
+
+    return await examine_library_venue(
+        live.venue,
+        live.symbols,
+        live.timeframe,
+        WallClock(),
+        base_url=rest_url or live.rest_url,
+    )
 
 
 def _show(findings: list[Finding], as_json: bool) -> None:

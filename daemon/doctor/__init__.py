@@ -9,5 +9,6 @@ The doctor: is this machine fit, and is the venue what the reference says it is?
     rest        rows 7, 8, 10 and 13, by asking
     settlement  rows 11 and 15, on a long examination
     examine     all of it on one venue, in order and at once where that saves time
+    library     a venue of ccxt instead
     fixtures    raw frames and answers into a folder
 """

@@ -145,7 +145,11 @@ def judge_heartbeats(heard: Heard) -> Finding:
     period_s = statistics.median(steps_s)
     extra = sorted(orjson.loads(beats[0][1]).keys() - {"type"})
     observed = f"{period_s:.1f} s (median), at most {max(steps_s):.1f} s; fields: {extra or 'none'}"
-    return finding("5", Status.OK if period_s <= HEARTBEAT_MAX_S else Status.DIFFERS, observed)
+    silent_s = (heard.ended_ms - beats[-1][0]) / 1000.0
+    if silent_s > HEARTBEAT_MAX_S:
+        observed += f"; none in the last {silent_s:.0f} s"
+    is_steady = max(period_s, silent_s) <= HEARTBEAT_MAX_S
+    return finding("5", Status.OK if is_steady else Status.DIFFERS, observed)
 
 
 def _by_minute(heard: Heard, symbol: str) -> dict[int, list[CandleHeard]]:

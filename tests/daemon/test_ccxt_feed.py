@@ -154,7 +154,45 @@ def test_a_stream_that_falls_silent_without_an_error_is_restarted() -> None:
     assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8))
     assert run.venue.n_closed == 2
     assert run.stats.reconnects == {"timeout": 1}
-    assert [notice.detail for notice in run.told(NoticeKind.DISCONNECTED)] == ["timeout"]
+    (notice,) = run.told(NoticeKind.DISCONNECTED)
+    assert notice.detail == "timeout"
+    assert 130_000 <= notice.time_ms - START_MS <= 136_000  # half a minute after the last word
+
+
+def test_restarts_that_bring_nothing_become_rarer() -> None:
+    """Silent for good, and no history that would say whether anything was missed."""
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(10)
+        venue.stays_mute = True
+        venue.muted = set(SYMBOLS)
+        venue.is_rest_down = True
+
+    run = follow(12, script)
+
+    times_s = [(notice.time_ms - START_MS) / 1000 for notice in run.told(NoticeKind.DISCONNECTED)]
+    pauses_s = np.diff(times_s)
+    # 30 s after the last word, then patience of 60, 120, 240 s, each with a look every 5 s and a jittered pause
+    assert 40 <= times_s[0] <= 46
+    assert len(times_s) == 4
+    assert all(60 * 2**i <= pause <= 60 * 2**i + 10 for i, pause in enumerate(pauses_s))
+
+
+def test_one_silent_stream_is_told_when_nothing_shows_whether_it_traded() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(40)
+        venue.is_rest_down = True
+        venue.muted = {"ETH/USDT"}
+        await clock.sleep(150)
+        venue.muted = set()
+
+    run = follow(5, script)
+
+    (degraded,), (restored,) = run.told(NoticeKind.DEGRADED), run.told(NoticeKind.RESTORED)
+    assert (degraded.symbol, restored.symbol) == ("ETH/USDT", "ETH/USDT")
+    assert 130_000 <= degraded.time_ms - START_MS <= 136_000
+    assert 190_000 <= restored.time_ms - START_MS <= 193_000
+    assert run.venue.n_closed == 1
 
 
 def test_one_silent_stream_is_found_out_by_what_the_history_shows() -> None:
@@ -381,3 +419,38 @@ def test_the_fake_market_is_what_its_formula_says() -> None:
 
     assert row[5] == sum(1 + (k + i) % 3 for i in range(30))
     assert row[2] == np.max([100.0 + ((k + i) * 7_919 % 97) / 8.0 for i in range(30)])
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 40))]
+)
+def test_any_mixture_of_troubles_ends_in_the_true_candles(seed: int) -> None:
+    """Cuts, silence, a history that is behind, everything down: twelve times in half an hour."""
+    random = np.random.default_rng(seed)
+    ends_s = 30 * 60
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        for start_s in sorted(random.uniform(5, ends_s - 300, 12)):
+            await clock.sleep_until(START_MS + round(start_s * 1000))
+            match int(random.integers(5)):
+                case 0:
+                    code = random.choice([1000, 1001, 1006, 1012])
+                    venue.fail(ccxt.NetworkError(f"closed by remote server, closing code {code}"))
+                case 1:
+                    venue.muted = {SYMBOLS[int(random.integers(2))]}
+                case 2:
+                    venue.muted = set(SYMBOLS)
+                case 3:
+                    venue.lag_ms = int(random.uniform(0, 6_000))
+                case _:
+                    venue.is_down = True
+                    venue.fail(ccxt.RequestTimeout("ping-pong keepalive missing on time"))
+                    await clock.sleep(random.uniform(1, 200))
+                    venue.is_down = False
+
+    run = follow(31, script)
+
+    expected = truth(OPEN_MS - 3 * MINUTE_MS, last_ms(31))
+    assert run.rows == expected[: len(run.rows)], f"seed {seed}"
+    assert len(run.rows) >= len(expected) - 2
+    assert not any(flag & FLAG_ABSENT for flag in run.flags)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from binance_server import BinanceServer
 from delta_server import DeltaStreams
 from loopback import in_virtual_time, serving, serving_beside
 from typer.testing import CliRunner, Result
@@ -17,6 +18,7 @@ from daemon.doctor.exam import Exam
 from daemon.doctor.examine import examine_venue
 from daemon.doctor.finding import QUESTIONS, Finding, Status
 from daemon.doctor.fixtures import Fixtures
+from daemon.doctor.library import examine_library_venue
 from daemon.doctor.listen import Heard, HeardFrame
 from daemon.doctor.machine import examine_config, examine_machine
 from daemon.doctor.rest import clock_finding
@@ -293,6 +295,36 @@ def test_a_strategy_that_does_not_exist_is_found() -> None:
 
     assert found.status is Status.FAILED
     assert "ema_cross" in found.observed
+
+
+def test_a_venue_of_the_library_is_asked_for_every_symbol() -> None:
+    async def main() -> list[Finding]:
+        clock = Clock(START_MS)
+        server = BinanceServer(clock, ["BTCUSDT"])
+        async with serving(server.handle) as url:
+            return await examine_library_venue(
+                "binance", ["BTCUSDT", "ETHUSDT"], "1m", clock, base_url=url
+            )
+
+    found = {row.check: row for row in in_virtual_time(main())}
+
+    assert found["candles of BTCUSDT"].observed == "10 of binance-spot BTCUSDT"
+    assert found["candles of ETHUSDT"].status is Status.FAILED
+    assert "did you mean 'BTCUSDT'" in found["candles of ETHUSDT"].observed
+    assert found["stream of candles"].observed == "watchOHLCV"
+    assert found["the venue's clock minus ours"].status is Status.OK
+
+
+def test_a_venue_of_the_library_that_is_away_fails_when_it_was_asked_for() -> None:
+    async def main() -> list[Finding]:
+        return await examine_library_venue(
+            "binance", [], "1m", Clock(START_MS), base_url="http://127.0.0.1:9"
+        )
+
+    (found,) = in_virtual_time(main())
+
+    assert found.status is Status.FAILED
+    assert "binance load_markets" in found.observed
 
 
 def doctor(*arguments: object) -> Result:
