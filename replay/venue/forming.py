@@ -41,6 +41,8 @@ class Segment(NamedTuple):
     end_ms: int
     bucket_ms: int
     is_last: bool
+    is_whole: bool  # the candle consists of whole base candles
+    before: Candle | None  # the candle's state at the start
 
 
 def candle_states(
@@ -56,48 +58,61 @@ def candle_states(
     final_frame_at  in place of the switch: what happens to the final frame of the candle that ends then
     """
     step_ms = math.gcd(length_ms, market.base_ms)
-    start_ms = max(market.bucket(after_ms, step_ms), market.bucket(market.first_ms, step_ms))
-    bucket_ms = market.bucket(start_ms, length_ms)
-    state = market.candle(bucket_ms, length_ms, start_ms - 1)
+    # One step earlier: the candle before may have a late frame to come.
+    start_ms = market.bucket(max(after_ms - step_ms, market.first_ms), step_ms)
+    state = market.candle(market.bucket(start_ms, length_ms), length_ms, start_ms - 1)
     held: Held | None = None
-    while start_ms < market.end_ms or held is not None:
-        bucket_ms = market.bucket(start_ms, length_ms)
+    waiting: list[State] = []
+    while start_ms < market.end_ms or held is not None or waiting:
+        bucket_ms, end_ms = market.bucket(start_ms, length_ms), start_ms + step_ms
         segment = Segment(
-            start_ms, start_ms + step_ms, bucket_ms, start_ms + step_ms == bucket_ms + length_ms
+            start_ms,
+            end_ms,
+            bucket_ms,
+            is_last=end_ms == bucket_ms + length_ms,
+            is_whole=length_ms % market.base_ms == 0,
+            before=None if start_ms == bucket_ms else state,
         )
-        before = None if start_ms == bucket_ms else state
-        trades = market.between(segment.start_ms, segment.end_ms)
-        candles = _states_after(trades, before, segment, length_ms % market.base_ms == 0)
-        state = candles[-1] if candles else before
-        states = _published(segment, trades, candles, switches.publishing)
-        states += _empty(market, segment, trades, before, switches)
-        late, held = held, None
-        if segment.is_last and candles:
-            how = final_frame_at(segment.end_ms) if final_frame_at else switches.final_frame
-            if how != "before_roll":
-                states = [known for known in states if known.candle is not candles[-1]]
-                held = None if how == "missing" else Held(candles[-1], how)
-        if late is not None:
-            states.append(State(_late_ms(late, states, start_ms, switches), late.candle))
-        states.sort(key=_publish_ms)
-        yield from (known for known in states if known.publish_ms > after_ms)
-        start_ms = segment.end_ms
+        how = final_frame_at(end_ms) if final_frame_at else switches.final_frame
+        states, state, following = _told(market, segment, switches, how)
+        if held is not None:
+            states.append(State(_late_ms(held, states, start_ms, switches), held.candle))
+        held = following
+        states = sorted([*waiting, *states], key=_publish_ms)
+        waiting = [known for known in states if known.publish_ms >= end_ms]
+        yield from (known for known in states if after_ms < known.publish_ms < end_ms)
+        start_ms = end_ms
+
+
+def _told(
+    market: Market, segment: Segment, switches: Switches, how: FinalFrame
+) -> tuple[list[State], Candle | None, Held | None]:
+    """Return what is told during a segment, the candle's state after it, and what is held back for later."""
+    trades = market.between(segment.start_ms, segment.end_ms)
+    candles = _states_after(trades, segment)
+    states = _published(segment, trades, candles, switches.publishing)
+    states += _empty(market, segment, trades, switches)
+    if not candles:
+        return states, segment.before, None
+    final = candles[-1]
+    if not segment.is_last or how == "before_roll":
+        return states, final, None
+    states = [known for known in states if known.candle is not final]
+    return states, final, None if how == "missing" else Held(final, how)
 
 
 def _publish_ms(state: State) -> int:
     return state.publish_ms
 
 
-def _states_after(
-    trades: list[Trade], before: Candle | None, segment: Segment, is_whole: bool
-) -> list[Candle]:
+def _states_after(trades: list[Trade], segment: Segment) -> list[Candle]:
     """Return the candle after each trade, added in the order in which the history adds (`Market.candle`)."""
     candles = []
-    own: Candle | None = None if is_whole else before
+    is_joined = segment.is_whole and segment.before is not None
+    own = None if is_joined else segment.before
     for trade in trades:
         own = traded(own, trade, segment.bucket_ms)
-        is_joined = is_whole and before is not None
-        candles.append(joined(before, own, segment.bucket_ms) if is_joined else own)
+        candles.append(joined(segment.before, own, segment.bucket_ms) if is_joined else own)
     return candles
 
 
@@ -123,11 +138,10 @@ def _empty(
     market: Market,
     segment: Segment,
     trades: list[Trade],
-    before: Candle | None,
     switches: Switches,
 ) -> list[State]:
     """Return the frames that say of a candle that it has no trades, yet or at all."""
-    if switches.no_trade == "silent" or before is not None:
+    if switches.no_trade == "silent" or segment.before is not None:
         return []
     price = market.last_price(segment.start_ms - 1)
     if price is None:

@@ -137,12 +137,26 @@ def test_the_last_state_of_every_candle_is_bit_for_bit_the_historys(minutes: int
     assert list(shown.values()) == history
 
 
-def test_a_stream_that_begins_later_says_the_same_from_there_on() -> None:
+@pytest.mark.parametrize("final_frame", ["before_roll", "late", "after_end"])
+def test_a_stream_that_begins_later_says_the_same_from_there_on(final_frame: str) -> None:
     for length_ms in (MINUTE_MS, 3 * MINUTE_MS, 20_000):
-        whole = states(length_ms)
-        cut_ms = whole[len(whole) // 2].publish_ms
+        whole = states(length_ms, final_frame=final_frame)
 
-        assert states(length_ms, cut_ms) == [s for s in whole if s.publish_ms > cut_ms]
+        for state in whole:
+            later = states(length_ms, state.publish_ms, final_frame=final_frame)
+            assert later == [s for s in whole if s.publish_ms > state.publish_ms]
+
+
+def test_a_frame_may_be_later_than_the_whole_next_candle_and_holds_up_nothing() -> None:
+    usual = states(final_frame="missing")
+
+    found = states(final_frame="late", late_ms=100_000)
+
+    late = [s for s in found if s.candle in [truth(k) for k in (0, 1, 2, 4, 5)]]
+    assert len(late) == 5
+    assert [s for s in found if s not in late] == usual
+    assert [s.publish_ms for s in found] == sorted(s.publish_ms for s in found)
+    assert late[0].publish_ms == of_minute(usual, 1)[0].publish_ms + 100_000
 
 
 def test_every_combination_of_the_finality_unknowns_keeps_its_word() -> None:

@@ -222,7 +222,7 @@ def test_the_same_stream_in_real_time_at_speed() -> None:
     tape = make_tape(n=3)
 
     async def run() -> dict[int, tuple[float, ...]]:
-        clock = Clock(START_MS, speed=600.0)
+        clock = Clock(START_MS - 2 * MINUTE_MS, speed=600.0)
         venue = Venue([tape], clock, start_ms=START_MS)
         await venue.start()
         try:
@@ -232,17 +232,19 @@ def test_the_same_stream_in_real_time_at_speed() -> None:
                 )
                 await socket.subscribe(("candlestick_1m", ["BTCUSDT"]))
                 frames, _ = await asyncio.gather(
-                    socket.listen(START_MS + 3 * MINUTE_MS + 20_000), venue.finished()
+                    socket.listen(START_MS + 3 * MINUTE_MS), venue.finished()
                 )
+                # What a busy machine has not read yet is in the socket.
+                frames += await socket.listen(clock.now_ms() + MINUTE_MS)
         finally:
             await venue.stop()
         return last_states(of_type(frames, "candlestick_1m"), False)
 
-    found, expected = asyncio.run(run()), values(tape.candles[HISTORY:])
+    found, expected = asyncio.run(run()), values(tape.candles)
 
-    # The first candle's frames may have passed before the subscription did.
+    # The first candles may have passed before the subscription did.
     assert found.items() <= expected.items()
-    assert len(found) >= 2
+    assert max(found) == max(expected)
 
 
 def test_a_venue_can_be_stopped_and_started_again() -> None:
