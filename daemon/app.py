@@ -70,7 +70,8 @@ async def serve(
         with _closing_on_error(Journal.open(state, time.time_ns() // 1_000_000)) as journal:
             account, recovered = _recover(journal, identity, hooks)
             job_stats = stats_of(journal)
-        writer = InlineWriter(journal) if is_virtual else ThreadWriter(journal)
+        make_writer = InlineWriter if is_virtual else ThreadWriter
+        writer = make_writer(journal, hooks.on_commit)
         try:
             stats = FeedStats()
             on_notice = _notice_keeper(writer, hooks)

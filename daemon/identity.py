@@ -7,6 +7,7 @@ second is refused. Everything that the engine does not see (ports, logs, jobs) m
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
@@ -52,6 +53,11 @@ class Identity(NamedTuple):
     def symbols(self) -> tuple[str, ...]:
         """Return the symbols in the engine's order."""
         return tuple(sorted(market.symbol for market in self.markets))
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the configuration, for those who compare daemons."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()[:16]
 
     def kind_of(self, symbol: str) -> str:
         """Return what a tape calls the market: spot or linear."""

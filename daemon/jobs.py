@@ -39,11 +39,12 @@ class Job(NamedTuple):
 
 @dataclass(slots=True)
 class JobStats:
-    """What jobs did: runs by (job, outcome), and when each last began and last succeeded, in ms."""
+    """What jobs did: runs by (job, outcome), and how and when each last began and last succeeded, in ms."""
 
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_start_ms: dict[str, int] = field(default_factory=dict)
     last_success_ms: dict[str, int] = field(default_factory=dict)
+    last_outcome: dict[str, str] = field(default_factory=dict)
 
 
 def stats_of(journal: Journal) -> JobStats:
@@ -64,6 +65,8 @@ def stats_of(journal: Journal) -> JobStats:
         stats.last_start_ms[job] = max(started_ms, stats.last_start_ms.get(job, 0))
         if outcome == "done":
             stats.last_success_ms[job] = ended_ms
+    for job, outcome, _ in journal.all("SELECT job, outcome, max(id) FROM job_runs GROUP BY job"):
+        stats.last_outcome[job] = outcome
     return stats
 
 
@@ -125,6 +128,7 @@ class Jobs:
     def _missed(self, name: str, detail: str, cause: str) -> None:
         now_ms = self._now_ms()
         self.stats.runs[name, "missed"] += 1
+        self.stats.last_outcome[name] = "missed"
         self._writer.post(_finished(name, now_ms, now_ms, "missed", detail, cause))
 
     async def _answer(self, job: Job) -> None:
@@ -150,6 +154,7 @@ class Jobs:
         if outcome == "done":
             self.stats.last_success_ms[job.name] = ended_ms
         self.stats.runs[job.name, outcome] += 1
+        self.stats.last_outcome[job.name] = outcome
         await self._writer.submit(_ended(number, ended_ms, outcome, detail))
         return outcome
 

@@ -19,7 +19,7 @@ from daemon.audit import Auditor, Finding
 from daemon.feeds.protocol import FeedStats, OnNotice
 from daemon.identity import Identity
 from daemon.jobs import Jobs, JobStats
-from daemon.journal import Journal, Snapshot, Work, Writer
+from daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
 from daemon.journal.feed import JournalledFeed, Tables
 from daemon.recovery import Progress, Recovered
 from engine.account import equity
@@ -31,6 +31,8 @@ from engine.records import MONEY_UNIT
 from engine.report import Sink
 
 Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
+
+JOB_NAMES = ("snapshot", "audit", "summary", "backup", "compaction")
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Hooks:
     on_ready      called when the engine loop begins
     on_notice     called with every notice of the feed, after it was handed to the journal
     on_finding    called with every audit's finding
+    on_commit     called with the seconds that a commit took, flush included, and whether it went well
     on_progress   called during recovery
     """
 
@@ -53,6 +56,7 @@ class Hooks:
     on_ready: Callable[["Daemon"], None] = lambda _: None
     on_notice: OnNotice = lambda _: None
     on_finding: Callable[[Finding], None] = lambda _: None
+    on_commit: OnCommit = lambda seconds, ok: None
     on_progress: Progress | None = None
 
 
@@ -78,9 +82,19 @@ class Daemon:
         """Let a command, model or settlement in between two instants; return its sequence when it is in force."""
         return await self.journal_feed.offer(event)
 
-    async def command(self, action: Action) -> int:
-        """Carry out an operator's action; return its sequence when it is in force."""
-        return await self.offer(Command(action))
+    async def command(self, action: Action, reason: str = "") -> int:
+        """Carry out an operator's action; return its sequence when it is in force. The reason goes to the notices."""
+        sequence = await self.offer(Command(action))
+        if reason:
+            row = (self.now_ms(), f"input {sequence}, {action.value}: {reason}")
+            self.writer.post(
+                lambda journal: journal.connection.execute(
+                    "INSERT INTO notices (time_ms, kind, symbol, open_ms, value, detail) "
+                    "VALUES (?, 'command', '', 0, 0.0, ?)",
+                    row,
+                )
+            )
+        return sequence
 
     def status(self) -> dict[str, Any]:
         """Return how the daemon stands, as plain values for JSON."""

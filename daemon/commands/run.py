@@ -83,9 +83,13 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
     """Run a daemon in a loop of the configured kind."""
     is_paced = bool(tapes) and settings.live.speed != 1.0
 
+    from daemon.operation import Operation
+
     async def work() -> Daemon:
         identity = sim_identity(settings, tapes) if tapes else await live_identity(settings)
-        return await serve(identity, opener(identity, tapes), hooks, is_virtual=is_paced)
+        operation = Operation(settings, identity)
+        open_feed = opener(identity, tapes)
+        return await serve(identity, open_feed, operation.hang_on(hooks), is_virtual=is_paced)
 
     make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
     with asyncio.Runner(loop_factory=make_loop) as runner:

@@ -15,7 +15,7 @@ The journal of a state directory: inputs in order, snapshots, and what the engin
 from daemon.journal.codec import encode
 from daemon.journal.journal import NAME, Input, Journal, Snapshot, Work
 from daemon.journal.tables import Late, take_back, write_report
-from daemon.journal.writer import InlineWriter, ThreadWriter, Writer
+from daemon.journal.writer import InlineWriter, OnCommit, ThreadWriter, Writer
 
 __all__ = [
     "NAME",
@@ -23,6 +23,7 @@ __all__ = [
     "Input",
     "Journal",
     "Late",
+    "OnCommit",
     "Snapshot",
     "ThreadWriter",
     "Work",

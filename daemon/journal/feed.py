@@ -7,6 +7,7 @@ of replay too. The engine has taken event n when the loop asks for event n + 1.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -41,6 +42,7 @@ class JournalledFeed:
 
     sequence     of the newest event that was yielded
     received_ms  when it was accepted, by the feed's clock
+    accepted_s, committed_s  the same and when it was on the disk, by the machine's performance counter
     is_warming   history from before the daemon's first start is coming in, and entries are paused
     """
 
@@ -60,6 +62,7 @@ class JournalledFeed:
         self._is_stopping = False
         self.sequence = journal.sequence
         self.received_ms = 0
+        self.accepted_s = self.committed_s = 0.0
         self.is_warming = journal.meta("first_live") is None
 
     async def pump(self) -> None:
@@ -149,6 +152,7 @@ class JournalledFeed:
 
     async def _accept(self, event: Event) -> None:
         """Put an event on the disk."""
+        self.accepted_s = time.perf_counter()
         received_ms, encoded = self._now_ms(), encode(event)
         # An operator who pauses during the warm-up means it to last.
         ends = self.is_warming and isinstance(event, Command) and event.action is not Action.FLATTEN
@@ -160,6 +164,7 @@ class JournalledFeed:
             return sequence
 
         self.sequence = await self._writer.submit(work)
+        self.committed_s = time.perf_counter()
         self.received_ms = received_ms
         if ends:
             self.is_warming = False

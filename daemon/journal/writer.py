@@ -8,6 +8,7 @@ commit is the end: nothing is written after it, whoever waits is told, and the d
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ from daemon.journal.journal import Journal, Work
 from engine.errors import DataError
 
 T = TypeVar("T")
+OnCommit = Callable[[float, bool], None]
 
 _QUEUE_LENGTH: Final = 4096  # works; a full queue makes the daemon wait for the disk
 _GROUP_LENGTH: Final = 256  # works per transaction
@@ -44,17 +46,26 @@ class Writer(Protocol):
 class InlineWriter:
     """Commits at once, in the caller's thread: for recovery, and for tests in virtual time."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, journal: Journal, on_commit: OnCommit = lambda seconds, ok: None) -> None:
+        self.journal, self._on_commit = journal, on_commit
 
     async def submit(self, work: Work[T]) -> T:
         """Return what the work returned."""
-        result: T = self.journal.commit([work])[0]
+        result: T = self._commit(work)
         return result
 
     def post(self, work: Work[Any]) -> None:
         """Do the work."""
-        self.journal.commit([work])
+        self._commit(work)
+
+    def _commit(self, work: Work[T]) -> T:
+        started_s, is_done = time.perf_counter(), False
+        try:
+            result: T = self.journal.commit([work])[0]
+            is_done = True
+        finally:
+            self._on_commit(time.perf_counter() - started_s, is_done)
+        return result
 
     async def failed(self) -> None:
         """Wait for ever: an error reaches the caller."""
@@ -73,8 +84,8 @@ class _Item(NamedTuple):
 class ThreadWriter:
     """Commits in a thread, so that a flush never holds up the event loop. Make it inside a running loop."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, on_commit: OnCommit = lambda seconds, ok: None) -> None:
+        self._journal, self._on_commit = journal, on_commit
         self._loop = asyncio.get_running_loop()
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_LENGTH)
         self._failure: asyncio.Future[None] = self._loop.create_future()
@@ -121,6 +132,7 @@ class ThreadWriter:
             if self._error is not None:
                 self._tell(self._refuse, group, self._error)
                 continue
+            started_s = time.perf_counter()
             try:
                 results = self._journal.commit([item.work for item in group])
             except BaseException as error:
@@ -129,6 +141,7 @@ class ThreadWriter:
                 self._tell(self._refuse, group, error)
             else:
                 self._tell(_deliver, group, results)
+            self._tell(self._on_commit, time.perf_counter() - started_s, self._error is None)
 
     def _next_group(self) -> list[_Item] | None:
         """Return everything that waits, at least one item, or None at the end."""

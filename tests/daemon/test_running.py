@@ -65,9 +65,13 @@ def act(action: Action) -> Callable[[Daemon], Coroutine[Any, Any, int]]:
 
 
 def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
-    gate = Gate({200: act(Action.PAUSE), 400: act(Action.RESUME), 600: act(Action.FLATTEN)})
+    def pause(daemon: Daemon) -> Coroutine[Any, Any, int]:
+        return daemon.command(Action.PAUSE, "the venue is in maintenance")
 
-    daemon = run_gated(tmp_path, gate)
+    gate = Gate({200: pause, 400: act(Action.RESUME), 600: act(Action.FLATTEN)})
+    commits: list[tuple[float, bool]] = []
+
+    daemon = run_gated(tmp_path, gate, hooks=Hooks(on_commit=lambda *told: commits.append(told)))
 
     # 20 instants a batch: inputs 1 … 10, then the command
     assert gate.results == {200: 11, 400: 22, 600: 33}
@@ -81,6 +85,12 @@ def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
     with Journal.read(tmp_path) as journal:
         refused = journal.one("SELECT count(*) FROM decisions WHERE refused = ?", REFUSED_PAUSED)[0]
         left = journal.one("SELECT count(*) FROM fills WHERE reason = ?", REASON_COMMAND)[0]
+        assert journal.all("SELECT kind, detail FROM notices") == [
+            ("command", "input 11, pause: the venue is in maintenance")
+        ]
+    # 40 batches and 3 commands, each an input and what it led to; the reason; the last snapshot
+    assert len(commits) == 2 * 43 + 2
+    assert all(seconds > 0.0 and is_done for seconds, is_done in commits)
     assert refused > 0
     assert left > 0
 

@@ -1,0 +1,103 @@
+"""The daemon against the local exchange, through real sockets: what it does live is what a replay of the tape does."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon.app import serve
+from daemon.compare import verify_state
+from daemon.identity import Identity
+from daemon.journal import Journal
+from daemon.paced import PacedLoop
+from daemon.running import Daemon, Hooks
+from daemon.venues import opener, sim_identity
+from engine.core import Engine
+from replay.config import load_config
+from replay.synthetic import synthesize
+from replay.tape import Tape
+
+pytest.importorskip("replay.venue", reason="the local exchange is not in this checkout")
+pytest.importorskip("daemon.feeds.delta", reason="Delta's feed is not in this checkout")
+
+N = 70
+
+
+def tapes() -> list[Tape]:
+    """Return two markets of one-minute candles, one with a gap."""
+    first, second = (synthesize("regimes", N, "1m", seed=s, symbol=f"S{s}USD") for s in (4, 5))
+    keep = np.ones(N, np.bool_)
+    keep[[40, 41]] = False
+    return [first, Tape(second.candles[keep].copy(), second.venue, second.symbol, "1m")]
+
+
+def account(state: Path, *changes: str) -> Identity:
+    values = [
+        "live.venue=sim", "live.history_bars=0", f"daemon.state={state}", "strategy.name=ema_cross",
+        "strategy.parameters.fast=3", "strategy.parameters.slow=8", "account.sizing=fraction",
+    ]  # fmt: skip
+    return sim_identity(load_config(None, [*values, *changes]), tapes())
+
+
+def run(about: Identity, hooks: Hooks | None = None) -> Daemon:
+    """Run a daemon to the end of the tapes, as fast as it goes."""
+    with asyncio.Runner(loop_factory=lambda: PacedLoop(1e9)) as runner:
+        work = serve(about, opener(about, tapes()), hooks, is_virtual=True)
+        return runner.run(work)
+
+
+def replayed(about: Identity, state: Path) -> str:
+    """Return the digest of an engine over the candles that the daemon journalled."""
+    engine = Engine(about.spec)
+    with Journal.read(state) as journal:
+        for found in journal.inputs():
+            engine.step(found.event)
+    return engine.digest
+
+
+def received(state: Path) -> Any:
+    with Journal.read(state) as journal:
+        return np.concatenate(
+            [found.event for found in journal.inputs() if found.kind == "candles"]
+        )
+
+
+def test_live_through_sockets_is_the_replay_of_the_tape(tmp_path: Path) -> None:
+    about = account(tmp_path)
+
+    daemon = run(about)
+
+    rows = received(tmp_path)
+    for index, tape in enumerate(tapes()):
+        mine = rows[(rows["symbol"] == index) & (rows["volume"] > 0.0)]
+        _, here, there = np.intersect1d(
+            mine["open_ms"], tape.candles["open_ms"], return_indices=True
+        )
+        assert len(here) == len(mine) > N - 5
+        for name in ("open", "high", "low", "close"):
+            assert mine[name][here].tolist() == tape.candles[name][there].tolist()
+    assert daemon.engine.digest == replayed(about, tmp_path)
+    assert verify_state(tmp_path).is_equal
+    with Journal.read(tmp_path) as journal:
+        assert journal.one("SELECT count(*) FROM fills")[0] > 3
+        assert journal.one("SELECT count(*) FROM missed_decisions")[0] == 0
+
+
+def test_stopped_and_started_against_the_exchange_it_ends_the_same(tmp_path: Path) -> None:
+    whole = run(account(tmp_path / "whole"))
+
+    async def stop_soon(daemon: Daemon) -> None:
+        start = daemon.tables.stepped
+        while daemon.tables.stepped < start + 20:  # noqa: ASYNC110 - of the exchange's time
+            await asyncio.sleep(1.0)
+        daemon.stop()
+        await asyncio.Event().wait()
+
+    for _ in range(2):
+        run(account(tmp_path / "parts"), Hooks(services=[stop_soon]))
+    daemon = run(account(tmp_path / "parts"))
+
+    assert daemon.engine.digest == whole.engine.digest
+    assert verify_state(tmp_path / "parts").is_equal
