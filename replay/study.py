@@ -3,8 +3,8 @@ The event study: what followed events of each kind, beside what follows any cand
 
 Every event is entered honestly, from the open of the candle after the one that made it known, in the direction that it
 expects. "At random times" is the average over every candle of the tape with the same share of long and short, so it
-carries the tape's drift but no chance. The test is whether the mean return differs from that: z from a stationary
-bootstrap over time, and false discoveries held down over everything that was tested, all horizons included.
+carries the tape's drift but no chance. The test is whether the mean return differs from that, with an error from a
+stationary bootstrap over time; false discoveries are held down over everything that was tested, all horizons included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -139,9 +139,8 @@ def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
     timeframe = timeframe_name(int(lane.events["timeframe_ms"][0]))
     rows = []
     for horizon in options.horizons_bars:
-        followed = outcomes(lane.candles, horizon)
-        anywhere = _Anywhere(followed, cells, weights)
-        for group in groups:
+        figures = _measure_all(groups, outcomes(lane.candles, horizon), cells, weights)
+        for group, found in zip(groups, figures, strict=True):
             about = {
                 "symbol": lane.symbol,
                 "timeframe": timeframe,
@@ -149,80 +148,98 @@ def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
                 "scale": SCALE_NAMES.get(group.scale, str(group.scale)),
                 "horizon_bars": horizon,
             }
-            rows.append({**about, **_measure(group, anywhere, options.cost_bps)})
+            rows.append({**about, **found, "net_bps": found["mean_bps"] - options.cost_bps})
     return rows
 
 
-class _Anywhere:
-    """What follows any candle, on the tape as it was and on every resampled history."""
+class _Entered(NamedTuple):
+    """The events of a group that have an outcome: where, in which direction, with what return."""
 
-    def __init__(self, followed: Outcomes, cells: Cells, weights: FloatArray) -> None:
-        self.followed, self.cells, self.weights = followed, cells, weights
-        self.bars = np.flatnonzero(followed.is_known)
-        values = followed.log_return[self.bars]
-        self.is_empty = not len(values)
-        if self.is_empty:
-            return
-        self.mean = float(values.mean())
-        self.rises, self.falls = float((values > 0.0).mean()), float((values < 0.0).mean())
-        self.up = float(followed.up_atr[self.bars].mean())
-        self.down = float(followed.down_atr[self.bars].mean())
-        drawn = self.resampled(self.bars)
-        self.means = self.resampled(self.bars, values) / np.where(drawn > 0, drawn, np.nan)
+    bars: IntArray
+    sides: FloatArray
+    returns: FloatArray
 
-    def resampled(self, bars: IntArray, values: FloatArray | None = None) -> FloatArray:
-        """Return the sum of values at these bars in every resampled history."""
-        return self.weights @ self.cells.totals(bars, values)
+    def totals(self, cells: Cells) -> list[FloatArray]:
+        """Return events, directions, returns and hits, summed in every cell."""
+        hits = (self.returns > 0.0).astype(np.float64)
+        return [
+            cells.totals(self.bars, values) for values in (None, self.sides, self.returns, hits)
+        ]
 
 
-def _measure(group: Group, anywhere: _Anywhere, cost_bps: float) -> dict[str, Any]:
-    """Return the figures of one group at one horizon, NaN where there are none."""
-    followed = anywhere.followed
+def _enter(group: Group, followed: Outcomes) -> _Entered:
     is_known = followed.is_known[group.bars]
     bars, sides = group.bars[is_known], group.sides[is_known]
-    count = len(bars)
-    if not count or anywhere.is_empty:
-        return {"count": count, **dict.fromkeys(_FIGURES, np.nan)}
-    returns = sides * followed.log_return[bars]
-    up, down = followed.up_atr[bars], followed.down_atr[bars]
-    is_long, long_share = sides > 0.0, float((sides > 0.0).mean())
+    return _Entered(bars, sides, sides * followed.log_return[bars])
+
+
+def _measure_all(
+    groups: Sequence[Group], followed: Outcomes, cells: Cells, weights: FloatArray
+) -> list[dict[str, Any]]:
+    """Return the figures of every group at one horizon; all are summed over the histories in one product."""
+    anywhere = np.flatnonzero(followed.is_known)
+    entered = [_enter(group, followed) for group in groups]
+    totals = [cells.totals(anywhere), cells.totals(anywhere, followed.log_return[anywhere])]
+    for one in entered:
+        totals += one.totals(cells)
+    drawn = weights @ np.stack(totals, axis=1)
+    drawn[:, 2::4][drawn[:, 2::4] == 0.0] = np.nan  # a history without any of these events
+    means = drawn[:, 1] / np.where(drawn[:, 0] > 0.0, drawn[:, 0], np.nan)
+    found = []
+    for number, one in enumerate(entered):
+        if not len(one.bars):
+            found.append({"count": 0, **dict.fromkeys(_FIGURES, np.nan)})
+            continue
+        events, directions, returns, hits = drawn[:, 2 + 4 * number : 6 + 4 * number].T
+        excesses = (returns - directions * means) / events
+        found.append(_measure(one, followed, anywhere, cells, excesses, hits / events))
+    return found
+
+
+def _measure(
+    one: _Entered,
+    followed: Outcomes,
+    anywhere: IntArray,
+    cells: Cells,
+    excesses: FloatArray,
+    hits: FloatArray,
+) -> dict[str, Any]:
+    """Return the figures of one group: what it had, what any candle had, and how sure the difference is."""
+    at_random = followed.log_return[anywhere]
+    long_share = float((one.sides > 0.0).mean())
     short_share = 1.0 - long_share
-    random_mean = (long_share - short_share) * anywhere.mean
-    excess = float(returns.mean()) - random_mean
-    drawn = anywhere.resampled(bars)
-    drawn[drawn == 0.0] = np.nan
-    excesses = (
-        anywhere.resampled(bars, returns) - anywhere.resampled(bars, sides) * anywhere.means
-    ) / drawn
-    hits = anywhere.resampled(bars, (returns > 0.0).astype(np.float64)) / drawn
+    mean = float(one.returns.mean())
+    random_mean = (long_share - short_share) * float(at_random.mean())
+    rises, falls = float((at_random > 0.0).mean()), float((at_random < 0.0).mean())
+    up, down = followed.up_atr[one.bars], followed.down_atr[one.bars]
+    any_up, any_down = (float(c[anywhere].mean()) for c in (followed.up_atr, followed.down_atr))
     low, high = np.nanpercentile(excesses, _WIDTH)
     hit_low, hit_high = np.nanpercentile(hits, _WIDTH)
-    blocks = len(np.unique(anywhere.cells.of(bars) // anywhere.cells.block_cells))
-    is_tested = count >= EVENTS_LEAST and blocks >= BLOCKS_LEAST
-    p_value = two_sided(excess, float(np.nanstd(excesses))) if is_tested else np.nan
+    blocks = len(np.unique(cells.of(one.bars) // cells.block_cells))
+    is_tested = len(one.bars) >= EVENTS_LEAST and blocks >= BLOCKS_LEAST
+    error = float(np.nanstd(excesses))
     figures = (
         long_share,
-        _BPS * float(returns.mean()),
+        _BPS * mean,
         _BPS * random_mean,
-        _BPS * excess,
+        _BPS * (mean - random_mean),
         _BPS * low,
         _BPS * high,
-        _BPS * float(returns.mean()) - cost_bps,
-        float((returns > 0.0).mean()),
+        float((one.returns > 0.0).mean()),
         hit_low,
         hit_high,
-        long_share * anywhere.rises + short_share * anywhere.falls,
-        float(np.where(is_long, up, down).mean()),
-        long_share * anywhere.up + short_share * anywhere.down,
-        float(np.where(is_long, down, up).mean()),
-        long_share * anywhere.down + short_share * anywhere.up,
-        p_value,
+        long_share * rises + short_share * falls,
+        float(np.where(one.sides > 0.0, up, down).mean()),
+        long_share * any_up + short_share * any_down,
+        float(np.where(one.sides > 0.0, down, up).mean()),
+        long_share * any_down + short_share * any_up,
+        two_sided(mean - random_mean, error, blocks) if is_tested else np.nan,
     )
-    return {"count": count, **dict(zip(_FIGURES, map(float, figures), strict=True))}
+    return {"count": len(one.bars), **dict(zip(_FIGURES, map(float, figures), strict=True))}
 
 
 _FIGURES: Final = (
     "long_share", "mean_bps", "random_bps", "excess_bps", "excess_low_bps", "excess_high_bps",
-    "net_bps", "hit_rate", "hit_low", "hit_high", "random_hit_rate", "favourable_atr",
+    "hit_rate", "hit_low", "hit_high", "random_hit_rate", "favourable_atr",
     "random_favourable_atr", "adverse_atr", "random_adverse_atr", "p_value",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli import app, main
 from engine.features import evaluate
 from engine.features.smc import SmartMoney
 from replay.resample import resample
@@ -138,15 +138,23 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
     ],
 )
 def test_wrong_input_is_one_sentence_and_a_code(
-    folder: Path, arguments: tuple[str, ...], code: int, told: str
+    folder: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (folder / "file").write_text("in the way")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
-    done = papertape(*arguments, cwd=folder)
+    with pytest.raises(SystemExit) as ended:
+        main()
 
-    assert done.returncode == code
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert ended.value.code == code
+    assert told in capsys.readouterr().err
     assert not (folder / "x").exists()
     assert not (folder / "results").exists()
 
