@@ -1,6 +1,6 @@
 """Market structure over recorded candles: the engine's own stepper, batch by batch, and its events as a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -24,15 +24,20 @@ def in_timeframe(tape: Tape, timeframe: str | None) -> Tape:
     return tape if timeframe in (None, tape.timeframe) else resample(tape, str(timeframe))
 
 
-def market_events(tape: Tape, on_progress: Callable[[int, int], None] | None = None) -> Rows:
-    """Return every EVENT that the engine says about a tape, in the order in which it does."""
+def iter_market_events(
+    tape: Tape, on_progress: Callable[[int, int], None] | None = None
+) -> Iterator[Rows]:
+    """Yield the EVENT rows that the engine says about a tape, batch by batch, in the order in which it does."""
     stepper = SmartMoney(tape.timeframe)
-    parts = [np.zeros(0, EVENT)]
     for first in range(0, len(tape.candles), BATCH):
-        parts.append(stepper.update(tape.candles[first : first + BATCH]))
+        yield stepper.update(tape.candles[first : first + BATCH])
         if on_progress is not None:
             on_progress(min(first + BATCH, len(tape.candles)), len(tape.candles))
-    return join_rows(parts)
+
+
+def market_events(tape: Tape) -> Rows:
+    """Return every EVENT that the engine says about a tape."""
+    return join_rows([np.zeros(0, EVENT), *iter_market_events(tape)])
 
 
 def event_table(events: Rows, symbol: str) -> pd.DataFrame:
