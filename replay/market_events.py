@@ -35,9 +35,9 @@ def iter_market_events(
             on_progress(min(first + BATCH, len(tape.candles)), len(tape.candles))
 
 
-def market_events(tape: Tape) -> Rows:
+def market_events(tape: Tape, on_progress: Callable[[int, int], None] | None = None) -> Rows:
     """Return every EVENT that the engine says about a tape."""
-    return join_rows([np.zeros(0, EVENT), *iter_market_events(tape)])
+    return join_rows([np.zeros(0, EVENT), *iter_market_events(tape, on_progress)])
 
 
 def event_table(events: Rows, symbol: str) -> pd.DataFrame:

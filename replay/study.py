@@ -153,24 +153,52 @@ def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
 
 
 class _Entered(NamedTuple):
-    """The events of a group that have an outcome: where, in which direction, with what return."""
+    """The events of a group that have an outcome: where, in which direction, and what they had."""
 
     bars: IntArray
     sides: FloatArray
     returns: FloatArray
+    hits: FloatArray
+    favourable: FloatArray
+    adverse: FloatArray
 
     def totals(self, cells: Cells) -> list[FloatArray]:
-        """Return events, directions, returns and hits, summed in every cell."""
-        hits = (self.returns > 0.0).astype(np.float64)
-        return [
-            cells.totals(self.bars, values) for values in (None, self.sides, self.returns, hits)
-        ]
+        """Return the number of events and every field but the first, summed in every cell."""
+        return [cells.totals(self.bars), *(cells.totals(self.bars, field) for field in self[1:])]
 
 
 def _enter(group: Group, followed: Outcomes) -> _Entered:
     is_known = followed.is_known[group.bars]
     bars, sides = group.bars[is_known], group.sides[is_known]
-    return _Entered(bars, sides, sides * followed.log_return[bars])
+    returns = sides * followed.log_return[bars]
+    up, down, is_long = followed.up_atr[bars], followed.down_atr[bars], sides > 0.0
+    return _Entered(
+        bars,
+        sides,
+        returns,
+        (returns > 0.0).astype(np.float64),
+        np.where(is_long, up, down),
+        np.where(is_long, down, up),
+    )
+
+
+class _Anywhere(NamedTuple):
+    """What a long position had on average after any candle."""
+
+    mean: float
+    rises: float
+    falls: float
+    up: float
+    down: float
+
+
+def _anywhere(followed: Outcomes, bars: IntArray) -> _Anywhere:
+    returns, up, down = (column[bars] for column in followed)
+    columns = (returns, returns > 0.0, returns < 0.0, up, down)
+    return _Anywhere(*(float(column.mean()) if len(bars) else np.nan for column in columns))
+
+
+_TOTALS: Final = len(_Entered._fields)  # columns of `totals`
 
 
 def _measure_all(
@@ -178,68 +206,68 @@ def _measure_all(
 ) -> list[dict[str, Any]]:
     """Return the figures of every group at one horizon; all are summed over the histories in one product."""
     anywhere = np.flatnonzero(followed.is_known)
+    average = _anywhere(followed, anywhere)
     entered = [_enter(group, followed) for group in groups]
     totals = [cells.totals(anywhere), cells.totals(anywhere, followed.log_return[anywhere])]
     for one in entered:
         totals += one.totals(cells)
     drawn = weights @ np.stack(totals, axis=1)
-    drawn[:, 2::4][drawn[:, 2::4] == 0.0] = np.nan  # a history without any of these events
     means = drawn[:, 1] / np.where(drawn[:, 0] > 0.0, drawn[:, 0], np.nan)
     found = []
     for number, one in enumerate(entered):
         if not len(one.bars):
             found.append({"count": 0, **dict.fromkeys(_FIGURES, np.nan)})
             continue
-        events, directions, returns, hits = drawn[:, 2 + 4 * number : 6 + 4 * number].T
-        excesses = (returns - directions * means) / events
-        found.append(_measure(one, followed, anywhere, cells, excesses, hits / events))
+        first = 2 + number * _TOTALS
+        counts, *sums = drawn[:, first : first + _TOTALS].T
+        counts = np.where(counts > 0.0, counts, np.nan)  # some histories may have none of these
+        directions, returns, hits, favourable, adverse = (values / counts for values in sums)
+        histories = (returns - directions * means, hits, favourable, adverse)
+        found.append(_measure(one, average, cells, histories))
     return found
 
 
 def _measure(
-    one: _Entered,
-    followed: Outcomes,
-    anywhere: IntArray,
-    cells: Cells,
-    excesses: FloatArray,
-    hits: FloatArray,
+    one: _Entered, anywhere: _Anywhere, cells: Cells, histories: Sequence[FloatArray]
 ) -> dict[str, Any]:
-    """Return the figures of one group: what it had, what any candle had, and how sure the difference is."""
-    at_random = followed.log_return[anywhere]
+    """
+    Return the figures of one group: what it had, what any candle had, and how sure the difference is.
+
+    histories  excess, hit rate, favourable and adverse excursion in every resampled history
+    """
     long_share = float((one.sides > 0.0).mean())
     short_share = 1.0 - long_share
     mean = float(one.returns.mean())
-    random_mean = (long_share - short_share) * float(at_random.mean())
-    rises, falls = float((at_random > 0.0).mean()), float((at_random < 0.0).mean())
-    up, down = followed.up_atr[one.bars], followed.down_atr[one.bars]
-    any_up, any_down = (float(c[anywhere].mean()) for c in (followed.up_atr, followed.down_atr))
-    low, high = np.nanpercentile(excesses, _WIDTH)
-    hit_low, hit_high = np.nanpercentile(hits, _WIDTH)
+    random_mean = (long_share - short_share) * anywhere.mean
+    excess, hit, favourable, adverse = (np.nanpercentile(h, _WIDTH) for h in histories)
     blocks = len(np.unique(cells.of(one.bars) // cells.block_cells))
     is_tested = len(one.bars) >= EVENTS_LEAST and blocks >= BLOCKS_LEAST
-    error = float(np.nanstd(excesses))
+    error = float(np.nanstd(histories[0]))
     figures = (
         long_share,
         _BPS * mean,
         _BPS * random_mean,
         _BPS * (mean - random_mean),
-        _BPS * low,
-        _BPS * high,
-        float((one.returns > 0.0).mean()),
-        hit_low,
-        hit_high,
-        long_share * rises + short_share * falls,
-        float(np.where(one.sides > 0.0, up, down).mean()),
-        long_share * any_up + short_share * any_down,
-        float(np.where(one.sides > 0.0, down, up).mean()),
-        long_share * any_down + short_share * any_up,
+        *(_BPS * excess),
+        one.hits.mean(),
+        *hit,
+        long_share * anywhere.rises + short_share * anywhere.falls,
+        one.favourable.mean(),
+        *favourable,
+        long_share * anywhere.up + short_share * anywhere.down,
+        one.adverse.mean(),
+        *adverse,
+        long_share * anywhere.down + short_share * anywhere.up,
         two_sided(mean - random_mean, error, blocks) if is_tested else np.nan,
     )
     return {"count": len(one.bars), **dict(zip(_FIGURES, map(float, figures), strict=True))}
 
 
 _FIGURES: Final = (
-    "long_share", "mean_bps", "random_bps", "excess_bps", "excess_low_bps", "excess_high_bps",
-    "hit_rate", "hit_low", "hit_high", "random_hit_rate", "favourable_atr",
-    "random_favourable_atr", "adverse_atr", "random_adverse_atr", "p_value",
+    "long_share",
+    "mean_bps", "random_bps", "excess_bps", "excess_low_bps", "excess_high_bps",
+    "hit_rate", "hit_low", "hit_high", "random_hit_rate",
+    "favourable_atr", "favourable_low_atr", "favourable_high_atr", "random_favourable_atr",
+    "adverse_atr", "adverse_low_atr", "adverse_high_atr", "random_adverse_atr",
+    "p_value",
 )  # fmt: skip

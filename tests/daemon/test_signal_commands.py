@@ -115,7 +115,8 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
     assert set(told["rows"]["timeframe"]) == {"1h", "4h"}
     assert told["options"]["horizons_bars"] == [2, 8]
     assert told["summary"]["rows"] == len(told["rows"]["kind"])
-    assert (folder / told["file"]).is_file()
+    assert (folder / told.pop("file")).is_file()
+    assert json.loads((folder / "results/study/study.json").read_text()) == told
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,10 @@ def test_figures_of_a_row_by_hand() -> None:
     assert row["favourable_atr"] == pytest.approx((0.75 + 0.75 + 0.25) / 3)
     assert row["adverse_atr"] == pytest.approx((0.25 + 0.25 + 0.75) / 3)
     assert row["random_adverse_atr"] == pytest.approx(row["adverse_atr"])
+    # A history that draws one side alone has that side's excursion, and none goes further.
+    for name, mean in (("favourable", 1.75 / 3), ("adverse", 1.25 / 3)):
+        low, high = row[f"{name}_low_atr"], row[f"{name}_high_atr"]
+        assert 0.25 - 1e-12 <= low <= mean <= high <= 0.75 + 1e-12
     assert np.isnan(row["p_value"])
     assert np.isnan(row["q_value"])
     assert not row["is_discovery"]
