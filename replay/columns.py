@@ -31,7 +31,7 @@ def write_features(
     The file has `bar`, `time` (open), `known_time` (close, when the row was known) and one float64 column per output,
     NaN while it warms up. Raises ConfigError for an unknown feature, before anything is written.
     """
-    plan = plan_features(requests)
+    plan = plan_features(requests, tape.length_ms)
     stamps = [("bar", pa.int64()), ("time", _TIME), ("known_time", _TIME)]
     schema = pa.schema([*stamps, *((name, pa.float64()) for name in plan.columns)])
 
@@ -56,10 +56,11 @@ def _write_groups(
     """Compute and write one row group after the other; the states of the features run through."""
     history = _history(tape.candles)
     slab = plan.initial_state().view(np.float64).reshape(-1)
+    nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)  # events have a file of their own
     out = np.empty((len(plan.columns), min(ROW_GROUP_ROWS, len(tape.candles))))
     for first in range(0, len(tape.candles), ROW_GROUP_ROWS):
         last = min(first + ROW_GROUP_ROWS, len(tape.candles))
-        perceive(history, first, last, first, plan.program, slab, out)
+        perceive(history, first, last, first, plan.program, slab, out, nobody, written)
         opens = tape.candles["open_ms"][first:last]
         columns = [np.arange(first, last), opens, opens + tape.length_ms]
         columns += [line[: last - first].copy() for line in out]

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli import app, main
+from engine.candles import HOUR_MS
 from engine.features import evaluate
 from engine.features.smc import SmartMoney
 from replay.resample import resample
@@ -71,16 +72,20 @@ def test_features_writes_columns_and_events_that_the_engine_says(folder: Path) -
 
 
 def test_features_of_a_longer_timeframe_as_json(folder: Path) -> None:
-    arguments = ("--timeframe", "4h", "--feature", "ema_12", "--no-events", "--json")
-    done = papertape("features", "--tape", "SYNTH", *arguments, "--out", "seen", cwd=folder)
+    arguments = ("--timeframe", "4h", "--feature", "ema_12", "--feature", "smc", "--no-events")
+    done = papertape(
+        "features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder
+    )
 
     told = json.loads(done.stdout)
     longer = resample(TAPE, "4h")
     assert told["tape_sha256"] == longer.sha256
-    assert (told["columns"], told["candles"]) == (["ema_12"], len(longer.candles))
+    assert (told["columns"][0], told["candles"]) == ("ema_12", len(longer.candles))
     assert (told["events"], told["event_counts"]) == (None, {})
     written = pd.read_parquet(folder / told["features"])
-    np.testing.assert_array_equal(written["ema_12"], evaluate("ema_12", longer.candles)[0])
+    wanted = [*evaluate("ema_12", longer.candles), *evaluate("smc", longer.candles, 4 * HOUR_MS)]
+    for name, column in zip(told["columns"], wanted, strict=True):
+        np.testing.assert_array_equal(written[name], column, name)
     assert not (folder / "seen/events.parquet").exists()
 
 
