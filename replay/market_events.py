@@ -16,7 +16,8 @@ from replay.tables import utc
 from replay.tape_file import Tape
 
 BATCH: Final = 65_536  # candles given to the stepper at once; the size never changes a result
-_NAMES: Final = {**KIND_NAMES, **BATCH_NAMES}
+# What the engine says, and what the batch package's definitions say as a stream.
+EVENT_NAMES: Final = {**KIND_NAMES, **BATCH_NAMES}
 
 
 def in_timeframe(tape: Tape, timeframe: str | None) -> Tape:
@@ -51,7 +52,7 @@ def event_table(events: Rows, symbol: str) -> pd.DataFrame:
         "sequence": events["sequence"],
         "symbol": [symbol] * len(events),
         "timeframe": _named(events["timeframe_ms"], timeframe_name),
-        "kind": _named(events["kind"], _NAMES.__getitem__),
+        "kind": _named(events["kind"], EVENT_NAMES.__getitem__),
         "scale": _named(events["scale"], SCALE_NAMES.__getitem__),
         "side": events["side"],
         "known_at": events["known_bar"],

@@ -7,7 +7,7 @@ carries the tape's drift but no chance. The test is whether the mean return diff
 stationary bootstrap over time; false discoveries are held down over everything that was tested, all horizons included.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,16 +16,10 @@ import pandas as pd
 
 from engine.candles import timeframe_name
 from engine.errors import ConfigError, DataError
-from engine.features.smc.events import (
-    EQUAL_HIGHS,
-    EQUAL_LOWS,
-    KIND_NAMES,
-    SCALE_NAMES,
-    SWING,
-)
-from engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
+from engine.features.smc.events import EQUAL_HIGHS, EQUAL_LOWS, SCALE_NAMES, SWING
 from engine.features.smc_batch.events import SWING_FINAL, SWING_MOVE, SWING_NEW
 from engine.jit import FloatArray, IntArray, Rows
+from replay.market_events import EVENT_NAMES
 from replay.study_inference import (
     Cells,
     cut_cells,
@@ -38,7 +32,6 @@ from replay.study_outcomes import Outcomes, outcomes
 HORIZONS: Final = (1, 4, 16, 48)  # bars
 EVENTS_LEAST: Final = 30  # fewer are shown and not tested
 BLOCKS_LEAST: Final = 10  # … and so are events that lie in fewer stretches of time
-NAMES: Final[Mapping[int, str]] = {**KIND_NAMES, **BATCH_NAMES}
 # Side +1 of these is a high, after which lower prices are expected.
 _HIGH_IS_PLUS: Final = (SWING, EQUAL_HIGHS, EQUAL_LOWS, SWING_NEW, SWING_MOVE, SWING_FINAL)
 _BPS: Final = 1e4
@@ -144,7 +137,7 @@ def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
             about = {
                 "symbol": lane.symbol,
                 "timeframe": timeframe,
-                "kind": NAMES.get(group.kind, str(group.kind)),
+                "kind": EVENT_NAMES.get(group.kind, str(group.kind)),
                 "scale": SCALE_NAMES.get(group.scale, str(group.scale)),
                 "horizon_bars": horizon,
             }

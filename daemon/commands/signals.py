@@ -106,8 +106,8 @@ def study_command(
     ]
     with progress_bars() as show:
         lanes = [
-            Lane(s.symbol, s.candles, market_events(s, partial(show, f"events of {s.name}")))
-            for s in sources
+            Lane(name, s.candles, market_events(s, partial(show, f"events of {s.name}")))
+            for name, s in zip(_labels(sources), sources, strict=True)
         ]
         table = study(lanes, options, show)
     section = study_section(table, options, sources)
@@ -129,6 +129,12 @@ def _tapes(names: list[str]) -> list[Tape]:
     if len(set(names)) != len(names):
         raise ConfigError(f"--tape: {', '.join(names)} names a tape twice")
     return load_tapes(make_config({"data": {"tapes": tuple(names)}}))
+
+
+def _labels(sources: list[Tape]) -> list[str]:
+    """Return the symbols, with their venues where two tapes would be told apart by nothing else."""
+    venues = {source.venue for source in sources}
+    return [s.symbol if len(venues) == 1 else f"{s.venue}:{s.symbol}" for s in sources]
 
 
 def _study_table(table: pd.DataFrame) -> Table:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,14 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
     assert told["summary"]["rows"] == len(told["rows"]["kind"])
     assert (folder / told.pop("file")).is_file()
     assert json.loads((folder / "results/study/study.json").read_text()) == told
+
+
+def test_one_symbol_of_two_venues_is_told_apart(folder: Path) -> None:
+    Store(folder / "tapes").save(replace(TAPE.between(end="2020-02-20"), venue="elsewhere"))
+    tapes = ("--tape", "synthetic_SYNTH_1h", "--tape", "elsewhere_SYNTH_1h")
+    done = papertape("study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder)
+
+    assert set(json.loads(done.stdout)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
 
 
 @pytest.mark.parametrize(
