@@ -1,5 +1,6 @@
 """Feature columns and market events of a tape as Parquet files that any reader opens, in constant memory per column."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -12,7 +13,7 @@ from engine.features import FeaturePlan, perceive, plan_features
 from engine.features.smc import EVENT
 from engine.jit import FloatArray, Rows
 from replay.atomic import write_whole
-from replay.market_events import event_table, market_events
+from replay.market_events import event_table, iter_market_events
 from replay.tape_file import Tape
 
 FEATURES_FILE: Final = "features.parquet"
@@ -55,11 +56,11 @@ def _write_groups(
     """Compute and write one row group after the other; the states of the features run through."""
     history = _history(tape.candles)
     slab = plan.initial_state().view(np.float64).reshape(-1)
-    nobody_asks, none_written = np.zeros(1, EVENT), np.zeros(1, np.int64)
+    nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)  # events have a file of their own
     out = np.empty((len(plan.columns), min(ROW_GROUP_ROWS, len(tape.candles))))
     for first in range(0, len(tape.candles), ROW_GROUP_ROWS):
         last = min(first + ROW_GROUP_ROWS, len(tape.candles))
-        perceive(history, first, last, first, plan.program, slab, out, nobody_asks, none_written)
+        perceive(history, first, last, first, plan, slab, out, nobody, written)
         opens = tape.candles["open_ms"][first:last]
         columns = [np.arange(first, last), opens, opens + tape.length_ms]
         columns += [line[: last - first].copy() for line in out]
@@ -77,11 +78,22 @@ def _history(candles: Rows) -> FloatArray:
 
 def write_events(path: Path, tape: Tape, on_progress: Progress | None = None) -> dict[str, int]:
     """Write every market event of a tape and return how many there are of each kind."""
+    counts: Counter[str] = Counter()
+    schema = pa.Schema.from_pandas(event_table(np.zeros(0, EVENT), tape.symbol))
+    names = ("symbol", "timeframe", "kind", "scale", "tag")
+    fields = [pa.field(f.name, pa.string()) if f.name in names else f for f in schema]
+    schema = pa.schema(fields)
 
     def show(done: int, total: int) -> None:
         if on_progress is not None:
             on_progress("events", done, total)
 
-    table = event_table(market_events(tape, show), tape.symbol)
-    write_whole(path, lambda file: table.to_parquet(file, index=False, compression="zstd"))
-    return {str(kind): int(n) for kind, n in table["kind"].value_counts().sort_index().items()}
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for events in iter_market_events(tape, show):
+                table = event_table(events, tape.symbol)
+                writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
+                counts.update({str(k): int(n) for k, n in table["kind"].value_counts().items()})
+
+    write_whole(path, write)
+    return dict(sorted(counts.items()))

@@ -1,6 +1,6 @@
 """Market structure over recorded candles: the engine's own stepper, batch by batch, and its events as a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,8 @@ from replay.tables import utc
 from replay.tape_file import Tape
 
 BATCH: Final = 65_536  # candles given to the stepper at once; the size never changes a result
-_NAMES: Final = {**KIND_NAMES, **BATCH_NAMES}
+# What the engine says, and what the batch package's definitions say as a stream.
+EVENT_NAMES: Final = {**KIND_NAMES, **BATCH_NAMES}
 
 
 def in_timeframe(tape: Tape, timeframe: str | None) -> Tape:
@@ -24,15 +25,20 @@ def in_timeframe(tape: Tape, timeframe: str | None) -> Tape:
     return tape if timeframe in (None, tape.timeframe) else resample(tape, str(timeframe))
 
 
-def market_events(tape: Tape, on_progress: Callable[[int, int], None] | None = None) -> Rows:
-    """Return every EVENT that the engine says about a tape, in the order in which it does."""
+def iter_market_events(
+    tape: Tape, on_progress: Callable[[int, int], None] | None = None
+) -> Iterator[Rows]:
+    """Yield the EVENT rows that the engine says about a tape, batch by batch, in the order in which it does."""
     stepper = SmartMoney(tape.timeframe)
-    parts = [np.zeros(0, EVENT)]
     for first in range(0, len(tape.candles), BATCH):
-        parts.append(stepper.update(tape.candles[first : first + BATCH]))
+        yield stepper.update(tape.candles[first : first + BATCH])
         if on_progress is not None:
             on_progress(min(first + BATCH, len(tape.candles)), len(tape.candles))
-    return join_rows(parts)
+
+
+def market_events(tape: Tape, on_progress: Callable[[int, int], None] | None = None) -> Rows:
+    """Return every EVENT that the engine says about a tape."""
+    return join_rows([np.zeros(0, EVENT), *iter_market_events(tape, on_progress)])
 
 
 def event_table(events: Rows, symbol: str) -> pd.DataFrame:
@@ -46,7 +52,7 @@ def event_table(events: Rows, symbol: str) -> pd.DataFrame:
         "sequence": events["sequence"],
         "symbol": [symbol] * len(events),
         "timeframe": _named(events["timeframe_ms"], timeframe_name),
-        "kind": _named(events["kind"], _NAMES.__getitem__),
+        "kind": _named(events["kind"], EVENT_NAMES.__getitem__),
         "scale": _named(events["scale"], SCALE_NAMES.__getitem__),
         "side": events["side"],
         "known_at": events["known_bar"],

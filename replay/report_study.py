@@ -1,19 +1,22 @@
 """The event study as plain values: what a report or a page needs to show it, small enough to embed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from replay.study import BLOCKS_LEAST, EVENTS_LEAST, StudyOptions
+from replay.tape_file import Tape
 
 _DIGITS: Final = 6  # significant; more is noise
 
 
-def study_section(table: pd.DataFrame, options: StudyOptions) -> dict[str, Any]:
+def study_section(
+    table: pd.DataFrame, options: StudyOptions, tapes: Sequence[Tape] = ()
+) -> dict[str, Any]:
     """
-    Return the study for JSON: its rules in words, a summary, and every row; NaN as None.
+    Return the study for JSON: its rules in words, its tapes, a summary, and every row; NaN as None.
 
     rows  by column, in the order of the table, the surest first
     """
@@ -21,6 +24,10 @@ def study_section(table: pd.DataFrame, options: StudyOptions) -> dict[str, Any]:
     found = table[table["is_discovery"]]
     return {
         "rules": _rules(options),
+        "tapes": [
+            {"name": tape.name, "sha256": tape.sha256, "candles": len(tape.candles)}
+            for tape in tapes
+        ],
         "options": {
             "horizons_bars": list(options.horizons_bars),
             "resamples": options.resamples,

@@ -3,11 +3,11 @@ The event study: what followed events of each kind, beside what follows any cand
 
 Every event is entered honestly, from the open of the candle after the one that made it known, in the direction that it
 expects. "At random times" is the average over every candle of the tape with the same share of long and short, so it
-carries the tape's drift but no chance. The test is whether the mean return differs from that: z from a stationary
-bootstrap over time, and false discoveries held down over everything that was tested, all horizons included.
+carries the tape's drift but no chance. The test is whether the mean return differs from that, with an error from a
+stationary bootstrap over time; false discoveries are held down over everything that was tested, all horizons included.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,16 +16,10 @@ import pandas as pd
 
 from engine.candles import timeframe_name
 from engine.errors import ConfigError, DataError
-from engine.features.smc.events import (
-    EQUAL_HIGHS,
-    EQUAL_LOWS,
-    KIND_NAMES,
-    SCALE_NAMES,
-    SWING,
-)
-from engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
+from engine.features.smc.events import EQUAL_HIGHS, EQUAL_LOWS, SCALE_NAMES, SWING
 from engine.features.smc_batch.events import SWING_FINAL, SWING_MOVE, SWING_NEW
 from engine.jit import FloatArray, IntArray, Rows
+from replay.market_events import EVENT_NAMES
 from replay.study_inference import (
     Cells,
     cut_cells,
@@ -38,7 +32,6 @@ from replay.study_outcomes import Outcomes, outcomes
 HORIZONS: Final = (1, 4, 16, 48)  # bars
 EVENTS_LEAST: Final = 30  # fewer are shown and not tested
 BLOCKS_LEAST: Final = 10  # … and so are events that lie in fewer stretches of time
-NAMES: Final[Mapping[int, str]] = {**KIND_NAMES, **BATCH_NAMES}
 # Side +1 of these is a high, after which lower prices are expected.
 _HIGH_IS_PLUS: Final = (SWING, EQUAL_HIGHS, EQUAL_LOWS, SWING_NEW, SWING_MOVE, SWING_FINAL)
 _BPS: Final = 1e4
@@ -139,90 +132,135 @@ def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
     timeframe = timeframe_name(int(lane.events["timeframe_ms"][0]))
     rows = []
     for horizon in options.horizons_bars:
-        followed = outcomes(lane.candles, horizon)
-        anywhere = _Anywhere(followed, cells, weights)
-        for group in groups:
+        figures = _measure_all(groups, outcomes(lane.candles, horizon), cells, weights)
+        for group, found in zip(groups, figures, strict=True):
             about = {
                 "symbol": lane.symbol,
                 "timeframe": timeframe,
-                "kind": NAMES.get(group.kind, str(group.kind)),
+                "kind": EVENT_NAMES.get(group.kind, str(group.kind)),
                 "scale": SCALE_NAMES.get(group.scale, str(group.scale)),
                 "horizon_bars": horizon,
             }
-            rows.append({**about, **_measure(group, anywhere, options.cost_bps)})
+            rows.append({**about, **found, "net_bps": found["mean_bps"] - options.cost_bps})
     return rows
 
 
-class _Anywhere:
-    """What follows any candle, on the tape as it was and on every resampled history."""
+class _Entered(NamedTuple):
+    """The events of a group that have an outcome: where, in which direction, and what they had."""
 
-    def __init__(self, followed: Outcomes, cells: Cells, weights: FloatArray) -> None:
-        self.followed, self.cells, self.weights = followed, cells, weights
-        self.bars = np.flatnonzero(followed.is_known)
-        values = followed.log_return[self.bars]
-        self.is_empty = not len(values)
-        if self.is_empty:
-            return
-        self.mean = float(values.mean())
-        self.rises, self.falls = float((values > 0.0).mean()), float((values < 0.0).mean())
-        self.up = float(followed.up_atr[self.bars].mean())
-        self.down = float(followed.down_atr[self.bars].mean())
-        drawn = self.resampled(self.bars)
-        self.means = self.resampled(self.bars, values) / np.where(drawn > 0, drawn, np.nan)
+    bars: IntArray
+    sides: FloatArray
+    returns: FloatArray
+    hits: FloatArray
+    favourable: FloatArray
+    adverse: FloatArray
 
-    def resampled(self, bars: IntArray, values: FloatArray | None = None) -> FloatArray:
-        """Return the sum of values at these bars in every resampled history."""
-        return self.weights @ self.cells.totals(bars, values)
+    def totals(self, cells: Cells) -> list[FloatArray]:
+        """Return the number of events and every field but the first, summed in every cell."""
+        return [cells.totals(self.bars), *(cells.totals(self.bars, field) for field in self[1:])]
 
 
-def _measure(group: Group, anywhere: _Anywhere, cost_bps: float) -> dict[str, Any]:
-    """Return the figures of one group at one horizon, NaN where there are none."""
-    followed = anywhere.followed
+def _enter(group: Group, followed: Outcomes) -> _Entered:
     is_known = followed.is_known[group.bars]
     bars, sides = group.bars[is_known], group.sides[is_known]
-    count = len(bars)
-    if not count or anywhere.is_empty:
-        return {"count": count, **dict.fromkeys(_FIGURES, np.nan)}
     returns = sides * followed.log_return[bars]
-    up, down = followed.up_atr[bars], followed.down_atr[bars]
-    is_long, long_share = sides > 0.0, float((sides > 0.0).mean())
+    up, down, is_long = followed.up_atr[bars], followed.down_atr[bars], sides > 0.0
+    return _Entered(
+        bars,
+        sides,
+        returns,
+        (returns > 0.0).astype(np.float64),
+        np.where(is_long, up, down),
+        np.where(is_long, down, up),
+    )
+
+
+class _Anywhere(NamedTuple):
+    """What a long position had on average after any candle."""
+
+    mean: float
+    rises: float
+    falls: float
+    up: float
+    down: float
+
+
+def _anywhere(followed: Outcomes, bars: IntArray) -> _Anywhere:
+    returns, up, down = (column[bars] for column in followed)
+    columns = (returns, returns > 0.0, returns < 0.0, up, down)
+    return _Anywhere(*(float(column.mean()) if len(bars) else np.nan for column in columns))
+
+
+_TOTALS: Final = len(_Entered._fields)  # columns of `totals`
+
+
+def _measure_all(
+    groups: Sequence[Group], followed: Outcomes, cells: Cells, weights: FloatArray
+) -> list[dict[str, Any]]:
+    """Return the figures of every group at one horizon; all are summed over the histories in one product."""
+    anywhere = np.flatnonzero(followed.is_known)
+    average = _anywhere(followed, anywhere)
+    entered = [_enter(group, followed) for group in groups]
+    totals = [cells.totals(anywhere), cells.totals(anywhere, followed.log_return[anywhere])]
+    for one in entered:
+        totals += one.totals(cells)
+    drawn = weights @ np.stack(totals, axis=1)
+    means = drawn[:, 1] / np.where(drawn[:, 0] > 0.0, drawn[:, 0], np.nan)
+    found = []
+    for number, one in enumerate(entered):
+        if not len(one.bars):
+            found.append({"count": 0, **dict.fromkeys(_FIGURES, np.nan)})
+            continue
+        first = 2 + number * _TOTALS
+        counts, *sums = drawn[:, first : first + _TOTALS].T
+        counts = np.where(counts > 0.0, counts, np.nan)  # some histories may have none of these
+        directions, returns, hits, favourable, adverse = (values / counts for values in sums)
+        histories = (returns - directions * means, hits, favourable, adverse)
+        found.append(_measure(one, average, cells, histories))
+    return found
+
+
+def _measure(
+    one: _Entered, anywhere: _Anywhere, cells: Cells, histories: Sequence[FloatArray]
+) -> dict[str, Any]:
+    """
+    Return the figures of one group: what it had, what any candle had, and how sure the difference is.
+
+    histories  excess, hit rate, favourable and adverse excursion in every resampled history
+    """
+    long_share = float((one.sides > 0.0).mean())
     short_share = 1.0 - long_share
+    mean = float(one.returns.mean())
     random_mean = (long_share - short_share) * anywhere.mean
-    excess = float(returns.mean()) - random_mean
-    drawn = anywhere.resampled(bars)
-    drawn[drawn == 0.0] = np.nan
-    excesses = (
-        anywhere.resampled(bars, returns) - anywhere.resampled(bars, sides) * anywhere.means
-    ) / drawn
-    hits = anywhere.resampled(bars, (returns > 0.0).astype(np.float64)) / drawn
-    low, high = np.nanpercentile(excesses, _WIDTH)
-    hit_low, hit_high = np.nanpercentile(hits, _WIDTH)
-    blocks = len(np.unique(anywhere.cells.of(bars) // anywhere.cells.block_cells))
-    is_tested = count >= EVENTS_LEAST and blocks >= BLOCKS_LEAST
-    p_value = two_sided(excess, float(np.nanstd(excesses))) if is_tested else np.nan
+    excess, hit, favourable, adverse = (np.nanpercentile(h, _WIDTH) for h in histories)
+    blocks = len(np.unique(cells.of(one.bars) // cells.block_cells))
+    is_tested = len(one.bars) >= EVENTS_LEAST and blocks >= BLOCKS_LEAST
+    error = float(np.nanstd(histories[0]))
     figures = (
         long_share,
-        _BPS * float(returns.mean()),
+        _BPS * mean,
         _BPS * random_mean,
-        _BPS * excess,
-        _BPS * low,
-        _BPS * high,
-        _BPS * float(returns.mean()) - cost_bps,
-        float((returns > 0.0).mean()),
-        hit_low,
-        hit_high,
+        _BPS * (mean - random_mean),
+        *(_BPS * excess),
+        one.hits.mean(),
+        *hit,
         long_share * anywhere.rises + short_share * anywhere.falls,
-        float(np.where(is_long, up, down).mean()),
+        one.favourable.mean(),
+        *favourable,
         long_share * anywhere.up + short_share * anywhere.down,
-        float(np.where(is_long, down, up).mean()),
+        one.adverse.mean(),
+        *adverse,
         long_share * anywhere.down + short_share * anywhere.up,
-        p_value,
+        two_sided(mean - random_mean, error, blocks) if is_tested else np.nan,
     )
-    return {"count": count, **dict(zip(_FIGURES, map(float, figures), strict=True))}
+    return {"count": len(one.bars), **dict(zip(_FIGURES, map(float, figures), strict=True))}
 
 
 _FIGURES: Final = (
-    "long_share", "mean_bps", "random_bps", "excess_bps", "excess_low_bps", "excess_high_bps",
-    "net_bps", "hit_rate", "hit_low", "hit_high", "random_hit_rate", "favourable_atr",
-    "random_favourable_atr", "adverse_atr", "random_adverse_atr", "p_value",
+    "long_share",
+    "mean_bps", "random_bps", "excess_bps", "excess_low_bps", "excess_high_bps",
+    "hit_rate", "hit_low", "hit_high", "random_hit_rate",
+    "favourable_atr", "favourable_low_atr", "favourable_high_atr", "random_favourable_atr",
+    "adverse_atr", "adverse_low_atr", "adverse_high_atr", "random_adverse_atr",
+    "p_value",
 )  # fmt: skip

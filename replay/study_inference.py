@@ -2,12 +2,14 @@
 How sure a mean over clustered, overlapping events can be: a block bootstrap over time, and false discoveries.
 
 Sources: D. N. Politis and J. P. Romano, The Stationary Bootstrap, JASA 89 (1994): blocks of geometric length from a
-circle; Y. Benjamini and Y. Hochberg, Controlling the False Discovery Rate, JRSS B 57 (1995), the step-up procedure.
+circle; Y. Benjamini and Y. Hochberg, Controlling the False Discovery Rate, JRSS B 57 (1995), the step-up procedure;
+D. L. Wallace, Annals of Mathematical Statistics 30 (1959), Student's t as a normal deviate.
 
 What is resampled is time, in cells of candles, not events: events that share a cell or a trend stay together, and
 every row of a study sees the same resampled histories.
 """
 
+import math
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -15,7 +17,7 @@ import numpy as np
 
 from engine.jit import FloatArray, IntArray
 
-CELLS_MOST: Final = 4096  # a longer tape has more candles per cell, so that memory stays flat
+CELLS_MOST: Final = 2048  # a longer tape has more candles per cell, so that memory stays flat
 BLOCKS_WANTED: Final = 200  # blocks per history: enough to vary, long enough to hold dependence
 _NORMAL: Final = NormalDist()
 
@@ -40,11 +42,11 @@ def cut_cells(n: int, longest_horizon: int) -> Cells:
     """
     Return the cells for `n` candles.
 
-    The mean block is twice the longest horizon, so that overlapping outcomes stay in one block, or a two-hundredth of
-    the tape if that is longer.
+    The mean block is four times the longest horizon, because dependence that a block cuts is lost and the error comes
+    out too small, or a two-hundredth of the tape if that is longer.
     """
     per_cell = -(-n // CELLS_MOST)
-    block = max(2 * longest_horizon, n // BLOCKS_WANTED)
+    block = max(4 * longest_horizon, n // BLOCKS_WANTED)
     return Cells(-(-n // per_cell), per_cell, max(1, round(block / per_cell)))
 
 
@@ -76,12 +78,21 @@ def stationary_weights(
     return np.cumsum(weights, axis=1)[:, :n]
 
 
-def two_sided(estimate: float, error: float) -> float:
-    """Return the chance of an estimate so far from zero, on either side, if it were normal around zero."""
+def two_sided(estimate: float, error: float, clusters: int) -> float:
+    """
+    Return the chance of an estimate so far from zero, on either side, if its true value were zero.
+
+    Student's t with clusters - 1 degrees of freedom ν, because an error that is itself estimated from few stretches
+    of time is too small too often; by Wallace's approximation z = (8ν + 1)/(8ν + 3) · √(ν ln(1 + t²/ν)), at least
+    two clusters.
+    """
+    assert clusters >= 2
     if not error > 0.0:
         return 1.0
-    # Φ(−|z|) keeps its digits where 1 − Φ(|z|) has none.
-    return min(1.0, 2.0 * _NORMAL.cdf(-abs(estimate) / error))
+    t, freedom = estimate / error, clusters - 1
+    z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
+    # Φ(−z) keeps its digits where 1 − Φ(z) has none.
+    return min(1.0, 2.0 * _NORMAL.cdf(-z))
 
 
 def false_discovery(p_values: FloatArray) -> FloatArray:

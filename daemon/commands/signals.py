@@ -1,5 +1,7 @@
 """`papertape features` and `papertape study`: what the engine sees on a tape, and what it has been worth."""
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,7 @@ from replay.study import HORIZONS, Lane, StudyOptions, study
 from replay.tape import Tape
 
 _STUDY_FILE = "study.parquet"
+_SECTION_FILE = "study.json"  # what a report shows of it
 _SHOWN = 20  # rows of the study on the terminal; the file has all
 Json = Annotated[bool, typer.Option("--json", help="for machines")]
 Timeframes = Annotated[
@@ -84,7 +87,9 @@ def study_command(
     resamples: Annotated[int, typer.Option(help="of the bootstrap, at least 100")] = 1_000,
     seed: Annotated[int, typer.Option(help="of the bootstrap")] = 1,
     rate: Annotated[float, typer.Option(help="of false discoveries that is accepted")] = 0.1,
-    out: Annotated[Path, typer.Option(help="folder for study.parquet")] = Path("results/study"),
+    out: Annotated[Path, typer.Option(help="folder for study.parquet and study.json")] = Path(
+        "results/study"
+    ),
     as_json: Json = False,
 ) -> None:
     """
@@ -100,17 +105,18 @@ def study_command(
         for wanted in dict.fromkeys(timeframe or [source.timeframe])
     ]
     with progress_bars() as show:
-        lanes = []
-        for number, source in enumerate(sources):
-            lanes.append(Lane(source.symbol, source.candles, market_events(source)))
-            show("events", number + 1, len(sources))
+        lanes = [
+            Lane(name, s.candles, market_events(s, partial(show, f"events of {s.name}")))
+            for name, s in zip(_labels(sources), sources, strict=True)
+        ]
         table = study(lanes, options, show)
+    section = study_section(table, options, sources)
     path = out / _STUDY_FILE
     write_whole(path, lambda file: table.to_parquet(file, index=False, compression="zstd"))
-    section = study_section(table, options)
+    text = json.dumps(section, allow_nan=False)
+    write_whole(out / _SECTION_FILE, lambda file: file.write(text.encode()))
     if as_json:
-        tapes = [{"name": s.name, "sha256": s.sha256, "candles": len(s.candles)} for s in sources]
-        print_json({"tapes": tapes, "file": str(path), **section})
+        print_json({"file": str(path), **section})
         return
     console.print(_study_table(table))
     for line in (sentence(section), *section["rules"]):
@@ -123,6 +129,12 @@ def _tapes(names: list[str]) -> list[Tape]:
     if len(set(names)) != len(names):
         raise ConfigError(f"--tape: {', '.join(names)} names a tape twice")
     return load_tapes(make_config({"data": {"tapes": tuple(names)}}))
+
+
+def _labels(sources: list[Tape]) -> list[str]:
+    """Return the symbols, with their venues where two tapes would be told apart by nothing else."""
+    venues = {source.venue for source in sources}
+    return [s.symbol if len(venues) == 1 else f"{s.venue}:{s.symbol}" for s in sources]
 
 
 def _study_table(table: pd.DataFrame) -> Table:

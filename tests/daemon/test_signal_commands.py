@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli import app, main
+from engine.candles import HOUR_MS
 from engine.features import evaluate
 from engine.features.smc import SmartMoney
 from replay.resample import resample
@@ -71,16 +73,20 @@ def test_features_writes_columns_and_events_that_the_engine_says(folder: Path) -
 
 
 def test_features_of_a_longer_timeframe_as_json(folder: Path) -> None:
-    arguments = ("--timeframe", "4h", "--feature", "ema_12", "--no-events", "--json")
-    done = papertape("features", "--tape", "SYNTH", *arguments, "--out", "seen", cwd=folder)
+    arguments = ("--timeframe", "4h", "--feature", "ema_12", "--feature", "smc", "--no-events")
+    done = papertape(
+        "features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder
+    )
 
     told = json.loads(done.stdout)
     longer = resample(TAPE, "4h")
     assert told["tape_sha256"] == longer.sha256
-    assert (told["columns"], told["candles"]) == (["ema_12"], len(longer.candles))
+    assert (told["columns"][0], told["candles"]) == ("ema_12", len(longer.candles))
     assert (told["events"], told["event_counts"]) == (None, {})
     written = pd.read_parquet(folder / told["features"])
-    np.testing.assert_array_equal(written["ema_12"], evaluate("ema_12", longer.candles)[0])
+    wanted = [*evaluate("ema_12", longer.candles), *evaluate("smc", longer.candles, 4 * HOUR_MS)]
+    for name, column in zip(told["columns"], wanted, strict=True):
+        np.testing.assert_array_equal(written[name], column, name)
     assert not (folder / "seen/events.parquet").exists()
 
 
@@ -115,7 +121,16 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
     assert set(told["rows"]["timeframe"]) == {"1h", "4h"}
     assert told["options"]["horizons_bars"] == [2, 8]
     assert told["summary"]["rows"] == len(told["rows"]["kind"])
-    assert (folder / told["file"]).is_file()
+    assert (folder / told.pop("file")).is_file()
+    assert json.loads((folder / "results/study/study.json").read_text()) == told
+
+
+def test_one_symbol_of_two_venues_is_told_apart(folder: Path) -> None:
+    Store(folder / "tapes").save(replace(TAPE.between(end="2020-02-20"), venue="elsewhere"))
+    tapes = ("--tape", "synthetic_SYNTH_1h", "--tape", "elsewhere_SYNTH_1h")
+    done = papertape("study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder)
+
+    assert set(json.loads(done.stdout)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
 
 
 @pytest.mark.parametrize(
@@ -138,15 +153,23 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
     ],
 )
 def test_wrong_input_is_one_sentence_and_a_code(
-    folder: Path, arguments: tuple[str, ...], code: int, told: str
+    folder: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (folder / "file").write_text("in the way")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
-    done = papertape(*arguments, cwd=folder)
+    with pytest.raises(SystemExit) as ended:
+        main()
 
-    assert done.returncode == code
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert ended.value.code == code
+    assert told in capsys.readouterr().err
     assert not (folder / "x").exists()
     assert not (folder / "results").exists()
 

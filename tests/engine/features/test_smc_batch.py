@@ -243,3 +243,14 @@ def test_empty_and_constant_input_say_nothing() -> None:
     _, said = stepped(flat, 2)
     assert set(said["kind"]) == {events.SWING_NEW}
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_a_crash_or_a_spike_of_one_candle_is_folded_as_the_package_folds_it(factor: float) -> None:
+    candles = coarse(160, 8)
+    candles["low" if factor < 1.0 else "high"][80] *= factor
+
+    found, wanted = views(candles, 3), Package(candles, 3).all()
+
+    for name, table in wanted.items():
+        assert_equal(found[name], table)
