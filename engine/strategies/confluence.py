@@ -8,8 +8,7 @@ Technical score: the mean of four votes in [-1, 1], each squashed by x / (1 + |x
     swing       MACD histogram ÷ (0.25 × ATR)
     strength    (+DI − −DI) ÷ 20, weighed by ADX ÷ 25 up to 1
 
-ML score: 2p − 1 of the model's calibrated probability p that the price rises. SMC score: absent while none of its
-columns is among the features.
+ML score: 2p − 1 of the model's calibrated probability p that the price rises. SMC score: see `smc_score`.
 
 The sum of the components, each times its weight's share of the weights that are present, decides the direction; its
 magnitude is the confidence. A component is absent while its score is NaN (no model, a feature that warms up) or while it
@@ -22,10 +21,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, did_you_mean
 from engine.jit import FloatArray, Row, Rows, kernel, record
 from engine.records import FLAT, KEEP, LONG, SHORT
 from engine.strategies.decisions import want
+from engine.strategies.smc_score import smc_score, structure_bracket
 
 PARAMETERS: Final = record(
     ("threshold", "f8"),
@@ -36,11 +36,15 @@ PARAMETERS: Final = record(
     ("weight_model", "f8"),  # 0 = switched off
     ("weight_smc", "f8"),
     ("weight_technical", "f8"),
+    ("is_structure_bracket", "i8"),
 )
 STATE: Final = record(("bars", "i8"))
 
 _LARGEST_WEIGHT: Final = 1e6  # only ratios matter
+_TECHNICAL: Final = ("ema_20", "ema_50", "rsi_14", "macd_12_26_9", "adx_14", "atr_14")
 _FAST, _SLOW, _RSI, _HISTOGRAM, _ADX, _PLUS, _MINUS, _ATR = 0, 1, 2, 5, 6, 7, 8, 9
+_SMC = 10  # row of the first column of `smc`, after the technical ones
+BRACKETS: Final = ("volatility", "structure")
 
 
 @kernel
@@ -87,7 +91,7 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
     for k in range(n):
         technical = technical_score(features, k)
         model = model_score(features, k)
-        smc = np.nan  # absent: none of its columns is among the features
+        smc = smc_score(features, k, _SMC) if parameters.weight_smc != 0.0 else np.nan
         total = present(technical, parameters.weight_technical)
         total += present(model, parameters.weight_model) + present(smc, parameters.weight_smc)
         technical = share(technical, parameters.weight_technical, total)
@@ -108,6 +112,10 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
         atr = features[_ATR, k]
         stop = parameters.stop_atr * atr
         goal = parameters.target_atr * atr
+        if parameters.is_structure_bracket != 0 and target in (LONG, SHORT):
+            found, aim = structure_bracket(features, k, _SMC, target)
+            stop = found if found > 0.0 else stop
+            goal = aim if aim > 0.0 else goal
         want(decisions[k], target, stop, goal, confidence, technical, smc, model)
 
 
@@ -120,6 +128,8 @@ class Confluence:
     exit_threshold        magnitude below which it leaves before stop or target
     use_ml, use_smc       whether these components take part
     weight_…              of the components, equal by default: nothing says yet which deserves more
+    bracket               volatility: as above; structure: stop beyond the nearest block, target at the opposing liquidity,
+                          each from volatility where structure offers none
     """
 
     confidence_threshold: float = 0.45
@@ -132,11 +142,10 @@ class Confluence:
     weight_ml: float = 1.0
     weight_smc: float = 1.0
     weight_technical: float = 1.0
+    bracket: str = "volatility"
     name: str = field(default="confluence", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
-    features: Sequence[str] = field(
-        default=("ema_20", "ema_50", "rsi_14", "macd_12_26_9", "adx_14", "atr_14"), init=False
-    )
+    features: Sequence[str] = field(default=_TECHNICAL, init=False)
     _parameters: Rows = field(default_factory=lambda: np.zeros(1, PARAMETERS), init=False)
 
     def __post_init__(self) -> None:
@@ -157,6 +166,14 @@ class Confluence:
                 raise ConfigError(
                     f"strategy.{name}: {value} is not between 0 and {_LARGEST_WEIGHT:g}"
                 )
+        if self.bracket not in BRACKETS:
+            raise ConfigError(
+                f"strategy.bracket: unknown {self.bracket!r}{did_you_mean(self.bracket, BRACKETS)}"
+            )
+        has_smc = self.use_smc and self.weight_smc > 0.0
+        if self.bracket == "structure" and not has_smc:
+            raise ConfigError("strategy.bracket: structure needs the SMC component; it is off")
+        self.features = (*_TECHNICAL, "smc") if has_smc else _TECHNICAL
         self._parameters[0] = (
             self.confidence_threshold,
             self.exit_threshold,
@@ -164,8 +181,9 @@ class Confluence:
             self.target_atr,
             int(self.allow_short),
             self.weight_ml if self.use_ml else 0.0,
-            self.weight_smc if self.use_smc else 0.0,
+            self.weight_smc if has_smc else 0.0,
             self.weight_technical,
+            int(self.bracket == "structure"),
         )
 
     def decide_batch(
