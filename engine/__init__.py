@@ -6,8 +6,9 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     spec core loop                 what an engine is built from; step, snapshot, restore, digest; the run loop
     check decide execute           the stages of a step        frames lane   timeframes of a portfolio
     features                       technical signals
+    model                          artefacts, the model in force, and how the smallest one learns
     strategies                     the protocol, built-in strategies, an example in Python
-    account ledger broker risk     positions, double entry, fills, sizes
+    account ledger broker risk     positions, double entry, fills, sizes      funding    of perpetuals
     digest snapshot                equality and restart
     performance                    metric definitions
 """

@@ -7,6 +7,8 @@ jitted, plain, anywhere.
 
 import math
 
+import numpy as np
+
 from engine.jit import kernel
 
 
@@ -34,6 +36,8 @@ def exponential(x: float) -> float:
 @kernel
 def sigmoid(z: float) -> float:
     """Return 1 / (1 + e^-z) without overflow on either side; beyond ±700 it is 0 or 1, and NaN stays NaN."""
+    if np.isnan(z):
+        return np.nan
     if z >= 0.0:
         return 1.0 / (1.0 + exponential(-min(z, 700.0)))
     small = exponential(max(z, -700.0))

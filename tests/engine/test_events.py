@@ -12,6 +12,7 @@ from engine.core import Engine
 from engine.errors import DataError
 from engine.events import Funding, NewModel
 from engine.ledger import LEDGER_FIELDS
+from engine.performance import measure
 from engine.records import FLAT, LONG, SHORT
 from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import Decision
@@ -58,6 +59,18 @@ def test_long_pays_a_positive_rate_and_short_receives_it(side: int, paid: int) -
     assert outcome.marks[-1].equity == (10_000 - paid * 11) * UNITS
     assert engine.account[0].funding == paid * 11 * UNITS
     assert sum(int(engine.account[0][name]) for name in LEDGER_FIELDS) == 0
+
+
+def test_metrics_count_funding_among_the_costs() -> None:
+    engine = make_engine({0: Decision(LONG), 4: Decision(FLAT)})
+    events = {2: [Funding(1, 0, 0.001, 100.0)], 3: [Funding(2, 0, -0.0003, 100.0)]}
+
+    outcome = step_with(engine, make_candles([*FLAT_CANDLES] * 3), events)
+
+    # 100 base units at 100: 10 quote paid, 3 received
+    metrics = measure(outcome.trades, outcome.marks, 10_000.0).metrics
+    assert metrics["funding_quote"] == pytest.approx(7.0)
+    assert metrics["total_return"] == pytest.approx(-7.0 / 10_000.0)
 
 
 def test_funding_without_a_position_moves_nothing_and_leaves_the_digest() -> None:

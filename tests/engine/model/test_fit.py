@@ -10,7 +10,8 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
 from engine.errors import DataError
-from engine.model import fit_logistic
+from engine.features import read_request
+from engine.model import MODEL_FEATURES, fit_logistic
 from engine.model.fit import fit_temperature, newton
 from engine.model.labels import horizon_direction, split_in_time
 
@@ -138,6 +139,12 @@ def test_the_same_rows_give_the_same_bits() -> None:
 
     for name, value in first.tensors.items():
         assert value.tobytes() == second.tensors[name].tobytes()
+
+
+def test_built_in_features_do_not_grow_with_price_or_volume() -> None:
+    for name in MODEL_FEATURES:
+        feature = read_request(name).feature
+        assert (feature.price_power, feature.volume_power) == (0, 0), name
 
 
 def test_newest_part_changes_no_weight() -> None:

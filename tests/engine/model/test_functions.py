@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -18,6 +18,7 @@ from engine.model.functions import exponential, sigmoid
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.floats(-700.0, 700.0))
 def test_exponential_is_within_one_unit_in_the_last_place(x: float) -> None:
     exact = math.exp(x)
@@ -25,11 +26,13 @@ def test_exponential_is_within_one_unit_in_the_last_place(x: float) -> None:
     assert abs(exponential(x) - exact) <= math.ulp(exact)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False))
 def test_sigmoid_equals_another_implementation(z: float) -> None:
     assert sigmoid(z) == pytest.approx(float(expit(z)), rel=5e-16 * 4, abs=1e-300)
 
 
+@settings(deadline=None)
 @given(st.floats(-700.0, 700.0), st.floats(0.0, 1.0))
 def test_sigmoid_never_falls(z: float, more: float) -> None:
     assert sigmoid(z + more) >= sigmoid(z) - 3e-16
@@ -48,6 +51,7 @@ import numpy as np
 from engine.model.functions import sigmoid
 random = np.random.default_rng(3)
 values = np.concatenate([random.normal(0.0, 3.0, 20_000), random.uniform(-750.0, 750.0, 20_000)])
+values[:3] = np.nan, np.inf, -np.inf
 print(json.dumps([float(sigmoid(float(z))).hex() for z in values]))
 """
 
@@ -68,4 +72,4 @@ def test_sigmoid_has_the_same_bits_without_the_compiler() -> None:
 
     assert len(json.loads(said[0])) == 40_000
     assert said[0] == said[1]
-    assert np.isfinite([float.fromhex(text) for text in json.loads(said[0])]).all()
+    assert np.isfinite([float.fromhex(text) for text in json.loads(said[0])]).sum() == 40_000 - 1
