@@ -22,6 +22,7 @@ from daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from daemon.identity import Identity, same_account
 from daemon.jobs import Job, Jobs, stats_of
 from daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
+from daemon.journal.archive import remove_unfinished
 from daemon.journal.feed import JournalledFeed, Tables
 from daemon.lock import only_one
 from daemon.recovery import Recovered, begin, limit_of, recover
@@ -67,6 +68,7 @@ async def serve(
     hooks = hooks or Hooks()
     state = identity.config.daemon.state
     with only_one(state), _first_error():
+        remove_unfinished(state)
         with _closing_on_error(Journal.open(state, time.time_ns() // 1_000_000)) as journal:
             account, recovered = _recover(journal, identity, hooks)
             job_stats = stats_of(journal)

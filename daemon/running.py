@@ -32,6 +32,8 @@ from engine.report import Sink
 
 Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
 
+_KEPT_AUDITS = 10_000  # a week of one a minute
+
 JOB_NAMES = ("snapshot", "audit", "summary", "backup", "compaction")
 
 
@@ -151,8 +153,8 @@ class Daemon:
         self.hooks.on_finding(finding)
         if finding.is_equal:
             return f"equal up to input {sequence}"
-        if self.identity.config.daemon.halt_on_divergence:
-            await self.command(Action.PAUSE)
+        if self.identity.config.daemon.halt_on_divergence and not self.engine.account[0].is_paused:
+            await self.command(Action.PAUSE, f"audit: {finding.difference}")
         raise DataError(finding.difference)
 
     async def run(self) -> None:
@@ -187,10 +189,19 @@ def snapshot_work(engine: Engine, sequence: int, now_ms: int, keep: int) -> Work
 
 
 def _audit_work(now_ms: int, finding: Finding) -> Work[Any]:
+    """Return the work that writes an audit's finding; what differs is kept for ever, what is equal for a while."""
     sequence, live, again, difference = finding
     outcome = "equal" if finding.is_equal else "differs"
-    return lambda journal: journal.connection.execute(
-        "INSERT INTO audits (time_ms, sequence, outcome, digest_live, digest_again, detail) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (now_ms, sequence, outcome, live, again, difference),
-    )
+
+    def work(journal: Journal) -> None:
+        journal.connection.execute(
+            "INSERT INTO audits (time_ms, sequence, outcome, digest_live, digest_again, detail) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (now_ms, sequence, outcome, live, again, difference),
+        )
+        journal.connection.execute(
+            "DELETE FROM audits WHERE outcome = 'equal' AND id <= (SELECT max(id) FROM audits) - ?",
+            (_KEPT_AUDITS,),
+        )
+
+    return work

@@ -143,6 +143,13 @@ def back_up(state: Path, journal: Journal, name: str) -> Path:
     return path
 
 
+def remove_unfinished(state: Path) -> None:
+    """Remove files that a killed process did not finish; nobody else may be writing to the directory."""
+    for folder in ("tape", "backup"):
+        for path in (state / folder).glob(".*.tmp"):
+            path.unlink()
+
+
 def release_pages(journal: Journal) -> int:
     """
     Give some of the space of removed inputs back to the disk, within a transaction; return how many pages are left.

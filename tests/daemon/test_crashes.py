@@ -111,6 +111,7 @@ def dies_and_recovers(run: Run, state: Path, undisturbed: Undisturbed, *deaths: 
 
     assert final(state) == undisturbed.engine, deaths
     assert everything(state) == undisturbed.tables, deaths
+    assert not list(state.rglob(".*.tmp")), deaths
 
 
 def spread(points: list[str], n: int) -> list[str]:

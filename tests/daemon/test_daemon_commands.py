@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -77,6 +79,32 @@ def test_journal_export_writes_tapes_that_replay(state: Path, tmp_path: Path) ->
     saved = invoke("journal", "backup", str(state)).strip()
     assert saved.endswith("backup/journal-input-000000000020.db")
     assert Path(saved).is_file()
+
+
+def test_a_changed_input_ends_with_the_exit_code_of_an_invariant(
+    state: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    source, target = sqlite3.connect(state / "journal.db"), sqlite3.connect(copy / "journal.db")
+    source.backup(target)
+    with target:
+        target.execute("UPDATE inputs SET payload = zeroblob(128) WHERE sequence = 4")
+    source.close()
+    target.close()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon.cli", "verify", str(copy)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 3
+    assert "input 4 is missing or was changed" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 class FakeDaemon:
