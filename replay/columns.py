@@ -60,7 +60,7 @@ def _write_groups(
     out = np.empty((len(plan.columns), min(ROW_GROUP_ROWS, len(tape.candles))))
     for first in range(0, len(tape.candles), ROW_GROUP_ROWS):
         last = min(first + ROW_GROUP_ROWS, len(tape.candles))
-        perceive(history, first, last, first, plan.program, slab, out, nobody, written)
+        perceive(history, first, last, first, plan, slab, out, nobody, written)
         opens = tape.candles["open_ms"][first:last]
         columns = [np.arange(first, last), opens, opens + tape.length_ms]
         columns += [line[: last - first].copy() for line in out]
