@@ -37,6 +37,30 @@ def papertape(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+class Inside:
+    """Runs commands in this process, where kernels are loaded already."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, cwd: Path) -> tuple[int, str, str]:
+        """Return the exit code, and what went to stdout and stderr."""
+        self.monkeypatch.chdir(cwd)
+        self.monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
+        self.monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = self.capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), told.out, told.err
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """Return a way to run commands without a process of their own."""
+    return Inside(monkeypatch, capsys)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a working folder whose store holds one synthetic tape."""
@@ -72,13 +96,13 @@ def test_features_writes_columns_and_events_that_the_engine_says(folder: Path) -
     assert {"HH", "LL"} <= set(events["tag"])
 
 
-def test_features_of_a_longer_timeframe_as_json(folder: Path) -> None:
+def test_features_of_a_longer_timeframe_as_json(folder: Path, inside: Inside) -> None:
     arguments = ("--timeframe", "4h", "--feature", "ema_12", "--feature", "smc", "--no-events")
-    done = papertape(
+    _, out, _ = inside(
         "features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder
     )
 
-    told = json.loads(done.stdout)
+    told = json.loads(out)
     longer = resample(TAPE, "4h")
     assert told["tape_sha256"] == longer.sha256
     assert (told["columns"][0], told["candles"]) == ("ema_12", len(longer.candles))
@@ -90,19 +114,19 @@ def test_features_of_a_longer_timeframe_as_json(folder: Path) -> None:
     assert not (folder / "seen/events.parquet").exists()
 
 
-def test_study_prints_its_rules_and_writes_every_row(folder: Path) -> None:
-    done = papertape(
+def test_study_prints_its_rules_and_writes_every_row(folder: Path, inside: Inside) -> None:
+    code, out, error = inside(
         "study", "--tape", "SYNTH", "--horizon", "4", "--resamples", "200", "--out", "s", cwd=folder
     )
 
-    assert done.returncode == 0, done.stderr
+    assert code == 0, error
     for told in (
         "excess (95 %)",
         "false-discovery rate",
         "open of the candle after",
         "s/study.parquet",
     ):
-        assert told in done.stdout
+        assert told in out
     table = pd.read_parquet(folder / "s/study.parquet")
     assert set(table["horizon_bars"]) == {4}
     assert not table.duplicated(["symbol", "timeframe", "kind", "scale", "horizon_bars"]).any()
@@ -110,13 +134,13 @@ def test_study_prints_its_rules_and_writes_every_row(folder: Path) -> None:
     assert table["kind"].nunique() == counts
 
 
-def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
+def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: Inside) -> None:
     arguments = ("--timeframe", "1h", "--timeframe", "4h", "--horizon", "2", "--horizon", "8")
-    done = papertape(
+    _, out, _ = inside(
         "study", "--tape", "SYNTH", *arguments, "--resamples", "100", "--json", cwd=folder
     )
 
-    told = json.loads(done.stdout)
+    told = json.loads(out)
     assert [tape["candles"] for tape in told["tapes"]] == [3_000, 750]
     assert set(told["rows"]["timeframe"]) == {"1h", "4h"}
     assert told["options"]["horizons_bars"] == [2, 8]
@@ -125,12 +149,14 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path) -> None:
     assert json.loads((folder / "results/study/study.json").read_text()) == told
 
 
-def test_one_symbol_of_two_venues_is_told_apart(folder: Path) -> None:
+def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) -> None:
     Store(folder / "tapes").save(replace(TAPE.between(end="2020-02-20"), venue="elsewhere"))
     tapes = ("--tape", "synthetic_SYNTH_1h", "--tape", "elsewhere_SYNTH_1h")
-    done = papertape("study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder)
+    _, out, _ = inside(
+        "study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder
+    )
 
-    assert set(json.loads(done.stdout)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
+    assert set(json.loads(out)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
 
 
 @pytest.mark.parametrize(
@@ -153,23 +179,14 @@ def test_one_symbol_of_two_venues_is_told_apart(folder: Path) -> None:
     ],
 )
 def test_wrong_input_is_one_sentence_and_a_code(
-    folder: Path,
-    arguments: tuple[str, ...],
-    code: int,
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, inside: Inside, arguments: tuple[str, ...], code: int, told: str
 ) -> None:
     (folder / "file").write_text("in the way")
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
-    with pytest.raises(SystemExit) as ended:
-        main()
+    ended, _, error = inside(*arguments, cwd=folder)
 
-    assert ended.value.code == code
-    assert told in capsys.readouterr().err
+    assert ended == code
+    assert told in error
     assert not (folder / "x").exists()
     assert not (folder / "results").exists()
 

@@ -1,6 +1,7 @@
 """The batch definitions, one candle at a time: their fold equals the package cell by cell, their stream is causal."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,12 @@ def stepped(candles: Rows, swing_length: int, **options: bool) -> tuple[SmcBatch
     batch = SmcBatch(STEP_MS, swing_length, single_precision=True, **options)
     said = [batch.step(candle) for candle in candles]
     return batch, np.concatenate(said) if said else np.zeros(0, EVENT)
+
+
+@cache
+def recorded(name: str, *, join: bool = False) -> tuple[SmcBatch, Rows]:
+    """Return the trackers after a whole recorded series, and everything they said."""
+    return stepped(recorded_candles(name), 5, join=join)
 
 
 def views(candles: Rows, swing_length: int, **options: bool) -> dict[str, View]:
@@ -58,8 +65,8 @@ def coarse(n: int, seed: int) -> Rows:
 @pytest.mark.parametrize(("name", "suffix"), [("EURUSD_15M", "_result_data"), ("SYNTH_A_15M", "")])
 def test_folds_equal_every_recorded_file(name: str, suffix: str) -> None:
     prefix = "" if name == "EURUSD_15M" else f"{name}_"
-    batch, _ = stepped(recorded_candles(name), 5)
-    joined, _ = stepped(recorded_candles(name), 5, join=True)
+    batch, _ = recorded(name)
+    joined, _ = recorded(name, join=True)
 
     for file, view in {
         "fvg": batch.view_gaps(),
@@ -75,9 +82,8 @@ def test_folds_equal_every_recorded_file(name: str, suffix: str) -> None:
 
 @needs_shared
 def test_totals_are_those_of_the_reference() -> None:
-    candles = recorded_candles("EURUSD_15M")
-    batch, said = stepped(candles, 5)
-    joined, _ = stepped(candles, 5, join=True)
+    batch, said = recorded("EURUSD_15M")
+    joined, _ = recorded("EURUSD_15M", join=True)
     gaps, patterns = batch.gaps.gaps.values(), batch.structure.patterns
     standing = batch.structure.standing
 
@@ -96,7 +102,7 @@ def test_totals_are_those_of_the_reference() -> None:
 
 @needs_shared
 def test_two_schedules_of_order_blocks_differ_as_the_reference_counts() -> None:
-    batch, _ = stepped(recorded_candles("EURUSD_15M"), 5)
+    batch, _ = recorded("EURUSD_15M")
     folded = batch_blocks(batch.series, batch.swings.folded(), batch.hold, close_mitigation=False)
 
     def named(*sides: object) -> set[tuple[int, int, int]]:
