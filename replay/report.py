@@ -13,7 +13,7 @@ from engine.jit import Rows
 from replay.atomic import write_whole
 from replay.report_data import equity_curve, pack_candles, trade_columns
 
-_SCRIPTS: Final = ("data.js", "charts.js", "sections.js", "trades.js")
+_SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "trades.js")
 
 
 def render_report(

@@ -55,7 +55,10 @@ class CandleView {
     this.markers = LightweightCharts.createSeriesMarkers(this.series, [], { autoScale: false });
     this.trades = []; this.rows = []; this.all = []; this.chosen = null;
     this.boxes = new TradeBoxes(this);
+    this.structure = new StructureLayer(this);
+    this.series.attachPrimitive(this.structure);
     this.series.attachPrimitive(this.boxes);
+    this.structure.controls($("structure"));
     CHARTS.push(this);
   }
   style() { return { upColor: colour("gain"), downColor: colour("loss"), wickUpColor: colour("gain"), wickDownColor: colour("loss"), borderVisible: false, priceLineVisible: false }; }
@@ -66,6 +69,7 @@ class CandleView {
     const places = DATA.candles[symbol] ? DATA.candles[symbol].decimals : 2;
     this.series.applyOptions({ priceFormat: { type: "price", precision: places, minMove: Math.pow(10, -places) } });
     this.trades = TRADES.filter((trade) => trade.symbol === symbol);
+    await this.structure.show(symbol);
     this.overview();
   }
   put(rows, told) {
