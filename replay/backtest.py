@@ -114,7 +114,10 @@ def run_backtest(
     spec = make_spec(config, tapes, model_features(models))
     cuts = [_cut(tape, config) for tape in tapes]
     gaps = config.data.gaps
-    main = replay(spec, cuts, gaps, _named(on_progress, "replay"), models=models)
+    telling = replace(
+        spec, events="smc" in spec.strategy.features
+    )  # for drawing; nothing depends on it
+    main = replay(telling, cuts, gaps, _named(on_progress, "replay"), models=models)
     others: dict[str, Run] = {}
     if config.report.sensitivity:
         for name, changed in _changed_specs(spec).items():
@@ -129,7 +132,9 @@ def run_backtest(
     equity = equity_table(marks)
     used = [data for _, data in main.models]
     recorder = main.recorder
-    return Result(summary, trades, equity, recorder.fills, recorder.decisions, bars, used)
+    return Result(
+        summary, trades, equity, recorder.fills, recorder.decisions, bars, used, recorder.events
+    )
 
 
 def make_spec(

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import pandas as pd
 
+from engine.candles import timeframe_ms
 from engine.jit import Rows
 from replay.atomic import write_whole
 from replay.report_data import equity_curve, pack_candles, trade_columns
+from replay.report_structure import pack_structure
 
 _SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "trades.js")
 
@@ -21,6 +23,7 @@ def render_report(
     trades: pd.DataFrame,
     equity: pd.DataFrame,
     candles: Mapping[str, Rows],
+    events: Rows | None = None,
 ) -> str:
     """
     Return the page of a result as HTML text.
@@ -28,12 +31,14 @@ def render_report(
     summary  the content of result.json; missing parts are left out of the page
     trades   one row per trade, as in trades.parquet; equity: as in equity.parquet
     candles  by symbol, CANDLE records of the strategy's timeframe
+    events   EVENT records of market structure, drawn on the candles
     """
     data = {
         "summary": summary,
         "trades": trade_columns(trades),
         "equity": equity_curve(equity, candles, summary.get("capital")),
         "candles": {symbol: pack_candles(rows) for symbol, rows in candles.items() if len(rows)},
+        "structure": _structure(summary, events),
     }
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     parts = {
@@ -48,6 +53,18 @@ def render_report(
         before, _, after = page.partition("{{" + name + "}}")
         page = before + text + after
     return page
+
+
+def _structure(summary: Mapping[str, Any], events: Rows | None) -> dict[str, Any]:
+    """Return the market structure of every symbol that has some."""
+    if events is None or not len(events):
+        return {}
+    length_ms = timeframe_ms(str(summary["timeframe"]))
+    packed = {
+        symbol: pack_structure(events[events["symbol"] == index], length_ms)
+        for index, symbol in enumerate(summary["symbols"])
+    }
+    return {symbol: columns for symbol, columns in packed.items() if columns is not None}
 
 
 def _asset(name: str) -> str:
@@ -66,7 +83,8 @@ def write_report(
     trades: pd.DataFrame,
     equity: pd.DataFrame,
     candles: Mapping[str, Rows],
+    events: Rows | None = None,
 ) -> None:
     """Write the page of a result under a temporary name and rename it when it is complete."""
-    text = render_report(summary, trades, equity, candles)
+    text = render_report(summary, trades, equity, candles, events)
     write_whole(path, lambda file: file.write(text.encode("utf-8")))

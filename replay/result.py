@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import DataError
+from engine.features.smc import EVENT
 from engine.jit import Rows
 from replay.report import render_report, write_report
 
@@ -45,6 +46,7 @@ class Result:
     fills      FILL records; decisions: DECISION records
     candles    by symbol, CANDLE records of the strategy's timeframe, for drawing
     models     artefacts in the order of the lineage in the summary
+    events     EVENT records of market structure, for drawing; none when the strategy does not look at it
     """
 
     summary: dict[str, Any]
@@ -54,6 +56,7 @@ class Result:
     decisions: Rows
     candles: Mapping[str, Rows] = field(default_factory=dict)
     models: Sequence[bytes] = ()
+    events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -74,7 +77,7 @@ class Result:
 
     def report(self) -> str:
         """Return the HTML report."""
-        return render_report(self.summary, self.trades, self.equity, self.candles)
+        return render_report(self.summary, self.trades, self.equity, self.candles, self.events)
 
     def plot(self, path: str | Path | None = None) -> Path:
         """Write the HTML report to `path` (a temporary file by default) and return where it is."""
@@ -83,7 +86,7 @@ class Result:
             os.close(handle)
             path = name
         target = Path(path)
-        write_report(target, self.summary, self.trades, self.equity, self.candles)
+        write_report(target, self.summary, self.trades, self.equity, self.candles, self.events)
         return target
 
     def save(self, directory: str | Path) -> Path:
@@ -121,7 +124,7 @@ class Result:
             path = folder / model_path(number)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
-        write_report(folder / "report.html", self.summary, self.trades, self.equity, self.candles)
+        self.plot(folder / "report.html")
         text = json.dumps(self.summary, indent=1, allow_nan=False)
         (folder / "result.json").write_text(text, encoding="utf-8")
 

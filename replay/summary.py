@@ -251,12 +251,7 @@ def _warnings(config: Config, tapes: Sequence[Tape], run: Run) -> list[str]:
         said.append(
             "No funding is included: positions on perpetuals neither paid nor received any."
         )
-    if config.strategy.name == "confluence":
-        is_without_model = config.signals.use_ml and not len(run.recorder.swaps)
-        absent_parts = [
-            n for n, on in (("ML", is_without_model), ("SMC", config.signals.use_smc)) if on
-        ]
-        if absent_parts:
-            names = " and ".join(absent_parts)
-            said.append(f"No {names} component exists yet: the others' scores decide.")
+    is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
+    if is_asked_for and not len(run.recorder.swaps):
+        said.append("No model took part: the other components' scores decide.")
     return said
