@@ -7,10 +7,11 @@ Technical signals, one file per family, each value from the candles up to its ow
     volume       OBV, money flow, session VWAP, volume z-score
     shape        log returns, candle shape, time on a circle
     frames       causal candles of higher timeframes
+    smc          market structure: events, and columns that say where price stands among them
     history      the columns that kernels read, and sliding windows
     table        one row per feature: requests, parameters, warm-up, state
     evaluate     a feature over an array of candles
-    perceive     every feature of a lane in one kernel call
+    perceive     every feature of a lane, a whole batch at a time
 """
 
 from engine.features.evaluate import evaluate

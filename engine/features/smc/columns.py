@@ -25,7 +25,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray, Row, Rows, kernel
+from engine.jit import FloatArray, Row, kernel
 
 COLUMNS: Final = (
     "trend_swing", "trend_internal", "trend_higher", "break_swing_bars", "break_internal_bars",
@@ -82,39 +82,40 @@ def bars_since(t: int, bar: int) -> float:
 
 
 @kernel
-def last_upright(rows: Rows, n: int) -> int:
-    """Return the place of the nearest zone that is not upside down, or -1."""
-    place = n - 1
-    while place >= 0 and rows[place].top < rows[place].bottom:
-        place -= 1
-    return place
-
-
-@kernel
 def nearest_block(blocks: Row, number: int, found: FloatArray) -> None:
     """Write near and far edge of the nearest live block of one side into `found`, if it is nearer than what is there."""
     side = 1 - 2 * number
     shelf = blocks.sides[number]
-    for which in range(2):
-        rows = shelf.fresh if which == 0 else shelf.touched
-        place = last_upright(rows, shelf.n_fresh if which == 0 else shelf.n_touched)
-        if place < 0:
-            continue
-        zone = rows[place]
-        near = zone.top if side > 0 else zone.bottom
-        if not side * found[0] >= side * near:  # NaN: nothing found yet
-            found[0] = near
-            found[1] = zone.bottom if side > 0 else zone.top
+    if shelf.n_fresh > 0:
+        take_nearer(shelf.fresh[shelf.n_fresh - 1], side, found)
+    # Touched blocks are in the order of their far edges; there are few, and upside-down ones are among them.
+    for place in range(shelf.n_touched):
+        if shelf.touched[place].top >= shelf.touched[place].bottom:
+            take_nearer(shelf.touched[place], side, found)
+
+
+@kernel
+def take_nearer(zone: Row, side: int, found: FloatArray) -> None:
+    """Write near and far edge of a zone into `found` if it is nearer than what is there; NaN is nothing yet."""
+    near = zone.top if side > 0 else zone.bottom
+    if not side * found[0] >= side * near:
+        found[0] = near
+        found[1] = zone.bottom if side > 0 else zone.top
 
 
 @kernel
 def nearest_gap(gaps: Row, number: int) -> float:
     """Return the near edge of the nearest plain gap of one side that is not filled; NaN without one."""
+    side = 1 - 2 * number
     shelf = gaps.wicks[number]
-    if shelf.n == 0:
-        return np.nan
-    zone = shelf.rows[shelf.n - 1]
-    return zone.top if number == 0 else zone.bottom  # type: ignore[no-any-return]
+    best = np.nan
+    # In the order of the edges that come next, so one that was touched may be nearer than the last.
+    for place in range(shelf.n):
+        zone = shelf.rows[place]
+        near = zone.top if side > 0 else zone.bottom
+        if not side * best >= side * near:
+            best = near
+    return best
 
 
 @kernel
