@@ -8,7 +8,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import NamedTuple
@@ -26,7 +25,7 @@ from daemon.journal.archive import remove_unfinished
 from daemon.journal.feed import JournalledFeed, Tables
 from daemon.lock import only_one
 from daemon.recovery import Recovered, begin, limit_of, recover
-from daemon.running import Daemon, Hooks
+from daemon.running import Daemon, Hooks, wall_ms
 from engine.errors import PapertapeError
 from engine.feed import Feed
 
@@ -69,7 +68,7 @@ async def serve(
     state = identity.config.daemon.state
     with only_one(state), _first_error():
         remove_unfinished(state)
-        with _closing_on_error(Journal.open(state, time.time_ns() // 1_000_000)) as journal:
+        with _closing_on_error(Journal.open(state, wall_ms())) as journal:
             account, recovered = _recover(journal, identity, hooks)
             job_stats = stats_of(journal)
         make_writer = InlineWriter if is_virtual else ThreadWriter
@@ -132,11 +131,6 @@ def make_jobs(daemon: Daemon) -> list[Job]:
         Job("backup", daily(20), backup),
         Job("compaction", daily(40), compaction),
     ]
-
-
-def wall_ms() -> int:
-    """Return the machine's time: jobs go by it, whatever the feed's clock says."""
-    return time.time_ns() // 1_000_000
 
 
 def _recover(journal: Journal, identity: Identity, hooks: Hooks) -> tuple[Identity, Recovered]:
@@ -225,4 +219,4 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-__all__ = ["FeedStart", "OpenFeed", "Source", "make_jobs", "serve", "wall_ms"]
+__all__ = ["FeedStart", "OpenFeed", "Source", "make_jobs", "serve"]

@@ -7,6 +7,7 @@ each job last began and last succeeded is in the journal, and from that follows 
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -101,6 +102,8 @@ class Jobs:
                 "misfire_grace_time": MISFIRE_GRACE_S,
             },
         )
+        # Two lines at info for every bell say less than the journal's one row.
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED)
         now_ms = self._now_ms()
         for name, job in self._jobs.items():
