@@ -13,19 +13,19 @@ from typing import Any, Final
 
 import structlog
 
-from daemon.api.access import check_address, load_token  # type: ignore[import-not-found, unused-ignore]
-from daemon.api.models import CommandDone, CommandName, InputState, JobState, ParityState, Status  # type: ignore[import-not-found, unused-ignore]
-from daemon.api.states import account_state, feed_state, position_states  # type: ignore[import-not-found, unused-ignore]
+from daemon.api.access import check_address, load_token
+from daemon.api.models import CommandDone, CommandName, InputState, JobState, ParityState, Status
+from daemon.api.states import account_state, feed_state, position_states
 from daemon.audit import Finding
 from daemon.feeds.protocol import Notice
 from daemon.identity import Identity
 from daemon.journal import Journal
-from daemon.log import set_up_logging  # type: ignore[import-not-found, unused-ignore]
-from daemon.metrics import Metrics, Restored, Scope  # type: ignore[import-not-found, unused-ignore]
+from daemon.log import set_up_logging
+from daemon.metrics import Metrics, Restored, Scope
 from daemon.recovery import Recovered
 from daemon.running import JOB_NAMES, Daemon, Hooks
-from daemon.server import Server, Views  # type: ignore[import-not-found, unused-ignore]
-from daemon.systemd import Notifier  # type: ignore[import-not-found, unused-ignore]
+from daemon.server import Server, Views
+from daemon.systemd import Notifier
 from engine.events import Action
 from engine.records import MONEY_UNIT
 from engine.report import Report

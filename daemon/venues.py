@@ -83,7 +83,7 @@ async def _open_sim(
 
     Its clock is the loop's: a faster exchange takes a faster loop (`daemon.paced`).
     """
-    from replay.venue import Venue  # type: ignore[import-not-found, unused-ignore]
+    from replay.venue import Venue
 
     live, base_ms = identity.config.live, tapes[0].length_ms
     first_ms, last_ms = common_span([tape.candles for tape in tapes])
@@ -105,9 +105,9 @@ async def _open_sim(
 @asynccontextmanager
 async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[Source]:
     """Open Delta's stream and history; settlements come between its candles."""
-    from daemon.feeds.delta import DeltaFeed  # type: ignore[import-not-found, unused-ignore]
-    from replay.delta_profiles import find_profile  # type: ignore[import-not-found, unused-ignore]
-    from replay.delta_rest import DeltaRest  # type: ignore[import-not-found, unused-ignore]
+    from daemon.feeds.delta import DeltaFeed
+    from replay.delta_profiles import find_profile
+    from replay.delta_rest import DeltaRest
 
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
@@ -129,7 +129,7 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
 @asynccontextmanager
 async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Source]:
     """Open the stream of a venue that ccxt knows."""
-    from daemon.feeds.ccxtpro import CcxtFeed  # type: ignore[import-not-found, unused-ignore]
+    from daemon.feeds.ccxtpro import CcxtFeed
 
     clock = WallClock()
     feed = CcxtFeed(
@@ -183,8 +183,8 @@ def _with_settlements(feed: Any, settlements: "deque[Any]", identity: Identity) 
 
 async def _delta_identity(config: Config) -> Identity:
     """Ask Delta what the contracts are: sizes are in base units, one contract is the smallest."""
-    from replay.delta_profiles import find_profile  # type: ignore[import-not-found, unused-ignore]
-    from replay.delta_rest import DeltaRest  # type: ignore[import-not-found, unused-ignore]
+    from replay.delta_profiles import find_profile
+    from replay.delta_rest import DeltaRest
 
     live = config.live
     profile = find_profile(live.profile, rest_url=live.rest_url)
@@ -212,7 +212,7 @@ async def _delta_identity(config: Config) -> Identity:
 
 async def _ccxt_identity(config: Config) -> Identity:
     """Ask a venue, through ccxt, whether its markets are spot or perpetual."""
-    from replay.ccxt_venue import find_market, make_exchange  # type: ignore[import-not-found, unused-ignore]
+    from replay.ccxt_venue import find_market, make_exchange
 
     live = config.live
     exchange = make_exchange(live.venue, base_url=live.rest_url)

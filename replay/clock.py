@@ -9,7 +9,7 @@ import asyncio
 import os
 import selectors
 import time
-from typing import Any
+from typing import Any, Final
 
 
 class Clock:
@@ -51,6 +51,9 @@ class WallClock(Clock):
         return int(time.time() * 1000.0)
 
 
+_THREAD_WAIT_S: Final = 0.05
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """A selector that never waits: when no socket is ready, the loop's time jumps to the next timer."""
 
@@ -58,12 +61,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     # Loopback data is readable when `send` returns, unless the kernel put the delivery off to a thread of its own,
     # which runs when we yield. Waiting instead costs a whole millisecond, epoll's unit, at every jump.
     looks = 2
+    # Calls that threads are working on: time stands still until they are done.
+    in_threads = 0
 
     def select(self, timeout: float | None = None) -> Any:
         """Return what is ready; otherwise move time on by `timeout`."""
         ready = super().select(0)
         if ready or timeout is None or timeout <= 0:
             return ready if ready or timeout is not None else super().select(None)
+        if self.in_threads:
+            return super().select(_THREAD_WAIT_S)  # its end wakes the loop
         for _ in range(self.looks):
             os.sched_yield()
             ready = super().select(0)
@@ -78,7 +85,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     An event loop whose time stands still while anything happens and jumps to the next timer when nothing does.
 
     Sockets are real, as long as both ends live in this loop; hours of venue time pass in seconds, and a timeout
-    never fires because the machine was slow. Work in threads and other processes is not waited for: avoid it.
+    never fires because the machine was slow. What `run_in_executor` was given is waited for; other processes are not.
     """
 
     def __init__(self) -> None:
@@ -88,3 +95,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the loop's time in seconds: jumps only."""
         return self._jumping.jumped_s
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """Run a call in a thread, as every loop does; time stands still meanwhile."""
+        future = super().run_in_executor(executor, func, *args)
+        self._jumping.in_threads += 1
+        future.add_done_callback(self._thread_is_done)
+        return future
+
+    def _thread_is_done(self, _: Any) -> None:
+        self._jumping.in_threads -= 1
