@@ -265,7 +265,6 @@ def plan_features(requests: Sequence[str], length_ms: int = HOUR_MS) -> FeatureP
         row["parameters"][3] = float(request.is_first)
         row["state"], row["state_length"] = words, dtype.itemsize // 8
         row["column"], row["outputs"] = len(columns), len(request.columns)
-        row["length_ms"] = length_ms
         words += dtype.itemsize // 8
         columns.extend(request.columns)
     look_back = max((r.feature.look_back(r.values) for r in read), default=0)
