@@ -11,7 +11,6 @@ PROGRAM: Final = record(
     ("state_length", "i8"),
     ("column", "i8"),  # first row of the output
     ("outputs", "i8"),
-    ("length_ms", "i8"),  # of a candle
 )
 
 EMA, SMA, WMA, MACD_LINES, ADX_LINES, AROON, SLOPE = 1, 2, 3, 4, 5, 6, 7

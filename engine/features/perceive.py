@@ -90,15 +90,21 @@ def perceive_structure(
 
     A call of its own, so that whoever does not ask for structure does not wait for its kernels to be compiled.
     """
-    for number in plan.structure:
-        row = plan.program[number]
-        start, column = int(row["state"]), int(row["column"])
-        cells = slab[start : start + int(row["state_length"])]
-        lines = out[column : column + int(row["outputs"])]
-        buffer = events if number == plan.structure[0] else events[len(events) - 1 :]
-        state, length_ms = cells.view(SMC_STATE), int(row["length_ms"])
+    for number, row in enumerate(plan.structure):
+        buffer = events if number == 0 else events[len(events) - 1 :]
+        states = slab[row.words].view(SMC_STATE)
+        lines = out[row.lines]
         smc(
-            history, first, last, count, row["parameters"], length_ms, state, lines, buffer, written
+            history,
+            first,
+            last,
+            count,
+            row.parameters,
+            row.length_ms,
+            states,
+            lines,
+            buffer,
+            written,
         )
 
 

@@ -21,7 +21,7 @@ from engine.features.smc.parameters import LONGEST_PIVOT
 from engine.features.trend import ADX, AVERAGE, MACD
 from engine.features.volatility import WILDER
 from engine.features.volume import MFI, OBV, VWAP
-from engine.jit import Rows, record
+from engine.jit import FloatArray, Rows, record
 
 Values = tuple[float, ...]
 _LONGEST: Final = 5_000  # bars; a longer window is a mistake more often than a wish
@@ -220,6 +220,15 @@ def _value(text: str, parameter: Parameter, word: str) -> float:
     return value
 
 
+class StructurePlan(NamedTuple):
+    """One request for market structure: its words of the slab, its rows of the output, its parameters."""
+
+    words: slice
+    lines: slice
+    parameters: FloatArray
+    length_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class FeaturePlan:
     """
@@ -229,14 +238,14 @@ class FeaturePlan:
     look_back    candles of history before the newest that any kernel reads
     program      PROGRAM, one row per feature
     state_dtype  record of named records, one per feature
-    structure    rows of the program that are market structure, which `perceive` computes apart
+    structure    where market structure is, which `perceive` computes apart
     """
 
     columns: tuple[str, ...]
     look_back: int
     program: Rows
     state_dtype: np.dtype[Any]
-    structure: tuple[int, ...] = ()
+    structure: tuple[StructurePlan, ...] = ()
 
     def initial_state(self) -> Rows:
         """Return the state before the first candle, shape (1,)."""
@@ -263,10 +272,17 @@ def plan_features(requests: Sequence[str], length_ms: int = HOUR_MS) -> FeatureP
         row["parameters"][3] = float(request.is_first)
         row["state"], row["state_length"] = words, dtype.itemsize // 8
         row["column"], row["outputs"] = len(columns), len(request.columns)
-        row["length_ms"] = length_ms
         words += dtype.itemsize // 8
         columns.extend(request.columns)
     look_back = max((r.feature.look_back(r.values) for r in read), default=0)
     state_dtype = record(*fields) if fields else record(("unused", "f8"))
-    structure = tuple(np.flatnonzero(program["code"] == codes.SMC).tolist())
+    structure = tuple(
+        StructurePlan(
+            slice(int(row["state"]), int(row["state"] + row["state_length"])),
+            slice(int(row["column"]), int(row["column"] + row["outputs"])),
+            row["parameters"].copy(),
+            length_ms,
+        )
+        for row in program[program["code"] == codes.SMC]
+    )
     return FeaturePlan(tuple(columns), look_back, program, state_dtype, structure)

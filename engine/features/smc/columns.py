@@ -106,8 +106,12 @@ def take_nearer(zone: Row, side: int, found: FloatArray) -> None:
 @kernel
 def nearest_gap(gaps: Row, number: int) -> float:
     """Return the near edge of the nearest plain gap of one side that is not filled; NaN without one."""
-    side = 1 - 2 * number
     shelf = gaps.wicks[number]
+    if shelf.n == 0:
+        return np.nan
+    if gaps.is_changed[number] == 0:
+        return gaps.nearest[number]  # type: ignore[no-any-return]
+    side = 1 - 2 * number
     best = np.nan
     # In the order of the edges that come next, so one that was touched may be nearer than the last.
     for place in range(shelf.n):
@@ -115,6 +119,8 @@ def nearest_gap(gaps: Row, number: int) -> float:
         near = zone.top if side > 0 else zone.bottom
         if not side * best >= side * near:
             best = near
+    gaps.is_changed[number] = 0
+    gaps.nearest[number] = best
     return best
 
 

@@ -39,6 +39,8 @@ _NEVER: Final = 1 << 62
 _SHELF: Final = record(("n", "i8"), ("rows", ZONE, (GAP_CAPACITY,)))
 GAPS: Final = record(
     ("n_dropped", "i8"),
+    ("is_changed", "i8", (2,)),  # `wicks` since `nearest` was looked up
+    ("nearest", "f8", (2,)),  # near edge of the nearest gap that is not filled, below, above
     ("due", "i8", (3,)),  # the candle before which nothing open, filled, inverse is too old
     ("scratch", ZONE, (1,)),  # the one being worked on
     ("wicks", _SHELF, (2,)),  # gaps below, above the price, by the edge that comes next
@@ -108,6 +110,7 @@ def shelve_gap(gaps: Row, zone: Row, limit: int) -> None:
     key = zone.side * next_edge(zone)
     if zone.stage < FILLED:
         kind = 0
+        gaps.is_changed[number] = 1
         gaps.n_dropped += put_gap(gaps.wicks[number], zone, key)
     elif zone.stage == FILLED:
         kind = 1
@@ -129,6 +132,7 @@ def fill_gaps(gaps: Row, scale: int, age_bars: int, now: Row, log: Row, events: 
         reach = now.low if side > 0 else -now.high
         while shelf.n > 0 and shelf.rows[shelf.n - 1].key >= reach:
             shelf.n -= 1
+            gaps.is_changed[number] = 1
             gaps.scratch[0] = shelf.rows[shelf.n]
             while zone.stage < FILLED and side * next_edge(zone) >= reach:
                 zone.stage += 1
@@ -186,6 +190,9 @@ def expire_gaps(gaps: Row, scale: int, p: Row, t: int, log: Row, events: Rows) -
         limit = p.inverse_age_bars if number == 2 else p.gap_age_bars
         if limit == 0 or t < gaps.due[number]:
             continue
+        if number == 0:
+            gaps.is_changed[0] = 1
+            gaps.is_changed[1] = 1
         shelves = gaps.wicks if number == 0 else (gaps.filled if number == 1 else gaps.inverse)
         kind = IFVG_END if number == 2 else GAP_EXPIRED
         first = expire_shelf(shelves[0], kind, scale, limit, t, log, events)
