@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple, Self
 
 from engine.errors import ConfigError
 from engine.model import MODEL_FEATURES
-from engine.model import MODEL_FEATURES
 from engine.spec import EngineSpec, Market
 from replay.backtest import spec_for
 from replay.config import Config, make_config

@@ -9,7 +9,12 @@ import asyncio
 import os
 import selectors
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Clock:
@@ -63,6 +68,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     looks = 2
     # Calls that threads are working on: time stands still until they are done.
     in_threads = 0
+    settle_s = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
         """Return what is ready; otherwise move time on by `timeout`."""
@@ -73,7 +79,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             return super().select(_THREAD_WAIT_S)  # its end wakes the loop
         for _ in range(self.looks):
             os.sched_yield()
-            ready = super().select(0)
+            ready = super().select(self.settle_s)
             if ready:
                 return ready
         self.jumped_s += timeout
@@ -86,17 +92,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     Sockets are real, as long as both ends live in this loop; hours of venue time pass in seconds, and a timeout
     never fires because the machine was slow. What `run_in_executor` was given is waited for; other processes are not.
+
+    settle_s  real time that passes before each jump: for libraries that look at the wall's clock themselves
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settle_s: float = 0.0) -> None:
         self._jumping = _JumpingSelector()
+        self._jumping.settle_s = settle_s
         super().__init__(self._jumping)
 
     def time(self) -> float:
         """Return the loop's time in seconds: jumps only."""
         return self._jumping.jumped_s
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
         """Run a call in a thread, as every loop does; time stands still meanwhile."""
         future = super().run_in_executor(executor, func, *args)
         self._jumping.in_threads += 1

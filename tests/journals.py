@@ -29,6 +29,9 @@ def identity(**sections: Any) -> Identity:
     values = {
         "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
         "data": {"timeframe": "1h"},
+        "signals": {
+            "use_smc": False
+        },  # its state is most of a snapshot; suites that are about it switch it on
         "live": {"venue": "test", "symbols": SYMBOLS, "timeframe": "15m", "history_bars": 0},
         **sections,
     }

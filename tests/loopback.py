@@ -14,9 +14,9 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
+def in_virtual_time(main: Coroutine[Any, Any, T], settle_s: float = 0.0) -> T:
     """Return what a coroutine returns, run on a loop whose time jumps when nothing happens."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(settle_s)) as runner:
         return runner.run(main)
 
 

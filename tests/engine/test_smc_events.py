@@ -25,7 +25,7 @@ def make_engine(
         **options,
     }
     markets = [Market(symbol) for symbol in symbols]
-    return Engine(EngineSpec(markets, Confluence(0.3), events=events, **given))  # type: ignore[arg-type]
+    return Engine(EngineSpec(markets, Confluence(0.3, use_smc=False), events=events, **given))  # type: ignore[arg-type]
 
 
 def run(engine: Engine, candles: Rows, batch: int) -> Rows:

@@ -58,7 +58,7 @@ def test_sensitivity_has_double_costs_and_a_later_candle(result: Result) -> None
 
 
 def test_what_is_missing_is_said(result: Result) -> None:
-    assert any("No ML and SMC component" in line for line in result.summary["warnings"])
+    assert any("No model took part" in line for line in result.summary["warnings"])
     assert any("No funding is included" in line for line in result.summary["warnings"])
     spot = {"kind": "spot"}
     quiet = backtest(tapes=[tape(n=200)], use_ml=False, use_smc=False, market=spot)

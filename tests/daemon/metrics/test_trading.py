@@ -30,7 +30,7 @@ def make_engine(**settings: Any) -> Engine:
     return Engine(
         EngineSpec(
             markets=[Market(symbol, **market) for symbol in SYMBOLS],
-            strategy=Confluence(confidence_threshold=0.3, exit_threshold=0.1),
+            strategy=Confluence(confidence_threshold=0.3, exit_threshold=0.1, use_smc=False),
             timeframe="4h",
             base_timeframe="1h",
             settings=Settings(leverage_cap=2.0, **settings),
