@@ -20,7 +20,7 @@ from replay.clock import Clock, VirtualTimeLoop
 from replay.config import make_config
 from replay.delta_rest import DeltaRest
 from replay.tape import Tape
-from replay.venue import Switches, Venue
+from replay.venue import Faults, Switches, Venue
 
 LATEST_S = (
     24 * 3600.0
@@ -32,7 +32,8 @@ class Scenario(NamedTuple):
     What is streamed, and how.
 
     start     candles before it are the venue's history when the daemon starts
-    disturb   run beside the daemon: faults by hand
+    faults    what goes wrong at the venue; times are ms after the first streamed candle
+    beside    runs beside the daemon: what an operator does
     """
 
     tapes: Sequence[Tape]
@@ -41,8 +42,9 @@ class Scenario(NamedTuple):
     candles: str = "stream"
     switches: Switches = Switches()
     live: dict[str, Any] = {}  # noqa: RUF012
-    prepare: Callable[[Venue], None] | None = None
-    disturb: Callable[[Venue], Awaitable[None]] | None = None
+    faults: Faults = Faults.none()
+    beside: Callable[[Daemon, Clock], Awaitable[None]] | None = None
+    features: Sequence[str] = ("rsi_14@5m", "atr_14", "volume_z_20")
     seed: int = 1
 
 
@@ -62,7 +64,7 @@ def identity(scenario: Scenario, state: Path) -> Identity:
         },
         "account": {"sizing": "fraction"},
         "data": {"timeframe": "1m"},
-        "signals": {"extra_features": ["rsi_14@5m", "atr_14", "volume_z_20"]},
+        "signals": {"extra_features": scenario.features},
         "live": {
             "symbols": symbols,
             "protocol": scenario.protocol,
@@ -81,9 +83,11 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
     first_ms = int(scenario.tapes[0].candles["open_ms"][scenario.start])
     last_ms = max(int(tape.candles["open_ms"][-1]) for tape in scenario.tapes)
     clock = Clock(first_ms)
-    venue = Venue(scenario.tapes, clock, switches=scenario.switches, seed=scenario.seed)
-    if scenario.prepare is not None:
-        scenario.prepare(venue)
+    moved = tuple(fault._replace(time_ms=first_ms + fault.time_ms) for fault in scenario.faults)
+    faults = Faults(moved, scenario.faults.seed)
+    venue = Venue(
+        scenario.tapes, clock, switches=scenario.switches, faults=faults, seed=scenario.seed
+    )
     await venue.start()
     about = identity(scenario, state)
     live = about.config.live.model_copy(
@@ -118,13 +122,13 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
         daemon.stop()
         await asyncio.Event().wait()
 
-    async def disturb(daemon: Daemon) -> None:
-        if scenario.disturb is not None:
-            await scenario.disturb(venue)
+    async def beside(daemon: Daemon) -> None:
+        if scenario.beside is not None:
+            await scenario.beside(daemon, clock)
         await asyncio.Event().wait()
 
     given = hooks or Hooks()
-    given.services = (*given.services, until_done, disturb)
+    given.services = (*given.services, until_done, beside)
     try:
         async with clock.timeout((last_ms - first_ms) / 1000.0 + LATEST_S):
             return await serve(about, open_feed, given, is_virtual=True)
@@ -143,7 +147,7 @@ def streamed(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> Dae
         asyncio.set_event_loop(None)
 
 
-def replayed(scenario: Scenario, rows: Sequence[Rows] | None = None) -> Engine:
+def replayed(scenario: Scenario, rows: Sequence[Rows] | None = None, events: Any = ()) -> Engine:
     """Return the engine after a plain replay of what was streamed, or of other candles."""
     cuts = rows or [tape.candles[scenario.start :] for tape in scenario.tapes]
-    return replay(identity(scenario, Path("unused")).spec, cuts).engine
+    return replay(identity(scenario, Path("unused")).spec, cuts, events=events).engine
