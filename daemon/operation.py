@@ -38,10 +38,13 @@ class Operation:
     """
     The outside of one daemon.
 
+    is_paced  the loop's time is the local exchange's (`daemon.paced`): how late it is means nothing
+
     Raises ConfigError, before anything starts, for an address that others reach without a token.
     """
 
-    def __init__(self, settings: Config, identity: Identity) -> None:
+    def __init__(self, settings: Config, identity: Identity, *, is_paced: bool = False) -> None:
+        self._is_paced = is_paced
         self._settings, self._identity = settings, identity
         self._token = load_token(settings.daemon.token_file, os.environ)
         check_address(settings.daemon.host, self._token)
@@ -88,9 +91,10 @@ class Operation:
         hooks.services = [
             *hooks.services,
             self._serve,
-            lambda _: self.metrics.probe_loop(),
             lambda _: _for_ever(self._notifier.watchdog),
         ]
+        if not self._is_paced:
+            hooks.services = [*hooks.services, lambda _: self.metrics.probe_loop()]
         return hooks
 
     def _on_ready(self, daemon: Daemon) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from daemon.app import serve
 from daemon.commands.output import console, progress_bars
+from daemon.operation import Operation
 from daemon.paced import PacedLoop
 from daemon.recovery import Recovered
 from daemon.running import Daemon, Hooks
@@ -48,7 +49,7 @@ def run_command(
     Example: papertape run --venue sim --speed 36000 --state state/demo
     """
     settings = _settings(config, venue, state, tape, speed, changes or [])
-    tapes = load_tapes(settings) if settings.live.venue == SIM else []
+    tapes = _streamed(settings) if settings.live.venue == SIM else []
     with progress_bars() as on_progress:
         daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell))
     status = daemon.status()
@@ -79,15 +80,21 @@ def _settings(
     return settings
 
 
+def _streamed(settings: Config) -> list[Tape]:
+    """Return what the local exchange streams: the configured tapes within the configured span."""
+    data, tapes = settings.data, load_tapes(settings)
+    if data.start is None and data.end is None:
+        return tapes
+    return [tape.between(data.start, data.end) for tape in tapes]
+
+
 def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
     """Run a daemon in a loop of the configured kind."""
     is_paced = bool(tapes) and settings.live.speed != 1.0
 
-    from daemon.operation import Operation
-
     async def work() -> Daemon:
         identity = sim_identity(settings, tapes) if tapes else await live_identity(settings)
-        operation = Operation(settings, identity)
+        operation = Operation(settings, identity, is_paced=is_paced)
         open_feed = opener(identity, tapes)
         return await serve(identity, open_feed, operation.hang_on(hooks), is_virtual=is_paced)
 

@@ -10,24 +10,25 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.core import Engine
-from engine.features import FEATURES, perceive, plan_features
+from engine.features import perceive, plan_features
 from engine.features.smc import EVENT
 from engine.jit import Rows
-from tests.bench import bare, processes
+from tests.bench import bare, calm, feed, processes, smc
 from tests.bench.candles import make
-from tests.bench.work import REFERENCE, Batches, drive, everything, w1, w2
+from tests.bench.work import REFERENCE, TECHNICAL, Batches, drive, everything, w1, w2
 
 # Candles per second that must be reached, and what we aim at; None: no figure is asked for.
 GOALS = {
     "W1": (5e6, 20e6),
     "W2": (3e6, 15e6),
     "every technical feature": (0.5e6, 1.5e6),
+    "… and market structure": (0.5e6, 1.5e6),
     "1m base, 1h strategy": (4e6, 10e6),
 }
 
@@ -76,9 +77,9 @@ def check_reference(n: int) -> None:
             )
 
 
-def features_alone(candles: Rows) -> Callable[[], None]:
-    """Return a function that computes every feature over one array, without an engine."""
-    plan = plan_features(tuple(FEATURES))
+def features_alone(candles: Rows, requests: Sequence[str] = TECHNICAL) -> Callable[[], None]:
+    """Return a function that computes features over one array, without an engine."""
+    plan = plan_features(requests, 60_000)
     names = ("open_ms", "open", "high", "low", "close", "volume")
     history = np.ascontiguousarray(np.stack([candles[name].astype(float) for name in names]))
     out = np.zeros((len(plan.columns), 2048))
@@ -96,22 +97,29 @@ def features_alone(candles: Rows) -> Callable[[], None]:
 def speeds(n: int, runs: int) -> list[dict[str, Any]]:
     """Return the lines of the table."""
     candles = make(n)
-    feed = Batches(candles, 2048)
+    tape = Batches(candles, 2048)
     return [
-        compare("W1", n, runs, lambda: drive(w1(), feed), lambda: bare.w1(candles)),
-        compare("W2", n, runs, lambda: drive(w2(), feed), lambda: bare.w2(candles)),
+        compare("W1", n, runs, lambda: drive(w1(), tape), lambda: bare.w1(candles)),
+        compare("W2", n, runs, lambda: drive(w2(), tape), lambda: bare.w2(candles)),
         compare(
             "every technical feature",
             n,
             runs,
-            lambda: drive(everything(), feed),
+            lambda: drive(everything(), tape),
             features_alone(candles),
+        ),
+        compare(
+            "… and market structure",
+            n,
+            runs,
+            lambda: drive(everything(use_smc=True), tape),
+            features_alone(candles, (*TECHNICAL, "smc")),
         ),
         compare(
             "1m base, 1h strategy",
             n,
             runs,
-            lambda: drive(w1("1h"), feed),
+            lambda: drive(w1("1h"), tape),
             lambda: bare.w1_hourly(candles),
         ),
     ]
@@ -120,7 +128,7 @@ def speeds(n: int, runs: int) -> list[dict[str, Any]]:
 def one_at_a_time(n: int) -> dict[str, float]:
     """Return how long one candle takes from the call to the report, every feature on, in microseconds."""
     candles = make(20_000)[: n + 500]
-    engine = Engine(everything())
+    engine = Engine(everything(use_smc=True))
     engine.step(candles[:500])
     taken = []
     for number in range(500, len(candles)):
@@ -142,12 +150,16 @@ def main() -> None:
     n, runs = (100_000, 3) if options.quick else (1_000_000, 5)
     check_reference(n)
     result: dict[str, Any] = {"speeds": speeds(n, runs), "one_candle": one_at_a_time(5_000)}
+    result["structure"] = smc.speeds(n)
+    result["feed"] = [feed.parser(), feed.thousand_symbols()]
     if not options.quick:
+        result["calm"] = [calm.calm(3), calm.calm(10)]
         result["fill"] = processes.fill_costs()
         result["start"] = processes.start_times()
         result["memory"] = processes.memory()
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
-    if not options.quick and not all(line["is_met"] for line in result["speeds"]):
+    lines = [*result["speeds"], result["structure"], *result["feed"], *result.get("calm", ())]
+    if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
 
 
@@ -164,8 +176,24 @@ def table(result: dict[str, Any]) -> str:
     lines.append(
         f"one candle, every feature   p50 {one['p50_us']:.1f} µs, p99 {one['p99_us']:.1f} µs"
     )
+    told = result["structure"]
+    each = ", ".join(
+        f"{us:.2f} at {n:,}" for n, us in zip(told["sizes"], told["replay_us"], strict=True)
+    )
+    lines.append(f"structure  µs per candle: {each}; exponent {told['exponent']:.2f}")
+    lines.append(
+        f"structure  one candle from Python {told['one_at_a_time_us']:.1f} µs, "
+        f"the batch package {told['batch_package_us'] / 1e3:.0f} ms: {told['times_faster']:,.0f} times faster"
+    )
+    for row in (*result["feed"], *result.get("calm", ())):
+        values = ", ".join(
+            f"{k} {v:,.2f}"
+            for k, v in row.items()
+            if isinstance(v, int | float) and k not in ("must", "aim", "is_met")
+        )
+        lines.append(f"{row['work']:<36} {values}{'' if row['is_met'] else '  NOT MET'}")
     for name, values in result.items():
-        if name not in ("speeds", "one_candle"):
+        if name in ("fill", "start", "memory"):
             told = ", ".join(f"{key} {value:,.2f}" for key, value in values.items())
             lines.append(f"{name:<10} {told}")
     return "\n".join(lines)

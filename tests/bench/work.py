@@ -49,11 +49,14 @@ def w2() -> EngineSpec:
     return EngineSpec([_MARKET], BracketW2(), "1m", "1m", _CASH, Settings("risk", 0.001))
 
 
-def everything(extra: Sequence[str] = tuple(FEATURES)) -> EngineSpec:
-    """Return the default strategy with every technical feature computed on every candle."""
+TECHNICAL = tuple(name for name in FEATURES if name != "smc")
+
+
+def everything(extra: Sequence[str] = TECHNICAL, use_smc: bool = False) -> EngineSpec:
+    """Return the default strategy with every technical feature, or structure too, computed on every candle."""
     return EngineSpec(
-        [_MARKET], Confluence(), "1m", "1m", _CASH, Settings("risk", 0.001), extra_features=extra
-    )
+        [_MARKET], Confluence(use_smc=use_smc), "1m", "1m", _CASH, Settings("risk", 0.001), extra_features=extra
+    )  # fmt: skip
 
 
 def drive(spec: EngineSpec, feed: Batches) -> tuple[float, Engine, Counter]:
