@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow chaos soak lint bench clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -15,10 +15,19 @@ demo: $(STAMP)
 	$(BIN)/papertape demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not soak"
 
+# The long proofs, which .ci/run runs as well.
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m slow
+
+# A thousand mixtures of faults, and every one of them alone.
+chaos: $(STAMP)
+	PAPERTAPE_SEEDS=1000 $(BIN)/python -m pytest -n auto tests/live tests/daemon/test_crashes.py
+
+# Ten simulated days of five symbols: memory, open files and tasks stay flat while it is scraped.
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -27,6 +36,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.rewrites
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

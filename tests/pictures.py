@@ -1,10 +1,10 @@
 """
-`python -m tests.pictures --out swings.svg`: the one-picture argument, on real candles.
+`python -m tests.pictures --out swings.svg`: the one-picture argument, on the embedded hours of BTCUSDT.
 
 Above, the swings of the batch package as a finished chart shows them, each on the candle it is about. Below, the same
 swings as a stream says them: at the candle that made each known, five candles later, with those that were withdrawn.
 Between the two lies the profit factor of one rule (reverse at every swing, at the close, without costs), recomputed
-from the recorded series: traded where the swings are stamped, and traded when they are known.
+from the whole series: traded where the swings are stamped, and traded when they are known.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from engine.features.smc_batch import SmcBatch
 from engine.features.smc_batch.events import SWING_MOVE, SWING_NEW
 from engine.features.smc_batch.swings import Swing
 from engine.jit import IntArray, Rows
-from tests.smc_package import STEP_MS, recorded_candles
+from replay.sample import sample_tape
+from tests.smc_package import STEP_MS
 
 LENGTH = 5
 WINDOW = (1_200, 1_290)  # candles drawn: a short stretch is a picture, not a data set
@@ -58,7 +59,7 @@ def profit_factors(candles: Rows, length: int = LENGTH) -> ProfitFactors:
     )
 
 
-def draw(candles: Rows, path: Path, window: tuple[int, int] = WINDOW) -> ProfitFactors:
+def draw(candles: Rows, path: Path, about: str, window: tuple[int, int] = WINDOW) -> ProfitFactors:
     """Write the picture (PNG or SVG, by the name) and return the figures in it."""
     factors = profit_factors(candles)
     batch = SmcBatch(STEP_MS, LENGTH)
@@ -78,7 +79,7 @@ def draw(candles: Rows, path: Path, window: tuple[int, int] = WINDOW) -> ProfitF
         loc="left",
     )
     below.set_xlabel(
-        "candle (EURUSD, 15 minutes, 2022); reverse at every swing, no costs, 24,424 candles"
+        f"candle of {about}; reverse at every swing, no costs, {len(candles):,} candles"
     )
     figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
@@ -141,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.pictures", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("swings.svg"), help="PNG or SVG")
     options = parser.parse_args()
-    factors = draw(recorded_candles("EURUSD_15M"), options.out)
+    factors = draw(sample_tape().candles, options.out, "BTCUSDT, hours, 2020 to 2023")
     print(f"{options.out}: {factors}")  # noqa: T201
 
 

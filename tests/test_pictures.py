@@ -24,7 +24,7 @@ def test_profit_factor_by_hand() -> None:
 def test_figures_are_those_of_the_reference_and_the_picture_is_drawn(tmp_path: Path) -> None:
     candles = recorded_candles("EURUSD_15M")
 
-    factors = draw(candles, tmp_path / "swings.svg")
+    factors = draw(candles, tmp_path / "swings.svg", "EURUSD")
 
     # Reference section 7: 85.3 at the stamped row, 0.99 when confirmed.
     assert round(factors.stamped, 1) == 85.3
@@ -32,7 +32,7 @@ def test_figures_are_those_of_the_reference_and_the_picture_is_drawn(tmp_path: P
     assert factors.live < factors.confirmed
     drawn = (tmp_path / "swings.svg").read_text(encoding="utf-8")
     assert "<svg" in drawn
-    draw(candles[:2_000], tmp_path / "swings.png")
+    draw(candles[:2_000], tmp_path / "swings.png", "EURUSD")
     assert (tmp_path / "swings.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -96,7 +96,8 @@ class SymbolState:
 
         The last frame of a candle may be stamped after its end: one that continues the candle before and contradicts
         the one that its stamp names belongs to the former. A candle that has not traded is continued by anything, so
-        it claims nothing.
+        it claims nothing; but a frame that repeats the last candle that has traded, minutes without a trade ago, is
+        that candle's last one, held up until something else was sent.
         """
         length_ms = self.rules.length_ms
         open_ms = published_us // 1000 // length_ms * length_ms
@@ -104,12 +105,14 @@ class SymbolState:
         if current is not None and current.bar.has_traded and current.bar.may_become(bar):
             return open_ms
         before = self._seen.get(open_ms - length_ms)
-        if before is not None:
-            claims = before.bar.has_traded and before.bar.may_become(bar)
-        else:
-            final = self._kept.get(open_ms - length_ms)
-            claims = final is not None and final.bar.has_traded and final.bar.equals(bar)
-        return open_ms - length_ms if claims else open_ms
+        if before is not None and before.bar.has_traded:
+            return open_ms - length_ms if before.bar.may_become(bar) else open_ms
+        traded = [ms for ms, final in self._kept.items() if ms < open_ms and final.bar.has_traded]
+        if not traded or any(
+            traded[-1] < ms < open_ms and seen.bar.has_traded for ms, seen in self._seen.items()
+        ):
+            return open_ms
+        return traded[-1] if self._kept[traded[-1]].bar.equals(bar) else open_ms
 
     def _see_late(self, bar: Bar, now_ms: int) -> None:
         """Take a state of a candle that is final: it changes nothing, and is news only if it knows more."""

@@ -71,9 +71,10 @@ class BlockSide:
         self.close_mitigation, self.broken_rows = close_mitigation, broken_rows
         self.blocks: list[Block] = []
         self.swing: Swing | None = None  # the last one, None once it was crossed
-        # The edge that price reaches first comes first: far edges of whole blocks, near edges of broken ones.
-        self.whole: list[tuple[float, int, Block]] = []
-        self.returned: list[tuple[float, int, Block]] = []
+        # The edge that price reaches first comes first: far edges of whole blocks, near edges of broken ones. One candle
+        # may make two blocks, at different times.
+        self.whole: list[tuple[float, int, int, Block]] = []
+        self.returned: list[tuple[float, int, int, Block]] = []
 
     def deliver(self, swing: Swing) -> None:
         """Take a swing of this direction: it replaces the one before."""
@@ -87,20 +88,20 @@ class BlockSide:
             heapq.heappush(self.returned, self._near(block))
         return BlockNews(ended, broken, self._make(t))
 
-    def _near(self, block: Block) -> tuple[float, int, Block]:
+    def _near(self, block: Block) -> tuple[float, int, int, Block]:
         edge = block.top if self.side > 0 else block.bottom
-        return (self.side * edge, block.row, block)
+        return (self.side * edge, block.row, block.known, block)
 
-    def _far(self, block: Block) -> tuple[float, int, Block]:
+    def _far(self, block: Block) -> tuple[float, int, int, Block]:
         edge = block.bottom if self.side > 0 else block.top
-        return (-self.side * edge, block.row, block)
+        return (-self.side * edge, block.row, block.known, block)
 
     def _end(self, t: int) -> list[Block]:
         s, side = self.series, self.side
         reach = side * (s.high[t] if side > 0 else s.low[t])
         ended = []
         while self.returned and self.returned[0][0] < reach:
-            ended.append(heapq.heappop(self.returned)[2])
+            ended.append(heapq.heappop(self.returned)[3])
             ended[-1].ended = t
         return ended
 
@@ -113,7 +114,7 @@ class BlockSide:
             depth = s.low[t] if side > 0 else s.high[t]
         broken = []
         while self.whole and self.whole[0][0] < -side * depth:
-            broken.append(heapq.heappop(self.whole)[2])
+            broken.append(heapq.heappop(self.whole)[3])
             broken[-1].broken = t
         return broken
 

@@ -14,6 +14,7 @@ from engine.features.smc_batch import SESSIONS, PreviousLevels, Session, SmcBatc
 from engine.features.smc_batch.blocks import batch_blocks
 from engine.features.smc_batch.series import Series, View, rounding
 from engine.jit import Rows
+from replay.sample import sample_tape
 
 SINGLE = {"bos_choch": ("Level",), "ob": ("Top", "Bottom", "OBVolume", "Percentage")}
 
@@ -260,3 +261,16 @@ def test_a_crash_or_a_spike_of_one_candle_is_folded_as_the_package_folds_it(fact
 
     for name, table in wanted.items():
         assert_equal(found[name], table)
+
+
+def test_a_candle_that_makes_two_blocks_keeps_both() -> None:
+    """The embedded hours have such candles; each block is said once, at a candle of its own."""
+    candles = sample_tape().candles
+    batch = SmcBatch(3_600_000, 5)
+
+    said = np.concatenate([batch.step(candle) for candle in candles])
+
+    made = said[said["kind"] == events.BLOCK]
+    keys = list(zip(made["bar"].tolist(), made["side"].tolist(), strict=True))
+    assert len(keys) > len(set(keys))
+    assert len(made) == len(np.unique(made[["known_bar", "side"]]))
