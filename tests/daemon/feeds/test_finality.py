@@ -384,3 +384,21 @@ def test_derived_candle(name: str, frames: list[tuple[int, Bar]], expected: dict
         T + number * LENGTH_MS: bar._replace(open_ms=T + number * LENGTH_MS)
         for number, bar in expected.items()
     }
+
+
+@pytest.mark.parametrize(("again", "late"), [(ONE, 1), (ONE._replace(volume=5.0), 0)])
+def test_a_last_frame_held_up_over_a_minute_without_a_trade_is_late(again: Bar, late: int) -> None:
+    """The same frame once more, two minutes on, is the old candle's; anything else begins the new one."""
+    table = Finality(["X"], Rules(LENGTH_MS))
+    table.start("X", T - LENGTH_MS, LAST_CLOSE)
+    simulation = Simulation(table, lambda request: None)
+    table.connect(T)
+    for after_ms, bar in ((100, ONE), (2 * LENGTH_MS + 50, again)):
+        simulation.at(
+            T + after_ms,
+            lambda now_ms, b=bar, ms=after_ms: table.see("X", b, (T + ms) * 1000, now_ms),
+        )
+
+    simulation.run(T + 2 * LENGTH_MS + SECOND)
+
+    assert table.counts["late"] == late
