@@ -21,10 +21,13 @@ from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import make_strategy
 from replay.config import Config, make_config
 from replay.feed import ReplayFeed
+from replay.market_events import market_events
 from replay.markets import market_for
+from replay.report_study import sentence, study_section
 from replay.result import Result
 from replay.sample import sample_tape
 from replay.sinks import Recorder
+from replay.study import Lane, StudyOptions, study
 from replay.summary import Run, summarise
 from replay.tables import equity_table, trade_table
 from replay.tape import Store, Tape, read_tape
@@ -127,6 +130,8 @@ def run_backtest(
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
     }
     summary, labels = summarise(config, tapes, bars, main, others)
+    if config.report.study:
+        summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     trades = trade_table(main.trades, main.engine.symbols, labels)
     marks = main.recorder.marks
     equity = equity_table(marks)
@@ -291,6 +296,17 @@ def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
     at = np.zeros(2 * len(candles), np.int64)
     n = aggregate(candles, 0, 1, len(candles), base_ms, length_ms, state[0], closed, at)
     return copy_rows(closed[:n])
+
+
+def _study(
+    tapes: Sequence[Tape], bars: Mapping[str, Rows], timeframe: str, on_progress: Progress | None
+) -> dict[str, Any]:
+    """Return what followed every market event on the strategy's timeframe, for the report."""
+    sources = [replace(t, candles=bars[t.symbol], timeframe=timeframe, quality={}) for t in tapes]
+    lanes = [Lane(source.symbol, source.candles, market_events(source)) for source in sources]
+    options = StudyOptions()
+    section = study_section(study(lanes, options, on_progress), options)
+    return {**section, "sentence": sentence(section)}
 
 
 def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:

@@ -118,6 +118,7 @@ class Reporting(_Section):
 
     name: str | None = None
     sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
+    study: bool = Field(False, description="measure what followed every market event")
     risk_free_rate: float = Field(0.0, ge=-0.5, le=0.5, description="annual")
 
 

@@ -96,6 +96,21 @@ function drawComparisons() {
   if (random) $("benchmarks").append(element("p", `The same positions at random times, ${random.draws} draws: ${shown(random.average, "percent")} on average, ${shown(random.low, "percent")} to ${shown(random.high, "percent")} in nine of ten; ${shown(random.share_below, "percent")} of them did worse than this.`, "quiet"));
 }
 
+const STUDY_ROWS = 25;
+function drawStudy() {
+  const study = SUMMARY.study;
+  if (!study) return;
+  const columns = Object.entries(study.rows), n = columns.length ? columns[0][1].length : 0;
+  const rows = Array.from({ length: Math.min(n, STUDY_ROWS) }, (_, i) => Object.fromEntries(columns.map(([name, values]) => [name, values[i]])));
+  const interval = (r) => (r.excess_low_bps === null || r.excess_low_bps === undefined ? "–" : `${r.excess_low_bps.toFixed(1)} … ${r.excess_high_bps.toFixed(1)}`);
+  $("study").append(table(rows, [["symbol", (r) => r.symbol], ["event", (r) => [r.kind, r.scale].filter(Boolean).join(" ")], ["bars", (r) => r.horizon_bars, "count"], ["count", (r) => r.count, "count"],
+    ["mean, bps", (r) => r.mean_bps, "number", true], ["random", (r) => r.random_bps, "number"], ["excess, 95 %", interval], ["hit", (r) => r.hit_rate, "percent"], ["random hit", (r) => r.random_hit_rate, "percent"],
+    ["best, ATR", (r) => r.favourable_atr, "number"], ["worst, ATR", (r) => r.adverse_atr, "number"], ["net, bps", (r) => r.net_bps, "number", true], ["q", (r) => r.q_value, "number"]]));
+  $("study-sentence").textContent = `${study.sentence[0].toUpperCase()}${study.sentence.slice(1)}. The surest ${rows.length} of ${shown(n, "count")} rows:`;
+  for (const rule of study.rules) $("study-rules").append(element("li", rule));
+  $("study-section").hidden = false;
+}
+
 function drawRest() {
   for (const [name, value] of Object.entries(SUMMARY.metrics ?? {})) {
     const line = element("div");

@@ -241,3 +241,13 @@ def test_plot_writes_one_page(result: Result, tmp_path: Path) -> None:
     page = result.plot(tmp_path / "page.html")
 
     assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+
+
+def test_the_report_can_hold_a_study_of_what_followed_each_event() -> None:
+    found = backtest(tapes=[tape(n=1_500)], report={"study": True, "sensitivity": False})
+
+    study = found.summary["study"]
+    assert study["summary"]["rows"] == len(study["rows"]["kind"]) > 20
+    assert study["sentence"]
+    assert "BOS" in study["rows"]["kind"]
+    assert study["sentence"] in found.report()
