@@ -1,6 +1,7 @@
 """What tests of the daemon share: an account on two markets, its candles, its engine, and what a journal holds."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from engine.spec import Market
 from replay.config import make_config
 
 SYMBOLS = ("AAA", "BBB")
+WITH_STRUCTURE = "PAPERTAPE_TEST_STRUCTURE"
 PERPETUAL = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001}
 
 
@@ -29,9 +31,8 @@ def identity(**sections: Any) -> Identity:
     values = {
         "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
         "data": {"timeframe": "1h"},
-        "signals": {
-            "use_smc": False
-        },  # its state is most of a snapshot; suites that are about it switch it on
+        # Its state is most of a snapshot: the suites that are about it switch it on, in their processes too.
+        "signals": {"use_smc": WITH_STRUCTURE in os.environ},
         "live": {"venue": "test", "symbols": SYMBOLS, "timeframe": "15m", "history_bars": 0},
         **sections,
     }

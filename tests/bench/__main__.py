@@ -152,6 +152,7 @@ def main() -> None:
     result: dict[str, Any] = {"speeds": speeds(n, runs), "one_candle": one_at_a_time(5_000)}
     result["structure"] = smc.speeds(n)
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
+    result["snapshot"] = processes.snapshots()
     if not options.quick:
         result["calm"] = [calm.calm(3), calm.calm(10)]
         result["fill"] = processes.fill_costs()
@@ -193,7 +194,7 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append(f"{row['work']:<36} {values}{'' if row['is_met'] else '  NOT MET'}")
     for name, values in result.items():
-        if name in ("fill", "start", "memory"):
+        if name in ("snapshot", "fill", "start", "memory"):
             told = ", ".join(f"{key} {value:,.2f}" for key, value in values.items())
             lines.append(f"{name:<10} {told}")
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from engine.jit import Rows
 from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import EmaCross
 from tests.bench.candles import make
+from tests.bench.work import everything
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +82,27 @@ def memory() -> dict[str, Any]:
         np.save(path, make(1_000_000).view(np.uint8))
         found: dict[str, Any] = json.loads(_run(_MEMORY, CANDLES=str(path)))
     return {**found, "growth_mb": found["10_m_mb"] - found["1_m_mb"]}
+
+
+def snapshots() -> dict[str, float]:
+    """Return size (kB) and restore time (ms) of a one-symbol snapshot without and with market structure."""
+    found: dict[str, float] = {}
+    for name, use_smc in (("technical", False), ("structure", True)):
+        engine = Engine(everything(use_smc=use_smc))
+        engine.step(make(6_000))
+        data = engine.snapshot()
+        seconds = []
+        for _ in range(7):
+            fresh = Engine(engine.spec)
+            started = time.perf_counter()
+            fresh.restore(data)
+            seconds.append(time.perf_counter() - started)
+        assert fresh.digest == engine.digest
+        found |= {
+            f"{name}_kb": len(data) / 1e3,
+            f"{name}_restore_ms": float(np.median(seconds)) * 1e3,
+        }
+    return found
 
 
 def fill_costs() -> dict[str, float]:

@@ -75,6 +75,10 @@ def test_every_protocol_and_source_of_candles(protocol: str, candles: str, tmp_p
     assert verify_state(tmp_path).is_equal
 
 
+def test_with_every_concept_of_market_structure_on(tmp_path: Path) -> None:
+    assert_equal(Scenario(PAIR, features=("smc", "smc_10_3_50@5m")), tmp_path)
+
+
 COMBINATIONS = list(Switches.combinations())
 FEW = COMBINATIONS[:: max(len(COMBINATIONS) // 12, 1)]
 
