@@ -9,9 +9,11 @@ This test takes wall time, because Prometheus has no other: about fifteen second
 import asyncio
 import json
 import math
+import os
 import re
 import shutil
 import socket
+import sys
 import time
 import urllib.parse
 from contextlib import asynccontextmanager
@@ -386,3 +388,52 @@ def test_promtool_finds_nothing_to_say_about_names_and_help(found: Found) -> Non
 
     assert output == b""
     assert code == 0
+
+
+async def scrape_a_process(folder: Path) -> tuple[set[str], dict[str, Any], int]:
+    """Let Prometheus scrape `papertape run` against the local exchange; return names, some answers, the exit status."""
+    port, own = free_port(), free_port()
+    command = [
+        sys.executable, "-m", "daemon.cli", "run", "--venue", "sim", "--speed", "3600",
+        "--state", str(folder / "state"), "--set", f"daemon.port={own}", "--set", "data.start=2023-12-20",
+        "--set", "strategy.name=ema_cross", "--set", "account.sizing=all_in",
+    ]  # fmt: skip
+    root = str(DEPLOY.parent)
+    environment = {**os.environ, "PAPERTAPE_TOKEN": TOKEN, "PYTHONPATH": root}
+    quiet = asyncio.subprocess.DEVNULL
+    daemon = await asyncio.create_subprocess_exec(
+        *command, env=environment, cwd=folder, stdout=quiet, stderr=quiet
+    )
+    try:
+        async with prometheus(write_config(folder, own), port):
+            await asyncio.sleep(RUN_S + 5.0)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+                names = set(await ask(http, "label/__name__/values"))
+                asked = {
+                    query: await ask(http, "query", query=query)
+                    for query in (
+                        "papertape_ready", "papertape_equity", "papertape_feed_connected",
+                        "sum(papertape_candles_total)", "sum(papertape_journal_commits_total)",
+                    )
+                }  # fmt: skip
+    finally:
+        daemon.terminate()
+        status = await asyncio.wait_for(daemon.wait(), 30.0)
+    return names, asked, status
+
+
+def test_every_family_is_found_in_a_daemon_that_trades(tmp_path: Path) -> None:
+    """Nothing stands in: the whole process follows the local exchange, and Prometheus scrapes it."""
+    names, asked, status = asyncio.run(asyncio.wait_for(scrape_a_process(tmp_path), 120.0))
+
+    missing = [
+        definition.full_name
+        for definition in CATALOGUE
+        if definition.full_name + ("_count" if definition.kind is Kind.HISTOGRAM else "")
+        not in names
+    ]
+    assert missing == []
+    for query, answer in asked.items():
+        assert numbers(answer), query
+        assert min(numbers(answer)) > 0, query
+    assert status == 0
