@@ -2,10 +2,13 @@
 Recorded data: tapes in, trustworthy backtests out.
 
     tape tape_file quality cleaning importers resample synthetic sample   candles on disk, and how they get there
-    config markets                      one configuration; market data
+    sources download delta_rest ccxt_…  history from venues
+    config config_live markets          one configuration; market data
     feed sinks backtest summary         one engine over one tape
     training                            from a tape to a model, and models as events of a replay
     result tables report                what is found, as files and as a page
+    market_events columns study         market structure over a tape, as files, and what followed each event
+    venue clock                         the local exchange, and the clocks that it goes by
     prove verify                        look-ahead and repaint proof; run again and compare
 """
 
