@@ -115,7 +115,7 @@ async def _examine(exam: Exam, record: Path | None, on_progress: OnProgress) -> 
 
 
 async def _examine_library(live: Live, rest_url: str | None) -> list[Finding]:
-    from daemon.doctor.library import examine_library_venue
+    from daemon.doctor.ccxt_venue import examine_library_venue
 
     return await examine_library_venue(
         live.venue,

@@ -14,12 +14,13 @@ import aiohttp
 
 from daemon.feeds.backoff import Backoff
 from daemon.feeds.frames import MAX_BYTES, Frame
-from daemon.feeds.profiles import USER_AGENT, Endpoints
 from daemon.feeds.recorder import Recorder
 from daemon.feeds.session import Session
 from daemon.feeds.subscriptions import Protocol, Subscriptions
 from engine.errors import ConfigError
 from replay.clock import Clock
+from replay.delta_http import USER_AGENT
+from replay.delta_profiles import Profile
 
 CONNECT_S = 10.0
 CHANGE_AFTER = 3
@@ -37,7 +38,7 @@ class Connection:
 
     def __init__(
         self,
-        urls: Endpoints,
+        urls: Profile,
         choice: Literal["auto", "compact", "legacy"],
         subscriptions: Subscriptions,
         clock: Clock,
@@ -51,7 +52,7 @@ class Connection:
     ) -> None:
         self.in_maintenance = False
         self.recorder: Recorder | None = None
-        self._urls = {"compact": urls.compact, "legacy": urls.legacy}
+        self._urls = {"compact": urls.compact_url, "legacy": urls.legacy_url}
         self._protocols = _protocols(choice, urls)
         self._subscriptions = subscriptions
         self._clock = clock
@@ -147,10 +148,10 @@ class Connection:
         self._on_fail(reason, detail)
 
 
-def _protocols(choice: Literal["auto", "compact", "legacy"], urls: Endpoints) -> list[Protocol]:
+def _protocols(choice: Literal["auto", "compact", "legacy"], urls: Profile) -> list[Protocol]:
     """Return the protocols to use, the first one first."""
     wanted: list[Protocol] = ["compact", "legacy"] if choice == "auto" else [choice]
-    known = [protocol for protocol in wanted if getattr(urls, protocol)]
+    known = [protocol for protocol in wanted if getattr(urls, f"{protocol}_url")]
     if not known:
         raise ConfigError(
             f"live.protocol: no address is known for {choice!r}: set live.{choice}_url"

@@ -30,7 +30,6 @@ from daemon.feeds.funding import Fundings, Settlement
 from daemon.feeds.history import History, Source
 from daemon.feeds.merge import Merge
 from daemon.feeds.outbox import Outbox
-from daemon.feeds.profiles import endpoints
 from daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
 from daemon.feeds.recorder import Recorder
 from daemon.feeds.subscriptions import Protocol, Subscriptions
@@ -38,6 +37,7 @@ from daemon.feeds.venue_clock import VenueClock
 from engine.jit import Rows
 from replay.clock import Clock
 from replay.config_live import Live
+from replay.delta_profiles import find_profile
 
 PRODUCTS_EVERY_S = 21_600.0
 TURN_S = 1.0  # how long the pump rests when nothing is due
@@ -93,7 +93,12 @@ class DeltaFeed:
         )
         self._subscriptions = Subscriptions(self._symbols, live.timeframe, live.candles)
         self._connection = Connection(
-            endpoints(live),
+            find_profile(
+                live.profile,
+                rest_url=live.rest_url,
+                compact_url=live.compact_url,
+                legacy_url=live.legacy_url,
+            ),
             live.protocol,
             self._subscriptions,
             clock,

@@ -14,11 +14,11 @@ from loopback import in_virtual_time, serving, serving_beside
 from typer.testing import CliRunner, Result
 
 from daemon.cli import app
+from daemon.doctor.ccxt_venue import examine_library_venue
 from daemon.doctor.exam import Exam
 from daemon.doctor.examine import examine_venue
 from daemon.doctor.finding import QUESTIONS, Finding, Status
 from daemon.doctor.fixtures import Fixtures
-from daemon.doctor.library import examine_library_venue
 from daemon.doctor.listen import Heard, HeardFrame
 from daemon.doctor.machine import examine_config, examine_machine
 from daemon.doctor.rest import clock_finding

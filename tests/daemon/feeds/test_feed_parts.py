@@ -18,7 +18,6 @@ from daemon.feeds.freshness import Freshness, Remedy
 from daemon.feeds.funding import Fundings, Settlement
 from daemon.feeds.merge import Merge
 from daemon.feeds.outbox import Outbox
-from daemon.feeds.profiles import PROFILES, endpoints
 from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
 from daemon.feeds.recorder import Recorder
 from daemon.feeds.subscriptions import Subscriptions
@@ -28,6 +27,7 @@ from engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from engine.jit import Rows
 from replay.clock import Clock, VirtualTimeLoop
 from replay.config_live import Live
+from replay.delta_profiles import PROFILES, find_profile
 
 MINUTE = 60_000
 T = 1_795_428_900_000
@@ -368,12 +368,13 @@ def test_the_recorder_writes_lines_up_to_a_size(tmp_path: Path) -> None:
 
 def test_every_profile_has_addresses_and_each_can_be_replaced() -> None:
     for name in PROFILES:
-        urls = endpoints(Live(profile=name))  # type: ignore[arg-type]
-        assert urls.rest.startswith("https://")
-        assert urls.legacy.startswith("wss://")
+        urls = find_profile(name)
+        assert urls.rest_url.startswith("https://")
+        assert urls.legacy_url.startswith("wss://")
+        assert Live(profile=name)  # type: ignore[arg-type] # every profile can be configured
 
-    urls = endpoints(Live(compact_url="ws://127.0.0.1:1"))
-    assert urls == PROFILES["india"]._replace(compact="ws://127.0.0.1:1")
+    urls = find_profile("india", compact_url="ws://127.0.0.1:1")
+    assert urls == PROFILES["india"]._replace(compact_url="ws://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
