@@ -100,7 +100,7 @@ def final(state: Path) -> tuple[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, signals: str) -> Iterator[Path]:
     """Return a folder in memory where there is one: what a kill leaves is the same there, and a flush costs nothing."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
     parent = memory if os.access(memory, os.W_OK) else tmp_path_factory.getbasetemp()
