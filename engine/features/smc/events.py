@@ -73,6 +73,10 @@ KILL_ZONE_CLOSE: Final = 35  # top, bottom: high and low; bar: its first candle
 PERIOD: Final = 36  # a new period began: top, bottom of the one before; tag: which
 PERIOD_BROKEN: Final = 37  # the high (+1) or low (-1) of the period before was passed: level
 HTF_BIAS: Final = 38  # swing trend of the higher timeframe changed
+LEVEL_SWEEP: Final = (
+    39  # as SWEEP, of a level that is no pivot; the scale tells which: equal, day, week, session
+)
+LEVEL_RUN: Final = 40
 GAP_EXPIRED: Final = 39  # a plain gap grew too old
 
 KIND_NAMES: Final = {
@@ -114,6 +118,8 @@ KIND_NAMES: Final = {
     PERIOD: "PERIOD",
     PERIOD_BROKEN: "PERIOD_BROKEN",
     HTF_BIAS: "HTF_BIAS",
+    LEVEL_SWEEP: "LEVEL_SWEEP",
+    LEVEL_RUN: "LEVEL_RUN",
     GAP_EXPIRED: "GAP_EXPIRED",
 }
 
@@ -123,11 +129,20 @@ SCALE_SWING: Final = 2
 SCALE_HTF: Final = (
     3  # swing scale of the higher timeframe; candle numbers are those of the lane's own candles
 )
+# Of levels that are no pivots: what made them.
+SCALE_EQUAL: Final = 4
+SCALE_DAY: Final = 5
+SCALE_WEEK: Final = 6
+SCALE_SESSION: Final = 7
 SCALE_NAMES: Final = {
     SCALE_NONE: "",
     SCALE_INTERNAL: "internal",
     SCALE_SWING: "swing",
     SCALE_HTF: "htf",
+    SCALE_EQUAL: "equal",
+    SCALE_DAY: "day",
+    SCALE_WEEK: "week",
+    SCALE_SESSION: "session",
 }
 
 TAG_NONE: Final = 0

@@ -7,6 +7,9 @@ candle closes strictly back inside, it was swept by the wick; otherwise it waits
 where it went. Every level ends in exactly one of these, unless the shelf was full: at most 200 levels wait per side,
 and the oldest is dropped and counted.
 
+The same rule serves equal highs and lows, the high and low of the day and week before, and those of kill zones; they
+have a shelf of their own, and each says by its scale what made it.
+
 A pool begins with one pivot and a tolerance frozen at that moment; later pivots within it join. It is said when the
 second member is confirmed and when it grows, and it ends like a level at its outer edge. At most 64 are open per side.
 """
@@ -18,6 +21,8 @@ import numpy as np
 from engine.features.smc.events import (
     BY_RETURN,
     BY_WICK,
+    LEVEL_RUN,
+    LEVEL_SWEEP,
     POOL,
     POOL_GROWN,
     POOL_RUN,
@@ -55,7 +60,9 @@ LIQUIDITY: Final = record(
     ("nearest_pool", "f8", (2,)),
     ("levels", _LEVELS, (2,)),  # above, below
     ("pools", _LEVELS, (2,)),
+    ("outer", _LEVELS, (2,)),  # levels that are no pivots; `stage` is their scale
 )
+_OUTER: Final = -1  # in place of a scale: the level has its own
 
 
 @kernel
@@ -75,7 +82,10 @@ def say_verdict(
     if is_pool and level.stage < 2:
         return
     direction = -side if is_sweep else side
-    if is_sweep:
+    if scale == _OUTER:
+        scale = level.stage
+        kind = LEVEL_SWEEP if is_sweep else LEVEL_RUN
+    elif is_sweep:
         liquidity.swept[(1 - direction) // 2] = chart.n_candles - 1
         kind = POOL_SWEEP if is_pool else SWEEP
     else:
@@ -154,16 +164,34 @@ def find_nearest_pool(liquidity: Row, number: int) -> None:
 
 
 @kernel
-def add_level(liquidity: Row, pivot: Row, side: int, t: int) -> None:
-    """Keep a confirmed pivot as a level from the next candle on."""
-    shelf = liquidity.levels[(1 - side) // 2]
+def add_level(
+    liquidity: Row,
+    shelf: Row,
+    price: float,
+    bar: int,
+    formed_ms: int,
+    side: int,
+    origin: int,
+    t: int,
+) -> None:
+    """Keep a price as a level from the next candle on; `origin` is its scale, 0 for a pivot."""
     if shelf.n == LEVEL_CAPACITY:
         shelf.n = remove_row(shelf.rows, shelf.n, oldest_row(shelf.rows, shelf.n))
         liquidity.n_dropped += 1
     zone = liquidity.scratch[0]
-    fill_zone(zone, pivot.price, pivot.price, pivot.bar, pivot.formed_ms, t, side)
-    zone.level = pivot.price
-    shelf.n = add_row(shelf.rows, shelf.n, zone, -side * pivot.price)
+    fill_zone(zone, price, price, bar, formed_ms, t, side)
+    zone.level = price
+    zone.stage = origin
+    shelf.n = add_row(shelf.rows, shelf.n, zone, -side * price)
+
+
+@kernel
+def add_outer(
+    liquidity: Row, price: float, bar: int, formed_ms: int, side: int, origin: int, t: int
+) -> None:
+    """Keep a level that is no pivot from the next candle on."""
+    shelf = liquidity.outer[(1 - side) // 2]
+    add_level(liquidity, shelf, price, bar, formed_ms, side, origin, t)
 
 
 @kernel
@@ -238,6 +266,8 @@ def judge_liquidity(
         levels, pools = liquidity.levels[number], liquidity.pools[number]
         judge_levels(liquidity, levels, side, False, scale, return_bars, chart, log, events)
         judge_levels(liquidity, pools, side, True, scale, return_bars, chart, log, events)
+        outer = liquidity.outer[number]
+        judge_levels(liquidity, outer, side, False, _OUTER, return_bars, chart, log, events)
 
 
 @kernel
@@ -249,5 +279,6 @@ def add_liquidity(
         if tracker.fresh[number] != 0:
             side = 1 - 2 * number
             pivot = tracker.pivots[number]
-            add_level(liquidity, pivot, side, t)
+            shelf = liquidity.levels[number]
+            add_level(liquidity, shelf, pivot.price, pivot.bar, pivot.formed_ms, side, 0, t)
             add_member(liquidity, pivot, side, tolerance, scale, t, log, events)

@@ -17,6 +17,7 @@ from engine.features.smc.events import (
     EQUAL_HIGHS,
     EQUAL_LOWS,
     HTF_BIAS,
+    SCALE_EQUAL,
     SCALE_HTF,
     SCALE_INTERNAL,
     SCALE_NONE,
@@ -41,7 +42,7 @@ from engine.features.smc.legs import (
     watch_inducement,
     watch_leg,
 )
-from engine.features.smc.liquidity import LIQUIDITY, add_liquidity, judge_liquidity
+from engine.features.smc.liquidity import LIQUIDITY, add_liquidity, add_outer, judge_liquidity
 from engine.features.smc.parameters import PARAMETERS
 from engine.features.smc.pivots import (
     QUEUE,
@@ -52,7 +53,12 @@ from engine.features.smc.pivots import (
     start_tracker,
 )
 from engine.features.smc.say import LOG, SILENT, say, say_level
-from engine.features.smc.sessions import CLOCK_STATE, step_kill_zones, step_periods
+from engine.features.smc.sessions import (
+    CLOCK_STATE,
+    add_clock_levels,
+    step_kill_zones,
+    step_periods,
+)
 from engine.features.smc.structure import find_breaks
 from engine.jit import Row, Rows, kernel, record
 
@@ -133,7 +139,8 @@ def step_market(state: Row, events: Rows) -> None:
     remember_pivots(state.equal)
     find_pivot(state.equal, chart, main.queues, log, events)
     reset_trail(state.trail, main.swing)
-    find_equal(state.equal, p, chart, log, events)
+    find_equal(state.equal, p, chart, state.liquidity, log, events)
+    add_clock_levels(state.liquidity, state.clock, chart.n_candles - 1)
     add_pivots(state, level_scale, events)
     set_inducement(state.inducement, main.internal, main.swing, chart, log, events)
     find_breaks(main.internal, main.swing, True, p.is_confluence != 0, chart, log, events)
@@ -207,7 +214,7 @@ def reset_trail(trail: Row, swing: Row) -> None:
 
 
 @kernel
-def find_equal(tracker: Row, p: Row, chart: Row, log: Row, events: Rows) -> None:
+def find_equal(tracker: Row, p: Row, chart: Row, liquidity: Row, log: Row, events: Rows) -> None:
     """Say that a new pivot is level with the one before of its kind; without a long ATR nothing is."""
     if chart.n_candles < p.long_atr_bars:
         return
@@ -232,6 +239,8 @@ def find_equal(tracker: Row, p: Row, chart: Row, log: Row, events: Rows) -> None
             tracker.before_bar[number],
             0,
         )
+        side, t = 1 - 2 * number, chart.n_candles - 1
+        add_outer(liquidity, pivot.price, pivot.bar, pivot.formed_ms, side, SCALE_EQUAL, t)
 
 
 @kernel

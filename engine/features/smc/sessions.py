@@ -17,9 +17,13 @@ from engine.features.smc.events import (
     PERIOD,
     PERIOD_4H,
     PERIOD_BROKEN,
+    SCALE_DAY,
     SCALE_NONE,
+    SCALE_SESSION,
+    SCALE_WEEK,
     ZONE_ASIA,
 )
+from engine.features.smc.liquidity import add_outer
 from engine.features.smc.parameters import N_KILL_ZONES
 from engine.features.smc.say import say, say_level
 from engine.jit import Row, Rows, kernel, record
@@ -33,6 +37,11 @@ _KILL_ZONE: Final = record(
     ("low", "f8"),
     ("bar", "i8"),
     ("formed_ms", "i8"),
+    ("closed_bar", "i8"),  # one more than the candle that closed it; the rest is what it was then
+    ("closed_high", "f8"),
+    ("closed_low", "f8"),
+    ("first_bar", "i8"),
+    ("first_ms", "i8"),
 )
 _PERIOD: Final = record(
     ("bucket_ms", "i8"),
@@ -45,6 +54,8 @@ _PERIOD: Final = record(
     ("is_known", "i8"),  # the two below are those of a complete period
     ("previous_high", "f8"),
     ("previous_low", "f8"),
+    ("previous_bar", "i8"),  # its first candle
+    ("previous_ms", "i8"),
     ("is_broken", "i8", (2,)),  # high, low
 )
 CLOCK_STATE: Final = record(
@@ -111,6 +122,11 @@ def step_kill_zones(clock: Row, p: Row, chart: Row, log: Row, events: Rows) -> N
 def close_kill_zone(zone: Row, number: int, log: Row, events: Rows) -> None:
     """Say that a kill zone is over, with its high and low."""
     zone.is_open = 0
+    zone.closed_bar = log.bar + 1
+    zone.closed_high = zone.high
+    zone.closed_low = zone.low
+    zone.first_bar = zone.bar
+    zone.first_ms = zone.formed_ms
     say(
         log,
         events,
@@ -175,6 +191,8 @@ def switch_period(period: Row, number: int, log: Row, events: Rows) -> None:
     period.is_known = 1
     period.previous_high = period.high
     period.previous_low = period.low
+    period.previous_bar = period.bar
+    period.previous_ms = period.formed_ms
     period.is_broken[0] = 0
     period.is_broken[1] = 0
     say(
@@ -192,6 +210,24 @@ def switch_period(period: Row, number: int, log: Row, events: Rows) -> None:
         -1,
         PERIOD_4H + number,
     )
+
+
+@kernel
+def add_clock_levels(liquidity: Row, clock: Row, t: int) -> None:
+    """Hand to liquidity the highs and lows of what ended with candle `t`: the day and week before, and kill zones."""
+    for number in range(1, 3):
+        period = clock.periods[number]
+        if period.is_known != 0 and period.bar == t:
+            origin = SCALE_DAY if number == 1 else SCALE_WEEK
+            bar, formed_ms = period.previous_bar, period.previous_ms
+            add_outer(liquidity, period.previous_high, bar, formed_ms, 1, origin, t)
+            add_outer(liquidity, period.previous_low, bar, formed_ms, -1, origin, t)
+    for number in range(N_KILL_ZONES):
+        zone = clock.kill_zones[number]
+        if zone.closed_bar == t + 1:
+            bar, formed_ms = zone.first_bar, zone.first_ms
+            add_outer(liquidity, zone.closed_high, bar, formed_ms, 1, SCALE_SESSION, t)
+            add_outer(liquidity, zone.closed_low, bar, formed_ms, -1, SCALE_SESSION, t)
 
 
 @kernel
