@@ -23,6 +23,7 @@ from replay.config import Config, make_config
 from replay.feed import ReplayFeed
 from replay.market_events import market_events
 from replay.markets import market_for
+from replay.report_structure import DRAWN_KINDS
 from replay.report_study import sentence, study_section
 from replay.result import Result
 from replay.sample import sample_tape
@@ -120,7 +121,9 @@ def run_backtest(
     telling = replace(
         spec, events="smc" in spec.strategy.features
     )  # for drawing; nothing depends on it
-    main = replay(telling, cuts, gaps, _named(on_progress, "replay"), models=models)
+    main = replay(
+        telling, cuts, gaps, _named(on_progress, "replay"), models=models, event_kinds=DRAWN_KINDS
+    )
     others: dict[str, Run] = {}
     if config.report.sensitivity:
         for name, changed in _changed_specs(spec).items():
@@ -192,11 +195,13 @@ def replay(
     batch_rows: int | None = None,
     models: Sequence[tuple[int, bytes]] = (),
     events: Sequence[tuple[int, Command | Funding]] = (),
+    event_kinds: Sequence[int] | None = None,
 ) -> Run:
     """
     Run one engine over candles by symbol, in symbol order, and return everything it reported.
 
     models  (close in ms at which it takes over, artefact); events: (time in ms, anything else that happened)
+    event_kinds  of market structure that are kept; None: all
     """
     engine = Engine(spec)
     scheduled = [*model_events(models), *events]
@@ -208,7 +213,7 @@ def replay(
         on_progress=on_progress,
         events=scheduled,
     )
-    recorder = Recorder()
+    recorder = Recorder(event_kinds=event_kinds)
     started = time.perf_counter()
     warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()

@@ -5,7 +5,7 @@ An event never changes, so a zone's life is told by several of them: made, then 
 zone becomes one row with the time it formed, the time it was known and the time it ended, packed as the candles are.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -35,6 +35,9 @@ _POINTS: Final[Mapping[int, tuple[str, str]]] = {
     e.SWEEP: ("sweeps", "sweep"),
     e.POOL_SWEEP: ("sweeps", "pool sweep"),
 }
+DRAWN_KINDS: Final = tuple(
+    sorted({*_ZONES, *_POINTS}.union(*(ends for _, _, ends in _ZONES.values())))
+)
 _ENDS: Final = frozenset().union(*(ends for _, _, ends in _ZONES.values()))
 
 
@@ -53,15 +56,20 @@ class Item(NamedTuple):
 
 
 def items_of(events: Rows, timeframe_ms: int) -> list[Item]:
-    """Return what one symbol's events on one timeframe tell, in the order in which it became known."""
+    """
+    Return what one symbol's events on one timeframe tell, in the order in which it became known.
+
+    At most MOST_ITEMS. They are chosen before anything is made of them: two years of minutes have a million.
+    """
     rows = events[(events["timeframe_ms"] == timeframe_ms) & (events["scale"] != e.SCALE_HTF)]
-    ended = _ends(rows)
-    return [_item(row, ended) for row in _beginnings(rows)]
+    begun = _most_telling(rows[np.isin(rows["kind"], sorted({*_ZONES, *_POINTS}))])
+    ended = _ends(rows[np.isin(rows["bar"], begun["bar"])])
+    return [_item(row, ended) for row in begun]
 
 
 def pack_structure(events: Rows, timeframe_ms: int) -> dict[str, Any] | None:
     """Return the items of one symbol as packed columns, None when there are none."""
-    items = _most_telling(items_of(events, timeframe_ms))
+    items = items_of(events, timeframe_ms)
     if not items:
         return None
     labels = sorted({item.label for item in items})
@@ -86,12 +94,10 @@ def pack_structure(events: Rows, timeframe_ms: int) -> dict[str, Any] | None:
     return {"labels": labels, "decimals": decimals, **packed}
 
 
-def _most_telling(items: list[Item]) -> list[Item]:
-    """Return at most MOST_ITEMS: the swing scale first, then the newest."""
-    if len(items) <= MOST_ITEMS:
-        return items
-    order = sorted(range(len(items)), key=lambda i: (items[i].is_swing, i), reverse=True)
-    return [items[i] for i in sorted(order[:MOST_ITEMS])]
+def _most_telling(begun: Rows) -> Rows:
+    """Return at most MOST_ITEMS rows in their order: the swing scale first, then the newest."""
+    order = np.argsort(begun["scale"] == e.SCALE_SWING, kind="stable")
+    return begun[np.sort(order[-MOST_ITEMS:])]
 
 
 def _key(row: Any) -> tuple[int, ...]:
@@ -103,11 +109,6 @@ def _ends(rows: Rows) -> dict[tuple[int, ...], int]:
     """Return when each zone ended: (kind of the end, candle, scale, side) → time in ms."""
     chosen = rows[np.isin(rows["kind"], sorted(_ENDS))]
     return {(int(row["kind"]), *_key(row)): int(row["known_ms"]) for row in chosen}
-
-
-def _beginnings(rows: Rows) -> Iterator[Any]:
-    kinds = sorted({*_ZONES, *_POINTS})
-    yield from rows[np.isin(rows["kind"], kinds)]
 
 
 def _item(row: Any, ended: Mapping[tuple[int, ...], int]) -> Item:

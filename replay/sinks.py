@@ -1,5 +1,6 @@
 """Sinks: what keeps the reports of a run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +15,14 @@ _KINDS = ("decisions", "fills", "trades", "marks", "payments", "swaps", "events"
 
 @dataclass(slots=True)
 class Recorder:
-    """Keep everything that was reported, for a result."""
+    """
+    Keep everything that was reported, for a result.
+
+    event_kinds  the only EVENT records that are kept; None: all
+    """
 
     candles: int = 0
+    event_kinds: Sequence[int] | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
 
     def __call__(self, report: Report) -> None:
@@ -24,6 +30,8 @@ class Recorder:
         self.candles += report.candles
         for name, parts in self._parts.items():
             rows = getattr(report, name)
+            if name == "events" and self.event_kinds is not None:
+                rows = rows[np.isin(rows["kind"], self.event_kinds)]
             if len(rows):
                 parts.append(rows)
 

@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from helpers import random_candles
 
 from daemon.app import FeedStart, Source, serve
 from daemon.feeds.delta import DeltaFeed
 from daemon.identity import Identity
+from daemon.journal import Journal
 from daemon.running import Daemon, Hooks
 from engine.core import Engine
-from engine.jit import Rows
+from engine.jit import Rows, join_rows
 from engine.spec import Market
 from replay.backtest import replay
 from replay.clock import Clock, VirtualTimeLoop
@@ -151,3 +153,9 @@ def replayed(scenario: Scenario, rows: Sequence[Rows] | None = None, events: Any
     """Return the engine after a plain replay of what was streamed, or of other candles."""
     cuts = rows or [tape.candles[scenario.start :] for tape in scenario.tapes]
     return replay(identity(scenario, Path("unused")).spec, cuts, events=events).engine
+
+
+def journalled(state: Path) -> Rows:
+    """Return every candle that a journal has, in order."""
+    with Journal.read(state) as journal:
+        return join_rows([i.event for i in journal.inputs() if isinstance(i.event, np.ndarray)])

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streams import Scenario, identity, replayed, streamed, tape
+from streams import Scenario, identity, journalled, replayed, streamed, tape
 
 from daemon.compare import verify_state
 from daemon.journal import Journal
 from daemon.running import Daemon
 from engine.core import Engine
 from engine.events import NewModel
-from engine.jit import Rows, join_rows
 from replay.clock import Clock
 from replay.tape import Tape
 from replay.training import fit_from_tape
@@ -29,11 +28,6 @@ from replay.venue.faults import RECOVERABLE
 MINUTE_MS = 60_000
 SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "200"))
 PAIR = (tape("AAA", 24, 3), tape("BBB", 24, 4))
-
-
-def journalled(state: Path) -> Rows:
-    with Journal.read(state) as journal:
-        return join_rows([i.event for i in journal.inputs() if isinstance(i.event, np.ndarray)])
 
 
 def assert_undisturbed(scenario: Scenario, state: Path) -> Daemon:

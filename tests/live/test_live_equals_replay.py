@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streams import Scenario, identity, replayed, streamed, tape
+from streams import Scenario, identity, journalled, replayed, streamed, tape
 
 from daemon.compare import verify_state
 from daemon.journal import Journal
 from engine.candles import FLAG_ABSENT, FLAG_FILLED
 from engine.core import Engine
 from engine.events import Action, Command
-from engine.jit import Rows, join_rows
+from engine.jit import join_rows
 from replay.tape import Tape
 from replay.venue import Switches
 
@@ -45,12 +45,6 @@ def told_apart(switches: Switches) -> str:
     plain = asdict(Switches())
     found = {k: v for k, v in asdict(switches).items() if v != plain[k]}
     return "-".join(f"{name}={value}" for name, value in found.items()) or "defaults"
-
-
-def journalled(state: Path) -> Rows:
-    """Return every candle that the journal has."""
-    with Journal.read(state) as journal:
-        return join_rows([i.event for i in journal.inputs() if isinstance(i.event, np.ndarray)])
 
 
 def assert_equal(scenario: Scenario, state: Path) -> None:

@@ -72,3 +72,17 @@ def test_packed_columns_hold_the_items(events: Rows) -> None:
 
 def test_without_events_there_is_nothing() -> None:
     assert pack_structure(np.zeros(0, EVENT), HOUR_MS) is None
+
+
+def test_of_too_many_the_swing_scale_and_the_newest_are_drawn(
+    events: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = items_of(events, HOUR_MS)
+    swings = [item for item in whole if item.is_swing]
+    others = [item for item in whole if not item.is_swing]
+    monkeypatch.setattr("replay.report_structure.MOST_ITEMS", len(swings) + 10)
+
+    few = items_of(events, HOUR_MS)
+
+    assert [item for item in few if item.is_swing] == swings
+    assert [item for item in few if not item.is_swing] == others[-10:]
