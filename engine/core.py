@@ -24,7 +24,7 @@ from engine.funding import pay_funding
 from engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
-from engine.model.current import CurrentModel
+from engine.model.current import MODEL_ATR, CurrentModel
 from engine.orders import N_COUNTERS, mute_absent
 from engine.records import DECISION, FILL, FLAT, MARK, PAYMENT, REASON_COMMAND, SWAP, TRADE
 from engine.report import Report
@@ -76,8 +76,12 @@ class Engine:
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
         requests = (*spec.strategy.features, *spec.extra_features, *spec.model_features)
+        if spec.model_features:
+            requests = (*requests, MODEL_ATR)
         self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
-        self.model = CurrentModel(self.frames.columns, spec.timeframe, n)
+        self.model = CurrentModel(
+            self.frames.columns, spec.model_features, spec.timeframe, self.symbols
+        )
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
         self.positions = np.zeros(n, POSITION)
@@ -155,7 +159,7 @@ class Engine:
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""
         matrix = self.frames.matrix(symbol, closed, at)
-        self.model.infer(symbol, matrix, closed)
+        self.model.infer(symbol, matrix, self.frames.main[symbol].closed, closed)
         return matrix
 
     def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
