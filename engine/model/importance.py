@@ -14,9 +14,10 @@ import numpy as np
 from engine.jit import FloatArray
 from engine.model.labels import BoolArray
 
-_MOST_ROWS: Final = 1_000  # the newest of the part, per symbol: more would take longer and not say more
+_MOST_ROWS: Final = (
+    1_000  # the newest of the part, per symbol: more would take longer and not say more
+)
 _BURN_IN: Final = 128
-
 
 
 def moved_blocks(n: int, block: int, random: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError
 from engine.jit import FloatArray
+from engine.model import cnn_lstm, lstm
 from engine.model.options import TrainingOptions
 from engine.model.prepare import Sequences
 
@@ -29,7 +30,9 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 _WARM_UP: Final = 0.05  # of all steps, in which the learning rate rises
 _LOWEST_RATE: Final = 0.05  # of the highest, at the end
-_AGREES: Final = 5e-3  # largest difference of log-odds between a device and the CPU for the same weights
+_AGREES: Final = (
+    5e-3  # largest difference of log-odds between a device and the CPU for the same weights
+)
 _MOMENTS: Final = ("exp_avg", "exp_avg_sq")  # what AdamW carries for every tensor
 
 
@@ -43,6 +46,9 @@ class Network(Protocol):
         self, weights: "Mapping[str, Tensor]", x: "Tensor", sizes: Mapping[str, int]
     ) -> "Tensor":
         """Return the log-odds (batch, time) of rows (batch, time, n_inputs) from a zero state."""
+
+
+NETWORKS: Final[dict[str, Network]] = {"lstm": lstm, "cnn_lstm": cnn_lstm}
 
 
 class CheckpointStore(Protocol):
@@ -221,9 +227,11 @@ class Trainer:
         options = self._options
         key = [options.seed, self._epoch]
         order = torch.as_tensor(np.random.default_rng(key).permutation(len(self._train[0])))
-        hidden = torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        hidden = torch.Generator().manual_seed(
+            int(np.random.SeedSequence(key).generate_state(1)[0])
+        )
         total = weight = 0.0
-        for number, chosen in enumerate(order.split(options.batch)):
+        for number, chosen in enumerate(torch.split(order, options.batch)):
             x, y, w = (array[chosen.to(self._device)] for array in self._train)
             if options.dropout > 0.0:
                 shown = torch.rand((len(x), 1, x.shape[2]), generator=hidden) >= options.dropout

@@ -89,7 +89,9 @@ class TrainingOptions:
     @property
     def read(self) -> tuple[str, ...]:
         """Return the columns that the model reads."""
-        return self.inputs or tuple(name for request in self.features for name in columns_of(request))
+        return self.inputs or tuple(
+            name for request in self.features for name in columns_of(request)
+        )
 
     @property
     def all_sizes(self) -> dict[str, int]:
@@ -113,4 +115,7 @@ class TrainingOptions:
         for name in values:
             if name not in names:
                 raise ConfigError(f"training: unknown option {name!r}{did_you_mean(name, names)}")
-        return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
+        plain: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        return cls(**plain)

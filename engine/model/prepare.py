@@ -6,6 +6,7 @@ training and measures importance, the newest sets the temperature. Rows are weig
 own. Both outcomes weigh the same: weighing the rarer one up would bend the probabilities, and its rate is in the bias.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from engine.errors import DataError
 from engine.jit import FloatArray
 from engine.model.dataset import Dataset
 from engine.model.kinds import CLIP
-from engine.model.labels import BoolArray, bracket_labels, direction_labels, uniqueness
+from engine.model.labels import BoolArray, Labels, bracket_labels, direction_labels, uniqueness
 from engine.model.options import TrainingOptions
 from engine.model.parts import purged_parts
 
@@ -40,30 +41,53 @@ class Prepared(NamedTuple):
     validate: BoolArray
     calibrate: BoolArray
 
+    def of(self, symbol: int) -> "Prepared":
+        """Return the rows of one symbol, by its place."""
+        one = slice(symbol, symbol + 1)
+        return Prepared(
+            self.x[one],
+            self.is_whole[one],
+            self.y[one],
+            self.weights[one],
+            self.train[one],
+            self.validate[one],
+            self.calibrate[one],
+        )
+
 
 def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
     """Return the rows with their labels in three parts, or raise DataError when there is too little to learn from."""
     dataset.check()
     x = dataset.inputs(options.read)
-    labels = []
-    for symbol in range(len(dataset.symbols)):
-        prices = [getattr(dataset, name)[symbol] for name in ("open", "high", "low", "close")]
-        if options.label == "bracket":
-            bracket = options.stop_atr, options.target_atr, options.horizon_bars
-            labels.append(bracket_labels(*prices, dataset.atr[symbol], *bracket))
-        else:
-            labels.append(direction_labels(prices[3], prices[0], options.horizon_bars))
+    labels = [labels_of(dataset, symbol, options) for symbol in range(len(dataset.symbols))]
     y = np.stack([label.y for label in labels])
     known = np.stack([label.known for label in labels])
-    is_whole = np.isfinite(x).all(axis=2)
-    is_usable = is_whole & ~np.isnan(y)
+    is_whole: BoolArray = np.asarray(np.isfinite(x).all(axis=2))
+    is_usable: BoolArray = is_whole & ~np.isnan(y)
     parts = purged_parts(known, is_usable, _SHARES, options.embargo)
     weights = np.stack([uniqueness(*pair) for pair in zip(known, is_usable, strict=True)])
-    groups = range(len(y)) if options.is_per_symbol else (slice(None),)
+    groups: Iterable[int | slice] = range(len(y)) if options.is_per_symbol else (slice(None),)
     for name, part in zip(PARTS, parts, strict=True):
         for group in groups:
             _check_part(name, y[group][part[group]])
     return Prepared(x, is_whole, y, weights, *parts)
+
+
+def labels_of(dataset: Dataset, symbol: int, options: TrainingOptions) -> Labels:
+    """Return the labels of one symbol, by its place, as the options define them."""
+    open, close = dataset.open[symbol], dataset.close[symbol]
+    if options.label == "direction":
+        return direction_labels(close, open, options.horizon_bars)
+    return bracket_labels(
+        open,
+        dataset.high[symbol],
+        dataset.low[symbol],
+        close,
+        dataset.atr[symbol],
+        options.stop_atr,
+        options.target_atr,
+        options.horizon_bars,
+    )
 
 
 def _check_part(name: str, labels: FloatArray) -> None:
