@@ -101,9 +101,7 @@ def add_products(out: FloatArray, x: FloatArray, weights: FloatArray) -> None:
         e, f, g, h = x[j + 4], x[j + 5], x[j + 6], x[j + 7]
         for i in range(n):
             total = out[i] + a * w[j, i] + b * w[j + 1, i] + c * w[j + 2, i] + d * w[j + 3, i]
-            out[i] = (
-                total + e * w[j + 4, i] + f * w[j + 5, i] + g * w[j + 6, i] + h * w[j + 7, i]
-            )
+            out[i] = total + e * w[j + 4, i] + f * w[j + 5, i] + g * w[j + 6, i] + h * w[j + 7, i]
     for j in range(whole, n_inputs):
         a = x[j]
         for i in range(n):
