@@ -92,7 +92,7 @@ def cell(
     z = weights[output + hidden]
     for i in range(hidden):
         z += h[i] * weights[output + i]
-    return z
+    return z  # type: ignore[no-any-return]
 
 
 @kernel
