@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError
 from engine.jit import FloatArray
-from engine.model import cnn_lstm, lstm
+from engine.model import cnn_lstm, lstm, transformer
 from engine.model.options import TrainingOptions
 from engine.model.prepare import Sequences
 
@@ -48,7 +48,11 @@ class Network(Protocol):
         """Return the log-odds (batch, time) of rows (batch, time, n_inputs) from a zero state."""
 
 
-NETWORKS: Final[dict[str, Network]] = {"lstm": lstm, "cnn_lstm": cnn_lstm}
+NETWORKS: Final[dict[str, Network]] = {
+    "lstm": lstm,
+    "cnn_lstm": cnn_lstm,
+    "transformer": transformer,
+}
 
 
 class CheckpointStore(Protocol):
