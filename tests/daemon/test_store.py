@@ -22,7 +22,12 @@ from replay.tape import Store
 def artefact(intercept: float = 0.0) -> bytes:
     record = ModelRecord("logistic", ("rsi_14",), "1h", 6, metrics={"log_loss": 0.69})
     one = np.ones(1)
-    tensors = {"mean": 50 * one, "scale": 10 * one, "coefficients": one, "temperature": one}
+    tensors = {
+        "mean": np.array([50 * one]),
+        "scale": np.array([10 * one]),
+        "coefficients": one,
+        "temperature": one,
+    }
     return write_artefact(record, {**tensors, "intercept": intercept * one})
 
 
@@ -95,7 +100,7 @@ def _flip(data: bytes) -> bytes:
         (lambda data: data[:100], "not a whole safetensors file"),
         (lambda data: b"", "not a whole safetensors file"),
         (lambda data: save({"w": np.ones(2)}), "foreign file"),
-        (lambda data: data.replace(b'\\"format\\": 1', b'\\"format\\": 9'), "format 9 is newer"),
+        (lambda data: data.replace(b'\\"format\\": 2', b'\\"format\\": 9'), "format 9 is newer"),
         (lambda data: artefact(), "its record says version 0; the file was renamed"),
     ],
 )
