@@ -70,6 +70,25 @@ def cache_directory() -> Path:
     return root / "papertape" / f"kernels-{source_digest()}"
 
 
+@cache
+def _can_store() -> bool:
+    """Return whether compiled kernels can be kept; elsewhere they would outlive their sources."""
+    folder = cache_directory()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def is_stored(compiled: Any) -> bool:
+    """Return whether machine code of a kernel is on disk, or nothing would be gained by putting it there."""
+    config: Any = numba.config
+    if config.DISABLE_JIT or not _can_store():
+        return True
+    return Path(compiled._cache._cache_file._index_path).is_file()
+
+
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
     config: Any = numba.config
@@ -80,7 +99,8 @@ def kernel(function: F) -> F:
     config.CACHE_DIR = str(cache_directory())
     try:
         compiled = Kernel(function)
-        compiled.enable_caching()
+        if _can_store():
+            compiled.enable_caching()
         return cast(F, compiled)
     finally:
         config.CACHE_DIR = before
