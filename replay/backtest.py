@@ -21,6 +21,7 @@ from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import make_strategy
 from replay.config import Config, make_config
 from replay.feed import ReplayFeed
+from replay.kernels import compile_kernels
 from replay.market_events import market_events
 from replay.markets import market_for
 from replay.report_structure import DRAWN_KINDS
@@ -121,6 +122,7 @@ def run_backtest(
     telling = replace(
         spec, events="smc" in spec.strategy.features
     )  # for drawing; nothing depends on it
+    compile_kernels(telling)
     main = replay(
         telling, cuts, gaps, _named(on_progress, "replay"), models=models, event_kinds=DRAWN_KINDS
     )

@@ -136,6 +136,7 @@ def test_batch_size_changes_nothing(name: str, kind: str) -> None:
         assert engine.digest == whole.digest
         assert other.marks.tobytes() == outcome.marks.tobytes()
         assert other.trades.tobytes() == outcome.trades.tobytes()
+        assert other.predictions.tobytes() == outcome.predictions.tobytes()
         assert engine.snapshot() == whole.snapshot()
 
 
@@ -255,7 +256,7 @@ def test_components_add_up_and_carry_the_version_in_force() -> None:
 
 
 def test_half_and_half_by_hand() -> None:
-    """One close, equal weights: half the model's 2p − 1 and half the technical score alone."""
+    """One close, equal weights: half the model's (2p − 1) ÷ 0.2 and half the technical score alone."""
     strategy = {ml: Confluence(use_ml=ml, use_smc=False) for ml in (True, False)}
     names = strategy[True].features
     candles = random_candles(300, seed=3)
@@ -263,18 +264,58 @@ def test_half_and_half_by_hand() -> None:
     said = {}
     for ml, chosen in strategy.items():
         said[ml] = np.zeros(300, DECISION)
-        matrix = np.vstack([*rows, np.full(300, 0.8)])
+        matrix = np.vstack([*rows, np.full(300, 0.55)])
         chosen.decide_batch(matrix, candles, 300, np.zeros(1), said[ml])
 
     both, alone = said[True][-1], said[False][-1]
-    assert both["score_model"] == 0.5 * (2.0 * 0.8 - 1.0)
+    opinion = (2.0 * 0.55 - 1.0) / 0.2
+    assert both["score_model"] == 0.5 * opinion == pytest.approx(0.25)
     assert both["score_technical"] == 0.5 * alone["score_technical"]
     assert alone["score_model"] == 0.0
     assert both["confidence"] == abs(both["score_model"] + both["score_technical"])
     # ema_50 is the last feature to have a value; from the first ATR until then the model decides alone
-    assert said[True][20]["score_model"] == 2.0 * 0.8 - 1.0
+    assert said[True][20]["score_model"] == opinion
     assert said[True][20]["score_technical"] == 0.0
     assert np.isnan(said[True][5]["confidence"])  # no ATR, no bracket, no opinion
+
+
+def decided(probability: float, **parameters: Any) -> Any:
+    """Return what the model alone decides at a close with this probability."""
+    strategy = Confluence(use_smc=False, weight_technical=0.0, **parameters)
+    candles = random_candles(60, seed=3)
+    rows = [row for name in strategy.features for row in evaluate(name, candles)]
+    said = np.zeros(60, DECISION)
+    matrix = np.vstack([*rows, np.full(60, probability)])
+    strategy.decide_batch(matrix, candles, 60, np.zeros(1), said)
+    return said[-1]
+
+
+@pytest.mark.parametrize(
+    ("probability", "edge", "score"),
+    [(0.6, 0.2, 1.0), (0.9, 0.2, 1.0), (0.45, 0.2, -0.5), (0.25, 0.2, -1.0), (0.75, 1.0, 0.5)],
+)
+def test_model_counts_whole_from_its_full_edge_on(
+    probability: float, edge: float, score: float
+) -> None:
+    said = decided(probability, ml_full_edge=edge)
+
+    assert said["score_model"] == pytest.approx(score)
+    assert said["size_scale"] == 1.0
+
+
+def test_size_by_confidence_goes_from_a_half_at_the_threshold_to_all_of_it() -> None:
+    options = {"size_by_confidence": True, "confidence_threshold": 0.5, "ml_full_edge": 0.5}
+
+    for probability, size in ((0.63, 0.52), (0.6875, 0.75), (0.75, 1.0), (0.05, 1.0)):
+        said = decided(probability, **options)
+        assert said["target"] == (LONG if probability > 0.5 else SHORT)
+        # 0.5 + 0.5 × (|2p − 1| ÷ 0.5 − 0.5) ÷ 0.5
+        assert said["size_scale"] == pytest.approx(size)
+    assert decided(0.55, **options)["size_scale"] == 1.0  # nothing is entered
+    with pytest.raises(
+        ConfigError, match=r"strategy\.ml_full_edge: 0.0 is not above 0 and at most 1"
+    ):
+        Confluence(ml_full_edge=0.0)
 
 
 def test_without_a_model_the_technical_score_decides_alone_bit_for_bit() -> None:

@@ -18,27 +18,27 @@ def bin_shares(values: FloatArray, edges: FloatArray) -> FloatArray:
     return counts / max(len(finite), 1)
 
 
-def tenths(values: FloatArray) -> dict[str, list[float]]:
+def tenths(values: FloatArray) -> dict[str, Any]:
     """
-    Return the nine inner edges of ten bins of the finite values, and the share in each.
+    Return the nine inner edges of ten bins of the finite values, the share in each, and how many values there were.
 
     The shares of a continuous value are a tenth each; one with few values has equal edges, and bins that hold nothing.
     """
     finite = values[np.isfinite(values)]
     edges = np.quantile(finite, _TENTHS)
-    return {"edges": edges.tolist(), "shares": bin_shares(finite, edges).tolist()}
+    shares = bin_shares(finite, edges)
+    return {"edges": edges.tolist(), "shares": shares.tolist(), "rows": len(finite)}
 
 
 def described(values: FloatArray) -> dict[str, Any]:
     """
-    Return what `tenths` says of a column, how many values made it, and how much they depend on each other.
+    Return what `tenths` says of a column, and how much its values depend on each other.
 
     values  shape (n_symbols, n), in time order; NaN in rows that do not take part
     """
     series = values[:, np.isfinite(values).any(axis=0)]
-    found: dict[str, Any] = dict(tenths(series))
+    found = tenths(series)
     shares, edges = np.array(found["shares"]), np.array(found["edges"])
-    found["rows"] = int(np.isfinite(series).sum())
     found |= dependence(shares, edges, list(series))._asdict()
     return found
 
