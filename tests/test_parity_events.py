@@ -59,8 +59,8 @@ def artefact(features: Sequence[str], lean: float, timeframe: str = "1h", **reco
     """Return a model by hand: log-odds of `lean` per deviation of the first feature, half as much of the second."""
     made = ModelRecord("logistic", tuple(features), timeframe, 4, **record)
     tensors = {
-        "mean": np.array([50.0, 0.0]),
-        "scale": np.array([12.0, 0.02]),
+        "mean": np.array([[50.0, 0.0]]),
+        "scale": np.array([[12.0, 0.02]]),
         "coefficients": np.array([lean, 0.5 * lean]),
         "intercept": np.array([0.05]),
         "temperature": np.array([1.25]),

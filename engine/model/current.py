@@ -10,12 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from engine.candles import CANDLE
+from engine.candles import CANDLE, timeframe_ms
 from engine.errors import DataError
 from engine.features import columns_of
 from engine.jit import FloatArray, IntArray, Rows
 from engine.model.artefact import Artefact, read_artefact
 from engine.model.kinds import infer
+from engine.model.predictions import Predictions
 from engine.model.recent import Recent, RecentRows
 
 MODEL_ATR: Final = (
@@ -57,6 +58,7 @@ class CurrentModel:
     columns    names of the feature matrix's rows; the last one is where probabilities go
     features   requests that models may read; none: there will be no model
     timeframe  of the strategy; a model of another one is refused
+    most       closes of one block of candles
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class CurrentModel:
         features: Sequence[str],
         timeframe: str,
         symbols: Sequence[str],
+        most: int,
     ) -> None:
         row_by_column = {name: row for row, name in enumerate(columns)}
         names = dict.fromkeys(name for request in features for name in columns_of(request))
@@ -74,6 +77,12 @@ class CurrentModel:
         self._timeframe = timeframe
         self._symbols = tuple(symbols)
         self._recent = Recent(len(symbols), len(names))
+        self._predictions = Predictions(
+            len(symbols),
+            most,
+            timeframe_ms(timeframe),
+            (self._probability_row, row_by_column.get(MODEL_ATR, 0)),
+        )
         self._bytes = b""
         self.artefact: Artefact | None = None
         self._state: FloatArray = np.zeros((len(symbols), 0))
@@ -139,7 +148,12 @@ class CurrentModel:
                 self._work,
                 self._probability_row,
             )
+            self._predictions.add(symbol, features, n, bars)
         self._recent.add(symbol, features, self._rows, n, bars, self._probability_row)
+
+    def take_predictions(self, version: int) -> Rows:
+        """Return PREDICTION records of every close since the last call; version: of the model in force."""
+        return self._predictions.take(version)
 
     def recent(self, symbol: int) -> RecentRows:
         """

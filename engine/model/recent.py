@@ -50,7 +50,8 @@ class Recent:
     """The rings of all symbols."""
 
     def __init__(self, n_symbols: int, n_columns: int) -> None:
-        self._rings: FloatArray = np.full((n_symbols, RECENT, n_columns + 1), np.nan)
+        length = RECENT if n_columns else 0
+        self._rings: FloatArray = np.full((n_symbols, length, n_columns + 1), np.nan)
         self._counts: IntArray = np.zeros(n_symbols, np.int64)
 
     def add(
