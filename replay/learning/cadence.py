@@ -26,7 +26,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LONGEST_S: Final = 3_650 * 86_400
 _INTERVAL: Final = re.compile(r"([0-9]{1,9})\s*([a-z])")
-_NAMED: Final = {
+_NAMED: Final[dict[str, dict[str, int | str]]] = {
     "daily": {"hour": 0, "minute": 0},
     "weekly": {"day_of_week": "mon", "hour": 0, "minute": 0},
     "monthly": {"day": 1, "hour": 0, "minute": 0},
@@ -72,7 +72,7 @@ def cadence(text: str) -> Cadence | None:
     if len(words.split()) == _FIELDS:
         return Cadence(text, _cron(text, words.split()))
     raise ConfigError(
-        f"retrain_every: {text!r} is no cadence: write an interval such as 30d or 12h, daily, weekly, monthly, "
+        f"{text!r} is no cadence: write an interval such as 30d or 12h, daily, weekly, monthly, "
         "five cron fields, or never"
     )
 
@@ -80,11 +80,11 @@ def cadence(text: str) -> Cadence | None:
 def _interval(text: str, number: int, unit: str) -> BaseTrigger:
     if unit not in _UNITS:
         raise ConfigError(
-            f"retrain_every: {text!r}: {unit!r} is no unit; use m, h, d or w (minutes, hours, days, weeks)"
+            f"{text!r}: {unit!r} is no unit; use m, h, d or w (minutes, hours, days, weeks)"
         )
     seconds = number * _UNITS[unit]
     if not 0 < seconds <= _LONGEST_S:
-        raise ConfigError(f"retrain_every: {text!r} is not between one minute and ten years")
+        raise ConfigError(f"{text!r} is not between one minute and ten years")
     return IntervalTrigger(seconds=seconds, start_date=_EPOCH, timezone=UTC)
 
 
@@ -93,7 +93,7 @@ def _cron(text: str, fields: list[str]) -> BaseTrigger:
     minute, hour, day, month, weekday = fields
     if day != "*" and weekday != "*":
         raise ConfigError(
-            f"retrain_every: {text!r}: a day of the month and a weekday together mean different things to different "
+            f"{text!r}: a day of the month and a weekday together mean different things to different "
             "schedulers; leave one of them *"
         )
     try:
@@ -107,10 +107,10 @@ def _cron(text: str, fields: list[str]) -> BaseTrigger:
         )
     except ValueError as error:
         raise ConfigError(
-            f"retrain_every: {text!r}: {_plain(error)}; the fields are minute, hour, day, month and weekday"
+            f"{text!r}: {_plain(error)}; the fields are minute, hour, day, month and weekday"
         ) from error
     if trigger.get_next_fire_time(None, _EPOCH) is None:
-        raise ConfigError(f"retrain_every: {text!r} is a date that never comes")
+        raise ConfigError(f"{text!r} is a date that never comes")
     return trigger
 
 
