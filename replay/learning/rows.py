@@ -7,7 +7,7 @@ import numpy as np
 from engine.candles import FLAG_ABSENT, timeframe_ms
 from engine.features import columns_of
 from engine.frames import Frames
-from engine.jit import FloatArray, Rows
+from engine.jit import FloatArray, IntArray, Rows
 from engine.lane import BLOCK
 from engine.model.current import MODEL_ATR
 from engine.model.dataset import Dataset
@@ -40,7 +40,7 @@ def dataset_of(
     feed = ReplayFeed(
         candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress
     )
-    times: list[FloatArray] = []
+    times: list[IntArray] = []
     values: list[list[FloatArray]] = [[] for _ in symbols]
     prices: list[list[FloatArray]] = [[] for _ in symbols]
     for batch in feed.batches():
@@ -57,18 +57,22 @@ def dataset_of(
             prices[symbol].append(candle)
     x = np.stack([np.concatenate(parts) for parts in values])
     candle = np.stack([np.concatenate(parts) for parts in prices])
+    prices_by_name = {
+        name: np.ascontiguousarray(candle[:, :, number]) for number, name in enumerate(_PRICES)
+    }
     return Dataset(
-        tuple(symbols),
-        columns,
-        timeframe,
-        _ascending(np.concatenate(times)),
-        np.ascontiguousarray(x[:, :, :-1]),
-        *(np.ascontiguousarray(candle[:, :, number]) for number in range(len(_PRICES))),
-        np.ascontiguousarray(x[:, :, -1]),
+        symbols=tuple(symbols),
+        columns=columns,
+        timeframe=timeframe,
+        time_ms=_ascending(np.concatenate(times)),
+        x=np.ascontiguousarray(x[:, :, :-1]),
+        atr=np.ascontiguousarray(x[:, :, -1]),
+        **prices_by_name,
     )
 
 
-def _ascending(times: FloatArray) -> FloatArray:
+def _ascending(times: IntArray) -> IntArray:
     """Return the instants at which candles became known; after a gap two do at once, and the second one counts as later."""
-    steps = np.arange(len(times))
-    return np.maximum.accumulate(times - steps) + steps
+    steps: IntArray = np.arange(len(times))
+    ascending: IntArray = np.maximum.accumulate(times - steps) + steps
+    return ascending
