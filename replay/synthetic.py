@@ -160,7 +160,8 @@ def _garch(noise: FloatArray) -> FloatArray:
         values.append(variance)
         variance *= GARCH_MEMORY + GARCH_SHOCK * shock * shock
         variance += 1.0 - GARCH_SHOCK - GARCH_MEMORY
-    return np.sqrt(np.asarray(values))
+    scales: FloatArray = np.sqrt(np.asarray(values))
+    return scales
 
 
 def _pattern(uniform: FloatArray, edge: float) -> FloatArray:
