@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Self
 from engine.errors import ConfigError
 from engine.model import KINDS
 
-NETWORKS: Final = ("cnn_lstm",)
+NETWORKS: Final = ("cnn_lstm", "lstm", "transformer")
 
 Show = Callable[[str, int, int], None]
 
@@ -27,11 +27,11 @@ class HonestyOptions:
     """
 
     networks: tuple[str, ...] = NETWORKS
-    attempts: int = 3
+    attempts: int = 4
     edge: float = 0.4
     pattern: float = 0.5
-    margin: float = 0.03
-    boundaries: int = 120
+    margin: float = 0.05
+    boundaries: int = 200
     epochs: int = 50
     seed: int = 1
 

@@ -17,7 +17,6 @@ from engine.strategies.protocol import View
 from replay.backtest import replay
 from replay.honesty.experiment import HonestyOptions, Show
 from replay.learning.attempt import Attempt
-from replay.learning.challenge import Train
 from replay.learning.evidence import evidence, opinions, outcomes
 from replay.learning.job import Job
 from replay.learning.rows import dataset_of
@@ -42,9 +41,11 @@ class Known(NamedTuple):
     rows: Dataset
 
 
-def market(kind: str, n_attempts: int, seed: int, edge: float = 0.25) -> Known:
-    """Return hours long enough for so many attempts, and as long again as one more to measure the last on."""
-    days = WINDOW_DAYS + GATE_DAYS + STEP_DAYS * n_attempts + 2
+def market(
+    kind: str, n_attempts: int, seed: int, edge: float = 0.25, window_days: int = WINDOW_DAYS
+) -> Known:
+    """Return hours long enough for so many attempts, and for what follows the last of them."""
+    days = window_days + GATE_DAYS + STEP_DAYS * n_attempts + 2
     tape = synthesize(kind, days * _DAY_ROWS, "1h", seed, symbol=SYMBOL, edge=edge)
     candles = copy_rows(tape.candles)
     return Known(candles, rows_of(candles))
@@ -56,7 +57,12 @@ def rows_of(candles: Rows) -> Dataset:
 
 
 def settings(
-    kind: str, options: HonestyOptions, *, label: str = "bracket", horizon_bars: int = 24
+    kind: str,
+    options: HonestyOptions,
+    *,
+    label: str = "bracket",
+    horizon_bars: int = 24,
+    window_days: int = WINDOW_DAYS,
 ) -> LearningSettings:
     """Return how a model of a kind is trained and judged; everything else is the pipeline's default."""
     trained = {} if kind == "logistic" else {"epochs": options.epochs, "device": "cpu"}
@@ -65,7 +71,7 @@ def settings(
         timeframe="1h",
         features=MODEL_FEATURES,
         symbols=(SYMBOL,),
-        window_ms=WINDOW_DAYS * DAY_MS,
+        window_ms=window_days * DAY_MS,
         gate_ms=GATE_DAYS * DAY_MS,
         label=label,
         horizon_bars=horizon_bars,
@@ -80,17 +86,16 @@ def attempts(
     n_attempts: int,
     show: Show | None = None,
     name: str = "",
-    train: Train = train_model,
 ) -> list[Attempt]:
     """Return what comes of every retraining, each on what was known by then."""
-    first_ms = int(rows.time_ms[0]) + (WINDOW_DAYS + GATE_DAYS) * DAY_MS
+    first_ms = int(rows.time_ms[0]) + how.window_ms + how.gate_ms
     due = tuple(first_ms + number * STEP_DAYS * DAY_MS for number in range(n_attempts))
 
     def told(what: Attempt | int, number: int, of: int) -> None:
         if show is not None:
             show(name, number + (not isinstance(what, int)), of)
 
-    return walk(Job(how, due, rows, is_walk=True), train, on_attempt=told).attempts
+    return walk(Job(how, due, rows, is_walk=True), train_model, on_attempt=told).attempts
 
 
 def out_of_sample(rows: Dataset, made: Sequence[Attempt], how: LearningSettings) -> Verdict:
