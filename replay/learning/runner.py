@@ -1,6 +1,7 @@
 """Jobs in a process of their own: one attempt for a daemon, a whole walk for a replay; whatever fails is an outcome."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,9 +64,7 @@ async def run_walk(
     return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
 
 
-async def _run(
-    folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]
-) -> Ended:
+async def _run(folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]) -> Ended:
     """Write a job and run it; a disk that is full is a failure like any other."""
     try:
         await asyncio.to_thread(write_job, folder, job)
@@ -96,7 +95,7 @@ def _lost(job: Job, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0)
 def _what_is_left(folder: Path, job: Job, ended: Ended) -> list[Attempt]:
     """Return the attempts that were kept, and every other due time as lost."""
     kept: dict[int, Attempt] = {}
-    for number in range(len(job.due_ms)):
+    for number in itertools.count():  # drift may have added some
         try:
             attempt = read_attempt(folder, number)
         except DataError:
