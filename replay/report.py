@@ -15,7 +15,7 @@ from replay.atomic import write_whole
 from replay.report_data import equity_curve, pack_candles, trade_columns
 from replay.report_structure import pack_structure
 
-_SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "trades.js")
+_SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "models.js", "trades.js")
 
 
 def render_report(
