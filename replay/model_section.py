@@ -117,16 +117,18 @@ def resolve(label: Mapping[str, Any], predictions: Rows, bars: Mapping[str, Rows
 
 def _resolve_one(label: Mapping[str, Any], predictions: Rows, bars: Rows) -> Resolved:
     """Return the resolved predictions of one symbol."""
-    ends_ms = bars["open_ms"] + (np.diff(bars["open_ms"]).min() if len(bars) > 1 else 0)
-    at = np.searchsorted(ends_ms, predictions["time_ms"])
+    at = np.searchsorted(bars["open_ms"], predictions["time_ms"]) - 1  # the candle that ends there
     atr = np.full(len(bars), np.nan)
     atr[at] = predictions["atr"]
-    prices = [bars[name].astype(np.float64) for name in ("open", "high", "low", "close")]
+    opens, close = np.asarray(bars["open"]), np.asarray(bars["close"])
     horizon = int(label["horizon_bars"])
     if label["kind"] == "bracket":
-        found = bracket_labels(*prices, atr, label["stop_atr"], label["target_atr"], horizon)
+        high, low = np.asarray(bars["high"]), np.asarray(bars["low"])
+        found = bracket_labels(
+            opens, high, low, close, atr, label["stop_atr"], label["target_atr"], horizon
+        )
     else:
-        found = direction_labels(prices[3], prices[0], horizon)
+        found = direction_labels(close, opens, horizon)
     y, p = found.y[at], predictions["probability"]
     known = ~np.isnan(y) & ~np.isnan(p)
     return Resolved(
