@@ -110,9 +110,13 @@ def resolve(label: Mapping[str, Any], predictions: Rows, bars: Mapping[str, Rows
         _resolve_one(label, predictions[predictions["symbol"] == index], rows)
         for index, rows in enumerate(bars.values())
     ]
-    joined = Resolved(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    order = np.argsort(joined.time_ms, kind="stable")
-    return Resolved(*(column[order] for column in joined))
+    order = np.argsort(np.concatenate([part.time_ms for part in parts]), kind="stable")
+    return Resolved(
+        np.concatenate([part.time_ms for part in parts])[order],
+        np.concatenate([part.y for part in parts])[order],
+        np.concatenate([part.p for part in parts])[order],
+        np.concatenate([part.version for part in parts])[order],
+    )
 
 
 def _resolve_one(label: Mapping[str, Any], predictions: Rows, bars: Rows) -> Resolved:
