@@ -1,5 +1,6 @@
 """What came of one retraining, promoted or not: as a value, and as plain JSON in a result or a journal."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
@@ -24,7 +25,8 @@ class Attempt:
     kind          of model; champion: version of the one in force; 0 = none
     gate          what the gate said, with its numbers; record: of the challenger; empty when it did not come to that
     shadow        of a replay: scores by contender on the rows between this attempt and the next, which none of them saw
-    wall_s        that it took; artefact: the challenger, also of one that was rejected
+    wall_s        that it took
+    artefact      the challenger, also of one that was rejected; baseline: the logistic model of the same rows
     """
 
     due_ms: int
@@ -39,6 +41,7 @@ class Attempt:
     shadow: dict[str, Any] = field(default_factory=dict)
     wall_s: float = 0.0
     artefact: bytes = b""
+    baseline: bytes = b""
 
     @property
     def is_promoted(self) -> bool:
@@ -46,15 +49,17 @@ class Attempt:
         return self.outcome == "promoted"
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the artefact, as plain values."""
+        """Return everything but the artefacts, as plain values."""
         values = asdict(self)
-        del values["artefact"]
+        del values["artefact"], values["baseline"]
         return values
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], artefact: bytes = b"") -> Self:
+    def from_json(
+        cls, values: dict[str, Any], artefact: bytes = b"", baseline: bytes = b""
+    ) -> Self:
         """Return what `to_json` gave; raises TypeError or KeyError for anything else."""
-        found = cls(**values, artefact=artefact)
+        found = cls(**values, artefact=artefact, baseline=baseline)
         if found.outcome not in OUTCOMES or found.trigger not in TRIGGERS:
             raise KeyError(f"{found.outcome} {found.trigger}")
         return found
@@ -79,3 +84,21 @@ class Learned(NamedTuple):
     def schedule(self) -> list[tuple[int, bytes]]:
         """Return the models that take over, each with its time."""
         return [(a.effective_ms, a.artefact) for a in self.attempts if a.is_promoted]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the artefacts, as plain values."""
+        return {
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "commands": [list(command) for command in self.commands],
+            "out_of_sample": self.summary,
+            "wall_s": self.wall_s,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Learned | None":
+        """Return what `to_json` gave among other values, without artefacts; None when it is not there."""
+        if "wall_s" not in values:
+            return None
+        commands = [(int(c[0]), str(c[1]), float(c[2]), str(c[3])) for c in values["commands"]]
+        attempts = [Attempt.from_json(attempt) for attempt in values["attempts"]]
+        return cls(attempts, commands, values["out_of_sample"], float(values["wall_s"]))
