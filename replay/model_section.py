@@ -1,9 +1,9 @@
 """
 The models of a run for its result: every retrain, what challengers were worth afterwards, what the models in force said.
 
-    lineage     every model that took over            attempts    every retrain, promoted or not
-    afterwards  challengers on the rows after them    in_force    stated against what came, of the models that traded
-    versions    profit and scores by model version
+    lineage        every model that took over           attempts    every retrain, promoted or not
+    out_of_sample  challengers on the rows after them   in_force    stated against what came, of the models that traded
+    versions       profit and scores by model version
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,7 @@ from engine.model.buckets import confidence_buckets
 from engine.model.labels import bracket_labels, direction_labels
 from engine.model.scores import scores
 from engine.performance.tables import breakdown
-from replay.learning.attempt import Attempt, Learned
-from replay.stamps import utc_text
+from replay.learning.attempt import Learned
 
 
 class Resolved(NamedTuple):
@@ -45,14 +44,7 @@ def model_section(
     """
     section: dict[str, Any] = {"note": note(lineage, learned), "lineage": list(lineage)}
     if learned is not None:
-        section["attempts"] = [attempt_row(attempt) for attempt in learned.attempts]
-        section["learning_s"] = learned.wall_s
-        section["drift"] = [
-            {"time": utc_text(time_ms), "action": action, "value": value, "reason": reason}
-            for time_ms, action, value, reason in learned.commands
-        ]
-        if learned.summary:
-            section["afterwards"] = learned.summary
+        section |= learned.to_json()
     if lineage:
         found = resolve(lineage[-1]["label"], predictions, bars)
         rates = {int(record["version"]): base_rate(record) for record in lineage}
@@ -76,27 +68,6 @@ def note(lineage: Sequence[Mapping[str, Any]], learned: Learned | None) -> str:
         return "no retraining was due: the ML component is absent"
     told = f"{len(outcomes)} retrains: {counts}"
     return told if lineage else f"{told}; no model earned its place, so the ML component is absent"
-
-
-def attempt_row(attempt: Attempt) -> dict[str, Any]:
-    """Return one retrain as the report shows it."""
-    record = attempt.record
-    return {
-        "time": utc_text(attempt.due_ms),
-        "time_ms": attempt.due_ms,
-        "effective_ms": attempt.effective_ms,
-        "trigger": attempt.trigger,
-        "outcome": attempt.outcome,
-        "reason": attempt.reason,
-        "kind": attempt.kind,
-        "champion": attempt.champion,
-        "rows": int(record.get("metrics", {}).get("rows_train", 0)),
-        "start_ms": record.get("start_ms"),
-        "end_ms": record.get("end_ms"),
-        "wall_s": attempt.wall_s,
-        "gate": attempt.gate,
-        "after": attempt.shadow,
-    }
 
 
 def base_rate(record: Mapping[str, Any]) -> float:

@@ -15,8 +15,8 @@ import numpy as np
 
 from engine.jit import FloatArray
 from engine.model.artefact import read_artefact
+from engine.model.buckets import confidence_buckets
 from engine.model.dataset import Dataset
-from engine.model.scores import reliability_curve
 from replay.learning.attempt import Attempt
 from replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
 from replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
@@ -169,7 +169,7 @@ def _said(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champio
 
 
 def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
-    """Return the scores over the rows of all attempts, and how reliable the challengers' probabilities were."""
+    """Return the scores over the rows of all attempts, and how often the challengers were right by how sure they were."""
     if not pooled:
         return {}
     chosen = np.concatenate([np.arange(said.chosen.start, said.chosen.stop) for said in pooled])
@@ -185,5 +185,5 @@ def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
     is_judged = np.isfinite(joined.y) & np.isfinite(said["challenger"])
     if not is_judged.any():
         return {}
-    curve = reliability_curve(joined.y[is_judged], said["challenger"][is_judged])
-    return {"contenders": found, "curve": curve}
+    buckets = confidence_buckets(joined.y[is_judged], said["challenger"][is_judged])
+    return {"contenders": found, "buckets": buckets}

@@ -2,6 +2,8 @@
 // The models of a run: every retrain and its gate, what challengers were worth afterwards, stated against realised.
 const CONTENDERS = [["challenger", "challenger", "var(--accent)"], ["champion", "champion", "var(--gain)"], ["logistic", "logistic", "var(--quiet)"], ["majority", "majority", "var(--loss)"]];
 const SCORES = [["accuracy", "percent"], ["log_loss", "precise"], ["brier", "precise"], ["ece", "precise"], ["auc", "precise"], ["mcc", "precise"]];
+const day = (attempt) => stamp(attempt.due_ms / 1000).slice(0, 10);
+const LEAST_ROWS = 100; // of a month that has just begun the log-loss says nothing
 FORMATS.precise = (x) => x.toFixed(4);
 
 function svg(tag, attributes, text) {
@@ -27,28 +29,28 @@ function frame(width, height, [left, right], [low, high], ticks, format) {
 
 // Log-loss of every contender on the candles between one retrain and the next, which nobody had seen.
 function drawAfterwards(attempts) {
-  const measured = attempts.filter((a) => a.after && a.after.rows);
+  const measured = attempts.filter((a) => ((a.shadow ?? {}).challenger ?? {}).rows >= LEAST_ROWS);
   if (measured.length < 2) return;
-  const values = measured.flatMap((a) => CONTENDERS.map(([name]) => (a.after.contenders[name] ?? {}).log_loss)).filter(Number.isFinite);
+  const values = measured.flatMap((a) => CONTENDERS.map(([name]) => (a.shadow[name] ?? {}).log_loss)).filter(Number.isFinite);
   const low = Math.min(...values), high = Math.max(...values), room = (high - low || 0.01) * 0.08;
-  const times = measured.map((a) => a.time_ms);
+  const times = measured.map((a) => a.due_ms);
   const { picture, x, y, foot } = frame(620, 230, [times[0], times[times.length - 1]], [low - room, high + room], 4, (v) => v.toFixed(3));
   picture.setAttribute("aria-label", "log-loss after each retrain");
   for (const [name, , colour] of CONTENDERS) {
-    const points = measured.filter((a) => Number.isFinite((a.after.contenders[name] ?? {}).log_loss)).map((a) => [x(a.time_ms), y(a.after.contenders[name].log_loss), a]);
+    const points = measured.filter((a) => Number.isFinite((a.shadow[name] ?? {}).log_loss)).map((a) => [x(a.due_ms), y(a.shadow[name].log_loss), a]);
     if (!points.length) continue;
     picture.append(svg("polyline", { points: points.map(([px, py]) => `${px},${py}`).join(" "), fill: "none", stroke: colour, "stroke-width": 1.6 }));
     if (name !== "challenger") continue;
     for (const [px, py, a] of points) {
       const dot = svg("circle", { cx: px, cy: py, r: 3.5, stroke: colour, fill: a.outcome === "promoted" ? colour : "var(--card)" });
-      dot.append(svg("title", {}, `${a.time.slice(0, 10)} ${a.outcome}: ${a.reason}`));
+      dot.append(svg("title", {}, `${day(a)} ${a.outcome}: ${a.reason}`));
       picture.append(dot);
     }
   }
-  for (const at of [measured[0], measured[measured.length - 1]]) picture.append(svg("text", { x: x(at.time_ms), y: foot, "text-anchor": at === measured[0] ? "start" : "end" }, at.time.slice(0, 10)));
+  for (const at of [measured[0], measured[measured.length - 1]]) picture.append(svg("text", { x: x(at.due_ms), y: foot, "text-anchor": at === measured[0] ? "start" : "end" }, day(at)));
   const key = element("p", undefined, "quiet");
   for (const [name, title, colour] of CONTENDERS) {
-    if (!measured.some((a) => a.after.contenders[name])) continue;
+    if (!measured.some((a) => a.shadow[name])) continue;
     const mark = element("span", "■ ");
     mark.style.color = colour;
     key.append(mark, `${title}  `);
@@ -76,11 +78,11 @@ function drawReliability(buckets, where) {
   $("model-reliability").append(table(filled, [["confidence", (b) => b.name], ["stated", (b) => b.stated, "percent"], ["realised", (b) => b.realised, "percent"], ["predictions", (b) => b.rows, "count"]]));
 }
 
-function drawScores(title, rows, contenders) {
+function drawScores(title, contenders) {
   const lines = Object.entries(contenders ?? {});
   if (!lines.length) return;
   const box = element("div");
-  box.append(element("h3", `${title} (${shown(rows, "count")} rows)`), table(lines, [["", ([name]) => name], ...SCORES.map(([name, kind]) => [name.replace("_", "-").replace("ece", "ECE").replace("auc", "AUC").replace("mcc", "MCC"), ([, found]) => found[name], kind])]));
+  box.append(element("h3", `${title} (${shown(lines[0][1].rows, "count")} rows)`), table(lines, [["", ([name]) => name], ...SCORES.map(([name, kind]) => [name.replace("_", "-").replace("ece", "ECE").replace("auc", "AUC").replace("mcc", "MCC"), ([, found]) => found[name], kind])]));
   $("model-scores").append(box);
 }
 
@@ -91,17 +93,17 @@ function drawModels() {
   $("model-section").hidden = false;
   $("model-sentence").textContent = model.note ?? "";
   drawAfterwards(attempts);
-  const shadow = model.afterwards, live = model.in_force;
+  const shadow = model.out_of_sample, live = model.in_force;
   drawReliability(live ? live.buckets : (shadow ?? {}).buckets, live ? "of the models in force" : "of challengers afterwards, promoted or not");
-  if (live) drawScores("models in force", live.rows, live.contenders);
-  if (shadow) drawScores("challengers on the candles after them, promoted or not", shadow.rows, shadow.contenders);
+  if (live) drawScores("models in force", live.contenders);
+  if (Object.keys(shadow ?? {}).length) drawScores("challengers on the candles after them, promoted or not", shadow.contenders);
   if ((model.versions ?? []).length) {
     const box = element("div");
     box.append(element("h3", "by version in force"), table(model.versions, [["version", (r) => r.name], ["predictions", (r) => r.rows, "count"], ["accuracy", (r) => r.accuracy, "percent"], ["log-loss", (r) => r.log_loss, "precise"], ["trades", (r) => r.trades, "count"], ["win rate", (r) => r.win_rate, "percent"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", true]]));
     $("model-scores").append(box);
   }
   const loss = (a, name) => ((a.gate ?? {}).contenders?.[name] ?? {}).log_loss;
-  $("model-attempts").append(table(attempts, [["retrained", (a) => a.time.slice(0, 16).replace("T", " ")], ["by", (a) => a.trigger], ["kind", (a) => a.kind], ["rows", (a) => a.rows, "count"],
+  $("model-attempts").append(table(attempts, [["retrained", (a) => stamp(a.due_ms / 1000)], ["by", (a) => a.trigger], ["kind", (a) => a.kind], ["rows", (a) => a.rows_train, "count"],
     ["gate: challenger", (a) => loss(a, "challenger"), "precise"], ["champion", (a) => loss(a, "champion"), "precise"], ["logistic", (a) => loss(a, "logistic"), "precise"], ["majority", (a) => loss(a, "majority"), "precise"],
-    ["net, per trade", (a) => ((a.gate ?? {}).contenders?.challenger ?? {}).net_return, "percent", true], ["", (a) => a.outcome + (a.version ? ` as ${a.version}` : "")], ["because", (a) => a.reason]]));
+    ["net, per trade", (a) => ((a.gate ?? {}).contenders?.challenger ?? {}).net_return, "percent", true], ["", (a) => a.outcome], ["because", (a) => a.reason]]));
 }
