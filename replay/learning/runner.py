@@ -24,8 +24,7 @@ async def run_attempt(
     folder   of the job; one that was cut off goes on where it was
     command  that is started with the folder as its argument
     """
-    await asyncio.to_thread(write_job, folder, job)
-    ended = await follow(folder, _limit_s(job), on_event, command)
+    ended = await _run(folder, job, on_event, command)
     if ended.outcome == "done":
         try:
             attempts, _ = await asyncio.to_thread(read_result, folder, ended.sha256)
@@ -47,8 +46,7 @@ async def run_walk(
     """
     started_s = time.monotonic()
     while True:
-        await asyncio.to_thread(write_job, folder, job)
-        ended = await follow(folder, _limit_s(job), on_event, command)
+        ended = await _run(folder, job, on_event, command)
         if ended.outcome == "done":
             try:
                 attempts, values = await asyncio.to_thread(read_result, folder, ended.sha256)
@@ -63,6 +61,17 @@ async def run_walk(
             break
         job = replace(job, lost={**job.lost, due_ms: (ended.outcome, ended.reason)})
     return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
+
+
+async def _run(
+    folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]
+) -> Ended:
+    """Write a job and run it; a disk that is full is a failure like any other."""
+    try:
+        await asyncio.to_thread(write_job, folder, job)
+    except DataError as error:
+        return Ended("failed", str(error), 0.0)
+    return await follow(folder, _limit_s(job), on_event, command)
 
 
 def _limit_s(job: Job) -> float:
