@@ -16,9 +16,9 @@ import numpy as np
 
 from engine.jit import FloatArray
 from engine.model.artefact import read_artefact
+from engine.model.buckets import confidence_buckets
 from engine.model.dataset import Dataset
 from engine.model.drift_policy import PolicyState
-from engine.model.scores import reliability_curve
 from replay.learning.attempt import Attempt
 from replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
 from replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
@@ -211,14 +211,14 @@ def measure_shadows(
             measured.append(attempt)
             continue
         end_ms = attempts[number + 1].due_ms if number + 1 < len(attempts) else None
-        said = _said(rows, attempt, end_ms, champion)
+        said = said_of(rows, attempt, end_ms, champion)
         found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
         measured.append(replace(attempt, shadow=found))
         pooled.append(said)
     return measured, _together(followed, pooled)
 
 
-def _said(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champion | None) -> Said:
+def said_of(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champion | None) -> Said:
     """Return what the models of an attempt say of the rows up to the next one."""
     seen = rows if end_ms is None else rows.until(end_ms)
     start = int(np.searchsorted(seen.time_ms, attempt.due_ms, "right"))
@@ -237,7 +237,7 @@ def _said(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champio
 
 
 def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
-    """Return the scores over the rows of all attempts, and how reliable the challengers' probabilities were."""
+    """Return the scores over the rows of all attempts, and how often the challengers were right by how sure they were."""
     if not pooled:
         return {}
     chosen = np.concatenate([np.arange(said.chosen.start, said.chosen.stop) for said in pooled])
@@ -253,5 +253,5 @@ def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
     is_judged = np.isfinite(joined.y) & np.isfinite(said["challenger"])
     if not is_judged.any():
         return {}
-    curve = reliability_curve(joined.y[is_judged], said["challenger"][is_judged])
-    return {"contenders": found, "curve": curve}
+    buckets = confidence_buckets(joined.y[is_judged], said["challenger"][is_judged])
+    return {"contenders": found, "buckets": buckets}
