@@ -16,13 +16,13 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.jit import FloatArray, IntArray
-from engine.model.bootstrap import Bound, draw_blocks, lower_bound
 from engine.model.dataset import Dataset
 from engine.model.scores import scores
 from replay.learning.attempt import Attempt, Learned
 from replay.learning.cadence import Cadence
 from replay.learning.challenge import BASELINE
 from replay.learning.evidence import outcomes
+from replay.learning.intervals import Interval, Intervals, losses
 from replay.learning.job import Job
 from replay.learning.process import CHILD, OnEvent
 from replay.learning.runner import run_walk
@@ -31,17 +31,6 @@ from replay.learning.walk import said_of
 from replay.waiting import wait_for
 
 CONTENDERS: Final = ("challenger", BASELINE, "majority")
-ALPHA: Final = 0.05  # on each side: intervals are of 90 %
-_RESAMPLES: Final = 2_000
-_BLOCK_HORIZONS: Final = 2
-
-
-class Interval(NamedTuple):
-    """An estimate and the limits between which the true value lies in nine of ten histories."""
-
-    value: float
-    lower: float
-    upper: float
 
 
 class WindowStudy(NamedTuple):
@@ -161,34 +150,17 @@ def _study(
     settings: LearningSettings,
 ) -> WindowStudy:
     """Return the scores of one window, each accuracy and difference with its interval."""
-    place = bars - bars[0]
-    n = int(place[-1]) + 1
-    block = min(max(_BLOCK_HORIZONS * settings.horizon_bars, round(n ** (1 / 3))), max(n // 2, 1))
-    draws = draw_blocks(n, block, _RESAMPLES, np.random.default_rng(settings.seed))
-    counts = np.bincount(place, minlength=n).astype(np.float64)
-
-    def interval(values: FloatArray) -> Interval:
-        sums: FloatArray = np.bincount(place, values, n).astype(np.float64)
-        low: Bound = lower_bound(sums, counts, block, draws, ALPHA)
-        high = lower_bound(-sums, counts, block, draws, ALPHA)
-        return Interval(low.value, low.lower, -high.lower)
-
-    losses = {name: _losses(y, p) for name, p in said.items()}
+    sure = Intervals(bars, settings.horizon_bars, settings.seed)
+    lost = {name: losses(y, p) for name, p in said.items()}
     return WindowStudy(
         days,
         sum(bool(attempt.artefact) for attempt in walk.attempts),
         sum(attempt.is_promoted for attempt in walk.attempts),
         {name: dict(scores(y, p)._asdict()) for name, p in said.items()},
-        {name: interval(((p >= 0.5) == (y == 1.0)).astype(float)) for name, p in said.items()},
+        {name: sure.of(((p >= 0.5) == (y == 1.0)).astype(float)) for name, p in said.items()},
         {
-            name: interval(losses[name] - losses["challenger"])
+            name: sure.of(lost[name] - lost["challenger"])
             for name in CONTENDERS
             if name != "challenger"
         },
     )
-
-
-def _losses(y: FloatArray, p: FloatArray) -> FloatArray:
-    """Return the log-loss of each row; probabilities of 0 and 1 do not come out of a sigmoid of finite log-odds."""
-    safe = np.clip(p, 1e-15, 1.0 - 1e-15)
-    return -np.where(y == 1.0, np.log(safe), np.log1p(-safe))
