@@ -63,9 +63,7 @@ async def run_walk(
     return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
 
 
-async def _run(
-    folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]
-) -> Ended:
+async def _run(folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]) -> Ended:
     """Write a job and run it; a disk that is full is a failure like any other."""
     try:
         await asyncio.to_thread(write_job, folder, job)
