@@ -7,7 +7,7 @@ The models of a run for its result: every retrain, what challengers were worth a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from engine.model.labels import bracket_labels, direction_labels
 from engine.model.scores import scores
 from engine.performance.tables import breakdown
 from replay.learning.attempt import Learned
+
+
+_NOTHING_LEARNED: Final[dict[str, Any]] = {"attempts": [], "commands": [], "out_of_sample": {}}
 
 
 class Resolved(NamedTuple):
@@ -43,10 +46,9 @@ def model_section(
     predictions  PREDICTION records; bars: by symbol in the engine's order, on the strategy's timeframe
     """
     section: dict[str, Any] = {"note": note(lineage, learned), "lineage": list(lineage)}
-    if learned is not None:
-        section |= learned.to_json()
+    section |= learned.to_json() if learned is not None else _NOTHING_LEARNED
     if lineage:
-        found = resolve(lineage[-1]["label"], predictions, bars)
+        found = resolve(_label(lineage[-1]), predictions, bars)
         rates = {int(record["version"]): base_rate(record) for record in lineage}
         if len(found.y):
             section["in_force"] = _in_force(found, rates)
@@ -68,6 +70,11 @@ def note(lineage: Sequence[Mapping[str, Any]], learned: Learned | None) -> str:
         return "no retraining was due: the ML component is absent"
     told = f"{len(outcomes)} retrains: {counts}"
     return told if lineage else f"{told}; no model earned its place, so the ML component is absent"
+
+
+def _label(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a model was taught; one of the first format knows a direction and its horizon only."""
+    return record["label"] or {"kind": "direction", "horizon_bars": record["horizon_bars"]}
 
 
 def base_rate(record: Mapping[str, Any]) -> float:
