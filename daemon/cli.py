@@ -23,6 +23,8 @@ from daemon.commands.run import run_command
 from daemon.commands.signals import features_command, study_command
 from daemon.commands.sim import sim_command
 from daemon.commands.tape import tape_app
+from daemon.commands.train import train_command
+from daemon.commands.windows import windows_command
 from engine.errors import PapertapeError
 
 _INTERRUPTED = 130
@@ -45,6 +47,8 @@ app.command("doctor")(doctor_command)
 app.command("sim")(sim_command)
 app.command("features")(features_command)
 app.command("study")(study_command)
+app.command("train")(train_command)
+app.command("windows")(windows_command)
 app.command("drift")(drift_command)
 app.add_typer(tape_app, name="tape")
 app.add_typer(models_app, name="models")

@@ -1,4 +1,4 @@
-"""`papertape models`: what is in the store, which model is the champion, and a logistic one from a tape."""
+"""`papertape models`: what is in the store, which model is the champion, two of them compared, a logistic one from a tape."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from daemon.commands.models_compare import compare_command
 from daemon.commands.output import console, print_json
 from daemon.store import Entry, ModelStore
 from engine.model import MODEL_FEATURES
@@ -17,6 +18,7 @@ from replay.training import fit_from_tape
 models_app = typer.Typer(
     help="The model store: versions, the champion, rollback.", no_args_is_help=True
 )
+models_app.command("compare")(compare_command)
 
 Json = Annotated[bool, typer.Option("--json", help="for machines")]
 Folder = Annotated[
@@ -146,7 +148,11 @@ def _cells(entry: Entry) -> list[str]:
     if entry.record is None:
         return ["cannot be used", "", "", "", ""]
     record = entry.record
-    losses = [record.metrics.get(name) for name in ("log_loss", "log_loss_base_rate")]
+    judged = record.gate.get("contenders", {})  # a model made by hand has its own test rows instead
+    losses = [
+        judged.get("challenger", {}).get("log_loss", record.metrics.get("log_loss")),
+        judged.get("majority", {}).get("log_loss", record.metrics.get("log_loss_base_rate")),
+    ]
     return [
         record.kind,
         utc_text(record.end_ms),

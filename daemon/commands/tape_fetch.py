@@ -60,7 +60,7 @@ def fetch_command(
     with progress_bars() as show:
         try:
             fetched = asyncio.run(
-                _fetch(
+                fetch(
                     [(venue, symbol), *(_fallback(text, symbol) for text in fallback or [])],
                     (timeframe, first_ms, last_ms),
                     found,
@@ -92,7 +92,7 @@ def _fallback(text: str, symbol: str) -> tuple[str, str]:
     return venue, other or symbol
 
 
-async def _fetch(
+async def fetch(
     places: list[tuple[str, str]],
     wanted: tuple[str, int, int],
     store: Store,

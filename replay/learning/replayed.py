@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.candles import timeframe_ms
 from engine.jit import Rows
+from engine.model.dataset import Dataset
 from engine.spec import EngineSpec
 from replay.config import Config
 from replay.feed import common_span
@@ -51,7 +52,35 @@ def learn(
     skipped, due = _sorted_out(due_ms, first_close_ms, settings)
     if not due:
         return Learned(skipped, [], {}, time.monotonic() - started_s)
-    rows = dataset_of(
+    rows = _rows(config, spec, held, settings, on_progress)
+    job = Job(settings, tuple(due), rows, is_walk=True)
+    with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
+        learned = wait_for(run_walk(Path(folder), job, _shown(on_progress), command))
+    took_s = time.monotonic() - started_s
+    return learned._replace(attempts=[*skipped, *learned.attempts], wall_s=took_s)
+
+
+def rows_of(
+    config: Config,
+    spec: EngineSpec,
+    tapes: Sequence[Tape],
+    settings: LearningSettings,
+    on_progress: Progress | None = None,
+) -> Dataset:
+    """Return the rows of the configured span of tapes, which are in the engine's order."""
+    data = config.data
+    held = [tape.between(data.start, data.end).candles for tape in tapes]
+    return _rows(config, spec, held, settings, on_progress)
+
+
+def _rows(
+    config: Config,
+    spec: EngineSpec,
+    held: Sequence[Rows],
+    settings: LearningSettings,
+    on_progress: Progress | None,
+) -> Dataset:
+    return dataset_of(
         spec.symbols,
         held,
         spec.base_timeframe,
@@ -60,11 +89,6 @@ def learn(
         config.data.gaps,
         None if on_progress is None else lambda done, of: on_progress("rows", done, of),
     )
-    job = Job(settings, tuple(due), rows, is_walk=True)
-    with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
-        learned = wait_for(run_walk(Path(folder), job, _shown(on_progress), command))
-    took_s = time.monotonic() - started_s
-    return learned._replace(attempts=[*skipped, *learned.attempts], wall_s=took_s)
 
 
 def _reaching_back(candles: Rows, first_ms: int, last_ms: int, settings: LearningSettings) -> Rows:

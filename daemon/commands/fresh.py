@@ -1,0 +1,43 @@
+"""The newest candles of a venue, into the store, for those who train on what is new."""
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from daemon.commands.output import console
+from daemon.commands.tape_fetch import fetch
+from engine.candles import timeframe_ms
+from engine.errors import DataError
+from replay.clock import WallClock
+from replay.importers.options import is_symbol
+from replay.learning.replayed import Progress
+from replay.tape import Store
+
+_DAY_MS = 86_400_000
+_LATEST_MS = 1 << 52
+
+
+def fetch_newest(
+    venue: str,
+    symbol: str,
+    timeframe: str,
+    days: float,
+    store: str | None,
+    rest_url: str | None,
+    on_progress: Progress,
+) -> str:
+    """Fetch the candles of the last days and return the tape's file; what is stored already is kept."""
+    if not is_symbol(symbol):
+        raise DataError(f"{symbol!r} is no symbol; write it like BTCUSD or BTC/USDT:USDT")
+    length_ms = timeframe_ms(timeframe)
+    first_ms = (WallClock().now_ms() - round(days * _DAY_MS)) // length_ms * length_ms
+    wanted = (timeframe, first_ms, _LATEST_MS)
+    try:
+        fetched = asyncio.run(
+            fetch([(venue, symbol)], wanted, Store(store), "india", rest_url, False, on_progress)
+        )
+    except KeyboardInterrupt:
+        console.print("interrupted; what came is kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
+    return str(Path(fetched.path))

@@ -1,0 +1,78 @@
+"""Two models on the same rows, which neither has learnt from: their scores, and how sure the difference is."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.errors import DataError
+from engine.model.artefact import Artefact
+from engine.model.dataset import Dataset
+from engine.model.scores import scores
+from replay.learning.evidence import opinions, outcomes
+from replay.learning.intervals import Interval, Intervals, losses
+from replay.learning.settings import LearningSettings
+from replay.stamps import utc_text
+
+_LEAST_ROWS = 50
+
+
+class Comparison(NamedTuple):
+    """
+    What two models said of the same rows.
+
+    scores      of the first, the second and of always saying the share of rises among these very rows, which nobody knew
+    difference  of log-loss, the second minus the first: above 0 the first is better
+    """
+
+    start_ms: int
+    end_ms: int
+    scores: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+    difference: Interval
+
+
+def settings_for(artefact: Artefact, settings: LearningSettings) -> LearningSettings:
+    """Return the settings with the label that a model was trained for."""
+    label = artefact.record.label
+    changes = {n: label[n] for n in ("horizon_bars", "stop_atr", "target_atr") if n in label}
+    return replace(settings, label=label.get("kind", "direction"), **changes)
+
+
+def compare_models(
+    first: Artefact, second: Artefact, rows: Dataset, settings: LearningSettings
+) -> Comparison:
+    """
+    Return how two models do on the rows after the newest that either has learnt from.
+
+    settings  say what is right: the label of the first model, see `settings_for`
+
+    Raises DataError when the models foresee different things or too few rows are left.
+    """
+    labels = [model.record.label or {"kind": "direction"} for model in (first, second)]
+    if labels[0] != labels[1]:
+        raise DataError(
+            f"compare: one foresees {labels[0]}, the other {labels[1]}; nothing is right for both"
+        )
+    seen_ms = max(first.record.end_ms, second.record.end_ms)
+    said = [opinions(model, rows, seen_ms) for model in (first, second)]
+    y = outcomes(rows, settings).y
+    chosen = np.isfinite(y) & np.isfinite(said[0]) & np.isfinite(said[1])
+    if chosen.sum() < _LEAST_ROWS:
+        raise DataError(
+            f"compare: {int(chosen.sum())} rows after {utc_text(seen_ms)}, the newest that one of them has learnt from, are "
+            f"fewer than {_LEAST_ROWS}; give a tape that goes on longer"
+        )
+    # Symbols of one close stay together: rows by time.
+    stacked = chosen.T
+    judged, p, q = y.T[stacked], said[0].T[stacked], said[1].T[stacked]
+    bars = np.broadcast_to(np.arange(y.shape[1])[:, None], stacked.shape)[stacked]
+    base = np.full(len(judged), judged.mean())
+    interval = Intervals(bars, settings.horizon_bars, settings.seed)
+    times = rows.time_ms[[bars[0], bars[-1]]]
+    found = [dict(scores(judged, values)._asdict()) for values in (p, q, base)]
+    return Comparison(
+        int(times[0]),
+        int(times[1]),
+        (found[0], found[1], found[2]),
+        interval.of(losses(judged, q) - losses(judged, p)),
+    )
