@@ -9,7 +9,7 @@ from typing import Final
 from engine.jit import Row, Rows, kernel, record
 from engine.ledger import LEDGER_FIELDS, money
 
-# The ledger's fields come first, then counters: one record, one argument for every kernel.
+# The ledger's fields come first, then counters and switches: one record, one argument for every kernel.
 ACCOUNT: Final = record(
     *((name, "i8") for name in LEDGER_FIELDS),
     ("sequence", "i8"),  # number of decisions, refusals and fills so far
@@ -17,6 +17,7 @@ ACCOUNT: Final = record(
     ("instants", "i8"),  # instants processed so far
     ("is_paused", "i8"),  # an operator stopped new entries
     ("model_version", "i8"),  # of the model in force; 0 = none
+    ("size_factor", "f8"),  # share of their size that new entries get, 0 … 1
 )
 
 POSITION: Final = record(

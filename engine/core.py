@@ -24,7 +24,7 @@ from engine.funding import pay_funding
 from engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
 from engine.lane import BLOCK
 from engine.ledger import money, open_ledger
-from engine.model.current import CurrentModel
+from engine.model.current import MODEL_ATR, CurrentModel
 from engine.orders import N_COUNTERS, mute_absent
 from engine.records import DECISION, FILL, FLAT, MARK, PAYMENT, REASON_COMMAND, SWAP, TRADE
 from engine.report import Report
@@ -76,17 +76,23 @@ class Engine:
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
         requests = (*spec.strategy.features, *spec.extra_features, *spec.model_features)
+        if spec.model_features:
+            requests = (*requests, MODEL_ATR)
         self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
-        self.model = CurrentModel(self.frames.columns, spec.timeframe, n)
+        most = self.frames.main[0].closed.size
+        self.model = CurrentModel(
+            self.frames.columns, spec.model_features, spec.timeframe, self.symbols, most
+        )
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
+        self.account["size_factor"] = 1.0
         self.positions = np.zeros(n, POSITION)
         self.trades = np.zeros(n, TRADE)
         self.orders = np.zeros(n, ORDER)
         self.strategy_state = np.zeros(n, _state_dtype(spec.strategy))
         self.pending = np.zeros(0, CANDLE)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
-        self.wishes = np.zeros((n, self.frames.main[0].closed.size), DECISION)
+        self.wishes = np.zeros((n, most), DECISION)
         self.outputs = Outputs(n)
         self._kernel = spec.strategy if isinstance(spec.strategy, KernelStrategy) else None
         self._digests = {name: StreamDigest() for name in _STREAMS}
@@ -150,12 +156,13 @@ class Engine:
             self.run_instants(candles, 0, n, at, closed)
         report = self.outputs.take(len(candles))
         report.events = self.frames.take_events()
+        report.predictions = self.model.take_predictions(int(self.account[0].model_version))
         return report
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""
         matrix = self.frames.matrix(symbol, closed, at)
-        self.model.infer(symbol, matrix, closed)
+        self.model.infer(symbol, matrix, self.frames.main[symbol].closed, closed)
         return matrix
 
     def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
@@ -185,6 +192,11 @@ class Engine:
     def _command(self, command: Command) -> Report:
         """Apply an operator's action between two instants."""
         account = self.account[0]
+        if command.action is Action.SCALE:
+            if not 0.0 <= command.value <= 1.0:
+                raise DataError(f"command: size factor {command.value} is not between 0 and 1")
+            account.size_factor = command.value
+            return self.outputs.take(0)
         if command.action in (Action.FLATTEN, Action.KILL):
             # Entries that rest are taken back too; a position is closed at the next open.
             self.orders["is_active"] = 0
@@ -295,4 +307,5 @@ def _joined(reports: list[Report]) -> Report:
         _NO_PAYMENTS,
         _NO_SWAPS,
         join_rows([report.events for report in reports]),
+        join_rows([report.predictions for report in reports]),
     )

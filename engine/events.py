@@ -20,12 +20,18 @@ class Action(StrEnum):
     RESUME = "resume"
     FLATTEN = "flatten"  # close every position at the next open
     KILL = "kill"  # flatten, and no new entries for good until resumed
+    SCALE = "scale"  # new entries get this share of their size until the next scale
 
 
 class Command(NamedTuple):
-    """An operator's action."""
+    """
+    An operator's action.
+
+    value  of SCALE: the factor on the size of new entries, 0 … 1; other actions have none
+    """
 
     action: Action
+    value: float = 1.0
 
 
 class NewModel(NamedTuple):

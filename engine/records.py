@@ -145,6 +145,19 @@ SWAP: Final = record(
     ("sha256", "i8", (4,)),  # of the artefact
 )
 
+# What the model in force said at a close of the strategy's timeframe that was not absent.
+PREDICTION: Final = record(
+    ("time_ms", "i8"),  # close of the candle
+    ("symbol", "i8"),
+    ("version", "i8"),
+    ("probability", "f8"),  # of a rise; NaN where an input was missing
+    ("open", "f8"),
+    ("high", "f8"),
+    ("low", "f8"),
+    ("close", "f8"),
+    ("atr", "f8"),  # atr_14, quote per base; NaN while it warms up
+)
+
 # The account at the close of every base candle.
 MARK: Final = record(
     ("time_ms", "i8"),  # close of the instant

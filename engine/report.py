@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.features.smc import EVENT
 from engine.jit import Rows
+from engine.records import PREDICTION
 
 
 @dataclass(slots=True)
@@ -14,14 +15,15 @@ class Report:
     """
     Everything that happened in one step, in order.
 
-    candles    how many rows the step took
-    decisions  DECISION records: what strategies asked for, and what was refused
-    fills      FILL records
-    trades     TRADE records of trades that closed
-    marks      MARK records, the account at the close of every instant
-    payments   PAYMENT records: funding of open positions
-    swaps      SWAP records: models that took over
-    events     EVENT records of market structure, if the engine was asked for them
+    candles      how many rows the step took
+    decisions    DECISION records: what strategies asked for, and what was refused
+    fills        FILL records
+    trades       TRADE records of trades that closed
+    marks        MARK records, the account at the close of every instant
+    payments     PAYMENT records: funding of open positions
+    swaps        SWAP records: models that took over
+    events       EVENT records of market structure, if the engine was asked for them
+    predictions  PREDICTION records: what the model in force said, by close and symbol
     """
 
     candles: int
@@ -32,6 +34,7 @@ class Report:
     payments: Rows
     swaps: Rows
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
+    predictions: Rows = field(default_factory=lambda: np.zeros(0, PREDICTION))
 
 
 class Sink(Protocol):

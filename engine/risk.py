@@ -2,7 +2,8 @@
 Sizes: the only way from a wish to a quantity.
 
 A size is fixed at the fill, from the equity and the free cash of that moment: by risk (lose a stated fraction of
-equity at the stop), by fixed fraction of equity, or all-in. Buying power caps each of them; lots are rounded down.
+equity at the stop), by fixed fraction of equity, or all-in. Buying power caps each of them; the account's size factor
+takes its share of what is left; lots are rounded down.
 """
 
 from typing import Final
@@ -60,6 +61,7 @@ def size_of(
         else:
             wanted = settings.risk_fraction * worth / stop_distance
         quantity = min(quantity, wanted * scale)
+    quantity *= account.size_factor
     if market.lot_size > 0.0:
         # A size that is a whole number of lots up to float noise must not lose a lot.
         quantity = np.floor(quantity / market.lot_size + 1e-9) * market.lot_size
@@ -67,4 +69,4 @@ def size_of(
         return 0.0
     if quantity * price < market.minimum_notional:
         return 0.0
-    return quantity
+    return quantity  # type: ignore[no-any-return]

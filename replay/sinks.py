@@ -7,10 +7,19 @@ import numpy as np
 
 from engine.features.smc import EVENT
 from engine.jit import Rows, join_rows
-from engine.records import DECISION, FILL, MARK, PAYMENT, SWAP, TRADE
+from engine.records import DECISION, FILL, MARK, PAYMENT, PREDICTION, SWAP, TRADE
 from engine.report import Report
 
-_KINDS = ("decisions", "fills", "trades", "marks", "payments", "swaps", "events")
+_KINDS = (
+    "decisions",
+    "fills",
+    "trades",
+    "marks",
+    "payments",
+    "swaps",
+    "events",
+    "predictions",
+)
 
 
 @dataclass(slots=True)
@@ -76,6 +85,11 @@ class Recorder:
     def events(self) -> Rows:
         """Return every EVENT record of market structure, if the engine was asked for them."""
         return self._joined("events", EVENT)
+
+    @property
+    def predictions(self) -> Rows:
+        """Return every PREDICTION record: what the models in force said at each close."""
+        return self._joined("predictions", PREDICTION)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import pytest
 from engine.candles import CANDLE, timeframe_ms
 from engine.core import Engine
 from engine.jit import Rows
-from engine.records import DECISION, FILL, MARK, TRADE
+from engine.records import DECISION, FILL, MARK, PREDICTION, TRADE
 from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import Decision
 
@@ -89,6 +89,7 @@ class Outcome:
             ("fills", FILL),
             ("trades", TRADE),
             ("marks", MARK),
+            ("predictions", PREDICTION),
         ):
             parts = [getattr(report, name) for report in reports]
             setattr(self, name, np.concatenate(parts) if parts else np.zeros(0, dtype))
@@ -97,6 +98,7 @@ class Outcome:
     fills: Rows
     trades: Rows
     marks: Rows
+    predictions: Rows
 
 
 def run_all(engine: Engine, candles: Rows, batch: int | None = None) -> Outcome:

@@ -51,8 +51,8 @@ def model_bytes(seed: int) -> bytes:
     n = len(record.columns)
     random = np.random.default_rng(seed)
     tensors = {
-        "mean": np.zeros(n),
-        "scale": np.full(n, 10.0),
+        "mean": np.zeros((1, n)),
+        "scale": np.full((1, n), 10.0),
         "coefficients": random.normal(0.0, 1.0, n),
         "intercept": np.zeros(1),
         "temperature": np.ones(1),

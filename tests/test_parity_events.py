@@ -59,8 +59,8 @@ def artefact(features: Sequence[str], lean: float, timeframe: str = "1h", **reco
     """Return a model by hand: log-odds of `lean` per deviation of the first feature, half as much of the second."""
     made = ModelRecord("logistic", tuple(features), timeframe, 4, **record)
     tensors = {
-        "mean": np.array([50.0, 0.0]),
-        "scale": np.array([12.0, 0.02]),
+        "mean": np.array([[50.0, 0.0]]),
+        "scale": np.array([[12.0, 0.02]]),
         "coefficients": np.array([lean, 0.5 * lean]),
         "intercept": np.array([0.05]),
         "temperature": np.array([1.25]),
@@ -136,6 +136,7 @@ def test_batch_size_changes_nothing(name: str, kind: str) -> None:
         assert engine.digest == whole.digest
         assert other.marks.tobytes() == outcome.marks.tobytes()
         assert other.trades.tobytes() == outcome.trades.tobytes()
+        assert other.predictions.tobytes() == outcome.predictions.tobytes()
         assert engine.snapshot() == whole.snapshot()
 
 
@@ -255,7 +256,7 @@ def test_components_add_up_and_carry_the_version_in_force() -> None:
 
 
 def test_half_and_half_by_hand() -> None:
-    """One close, equal weights: half the model's 2p − 1 and half the technical score alone."""
+    """One close, equal weights: half the model's (2p − 1) ÷ 0.2 and half the technical score alone."""
     strategy = {ml: Confluence(use_ml=ml, use_smc=False) for ml in (True, False)}
     names = strategy[True].features
     candles = random_candles(300, seed=3)
@@ -263,16 +264,17 @@ def test_half_and_half_by_hand() -> None:
     said = {}
     for ml, chosen in strategy.items():
         said[ml] = np.zeros(300, DECISION)
-        matrix = np.vstack([*rows, np.full(300, 0.8)])
+        matrix = np.vstack([*rows, np.full(300, 0.55)])
         chosen.decide_batch(matrix, candles, 300, np.zeros(1), said[ml])
 
     both, alone = said[True][-1], said[False][-1]
-    assert both["score_model"] == 0.5 * (2.0 * 0.8 - 1.0)
+    opinion = (2.0 * 0.55 - 1.0) / 0.2
+    assert both["score_model"] == 0.5 * opinion == pytest.approx(0.25)
     assert both["score_technical"] == 0.5 * alone["score_technical"]
     assert alone["score_model"] == 0.0
     assert both["confidence"] == abs(both["score_model"] + both["score_technical"])
     # ema_50 is the last feature to have a value; from the first ATR until then the model decides alone
-    assert said[True][20]["score_model"] == 2.0 * 0.8 - 1.0
+    assert said[True][20]["score_model"] == opinion
     assert said[True][20]["score_technical"] == 0.0
     assert np.isnan(said[True][5]["confidence"])  # no ATR, no bracket, no opinion
 

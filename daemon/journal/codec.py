@@ -2,7 +2,7 @@
 Inputs as bytes and back.
 
     candles  the CANDLE records, little-endian, as they are in memory
-    command  JSON
+    command  JSON; the value only where it is not 1
     model    the version as eight bytes, then the whole artefact
     funding  JSON; a float written by Python's repr reads back to the same bits
 
@@ -36,7 +36,9 @@ class Encoded(NamedTuple):
 def encode(event: Event) -> Encoded:
     """Return an event as kind and bytes."""
     if isinstance(event, Command):
-        return Encoded(COMMAND, _json({"action": event.action.value}), 0, 0)
+        # A value that says nothing is left out: the bytes of a command are what they were before there was one.
+        value = {"value": event.value} if event.value != 1.0 else {}
+        return Encoded(COMMAND, _json({"action": event.action.value, **value}), 0, 0)
     if isinstance(event, NewModel):
         version = event.version.to_bytes(8, "little")
         return Encoded(MODEL, version + event.artefact, 0, 0)
@@ -54,7 +56,8 @@ def decode(kind: str, payload: bytes) -> Event:
         if kind == CANDLES:
             return np.frombuffer(payload, CANDLE).copy()
         if kind == COMMAND:
-            return Command(Action(json.loads(payload)["action"]))
+            values = json.loads(payload)
+            return Command(Action(values["action"]), float(values.get("value", 1.0)))
         if kind == MODEL:
             return NewModel(int.from_bytes(payload[:8], "little"), payload[8:])
         if kind == FUNDING:

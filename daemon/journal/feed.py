@@ -26,6 +26,7 @@ from engine.feed import Feed
 from engine.jit import Rows
 from engine.report import Report
 
+_DURING_WARM_UP: Final = (Action.FLATTEN, Action.SCALE)  # commands that do not end it
 _QUEUE_LENGTH: Final = 8  # batches and offers that wait; whoever brings more waits too
 
 
@@ -155,7 +156,9 @@ class JournalledFeed:
         self.accepted_s = time.perf_counter()
         received_ms, encoded = self._now_ms(), encode(event)
         # An operator who pauses during the warm-up means it to last.
-        ends = self.is_warming and isinstance(event, Command) and event.action is not Action.FLATTEN
+        ends = (
+            self.is_warming and isinstance(event, Command) and event.action not in _DURING_WARM_UP
+        )
 
         def work(journal: Journal) -> int:
             sequence = journal.add_input(encoded, received_ms)

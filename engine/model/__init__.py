@@ -4,7 +4,7 @@ Models: from features at a close to a calibrated probability that the price rise
     artefact record   weights and where they come from, as one value of bytes
     kinds             the table of kinds, and the one kernel that runs them
     logistic          the smallest real model        functions   exp and sigmoid, the same bits everywhere
-    current           the model in force, its state and the swap
+    current recent    the model in force, its state and the swap; the newest rows, with which it is warmed up
     labels fit        what is learnt, from which rows, and how the logistic model learns it
 """
 

@@ -4,6 +4,13 @@ Artefacts: a model as one value of bytes, which a journal can carry and a file c
 The bytes are a safetensors file, readable by any tool that knows the format: float64 weights, and in its metadata, under
 `papertape`, the record as JSON with a sha256 over record and weights. Nothing is unpickled; what is damaged, foreign or
 newer is refused with the reason.
+
+    mean scale     (scalings, inputs)   one scaling for every symbol, or one each for the record's symbols
+    temperature    (1,)
+    the kind's     as it shapes them
+
+A model with weights of its own per symbol has every tensor once for each: mean and scale (symbols, inputs), all others
+with an axis of symbols before their own.
 """
 
 import hashlib
@@ -17,17 +24,22 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from engine.errors import DataError, did_you_mean
-from engine.jit import FloatArray
+from engine.jit import FloatArray, IntArray
 from engine.model.kinds import KINDS, Kind
 from engine.model.record import FORMAT, ModelRecord
 
 _KEY: Final = "papertape"
 _LENGTH_BYTES: Final = 8  # a safetensors file begins with the length of its header
+_LARGEST_SIZE: Final = (
+    4_096  # of anything a kind lets one choose; memory is taken before it is filled
+)
+_SHARED: Final = ("mean", "scale", "temperature")  # of every kind, first in the weight vector
+_POSITIVE: Final = ("scale", "temperature")
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A model that was read and checked; `weights` is the flat vector that its kernel takes."""
+    """A model that was read and checked."""
 
     record: ModelRecord
     tensors: dict[str, FloatArray]
@@ -38,17 +50,53 @@ class Artefact:
         return KINDS[self.record.kind]
 
     @property
-    def weights(self) -> FloatArray:
-        """Return the tensors one after the other, in the kind's order."""
-        order = self.kind.shapes(len(self.record.columns))
-        return np.concatenate([self.tensors[name].reshape(-1) for name in order])
+    def sizes(self) -> IntArray:
+        """Return its sizes as kernels take them."""
+        return np.array([self.record.sizes[name] for name in self.kind.sizes], np.int64)
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether it knows every symbol: one scaling and one set of weights for all."""
+        return not self.record.is_per_symbol and len(self.tensors["mean"]) == 1
+
+    def weights_for(self, symbol: str) -> FloatArray:
+        """Return one symbol's weight vector, in the order of the kind, or raise DataError when it is not known."""
+        place = 0
+        if not self.is_shared:
+            if symbol not in self.record.symbols:
+                raise DataError(
+                    f"{symbol!r} is not among the symbols that it was trained on: "
+                    f"{', '.join(self.record.symbols)}"
+                )
+            place = self.record.symbols.index(symbol)
+        own = self.kind.shapes(len(self.record.inputs), self.record.sizes)
+        parts = []
+        for name in (*_SHARED, *own):
+            tensor = self.tensors[name]
+            is_by_symbol = self.record.is_per_symbol or name in ("mean", "scale")
+            parts.append((tensor[place] if is_by_symbol else tensor).reshape(-1))
+        return np.concatenate(parts)
+
+    @property
+    def state_length(self) -> int:
+        """Return how many values it carries from close to close, per symbol."""
+        return self.kind.state_length(len(self.record.inputs), self.record.sizes)
+
+    def scratch(self) -> FloatArray:
+        """Return what its kernel may write on."""
+        n = len(self.record.inputs)
+        return np.zeros(n + self.kind.work_length(n, self.record.sizes))
 
 
 def write_artefact(record: ModelRecord, tensors: Mapping[str, FloatArray]) -> bytes:
-    """Return a model as bytes, or raise DataError for weights that `read_artefact` would refuse."""
+    """Return a model as bytes, or raise DataError for a record or weights that `read_artefact` would refuse."""
     owned = {name: np.ascontiguousarray(value, np.float64) for name, value in tensors.items()}
-    _check_tensors(record, owned)
-    values = record.to_json()
+    try:
+        # as it will be read: keys become texts and tuples lists, before the checksum is taken
+        values = json.loads(json.dumps(record.to_json(), allow_nan=False))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"artefact: the record holds what JSON cannot say: {error}") from error
+    _check_tensors(ModelRecord.from_json(values), owned)
     values["sha256"] = _checksum(values, owned)
     return save(owned, {_KEY: json.dumps(values, sort_keys=True, allow_nan=False)})
 
@@ -65,6 +113,8 @@ def read_artefact(data: bytes) -> Artefact:
     if values.pop("sha256", None) != _checksum(values, tensors):
         raise DataError("artefact: the checksum does not match; the file is damaged")
     record = ModelRecord.from_json(values)
+    if values["format"] == 1:
+        tensors = _from_format_1(tensors)
     _check_tensors(record, tensors)
     return Artefact(record, tensors)
 
@@ -110,14 +160,55 @@ def _checksum(values: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _check_tensors(record: ModelRecord, tensors: Mapping[str, Any]) -> None:
-    """Raise DataError unless the weights are those of the record's kind, finite and in range."""
+def _from_format_1(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights of a format 1 artefact, whose one scaling had no axis of its own, as they are laid out today."""
+    return {
+        name: value.reshape(1, *value.shape) if name in ("mean", "scale") else value
+        for name, value in tensors.items()
+    }
+
+
+def _shapes(record: ModelRecord, n_scalings: int) -> dict[str, tuple[int, ...]]:
+    """Return the tensors that a record asks for, with their shapes."""
+    n = len(record.inputs)
+    scaling = {"mean": (n_scalings, n), "scale": (n_scalings, n)}
+    others = {"temperature": (1,), **KINDS[record.kind].shapes(n, record.sizes)}
+    if record.is_per_symbol:
+        others = {name: (n_scalings, *shape) for name, shape in others.items()}
+    return {**scaling, **others}
+
+
+def _check_sizes(record: ModelRecord) -> None:
+    """Raise DataError unless the record's sizes are those of its kind, each within reason."""
     if record.kind not in KINDS:
         raise DataError(f"artefact: unknown kind {record.kind!r}{did_you_mean(record.kind, KINDS)}")
-    kind = KINDS[record.kind]
-    wanted = kind.shapes(len(record.columns))
+    wanted = list(KINDS[record.kind].sizes)
+    if set(record.sizes) != set(wanted):
+        raise DataError(f"artefact: sizes {sorted(record.sizes)} are not {sorted(wanted)}")
+    for name, size in record.sizes.items():
+        if size > _LARGEST_SIZE:
+            raise DataError(f"artefact: {name} {size} is above {_LARGEST_SIZE}")
+
+
+def _n_scalings(record: ModelRecord, tensors: Mapping[str, Any]) -> int:
+    """Return how many scalings there must be: one, or one for each of the record's symbols."""
+    mean = tensors.get("mean")
+    if not record.is_per_symbol and (mean is None or mean.shape[:1] in ((), (1,))):
+        return 1
+    if not record.symbols or len(set(record.symbols)) != len(record.symbols):
+        raise DataError(
+            f"artefact: weights by symbol need symbols, each once, not {list(record.symbols)}"
+        )
+    return len(record.symbols)
+
+
+def _check_tensors(record: ModelRecord, tensors: Mapping[str, Any]) -> None:
+    """Raise DataError unless the weights are those of the record's kind, finite and in range."""
+    _check_sizes(record)
+    wanted = _shapes(record, _n_scalings(record, tensors))
     if set(tensors) != set(wanted):
         raise DataError(f"artefact: weights {sorted(tensors)} are not {sorted(wanted)}")
+    positive = (*_POSITIVE, *KINDS[record.kind].positive)
     for name, shape in wanted.items():
         value = tensors[name]
         if value.dtype != np.float64 or value.shape != shape:
@@ -126,5 +217,5 @@ def _check_tensors(record: ModelRecord, tensors: Mapping[str, Any]) -> None:
             )
         if not np.isfinite(value).all():
             raise DataError(f"artefact: {name} holds a value that is not finite")
-        if name in kind.positive and not (value > 0.0).all():
+        if name in positive and not (value > 0.0).all():
             raise DataError(f"artefact: {name} holds a value that is not above 0")

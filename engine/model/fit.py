@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.jit import FloatArray
+from engine.model.kinds import CLIP
 from engine.model.labels import horizon_direction, split_in_time
 
 _LEAST_ROWS: Final = 50  # in each part; fewer say nothing
@@ -62,16 +63,20 @@ def fit_logistic(
     x, y = parts["train"]
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale == 0.0] = 1.0  # a feature that never moved gets the coefficient 0 from the penalty
-    coefficients = newton((x - mean) / scale, y, l2)
+
+    def scaled(rows: FloatArray) -> FloatArray:
+        return np.asarray(np.clip((rows - mean) / scale, -CLIP, CLIP))
+
+    coefficients = newton(scaled(x), y, l2)
 
     def score(rows: FloatArray) -> FloatArray:
-        z: FloatArray = _products((rows - mean) / scale, coefficients[:-1]) + coefficients[-1]
+        z: FloatArray = _products(scaled(rows), coefficients[:-1]) + coefficients[-1]
         return z
 
     temperature = fit_temperature(score(parts["calibrate"][0]), parts["calibrate"][1])
     tensors = {
-        "mean": mean,
-        "scale": scale,
+        "mean": mean.reshape(1, -1),
+        "scale": scale.reshape(1, -1),
         "coefficients": coefficients[:-1],
         "intercept": coefficients[-1:],
         "temperature": np.array([temperature]),

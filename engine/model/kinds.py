@@ -1,37 +1,59 @@
 """
-The table of kinds of model. To add one: its file with `shapes`, `POSITIVE`, `STATE` and a step, a branch in `infer`, a
-row here.
+The table of kinds of model. To add one: its file with `SIZES`, `POSITIVE`, `shapes`, `state_length`, `work_length` and
+a step; a code, a branch in `infer` and a row here.
+
+What every kind shares lies before its own tensors in the weight vector of a symbol:
+
+    mean scale     one each per input: the model reads x = (value - mean) / scale, kept within ±CLIP
+    temperature    p = sigmoid(z / temperature), z the log-odds that its step returns
 """
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from engine.jit import FloatArray, IntArray, Rows, kernel
 from engine.model import logistic
+from engine.model.functions import sigmoid
 
 LOGISTIC: Final = 1
+CLIP: Final = 8.0  # standard deviations; further out a value says only that it is extreme
+_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
+
+Sizes = Mapping[str, int]
 
 
 class Kind(NamedTuple):
     """
     One row of the table.
 
-    code      the number by which `infer` knows it
-    shapes    from the number of columns: its tensors, in the order of the weight vector
-    positive  tensors whose every value must be above zero
-    state     record that it carries from close to close, one per symbol
+    code          the number by which `infer` knows it
+    shapes        from the number of inputs and the sizes: its own tensors, in the order of the weight vector. It
+                  raises DataError for sizes that do not fit together
+    positive      tensors whose every value must be above zero
+    state_length  values that it carries from close to close, per symbol; all zero before the first
+    work_length   values of scratch that one step needs
+    sizes         what can be chosen, with the defaults; kernels get the values in this order
     """
 
     code: int
-    shapes: Callable[[int], dict[str, tuple[int, ...]]]
+    shapes: Callable[[int, Sizes], dict[str, tuple[int, ...]]]
     positive: tuple[str, ...]
-    state: np.dtype[Any]
+    state_length: Callable[[int, Sizes], int]
+    work_length: Callable[[int, Sizes], int]
+    sizes: Sizes
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "logistic": Kind(LOGISTIC, logistic.shapes, logistic.POSITIVE, logistic.STATE),
+    "logistic": Kind(
+        LOGISTIC,
+        logistic.shapes,
+        logistic.POSITIVE,
+        logistic.state_length,
+        logistic.work_length,
+        logistic.SIZES,
+    ),
 }
 
 
@@ -41,18 +63,37 @@ def infer(
     features: FloatArray,
     rows: IntArray,
     n: int,
+    bars: Rows,
     weights: FloatArray,
-    state: Rows,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
     probability_row: int,
 ) -> None:
     """
     Write the probability of a rise at each of `n` closes of one symbol into a row of its own matrix.
 
     features  shape (n_rows, >= n); rows: which of them the model reads, in its order
-    weights   flat, as the kind lays them out; state: shape (1,), changed in place
+    bars      CANDLE, the candles that closed
+    weights   flat, of this symbol; sizes: in the order of the kind's; state: shape (state_length,), changed in place
+    work      scratch, shape (>= n_inputs + work_length,)
+
+    An absent candle and a missing input say nothing: the probability is NaN and the state stays as it was.
     """
+    n_inputs = len(rows)
+    x = work[:n_inputs]
+    rest = work[n_inputs:]
+    at = 2 * n_inputs + 1
     for k in range(n):
+        is_whole = bars[k].flag_bits & _ABSENT == 0
+        for i in range(n_inputs):
+            value = features[rows[i], k]
+            is_whole = is_whole and np.isfinite(value)
+            x[i] = min(max((value - weights[i]) / weights[n_inputs + i], -CLIP), CLIP)
         probability = np.nan
-        if code == LOGISTIC:
-            probability = logistic.step(features, rows, k, weights)
+        if is_whole:
+            z = np.nan
+            if code == LOGISTIC:
+                z = logistic.step(x, n_inputs, weights, at, sizes, state, rest)
+            probability = sigmoid(z / weights[2 * n_inputs])
         features[probability_row, k] = probability

@@ -1,41 +1,45 @@
 """
-The logistic model: standardise, weigh, squash. No state, so a swap needs no warm-up.
+The logistic model: a weighted sum of the scaled inputs. No state, so a swap needs no warm-up.
 
-Weights lie one after the other in a flat vector, in the order of `shapes`:
-
-    mean scale coefficients   one each per column
-    intercept temperature     one each
+    z = intercept + Σ coefficients[i] x[i]
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
+from engine.jit import FloatArray, IntArray, kernel
 
-from engine.jit import FloatArray, IntArray, kernel, record
-from engine.model.functions import sigmoid
-
-STATE: Final = record(("unused", "f8"))
-POSITIVE: Final = ("scale", "temperature")  # tensors whose every value is above zero
+SIZES: Final[dict[str, int]] = {}
+POSITIVE: Final[tuple[str, ...]] = ()  # tensors whose every value is above zero
 
 
-def shapes(n_columns: int) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of an artefact with their shapes, in the order of the weight vector."""
-    return {
-        "mean": (n_columns,),
-        "scale": (n_columns,),
-        "coefficients": (n_columns,),
-        "intercept": (1,),
-        "temperature": (1,),
-    }
+def shapes(n_inputs: int, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """Return its tensors with their shapes, in the order of the weight vector."""
+    return {"coefficients": (n_inputs,), "intercept": (1,)}
+
+
+def state_length(n_inputs: int, sizes: Mapping[str, int]) -> int:
+    """Return how many values it carries from close to close: none."""
+    return 0
+
+
+def work_length(n_inputs: int, sizes: Mapping[str, int]) -> int:
+    """Return how many values of scratch a step needs: none."""
+    return 0
 
 
 @kernel
-def step(features: FloatArray, rows: IntArray, k: int, weights: FloatArray) -> float:
-    """Return the calibrated probability of a rise at close `k`; NaN while a feature is missing."""
-    n = len(rows)
-    z = weights[3 * n]
-    for i in range(n):
-        z += weights[2 * n + i] * ((features[rows[i], k] - weights[i]) / weights[n + i])
-    if not np.isfinite(z):
-        return np.nan
-    return sigmoid(z / weights[3 * n + 1])
+def step(
+    x: FloatArray,
+    n_inputs: int,
+    weights: FloatArray,
+    at: int,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> float:
+    """Return the log-odds of a rise from one row of scaled inputs; its tensors begin at `weights[at]`."""
+    z = weights[at + n_inputs]
+    for i in range(n_inputs):
+        z += weights[at + i] * x[i]
+    return z  # type: ignore[no-any-return]

@@ -10,13 +10,13 @@ from engine.candles import TIMEFRAMES
 from engine.errors import ConfigError, DataError
 from engine.features import columns_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """
-    What a model is and where it comes from.
+    What a model is and where it comes from. Tables and lists hold plain JSON values.
 
     kind          key of `engine.model.KINDS`; features: requests, on `timeframe` or with @timeframe, in order
     horizon_bars  how far ahead it was trained to look
@@ -24,6 +24,11 @@ class ModelRecord:
     version       its number in a store; 0 outside one. parent: the champion when it was made; 0 = none
     code          digest of the engine's sources that computed its features
     metrics       of the fit, by name; gate: what the promotion gate said, empty before one was passed
+    inputs        the columns of its features that it reads, in its order; left out: all of them
+    sizes         of its kind, by name; label: what it learnt to foresee; options: how it was trained
+    is_per_symbol weights of its own for each of `symbols`, in place of one model for all
+    reference     what its inputs and probabilities looked like in training, for the watch on drift
+    curve         of reliability: bins of predicted against realised; importance: of each input, by name
     """
 
     kind: str
@@ -40,6 +45,18 @@ class ModelRecord:
     parent: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
+    label: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    is_per_symbol: bool = False
+    reference: dict[str, Any] = field(default_factory=dict)
+    curve: list[Any] = field(default_factory=list)
+    importance: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            object.__setattr__(self, "inputs", self.columns)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,17 +75,17 @@ class ModelRecord:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return a record whose every field was checked, or raise DataError."""
-        for name, (is_good, rule) in _RULES.items():
+        """Return a record whose every field was checked, or raise DataError; format 1 lacks the fields of format 2."""
+        rules = _RULES if values["format"] == 1 else {**_RULES, **_RULES_2}
+        for name, (is_good, rule) in rules.items():
             if name not in values:
                 raise DataError(f"artefact: the record has no {name!r}; the file is damaged")
             if not is_good(values[name]):
                 raise DataError(f"artefact: {name} {values[name]!r} is not {rule}")
-        taken: dict[str, Any] = {name: values[name] for name in _RULES if name != "features_digest"}
-        for name in ("features", "symbols", "tapes"):
-            taken[name] = tuple(taken[name])
-        record = cls(**taken)
+        taken = {name: values[name] for name in rules if name != "features_digest"}
+        taken = {name: tuple(v) if name in _TUPLES else v for name, v in taken.items()}
         try:
+            record = cls(**taken)
             digest = record.features_digest
         except (ConfigError, DataError) as error:
             raise DataError(
@@ -78,7 +95,18 @@ class ModelRecord:
             raise DataError(
                 "artefact: its features give other columns than when it was trained; train it anew"
             )
+        record._check_inputs()
         return record
+
+    def _check_inputs(self) -> None:
+        """Raise DataError unless the inputs are columns of the features, each once."""
+        foreign = [name for name in self.inputs if name not in self.columns]
+        if foreign or len(set(self.inputs)) != len(self.inputs):
+            which = (
+                foreign[0] if foreign else next(n for n in self.inputs if self.inputs.count(n) > 1)
+            )
+            rule = "is not a column of its features" if foreign else "is there twice"
+            raise DataError(f"artefact: input {which!r} {rule}")
 
 
 def _is_whole(value: Any) -> bool:
@@ -89,16 +117,27 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _is_numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(number, int | float) and math.isfinite(number) for number in value.values()
-    )
+    return isinstance(value, dict) and all(_is_number(number) for number in value.values())
 
 
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_whole(size) and size > 0 for size in value.values())
+
+
+Rule = tuple[Callable[[Any], bool], str]
+
+_TUPLES: Final = ("features", "symbols", "tapes", "inputs")
 _TEXT: Final = (lambda value: isinstance(value, str), "text")
 _WHOLE: Final = (_is_whole, "a whole number of at least 0")
 _TEXTS: Final = (_is_texts, "a list of texts")
-_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+_TABLE: Final = (lambda value: isinstance(value, dict), "a table")
+_NUMBERS: Final = (_is_numbers, "a table of finite numbers")
+_RULES: Final[dict[str, Rule]] = {
     "kind": _TEXT,
     "features": (lambda value: _is_texts(value) and len(value) > 0, "a list of features"),
     "features_digest": _TEXT,
@@ -112,6 +151,16 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "seed": _WHOLE,
     "version": _WHOLE,
     "parent": _WHOLE,
-    "metrics": (_is_numbers, "a table of finite numbers"),
-    "gate": (lambda value: isinstance(value, dict), "a table"),
+    "metrics": _NUMBERS,
+    "gate": _TABLE,
+}
+_RULES_2: Final[dict[str, Rule]] = {
+    "inputs": (lambda value: _is_texts(value) and len(value) > 0, "a list of columns"),
+    "sizes": (_is_sizes, "a table of whole numbers above 0"),
+    "label": _TABLE,
+    "options": _TABLE,
+    "is_per_symbol": (lambda value: isinstance(value, bool), "true or false"),
+    "reference": _TABLE,
+    "curve": (lambda value: isinstance(value, list), "a list"),
+    "importance": _NUMBERS,
 }

@@ -8,7 +8,8 @@ Technical score: the mean of four votes in [-1, 1], each squashed by x / (1 + |x
     swing       MACD histogram ÷ (0.25 × ATR)
     strength    (+DI − −DI) ÷ 20, weighed by ADX ÷ 25 up to 1
 
-ML score: 2p − 1 of the model's calibrated probability p that the price rises. SMC score: see `smc_score`.
+ML score: (2p − 1) ÷ `ml_full_edge`, within ±1, of the model's calibrated probability p that the price rises: an honest
+model of markets seldom leaves the middle, and its 0.6 must not count like a fifth of an opinion. SMC score: see `smc_score`.
 
 The sum of the components, each times its weight's share of the weights that are present, decides the direction; its
 magnitude is the confidence. A component is absent while its score is NaN (no model, a feature that warms up) or while it
@@ -37,6 +38,8 @@ PARAMETERS: Final = record(
     ("weight_smc", "f8"),
     ("weight_technical", "f8"),
     ("is_structure_bracket", "i8"),
+    ("ml_full_edge", "f8"),
+    ("is_sized", "i8"),  # by confidence
 )
 STATE: Final = record(("bars", "i8"))
 
@@ -68,9 +71,18 @@ def technical_score(features: FloatArray, k: int) -> float:
 
 
 @kernel
-def model_score(features: FloatArray, k: int) -> float:
+def model_score(features: FloatArray, k: int, full_edge: float) -> float:
     """Return the ML component at one close, in [-1, 1]; NaN without an opinion."""
-    return 2.0 * features[len(features) - 1, k] - 1.0  # type: ignore[no-any-return]
+    edge = 2.0 * features[len(features) - 1, k] - 1.0
+    if np.isnan(edge):
+        return np.nan
+    return min(max(edge / full_edge, -1.0), 1.0)  # type: ignore[no-any-return]
+
+
+@kernel
+def size_for(confidence: float, threshold: float) -> float:
+    """Return the share of the full size that a confidence deserves: a half at the threshold, all of it at 1."""
+    return min(0.5 + 0.5 * max(confidence - threshold, 0.0) / (1.0 - threshold), 1.0)
 
 
 @kernel
@@ -90,7 +102,7 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
     """Enter above the threshold, leave when the score has turned, otherwise keep."""
     for k in range(n):
         technical = technical_score(features, k)
-        model = model_score(features, k)
+        model = model_score(features, k, parameters.ml_full_edge)
         smc = smc_score(features, k, _SMC) if parameters.weight_smc != 0.0 else np.nan
         total = present(technical, parameters.weight_technical)
         total += present(model, parameters.weight_model) + present(smc, parameters.weight_smc)
@@ -116,7 +128,10 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
             found, aim = structure_bracket(features, k, _SMC, target)
             stop = found if found > 0.0 else stop
             goal = aim if aim > 0.0 else goal
-        want(decisions[k], target, stop, goal, confidence, technical, smc, model)
+        size = 1.0
+        if parameters.is_sized != 0 and target in (LONG, SHORT):
+            size = size_for(confidence, parameters.threshold)
+        want(decisions[k], target, stop, goal, confidence, technical, smc, model, size)
 
 
 @dataclass(slots=True)
@@ -128,6 +143,8 @@ class Confluence:
     exit_threshold        magnitude below which it leaves before stop or target
     use_ml, use_smc       whether these components take part
     weight_…              of the components, equal by default: nothing says yet which deserves more
+    ml_full_edge          |2p − 1| from which the model's opinion counts whole: 0.2 is p = 0.6
+    size_by_confidence    entries get half their size at the threshold, all of it at full confidence
     bracket               volatility: as above; structure: stop beyond the nearest block, target at the opposing liquidity,
                           each from volatility where structure offers none
     """
@@ -143,6 +160,8 @@ class Confluence:
     weight_smc: float = 1.0
     weight_technical: float = 1.0
     bracket: str = "volatility"
+    ml_full_edge: float = 0.2
+    size_by_confidence: bool = False
     name: str = field(default="confluence", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
     features: Sequence[str] = field(default=_TECHNICAL, init=False)
@@ -166,6 +185,10 @@ class Confluence:
                 raise ConfigError(
                     f"strategy.{name}: {value} is not between 0 and {_LARGEST_WEIGHT:g}"
                 )
+        if not 0.0 < self.ml_full_edge <= 1.0:
+            raise ConfigError(
+                f"strategy.ml_full_edge: {self.ml_full_edge} is not above 0 and at most 1"
+            )
         if self.bracket not in BRACKETS:
             raise ConfigError(
                 f"strategy.bracket: unknown {self.bracket!r}{did_you_mean(self.bracket, BRACKETS)}"
@@ -184,6 +207,8 @@ class Confluence:
             self.weight_smc if has_smc else 0.0,
             self.weight_technical,
             int(self.bracket == "structure"),
+            self.ml_full_edge,
+            int(self.size_by_confidence),
         )
 
     def decide_batch(

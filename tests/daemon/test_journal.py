@@ -43,7 +43,7 @@ def snapshot_of(engine: Engine, journal: Journal, sequence: int | None = None) -
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 events = st.one_of(
-    st.sampled_from(list(Action)).map(Command),
+    st.builds(Command, st.sampled_from(list(Action)), st.just(1.0) | finite),
     st.builds(NewModel, st.integers(1, 2**40), st.binary(max_size=200)),
     st.builds(Funding, st.integers(0, 2**45), st.integers(0, 9), finite, finite),
     st.integers(1, 5).map(lambda n: random_candles(n, seed=n)),
@@ -62,6 +62,12 @@ def test_an_input_reads_back_to_the_same_bits(event: Event) -> None:
     else:
         assert again == event
         assert type(again) is type(event)
+
+
+def test_a_command_without_a_value_keeps_the_bytes_it_always_had() -> None:
+    assert encode(Command(Action.PAUSE)).payload == b'{"action": "pause"}'
+    assert encode(Command(Action.SCALE, 0.5)).payload == b'{"action": "scale", "value": 0.5}'
+    assert decode("command", b'{"action": "kill"}') == Command(Action.KILL, 1.0)
 
 
 def test_a_kind_of_a_later_version_is_refused() -> None:

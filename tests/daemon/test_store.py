@@ -22,7 +22,12 @@ from replay.tape import Store
 def artefact(intercept: float = 0.0) -> bytes:
     record = ModelRecord("logistic", ("rsi_14",), "1h", 6, metrics={"log_loss": 0.69})
     one = np.ones(1)
-    tensors = {"mean": 50 * one, "scale": 10 * one, "coefficients": one, "temperature": one}
+    tensors = {
+        "mean": np.array([50 * one]),
+        "scale": np.array([10 * one]),
+        "coefficients": one,
+        "temperature": one,
+    }
     return write_artefact(record, {**tensors, "intercept": intercept * one})
 
 

@@ -5,6 +5,7 @@ import pytest
 from helpers import FREE, Scripted, interleave, make_candles, run_all, run_script
 
 from engine.core import Engine
+from engine.errors import DataError
 from engine.events import Action, Command
 from engine.records import (
     FLAT,
@@ -14,6 +15,7 @@ from engine.records import (
     REASON_SIGNAL,
     REASON_STOP,
     REASON_TARGET,
+    REFUSED_NO,
     REFUSED_PAUSED,
     REFUSED_PRICE,
     REFUSED_SHORT,
@@ -342,3 +344,67 @@ def test_open_trade_is_marked_at_the_end_without_touching_the_state() -> None:
     assert trades["pnl"].tolist() == [1_000 * 10**9]
     assert engine_outcome.engine.snapshot() == before
     assert np.all(engine_outcome.engine.trades["pnl"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("sizing", "decision", "full"),
+    [
+        ("risk", Decision(LONG, stop_distance=5.0), 20.0),  # 1 % of 10,000 lost over 5
+        ("fraction", Decision(LONG), 25.0),  # 25 % of 10,000 at 100
+        ("fraction", Decision(LONG, size_scale=0.5), 12.5),
+        ("all_in", Decision(LONG), 100.0),
+    ],
+)
+@pytest.mark.parametrize("factor", [1.0, 0.5, 0.25])
+def test_scale_takes_its_share_of_every_new_entry(
+    sizing: str, decision: Decision, full: float, factor: float
+) -> None:
+    spec = EngineSpec(
+        [Market("X", **FREE)],
+        Scripted({0: decision, 2: Decision(FLAT), 4: decision}),
+        "1h",
+        "1h",
+        settings=Settings(sizing, cash_share=1.0),
+    )
+    candles = make_candles([FLAT_100] * 7)
+    engine = Engine(spec)
+
+    first = run_all(engine, candles[:2])
+    engine.step(Command(Action.SCALE, factor))
+    again = Engine(spec)
+    again.restore(engine.snapshot())
+    later = run_all(again, candles[2:])
+
+    # what is held stays as it is; the next entry is scaled, also after a restart
+    assert first.fills["quantity"].tolist() == [full]
+    assert later.fills["quantity"].tolist() == [full, factor * full]
+    assert again.account[0].is_paused == 0
+
+
+def test_scale_of_nothing_is_refused_as_too_small_and_one_brings_the_size_back() -> None:
+    spec = EngineSpec(
+        [Market("X", **FREE)], Scripted(dict.fromkeys(range(5), Decision(LONG))), "1h", "1h",
+        settings=Settings("fraction"),
+    )  # fmt: skip
+    candles = make_candles([FLAT_100] * 6)
+    engine = Engine(spec)
+
+    engine.step(Command(Action.SCALE, 0.0))
+    outcome = run_all(engine, candles[:3])
+    engine.step(Command(Action.SCALE))
+
+    assert outcome.decisions["refused"].tolist() == [REFUSED_NO, REFUSED_SIZE]
+    assert run_all(engine, candles[3:]).fills["quantity"].tolist() == [25.0]
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_scale_beyond_its_range_is_refused_and_changes_nothing(value: float) -> None:
+    engine = Engine(EngineSpec([Market("X")], Scripted({}), "1h", "1h"))
+    before = engine.snapshot()
+
+    with pytest.raises(DataError, match=f"size factor {value} is not between 0 and 1"):
+        engine.step(Command(Action.SCALE, value))
+
+    assert engine.snapshot() == before
+    engine.step(Command(Action.PAUSE, 0.5))  # other actions have no value
+    assert engine.account[0].size_factor == 1.0

@@ -25,14 +25,16 @@ RECORD = ModelRecord(
     code="0123",
     metrics={"log_loss": 0.69},
     gate={"passed": True},
+    label={"kind": "direction", "horizon_bars": 6},
+    curve=[[0.25, 0.5, 10]],
 )
 N = 4  # rsi_14, adx_14 and its two directional lines
 
 
 def tensors() -> dict[str, Any]:
     return {
-        "mean": np.arange(N, dtype=np.float64),
-        "scale": np.full(N, 2.0),
+        "mean": np.arange(N, dtype=np.float64).reshape(1, N),
+        "scale": np.full((1, N), 2.0),
         "coefficients": np.linspace(-1.0, 1.0, N),
         "intercept": np.array([0.25]),
         "temperature": np.array([1.5]),
@@ -46,8 +48,9 @@ def test_record_and_weights_come_back_as_they_were() -> None:
 
     assert artefact.record == RECORD
     assert artefact.record.columns[1] == "adx_14@4h"
-    parts = (np.arange(N), np.full(N, 2.0), np.linspace(-1.0, 1.0, N), [0.25], [1.5])
-    assert artefact.weights.tolist() == np.concatenate(parts).tolist()
+    parts = (np.arange(N), np.full(N, 2.0), [1.5], np.linspace(-1.0, 1.0, N), [0.25])
+    assert artefact.is_shared
+    assert artefact.weights_for("ANYTHING").tolist() == np.concatenate(parts).tolist()
     assert write_artefact(artefact.record, artefact.tensors) == data
 
 
@@ -61,10 +64,9 @@ def test_version_is_all_that_with_version_changes() -> None:
     artefact = read_artefact(with_version(write_artefact(RECORD, tensors()), 7))
 
     assert artefact.record == replace(RECORD, version=7)
-    assert (
-        artefact.weights.tolist()
-        == read_artefact(write_artefact(RECORD, tensors())).weights.tolist()
-    )
+    assert {name: value.tolist() for name, value in artefact.tensors.items()} == {
+        name: value.tolist() for name, value in tensors().items()
+    }
 
 
 @settings(max_examples=200, deadline=None)
@@ -107,7 +109,7 @@ def rewritten(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"format": 2}, "format 2 is newer than 1; update papertape"),
+        ({"format": 3}, "format 3 is newer than 2; update papertape"),
         ({"format": 0}, "format 0 is unknown"),
         ({"format": "x"}, "format 'x' is unknown"),
         ({"kind": "logistics"}, "unknown kind 'logistics': did you mean 'logistic'"),
@@ -122,6 +124,16 @@ def rewritten(**changes: Any) -> bytes:
         ({"metrics": {"a": "b"}}, "is not a table of finite numbers"),
         ({"gate": None}, "gate None is not a table"),
         ({"parent": ...}, "the record has no 'parent'"),
+        ({"inputs": ...}, "the record has no 'inputs'"),
+        ({"inputs": []}, r"inputs \[\] is not a list of columns"),
+        ({"inputs": ["rsi_14", "roc_9"]}, "input 'roc_9' is not a column of its features"),
+        ({"inputs": ["rsi_14", "rsi_14"]}, "input 'rsi_14' is there twice"),
+        ({"inputs": ["rsi_14"]}, r"mean of type float64 and shape \(1, 4\) is not"),
+        ({"sizes": {"hidden": 8}}, r"sizes \['hidden'\] are not \[\]"),
+        ({"sizes": {"hidden": 0}}, "is not a table of whole numbers above 0"),
+        ({"is_per_symbol": 1}, "is_per_symbol 1 is not true or false"),
+        ({"is_per_symbol": True, "symbols": []}, r"need symbols, each once, not \[\]"),
+        ({"importance": {"rsi_14": "much"}}, "importance .* is not a table of finite numbers"),
     ],
 )
 def test_record_that_is_not_ours_is_refused(changes: dict[str, Any], told: str) -> None:
@@ -138,11 +150,17 @@ def test_safetensors_file_of_another_program_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("mean", np.full(N, np.nan), "mean holds a value that is not finite"),
+        ("mean", np.full((1, N), np.nan), "mean holds a value that is not finite"),
         ("coefficients", np.full(N, np.inf), "coefficients holds a value that is not finite"),
-        ("scale", np.zeros(N), "scale holds a value that is not above 0"),
+        ("scale", np.zeros((1, N)), "scale holds a value that is not above 0"),
         ("temperature", np.array([-1.0]), "temperature holds a value that is not above 0"),
-        ("mean", np.zeros(N + 1), r"mean of type float64 and shape \(5,\) is not float64 \(4,\)"),
+        (
+            "mean",
+            np.zeros((1, 5)),
+            r"mean of type float64 and shape \(1, 5\) is not float64 \(1, 4\)",
+        ),
+        ("mean", np.zeros(N), r"mean of type float64 and shape \(4,\) is not float64 \(1, 4\)"),
+        ("scale", np.zeros((2, N)), r"shape \(2, 4\) is not float64 \(1, 4\)"),
         ("extra", np.zeros(1), "are not"),
     ],
 )
@@ -160,3 +178,104 @@ def test_weights_of_another_type_are_refused_when_read() -> None:
 
     with pytest.raises(DataError, match="type float32"):
         read_artefact(save(found, {"papertape": json.dumps(values)}))
+
+
+def format_1(**changes: Any) -> bytes:
+    """Return an artefact as the version before wrote it: fewer fields, and one scaling without an axis of its own."""
+    from engine.model.artefact import _checksum
+
+    later = ("inputs", "sizes", "label", "options", "is_per_symbol", "reference", "curve")
+    values = {**RECORD.to_json(), "format": 1, **changes}
+    values = {name: v for name, v in values.items() if name not in (*later, "importance")}
+    weights = {**tensors(), "mean": np.arange(N, dtype=np.float64), "scale": np.full(N, 2.0)}
+    values["sha256"] = _checksum(values, weights)
+    return save(weights, {"papertape": json.dumps(values, sort_keys=True)})
+
+
+def test_artefact_of_format_1_is_read_with_the_defaults_of_what_it_lacks() -> None:
+    artefact = read_artefact(format_1())
+
+    assert artefact.record == replace(RECORD, label={}, curve=[])
+    assert artefact.record.inputs == artefact.record.columns
+    today = read_artefact(write_artefact(RECORD, tensors()))
+    assert artefact.weights_for("X").tolist() == today.weights_for("X").tolist()
+    assert read_artefact(with_version(format_1(), 3)).record.version == 3
+    with pytest.raises(DataError, match="seed True is not a whole number"):
+        read_artefact(format_1(seed=True))
+
+
+def stacked(n: int, *names: str) -> dict[str, Any]:
+    """Return tensors of which some are there once per symbol: those of symbol s are multiplied by s + 1."""
+    made = tensors()
+    for name in names:
+        one = made[name][0] if name in ("mean", "scale") else made[name]
+        made[name] = np.stack([one * (s + 1) for s in range(n)])
+    return made
+
+
+def test_scaling_by_symbol_is_found_by_name() -> None:
+    record = replace(RECORD, symbols=("ETH", "BTC"))
+
+    artefact = read_artefact(write_artefact(record, stacked(2, "mean", "scale")))
+
+    for place, symbol in enumerate(record.symbols, start=1):
+        parts = (
+            place * np.arange(N),
+            np.full(N, 2.0 * place),
+            [1.5],
+            np.linspace(-1, 1, N),
+            [0.25],
+        )
+        assert artefact.weights_for(symbol).tolist() == np.concatenate(parts).tolist()
+    with pytest.raises(DataError, match=r"'XRP' is not among the symbols .* on: ETH, BTC"):
+        artefact.weights_for("XRP")
+
+
+def test_model_per_symbol_has_every_weight_of_its_own() -> None:
+    record = replace(RECORD, symbols=("ETH", "BTC"), is_per_symbol=True, inputs=RECORD.columns)
+
+    artefact = read_artefact(write_artefact(record, stacked(2, *tensors())))
+
+    first, second = (artefact.weights_for(symbol) for symbol in record.symbols)
+    assert second.tolist() == (2.0 * first).tolist()
+    with pytest.raises(DataError, match=r"temperature of type float64 and shape \(1,\) is not"):
+        write_artefact(record, stacked(2, "mean", "scale"))
+    with pytest.raises(DataError, match="need symbols, each once, not"):
+        write_artefact(replace(record, symbols=("ETH", "ETH")), stacked(2, *tensors()))
+
+
+def test_one_symbol_of_its_own_is_not_for_every_symbol() -> None:
+    record = replace(RECORD, is_per_symbol=True)
+
+    artefact = read_artefact(write_artefact(record, stacked(1, *tensors())))
+
+    assert not artefact.is_shared
+    with pytest.raises(DataError, match="'ETHUSDT' is not among the symbols"):
+        artefact.weights_for("ETHUSDT")
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}])
+def test_record_that_json_cannot_say_is_refused(value: Any) -> None:
+    with pytest.raises(DataError, match="the record holds what JSON cannot say"):
+        write_artefact(replace(RECORD, options={"x": value}), tensors())
+
+
+def test_record_reads_back_as_json_said_it() -> None:
+    record = replace(
+        RECORD, reference={"edges": (0.1, 0.2)}, options={1: "one", 10: "ten", 9: "nine"}
+    )
+
+    found = read_artefact(write_artefact(record, tensors())).record
+
+    assert found.reference == {"edges": [0.1, 0.2]}
+    assert found.options == {"1": "one", "10": "ten", "9": "nine"}
+
+
+def test_model_reads_the_inputs_it_names_in_its_own_order() -> None:
+    record = replace(RECORD, inputs=("adx_14@4h", "rsi_14"))
+    two = {**tensors(), "mean": [[1.0, 2.0]], "scale": [[3.0, 4.0]], "coefficients": [5.0, 6.0]}
+
+    artefact = read_artefact(write_artefact(record, two))
+
+    assert artefact.record.inputs == ("adx_14@4h", "rsi_14")
+    assert artefact.weights_for("X").tolist() == [1.0, 2.0, 3.0, 4.0, 1.5, 5.0, 6.0, 0.25]
