@@ -10,12 +10,21 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from engine.candles import TIMEFRAMES
 from engine.errors import ConfigError, did_you_mean
 from engine.risk import RISK_LEVELS
+from replay.config_learning import Learning
 from replay.config_live import Daemon, Live
+from replay.learning.cadence import cadence
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
@@ -105,12 +114,26 @@ class Signals(_Section):
 
     use_ml: bool = True
     use_smc: bool = True
-    model: str = "cnn_lstm"
-    retrain_every: str = "30d"
+    model: Literal["cnn_lstm", "lstm", "transformer", "logistic"] = Field(
+        "cnn_lstm", description="kind that is trained; logistic is the baseline"
+    )
+    retrain_every: str = Field(
+        "30d", description="30d, 12h, daily, weekly, monthly, five cron fields in UTC, or never"
+    )
     extra_features: tuple[str, ...] = Field((), description="computed beside the strategy's own")
     model_features: tuple[str, ...] = Field(
-        (), description="computed for models to come; a live account fixes them when it opens"
+        (),
+        description="read by models in place of the built-in list; a live account fixes them when it opens",
     )
+
+    @field_validator("retrain_every")
+    @classmethod
+    def _cadence_is_one(cls, value: str) -> str:
+        try:
+            cadence(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
 
 
 class Reporting(_Section):
@@ -131,6 +154,7 @@ class Config(_Section):
     markets: dict[str, MarketSettings] = Field(default_factory=dict, description="by symbol")
     strategy: StrategySettings = StrategySettings()
     signals: Signals = Signals()
+    learning: Learning = Learning()
     report: Reporting = Reporting()
     live: Live = Live()
     daemon: Daemon = Daemon()
@@ -175,6 +199,8 @@ def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -
     path = ".".join(parts)
     if kind == "extra_forbidden":
         return f"{path}: unknown key{did_you_mean(parts[-1], _keys_at(parts[:-1]))}"
+    if kind == "value_error":
+        return f"{path}: {message.removeprefix('Value error, ')}"  # it names the value itself
     message = message[0].lower() + message[1:]
     return (
         f"{path}: {message}, not {value!r}"

@@ -1,0 +1,47 @@
+"""The section of the configuration that says how models are trained and judged; `signals` says which and when."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Days = Annotated[float, Field(gt=0.0, le=3_650.0)]
+
+
+class Learning(BaseModel):
+    """How models are trained, and how they are judged before they take over."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    window_days: Days = Field(90.0, description="of rows that a model learns from")
+    gate_days: Days = Field(
+        30.0, description="after the window, kept from training: on them models are judged"
+    )
+    gate_alpha: float = Field(
+        0.05, gt=0.0, le=0.5, description="chance with which a model without merit may pass"
+    )
+    label: Literal["bracket", "direction"] = Field(
+        "bracket",
+        description="learn which side of the strategy's bracket pays more, or the direction",
+    )
+    horizon_bars: int = Field(
+        24, ge=1, le=1000, description="of the strategy's timeframe, at most until a label is known"
+    )
+    epochs: int = Field(50, ge=1, le=10_000, description="at most; it stops early")
+    patience: int = Field(8, ge=1, le=10_000, description="epochs without progress before it stops")
+    sizes: dict[str, int] = Field(
+        default_factory=dict, description="of the network, for example { hidden = 16 }"
+    )
+    per_symbol: bool = Field(False, description="weights of its own for every symbol")
+    fine_tune: bool = Field(
+        False, description="go on from the champion in place of starting afresh"
+    )
+    embargo_bars: int = Field(
+        0, ge=0, le=10_000, description="left out between parts, beside the purge"
+    )
+    activation_delay_s: float = Field(
+        0.0, ge=0.0, le=7 * 86_400.0, description="from the due time until a model takes over"
+    )
+    time_limit_s: float = Field(600.0, gt=0.0, le=86_400.0, description="of training one model")
+    memory_limit_mb: int = Field(4096, ge=512, le=1_048_576, description="of the training process")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(7, ge=0, lt=2**31)

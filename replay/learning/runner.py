@@ -1,0 +1,103 @@
+"""Jobs in a process of their own: one attempt for a daemon, a whole walk for a replay; whatever fails is an outcome."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from engine.errors import DataError
+from replay.learning.attempt import Attempt, Learned
+from replay.learning.job import Job, read_attempt, read_result, write_job
+from replay.learning.process import CHILD, START_GRACE_S, Ended, OnEvent, follow
+
+_MOST_LOST: Final = 5  # processes of one walk; a machine on which more are lost cannot train
+
+
+async def run_attempt(
+    folder: Path, job: Job, on_event: OnEvent | None = None, command: Sequence[str] = CHILD
+) -> Attempt:
+    """
+    Run one attempt in a process of its own and return what came of it, never an exception of the training.
+
+    folder   of the job; one that was cut off goes on where it was
+    command  that is started with the folder as its argument
+    """
+    await asyncio.to_thread(write_job, folder, job)
+    ended = await follow(folder, _limit_s(job), on_event, command)
+    if ended.outcome == "done":
+        try:
+            attempts, _ = await asyncio.to_thread(read_result, folder, ended.sha256)
+            if [attempt.due_ms for attempt in attempts] == list(job.due_ms):
+                return replace(attempts[0], wall_s=ended.wall_s)
+            ended = ended._replace(outcome="failed", reason="the result is that of another job")
+        except DataError as error:
+            ended = ended._replace(outcome="failed", reason=str(error))
+    return _lost(job, job.due_ms[0], ended.outcome, ended.reason, ended.wall_s)
+
+
+async def run_walk(
+    folder: Path, job: Job, on_event: OnEvent | None = None, command: Sequence[str] = CHILD
+) -> Learned:
+    """
+    Run every attempt of a replay in a process of its own and return what came of them.
+
+    An attempt from which the process does not come back is lost, with the reason; the next process goes on behind it.
+    """
+    started_s = time.monotonic()
+    while True:
+        await asyncio.to_thread(write_job, folder, job)
+        ended = await follow(folder, _limit_s(job), on_event, command)
+        if ended.outcome == "done":
+            try:
+                attempts, values = await asyncio.to_thread(read_result, folder, ended.sha256)
+                commands = [
+                    (int(c[0]), str(c[1]), float(c[2]), str(c[3])) for c in values["commands"]
+                ]
+                return Learned(attempts, commands, values["summary"], time.monotonic() - started_s)
+            except (DataError, KeyError, TypeError, ValueError) as error:
+                ended = ended._replace(outcome="failed", reason=f"{error}", due_ms=None)
+        due_ms = ended.due_ms
+        if due_ms is None or due_ms in job.lost or len(job.lost) >= _MOST_LOST:
+            break
+        job = replace(job, lost={**job.lost, due_ms: (ended.outcome, ended.reason)})
+    return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
+
+
+def _limit_s(job: Job) -> float:
+    """Return how long a process may be at one attempt: the challenger, the baseline and the gate, and its start."""
+    return job.settings.time_limit_s + START_GRACE_S
+
+
+def _lost(job: Job, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0) -> Attempt:
+    settings = job.settings
+    return Attempt(
+        due_ms,
+        due_ms + settings.activation_delay_ms,
+        job.trigger,
+        outcome,
+        reason,
+        kind=settings.kind,
+        champion=job.champion_version,
+        wall_s=wall_s,
+    )
+
+
+def _what_is_left(folder: Path, job: Job, ended: Ended) -> list[Attempt]:
+    """Return the attempts that were kept, and every other due time as lost."""
+    kept: dict[int, Attempt] = {}
+    for number in range(len(job.due_ms)):
+        try:
+            attempt = read_attempt(folder, number)
+        except DataError:
+            attempt = None
+        if attempt is None:
+            break
+        kept[attempt.due_ms] = attempt
+    outcome = "timeout" if ended.outcome == "timeout" else "failed"
+    for due_ms in job.due_ms:
+        if due_ms not in kept:
+            lost = job.lost.get(due_ms, (outcome, ended.reason))
+            kept[due_ms] = _lost(job, due_ms, *lost)
+    return [kept[due_ms] for due_ms in sorted(kept)]

@@ -1,0 +1,117 @@
+"""What a configuration means for learning, as plain values that a training process can be given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self
+
+from engine.model import MODEL_FEATURES
+from engine.spec import EngineSpec
+from replay.config import Config
+from replay.learning.cadence import Cadence, cadence
+
+DAY_MS: Final = 86_400_000
+LEAST_SHARE: Final = 0.5  # of the training window that must be there before a model is trained
+_BRACKET: Final = (2.0, 3.0)  # average true ranges, where a strategy has no bracket of its own
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSettings:
+    """
+    How models are trained and judged.
+
+    kind               of `engine.model.KINDS`; sizes: of the kind, those that differ from its defaults
+    timeframe          of the strategy; features: requests that are computed; inputs: columns that are read, () = all
+    window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
+    cost               of a round trip, as a fraction of the notional
+    options            of `engine.model.train.TrainingOptions`, by name, beside those above
+    """
+
+    kind: str
+    timeframe: str
+    features: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    tapes: tuple[str, ...] = ()
+    window_ms: int = 90 * DAY_MS
+    gate_ms: int = 30 * DAY_MS
+    gate_alpha: float = 0.05
+    cost: float = 0.0013
+    label: str = "bracket"
+    horizon_bars: int = 24
+    stop_atr: float = _BRACKET[0]
+    target_atr: float = _BRACKET[1]
+    sizes: dict[str, int] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 7
+    is_fine_tuned: bool = False
+    activation_delay_ms: int = 0
+    time_limit_s: float = 600.0
+    memory_limit_mb: int = 4096
+    drift: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return what JSON made of the fields; raises KeyError or TypeError when one is missing or unknown."""
+        names = [entry.name for entry in fields(cls)]
+        if unknown := [name for name in values if name not in names]:
+            raise KeyError(unknown[0])
+        taken: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        return cls(**taken)
+
+
+def features_of(config: Config, timeframe: str) -> tuple[str, ...]:
+    """Return what is computed for models on a strategy's timeframe, in replay and live alike; nothing without models."""
+    if not config.signals.use_ml:
+        return ()
+    return config.signals.model_features or MODEL_FEATURES
+
+
+def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
+    """Return when models are trained; None when the strategy does not ask a model, or never."""
+    strategy = spec.strategy
+    is_read = getattr(strategy, "reads_model", getattr(strategy, "use_ml", False))
+    return cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
+
+
+def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> LearningSettings:
+    """
+    Return how models are trained for an engine.
+
+    tapes  sha256 of what the rows come from, in the order of the engine's symbols
+    """
+    learning = config.learning
+    stop, target = (
+        float(getattr(spec.strategy, name, default))
+        for name, default in zip(("stop_atr", "target_atr"), _BRACKET, strict=True)
+    )
+    sides = [m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in spec.markets]
+    return LearningSettings(
+        kind=config.signals.model,
+        timeframe=spec.timeframe,
+        features=features_of(config, spec.timeframe),
+        symbols=spec.symbols,
+        tapes=tuple(tapes),
+        window_ms=round(learning.window_days * DAY_MS),
+        gate_ms=round(learning.gate_days * DAY_MS),
+        gate_alpha=learning.gate_alpha,
+        cost=2.0 * sum(sides) / len(sides),
+        label=learning.label,
+        horizon_bars=learning.horizon_bars,
+        stop_atr=stop,
+        target_atr=target,
+        sizes=dict(learning.sizes),
+        options={
+            "epochs": learning.epochs,
+            "patience": learning.patience,
+            "is_per_symbol": learning.per_symbol,
+            "embargo_bars": learning.embargo_bars,
+            "device": learning.device,
+        },
+        seed=learning.seed,
+        is_fine_tuned=learning.fine_tune,
+        activation_delay_ms=round(learning.activation_delay_s * 1000.0),
+        time_limit_s=learning.time_limit_s,
+        memory_limit_mb=learning.memory_limit_mb,
+    )
