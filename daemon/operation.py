@@ -14,7 +14,15 @@ from typing import Any, Final
 import structlog
 
 from daemon.api.access import check_address, load_token
-from daemon.api.models import CommandDone, CommandName, InputState, JobState, ParityState, Status
+from daemon.api.models import (
+    CommandDone,
+    CommandName,
+    CommandRequest,
+    InputState,
+    JobState,
+    ParityState,
+    Status,
+)
 from daemon.api.states import account_state, feed_state, position_states
 from daemon.audit import Finding
 from daemon.feeds.protocol import Notice
@@ -171,13 +179,13 @@ class Operation:
             return "history from before the first start is still coming in"
         return "" if daemon.stats.is_connected else "the feed is not connected"
 
-    async def _command(self, name: CommandName, reason: str) -> CommandDone:
+    async def _command(self, name: CommandName, asked: CommandRequest) -> CommandDone:
         """Carry out an order and keep its reason."""
         daemon = self._running()
         if name is CommandName.SNAPSHOT:
             return CommandDone(command=name, detail=await daemon.snapshot())
-        sequence = await daemon.command(Action(name.value), reason)
-        self._log.info("command", action=name.value, sequence=sequence, reason=reason)
+        sequence = await daemon.command(Action(name.value), asked.reason, asked.value)
+        self._log.info("command", action=name.value, sequence=sequence, reason=asked.reason)
         return CommandDone(command=name, sequence=sequence)
 
     def _status(self) -> Status:

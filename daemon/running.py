@@ -85,9 +85,9 @@ class Daemon:
         """Let a command, model or settlement in between two instants; return its sequence when it is in force."""
         return await self.journal_feed.offer(event)
 
-    async def command(self, action: Action, reason: str = "") -> int:
+    async def command(self, action: Action, reason: str = "", value: float = 1.0) -> int:
         """Carry out an operator's action; return its sequence when it is in force. The reason goes to the notices."""
-        sequence = await self.offer(Command(action))
+        sequence = await self.offer(Command(action, value if action is Action.SCALE else 1.0))
         if reason:
             row = (self.now_ms(), f"input {sequence}, {action.value}: {reason}")
             self.writer.post(

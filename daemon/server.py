@@ -39,7 +39,7 @@ _OTHER: Final = "other"
 # The client library compares versions as numbers and raises on others.
 _STRANGE_VERSION: Final = re.compile(r"version\s*=(?!\d{1,9}(\.\d{1,9}){0,2}\s*([;,]|$))")
 
-Commander = Callable[[CommandName, str], Awaitable[CommandDone]]
+Commander = Callable[[CommandName, CommandRequest], Awaitable[CommandDone]]
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,7 +49,7 @@ class Views:
 
     status         everything that an operator asks first
     why_not_ready  one sentence, or nothing when it is able to decide
-    command        journal a command with its reason; raises PapertapeError to refuse it
+    command        journal a command as it was asked for; raises PapertapeError to refuse it
     """
 
     status: Callable[[], Status]
@@ -253,7 +253,7 @@ class Server:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in fault["loc"]) or "body"
             return _problem(400, f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
-        return _json(await self._views.command(CommandName(name), asked.reason))
+        return _json(await self._views.command(CommandName(name), asked))
 
 
 def _json(answer: BaseModel, status: int = 200, **headers: str) -> web.Response:

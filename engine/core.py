@@ -156,7 +156,9 @@ class Engine:
             self.run_instants(candles, 0, n, at, closed)
         report = self.outputs.take(len(candles))
         report.events = self.frames.take_events()
-        report.predictions = self.model.take_predictions(int(self.account[0].model_version))
+        if self.model.artefact is not None:
+            version = int(self.account[0].model_version)
+            report.predictions = self.model.take_predictions(version)
         return report
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:

@@ -1,13 +1,15 @@
 """What a step says. Sinks read it; nothing reaches back."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from engine.features.smc import EVENT
 from engine.jit import Rows
 from engine.records import PREDICTION
+
+_NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Report:
     payments: Rows
     swaps: Rows
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
-    predictions: Rows = field(default_factory=lambda: np.zeros(0, PREDICTION))
+    predictions: Rows = field(default_factory=lambda: _NO_PREDICTIONS)
 
 
 class Sink(Protocol):

@@ -17,7 +17,7 @@ ALLOWED = {"engine": {"engine"}, "replay": {"engine", "replay"}, "daemon": set(R
 FORBIDDEN_IN_ENGINE = {
     "aiohttp", "asyncio", "ccxt", "datetime", "logging", "pandas", "prometheus_client", "pyarrow",
     "random", "secrets", "socket", "sqlite3", "structlog", "subprocess", "tempfile", "threading",
-    "time", "torch", "uuid",
+    "time", "uuid",
 }  # fmt: skip
 # The kernel cache is the one thing of the engine that has a place on disk.
 FILES_ALLOWED = {"engine/jit.py"}
@@ -60,6 +60,34 @@ def test_engine_is_pure() -> None:
         assert not calls & {"open", "print", "input", "eval", "exec"}, path
         if str(path.relative_to(ROOT)) not in FILES_ALLOWED:
             assert "pathlib" not in imported(path), path
+
+
+def on_import(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements that run when a module is imported: not in functions, not for type checkers alone."""
+    found: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        found.append(node)
+        for name in ("body", "orelse", "finalbody"):
+            if not (is_for_types and name == "body"):
+                found += on_import(getattr(node, name, []))
+        for handler in getattr(node, "handlers", []):
+            found += on_import(handler.body)
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_importing_a_module_never_imports_torch(room: str) -> None:
+    """It costs a second and 200 MB, which only a process that trains should pay."""
+    for path in modules(room):
+        for node in on_import(ast.parse(path.read_text(encoding="utf-8")).body):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert "torch" not in {name.split(".")[0] for name in names}, path
+        if room == "engine" and path.parent.name != "model":
+            assert "torch" not in imported(path), path
 
 
 def test_only_the_loop_and_feeds_are_asynchronous() -> None:

@@ -17,6 +17,7 @@ class CommandName(StrEnum):
     RESUME = "resume"
     FLATTEN = "flatten"  # close every position at the next open
     KILL = "kill"  # flatten and stay paused
+    SCALE = "scale"  # new entries get this share of their size; 1 brings the whole size back
     SNAPSHOT = "snapshot"
 
 
@@ -24,6 +25,7 @@ class CommandRequest(_Model):
     """The body of a command; an empty one will do."""
 
     reason: str = Field("", max_length=200, description="kept in the journal beside the command")
+    value: float = Field(1.0, ge=0.0, le=1.0, description="of `scale`: the share of their size")
 
 
 class CommandDone(_Model):
@@ -65,6 +67,7 @@ class AccountState(_Model):
     realised_pnl: float
     funding_paid: float
     is_paused: bool
+    size_factor: float = Field(1.0, description="share of their size that new entries get")
 
 
 class PositionState(_Model):

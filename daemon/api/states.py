@@ -24,6 +24,7 @@ def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountS
         realised_pnl=net_realised(account) * MONEY_UNIT,
         funding_paid=int(account["funding"]) * MONEY_UNIT,
         is_paused=bool(account["is_paused"]),
+        size_factor=float(account["size_factor"]),
     )
 
 

@@ -25,6 +25,7 @@ class Order(StrEnum):
     RESUME = "resume"
     FLATTEN = "flatten"
     KILL = "kill"
+    SCALE = "scale"
     SNAPSHOT = "snapshot"
     STATUS = "status"
 
@@ -38,13 +39,16 @@ def ctl_command(
         str | None, typer.Option(help="of the daemon, in place of daemon.host and port")
     ] = None,
     reason: Annotated[str, typer.Option(help="kept beside the command")] = "",
+    size: Annotated[
+        float, typer.Option(help="with scale: share of their size that new entries get")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="print the answer as JSON")] = False,
 ) -> None:
     """
-    Pause, resume, flatten or kill a running daemon, take a snapshot, or ask how it stands.
+    Pause, resume, flatten, kill or scale a running daemon, take a snapshot, or ask how it stands.
 
     A command is on the disk and in force when this returns. `pause` refuses new entries; `flatten` closes every
-    position at the next open; `kill` does both, for good until `resume`.
+    position at the next open; `kill` does both, for good until `resume`; `scale --size 0.5` halves new entries.
 
     Example: papertape ctl pause --reason "maintenance of the venue"
     """
@@ -54,7 +58,9 @@ def ctl_command(
         answer = asyncio.run(_ask("GET", f"{base}/status", None, {}))
     else:
         token = read_token(settings.token_file)
-        body = {"reason": reason} if reason else {}
+        body: dict[str, Any] = {"reason": reason} if reason else {}
+        if order is Order.SCALE:
+            body["value"] = size
         answer = asyncio.run(_ask("POST", f"{base}/api/v1/commands/{order.value}", token, body))
     if as_json:
         print_json(answer)

@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.jit import FloatArray, IntArray, Rows, kernel
-from engine.model import logistic
+from engine.model import cnn_lstm, logistic, lstm, transformer
 from engine.model.functions import sigmoid
 
 LOGISTIC: Final = 1
+LSTM: Final = 2
+CNN_LSTM: Final = 3
+TRANSFORMER: Final = 4
 CLIP: Final = 8.0  # standard deviations; further out a value says only that it is extreme
 _ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 
@@ -53,6 +56,30 @@ KINDS: Final[dict[str, Kind]] = {
         logistic.state_length,
         logistic.work_length,
         logistic.SIZES,
+    ),
+    "lstm": Kind(
+        LSTM,
+        lstm.shapes,
+        lstm.POSITIVE,
+        lstm.state_length,
+        lstm.work_length,
+        lstm.SIZES,
+    ),
+    "cnn_lstm": Kind(
+        CNN_LSTM,
+        cnn_lstm.shapes,
+        cnn_lstm.POSITIVE,
+        cnn_lstm.state_length,
+        cnn_lstm.work_length,
+        cnn_lstm.SIZES,
+    ),
+    "transformer": Kind(
+        TRANSFORMER,
+        transformer.shapes,
+        transformer.POSITIVE,
+        transformer.state_length,
+        transformer.work_length,
+        transformer.SIZES,
     ),
 }
 
@@ -95,5 +122,11 @@ def infer(
             z = np.nan
             if code == LOGISTIC:
                 z = logistic.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == LSTM:
+                z = lstm.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == CNN_LSTM:
+                z = cnn_lstm.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == TRANSFORMER:
+                z = transformer.step(x, n_inputs, weights, at, sizes, state, rest)
             probability = sigmoid(z / weights[2 * n_inputs])
         features[probability_row, k] = probability

@@ -16,6 +16,7 @@ from daemon.api.access import names_this_machine
 from daemon.api.models import (
     CommandDone,
     CommandName,
+    CommandRequest,
     InputState,
     ParityState,
     Status,
@@ -50,6 +51,7 @@ class Daemon:
         self.stats = FeedStats(is_connected=True, last_message_ms={"BTCUSD": 5})
         self.missing = ""
         self.commands: list[tuple[CommandName, str]] = []
+        self.values: list[float] = []
         self.fail: PapertapeError | None = None
         self.wait_s = 0.0
 
@@ -70,11 +72,12 @@ class Daemon:
             parity=ParityState(),
         )
 
-    async def command(self, name: CommandName, reason: str) -> CommandDone:
+    async def command(self, name: CommandName, asked: CommandRequest) -> CommandDone:
         await asyncio.sleep(self.wait_s)
         if self.fail is not None:
             raise self.fail
-        self.commands.append((name, reason))
+        self.commands.append((name, asked.reason))
+        self.values.append(asked.value)
         return CommandDone(command=name, sequence=len(self.commands))
 
 
@@ -224,6 +227,23 @@ def test_a_command_with_the_token_reaches_the_daemon_once(name: CommandName) -> 
             answer = await now.http.post(f"{COMMANDS}/{name}", headers=bearer())
             assert answer.status == 200
             assert now.daemon.commands[1] == (name, "")
+
+    run(work)
+
+
+def test_scale_carries_its_value_within_its_range() -> None:
+    async def work() -> None:
+        async with running() as now:
+            for body in ({"value": 0.5}, {}):
+                answer = await now.http.post(f"{COMMANDS}/scale", json=body, headers=bearer())
+                assert answer.status == 200
+            assert now.daemon.values == [0.5, 1.0]
+            for value in ("1.01", "-0.5", "NaN", '"half"'):
+                body = f'{{"value": {value}}}'
+                answer = await now.http.post(f"{COMMANDS}/scale", data=body, headers=bearer())
+                assert answer.status == 400
+                assert (await answer.json())["error"].startswith("value: ")
+            assert len(now.daemon.commands) == 2
 
     run(work)
 

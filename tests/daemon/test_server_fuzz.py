@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from daemon.api.models import CommandDone, CommandName, Status
+from daemon.api.models import CommandDone, CommandName, CommandRequest, Status
 from daemon.metrics import PREFIX, Metrics, Scope
 from daemon.server import KEEP_S, Server, Views
 from replay.clock import VirtualTimeLoop
@@ -17,8 +17,8 @@ TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 COMMANDS = b"/api/v1/commands/"
 
 
-async def accept(name: CommandName, reason: str) -> CommandDone:
-    return CommandDone(command=name, detail=reason)
+async def accept(name: CommandName, asked: CommandRequest) -> CommandDone:
+    return CommandDone(command=name, detail=asked.reason)
 
 
 def no_status() -> Status:

@@ -100,7 +100,7 @@ def _flip(data: bytes) -> bytes:
         (lambda data: data[:100], "not a whole safetensors file"),
         (lambda data: b"", "not a whole safetensors file"),
         (lambda data: save({"w": np.ones(2)}), "foreign file"),
-        (lambda data: data.replace(b'\\"format\\": 1', b'\\"format\\": 9'), "format 9 is newer"),
+        (lambda data: data.replace(b'\\"format\\": 2', b'\\"format\\": 9'), "format 9 is newer"),
         (lambda data: artefact(), "its record says version 0; the file was renamed"),
     ],
 )

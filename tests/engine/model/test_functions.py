@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.model.functions import exponential, sigmoid
+from engine.model.functions import add_products, decay, exponential, sigmoid, tanh
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -73,3 +73,38 @@ def test_sigmoid_has_the_same_bits_without_the_compiler() -> None:
     assert len(json.loads(said[0])) == 40_000
     assert said[0] == said[1]
     assert np.isfinite([float.fromhex(text) for text in json.loads(said[0])]).sum() == 40_000 - 1
+
+
+@settings(deadline=None)
+@given(st.floats(allow_nan=False))
+def test_tanh_is_right_and_never_beyond_one(x: float) -> None:
+    assert abs(tanh(x) - math.tanh(x)) < 1e-14
+    assert abs(tanh(x)) <= 1.0
+    assert tanh(-x) == -tanh(x)
+
+
+@settings(deadline=None)
+@given(st.floats(-1e-3, 1e-3))
+def test_tanh_is_as_fine_near_zero(x: float) -> None:
+    assert tanh(x) == pytest.approx(math.tanh(x), rel=1e-14, abs=1e-300)
+
+
+@settings(deadline=None)
+@given(st.floats(-1e300, 0.0))
+def test_decay_is_right(x: float) -> None:
+    assert abs(decay(x) - math.exp(x)) < 1e-13
+    assert 0.0 < decay(x) <= 1.0
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000))
+def test_sums_of_products_are_added_input_after_input(n: int, n_inputs: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    start, x, w = random.normal(size=n), random.normal(size=n_inputs), random.normal(size=(n_inputs, n))  # fmt: skip
+
+    found = start.copy()
+    add_products(found, x, w.reshape(-1))
+    want = start.copy()
+    for j in range(n_inputs):
+        want = want + x[j] * w[j]
+    assert found.tobytes() == want.tobytes()
