@@ -125,6 +125,9 @@ class Signals(_Section):
         (),
         description="read by models in place of the built-in list; a live account fixes them when it opens",
     )
+    model_timeframes: tuple[Timeframe, ...] = Field(
+        (), description="beside the strategy's, on which models read the built-in list too"
+    )
 
     @field_validator("retrain_every")
     @classmethod

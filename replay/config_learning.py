@@ -35,8 +35,8 @@ class Learning(BaseModel):
     fine_tune: bool = Field(
         False, description="go on from the champion in place of starting afresh"
     )
-    embargo_bars: int = Field(
-        0, ge=0, le=10_000, description="left out between parts, beside the purge"
+    embargo_bars: int | None = Field(
+        None, ge=0, le=10_000, description="between parts, beside the purge; default: horizon_bars"
     )
     activation_delay_s: float = Field(
         0.0, ge=0.0, le=7 * 86_400.0, description="from the due time until a model takes over"

@@ -24,7 +24,8 @@ class Attempt:
     kind          of model; champion: version of the one in force; 0 = none
     gate          what the gate said, with its numbers; record: of the challenger; empty when it did not come to that
     shadow        of a replay: scores by contender on the rows between this attempt and the next, which none of them saw
-    wall_s        that it took; artefact: the challenger, also of one that was rejected
+    wall_s        that it took
+    artefact      the challenger, also of one that was rejected; baseline: the logistic model of the same rows
     """
 
     due_ms: int
@@ -39,6 +40,7 @@ class Attempt:
     shadow: dict[str, Any] = field(default_factory=dict)
     wall_s: float = 0.0
     artefact: bytes = b""
+    baseline: bytes = b""
 
     @property
     def is_promoted(self) -> bool:
@@ -46,15 +48,17 @@ class Attempt:
         return self.outcome == "promoted"
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the artefact, as plain values."""
+        """Return everything but the artefacts, as plain values."""
         values = asdict(self)
-        del values["artefact"]
+        del values["artefact"], values["baseline"]
         return values
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], artefact: bytes = b"") -> Self:
+    def from_json(
+        cls, values: dict[str, Any], artefact: bytes = b"", baseline: bytes = b""
+    ) -> Self:
         """Return what `to_json` gave; raises TypeError or KeyError for anything else."""
-        found = cls(**values, artefact=artefact)
+        found = cls(**values, artefact=artefact, baseline=baseline)
         if found.outcome not in OUTCOMES or found.trigger not in TRIGGERS:
             raise KeyError(f"{found.outcome} {found.trigger}")
         return found

@@ -5,7 +5,8 @@ What a training process is given and what it gives back: a folder.
     rows.npz              the rows to learn from, no pickles
     champion.safetensors  the model in force, if there is one
     attempt-0001.json     what came of each attempt, written as soon as it is over: a job that was cut off goes on behind
-    attempt-0001.safetensors   the last whole one, and its challenger
+    attempt-0001.safetensors   the last whole one; its challenger; and the logistic model of the same rows
+    attempt-0001.baseline.safetensors
     checkpoint/           of the training under way
     result.json           the names and hashes of all that belongs to the result
 
@@ -15,6 +16,7 @@ is that of the process which was asked.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,7 @@ from replay.learning.attempt import Attempt
 from replay.learning.settings import LearningSettings
 
 FORMAT: Final = 1
+_MODELS: Final = ("safetensors", "baseline.safetensors")
 _ARRAYS: Final = ("time_ms", "x", "open", "high", "low", "close", "atr")
 
 
@@ -62,7 +65,7 @@ def write_job(folder: Path, job: Job) -> None:
     arrays = {name: getattr(rows, name) for name in _ARRAYS}
     write_whole(folder / "rows.npz", lambda file: np.savez(file, **arrays))
     if job.champion:
-        write_whole(folder / "champion.safetensors", lambda file: file.write(job.champion))
+        _write(folder / "champion.safetensors", job.champion)
     values = {
         "format": FORMAT,
         "settings": asdict(job.settings),
@@ -108,8 +111,9 @@ def read_job(folder: Path) -> Job:
 
 def write_attempt(folder: Path, number: int, attempt: Attempt) -> None:
     """Keep what came of an attempt; number: its place in the job."""
-    if attempt.artefact:
-        write_whole(_path(folder, number, "safetensors"), lambda file: file.write(attempt.artefact))
+    for ending, data in zip(_MODELS, (attempt.artefact, attempt.baseline), strict=True):
+        if data:
+            _write(_path(folder, number, ending), data)
     write_json(_path(folder, number, "json"), attempt.to_json())
 
 
@@ -120,27 +124,25 @@ def read_attempt(folder: Path, number: int) -> Attempt | None:
         return None
     values = _read_json(path)
     try:
-        data = b""
-        if values["record"]:
-            data = _path(folder, number, "safetensors").read_bytes()
+        if not values["record"]:
+            return Attempt.from_json(values)
+        models = [_path(folder, number, ending).read_bytes() for ending in _MODELS]
+        for data in models:
             read_artefact(data)
-        return Attempt.from_json(values, data)
+        return Attempt.from_json(values, *models)
     except (KeyError, TypeError, OSError) as error:
         raise DataError(f"{path}: not an attempt: {error!r}") from error
 
 
-def write_result(folder: Path, n_attempts: int, more: dict[str, Any]) -> str:
+def write_result(folder: Path, attempts: Sequence[Attempt], more: dict[str, Any]) -> str:
     """Write what belongs to the result and return its sha256."""
-    names = [
-        path.name
-        for number in range(n_attempts)
-        for path in (_path(folder, number, "json"), _path(folder, number, "safetensors"))
-        if path.exists()
-    ]
-    files = {name: _sha256((folder / name).read_bytes()) for name in names}
-    return write_json(
-        folder / "result.json", {"format": FORMAT, "attempts": n_attempts, "files": files, **more}
-    )
+    names = []
+    for number, attempt in enumerate(attempts):
+        write_attempt(folder, number, attempt)
+        names += [_path(folder, number, ending) for ending in ("json", *_MODELS)]
+    files = {path.name: _sha256(path.read_bytes()) for path in names if path.exists()}
+    values = {"format": FORMAT, "attempts": len(attempts), "files": files, **more}
+    return write_json(folder / "result.json", values)
 
 
 def read_result(folder: Path, sha256: str) -> tuple[list[Attempt], dict[str, Any]]:
@@ -165,7 +167,7 @@ def read_result(folder: Path, sha256: str) -> tuple[list[Attempt], dict[str, Any
 def write_json(path: Path, values: Any) -> str:
     """Write plain values as JSON and return the sha256 of the bytes."""
     data = json.dumps(values, indent=1, sort_keys=True, allow_nan=False).encode()
-    write_whole(path, lambda file: file.write(data))
+    _write(path, data)
     return _sha256(data)
 
 
@@ -177,6 +179,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{path}: not a table")
     return values
+
+
+def _write(path: Path, data: bytes) -> None:
+    write_whole(path, lambda file: file.write(data))
 
 
 def _path(folder: Path, number: int, ending: str) -> Path:

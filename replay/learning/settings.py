@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
-from engine.model import MODEL_FEATURES
+from engine.model.inputs import default_inputs
 from engine.spec import EngineSpec
 from replay.config import Config
 from replay.learning.cadence import Cadence, cadence
@@ -63,9 +63,19 @@ class LearningSettings:
 
 def features_of(config: Config, timeframe: str) -> tuple[str, ...]:
     """Return what is computed for models on a strategy's timeframe, in replay and live alike; nothing without models."""
-    if not config.signals.use_ml:
-        return ()
-    return config.signals.model_features or MODEL_FEATURES
+    return _read_by_models(config, timeframe)[0]
+
+
+def _read_by_models(config: Config, timeframe: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the requests to compute and the columns that are read, () for all."""
+    signals = config.signals
+    if not signals.use_ml:
+        return (), ()
+    if signals.model_features:
+        return signals.model_features, ()
+    # Structure costs more than everything else; it is read where the strategy has it computed anyway.
+    has_structure = signals.use_smc and config.strategy.name == "confluence"
+    return default_inputs(has_structure, signals.model_timeframes, timeframe)
 
 
 def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
@@ -82,6 +92,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
     tapes  sha256 of what the rows come from, in the order of the engine's symbols
     """
     learning = config.learning
+    features, inputs = _read_by_models(config, spec.timeframe)
     stop, target = (
         float(getattr(spec.strategy, name, default))
         for name, default in zip(("stop_atr", "target_atr"), _BRACKET, strict=True)
@@ -90,7 +101,8 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
     return LearningSettings(
         kind=config.signals.model,
         timeframe=spec.timeframe,
-        features=features_of(config, spec.timeframe),
+        features=features,
+        inputs=inputs,
         symbols=spec.symbols,
         tapes=tuple(tapes),
         window_ms=round(learning.window_days * DAY_MS),

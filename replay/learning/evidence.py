@@ -1,0 +1,118 @@
+"""What models would have said of rows, and what followed them: the evidence of the gate and of a replay's shadow scores."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.jit import FloatArray
+from engine.model.artefact import Artefact
+from engine.model.current import read_rows
+from engine.model.dataset import Dataset
+from engine.model.gate import Evidence
+from engine.model.labels import bracket_labels, direction_labels
+from engine.model.recent import RECENT
+from engine.model.scores import scores
+from replay.learning.settings import LearningSettings
+
+
+class Outcomes(NamedTuple):
+    """What followed each row, shape (n_symbols, n); NaN where it is not known within the rows."""
+
+    y: FloatArray
+    long_return: FloatArray
+    short_return: FloatArray
+    known: Any
+
+    def between(self, chosen: slice) -> "Outcomes":
+        """Return those of some rows; what was known of them stays known."""
+        return Outcomes(*(values[:, chosen] for values in self))
+
+
+def outcomes(rows: Dataset, settings: LearningSettings) -> Outcomes:
+    """Return what followed each row as far as these rows tell: cut them first, and nothing later is looked at."""
+    found = []
+    for symbol in range(len(rows.symbols)):
+        opens, close = rows.open[symbol], rows.close[symbol]
+        if settings.label == "direction":
+            found.append(direction_labels(close, opens, settings.horizon_bars))
+        else:
+            found.append(
+                bracket_labels(
+                    opens,
+                    rows.high[symbol],
+                    rows.low[symbol],
+                    close,
+                    rows.atr[symbol],
+                    settings.stop_atr,
+                    settings.target_atr,
+                    settings.horizon_bars,
+                )
+            )
+    return Outcomes(
+        np.stack([labels.y for labels in found]),
+        np.stack([labels.long_return for labels in found]),
+        np.stack([labels.short_return for labels in found]),
+        np.stack([labels.known for labels in found]),
+    )
+
+
+def opinions(artefact: Artefact, rows: Dataset, after_ms: int) -> FloatArray:
+    """
+    Return a model's probability at every close after a time, shape (n_symbols, n), NaN up to it.
+
+    The model is warmed up as the engine does it when it takes over then: with the newest RECENT rows, from a zero state.
+    """
+    start = int(np.searchsorted(rows.time_ms, after_ms, "right"))
+    first = max(start - RECENT, 0)
+    columns = [rows.columns.index(name) for name in artefact.record.inputs]
+    said = np.full(rows.open.shape, np.nan)
+    for number, symbol in enumerate(rows.symbols):
+        read = np.ascontiguousarray(rows.x[number, first:, columns].T)
+        probabilities, _ = read_rows(artefact, symbol, read)
+        said[number, start:] = probabilities[start - first :]
+    return said
+
+
+def evidence(
+    followed: Outcomes,
+    said: Mapping[str, FloatArray],
+    majority: float,
+    settings: LearningSettings,
+) -> Evidence:
+    """Return rows of all symbols in the order of time, as the gate takes them."""
+    n_symbols, n = followed.y.shape
+    return Evidence(
+        bar=np.repeat(np.arange(n), n_symbols),
+        y=_stacked(followed.y),
+        long_return=_stacked(followed.long_return),
+        short_return=_stacked(followed.short_return),
+        probabilities={name: _stacked(values) for name, values in said.items()},
+        majority=majority,
+        cost=settings.cost,
+        horizon_bars=settings.horizon_bars,
+    )
+
+
+def scores_of(
+    followed: Outcomes, said: Mapping[str, FloatArray], majority: FloatArray | float
+) -> dict[str, Any]:
+    """
+    Return the scores of every contender on the rows where all have an opinion and the outcome is known.
+
+    majority  the share of rises that was known when the models were trained, at every row or for all
+    """
+    everybody = {**said, "majority": np.broadcast_to(majority, followed.y.shape)}
+    chosen = np.isfinite(followed.y)
+    for values in everybody.values():
+        chosen = chosen & np.isfinite(values)
+    if not chosen.any():
+        return {}
+    return {
+        name: dict(scores(followed.y[chosen], values[chosen])._asdict())
+        for name, values in everybody.items()
+    }
+
+
+def _stacked(values: FloatArray) -> FloatArray:
+    return np.ascontiguousarray(values.T).reshape(-1)

@@ -1,0 +1,78 @@
+"""From candles to the rows that models learn from, through the lanes that an engine has: what it knew at each close."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from engine.candles import FLAG_ABSENT, timeframe_ms
+from engine.features import columns_of
+from engine.frames import Frames
+from engine.jit import FloatArray, IntArray, Rows
+from engine.lane import BLOCK
+from engine.model.current import MODEL_ATR
+from engine.model.dataset import Dataset
+from replay.feed import Gaps, ReplayFeed
+
+_PRICES = ("open", "high", "low", "close")
+
+
+def dataset_of(
+    symbols: Sequence[str],
+    candles: Sequence[Rows],
+    base_timeframe: str,
+    timeframe: str,
+    features: Sequence[str],
+    gaps: Gaps = "absent",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """
+    Return a row for every close of `timeframe` that an engine on these candles would see.
+
+    symbols, candles  in the engine's order; features: requests on `timeframe`, or with @timeframe
+
+    In a candle that was absent as a whole everything is NaN: no model reads it, and nothing fills in it.
+    """
+    base_ms = timeframe_ms(base_timeframe)
+    n_symbols = len(symbols)
+    columns = tuple(dict.fromkeys(name for request in features for name in columns_of(request)))
+    frames = Frames(n_symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
+    picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
+    feed = ReplayFeed(
+        candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress
+    )
+    times: list[IntArray] = []
+    values: list[list[FloatArray]] = [[] for _ in symbols]
+    prices: list[list[FloatArray]] = [[] for _ in symbols]
+    for batch in feed.batches():
+        closed, at = frames.advance(batch, len(batch) // n_symbols)
+        times.append(batch["open_ms"][at[:closed] * n_symbols] + base_ms)
+        for symbol in range(n_symbols):
+            bars = frames.main[symbol].closed[:closed]
+            rows = frames.matrix(symbol, closed, at)[picked, :closed].T
+            candle = np.stack([bars[name] for name in _PRICES], axis=1)
+            is_absent = bars["flag_bits"] & FLAG_ABSENT != 0
+            rows[is_absent] = np.nan
+            candle[is_absent] = np.nan
+            values[symbol].append(rows)
+            prices[symbol].append(candle)
+    x = np.stack([np.concatenate(parts) for parts in values])
+    candle = np.stack([np.concatenate(parts) for parts in prices])
+    prices_by_name = {
+        name: np.ascontiguousarray(candle[:, :, number]) for number, name in enumerate(_PRICES)
+    }
+    return Dataset(
+        symbols=tuple(symbols),
+        columns=columns,
+        timeframe=timeframe,
+        time_ms=_ascending(np.concatenate(times)),
+        x=np.ascontiguousarray(x[:, :, :-1]),
+        atr=np.ascontiguousarray(x[:, :, -1]),
+        **prices_by_name,
+    )
+
+
+def _ascending(times: IntArray) -> IntArray:
+    """Return the instants at which candles became known; after a gap two do at once, and the second one counts as later."""
+    steps: IntArray = np.arange(len(times))
+    ascending: IntArray = np.maximum.accumulate(times - steps) + steps
+    return ascending

@@ -1,0 +1,61 @@
+"""From settings to a trained model, in the process that trains."""
+
+import time
+from pathlib import Path
+
+from engine.model.artefact import Artefact
+from engine.model.dataset import Dataset
+from engine.model.network import Epoch
+from engine.model.options import TrainingOptions
+from engine.model.train import train
+from replay.learning.challenge import OnEpoch
+from replay.learning.checkpoints import Checkpoints
+from replay.learning.settings import LearningSettings
+
+
+def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) -> TrainingOptions:
+    """Return how a model of a kind is trained, or raise ConfigError."""
+    own = settings.kind == kind
+    return TrainingOptions(
+        kind=kind,
+        features=settings.features,
+        inputs=settings.inputs,
+        sizes=dict(settings.sizes) if own else {},
+        label=settings.label,
+        horizon_bars=settings.horizon_bars,
+        stop_atr=settings.stop_atr,
+        target_atr=settings.target_atr,
+        seed=settings.seed,
+        time_limit_s=settings.time_limit_s,
+        is_fine_tuned=is_fine_tuned,
+        **settings.options,
+    )
+
+
+def train_model(
+    rows: Dataset,
+    settings: LearningSettings,
+    kind: str,
+    parent: Artefact | None,
+    on_epoch: OnEpoch | None,
+    checkpoint: Path | None,
+) -> bytes:
+    """Return the artefact of a model that has learnt from these rows; see `challenge.Train`."""
+    started_s = time.monotonic()
+
+    def told(epoch: Epoch) -> None:
+        if on_epoch is not None:
+            on_epoch(epoch.number, epoch.epochs, epoch.loss_validate)
+
+    store = Checkpoints(checkpoint) if checkpoint is not None else None
+    trained = train(
+        rows,
+        options_of(settings, kind, is_fine_tuned=parent is not None),
+        parent=parent,
+        on_epoch=told,
+        elapsed_s=lambda: time.monotonic() - started_s,
+        checkpoint=store,
+    )
+    if store is not None:
+        store.remove()
+    return trained.data

@@ -1,0 +1,189 @@
+"""
+The learning pass of a replay: every attempt in the order of simulated time, each on what was known by then.
+
+Features do not depend on models and models do not depend on trading, so the attempts can be made before the replay: what
+comes out is a schedule of models, which the replay takes like any other. At a due time t only rows that closed by t exist;
+what is measured afterwards, on the rows between one attempt and the next, decides nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.jit import FloatArray
+from engine.model.artefact import read_artefact
+from engine.model.dataset import Dataset
+from engine.model.scores import reliability_curve
+from replay.learning.attempt import Attempt
+from replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
+from replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
+from replay.learning.job import Job, read_attempt, write_attempt
+from replay.learning.settings import LearningSettings
+
+Command = tuple[int, str, float, str]  # time in ms, action, value, reason
+
+
+class Walked(NamedTuple):
+    """What a walk came to: `attempts` in order, `commands` of the policy on drift, `summary` over all rows not seen."""
+
+    attempts: list[Attempt]
+    commands: list[Command]
+    summary: dict[str, Any]
+
+
+class Said(NamedTuple):
+    """What the models of one attempt said of the rows up to the next: which rows, by contender, and the known share."""
+
+    chosen: slice
+    contenders: dict[str, FloatArray]
+    majority: float
+
+
+def walk(
+    job: Job,
+    train: Train,
+    folder: Path | None = None,
+    on_attempt: Callable[[Attempt | int, int, int], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Walked:
+    """
+    Return what comes of every attempt of a job.
+
+    folder      keeps each attempt as soon as it is over, and gives back those of a process that was cut off
+    on_attempt  called with (due time, number, how many) before each attempt, and with the attempt after it
+    """
+    champion = _first_champion(job)
+    attempts: list[Attempt] = []
+    for number, due_ms in enumerate(job.due_ms):
+        if on_attempt is not None:
+            on_attempt(due_ms, number, len(job.due_ms))
+        attempt = _attempt(job, due_ms, number, champion, train, folder, on_epoch)
+        attempts.append(attempt)
+        if attempt.is_promoted:
+            version = (champion.version if champion else 0) + 1
+            champion = Champion(version, read_artefact(attempt.artefact))
+        if on_attempt is not None:
+            on_attempt(attempt, number, len(job.due_ms))
+    if not job.is_walk:
+        return Walked(attempts, [], {})
+    attempts, summary = measure_shadows(job.rows, attempts, job.settings, _first_champion(job))
+    return Walked(attempts, [], summary)
+
+
+def _first_champion(job: Job) -> Champion | None:
+    return Champion(job.champion_version, read_artefact(job.champion)) if job.champion else None
+
+
+def _attempt(
+    job: Job,
+    due_ms: int,
+    number: int,
+    champion: Champion | None,
+    train: Train,
+    folder: Path | None,
+    on_epoch: OnEpoch | None,
+) -> Attempt:
+    """Return a kept attempt, a lost one, or a new one."""
+    if folder is not None:
+        kept = read_attempt(folder, number)
+        if kept is not None and kept.due_ms == due_ms:
+            return kept
+    settings = job.settings
+    if due_ms in job.lost:
+        outcome, reason = job.lost[due_ms]
+        attempt = Attempt(
+            due_ms,
+            due_ms + settings.activation_delay_ms,
+            job.trigger,
+            outcome,
+            reason,
+            kind=settings.kind,
+            champion=champion.version if champion else 0,
+        )
+    else:
+        checkpoint = folder / f"checkpoint-{number + 1:04d}" if folder else None
+        attempt = challenge(
+            job.rows,
+            due_ms,
+            settings,
+            champion,
+            train,
+            trigger=job.trigger,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+        )
+    if folder is not None:
+        write_attempt(folder, number, attempt)
+    return attempt
+
+
+def measure_shadows(
+    rows: Dataset,
+    attempts: Sequence[Attempt],
+    settings: LearningSettings,
+    champion: Champion | None = None,
+) -> tuple[list[Attempt], dict[str, Any]]:
+    """
+    Return the attempts with their shadow scores, and the scores over all of their rows together.
+
+    Every challenger is measured on the rows between its attempt and the next one, whether it was promoted or not, beside
+    the baseline, the majority and the champion of that time. Outcomes are as the end of the rows knows them.
+    """
+    followed = outcomes(rows, settings)
+    measured: list[Attempt] = []
+    pooled: list[Said] = []
+    for number, attempt in enumerate(attempts):
+        if attempt.is_promoted:
+            version = (champion.version if champion else 0) + 1
+            champion = Champion(version, read_artefact(attempt.artefact))
+        if not attempt.artefact:
+            measured.append(attempt)
+            continue
+        end_ms = attempts[number + 1].due_ms if number + 1 < len(attempts) else None
+        said = _said(rows, attempt, end_ms, champion)
+        found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
+        measured.append(replace(attempt, shadow=found))
+        pooled.append(said)
+    return measured, _together(followed, pooled)
+
+
+def _said(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champion | None) -> Said:
+    """Return what the models of an attempt say of the rows up to the next one."""
+    seen = rows if end_ms is None else rows.until(end_ms)
+    start = int(np.searchsorted(seen.time_ms, attempt.due_ms, "right"))
+    chosen = slice(start, len(seen.time_ms))
+    models = {
+        "challenger": read_artefact(attempt.artefact),
+        BASELINE: read_artefact(attempt.baseline),
+    }
+    if champion is not None:
+        models["champion"] = champion.artefact
+    contenders = {
+        name: opinions(artefact, seen, attempt.due_ms)[:, chosen]
+        for name, artefact in models.items()
+    }
+    return Said(chosen, contenders, float(attempt.gate["majority"]))
+
+
+def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
+    """Return the scores over the rows of all attempts, and how reliable the challengers' probabilities were."""
+    if not pooled:
+        return {}
+    chosen = np.concatenate([np.arange(said.chosen.start, said.chosen.stop) for said in pooled])
+    joined = Outcomes(*(values[:, chosen] for values in followed))
+    said = {
+        name: np.concatenate([part.contenders[name] for part in pooled], axis=1)
+        for name in ("challenger", BASELINE)
+    }
+    majority = np.concatenate(
+        [np.full(part.chosen.stop - part.chosen.start, part.majority) for part in pooled]
+    )
+    found = scores_of(joined, said, majority)
+    is_judged = np.isfinite(joined.y) & np.isfinite(said["challenger"])
+    if not is_judged.any():
+        return {}
+    curve = reliability_curve(joined.y[is_judged], said["challenger"][is_judged])
+    return {"contenders": found, "curve": curve}
