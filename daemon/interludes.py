@@ -26,8 +26,12 @@ class Act(NamedTuple):
 class Interlude(Protocol):
     """Something that has times of its own."""
 
-    def next_ms(self) -> int | None:
-        """Return the next close at which it wants to be asked; None: not for now."""
+    def next_ms(self, reached_ms: int) -> int | None:
+        """
+        Return the next close at which it wants to be asked; None: not for now.
+
+        reached_ms  the newest close that the engine has taken; before the first candle, its open
+        """
         ...
 
     def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
@@ -36,7 +40,7 @@ class Interlude(Protocol):
 
         may_wait  nothing is lost by waiting: no decision that could still be acted on comes next
 
-        Afterwards `next_ms` lies later, or `stop` was called.
+        Afterwards `next_ms` is another, or `stop` was called.
         """
         ...
 
@@ -51,14 +55,15 @@ class Calendar:
     def __init__(self, parts: Sequence[Interlude]) -> None:
         self._parts = parts
 
-    def next_ms(self) -> int | None:
+    def next_ms(self, reached_ms: int) -> int | None:
         """Return the earliest time of all."""
-        return min((t for part in self._parts if (t := part.next_ms()) is not None), default=None)
+        times = [part.next_ms(reached_ms) for part in self._parts]
+        return min((time_ms for time_ms in times if time_ms is not None), default=None)
 
     async def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
         """Ask those whose time has come."""
         for part in self._parts:
-            due = part.next_ms()
+            due = part.next_ms(time_ms)
             if due is not None and due <= time_ms:
                 async for act in part.at(time_ms, may_wait=may_wait):
                     yield act

@@ -7,6 +7,7 @@ process does it. Candles, features and torch are in its memory alone.
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from daemon.journal import Journal
@@ -15,18 +16,21 @@ from daemon.training_rows import gather
 from engine.errors import PapertapeError
 from replay.learning import child
 from replay.learning.job import Job, write_job
+from replay.learning.settings import LearningSettings
+from replay.tape import Store
 
 
 def prepare(folder: Path) -> Job:
     """Return the job that a request means, made from the journal as it was at the due time."""
     values = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     state = Path(values["state"])
+    settings = LearningSettings.from_json(values["settings"])
     with Journal.read(state) as journal:
-        rows, settings = gather(state, journal, values["due_ms"])
+        found = gather(state, journal, values["due_ms"], settings, Store(values["store"]))
     return Job(
-        settings,
+        replace(settings, tapes=found.tapes),
         (values["due_ms"],),
-        rows,
+        found.rows,
         values["trigger"],
         champion=(folder / "asked.safetensors").read_bytes(),
         champion_version=values["champion_version"],

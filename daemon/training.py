@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -49,10 +49,12 @@ class ProcessTrainer:
     Has each attempt made by a process of its own, which reads the journal, trains, and answers by files.
 
     state  directory with the journal; jobs have their folders in `training/` there
+    store  folder of tapes: what is known of the markets from before the journal; None: the default one
     """
 
     state: Path
     settings: LearningSettings
+    store: str | None = None
     on_event: OnEvent | None = None
     command: tuple[str, ...] = _LEARNER
 
@@ -91,5 +93,32 @@ class ProcessTrainer:
         (folder / "asked.safetensors").write_bytes(request.champion)
         values: dict[str, Any] = request._asdict()
         del values["champion"]
-        values["state"] = str(self.state.resolve())
+        values |= {
+            "state": str(self.state.resolve()),
+            "store": self.store,
+            "settings": asdict(self.settings),
+        }
         (folder / REQUEST).write_text(json.dumps(values), encoding="utf-8")
+
+
+@dataclass(slots=True)
+class ThreadTrainer:
+    """Asks another trainer in an event loop of its own, whose seconds are the machine's whatever the caller's are."""
+
+    inner: Trainer
+
+    async def attempt(self, request: Request) -> Attempt:
+        """Return what the other one says; cancelled, it is cancelled too."""
+        running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Attempt]]] = []
+
+        async def work() -> Attempt:
+            task = asyncio.ensure_future(self.inner.attempt(request))
+            running.append((asyncio.get_running_loop(), task))
+            return await task
+
+        try:
+            return await asyncio.to_thread(lambda: asyncio.run(work()))
+        except asyncio.CancelledError:
+            for loop, task in running:
+                loop.call_soon_threadsafe(task.cancel)
+            raise

@@ -32,7 +32,7 @@ def identity(**sections: Any) -> Identity:
         "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
         "data": {"timeframe": "1h"},
         # Its state is most of a snapshot: the suites that are about it switch it on, in their processes too.
-        "signals": {"use_smc": WITH_STRUCTURE in os.environ},
+        "signals": {"use_smc": WITH_STRUCTURE in os.environ, "retrain_every": "never"},
         "live": {"venue": "test", "symbols": SYMBOLS, "timeframe": "15m", "history_bars": 0},
         **sections,
     }

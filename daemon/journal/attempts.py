@@ -1,10 +1,10 @@
 """Attempts to replace the model, in the journal: begun, ended, and what is known of them at a start."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
 from daemon.journal.journal import Journal, Work
+from replay.learning.attempt import Attempt
 
 PENDING: Final = "pending"
 # An attempt that ended so did what it should, whatever came of it.
@@ -51,17 +51,10 @@ def begin_attempt(
     return work
 
 
-def end_attempt(
-    number: int,
-    outcome: str,
-    reason: str,
-    version: int,
-    gate: Mapping[str, Any],
-    ended_ms: int,
-    wall_s: float,
-) -> Work[Any]:
-    """Return the work that writes down what came of an attempt."""
-    row = (outcome, reason, version, json.dumps(gate, sort_keys=True), ended_ms, wall_s, number)
+def end_attempt(number: int, attempt: Attempt, version: int, ended_ms: int) -> Work[Any]:
+    """Return the work that writes down what came of an attempt; version: of its model in the store, 0 for none."""
+    gate = json.dumps(attempt.gate, sort_keys=True)
+    row = (attempt.outcome, attempt.reason, version, gate, ended_ms, attempt.wall_s, number)
     return lambda journal: journal.connection.execute(
         "UPDATE attempts SET outcome = ?, reason = ?, version = ?, gate = ?, ended_ms = ?, wall_s = ? "
         "WHERE id = ?",

@@ -141,22 +141,38 @@ class JournalledFeed:
                 await self._accept(event)
                 yield event
                 continue
-            rest, base_ms = event, self._engine.base_ms
-            while len(rest) and not self._is_stopping:
-                due = self.calendar.next_ms()
-                closes = rest["open_ms"] + base_ms
-                n = len(rest) if due is None else int(np.searchsorted(closes, due, "right"))
-                if n:
-                    await self._accept(rest[:n])
-                    yield rest[:n]
-                    rest = rest[n:]
-                reached_ms = int(closes[n - 1] if n else closes[0] - base_ms)
-                async for between in self._interlude(reached_ms):
-                    yield between
+            async for each in self._parted(event):
+                yield each
+
+    async def _parted(self, candles: Rows) -> AsyncIterator[Event]:
+        """Yield candles up to the calendar's next time, what it has then, and so on to their end."""
+        closes = candles["open_ms"] + self._engine.base_ms
+        reached_ms, done = self._reached_ms(int(candles["open_ms"][0])), 0
+        while not self._is_stopping:
+            async for between in self._interlude(reached_ms):
+                yield between
+            if done == len(candles) or self._is_stopping:
+                return
+            due = self.calendar.next_ms(reached_ms)
+            end = len(candles) if due is None else int(np.searchsorted(closes, due, "right"))
+            end = max(
+                end, done + len(self._engine.symbols)
+            )  # a time off the grid lies before a candle
+            await self._accept(candles[done:end])
+            yield candles[done:end]
+            done, reached_ms = end, int(closes[end - 1])
+
+    def _reached_ms(self, open_ms: int) -> int:
+        """Return the newest close, before the first candle its open."""
+        engine = self._engine
+        if not engine.account[0].instants:
+            return open_ms
+        return int(engine.last_open_ms[0]) + engine.base_ms
 
     async def _interlude(self, reached_ms: int) -> AsyncIterator[Event]:
-        """Yield what the calendar has up to a close, with the next candle to come after it."""
-        while (due := self.calendar.next_ms()) is not None and due < reached_ms + self._engine.base_ms:
+        """Yield what the calendar has before the next candle closes."""
+        following_ms = reached_ms + self._engine.base_ms
+        while (due := self.calendar.next_ms(reached_ms)) is not None and due < following_ms:
             if self._is_stopping:
                 return
             async for act in self.calendar.at(due, may_wait=self._may_wait(reached_ms)):
@@ -175,7 +191,7 @@ class JournalledFeed:
             self._on_notice(Notice(NoticeKind.REJECTED, self._now_ms(), detail=str(refusal)))
         return refusal
 
-    def _checked(self, candles: Rows) -> Iterator[Event]:
+    def _checked(self, candles: Rows) -> Iterator[Rows | Command]:
         """Yield candles, and the command that ends the warm-up before the first that are in time."""
         engine = self._engine
         n = len(engine.symbols)
