@@ -18,6 +18,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from engine.dispatch import Kernel
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FloatArray = npt.NDArray[np.float64]
@@ -70,11 +72,15 @@ def cache_directory() -> Path:
 
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
-    # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
     config: Any = numba.config
+    if config.DISABLE_JIT:
+        return function
+    # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())
     try:
-        return cast(F, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
+        compiled = Kernel(function)
+        compiled.enable_caching()
+        return cast(F, compiled)
     finally:
         config.CACHE_DIR = before

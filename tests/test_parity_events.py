@@ -279,6 +279,45 @@ def test_half_and_half_by_hand() -> None:
     assert np.isnan(said[True][5]["confidence"])  # no ATR, no bracket, no opinion
 
 
+def decided(probability: float, **parameters: Any) -> Any:
+    """Return what the model alone decides at a close with this probability."""
+    strategy = Confluence(use_smc=False, weight_technical=0.0, **parameters)
+    candles = random_candles(60, seed=3)
+    rows = [row for name in strategy.features for row in evaluate(name, candles)]
+    said = np.zeros(60, DECISION)
+    matrix = np.vstack([*rows, np.full(60, probability)])
+    strategy.decide_batch(matrix, candles, 60, np.zeros(1), said)
+    return said[-1]
+
+
+@pytest.mark.parametrize(
+    ("probability", "edge", "score"),
+    [(0.6, 0.2, 1.0), (0.9, 0.2, 1.0), (0.45, 0.2, -0.5), (0.25, 0.2, -1.0), (0.75, 1.0, 0.5)],
+)
+def test_model_counts_whole_from_its_full_edge_on(
+    probability: float, edge: float, score: float
+) -> None:
+    said = decided(probability, ml_full_edge=edge)
+
+    assert said["score_model"] == pytest.approx(score)
+    assert said["size_scale"] == 1.0
+
+
+def test_size_by_confidence_goes_from_a_half_at_the_threshold_to_all_of_it() -> None:
+    options = {"size_by_confidence": True, "confidence_threshold": 0.5, "ml_full_edge": 0.5}
+
+    for probability, size in ((0.63, 0.52), (0.6875, 0.75), (0.75, 1.0), (0.05, 1.0)):
+        said = decided(probability, **options)
+        assert said["target"] == (LONG if probability > 0.5 else SHORT)
+        # 0.5 + 0.5 × (|2p − 1| ÷ 0.5 − 0.5) ÷ 0.5
+        assert said["size_scale"] == pytest.approx(size)
+    assert decided(0.55, **options)["size_scale"] == 1.0  # nothing is entered
+    with pytest.raises(
+        ConfigError, match=r"strategy\.ml_full_edge: 0.0 is not above 0 and at most 1"
+    ):
+        Confluence(ml_full_edge=0.0)
+
+
 def test_without_a_model_the_technical_score_decides_alone_bit_for_bit() -> None:
     candles = candles_for(1_500)
     outcomes = {}

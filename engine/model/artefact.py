@@ -75,7 +75,11 @@ class Artefact:
             tensor = self.tensors[name]
             is_by_symbol = self.record.is_per_symbol or name in ("mean", "scale")
             parts.append((tensor[place] if is_by_symbol else tensor).reshape(-1))
-        return np.concatenate(parts)
+        # The kind's own begin on a line of memory: vector loads that cross lines cost a third of a step.
+        n = sum(len(part) for part in parts)
+        room = np.empty(n + 8)
+        first = -(room.ctypes.data // 8 + 2 * len(self.record.inputs) + 1) % 8
+        return np.concatenate(parts, out=room[first : first + n])
 
     @property
     def state_length(self) -> int:

@@ -12,13 +12,11 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.jit import FloatArray
+from engine.model.calibrate import fit_temperature, log_loss, logistic
 from engine.model.kinds import CLIP
-from engine.model.labels import horizon_direction, split_in_time
+from engine.model.newton import newton
 
 _LEAST_ROWS: Final = 50  # in each part; fewer say nothing
-_LARGEST_STEPS: Final = 100
-_TOLERANCE: Final = 1e-10  # of the gradient, per row
-_TEMPERATURES: Final = (0.05, 20.0)  # beyond these a model is broken rather than over-confident
 
 
 class LogisticFit(NamedTuple):
@@ -93,58 +91,6 @@ def _check_part(name: str, labels: FloatArray) -> None:
         raise DataError(f"training: every one of {len(labels)} rows to {name} has the same outcome")
 
 
-def log_loss(z: FloatArray, labels: FloatArray) -> float:
-    """Return the mean negative log-likelihood of log-odds `z`, in nats, without overflow."""
-    return float(np.mean(np.logaddexp(0.0, z) - labels * z))
-
-
-def newton(x: FloatArray, labels: FloatArray, l2: float) -> FloatArray:
-    """
-    Return the coefficients and, last, the intercept that make the total log-loss plus l2/2 |coefficients|² smallest.
-
-    x  shape (n, n_columns), standardised
-
-    The loss is strictly convex, so Newton's steps, halved while they do not lower it, end at its one minimum.
-    """
-    n, n_columns = x.shape
-    rows = np.column_stack([x, np.ones(n)])
-    penalty = np.append(np.full(n_columns, l2), 0.0)
-    weights = np.zeros(n_columns + 1)
-
-    def loss(w: FloatArray) -> float:
-        return float(n * log_loss(_products(rows, w), labels) + 0.5 * np.sum(penalty * w * w))
-
-    now = loss(weights)
-    for _ in range(_LARGEST_STEPS):
-        p = _logistic(_products(rows, weights))
-        gradient = np.einsum("ni,n->i", rows, p - labels) + penalty * weights
-        if float(np.abs(gradient).max()) <= _TOLERANCE * n:
-            break
-        hessian = np.einsum("ni,nj,n->ij", rows, rows, p * (1.0 - p), optimize=False)
-        direction = np.linalg.solve(hessian + np.diag(penalty), gradient)
-        size = 1.0
-        while size > 1e-12 and not loss(weights - size * direction) <= now:
-            size *= 0.5
-        weights = weights - size * direction
-        now = loss(weights)
-    return weights
-
-
-def fit_temperature(z: FloatArray, labels: FloatArray) -> float:
-    """
-    Return the T within limits for which sigmoid(z / T) has the smallest log-loss.
-
-    The loss is convex in 1/T, whose derivative is the mean of z (p - label): its root is found by halving.
-    Source: C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On Calibration of Modern Neural Networks (2017), section 4.2.
-    """
-    low, high = 1.0 / _TEMPERATURES[1], 1.0 / _TEMPERATURES[0]
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        slope = float(np.mean(z * (_logistic(middle * z) - labels)))
-        low, high = (middle, high) if slope < 0.0 else (low, middle)
-    return 1.0 / (0.5 * (low + high))
-
-
 def _metrics(
     parts: dict[str, tuple[FloatArray, FloatArray]],
     score: Callable[[FloatArray], FloatArray],
@@ -153,7 +99,7 @@ def _metrics(
     """Return what the test part says of the calibrated model, beside always guessing the training part's majority."""
     x, labels = parts["test"]
     z = score(x) / temperature
-    p = _logistic(z)
+    p = logistic(z)
     rate = float(parts["train"][1].mean())
     guess = 1.0 if rate >= 0.5 else 0.0
     base = np.full(len(labels), np.log(rate / (1.0 - rate)))
@@ -173,7 +119,44 @@ def _products(rows: FloatArray, weights: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("ni,i->n", rows, weights))
 
 
-def _logistic(z: FloatArray) -> FloatArray:
-    """Return 1 / (1 + e^-z), from the side on which nothing overflows."""
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0.0, 1.0, small) / (1.0 + small)
+class Split(NamedTuple):
+    """Rows in time order, three parts with `horizon_bars` rows left out before each of the later two."""
+
+    train: slice
+    calibrate: slice
+    test: slice
+
+
+def horizon_direction(closes: FloatArray, horizon_bars: int) -> FloatArray:
+    """
+    Return 1 where the close `horizon_bars` later is higher and 0 where it is lower, shape (n,).
+
+    NaN where both are equal, which says neither, and in the last `horizon_bars` rows, which nobody knows yet.
+    """
+    labels = np.full(len(closes), np.nan)
+    change = closes[horizon_bars:] - closes[:-horizon_bars]
+    labels[:-horizon_bars] = np.where(change == 0.0, np.nan, (change > 0.0).astype(np.float64))
+    return labels
+
+
+def split_in_time(
+    n: int, horizon_bars: int, calibrate_share: float = 0.2, test_share: float = 0.2
+) -> Split:
+    """
+    Return the parts of `n` rows: train, calibrate, test, oldest first.
+
+    A label looks `horizon_bars` ahead. Those of the last rows of a part would reach into the next one, so as many rows
+    are purged between the parts: no candle that a part's labels have seen is the close of a later part's row.
+    """
+    test = round(n * test_share)
+    calibrate = round(n * calibrate_share)
+    train = n - test - calibrate
+    if min(train, calibrate - horizon_bars, test - horizon_bars) < 1:
+        raise DataError(
+            f"training: {n} rows are too few for three parts with {horizon_bars} purged between them"
+        )
+    return Split(
+        slice(0, train),
+        slice(train + horizon_bars, train + calibrate),
+        slice(train + calibrate + horizon_bars, n),
+    )

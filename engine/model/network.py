@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError
 from engine.jit import FloatArray
-from engine.model import cnn_lstm, lstm
+from engine.model import cnn_lstm, lstm, transformer
 from engine.model.options import TrainingOptions
 from engine.model.prepare import Sequences
 
@@ -30,6 +30,8 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 _WARM_UP: Final = 0.05  # of all steps, in which the learning rate rises
 _LOWEST_RATE: Final = 0.05  # of the highest, at the end
+_MOST_STEPS: Final = 64  # in an epoch; with more windows than these take, the batch grows
+_FREE: Final = ("bias", "gain")  # ends of the names of tensors that do not decay
 _AGREES: Final = (
     5e-3  # largest difference of log-odds between a device and the CPU for the same weights
 )
@@ -48,7 +50,11 @@ class Network(Protocol):
         """Return the log-odds (batch, time) of rows (batch, time, n_inputs) from a zero state."""
 
 
-NETWORKS: Final[dict[str, Network]] = {"lstm": lstm, "cnn_lstm": cnn_lstm}
+NETWORKS: Final[dict[str, Network]] = {
+    "lstm": lstm,
+    "cnn_lstm": cnn_lstm,
+    "transformer": transformer,
+}
 
 
 class CheckpointStore(Protocol):
@@ -173,10 +179,16 @@ class Trainer:
             key: torch.tensor(value, dtype=torch.float32, device=device, requires_grad=True)
             for key, value in start.items()
         }
+        # Biases are not pulled to zero: the last one is the base rate.
+        free = [value for key, value in self._weights.items() if key.endswith(_FREE)]
+        held = [value for key, value in self._weights.items() if not key.endswith(_FREE)]
+        groups: list[dict[str, Any]] = [{"params": held}, {"params": free, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(
-            self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay
+            groups, lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self._steps_per_epoch = math.ceil(len(self._train[0]) / options.batch)
+        n_windows = len(self._train[0])
+        self._batch = max(options.batch, math.ceil(n_windows / _MOST_STEPS))
+        self._steps_per_epoch = math.ceil(n_windows / self._batch)
         self._epoch = 0
         self._best: Arrays = self._snapshot()
         self._losses = [(math.nan, self._validation_loss())]  # by epoch, train and validation
@@ -231,7 +243,7 @@ class Trainer:
             int(np.random.SeedSequence(key).generate_state(1)[0])
         )
         total = weight = 0.0
-        for number, chosen in enumerate(torch.split(order, options.batch)):
+        for number, chosen in enumerate(torch.split(order, self._batch)):
             x, y, w = (array[chosen.to(self._device)] for array in self._train)
             if options.dropout > 0.0:
                 shown = torch.rand((len(x), 1, x.shape[2]), generator=hidden) >= options.dropout

@@ -24,8 +24,8 @@ class TrainingOptions:
     label           bracket, with stop and target in ATR, or direction; horizon_bars: when a trade ends at the latest
     embargo_bars    kept free before a later part, beside the purge; None: as many as the horizon
     epochs          at most; patience: epochs without a better validation loss after which training stops
-    learning_rate   at its highest, after a short warm-up; weight_decay: of AdamW; clip_norm: of the gradient
-    batch           sequences in a step; sequence: closes in one that are learnt; burn_in: closes read before them
+    learning_rate   at its highest, after a short warm-up; weight_decay: of AdamW, not of biases; clip_norm: of the gradient
+    batch           sequences in a step, more when there are very many; sequence: closes in one that are learnt; burn_in: closes read before them
     dropout         share of inputs hidden, in training, through a whole sequence
     l2              penalty of the logistic kind, on coefficients of scaled inputs
     device          auto: CUDA where it is and agrees with the CPU; cpu; cuda, refused where there is none
@@ -44,14 +44,14 @@ class TrainingOptions:
     target_atr: float = 3.0
     embargo_bars: int | None = None
     epochs: int = 50
-    patience: int = 8
+    patience: int = 10
     learning_rate: float = 3e-3
-    weight_decay: float = 0.02
+    weight_decay: float = 0.3
     clip_norm: float = 1.0
-    batch: int = 16
+    batch: int = 8
     sequence: int = 32
     burn_in: int = 64
-    dropout: float = 0.1
+    dropout: float = 0.3
     l2: float = 1.0
     seed: int = 7
     device: str = "auto"

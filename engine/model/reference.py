@@ -17,15 +17,16 @@ def bin_shares(values: FloatArray, edges: FloatArray) -> FloatArray:
     return counts / max(len(finite), 1)
 
 
-def tenths(values: FloatArray) -> dict[str, list[float]]:
+def tenths(values: FloatArray) -> dict[str, Any]:
     """
-    Return the nine inner edges of ten bins of the finite values, and the share in each.
+    Return the nine inner edges of ten bins of the finite values, the share in each, and how many values there were.
 
     The shares of a continuous value are a tenth each; one with few values has equal edges, and bins that hold nothing.
     """
     finite = values[np.isfinite(values)]
     edges = np.quantile(finite, _TENTHS)
-    return {"edges": edges.tolist(), "shares": bin_shares(finite, edges).tolist()}
+    shares = bin_shares(finite, edges)
+    return {"edges": edges.tolist(), "shares": shares.tolist(), "rows": len(finite)}
 
 
 def reference(
@@ -34,7 +35,7 @@ def reference(
     """
     Return the reference of a record: `inputs` by name, `probability`, and `base_rate` of the outcomes.
 
-    columns      of the rows in training, every symbol's values
+    columns      of the rows in training, every symbol's values together
     probability  of rows that the weights were not fitted to; outcomes: 0 or 1, of the rows in training
     """
     return {

@@ -92,17 +92,22 @@ def _window_sum(values: FloatArray) -> FloatArray:
     return total
 
 
-@kernel
 def trailing_median(values: FloatArray, bars: int) -> FloatArray:
+    """Return the median of the last `bars` values at every place, of all so far while there are fewer."""
+    medians: FloatArray = np.empty(len(values))
+    write_medians(values, np.empty(bars), medians)
+    return medians
+
+
+@kernel
+def write_medians(values: FloatArray, ordered: FloatArray, medians: FloatArray) -> None:
     """
-    Return the median of the last `bars` values at every place, of all so far while there are fewer.
+    Write the median of the last `len(ordered)` values at every place.
 
     The window is kept sorted: one place is searched by halving for the value that leaves and one for the value
     that enters, and what lies between moves by one.
     """
-    medians = np.empty(len(values))
-    ordered = np.empty(bars)
-    held = 0
+    bars, held = len(ordered), 0
     for index in range(len(values)):
         value = values[index]
         if held < bars:
@@ -122,4 +127,3 @@ def trailing_median(values: FloatArray, bars: int) -> FloatArray:
             medians[index] = ordered[middle]
         else:
             medians[index] = 0.5 * (ordered[middle - 1] + ordered[middle])
-    return medians

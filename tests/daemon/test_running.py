@@ -95,6 +95,28 @@ def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
     assert left > 0
 
 
+def test_scale_is_an_input_that_outlives_the_daemon(tmp_path: Path) -> None:
+    async def too_much(daemon: Daemon) -> str:
+        with pytest.raises(DataError, match=r"size factor 1.5 is not between 0 and 1") as refusal:
+            await daemon.command(Action.SCALE, value=1.5)
+        return str(refusal.value)
+
+    def halve(daemon: Daemon) -> Coroutine[Any, Any, int]:
+        return daemon.command(Action.SCALE, "drift", 0.5)
+
+    daemon = run_gated(tmp_path, Gate({200: halve, 240: too_much}))
+
+    plain = by_hand(ROWS[:400], Command(Action.SCALE, 0.5), ROWS[400:])
+    assert daemon.engine.digest == plain.digest != by_hand(ROWS).digest
+    assert verify_state(tmp_path).is_equal
+    with Journal.read(tmp_path) as journal:
+        events = [found.event for found in journal.inputs() if found.kind == "command"]
+    assert events == [Command(Action.SCALE, 0.5)]
+    again = Engine(identity().spec)
+    again.restore(daemon.engine.snapshot())
+    assert again.account[0].size_factor == 0.5
+
+
 def test_kill_flattens_and_refuses_entries_until_resumed(tmp_path: Path) -> None:
     at = _an_instant_with_a_position()
     engine = by_hand(ROWS[: 2 * at])

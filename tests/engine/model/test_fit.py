@@ -6,66 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
 from engine.errors import DataError
-from engine.features import read_request
-from engine.model import MODEL_FEATURES, fit_logistic
-from engine.model.fit import fit_temperature, newton
-from engine.model.labels import horizon_direction, split_in_time
-
-
-def sample(seed: int, n: int = 400, columns: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    x = random.normal(0.0, 1.0, (n, columns))
-    truth = np.linspace(-1.0, 1.5, columns)
-    labels = (random.random(n) < expit(x @ truth + 0.3)).astype(np.float64)
-    return x, labels
-
-
-@pytest.mark.parametrize("l2", [0.1, 1.0, 25.0])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_newton_ends_where_another_optimiser_does(seed: int, l2: float) -> None:
-    x, labels = sample(seed)
-
-    def loss(w: np.ndarray) -> float:
-        z = x @ w[:-1] + w[-1]
-        signed = np.where(labels == 1.0, z, -z)
-        return float(np.log1p(np.exp(-signed)).sum() + 0.5 * l2 * (w[:-1] ** 2).sum())
-
-    found = minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-8, "maxiter": 500})
-
-    assert newton(x, labels, l2) == pytest.approx(found.x, abs=2e-6)
-
-
-def test_separable_data_stays_finite_by_the_penalty() -> None:
-    x = np.linspace(-1.0, 1.0, 100).reshape(-1, 1)
-
-    weights = newton(x, (x[:, 0] > 0.0).astype(np.float64), 1.0)
-
-    assert np.isfinite(weights).all()
-    assert weights[0] > 1.0
-
-
-def test_temperature_is_the_one_another_optimiser_finds() -> None:
-    random = np.random.default_rng(5)
-    z = random.normal(0.0, 2.0, 3_000)
-    labels = (random.random(3_000) < expit(z / 1.7)).astype(np.float64)
-
-    def loss(log_t: float) -> float:
-        scaled = z / np.exp(log_t)
-        return float(np.mean(np.logaddexp(0.0, scaled) - labels * scaled))
-
-    found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-10})
-
-    assert fit_temperature(z, labels) == pytest.approx(np.exp(found.x), rel=1e-5)
-
-
-def test_model_that_is_always_wrong_gets_the_highest_temperature() -> None:
-    z = np.array([-2.0, -1.0, 1.0, 2.0])
-
-    assert fit_temperature(z, (z < 0.0).astype(np.float64)) == pytest.approx(20.0)
+from engine.model import fit_logistic
+from engine.model.fit import horizon_direction, split_in_time
 
 
 def test_labels_by_hand() -> None:
@@ -139,12 +84,6 @@ def test_the_same_rows_give_the_same_bits() -> None:
 
     for name, value in first.tensors.items():
         assert value.tobytes() == second.tensors[name].tobytes()
-
-
-def test_built_in_features_do_not_grow_with_price_or_volume() -> None:
-    for name in MODEL_FEATURES:
-        feature = read_request(name).feature
-        assert (feature.price_power, feature.volume_power) == (0, 0), name
 
 
 def test_newest_part_changes_no_weight() -> None:

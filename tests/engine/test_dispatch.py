@@ -1,0 +1,114 @@
+"""Kernels: one source, the same bits however they are called, and refusals where they break the rules."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from engine.dispatch import Kernel
+from engine.features.trend import AVERAGE
+from engine.jit import FloatArray, IntArray, Row, kernel, record
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIR = record(("total", "f8"), ("n", "i8"))
+
+
+def scaled(value: float, power: int) -> float:
+    for _ in range(power):
+        value *= 1.5
+    return value
+
+
+def add(pair: Row, value: float, power: int) -> int:
+    pair.total += scaled_kernel(value, power)
+    pair.n += 1
+    return int(pair.n)
+
+
+def add_all(pairs: FloatArray, values: FloatArray) -> int:
+    pair = pairs[0]
+    for value in values:
+        add_kernel(pair, value, 2)
+        add_kernel(pair, value, 3)
+    return add_kernel(pair, 0.0, len(values))
+
+
+scaled_kernel, add_kernel, add_all_kernel = kernel(scaled), kernel(add), kernel(add_all)
+
+
+def test_a_kernel_called_by_kernels_is_compiled_once_whatever_constants_it_is_given() -> None:
+    if numba.config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    pairs = np.zeros(1, PAIR)
+
+    assert add_all_kernel(pairs, np.array([1.0, 2.0])) == 5
+
+    # 2.25 and 3.375 of each, by hand
+    assert pairs[0].total == 3.0 * (2.25 + 3.375)
+    assert isinstance(add_kernel, Kernel)
+    assert len(add_kernel._part.overloads) == 1
+    assert len(add_kernel.overloads) == 0  # no machine code of its own
+
+
+def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
+    pairs = np.zeros(1, PAIR)
+    add_all_kernel(pairs, np.array([1.0]))
+    before = pairs[0].total
+
+    assert add_kernel(pairs[0], 4.0, 1) == 4
+    assert scaled_kernel(4.0, 1) == 6.0
+
+    assert pairs[0].total == before + 6.0
+
+
+def allocate(n: int) -> float:
+    return float(np.empty(n)[0])
+
+
+def test_a_kernel_that_allocates_is_refused() -> None:
+    if numba.config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+
+    with pytest.raises(numba.TypingError, match="empty"):
+        kernel(allocate)(3)
+
+
+def hold(values: FloatArray, places: IntArray) -> float:
+    part = values[1:]
+    words = part.view(AVERAGE)
+    total = 0.0
+    for place in places:
+        total += part[place]
+    return total + len(words)
+
+
+def test_a_kernel_leaves_the_count_of_its_arrays_alone() -> None:
+    n_words = AVERAGE.itemsize // 8
+    values, places = np.arange(1.0 + n_words), np.zeros(1, np.int64)
+    before = sys.getrefcount(values), sys.getrefcount(places)
+
+    for _ in range(1_000):
+        assert kernel_hold(values, places) == 2.0
+
+    assert (sys.getrefcount(values), sys.getrefcount(places)) == before
+
+
+kernel_hold = kernel(hold)
+
+
+def test_without_the_compiler_a_kernel_is_its_function() -> None:
+    program = "from engine.orders import mute_absent; print(type(mute_absent).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"NUMBA_DISABLE_JIT": "1", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "function"
