@@ -15,6 +15,7 @@ from daemon.commands.checks import prove_command, verify_command
 from daemon.commands.configuration import config_app
 from daemon.commands.ctl import ctl_command
 from daemon.commands.doctor import doctor_command
+from daemon.commands.drift import drift_command
 from daemon.commands.journal import journal_app
 from daemon.commands.models import models_app
 from daemon.commands.replay import demo_command, replay_command
@@ -44,6 +45,7 @@ app.command("doctor")(doctor_command)
 app.command("sim")(sim_command)
 app.command("features")(features_command)
 app.command("study")(study_command)
+app.command("drift")(drift_command)
 app.add_typer(tape_app, name="tape")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")

@@ -21,21 +21,18 @@ spread of what it does not.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from engine.jit import FloatArray
 from engine.model.gate import Evidence, GateOptions, gate
+from replay.planted import STEP, planted_edge, sigmoid, slow, walk_ahead
 
-_NORMAL: Final = NormalDist()
-_STEP: Final = 0.008  # volatility of an hourly candle
 _COST: Final = 0.001
 _SURE: Final = 0.01  # a rate is called above its level when chance gives it less often than this
 
-Random = np.random.Generator
-Draw = Callable[[Random, int, int], Evidence]
+Draw = Callable[[np.random.Generator, int, int], Evidence]
 
 
 class GateRow(NamedTuple):
@@ -134,75 +131,51 @@ def _evidence(
     )
 
 
-def _walk(random: Random, n: int, horizon: int) -> FloatArray:
-    """Return the return of a random walk over the next `horizon` steps at each of n rows."""
-    return _ahead(random.normal(0.0, _STEP, n + horizon), horizon)[:n]
-
-
-def _ahead(values: FloatArray, length: int) -> FloatArray:
-    """Return the sum of the `length` values after each one."""
-    before = np.concatenate([[0.0], np.cumsum(values)])
-    total: FloatArray = before[length:] - before[:-length]
-    return total
-
-
-def _slow(random: Random, n: int, bars: float) -> FloatArray:
-    """Return a stationary series of variance 1 whose memory fades by 1/e in so many bars."""
-    keep = math.exp(-1.0 / bars)
-    shocks = random.standard_normal(n) * math.sqrt(1.0 - keep * keep)
-    shocks[0] = random.standard_normal()
-    values = []
-    value = 0.0
-    for shock in shocks.tolist():
-        value = keep * value + shock
-        values.append(value)
-    return np.asarray(values)
-
-
-def _sigmoid(z: FloatArray) -> FloatArray:
-    return 1.0 / (1.0 + np.exp(-z))
-
-
-def _independent(random: Random, n: int, horizon: int) -> Evidence:
-    returns = random.normal(0.0, _STEP, n)
-    mine, other = _sigmoid(random.normal(0.0, 0.2, (2, n)))
+def _independent(random: np.random.Generator, n: int, horizon: int) -> Evidence:
+    returns = random.normal(0.0, STEP, n)
+    mine, other = sigmoid(random.normal(0.0, 0.2, (2, n)))
     return _evidence(returns, mine, other, 1)
 
 
-def _overlapping(random: Random, n: int, horizon: int) -> Evidence:
-    mine, other = _sigmoid(random.normal(0.0, 0.2, (2, n)))
-    return _evidence(_walk(random, n, horizon), mine, other, horizon)
+def _overlapping(random: np.random.Generator, n: int, horizon: int) -> Evidence:
+    mine, other = sigmoid(random.normal(0.0, 0.2, (2, n)))
+    return _evidence(walk_ahead(random, n, horizon), mine, other, horizon)
 
 
-def _persistent(random: Random, n: int, horizon: int) -> Evidence:
-    mine, other = (_sigmoid(0.2 * _slow(random, n, horizon)) for _ in range(2))
-    return _evidence(_walk(random, n, horizon), mine, other, horizon)
+def _persistent(random: np.random.Generator, n: int, horizon: int) -> Evidence:
+    mine, other = (sigmoid(0.2 * slow(random, n, horizon)) for _ in range(2))
+    return _evidence(walk_ahead(random, n, horizon), mine, other, horizon)
 
 
-def _overconfident(random: Random, n: int, horizon: int) -> Evidence:
-    mine, other = (_sigmoid(0.8 * _slow(random, n, horizon)) for _ in range(2))
-    return _evidence(_walk(random, n, horizon), mine, other, horizon)
+def _overconfident(random: np.random.Generator, n: int, horizon: int) -> Evidence:
+    mine, other = (sigmoid(0.8 * slow(random, n, horizon)) for _ in range(2))
+    return _evidence(walk_ahead(random, n, horizon), mine, other, horizon)
 
 
-def _identical(random: Random, n: int, horizon: int) -> Evidence:
+def _identical(random: np.random.Generator, n: int, horizon: int) -> Evidence:
     known = _known(random, n, horizon, 0.65)
     return known._replace(
         probabilities={**known.probabilities, "champion": known.probabilities["challenger"]}
     )
 
 
-def _bad_champion(random: Random, n: int, horizon: int) -> Evidence:
-    returns = _walk(random, n, horizon)
-    wrong = _sigmoid(-1.0 * np.sign(returns) + random.normal(0.0, 0.5, n))
-    mine = _sigmoid(0.2 * _slow(random, n, horizon))
+def _bad_champion(random: np.random.Generator, n: int, horizon: int) -> Evidence:
+    returns = walk_ahead(random, n, horizon)
+    wrong = sigmoid(-1.0 * np.sign(returns) + random.normal(0.0, 0.5, n))
+    mine = sigmoid(0.2 * slow(random, n, horizon))
     return _evidence(returns, mine, wrong, horizon, champion=wrong)
 
 
-def _mirrored(random: Random, n: int, horizon: int) -> Evidence:
+def _mirrored(random: np.random.Generator, n: int, horizon: int) -> Evidence:
     lean = 0.05
     majority, mine = 0.5 + lean, np.full(n, 0.5 - lean)
     return _evidence(
-        _walk(random, n, horizon), mine, np.full(n, majority), horizon, majority=majority, cost=0.0
+        walk_ahead(random, n, horizon),
+        mine,
+        np.full(n, majority),
+        horizon,
+        majority=majority,
+        cost=0.0,
     )
 
 
@@ -221,27 +194,8 @@ def _edge(accuracy: float) -> Draw:
     return lambda random, n, horizon: _known(random, n, horizon, accuracy)
 
 
-def _known(random: Random, n: int, horizon: int, accuracy: float) -> Evidence:
-    """
-    Return rows whose challenger knows all that can be known.
-
-    Step t + j drifts by μ s(t + j − 1) with s a slow signal of memory φ: given s(t), the sum of the next h steps is normal
-    with mean μ s(t) (1 − φ^h) ÷ (1 − φ), and μ is chosen so that the better side is right with probability `accuracy`.
-    """
-    bars = 2.0 * horizon
-    keep = math.exp(-1.0 / bars)
-    signal = _slow(random, n + horizon, bars)
-    reach = (1.0 - keep**horizon) / (1.0 - keep)  # of the signal into the sum
-    # What the signal's own later shocks add: shock i of h − 1 still works in the h − i steps after it.
-    left = np.arange(1, horizon)
-    fresh = float(np.sum(((1.0 - keep**left) / (1.0 - keep)) ** 2)) * (1.0 - keep * keep)
-    ratio = math.tan(math.pi * (accuracy - 0.5))
-    # ratio² = μ² reach² ÷ (h σ² + μ² fresh)
-    drift = ratio * _STEP * math.sqrt(horizon / (reach**2 - ratio**2 * fresh))
-    steps = drift * signal[:-1] + random.normal(0.0, _STEP, n + horizon - 1)
-    returns = _ahead(steps, horizon)[:n]
-    spread = math.sqrt(horizon * _STEP**2 + drift**2 * fresh)
-    mine = np.array(
-        [_NORMAL.cdf(value) for value in (drift * reach / spread * signal[:n]).tolist()]
-    )
-    return _evidence(returns, mine, _sigmoid(random.normal(0.0, 0.2, n)), horizon)
+def _known(random: np.random.Generator, n: int, horizon: int, accuracy: float) -> Evidence:
+    """Return rows whose challenger knows all that can be known."""
+    found = planted_edge(random, n, horizon, accuracy)
+    mine, other = found.probability, sigmoid(random.normal(0.0, 0.2, n))
+    return _evidence(found.returns, mine, other, horizon)

@@ -54,12 +54,12 @@ def measured(
 
     x, y, is_train = ready.x, ready.y, ready.train
     rises = importance(read, x, y, ready.validate, options.horizon_bars, options.seed)
-    columns = {name: x[..., i][is_train] for i, name in enumerate(options.read)}
+    columns = {name: np.where(is_train, x[..., i], np.nan) for i, name in enumerate(options.read)}
     return {
         "metrics": _metrics(ready, p, z),
         "curve": reliability_curve(y[part], p[part]),
         "importance": dict(zip(options.read, rises.tolist(), strict=True)),
-        "reference": reference(columns, p[later], y[is_train]),
+        "reference": reference(columns, np.where(later, p, np.nan), y[is_train]),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.jit import FloatArray
+from engine.model.psi import dependence
 
 _TENTHS: Final = np.arange(1, 10) / 10.0
 
@@ -29,17 +30,31 @@ def tenths(values: FloatArray) -> dict[str, Any]:
     return {"edges": edges.tolist(), "shares": shares.tolist(), "rows": len(finite)}
 
 
+def described(values: FloatArray) -> dict[str, Any]:
+    """
+    Return what `tenths` says of a column, how many values made it, and how much they depend on each other.
+
+    values  shape (n_symbols, n), in time order; NaN in rows that do not take part
+    """
+    series = values[:, np.isfinite(values).any(axis=0)]
+    found: dict[str, Any] = dict(tenths(series))
+    shares, edges = np.array(found["shares"]), np.array(found["edges"])
+    found["rows"] = int(np.isfinite(series).sum())
+    found |= dependence(shares, edges, list(series))._asdict()
+    return found
+
+
 def reference(
     columns: Mapping[str, FloatArray], probability: FloatArray, outcomes: FloatArray
 ) -> dict[str, Any]:
     """
     Return the reference of a record: `inputs` by name, `probability`, and `base_rate` of the outcomes.
 
-    columns      of the rows in training, every symbol's values together
-    probability  of rows that the weights were not fitted to; outcomes: 0 or 1, of the rows in training
+    columns      of the rows in training, shape (n_symbols, n) with NaN in every other row
+    probability  likewise, of rows that the weights were not fitted to; outcomes: 0 or 1, of the rows in training
     """
     return {
-        "inputs": {name: tenths(values) for name, values in columns.items()},
-        "probability": tenths(probability),
+        "inputs": {name: described(values) for name, values in columns.items()},
+        "probability": described(probability),
         "base_rate": float(outcomes.mean()),
     }

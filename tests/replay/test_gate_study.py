@@ -7,7 +7,8 @@ import pytest
 import scipy.stats
 
 from engine.model.gate import GateOptions
-from replay.gate_study import NOISES, GateStudyOptions, _known, chance_of_more, gate_study
+from replay.gate_study import NOISES, GateStudyOptions, chance_of_more, gate_study
+from replay.planted import planted_edge
 
 
 @pytest.mark.parametrize(("count", "runs", "rate"), [(0, 10, 0.1), (3, 10, 0.1), (31, 400, 0.05)])
@@ -21,8 +22,8 @@ def test_a_planted_edge_has_the_accuracy_that_it_says_and_true_probabilities(
     accuracy: float,
 ) -> None:
     n, horizon = 200_000, 12
-    found = _known(np.random.default_rng(2), n, horizon, accuracy)
-    p, y = found.probabilities["challenger"], found.y
+    found = planted_edge(np.random.default_rng(2), n, horizon, accuracy)
+    p, y = found.probability, found.outcomes
     # Signal and labels are remembered for some 24 + 12 bars: that many rows are about one.
     error = math.sqrt(0.25 * 72 / n)
 
