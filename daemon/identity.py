@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from engine.errors import ConfigError
-from engine.model import MODEL_FEATURES
 from engine.spec import EngineSpec, Market
 from replay.backtest import spec_for
 from replay.config import Config, make_config
+from replay.learning.settings import features_of
 
 # Sections and keys of the configuration that decide what the engine does.
 _DECIDING: Final = {
@@ -46,7 +46,7 @@ class Identity(NamedTuple):
     @property
     def spec(self) -> EngineSpec:
         """Return what the engine is built from; a fresh strategy each time, and features for models to come."""
-        features = MODEL_FEATURES if self.config.signals.use_ml else ()
+        features = features_of(self.config, self.config.data.timeframe or self.base_timeframe)
         return spec_for(self.config, self.markets, self.base_timeframe, features)
 
     @property

@@ -1,9 +1,7 @@
 """One engine over recorded tapes: from a configuration to a result."""
 
-import asyncio
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 from engine.candles import CANDLE
 from engine.core import Engine
 from engine.errors import ConfigError
-from engine.events import Command, Event, Funding, NewModel
+from engine.events import Action, Command, Event, Funding, NewModel
 from engine.features.frames import FRAME_STATE, aggregate
 from engine.jit import Rows, copy_rows, join_rows
 from engine.loop import run
@@ -21,6 +19,9 @@ from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import make_strategy
 from replay.config import Config, make_config
 from replay.feed import ReplayFeed
+from replay.learning.attempt import Learned
+from replay.learning.replayed import learn
+from replay.learning.settings import cadence_of
 from replay.market_events import market_events
 from replay.markets import market_for
 from replay.report_structure import DRAWN_KINDS
@@ -33,6 +34,7 @@ from replay.summary import Run, summarise
 from replay.tables import equity_table, trade_table
 from replay.tape import Store, Tape, read_tape
 from replay.training import model_events, model_features
+from replay.waiting import wait_for
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,7 +67,9 @@ def backtest(
     timeframe     of the strategy; fills happen on the tape's own, finer one
     strategy      a built-in name or `module:Class`; `parameters` go to it
     tapes         Tape values to use in place of names
-    models        (close in ms at which it takes over, artefact), in any order
+    retrain_every 30d, 12h, daily, weekly, monthly, cron fields in UTC, or never: when models are trained on what was
+                  known by then, in a process of their own, and judged before they take over
+    models        (close in ms at which it takes over, artefact), in any order, in place of training any
     sections      whole sections of the configuration, for example `account={"sizing": "all_in"}`
     config        a ready configuration in place of everything above but `tapes` and `models`
 
@@ -90,7 +94,7 @@ def backtest(
         for name, section in sections.items():
             values[name] = {**values.get(name, {}), **section}
         config = make_config(values)
-    return run_backtest(config, tapes or load_tapes(config), models=models)
+    return run_backtest(config, tapes or load_tapes(config), models=models or None)
 
 
 def load_tapes(config: Config) -> list[Tape]:
@@ -109,30 +113,49 @@ def run_backtest(
     config: Config,
     tapes: Sequence[Tape],
     on_progress: Progress | None = None,
-    models: Sequence[tuple[int, bytes]] = (),
+    models: Sequence[tuple[int, bytes]] | None = None,
+    learned: Learned | None = None,
 ) -> Result:
-    """Return the result of replaying these tapes with these models, with its sensitivity runs when configured."""
+    """
+    Return the result of replaying these tapes, with its sensitivity runs when configured.
+
+    models   None: trained on the way, as `signals.retrain_every` says; otherwise these take over and none is trained
+    learned  how the models came about, when it is known already
+    """
     tapes = sorted(tapes, key=lambda tape: tape.symbol)
     if models and not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
-    spec = make_spec(config, tapes, model_features(models))
     cuts = [_cut(tape, config) for tape in tapes]
+    if models is None:
+        learned = _learned(config, tapes, cuts, on_progress)
+        models = learned.schedule if learned is not None else ()
+    spec = make_spec(config, tapes, model_features(models))
+    commands = learned.commands if learned is not None else ()
+    told = [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     gaps = config.data.gaps
     telling = replace(
         spec, events="smc" in spec.strategy.features
     )  # for drawing; nothing depends on it
     main = replay(
-        telling, cuts, gaps, _named(on_progress, "replay"), models=models, event_kinds=DRAWN_KINDS
+        telling,
+        cuts,
+        gaps,
+        _named(on_progress, "replay"),
+        models=models,
+        events=told,
+        event_kinds=DRAWN_KINDS,
     )
     others: dict[str, Run] = {}
     if config.report.sensitivity:
         for name, changed in _changed_specs(spec).items():
-            others[name] = replay(changed, cuts, gaps, _named(on_progress, name), models=models)
+            others[name] = replay(
+                changed, cuts, gaps, _named(on_progress, name), models=models, events=told
+            )
     bars = {
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
     }
-    summary, labels = summarise(config, tapes, bars, main, others)
+    summary, labels = summarise(config, tapes, bars, main, others, learned)
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     trades = trade_table(main.trades, main.engine.symbols, labels)
@@ -143,6 +166,17 @@ def run_backtest(
     return Result(
         summary, trades, equity, recorder.fills, recorder.decisions, bars, used, recorder.events
     )
+
+
+def _learned(
+    config: Config, tapes: Sequence[Tape], cuts: Sequence[Rows], on_progress: Progress | None
+) -> Learned | None:
+    """Return what comes of the retraining that is configured, None without any."""
+    spec = make_spec(config, tapes)
+    cadence = cadence_of(config, spec)
+    if cadence is None:
+        return None
+    return learn(config, spec, tapes, cuts, cadence, on_progress)
 
 
 def make_spec(
@@ -217,7 +251,7 @@ def replay(
     started = time.perf_counter()
     warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()
-    _wait_for(run(engine, feed, [recorder]))
+    wait_for(run(engine, feed, [recorder]))
     done = time.perf_counter()
     trades = recorder.trades
     still_open = engine.open_trades()
@@ -243,28 +277,6 @@ def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] =
         joined["open_ms"][:, index] = starts[0]["open_ms"][:n]
     engine.step(joined.reshape(-1))
     engine.open_trades()
-
-
-def _wait_for(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end, also where a loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    errors: list[BaseException] = []
-
-    def in_thread() -> None:
-        try:
-            asyncio.run(work)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=in_thread)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
 
 
 def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:

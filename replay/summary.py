@@ -32,6 +32,7 @@ from engine.performance import (
 )
 from replay.config import Config
 from replay.feed import ReplayFeed
+from replay.learning.attempt import Learned
 from replay.quality import measure as measure_quality
 from replay.sinks import Recorder
 from replay.tables import refusal_counts
@@ -68,6 +69,7 @@ def summarise(
     bars: Mapping[str, Rows],
     main: Run,
     others: Mapping[str, Run],
+    learned: Learned | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the content of result.json, and the regime in which each trade was decided."""
     capital = config.account.capital
@@ -102,9 +104,9 @@ def summarise(
         "benchmarks": _benchmarks(config, main, closes),
         "sensitivity": _sensitivity(config, performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
-        "warnings": _warnings(config, tapes, main),
-        "model": _lineage(main),
-        "timings": _timings(main),
+        "warnings": _warnings(config, tapes, main, learned),
+        "model": {**_lineage(main), **_learning(learned)},
+        "timings": _timings(main, learned),
     }
     return summary, [REGIME_NAMES[int(code)] for code in regime_codes]
 
@@ -122,6 +124,13 @@ def _lineage(run: Run) -> dict[str, Any]:
     return {"lineage": lineage, "note": f"{len(lineage)} models took over during the run"}
 
 
+def _learning(learned: Learned | None) -> dict[str, Any]:
+    """Return every retraining with its gate, and what models said on rows that they had not seen."""
+    if learned is None:
+        return {"attempts": [], "commands": [], "out_of_sample": {}}
+    return learned.to_json()
+
+
 def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performance:
     rates = [
         m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in run.engine.spec.markets
@@ -136,9 +145,14 @@ def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performanc
     )
 
 
-def _timings(run: Run) -> dict[str, float]:
+def _timings(run: Run, learned: Learned | None) -> dict[str, float]:
     rate = run.recorder.candles / run.wall_s if run.wall_s > 0.0 else 0.0
-    return {"kernels_s": run.kernels_s, "replay_s": run.wall_s, "candles_per_s": rate}
+    return {
+        "kernels_s": run.kernels_s,
+        "learning_s": learned.wall_s if learned is not None else 0.0,
+        "replay_s": run.wall_s,
+        "candles_per_s": rate,
+    }
 
 
 def _iso(time_ms: int) -> str:
@@ -231,7 +245,9 @@ def _sensitivity(
     ]
 
 
-def _warnings(config: Config, tapes: Sequence[Tape], run: Run) -> list[str]:
+def _warnings(
+    config: Config, tapes: Sequence[Tape], run: Run, learned: Learned | None
+) -> list[str]:
     """Return what a reader must know before anything else."""
     said: list[str] = []
     if any((tape.candles["flag_bits"] & FLAG_SYNTHETIC).any() for tape in tapes):
@@ -253,5 +269,23 @@ def _warnings(config: Config, tapes: Sequence[Tape], run: Run) -> list[str]:
         )
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
-        said.append("No model took part: the other components' scores decide.")
+        said.append(f"No model took part: {_why_none(learned)}the other components' scores decide.")
+    lost = [a for a in learned.attempts if a.outcome in ("failed", "timeout")] if learned else []
+    if lost:
+        said.append(
+            f"{len(lost)} of {len(learned.attempts if learned else ())} retrainings came to nothing; the first: "
+            f"{lost[0].reason}."
+        )
     return said
+
+
+def _why_none(learned: Learned | None) -> str:
+    """Return why no model took over, as the beginning of a sentence."""
+    if learned is None:
+        return ""
+    trained = sum(bool(attempt.record) for attempt in learned.attempts)
+    if trained:
+        return f"of {trained} that were trained none passed the gate; "
+    if any(attempt.outcome == "skipped" for attempt in learned.attempts):
+        return "there were too few candles to learn from; "
+    return ""

@@ -13,6 +13,7 @@ from engine.jit import Rows
 from engine.records import DECISION, FILL
 from replay.backtest import Progress, load_tapes, run_backtest
 from replay.config import make_config
+from replay.learning.attempt import Learned
 from replay.result import FORMAT, Result, model_path, read_records
 from replay.tape import Tape
 
@@ -76,7 +77,12 @@ def verify(
                 f"{tape.symbol}: the tape's hash {tape.sha256[:12]} is not the result's "
                 f"{str(hashes.get(tape.symbol))[:12]}; the candles have changed since"
             )
-    result = run_backtest(config, found, on_progress, _models(directory, saved))
+    # Models are those of the result: what is verified is what they led to, not their training.
+    try:
+        learned = Learned.from_json(saved.get("model", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{directory / 'result.json'}: damaged: model: {error}") from error
+    result = run_backtest(config, found, on_progress, _models(directory, saved), learned)
     differences = [
         *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
         *_records_differ(directory / "fills.parquet", FILL, result.fills),

@@ -1,11 +1,13 @@
 """`papertape replay` and `papertape demo`: from a configuration or nothing at all to a table and a report."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from daemon.commands.learning_tables import attempts_table, decisions, scores_table
 from daemon.commands.output import console, print_json, progress_bars
 from engine.errors import ConfigError
 from replay.backtest import load_tapes, run_backtest
@@ -59,11 +61,11 @@ def demo_command(
     as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
 ) -> None:
     """
-    Replay the embedded sample, four years of real hourly BTCUSDT, offline.
+    Replay a year of the embedded sample, real hourly BTCUSDT, offline; a model is trained and judged every month.
 
     Example: papertape demo
     """
-    changes = ["report.name=demo"]
+    changes = ["report.name=demo", "data.start=2023-01-01", "signals.retrain_every=monthly"]
     show(run(load_config(None, changes)), out, as_json)
 
 
@@ -88,16 +90,30 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     console.print(_metric_table(result))
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))
+    _show_learning(summary["model"])
     for line in (*summary["warnings"], *summary["notes"]):
         console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
     console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _speed(summary: dict[str, object]) -> str:
+def _show_learning(model: Mapping[str, Any]) -> None:
+    """Print each decision of the gate, why, and how the challengers did afterwards."""
+    attempts = model["attempts"]
+    if not attempts:
+        return
+    console.print(attempts_table(attempts))
+    for line in decisions(attempts):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    found = model["out_of_sample"].get("contenders")
+    if found:
+        console.print(scores_table("until the next retraining, not seen in training", found))
+
+
+def _speed(summary: Mapping[str, Any]) -> str:
     timings = summary["timings"]
-    assert isinstance(timings, dict)
-    return f"{summary['candles']:,} candles in {timings['replay_s']:.2f} s"
+    learning = f", training {timings['learning_s']:.2f} s" if timings["learning_s"] else ""
+    return f"{summary['candles']:,} candles in {timings['replay_s']:.2f} s{learning}"
 
 
 def _metric_table(result: Result) -> Table:

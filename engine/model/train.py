@@ -164,8 +164,10 @@ def _fit(rows: Scaled, options: TrainingOptions, watch: Watch) -> tuple[Tensors,
     network = NETWORKS[options.kind]
     start = rows.parent
     if start is None:
+        # A model that learns nothing must say the base rate, not what random weights make of the rows.
         start = network.initial(n_inputs, options.all_sizes, options.seed)
         rate = np.average(ready.y[ready.train], weights=ready.weights[ready.train])
+        start["output_weights"] = np.zeros_like(start["output_weights"])
         start["output_bias"] = np.array([np.log(rate / (1.0 - rate))])
     windows = [
         sequences(rows.x, ready, mask, options.sequence, options.burn_in)

@@ -1,5 +1,6 @@
 """What came of one retraining, promoted or not: as a value, and as plain JSON in a result or a journal."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
@@ -83,3 +84,21 @@ class Learned(NamedTuple):
     def schedule(self) -> list[tuple[int, bytes]]:
         """Return the models that take over, each with its time."""
         return [(a.effective_ms, a.artefact) for a in self.attempts if a.is_promoted]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the artefacts, as plain values."""
+        return {
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "commands": [list(command) for command in self.commands],
+            "out_of_sample": self.summary,
+            "wall_s": self.wall_s,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Learned | None":
+        """Return what `to_json` gave among other values, without artefacts; None when it is not there."""
+        if "wall_s" not in values:
+            return None
+        commands = [(int(c[0]), str(c[1]), float(c[2]), str(c[3])) for c in values["commands"]]
+        attempts = [Attempt.from_json(attempt) for attempt in values["attempts"]]
+        return cls(attempts, commands, values["out_of_sample"], float(values["wall_s"]))

@@ -89,8 +89,9 @@ def challenge(
     known = rows.until(due_ms)
     gate_ms = due_ms - settings.gate_ms
     learnt = known.between(gate_ms - settings.window_ms, gate_ms)
-    if lack := _lack(learnt, gate_ms, settings):
-        return ended("skipped", lack)
+    first_ms = int(known.time_ms[0]) if len(known.time_ms) else due_ms
+    if reason := lack(first_ms, due_ms, settings):
+        return ended("skipped", reason)
     parent = champion.artefact if champion and settings.is_fine_tuned else None
     if parent is not None and parent.record.kind != settings.kind:
         parent = None
@@ -110,9 +111,9 @@ def challenge(
         return ended("timeout", f"training took longer than {settings.time_limit_s:,.0f} s")
 
 
-def _lack(learnt: Dataset, gate_ms: int, settings: LearningSettings) -> str:
-    """Return why there is too little to learn from, or nothing."""
-    held_ms = gate_ms - int(learnt.time_ms[0]) if len(learnt.time_ms) else 0
+def lack(first_close_ms: int, due_ms: int, settings: LearningSettings) -> str:
+    """Return why there is too little to learn from when the first row closes then, or nothing."""
+    held_ms = due_ms - settings.gate_ms - first_close_ms
     if held_ms >= LEAST_SHARE * settings.window_ms:
         return ""
     return (

@@ -1,0 +1,70 @@
+"""Tables of what came of training: each gate's decision with its numbers, and scores beside their baselines."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from rich.table import Table
+
+from replay.stamps import utc_text
+
+CONTENDERS: Final = ("challenger", "champion", "logistic", "majority")
+_SCORES: Final = ("accuracy", "log_loss", "brier", "ece", "auc", "mcc")
+_TITLES: Final = {
+    "log_loss": "log-loss",
+    "brier": "Brier",
+    "ece": "ECE",
+    "auc": "AUC",
+    "mcc": "MCC",
+}
+
+
+def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one row per retraining: log-losses on rows that none had seen, what trading on it earned, the decision."""
+    table = Table(title="retraining", title_justify="left", box=None, pad_edge=False)
+    table.add_column("due")
+    for name in (*CONTENDERS, "net per trade"):
+        table.add_column(name, justify="right")
+    table.add_column("decision")
+    for attempt in attempts:
+        contenders = attempt["gate"].get("contenders", {})
+        losses = [_number(contenders.get(name, {}).get("log_loss")) for name in CONTENDERS]
+        net = contenders.get("challenger", {}).get("net_return")
+        decision = attempt["outcome"]
+        if attempt["trigger"] != "schedule":
+            decision += f" ({attempt['trigger']})"
+        shown = "–" if net is None else f"{net:+.3%}"
+        table.add_row(utc_text(attempt["due_ms"])[:10], *losses, shown, decision)
+    return table
+
+
+def decisions(attempts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return every reason that attempts ended with, each with how many did, the most frequent first."""
+    counts: dict[str, int] = {}
+    for attempt in attempts:
+        failed = [c["name"] for c in attempt["gate"].get("criteria", ()) if not c["is_passed"]]
+        if failed:
+            for name in failed:
+                text = f"not met: {name.replace('_', ' ')}"
+                counts[text] = counts.get(text, 0) + 1
+        else:
+            counts[attempt["reason"]] = counts.get(attempt["reason"], 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [f"{count} × {text}" for text, count in ordered]
+
+
+def scores_table(title: str, contenders: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return one row per contender with its scores; all are of the same rows."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("rows", *_SCORES):
+        table.add_column(_TITLES.get(name, name), justify="right")
+    for name in sorted(contenders, key=lambda n: CONTENDERS.index(n) if n in CONTENDERS else 9):
+        scores = contenders[name]
+        table.add_row(
+            name, f"{scores.get('rows', 0):,}", *(_number(scores.get(score)) for score in _SCORES)
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
