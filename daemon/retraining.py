@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from daemon.interludes import Act
@@ -113,13 +114,14 @@ class Retraining:
         self._match_store(journal)
 
     def _match_store(self, journal: Journal) -> None:
-        """Finish a promotion that a kill cut off, or let in what an operator has promoted while the daemon was down."""
-        version = int(self._engine.account[0].model_version)
-        brought = AttemptRow.newest(journal, "outcome = 'promoted'")
-        if brought is not None and brought.version == version not in self._store.promoted():
-            self._store.promote(version)
+        """Finish a promotion that a kill cut off, and let in what an operator has promoted while the daemon was down."""
+        known, promoting = (int(journal.meta(key) or 0) for key in ("champion", "promoting"))
+        if promoting:
+            if self._store.champion() != promoting:
+                self._store.promote(promoting)
+            self._writer.post(_is_promoted)
         champion = self._store.champion_event()
-        if champion is not None and champion.version != version:
+        if champion is not None and champion.version != known:
             self._chosen = champion
 
     def _after(self, time_ms: int) -> int | None:
@@ -167,7 +169,7 @@ class Retraining:
         """Let a model take over whose time has come, and begin what is due."""
         chosen, self._chosen = self._chosen, None
         if chosen is not None and (refusal := rehearse(self._engine, chosen)) is None:
-            yield Act(chosen, _nothing)
+            yield Act(chosen, partial(_is_champion, chosen.version))
         elif chosen is not None:
             self._on_trouble(f"the store's champion is not used: {refusal}")
         pending = self._pending
@@ -249,7 +251,13 @@ class Retraining:
         if event is None:
             await self._writer.submit(end)
         else:
-            yield Act(event, end)
+
+            def work(journal: Journal) -> None:
+                end(journal)
+                _is_champion(version, journal)
+                journal.set_meta(promoting=version)
+
+            yield Act(event, work)
             await self._promote(version)
         self._pending = None
         self._on_news(News(request.trigger, pending.started_ms, attempt, version, ended_ms))
@@ -279,10 +287,18 @@ class Retraining:
             passes("model.promoted")
         except DataError as error:
             self._on_trouble(str(error))
+        else:
+            self._writer.post(_is_promoted)
 
 
-def _nothing(_: Journal) -> None:
-    """Do nothing: the event speaks for itself."""
+def _is_champion(version: int, journal: Journal) -> None:
+    """Note which champion of the store the engine was given: another one there is an operator's choice."""
+    journal.set_meta(champion=version)
+
+
+def _is_promoted(journal: Journal) -> None:
+    """Note that the store knows of the newest promotion."""
+    journal.set_meta(promoting=0)
 
 
 def _first_open(journal: Journal) -> int | None:

@@ -15,11 +15,13 @@ from daemon.identity import Identity
 from daemon.journal import InlineWriter, Journal, encode, write_report
 from daemon.journal.tables import TABLES
 from daemon.running import Daemon, Hooks
+from daemon.training import Request
 from engine.core import Engine
 from engine.jit import Rows
 from engine.model import MODEL_FEATURES, ModelRecord, write_artefact
 from engine.spec import Market
 from replay.config import make_config
+from replay.learning.attempt import Attempt
 
 SYMBOLS = ("AAA", "BBB")
 WITH_STRUCTURE = "PAPERTAPE_TEST_STRUCTURE"
@@ -90,17 +92,44 @@ def derived(state: Path) -> dict[str, list[Any]]:
         }
 
 
+class Scripted:
+    """A trainer whose answers are known beforehand: the n-th attempt of a journal brings model n, or what is said of it."""
+
+    def __init__(self, outcomes: dict[int, str] | None = None) -> None:
+        self.outcomes = outcomes or {}
+        self.requests: list[Request] = []
+        self.release: asyncio.Event | None = None
+
+    async def attempt(self, request: Request) -> Attempt:
+        self.requests.append(request)
+        if self.release is not None:
+            await self.release.wait()
+        outcome = self.outcomes.get(request.number, "promoted")
+        data = model_bytes(request.number) if outcome in ("promoted", "rejected") else b""
+        return Attempt(
+            request.due_ms, request.effective_ms, request.trigger, outcome, f"it was {outcome}",
+            kind="logistic", champion=request.champion_version, gate={"majority": 0.5}, wall_s=1.5, artefact=data,
+        )  # fmt: skip
+
+
 class Recorded:
     """A live feed over recorded candles, from behind the newest that the journal has; it can be held up."""
 
-    def __init__(self, rows: Rows, batch: int, hold: Callable[[int], Any] | None = None) -> None:
-        self.rows, self.batch, self.hold = rows, batch * len(SYMBOLS), hold
+    def __init__(
+        self, rows: Rows, batch: int, hold: Callable[[int], Any] | None = None, taken: int = 0
+    ) -> None:
+        """Make it; taken: instants before these, so that batches end where they would have without a break."""
+        self.rows, self.batch, self.hold = rows, batch, hold
+        self.taken = taken
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
-        for start in range(0, len(self.rows), self.batch):
+        done, n, last = 0, len(SYMBOLS), len(self.rows) // len(SYMBOLS)
+        while done < last:
             if self.hold is not None:
-                await self.hold(start // len(SYMBOLS))
-            yield self.rows[start : start + self.batch]
+                await self.hold(done)
+            end = done + self.batch - (self.taken + done) % self.batch
+            yield self.rows[n * done : n * end]
+            done = min(end, last)
 
 
 def recorded(
@@ -117,7 +146,9 @@ def recorded(
         if starts is not None:
             starts.append(start)
         after_ms = -1 if start.after_ms is None else start.after_ms
-        yield Source(Recorded(rows[rows["open_ms"] > after_ms], batch, hold), lambda: now_ms)
+        left = rows[rows["open_ms"] > after_ms]
+        taken = (len(rows) - len(left)) // len(SYMBOLS)
+        yield Source(Recorded(left, batch, hold, taken), lambda: now_ms)
 
     return open_feed
 
