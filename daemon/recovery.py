@@ -18,6 +18,7 @@ from engine.core import Engine
 from engine.errors import DataError, InvariantError
 from engine.events import Action, Command
 from engine.report import Report
+from replay.kernels import compile_kernels
 
 _GROUP: Final = 256  # inputs per transaction
 
@@ -45,6 +46,7 @@ def recover(journal: Journal, identity: Identity, on_progress: Progress | None =
 
     Raises InvariantError where an input is missing, was changed or is refused by the engine.
     """
+    compile_kernels(identity.spec)
     engine = Engine(identity.spec)
     is_stale = journal.meta("tables_stale") is not None
     start, told = (0, ["the tables are made again"]) if is_stale else _restore(journal, engine)

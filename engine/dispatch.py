@@ -13,8 +13,9 @@ until the call returns. That makes kernels a third faster, and one that allocate
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from llvmlite.binding import parse_bitcode
 from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -44,13 +45,45 @@ class _PartLibrary(JITCodeLibrary):
         self._raise_if_finalized()
         self._finalized = True
 
+    def _get_module_for_linking(self) -> Any:
+        """Return the code with everything that it calls: numba code that is not ours links it as it would its own."""
+        whole = parse_bitcode(self.alone().as_bitcode())
+        for needed in _reached(self, {}):
+            part = (
+                needed.alone()
+                if isinstance(needed, _PartLibrary)
+                else needed._get_module_for_linking()
+            )
+            whole.link_in(part, preserve=True)
+        return whole
+
+    def alone(self) -> Any:
+        """Return the code of this part without what it calls."""
+        return super()._get_module_for_linking()
+
+
+class _Alone(NamedTuple):
+    """A part as an entry links it."""
+
+    part: _PartLibrary
+
+    @property
+    def _reload_init(self) -> Any:
+        return self.part._reload_init
+
+    def _get_module_for_linking(self) -> Any:
+        return self.part.alone()
+
 
 class _EntryLibrary(JITCodeLibrary):
     """The code of an entry, with everything that it reaches."""
 
     def finalize(self) -> None:
         """Link every part once, then optimise and make machine code."""
-        self._linking_libraries = list(_reached(self, {}))
+        self._linking_libraries = [
+            _Alone(library) if isinstance(library, _PartLibrary) else library
+            for library in _reached(self, {})
+        ]
         super().finalize()
 
 

@@ -1,16 +1,12 @@
 """
 The one way to compile: `@kernel`.
 
-Kernels are plain functions over structured arrays that numba compiles. Machine code is cached on disk under a
-digest of the engine's sources, because numba does not notice that a callee in another file was edited; a new
-digest means a new folder and never a stale kernel. No fast maths and no contraction: the same source gives the
-same bits with and without the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
+Kernels are plain functions over structured arrays that numba compiles, in the way of `engine.dispatch`, and keeps on
+disk where `engine.cache` says. No fast maths and no contraction: the same source gives the same bits with and without
+the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
 """
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +14,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from engine.cache import cache_directory, can_store
+from engine.cache import source_digest as source_digest  # where many look for it
 from engine.dispatch import Kernel
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,22 +50,12 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
     return np.concatenate([part.view(np.uint8) for part in parts]).view(parts[0].dtype)
 
 
-@cache
-def source_digest() -> str:
-    """Return the digest of the engine's sources and of the compiler's version."""
-    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__}".encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@cache
-def cache_directory() -> Path:
-    """Return where compiled kernels of exactly these sources live."""
-    base = os.environ.get("PAPERTAPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base else Path.home() / ".cache"
-    return root / "papertape" / f"kernels-{source_digest()}"
+def is_stored(compiled: Any) -> bool:
+    """Return whether machine code of a kernel is on disk, or nothing would be gained by putting it there."""
+    config: Any = numba.config
+    if config.DISABLE_JIT or not can_store():
+        return True
+    return Path(compiled._cache._cache_file._index_path).is_file()
 
 
 def kernel(function: F) -> F:
@@ -80,7 +68,8 @@ def kernel(function: F) -> F:
     config.CACHE_DIR = str(cache_directory())
     try:
         compiled = Kernel(function)
-        compiled.enable_caching()
+        if can_store():
+            compiled.enable_caching()
         return cast(F, compiled)
     finally:
         config.CACHE_DIR = before

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from engine.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
+from engine.cache import source_digest
 from engine.candles import timeframe_ms
 from engine.errors import ConfigError, did_you_mean
-from engine.jit import Rows, source_digest
+from engine.jit import Rows
 from engine.records import MARKET
 from engine.strategies.protocol import KernelStrategy, Strategy
 

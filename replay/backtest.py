@@ -19,6 +19,7 @@ from engine.spec import EngineSpec, Market, Settings
 from engine.strategies import make_strategy
 from replay.config import Config, make_config
 from replay.feed import ReplayFeed
+from replay.kernels import compile_kernels
 from replay.learning.attempt import Learned
 from replay.learning.replayed import learn
 from replay.learning.settings import cadence_of
@@ -136,6 +137,7 @@ def run_backtest(
     telling = replace(
         spec, events="smc" in spec.strategy.features
     )  # for drawing; nothing depends on it
+    compile_kernels(telling)
     main = replay(
         telling,
         cuts,

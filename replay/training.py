@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.cache import source_digest
 from engine.candles import FLAG_ABSENT, timeframe_ms
 from engine.errors import DataError
 from engine.events import NewModel
 from engine.frames import Frames
-from engine.jit import FloatArray, source_digest
+from engine.jit import FloatArray
 from engine.lane import BLOCK
 from engine.model import (
     MODEL_FEATURES,

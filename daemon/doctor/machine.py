@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from daemon.doctor.finding import Finding, Status
+from engine.cache import cache_directory
 from engine.errors import PapertapeError
-from engine.jit import cache_directory
 from engine.strategies import make_strategy
 from replay.config import Config
 

@@ -5,6 +5,7 @@ Models: from features at a close to a calibrated probability that the price rise
     kinds               the table of kinds, and the one kernel that runs them; a file for each, with its equations
     functions           exp, sigmoid and tanh, the same bits everywhere
     current recent      the model in force, its state and the swap; the newest rows, with which it is warmed up
+    predictions         what it said at each close, as records
     inputs dataset      what models read unless told otherwise; rows to learn from
     labels parts        what is learnt, and which rows may be learnt from
     options train       how a model is trained, and the way from rows to an artefact

@@ -32,14 +32,13 @@ def tenths(values: FloatArray) -> dict[str, Any]:
 
 def described(values: FloatArray) -> dict[str, Any]:
     """
-    Return what `tenths` says of a column, how many values made it, and how much they depend on each other.
+    Return what `tenths` says of a column, and how much its values depend on each other.
 
     values  shape (n_symbols, n), in time order; NaN in rows that do not take part
     """
     series = values[:, np.isfinite(values).any(axis=0)]
-    found: dict[str, Any] = dict(tenths(series))
+    found = tenths(series)
     shares, edges = np.array(found["shares"]), np.array(found["edges"])
-    found["rows"] = int(np.isfinite(series).sum())
     found |= dependence(shares, edges, list(series))._asdict()
     return found
 

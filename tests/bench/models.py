@@ -11,10 +11,10 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final
 
-import numba
 import numpy as np
 
 from engine.core import Engine
+from engine.dispatch import Kernel
 from engine.events import NewModel
 from engine.features import plan_features
 from engine.jit import FloatArray
@@ -58,7 +58,7 @@ def kernel_steps(kind: ModuleType, weights: dict[str, FloatArray], x: FloatArray
     state = np.zeros(kind.state_length(N_INPUTS, kind.SIZES))
     work = np.zeros(kind.work_length(N_INPUTS, kind.SIZES))
 
-    @numba.njit(error_model="numpy")
+    @Kernel
     def loop(x, weights, sizes, state, work, z):  # type: ignore[no-untyped-def]
         for k in range(len(x)):
             z[k] = step(x[k], x.shape[1], weights, 0, sizes, state, work)

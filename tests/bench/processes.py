@@ -23,11 +23,14 @@ _ROOT = Path(__file__).resolve().parents[2]
 _START = """
 import time
 started = time.perf_counter()
+import sys
+from replay.kernels import compile_kernels
 from tests.bench.work import Batches, drive, everything
 from tests.bench.candles import make
-candles = make(500)
+candles, spec = make(500), everything(use_smc=sys.argv[1:] == ["structure"])
 imported = time.perf_counter()
-drive(everything(), Batches(candles, 1))
+compile_kernels(spec)
+drive(spec, Batches(candles, 1))
 print(imported - started, time.perf_counter() - started)
 """
 
@@ -50,9 +53,9 @@ print(json.dumps(found))
 """
 
 
-def _run(program: str, **environment: str) -> str:
+def _run(program: str, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *arguments],
         cwd=_ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -65,10 +68,13 @@ def _run(program: str, **environment: str) -> str:
 
 def start_times() -> dict[str, float]:
     """Return seconds from nothing to the first decisions, with and without compiled kernels on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        cold = _run(_START, PAPERTAPE_CACHE_DIR=folder).split()
-        warm = _run(_START, PAPERTAPE_CACHE_DIR=folder).split()
-    return {"cold_s": float(cold[1]), "warm_s": float(warm[1]), "warm_import_s": float(warm[0])}
+    found: dict[str, float] = {}
+    for name in ("technical", "structure"):
+        with tempfile.TemporaryDirectory() as folder:
+            cold = _run(_START, name, PAPERTAPE_CACHE_DIR=folder).split()
+            warm = _run(_START, name, PAPERTAPE_CACHE_DIR=folder).split()
+        found |= {f"{name}_cold_s": float(cold[1]), f"{name}_warm_s": float(warm[1])}
+    return {**found, "warm_import_s": float(warm[0])}
 
 
 def memory() -> dict[str, Any]:

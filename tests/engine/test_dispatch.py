@@ -11,6 +11,7 @@ import pytest
 from engine.dispatch import Kernel
 from engine.features.trend import AVERAGE
 from engine.jit import FloatArray, IntArray, Row, kernel, record
+from engine.model.functions import sigmoid
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = record(("total", "f8"), ("n", "i8"))
@@ -112,3 +113,9 @@ def test_without_the_compiler_a_kernel_is_its_function() -> None:
     )
 
     assert done.stdout.strip() == "function"
+
+
+def test_numba_code_that_is_not_ours_may_call_a_kernel() -> None:
+    loop = numba.njit(error_model="numpy")(lambda x: sigmoid(x) + sigmoid(2.0 * x))
+
+    assert loop(0.5) == sigmoid(0.5) + sigmoid(1.0)

@@ -1,0 +1,103 @@
+"""
+Where compiled kernels are kept: a folder per state of the sources that kernels see.
+
+numba does not notice that a callee in another file was edited, so the folder's name is a digest: of the files that
+define kernels, of every file of the engine that those import, directly or through others, and of the compiler. Other
+files can change without a cold start. Folders that nobody used for thirty days go when a new one is made.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numba
+import numpy as np
+
+KEPT_DAYS: Final = 30
+_ENGINE: Final = Path(__file__).parent
+_FOLDER: Final = re.compile(r"kernels-[0-9a-f]{16}")
+_FROM: Final = re.compile(r"^[ \t]*from (engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+_IMPORT: Final = re.compile(r"^[ \t]*import (engine[\w.]*)", re.MULTILINE)
+
+
+@cache
+def source_digest() -> str:
+    """Return the digest of all of the engine's sources and of the compiler's version."""
+    return _digest(sorted(_ENGINE.rglob("*.py")))
+
+
+def kernel_digest(engine: Path = _ENGINE) -> str:
+    """Return the digest of the sources that kernels see, and of the compiler's version."""
+    return _digest(kernel_sources(engine))
+
+
+def _digest(paths: list[Path]) -> str:
+    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__}".encode())
+    for path in paths:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def kernel_sources(engine: Path) -> list[Path]:
+    """Return the files of an engine that define kernels, and those that they import, in order."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(engine.rglob("*.py"))}
+    waiting = [path for path, text in texts.items() if "@kernel" in text]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [other for other in _imported(engine, texts[path]) if other in texts]
+    return sorted(found)
+
+
+def _imported(engine: Path, text: str) -> list[Path]:
+    """Return where the modules that a file imports could lie; names from a package may be modules of it."""
+    modules: list[str] = _IMPORT.findall(text)
+    for module, names in _FROM.findall(text):
+        modules += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", names))]
+    places = [engine.parent.joinpath(*module.split(".")) for module in modules]
+    return [file for at in places for file in (at.with_suffix(".py"), at / "__init__.py")]
+
+
+@cache
+def cache_directory() -> Path:
+    """Return where compiled kernels of exactly these sources live."""
+    base = os.environ.get("PAPERTAPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base else Path.home() / ".cache"
+    return root / "papertape" / f"kernels-{kernel_digest()}"
+
+
+@cache
+def can_store() -> bool:
+    """Return whether compiled kernels can be kept, after marking their folder as used."""
+    folder = cache_directory()
+    try:
+        is_new = not folder.is_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        if is_new:
+            forget_unused(folder)
+    except OSError:
+        return False
+    return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def forget_unused(folder: Path) -> None:
+    """Remove the kernels of folders beside this one that were last used thirty days before it; nothing else."""
+    oldest_s = folder.stat().st_mtime - KEPT_DAYS * 86_400
+    for other in folder.parent.iterdir():
+        is_ours = _FOLDER.fullmatch(other.name) and other.is_dir() and not other.is_symlink()
+        if is_ours and other != folder and other.stat().st_mtime < oldest_s:
+            for pattern in ("*/*.nb[ci]", "*/*.nb[ci].tmp.*"):
+                for file in other.glob(pattern):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
+            for empty in (*other.iterdir(), other):
+                with contextlib.suppress(OSError):  # not empty, or no folder: not ours
+                    empty.rmdir()

@@ -1,0 +1,32 @@
+"""Compile ahead: run each kernel once over arrays of the kinds that an engine hands it. The cold start uses it."""
+
+from typing import Final
+
+import numpy as np
+
+from engine.candles import empty_candles
+from engine.core import Engine
+from engine.features import plan_features
+from engine.features.perceive import perceive_structure
+from engine.features.smc import EVENT
+from engine.lane import Lane
+from engine.spec import EngineSpec, Market
+from engine.strategies import Confluence
+
+_MINUTE_MS: Final = 60_000
+
+
+def compile_common() -> None:
+    """Compile the kernels of every run: lanes, features, the default strategy, the broker."""
+    spec = EngineSpec([Market("X")], Confluence(use_smc=False, use_ml=False), "1m", "1m")
+    candles = empty_candles(1)
+    for price in ("open", "high", "low", "close"):
+        candles[price] = 1.0
+    Engine(spec).step(candles)
+
+
+def compile_structure() -> None:
+    """Compile market structure."""
+    lane = Lane(plan_features(("smc",), _MINUTE_MS), _MINUTE_MS, _MINUTE_MS)
+    nobody = np.zeros(1, EVENT)
+    perceive_structure(lane.history, 0, 1, 0, lane.plan, lane.slab, lane.out, nobody, lane.written)

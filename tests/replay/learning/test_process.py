@@ -1,0 +1,188 @@
+"""The training process for real: what it gives back, and every way in which it can fail."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted_rows import due_times, planted_rows, quick_settings
+
+from replay.learning import runner
+from replay.learning.attempt import Attempt, Learned
+from replay.learning.challenge import challenge
+from replay.learning.job import Job, read_job, write_job
+from replay.learning.process import Lines, follow
+from replay.learning.runner import run_attempt, run_walk
+from replay.learning.trainer import train_model
+from replay.learning.walk import walk
+
+TESTS = Path(__file__).resolve().parents[2]
+ROOT = TESTS.parent
+
+
+def bad(how: str) -> tuple[str, ...]:
+    return (sys.executable, str(TESTS / "bad_child.py"), how)
+
+
+def job(**changes: Any) -> Job:
+    settings = quick_settings(**changes.pop("settings", {}))
+    return Job(settings, changes.pop("due_ms", due_times()[:1]), planted_rows(), **changes)
+
+
+def attempted(folder: Path, how: str, **changes: Any) -> Attempt:
+    return asyncio.run(run_attempt(folder, job(**changes), command=bad(how)))
+
+
+def test_a_job_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
+    trained = train_model(planted_rows(), quick_settings(), "logistic", None, None, None)
+    written = job(champion=trained, champion_version=3, lost={7: ("failed", "why")}, is_walk=True)
+
+    write_job(tmp_path, written)
+    found = read_job(tmp_path)
+
+    assert found.settings == written.settings
+    assert (found.due_ms, found.lost, found.is_walk) == (written.due_ms, written.lost, True)
+    assert (found.champion, found.champion_version) == (trained, 3)
+    for name, value in written.rows._asdict().items():
+        assert (
+            getattr(found.rows, name).tobytes() == value.tobytes()
+            if hasattr(value, "tobytes")
+            else getattr(found.rows, name) == value
+        )
+
+
+def test_the_process_makes_the_model_that_is_made_here(tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+
+    found = asyncio.run(run_attempt(tmp_path, job(trigger="manual"), heard.append))
+
+    here = challenge(planted_rows(), due_times()[0], quick_settings(), None, train_model)
+    assert found.artefact == here.artefact
+    assert (found.outcome, found.reason, found.gate) == (here.outcome, here.reason, here.gate)
+    assert (found.trigger, found.shadow) == ("manual", {})
+    assert [event["event"] for event in heard] == ["attempt", "ended", "done"]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("garbage", "ended with code 0 without a result"),
+        ("liar", "cannot be read|not a result"),
+        ("crash", "ended with code 1 without a result: RuntimeError: the library gave up"),
+        ("flood", "wrote more than 64 MB"),
+        ("greedy", "training needs more than 2,048 MB"),
+    ],
+)
+def test_a_process_that_misbehaves_is_a_failed_attempt(tmp_path: Path, how: str, said: str) -> None:
+    found = attempted(tmp_path, how, settings={"memory_limit_mb": 2048})
+
+    assert found.outcome == "failed"
+    assert any(part in found.reason for part in said.split("|")), found.reason
+    assert (found.artefact, found.due_ms) == (b"", due_times()[0])
+
+
+def test_a_process_that_does_not_answer_is_ended_at_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "START_GRACE_S", 0.3)
+
+    found = attempted(tmp_path, "silent", settings={"time_limit_s": 0.2})
+
+    assert (found.outcome, found.reason) == ("timeout", "training took longer than 0 s")
+
+
+def test_a_command_that_is_not_there_is_a_failed_attempt(tmp_path: Path) -> None:
+    command = (str(tmp_path / "nowhere"),)
+
+    found = asyncio.run(run_attempt(tmp_path / "job", job(), command=command))
+
+    assert found.outcome == "failed"
+    assert found.reason == "the training process could not be started: No such file or directory"
+
+
+def test_a_cancelled_job_leaves_no_process_behind(tmp_path: Path) -> None:
+    async def cancelled() -> int:
+        heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        task = asyncio.create_task(follow(tmp_path, 60.0, heard.put_nowait, bad("deaf")))
+        pid = int((await asyncio.wait_for(heard.get(), 30.0))["due_ms"])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return pid
+
+    pid = asyncio.run(cancelled())
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_walk_survives_a_kill_and_loses_one_attempt(tmp_path: Path) -> None:
+    work = job(due_ms=due_times(), is_walk=True)
+
+    found: Learned = asyncio.run(run_walk(tmp_path, work, command=bad("killed")))
+
+    second = found.attempts[1]
+    assert (second.outcome, second.due_ms) == ("failed", due_times()[1])
+    assert second.reason == "the training process was killed by signal 9 without a result"
+    lost = {second.due_ms: (second.outcome, second.reason)}
+    here = walk(job(due_ms=due_times(), is_walk=True, lost=lost), train_model)
+    assert [a.artefact for a in found.attempts] == [a.artefact for a in here.attempts]
+    assert found.summary == here.summary
+    assert found.schedule == [(a.effective_ms, a.artefact) for a in here.attempts if a.is_promoted]
+
+
+def test_a_machine_that_cannot_train_loses_every_attempt_and_says_why(tmp_path: Path) -> None:
+    found = asyncio.run(run_walk(tmp_path, job(due_ms=due_times()), command=bad("garbage")))
+
+    assert [attempt.due_ms for attempt in found.attempts] == list(due_times())
+    assert {attempt.outcome for attempt in found.attempts} == {"failed"}
+    assert all("without a result" in attempt.reason for attempt in found.attempts)
+    assert found.schedule == []
+
+
+def test_lines_come_out_of_any_chunks_and_long_ones_are_left_out() -> None:
+    text = b"one\n" + b"x" * 200_000 + b"\ntwo\n\nthree"
+    for size in (1, 7, 4096, len(text)):
+        lines = Lines()
+        found = [
+            line
+            for first in range(0, len(text), size)
+            for line in lines.feed(text[first : first + size])
+        ]
+
+        assert found == [b"one", b"two", b""]
+
+
+def test_nothing_but_the_training_process_loads_torch() -> None:
+    """Every module of the three rooms is imported, and a replay trains a network."""
+    program = """
+import importlib, pathlib, pkgutil, sys
+import engine, replay, daemon
+for room in (engine, replay, daemon):
+    for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+assert "torch" not in sys.modules, "imported"
+sys.path.insert(0, "tests")
+from helpers import random_candles
+from replay import Tape, backtest
+tape = Tape(random_candles(900, 1), "binance-usdm", "T", "1h", source="made in a test")
+learning = {"window_days": 12, "gate_days": 10, "epochs": 1, "sizes": {"hidden": 4}}
+found = backtest(tapes=[tape], use_smc=False, retrain_every="0 0 30 1 *", learning=learning, report={"sensitivity": False})
+attempts = found.summary["model"]["attempts"]
+assert [a["outcome"] for a in attempts] == ["rejected"], attempts
+assert attempts[0]["kind"] == "cnn_lstm"
+assert "torch" not in sys.modules, "trained"
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert done.returncode == 0, done.stderr
