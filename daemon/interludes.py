@@ -54,6 +54,7 @@ class Calendar:
 
     def __init__(self, parts: Sequence[Interlude]) -> None:
         self._parts = parts
+        self._is_stopping = False
 
     def next_ms(self, reached_ms: int) -> int | None:
         """Return the earliest time of all."""
@@ -61,15 +62,17 @@ class Calendar:
         return min((time_ms for time_ms in times if time_ms is not None), default=None)
 
     async def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
-        """Ask those whose time has come."""
+        """Ask those whose time has come, each until it has nothing more."""
         for part in self._parts:
-            due = part.next_ms(time_ms)
-            if due is not None and due <= time_ms:
+            while (due := part.next_ms(time_ms)) is not None and due <= time_ms:
+                if self._is_stopping:
+                    return
                 async for act in part.at(time_ms, may_wait=may_wait):
                     yield act
 
     def stop(self) -> None:
         """End every wait."""
+        self._is_stopping = True
         for part in self._parts:
             part.stop()
 

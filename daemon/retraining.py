@@ -40,9 +40,11 @@ class News(NamedTuple):
     """
     What is told of an attempt: when it begins, and when it has ended.
 
-    attempt  None while it runs; version: of its model in the store, 0 for none; times are the machine's, ms
+    number   in the journal; version: of its model in the store, 0 for none; times are the machine's, ms
+    attempt  None while it runs
     """
 
+    number: int
     trigger: str
     started_ms: int
     attempt: Attempt | None = None
@@ -91,7 +93,7 @@ class Retraining:
         self._store, self._trainer = store, trainer
         self._cadence, self._delay_ms = cadence, delay_ms
         self._now_ms, self._waiting = now_ms, waiting
-        self._on_news, self._on_trouble = on_news, on_trouble
+        self._listeners, self._on_trouble = [on_news], on_trouble
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(1)
         self._pending: _Pending | None = None
@@ -132,6 +134,14 @@ class Retraining:
         """Return whether an attempt is under way."""
         return self._pending is not None
 
+    def tell(self, listener: Callable[[News], None]) -> None:
+        """Tell somebody else of every attempt from now on."""
+        self._listeners.append(listener)
+
+    def _on_news(self, news: News) -> None:
+        for listener in self._listeners:
+            listener(news)
+
     def ask(self, trigger: str) -> str:
         """
         Let an attempt begin before the next candle, and say when.
@@ -144,6 +154,11 @@ class Retraining:
             raise DataError("history is still coming in; ask again when the daemon is ready")
         self._asked = trigger
         return "it begins before the next candle"
+
+    def ask_soon(self, trigger: str) -> None:
+        """Let an attempt begin before the next candle, unless one is under way or about to be."""
+        if self._pending is None and self._asked is None:
+            self._asked = trigger
 
     def stop(self) -> None:
         """End a wait."""
@@ -223,7 +238,7 @@ class Retraining:
     def _enqueue(self, pending: _Pending) -> None:
         self._pending = pending
         self._queue.put_nowait(pending)
-        self._on_news(News(pending.request.trigger, pending.started_ms))
+        self._on_news(News(pending.request.number, pending.request.trigger, pending.started_ms))
 
     async def run(self) -> None:
         """Have attempts made, one at a time, until cancelled: a service of the daemon."""
@@ -260,7 +275,8 @@ class Retraining:
             yield Act(event, work)
             await self._promote(version)
         self._pending = None
-        self._on_news(News(request.trigger, pending.started_ms, attempt, version, ended_ms))
+        news = News(request.number, request.trigger, pending.started_ms, attempt, version, ended_ms)
+        self._on_news(news)
 
     async def _stored(self, attempt: Attempt) -> tuple[Attempt, int, NewModel | None]:
         """Keep an attempt's model; return the attempt, its model's version, and the event when it takes over."""
