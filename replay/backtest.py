@@ -22,7 +22,7 @@ from replay.feed import ReplayFeed
 from replay.kernels import compile_kernels
 from replay.learning.attempt import Learned
 from replay.learning.replayed import learn
-from replay.learning.settings import cadence_of
+from replay.learning.settings import cadence_of, features_of
 from replay.market_events import market_events
 from replay.markets import market_for
 from replay.report_structure import DRAWN_KINDS
@@ -178,6 +178,7 @@ def _learned(
     cadence = cadence_of(config, spec)
     if cadence is None:
         return None
+    compile_kernels(make_spec(config, tapes, features_of(config, spec.timeframe)))
     return learn(config, spec, tapes, cuts, cadence, on_progress)
 
 

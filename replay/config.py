@@ -22,7 +22,7 @@ from pydantic import (
 from engine.candles import TIMEFRAMES
 from engine.errors import ConfigError, did_you_mean
 from engine.risk import RISK_LEVELS
-from replay.config_learning import Learning
+from replay.config_learning import Drift, Learning
 from replay.config_live import Daemon, Live
 from replay.learning.cadence import cadence
 
@@ -158,6 +158,7 @@ class Config(_Section):
     strategy: StrategySettings = StrategySettings()
     signals: Signals = Signals()
     learning: Learning = Learning()
+    drift: Drift = Drift()
     report: Reporting = Reporting()
     live: Live = Live()
     daemon: Daemon = Daemon()

@@ -6,8 +6,10 @@ the time limit, an exit without a result and a result that is not the one it ann
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -166,10 +168,20 @@ async def _listen(process: Process, follower: _Follower) -> tuple[str, str] | No
 
 
 async def _end(process: Process) -> None:
-    """Make sure that a process is gone."""
+    """Make sure that a process and whatever it started are gone."""
     if process.returncode is None:
-        process.kill()
-        await asyncio.wait_for(process.wait(), _END_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its session is its own, and so is its group
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_gone(process), _END_S)
+
+
+async def _gone(process: Process) -> None:
+    """Wait until a process has ended; one whose output nobody reads is never seen to."""
+    assert process.stdout is not None
+    while await process.stdout.read(_LONGEST_LINE):
+        pass
+    await process.wait()
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Jobs in a process of their own: one attempt for a daemon, a whole walk for a replay; whatever fails is an outcome."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +25,7 @@ async def run_attempt(
     folder   of the job; one that was cut off goes on where it was
     command  that is started with the folder as its argument
     """
-    await asyncio.to_thread(write_job, folder, job)
-    ended = await follow(folder, _limit_s(job), on_event, command)
+    ended = await _run(folder, job, on_event, command)
     if ended.outcome == "done":
         try:
             attempts, _ = await asyncio.to_thread(read_result, folder, ended.sha256)
@@ -47,8 +47,7 @@ async def run_walk(
     """
     started_s = time.monotonic()
     while True:
-        await asyncio.to_thread(write_job, folder, job)
-        ended = await follow(folder, _limit_s(job), on_event, command)
+        ended = await _run(folder, job, on_event, command)
         if ended.outcome == "done":
             try:
                 attempts, values = await asyncio.to_thread(read_result, folder, ended.sha256)
@@ -63,6 +62,15 @@ async def run_walk(
             break
         job = replace(job, lost={**job.lost, due_ms: (ended.outcome, ended.reason)})
     return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
+
+
+async def _run(folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]) -> Ended:
+    """Write a job and run it; a disk that is full is a failure like any other."""
+    try:
+        await asyncio.to_thread(write_job, folder, job)
+    except DataError as error:
+        return Ended("failed", str(error), 0.0)
+    return await follow(folder, _limit_s(job), on_event, command)
 
 
 def _limit_s(job: Job) -> float:
@@ -87,7 +95,7 @@ def _lost(job: Job, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0)
 def _what_is_left(folder: Path, job: Job, ended: Ended) -> list[Attempt]:
     """Return the attempts that were kept, and every other due time as lost."""
     kept: dict[int, Attempt] = {}
-    for number in range(len(job.due_ms)):
+    for number in itertools.count():  # drift may have added some
         try:
             attempt = read_attempt(folder, number)
         except DataError:

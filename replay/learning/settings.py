@@ -1,7 +1,7 @@
 """What a configuration means for learning, as plain values that a training process can be given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
 from engine.model.inputs import default_inputs
@@ -23,6 +23,7 @@ class LearningSettings:
     timeframe          of the strategy; features: requests that are computed; inputs: columns that are read, () = all
     window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
     cost               of a round trip, as a fraction of the notional
+    drift, check_bars  of `engine.model.drift_policy.DriftOptions`, and how many closes lie between two looks; 0: none
     options            of `engine.model.train.TrainingOptions`, by name, beside those above
     """
 
@@ -48,6 +49,7 @@ class LearningSettings:
     time_limit_s: float = 600.0
     memory_limit_mb: int = 4096
     drift: dict[str, Any] = field(default_factory=dict)
+    check_bars: int = 0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -126,4 +128,6 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
         activation_delay_ms=round(learning.activation_delay_s * 1000.0),
         time_limit_s=learning.time_limit_s,
         memory_limit_mb=learning.memory_limit_mb,
+        drift=asdict(config.drift.options()),
+        check_bars=config.drift.check_bars if config.drift.is_watched else 0,
     )

@@ -170,7 +170,7 @@ sys.path.insert(0, "tests")
 from helpers import random_candles
 from replay import Tape, backtest
 tape = Tape(random_candles(900, 1), "binance-usdm", "T", "1h", source="made in a test")
-learning = {"window_days": 12, "gate_days": 10, "epochs": 1, "sizes": {"hidden": 4}}
+learning = {"window_days": 18, "gate_days": 10, "epochs": 1, "horizon_bars": 4, "sizes": {"hidden": 4}}
 found = backtest(tapes=[tape], use_smc=False, retrain_every="0 0 30 1 *", learning=learning, report={"sensitivity": False})
 attempts = found.summary["model"]["attempts"]
 assert [a["outcome"] for a in attempts] == ["rejected"], attempts

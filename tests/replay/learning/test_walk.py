@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import random_candles
+from helpers import START_MS, random_candles
 from planted_rows import HOUR_MS, due_times, planted_rows, quick_settings
 
 from engine.errors import DataError
 from engine.model.artefact import read_artefact
 from engine.model.dataset import Dataset
+from engine.model.drift_policy import DriftOptions
 from engine.spec import EngineSpec, Market
 from engine.strategies import make_strategy
 from replay.backtest import replay
@@ -250,3 +251,67 @@ def test_the_walk_says_what_the_replay_says_bit_for_bit() -> None:
     np.testing.assert_array_equal(told["atr"], rows.atr[0, place])
     assert np.isfinite(told["probability"]).all()
     assert len(told) == 1_500 - 601 - 3  # after the first swap, but for the absent ones
+
+
+def broken(at_day: int) -> Dataset:
+    """Return rows whose edge turns round on a day."""
+    good, bad = planted_rows(4_800, seed=2), planted_rows(4_800, seed=2, edge=-0.6)
+    later = good.time_ms > START_MS + at_day * DAY_MS
+    changed = {}
+    for name in ("open", "high", "low", "close"):
+        before, after = getattr(good, name)[0], getattr(bad, name)[0]
+        scale = good.close[0, ~later][-1] / bad.close[0, ~later][-1]
+        changed[name] = np.where(later, after * scale, before)[None]
+    return good._replace(**changed)
+
+
+WATCHED = {"check_bars": 24, "drift": asdict(DriftOptions(again_bars=24 * 90))}
+
+
+def test_an_edge_that_turns_is_noticed_and_has_a_model_trained_early() -> None:
+    found = walked(broken(90), due_times(60, 60), settings=WATCHED)
+
+    assert found.attempts[0].outcome == "promoted"
+    early = found.attempts[1]
+    assert early.trigger == "drift"
+    assert early.due_ms - START_MS > 90 * DAY_MS
+    assert found.summary["drift"][0]["level"] in ("retrain", "smaller", "warn")
+    asked = [look["time_ms"] for look in found.summary["drift"] if look["is_retrain_due"]]
+    assert asked[0] == early.due_ms
+    sizes = [command for command in found.commands if command[1] == "scale"]
+    assert sizes[0][0] <= early.due_ms
+    assert sizes[0][2] == 0.5
+    assert sizes[0][3].startswith("drift ")
+
+
+def test_what_drift_does_before_a_time_depends_on_nothing_after_it() -> None:
+    rows = broken(90)
+    whole = walked(rows, due_times(60, 60), settings=WATCHED)
+    cut_ms = whole.attempts[1].due_ms + 5 * DAY_MS
+
+    cut = walked(rows.until(cut_ms), due_times(60, 60), settings=WATCHED)
+
+    assert cut.commands == [command for command in whole.commands if command[0] <= cut_ms]
+    earlier = [look for look in whole.summary["drift"] if look["time_ms"] <= cut_ms]
+    assert cut.summary["drift"] == earlier
+    upto = [attempt for attempt in whole.attempts if attempt.due_ms <= cut_ms]
+    assert list(map(decided, cut.attempts)) == list(map(decided, upto))
+
+
+def test_a_walk_with_drift_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+    job = Job(quick_settings(**WATCHED), due_times(60, 60), broken(90), is_walk=True)
+    whole = walk(job, train_model, tmp_path)
+
+    def never(*_: Any) -> bytes:
+        raise AssertionError("it was trained before")
+
+    again = walk(job, never, tmp_path)
+
+    assert list(map(decided, again.attempts)) == list(map(decided, whole.attempts))
+    assert (again.commands, again.summary) == (whole.commands, whole.summary)
+
+
+def test_nothing_is_watched_when_it_is_switched_off() -> None:
+    found = walked(broken(90), due_times(60, 60), settings={"check_bars": 0})
+
+    assert (len(found.attempts), found.commands, found.summary["drift"]) == (1, [], [])
