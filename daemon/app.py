@@ -2,7 +2,7 @@
 The composition root: from a configuration and a way to open a feed to a running daemon, in this order:
 
     lock ─ journal (made, or brought forward) ─ recovery ─ writer ─ feed, opened behind the newest candle ─ daemon
-                                                                     └ calendar: retraining
+                                                                     └ calendar: retraining, watch on drift
 """
 
 import asyncio
@@ -18,9 +18,10 @@ from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import
 
 from daemon import chores
 from daemon.audit import Auditor
+from daemon.drift_watch import DriftWatch
 from daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from daemon.identity import Identity, same_account
-from daemon.interludes import Calendar
+from daemon.interludes import Calendar, Interlude
 from daemon.jobs import Job, Jobs, stats_of
 from daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
 from daemon.journal.archive import remove_unfinished
@@ -93,8 +94,7 @@ async def serve(
                 daemon = Daemon(
                     state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state)
                 )  # fmt: skip
-                daemon.retraining = make_retraining(daemon, journal, is_virtual=is_virtual)
-                feed.calendar = Calendar([daemon.retraining] if daemon.retraining else [])
+                make_learning(daemon, journal, is_virtual=is_virtual)
                 if not is_virtual:
                     daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms)
                 with _stopping_on_signals(daemon):
@@ -114,15 +114,15 @@ async def _run(daemon: Daemon, *, was_stepped: bool) -> None:
         await daemon.auditor.close()
 
 
-def make_retraining(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> Retraining | None:
-    """Return the retraining of a daemon, None for an account that uses no model."""
+def make_learning(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> None:
+    """Give a daemon its retraining and its watch on drift; an account that uses no model has neither."""
     account, engine, hooks = daemon.identity, daemon.engine, daemon.hooks
     if not account.config.signals.use_ml:
-        return None
+        return
     settings = settings_of(account.config, engine.spec)
     trainer: Trainer = ProcessTrainer(daemon.state, settings, account.config.data.store)
     loop = asyncio.get_running_loop()
-    return Retraining(
+    retraining = daemon.retraining = Retraining(
         journal,
         daemon.journal_feed,
         engine,
@@ -136,6 +136,23 @@ def make_retraining(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> Re
         on_trouble=hooks.on_trouble,
         waiting=loop.standing_still if isinstance(loop, PacedLoop) else nullcontext,
     )
+    parts: list[Interlude] = [retraining]
+    if settings.check_bars:
+        feed = daemon.journal_feed
+        watch = DriftWatch(
+            journal,
+            engine,
+            daemon.writer,
+            retraining,
+            settings,
+            lambda: feed.is_warming,
+            wall_ms,
+            hooks.on_look,
+        )
+        retraining.tell(watch.on_retrain)
+        daemon.watch = watch
+        parts.append(watch)
+    daemon.journal_feed.calendar = Calendar(parts)
 
 
 def make_jobs(daemon: Daemon) -> list[Job]:

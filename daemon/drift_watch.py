@@ -37,11 +37,12 @@ class Look(NamedTuple):
     """
     What is told of a look.
 
+    figures   None for a model that does not know what its training data were like
     outcomes  that have become known since the look before; recent: (probability, outcome) of the latest
     """
 
     time_ms: int
-    figures: Figures
+    figures: Figures | None
     outcomes: Outcomes
     recent: tuple[tuple[float, float], ...]
 
@@ -50,7 +51,8 @@ class DriftWatch:
     """
     The watch on whatever model is in force: a sink that keeps predictions, and an interlude that looks.
 
-    settings  `check_bars` is above 0
+    settings    `check_bars` is above 0
+    is_warming  whether history is still coming in: nothing is looked at then
     """
 
     def __init__(
@@ -60,11 +62,14 @@ class DriftWatch:
         writer: Writer,
         retraining: Retraining,
         settings: LearningSettings,
+        is_warming: Callable[[], bool],
         now_ms: Callable[[], int],
         on_look: Callable[[Look], None] = lambda _: None,
     ) -> None:
         self._engine, self._writer, self._retraining = engine, writer, retraining
-        self._settings, self._now_ms, self._on_look = settings, now_ms, on_look
+        self._settings, self._is_warming = settings, is_warming
+        self._now_ms, self._on_look = now_ms, on_look
+        self._every_ms = settings.check_bars * engine.length_ms
         self._length_ms = engine.length_ms
         self._options = DriftOptions(**settings.drift)
         self._waiting = Waiting(len(engine.symbols), self._length_ms, settings)
@@ -74,6 +79,7 @@ class DriftWatch:
         self._version = 0
         self._since_ms = self._looked_ms = 0  # the model's first instant; the newest look
         self._asked = (1.0, False)  # size factor and pause that the engine was told
+        self._is_asking = False  # for an attempt that has not begun
         self._recall(journal)
 
     def _recall(self, journal: Journal) -> None:
@@ -98,10 +104,9 @@ class DriftWatch:
         if newest is not None:
             self._ended(newest.id, newest.outcome, newest.due_ms)
         self._read_predictions(journal)
-        under_way = AttemptRow.newest(journal)
-        if self.policy.is_retrain_due and (
-            under_way is None or under_way.due_ms < self._looked_ms
-        ):
+        latest = AttemptRow.newest(journal)
+        if kept.get("is_asking") and (latest is None or latest.due_ms < self._looked_ms):
+            self._is_asking = True
             self._retraining.ask_soon(DRIFT)
 
     def _read_predictions(self, journal: Journal) -> None:
@@ -153,10 +158,12 @@ class DriftWatch:
         return DriftMonitor(reference, bars, self._options, policy=self._policy)
 
     def on_retrain(self, news: News) -> None:
-        """Take note of an attempt that has ended, whoever wanted it."""
-        if news.attempt is not None:
+        """Take note of an attempt that begins or has ended, whoever wanted it."""
+        if news.attempt is None:
+            self._is_asking = False
+        else:
             self._ended(news.number, news.attempt.outcome, news.attempt.due_ms)
-            self._writer.post(self._save())
+        self._writer.post(self._save())
 
     def _ended(self, number: int, outcome: str, due_ms: int) -> None:
         """Tell the policy of an attempt that left the champion in place; a promoted one comes with a model."""
@@ -175,18 +182,16 @@ class DriftWatch:
 
     def next_ms(self, reached_ms: int) -> int | None:
         """Return the close of the next look, or now, when the policy wants what was not asked for yet."""
+        if self._is_warming():
+            return None
         if self._wanted() != self._asked:
             return reached_ms
-        if self._monitor is None:
-            return None
-        return self._looked_ms + self._settings.check_bars * self._length_ms
+        return self._looked_ms + self._every_ms if self._version else None
 
     async def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
         """Look, if it is time, and ask for what follows."""
-        if self._monitor is not None and time_ms >= self._looked_ms + (
-            self._settings.check_bars * self._length_ms
-        ):
-            self._look(self._monitor, time_ms)
+        if self._version and time_ms >= self._looked_ms + self._every_ms:
+            self._look(time_ms)
         for act in self._acts():
             yield act
 
@@ -206,28 +211,36 @@ class DriftWatch:
             acts.append(Act(Command(action), self._save()))
         return acts
 
-    def _look(self, monitor: DriftMonitor, time_ms: int) -> None:
+    def _look(self, time_ms: int) -> None:
         """Resolve what is known by now, compare the recent rows with the training data, and write down what was found."""
         outcomes = self._waiting.resolve(time_ms)
         self._resolved_ms = time_ms - self._settings.horizon_bars * self._length_ms
         self._looked_ms = time_ms
+        self._keep(outcomes)
+        figures = None
+        if self._monitor is not None:
+            was_due = self.policy.is_retrain_due
+            figures = self._figures(self._monitor, outcomes, time_ms)
+            self._is_asking = self.policy.is_retrain_due and not was_due
+            if self._is_asking:
+                self._retraining.ask_soon(DRIFT)
+        self._writer.post(self._written(time_ms, figures))
+        self._on_look(Look(time_ms, figures, outcomes, tuple(self._recent)))
+
+    def _figures(self, monitor: DriftMonitor, outcomes: Outcomes, time_ms: int) -> Figures:
+        """Return what the monitor makes of what has become known, and of the rows since the model took over."""
         mine = (outcomes.time_ms > self._since_ms) & (outcomes.version == self._version)
         bars = outcomes.time_ms[mine] // self._length_ms
         monitor.resolve(bars, outcomes.p[mine], outcomes.y[mine])
-        self._keep(outcomes)
         n = min((time_ms - self._since_ms) // self._length_ms, RECENT)
         model = self._engine.model
         columns = [model.columns.index(name) for name in monitor.inputs]
         seen = {name: model.recent(i) for i, name in enumerate(self._engine.symbols)}
-        figures = monitor.check(
+        return monitor.check(
             {name: found.rows[-n:][:, columns] for name, found in seen.items()},
             {name: found.probabilities[-n:] for name, found in seen.items()},
             time_ms // self._length_ms,
         )
-        self._writer.post(self._written(time_ms, figures))
-        self._on_look(Look(time_ms, figures, outcomes, tuple(self._recent)))
-        if figures.policy.is_retrain_due and not self._retraining.is_running:
-            self._retraining.ask_soon(DRIFT)
 
     def _keep(self, outcomes: Outcomes) -> None:
         """Keep the latest outcomes, for scores over a window."""
@@ -236,14 +249,16 @@ class DriftWatch:
             zip(outcomes.p[is_known].tolist(), outcomes.y[is_known].tolist(), strict=True)
         )
 
-    def _written(self, time_ms: int, figures: Figures) -> Work[Any]:
+    def _written(self, time_ms: int, figures: Figures | None) -> Work[Any]:
         """Return the work that writes a look down."""
-        detail = json.dumps(figures.to_json(), sort_keys=True)
-        row = (time_ms, self._version, figures.policy.level, detail, self._now_ms())
+        detail = json.dumps(figures.to_json() if figures else {}, sort_keys=True)
+        row = (time_ms, self._version, self.policy.level, detail, self._now_ms())
         save = self._save()
 
         def work(journal: Journal) -> None:
-            journal.connection.execute("INSERT OR REPLACE INTO drift_checks VALUES (?, ?, ?, ?, ?)", row)
+            journal.connection.execute(
+                "INSERT OR REPLACE INTO drift_checks VALUES (?, ?, ?, ?, ?)", row
+            )
             save(journal)
 
         return work
@@ -258,6 +273,7 @@ class DriftWatch:
             "asked": list(self._asked),
             "policy": list(self.policy),
             "seen": self._seen,
+            "is_asking": self._is_asking,
             "monitor": None if self._monitor is None else self._monitor.save(),
         }
         text = json.dumps(state, sort_keys=True)

@@ -50,14 +50,21 @@ class Waiting:
         chosen = rows["time_ms"] <= known_ms
         found = rows[chosen]
         if not len(found):
-            return Outcomes(*(np.zeros(0, kind) for kind in ("i8", "i8", "i8", "f8", "f8")))
+            none, nothing = np.zeros(0, np.int64), np.zeros(0)
+            return Outcomes(none, none, none, nothing, nothing)
         first_ms = int(rows["time_ms"].min())
         n = (reached_ms - first_ms) // self._length_ms + 1
         y = np.stack([self._labels(symbol, first_ms, n).y for symbol in range(self._n_symbols)])
         at = (found["time_ms"] - first_ms) // self._length_ms
         self._rows = copy_rows(np.ascontiguousarray(rows[~chosen]))
-        columns = (found[name].copy() for name in ("time_ms", "symbol", "version", "probability"))
-        return Outcomes(*columns, y[found["symbol"], at])
+        symbol = found["symbol"].copy()
+        return Outcomes(
+            found["time_ms"].copy(),
+            symbol,
+            found["version"].copy(),
+            found["probability"].copy(),
+            y[symbol, at],
+        )
 
     def _labels(self, symbol: int, first_ms: int, n: int) -> Labels:
         """Return what followed each close of one symbol, on the grid; a close without a prediction was absent."""
@@ -70,7 +77,11 @@ class Waiting:
         if settings.label == "direction":
             return direction_labels(grid["close"], grid["open"], settings.horizon_bars)
         return bracket_labels(
-            *(grid[name] for name in (*_PRICES, "atr")),
+            grid["open"],
+            grid["high"],
+            grid["low"],
+            grid["close"],
+            grid["atr"],
             settings.stop_atr,
             settings.target_atr,
             settings.horizon_bars,

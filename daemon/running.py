@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.audit import Auditor, Finding
+from daemon.drift_watch import DriftWatch, Look
 from daemon.feeds.protocol import FeedStats, OnNotice
 from daemon.identity import Identity
 from daemon.jobs import Jobs, JobStats
@@ -55,6 +56,7 @@ class Hooks:
     on_progress   called during recovery
     on_retrain    called when an attempt to replace the model begins, and when it has ended
     on_trouble    called with what went wrong, in a sentence, where the daemon goes on
+    on_look       called with every look of the watch on drift
     trainer       makes those attempts, in place of a process
     """
 
@@ -68,6 +70,7 @@ class Hooks:
     on_progress: Progress | None = None
     on_retrain: Callable[[News], None] = lambda _: None
     on_trouble: Callable[[str], None] = lambda _: None
+    on_look: Callable[[Look], None] = lambda _: None
     trainer: Trainer | None = None
 
 
@@ -88,6 +91,7 @@ class Daemon:
     auditor: Auditor
     jobs: Jobs | None = None
     retraining: Retraining | None = None
+    watch: DriftWatch | None = None
     finding: Finding | None = None
 
     async def offer(self, event: Event) -> int:
@@ -186,7 +190,8 @@ class Daemon:
             if self.retraining is not None:
                 beside.append(group.create_task(self.retraining.run(), name="retraining"))
             self.hooks.on_ready(self)
-            await run(self.engine, self.journal_feed, [self.tables, *self.hooks.sinks])
+            inner: list[Sink] = [self.tables, *([self.watch] if self.watch is not None else [])]
+            await run(self.engine, self.journal_feed, [*inner, *self.hooks.sinks])
             for task in beside:
                 task.cancel()
         await self.snapshot()

@@ -32,6 +32,10 @@ KEEP_DAYS = 2
 # does not pass its gate; the third, after six days, does.
 CADENCE, DELAY_S = "2d", 1_800.0
 PROMOTED = {194: 1, 578: 3}  # instants before which a model of the store takes over
+# The models know a market that is far from this one: positions are halved at the first look that sees enough rows of
+# both markets, 36 closes behind the first model, and are whole again with the next one.
+DRIFT = {"check_bars": 12, "least_rows": 50}
+POLICY = {192 + 4 * 36: Command(Action.SCALE, 0.5), 578: Command(Action.SCALE, 1.0)}
 
 # What happens beside the candles, by the instant before which it happens.
 ACTS: dict[int, Event] = {
@@ -53,13 +57,18 @@ CHORES = (
 def undisturbed() -> Engine:
     """Return the engine after everything, without a daemon."""
     engine, done = Engine(identity().spec), 0
-    models = {at: NewModel(n, with_version(model_bytes(n), n)) for at, n in PROMOTED.items()}
-    for instant, event in sorted({**ACTS, **models}.items()):
+    models = [(at, NewModel(n, trained(n))) for at, n in PROMOTED.items()]
+    for instant, event in sorted([*models, *ACTS.items(), *POLICY.items()], key=lambda act: act[0]):
         engine.step(ROWS[2 * done : 2 * instant])
         engine.step(event)
         done = instant
     engine.step(ROWS[2 * done :])
     return engine
+
+
+def trained(version: int) -> bytes:
+    """Return what the store makes of the model of an attempt."""
+    return with_version(model_bytes(version, is_watched=True), version)
 
 
 def account(state: Path) -> Identity:
@@ -68,7 +77,8 @@ def account(state: Path) -> Identity:
     return identity(
         daemon={"state": str(state), "keep_snapshots": 2},
         signals=signals,
-        learning={"activation_delay_s": DELAY_S},
+        learning={"activation_delay_s": DELAY_S, "horizon_bars": 4},
+        drift=DRIFT,
     )
 
 
@@ -92,7 +102,7 @@ async def run_daemon(state: Path) -> None:
         starts.append(int(daemon.engine.account["instants"][0]))
 
     open_feed = recorded(ROWS, BATCH, hold=hold)
-    hooks = Hooks(on_ready=ready, trainer=Scripted({2: "rejected"}))
+    hooks = Hooks(on_ready=ready, trainer=Scripted({2: "rejected"}, is_watched=True))
     await serve(account(state), open_feed, hooks, is_virtual=True)
 
 

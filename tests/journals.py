@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,20 @@ def candles(n: int, seed: int = 30) -> Rows:
     return interleave([random_candles(n, seed + s, "15m") for s in range(len(SYMBOLS))])
 
 
-def model_bytes(seed: int) -> bytes:
-    """Return the artefact of a small real model with opinions of its own."""
+# A reference that no market can follow: everything lies in its lowest bin.
+FAR = {
+    "edges": [1e9 + n for n in range(9)], "shares": [0.1] * 10, "rows": 2_000, "effect": 1.0, "freedom": 9.0,
+}  # fmt: skip
+
+
+def model_bytes(seed: int, *, is_watched: bool = False) -> bytes:
+    """Return the artefact of a small real model with opinions of its own; is_watched: drift is plain to see."""
     record = ModelRecord("logistic", MODEL_FEATURES, "1h", 12)
+    if is_watched:
+        inputs = dict.fromkeys(record.columns, FAR)
+        probability = {**FAR, "edges": [n / 10.0 for n in range(1, 10)]}
+        reference = {"inputs": inputs, "probability": probability, "base_rate": 0.5}
+        record = replace(record, reference=reference)
     n = len(record.columns)
     random = np.random.default_rng(seed)
     tensors = {
@@ -95,8 +107,8 @@ def derived(state: Path) -> dict[str, list[Any]]:
 class Scripted:
     """A trainer whose answers are known beforehand: the n-th attempt of a journal brings model n, or what is said of it."""
 
-    def __init__(self, outcomes: dict[int, str] | None = None) -> None:
-        self.outcomes = outcomes or {}
+    def __init__(self, outcomes: dict[int, str] | None = None, *, is_watched: bool = False) -> None:
+        self.outcomes, self.is_watched = outcomes or {}, is_watched
         self.requests: list[Request] = []
         self.release: asyncio.Event | None = None
 
@@ -105,7 +117,9 @@ class Scripted:
         if self.release is not None:
             await self.release.wait()
         outcome = self.outcomes.get(request.number, "promoted")
-        data = model_bytes(request.number) if outcome in ("promoted", "rejected") else b""
+        data = b""
+        if outcome in ("promoted", "rejected"):
+            data = model_bytes(request.number, is_watched=self.is_watched)
         return Attempt(
             request.due_ms, request.effective_ms, request.trigger, outcome, f"it was {outcome}",
             kind="logistic", champion=request.champion_version, gate={"majority": 0.5}, wall_s=1.5, artefact=data,

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from daemon.metrics.model_families import (
+    ATTEMPT_SUCCESSES,
     CHAMPION,
     CONTENDERS,
+    CRITERIA,
     SCORE_NAMES,
     WINDOWS,
     confidence_bucket,
@@ -95,10 +97,15 @@ class Models:
         )
         if facts is None:
             return
-        times = {"data_end": facts.data_end_s, "loaded": facts.loaded_s, "trained": facts.trained_s}
-        for name, time_s in times.items():
+        series.gauges("model_data_end_timestamp_seconds")[(CHAMPION,)].set(facts.data_end_s)
+        self.on_times(facts.loaded_s, facts.trained_s)
+
+    def on_times(self, loaded_s: float | None, trained_s: float | None) -> None:
+        """Say when the model in force took over and when its attempt ended; None where unknown."""
+        for name, time_s in (("loaded", loaded_s), ("trained", trained_s)):
             if time_s is not None:
-                series.gauges(f"model_{name}_timestamp_seconds")[(CHAMPION,)].set(time_s)
+                gauges = self._series.gauges(f"model_{name}_timestamp_seconds")
+                gauges[(CHAMPION,)].set(time_s)
 
     def set_cadence(self, seconds: float) -> None:
         """Say how far scheduled attempts lie apart; 0: retraining is off."""
@@ -115,26 +122,28 @@ class Models:
         outcome: str,
         wall_s: float,
         ended_s: float,
-        scores: Mapping[str, Mapping[str, float]],
     ) -> None:
-        """
-        Count an attempt that has ended.
-
-        ended_s  seconds since the epoch
-        scores   by contender and metric, from the gate; none where it did not come so far
-        """
+        """Count an attempt that has ended, when, in seconds since the epoch."""
         series = self._series
         series.gauges("retrain_in_progress")[()].set(0.0)
         series.counters("retrain_runs_total")[(trigger, outcome)].inc()
         series.histograms("retrain_duration_seconds")[()].observe(wall_s)
-        if outcome in ("promoted", "rejected"):
+        if outcome in ATTEMPT_SUCCESSES:
             series.gauges("retrain_last_success_timestamp_seconds")[()].set(ended_s)
-        self.on_gate(scores)
 
-    def on_gate(self, scores: Mapping[str, Mapping[str, float]]) -> None:
-        """Set the scores of a gate; contenders and metrics that it does not have keep their place at 0."""
+    def on_gate(
+        self, scores: Mapping[str, Mapping[str, float]], criteria: Mapping[str, bool]
+    ) -> None:
+        """
+        Set what a gate said: scores by contender and metric, and whether each criterion was met.
+
+        What it does not have keeps its place at 0; an attempt that came to no gate leaves those of the gate before.
+        """
         if not scores:
             return
+        passed = self._series.gauges("gate_criterion_passed")
+        for criterion in CRITERIA:
+            passed[(criterion,)].set(float(criteria.get(criterion, False)))
         gauges = self._series.gauges("retrain_validation_score")
         for contender in CONTENDERS:
             for metric in SCORE_NAMES:

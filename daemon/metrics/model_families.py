@@ -9,8 +9,13 @@ from daemon.metrics.operation_families import JOB
 # Who predicts live, and who is measured when a challenger stands before the gate.
 CHAMPION: Final = "champion"
 CONTENDERS: Final = (CHAMPION, "challenger", "logistic", "majority")
-TRIGGERS: Final = ("schedule", "drift", "manual")
-ATTEMPT_OUTCOMES: Final = ("promoted", "rejected", "failed", "timeout")
+TRIGGERS: Final = ("schedule", "drift", "manual", "catch_up")
+ATTEMPT_OUTCOMES: Final = ("promoted", "rejected", "skipped", "failed", "timeout")
+ATTEMPT_SUCCESSES: Final = ("promoted", "rejected", "skipped")
+CRITERIA: Final = (
+    "log_loss_below_majority", "log_loss_below_logistic", "log_loss_below_champion",
+    "net_return_above_0", "net_return_not_below_champion",
+)  # fmt: skip
 SCORE_NAMES: Final = ("accuracy", "log_loss", "brier", "ece", "auc", "mcc", "net_return")
 WINDOWS: Final = (500, 2_000)  # resolved predictions, of all symbols together
 # Bounds of the stated confidence, max(p, 1 - p); finer where most of it lies.
@@ -117,6 +122,11 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
     gauge(
         "retrain_last_success_timestamp_seconds",
         "End of the latest attempt that ended without failure, promoted or not.",
+    ),
+    gauge(
+        "gate_criterion_passed",
+        "1 where the challenger of the latest gate met the criterion.",
+        Label("criterion", CRITERIA),
     ),
     gauge(
         "retrain_validation_score",

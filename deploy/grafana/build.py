@@ -221,7 +221,9 @@ MODEL = (
           (('papertape_retrain_validation_score{metric="accuracy"}', "{{model}}"),)),
     Panel("Net return at the gate", "timeseries", 8, "percentunit", "Mean per trade of each contender's plain rule, after costs.",
           (('papertape_retrain_validation_score{metric="net_return"}', "{{model}}"),)),
-    Panel("Predictions per hour", "timeseries", 8, "none", "One per symbol and closed strategy candle.",
+    Panel("Criteria of the gate", "timeseries", 8, "none", "1 where the latest challenger met the criterion; all are needed.",
+          (("papertape_gate_criterion_passed", "{{criterion}}"),)),
+    Panel("Predictions per hour", "timeseries", 16, "none", "One per symbol and closed strategy candle.",
           (("sum by (symbol) (increase(papertape_predictions_total" + SYMBOL + "[1h]))", "{{symbol}}"),)),
 )  # fmt: skip
 

@@ -90,6 +90,8 @@ def everything(state: Path) -> dict[str, list[object]]:
         tables["attempts"] = journal.all(
             "SELECT id, due_ms, effective_ms, cause, outcome, reason, champion, version, gate FROM attempts ORDER BY id"
         )
+        tables["looks"] = journal.all("SELECT time_ms, version, level, detail FROM drift_checks")
+        tables["watch"] = [journal.meta("drift")]
         tables["champions"] = [(journal.meta("champion"), journal.meta("promoting"))]
         tables["events"] = [
             found.payload for found in all_inputs(state, journal) if found.kind != "candles"
@@ -151,7 +153,8 @@ def test_the_undisturbed_run_is_what_the_engine_says(undisturbed: Undisturbed) -
         "backup.written", "backup.renamed", "attempt.begun", "model.stored", "model.promoted",
     }  # fmt: skip
     assert len(undisturbed.tables["fills"]) > 2
-    assert len(undisturbed.tables["events"]) == 8  # two of them models that were trained
+    assert len(undisturbed.tables["events"]) == 10  # two models that were trained, two sizes
+    assert len(undisturbed.tables["looks"]) == 8
     assert [row[4] for row in undisturbed.tables["attempts"]] == [
         "promoted",
         "rejected",

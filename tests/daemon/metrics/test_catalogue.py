@@ -33,6 +33,7 @@ WITHOUT_UNIT = {
     "event_loop_tasks", "queue_depth", "prediction_brier_score", "prediction_log_loss",
     "prediction_confidence", "predictions_resolved", "retrain_in_progress", "retrain_validation_score", "feature_psi",
     "prediction_psi", "target_psi", "drifted_features", "drift_window_samples", "drift_level",
+    "gate_criterion_passed",
 }  # fmt: skip
 MONEY = {
     "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",

@@ -130,8 +130,8 @@ def test_only_an_attempt_that_did_not_fail_moves_the_last_success(metrics: Metri
     assert value(metrics, "retrain_in_progress") == 1.0
     assert value(metrics, "retrain_last_attempt_timestamp_seconds") == START_S + 10.0
 
-    metrics.model.on_attempt("schedule", "rejected", 12.0, START_S + 22.0, {})
-    metrics.model.on_attempt("drift", "timeout", 600.0, START_S + 900.0, {})
+    metrics.model.on_attempt("schedule", "rejected", 12.0, START_S + 22.0)
+    metrics.model.on_attempt("drift", "timeout", 600.0, START_S + 900.0)
 
     assert value(metrics, "retrain_in_progress") == 0.0
     assert value(metrics, "retrain_runs_total", trigger="schedule", outcome="rejected") == 1.0
@@ -144,7 +144,7 @@ def test_only_an_attempt_that_did_not_fail_moves_the_last_success(metrics: Metri
 def test_gate_scores_have_a_place_for_every_contender(metrics: Metrics) -> None:
     scores = {"challenger": {"log_loss": 0.69, "auc": math.nan}, "majority": {"log_loss": 0.692}}
 
-    metrics.model.on_attempt("manual", "promoted", 1.0, START_S, scores)
+    metrics.model.on_gate(scores, {"log_loss_below_majority": True, "net_return_above_0": False})
 
     for contender, metric, expected in (
         ("challenger", "log_loss", 0.69),
@@ -155,7 +155,12 @@ def test_gate_scores_have_a_place_for_every_contender(metrics: Metrics) -> None:
         found = value(metrics, "retrain_validation_score", model=contender, metric=metric)
         assert found == expected
 
-    metrics.model.on_attempt("manual", "failed", 1.0, START_S, {})
+    for criterion, expected in (
+        ("log_loss_below_majority", 1.0), ("net_return_above_0", 0.0), ("log_loss_below_champion", 0.0),
+    ):  # fmt: skip
+        assert value(metrics, "gate_criterion_passed", criterion=criterion) == expected
+
+    metrics.model.on_gate({}, {})
     kept = value(metrics, "retrain_validation_score", model="challenger", metric="log_loss")
     assert kept == 0.69  # an attempt that came to no gate says nothing about the last one
 
