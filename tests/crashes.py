@@ -23,6 +23,8 @@ from daemon.running import Daemon, Hooks
 from engine.core import Engine
 from engine.events import Action, Command, Event, Funding, NewModel
 from engine.model import with_version
+from engine.model.drift_detectors import Detectors
+from engine.model.drift_policy import DriftOptions
 
 ROWS = candles(640)
 START_MS = int(ROWS["open_ms"][0])
@@ -33,9 +35,9 @@ KEEP_DAYS = 2
 CADENCE, DELAY_S = "2d", 1_800.0
 PROMOTED = {194: 1, 578: 3}  # instants before which a model of the store takes over
 # The models know a market that is far from this one: positions are halved at the first look that sees enough rows of
-# both markets, 36 closes behind the first model, and are whole again with the next one.
+# both markets, 36 closes behind the first model, and are whole again with the next one, the operator's.
 DRIFT = {"check_bars": 12, "least_rows": 50}
-POLICY = {192 + 4 * 36: Command(Action.SCALE, 0.5), 578: Command(Action.SCALE, 1.0)}
+POLICY = {192 + 4 * 36: Command(Action.SCALE, 0.5), 440: Command(Action.SCALE, 1.0)}
 
 # What happens beside the candles, by the instant before which it happens.
 ACTS: dict[int, Event] = {
@@ -107,13 +109,15 @@ async def run_daemon(state: Path) -> None:
 
 
 async def was_done(daemon: Daemon, event: Event) -> bool:
-    """Return whether an event is the newest input: the operator asks again only for what was not accepted."""
+    """Return whether an event came after the newest candles: the operator asks again only for what was not accepted."""
 
     def newest(journal: Any) -> Any:
-        return journal.one("SELECT kind, payload FROM inputs ORDER BY sequence DESC LIMIT 1")
+        return journal.all(
+            "SELECT kind, payload FROM inputs WHERE sequence > "
+            "(SELECT max(sequence) FROM inputs WHERE kind = 'candles')"
+        )
 
-    row = await daemon.writer.submit(newest)
-    return row is not None and (row[0], row[1]) == encode(event)[:2]
+    return encode(event)[:2] in await daemon.writer.submit(newest)
 
 
 def child(order: dict[str, Any]) -> None:
@@ -131,7 +135,8 @@ def child(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Obey orders until there are no more."""
-    undisturbed()  # kernels are loaded before the first fork
+    undisturbed()  # kernels are loaded before the first fork, and what drift is detected with
+    Detectors(DriftOptions())
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

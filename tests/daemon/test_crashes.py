@@ -154,7 +154,9 @@ def test_the_undisturbed_run_is_what_the_engine_says(undisturbed: Undisturbed) -
     }  # fmt: skip
     assert len(undisturbed.tables["fills"]) > 2
     assert len(undisturbed.tables["events"]) == 10  # two models that were trained, two sizes
-    assert len(undisturbed.tables["looks"]) == 8
+    # every 12 hours from the full hour of each model on: 30, 48, 110, 144
+    hours = [(row[0] - crashes.START_MS) // 3_600_000 for row in undisturbed.tables["looks"]]
+    assert hours == [42, 60, 72, 84, 96, 108, 122, 134, 156]
     assert [row[4] for row in undisturbed.tables["attempts"]] == [
         "promoted",
         "rejected",
