@@ -15,7 +15,7 @@ from replay.atomic import write_whole
 from replay.report_data import equity_curve, pack_candles, trade_columns
 from replay.report_structure import pack_structure
 
-_SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "trades.js")
+_SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "models.js", "trades.js")
 
 
 def render_report(
@@ -34,7 +34,7 @@ def render_report(
     events   EVENT records of market structure, drawn on the candles
     """
     data = {
-        "summary": summary,
+        "summary": _shown(summary),
         "trades": trade_columns(trades),
         "equity": equity_curve(equity, candles, summary.get("capital")),
         "candles": {symbol: pack_candles(rows) for symbol, rows in candles.items() if len(rows)},
@@ -53,6 +53,19 @@ def render_report(
         before, _, after = page.partition("{{" + name + "}}")
         page = before + text + after
     return page
+
+
+def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the summary without the records of models, of which the page shows next to nothing."""
+    model = summary.get("model") or {}
+    if "attempts" not in model:
+        return summary
+    rows = [a["record"].get("metrics", {}).get("rows_train") for a in model["attempts"]]
+    attempts = [
+        {**attempt, "record": None, "rows_train": n}
+        for attempt, n in zip(model["attempts"], rows, strict=True)
+    ]
+    return {**summary, "model": {**model, "attempts": attempts, "lineage": None}}
 
 
 def _structure(summary: Mapping[str, Any], events: Rows | None) -> dict[str, Any]:

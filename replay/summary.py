@@ -33,6 +33,7 @@ from engine.performance import (
 from replay.config import Config
 from replay.feed import ReplayFeed
 from replay.learning.attempt import Learned
+from replay.model_section import model_section
 from replay.quality import measure as measure_quality
 from replay.sinks import Recorder
 from replay.tables import refusal_counts
@@ -105,30 +106,20 @@ def summarise(
         "sensitivity": _sensitivity(config, performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
         "warnings": _warnings(config, tapes, main, learned),
-        "model": {**_lineage(main), **_learning(learned)},
+        "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
     return summary, [REGIME_NAMES[int(code)] for code in regime_codes]
 
 
-def _lineage(run: Run) -> dict[str, Any]:
-    """Return every model that took over, in order, and what a reader must know of them."""
-    swaps = run.recorder.swaps
+def _lineage(run: Run) -> list[dict[str, Any]]:
+    """Return the record of every model that took over, in order, and when it did."""
     lineage = []
-    for swap, (effective_ms, data) in zip(swaps, run.models, strict=True):
+    for swap, (effective_ms, data) in zip(run.recorder.swaps, run.models, strict=True):
         record = read_artefact(data).record
         values = {**record.to_json(), "version": int(swap["version"])}
         lineage.append({"time": _iso(effective_ms), "effective_ms": effective_ms, **values})
-    if not lineage:
-        return {"lineage": [], "note": "no model: the ML component is absent"}
-    return {"lineage": lineage, "note": f"{len(lineage)} models took over during the run"}
-
-
-def _learning(learned: Learned | None) -> dict[str, Any]:
-    """Return every retraining with its gate, and what models said on rows that they had not seen."""
-    if learned is None:
-        return {"attempts": [], "commands": [], "out_of_sample": {}}
-    return learned.to_json()
+    return lineage
 
 
 def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performance:

@@ -61,6 +61,8 @@ class Mangler:
                 return sent
             self._held = frame
             return sent[:-1]
+        if kind in _READING and not _is_whole(frame):
+            return sent  # another fault has cut it: it has no values left to change
         return [*sent[:-1], *_CHANGES[kind](frame, channel)]
 
 
@@ -105,6 +107,15 @@ def _changed(frame: bytes, changes: dict[str, Any]) -> dict[str, Any]:
     return {name: changes.get(name, value) for name, value in values.items()}
 
 
+def _is_whole(frame: bytes) -> bool:
+    try:
+        orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+_READING = ("nan", "null_candle", "spike", "wrong_symbol", "wrong_cs")
 _CHANGES = {
     "swap": lambda frame, _: [frame],
     "duplicate": lambda frame, _: [frame, frame],

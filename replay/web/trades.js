@@ -75,7 +75,7 @@ function chooseTheme() {
 
 async function main() {
   chooseTheme();
-  drawHeader(); drawHeadline(); drawMonthly(); drawBreakdown(); drawComparisons(); drawStudy(); drawRest();
+  drawHeader(); drawHeadline(); drawMonthly(); drawBreakdown(); drawComparisons(); drawStudy(); drawModels(); drawRest();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);
   $("symbol").append(...symbols.map((s) => new Option(s, s)));

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from browser import needs_browser, open_in_browser
 from helpers import random_candles
 
 from replay import Result, Tape, backtest
@@ -31,7 +30,7 @@ from replay.report_data import (
 def result() -> Result:
     """Return a year of hours with a few hundred trades."""
     tape = Tape(random_candles(8_760, 3), "binance-usdm", "TEST", "1h", source="made in a test")
-    return backtest(tapes=[tape], confidence_threshold=0.3)
+    return backtest(tapes=[tape], confidence_threshold=0.3, retrain_every="never")
 
 
 class Page(HTMLParser):
@@ -168,23 +167,6 @@ def test_a_year_of_minutes_stays_small_and_quick(tmp_path: Path) -> None:
     assert (tmp_path / "r.html").stat().st_size < 9_000_000
     assert time.perf_counter() - started < 60
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
-
-
-CHROMIUM = shutil.which("chromium") or ""
-needs_browser = pytest.mark.skipif(
-    not CHROMIUM, reason="no chromium on this machine to open the page with"
-)
-
-
-def open_in_browser(page: Path, profile: Path, query: str = "") -> str:
-    """Return the page's DOM after its scripts have run."""
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom", f"{page.as_uri()}{query}"],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    return done.stdout
 
 
 @needs_browser

@@ -1,0 +1,109 @@
+"use strict";
+// The models of a run: every retrain and its gate, what challengers were worth afterwards, stated against realised.
+const CONTENDERS = [["challenger", "challenger", "var(--accent)"], ["champion", "champion", "var(--gain)"], ["logistic", "logistic", "var(--quiet)"], ["majority", "majority", "var(--loss)"]];
+const SCORES = [["accuracy", "percent"], ["log_loss", "precise"], ["brier", "precise"], ["ece", "precise"], ["auc", "precise"], ["mcc", "precise"]];
+const day = (attempt) => stamp(attempt.due_ms / 1000).slice(0, 10);
+const LEAST_ROWS = 100; // of a month that has just begun the log-loss says nothing
+FORMATS.precise = (x) => x.toFixed(4);
+
+function svg(tag, attributes, text) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+// A frame with a scale: returns the picture and what places a value on it.
+function frame(width, height, [left, right], [low, high], ticks, format) {
+  const box = { x: 52, y: 10, w: width - 62, h: height - 34 };
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img" });
+  const x = (v) => box.x + ((v - left) / (right - left || 1)) * box.w;
+  const y = (v) => box.y + box.h - ((v - low) / (high - low || 1)) * box.h;
+  for (let i = 0; i <= ticks; i++) {
+    const value = low + ((high - low) * i) / ticks;
+    picture.append(svg("line", { x1: box.x, x2: box.x + box.w, y1: y(value), y2: y(value), stroke: "var(--line)" }));
+    picture.append(svg("text", { x: box.x - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)));
+  }
+  return { picture, x, y, foot: height - 8 };
+}
+
+// Log-loss of every contender on the candles between one retrain and the next, which nobody had seen.
+function drawAfterwards(attempts) {
+  const measured = attempts.filter((a) => ((a.shadow ?? {}).challenger ?? {}).rows >= LEAST_ROWS);
+  if (measured.length < 2) return;
+  const values = measured.flatMap((a) => CONTENDERS.map(([name]) => (a.shadow[name] ?? {}).log_loss)).filter(Number.isFinite);
+  const low = Math.min(...values), high = Math.max(...values), room = (high - low || 0.01) * 0.08;
+  const times = measured.map((a) => a.due_ms);
+  const { picture, x, y, foot } = frame(620, 230, [times[0], times[times.length - 1]], [low - room, high + room], 4, (v) => v.toFixed(3));
+  picture.setAttribute("aria-label", "log-loss after each retrain");
+  for (const [name, , colour] of CONTENDERS) {
+    const points = measured.filter((a) => Number.isFinite((a.shadow[name] ?? {}).log_loss)).map((a) => [x(a.due_ms), y(a.shadow[name].log_loss), a]);
+    if (!points.length) continue;
+    picture.append(svg("polyline", { points: points.map(([px, py]) => `${px},${py}`).join(" "), fill: "none", stroke: colour, "stroke-width": 1.6 }));
+    if (name !== "challenger") continue;
+    for (const [px, py, a] of points) {
+      const dot = svg("circle", { cx: px, cy: py, r: 3.5, stroke: colour, fill: a.outcome === "promoted" ? colour : "var(--card)" });
+      dot.append(svg("title", {}, `${day(a)} ${a.outcome}: ${a.reason}`));
+      picture.append(dot);
+    }
+  }
+  for (const at of [measured[0], measured[measured.length - 1]]) picture.append(svg("text", { x: x(at.due_ms), y: foot, "text-anchor": at === measured[0] ? "start" : "end" }, day(at)));
+  const key = element("p", undefined, "quiet");
+  for (const [name, title, colour] of CONTENDERS) {
+    if (!measured.some((a) => a.shadow[name])) continue;
+    const mark = element("span", "■ ");
+    mark.style.color = colour;
+    key.append(mark, `${title}  `);
+  }
+  key.append("Log-loss on the candles until the next retrain; lower is better. A full dot was promoted.");
+  $("model-afterwards").append(picture, key);
+}
+
+function drawReliability(buckets, where) {
+  const filled = (buckets ?? []).filter((bucket) => bucket.rows > 0);
+  if (!filled.length) return;
+  const ends = filled.flatMap((b) => [b.stated, b.realised]);
+  const low = Math.min(0.45, ...ends), high = Math.max(0.6, ...ends);
+  const { picture, x, y, foot } = frame(300, 230, [low, high], [low, high], 4, (v) => (v * 100).toFixed(0) + " %");
+  picture.setAttribute("aria-label", "stated against realised");
+  picture.append(svg("line", { x1: x(low), y1: y(low), x2: x(high), y2: y(high), stroke: "var(--quiet)", "stroke-dasharray": "4 4" }));
+  const most = Math.max(...filled.map((b) => b.rows));
+  for (const bucket of filled) {
+    const dot = svg("circle", { cx: x(bucket.stated), cy: y(bucket.realised), r: 2 + 6 * Math.sqrt(bucket.rows / most), fill: "var(--accent)", "fill-opacity": 0.75 });
+    dot.append(svg("title", {}, `${bucket.rows} predictions: stated ${shown(bucket.stated, "percent")}, realised ${shown(bucket.realised, "percent")}`));
+    picture.append(dot);
+  }
+  picture.append(svg("text", { x: x(low), y: foot }, (low * 100).toFixed(0) + " %"), svg("text", { x: x(high), y: foot, "text-anchor": "end" }, (high * 100).toFixed(0) + " %"));
+  $("model-reliability").append(picture, element("p", `Share of predictions that came true against the confidence that was stated, ${where}; a dot's size is the number of predictions.`, "quiet"));
+  $("model-reliability").append(table(filled, [["confidence", (b) => b.name], ["stated", (b) => b.stated, "percent"], ["realised", (b) => b.realised, "percent"], ["predictions", (b) => b.rows, "count"]]));
+}
+
+function drawScores(title, contenders) {
+  const lines = Object.entries(contenders ?? {});
+  if (!lines.length) return;
+  const box = element("div");
+  box.append(element("h3", `${title} (${shown(lines[0][1].rows, "count")} rows)`), table(lines, [["", ([name]) => name], ...SCORES.map(([name, kind]) => [name.replace("_", "-").replace("ece", "ECE").replace("auc", "AUC").replace("mcc", "MCC"), ([, found]) => found[name], kind])]));
+  $("model-scores").append(box);
+}
+
+function drawModels() {
+  const model = SUMMARY.model ?? {}, attempts = model.attempts ?? [];
+  $("model").textContent = model.note ?? "";
+  if (!attempts.length && !model.in_force) return;
+  $("model-section").hidden = false;
+  $("model-sentence").textContent = model.note ?? "";
+  drawAfterwards(attempts);
+  const shadow = model.out_of_sample, live = model.in_force;
+  drawReliability(live ? live.buckets : (shadow ?? {}).buckets, live ? "of the models in force" : "of challengers afterwards, promoted or not");
+  if (live) drawScores("models in force", live.contenders);
+  if (Object.keys(shadow ?? {}).length) drawScores("challengers on the candles after them, promoted or not", shadow.contenders);
+  if ((model.versions ?? []).length) {
+    const box = element("div");
+    box.append(element("h3", "by version in force"), table(model.versions, [["version", (r) => r.name], ["predictions", (r) => r.rows, "count"], ["accuracy", (r) => r.accuracy, "percent"], ["log-loss", (r) => r.log_loss, "precise"], ["trades", (r) => r.trades, "count"], ["win rate", (r) => r.win_rate, "percent"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", true]]));
+    $("model-scores").append(box);
+  }
+  const loss = (a, name) => ((a.gate ?? {}).contenders?.[name] ?? {}).log_loss;
+  $("model-attempts").append(table(attempts, [["retrained", (a) => stamp(a.due_ms / 1000)], ["by", (a) => a.trigger], ["kind", (a) => a.kind], ["rows", (a) => a.rows_train, "count"],
+    ["gate: challenger", (a) => loss(a, "challenger"), "precise"], ["champion", (a) => loss(a, "champion"), "precise"], ["logistic", (a) => loss(a, "logistic"), "precise"], ["majority", (a) => loss(a, "majority"), "precise"],
+    ["net, per trade", (a) => ((a.gate ?? {}).contenders?.challenger ?? {}).net_return, "percent", true], ["", (a) => a.outcome], ["because", (a) => a.reason]]));
+}
