@@ -17,7 +17,6 @@ from engine.jit import FloatArray
 from engine.model.artefact import read_artefact
 from engine.model.buckets import confidence_buckets
 from engine.model.dataset import Dataset
-from engine.model.drift_policy import PolicyState
 from replay.learning.attempt import Attempt
 from replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
 from replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
