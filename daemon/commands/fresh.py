@@ -1,7 +1,7 @@
 """The newest candles of a venue, into the store, for those who train on what is new."""
 
 import asyncio
-from pathlib import Path
+from typing import Final
 
 import typer
 
@@ -14,8 +14,8 @@ from replay.importers.options import is_symbol
 from replay.learning.replayed import Progress
 from replay.tape import Store
 
-_DAY_MS = 86_400_000
-_LATEST_MS = 1 << 52
+_DAY_MS: Final = 86_400_000
+_LATEST_MS: Final = 1 << 52
 
 
 def fetch_newest(
@@ -30,14 +30,17 @@ def fetch_newest(
     """Fetch the candles of the last days and return the tape's file; what is stored already is kept."""
     if not is_symbol(symbol):
         raise DataError(f"{symbol!r} is no symbol; write it like BTCUSD or BTC/USDT:USDT")
-    length_ms = timeframe_ms(timeframe)
-    first_ms = (WallClock().now_ms() - round(days * _DAY_MS)) // length_ms * length_ms
-    wanted = (timeframe, first_ms, _LATEST_MS)
+
+    async def newest() -> str:
+        length_ms = timeframe_ms(timeframe)
+        first_ms = (WallClock().now_ms() - round(days * _DAY_MS)) // length_ms * length_ms
+        wanted = (timeframe, first_ms, _LATEST_MS)
+        place = [(venue, symbol)]
+        found = await fetch(place, wanted, Store(store), "india", rest_url, False, on_progress)
+        return str(found.path)
+
     try:
-        fetched = asyncio.run(
-            fetch([(venue, symbol)], wanted, Store(store), "india", rest_url, False, on_progress)
-        )
+        return asyncio.run(newest())
     except KeyboardInterrupt:
         console.print("interrupted; what came is kept, and the same command goes on from there")
         raise typer.Exit(130) from None
-    return str(Path(fetched.path))

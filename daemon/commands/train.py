@@ -163,7 +163,7 @@ def _epochs(on_progress: Progress) -> OnEvent:
 def _keep(models: ModelStore, attempt: Attempt, is_promoting: bool) -> int:
     """Add a trained model to the store and promote it if it may; return its version."""
     if not attempt.artefact:
-        raise DataError(f"train: {attempt.reason}")
+        raise DataError(attempt.reason)
     version = models.add(attempt.artefact)
     if attempt.is_promoted and is_promoting:
         models.promote(version)

@@ -244,7 +244,8 @@ def test_plot_writes_one_page(result: Result, tmp_path: Path) -> None:
 
 
 def test_the_report_can_hold_a_study_of_what_followed_each_event() -> None:
-    found = backtest(tapes=[tape(n=1_500)], report={"study": True, "sensitivity": False})
+    report = {"study": True, "sensitivity": False}
+    found = backtest(tapes=[tape(n=1_500)], report=report, retrain_every="never")
 
     study = found.summary["study"]
     assert study["summary"]["rows"] == len(study["rows"]["kind"]) > 20
