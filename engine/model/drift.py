@@ -22,7 +22,7 @@ from engine.model.drift_policy import (
     advance,
     retrained,
 )
-from engine.model.psi import Dependence, Psi, dependence, noise_level, of_counts, psi
+from engine.model.psi import Dependence, Psi, bins, dependence, noise_level, of_counts
 
 KINDS: Final = ("feature", "prediction", "target", "calibration", "performance")
 BLOCKS_KEPT: Final = 512  # when there are twice as many, the older half is dropped
@@ -90,16 +90,24 @@ class _Bins:
         if "effect" in entry:
             self._known = Dependence(float(entry["effect"]), float(entry["freedom"]))
 
-    def measure(self, series: list[FloatArray], options: DriftOptions) -> Psi | None:
-        """Return the index of some symbols' recent values together, None when they are too few."""
-        values = np.concatenate(series)
+    def count(self, values: FloatArray) -> FloatArray:
+        """Return how many finite values lie in each bin."""
         values = values[np.isfinite(values)]
-        if len(values) < options.least_rows:
+        counts = np.bincount(bins(self.edges, values), minlength=len(self.shares))
+        return counts.astype(np.float64)
+
+    def measure(
+        self, series: list[FloatArray], counts: list[FloatArray], options: DriftOptions
+    ) -> Psi | None:
+        """Return the index of some symbols' recent values together, None when they are too few."""
+        together = np.sum(counts, axis=0) if counts else np.zeros(1)
+        n = float(together.sum())
+        if n < options.least_rows:
             return None
         # Training rows tell the dependence better: a short window's own mean hides what is slow.
         found = self._known or dependence(self.shares, self.edges, series)
-        noise = noise_level(found, len(values), self.rows, options.chance)
-        return Psi(psi(self.shares, self.edges, values), noise)
+        noise = noise_level(found, n, self.rows, options.chance)
+        return Psi(of_counts(self.shares, together), noise)
 
 
 class DriftMonitor:
@@ -196,16 +204,20 @@ class DriftMonitor:
         """
         features: dict[str, Psi] = {}
         symbols: dict[str, dict[str, float]] = {symbol: {} for symbol in rows}
-        for place, (name, bins) in enumerate(self._bins.items()):
-            found = bins.measure([part[:, place] for part in rows.values()], self.options)
+        for place, (name, column) in enumerate(self._bins.items()):
+            series = [part[:, place] for part in rows.values()]
+            counts = [column.count(values) for values in series]
+            found = column.measure(series, counts, self.options)
             if found is None:
                 continue
             features[name] = found
-            for symbol, part in rows.items():
-                symbols[symbol][name] = psi(bins.shares, bins.edges, part[:, place])
+            for symbol, own in zip(rows, counts, strict=True):
+                symbols[symbol][name] = of_counts(column.shares, own) if own.any() else 0.0
         prediction = None
-        if probabilities and self._probability is not None:
-            prediction = self._probability.measure(list(probabilities.values()), self.options)
+        if self._probability is not None:
+            series = list(probabilities.values())
+            counts = [self._probability.count(values) for values in series]
+            prediction = self._probability.measure(series, counts, self.options)
         target = self._target()
         alarms = self._take_alarms(features, prediction, target)
         signs, reason = self._signs(features, prediction, target, alarms)
@@ -217,9 +229,9 @@ class DriftMonitor:
             }
             for symbol, part in rows.items()
         }
-        counts = {symbol: len(part) for symbol, part in rows.items()}
+        sizes = {symbol: len(part) for symbol, part in rows.items()}
         return Figures(
-            counts, features, symbols, missing, prediction, target, alarms, self.policy, reason
+            sizes, features, symbols, missing, prediction, target, alarms, self.policy, reason
         )
 
     def _target(self) -> Psi | None:
