@@ -2,6 +2,7 @@
 The composition root: from a configuration and a way to open a feed to a running daemon, in this order:
 
     lock ─ journal (made, or brought forward) ─ recovery ─ writer ─ feed, opened behind the newest candle ─ daemon
+                                                                     └ calendar: retraining, watch on drift
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
@@ -17,17 +18,24 @@ from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import
 
 from daemon import chores
 from daemon.audit import Auditor
+from daemon.drift_watch import DriftWatch
 from daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from daemon.identity import Identity, same_account
+from daemon.interludes import Calendar, Interlude
 from daemon.jobs import Job, Jobs, stats_of
 from daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
 from daemon.journal.archive import remove_unfinished
 from daemon.journal.feed import JournalledFeed, Tables
 from daemon.lock import only_one
+from daemon.paced import PacedLoop
 from daemon.recovery import Recovered, begin, limit_of, recover
+from daemon.retraining import Retraining
 from daemon.running import Daemon, Hooks, wall_ms
+from daemon.store import ModelStore
+from daemon.training import ProcessTrainer, ThreadTrainer, Trainer
 from engine.errors import PapertapeError
 from engine.feed import Feed
+from replay.learning.settings import cadence_of, settings_of
 
 
 class FeedStart(NamedTuple):
@@ -80,12 +88,13 @@ async def serve(
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)
                 feed = JournalledFeed(
-                    source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice
-                )
+                    source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice, is_virtual=is_virtual
+                )  # fmt: skip
                 tables = Tables(feed, engine, writer, limit_ms)
                 daemon = Daemon(
                     state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state)
                 )  # fmt: skip
+                make_learning(daemon, journal, is_virtual=is_virtual)
                 if not is_virtual:
                     daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms)
                 with _stopping_on_signals(daemon):
@@ -103,6 +112,47 @@ async def _run(daemon: Daemon, *, was_stepped: bool) -> None:
         await daemon.run()
     finally:
         await daemon.auditor.close()
+
+
+def make_learning(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> None:
+    """Give a daemon its retraining and its watch on drift; an account that uses no model has neither."""
+    account, engine, hooks = daemon.identity, daemon.engine, daemon.hooks
+    if not account.config.signals.use_ml:
+        return
+    settings = settings_of(account.config, engine.spec)
+    trainer: Trainer = ProcessTrainer(daemon.state, settings, account.config.data.store)
+    loop = asyncio.get_running_loop()
+    retraining = daemon.retraining = Retraining(
+        journal,
+        daemon.journal_feed,
+        engine,
+        daemon.writer,
+        ModelStore(daemon.state / "models"),
+        hooks.trainer or (ThreadTrainer(trainer) if is_virtual else trainer),
+        cadence_of(account.config, engine.spec),
+        settings.activation_delay_ms,
+        wall_ms,
+        on_news=hooks.on_retrain,
+        on_trouble=hooks.on_trouble,
+        waiting=loop.standing_still if isinstance(loop, PacedLoop) else nullcontext,
+    )
+    parts: list[Interlude] = [retraining]
+    if settings.check_bars:
+        feed = daemon.journal_feed
+        watch = DriftWatch(
+            journal,
+            engine,
+            daemon.writer,
+            retraining,
+            settings,
+            lambda: feed.is_warming,
+            wall_ms,
+            hooks.on_look,
+        )
+        retraining.tell(watch.on_retrain)
+        daemon.watch = watch
+        parts.append(watch)
+    daemon.journal_feed.calendar = Calendar(parts)
 
 
 def make_jobs(daemon: Daemon) -> list[Job]:

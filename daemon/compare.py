@@ -109,10 +109,9 @@ class Again:
         )
         live = {number: list(found) for number, found in groupby(rows, key=lambda row: row[0])}
         for found, report in reports:
-            key = table.fields.index(table.key)
             again = sorted(
                 as_values(table, kept(table, report), self.engine.symbols),
-                key=lambda row: row[key],
+                key=lambda row: [row[place] for place in table.key_places],
             )
             was = [row[1:] for row in live.get(found.sequence, [])]
             if was != again:
@@ -140,16 +139,19 @@ def _first(
     table: Table, sequence: int, live: list[tuple[Any, ...]], again: list[tuple[Any, ...]]
 ) -> Difference:
     """Return the first field that differs between two lists of rows that are not equal."""
-    key = table.fields.index(table.key)
     for old, new in zip(live, again, strict=False):
         for name, a, b in zip(table.fields, old, new, strict=True):
             if a != b:
-                return Difference(sequence, f"{table.name} {new[key]}", name, repr(a), repr(b))
+                return Difference(sequence, _named(table, new), name, repr(a), repr(b))
     if len(live) > len(again):
-        row = live[len(again)]
-        return Difference(sequence, f"{table.name} {row[key]}", table.key, "the record", "missing")
-    row = again[len(live)]
-    return Difference(sequence, f"{table.name} {row[key]}", table.key, "missing", "there")
+        named = _named(table, live[len(again)])
+        return Difference(sequence, named, table.key, "the record", "missing")
+    return Difference(sequence, _named(table, again[len(live)]), table.key, "missing", "there")
+
+
+def _named(table: Table, row: tuple[Any, ...]) -> str:
+    """Return which record a row is."""
+    return " ".join([table.name, *(str(row[place]) for place in table.key_places)])
 
 
 def _field_of(sequence: int, name: str, live: Any, again: Any) -> Difference:

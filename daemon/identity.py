@@ -24,7 +24,7 @@ _DECIDING: Final = {
     "market": None,
     "markets": None,
     "strategy": None,
-    "signals": None,
+    "signals": ("use_ml", "use_smc", "extra_features", "model_features"),
     "live": ("venue", "symbols", "timeframe"),
     "data": ("timeframe",),
 }

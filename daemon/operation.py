@@ -28,15 +28,19 @@ from daemon.audit import Finding
 from daemon.feeds.protocol import Notice
 from daemon.identity import Identity
 from daemon.journal import Journal
+from daemon.journal.attempts import SUCCESSES, AttemptRow
+from daemon.learning import Learning, model_times
 from daemon.log import set_up_logging
-from daemon.metrics import Metrics, Restored, Scope
+from daemon.metrics import Metrics, Restored, Scope, exposed_features
 from daemon.recovery import Recovered
 from daemon.running import JOB_NAMES, Daemon, Hooks
 from daemon.server import Server, Views
 from daemon.systemd import Notifier
 from engine.events import Action
+from engine.features import columns_of
 from engine.records import MONEY_UNIT
 from engine.report import Report
+from engine.spec import EngineSpec
 from replay.config import Config
 
 _OUTCOMES: Final[Mapping[str, Any]] = {"done": "ok", "failed": "failed", "missed": "missed"}
@@ -72,6 +76,7 @@ class Operation:
                 jobs=JOB_NAMES,
                 workers=("audit",),
                 endpoints=Server.ENDPOINTS,
+                features=exposed_features(_columns(spec), len(identity.symbols)),
             ),
             self._started_s,
         )
@@ -81,6 +86,7 @@ class Operation:
             on_message=self.metrics.on_log,
         )
         self._log = structlog.get_logger("daemon")
+        self._learning = Learning(self.metrics)
 
     def hang_on(self, hooks: Hooks) -> Hooks:
         """Return hooks that this hangs on, beside what was there."""
@@ -95,6 +101,9 @@ class Operation:
         hooks.on_notice = self._on_notice
         hooks.on_finding = self._on_finding
         hooks.on_commit = self.metrics.on_journal_commit
+        hooks.on_retrain = self._learning.on_retrain
+        hooks.on_look = self._learning.on_look
+        hooks.on_trouble = self._learning.on_trouble
         hooks.sinks = [*hooks.sinks, self._on_report]
         hooks.services = [
             *hooks.services,
@@ -115,12 +124,14 @@ class Operation:
         metrics.before_scrape(lambda: metrics.on_feed(daemon.stats, self._feed))
         metrics.before_scrape(lambda: metrics.set_ready(not self._why_not_ready()))
         metrics.on_account(daemon.engine)
+        self._learning.on_ready(daemon)
 
     async def _serve(self, daemon: Daemon) -> None:
         """Restore, then serve until cancelled."""
         found = await daemon.writer.submit(_restored)
         self._peak = found.equity_peak
         self.metrics.restore(found)
+        self._learning.restore(await daemon.writer.submit(model_times))
         views = Views(self._status, self._why_not_ready, self._command)
         settings = self._settings.daemon
         async with Server(
@@ -151,6 +162,7 @@ class Operation:
                 "total": now_s - feed.accepted_s,
             }
         self.metrics.on_report(report, daemon.engine, latencies)
+        self._learning.on_report(report, daemon)
         if len(report.marks):
             self._peak = max(self._peak, int(report.marks["equity"].max()) * MONEY_UNIT)
         for fill in report.fills:
@@ -184,6 +196,8 @@ class Operation:
         daemon = self._running()
         if name is CommandName.SNAPSHOT:
             return CommandDone(command=name, detail=await daemon.snapshot())
+        if name is CommandName.RETRAIN:
+            return CommandDone(command=name, detail=daemon.retrain())
         sequence = await daemon.command(Action(name.value), asked.reason, asked.value)
         self._log.info("command", action=name.value, sequence=sequence, reason=asked.reason)
         return CommandDone(command=name, sequence=sequence)
@@ -201,7 +215,7 @@ class Operation:
             started_ms=round(self._started_s * 1000.0),
             uptime_s=time.time() - self._started_s,
             is_ready=not self._why_not_ready(),
-            halted=("manual",) if engine.account[0].is_paused else (),
+            halted=self._learning.halted(daemon),
             account=account_state(engine, self._settings.account.quote, self._peak),
             positions=position_states(engine),
             feeds=(feed_state(self._feed, daemon.stats, engine.symbols),),
@@ -209,6 +223,7 @@ class Operation:
             if engine.account[0].instants
             else None,
             digest=engine.digest,
+            model=self._learning.state(daemon),
             jobs=tuple(
                 JobState(
                     name=name,
@@ -235,6 +250,11 @@ def _restored(journal: Journal) -> Restored:
     """Return what the journal knows from before the start."""
     peak = journal.one("SELECT max(equity) FROM equity")[0] or 0
     checked_ms = journal.one("SELECT max(time_ms) FROM audits")[0]
+    attempt, success = (
+        AttemptRow.newest(journal, condition)
+        for condition in ("1", f"outcome IN {SUCCESSES} AND ended_ms IS NOT NULL")
+    )
+    look = journal.one("SELECT level, checked_ms FROM drift_checks ORDER BY time_ms DESC LIMIT 1")
     successes = journal.all(
         "SELECT job, max(ended_ms) FROM job_runs WHERE outcome = 'done' GROUP BY job"
     )
@@ -242,7 +262,17 @@ def _restored(journal: Journal) -> Restored:
         equity_peak=peak * MONEY_UNIT,
         job_success_s={job: ended_ms / 1000.0 for job, ended_ms in successes if job in JOB_NAMES},
         last_check_s=None if checked_ms is None else checked_ms / 1000.0,
+        last_attempt_s=attempt.started_ms / 1000.0 if attempt else None,
+        last_retrain_s=success.ended_ms / 1000.0 if success and success.ended_ms else None,
+        drift_level=look[0] if look else 0,
+        last_drift_s=look[1] / 1000.0 if look else None,
     )
+
+
+def _columns(spec: EngineSpec) -> list[str]:
+    """Return the columns that models may read, each once."""
+    names = (name for request in spec.model_features for name in columns_of(request))
+    return list(dict.fromkeys(names))
 
 
 async def _for_ever(first: Callable[[], Any] | None = None) -> None:

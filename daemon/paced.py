@@ -3,15 +3,19 @@ An event loop for the local exchange at speed: its seconds pass `speed` times as
 
 A clock that simply ran faster would let every timeout fire: at 3,600 seconds a second, ten seconds to connect are three
 milliseconds. Here time moves only when nothing is left to do, by as much as the next timer asks for, and not faster than
-`speed` on average. A machine that cannot keep up is slower, and comes to the same result.
+`speed` on average. A machine that cannot keep up is slower, and comes to the same result. What another process is
+waited for is work too: time is frozen meanwhile.
 """
 
 import asyncio
 import os
 import selectors
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+_FROZEN_S: Final = 0.05  # between two looks while time stands still; what ends it wakes the loop
 _WORTH_WAITING_S: Final = 0.001  # the unit of epoll; less is made up for by the next wait
 
 
@@ -21,6 +25,7 @@ class _PacedSelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
         super().__init__()
         self.now_s = 0.0
+        self.frozen = 0
         self._speed = speed
         self._started_s = time.monotonic()
 
@@ -31,6 +36,10 @@ class _PacedSelector(selectors.DefaultSelector):
             return ready
         if timeout is None:
             return super().select(None)
+        if self.frozen:
+            ready = super().select(_FROZEN_S)
+            self._started_s = time.monotonic() - self.now_s / self._speed
+            return ready
         os.sched_yield()  # loopback data may be on its way in a thread of the kernel
         wait_s = self._started_s + (self.now_s + timeout) / self._speed - time.monotonic()
         ready = super().select(wait_s if wait_s > _WORTH_WAITING_S else 0)
@@ -49,3 +58,12 @@ class PacedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the loop's time in seconds."""
         return self._paced.now_s
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Let no time pass, whatever timers wait for, until the end of the block."""
+        self._paced.frozen += 1
+        try:
+            yield
+        finally:
+            self._paced.frozen -= 1

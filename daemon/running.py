@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from daemon.audit import Auditor, Finding
+from daemon.drift_watch import DriftWatch, Look
 from daemon.feeds.protocol import FeedStats, OnNotice
 from daemon.identity import Identity
 from daemon.jobs import Jobs, JobStats
 from daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
 from daemon.journal.feed import JournalledFeed, Tables
 from daemon.recovery import Progress, Recovered
+from daemon.retraining import MANUAL, News, Retraining
+from daemon.training import Trainer
 from engine.account import equity
 from engine.core import Engine
 from engine.errors import DataError
@@ -51,6 +54,10 @@ class Hooks:
     on_finding    called with every audit's finding
     on_commit     called with the seconds that a commit took, flush included, and whether it went well
     on_progress   called during recovery
+    on_retrain    called when an attempt to replace the model begins, and when it has ended
+    on_trouble    called with what went wrong, in a sentence, where the daemon goes on
+    on_look       called with every look of the watch on drift
+    trainer       makes those attempts, in place of a process
     """
 
     sinks: Sequence[Sink] = ()
@@ -61,6 +68,10 @@ class Hooks:
     on_finding: Callable[[Finding], None] = lambda _: None
     on_commit: OnCommit = lambda seconds, ok: None
     on_progress: Progress | None = None
+    on_retrain: Callable[[News], None] = lambda _: None
+    on_trouble: Callable[[str], None] = lambda _: None
+    on_look: Callable[[Look], None] = lambda _: None
+    trainer: Trainer | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +90,8 @@ class Daemon:
     hooks: Hooks
     auditor: Auditor
     jobs: Jobs | None = None
+    retraining: Retraining | None = None
+    watch: DriftWatch | None = None
     finding: Finding | None = None
 
     async def offer(self, event: Event) -> int:
@@ -98,6 +111,12 @@ class Daemon:
                 )
             )
         return sequence
+
+    def retrain(self) -> str:
+        """Let a model be trained and judged before its time, and say when; raises DataError when that cannot be."""
+        if self.retraining is None:
+            raise DataError("this account uses no model: signals.use_ml is off")
+        return self.retraining.ask(MANUAL)
 
     def status(self) -> dict[str, Any]:
         """Return how the daemon stands, as plain values for JSON."""
@@ -168,8 +187,11 @@ class Daemon:
             ]
             if self.jobs is not None:
                 beside.append(group.create_task(self.jobs.run(), name="jobs"))
+            if self.retraining is not None:
+                beside.append(group.create_task(self.retraining.run(), name="retraining"))
             self.hooks.on_ready(self)
-            await run(self.engine, self.journal_feed, [self.tables, *self.hooks.sinks])
+            inner: list[Sink] = [self.tables, *([self.watch] if self.watch is not None else [])]
+            await run(self.engine, self.journal_feed, [*inner, *self.hooks.sinks])
             for task in beside:
                 task.cancel()
         await self.snapshot()

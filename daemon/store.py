@@ -64,6 +64,17 @@ class ModelStore:
             write_whole(self.path(version), lambda file: file.write(data))
         return version
 
+    def add_once(self, artefact: bytes) -> int:
+        """Store a model unless it is the newest one already, and return its version: asked twice, it is there once."""
+        newest = max(self.versions(), default=0)
+        if newest:
+            try:
+                if self.read(newest) == with_version(artefact, newest):
+                    return newest
+            except DataError:  # the newest file is damaged: it is not this model
+                pass
+        return self.add(artefact)
+
     def path(self, version: int) -> Path:
         """Return where a version lies, whether it exists or not."""
         return self.folder / f"v{version:06d}.safetensors"
@@ -115,7 +126,7 @@ class ModelStore:
 
     def champion(self) -> int:
         """Return the version of the champion; 0 = none."""
-        return (self._promoted() or [0])[-1]
+        return (self.promoted() or [0])[-1]
 
     def champion_event(self) -> NewModel | None:
         """Return the champion as the event that lets it take over; None without one."""
@@ -126,7 +137,7 @@ class ModelStore:
         """Make a version the champion, or raise DataError, and the champion stays."""
         with self._locked():
             self.read(version)
-            promoted = self._promoted()
+            promoted = self.promoted()
             if promoted[-1:] == [version]:
                 raise DataError(f"{self.folder}: model {version} is the champion already")
             self._write_promoted([*promoted, version])
@@ -134,14 +145,14 @@ class ModelStore:
     def rollback(self) -> int:
         """Make the champion before this one the champion again and return its version, or raise DataError."""
         with self._locked():
-            promoted = self._promoted()
+            promoted = self.promoted()
             if len(promoted) < 2:
                 raise DataError(f"{self.folder}: there is no champion to go back to")
             self.read(promoted[-2])
             self._write_promoted(promoted[:-1])
         return promoted[-2]
 
-    def _promoted(self) -> list[int]:
+    def promoted(self) -> list[int]:
         """Return the versions in the order of their promotion."""
         path = self.folder / "champion.json"
         try:

@@ -18,7 +18,6 @@ from engine.model.scores import scores
 from engine.performance.tables import breakdown
 from replay.learning.attempt import Learned
 
-
 _NOTHING_LEARNED: Final[dict[str, Any]] = {"attempts": [], "commands": [], "out_of_sample": {}}
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from daemon.identity import Identity
 from daemon.journal import InlineWriter, Journal, encode, write_report
 from daemon.journal.tables import TABLES
 from daemon.running import Daemon, Hooks
+from daemon.training import Request
 from engine.core import Engine
 from engine.jit import Rows
 from engine.model import MODEL_FEATURES, ModelRecord, write_artefact
 from engine.spec import Market
 from replay.config import make_config
+from replay.learning.attempt import Attempt
 
 SYMBOLS = ("AAA", "BBB")
 WITH_STRUCTURE = "PAPERTAPE_TEST_STRUCTURE"
@@ -32,7 +35,7 @@ def identity(**sections: Any) -> Identity:
         "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
         "data": {"timeframe": "1h"},
         # Its state is most of a snapshot: the suites that are about it switch it on, in their processes too.
-        "signals": {"use_smc": WITH_STRUCTURE in os.environ},
+        "signals": {"use_smc": WITH_STRUCTURE in os.environ, "retrain_every": "never"},
         "live": {"venue": "test", "symbols": SYMBOLS, "timeframe": "15m", "history_bars": 0},
         **sections,
     }
@@ -45,9 +48,20 @@ def candles(n: int, seed: int = 30) -> Rows:
     return interleave([random_candles(n, seed + s, "15m") for s in range(len(SYMBOLS))])
 
 
-def model_bytes(seed: int) -> bytes:
-    """Return the artefact of a small real model with opinions of its own."""
+# A reference that no market can follow: everything lies in its lowest bin.
+FAR = {
+    "edges": [1e9 + n for n in range(9)], "shares": [0.1] * 10, "rows": 2_000, "effect": 1.0, "freedom": 9.0,
+}  # fmt: skip
+
+
+def model_bytes(seed: int, *, is_watched: bool = False) -> bytes:
+    """Return the artefact of a small real model with opinions of its own; is_watched: drift is plain to see."""
     record = ModelRecord("logistic", MODEL_FEATURES, "1h", 12)
+    if is_watched:
+        inputs = dict.fromkeys(record.columns, FAR)
+        probability = {**FAR, "edges": [n / 10.0 for n in range(1, 10)]}
+        reference = {"inputs": inputs, "probability": probability, "base_rate": 0.5}
+        record = replace(record, reference=reference)
     n = len(record.columns)
     random = np.random.default_rng(seed)
     tensors = {
@@ -90,17 +104,46 @@ def derived(state: Path) -> dict[str, list[Any]]:
         }
 
 
+class Scripted:
+    """A trainer whose answers are known beforehand: the n-th attempt of a journal brings model n, or what is said of it."""
+
+    def __init__(self, outcomes: dict[int, str] | None = None, *, is_watched: bool = False) -> None:
+        self.outcomes, self.is_watched = outcomes or {}, is_watched
+        self.requests: list[Request] = []
+        self.release: asyncio.Event | None = None
+
+    async def attempt(self, request: Request) -> Attempt:
+        self.requests.append(request)
+        if self.release is not None:
+            await self.release.wait()
+        outcome = self.outcomes.get(request.number, "promoted")
+        data = b""
+        if outcome in ("promoted", "rejected"):
+            data = model_bytes(request.number, is_watched=self.is_watched)
+        return Attempt(
+            request.due_ms, request.effective_ms, request.trigger, outcome, f"it was {outcome}",
+            kind="logistic", champion=request.champion_version, gate={"majority": 0.5}, wall_s=1.5, artefact=data,
+        )  # fmt: skip
+
+
 class Recorded:
     """A live feed over recorded candles, from behind the newest that the journal has; it can be held up."""
 
-    def __init__(self, rows: Rows, batch: int, hold: Callable[[int], Any] | None = None) -> None:
-        self.rows, self.batch, self.hold = rows, batch * len(SYMBOLS), hold
+    def __init__(
+        self, rows: Rows, batch: int, hold: Callable[[int], Any] | None = None, taken: int = 0
+    ) -> None:
+        """Make it; taken: instants before these, so that batches end where they would have without a break."""
+        self.rows, self.batch, self.hold = rows, batch, hold
+        self.taken = taken
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
-        for start in range(0, len(self.rows), self.batch):
+        done, n, last = 0, len(SYMBOLS), len(self.rows) // len(SYMBOLS)
+        while done < last:
             if self.hold is not None:
-                await self.hold(start // len(SYMBOLS))
-            yield self.rows[start : start + self.batch]
+                await self.hold(done)
+            end = done + self.batch - (self.taken + done) % self.batch
+            yield self.rows[n * done : n * end]
+            done = min(end, last)
 
 
 def recorded(
@@ -117,7 +160,9 @@ def recorded(
         if starts is not None:
             starts.append(start)
         after_ms = -1 if start.after_ms is None else start.after_ms
-        yield Source(Recorded(rows[rows["open_ms"] > after_ms], batch, hold), lambda: now_ms)
+        left = rows[rows["open_ms"] > after_ms]
+        taken = (len(rows) - len(left)) // len(SYMBOLS)
+        yield Source(Recorded(left, batch, hold, taken), lambda: now_ms)
 
     return open_feed
 

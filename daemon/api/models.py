@@ -18,6 +18,7 @@ class CommandName(StrEnum):
     FLATTEN = "flatten"  # close every position at the next open
     KILL = "kill"  # flatten and stay paused
     SCALE = "scale"  # new entries get this share of their size; 1 brings the whole size back
+    RETRAIN = "retrain"  # train and judge a model before its time
     SNAPSHOT = "snapshot"
 
 
@@ -126,6 +127,25 @@ class ParityState(_Model):
     detail: str = ""
 
 
+class AttemptState(_Model):
+    """The latest attempt to replace the model."""
+
+    trigger: str
+    outcome: str = Field("", description="empty while it runs")
+    reason: str = ""
+    started_ms: int
+
+
+class ModelState(_Model):
+    """The model in force, and what is done about it."""
+
+    version: int = Field(0, description="0: none")
+    kind: str = ""
+    data_end_ms: int | None = Field(None, description="newest candle that it learnt from")
+    drift: str = Field("ok", description="level of the policy: ok, warn, smaller, retrain, stop")
+    attempt: AttemptState | None = None
+
+
 class Status(_Model):
     """Everything that an operator asks first."""
 
@@ -141,5 +161,6 @@ class Status(_Model):
     feeds: tuple[FeedState, ...]
     last_input: InputState | None
     digest: str = Field(description="of every decision and fill so far")
+    model: ModelState = ModelState()
     jobs: tuple[JobState, ...]
     parity: ParityState

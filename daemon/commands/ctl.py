@@ -26,6 +26,7 @@ class Order(StrEnum):
     FLATTEN = "flatten"
     KILL = "kill"
     SCALE = "scale"
+    RETRAIN = "retrain"
     SNAPSHOT = "snapshot"
     STATUS = "status"
 
@@ -45,10 +46,11 @@ def ctl_command(
     as_json: Annotated[bool, typer.Option("--json", help="print the answer as JSON")] = False,
 ) -> None:
     """
-    Pause, resume, flatten, kill or scale a running daemon, take a snapshot, or ask how it stands.
+    Pause, resume, flatten, kill or scale a running daemon, retrain, take a snapshot, or ask how it stands.
 
     A command is on the disk and in force when this returns. `pause` refuses new entries; `flatten` closes every
-    position at the next open; `kill` does both, for good until `resume`; `scale --size 0.5` halves new entries.
+    position at the next open; `kill` does both, for good until `resume`; `scale --size 0.5` halves new entries;
+    `retrain` trains a model before its time, and the gate decides as ever.
 
     Example: papertape ctl pause --reason "maintenance of the venue"
     """

@@ -21,7 +21,7 @@ from replay.tape import Store, Tape
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (
     "decisions", "fills", "trades", "payments", "models", "equity", "outages",
-    "missed_decisions", "days", "notices", "job_runs", "audits",
+    "missed_decisions", "days", "notices", "job_runs", "audits", "predictions", "attempts", "drift_checks",
 )  # fmt: skip
 
 

@@ -2,20 +2,22 @@
 JournalledFeed: between the world and the engine loop; nothing gets past it that is not on the disk.
 
 It takes complete instants from a live feed, and commands, models and settlements from whoever offers them, in the
-order in which they arrive. Each is checked, committed, and only then yielded to `engine.loop.run`, which is the loop
-of replay too. The engine has taken event n when the loop asks for event n + 1.
+order in which they arrive; what has times of its own (`daemon.interludes`) comes between two instants at its time. Each
+is checked, committed, and only then yielded to `engine.loop.run`, which is the loop of replay too. The engine has taken
+event n when the loop asks for event n + 1.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from daemon.feeds.protocol import Notice, NoticeKind, OnNotice
+from daemon.interludes import Calendar
 from daemon.journal.codec import encode
-from daemon.journal.journal import Journal
+from daemon.journal.journal import Journal, Work
 from daemon.journal.tables import Late, write_report
 from daemon.journal.writer import Writer
 from engine.check import refuse_bad
@@ -31,10 +33,11 @@ _QUEUE_LENGTH: Final = 8  # batches and offers that wait; whoever brings more wa
 
 
 class _Offer(NamedTuple):
-    """An event and who wants to hear that the engine has taken it."""
+    """An event and who wants to hear that the engine has taken it; `beside` is done in its transaction."""
 
     event: Event
     taken: "asyncio.Future[int]"
+    beside: Work[Any] | None = None
 
 
 class JournalledFeed:
@@ -45,6 +48,7 @@ class JournalledFeed:
     received_ms  when it was accepted, by the feed's clock
     accepted_s, committed_s  the same and when it was on the disk, by the machine's performance counter
     is_warming   history from before the daemon's first start is coming in, and entries are paused
+    calendar     what is done at times of the candles' clock
     """
 
     def __init__(
@@ -56,7 +60,11 @@ class JournalledFeed:
         now_ms: Callable[[], int],
         limit_ms: int,
         on_notice: OnNotice,
+        *,
+        is_virtual: bool = False,
     ) -> None:
+        """Make it; is_virtual: time waits for whatever is done in it."""
+        self._is_virtual = is_virtual
         self._live, self._engine, self._writer = live, engine, writer
         self._now_ms, self._limit_ms, self._on_notice = now_ms, limit_ms, on_notice
         self._queue: asyncio.Queue[Rows | Event | _Offer | None] = asyncio.Queue(_QUEUE_LENGTH)
@@ -65,6 +73,7 @@ class JournalledFeed:
         self.received_ms = 0
         self.accepted_s = self.committed_s = 0.0
         self.is_warming = journal.meta("first_live") is None
+        self.calendar = Calendar([])
 
     async def pump(self) -> None:
         """Bring the live feed's events until it ends."""
@@ -72,21 +81,24 @@ class JournalledFeed:
             await self._queue.put(event)
         await self._queue.put(None)
 
-    async def offer(self, event: Event) -> int:
+    async def offer(self, event: Event, beside: Work[Any] | None = None) -> int:
         """
         Let an event in between two instants; return its sequence once the engine has taken it.
+
+        beside  done in the transaction that accepts it
 
         Raises DataError when the engine would refuse it, or the daemon is stopping; nothing was journalled then.
         """
         taken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._is_stopping:
             raise DataError("the daemon is stopping; nothing is accepted any more")
-        await self._queue.put(_Offer(event, taken))
+        await self._queue.put(_Offer(event, taken, beside))
         return await taken
 
     def stop(self) -> None:
         """End after the event that the engine is taking; what waits is fetched or offered again next time."""
         self._is_stopping = True
+        self.calendar.stop()
         if self._queue.empty():
             self._queue.put_nowait(None)  # wake the iterator
 
@@ -101,8 +113,7 @@ class JournalledFeed:
                     async for event in self._offered(item):
                         yield event
                 elif isinstance(item, np.ndarray):
-                    for event in self._checked(item):
-                        await self._accept(event)
+                    async for event in self._timed(item):
                         yield event
                 elif self._refused(item) is None:  # a settlement that the venue announced
                     await self._accept(item)
@@ -114,7 +125,7 @@ class JournalledFeed:
         """Yield an offered event and tell its bringer when the engine has taken it, or why it may not."""
         refusal = rehearse(self._engine, offer.event)
         if refusal is None:
-            await self._accept(offer.event)
+            await self._accept(offer.event, offer.beside)
             yield offer.event
         if offer.taken.done():
             return  # nobody waits any more
@@ -123,6 +134,56 @@ class JournalledFeed:
         else:
             offer.taken.set_exception(refusal)
 
+    async def _timed(self, candles: Rows) -> AsyncIterator[Event]:
+        """Yield candles that were checked, and what the calendar has at its times before, between and after them."""
+        for event in self._checked(candles):
+            if isinstance(event, Command):
+                await self._accept(event)
+                yield event
+                continue
+            async for each in self._parted(event):
+                yield each
+
+    async def _parted(self, candles: Rows) -> AsyncIterator[Event]:
+        """Yield candles up to the calendar's next time, what it has then, and so on to their end."""
+        closes = candles["open_ms"] + self._engine.base_ms
+        reached_ms, done = self._reached_ms(int(candles["open_ms"][0])), 0
+        while not self._is_stopping:
+            async for between in self._interlude(reached_ms):
+                yield between
+            if done == len(candles) or self._is_stopping:
+                return
+            due = self.calendar.next_ms(reached_ms)
+            end = len(candles) if due is None else int(np.searchsorted(closes, due, "right"))
+            end = max(
+                end, done + len(self._engine.symbols)
+            )  # a time off the grid lies before a candle
+            await self._accept(candles[done:end])
+            yield candles[done:end]
+            done, reached_ms = end, int(closes[end - 1])
+
+    def _reached_ms(self, open_ms: int) -> int:
+        """Return the newest close, before the first candle its open."""
+        engine = self._engine
+        if not engine.account[0].instants:
+            return open_ms
+        return int(engine.last_open_ms[0]) + engine.base_ms
+
+    async def _interlude(self, reached_ms: int) -> AsyncIterator[Event]:
+        """Yield what the calendar has before the next candle closes."""
+        following_ms = reached_ms + self._engine.base_ms
+        while (due := self.calendar.next_ms(reached_ms)) is not None and due < following_ms:
+            if self._is_stopping:
+                return
+            async for act in self.calendar.at(due, may_wait=self._may_wait(reached_ms)):
+                await self._accept(act.event, act.beside)
+                yield act.event
+
+    def _may_wait(self, reached_ms: int) -> bool:
+        """Return whether nothing is lost by waiting after a close: the next candle is too late to act on anyway."""
+        following_ms = reached_ms + self._engine.base_ms
+        return self._is_virtual or following_ms < self._now_ms() - self._limit_ms
+
     def _refused(self, event: Event) -> DataError | None:
         """Return why the engine would refuse what the venue sent beside candles; it is told and left out."""
         refusal = rehearse(self._engine, event)
@@ -130,7 +191,7 @@ class JournalledFeed:
             self._on_notice(Notice(NoticeKind.REJECTED, self._now_ms(), detail=str(refusal)))
         return refusal
 
-    def _checked(self, candles: Rows) -> Iterator[Event]:
+    def _checked(self, candles: Rows) -> Iterator[Rows | Command]:
         """Yield candles, and the command that ends the warm-up before the first that are in time."""
         engine = self._engine
         n = len(engine.symbols)
@@ -151,8 +212,8 @@ class JournalledFeed:
             yield Command(Action.RESUME)
             yield candles[history:]
 
-    async def _accept(self, event: Event) -> None:
-        """Put an event on the disk."""
+    async def _accept(self, event: Event, beside: Work[Any] | None = None) -> None:
+        """Put an event on the disk, with what belongs to it."""
         self.accepted_s = time.perf_counter()
         received_ms, encoded = self._now_ms(), encode(event)
         # An operator who pauses during the warm-up means it to last.
@@ -164,6 +225,8 @@ class JournalledFeed:
             sequence = journal.add_input(encoded, received_ms)
             if ends:
                 journal.set_meta(first_live=sequence)
+            if beside is not None:
+                beside(journal)
             return sequence
 
         self.sequence = await self._writer.submit(work)

@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.errors import DataError
 
-VERSION: Final = 2
+VERSION: Final = 3
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
 
 _VERSION_1: Final = """
@@ -114,8 +114,38 @@ ALTER TABLE job_runs ADD COLUMN cause TEXT NOT NULL DEFAULT 'schedule'; -- sched
 INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
 """
 
+_VERSION_3: Final = """
+-- Attempts to replace the model, also those that came to nothing. One is pending while its outcome is not known.
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    due_ms INTEGER NOT NULL,         -- by the candles' clock: nothing that closed later took part
+    effective_ms INTEGER NOT NULL,   -- when its model takes over if there is one by then
+    cause TEXT NOT NULL,             -- schedule, catch_up, drift, manual
+    outcome TEXT NOT NULL,           -- pending, promoted, rejected, skipped, failed, timeout
+    reason TEXT NOT NULL,            -- one sentence
+    champion INTEGER NOT NULL,       -- version of the model in force when it began; 0 = none
+    version INTEGER NOT NULL,        -- of its model in the store; 0 = none
+    gate TEXT NOT NULL,              -- what the gate said, with its numbers: JSON
+    started_ms INTEGER NOT NULL,     -- by the machine's clock, as the next two
+    ended_ms INTEGER,
+    wall_s REAL NOT NULL
+);
+
+-- What the watch on drift found, by the candles' clock.
+CREATE TABLE drift_checks (
+    time_ms INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,        -- of the model in force
+    level INTEGER NOT NULL,          -- of the policy: 0 nothing … 4 no new entries
+    detail TEXT NOT NULL,            -- figures and alarms: JSON
+    checked_ms INTEGER NOT NULL      -- by the machine's clock
+);
+
+-- What models said at each close is found by stepping the inputs again.
+INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
+"""
+
 # What leads to each version from the one before.
-STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2}
+STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}
 
 
 def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.candles import MINUTE_MS
 from engine.jit import Rows
-from engine.records import DECISION, FILL, MARK, MONEY_UNIT, PAYMENT, SWAP, TRADE
+from engine.records import DECISION, FILL, MARK, MONEY_UNIT, PAYMENT, PREDICTION, SWAP, TRADE
 from engine.report import Report
 
 EQUITY_EVERY_MS: Final = 5 * MINUTE_MS
@@ -31,12 +31,22 @@ _MONEY: Final = frozenset({
 
 
 class Table(NamedTuple):
-    """One stream of a report and where it is kept."""
+    """
+    One stream of a report and where it is kept.
+
+    stream  field of Report
+    key     columns that name a row and give the order, joined by a comma
+    """
 
     name: str
-    stream: str  # field of Report
+    stream: str
     key: str
     record: np.dtype[Any]
+
+    @property
+    def key_places(self) -> tuple[int, ...]:
+        """Return where the columns of the key stand in a row."""
+        return tuple(self.fields.index(name) for name in self.key.split(", "))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -51,11 +61,8 @@ class Table(NamedTuple):
 
     def statement(self) -> str:
         """Return what creates the table."""
-        columns = ", ".join(
-            f'"{name}" {kind}{" PRIMARY KEY" if name == self.key else ""}'
-            for name, kind in self.columns().items()
-        )
-        return f"CREATE TABLE {self.name} ({columns})"
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in self.columns().items())
+        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
 
     def view(self) -> str:
         """Return what creates the view in quote and UTC."""
@@ -81,6 +88,7 @@ TABLES: Final = (
     Table("payments", "payments", "sequence", PAYMENT),
     Table("models", "swaps", "sequence", SWAP),
     Table("equity", "marks", "time_ms", MARK),
+    Table("predictions", "predictions", "time_ms, symbol", PREDICTION),
 )
 
 

@@ -3,10 +3,11 @@ The daemon's metrics: one catalogue, and sinks that only read.
 
     definitions         what a definition is, and what labels take from the configuration
     trading_families    account, positions, trades, decisions
+    model_families      predictions, the model in force, retraining; drift_families: how far the world has moved
     operation_families  feed and candles, parity, process
     catalogue           all of them, budgets, and the table for the documentation
     registry            the live series
-    trading, feeds, runtime   from reports, feeds and the process to series
+    trading, model, drift, feeds, runtime   from reports, feeds and the process to series
 
 `Metrics` puts them together. Counters begin at zero in every process: `increase()` sees the reset, so nothing is counted twice,
 provided that inputs which are stepped again after a restart are not given to `on_report`. Gauges that outlive
@@ -29,9 +30,11 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from daemon.metrics.catalogue import CATALOGUE, markdown
+from daemon.metrics.catalogue import CATALOGUE, exposed_features, markdown
 from daemon.metrics.definitions import PREFIX, Scope
+from daemon.metrics.drift import DriftFigures, Drifts, SymbolDrift
 from daemon.metrics.feeds import Feeds
+from daemon.metrics.model import ModelFacts, Models, WindowScores
 from daemon.metrics.registry import Series
 from daemon.metrics.runtime import Runtime, probe_loop
 from daemon.metrics.trading import Trading
@@ -45,6 +48,10 @@ class Restored(NamedTuple):
     last_close_s: Mapping[str, float] = {}  # by symbol
     job_success_s: Mapping[str, float] = {}  # by job
     last_check_s: float | None = None  # the latest finished audit
+    last_attempt_s: float | None = None  # when the latest attempt to replace the model began
+    last_retrain_s: float | None = None  # when the latest one ended that did not fail
+    drift_level: int = 0
+    last_drift_s: float | None = None
 
 
 class Metrics:
@@ -54,6 +61,8 @@ class Metrics:
     on_report, on_account, on_halt     see `Trading`
     on_feed, on_notice                 see `Feeds`
     on_job, on_jobs, on_audit, on_journal_commit, on_error, on_log, on_request, …   see `Runtime`
+    model                              see `Models`
+    drift                              see `Drifts`
     watch                              see `Series`
     """
 
@@ -63,6 +72,7 @@ class Metrics:
         self._series = series = Series(CATALOGUE, scope)
         trading, feeds, runtime = Trading(series), Feeds(series), Runtime(series)
         self._trading = trading
+        self.model, self.drift = Models(series), Drifts(series)
         self._before_scrape: list[Callable[[], None]] = []
         self.on_report, self.on_account, self.on_halt = (
             trading.on_report,
@@ -117,6 +127,8 @@ class Metrics:
         if before.last_check_s is not None:
             check = self._series.gauges("parity_last_check_timestamp_seconds")[()]
             check.set(before.last_check_s)
+        self.model.restore(before.last_attempt_s, before.last_retrain_s)
+        self.drift.restore(before.drift_level, before.last_drift_s)
 
     def set_ready(self, is_ready: bool) -> None:
         """Say whether the daemon is warmed up and able to decide."""
@@ -140,8 +152,13 @@ class Metrics:
 __all__ = [
     "CATALOGUE",
     "PREFIX",
+    "DriftFigures",
     "Metrics",
+    "ModelFacts",
     "Restored",
     "Scope",
+    "SymbolDrift",
+    "WindowScores",
+    "exposed_features",
     "markdown",
 ]

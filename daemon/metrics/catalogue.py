@@ -1,14 +1,19 @@
 """Every family that the daemon exposes, and the table of them for the documentation."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from daemon.metrics.definitions import PREFIX, Definition, Kind, Label, Scoped
+from daemon.metrics.drift_families import DRIFT_FAMILIES
+from daemon.metrics.model_families import MODEL_FAMILIES
 from daemon.metrics.operation_families import FEED_FAMILIES, PARITY_FAMILIES, RUNTIME_FAMILIES
 from daemon.metrics.trading_families import ACCOUNT_FAMILIES, DECISION_FAMILIES
 
 AREAS: Final[dict[str, tuple[Definition, ...]]] = {
     "Account, positions and trades": ACCOUNT_FAMILIES,
     "Signals, decisions, execution and risk": DECISION_FAMILIES,
+    "Model, calibration and retraining": MODEL_FAMILIES,
+    "Drift": DRIFT_FAMILIES,
     "Feed and candles": FEED_FAMILIES,
     "Parity with the backtest engine": PARITY_FAMILIES,
     "Runtime, storage, jobs and API": RUNTIME_FAMILIES,
@@ -21,6 +26,11 @@ BY_NAME: Final[dict[str, Definition]] = {definition.name: definition for definit
 # Series of one daemon with up to five symbols; a test counts them.
 SERIES_BUDGET: Final = 3_000
 FAMILY_BUDGET: Final = 150
+
+
+def exposed_features(columns: Sequence[str], n_symbols: int) -> tuple[str, ...]:
+    """Return the columns that become label values: the first ones, as many as the budget of a family allows."""
+    return tuple(columns[: FAMILY_BUDGET // n_symbols])
 
 
 def markdown() -> str:

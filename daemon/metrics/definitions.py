@@ -28,6 +28,7 @@ class Scoped(StrEnum):
     FEED = "feeds"
     JOB = "jobs"
     WORKER = "workers"
+    FEATURE = "features"
     ENDPOINT = "endpoints"  # pairs of method and route: not every method exists on every route
 
 
@@ -87,6 +88,7 @@ class Scope:
     jobs: tuple[str, ...] = ()
     workers: tuple[str, ...] = ()
     endpoints: tuple[tuple[str, str], ...] = ()
+    features: tuple[str, ...] = ()  # the model's columns, as many as the budget of a family allows
     account: str = "paper"
 
     def values(self, scoped: Scoped) -> tuple[tuple[str, ...], ...]:
@@ -104,6 +106,7 @@ class Scope:
             Scoped.FEED: self.feeds,
             Scoped.JOB: self.jobs,
             Scoped.WORKER: self.workers,
+            Scoped.FEATURE: self.features,
         }
         return tuple((value,) for value in sets[scoped])
 

@@ -30,7 +30,9 @@ JOB_OUTCOMES: Final = ("ok", "failed", "missed")
 COMMIT_OUTCOMES: Final = ("ok", "failed")
 QUEUES: Final = ("candles", "journal", "commands")
 TASKS: Final = ("feed", "decider", "journal", "scheduler", "api")
-ERROR_COMPONENTS: Final = ("feed", "execution", "journal", "scheduler", "audit", "api")
+ERROR_COMPONENTS: Final = (
+    "feed", "execution", "journal", "scheduler", "audit", "trainer", "drift", "api",
+)  # fmt: skip
 ERROR_KINDS: Final = (
     "TimeoutError", "ConnectionError", "ClientError", "OSError", "DataError", "ConfigError",
     "InvariantError", "PapertapeError", "ValueError", OTHER,

@@ -49,7 +49,7 @@ OUTCOMES: Final = ("win", "loss", "flat")
 SIDES: Final = ("long", "short")
 ORDER_SIDES: Final = ("buy", "sell")
 ORDER_STATUSES: Final = ("filled", "rejected")
-HALTS: Final = ("manual", "divergence", "errors")
+HALTS: Final = ("manual", "divergence", "drift", "errors")
 STAGES: Final = ("journal", "engine", "total")
 MAX_EXPOSURE: Final = "max_exposure"
 

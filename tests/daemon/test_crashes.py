@@ -24,6 +24,7 @@ from journals import WITH_STRUCTURE, derived
 from daemon.compare import verify_state
 from daemon.journal import Journal
 from daemon.journal.archive import all_inputs
+from daemon.store import ModelStore
 
 PROGRAM = Path(crashes.__file__)
 KILLED = -signal.SIGKILL
@@ -85,9 +86,18 @@ def everything(state: Path) -> dict[str, list[object]]:
     tables: dict[str, list[object]] = dict(derived(state))
     with Journal.read(state) as journal:
         tables["days"] = journal.all("SELECT * FROM days ORDER BY day")
+        # By the candles' clock; when the machine did it is another matter.
+        tables["attempts"] = journal.all(
+            "SELECT id, due_ms, effective_ms, cause, outcome, reason, champion, version, gate FROM attempts ORDER BY id"
+        )
+        tables["looks"] = journal.all("SELECT time_ms, version, level, detail FROM drift_checks")
+        tables["watch"] = [journal.meta("drift")]
+        tables["champions"] = [(journal.meta("champion"), journal.meta("promoting"))]
         tables["events"] = [
             found.payload for found in all_inputs(state, journal) if found.kind != "candles"
         ]
+    store = ModelStore(state / "models")
+    tables["store"] = [store.versions(), store.promoted(), *map(store.read, store.versions())]
     return tables
 
 
@@ -140,10 +150,20 @@ def test_the_undisturbed_run_is_what_the_engine_says(undisturbed: Undisturbed) -
     names = {point.partition(":")[0] for point in undisturbed.points}
     assert names == {
         "commit.before", "commit.after", "archive.written", "archive.renamed",
-        "backup.written", "backup.renamed",
+        "backup.written", "backup.renamed", "attempt.begun", "model.stored", "model.promoted",
     }  # fmt: skip
     assert len(undisturbed.tables["fills"]) > 2
-    assert len(undisturbed.tables["events"]) == 6
+    assert len(undisturbed.tables["events"]) == 10  # two models that were trained, two sizes
+    # every 12 hours from the full hour of each model on: 30, 48, 110, 144
+    hours = [(row[0] - crashes.START_MS) // 3_600_000 for row in undisturbed.tables["looks"]]
+    assert hours == [42, 60, 72, 84, 96, 108, 122, 134, 156]
+    assert [row[4] for row in undisturbed.tables["attempts"]] == [
+        "promoted",
+        "rejected",
+        "promoted",
+    ]
+    assert undisturbed.tables["champions"] == [("3", "0")]
+    assert len(undisturbed.tables["predictions"]) > 200
 
 
 def test_a_death_at_points_all_over_the_run_changes_nothing(

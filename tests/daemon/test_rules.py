@@ -65,6 +65,56 @@ HEARD = f'papertape_feed_last_message_timestamp_seconds{{{JOB},feed="delta",symb
 DRAWDOWN = f'papertape_drawdown_ratio{{{JOB},account="paper"}}'
 DIVERGED = f'papertape_parity_divergences_total{{{JOB},symbol="X",field="fill"}}'
 COMMITS = f'papertape_journal_commits_total{{{JOB},outcome="%s"}}'
+CHAMPION = f'{JOB},model="champion"'
+SYMBOL = f'{JOB},symbol="X"'
+
+
+def retraining(**values: str) -> dict[str, str]:
+    """Return series of a daemon that retrains every hour, with some of them otherwise; minutes, at one a minute."""
+    series = {
+        "data_end": "0x400",
+        "cadence": "3600x400",
+        "version": "3",
+        "success": "0x400",
+        "progress": "1x400",
+        "attempt": "0x400",
+        **values,
+    }
+    info = f'{CHAMPION},version="{series["version"]}",algorithm="lstm",feature_set="a",data_end="b"'
+    return {
+        f"papertape_model_data_end_timestamp_seconds{{{CHAMPION}}}": series["data_end"],
+        f"papertape_retrain_cadence_seconds{{{JOB}}}": series["cadence"],
+        f"papertape_model_info{{{info}}}": "1x400",
+        f"papertape_retrain_last_success_timestamp_seconds{{{JOB}}}": series["success"],
+        f"papertape_retrain_in_progress{{{JOB}}}": series["progress"],
+        f"papertape_retrain_last_attempt_timestamp_seconds{{{JOB}}}": series["attempt"],
+    }
+
+
+def scored(family: str, value: str, resolved: str = "2000x100") -> dict[str, str]:
+    window = f'{CHAMPION},window="2000"'
+    return {
+        f"papertape_{family}{{{window}}}": value,
+        f"papertape_predictions_resolved{{{window}}}": resolved,
+    }
+
+
+def drifted(family: str, value: str, rows: str = "500x60", others: int = 0) -> dict[str, str]:
+    """Return series of one symbol's features: one with this value, and others that have not moved."""
+    labels = (
+        f'{SYMBOL},feature="rsi_14"' if family != "drifted_features" else f'{SYMBOL},level="severe"'
+    )
+    still = {f'papertape_feature_psi{{{SYMBOL},feature="f{n}"}}': "0x60" for n in range(others)}
+    return {
+        f"papertape_{family}{{{labels}}}": value,
+        f"papertape_drift_window_samples{{{SYMBOL}}}": rows,
+        **still,
+    }
+
+
+RETRAINED = f'papertape_retrain_runs_total{{{JOB},trigger="schedule",outcome="%s"}}'
+WATCHED = f"papertape_drift_last_run_timestamp_seconds{{{JOB}}}"
+WATCH_EVERY = f"papertape_drift_cadence_seconds{{{JOB}}}"
 
 CASES = (
     *pair("PapertapeDown", "5m", {UP: "1 0x10"}, {UP: "1 0 1x10"}, "it answers again"),
@@ -120,6 +170,109 @@ CASES = (
         {COMMITS % "failed": "0 0 1x10"},
         {COMMITS % "ok": "0 0 1x10"},
         "a good commit",
+    ),
+    *pair("ModelTooOld", "200m", retraining(), retraining(data_end="0+60x400"), "newer data"),
+    Case("ModelTooOld", False, "170m", retraining(), "not yet three cadences old"),
+    Case("ModelTooOld", False, "200m", retraining(cadence="0x400"), "retraining is off"),
+    Case("ModelTooOld", False, "200m", retraining(version="0"), "there is no model"),
+    *pair(
+        "RetrainFailed",
+        "5m",
+        {RETRAINED % "timeout": "0 0 1x10"},
+        {RETRAINED % "rejected": "0 0 1x10"},
+        "a challenger that the gate refused is no failure",
+    ),
+    *pair("RetrainOverdue", "140m", retraining(), retraining(success="0+60x400"), "it succeeds"),
+    Case("RetrainOverdue", False, "110m", retraining(), "not yet two cadences ago"),
+    Case("RetrainOverdue", False, "140m", retraining(cadence="0x400"), "retraining is off"),
+    *pair("RetrainStuck", "130m", retraining(), retraining(progress="0x400"), "none runs"),
+    Case("RetrainStuck", False, "130m", retraining(attempt="7200x400"), "it began just now"),
+    *pair(
+        "CalibrationPoor",
+        "70m",
+        scored("calibration_error_ratio", "0.11x100"),
+        scored("calibration_error_ratio", "0.09x100"),
+        "within the limit",
+    ),
+    Case(
+        "CalibrationPoor",
+        False,
+        "70m",
+        scored("calibration_error_ratio", "0.11x100", "499x100"),
+        "too few predictions to say",
+    ),
+    *pair(
+        "ModelWorseThanChance",
+        "70m",
+        scored("prediction_log_loss", "0.70x100"),
+        scored("prediction_log_loss", "0.69x100"),
+        "better than a coin",
+    ),
+    Case(
+        "ModelWorseThanChance",
+        False,
+        "70m",
+        scored("prediction_log_loss", "0.70x100", "499x100"),
+        "too few predictions to say",
+    ),
+    *pair(
+        "FeatureDriftSevere",
+        "35m",
+        drifted("feature_psi", "0.26x60"),
+        drifted("feature_psi", "0.24x60"),
+        "moderate only",
+    ),
+    Case(
+        "FeatureDriftSevere", False, "35m", drifted("feature_psi", "0.26x60", "499x60"), "few rows"
+    ),
+    *pair(
+        "FeatureDriftBroad",
+        "35m",
+        drifted("drifted_features", "4x60", others=10),
+        drifted("drifted_features", "3x60", others=10),
+        "no more than three in ten",
+    ),
+    Case(
+        "FeatureDriftBroad",
+        False,
+        "35m",
+        drifted("drifted_features", "4x60", "499x60", others=10),
+        "few rows",
+    ),
+    *pair(
+        "PredictionDrift",
+        "35m",
+        {f"papertape_prediction_psi{{{CHAMPION}}}": "0.26x60"},
+        {f"papertape_prediction_psi{{{CHAMPION}}}": "0.24x60"},
+        "moderate only",
+    ),
+    *pair(
+        "DriftMonitorStale",
+        "130m",
+        {WATCHED: "0x200", WATCH_EVERY: "3600x200"},
+        {WATCHED: "0+60x200", WATCH_EVERY: "3600x200"},
+        "it goes on",
+    ),
+    Case(
+        "DriftMonitorStale",
+        False,
+        "130m",
+        {WATCHED: "0x200", WATCH_EVERY: "86400x200"},
+        "a daily watch is not late yet",
+    ),
+    *pair(
+        "FeatureMissing",
+        "20m",
+        drifted("feature_missing_ratio", "0.06x60"),
+        drifted("feature_missing_ratio", "0.04x60"),
+        "a few are normal",
+    ),
+    Case(
+        "FeatureMissing",
+        False,
+        "20m",
+        drifted("feature_missing_ratio", "0.06x60", "99x60"),
+        "warm-up",
     ),
 )
 
@@ -220,6 +373,30 @@ def test_recorded_quantiles_are_those_of_the_buckets(tmp_path: Path) -> None:
         "input_series": [{"series": key, "values": values} for key, values in series.items()],
         "promql_expr_test": [
             {"expr": f"round({name}, 0.0001)", "eval_time": "25m", "exp_samples": [sample]}
+        ],
+    }
+
+    done = run_tests(tmp_path, [test])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_recorded_hit_ratio_is_hits_over_all(tmp_path: Path) -> None:
+    """Three hits and one miss a minute, over a day of which only the last hours exist."""
+    name = f'papertape_prediction_outcomes_total{{{CHAMPION},confidence_bucket="0.55-0.60",outcome="%s"}}'
+    labels = f'{{confidence_bucket="0.55-0.60",{CHAMPION}}}'
+    test: dict[str, object] = {
+        "interval": "1m",
+        "input_series": [
+            {"series": name % "hit", "values": "0+3x120"},
+            {"series": name % "miss", "values": "0+1x120"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": "round(instance_bucket:papertape_hit_ratio:1d, 0.0001)",
+                "eval_time": "110m",
+                "exp_samples": [{"labels": labels, "value": 0.75}],
+            }
         ],
     }
 

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, markdown
+from daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
 from daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
 from daemon.metrics.definitions import Definition, Kind, Scoped
 from daemon.metrics.trading_families import EXIT_REASONS, ORDER_TYPES, REJECTIONS
@@ -22,6 +22,7 @@ SCOPE = Scope(
     jobs=("audit", "backup", "compaction", "snapshot", "summary"),
     workers=("audit",),
     endpoints=tuple(("GET", f"/route{number}") for number in range(6)),
+    features=exposed_features([f"feature_{number}" for number in range(40)], 5),
 )
 START_S = 1_700_000_000.0
 UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
@@ -29,7 +30,10 @@ UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
 WITHOUT_UNIT = {
     "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
     "positions_open", "trading_halted", "feed_connected", "parity_pnl_difference", "ready",
-    "event_loop_tasks", "queue_depth",
+    "event_loop_tasks", "queue_depth", "prediction_brier_score", "prediction_log_loss",
+    "prediction_confidence", "predictions_resolved", "retrain_in_progress", "retrain_validation_score", "feature_psi",
+    "prediction_psi", "target_psi", "drifted_features", "drift_window_samples", "drift_level",
+    "gate_criterion_passed",
 }  # fmt: skip
 MONEY = {
     "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",

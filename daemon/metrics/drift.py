@@ -1,0 +1,83 @@
+"""From the drift watch to the families of drift."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from daemon.metrics.drift_families import DRIFT_KINDS, MODERATE_PSI, SEVERE_PSI
+from daemon.metrics.model_families import CHAMPION
+from daemon.metrics.registry import Series
+
+
+class SymbolDrift(NamedTuple):
+    """One symbol's features in the live window, by column: the index, and the share of missing values."""
+
+    rows: int
+    psi: Mapping[str, float]
+    missing: Mapping[str, float]
+
+
+class DriftFigures(NamedTuple):
+    """
+    What one computation came to.
+
+    level   of the policy, 0 … 4
+    alarms  by kind, new since the computation before
+    """
+
+    symbols: Mapping[str, SymbolDrift]
+    prediction_psi: float
+    target_psi: float
+    level: int
+    alarms: Mapping[str, int]
+
+
+class Drifts:
+    """Sets what a computation of the drift watch found."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+
+    def on_drift(self, figures: DriftFigures, finished_s: float) -> None:
+        """Take in a computation; `finished_s` is when, seconds since the epoch."""
+        series = self._series
+        for symbol, found in figures.symbols.items():
+            if symbol in series.symbols:
+                self._on_symbol(symbol, found)
+        series.gauges("prediction_psi")[(CHAMPION,)].set(figures.prediction_psi)
+        series.gauges("target_psi")[(CHAMPION,)].set(figures.target_psi)
+        series.gauges("drift_level")[()].set(figures.level)
+        for kind in DRIFT_KINDS:
+            series.counters("drift_events_total")[(kind,)].inc(figures.alarms.get(kind, 0))
+        series.gauges("drift_last_run_timestamp_seconds")[()].set(finished_s)
+
+    def _on_symbol(self, symbol: str, found: SymbolDrift) -> None:
+        """Set one symbol's gauges; of features beyond the budget of labels only their number is told."""
+        series = self._series
+        for name, values in (("feature_psi", found.psi), ("feature_missing_ratio", found.missing)):
+            gauges = series.gauges(name)
+            for feature, value in values.items():
+                if (symbol, feature) in gauges:
+                    gauges[(symbol, feature)].set(value)
+        drifted = series.gauges("drifted_features")
+        for level, bound in (("moderate", MODERATE_PSI), ("severe", SEVERE_PSI)):
+            n = sum(value >= bound for value in found.psi.values())
+            drifted[(symbol, level)].set(n)
+        series.gauges("drift_window_samples")[(symbol,)].set(found.rows)
+
+    def set_reference(self, end_s: float) -> None:
+        """Say where the training data end that drift is measured against, seconds since the epoch."""
+        self._series.gauges("drift_reference_timestamp_seconds")[()].set(end_s)
+
+    def set_watch_cadence(self, seconds: float) -> None:
+        """Say how far computations lie apart; 0: the watch is off."""
+        self._series.gauges("drift_cadence_seconds")[()].set(seconds)
+
+    def set_size_factor(self, factor: float) -> None:
+        """Say what the size of new entries is multiplied by."""
+        self._series.gauges("size_factor_ratio")[()].set(factor)
+
+    def restore(self, level: int, checked_s: float | None) -> None:
+        """Take over the policy's level and the time of the latest computation from the journal."""
+        self._series.gauges("drift_level")[()].set(level)
+        if checked_s is not None:
+            self._series.gauges("drift_last_run_timestamp_seconds")[()].set(checked_s)

@@ -1,0 +1,88 @@
+"""
+Predictions of a running daemon, from when they are made until their outcome is known.
+
+A prediction is resolved when its whole horizon has passed, so that outcomes come in the order of closes whatever ended each
+trade; until then it waits here. Labels are those that models are trained on.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
+from engine.model.labels import Labels, bracket_labels, direction_labels
+from engine.records import PREDICTION
+from replay.learning.settings import LearningSettings
+
+_PRICES = ("open", "high", "low", "close")
+
+
+class Outcomes(NamedTuple):
+    """Predictions whose outcome is known, by close and symbol: arrays of one length, y NaN where a trade had none."""
+
+    time_ms: IntArray
+    symbol: IntArray
+    version: IntArray
+    p: FloatArray
+    y: FloatArray
+
+
+class Waiting:
+    """
+    Predictions that wait for their outcome.
+
+    length_ms  of the strategy's timeframe
+    """
+
+    def __init__(self, n_symbols: int, length_ms: int, settings: LearningSettings) -> None:
+        self._n_symbols, self._length_ms, self._settings = n_symbols, length_ms, settings
+        self._rows: Rows = np.zeros(0, PREDICTION)
+
+    def add(self, rows: Rows) -> None:
+        """Take in PREDICTION records, in the order in which they were told."""
+        if len(rows):
+            self._rows = join_rows([self._rows, copy_rows(rows)])
+
+    def resolve(self, reached_ms: int) -> Outcomes:
+        """Return those whose horizon has passed at a close, and let go of them."""
+        known_ms = reached_ms - self._settings.horizon_bars * self._length_ms
+        rows = self._rows
+        chosen = rows["time_ms"] <= known_ms
+        found = rows[chosen]
+        if not len(found):
+            none, nothing = np.zeros(0, np.int64), np.zeros(0)
+            return Outcomes(none, none, none, nothing, nothing)
+        first_ms = int(rows["time_ms"].min())
+        n = (reached_ms - first_ms) // self._length_ms + 1
+        y = np.stack([self._labels(symbol, first_ms, n).y for symbol in range(self._n_symbols)])
+        at = (found["time_ms"] - first_ms) // self._length_ms
+        self._rows = copy_rows(np.ascontiguousarray(rows[~chosen]))
+        symbol = found["symbol"].copy()
+        return Outcomes(
+            found["time_ms"].copy(),
+            symbol,
+            found["version"].copy(),
+            found["probability"].copy(),
+            y[symbol, at],
+        )
+
+    def _labels(self, symbol: int, first_ms: int, n: int) -> Labels:
+        """Return what followed each close of one symbol, on the grid; a close without a prediction was absent."""
+        mine = self._rows[self._rows["symbol"] == symbol]
+        at = (mine["time_ms"] - first_ms) // self._length_ms
+        grid = {name: np.full(n, np.nan) for name in (*_PRICES, "atr")}
+        for name, values in grid.items():
+            values[at[at < n]] = mine[name][at < n]
+        settings = self._settings
+        if settings.label == "direction":
+            return direction_labels(grid["close"], grid["open"], settings.horizon_bars)
+        return bracket_labels(
+            grid["open"],
+            grid["high"],
+            grid["low"],
+            grid["close"],
+            grid["atr"],
+            settings.stop_atr,
+            settings.target_atr,
+            settings.horizon_bars,
+        )
