@@ -222,17 +222,28 @@ class DriftMonitor:
         alarms = self._take_alarms(features, prediction, target)
         signs, reason = self._signs(features, prediction, target, alarms)
         self.policy = advance(self.policy, signs, bar, self.options)
-        missing = {
-            symbol: {
-                name: float(np.isnan(part[:, place]).mean()) if len(part) else 0.0
-                for place, name in enumerate(self.inputs)
-            }
-            for symbol, part in rows.items()
-        }
         sizes = {symbol: len(part) for symbol, part in rows.items()}
         return Figures(
-            sizes, features, symbols, missing, prediction, target, alarms, self.policy, reason
+            sizes,
+            features,
+            symbols,
+            self._missing(rows),
+            prediction,
+            target,
+            alarms,
+            self.policy,
+            reason,
         )
+
+    def _missing(self, rows: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:
+        """Return the share of missing values by symbol and input."""
+        shares = {symbol: np.isnan(part).mean(axis=0) for symbol, part in rows.items() if len(part)}
+        return {
+            symbol: dict(zip(self.inputs, shares[symbol].tolist(), strict=True))
+            if symbol in shares
+            else dict.fromkeys(self.inputs, 0.0)
+            for symbol in rows
+        }
 
     def _target(self) -> Psi | None:
         """Return the index of the recent outcomes; their dependence is what blocks spread beyond coins."""
