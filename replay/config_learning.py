@@ -30,7 +30,7 @@ class Learning(BaseModel):
         24, ge=1, le=1000, description="of the strategy's timeframe, at most until a label is known"
     )
     epochs: int = Field(50, ge=1, le=10_000, description="at most; it stops early")
-    patience: int = Field(8, ge=1, le=10_000, description="epochs without progress before it stops")
+    patience: int = Field(10, ge=1, le=10_000, description="epochs without progress before it stops")
     sizes: dict[str, int] = Field(
         default_factory=dict, description="of the network, for example { hidden = 16 }"
     )
