@@ -16,6 +16,7 @@ from daemon.commands.configuration import config_app
 from daemon.commands.ctl import ctl_command
 from daemon.commands.doctor import doctor_command
 from daemon.commands.drift import drift_command
+from daemon.commands.honesty import honesty_command
 from daemon.commands.journal import journal_app
 from daemon.commands.models import models_app
 from daemon.commands.replay import demo_command, replay_command
@@ -50,6 +51,7 @@ app.command("study")(study_command)
 app.command("train")(train_command)
 app.command("windows")(windows_command)
 app.command("drift")(drift_command)
+app.command("honesty")(honesty_command)
 app.add_typer(tape_app, name="tape")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")

@@ -107,7 +107,8 @@ class DriftMonitor:
     One model's watch.
 
     reference       of its record: `inputs` by name, `probability`, `base_rate`; an entry may know its `rows`, and the
-                    `effect` and `freedom` of its dependence
+                    `effect` and `freedom` of its dependence. Without one (a model of an older format) there is no index,
+                    and what is left are the detectors
     horizon_bars    of its labels; reference_rows: of its training, where an entry does not say
     policy          carried over from the model before
     """
@@ -122,12 +123,12 @@ class DriftMonitor:
         policy: PolicyState | None = None,
     ) -> None:
         self.options = options or DriftOptions()
-        self.inputs = tuple(reference["inputs"])
-        self._bins = {
-            name: _Bins(entry, reference_rows) for name, entry in reference["inputs"].items()
-        }
-        self._probability = _Bins(reference["probability"], reference_rows)
-        self._base_rate = float(reference["base_rate"])
+        inputs = reference.get("inputs", {})
+        self.inputs = tuple(inputs)
+        self._bins = {name: _Bins(entry, reference_rows) for name, entry in inputs.items()}
+        said = reference.get("probability")
+        self._probability = _Bins(said, reference_rows) if said else None
+        self._base_rate = float(reference.get("base_rate", 0.0))
         self._reference_rows = reference_rows
         self._horizon = horizon_bars
         self.policy = policy or PolicyState()
@@ -203,7 +204,7 @@ class DriftMonitor:
             for symbol, part in rows.items():
                 symbols[symbol][name] = psi(bins.shares, bins.edges, part[:, place])
         prediction = None
-        if probabilities:
+        if probabilities and self._probability is not None:
             prediction = self._probability.measure(list(probabilities.values()), self.options)
         target = self._target()
         alarms = self._take_alarms(features, prediction, target)
