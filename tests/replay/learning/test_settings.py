@@ -4,13 +4,20 @@ from dataclasses import asdict
 
 import pytest
 
+from engine.candles import timeframe_ms
 from engine.errors import ConfigError
 from engine.model import KINDS, default_inputs
 from engine.model.drift_policy import DriftOptions
 from engine.model.options import TrainingOptions
 from replay.backtest import make_spec
 from replay.config import Config, load_config, make_config
-from replay.learning.settings import LearningSettings, cadence_of, features_of, settings_of
+from replay.learning.settings import (
+    LearningSettings,
+    cadence_of,
+    features_of,
+    gate_ms_of,
+    settings_of,
+)
 from replay.learning.trainer import options_of
 from replay.synthetic import synthesize
 
@@ -38,6 +45,24 @@ def test_the_label_is_the_bracket_of_the_strategy() -> None:
     assert (found.label, found.stop_atr, found.target_atr) == ("bracket", 1.5, 4.0)
     assert found.symbols == ("SYNTH",)
     assert found.tapes == ("hash",)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "horizon_bars", "days"),
+    [
+        ("1h", 24, 30),  # 480 closes are 20 days
+        ("4h", 24, 80),  # 480 closes
+        ("4h", 2, 250 / 6),  # 250 closes
+        ("15m", 24, 30),
+    ],
+)
+def test_the_gate_keeps_what_it_needs_to_judge(
+    timeframe: str, horizon_bars: int, days: float
+) -> None:
+    learning = make_config({"learning": {"horizon_bars": horizon_bars}}).learning
+
+    assert gate_ms_of(learning, timeframe_ms(timeframe)) == round(days * 86_400_000)
+    assert gate_ms_of(learning.model_copy(update={"gate_days": 7.0}), 1) == 7 * 86_400_000
 
 
 def test_a_round_trip_costs_both_sides() -> None:
