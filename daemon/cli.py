@@ -6,56 +6,71 @@ Exit codes: 0 fine · 1 refused or a failed check · 2 usage · 3 stopped by an 
 
 import errno
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.console import Console
 
-from daemon.commands.checks import prove_command, verify_command
-from daemon.commands.configuration import config_app
-from daemon.commands.ctl import ctl_command
-from daemon.commands.doctor import doctor_command
-from daemon.commands.drift import drift_command
-from daemon.commands.honesty import honesty_command
-from daemon.commands.journal import journal_app
-from daemon.commands.models import models_app
-from daemon.commands.replay import demo_command, replay_command
-from daemon.commands.run import run_command
-from daemon.commands.signals import features_command, study_command
-from daemon.commands.sim import sim_command
-from daemon.commands.tape import tape_app
-from daemon.commands.train import train_command
-from daemon.commands.windows import windows_command
 from engine.errors import PapertapeError
 
 _INTERRUPTED = 130
 
-app = typer.Typer(
-    name="papertape",
-    help="Replay recorded candles through the engine that also trades on paper.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("demo")(demo_command)
-app.command("replay")(replay_command)
-app.command("run")(run_command)
-app.command("ctl")(ctl_command)
-app.command("verify")(verify_command)
-app.command("prove")(prove_command)
-app.command("doctor")(doctor_command)
-app.command("sim")(sim_command)
-app.command("features")(features_command)
-app.command("study")(study_command)
-app.command("train")(train_command)
-app.command("windows")(windows_command)
-app.command("drift")(drift_command)
-app.command("honesty")(honesty_command)
-app.add_typer(tape_app, name="tape")
-app.add_typer(models_app, name="models")
-app.add_typer(config_app, name="config")
-app.add_typer(journal_app, name="journal")
+# Command and where it is: a module of `daemon.commands`, and the function or group in it.
+COMMANDS: Final = {
+    "demo": "replay:demo_command",
+    "replay": "replay:replay_command",
+    "run": "run:run_command",
+    "ctl": "ctl:ctl_command",
+    "verify": "checks:verify_command",
+    "prove": "checks:prove_command",
+    "doctor": "doctor:doctor_command",
+    "sim": "sim:sim_command",
+    "features": "signals:features_command",
+    "study": "signals:study_command",
+    "train": "train:train_command",
+    "windows": "windows:windows_command",
+    "drift": "drift:drift_command",
+    "honesty": "honesty:honesty_command",
+    "tape": "tape:tape_app",
+    "models": "models:models_app",
+    "config": "configuration:config_app",
+    "journal": "journal:journal_app",
+}
+
+
+def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the command line with these commands; what another one needs is not loaded for them."""
+    app = typer.Typer(
+        name="papertape",
+        help="Replay recorded candles through the engine that also trades on paper.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback()
+    def several() -> None:
+        """Replay recorded candles through the engine that also trades on paper."""
+
+    for name in names:
+        module, _, entry = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"daemon.commands.{module}"), entry)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """Return `app`: the whole command line, made when somebody asks for it."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return make_app()
 
 
 def main() -> None:
@@ -65,7 +80,8 @@ def main() -> None:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        app()
+        given = sys.argv[1:2]
+        make_app(given if given and given[0] in COMMANDS else COMMANDS)()
     except PapertapeError as error:
         error_console.print(f"papertape: {error}", markup=False)
         sys.exit(error.exit_code)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from engine.errors import ConfigError
 from engine.spec import EngineSpec, Market
-from replay.backtest import spec_for
+from replay.accounts import spec_for
 from replay.config import Config, make_config
 from replay.learning.settings import features_of
 

@@ -14,9 +14,51 @@ Recorded data: tapes in, trustworthy backtests out.
     gate_study drift_study planted      how often gate and drift watch err, measured on rows of a known law
 """
 
-from replay.backtest import backtest
-from replay.config import Config, load_config
-from replay.result import Result
-from replay.tape import Store, Tape, read_tape
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replay.backtest import backtest
+    from replay.config import Config, load_config
+    from replay.result import Result
+    from replay.tape import Store, Tape, read_tape
 
 __all__ = ["Config", "Result", "Store", "Tape", "backtest", "load_config", "read_tape"]
+
+_FROM = {
+    "Config": "config",
+    "Result": "result",
+    "Store": "tape",
+    "Tape": "tape",
+    "backtest": "backtest",
+    "load_config": "config",
+    "read_tape": "tape",
+}
+
+
+class _Room(ModuleType):
+    """
+    The room, whose public names are loaded when they are asked for.
+
+    A daemon needs candles, clocks and clients of this room and none of its tables and reports, for which pandas is loaded:
+    70 MB. `backtest` is the function and not the module of that name, which importing it would put here.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _FROM:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{self.__name__}.{_FROM[name]}"), name)
+
+    @property
+    def backtest(self) -> Any:
+        """Return the function."""
+        return import_module(f"{self.__name__}.backtest").backtest
+
+    @backtest.setter
+    def backtest(self, module: Any) -> None:
+        """Leave the place to the function when the module is imported."""
+
+
+sys.modules[__name__].__class__ = _Room

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from engine.events import Action, Command, Event, Funding, NewModel
 from engine.features.frames import FRAME_STATE, aggregate
 from engine.jit import Rows, copy_rows, join_rows
 from engine.loop import run
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import make_strategy
+from engine.spec import EngineSpec, Market
+from replay.accounts import load_tapes, make_spec
 from replay.config import Config, make_config
 from replay.feed import ReplayFeed
 from replay.kernels import compile_kernels
@@ -24,16 +23,14 @@ from replay.learning.attempt import Learned
 from replay.learning.replayed import learn
 from replay.learning.settings import cadence_of, features_of
 from replay.market_events import market_events
-from replay.markets import market_for
 from replay.report_structure import DRAWN_KINDS
 from replay.report_study import sentence, study_section
 from replay.result import Result
-from replay.sample import sample_tape
 from replay.sinks import Recorder
 from replay.study import Lane, StudyOptions, study
 from replay.summary import Run, summarise
 from replay.tables import equity_table, trade_table
-from replay.tape import Store, Tape, read_tape
+from replay.tape import Tape
 from replay.training import model_events, model_features
 from replay.waiting import wait_for
 
@@ -96,18 +93,6 @@ def backtest(
             values[name] = {**values.get(name, {}), **section}
         config = make_config(values)
     return run_backtest(config, tapes or load_tapes(config), models=models or None)
-
-
-def load_tapes(config: Config) -> list[Tape]:
-    """Return the tapes that a configuration names: files, names in the store, or the embedded sample."""
-    if not config.data.tapes:
-        return [sample_tape()]
-    store = Store(config.data.store)
-    return [read_tape(Path(n)) if _is_file(n) else store.find(n) for n in config.data.tapes]
-
-
-def _is_file(name: str) -> bool:
-    return name.endswith(".parquet") or Path(name).is_file()
 
 
 def run_backtest(
@@ -180,48 +165,6 @@ def _learned(
         return None
     compile_kernels(make_spec(config, tapes, features_of(config, spec.timeframe)))
     return learn(config, spec, tapes, cuts, cadence, on_progress)
-
-
-def make_spec(
-    config: Config, tapes: Sequence[Tape], model_features: Sequence[str] = ()
-) -> EngineSpec:
-    """Return the engine's specification for these tapes; `model_features` are computed for models to come."""
-    frames = {tape.timeframe for tape in tapes}
-    if len(frames) != 1:
-        raise ConfigError(
-            f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
-            "`papertape tape resample`"
-        )
-    markets = [market_for(tape, config) for tape in tapes]
-    return spec_for(config, markets, frames.pop(), model_features)
-
-
-def spec_for(
-    config: Config, markets: Sequence[Market], base: str, model_features: Sequence[str] = ()
-) -> EngineSpec:
-    """Return the engine's specification for these markets and this base timeframe, replayed or live."""
-    account, parameters = config.account, dict(config.strategy.parameters)
-    if config.strategy.name == "confluence":
-        parameters.setdefault("use_ml", config.signals.use_ml)
-        parameters.setdefault("use_smc", config.signals.use_smc)
-    return EngineSpec(
-        markets=markets,
-        strategy=make_strategy(config.strategy.name, parameters),
-        timeframe=config.data.timeframe or base,
-        base_timeframe=base,
-        capital=account.capital,
-        settings=Settings(
-            sizing=account.sizing,
-            risk_fraction=account.risk,
-            fixed_fraction=account.fixed_fraction,
-            cash_share=account.cash_share,
-            leverage_cap=account.leverage_cap,
-            latency_bars=account.latency_bars,
-            allow_short=account.allow_short,
-        ),
-        extra_features=config.signals.extra_features,
-        model_features=tuple(dict.fromkeys((*config.signals.model_features, *model_features))),
-    )
 
 
 def replay(

@@ -3,7 +3,7 @@ A tape: the candles of one market and timeframe, as a value and as a file.
 
 The file is Parquet (zstd) with the columns open_time (int64, ms UTC), open, high, low, close, volume (float64, base
 units) and flags (int64, the bits of `engine.candles`), and a JSON text `papertape` in the schema's metadata. Any
-Parquet reader opens it. Its hash is the SHA-256 of the little-endian bytes of those columns, in that order, one whole
+Parquet reader opens it. pyarrow is loaded when a file is read or written: a daemon on a venue does neither. Its hash is the SHA-256 of the little-endian bytes of those columns, in that order, one whole
 column after the other; it depends on the candles alone, not on how the file is packed.
 """
 
@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.candles import CANDLE, DAY_MS, empty_candles, timeframe_ms
 from engine.errors import DataError
@@ -40,7 +38,6 @@ COLUMNS: Final = (
     ("volume", "volume"),
     ("flags", "flag_bits"),
 )
-_SCHEMA: Final = pa.schema([(name, pa.from_numpy_dtype(CANDLE[of])) for name, of in COLUMNS])
 Time = int | str | date | datetime | None
 
 
@@ -153,7 +150,11 @@ def hash_columns(columns: Iterator[Any]) -> str:
 
 def write_tape(tape: Tape, path: Path) -> None:
     """Write a tape; the file is whole or it is not there. Raises DataError when it cannot be written."""
-    schema = _SCHEMA.with_metadata({METADATA_KEY: json.dumps(tape.metadata(), allow_nan=False)})
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    about = json.dumps(tape.metadata(), allow_nan=False)
+    schema = _schema().with_metadata({METADATA_KEY: about})
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -165,8 +166,18 @@ def write_tape(tape: Tape, path: Path) -> None:
     write_whole(path, write)
 
 
+def _schema() -> Any:
+    """Return the columns of a tape's file with their types."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.from_numpy_dtype(CANDLE[of])) for name, of in COLUMNS])
+
+
 def open_parquet(path: Path) -> Any:
     """Return a Parquet file opened for reading, or raise DataError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(path)
     except OSError as error:
@@ -199,7 +210,8 @@ def metadata_of(schema: Any, path: Path) -> dict[str, Any]:
     if number > FORMAT:
         raise DataError(f"{path}: format {number} is newer than {FORMAT}; update papertape")
     found = {name: str(schema.field(name).type) for name in schema.names}
-    wanted = {name: str(_SCHEMA.field(name).type) for name, _ in COLUMNS}
+    columns = _schema()
+    wanted = {name: str(columns.field(name).type) for name, _ in COLUMNS}
     if found != wanted:
         raise DataError(f"{path}: columns {found} are not a tape's {wanted}; import it again")
     return dict(values)
@@ -241,6 +253,8 @@ def iter_candles(path: Path, rows: int = ROW_GROUP_ROWS) -> Iterator[Rows]:
 
 
 def _file_hash(file: Any, path: Path) -> str:
+    import pyarrow as pa
+
     digest = hashlib.sha256()
     try:
         for name, _ in COLUMNS:
@@ -255,6 +269,8 @@ def _file_hash(file: Any, path: Path) -> str:
 
 def _row_batches(file: Any, path: Path, rows: int) -> Iterator[Rows]:
     """Yield CANDLE rows of an open file; row groups, because batches keep what they have read in memory."""
+    import pyarrow as pa
+
     if rows < 1:
         raise DataError(f"rows: {rows} is not at least 1")
     try:

@@ -36,6 +36,7 @@ class Scenario(NamedTuple):
     start     candles before it are the venue's history when the daemon starts
     faults    what goes wrong at the venue; times are ms after the first streamed candle
     beside    runs beside the daemon: what an operator does
+    sections  of the configuration, in place of those here
     """
 
     tapes: Sequence[Tape]
@@ -48,6 +49,7 @@ class Scenario(NamedTuple):
     beside: Callable[[Daemon, Clock], Awaitable[None]] | None = None
     features: Sequence[str] = ("rsi_14@5m", "atr_14", "volume_z_20")
     seed: int = 1
+    sections: dict[str, Any] = {}  # noqa: RUF012
 
 
 def tape(symbol: str, n: int, seed: int) -> Tape:
@@ -75,6 +77,7 @@ def identity(scenario: Scenario, state: Path) -> Identity:
             **scenario.live,
         },
         "daemon": {"state": str(state)},
+        **scenario.sections,
     }
     markets = [Market(symbol, is_perpetual=True, tick_size=0.01) for symbol in symbols]
     return Identity(make_config(values), "sim", "1m", tuple(markets))

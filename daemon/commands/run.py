@@ -17,7 +17,7 @@ from daemon.recovery import Recovered
 from daemon.running import Daemon, Hooks
 from daemon.venues import SIM, live_identity, opener, sim_identity
 from engine.errors import ConfigError
-from replay.backtest import load_tapes
+from replay.accounts import load_tapes
 from replay.config import Config, load_config
 from replay.tape import Tape
 

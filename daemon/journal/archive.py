@@ -11,9 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from daemon.journal.faults import plain_errors
 from daemon.journal.journal import GENESIS, Input, Journal, Work, chain
 from daemon.journal.points import passes
@@ -21,16 +18,15 @@ from engine.errors import InvariantError
 from replay.atomic import write_whole
 
 _GROUP_ROWS: Final = 4096
-_SCHEMA: Final = pa.schema(
-    [
-        ("sequence", pa.int64()),
-        ("kind", pa.string()),
-        ("first_ms", pa.int64()),
-        ("last_ms", pa.int64()),
-        ("received_ms", pa.int64()),
-        ("payload", pa.binary()),
-        ("hash", pa.binary()),
-    ]
+# Column, and the name of its type in pyarrow, which is loaded when there is something to archive: 30 MB.
+_COLUMNS: Final = (
+    ("sequence", "int64"),
+    ("kind", "string"),
+    ("first_ms", "int64"),
+    ("last_ms", "int64"),
+    ("received_ms", "int64"),
+    ("payload", "binary"),
+    ("hash", "binary"),
 )
 _BACKUPS_KEPT: Final = 7
 _PAGES: Final = 1000
@@ -55,8 +51,13 @@ def write_archive(state: Path, journal: Journal, last: int) -> Path:
     first = journal.first_sequence
     path = state / "tape" / f"inputs-{first:012d}-{last:012d}.parquet"
 
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _COLUMNS])
+
     def write(file: BinaryIO) -> None:
-        with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as parquet:
+        with pq.ParquetWriter(file, schema, compression="zstd") as parquet:
             group: list[Input] = []
             for found in journal.inputs(first - 1):
                 if found.sequence > last:
@@ -64,7 +65,7 @@ def write_archive(state: Path, journal: Journal, last: int) -> Path:
                 group.append(found)
                 if len(group) == _GROUP_ROWS or found.sequence == last:
                     columns = [list(column) for column in zip(*group, strict=True)]
-                    parquet.write_table(pa.table(columns, schema=_SCHEMA))
+                    parquet.write_table(pa.table(columns, schema=schema))
                     group.clear()
         passes("archive.written")
 
@@ -105,6 +106,8 @@ def all_inputs(state: Path, journal: Journal, after: int = 0) -> Iterator[Input]
 
 def _archived(state: Path, last: int) -> Iterator[Input]:
     """Yield the inputs 1 … `last` from the files, each checked against the chain."""
+    import pyarrow.parquet as pq
+
     sequence, before = 0, GENESIS
     for path in sorted((state / "tape").glob("inputs-*.parquet")):
         if sequence >= last:

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from daemon.identity import Identity
 from daemon.journal.archive import all_inputs
@@ -63,6 +61,9 @@ def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:
 
 def export_tables(journal: Journal, out: Path) -> list[Path]:
     """Write every table as Parquet and return the paths."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     paths = []
     for name in _TABLES:
         columns = [(row[1], row[2]) for row in journal.all(f"PRAGMA table_info({name})")]

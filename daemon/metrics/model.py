@@ -85,8 +85,9 @@ class Models:
     def on_model(self, facts: ModelFacts | None) -> None:
         """Say which model is in force, None for none."""
         series = self._series
-        told = facts or ModelFacts(0, "none", "", 0.0)
-        end = f"{datetime.fromtimestamp(told.data_end_s, UTC):%Y-%m-%dT%H:%MZ}" if facts else ""
+        told = facts or ModelFacts(0, "none", "none", 0.0)
+        # A label without a value is no label to Prometheus.
+        end = f"{datetime.fromtimestamp(told.data_end_s, UTC):%Y-%m-%dT%H:%MZ}" if facts else "none"
         series.info(
             "model_info",
             model=CHAMPION,

@@ -13,8 +13,13 @@ window; the Page–Hinkley test (E. S. Page, Biometrika 41 (1954)) adds up what 
 blocks before. river is imported when the first detector is made: it is slow to load, and a run without a model needs none.
 """
 
+import importlib
+import importlib.util
 import math
+import sys
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from engine.model.drift_policy import DriftOptions
@@ -40,18 +45,41 @@ class Block(NamedTuple):
     rows: int
 
 
+@cache
+def _river() -> tuple[Any, Any]:
+    """
+    Return river's ADWIN and Page–Hinkley.
+
+    Their package loads every other detector as well, and with those scipy: 70 MB that a daemon would keep for nothing. So
+    the two modules are loaded under a bare package, which is gone afterwards.
+    """
+    name = "river.drift"
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    bare = ModuleType(name)
+    bare.__path__ = list(found.submodule_search_locations or ())
+    before = sys.modules.get(name)
+    sys.modules[name] = before or bare
+    try:
+        adwin, page_hinkley = (
+            importlib.import_module(f"{name}.{module}") for module in ("adwin", "page_hinkley")
+        )
+    finally:
+        if before is None:
+            del sys.modules[name]
+    return adwin.ADWIN, page_hinkley.PageHinkley
+
+
 class _Watch:
     """One series, both detectors; `kind` names what an alarm counts for."""
 
     def __init__(self, kind: str, is_loss: bool, options: DriftOptions) -> None:
-        import river.drift
-
-        found: Any = river.drift  # typed in part only
+        adwin, page_hinkley = _river()
         self.kind = kind
         self._is_loss = is_loss
         self._least = options.least_blocks
-        self._adwin = found.ADWIN(delta=options.adwin_delta, clock=1, grace_period=10)
-        self._page_hinkley = found.PageHinkley(
+        self._adwin = adwin(delta=options.adwin_delta, clock=1, grace_period=10)
+        self._page_hinkley = page_hinkley(
             min_instances=10,
             delta=options.page_hinkley_delta,
             threshold=options.page_hinkley,

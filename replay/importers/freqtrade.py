@@ -3,7 +3,6 @@
 import io
 import re
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 
@@ -39,6 +38,8 @@ def read_feather(source: Source, options: Options) -> Raw:
         )
     if "funding_rate" in source.path.name:
         raise DataError(f"{source.name}: freqtrade's funding rates, not candles")
+    import pandas as pd
+
     try:
         stamps = pd.DatetimeIndex(pd.to_datetime(table.column("date").to_pandas(), utc=True))
         columns = [table.column(name).to_numpy().astype("float64") for name in (*PRICES, "volume")]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -176,6 +175,8 @@ def _parquet_times(column: Any, name: str) -> tuple[IntArray, str]:
         raise DataError(f"{name}: {column.null_count:,} rows have no time")
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return numeric_times(column.to_numpy(), name, 1)
+    import pandas as pd
+
     try:
         index = pd.DatetimeIndex(pd.to_datetime(column.to_pandas(), utc=True))
     except (ValueError, TypeError, OverflowError) as error:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -151,6 +150,8 @@ def text_times(
     cells: Sequence[str], table: Table, pattern: str | None = None
 ) -> tuple[IntArray, str]:
     """Return dates as ms UTC: by a strptime pattern, or ISO 8601; without a zone they are UTC."""
+    import pandas as pd
+
     try:
         parsed = pd.to_datetime(
             pd.Series(cells, dtype=object), format=pattern or "ISO8601", utc=True, errors="coerce"

@@ -155,7 +155,7 @@ def main() -> None:
     result["models"] = models.speeds(n // 10)
     result["snapshot"] = processes.snapshots()
     if not options.quick:
-        result["calm"] = [calm.calm(3), calm.calm(10)]
+        result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process()]
         result["fill"] = processes.fill_costs()
         result["start"] = processes.start_times()
         result["memory"] = processes.memory()

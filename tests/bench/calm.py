@@ -3,9 +3,14 @@ Calm: how late the event loop is, and how long a final candle waits for its repo
 
 A whole daemon (feed, journal with its commits to the disk, engine, tables) follows the local exchange through sockets
 at 120 times its speed, so that two candles of every symbol become final each second; the loop and the disk are real.
+The other process is an endless loop, or the training process at work on three months of hours.
+
+`python -m tests.bench.calm`: the second kind, in a process of its own, whose memory is then the daemon's with the exchange.
 """
 
 import asyncio
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,12 +25,19 @@ import numpy as np
 from daemon.app import FeedStart, Source, serve
 from daemon.feeds.delta import DeltaFeed
 from daemon.identity import Identity
+from daemon.metrics.runtime import resident_bytes
 from daemon.running import Daemon, Hooks
+from engine.model import MODEL_FEATURES
 from engine.report import Report
 from engine.spec import Market
+from replay.accounts import spec_for
 from replay.clock import Clock
 from replay.config import make_config
 from replay.delta_rest import DeltaRest
+from replay.learning.job import Job, write_job
+from replay.learning.process import CHILD
+from replay.learning.rows import dataset_of
+from replay.learning.settings import settings_of
 from replay.synthetic import synthesize
 from replay.venue import Venue
 
@@ -33,6 +45,7 @@ SPEED: Final = 120.0
 HISTORY: Final = 600  # candles, so that every feature has a value
 MUST_LAG_MS: Final = 25.0
 MUST_LATENCY_MS: Final = 5.0
+MUST_MEMORY_MB: Final = 250.0
 _PROBE_S: Final = 0.01
 
 
@@ -102,20 +115,61 @@ async def _run(n_symbols: int, seconds: float, state: Path) -> tuple[list[float]
 
 def calm(n_symbols: int, seconds: float = 8.0) -> dict[str, Any]:
     """Return the loop's lag and the latency of decisions with this many symbols, in ms."""
-    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    spin = [sys.executable, "-c", "while True: pass"]
+    return _beside(spin, f"{n_symbols} symbols beside a busy core", n_symbols, seconds)
+
+
+def training(n_symbols: int = 3, seconds: float = 12.0) -> dict[str, Any]:
+    """Return the same beside the training process, and the most memory that this process had meanwhile."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_job(folder, _job())
+        work = f"{n_symbols} symbols while a model trains"
+        row = _beside([*CHILD, str(folder)], work, n_symbols, seconds)
+    row["is_met"] = row["is_met"] and row["resident_mb"] < MUST_MEMORY_MB
+    return row
+
+
+def in_a_process() -> dict[str, Any]:
+    """Return what `training` does in a process of its own: nothing else is in its memory."""
+    command = [sys.executable, "-m", "tests.bench.calm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _job() -> Job:
+    """Return a training that outlasts the measurement: cnn_lstm on a window of ninety days and a gate of thirty."""
+    tape = synthesize("regimes", 24 * 120 + 200, "1h", seed=7, symbol="S00")
+    account = make_config({"learning": {"epochs": 10_000, "patience": 10_000}})
+    spec = spec_for(account, (Market("S00", is_perpetual=True),), "1h", MODEL_FEATURES)
+    settings = settings_of(account, spec)
+    rows = dataset_of(("S00",), [tape.candles], "1h", "1h", settings.features)
+    return Job(settings, (int(rows.time_ms[-1]),), rows)
+
+
+def _beside(command: list[str], work: str, n_symbols: int, seconds: float) -> dict[str, Any]:
+    """Measure beside a process, which is ended then."""
+    other = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with tempfile.TemporaryDirectory() as folder:
             lags, latencies = asyncio.run(_run(n_symbols, seconds, Path(folder)))
+        assert other.poll() is None, "the other process ended before the measurement did"
     finally:
-        busy.kill()
-        busy.wait()
+        other.kill()
+        other.wait()
     lag_p99 = float(np.percentile(lags, 99))
     p50, p99 = (float(value) for value in np.percentile(latencies, [50, 99]))
     return {
-        "work": f"{n_symbols} symbols beside a busy core",
+        "work": work,
         "instants": len(latencies),
         "loop_lag_ms_p99": lag_p99,
         "latency_ms_p50": p50,
         "latency_ms_p99": p99,
+        "resident_mb": resident_bytes(os.getpid()) / 1e6,
         "is_met": lag_p99 < MUST_LAG_MS,
     }
+
+
+if __name__ == "__main__":
+    print(json.dumps(training()))  # noqa: T201

@@ -22,16 +22,29 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
+from journals import model_bytes
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon import server as server_module
 from daemon.api.models import ParityState, Status
 from daemon.api.states import account_state, position_states
 from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from daemon.metrics import CATALOGUE, Metrics, Scope
+from daemon.metrics import (
+    CATALOGUE,
+    DriftFigures,
+    Metrics,
+    ModelFacts,
+    Scope,
+    SymbolDrift,
+    WindowScores,
+)
 from daemon.metrics.definitions import Kind
+from daemon.metrics.model_families import WINDOWS
 from daemon.server import Server, Views
 from engine.core import Engine
+from engine.events import NewModel
+from engine.model import MODEL_FEATURES
+from engine.report import Report
 from engine.spec import EngineSpec, Market
 from engine.strategies.confluence import Confluence
 from replay.sample import sample_tape
@@ -47,6 +60,7 @@ SYMBOL = "BTCUSDT"
 EMPTY = {
     "sum by (reason) (increase(papertape_signals_rejected_total[1h])) > 0": "nothing was refused",
     "changes(process_start_time_seconds[$__interval]) > 0": "the process started once",
+    "changes(papertape_model_loaded_timestamp_seconds[$__interval]) > 0": "the model stays",
 }
 
 pytestmark = [
@@ -119,7 +133,9 @@ class Run:
     def __init__(self) -> None:
         market = Market(SYMBOL, is_perpetual=True)
         strategy = Confluence(confidence_threshold=0.3)
-        self.engine = Engine(EngineSpec([market], strategy, "1h", "1h"))
+        self.engine = Engine(
+            EngineSpec([market], strategy, "1h", "1h", model_features=MODEL_FEATURES)
+        )
         scope = Scope(
             symbols=(SYMBOL,),
             base_timeframe="1h",
@@ -129,12 +145,20 @@ class Run:
             jobs=("audit", "snapshot"),
             workers=("audit",),
             endpoints=Server.ENDPOINTS,
+            features=("rsi_14", "adx_14"),
         )
         self.metrics = Metrics(scope)
         self.metrics.identify("0.1.0", "0123abcd", "replay", "test")
         self.stats = FeedStats(is_connected=True)
         self.candles = sample_tape().candles
         self.done = 0
+        self.said: list[tuple[float, float]] = []  # probability, close
+        report = self.engine.step(NewModel(1, model_bytes(1)))
+        self.metrics.on_report(report, self.engine)
+        self.metrics.model.on_model(ModelFacts(1, "logistic", "test", time.time(), time.time()))
+        self.metrics.model.set_cadence(86_400.0)
+        self.metrics.drift.set_watch_cadence(3_600.0)
+        self.metrics.drift.set_reference(time.time())
 
     def status(self) -> Status:
         return Status(
@@ -160,11 +184,29 @@ class Run:
             stats.last_message_ms[SYMBOL] = int(time.time() * 1000)
             stats.last_close_ms[SYMBOL] = int(candle["open_ms"][0]) + 3_600_000
             metrics.on_journal_commit(spent_s)
+            self.learn(report)
         self.done += n
         metrics.on_feed(stats, "sample")
         metrics.on_job("snapshot", "ok", 0.01, time.time())
         metrics.on_audit("match", time.time())
         metrics.on_notice(Notice(NoticeKind.GAP, 0, SYMBOL, value=1.0), "sample")
+        metrics.model.on_attempt_begun(time.time())
+        metrics.model.on_attempt("schedule", "rejected", 2.5, time.time())
+        metrics.model.on_gate({"challenger": {"log_loss": 0.69}}, {})
+        metrics.model.on_scores(dict.fromkeys(WINDOWS, WindowScores(500, 0.25, 0.69, 0.01)))
+        found = SymbolDrift(512, {"rsi_14": 0.02, "adx_14": 0.05}, {"rsi_14": 0.0, "adx_14": 0.0})
+        metrics.drift.on_drift(DriftFigures({SYMBOL: found}, 0.01, 0.01, 0, {}), time.time())
+        metrics.drift.set_size_factor(1.0)
+
+    def learn(self, report: Report) -> None:
+        """Tell what the model said, and whether the close after it was higher."""
+        self.metrics.model.on_predictions(report.predictions, self.engine.symbols)
+        for p, close in report.predictions[["probability", "close"]].tolist():
+            if self.said:
+                before, was = self.said[-1]
+                self.metrics.model.on_outcome(before, has_risen=close > was)
+            if p == p:
+                self.said.append((p, close))
 
     async def play(self, until_s: float) -> None:
         """Step on, a hundred candles at a time, while the server answers in between."""

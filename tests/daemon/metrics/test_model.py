@@ -110,7 +110,7 @@ def test_scores_are_told_by_window(metrics: Metrics) -> None:
 
 
 def test_the_model_in_force_is_one_series_and_none_is_version_0(metrics: Metrics) -> None:
-    none = {"version": "0", "algorithm": "none", "feature_set": "", "data_end": ""}
+    none = {"version": "0", "algorithm": "none", "feature_set": "none", "data_end": "none"}
     assert value(metrics, "model_info", model="champion", **none) == 1.0
 
     metrics.model.on_model(ModelFacts(3, "cnn_lstm", "ab12", 1_699_999_200.0, START_S + 5.0))
