@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "train": "train:train_command",
     "windows": "windows:windows_command",
     "drift": "drift:drift_command",
+    "honesty": "honesty:honesty_command",
     "tape": "tape:tape_app",
     "models": "models:models_app",
     "config": "configuration:config_app",

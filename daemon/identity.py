@@ -24,7 +24,7 @@ _DECIDING: Final = {
     "market": None,
     "markets": None,
     "strategy": None,
-    "signals": ("use_ml", "use_smc", "extra_features", "model_features"),
+    "signals": ("use_ml", "use_smc", "extra_features", "model_features", "model_timeframes"),
     "live": ("venue", "symbols", "timeframe"),
     "data": ("timeframe",),
 }

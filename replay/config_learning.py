@@ -16,8 +16,10 @@ class Learning(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     window_days: Days = Field(90.0, description="of rows that a model learns from")
-    gate_days: Days = Field(
-        30.0, description="after the window, kept from training: on them models are judged"
+    gate_days: Days | None = Field(
+        None,
+        description="after the window, kept from training: on them models are judged; none: 30, or as many as "
+        "250 closes and 20 horizons take",
     )
     gate_alpha: float = Field(
         0.05, gt=0.0, le=0.5, description="chance with which a model without merit may pass"
@@ -30,7 +32,9 @@ class Learning(BaseModel):
         24, ge=1, le=1000, description="of the strategy's timeframe, at most until a label is known"
     )
     epochs: int = Field(50, ge=1, le=10_000, description="at most; it stops early")
-    patience: int = Field(8, ge=1, le=10_000, description="epochs without progress before it stops")
+    patience: int = Field(
+        10, ge=1, le=10_000, description="epochs without progress before it stops"
+    )
     sizes: dict[str, int] = Field(
         default_factory=dict, description="of the network, for example { hidden = 16 }"
     )

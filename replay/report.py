@@ -58,7 +58,7 @@ def render_report(
 def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the summary without the records of models, of which the page shows next to nothing."""
     model = summary.get("model") or {}
-    if "attempts" not in model:
+    if not model.get("attempts"):
         return summary
     rows = [a["record"].get("metrics", {}).get("rows_train") for a in model["attempts"]]
     attempts = [

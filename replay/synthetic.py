@@ -8,8 +8,11 @@ With σ the volatility per candle and ε standard normal, all drawn from one PCG
     noise     r = σ ε                        nothing to find: whoever finds something is wrong
     regimes   r = σ_k (m_k + ε)              calm, up, down and storm, which last 300 candles on average
     jumps     r = σ ε + a jump               1 in 200 candles jumps by a normal of 12 σ
+    garch     r = σ_t ε                      calm and storm follow themselves: σ_t² = σ² (1 - α - β) + α r₋₁² + β σ_{t-1}²
     edge      r = φ r₋₁ + σ √(1 - φ²) ε      the sign of the last return tells the next one's with probability
                                              1/2 + asin(φ)/π: 0.58 for the default φ = 0.25
+    pattern   r = ± σ |ε|                    the sign is the product of the last two with probability (1 + φ)/2, the other
+                                             one otherwise: nothing that one return or a sum of them tells
 """
 
 from typing import Final
@@ -23,7 +26,7 @@ from replay.quality import measure
 from replay.stamps import floor_to, utc_text
 from replay.tape_file import Tape
 
-KINDS: Final = ("noise", "regimes", "jumps", "edge")
+KINDS: Final = ("noise", "regimes", "jumps", "garch", "edge", "pattern")
 START_MS: Final = 1_577_836_800_000  # 2020-01-01 00:00 UTC
 HOURLY_VOLATILITY: Final = 0.008  # about what BTC had from 2020 to 2023
 EDGE: Final = 0.25
@@ -34,6 +37,8 @@ REGIME_DRIFTS: Final = (0.0, 0.15, -0.15, 0.0)  # in σ: calm, up, down, storm
 REGIME_SCALES: Final = (0.5, 1.0, 1.0, 2.5)
 JUMP_CHANCE: Final = 1 / 200
 JUMP_SCALE: Final = 12.0
+GARCH_SHOCK: Final = 0.1  # α
+GARCH_MEMORY: Final = 0.85  # β
 
 _STEPS = 8  # of the walk inside a candle
 _BLOCK = 65_536  # candles walked at once, so that memory stays flat
@@ -57,7 +62,7 @@ def synthesize(
     kind        one of KINDS, explained at the top of the module
     start_ms    floored to the grid
     volatility  σ of log returns per candle; None scales 0.8 % per hour by the square root of time
-    edge        φ of kind `edge`, between -1 and 1
+    edge        φ of the kinds `edge` and `pattern`, between -1 and 1
     """
     if kind not in KINDS:
         raise DataError(f"unknown synthetic market {kind!r}{did_you_mean(kind, KINDS)}")
@@ -95,7 +100,10 @@ def synthesize(
         timeframe,
         f"synthetic {kind}, seed {seed}",
         "linear",
-        (f"{told}, φ {edge:g}" if kind == "edge" else told, f"from {utc_text(first_ms)}"),
+        (
+            f"{told}, φ {edge:g}" if kind in ("edge", "pattern") else told,
+            f"from {utc_text(first_ms)}",
+        ),
         measure(candles, timeframe).as_dict(),
     )
 
@@ -113,8 +121,13 @@ def _returns(
     if kind == "jumps":
         jumps = np.where(random.random(n) < JUMP_CHANCE, random.standard_normal(n), 0.0)
         return sigma * (noise + JUMP_SCALE * jumps), scales
+    if kind == "garch":
+        scales = sigma * _garch(noise)
+        return scales * noise, scales
     if kind == "edge":
         return sigma * _autoregressive(noise, edge), scales
+    if kind == "pattern":
+        return sigma * np.abs(noise) * _pattern(random.random(n), edge), scales
     return sigma * noise, scales
 
 
@@ -138,6 +151,29 @@ def _autoregressive(noise: FloatArray, edge: float) -> FloatArray:
         value = edge * value + shock
         values.append(value)
     return np.asarray(values)
+
+
+def _garch(noise: FloatArray) -> FloatArray:
+    """Return the volatility at each shock, in units of the long-run one; starts there."""
+    variance, values = 1.0, []
+    for shock in noise.tolist():
+        values.append(variance)
+        variance *= GARCH_MEMORY + GARCH_SHOCK * shock * shock
+        variance += 1.0 - GARCH_SHOCK - GARCH_MEMORY
+    scales: FloatArray = np.sqrt(np.asarray(values))
+    return scales
+
+
+def _pattern(uniform: FloatArray, edge: float) -> FloatArray:
+    """Return signs, each the product of the two before it with probability (1 + edge)/2; two rises begin."""
+    chance = 0.5 * (1.0 + edge)
+    before, last = 1.0, 1.0
+    signs = []
+    for value in uniform.tolist():
+        sign = before * last if value < chance else -before * last
+        before, last = last, sign
+        signs.append(sign)
+    return np.asarray(signs)
 
 
 def _walk(

@@ -10,8 +10,9 @@ Models: from features at a close to a calibrated probability that the price rise
     labels parts        what is learnt, and which rows may be learnt from
     options train       how a model is trained, and the way from rows to an artefact
     prepare newton network     rows as a fit takes them, and the two ways to fit
-    predictions         what it said at each close, as records
     calibrate scores importance reference measure    what the record says of a model
+    gate verdict bootstrap     whether a challenger may take over, on rows that nobody has seen
+    drift drift_detectors drift_policy psi    whether the world is still that of the training, and what follows if not
 """
 
 from engine.model.artefact import Artefact, read_artefact, with_version, write_artefact

@@ -22,7 +22,7 @@ from engine.model.drift_policy import (
     advance,
     retrained,
 )
-from engine.model.psi import Dependence, Psi, dependence, noise_level, of_counts, psi
+from engine.model.psi import Dependence, Psi, bins, dependence, noise_level, of_counts
 
 KINDS: Final = ("feature", "prediction", "target", "calibration", "performance")
 BLOCKS_KEPT: Final = 512  # when there are twice as many, the older half is dropped
@@ -90,16 +90,24 @@ class _Bins:
         if "effect" in entry:
             self._known = Dependence(float(entry["effect"]), float(entry["freedom"]))
 
-    def measure(self, series: list[FloatArray], options: DriftOptions) -> Psi | None:
-        """Return the index of some symbols' recent values together, None when they are too few."""
-        values = np.concatenate(series)
+    def count(self, values: FloatArray) -> FloatArray:
+        """Return how many finite values lie in each bin."""
         values = values[np.isfinite(values)]
-        if len(values) < options.least_rows:
+        counts = np.bincount(bins(self.edges, values), minlength=len(self.shares))
+        return counts.astype(np.float64)
+
+    def measure(
+        self, series: list[FloatArray], counts: list[FloatArray], options: DriftOptions
+    ) -> Psi | None:
+        """Return the index of some symbols' recent values together, None when they are too few."""
+        together = np.sum(counts, axis=0) if counts else np.zeros(1)
+        n = float(together.sum())
+        if n < options.least_rows:
             return None
         # Training rows tell the dependence better: a short window's own mean hides what is slow.
         found = self._known or dependence(self.shares, self.edges, series)
-        noise = noise_level(found, len(values), self.rows, options.chance)
-        return Psi(psi(self.shares, self.edges, values), noise)
+        noise = noise_level(found, n, self.rows, options.chance)
+        return Psi(of_counts(self.shares, together), noise)
 
 
 class DriftMonitor:
@@ -107,7 +115,8 @@ class DriftMonitor:
     One model's watch.
 
     reference       of its record: `inputs` by name, `probability`, `base_rate`; an entry may know its `rows`, and the
-                    `effect` and `freedom` of its dependence
+                    `effect` and `freedom` of its dependence. Without one (a model of an older format) there is no index,
+                    and what is left are the detectors
     horizon_bars    of its labels; reference_rows: of its training, where an entry does not say
     policy          carried over from the model before
     """
@@ -122,12 +131,12 @@ class DriftMonitor:
         policy: PolicyState | None = None,
     ) -> None:
         self.options = options or DriftOptions()
-        self.inputs = tuple(reference["inputs"])
-        self._bins = {
-            name: _Bins(entry, reference_rows) for name, entry in reference["inputs"].items()
-        }
-        self._probability = _Bins(reference["probability"], reference_rows)
-        self._base_rate = float(reference["base_rate"])
+        inputs = reference.get("inputs", {})
+        self.inputs = tuple(inputs)
+        self._bins = {name: _Bins(entry, reference_rows) for name, entry in inputs.items()}
+        said = reference.get("probability")
+        self._probability = _Bins(said, reference_rows) if said else None
+        self._base_rate = float(reference.get("base_rate", 0.0))
         self._reference_rows = reference_rows
         self._horizon = horizon_bars
         self.policy = policy or PolicyState()
@@ -195,31 +204,46 @@ class DriftMonitor:
         """
         features: dict[str, Psi] = {}
         symbols: dict[str, dict[str, float]] = {symbol: {} for symbol in rows}
-        for place, (name, bins) in enumerate(self._bins.items()):
-            found = bins.measure([part[:, place] for part in rows.values()], self.options)
+        for place, (name, column) in enumerate(self._bins.items()):
+            series = [part[:, place] for part in rows.values()]
+            counts = [column.count(values) for values in series]
+            found = column.measure(series, counts, self.options)
             if found is None:
                 continue
             features[name] = found
-            for symbol, part in rows.items():
-                symbols[symbol][name] = psi(bins.shares, bins.edges, part[:, place])
+            for symbol, own in zip(rows, counts, strict=True):
+                symbols[symbol][name] = of_counts(column.shares, own) if own.any() else 0.0
         prediction = None
-        if probabilities:
-            prediction = self._probability.measure(list(probabilities.values()), self.options)
+        if self._probability is not None:
+            series = list(probabilities.values())
+            counts = [self._probability.count(values) for values in series]
+            prediction = self._probability.measure(series, counts, self.options)
         target = self._target()
         alarms = self._take_alarms(features, prediction, target)
         signs, reason = self._signs(features, prediction, target, alarms)
         self.policy = advance(self.policy, signs, bar, self.options)
-        missing = {
-            symbol: {
-                name: float(np.isnan(part[:, place]).mean()) if len(part) else 0.0
-                for place, name in enumerate(self.inputs)
-            }
-            for symbol, part in rows.items()
-        }
-        counts = {symbol: len(part) for symbol, part in rows.items()}
+        sizes = {symbol: len(part) for symbol, part in rows.items()}
         return Figures(
-            counts, features, symbols, missing, prediction, target, alarms, self.policy, reason
+            sizes,
+            features,
+            symbols,
+            self._missing(rows),
+            prediction,
+            target,
+            alarms,
+            self.policy,
+            reason,
         )
+
+    def _missing(self, rows: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:
+        """Return the share of missing values by symbol and input."""
+        shares = {symbol: np.isnan(part).mean(axis=0) for symbol, part in rows.items() if len(part)}
+        return {
+            symbol: dict(zip(self.inputs, shares[symbol].tolist(), strict=True))
+            if symbol in shares
+            else dict.fromkeys(self.inputs, 0.0)
+            for symbol in rows
+        }
 
     def _target(self) -> Psi | None:
         """Return the index of the recent outcomes; their dependence is what blocks spread beyond coins."""

@@ -27,7 +27,7 @@ _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of Linux
 
 def main(folder: Path, train: Train = train_model) -> int:
     """Do the job of a folder and return the exit code."""
-    say = Speaker(_own_stdout())
+    say = Speaker(own_stdout())
     try:
         settle()
         job = read_job(folder)
@@ -102,7 +102,7 @@ def limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
 
 
-def _own_stdout() -> TextIO:
+def own_stdout() -> TextIO:
     """Return stdout for ourselves; what libraries print goes to stderr."""
     own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

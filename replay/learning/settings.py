@@ -4,13 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
+from engine.candles import timeframe_ms
 from engine.model.inputs import default_inputs
 from engine.spec import EngineSpec
 from replay.config import Config
+from replay.config_learning import Learning
 from replay.learning.cadence import Cadence, cadence
 
 DAY_MS: Final = 86_400_000
 LEAST_SHARE: Final = 0.5  # of the training window that must be there before a model is trained
+_GATE_DAYS: Final = 30  # at least, unless told otherwise
+_GATE_CLOSES: Final = 250  # the gate refuses fewer than 200, and some have no outcome
+_GATE_HORIZONS: Final = 20  # it wants eight blocks of two, and the last labels are not known yet
 _BRACKET: Final = (2.0, 3.0)  # average true ranges, where a strategy has no bracket of its own
 
 
@@ -87,6 +92,14 @@ def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
     return cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
 
 
+def gate_ms_of(learning: Learning, length_ms: int) -> int:
+    """Return how much is kept for the gate; by itself as much as it needs to judge at all (see `GateOptions`)."""
+    if learning.gate_days is not None:
+        return round(learning.gate_days * DAY_MS)
+    closes = max(_GATE_CLOSES, _GATE_HORIZONS * learning.horizon_bars)
+    return max(_GATE_DAYS * DAY_MS, closes * length_ms)
+
+
 def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> LearningSettings:
     """
     Return how models are trained for an engine.
@@ -108,7 +121,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
         symbols=spec.symbols,
         tapes=tuple(tapes),
         window_ms=round(learning.window_days * DAY_MS),
-        gate_ms=round(learning.gate_days * DAY_MS),
+        gate_ms=gate_ms_of(learning, timeframe_ms(spec.timeframe)),
         gate_alpha=learning.gate_alpha,
         cost=2.0 * sum(sides) / len(sides),
         label=learning.label,

@@ -6,6 +6,7 @@ comes out is a schedule of models, which the replay takes like any other. At a d
 what is measured afterwards, on the rows between one attempt and the next, decides nothing.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,13 @@ from engine.jit import FloatArray
 from engine.model.artefact import read_artefact
 from engine.model.buckets import confidence_buckets
 from engine.model.dataset import Dataset
+from engine.model.drift_policy import PolicyState
 from replay.learning.attempt import Attempt
 from replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
 from replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
 from replay.learning.job import Job, read_attempt, write_attempt
 from replay.learning.settings import LearningSettings
-
-Command = tuple[int, str, float, str]  # time in ms, action, value, reason
+from replay.learning.watch import Command, Look, Watch
 
 
 class Walked(NamedTuple):
@@ -55,22 +56,88 @@ def walk(
     folder      keeps each attempt as soon as it is over, and gives back those of a process that was cut off
     on_attempt  called with (due time, number, how many) before each attempt, and with the attempt after it
     """
-    champion = _first_champion(job)
-    attempts: list[Attempt] = []
-    for number, due_ms in enumerate(job.due_ms):
+    progress = _Pass(job, train, folder, on_epoch)
+    end_ms = int(job.rows.time_ms[-1]) + 1 if job.is_walk else 0
+    due = deque(job.due_ms)
+    while True:
+        limit_ms = due[0] if due else end_ms
+        early_ms = progress.watch.until(limit_ms) if progress.watch else None
+        if early_ms is None and not due:
+            break
+        due_ms, trigger = (due.popleft(), job.trigger) if early_ms is None else (early_ms, "drift")
+        number = len(progress.attempts)
+        of = number + 1 + len(due)
         if on_attempt is not None:
-            on_attempt(due_ms, number, len(job.due_ms))
-        attempt = _attempt(job, due_ms, number, champion, train, folder, on_epoch)
-        attempts.append(attempt)
-        if attempt.is_promoted:
-            version = (champion.version if champion else 0) + 1
-            champion = Champion(version, read_artefact(attempt.artefact))
+            on_attempt(due_ms, number, of)
+        attempt = progress.attempt(due_ms, trigger)
         if on_attempt is not None:
-            on_attempt(attempt, number, len(job.due_ms))
+            on_attempt(attempt, number, of)
     if not job.is_walk:
-        return Walked(attempts, [], {})
-    attempts, summary = measure_shadows(job.rows, attempts, job.settings, _first_champion(job))
-    return Walked(attempts, [], summary)
+        return Walked(progress.attempts, [], {})
+    progress.leave()
+    attempts, summary = measure_shadows(
+        job.rows, progress.attempts, job.settings, _first_champion(job)
+    )
+    drift = [look.to_json() for look in progress.looks]
+    return Walked(attempts, progress.commands, {**summary, "drift": drift})
+
+
+class _Pass:
+    """One walk: the champion of the moment, the watch on it, and what came of it all so far."""
+
+    def __init__(
+        self, job: Job, train: Train, folder: Path | None, on_epoch: OnEpoch | None
+    ) -> None:
+        self._job, self._train, self._folder, self._on_epoch = job, train, folder, on_epoch
+        self._followed = outcomes(job.rows, job.settings)
+        self._champion = _first_champion(job)
+        self.attempts: list[Attempt] = []
+        self.commands: list[Command] = []
+        self.looks: list[Look] = []
+        self.watch: Watch | None = None
+        if self._champion is not None and job.is_walk:
+            self._follow(int(job.rows.time_ms[0]), PolicyState())
+
+    def attempt(self, due_ms: int, trigger: str) -> Attempt:
+        """Make the attempt that is due, or take the one that was kept, and let its model take over if it may."""
+        attempt = _attempt(
+            self._job,
+            due_ms,
+            trigger,
+            len(self.attempts),
+            self._champion,
+            self._train,
+            self._folder,
+            self._on_epoch,
+        )
+        self.attempts.append(attempt)
+        policy = PolicyState()
+        if self.watch is not None:
+            if attempt.outcome != "skipped":
+                self.watch.ended(due_ms, attempt.is_promoted)
+            policy = self.watch.policy
+        if attempt.is_promoted:
+            self.leave()
+            version = (self._champion.version if self._champion else 0) + 1
+            self._champion = Champion(version, read_artefact(attempt.artefact))
+            if self._job.is_walk:
+                self._follow(attempt.effective_ms, policy)
+        return attempt
+
+    def leave(self) -> None:
+        """Take over what the watch on the present champion has to say."""
+        if self.watch is not None:
+            self.commands += self.watch.commands
+            self.looks += self.watch.looks
+            self.watch = None
+
+    def _follow(self, effective_ms: int, policy: PolicyState) -> None:
+        """Watch the champion from its first prediction on, if it knows what its training data were like."""
+        assert self._champion is not None
+        settings = self._job.settings
+        if settings.check_bars and self._champion.artefact.record.reference:
+            rows = self._job.rows
+            self.watch = Watch(self._champion, effective_ms, rows, self._followed, settings, policy)
 
 
 def _first_champion(job: Job) -> Champion | None:
@@ -80,6 +147,7 @@ def _first_champion(job: Job) -> Champion | None:
 def _attempt(
     job: Job,
     due_ms: int,
+    trigger: str,
     number: int,
     champion: Champion | None,
     train: Train,
@@ -97,7 +165,7 @@ def _attempt(
         attempt = Attempt(
             due_ms,
             due_ms + settings.activation_delay_ms,
-            job.trigger,
+            trigger,
             outcome,
             reason,
             kind=settings.kind,
@@ -111,7 +179,7 @@ def _attempt(
             settings,
             champion,
             train,
-            trigger=job.trigger,
+            trigger=trigger,
             on_epoch=on_epoch,
             checkpoint=checkpoint,
         )

@@ -155,14 +155,19 @@ def test_a_model_of_a_daemon_goes_into_the_store_of_its_state(tmp_path: Path) ->
 
 
 def test_fresh_candles_are_fetched_first() -> None:
-    # The small venue's volume is the same in every hour, which its z-score cannot be made of.
-    read = ("--set", 'signals.model_features=["rsi_14", "log_return_1"]')
+    # The small venue's volume is the same in every hour, and six hours later its price is where it was.
+    read = (
+        "--set",
+        'signals.model_features=["rsi_14", "log_return_1"]',
+        "--set",
+        "learning.horizon_bars=4",
+    )
     asked = ("--fresh", "BTCUSDT", "--days", 80, "--venue", "binance")
     with serving_beside(lambda: BinanceServer(WallClock(), ["BTCUSDT"]).handle) as url:
         done = train(*asked, "--rest-url", url, *read)
 
     assert "model 1" in done.output
-    tape = Store().find("binance_BTCUSDT_1h")
+    tape = Store().find("binance-spot_BTCUSDT_1h")
     record = ModelStore().show(1)
     assert record.tapes == (tape.sha256,)
     assert 1_918 <= len(tape.candles) <= 1_920

@@ -57,6 +57,28 @@ def test_planted_edge_is_there_in_the_stated_size() -> None:
     assert abs(hits - (0.5 + math.asin(0.25) / math.pi)) < 0.007
 
 
+def test_a_pattern_is_known_from_two_signs_and_from_nothing_simpler() -> None:
+    returns = log_returns(synthesize("pattern", 100_000, edge=0.4))
+    sign = np.sign(returns)
+
+    # Standard errors over 100,000: 0.0015 for a share, 0.0032 for a correlation.
+    assert abs(np.mean(sign[2:] == sign[1:-1] * sign[:-2]) - 0.7) < 0.006
+    assert abs(np.mean(sign == 1.0) - 0.5) < 0.01
+    for lag in (1, 2):
+        assert abs(np.corrcoef(returns[lag:], returns[:-lag])[0, 1]) < 0.013
+
+
+def test_garch_has_quiet_and_loud_times_and_nothing_to_find_in_the_sign() -> None:
+    returns = log_returns(synthesize("garch", 100_000, volatility=0.01))
+
+    # Long-run variance σ² and, for α = 0.1 and β = 0.85, a lag-one correlation of squares of (Bollerslev, 1986)
+    # α (1 − αβ − β²) ÷ (1 − 2αβ − β²). Squares of fat tails are known roughly.
+    assert math.isclose(returns.std(), 0.01, rel_tol=0.05)
+    theory = 0.1 * (1.0 - 0.085 - 0.7225) / (1.0 - 0.17 - 0.7225)
+    assert abs(np.corrcoef(returns[1:] ** 2, returns[:-1] ** 2)[0, 1] - theory) < 0.06
+    assert abs(np.corrcoef(returns[1:], returns[:-1])[0, 1]) < 0.02
+
+
 def test_jumps_and_regimes_have_fatter_tails_than_noise() -> None:
     def kurtosis(kind: str) -> float:
         returns = log_returns(synthesize(kind, 50_000))

@@ -81,6 +81,17 @@ def test_too_few_rows_have_no_index_and_missing_ones_are_counted() -> None:
     assert figures.target is None
 
 
+def test_a_model_without_a_reference_is_watched_by_its_outcomes_alone() -> None:
+    monitor = DriftMonitor({}, HORIZON)
+    bars, p, y = resolved(1_200)
+    monitor.resolve(bars, p, y)
+    monitor.resolve(bars + 1_200, p, 1.0 - y)
+    figures = monitor.check({"X": np.zeros((512, 0))}, {"X": p[:512]}, 2_400)
+
+    assert (figures.features, figures.prediction, figures.target) == ({}, None, None)
+    assert figures.policy.level == RETRAIN
+
+
 def test_symbols_are_looked_at_together_and_told_apart() -> None:
     monitor = make()
     rows = {"X": recent(2)["X"], "Y": recent(3, shift=1.0)["X"]}

@@ -1,0 +1,126 @@
+"""What a configuration means for learning, and that the sections say what their owners say."""
+
+from dataclasses import asdict
+
+import pytest
+
+from engine.candles import timeframe_ms
+from engine.errors import ConfigError
+from engine.model import KINDS, default_inputs
+from engine.model.drift_policy import DriftOptions
+from engine.model.options import TrainingOptions
+from replay.backtest import make_spec
+from replay.config import Config, load_config, make_config
+from replay.learning.settings import (
+    LearningSettings,
+    cadence_of,
+    features_of,
+    gate_ms_of,
+    settings_of,
+)
+from replay.learning.trainer import options_of
+from replay.synthetic import synthesize
+
+TAPE = synthesize("noise", 50, "1h", seed=1)
+
+
+def settings(**sections: object) -> LearningSettings:
+    config = make_config(sections)
+    return settings_of(config, make_spec(config, [TAPE]), ["hash"])
+
+
+def test_models_and_policies_of_the_configuration_are_those_that_exist() -> None:
+    for kind in KINDS:
+        assert make_config({"signals": {"model": kind}}).signals.model == kind
+    with pytest.raises(ConfigError, match=r"signals\.model"):
+        make_config({"signals": {"model": "oracle"}})
+    assert Config().drift.options() == DriftOptions()
+    default = options_of(settings(), "cnn_lstm", is_fine_tuned=False)
+    assert default == TrainingOptions(features=default.features, inputs=default.inputs)
+
+
+def test_the_label_is_the_bracket_of_the_strategy() -> None:
+    found = settings(strategy={"parameters": {"stop_atr": 1.5, "target_atr": 4.0}})
+
+    assert (found.label, found.stop_atr, found.target_atr) == ("bracket", 1.5, 4.0)
+    assert found.symbols == ("SYNTH",)
+    assert found.tapes == ("hash",)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "horizon_bars", "days"),
+    [
+        ("1h", 24, 30),  # 480 closes are 20 days
+        ("4h", 24, 80),  # 480 closes
+        ("4h", 2, 250 / 6),  # 250 closes
+        ("15m", 24, 30),
+    ],
+)
+def test_the_gate_keeps_what_it_needs_to_judge(
+    timeframe: str, horizon_bars: int, days: float
+) -> None:
+    learning = make_config({"learning": {"horizon_bars": horizon_bars}}).learning
+
+    assert gate_ms_of(learning, timeframe_ms(timeframe)) == round(days * 86_400_000)
+    assert gate_ms_of(learning.model_copy(update={"gate_days": 7.0}), 1) == 7 * 86_400_000
+
+
+def test_a_round_trip_costs_both_sides() -> None:
+    found = settings(
+        market={"taker_fee_rate": 0.001, "half_spread_rate": 0.0002, "slippage_rate": 0.0003}
+    )
+
+    assert found.cost == pytest.approx(2 * (0.001 + 0.0002 + 0.0003))
+
+
+def test_what_models_read_is_one_list_in_replay_and_live() -> None:
+    config = make_config({"signals": {"model_timeframes": ["4h"]}})
+    features, inputs = default_inputs(True, ("4h",), "1h")
+    assert features_of(config, "1h") == features
+    assert settings(signals={"model_timeframes": ["4h"]}).inputs == inputs
+    own = make_config({"signals": {"model_features": ["rsi_14"]}})
+    assert features_of(own, "1h") == ("rsi_14",)
+    assert features_of(make_config({"signals": {"use_ml": False}}), "1h") == ()
+    # Structure is read where the strategy has it computed anyway.
+    cross = make_config({"strategy": {"name": "ema_cross"}})
+    assert "smc" not in features_of(cross, "1h")
+
+
+def test_only_a_strategy_that_asks_a_model_has_one_trained() -> None:
+    for sections, is_trained in (
+        ({}, True),
+        ({"signals": {"retrain_every": "never"}}, False),
+        ({"signals": {"use_ml": False}}, False),
+        ({"strategy": {"parameters": {"use_ml": False}}}, False),
+        ({"strategy": {"name": "ema_cross"}}, False),
+    ):
+        config = make_config(sections)
+        assert (cadence_of(config, make_spec(config, [TAPE])) is not None) == is_trained
+
+
+def test_settings_come_back_from_json_and_unknown_ones_are_refused() -> None:
+    found = settings(learning={"sizes": {"hidden": 8}})
+
+    assert LearningSettings.from_json(asdict(found)) == found
+    with pytest.raises(KeyError, match="windw"):
+        LearningSettings.from_json({**asdict(found), "windw": 3})
+
+
+def test_faults_are_one_line_with_path_and_value() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(
+            None,
+            [
+                "signals.retrain_every=soon",
+                "learning.window_days=0",
+                "learning.hiden=3",
+                "drift.severe_psi=0.05",
+            ],
+        )
+
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("configuration: signals.retrain_every: 'soon' is no cadence: write")
+    assert any("learning.window_days: " in line and "not 0" in line for line in lines)
+    assert any("learning.hiden: unknown key" in line for line in lines)
+    assert any("drift: severe_psi 0.05 is below warn_psi 0.1" in line for line in lines)
