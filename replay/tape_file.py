@@ -21,6 +21,7 @@ import numpy as np
 from engine.candles import CANDLE, DAY_MS, empty_candles, timeframe_ms
 from engine.errors import DataError
 from engine.jit import Rows
+from replay.arrow import plain_column
 from replay.atomic import write_whole
 from replay.stamps import floor_to
 
@@ -260,7 +261,7 @@ def _file_hash(file: Any, path: Path) -> str:
         for name, _ in COLUMNS:
             for group in range(file.num_row_groups):
                 column = file.read_row_group(group, [name], use_threads=False).column(0)
-                values = column.to_numpy()
+                values = plain_column(column)
                 digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from error
@@ -286,7 +287,7 @@ def group_candles(columns: Sequence[Any]) -> Rows:
     """Return CANDLE rows from columns in the file's order."""
     candles = empty_candles(len(columns[0]))
     for (_, of), column in zip(COLUMNS, columns, strict=True):
-        candles[of] = column.to_numpy()
+        candles[of] = plain_column(column)
     return candles
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import DataError, did_you_mean
 from engine.jit import FloatArray, IntArray
+from replay.arrow import plain_column
 from replay.importers.dialect import Importer
 from replay.importers.options import Options, name_hints
 from replay.importers.source import Source
@@ -174,7 +175,7 @@ def _parquet_times(column: Any, name: str) -> tuple[IntArray, str]:
     if column.null_count:
         raise DataError(f"{name}: {column.null_count:,} rows have no time")
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return numeric_times(column.to_numpy(), name, 1)
+        return numeric_times(plain_column(column), name, 1)
     import pandas as pd
 
     try:
@@ -186,7 +187,7 @@ def _parquet_times(column: Any, name: str) -> tuple[IntArray, str]:
 
 def _parquet_numbers(column: Any, name: str, what: str) -> FloatArray:
     try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        return np.asarray(plain_column(column.cast(pa.float64())), dtype=np.float64)
     except (pa.ArrowException, ValueError) as error:
         raise DataError(
             f"{name}: the column for {what} of type {column.type} holds no numbers"
