@@ -80,6 +80,9 @@ class DriftWatch:
         self._since_ms = self._looked_ms = 0  # the model's first instant; the newest look
         self._asked = (1.0, False)  # size factor and pause that the engine was told
         self._is_asking = False  # for an attempt that has not begun
+        self._is_held = (
+            False  # an operator has paused as well: what drift began, drift must not end
+        )
         self._recall(journal)
 
     def _recall(self, journal: Journal) -> None:
@@ -96,6 +99,7 @@ class DriftWatch:
                 self._monitor.load(kept["monitor"])
         self._resolved_ms = resolved_ms
         self._seen = int(kept.get("seen", 0))
+        self._is_held = bool(kept.get("is_held"))
         version = int(self._engine.account[0].model_version)
         if version != self._version:
             swapped = journal.one("SELECT time_ms FROM models ORDER BY sequence DESC LIMIT 1")
@@ -177,6 +181,12 @@ class DriftWatch:
             else:
                 self._policy = retrained(self._policy, bar, is_promoted=False)
 
+    def on_operator(self, action: Action) -> None:
+        """Take note of an operator's action, before it is carried out: a pause of theirs is theirs to end."""
+        if action in (Action.PAUSE, Action.KILL, Action.RESUME):
+            self._is_held = action is not Action.RESUME
+            self._writer.post(self._save())
+
     def stop(self) -> None:
         """Nothing is waited for."""
 
@@ -208,7 +218,10 @@ class DriftWatch:
         if is_paused != self._asked[1]:
             self._asked = (factor, is_paused)
             action = Action.PAUSE if is_paused else Action.RESUME
-            acts.append(Act(Command(action), self._save()))
+            if action is Action.RESUME and self._is_held:
+                self._writer.post(self._save())
+            else:
+                acts.append(Act(Command(action), self._save()))
         return acts
 
     def _look(self, time_ms: int) -> None:
@@ -274,6 +287,7 @@ class DriftWatch:
             "policy": list(self.policy),
             "seen": self._seen,
             "is_asking": self._is_asking,
+            "is_held": self._is_held,
             "monitor": None if self._monitor is None else self._monitor.save(),
         }
         text = json.dumps(state, sort_keys=True)

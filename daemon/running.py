@@ -100,6 +100,8 @@ class Daemon:
 
     async def command(self, action: Action, reason: str = "", value: float = 1.0) -> int:
         """Carry out an operator's action; return its sequence when it is in force. The reason goes to the notices."""
+        if self.watch is not None:
+            self.watch.on_operator(action)
         sequence = await self.offer(Command(action, value if action is Action.SCALE else 1.0))
         if reason:
             row = (self.now_ms(), f"input {sequence}, {action.value}: {reason}")
