@@ -76,6 +76,7 @@ async def serve(
     state = identity.config.daemon.state
     with only_one(state), _first_error():
         remove_unfinished(state)
+        ModelStore(state / "models").tidy()
         with _closing_on_error(Journal.open(state, wall_ms())) as journal:
             account, recovered = _recover(journal, identity, hooks)
             job_stats = stats_of(journal)

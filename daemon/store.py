@@ -75,6 +75,13 @@ class ModelStore:
                 pass
         return self.add(artefact)
 
+    def tidy(self) -> None:
+        """Remove what processes that were killed while they wrote have left; whoever writes now holds the lock."""
+        if self.folder.is_dir():
+            with self._locked():
+                for path in self.folder.glob(".*.tmp"):
+                    path.unlink()
+
     def path(self, version: int) -> Path:
         """Return where a version lies, whether it exists or not."""
         return self.folder / f"v{version:06d}.safetensors"

@@ -38,7 +38,7 @@ def tapes() -> list[Tape]:
 
 def account(state: Path, *changes: str) -> Identity:
     values = [
-        "live.venue=sim", "live.history_bars=0", f"daemon.state={state}", "strategy.name=ema_cross",
+        "live.venue=sim", "live.candles=poll", "live.history_bars=0", f"daemon.state={state}", "strategy.name=ema_cross",
         "strategy.parameters.fast=3", "strategy.parameters.slow=8", "account.sizing=fraction",
     ]  # fmt: skip
     return sim_identity(load_config(None, [*values, *changes]), tapes())
@@ -111,7 +111,7 @@ def test_the_training_process_works_beside_the_local_exchange(tmp_path: Path) ->
     """Nothing stands in: the exchange's time stands still while the real process trains."""
     tape = synthesize("regimes", 930, "1m", seed=3, symbol="S3USD")
     changes = [
-        "live.venue=sim", "live.history_bars=0", f"daemon.state={tmp_path}", "signals.use_smc=false",
+        "live.venue=sim", "live.candles=poll", "live.history_bars=0", f"daemon.state={tmp_path}", "signals.use_smc=false",
         "signals.model=cnn_lstm", "signals.retrain_every=300m", "learning.window_days=0.35",
         "learning.gate_days=0.1", "learning.horizon_bars=4", "learning.epochs=2",
         "learning.sizes={hidden=4,channels=4}", "drift.check_bars=24",

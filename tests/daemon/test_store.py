@@ -250,3 +250,18 @@ def test_commands_fit_list_show_promote_and_roll_back(
     refused = papertape("promote", "7")
     assert isinstance(refused.exception, DataError)
     assert "there is no model 7" in str(refused.exception)
+
+
+def test_what_a_killed_process_left_is_removed_and_the_rest_stays(store: ModelStore) -> None:
+    (store.folder / ".champion.json.1234.tmp").write_text("half of it")
+
+    store.tidy()
+
+    assert not list(store.folder.glob(".*.tmp"))
+    assert (store.versions(), store.champion()) == ([1, 2, 3], 2)
+
+
+def test_tidying_makes_no_folder(tmp_path: Path) -> None:
+    ModelStore(tmp_path / "models").tidy()
+
+    assert not (tmp_path / "models").exists()
