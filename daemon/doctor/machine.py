@@ -144,7 +144,7 @@ def _kernel_cache() -> Finding:
             n_kernels = sum(1 for _ in folder.rglob("*.nbi"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        told = f"{folder}: {reason}; every start compiles for some 25 s: set PAPERTAPE_CACHE_DIR"
+        told = f"{folder}: {reason}; every start compiles for some 15 s: set PAPERTAPE_CACHE_DIR"
         return _row("kernel cache", "can be written to", told, Status.DIFFERS)
     finally:
         with contextlib.suppress(OSError):
