@@ -19,7 +19,7 @@ from engine.core import Engine
 from engine.features import perceive, plan_features
 from engine.features.smc import EVENT
 from engine.jit import Rows
-from tests.bench import bare, calm, feed, models, processes, smc
+from tests.bench import bare, calm, feed, models, processes, smc, training
 from tests.bench.candles import make
 from tests.bench.work import REFERENCE, TECHNICAL, Batches, drive, everything, w1, w2
 
@@ -154,13 +154,16 @@ def main() -> None:
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
     result["models"] = models.speeds(n // 10)
     result["snapshot"] = processes.snapshots()
+    result["training"] = [training.fifty_epochs()]
     if not options.quick:
+        result["training"].append(training.year())
         result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process()]
         result["fill"] = processes.fill_costs()
         result["start"] = processes.start_times()
         result["memory"] = processes.memory()
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
     lines = [*result["speeds"], result["structure"], *result["feed"], *result["models"]]
+    lines += result["training"]
     lines += result.get("calm", ())
     if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
@@ -188,7 +191,7 @@ def table(result: dict[str, Any]) -> str:
         f"structure  one candle from Python {told['one_at_a_time_us']:.1f} µs, "
         f"the batch package {told['batch_package_us'] / 1e3:.0f} ms: {told['times_faster']:,.0f} times faster"
     )
-    for row in (*result["feed"], *result["models"], *result.get("calm", ())):
+    for row in (*result["feed"], *result["models"], *result["training"], *result.get("calm", ())):
         values = ", ".join(
             f"{k} {v:,.2f}"
             for k, v in row.items()
