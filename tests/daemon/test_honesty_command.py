@@ -13,6 +13,7 @@ from daemon.commands import honesty as command
 from replay.honesty import HonestyRow
 
 
+@pytest.mark.slow
 def test_quick_prints_every_row_and_ends_with_0_without_loading_torch() -> None:
     script = (
         "import sys\n"

@@ -88,8 +88,9 @@ def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
         assert journal.all("SELECT kind, detail FROM notices") == [
             ("command", "input 11, pause: the venue is in maintenance")
         ]
-    # 40 batches and 3 commands, each an input and what it led to; the reason; the last snapshot
-    assert len(commits) == 2 * 43 + 2
+    # 40 batches and 3 commands, each an input and what it led to; the reason; the last snapshot; and the watch on drift
+    # notes that an operator paused and resumed
+    assert len(commits) == 2 * 43 + 4
     assert all(seconds > 0.0 and is_done for seconds, is_done in commits)
     assert refused > 0
     assert left > 0
