@@ -16,26 +16,26 @@ from typing import NamedTuple
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
 
-from daemon import chores
-from daemon.audit import Auditor
-from daemon.drift_watch import DriftWatch
-from daemon.feeds.protocol import FeedStats, Notice, OnNotice
-from daemon.identity import Identity, same_account
-from daemon.interludes import Calendar, Interlude
-from daemon.jobs import Job, Jobs, stats_of
-from daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
-from daemon.journal.archive import remove_unfinished
-from daemon.journal.feed import JournalledFeed, Tables
-from daemon.lock import only_one
-from daemon.paced import PacedLoop
-from daemon.recovery import Recovered, begin, limit_of, recover
-from daemon.retraining import Retraining
-from daemon.running import Daemon, Hooks, wall_ms
-from daemon.store import ModelStore
-from daemon.training import ProcessTrainer, ThreadTrainer, Trainer
-from engine.errors import PapertapeError
-from engine.feed import Feed
-from replay.learning.settings import cadence_of, settings_of
+from papertape.daemon import chores
+from papertape.daemon.audit import Auditor
+from papertape.daemon.drift_watch import DriftWatch
+from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
+from papertape.daemon.identity import Identity, same_account
+from papertape.daemon.interludes import Calendar, Interlude
+from papertape.daemon.jobs import Job, Jobs, stats_of
+from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
+from papertape.daemon.journal.archive import remove_unfinished
+from papertape.daemon.journal.feed import JournalledFeed, Tables
+from papertape.daemon.lock import only_one
+from papertape.daemon.paced import PacedLoop
+from papertape.daemon.recovery import Recovered, begin, limit_of, recover
+from papertape.daemon.retraining import Retraining
+from papertape.daemon.running import Daemon, Hooks, wall_ms
+from papertape.daemon.store import ModelStore
+from papertape.daemon.training import ProcessTrainer, ThreadTrainer, Trainer
+from papertape.engine.errors import PapertapeError
+from papertape.engine.feed import Feed
+from papertape.replay.learning.settings import cadence_of, settings_of
 
 
 class FeedStart(NamedTuple):

@@ -1,7 +1,7 @@
 """
 The audit: a process beside the daemon that steps the journal again and says whether it comes to the same.
 
-`python -m daemon.audit STATE` reads the journal, never writes, runs at low priority, and ends with its parent. For
+`python -m papertape.daemon.audit STATE` reads the journal, never writes, runs at low priority, and ends with its parent. For
 each line {"sequence": n, "digest": d, "sha256": h} it steps on to input n, compares every record, the digest and the
 whole state on the way, and answers with one line. It keeps its engine, so that a day's audits cost what a day's
 candles cost.
@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from daemon.compare import Again, Difference
-from daemon.journal import Journal
-from engine.errors import DataError, PapertapeError
+from papertape.daemon.compare import Again, Difference
+from papertape.daemon.journal import Journal
+from papertape.engine.errors import DataError, PapertapeError
 
 _NICE: Final = 10
 _ANSWER_S: Final = 600.0  # the first answer steps everything since the oldest snapshot
@@ -81,7 +81,7 @@ class Auditor:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "daemon.audit",
+                "papertape.daemon.audit",
                 str(self._state),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

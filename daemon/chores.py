@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from daemon.journal import Journal, Work, Writer
-from daemon.journal.archive import (
+from papertape.daemon.journal import Journal, Work, Writer
+from papertape.daemon.journal.archive import (
     back_up,
     forget,
     last_to_archive,
     release_pages,
     write_archive,
 )
-from engine.candles import CANDLE, DAY_MS, FLAG_ABSENT
-from engine.jit import Rows
+from papertape.engine.candles import CANDLE, DAY_MS, FLAG_ABSENT
+from papertape.engine.jit import Rows
 
 T = TypeVar("T")
 

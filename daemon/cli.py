@@ -14,11 +14,11 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from engine.errors import PapertapeError
+from papertape.engine.errors import PapertapeError
 
 _INTERRUPTED = 130
 
-# Command and where it is: a module of `daemon.commands`, and the function or group in it.
+# Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
 COMMANDS: Final = {
     "demo": "replay:demo_command",
     "replay": "replay:replay_command",
@@ -58,7 +58,7 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
 
     for name in names:
         module, _, entry = COMMANDS[name].partition(":")
-        found = getattr(import_module(f"daemon.commands.{module}"), entry)
+        found = getattr(import_module(f"papertape.daemon.commands.{module}"), entry)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:

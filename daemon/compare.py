@@ -12,15 +12,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from daemon.journal import Input, Journal
-from daemon.journal.archive import all_inputs
-from daemon.journal.export import identity_of
-from daemon.journal.tables import TABLES, Table, as_values, kept
-from daemon.recovery import step
-from engine.core import Engine
-from engine.errors import DataError
-from engine.report import Report
-from engine.snapshot import unpack
+from papertape.daemon.journal import Input, Journal
+from papertape.daemon.journal.archive import all_inputs
+from papertape.daemon.journal.export import identity_of
+from papertape.daemon.journal.tables import TABLES, Table, as_values, kept
+from papertape.daemon.recovery import step
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.report import Report
+from papertape.engine.snapshot import unpack
 
 _GROUP: Final = 256  # inputs compared at a time
 

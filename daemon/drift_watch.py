@@ -14,20 +14,20 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from daemon.interludes import Act
-from daemon.journal import Journal, Work, Writer
-from daemon.journal.attempts import PENDING, AttemptRow
-from daemon.resolved import Outcomes, Waiting
-from daemon.retraining import DRIFT, News, Retraining
-from engine.core import Engine
-from engine.events import Action, Command
-from engine.model.artefact import Artefact
-from engine.model.drift import DriftMonitor, Figures
-from engine.model.drift_policy import DriftOptions, PolicyState, retrained
-from engine.model.recent import RECENT
-from engine.records import PREDICTION
-from engine.report import Report
-from replay.learning.settings import LearningSettings
+from papertape.daemon.interludes import Act
+from papertape.daemon.journal import Journal, Work, Writer
+from papertape.daemon.journal.attempts import PENDING, AttemptRow
+from papertape.daemon.resolved import Outcomes, Waiting
+from papertape.daemon.retraining import DRIFT, News, Retraining
+from papertape.engine.core import Engine
+from papertape.engine.events import Action, Command
+from papertape.engine.model.artefact import Artefact
+from papertape.engine.model.drift import DriftMonitor, Figures
+from papertape.engine.model.drift_policy import DriftOptions, PolicyState, retrained
+from papertape.engine.model.recent import RECENT
+from papertape.engine.records import PREDICTION
+from papertape.engine.report import Report
+from papertape.replay.learning.settings import LearningSettings
 
 STATE: Final = "drift"  # key of the journal's meta
 KEPT_OUTCOMES: Final = 2_000

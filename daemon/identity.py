@@ -12,11 +12,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
-from engine.errors import ConfigError
-from engine.spec import EngineSpec, Market
-from replay.accounts import spec_for
-from replay.config import Config, make_config
-from replay.learning.settings import features_of
+from papertape.engine.errors import ConfigError
+from papertape.engine.spec import EngineSpec, Market
+from papertape.replay.accounts import spec_for
+from papertape.replay.config import Config, make_config
+from papertape.replay.learning.settings import features_of
 
 # Sections and keys of the configuration that decide what the engine does.
 _DECIDING: Final = {

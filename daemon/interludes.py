@@ -8,8 +8,8 @@ and at any speed of the local exchange. The journalled feed asks before every ba
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from daemon.journal import Work
-from engine.events import Command, NewModel
+from papertape.daemon.journal import Work
+from papertape.engine.events import Command, NewModel
 
 
 class Act(NamedTuple):

@@ -19,8 +19,8 @@ from apscheduler.events import EVENT_JOB_MISSED, JobExecutionEvent  # type: igno
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped] # it ships no types
 
-from daemon.journal import Journal, Work, Writer
-from engine.errors import PapertapeError
+from papertape.daemon.journal import Journal, Work, Writer
+from papertape.engine.errors import PapertapeError
 
 MISFIRE_GRACE_S: Final = 30  # a bell that could not be rung within this is a missed run
 _KEPT_RUNS: Final = 1000  # per job; older rows go

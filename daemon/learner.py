@@ -1,5 +1,5 @@
 """
-`python -m daemon.learner FOLDER`: the daemon's training process.
+`python -m papertape.daemon.learner FOLDER`: the daemon's training process.
 
 It reads the journal of the daemon that asked, makes the rows to learn from, and does the rest as a replay's training
 process does it. Candles, features and torch are in its memory alone.
@@ -10,14 +10,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from daemon.journal import Journal
-from daemon.training import REQUEST
-from daemon.training_rows import gather
-from engine.errors import PapertapeError
-from replay.learning import child
-from replay.learning.job import Job, write_job
-from replay.learning.settings import LearningSettings
-from replay.tape import Store
+from papertape.daemon.journal import Journal
+from papertape.daemon.training import REQUEST
+from papertape.daemon.training_rows import gather
+from papertape.engine.errors import PapertapeError
+from papertape.replay.learning import child
+from papertape.replay.learning.job import Job, write_job
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.tape import Store
 
 
 def prepare(folder: Path) -> Job:
@@ -38,7 +38,7 @@ def prepare(folder: Path) -> Job:
 
 
 def main(folder: Path) -> int:
-    """Do what is asked and return the exit code; it speaks as `replay.learning.child` does."""
+    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.child` does."""
     child.settle()
     try:
         write_job(folder, prepare(folder))

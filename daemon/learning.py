@@ -6,20 +6,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import structlog
 
-from daemon.api.models import AttemptState, ModelState
-from daemon.drift_watch import Look
-from daemon.journal import Journal
-from daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDrift, WindowScores
-from daemon.metrics.model_families import WINDOWS
-from daemon.retraining import News
-from daemon.running import Daemon
-from engine.candles import timeframe_ms
-from engine.model.drift import Figures
-from engine.model.drift_policy import LEVELS
-from engine.model.scores import scores
-from engine.report import Report
-from replay.learning.cadence import Cadence
-from replay.learning.settings import cadence_of
+from papertape.daemon.api.models import AttemptState, ModelState
+from papertape.daemon.drift_watch import Look
+from papertape.daemon.journal import Journal
+from papertape.daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDrift, WindowScores
+from papertape.daemon.metrics.model_families import WINDOWS
+from papertape.daemon.retraining import News
+from papertape.daemon.running import Daemon
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.model.drift import Figures
+from papertape.engine.model.drift_policy import LEVELS
+from papertape.engine.model.scores import scores
+from papertape.engine.report import Report
+from papertape.replay.learning.cadence import Cadence
+from papertape.replay.learning.settings import cadence_of
 
 _NOTHING: Final = WindowScores(0, 0.0, 0.0, 0.0)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.errors import DataError
+from papertape.engine.errors import DataError
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import structlog
 
-from daemon.api.access import check_address, load_token
-from daemon.api.models import (
+from papertape.daemon.api.access import check_address, load_token
+from papertape.daemon.api.models import (
     CommandDone,
     CommandName,
     CommandRequest,
@@ -23,25 +23,25 @@ from daemon.api.models import (
     ParityState,
     Status,
 )
-from daemon.api.states import account_state, feed_state, position_states
-from daemon.audit import Finding
-from daemon.feeds.protocol import Notice
-from daemon.identity import Identity
-from daemon.journal import Journal
-from daemon.journal.attempts import SUCCESSES, AttemptRow
-from daemon.learning import Learning, model_times
-from daemon.log import set_up_logging
-from daemon.metrics import Metrics, Restored, Scope, exposed_features
-from daemon.recovery import Recovered
-from daemon.running import JOB_NAMES, Daemon, Hooks
-from daemon.server import Server, Views
-from daemon.systemd import Notifier
-from engine.events import Action
-from engine.features import columns_of
-from engine.records import MONEY_UNIT
-from engine.report import Report
-from engine.spec import EngineSpec
-from replay.config import Config
+from papertape.daemon.api.states import account_state, feed_state, position_states
+from papertape.daemon.audit import Finding
+from papertape.daemon.feeds.protocol import Notice
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
+from papertape.daemon.learning import Learning, model_times
+from papertape.daemon.log import set_up_logging
+from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
+from papertape.daemon.recovery import Recovered
+from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
+from papertape.daemon.server import Server, Views
+from papertape.daemon.systemd import Notifier
+from papertape.engine.events import Action
+from papertape.engine.features import columns_of
+from papertape.engine.records import MONEY_UNIT
+from papertape.engine.report import Report
+from papertape.engine.spec import EngineSpec
+from papertape.replay.config import Config
 
 _OUTCOMES: Final[Mapping[str, Any]] = {"done": "ok", "failed": "failed", "missed": "missed"}
 
@@ -50,7 +50,7 @@ class Operation:
     """
     The outside of one daemon.
 
-    is_paced  the loop's time is the local exchange's (`daemon.paced`): how late it is means nothing
+    is_paced  the loop's time is the local exchange's (`papertape.daemon.paced`): how late it is means nothing
 
     Raises ConfigError, before anything starts, for an address that others reach without a token.
     """

@@ -11,14 +11,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from daemon.identity import Identity
-from daemon.journal import Input, Journal, Late, Snapshot, Work, encode, take_back, write_report
-from daemon.journal.archive import all_inputs
-from engine.core import Engine
-from engine.errors import DataError, InvariantError
-from engine.events import Action, Command
-from engine.report import Report
-from replay.kernels import compile_kernels
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import (
+    Input,
+    Journal,
+    Late,
+    Snapshot,
+    Work,
+    encode,
+    take_back,
+    write_report,
+)
+from papertape.daemon.journal.archive import all_inputs
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.events import Action, Command
+from papertape.engine.report import Report
+from papertape.replay.kernels import compile_kernels
 
 _GROUP: Final = 256  # inputs per transaction
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
-from engine.model.labels import Labels, bracket_labels, direction_labels
-from engine.records import PREDICTION
-from replay.learning.settings import LearningSettings
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
+from papertape.engine.model.labels import Labels, bracket_labels, direction_labels
+from papertape.engine.records import PREDICTION
+from papertape.replay.learning.settings import LearningSettings
 
 _PRICES = ("open", "high", "low", "close")
 

@@ -17,18 +17,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from daemon.interludes import Act
-from daemon.journal import Journal, Writer
-from daemon.journal.attempts import PENDING, AttemptRow, begin_attempt, end_attempt
-from daemon.journal.feed import JournalledFeed, rehearse
-from daemon.journal.points import passes
-from daemon.store import ModelStore
-from daemon.training import Request, Trainer
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import NewModel
-from replay.learning.attempt import Attempt
-from replay.learning.cadence import Cadence
+from papertape.daemon.interludes import Act
+from papertape.daemon.journal import Journal, Writer
+from papertape.daemon.journal.attempts import PENDING, AttemptRow, begin_attempt, end_attempt
+from papertape.daemon.journal.feed import JournalledFeed, rehearse
+from papertape.daemon.journal.points import passes
+from papertape.daemon.store import ModelStore
+from papertape.daemon.training import Request, Trainer
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import NewModel
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.cadence import Cadence
 
 SCHEDULE: Final = "schedule"
 CATCH_UP: Final = "catch_up"

@@ -16,23 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.audit import Auditor, Finding
-from daemon.drift_watch import DriftWatch, Look
-from daemon.feeds.protocol import FeedStats, OnNotice
-from daemon.identity import Identity
-from daemon.jobs import Jobs, JobStats
-from daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
-from daemon.journal.feed import JournalledFeed, Tables
-from daemon.recovery import Progress, Recovered
-from daemon.retraining import MANUAL, News, Retraining
-from daemon.training import Trainer
-from engine.account import equity
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import Action, Command, Event
-from engine.loop import run
-from engine.records import MONEY_UNIT
-from engine.report import Sink
+from papertape.daemon.audit import Auditor, Finding
+from papertape.daemon.drift_watch import DriftWatch, Look
+from papertape.daemon.feeds.protocol import FeedStats, OnNotice
+from papertape.daemon.identity import Identity
+from papertape.daemon.jobs import Jobs, JobStats
+from papertape.daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
+from papertape.daemon.journal.feed import JournalledFeed, Tables
+from papertape.daemon.recovery import Progress, Recovered
+from papertape.daemon.retraining import MANUAL, News, Retraining
+from papertape.daemon.training import Trainer
+from papertape.engine.account import equity
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import Action, Command, Event
+from papertape.engine.loop import run
+from papertape.engine.records import MONEY_UNIT
+from papertape.engine.report import Sink
 
 Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
 

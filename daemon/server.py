@@ -16,8 +16,14 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import BaseModel, ValidationError
 
-from daemon.api.access import HOW_TO_SET, bears, check_address, is_loopback, names_this_machine
-from daemon.api.models import (
+from papertape.daemon.api.access import (
+    HOW_TO_SET,
+    bears,
+    check_address,
+    is_loopback,
+    names_this_machine,
+)
+from papertape.daemon.api.models import (
     CommandDone,
     CommandName,
     CommandRequest,
@@ -26,9 +32,9 @@ from daemon.api.models import (
     Readiness,
     Status,
 )
-from daemon.api.routes import Handler, Route, openapi
-from daemon.metrics import Metrics
-from engine.errors import PapertapeError, did_you_mean
+from papertape.daemon.api.routes import Handler, Route, openapi
+from papertape.daemon.metrics import Metrics
+from papertape.engine.errors import PapertapeError, did_you_mean
 
 BODY_BYTES: Final = 16 * 1024
 READ_S: Final = 5.0

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.errors import DataError
-from engine.events import NewModel
-from engine.model import ModelRecord, read_artefact, with_version
-from replay.atomic import write_whole
+from papertape.engine.errors import DataError
+from papertape.engine.events import NewModel
+from papertape.engine.model import ModelRecord, read_artefact, with_version
+from papertape.replay.atomic import write_whole
 
 FORMAT: Final = 1
 _ENVIRONMENT: Final = "PAPERTAPE_MODELS"

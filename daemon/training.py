@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from engine.errors import DataError
-from replay.learning.attempt import Attempt
-from replay.learning.job import read_result
-from replay.learning.process import START_GRACE_S, OnEvent, follow
-from replay.learning.settings import LearningSettings
+from papertape.engine.errors import DataError
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.job import read_result
+from papertape.replay.learning.process import START_GRACE_S, OnEvent, follow
+from papertape.replay.learning.settings import LearningSettings
 
 REQUEST: Final = "request.json"
-_LEARNER: Final = (sys.executable, "-P", "-m", "daemon.learner")
+_LEARNER: Final = (sys.executable, "-P", "-m", "papertape.daemon.learner")
 
 
 class Request(NamedTuple):
@@ -23,7 +23,7 @@ class Request(NamedTuple):
     One attempt that is to be made.
 
     number                     in the journal
-    due_ms, effective_ms       see `replay.learning.attempt.Attempt`
+    due_ms, effective_ms       see `papertape.replay.learning.attempt.Attempt`
     champion, champion_version the model in force, empty and 0 for none
     """
 

@@ -6,18 +6,18 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from daemon.identity import Identity
-from daemon.journal import Journal
-from daemon.journal.archive import all_inputs
-from daemon.journal.codec import CANDLES
-from daemon.journal.export import identity_of
-from engine.candles import CANDLE, FLAG_ABSENT, timeframe_ms
-from engine.errors import DataError
-from engine.jit import Rows, copy_rows, join_rows
-from engine.model.dataset import Dataset
-from replay.learning.rows import dataset_of
-from replay.learning.settings import LearningSettings
-from replay.tape import Store, Tape
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.archive import all_inputs
+from papertape.daemon.journal.codec import CANDLES
+from papertape.daemon.journal.export import identity_of
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows, copy_rows, join_rows
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.tape import Store, Tape
 
 # Two years of minutes. What came earlier moves no feature by then, and memory has its limit.
 _MOST_INSTANTS: Final = 1_000_000

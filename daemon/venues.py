@@ -15,19 +15,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from daemon.app import FeedStart, OpenFeed, Source
-from daemon.identity import Identity
-from daemon.journal import NAME, Journal
-from daemon.journal.export import identity_of
-from engine.errors import ConfigError
-from engine.events import Event, Funding
-from engine.feed import Feed
-from engine.spec import Market
-from replay.clock import Clock, WallClock
-from replay.config import Config
-from replay.feed import common_span
-from replay.markets import market_for, market_of
-from replay.tape import Tape
+from papertape.daemon.app import FeedStart, OpenFeed, Source
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import NAME, Journal
+from papertape.daemon.journal.export import identity_of
+from papertape.engine.errors import ConfigError
+from papertape.engine.events import Event, Funding
+from papertape.engine.feed import Feed
+from papertape.engine.spec import Market
+from papertape.replay.clock import Clock, WallClock
+from papertape.replay.config import Config
+from papertape.replay.feed import common_span
+from papertape.replay.markets import market_for, market_of
+from papertape.replay.tape import Tape
 
 SIM = "sim"
 DELTA = "delta"
@@ -81,9 +81,9 @@ async def _open_sim(
     """
     Start the local exchange where the journal ends, as if time had stood still, and follow it to the end.
 
-    Its clock is the loop's: a faster exchange takes a faster loop (`daemon.paced`).
+    Its clock is the loop's: a faster exchange takes a faster loop (`papertape.daemon.paced`).
     """
-    from replay.venue import Venue
+    from papertape.replay.venue import Venue
 
     live, base_ms = identity.config.live, tapes[0].length_ms
     first_ms, last_ms = common_span([tape.candles for tape in tapes])
@@ -105,9 +105,9 @@ async def _open_sim(
 @asynccontextmanager
 async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[Source]:
     """Open Delta's stream and history; settlements come between its candles."""
-    from daemon.feeds.delta import DeltaFeed
-    from replay.delta_profiles import find_profile
-    from replay.delta_rest import DeltaRest
+    from papertape.daemon.feeds.delta import DeltaFeed
+    from papertape.replay.delta_profiles import find_profile
+    from papertape.replay.delta_rest import DeltaRest
 
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
@@ -129,7 +129,7 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
 @asynccontextmanager
 async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Source]:
     """Open the stream of a venue that ccxt knows."""
-    from daemon.feeds.ccxtpro import CcxtFeed
+    from papertape.daemon.feeds.ccxtpro import CcxtFeed
 
     clock = WallClock()
     feed = CcxtFeed(
@@ -183,8 +183,8 @@ def _with_settlements(feed: Any, settlements: "deque[Any]", identity: Identity) 
 
 async def _delta_identity(config: Config) -> Identity:
     """Ask Delta what the contracts are: sizes are in base units, one contract is the smallest."""
-    from replay.delta_profiles import find_profile
-    from replay.delta_rest import DeltaRest
+    from papertape.replay.delta_profiles import find_profile
+    from papertape.replay.delta_rest import DeltaRest
 
     live = config.live
     profile = find_profile(live.profile, rest_url=live.rest_url)
@@ -212,7 +212,7 @@ async def _delta_identity(config: Config) -> Identity:
 
 async def _ccxt_identity(config: Config) -> Identity:
     """Ask a venue, through ccxt, whether its markets are spot or perpetual."""
-    from replay.ccxt_venue import find_market, make_exchange
+    from papertape.replay.ccxt_venue import find_market, make_exchange
 
     live = config.live
     exchange = make_exchange(live.venue, base_url=live.rest_url)

@@ -13,11 +13,11 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     performance                    metric definitions
 """
 
-from engine.core import Engine
-from engine.errors import ConfigError, DataError, InvariantError, PapertapeError
-from engine.loop import run
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision, View
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError, DataError, InvariantError, PapertapeError
+from papertape.engine.loop import run
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision, View
 
 __all__ = [
     "ConfigError",

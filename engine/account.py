@@ -6,8 +6,8 @@ A position of zero has no bracket; an order with `is_active` 0 is not there. Pri
 
 from typing import Final
 
-from engine.jit import Row, Rows, kernel, record
-from engine.ledger import LEDGER_FIELDS, money
+from papertape.engine.jit import Row, Rows, kernel, record
+from papertape.engine.ledger import LEDGER_FIELDS, money
 
 # The ledger's fields come first, then counters and switches: one record, one argument for every kernel.
 ACCOUNT: Final = record(

@@ -14,10 +14,10 @@ have made at the target is kept beside it. Nothing fills in an absent candle.
 
 import numpy as np
 
-from engine.account import unrealised
-from engine.jit import Row, Rows, kernel
-from engine.ledger import money, post
-from engine.records import REASON_END, REASON_STOP, REASON_TARGET
+from papertape.engine.account import unrealised
+from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.ledger import money, post
+from papertape.engine.records import REASON_END, REASON_STOP, REASON_TARGET
 
 
 @kernel

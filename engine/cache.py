@@ -20,8 +20,10 @@ import numpy as np
 KEPT_DAYS: Final = 30
 _ENGINE: Final = Path(__file__).parent
 _FOLDER: Final = re.compile(r"kernels-[0-9a-f]{16}")
-_FROM: Final = re.compile(r"^[ \t]*from (engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
-_IMPORT: Final = re.compile(r"^[ \t]*import (engine[\w.]*)", re.MULTILINE)
+_FROM: Final = re.compile(
+    r"^[ \t]*from papertape\.(engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE
+)
+_IMPORT: Final = re.compile(r"^[ \t]*import papertape\.(engine[\w.]*)", re.MULTILINE)
 
 
 @cache

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.errors import DataError, did_you_mean
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.engine.jit import Row, Rows, kernel, record
 
 CANDLE: Final = record(
     ("open_ms", "i8"),

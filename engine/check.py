@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from engine.candles import FAULTS, candle_fault, describe
-from engine.errors import DataError
-from engine.jit import Rows, kernel
+from papertape.engine.candles import FAULTS, candle_fault, describe
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows, kernel
 
 _NOT_LATER = 6
 _WRONG_SYMBOL = 7

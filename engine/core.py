@@ -10,27 +10,36 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.account import ACCOUNT, ORDER, POSITION
-from engine.broker import copy_open_trades
-from engine.candles import CANDLE, timeframe_ms
-from engine.check import refuse_bad, split_instants
-from engine.decide import decide_in_python
-from engine.digest import StreamDigest
-from engine.errors import ConfigError, DataError
-from engine.events import Action, Command, Event, Funding, NewModel
-from engine.execute import execute
-from engine.frames import Frames
-from engine.funding import pay_funding
-from engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
-from engine.lane import BLOCK
-from engine.ledger import money, open_ledger
-from engine.model.current import MODEL_ATR, CurrentModel
-from engine.orders import N_COUNTERS, mute_absent
-from engine.records import DECISION, FILL, FLAT, MARK, PAYMENT, REASON_COMMAND, SWAP, TRADE
-from engine.report import Report
-from engine.snapshot import pack, unpack
-from engine.spec import EngineSpec
-from engine.strategies.protocol import KernelStrategy, Strategy
+from papertape.engine.account import ACCOUNT, ORDER, POSITION
+from papertape.engine.broker import copy_open_trades
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.check import refuse_bad, split_instants
+from papertape.engine.decide import decide_in_python
+from papertape.engine.digest import StreamDigest
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.execute import execute
+from papertape.engine.frames import Frames
+from papertape.engine.funding import pay_funding
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
+from papertape.engine.lane import BLOCK
+from papertape.engine.ledger import money, open_ledger
+from papertape.engine.model.current import MODEL_ATR, CurrentModel
+from papertape.engine.orders import N_COUNTERS, mute_absent
+from papertape.engine.records import (
+    DECISION,
+    FILL,
+    FLAT,
+    MARK,
+    PAYMENT,
+    REASON_COMMAND,
+    SWAP,
+    TRADE,
+)
+from papertape.engine.report import Report
+from papertape.engine.snapshot import pack, unpack
+from papertape.engine.spec import EngineSpec
+from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
 _FILLS_PER_CANDLE: Final = 3
 _NO_PAYMENTS: Final = np.zeros(0, PAYMENT)

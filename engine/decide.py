@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
-from engine.account import equity
-from engine.candles import FLAG_ABSENT
-from engine.errors import ConfigError
-from engine.execute import rest_all
-from engine.jit import IntArray, Rows
-from engine.records import KEEP
-from engine.strategies.protocol import Decision, Strategy, View
+from papertape.engine.account import equity
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.errors import ConfigError
+from papertape.engine.execute import rest_all
+from papertape.engine.jit import IntArray, Rows
+from papertape.engine.records import KEEP
+from papertape.engine.strategies.protocol import Decision, Strategy, View
 
 if TYPE_CHECKING:
-    from engine.core import Engine
+    from papertape.engine.core import Engine
 
 _KEEP = Decision()
 _TARGETS = (-1, 0, 1, KEEP)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import Rows
+from papertape.engine.jit import Rows
 
 _BLOCK_BYTES: Final = 1 << 16
 

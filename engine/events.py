@@ -8,7 +8,7 @@ comes one at a time and takes effect between two instants: after the newest comp
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from engine.jit import Rows
+from papertape.engine.jit import Rows
 
 Candles: TypeAlias = Rows
 
@@ -39,7 +39,7 @@ class NewModel(NamedTuple):
     A model that takes over from the next closed candle of the strategy's timeframe on.
 
     version   above zero; decisions and trades carry it
-    artefact  weights and record in one, as `engine.model` writes them
+    artefact  weights and record in one, as `papertape.engine.model` writes them
     """
 
     version: int

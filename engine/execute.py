@@ -5,8 +5,8 @@ An instant is one base candle of every symbol, in symbol order. Orders of earlie
 the account is marked at its close, and only then may a decision that was taken at that close rest as an order.
 """
 
-from engine.account import equity, position_value
-from engine.broker import (
+from papertape.engine.account import equity, position_value
+from papertape.engine.broker import (
     book_costs,
     close_position,
     market_price,
@@ -15,9 +15,9 @@ from engine.broker import (
     open_position,
     track_excursion,
 )
-from engine.jit import IntArray, Row, Rows, kernel
-from engine.ledger import money
-from engine.orders import (
+from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.ledger import money
+from papertape.engine.orders import (
     N_DECISIONS,
     N_FILLS,
     N_MARKS,
@@ -27,7 +27,7 @@ from engine.orders import (
     rest,
     write_decision,
 )
-from engine.records import (
+from papertape.engine.records import (
     FLAT,
     REASON_COMMAND,
     REASON_ENTRY,
@@ -36,7 +36,7 @@ from engine.records import (
     REFUSED_PRICE,
     REFUSED_SIZE,
 )
-from engine.risk import size_of
+from papertape.engine.risk import size_of
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 

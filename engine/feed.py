@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from engine.events import Event
+from papertape.engine.events import Event
 
 
 class Feed(Protocol):

@@ -10,12 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from engine.candles import timeframe_ms
-from engine.errors import ConfigError
-from engine.features import columns_of, plan_features
-from engine.features.smc import EVENT
-from engine.jit import FloatArray, IntArray, Rows, join_rows
-from engine.lane import BLOCK, Lane, as_of
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError
+from papertape.engine.features import columns_of, plan_features
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
+from papertape.engine.lane import BLOCK, Lane, as_of
 
 MODEL_PROBABILITY: Final = "model_probability"  # NaN while no model has an opinion
 # A candle cannot begin more than 64 things that are told, and what is on the shelves is told at most once more each.

@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.events import Funding
-from engine.jit import Row, Rows, kernel
-from engine.ledger import LARGEST_QUOTE, money, post
-from engine.records import PAYMENT
+from papertape.engine.errors import DataError
+from papertape.engine.events import Funding
+from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.ledger import LARGEST_QUOTE, money, post
+from papertape.engine.records import PAYMENT
 
 _LARGEST_RATE: Final = 1.0  # the whole notional in one settlement; no venue comes near
 _LARGEST_PRICE: Final = 1.7976931348623157e308  # the largest finite float64

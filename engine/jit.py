@@ -1,8 +1,8 @@
 """
 The one way to compile: `@kernel`.
 
-Kernels are plain functions over structured arrays that numba compiles, in the way of `engine.dispatch`, and keeps on
-disk where `engine.cache` says. No fast maths and no contraction: the same source gives the same bits with and without
+Kernels are plain functions over structured arrays that numba compiles, in the way of `papertape.engine.dispatch`, and keeps on
+disk where `papertape.engine.cache` says. No fast maths and no contraction: the same source gives the same bits with and without
 the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
 """
 
@@ -14,9 +14,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from engine.cache import cache_directory, can_store
-from engine.cache import source_digest as source_digest  # where many look for it
-from engine.dispatch import Kernel
+from papertape.engine.cache import cache_directory, can_store
+from papertape.engine.cache import source_digest as source_digest  # where many look for it
+from papertape.engine.dispatch import Kernel
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import CANDLE
-from engine.features import FeaturePlan
-from engine.features.frames import FRAME_STATE, aggregate
-from engine.features.perceive import measure_all, perceive_structure
-from engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
+from papertape.engine.candles import CANDLE
+from papertape.engine.features import FeaturePlan
+from papertape.engine.features.frames import FRAME_STATE, aggregate
+from papertape.engine.features.perceive import measure_all, perceive_structure
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
 
 BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
 _COLUMNS: Final = 6

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.errors import InvariantError
-from engine.jit import Row, kernel, record
+from papertape.engine.errors import InvariantError
+from papertape.engine.jit import Row, kernel, record
 
 LEDGER_FIELDS: Final = ("capital", "cash", "inventory", "realised", "fees", "funding")
 LEDGER: Final = record(*((name, "i8") for name in LEDGER_FIELDS))

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from engine.core import Engine
-from engine.feed import Feed
-from engine.report import Sink
+from papertape.engine.core import Engine
+from papertape.engine.feed import Feed
+from papertape.engine.report import Sink
 
 
 async def run(engine: Engine, feed: Feed, sinks: Sequence[Sink] = ()) -> None:

@@ -5,9 +5,9 @@ A decision becomes a resting order when it asks for something else than is held 
 it; every order and every refusal is reported.
 """
 
-from engine.account import SIZE_BY_RISK
-from engine.jit import IntArray, Row, Rows, kernel
-from engine.records import (
+from papertape.engine.account import SIZE_BY_RISK
+from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.records import (
     FLAT,
     KEEP,
     REASON_SIGNAL,

@@ -8,7 +8,7 @@ they happened, so the streams fix their interleaving.
 
 from typing import Final
 
-from engine.jit import record
+from papertape.engine.jit import record
 
 MONEY_UNIT: Final = 1e-9  # quote
 UNITS_PER_QUOTE: Final = 1e9

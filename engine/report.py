@@ -5,9 +5,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from engine.features.smc import EVENT
-from engine.jit import Rows
-from engine.records import PREDICTION
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import Rows
+from papertape.engine.records import PREDICTION
 
 _NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.account import SIZE_ALL_IN, SIZE_BY_FRACTION, equity, exposure
-from engine.jit import Row, Rows, kernel
+from papertape.engine.account import SIZE_ALL_IN, SIZE_BY_FRACTION, equity, exposure
+from papertape.engine.jit import Row, Rows, kernel
 
 # Fraction of equity lost at the stop, before costs.
 RISK_LEVELS: Final[dict[str, float]] = {"low": 0.005, "medium": 0.01, "high": 0.02}

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import Rows
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
 
 FORMAT: Final = 1
 

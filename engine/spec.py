@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
-from engine.cache import source_digest
-from engine.candles import timeframe_ms
-from engine.errors import ConfigError, did_you_mean
-from engine.jit import Rows
-from engine.records import MARKET
-from engine.strategies.protocol import KernelStrategy, Strategy
+from papertape.engine.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
+from papertape.engine.cache import source_digest
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.jit import Rows
+from papertape.engine.records import MARKET
+from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
 SIZINGS: dict[str, int] = {
     "risk": SIZE_BY_RISK,

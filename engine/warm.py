@@ -4,14 +4,14 @@ from typing import Final
 
 import numpy as np
 
-from engine.candles import empty_candles
-from engine.core import Engine
-from engine.features import plan_features
-from engine.features.perceive import perceive_structure
-from engine.features.smc import EVENT
-from engine.lane import Lane
-from engine.spec import EngineSpec, Market
-from engine.strategies import Confluence
+from papertape.engine.candles import empty_candles
+from papertape.engine.core import Engine
+from papertape.engine.features import plan_features
+from papertape.engine.features.perceive import perceive_structure
+from papertape.engine.features.smc import EVENT
+from papertape.engine.lane import Lane
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import Confluence
 
 _MINUTE_MS: Final = 60_000
 

@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import ConfigError
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import make_strategy
-from replay.config import Config
-from replay.markets import market_for
-from replay.tape import Store, Tape, read_tape
+from papertape.engine.errors import ConfigError
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import make_strategy
+from papertape.replay.config import Config
+from papertape.replay.markets import market_for
+from papertape.replay.tape import Store, Tape, read_tape
 
 
 def load_tapes(config: Config) -> list[Tape]:
     """Return the tapes that a configuration names: files, names in the store, or the embedded sample."""
     if not config.data.tapes:
-        from replay.sample import sample_tape  # pandas reads it, and whoever has tapes needs none
+        from papertape.replay.sample import (
+            sample_tape,  # pandas reads it, and whoever has tapes needs none
+        )
 
         return [sample_tape()]
     store = Store(config.data.store)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.errors import DataError
+from papertape.engine.errors import DataError
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

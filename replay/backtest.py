@@ -7,32 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from engine.candles import CANDLE
-from engine.core import Engine
-from engine.errors import ConfigError
-from engine.events import Action, Command, Event, Funding, NewModel
-from engine.features.frames import FRAME_STATE, aggregate
-from engine.jit import Rows, copy_rows, join_rows
-from engine.loop import run
-from engine.spec import EngineSpec, Market
-from replay.accounts import load_tapes, make_spec
-from replay.config import Config, make_config
-from replay.feed import ReplayFeed
-from replay.kernels import compile_kernels
-from replay.learning.attempt import Learned
-from replay.learning.replayed import learn
-from replay.learning.settings import cadence_of, features_of
-from replay.market_events import market_events
-from replay.report_structure import DRAWN_KINDS
-from replay.report_study import sentence, study_section
-from replay.result import Result
-from replay.sinks import Recorder
-from replay.study import Lane, StudyOptions, study
-from replay.summary import Run, summarise
-from replay.tables import equity_table, trade_table
-from replay.tape import Tape
-from replay.training import model_events, model_features
-from replay.waiting import wait_for
+from papertape.engine.candles import CANDLE
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.features.frames import FRAME_STATE, aggregate
+from papertape.engine.jit import Rows, copy_rows, join_rows
+from papertape.engine.loop import run
+from papertape.engine.spec import EngineSpec, Market
+from papertape.replay.accounts import load_tapes, make_spec
+from papertape.replay.config import Config, make_config
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.kernels import compile_kernels
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.replayed import learn
+from papertape.replay.learning.settings import cadence_of, features_of
+from papertape.replay.market_events import market_events
+from papertape.replay.report_structure import DRAWN_KINDS
+from papertape.replay.report_study import sentence, study_section
+from papertape.replay.result import Result
+from papertape.replay.sinks import Recorder
+from papertape.replay.study import Lane, StudyOptions, study
+from papertape.replay.summary import Run, summarise
+from papertape.replay.tables import equity_table, trade_table
+from papertape.replay.tape import Tape
+from papertape.replay.training import model_events, model_features
+from papertape.replay.waiting import wait_for
 
 Progress = Callable[[str, int, int], None]
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import CANDLE, TIMEFRAMES, timeframe_ms
-from engine.jit import Rows, join_rows
-from replay.clock import Clock
-from replay.http_errors import RestRefused, RestUnavailable
-from replay.paging import BackwardPages, Window
-from replay.venue_rows import good_rows
+from papertape.engine.candles import CANDLE, TIMEFRAMES, timeframe_ms
+from papertape.engine.jit import Rows, join_rows
+from papertape.replay.clock import Clock
+from papertape.replay.http_errors import RestRefused, RestUnavailable
+from papertape.replay.paging import BackwardPages, Window
+from papertape.replay.venue_rows import good_rows
 
 RETRIES: Final = 5
 BACKOFF_FIRST_S: Final = 0.5

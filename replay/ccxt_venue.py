@@ -8,9 +8,9 @@ import importlib
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from engine.errors import ConfigError, did_you_mean
-from replay.http_errors import RestRefused
-from replay.importers.options import is_symbol
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.replay.http_errors import RestRefused
+from papertape.replay.importers.options import is_symbol
 
 TIMEOUT_MS: Final = 15_000
 KEEP_ALIVE_MS: Final = 20_000

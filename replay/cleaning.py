@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from engine.candles import FLAG_REPAIRED, describe, timeframe_ms
-from engine.errors import DataError
-from engine.jit import IntArray, Rows, copy_rows
-from replay.quality import FAULT_WORDS, find_faults, in_time_order, same_candles
-from replay.raw import Raw
-from replay.stamps import floor_to
+from papertape.engine.candles import FLAG_REPAIRED, describe, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import IntArray, Rows, copy_rows
+from papertape.replay.quality import FAULT_WORDS, find_faults, in_time_order, same_candles
+from papertape.replay.raw import Raw
+from papertape.replay.stamps import floor_to
 
 Keep = Literal["first", "last"]
 

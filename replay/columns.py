@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.features import FeaturePlan, perceive, plan_features
-from engine.features.smc import EVENT
-from engine.jit import FloatArray, Rows
-from replay.atomic import write_whole
-from replay.market_events import event_table, iter_market_events
-from replay.tape_file import Tape
+from papertape.engine.features import FeaturePlan, perceive, plan_features
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import FloatArray, Rows
+from papertape.replay.atomic import write_whole
+from papertape.replay.market_events import event_table, iter_market_events
+from papertape.replay.tape_file import Tape
 
 FEATURES_FILE: Final = "features.parquet"
 EVENTS_FILE: Final = "events.parquet"

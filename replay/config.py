@@ -19,12 +19,12 @@ from pydantic import (
     model_validator,
 )
 
-from engine.candles import TIMEFRAMES
-from engine.errors import ConfigError, did_you_mean
-from engine.risk import RISK_LEVELS
-from replay.config_learning import Drift, Learning
-from replay.config_live import Daemon, Live
-from replay.learning.cadence import cadence
+from papertape.engine.candles import TIMEFRAMES
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.risk import RISK_LEVELS
+from papertape.replay.config_learning import Drift, Learning
+from papertape.replay.config_live import Daemon, Live
+from papertape.replay.learning.cadence import cadence
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=0.5)]

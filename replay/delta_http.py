@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple, Self
 import aiohttp
 import orjson
 
-from engine.errors import ConfigError
-from replay.clock import Clock
-from replay.http_errors import RestError, RestRefused, RestUnavailable
+from papertape.engine.errors import ConfigError
+from papertape.replay.clock import Clock
+from papertape.replay.http_errors import RestError, RestRefused, RestUnavailable
 
 USER_AGENT: Final = "papertape/0.1"
 

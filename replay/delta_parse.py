@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import CANDLE
-from engine.jit import FloatArray, IntArray, Rows
-from replay.raw import PRICES
-from replay.venue_rows import good_rows
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.replay.raw import PRICES
+from papertape.replay.venue_rows import good_rows
 
 # Times by size, as the reference classifies them: seconds, milliseconds, microseconds, nanoseconds.
 _SCALES: Final = ((1e11, 1e3), (1e14, 1.0), (1e17, 1e-3), (math.inf, 1e-6))

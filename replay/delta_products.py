@@ -7,7 +7,7 @@ Source: ../shared/reference/delta-exchange.md, sections 4.5 and 5.1.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from replay.delta_parse import number
+from papertape.replay.delta_parse import number
 
 FUNDING_INTERVAL_S: Final = 28_800
 

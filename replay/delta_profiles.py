@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError, did_you_mean
 
 
 class Profile(NamedTuple):

@@ -12,21 +12,21 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from engine.candles import CANDLE, HOUR_MS, SECOND_MS, WEEK_MS, timeframe_ms
-from engine.errors import DataError
-from engine.jit import Rows, join_rows
-from replay.clock import Clock
-from replay.delta_http import QUOTA, RETRIES, Answer, RestTransport, Seen
-from replay.delta_parse import (
+from papertape.engine.candles import CANDLE, HOUR_MS, SECOND_MS, WEEK_MS, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows, join_rows
+from papertape.replay.clock import Clock
+from papertape.replay.delta_http import QUOTA, RETRIES, Answer, RestTransport, Seen
+from papertape.replay.delta_parse import (
     bars_to_candles,
     is_trade_series,
     number,
     parse_bars,
     time_to_ms,
 )
-from replay.delta_products import FUNDING_INTERVAL_S, Product, parse_product
-from replay.http_errors import RestRefused, RestUnavailable
-from replay.paging import BackwardPages, Window
+from papertape.replay.delta_products import FUNDING_INTERVAL_S, Product, parse_product
+from papertape.replay.http_errors import RestRefused, RestUnavailable
+from papertape.replay.paging import BackwardPages, Window
 
 RESOLUTIONS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "1d", "1w")
 WINDOW_BARS: Final = 2000

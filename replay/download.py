@@ -14,15 +14,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.candles import timeframe_ms
-from engine.errors import DataError
-from engine.jit import Rows, join_rows
-from replay.http_errors import RestError, RestUnavailable
-from replay.quality import measure
-from replay.sources import Listing, Source
-from replay.stamps import floor_to, utc_text
-from replay.tape import Store, Tape, read_tape
-from replay.tape_file import tape_name
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows, join_rows
+from papertape.replay.http_errors import RestError, RestUnavailable
+from papertape.replay.quality import measure
+from papertape.replay.sources import Listing, Source
+from papertape.replay.stamps import floor_to, utc_text
+from papertape.replay.tape import Store, Tape, read_tape
+from papertape.replay.tape_file import tape_name
 
 SAVE_BARS: Final = 20_000
 # A tape grows by at least this share between two writes, so that writing never costs more than fetching.

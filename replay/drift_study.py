@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.model.drift import DriftMonitor
-from engine.model.drift_detectors import DETECTORS
-from engine.model.drift_policy import DriftOptions
-from engine.model.reference import reference
-from replay.planted import planted_edge, sigmoid, slow
+from papertape.engine.model.drift import DriftMonitor
+from papertape.engine.model.drift_detectors import DETECTORS
+from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.reference import reference
+from papertape.replay.planted import planted_edge, sigmoid, slow
 
 SEEN_BY: Final = ("feature_psi", "prediction_psi", "target_psi", *DETECTORS)
 CASES: Final = ("stationary", "mean shift", "variance", "label flip", "calibration break")

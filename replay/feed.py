@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
-from engine.errors import DataError
-from engine.events import Command, Event, Funding, NewModel
-from engine.jit import FloatArray, IntArray, Rows, join_rows
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
+from papertape.engine.errors import DataError
+from papertape.engine.events import Command, Event, Funding, NewModel
+from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
 Gaps = Literal["absent", "skip"]
 

@@ -25,9 +25,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.gate import Evidence, GateOptions, gate
-from replay.planted import STEP, planted_edge, sigmoid, slow, walk_ahead
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.gate import Evidence, GateOptions, gate
+from papertape.replay.planted import STEP, planted_edge, sigmoid, slow, walk_ahead
 
 _COST: Final = 0.001
 _SURE: Final = 0.01  # a rate is called above its level when chance gives it less often than this

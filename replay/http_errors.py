@@ -6,7 +6,7 @@ What can go wrong between us and a venue's history, as one small tree under Data
     └── RestUnavailable  no usable answer after every retry; later may be better
 """
 
-from engine.errors import DataError
+from papertape.engine.errors import DataError
 
 
 class RestError(DataError):

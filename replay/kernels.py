@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from engine.features.smc.feature import smc
-from engine.jit import is_stored
-from engine.spec import EngineSpec
-from engine.warm import compile_common
+from papertape.engine.features.smc.feature import smc
+from papertape.engine.jit import is_stored
+from papertape.engine.spec import EngineSpec
+from papertape.engine.warm import compile_common
 
 LIMIT_S: Final = 60.0  # for the second process, which takes ten
-HELPER: Final = "from engine.warm import compile_structure; compile_structure()"
+HELPER: Final = "from papertape.engine.warm import compile_structure; compile_structure()"
 
 
 def compile_kernels(spec: EngineSpec) -> None:
@@ -35,7 +35,7 @@ def compile_in_two() -> None:
     try:
         helper = subprocess.Popen(  # noqa: S603 - our own interpreter and a constant
             [sys.executable, "-c", HELPER],
-            cwd=Path(__file__).parents[1],  # the very sources that run here
+            cwd=Path(__file__).parents[2],  # the very sources that run here
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

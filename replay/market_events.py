@@ -6,14 +6,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from engine.candles import timeframe_name
-from engine.features.smc import SmartMoney
-from engine.features.smc.events import EVENT, KIND_NAMES, SCALE_NAMES, TAG_NAMES
-from engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
-from engine.jit import Rows, join_rows
-from replay.resample import resample
-from replay.tables import utc
-from replay.tape_file import Tape
+from papertape.engine.candles import timeframe_name
+from papertape.engine.features.smc import SmartMoney
+from papertape.engine.features.smc.events import EVENT, KIND_NAMES, SCALE_NAMES, TAG_NAMES
+from papertape.engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
+from papertape.engine.jit import Rows, join_rows
+from papertape.replay.resample import resample
+from papertape.replay.tables import utc
+from papertape.replay.tape_file import Tape
 
 BATCH: Final = 65_536  # candles given to the stepper at once; the size never changes a result
 # What the engine says, and what the batch package's definitions say as a stream.

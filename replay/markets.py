@@ -6,14 +6,14 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from engine.spec import Market
-from replay.config import Config, MarketSettings
-from replay.tape import Tape
+from papertape.engine.spec import Market
+from papertape.replay.config import Config, MarketSettings
+from papertape.replay.tape import Tape
 
 
 @cache
 def _known() -> dict[str, dict[str, Any]]:
-    text = resources.files("replay").joinpath("markets.toml").read_text(encoding="utf-8")
+    text = resources.files("papertape.replay").joinpath("markets.toml").read_text(encoding="utf-8")
     return {name: _checked(values) for name, values in tomllib.loads(text).items()}
 
 

@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, Rows
-from engine.model.buckets import confidence_buckets
-from engine.model.labels import bracket_labels, direction_labels
-from engine.model.scores import scores
-from engine.performance.tables import breakdown
-from replay.learning.attempt import Learned
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.model.buckets import confidence_buckets
+from papertape.engine.model.labels import bracket_labels, direction_labels
+from papertape.engine.model.scores import scores
+from papertape.engine.performance.tables import breakdown
+from papertape.replay.learning.attempt import Learned
 
 _NOTHING_LEARNED: Final[dict[str, Any]] = {"attempts": [], "commands": [], "out_of_sample": {}}
 

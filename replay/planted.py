@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray
+from papertape.engine.jit import FloatArray
 
 STEP: Final = 0.008  # volatility of an hourly candle
 _NORMAL: Final = NormalDist()

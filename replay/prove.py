@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from engine.candles import FLAG_SYNTHETIC
-from engine.errors import ConfigError, DataError
-from engine.features import evaluate, plan_features
-from engine.jit import Rows, copy_rows
-from engine.spec import EngineSpec
-from engine.strategies import load_object
-from replay.tables import candle_frame
+from papertape.engine.candles import FLAG_SYNTHETIC
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features import evaluate, plan_features
+from papertape.engine.jit import Rows, copy_rows
+from papertape.engine.spec import EngineSpec
+from papertape.engine.strategies import load_object
+from papertape.replay.tables import candle_frame
 
 Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
 Subject = Callable[[Rows], Said]
@@ -192,7 +192,7 @@ def _from_function(
 
 def strategy_subject(make_spec: Callable[[], EngineSpec]) -> Subject:
     """Return the subject of a strategy: every decision, fill and mark of a run over the candles."""
-    from replay.backtest import replay
+    from papertape.replay.backtest import replay
 
     def subject(candles: Rows) -> Said:
         run = replay(make_spec(), [candles], "skip")

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.candles import FLAG_NAMES, timeframe_ms
-from engine.jit import FloatArray, IntArray, Rows
-from replay.raw import PRICES
-from replay.stamps import floor_to, utc_text
+from papertape.engine.candles import FLAG_NAMES, timeframe_ms
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.replay.raw import PRICES
+from papertape.replay.stamps import floor_to, utc_text
 
 EXTREME_MOVE = 0.20
 EXTREME_DEVIATIONS = 30.0

@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from engine.candles import empty_candles
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray, Rows, join_rows
+from papertape.engine.candles import empty_candles
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
 VolumeUnit = Literal["base", "contracts", "quote"]
 PRICES = ("open", "high", "low", "close")

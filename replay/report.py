@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import pandas as pd
 
-from engine.candles import timeframe_ms
-from engine.jit import Rows
-from replay.atomic import write_whole
-from replay.report_data import equity_curve, pack_candles, trade_columns
-from replay.report_structure import pack_structure
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.jit import Rows
+from papertape.replay.atomic import write_whole
+from papertape.replay.report_data import equity_curve, pack_candles, trade_columns
+from papertape.replay.report_structure import pack_structure
 
 _SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "models.js", "trades.js")
 
@@ -81,7 +81,7 @@ def _structure(summary: Mapping[str, Any], events: Rows | None) -> dict[str, Any
 
 
 def _asset(name: str) -> str:
-    return resources.files("replay").joinpath("web", name).read_text(encoding="utf-8")
+    return resources.files("papertape.replay").joinpath("web", name).read_text(encoding="utf-8")
 
 
 def _json_for_script(data: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.jit import FloatArray, IntArray, Rows
 
 CURVE_STRETCHES: Final = 2_500
 _LARGEST: Final = 2**30  # packed prices stay clear of the int32 limit, also after adding

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.features.smc import events as e
-from engine.jit import Rows
-from replay.report_data import decimals_of, pack_integers
+from papertape.engine.features.smc import events as e
+from papertape.engine.jit import Rows
+from papertape.replay.report_data import decimals_of, pack_integers
 
 MOST_ITEMS: Final = 60_000  # of one symbol; more would neither be seen nor fit
 GROUPS: Final = ("blocks", "gaps", "breaks", "pools", "sweeps")

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from replay.study import BLOCKS_LEAST, EVENTS_LEAST, StudyOptions
-from replay.tape_file import Tape
+from papertape.replay.study import BLOCKS_LEAST, EVENTS_LEAST, StudyOptions
+from papertape.replay.tape_file import Tape
 
 _DIGITS: Final = 6  # significant; more is noise
 

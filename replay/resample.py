@@ -8,12 +8,12 @@ with missing candles is made of those there are, as a venue would, and counted.
 
 import numpy as np
 
-from engine.candles import empty_candles, timeframe_ms
-from engine.errors import DataError
-from engine.jit import IntArray, Rows
-from replay.quality import measure
-from replay.stamps import floor_to, utc_text
-from replay.tape_file import Tape
+from papertape.engine.candles import empty_candles, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import IntArray, Rows
+from papertape.replay.quality import measure
+from papertape.replay.stamps import floor_to, utc_text
+from papertape.replay.tape_file import Tape
 
 
 def resample(tape: Tape, timeframe: str) -> Tape:

@@ -27,10 +27,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import DataError
-from engine.features.smc import EVENT
-from engine.jit import Rows
-from replay.report import render_report, write_report
+from papertape.engine.errors import DataError
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import Rows
+from papertape.replay.report import render_report, write_report
 
 FORMAT: Final = 1
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.features.smc import EVENT
-from engine.jit import Rows, join_rows
-from engine.records import DECISION, FILL, MARK, PAYMENT, PREDICTION, SWAP, TRADE
-from engine.report import Report
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import Rows, join_rows
+from papertape.engine.records import DECISION, FILL, MARK, PAYMENT, PREDICTION, SWAP, TRADE
+from papertape.engine.report import Report
 
 _KINDS = (
     "decisions",

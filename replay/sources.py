@@ -1,22 +1,22 @@
 """
 Where history comes from: Delta's REST interface and every venue of ccxt, behind one small interface.
 
-What to ask for, how a partial download is kept and when to go on to the next source is in `replay.download`.
+What to ask for, how a partial download is kept and when to go on to the next source is in `papertape.replay.download`.
 """
 
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple, Protocol, Self
 
-from engine.errors import did_you_mean
-from engine.jit import Rows
-from replay.ccxt_history import CcxtHistory
-from replay.ccxt_venue import find_market, make_exchange
-from replay.clock import Clock
-from replay.delta_parse import is_trade_series
-from replay.delta_profiles import find_profile
-from replay.delta_rest import DeltaRest
-from replay.http_errors import RestRefused
+from papertape.engine.errors import did_you_mean
+from papertape.engine.jit import Rows
+from papertape.replay.ccxt_history import CcxtHistory
+from papertape.replay.ccxt_venue import find_market, make_exchange
+from papertape.replay.clock import Clock
+from papertape.replay.delta_parse import is_trade_series
+from papertape.replay.delta_profiles import find_profile
+from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.http_errors import RestRefused
 
 
 class Listing(NamedTuple):

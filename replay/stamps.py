@@ -4,9 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.candles import TIMEFRAMES, WEEK_ANCHOR_MS, WEEK_MS, timeframe_ms, timeframe_name
-from engine.errors import DataError
-from engine.jit import IntArray
+from papertape.engine.candles import (
+    TIMEFRAMES,
+    WEEK_ANCHOR_MS,
+    WEEK_MS,
+    timeframe_ms,
+    timeframe_name,
+)
+from papertape.engine.errors import DataError
+from papertape.engine.jit import IntArray
 
 # A second step makes a second regime when it comes this often in a row, or five times and in a quarter of the file.
 # Thin markets that leave candles out have such steps too, but scattered.
@@ -27,7 +33,7 @@ def utc_text(milliseconds: int) -> str:
 
 
 def floor_to(open_ms: Any, length_ms: int) -> IntArray:
-    """Return the start of the candle of `length_ms` that holds each time: `engine.candles.bucket_start` for arrays."""
+    """Return the start of the candle of `length_ms` that holds each time: `papertape.engine.candles.bucket_start` for arrays."""
     anchor = WEEK_ANCHOR_MS if length_ms == WEEK_MS else 0
     stamps = np.asarray(open_ms, dtype=np.int64)
     return (stamps - anchor) // length_ms * length_ms + anchor

@@ -14,20 +14,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from engine.candles import timeframe_name
-from engine.errors import ConfigError, DataError
-from engine.features.smc.events import EQUAL_HIGHS, EQUAL_LOWS, SCALE_NAMES, SWING
-from engine.features.smc_batch.events import SWING_FINAL, SWING_MOVE, SWING_NEW
-from engine.jit import FloatArray, IntArray, Rows
-from replay.market_events import EVENT_NAMES
-from replay.study_inference import (
+from papertape.engine.candles import timeframe_name
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features.smc.events import EQUAL_HIGHS, EQUAL_LOWS, SCALE_NAMES, SWING
+from papertape.engine.features.smc_batch.events import SWING_FINAL, SWING_MOVE, SWING_NEW
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.replay.market_events import EVENT_NAMES
+from papertape.replay.study_inference import (
     Cells,
     cut_cells,
     false_discovery,
     stationary_weights,
     two_sided,
 )
-from replay.study_outcomes import Outcomes, outcomes
+from papertape.replay.study_outcomes import Outcomes, outcomes
 
 HORIZONS: Final = (1, 4, 16, 48)  # bars
 EVENTS_LEAST: Final = 30  # fewer are shown and not tested

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray
+from papertape.engine.jit import FloatArray, IntArray
 
 CELLS_MOST: Final = 2048  # a longer tape has more candles per cell, so that memory stays flat
 BLOCKS_WANTED: Final = 200  # blocks per history: enough to vary, long enough to hold dependence

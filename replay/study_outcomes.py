@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from engine.candles import FLAG_ABSENT, FLAG_FILLED
-from engine.features import evaluate
-from engine.jit import FloatArray, Rows
+from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
+from papertape.engine.features import evaluate
+from papertape.engine.jit import FloatArray, Rows
 
 
 class Outcomes(NamedTuple):

@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
-from engine.core import Engine
-from engine.jit import FloatArray, Rows
-from engine.model import read_artefact
-from engine.performance import (
+from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
+from papertape.engine.core import Engine
+from papertape.engine.jit import FloatArray, Rows
+from papertape.engine.model import read_artefact
+from papertape.engine.performance import (
     CONVENTIONS,
     REGIME_NAMES,
     Performance,
@@ -30,14 +30,14 @@ from engine.performance import (
     regimes,
     regimes_at,
 )
-from replay.config import Config
-from replay.feed import ReplayFeed
-from replay.learning.attempt import Learned
-from replay.model_section import model_section
-from replay.quality import measure as measure_quality
-from replay.sinks import Recorder
-from replay.tables import refusal_counts
-from replay.tape import Tape
+from papertape.replay.config import Config
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.model_section import model_section
+from papertape.replay.quality import measure as measure_quality
+from papertape.replay.sinks import Recorder
+from papertape.replay.tables import refusal_counts
+from papertape.replay.tape import Tape
 
 FORMAT: Final = 1
 _BENCHMARK_METRICS: Final = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "calmar")

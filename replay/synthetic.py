@@ -19,12 +19,12 @@ from typing import Final
 
 import numpy as np
 
-from engine.candles import FLAG_SYNTHETIC, HOUR_MS, empty_candles, timeframe_ms
-from engine.errors import DataError, did_you_mean
-from engine.jit import FloatArray, IntArray
-from replay.quality import measure
-from replay.stamps import floor_to, utc_text
-from replay.tape_file import Tape
+from papertape.engine.candles import FLAG_SYNTHETIC, HOUR_MS, empty_candles, timeframe_ms
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.replay.quality import measure
+from papertape.replay.stamps import floor_to, utc_text
+from papertape.replay.tape_file import Tape
 
 KINDS: Final = ("noise", "regimes", "jumps", "garch", "edge", "pattern")
 START_MS: Final = 1_577_836_800_000  # 2020-01-01 00:00 UTC

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.candles import CANDLE
-from engine.jit import Rows
-from engine.records import MONEY_UNIT, REASON_NAMES, REFUSED_NAMES
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import Rows
+from papertape.engine.records import MONEY_UNIT, REASON_NAMES, REFUSED_NAMES
 
 _MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
 _PLAIN = (

@@ -1,7 +1,7 @@
 """
 The candle store: a folder with one file per market and timeframe, `venue_SYMBOL_timeframe.parquet`.
 
-What a tape and its file are is in `replay.tape_file`; its names are here too, because readers look for them here.
+What a tape and its file are is in `papertape.replay.tape_file`; its names are here too, because readers look for them here.
 """
 
 import os
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError, did_you_mean
-from engine.jit import join_rows
-from replay.cleaning import Keep, clean
-from replay.quality import measure
-from replay.raw import PRICES, Part, Raw
-from replay.stamps import utc_text
-from replay.tape_file import (
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.engine.jit import join_rows
+from papertape.replay.cleaning import Keep, clean
+from papertape.replay.quality import measure
+from papertape.replay.raw import PRICES, Part, Raw
+from papertape.replay.stamps import utc_text
+from papertape.replay.tape_file import (
     COLUMNS,
     FORMAT,
     Tape,

@@ -2,7 +2,7 @@
 A tape: the candles of one market and timeframe, as a value and as a file.
 
 The file is Parquet (zstd) with the columns open_time (int64, ms UTC), open, high, low, close, volume (float64, base
-units) and flags (int64, the bits of `engine.candles`), and a JSON text `papertape` in the schema's metadata. Any
+units) and flags (int64, the bits of `papertape.engine.candles`), and a JSON text `papertape` in the schema's metadata. Any
 Parquet reader opens it. pyarrow is loaded when a file is read or written: a daemon on a venue does neither. Its hash is the SHA-256 of the little-endian bytes of those columns, in that order, one whole
 column after the other; it depends on the candles alone, not on how the file is packed.
 """
@@ -18,12 +18,12 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from engine.candles import CANDLE, DAY_MS, empty_candles, timeframe_ms
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.arrow import plain_column
-from replay.atomic import write_whole
-from replay.stamps import floor_to
+from papertape.engine.candles import CANDLE, DAY_MS, empty_candles, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.arrow import plain_column
+from papertape.replay.atomic import write_whole
+from papertape.replay.stamps import floor_to
 
 FORMAT: Final = 1
 METADATA_KEY: Final = b"papertape"

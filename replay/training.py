@@ -5,23 +5,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.cache import source_digest
-from engine.candles import FLAG_ABSENT, timeframe_ms
-from engine.errors import DataError
-from engine.events import NewModel
-from engine.frames import Frames
-from engine.jit import FloatArray
-from engine.lane import BLOCK
-from engine.model import (
+from papertape.engine.cache import source_digest
+from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.events import NewModel
+from papertape.engine.frames import Frames
+from papertape.engine.jit import FloatArray
+from papertape.engine.lane import BLOCK
+from papertape.engine.model import (
     MODEL_FEATURES,
     ModelRecord,
     fit_logistic,
     read_artefact,
     write_artefact,
 )
-from replay.feed import ReplayFeed
-from replay.stamps import utc_text
-from replay.tape_file import Tape
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.stamps import utc_text
+from papertape.replay.tape_file import Tape
 
 
 class SignalRows(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.candles import FLAG_FILLED, WEEK_MS
-from engine.jit import Rows
-from replay.raw import PRICES
+from papertape.engine.candles import FLAG_FILLED, WEEK_MS
+from papertape.engine.jit import Rows
+from papertape.replay.raw import PRICES
 
 
 def good_rows(rows: Rows, length_ms: int, counts: Counter[str], *, is_traded: bool = True) -> Rows:

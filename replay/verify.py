@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from engine.errors import DataError
-from engine.jit import Rows
-from engine.records import DECISION, FILL
-from replay.backtest import Progress, load_tapes, run_backtest
-from replay.config import make_config
-from replay.learning.attempt import Learned
-from replay.result import FORMAT, Result, model_path, read_records
-from replay.tape import Tape
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.engine.records import DECISION, FILL
+from papertape.replay.backtest import Progress, load_tapes, run_backtest
+from papertape.replay.config import make_config
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.result import FORMAT, Result, model_path, read_records
+from papertape.replay.tape import Tape
 
 _NOT_COMPARED = frozenset({"timings", "papertape"})
 

@@ -16,7 +16,7 @@ def say(text: str) -> None:
 
 
 def real(train: Any) -> int:
-    from replay.learning.child import main
+    from papertape.replay.learning.child import main
 
     return main(FOLDER, train)
 
@@ -25,7 +25,7 @@ def killed_in_the_second(rows: Any, *rest: Any) -> bytes:
     """Train, but on the second window of the walk the process is killed as the kernel kills for memory."""
     from planted_rows import due_times, quick_settings
 
-    from replay.learning.trainer import train_model
+    from papertape.replay.learning.trainer import train_model
 
     if rows.time_ms[-1] == due_times()[1] - quick_settings().gate_ms:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -15,16 +15,16 @@ from typing import Any
 
 from journals import WITH_STRUCTURE, Scripted, candles, identity, model_bytes, recorded
 
-from daemon.app import serve
-from daemon.chores import backup, compaction, day_summary
-from daemon.identity import Identity
-from daemon.journal import encode, points
-from daemon.running import Daemon, Hooks
-from engine.core import Engine
-from engine.events import Action, Command, Event, Funding, NewModel
-from engine.model import with_version
-from engine.model.drift_detectors import Detectors
-from engine.model.drift_policy import DriftOptions
+from papertape.daemon.app import serve
+from papertape.daemon.chores import backup, compaction, day_summary
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import encode, points
+from papertape.daemon.running import Daemon, Hooks
+from papertape.engine.core import Engine
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.model import with_version
+from papertape.engine.model.drift_detectors import Detectors
+from papertape.engine.model.drift_policy import DriftOptions
 
 ROWS = candles(640)
 START_MS = int(ROWS["open_ms"][0])

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from replay.clock import Clock
+from papertape.replay.clock import Clock
 
 Bar = dict[str, Any]
 

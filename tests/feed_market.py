@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from daemon.feeds.bars import Bar, Final
-from daemon.feeds.finality import Finality, Request
-from daemon.feeds.protocol import Notice
-from engine.candles import CANDLE, FLAG_FILLED
-from engine.jit import Rows
+from papertape.daemon.feeds.bars import Bar, Final
+from papertape.daemon.feeds.finality import Finality, Request
+from papertape.daemon.feeds.protocol import Notice
+from papertape.engine.candles import CANDLE, FLAG_FILLED
+from papertape.engine.jit import Rows
 
 LENGTH_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC, delta-exchange.md 8

@@ -14,9 +14,9 @@ import orjson
 from aiohttp import WSMsgType, web
 from feed_market import CONTRACT_VALUE, LENGTH_MS, START_MS, Market, Switches
 
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.clock import Clock
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
 
 
 @dataclass

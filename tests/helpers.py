@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.candles import CANDLE, timeframe_ms
-from engine.core import Engine
-from engine.jit import Rows
-from engine.records import DECISION, FILL, MARK, PREDICTION, TRADE
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.core import Engine
+from papertape.engine.jit import Rows
+from papertape.engine.records import DECISION, FILL, MARK, PREDICTION, TRADE
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 START_MS = 1_577_836_800_000  # 2020-01-01 00:00 UTC

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from helpers import interleave, random_candles
 
-from daemon.app import FeedStart, OpenFeed, Source, serve
-from daemon.identity import Identity
-from daemon.journal import InlineWriter, Journal, encode, write_report
-from daemon.journal.tables import TABLES
-from daemon.running import Daemon, Hooks
-from daemon.training import Request
-from engine.core import Engine
-from engine.jit import Rows
-from engine.model import MODEL_FEATURES, ModelRecord, write_artefact
-from engine.spec import Market
-from replay.config import make_config
-from replay.learning.attempt import Attempt
+from papertape.daemon.app import FeedStart, OpenFeed, Source, serve
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import InlineWriter, Journal, encode, write_report
+from papertape.daemon.journal.tables import TABLES
+from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.training import Request
+from papertape.engine.core import Engine
+from papertape.engine.jit import Rows
+from papertape.engine.model import MODEL_FEATURES, ModelRecord, write_artefact
+from papertape.engine.spec import Market
+from papertape.replay.config import make_config
+from papertape.replay.learning.attempt import Attempt
 
 SYMBOLS = ("AAA", "BBB")
 WITH_STRUCTURE = "PAPERTAPE_TEST_STRUCTURE"

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from engine.features import columns_of
-from engine.model import Dataset
+from papertape.engine.features import columns_of
+from papertape.engine.model import Dataset
 
 FEATURES = (
     "rsi_14",

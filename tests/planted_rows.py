@@ -3,9 +3,9 @@
 import numpy as np
 from helpers import START_MS
 
-from engine.jit import FloatArray
-from engine.model.dataset import Dataset
-from replay.learning.settings import DAY_MS, LearningSettings
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.learning.settings import DAY_MS, LearningSettings
 
 HOUR_MS = 3_600_000
 COLUMNS = ("log_return_1", "rsi_14")

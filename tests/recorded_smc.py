@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from helpers import SHARED
 
-from engine.candles import CANDLE
-from engine.features.smc import KIND_NAMES, SCALE_NAMES, TAG_NAMES
-from engine.jit import Rows
+from papertape.engine.candles import CANDLE
+from papertape.engine.features.smc import KIND_NAMES, SCALE_NAMES, TAG_NAMES
+from papertape.engine.jit import Rows
 
 FOLDER = SHARED / "data" / "smc"
 

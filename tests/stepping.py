@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from engine.jit import FloatArray
+from papertape.engine.jit import FloatArray
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,7 +68,7 @@ import importlib
 import numpy as np
 from stepping import rows, stepped
 for name, sizes in {kinds}.items():
-    kind = importlib.import_module("engine.model." + name)
+    kind = importlib.import_module("papertape.engine.model." + name)
     weights = {{name: value + 0.1 for name, value in kind.initial(5, sizes, 3).items()}}
     z = stepped(kind, weights, rows(50, 5, 4), sizes)
     assert np.isfinite(z).all() and len(set(z)) == 50

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from helpers import random_candles
 
-from daemon.app import FeedStart, Source, serve
-from daemon.feeds.delta import DeltaFeed
-from daemon.identity import Identity
-from daemon.journal import Journal
-from daemon.running import Daemon, Hooks
-from engine.core import Engine
-from engine.jit import Rows, join_rows
-from engine.spec import Market
-from replay.backtest import replay
-from replay.clock import Clock, VirtualTimeLoop
-from replay.config import make_config
-from replay.delta_rest import DeltaRest
-from replay.tape import Tape
-from replay.venue import Faults, Switches, Venue
+from papertape.daemon.app import FeedStart, Source, serve
+from papertape.daemon.feeds.delta import DeltaFeed
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import Journal
+from papertape.daemon.running import Daemon, Hooks
+from papertape.engine.core import Engine
+from papertape.engine.jit import Rows, join_rows
+from papertape.engine.spec import Market
+from papertape.replay.backtest import replay
+from papertape.replay.clock import Clock, VirtualTimeLoop
+from papertape.replay.config import make_config
+from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.tape import Tape
+from papertape.replay.venue import Faults, Switches, Venue
 
 LATEST_S = (
     24 * 3600.0

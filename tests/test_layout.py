@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import daemon
-import engine
-import replay
+from papertape import daemon, engine, replay
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("engine", "replay", "daemon")
@@ -32,11 +30,19 @@ def imported(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {_top(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names.add((node.module or "").split(".")[0])
+            module = node.module or ""
+            names |= (
+                {alias.name for alias in node.names} if module == "papertape" else {_top(module)}
+            )
     return names
+
+
+def _top(module: str) -> str:
+    """Return the room or the package that a module belongs to."""
+    return module.removeprefix("papertape.").split(".")[0]
 
 
 @pytest.mark.parametrize("room", ROOMS)

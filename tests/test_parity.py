@@ -17,11 +17,11 @@ from helpers import interleave, random_candles, run_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core import Engine
-from engine.jit import Rows
-from engine.records import FLAT, KEEP, LONG, SHORT
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import BracketW2, Confluence, Decision, EmaCross, RsiReversion
+from papertape.engine.core import Engine
+from papertape.engine.jit import Rows
+from papertape.engine.records import FLAT, KEEP, LONG, SHORT
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import BracketW2, Confluence, Decision, EmaCross, RsiReversion
 
 ROOT = Path(__file__).resolve().parents[1]
 PERPETUAL = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001}

@@ -18,19 +18,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.candles import MINUTE_MS
-from engine.core import Engine
-from engine.errors import ConfigError, DataError
-from engine.events import Funding, NewModel
-from engine.features import evaluate
-from engine.model import ModelRecord, write_artefact
-from engine.records import DECISION, FLAT, KEEP, LONG, SHORT
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Confluence, Decision
-from replay.backtest import backtest, replay
-from replay.synthetic import synthesize
-from replay.training import fit_from_tape, model_features, signal_rows
-from replay.verify import verify
+from papertape.engine.candles import MINUTE_MS
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.events import Funding, NewModel
+from papertape.engine.features import evaluate
+from papertape.engine.model import ModelRecord, write_artefact
+from papertape.engine.records import DECISION, FLAT, KEEP, LONG, SHORT
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Confluence, Decision
+from papertape.replay.backtest import backtest, replay
+from papertape.replay.synthetic import synthesize
+from papertape.replay.training import fit_from_tape, model_features, signal_rows
+from papertape.replay.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE_MS = 15 * MINUTE_MS

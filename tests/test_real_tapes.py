@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from helpers import SHARED, needs_shared
 
-from engine.candles import CANDLE
-from engine.core import Engine
-from engine.features import FEATURES
-from engine.jit import Rows
-from replay.backtest import make_spec, replay
-from replay.config import make_config
-from replay.tape import Tape
+from papertape.engine.candles import CANDLE
+from papertape.engine.core import Engine
+from papertape.engine.features import FEATURES
+from papertape.engine.jit import Rows
+from papertape.replay.backtest import make_spec, replay
+from papertape.replay.config import make_config
+from papertape.replay.tape import Tape
 
 pytestmark = [pytest.mark.slow, needs_shared]
 

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 import aiohttp
 import numpy as np
 
-from engine.candles import CANDLE
-from engine.jit import Rows
-from replay.clock import Clock, VirtualTimeLoop
-from replay.synthetic import synthesize
-from replay.tape import Tape
-from replay.venue import Faults, Switches, Venue
-from replay.venue.market import Market
-from replay.venue.products import list_tapes
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock, VirtualTimeLoop
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Tape
+from papertape.replay.venue import Faults, Switches, Venue
+from papertape.replay.venue.market import Market
+from papertape.replay.venue.products import list_tapes
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC, the reference's example

@@ -1,5 +1,5 @@
 """
-What the daemon answers over HTTP, without the sockets: `daemon.server` has those.
+What the daemon answers over HTTP, without the sockets: `papertape.daemon.server` has those.
 
     models   requests and answers, as pydantic models
     routes   the registry of routes, and OpenAPI 3.1 made from it

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from engine.errors import ConfigError
+from papertape.engine.errors import ConfigError
 
 VARIABLE: Final = "PAPERTAPE_TOKEN"
 SHORTEST: Final = 16

@@ -16,7 +16,7 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from daemon.api.models import Problem
+from papertape.daemon.api.models import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

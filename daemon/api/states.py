@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from daemon.api.models import AccountState, FeedState, PositionState, SymbolFreshness
-from daemon.feeds.protocol import FeedStats
-from daemon.metrics.trading import net_realised
-from engine.account import equity
-from engine.core import Engine
-from engine.records import MONEY_UNIT
+from papertape.daemon.api.models import AccountState, FeedState, PositionState, SymbolFreshness
+from papertape.daemon.feeds.protocol import FeedStats
+from papertape.daemon.metrics.trading import net_realised
+from papertape.engine.account import equity
+from papertape.engine.core import Engine
+from papertape.engine.records import MONEY_UNIT
 
 
 def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountState:

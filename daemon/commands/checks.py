@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.output import console, print_json, progress_bars
-from daemon.compare import verify_state
-from daemon.journal import NAME as JOURNAL
-from engine.candles import timeframe_ms
-from engine.errors import ConfigError
-from engine.features import FEATURES
-from engine.spec import EngineSpec
-from engine.strategies import STRATEGIES
-from replay.backtest import load_tapes, make_spec
-from replay.config import load_config
-from replay.prove import Proof, Subject, feature_subject, prove, strategy_subject
-from replay.verify import verify
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.compare import verify_state
+from papertape.daemon.journal import NAME as JOURNAL
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError
+from papertape.engine.features import FEATURES
+from papertape.engine.spec import EngineSpec
+from papertape.engine.strategies import STRATEGIES
+from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.config import load_config
+from papertape.replay.prove import Proof, Subject, feature_subject, prove, strategy_subject
+from papertape.replay.verify import verify
 
 _FAILED = 1
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.output import console, print_json
-from engine.strategies import make_strategy
-from replay.config import Config, load_config
+from papertape.daemon.commands.output import console, print_json
+from papertape.engine.strategies import make_strategy
+from papertape.replay.config import Config, load_config
 
 config_app = typer.Typer(help="Check a configuration or describe it.", no_args_is_help=True)
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from daemon.commands.output import console, print_json
-from engine.errors import ConfigError, DataError
-from replay.config import load_config
+from papertape.daemon.commands.output import console, print_json
+from papertape.engine.errors import ConfigError, DataError
+from papertape.replay.config import load_config
 
 _TIMEOUT_S = 20.0
 _TOKEN = "PAPERTAPE_TOKEN"  # noqa: S105 - the name of a variable

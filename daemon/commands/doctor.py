@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from daemon.commands.output import console, print_json, progress_bars
-from daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
-from daemon.doctor.finding import Finding, Status
-from daemon.doctor.machine import examine_config, examine_machine
-from replay.clock import WallClock
-from replay.config import Config, load_config
-from replay.config_live import Live
-from replay.delta_profiles import PROFILES, find_profile
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
+from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.machine import examine_config, examine_machine
+from papertape.replay.clock import WallClock
+from papertape.replay.config import Config, load_config
+from papertape.replay.config_live import Live
+from papertape.replay.delta_profiles import PROFILES, find_profile
 
 _FAILED = 1
 
@@ -107,15 +107,15 @@ def _exam(
 
 async def _examine(exam: Exam, record: Path | None, on_progress: OnProgress) -> list[Finding]:
     # What talks to a venue takes a third of a second to import; other commands need not wait for it.
-    from daemon.doctor.examine import examine_venue
-    from daemon.doctor.fixtures import Fixtures
+    from papertape.daemon.doctor.examine import examine_venue
+    from papertape.daemon.doctor.fixtures import Fixtures
 
     with Fixtures(record) as fixtures:
         return await examine_venue(exam, WallClock(), fixtures, on_progress)
 
 
 async def _examine_library(live: Live, rest_url: str | None) -> list[Finding]:
-    from daemon.doctor.ccxt_venue import examine_library_venue
+    from papertape.daemon.doctor.ccxt_venue import examine_library_venue
 
     return await examine_library_venue(
         live.venue,

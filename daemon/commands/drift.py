@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from daemon.commands.output import console, print_json, progress_bars
-from engine.model.drift_policy import DriftOptions
-from engine.model.gate import GateOptions
-from replay.drift_study import DriftRow, DriftStudyOptions, drift_study
-from replay.gate_study import GateRow, GateStudyOptions, gate_study
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.gate import GateOptions
+from papertape.replay.drift_study import DriftRow, DriftStudyOptions, drift_study
+from papertape.replay.gate_study import GateRow, GateStudyOptions, gate_study
 
 
 def drift_command(

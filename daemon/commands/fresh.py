@@ -5,14 +5,14 @@ from typing import Final
 
 import typer
 
-from daemon.commands.output import console
-from daemon.commands.tape_fetch import fetch
-from engine.candles import timeframe_ms
-from engine.errors import DataError
-from replay.clock import WallClock
-from replay.importers.options import is_symbol
-from replay.learning.replayed import Progress
-from replay.tape import Store
+from papertape.daemon.commands.output import console
+from papertape.daemon.commands.tape_fetch import fetch
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.replay.clock import WallClock
+from papertape.replay.importers.options import is_symbol
+from papertape.replay.learning.replayed import Progress
+from papertape.replay.tape import Store
 
 _DAY_MS: Final = 86_400_000
 _LATEST_MS: Final = 1 << 52

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from daemon.commands.output import console, print_json
-from replay.honesty import HonestyOptions, HonestyRow, run_honesty
+from papertape.daemon.commands.output import console, print_json
+from papertape.replay.honesty import HonestyOptions, HonestyRow, run_honesty
 
 _KEY = (
     "a  nothing to find: the gate refuses, and no score afterwards reports an edge",

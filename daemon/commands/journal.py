@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.output import console, print_json
-from daemon.journal import Journal
-from daemon.journal.archive import back_up
-from daemon.journal.export import export_tables, export_tapes
+from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.archive import back_up
+from papertape.daemon.journal.export import export_tables, export_tapes
 
 journal_app = typer.Typer(help="A daemon's journal, also while it runs.", no_args_is_help=True)
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from daemon.commands.models_compare import compare_command
-from daemon.commands.output import console, print_json
-from daemon.store import Entry, ModelStore
-from engine.model import MODEL_FEATURES
-from replay.backtest import load_tapes
-from replay.config import load_config
-from replay.stamps import utc_text
-from replay.training import fit_from_tape
+from papertape.daemon.commands.models_compare import compare_command
+from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.store import Entry, ModelStore
+from papertape.engine.model import MODEL_FEATURES
+from papertape.replay.backtest import load_tapes
+from papertape.replay.config import load_config
+from papertape.replay.stamps import utc_text
+from papertape.replay.training import fit_from_tape
 
 models_app = typer.Typer(
     help="The model store: versions, the champion, rollback.", no_args_is_help=True

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.learning_tables import scores_table
-from daemon.commands.output import console, print_json
-from daemon.store import ModelStore
-from engine.errors import DataError
-from engine.model import read_artefact
-from replay.backtest import load_tapes, make_spec
-from replay.config import load_config
-from replay.learning.comparison import compare_models, settings_for
-from replay.learning.replayed import rows_of
-from replay.learning.settings import settings_of
-from replay.stamps import utc_text
+from papertape.daemon.commands.learning_tables import scores_table
+from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.store import ModelStore
+from papertape.engine.errors import DataError
+from papertape.engine.model import read_artefact
+from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.config import load_config
+from papertape.replay.learning.comparison import compare_models, settings_for
+from papertape.replay.learning.replayed import rows_of
+from papertape.replay.learning.settings import settings_of
+from papertape.replay.stamps import utc_text
 
 
 def compare_command(

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from daemon.commands.learning_tables import attempts_table, decisions, scores_table
-from daemon.commands.output import console, print_json, progress_bars
-from engine.errors import ConfigError
-from replay.backtest import load_tapes, run_backtest
-from replay.config import Config, load_config
-from replay.result import Result
+from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.engine.errors import ConfigError
+from papertape.replay.backtest import load_tapes, run_backtest
+from papertape.replay.config import Config, load_config
+from papertape.replay.result import Result
 
 _ROWS = (
     ("total return", "total_return", "percent"),

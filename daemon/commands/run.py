@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
-from daemon.app import serve
-from daemon.commands.output import console, progress_bars
-from daemon.operation import Operation
-from daemon.paced import PacedLoop
-from daemon.recovery import Recovered
-from daemon.running import Daemon, Hooks
-from daemon.venues import SIM, live_identity, opener, sim_identity
-from engine.errors import ConfigError
-from replay.accounts import load_tapes
-from replay.config import Config, load_config
-from replay.tape import Tape
+from papertape.daemon.app import serve
+from papertape.daemon.commands.output import console, progress_bars
+from papertape.daemon.operation import Operation
+from papertape.daemon.paced import PacedLoop
+from papertape.daemon.recovery import Recovered
+from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
+from papertape.engine.errors import ConfigError
+from papertape.replay.accounts import load_tapes
+from papertape.replay.config import Config, load_config
+from papertape.replay.tape import Tape
 
 
 def run_command(

@@ -9,17 +9,17 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from daemon.commands.output import console, print_json, progress_bars
-from engine.errors import ConfigError
-from engine.features import FEATURES, plan_features
-from replay.atomic import write_whole
-from replay.backtest import load_tapes
-from replay.columns import EVENTS_FILE, FEATURES_FILE, write_events, write_features
-from replay.config import make_config
-from replay.market_events import in_timeframe, market_events
-from replay.report_study import sentence, study_section
-from replay.study import HORIZONS, Lane, StudyOptions, study
-from replay.tape import Tape
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.engine.errors import ConfigError
+from papertape.engine.features import FEATURES, plan_features
+from papertape.replay.atomic import write_whole
+from papertape.replay.backtest import load_tapes
+from papertape.replay.columns import EVENTS_FILE, FEATURES_FILE, write_events, write_features
+from papertape.replay.config import make_config
+from papertape.replay.market_events import in_timeframe, market_events
+from papertape.replay.report_study import sentence, study_section
+from papertape.replay.study import HORIZONS, Lane, StudyOptions, study
+from papertape.replay.tape import Tape
 
 _STUDY_FILE = "study.parquet"
 _SECTION_FILE = "study.json"  # what a report shows of it

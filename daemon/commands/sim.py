@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.output import console, print_json, progress_bars
-from engine.errors import ConfigError
-from engine.jit import copy_rows
-from replay.backtest import load_tapes
-from replay.clock import Clock, WallClock
-from replay.config import Config, Data
-from replay.stamps import utc_text
-from replay.tape import Tape
-from replay.venue import Faults, Switches, Venue
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import copy_rows
+from papertape.replay.backtest import load_tapes
+from papertape.replay.clock import Clock, WallClock
+from papertape.replay.config import Config, Data
+from papertape.replay.stamps import utc_text
+from papertape.replay.tape import Tape
+from papertape.replay.venue import Faults, Switches, Venue
 
 _REPORT_EVERY_S = 0.5
 _HISTORY = 1000

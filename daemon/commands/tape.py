@@ -5,22 +5,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from daemon.commands.output import console, print_json, progress_bars
-from daemon.commands.tape_fetch import fetch_command
-from daemon.commands.tape_tables import (
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.tape_fetch import fetch_command
+from papertape.daemon.commands.tape_tables import (
     Checked,
     checked_file,
     checked_tape,
     print_checks,
     tape_table,
 )
-from engine.errors import DataError
-from replay.importers import IMPORTERS, Imported, Options, build_tape, read_raw
-from replay.importers.build import market_key
-from replay.raw import Raw, join_raws
-from replay.resample import resample
-from replay.synthetic import KINDS, synthesize
-from replay.tape import Store, Tape, read_tape
+from papertape.engine.errors import DataError
+from papertape.replay.importers import IMPORTERS, Imported, Options, build_tape, read_raw
+from papertape.replay.importers.build import market_key
+from papertape.replay.raw import Raw, join_raws
+from papertape.replay.resample import resample
+from papertape.replay.synthetic import KINDS, synthesize
+from papertape.replay.tape import Store, Tape, read_tape
 
 tape_app = typer.Typer(help="The candle store: recorded candles as tapes.", no_args_is_help=True)
 tape_app.command("fetch")(fetch_command)

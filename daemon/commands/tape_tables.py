@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from daemon.commands.output import console
-from engine.errors import DataError
-from replay.cleaning import clean
-from replay.importers import Options, raw_quality, read_raw
-from replay.quality import Quality, measure, sentences
-from replay.stamps import utc_text
-from replay.tape import Entry, Tape
+from papertape.daemon.commands.output import console
+from papertape.engine.errors import DataError
+from papertape.replay.cleaning import clean
+from papertape.replay.importers import Options, raw_quality, read_raw
+from papertape.replay.quality import Quality, measure, sentences
+from papertape.replay.stamps import utc_text
+from papertape.replay.tape import Entry, Tape
 
 
 class Checked(NamedTuple):

@@ -11,25 +11,25 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from daemon.commands.fresh import fetch_newest
-from daemon.commands.learning_tables import scores_table
-from daemon.commands.output import console, print_json, progress_bars
-from daemon.journal import Journal
-from daemon.journal.export import export_tapes, identity_of
-from daemon.store import ModelStore
-from engine.errors import ConfigError, DataError
-from engine.model.dataset import Dataset
-from replay.backtest import load_tapes, make_spec
-from replay.config import Config, load_config
-from replay.learning.attempt import Attempt
-from replay.learning.job import Job
-from replay.learning.process import OnEvent
-from replay.learning.replayed import Progress, rows_of
-from replay.learning.runner import run_attempt
-from replay.learning.settings import LearningSettings, features_of, settings_of
-from replay.stamps import utc_text
-from replay.tape import Tape, read_tape
-from replay.waiting import wait_for
+from papertape.daemon.commands.fresh import fetch_newest
+from papertape.daemon.commands.learning_tables import scores_table
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.export import export_tapes, identity_of
+from papertape.daemon.store import ModelStore
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.config import Config, load_config
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.process import OnEvent
+from papertape.replay.learning.replayed import Progress, rows_of
+from papertape.replay.learning.runner import run_attempt
+from papertape.replay.learning.settings import LearningSettings, features_of, settings_of
+from papertape.replay.stamps import utc_text
+from papertape.replay.tape import Tape, read_tape
+from papertape.replay.waiting import wait_for
 
 
 class Material(NamedTuple):

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from daemon.commands.output import console, print_json, progress_bars
-from engine.errors import ConfigError
-from replay.backtest import load_tapes, make_spec
-from replay.config import load_config
-from replay.learning.cadence import cadence
-from replay.learning.replayed import rows_of
-from replay.learning.settings import features_of, settings_of
-from replay.learning.windows import CONTENDERS, WindowStudy, compare_windows
-from replay.stamps import utc_text
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.engine.errors import ConfigError
+from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.config import load_config
+from papertape.replay.learning.cadence import cadence
+from papertape.replay.learning.replayed import rows_of
+from papertape.replay.learning.settings import features_of, settings_of
+from papertape.replay.learning.windows import CONTENDERS, WindowStudy, compare_windows
+from papertape.replay.stamps import utc_text
 
 
 def windows_command(

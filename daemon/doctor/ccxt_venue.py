@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-from daemon.doctor.finding import Finding, Status
-from daemon.doctor.rest import clock_finding
-from engine.candles import timeframe_ms
-from replay.ccxt_history import CcxtHistory
-from replay.ccxt_venue import find_market, make_exchange
-from replay.clock import Clock
-from replay.http_errors import RestError, RestUnavailable
+from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.rest import clock_finding
+from papertape.engine.candles import timeframe_ms
+from papertape.replay.ccxt_history import CcxtHistory
+from papertape.replay.ccxt_venue import find_market, make_exchange
+from papertape.replay.clock import Clock
+from papertape.replay.http_errors import RestError, RestUnavailable
 
 BARS: Final = 10
 

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Final
 
-from daemon.doctor.exam import Exam, OnProgress
-from daemon.doctor.finding import LONG_ROWS, NEVER_RUN, Finding, Status, finding, not_run
-from daemon.doctor.fixtures import Fixtures
-from daemon.doctor.listen import PING, Heard, listen, subscription
-from daemon.doctor.rest import RestExam, clock_finding
-from daemon.doctor.settlement import judge_lifetime, judge_settlement, settlement_in
-from daemon.doctor.streams import (
+from papertape.daemon.doctor.exam import Exam, OnProgress
+from papertape.daemon.doctor.finding import LONG_ROWS, NEVER_RUN, Finding, Status, finding, not_run
+from papertape.daemon.doctor.fixtures import Fixtures
+from papertape.daemon.doctor.listen import PING, Heard, listen, subscription
+from papertape.daemon.doctor.rest import RestExam, clock_finding
+from papertape.daemon.doctor.settlement import judge_lifetime, judge_settlement, settlement_in
+from papertape.daemon.doctor.streams import (
     judge_final_frames,
     judge_heartbeats,
     judge_no_trade,
@@ -17,14 +17,14 @@ from daemon.doctor.streams import (
     judge_publishing,
     judge_start_stamps,
 )
-from daemon.feeds.frames import CandleFrame, NoTrade, Refusal, parse
-from engine.candles import MINUTE_MS
-from engine.jit import Rows
-from replay.clock import Clock
-from replay.delta_http import Seen
-from replay.delta_parse import number
-from replay.delta_rest import DeltaRest
-from replay.http_errors import RestError, RestUnavailable
+from papertape.daemon.feeds.frames import CandleFrame, NoTrade, Refusal, parse
+from papertape.engine.candles import MINUTE_MS
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
+from papertape.replay.delta_http import Seen
+from papertape.replay.delta_parse import number
+from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.http_errors import RestError, RestUnavailable
 
 LEGACY_S: Final = 75.0
 GLOBAL_S: Final = 10.0

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from daemon.feeds.recorder import Recorder
-from replay.delta_http import Seen
+from papertape.daemon.feeds.recorder import Recorder
+from papertape.replay.delta_http import Seen
 
 
 class Fixtures:

@@ -11,11 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from daemon.doctor.finding import Finding, Status
-from engine.cache import cache_directory
-from engine.errors import PapertapeError
-from engine.strategies import make_strategy
-from replay.config import Config
+from papertape.daemon.doctor.finding import Finding, Status
+from papertape.engine.cache import cache_directory
+from papertape.engine.errors import PapertapeError
+from papertape.engine.strategies import make_strategy
+from papertape.replay.config import Config
 
 PYTHON: Final = (3, 11)
 FREE_BYTES: Final = 1 << 30

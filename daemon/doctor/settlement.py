@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from daemon.doctor.finding import Finding, Status, finding
-from daemon.doctor.listen import Heard
-from daemon.feeds.frames import FundingFrame, parse
-from engine.candles import MINUTE_MS
-from replay.delta_rest import Settlement
-from replay.stamps import utc_text
+from papertape.daemon.doctor.finding import Finding, Status, finding
+from papertape.daemon.doctor.listen import Heard
+from papertape.daemon.feeds.frames import FundingFrame, parse
+from papertape.engine.candles import MINUTE_MS
+from papertape.replay.delta_rest import Settlement
+from papertape.replay.stamps import utc_text
 
 SAME_RATE: Final = 5e-7  # the stream rounds to four decimals of a percent
 AFTER_MS: Final = 2 * MINUTE_MS  # the history's bar must be there

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from daemon.doctor.finding import Finding, Status, finding
-from daemon.doctor.listen import Heard
-from daemon.feeds.frames import Bad, CandleFrame, Heartbeat, NoTrade, parse
-from engine.candles import MINUTE_MS, timeframe_ms
-from engine.jit import Rows
+from papertape.daemon.doctor.finding import Finding, Status, finding
+from papertape.daemon.doctor.listen import Heard
+from papertape.daemon.feeds.frames import Bad, CandleFrame, Heartbeat, NoTrade, parse
+from papertape.engine.candles import MINUTE_MS, timeframe_ms
+from papertape.engine.jit import Rows
 
 US_PER_MS: Final = 1_000
 EARLIEST_CST_MS: Final = -2_000  # the publishing clock may trail the grid

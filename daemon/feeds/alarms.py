@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from daemon.feeds.venue_clock import VenueClock
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.feeds.venue_clock import VenueClock
 
 WINDOW_MS = 60_000
 BAD_SHARE = 0.5  # delta-exchange.md 6.9

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.candles import CANDLE, FLAG_ABSENT
-from engine.errors import DataError
-from engine.jit import Rows, copy_rows
+from papertape.engine.candles import CANDLE, FLAG_ABSENT
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows, copy_rows
 
 WINDOW_BARS = 2_000  # the history's page
 # A history answers an empty span with nothing, so a window reaches back to a candle that traded, within reason.

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple, Self
 
-from engine.candles import FLAG_FILLED
-from engine.jit import Rows
+from papertape.engine.candles import FLAG_FILLED
+from papertape.engine.jit import Rows
 
 
 class Bar(NamedTuple):

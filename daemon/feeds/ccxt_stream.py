@@ -20,12 +20,12 @@ from typing import Any, Final
 
 import aiohttp
 
-from daemon.feeds.backoff import Backoff
-from daemon.feeds.bars import Bar
-from daemon.feeds.finality import Finality
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
-from replay.ccxt_history import one_line
-from replay.clock import Clock
+from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.bars import Bar
+from papertape.daemon.feeds.finality import Finality
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.replay.ccxt_history import one_line
+from papertape.replay.clock import Clock
 
 SILENCE_S: Final = 30.0  # of all symbols, then the exchange object is restarted
 SILENCE_MAX_S: Final = (

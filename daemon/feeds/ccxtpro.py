@@ -14,22 +14,22 @@ from typing import Any, Final
 
 import numpy as np
 
-from daemon.feeds.backfill import REACH_BARS, Backfill
-from daemon.feeds.backoff import Backoff
-from daemon.feeds.bars import Final as FinalCandle
-from daemon.feeds.ccxt_stream import REST_SLOTS, CcxtStreams
-from daemon.feeds.finality import Finality, Request, Rules
-from daemon.feeds.merge import Merge
-from daemon.feeds.outbox import Outbox
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
-from engine.candles import FLAG_ABSENT
-from engine.errors import ConfigError
-from engine.jit import Rows
-from replay.ccxt_history import CcxtHistory
-from replay.ccxt_venue import find_market, make_exchange
-from replay.clock import Clock
-from replay.config_live import Live
-from replay.http_errors import RestError, RestUnavailable
+from papertape.daemon.feeds.backfill import REACH_BARS, Backfill
+from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.bars import Final as FinalCandle
+from papertape.daemon.feeds.ccxt_stream import REST_SLOTS, CcxtStreams
+from papertape.daemon.feeds.finality import Finality, Request, Rules
+from papertape.daemon.feeds.merge import Merge
+from papertape.daemon.feeds.outbox import Outbox
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Rows
+from papertape.replay.ccxt_history import CcxtHistory
+from papertape.replay.ccxt_venue import find_market, make_exchange
+from papertape.replay.clock import Clock
+from papertape.replay.config_live import Live
+from papertape.replay.http_errors import RestError, RestUnavailable
 
 ASK_RETRIES: Final = 1  # the table asks again by its own schedule
 IDLE_S: Final = (

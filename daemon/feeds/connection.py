@@ -12,15 +12,15 @@ from typing import Literal
 
 import aiohttp
 
-from daemon.feeds.backoff import Backoff
-from daemon.feeds.frames import MAX_BYTES, Frame
-from daemon.feeds.recorder import Recorder
-from daemon.feeds.session import Session
-from daemon.feeds.subscriptions import Protocol, Subscriptions
-from engine.errors import ConfigError
-from replay.clock import Clock
-from replay.delta_http import USER_AGENT
-from replay.delta_profiles import Profile
+from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.frames import MAX_BYTES, Frame
+from papertape.daemon.feeds.recorder import Recorder
+from papertape.daemon.feeds.session import Session
+from papertape.daemon.feeds.subscriptions import Protocol, Subscriptions
+from papertape.engine.errors import ConfigError
+from papertape.replay.clock import Clock
+from papertape.replay.delta_http import USER_AGENT
+from papertape.replay.delta_profiles import Profile
 
 CONNECT_S = 10.0
 CHANGE_AFTER = 3

@@ -18,26 +18,26 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from daemon.feeds.alarms import Alarms
-from daemon.feeds.backfill import REACH_BARS, Backfill
-from daemon.feeds.bars import Final, Request
-from daemon.feeds.connection import Connection
-from daemon.feeds.finality import Finality, Rules, Step
-from daemon.feeds.frame_reader import MAX_MEASURED, FrameReader
-from daemon.feeds.frames import Frame
-from daemon.feeds.freshness import Remedy
-from daemon.feeds.funding import Fundings, Settlement
-from daemon.feeds.history import History, Source
-from daemon.feeds.merge import Merge
-from daemon.feeds.outbox import Outbox
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
-from daemon.feeds.recorder import Recorder
-from daemon.feeds.subscriptions import Protocol, Subscriptions
-from daemon.feeds.venue_clock import VenueClock
-from engine.jit import Rows
-from replay.clock import Clock
-from replay.config_live import Live
-from replay.delta_profiles import find_profile
+from papertape.daemon.feeds.alarms import Alarms
+from papertape.daemon.feeds.backfill import REACH_BARS, Backfill
+from papertape.daemon.feeds.bars import Final, Request
+from papertape.daemon.feeds.connection import Connection
+from papertape.daemon.feeds.finality import Finality, Rules, Step
+from papertape.daemon.feeds.frame_reader import MAX_MEASURED, FrameReader
+from papertape.daemon.feeds.frames import Frame
+from papertape.daemon.feeds.freshness import Remedy
+from papertape.daemon.feeds.funding import Fundings, Settlement
+from papertape.daemon.feeds.history import History, Source
+from papertape.daemon.feeds.merge import Merge
+from papertape.daemon.feeds.outbox import Outbox
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.daemon.feeds.recorder import Recorder
+from papertape.daemon.feeds.subscriptions import Protocol, Subscriptions
+from papertape.daemon.feeds.venue_clock import VenueClock
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
+from papertape.replay.config_live import Live
+from papertape.replay.delta_profiles import find_profile
 
 PRODUCTS_EVERY_S = 21_600.0
 TURN_S = 1.0  # how long the pump rests when nothing is due

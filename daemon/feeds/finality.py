@@ -32,11 +32,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from daemon.feeds.bars import Bar, Final, Request, bars_of
-from daemon.feeds.protocol import Notice, NoticeKind
-from daemon.feeds.rules import Rules
-from daemon.feeds.symbol_state import SymbolState
-from engine.jit import Rows
+from papertape.daemon.feeds.bars import Bar, Final, Request, bars_of
+from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.feeds.rules import Rules
+from papertape.daemon.feeds.symbol_state import SymbolState
+from papertape.engine.jit import Rows
 
 __all__ = ["Bar", "Final", "Finality", "Request", "Rules", "Step"]
 

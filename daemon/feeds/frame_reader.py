@@ -6,9 +6,9 @@ Everything here is synchronous and quick; it runs for every message that arrives
 
 from collections.abc import Callable, Mapping
 
-from daemon.feeds.bars import Bar
-from daemon.feeds.finality import Finality
-from daemon.feeds.frames import (
+from papertape.daemon.feeds.bars import Bar
+from papertape.daemon.feeds.finality import Finality
+from papertape.daemon.feeds.frames import (
     KIND_OF,
     Bad,
     CandleFrame,
@@ -22,11 +22,11 @@ from daemon.feeds.frames import (
     SystemStatus,
     TradeFrame,
 )
-from daemon.feeds.freshness import Freshness
-from daemon.feeds.funding import Fundings
-from daemon.feeds.protocol import FeedStats, NoticeKind
-from daemon.feeds.trades import TradeCandles
-from daemon.feeds.venue_clock import VenueClock
+from papertape.daemon.feeds.freshness import Freshness
+from papertape.daemon.feeds.funding import Fundings
+from papertape.daemon.feeds.protocol import FeedStats, NoticeKind
+from papertape.daemon.feeds.trades import TradeCandles
+from papertape.daemon.feeds.venue_clock import VenueClock
 
 MAX_TRADE_AGE_MS = 60_000  # matched longer ago, or ahead: no candle of ours can be made from it
 MAX_MEASURED = 10_000  # delays kept for a reader that does not come

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
-from daemon.feeds.fields import name, number, time_us
-from engine.candles import TIMEFRAMES
+from papertape.daemon.feeds.fields import name, number, time_us
+from papertape.engine.candles import TIMEFRAMES
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_CONTRACTS = 1e15  # beyond it sums of contracts are no longer exact

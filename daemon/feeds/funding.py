@@ -7,7 +7,7 @@ five minutes at T is not trusted, and the settlement is told as unknown rather t
 
 from typing import NamedTuple
 
-from daemon.feeds.frames import FundingFrame, MarkFrame
+from papertape.daemon.feeds.frames import FundingFrame, MarkFrame
 
 FRESH_US = 300_000_000
 SETTLE_AFTER_MS = 2_000  # frames published before the settlement may still be on their way

@@ -1,17 +1,17 @@
 """
-What the feed wants of a venue's history, and the patience to get it: `replay.delta_rest.DeltaRest` has this shape.
+What the feed wants of a venue's history, and the patience to get it: `papertape.replay.delta_rest.DeltaRest` has this shape.
 """
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from daemon.feeds.bars import Request
-from daemon.feeds.finality import Finality
-from daemon.feeds.venue_clock import VenueClock
-from engine.errors import ConfigError, DataError, did_you_mean
-from engine.jit import Rows
-from replay.clock import Clock
+from papertape.daemon.feeds.bars import Request
+from papertape.daemon.feeds.finality import Finality
+from papertape.daemon.feeds.venue_clock import VenueClock
+from papertape.engine.errors import ConfigError, DataError, did_you_mean
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
 
 ASK_WITHIN_S = 5.0  # about candles that wait for it
 FETCH_WITHIN_S = 60.0  # a page of the backfill, its retries included

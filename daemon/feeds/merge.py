@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from daemon.feeds.bars import Final
-from engine.candles import CANDLE
-from engine.jit import Rows
+from papertape.daemon.feeds.bars import Final
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import Rows
 
 
 class Merge:

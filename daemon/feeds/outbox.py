@@ -2,7 +2,7 @@
 
 import asyncio
 
-from engine.jit import Rows, join_rows
+from papertape.engine.jit import Rows, join_rows
 
 MAX_ROWS = 65_536
 

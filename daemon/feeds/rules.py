@@ -10,9 +10,9 @@ shows that the history is behind (delta-exchange.md 3.8 and 11).
 from enum import Enum
 from typing import NamedTuple, Self
 
-from daemon.feeds.bars import Bar
-from engine.candles import timeframe_ms
-from replay.config_live import Live
+from papertape.daemon.feeds.bars import Bar
+from papertape.engine.candles import timeframe_ms
+from papertape.replay.config_live import Live
 
 RETRY_MS = (3_000, 8_000)  # delta-exchange.md 3.8 (3)
 LATE_RETRY_MS = 5_000  # between the last of these and the grace period

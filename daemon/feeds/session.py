@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import aiohttp
 
-from daemon.feeds.frames import (
+from papertape.daemon.feeds.frames import (
     Ack,
     CandleFrame,
     Frame,
@@ -21,9 +21,9 @@ from daemon.feeds.frames import (
     TradeFrame,
     parse,
 )
-from daemon.feeds.recorder import Recorder
-from daemon.feeds.subscriptions import ENABLE_HEARTBEAT, PING, Protocol, Subscriptions
-from replay.clock import Clock
+from papertape.daemon.feeds.recorder import Recorder
+from papertape.daemon.feeds.subscriptions import ENABLE_HEARTBEAT, PING, Protocol, Subscriptions
+from papertape.replay.clock import Clock
 
 WATCHDOG_S = 35.0
 PING_EVERY_S = 25.0

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
-from daemon.feeds.frames import CANDLE_PREFIX, MARK_PREFIX, Ack
+from papertape.daemon.feeds.frames import CANDLE_PREFIX, MARK_PREFIX, Ack
 
 Protocol = Literal["compact", "legacy"]
 SYMBOLS_PER_FRAME = 100

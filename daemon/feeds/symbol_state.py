@@ -3,10 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from daemon.feeds.bars import Bar, Final, Request
-from daemon.feeds.protocol import Notice, NoticeKind
-from daemon.feeds.rules import Rules, Verdict, judge
-from engine.candles import FLAG_ABSENT
+from papertape.daemon.feeds.bars import Bar, Final, Request
+from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.feeds.rules import Rules, Verdict, judge
+from papertape.engine.candles import FLAG_ABSENT
 
 REQUEST_BARS = 2_000  # the history's page
 # A history answers an empty span with nothing, so a request reaches back to a candle that traded, within reason.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.feeds.bars import Bar
+from papertape.daemon.feeds.bars import Bar
 
 # Trades of a candle may arrive after the first of the next one; older than that they are the history's affair.
 KEPT_CANDLES = 3

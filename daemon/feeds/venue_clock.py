@@ -1,6 +1,6 @@
 """The venue's time: ours, put right by the history's headers and by the stamps of the stream, which agree or are told."""
 
-from replay.clock import Clock
+from papertape.replay.clock import Clock
 
 WINDOW_MS = 60_000
 TRUST_MS = 2_000  # a message takes no longer than this to us, in the best case of a minute

@@ -12,10 +12,10 @@ The journal of a state directory: inputs in order, snapshots, and what the engin
     faults    what sqlite says, in a sentence
 """
 
-from daemon.journal.codec import encode
-from daemon.journal.journal import NAME, Input, Journal, Snapshot, Work
-from daemon.journal.tables import Late, take_back, write_report
-from daemon.journal.writer import InlineWriter, OnCommit, ThreadWriter, Writer
+from papertape.daemon.journal.codec import encode
+from papertape.daemon.journal.journal import NAME, Input, Journal, Snapshot, Work
+from papertape.daemon.journal.tables import Late, take_back, write_report
+from papertape.daemon.journal.writer import InlineWriter, OnCommit, ThreadWriter, Writer
 
 __all__ = [
     "NAME",

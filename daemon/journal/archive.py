@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from daemon.journal.faults import plain_errors
-from daemon.journal.journal import GENESIS, Input, Journal, Work, chain
-from daemon.journal.points import passes
-from engine.errors import InvariantError
-from replay.atomic import write_whole
+from papertape.daemon.journal.faults import plain_errors
+from papertape.daemon.journal.journal import GENESIS, Input, Journal, Work, chain
+from papertape.daemon.journal.points import passes
+from papertape.engine.errors import InvariantError
+from papertape.replay.atomic import write_whole
 
 _GROUP_ROWS: Final = 4096
 # Column, and the name of its type in pyarrow, which is loaded when there is something to archive: 30 MB.

@@ -3,8 +3,8 @@
 import json
 from typing import Any, Final, NamedTuple, Self
 
-from daemon.journal.journal import Journal, Work
-from replay.learning.attempt import Attempt
+from papertape.daemon.journal.journal import Journal, Work
+from papertape.replay.learning.attempt import Attempt
 
 PENDING: Final = "pending"
 # An attempt that ended so did what it should, whatever came of it.

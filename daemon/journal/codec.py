@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.candles import CANDLE
-from engine.errors import DataError
-from engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.candles import CANDLE
+from papertape.engine.errors import DataError
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
 
 CANDLES: Final = "candles"
 COMMAND: Final = "command"

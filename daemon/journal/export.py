@@ -6,15 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from daemon.identity import Identity
-from daemon.journal.archive import all_inputs
-from daemon.journal.codec import CANDLES
-from daemon.journal.journal import Journal
-from engine.candles import CANDLE, FLAG_ABSENT
-from engine.errors import DataError
-from engine.jit import copy_rows, join_rows
-from replay.atomic import write_whole
-from replay.tape import Store, Tape
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal.archive import all_inputs
+from papertape.daemon.journal.codec import CANDLES
+from papertape.daemon.journal.journal import Journal
+from papertape.engine.candles import CANDLE, FLAG_ABSENT
+from papertape.engine.errors import DataError
+from papertape.engine.jit import copy_rows, join_rows
+from papertape.replay.atomic import write_whole
+from papertape.replay.tape import Store, Tape
 
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.errors import DataError, InvariantError, PapertapeError
+from papertape.engine.errors import DataError, InvariantError, PapertapeError
 
 # By the start of sqlite's own error name; the first that fits.
 _SENTENCES = (

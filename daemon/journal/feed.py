@@ -2,8 +2,8 @@
 JournalledFeed: between the world and the engine loop; nothing gets past it that is not on the disk.
 
 It takes complete instants from a live feed, and commands, models and settlements from whoever offers them, in the
-order in which they arrive; what has times of its own (`daemon.interludes`) comes between two instants at its time. Each
-is checked, committed, and only then yielded to `engine.loop.run`, which is the loop of replay too. The engine has taken
+order in which they arrive; what has times of its own (`papertape.daemon.interludes`) comes between two instants at its time. Each
+is checked, committed, and only then yielded to `papertape.engine.loop.run`, which is the loop of replay too. The engine has taken
 event n when the loop asks for event n + 1.
 """
 
@@ -14,19 +14,19 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from daemon.feeds.protocol import Notice, NoticeKind, OnNotice
-from daemon.interludes import Calendar
-from daemon.journal.codec import encode
-from daemon.journal.journal import Journal, Work
-from daemon.journal.tables import Late, write_report
-from daemon.journal.writer import Writer
-from engine.check import refuse_bad
-from engine.core import Engine
-from engine.errors import DataError, InvariantError
-from engine.events import Action, Command, Event
-from engine.feed import Feed
-from engine.jit import Rows
-from engine.report import Report
+from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
+from papertape.daemon.interludes import Calendar
+from papertape.daemon.journal.codec import encode
+from papertape.daemon.journal.journal import Journal, Work
+from papertape.daemon.journal.tables import Late, write_report
+from papertape.daemon.journal.writer import Writer
+from papertape.engine.check import refuse_bad
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.events import Action, Command, Event
+from papertape.engine.feed import Feed
+from papertape.engine.jit import Rows
+from papertape.engine.report import Report
 
 _DURING_WARM_UP: Final = (Action.FLATTEN, Action.SCALE)  # commands that do not end it
 _QUEUE_LENGTH: Final = 8  # batches and offers that wait; whoever brings more waits too
@@ -42,7 +42,7 @@ class _Offer(NamedTuple):
 
 class JournalledFeed:
     """
-    An `engine.feed.Feed` of journalled events.
+    A `papertape.engine.feed.Feed` of journalled events.
 
     sequence     of the newest event that was yielded
     received_ms  when it was accepted, by the feed's clock

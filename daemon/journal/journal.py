@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from daemon.journal.codec import Encoded, decode
-from daemon.journal.faults import as_sentence, plain_errors
-from daemon.journal.points import passes
-from daemon.journal.schema import VERSION, prepare, version_of
-from daemon.journal.tables import ensure_tables
-from engine.errors import DataError, InvariantError
-from engine.events import Event
+from papertape.daemon.journal.codec import Encoded, decode
+from papertape.daemon.journal.faults import as_sentence, plain_errors
+from papertape.daemon.journal.points import passes
+from papertape.daemon.journal.schema import VERSION, prepare, version_of
+from papertape.daemon.journal.tables import ensure_tables
+from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.events import Event
 
 NAME: Final = "journal.db"
 GENESIS: Final = bytes(32)  # the hash before the first input

@@ -2,14 +2,14 @@
 The tables of `journal.db`, their version, and the way from older versions to this one.
 
 `PRAGMA user_version` is the version. Tables of what the engine reported are not listed here: their columns are the
-fields of the engine's records (`daemon.journal.tables`), and they can be made again from the inputs at any time.
+fields of the engine's records (`papertape.daemon.journal.tables`), and they can be made again from the inputs at any time.
 """
 
 import sqlite3
 from pathlib import Path
 from typing import Final
 
-from engine.errors import DataError
+from papertape.engine.errors import DataError
 
 VERSION: Final = 3
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell

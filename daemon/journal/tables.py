@@ -17,10 +17,19 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.candles import MINUTE_MS
-from engine.jit import Rows
-from engine.records import DECISION, FILL, MARK, MONEY_UNIT, PAYMENT, PREDICTION, SWAP, TRADE
-from engine.report import Report
+from papertape.engine.candles import MINUTE_MS
+from papertape.engine.jit import Rows
+from papertape.engine.records import (
+    DECISION,
+    FILL,
+    MARK,
+    MONEY_UNIT,
+    PAYMENT,
+    PREDICTION,
+    SWAP,
+    TRADE,
+)
+from papertape.engine.report import Report
 
 EQUITY_EVERY_MS: Final = 5 * MINUTE_MS
 

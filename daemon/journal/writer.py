@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from daemon.journal.journal import Journal, Work
-from engine.errors import DataError
+from papertape.daemon.journal.journal import Journal, Work
+from papertape.engine.errors import DataError
 
 T = TypeVar("T")
 OnCommit = Callable[[float, bool], None]

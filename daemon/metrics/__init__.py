@@ -30,15 +30,15 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from daemon.metrics.catalogue import CATALOGUE, exposed_features, markdown
-from daemon.metrics.definitions import PREFIX, Scope
-from daemon.metrics.drift import DriftFigures, Drifts, SymbolDrift
-from daemon.metrics.feeds import Feeds
-from daemon.metrics.model import ModelFacts, Models, WindowScores
-from daemon.metrics.registry import Series
-from daemon.metrics.runtime import Runtime, probe_loop
-from daemon.metrics.trading import Trading
-from engine.candles import timeframe_ms
+from papertape.daemon.metrics.catalogue import CATALOGUE, exposed_features, markdown
+from papertape.daemon.metrics.definitions import PREFIX, Scope
+from papertape.daemon.metrics.drift import DriftFigures, Drifts, SymbolDrift
+from papertape.daemon.metrics.feeds import Feeds
+from papertape.daemon.metrics.model import ModelFacts, Models, WindowScores
+from papertape.daemon.metrics.registry import Series
+from papertape.daemon.metrics.runtime import Runtime, probe_loop
+from papertape.daemon.metrics.trading import Trading
+from papertape.engine.candles import timeframe_ms
 
 
 class Restored(NamedTuple):

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from daemon.metrics.definitions import PREFIX, Definition, Kind, Label, Scoped
-from daemon.metrics.drift_families import DRIFT_FAMILIES
-from daemon.metrics.model_families import MODEL_FAMILIES
-from daemon.metrics.operation_families import FEED_FAMILIES, PARITY_FAMILIES, RUNTIME_FAMILIES
-from daemon.metrics.trading_families import ACCOUNT_FAMILIES, DECISION_FAMILIES
+from papertape.daemon.metrics.definitions import PREFIX, Definition, Kind, Label, Scoped
+from papertape.daemon.metrics.drift_families import DRIFT_FAMILIES
+from papertape.daemon.metrics.model_families import MODEL_FAMILIES
+from papertape.daemon.metrics.operation_families import (
+    FEED_FAMILIES,
+    PARITY_FAMILIES,
+    RUNTIME_FAMILIES,
+)
+from papertape.daemon.metrics.trading_families import ACCOUNT_FAMILIES, DECISION_FAMILIES
 
 AREAS: Final[dict[str, tuple[Definition, ...]]] = {
     "Account, positions and trades": ACCOUNT_FAMILIES,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from daemon.metrics.drift_families import DRIFT_KINDS, MODERATE_PSI, SEVERE_PSI
-from daemon.metrics.model_families import CHAMPION
-from daemon.metrics.registry import Series
+from papertape.daemon.metrics.drift_families import DRIFT_KINDS, MODERATE_PSI, SEVERE_PSI
+from papertape.daemon.metrics.model_families import CHAMPION
+from papertape.daemon.metrics.registry import Series
 
 
 class SymbolDrift(NamedTuple):

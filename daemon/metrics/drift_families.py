@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge
-from daemon.metrics.model_families import CHAMPION
+from papertape.daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge
+from papertape.daemon.metrics.model_families import CHAMPION
 
 MODERATE_PSI: Final = 0.1
 SEVERE_PSI: Final = 0.25

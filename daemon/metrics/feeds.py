@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from daemon.metrics.operation_families import OTHER
-from daemon.metrics.registry import Series
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.metrics.operation_families import OTHER
+from papertape.daemon.metrics.registry import Series
 
 # Field of FeedStats → family; the field's keys are the values of the family's last label.
 _COUNTED = {

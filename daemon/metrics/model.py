@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from daemon.metrics.model_families import (
+from papertape.daemon.metrics.model_families import (
     ATTEMPT_SUCCESSES,
     CHAMPION,
     CONTENDERS,
@@ -14,8 +14,8 @@ from daemon.metrics.model_families import (
     WINDOWS,
     confidence_bucket,
 )
-from daemon.metrics.registry import Series
-from engine.jit import Rows
+from papertape.daemon.metrics.registry import Series
+from papertape.engine.jit import Rows
 
 
 class ModelFacts(NamedTuple):

@@ -3,8 +3,15 @@
 from itertools import pairwise
 from typing import Final
 
-from daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge, histogram
-from daemon.metrics.operation_families import JOB
+from papertape.daemon.metrics.definitions import (
+    Definition,
+    Label,
+    Scoped,
+    counter,
+    gauge,
+    histogram,
+)
+from papertape.daemon.metrics.operation_families import JOB
 
 # Who predicts live, and who is measured when a challenger stands before the gate.
 CHAMPION: Final = "champion"

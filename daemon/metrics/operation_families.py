@@ -2,9 +2,16 @@
 
 from typing import Final
 
-from daemon.feeds.protocol import NoticeKind
-from daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge, histogram
-from daemon.metrics.trading_families import LATENCY
+from papertape.daemon.feeds.protocol import NoticeKind
+from papertape.daemon.metrics.definitions import (
+    Definition,
+    Label,
+    Scoped,
+    counter,
+    gauge,
+    histogram,
+)
+from papertape.daemon.metrics.trading_families import LATENCY
 
 OTHER: Final = "other"
 

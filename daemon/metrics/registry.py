@@ -19,7 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from daemon.metrics.definitions import Definition, Kind, Scope, Scoped
+from papertape.daemon.metrics.definitions import Definition, Kind, Scope, Scoped
 
 Key: TypeAlias = tuple[str, ...]
 Client = TypeVar("Client", Counter, Gauge, Histogram)

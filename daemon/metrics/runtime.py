@@ -6,8 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from daemon.metrics.operation_families import ERROR_KINDS, HTTP_STATUSES, OTHER, PARITY_FIELDS
-from daemon.metrics.registry import Series
+from papertape.daemon.metrics.operation_families import (
+    ERROR_KINDS,
+    HTTP_STATUSES,
+    OTHER,
+    PARITY_FIELDS,
+)
+from papertape.daemon.metrics.registry import Series
 
 PROBE_S: Final = 0.1
 

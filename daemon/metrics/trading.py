@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from daemon.metrics.registry import Series
-from daemon.metrics.trading_families import (
+from papertape.daemon.metrics.registry import Series
+from papertape.daemon.metrics.trading_families import (
     EXIT_REASONS,
     MAX_EXPOSURE,
     ORDER_TYPES,
     REJECTIONS,
 )
-from engine.account import equity
-from engine.candles import WEEK_ANCHOR_MS, WEEK_MS
-from engine.core import Engine
-from engine.jit import Row, Rows
-from engine.performance.attribution import COMPONENTS, UNATTRIBUTED, attribution
-from engine.records import (
+from papertape.engine.account import equity
+from papertape.engine.candles import WEEK_ANCHOR_MS, WEEK_MS
+from papertape.engine.core import Engine
+from papertape.engine.jit import Row, Rows
+from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, attribution
+from papertape.engine.records import (
     FLAT,
     LONG,
     MONEY_UNIT,
@@ -27,7 +27,7 @@ from engine.records import (
     REFUSED_SIZE,
     SHORT,
 )
-from engine.report import Report
+from papertape.engine.report import Report
 
 _SCORES = ("model", "smc", "technical")
 _SIDE = {LONG: "long", SHORT: "short"}

@@ -2,9 +2,16 @@
 
 from typing import Final
 
-from daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge, histogram
-from engine.performance.attribution import COMPONENTS
-from engine.records import (
+from papertape.daemon.metrics.definitions import (
+    Definition,
+    Label,
+    Scoped,
+    counter,
+    gauge,
+    histogram,
+)
+from papertape.engine.performance.attribution import COMPONENTS
+from papertape.engine.records import (
     REASON_COMMAND,
     REASON_ENTRY,
     REASON_FLIP,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.jit import record
+from papertape.engine.jit import record
 
 PROGRAM: Final = record(
     ("code", "i8"),

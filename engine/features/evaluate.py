@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from engine.candles import HOUR_MS
-from engine.features.perceive import perceive
-from engine.features.smc.events import EVENT
-from engine.features.table import plan_features
-from engine.jit import FloatArray, Rows
+from papertape.engine.candles import HOUR_MS
+from papertape.engine.features.perceive import perceive
+from papertape.engine.features.smc.events import EVENT
+from papertape.engine.features.table import plan_features
+from papertape.engine.jit import FloatArray, Rows
 
 
 def evaluate(request: str, candles: Rows, length_ms: int = HOUR_MS) -> FloatArray:

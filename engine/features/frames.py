@@ -8,8 +8,8 @@ arrive for a bucket which has closed already (possible off the grid) are counted
 
 from typing import Final
 
-from engine.candles import bucket_start
-from engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.candles import bucket_start
+from papertape.engine.jit import IntArray, Row, Rows, kernel, record
 
 FRAME_STATE: Final = record(
     ("bucket_ms", "i8"),

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray, kernel
+from papertape.engine.jit import FloatArray, kernel
 
 OPEN_MS: Final = 0
 OPEN: Final = 1

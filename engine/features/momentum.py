@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.history import CLOSE, HIGH, LOW, bars_since_extreme, typical
-from engine.jit import FloatArray, Row, kernel, record
+from papertape.engine.features.history import CLOSE, HIGH, LOW, bars_since_extreme, typical
+from papertape.engine.jit import FloatArray, Row, kernel, record
 
 RSI: Final = record(("gain", "f8"), ("loss", "f8"))
 

@@ -5,7 +5,7 @@ A program has one row per feature. Features are the outer loop, so that each run
 what it is; the dispatch is by number and calls by name, because kernels that take kernels cannot be cached.
 """
 
-from engine.features.codes import (
+from papertape.engine.features.codes import (
     ADX_LINES,
     AROON,
     ATR,
@@ -33,12 +33,23 @@ from engine.features.codes import (
     WILLIAMS_R,
     WMA,
 )
-from engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
-from engine.features.shape import candle_shape, clock, log_return
-from engine.features.smc.feature import SMC_STATE, smc
-from engine.features.table import FeaturePlan
-from engine.features.trend import ADX, AVERAGE, MACD, adx, aroon, ema, macd, slope, sma, wma
-from engine.features.volatility import (
+from papertape.engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
+from papertape.engine.features.shape import candle_shape, clock, log_return
+from papertape.engine.features.smc.feature import SMC_STATE, smc
+from papertape.engine.features.table import FeaturePlan
+from papertape.engine.features.trend import (
+    ADX,
+    AVERAGE,
+    MACD,
+    adx,
+    aroon,
+    ema,
+    macd,
+    slope,
+    sma,
+    wma,
+)
+from papertape.engine.features.volatility import (
     WILDER,
     atr,
     bollinger,
@@ -47,8 +58,8 @@ from engine.features.volatility import (
     volatility_close,
     volatility_parkinson,
 )
-from engine.features.volume import MFI, OBV, VWAP, mfi, obv, volume_z, vwap
-from engine.jit import FloatArray, IntArray, Rows, kernel
+from papertape.engine.features.volume import MFI, OBV, VWAP, mfi, obv, volume_z, vwap
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 
 
 def perceive(

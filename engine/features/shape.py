@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.history import CLOSE, HIGH, LOW, OPEN, OPEN_MS
-from engine.jit import FloatArray, kernel
+from papertape.engine.features.history import CLOSE, HIGH, LOW, OPEN, OPEN_MS
+from papertape.engine.jit import FloatArray, kernel
 
 _DAY_MS: Final = 86_400_000.0
 _WEEK_MS: Final = 604_800_000.0

@@ -11,17 +11,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.candles import HOUR_MS
-from engine.errors import ConfigError, did_you_mean
-from engine.features import codes
-from engine.features.momentum import RSI
-from engine.features.smc.columns import COLUMNS
-from engine.features.smc.feature import SMC_STATE
-from engine.features.smc.parameters import LONGEST_PIVOT
-from engine.features.trend import ADX, AVERAGE, MACD
-from engine.features.volatility import WILDER
-from engine.features.volume import MFI, OBV, VWAP
-from engine.jit import FloatArray, Rows, record
+from papertape.engine.candles import HOUR_MS
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.features import codes
+from papertape.engine.features.momentum import RSI
+from papertape.engine.features.smc.columns import COLUMNS
+from papertape.engine.features.smc.feature import SMC_STATE
+from papertape.engine.features.smc.parameters import LONGEST_PIVOT
+from papertape.engine.features.trend import ADX, AVERAGE, MACD
+from papertape.engine.features.volatility import WILDER
+from papertape.engine.features.volume import MFI, OBV, VWAP
+from papertape.engine.jit import FloatArray, Rows, record
 
 Values = tuple[float, ...]
 _LONGEST: Final = 5_000  # bars; a longer window is a mistake more often than a wish

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.history import (
+from papertape.engine.features.history import (
     CLOSE,
     HIGH,
     LOW,
@@ -20,7 +20,7 @@ from engine.features.history import (
     slide_total,
     true_range,
 )
-from engine.jit import FloatArray, Row, kernel, record
+from papertape.engine.jit import FloatArray, Row, kernel, record
 
 AVERAGE: Final = record(("average", "f8"), ("total", "f8"))
 MACD: Final = record(

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.history import (
+from papertape.engine.features.history import (
     CLOSE,
     HIGH,
     LOW,
@@ -20,8 +20,8 @@ from engine.features.history import (
     slide_squares,
     true_range,
 )
-from engine.features.trend import AVERAGE, step_ema
-from engine.jit import FloatArray, Row, kernel, record
+from papertape.engine.features.trend import AVERAGE, step_ema
+from papertape.engine.jit import FloatArray, Row, kernel, record
 
 WILDER: Final = record(("average", "f8"))
 

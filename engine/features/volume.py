@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.history import (
+from papertape.engine.features.history import (
     CLOSE,
     OPEN_MS,
     VOLUME,
@@ -18,7 +18,7 @@ from engine.features.history import (
     slide_squares,
     typical,
 )
-from engine.jit import FloatArray, Row, kernel, record
+from papertape.engine.jit import FloatArray, Row, kernel, record
 
 OBV: Final = record(("total", "f8"))
 MFI: Final = record(("inflow", "f8"), ("outflow", "f8"))

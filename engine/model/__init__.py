@@ -15,14 +15,14 @@ Models: from features at a close to a calibrated probability that the price rise
     drift drift_detectors drift_policy psi    whether the world is still that of the training, and what follows if not
 """
 
-from engine.model.artefact import Artefact, read_artefact, with_version, write_artefact
-from engine.model.dataset import Dataset
-from engine.model.fit import LogisticFit, fit_logistic
-from engine.model.inputs import MODEL_FEATURES, STRUCTURE_INPUTS, default_inputs
-from engine.model.kinds import KINDS
-from engine.model.options import TrainingOptions
-from engine.model.record import ModelRecord
-from engine.model.train import Trained, train
+from papertape.engine.model.artefact import Artefact, read_artefact, with_version, write_artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.fit import LogisticFit, fit_logistic
+from papertape.engine.model.inputs import MODEL_FEATURES, STRUCTURE_INPUTS, default_inputs
+from papertape.engine.model.kinds import KINDS
+from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.record import ModelRecord
+from papertape.engine.model.train import Trained, train
 
 __all__ = [
     "KINDS",

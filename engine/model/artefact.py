@@ -23,10 +23,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from engine.errors import DataError, did_you_mean
-from engine.jit import FloatArray, IntArray
-from engine.model.kinds import KINDS, Kind
-from engine.model.record import FORMAT, ModelRecord
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.model.kinds import KINDS, Kind
+from papertape.engine.model.record import FORMAT, ModelRecord
 
 _KEY: Final = "papertape"
 _LENGTH_BYTES: Final = 8  # a safetensors file begins with the length of its header

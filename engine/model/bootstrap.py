@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray
+from papertape.engine.jit import FloatArray, IntArray
 
 
 class Bound(NamedTuple):

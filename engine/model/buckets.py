@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray
+from papertape.engine.jit import FloatArray, IntArray
 
 CONFIDENCE_EDGES: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 1.0)
 CONFIDENCE_BUCKETS: Final = tuple(

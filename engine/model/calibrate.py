@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray
+from papertape.engine.jit import FloatArray
 
 TEMPERATURES: Final = (0.05, 20.0)  # beyond these a model is broken rather than over-confident
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, kernel
-from engine.model import lstm
-from engine.model.functions import add_products
+from papertape.engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.model import lstm
+from papertape.engine.model.functions import add_products
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,14 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from engine.candles import CANDLE, timeframe_ms
-from engine.errors import DataError
-from engine.features import columns_of
-from engine.jit import FloatArray, IntArray, Rows
-from engine.model.artefact import Artefact, read_artefact
-from engine.model.kinds import infer
-from engine.model.predictions import Predictions
-from engine.model.recent import Recent, RecentRows
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.features import columns_of
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.model.artefact import Artefact, read_artefact
+from papertape.engine.model.kinds import infer
+from papertape.engine.model.predictions import Predictions
+from papertape.engine.model.recent import Recent, RecentRows
 
 MODEL_ATR: Final = (
     "atr_14"  # computed beside what models read: labels and predictions are told in it

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.candles import timeframe_ms
-from engine.errors import DataError, did_you_mean
-from engine.jit import FloatArray, IntArray
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.engine.jit import FloatArray, IntArray
 
 
 class Dataset(NamedTuple):

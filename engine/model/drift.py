@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray
-from engine.model.drift_detectors import DETECTORS, Block, Detectors
-from engine.model.drift_policy import (
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.model.drift_detectors import DETECTORS, Block, Detectors
+from papertape.engine.model.drift_policy import (
     LEVELS,
     DriftOptions,
     PolicyState,
@@ -22,7 +22,7 @@ from engine.model.drift_policy import (
     advance,
     retrained,
 )
-from engine.model.psi import Dependence, Psi, bins, dependence, noise_level, of_counts
+from papertape.engine.model.psi import Dependence, Psi, bins, dependence, noise_level, of_counts
 
 KINDS: Final = ("feature", "prediction", "target", "calibration", "performance")
 BLOCKS_KEPT: Final = 512  # when there are twice as many, the older half is dropped

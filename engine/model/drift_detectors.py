@@ -22,7 +22,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from engine.model.drift_policy import DriftOptions
+from papertape.engine.model.drift_policy import DriftOptions
 
 DETECTORS: Final = (
     "performance_adwin",

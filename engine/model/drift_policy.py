@@ -16,7 +16,7 @@ is the state, plain numbers; the only time is the number of the close.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from engine.errors import ConfigError
+from papertape.engine.errors import ConfigError
 
 OK, WARN, SMALLER, RETRAIN, STOP = range(5)
 LEVELS: Final = ("ok", "warn", "smaller", "retrain", "stop")

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray
-from engine.model.calibrate import fit_temperature, log_loss, logistic
-from engine.model.kinds import CLIP
-from engine.model.newton import newton
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.calibrate import fit_temperature, log_loss, logistic
+from papertape.engine.model.kinds import CLIP
+from papertape.engine.model.newton import newton
 
 _LEAST_ROWS: Final = 50  # in each part; fewer say nothing
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from engine.jit import FloatArray, kernel
+from papertape.engine.jit import FloatArray, kernel
 
 
 @kernel

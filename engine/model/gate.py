@@ -24,11 +24,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.errors import ConfigError, DataError, did_you_mean
-from engine.jit import FloatArray, IntArray
-from engine.model.bootstrap import Bound, draw_blocks, lower_bound
-from engine.model.scores import scores
-from engine.model.verdict import Criterion, Verdict
+from papertape.engine.errors import ConfigError, DataError, did_you_mean
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.model.bootstrap import Bound, draw_blocks, lower_bound
+from papertape.engine.model.scores import scores
+from papertape.engine.model.verdict import Criterion, Verdict
 
 CHALLENGER: Final = "challenger"
 MAJORITY: Final = "majority"

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.labels import BoolArray
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.labels import BoolArray
 
 _MOST_ROWS: Final = (
     1_000  # the newest of the part, per symbol: more would take longer and not say more

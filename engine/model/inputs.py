@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from engine.features import columns_of
+from papertape.engine.features import columns_of
 
 MODEL_FEATURES: Final = (
     "log_return_1",

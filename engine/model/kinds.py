@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, Rows, kernel
-from engine.model import cnn_lstm, logistic, lstm, transformer
-from engine.model.functions import sigmoid
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
+from papertape.engine.model import cnn_lstm, logistic, lstm, transformer
+from papertape.engine.model.functions import sigmoid
 
 LOGISTIC: Final = 1
 LSTM: Final = 2

@@ -4,7 +4,7 @@ What a model is to learn: whether a trade entered at the next open would have pa
 Something known at the close of row t can be acted on at the open of t + 1. Both ways of acting are followed to their
 end, as the broker would follow them, and the label is 1 where the long one paid more, 0 where the short one did. Returns
 are fractions of the entry price before costs. An outcome is known at a later row than its own: `known` says at which,
-and everything that keeps the future out of the past (`engine.model.parts`) goes by it.
+and everything that keeps the future out of the past (`papertape.engine.model.parts`) goes by it.
 
 A candle whose prices are NaN is absent: nothing fills in it. A trade that would have been entered in one, or whose end
 lies beyond the last row, has no outcome; its label is NaN and its `known` is the number of rows.
@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ The logistic model: a weighted sum of the scaled inputs. No state, so a swap nee
 from collections.abc import Mapping
 from typing import Final
 
-from engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.jit import FloatArray, IntArray, kernel
 
 SIZES: Final[dict[str, int]] = {}
 POSITIVE: Final[tuple[str, ...]] = ()  # tensors whose every value is above zero

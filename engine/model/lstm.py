@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, kernel
-from engine.model.functions import add_products, tanh
+from papertape.engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.model.functions import add_products, tanh
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,15 +4,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.artefact import Artefact
-from engine.model.calibrate import logistic
-from engine.model.current import read_rows
-from engine.model.importance import importance
-from engine.model.options import TrainingOptions
-from engine.model.prepare import PARTS, Prepared
-from engine.model.reference import reference
-from engine.model.scores import reliability_curve, scores
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.artefact import Artefact
+from papertape.engine.model.calibrate import logistic
+from papertape.engine.model.current import read_rows
+from papertape.engine.model.importance import importance
+from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.prepare import PARTS, Prepared
+from papertape.engine.model.reference import reference
+from papertape.engine.model.scores import reliability_curve, scores
 
 _LARGEST: Final = 36.0  # log-odds, beyond which a probability is 0 or 1 to the last bit
 

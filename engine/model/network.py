@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ConfigError
-from engine.jit import FloatArray
-from engine.model import cnn_lstm, lstm, transformer
-from engine.model.options import TrainingOptions
-from engine.model.prepare import Sequences
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import FloatArray
+from papertape.engine.model import cnn_lstm, lstm, transformer
+from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.prepare import Sequences
 
 if TYPE_CHECKING:
     import torch

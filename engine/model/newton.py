@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.calibrate import logistic
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.calibrate import logistic
 
 _LARGEST_STEPS: Final = 100
 _TOLERANCE: Final = 1e-10  # of the gradient, per row

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
-from engine.errors import ConfigError, did_you_mean
-from engine.features import columns_of
-from engine.model.inputs import MODEL_FEATURES
-from engine.model.kinds import KINDS
-from engine.model.labels import LABELS
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.features import columns_of
+from papertape.engine.model.inputs import MODEL_FEATURES
+from papertape.engine.model.kinds import KINDS
+from papertape.engine.model.labels import LABELS
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import IntArray
-from engine.model.labels import BoolArray
+from papertape.engine.errors import DataError
+from papertape.engine.jit import IntArray
+from papertape.engine.model.labels import BoolArray
 
 
 def purged_parts(

@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray, Rows, kernel
-from engine.records import PREDICTION
+from papertape.engine.jit import FloatArray, Rows, kernel
+from papertape.engine.records import PREDICTION
 
 _ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 _NOBODY: Final = -1  # symbol of a row that is not told

@@ -11,13 +11,19 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray
-from engine.model.dataset import Dataset
-from engine.model.kinds import CLIP
-from engine.model.labels import BoolArray, Labels, bracket_labels, direction_labels, uniqueness
-from engine.model.options import TrainingOptions
-from engine.model.parts import purged_parts
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.kinds import CLIP
+from papertape.engine.model.labels import (
+    BoolArray,
+    Labels,
+    bracket_labels,
+    direction_labels,
+    uniqueness,
+)
+from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.parts import purged_parts
 
 PARTS: Final = ("train", "validate", "calibrate")
 _SHARES: Final = (0.7, 0.15, 0.15)

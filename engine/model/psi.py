@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray
+from papertape.engine.jit import FloatArray, IntArray
 
 _NORMAL: Final = NormalDist()
 _LEAST_SHARE: Final = 1e-4  # of the reference: a bin it never saw

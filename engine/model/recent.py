@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, Rows, kernel
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 
 RECENT: Final = 512  # closes of the strategy's timeframe
 _ABSENT: Final = 2  # engine.candles.FLAG_ABSENT

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
-from engine.candles import TIMEFRAMES
-from engine.errors import ConfigError, DataError
-from engine.features import columns_of
+from papertape.engine.candles import TIMEFRAMES
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features import columns_of
 
 FORMAT: Final = 2
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.psi import dependence
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.psi import dependence
 
 _TENTHS: Final = np.arange(1, 10) / 10.0
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray
+from papertape.engine.jit import FloatArray
 
 _BINS: Final = 10
 _LEAST: Final = 1e-15  # a probability of 0 or 1 that was wrong costs this much rather than infinity

@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.candles import timeframe_ms
-from engine.errors import DataError
-from engine.jit import FloatArray, source_digest
-from engine.model.artefact import Artefact, read_artefact, write_artefact
-from engine.model.calibrate import fit_temperature, log_loss
-from engine.model.dataset import Dataset
-from engine.model.measure import log_odds, measured, probabilities
-from engine.model.network import NETWORKS, CheckpointStore, Epoch, Watch, fit_network
-from engine.model.newton import newton
-from engine.model.options import TrainingOptions
-from engine.model.prepare import Prepared, prepare, scaled, scaling, sequences
-from engine.model.record import ModelRecord
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, source_digest
+from papertape.engine.model.artefact import Artefact, read_artefact, write_artefact
+from papertape.engine.model.calibrate import fit_temperature, log_loss
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.measure import log_odds, measured, probabilities
+from papertape.engine.model.network import NETWORKS, CheckpointStore, Epoch, Watch, fit_network
+from papertape.engine.model.newton import newton
+from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.model.record import ModelRecord
 
 Tensors = dict[str, FloatArray]
 

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray, kernel
-from engine.model.functions import add_products, decay
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.model.functions import add_products, decay
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,13 +9,18 @@ What a result is worth: definitions of every number that a report shows, and not
     regimes     trend or range, calm or volatile, causally       benchmarks    buy-and-hold, flat, random entry
 """
 
-from engine.performance.attribution import COMPONENTS, attribution
-from engine.performance.benchmarks import RandomEntry, always_flat, buy_and_hold, random_entry
-from engine.performance.daily import DailyReturns, daily_returns, monthly_returns
-from engine.performance.measure import measure
-from engine.performance.metrics import CONVENTIONS, METRIC_NAMES, Performance
-from engine.performance.regimes import REGIME_NAMES, regimes, regimes_at
-from engine.performance.tables import (
+from papertape.engine.performance.attribution import COMPONENTS, attribution
+from papertape.engine.performance.benchmarks import (
+    RandomEntry,
+    always_flat,
+    buy_and_hold,
+    random_entry,
+)
+from papertape.engine.performance.daily import DailyReturns, daily_returns, monthly_returns
+from papertape.engine.performance.measure import measure
+from papertape.engine.performance.metrics import CONVENTIONS, METRIC_NAMES, Performance
+from papertape.engine.performance.regimes import REGIME_NAMES, regimes, regimes_at
+from papertape.engine.performance.tables import (
     breakdown,
     by_component,
     by_confidence,

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import IntArray, Rows
+from papertape.engine.jit import IntArray, Rows
 
 UNATTRIBUTED: Final = "unattributed"
 _SCORED: Final = ("model", "smc", "technical")

@@ -5,12 +5,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.jit import FloatArray, IntArray, Rows
-from engine.performance.daily import growth
-from engine.performance.measure import measure
-from engine.performance.metrics import Performance
-from engine.performance.relative import hold_worth
-from engine.records import MARK, MONEY_UNIT, TRADE, UNITS_PER_QUOTE
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.daily import growth
+from papertape.engine.performance.measure import measure
+from papertape.engine.performance.metrics import Performance
+from papertape.engine.performance.relative import hold_worth
+from papertape.engine.records import MARK, MONEY_UNIT, TRADE, UNITS_PER_QUOTE
 
 _FEWEST_MARKS: Final = 3  # two shifts that differ from the run itself
 

@@ -4,9 +4,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.candles import DAY_MS
-from engine.jit import FloatArray, IntArray, Rows
-from engine.records import MONEY_UNIT, UNITS_PER_QUOTE
+from papertape.engine.candles import DAY_MS
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.records import MONEY_UNIT, UNITS_PER_QUOTE
 
 _EPOCH_YEAR: Final = 1970
 

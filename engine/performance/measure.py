@@ -5,26 +5,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from engine.jit import FloatArray, IntArray, Rows
-from engine.performance.daily import daily_returns, day_ends
-from engine.performance.drawdown import deepest_fall, drawdowns
-from engine.performance.metrics import (
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.daily import daily_returns, day_ends
+from papertape.engine.performance.drawdown import deepest_fall, drawdowns
+from papertape.engine.performance.metrics import (
     CURVE_METRICS,
     DAILY_METRICS,
     RELATIVE_METRICS,
     Performance,
     Sheet,
 )
-from engine.performance.ratios import (
+from papertape.engine.performance.ratios import (
     put_distribution,
     put_growth,
     put_pain,
     put_ratios,
     put_significance,
 )
-from engine.performance.relative import hold_worth, put_relative
-from engine.performance.trading import put_costs, put_trades
-from engine.records import MONEY_UNIT, REASON_END
+from papertape.engine.performance.relative import hold_worth, put_relative
+from papertape.engine.performance.trading import put_costs, put_trades
+from papertape.engine.records import MONEY_UNIT, REASON_END
 
 _NO_CANDLES: Final = "no candle was processed"
 _RUIN: Final = "equity was zero or below, so returns have no meaning"

@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 
-from engine.candles import DAY_MS
-from engine.jit import FloatArray
-from engine.performance.daily import DailyReturns
-from engine.performance.drawdown import average_depth, drawdowns
-from engine.performance.metrics import MINIMUM_CAGR_DAYS, MINIMUM_DAYS, Sheet, quotient
-from engine.performance.significance import (
+from papertape.engine.candles import DAY_MS
+from papertape.engine.jit import FloatArray
+from papertape.engine.performance.daily import DailyReturns
+from papertape.engine.performance.drawdown import average_depth, drawdowns
+from papertape.engine.performance.metrics import MINIMUM_CAGR_DAYS, MINIMUM_DAYS, Sheet, quotient
+from papertape.engine.performance.significance import (
     expected_best_sharpe,
     probability_above,
     sample_kurtosis,

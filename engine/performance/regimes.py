@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray, kernel
 
 WINDOW_BARS: Final = 24
 MEDIAN_BARS: Final = 720

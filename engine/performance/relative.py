@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from engine.jit import FloatArray, IntArray
-from engine.performance.daily import growth
-from engine.performance.metrics import RELATIVE_METRICS, Sheet, quotient
-from engine.performance.ratios import DAYS_PER_YEAR, daily_rate, spread_of
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.performance.daily import growth
+from papertape.engine.performance.metrics import RELATIVE_METRICS, Sheet, quotient
+from papertape.engine.performance.ratios import DAYS_PER_YEAR, daily_rate, spread_of
 
 _SHORT: Final = "fewer than two days"
 

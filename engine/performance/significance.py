@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray
+from papertape.engine.jit import FloatArray
 
 _NORMAL: Final = NormalDist()
 _EULER_MASCHERONI: Final = float(np.euler_gamma)

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, Rows
-from engine.performance.attribution import COMPONENTS, attribution
-from engine.performance.metrics import quotient
-from engine.performance.regimes import REGIME_NAMES
-from engine.performance.trading import durations_s, total_quote
-from engine.records import REASON_NAMES
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.attribution import COMPONENTS, attribution
+from papertape.engine.performance.metrics import quotient
+from papertape.engine.performance.regimes import REGIME_NAMES
+from papertape.engine.performance.trading import durations_s, total_quote
+from papertape.engine.records import REASON_NAMES
 
 TableRow = dict[str, str | int | float | None]
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.jit import FloatArray, IntArray, Rows
-from engine.performance.metrics import MINIMUM_TRADES, Sheet, quotient
-from engine.records import MONEY_UNIT, REASON_END
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.metrics import MINIMUM_TRADES, Sheet, quotient
+from papertape.engine.records import MONEY_UNIT, REASON_END
 
 _NO_TRADES: Final = "no trades"
 _NO_LOSS: Final = "no losing trade"

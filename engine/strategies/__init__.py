@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Final
 
-from engine.errors import ConfigError, did_you_mean
-from engine.strategies.bracket_w2 import BracketW2
-from engine.strategies.confluence import Confluence
-from engine.strategies.ema_cross import EmaCross
-from engine.strategies.protocol import Decision, KernelStrategy, Strategy, View
-from engine.strategies.rsi_reversion import RsiReversion
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.strategies.bracket_w2 import BracketW2
+from papertape.engine.strategies.confluence import Confluence
+from papertape.engine.strategies.ema_cross import EmaCross
+from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy, View
+from papertape.engine.strategies.rsi_reversion import RsiReversion
 
 STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
     "confluence": Confluence,

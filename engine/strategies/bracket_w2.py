@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.jit import FloatArray, Rows, kernel, record
-from engine.records import FLAT, KEEP, LONG
-from engine.strategies.decisions import want
+from papertape.engine.jit import FloatArray, Rows, kernel, record
+from papertape.engine.records import FLAT, KEEP, LONG
+from papertape.engine.strategies.decisions import want
 
 STATE: Final = record(("bars", "i8"), ("was_above", "i8"))
 

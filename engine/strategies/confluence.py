@@ -22,11 +22,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import ConfigError, did_you_mean
-from engine.jit import FloatArray, Row, Rows, kernel, record
-from engine.records import FLAT, KEEP, LONG, SHORT
-from engine.strategies.decisions import want
-from engine.strategies.smc_score import smc_score, structure_bracket
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.jit import FloatArray, Row, Rows, kernel, record
+from papertape.engine.records import FLAT, KEEP, LONG, SHORT
+from papertape.engine.strategies.decisions import want
+from papertape.engine.strategies.smc_score import smc_score, structure_bracket
 
 PARAMETERS: Final = record(
     ("threshold", "f8"),

@@ -1,6 +1,6 @@
 """How kernels write a decision: every field, every time, so that equal wishes are equal bytes."""
 
-from engine.jit import Row, kernel
+from papertape.engine.jit import Row, kernel
 
 
 @kernel

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import ConfigError
-from engine.jit import FloatArray, Row, Rows, kernel, record
-from engine.records import FLAT, LONG, SHORT
-from engine.strategies.decisions import want
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import FloatArray, Row, Rows, kernel, record
+from papertape.engine.records import FLAT, LONG, SHORT
+from papertape.engine.strategies.decisions import want
 
 PARAMETERS: Final = record(("warm_up_bars", "i8"), ("is_short_allowed", "i8"))
 STATE: Final = record(("bars", "i8"))

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from engine.jit import FloatArray, Row, Rows
-from engine.records import KEEP
+from papertape.engine.jit import FloatArray, Row, Rows
+from papertape.engine.records import KEEP
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """An example of a strategy in Python: buy weakness in an uptrend, leave when it is over. Copy it and change it."""
 
-from engine.records import FLAT, LONG
-from engine.strategies.protocol import Decision, View
+from papertape.engine.records import FLAT, LONG
+from papertape.engine.strategies.protocol import Decision, View
 
 
 class RsiReversion:

@@ -17,7 +17,7 @@ test shows an edge of these concepts after costs. `papertape study` measures the
 
 from typing import Final
 
-from engine.features.smc.columns import (
+from papertape.engine.features.smc.columns import (
     DISPLACED,
     ENTRY,
     FARTHEST,
@@ -36,7 +36,7 @@ from engine.features.smc.columns import (
     TREND_SWING,
     UNIT,
 )
-from engine.jit import FloatArray, kernel
+from papertape.engine.jit import FloatArray, kernel
 
 BIAS_WEIGHT: Final = 0.35
 REACTION_WEIGHT: Final = 0.25

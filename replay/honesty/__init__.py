@@ -9,8 +9,8 @@ Honesty: the whole learning pipeline on markets whose truth is known.
     process     the study in a process of its own: networks are trained with torch
 """
 
-from replay.honesty.experiment import HonestyOptions, HonestyRow
-from replay.honesty.process import run_honesty
-from replay.honesty.study import honesty
+from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow
+from papertape.replay.honesty.process import run_honesty
+from papertape.replay.honesty.study import honesty
 
 __all__ = ["HonestyOptions", "HonestyRow", "honesty", "run_honesty"]

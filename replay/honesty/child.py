@@ -1,15 +1,15 @@
-"""`python -m replay.honesty.child FOLDER`: the process in which the study runs; rows and progress as JSON lines on stdout."""
+"""`python -m papertape.replay.honesty.child FOLDER`: the process in which the study runs; rows and progress as JSON lines on stdout."""
 
 import json
 import sys
 from pathlib import Path
 
-from engine.errors import PapertapeError
-from replay.honesty.experiment import HonestyOptions
-from replay.honesty.process import ANSWERED, ASKED
-from replay.honesty.study import honesty
-from replay.learning.child import Speaker, own_stdout, settle
-from replay.learning.job import write_json
+from papertape.engine.errors import PapertapeError
+from papertape.replay.honesty.experiment import HonestyOptions
+from papertape.replay.honesty.process import ANSWERED, ASKED
+from papertape.replay.honesty.study import honesty
+from papertape.replay.learning.child import Speaker, own_stdout, settle
+from papertape.replay.learning.job import write_json
 
 
 def main(folder: Path) -> int:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.model.dataset import Dataset
-from replay.gate_study import chance_of_more
-from replay.honesty import lab
-from replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.gate_study import chance_of_more
+from papertape.replay.honesty import lab
+from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
 
 _THRESHOLD = 0.06  # of the trading rule: about where an edge of these markets pays its costs
 _DEVIATIONS = 3.0

@@ -5,25 +5,25 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray, Rows, copy_rows
-from engine.model import MODEL_FEATURES, read_artefact
-from engine.model.dataset import Dataset
-from engine.model.gate import GateOptions, gate
-from engine.model.verdict import Verdict
-from engine.records import FLAT, LONG, MONEY_UNIT, SHORT
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision
-from engine.strategies.protocol import View
-from replay.backtest import replay
-from replay.honesty.experiment import HonestyOptions, Show
-from replay.learning.attempt import Attempt
-from replay.learning.evidence import evidence, opinions, outcomes
-from replay.learning.job import Job
-from replay.learning.rows import dataset_of
-from replay.learning.settings import DAY_MS, LearningSettings
-from replay.learning.trainer import train_model
-from replay.learning.walk import walk
-from replay.synthetic import synthesize
+from papertape.engine.jit import FloatArray, Rows, copy_rows
+from papertape.engine.model import MODEL_FEATURES, read_artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.gate import GateOptions, gate
+from papertape.engine.model.verdict import Verdict
+from papertape.engine.records import FLAT, LONG, MONEY_UNIT, SHORT
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
+from papertape.engine.strategies.protocol import View
+from papertape.replay.backtest import replay
+from papertape.replay.honesty.experiment import HonestyOptions, Show
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.evidence import evidence, opinions, outcomes
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.settings import DAY_MS, LearningSettings
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import walk
+from papertape.replay.synthetic import synthesize
 
 SYMBOL: Final = "SYNTH"
 WINDOW_DAYS: Final = 90

@@ -11,18 +11,18 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray, Rows, copy_rows
-from engine.model import artefact, options, parts, prepare
-from engine.model.dataset import Dataset
-from engine.model.labels import BoolArray
-from replay.honesty import lab
-from replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
-from replay.honesty.swapped import swapped
-from replay.learning.settings import DAY_MS
-from replay.learning.trainer import train_model
-from replay.prove import scramble
-from replay.synthetic import synthesize
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
+from papertape.engine.model import artefact, options, parts, prepare
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.labels import BoolArray
+from papertape.replay.honesty import lab
+from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.honesty.swapped import swapped
+from papertape.replay.learning.settings import DAY_MS
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.prove import scramble
+from papertape.replay.synthetic import synthesize
 
 _HORIZON: Final = 12
 _PART_ROWS: Final = 900  # of one try of the purge: three parts, each with enough rows

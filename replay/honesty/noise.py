@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from replay.gate_study import chance_of_more
-from replay.honesty import lab
-from replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.gate_study import chance_of_more
+from papertape.replay.honesty import lab
+from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
 
 KINDS: Final = ("noise", "garch", "jumps")
 _TOLD: Final = {

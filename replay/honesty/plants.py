@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import ConfigError, did_you_mean
-from engine.model.labels import Labels
-from replay.honesty import leaks
-from replay.honesty.swapped import swapped
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.model.labels import Labels
+from papertape.replay.honesty import leaks
+from papertape.replay.honesty.swapped import swapped
 
 
 def _gate(judge: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,12 +54,12 @@ def _labels(make: Callable[..., Labels]) -> Callable[..., Labels]:
 
 # What is planted, where, and in place of what.
 PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
-    "gate": ("replay.learning.challenge", "gate", _gate),
-    "scaling": ("engine.model.train", "scaling", _scaling),
-    "purge": ("engine.model.prepare", "purged_parts", _purge),
-    "look-ahead": ("replay.honesty.lab", "rows_of", _look_ahead),
-    "shuffle": ("replay.honesty.edge", "shuffled", _shuffle),
-    "labels": ("engine.model.prepare", "labels_of", _labels),
+    "gate": ("papertape.replay.learning.challenge", "gate", _gate),
+    "scaling": ("papertape.engine.model.train", "scaling", _scaling),
+    "purge": ("papertape.engine.model.prepare", "purged_parts", _purge),
+    "look-ahead": ("papertape.replay.honesty.lab", "rows_of", _look_ahead),
+    "shuffle": ("papertape.replay.honesty.edge", "shuffled", _shuffle),
+    "labels": ("papertape.engine.model.prepare", "labels_of", _labels),
 }
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from engine.errors import DataError
-from replay.honesty.experiment import HonestyOptions, HonestyRow, Show
-from replay.learning.job import write_json
-from replay.learning.process import follow
-from replay.waiting import wait_for
+from papertape.engine.errors import DataError
+from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, Show
+from papertape.replay.learning.job import write_json
+from papertape.replay.learning.process import follow
+from papertape.replay.waiting import wait_for
 
-CHILD: Final = (sys.executable, "-P", "-m", "replay.honesty.child")
+CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.honesty.child")
 ASKED: Final = "honesty.json"
 ANSWERED: Final = "rows.json"
 _LIMIT_S: Final = 3_600.0

@@ -4,9 +4,9 @@ Importers: the formats that users already have. One small file per family of dia
 `IMPORTERS` is the table; `import_tape` goes all the way to a tape, `read_raw` only reads; `Options` is what a user may say.
 """
 
-from replay.importers.build import Imported, build_tape, import_tape, raw_quality
-from replay.importers.detect import IMPORTERS, detect, read_raw
-from replay.importers.options import Options
+from papertape.replay.importers.build import Imported, build_tape, import_tape, raw_quality
+from papertape.replay.importers.detect import IMPORTERS, detect, read_raw
+from papertape.replay.importers.options import Options
 
 __all__ = [
     "IMPORTERS",

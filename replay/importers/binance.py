@@ -11,13 +11,13 @@ import re
 
 import numpy as np
 
-from engine.errors import DataError
-from replay.importers.dialect import Importer
-from replay.importers.options import Options, name_hints
-from replay.importers.source import Source
-from replay.importers.table import Table, is_number, numbers, read_table, split, times
-from replay.raw import Part, Raw, raw_candles
-from replay.stamps import TIMEFRAME_OF
+from papertape.engine.errors import DataError
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.options import Options, name_hints
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import Table, is_number, numbers, read_table, split, times
+from papertape.replay.raw import Part, Raw, raw_candles
+from papertape.replay.stamps import TIMEFRAME_OF
 
 _COLUMNS = 12
 _BASE_VOLUME = 7  # of coin-margined futures

@@ -6,15 +6,15 @@ Source: Bitfinex API v2, Candles: [MTS, OPEN, CLOSE, HIGH, LOW, VOLUME].
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray
-from replay.importers.dialect import Importer
-from replay.importers.lists import BITFINEX as ORDER
-from replay.importers.lists import WIDTH, column_order, head_rows, read_rows
-from replay.importers.options import Options, name_hints
-from replay.importers.source import Source
-from replay.importers.table import is_number, numbers, numeric_times, read_table, split
-from replay.raw import Part, Raw, raw_candles
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.lists import BITFINEX as ORDER
+from papertape.replay.importers.lists import WIDTH, column_order, head_rows, read_rows
+from papertape.replay.importers.options import Options, name_hints
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import is_number, numbers, numeric_times, read_table, split
+from papertape.replay.raw import Part, Raw, raw_candles
 
 _NAMES = ("time", "open", "close", "high", "low", "volume")
 

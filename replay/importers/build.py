@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.candles import FLAG_SYNTHETIC
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.cleaning import Repairs, clean
-from replay.importers.detect import read_raw
-from replay.importers.options import Options
-from replay.quality import Quality, measure
-from replay.raw import Raw, VolumeUnit, join_raws
-from replay.stamps import find_timeframe
-from replay.tape_file import Tape
+from papertape.engine.candles import FLAG_SYNTHETIC
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.cleaning import Repairs, clean
+from papertape.replay.importers.detect import read_raw
+from papertape.replay.importers.options import Options
+from papertape.replay.quality import Quality, measure
+from papertape.replay.raw import Raw, VolumeUnit, join_raws
+from papertape.replay.stamps import find_timeframe
+from papertape.replay.tape_file import Tape
 
 # Venues that count volume in contracts or in quote, as their documentation and the recordings say.
 VENUE_VOLUME: dict[str, VolumeUnit] = {

@@ -8,13 +8,13 @@ files both. Of the two volumes the one in the base coin is taken, which the head
 
 import re
 
-from engine.errors import DataError
-from engine.jit import IntArray
-from replay.importers.dialect import Importer
-from replay.importers.options import Options, name_hints, plain_symbol
-from replay.importers.source import Source
-from replay.importers.table import Table, numbers, read_table, split, text_times, times
-from replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.engine.errors import DataError
+from papertape.engine.jit import IntArray
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.options import Options, name_hints, plain_symbol
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import Table, numbers, read_table, split, text_times, times
+from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 
 
 def _skip(source: Source) -> int:

@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import DataError, did_you_mean
-from replay.importers import binance, bitfinex, cryptodatadownload, freqtrade, generic, kraken, lean
-from replay.importers.dialect import Importer
-from replay.importers.options import Options
-from replay.importers.refuse import refuse_known, refuse_unknown
-from replay.importers.source import Source, open_sources
-from replay.raw import Raw, join_raws
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.replay.importers import (
+    binance,
+    bitfinex,
+    cryptodatadownload,
+    freqtrade,
+    generic,
+    kraken,
+    lean,
+)
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.options import Options
+from papertape.replay.importers.refuse import refuse_known, refuse_unknown
+from papertape.replay.importers.source import Source, open_sources
+from papertape.replay.raw import Raw, join_raws
 
 # The first that matches the content reads the file: the particular before the general.
 IMPORTERS: dict[str, Importer] = {

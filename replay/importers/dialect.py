@@ -1,11 +1,11 @@
-"""What an importer is: a row of the table in `replay.importers.detect`."""
+"""What an importer is: a row of the table in `papertape.replay.importers.detect`."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from replay.importers.options import Options
-from replay.importers.source import Source
-from replay.raw import Raw
+from papertape.replay.importers.options import Options
+from papertape.replay.importers.source import Source
+from papertape.replay.raw import Raw
 
 
 class Importer(NamedTuple):

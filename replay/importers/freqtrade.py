@@ -6,14 +6,14 @@ import re
 import pyarrow as pa
 import pyarrow.feather as feather
 
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.importers.dialect import Importer
-from replay.importers.lists import USUAL, column_order, head_rows, read_rows
-from replay.importers.options import Options, exchange_hint, name_hints
-from replay.importers.source import Source
-from replay.importers.table import numeric_times
-from replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.lists import USUAL, column_order, head_rows, read_rows
+from papertape.replay.importers.options import Options, exchange_hint, name_hints
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import numeric_times
+from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 
 _MAGICS = (b"ARROW1", b"FEA1")
 

@@ -9,15 +9,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import DataError, did_you_mean
-from engine.jit import FloatArray, IntArray
-from replay.arrow import plain_column
-from replay.importers.dialect import Importer
-from replay.importers.options import Options, name_hints
-from replay.importers.source import Source
-from replay.importers.table import is_number, numbers, numeric_times, read_table, split, times
-from replay.raw import PRICES, Part, Raw, raw_candles
-from replay.tape_file import METADATA_KEY, read_tape
+from papertape.engine.errors import DataError, did_you_mean
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.replay.arrow import plain_column
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.options import Options, name_hints
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import (
+    is_number,
+    numbers,
+    numeric_times,
+    read_table,
+    split,
+    times,
+)
+from papertape.replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.replay.tape_file import METADATA_KEY, read_tape
 
 # Names in lower case without signs, best first.
 NAMES = {

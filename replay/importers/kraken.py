@@ -9,14 +9,14 @@ import re
 
 import numpy as np
 
-from engine.candles import timeframe_name
-from engine.errors import DataError
-from replay.importers.dialect import Importer
-from replay.importers.lists import parse_json
-from replay.importers.options import Options, is_symbol, name_hints
-from replay.importers.source import Source
-from replay.importers.table import is_number, numbers, numeric_times, read_table, split
-from replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.engine.candles import timeframe_name
+from papertape.engine.errors import DataError
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.lists import parse_json
+from papertape.replay.importers.options import Options, is_symbol, name_hints
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import is_number, numbers, numeric_times, read_table, split
+from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 
 _CSV_COLUMNS = 7
 _REST_COLUMNS = 8

@@ -11,13 +11,13 @@ import re
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray
-from replay.importers.dialect import Importer
-from replay.importers.options import Options, exchange_hint
-from replay.importers.source import Source
-from replay.importers.table import numbers, read_table, split, text_times
-from replay.raw import PRICES, Part, Raw, VolumeUnit, raw_candles
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.replay.importers.dialect import Importer
+from papertape.replay.importers.options import Options, exchange_hint
+from papertape.replay.importers.source import Source
+from papertape.replay.importers.table import numbers, read_table, split, text_times
+from papertape.replay.raw import PRICES, Part, Raw, VolumeUnit, raw_candles
 
 _COLUMNS = 6
 _QUOTE_COLUMNS = 11

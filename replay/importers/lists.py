@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray
-from replay.importers.source import HEAD_BYTES, Source
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.replay.importers.source import HEAD_BYTES, Source
 
 USUAL: Final = (1, 2, 3, 4)  # positions of open, high, low, close
 BITFINEX: Final = (1, 3, 4, 2)

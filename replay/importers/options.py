@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.candles import TIMEFRAMES
-from engine.errors import DataError
-from replay.cleaning import Keep
-from replay.importers.source import Source
-from replay.raw import VolumeUnit
+from papertape.engine.candles import TIMEFRAMES
+from papertape.engine.errors import DataError
+from papertape.replay.cleaning import Keep
+from papertape.replay.importers.source import Source
+from papertape.replay.raw import VolumeUnit
 
 KINDS = ("spot", "linear", "inverse")
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:\-]{0,63}")

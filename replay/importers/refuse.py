@@ -2,8 +2,8 @@
 
 import re
 
-from engine.errors import DataError
-from replay.importers.source import Source
+from papertape.engine.errors import DataError
+from papertape.replay.importers.source import Source
 
 # First match wins; the patterns look at the first 64 KiB of text.
 _KNOWN = (

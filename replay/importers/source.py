@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from engine.errors import DataError
+from papertape.engine.errors import DataError
 
 HEAD_BYTES = 65_536
 UNPACKED_BYTES_MAX = 4 << 30  # a zip that grows beyond this is refused before it fills the memory

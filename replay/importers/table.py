@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray
-from replay.importers.source import Source
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.replay.importers.source import Source
 
 # A number of seconds, milliseconds, … since 1970 is told by its size: these are 1973-03-03 in each unit.
 _UNITS = (

@@ -20,7 +20,7 @@ from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
 
-from engine.errors import ConfigError
+from papertape.engine.errors import ConfigError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

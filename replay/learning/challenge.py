@@ -17,14 +17,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from engine.errors import PapertapeError
-from engine.jit import source_digest
-from engine.model.artefact import Artefact, read_artefact, write_artefact
-from engine.model.dataset import Dataset
-from engine.model.gate import GateOptions, gate
-from replay.learning.attempt import Attempt
-from replay.learning.evidence import evidence, opinions, outcomes
-from replay.learning.settings import DAY_MS, LEAST_SHARE, LearningSettings
+from papertape.engine.errors import PapertapeError
+from papertape.engine.jit import source_digest
+from papertape.engine.model.artefact import Artefact, read_artefact, write_artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.gate import GateOptions, gate
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.evidence import evidence, opinions, outcomes
+from papertape.replay.learning.settings import DAY_MS, LEAST_SHARE, LearningSettings
 
 BASELINE = "logistic"
 

@@ -8,14 +8,14 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from replay.atomic import write_whole
+from papertape.replay.atomic import write_whole
 
 Arrays = dict[str, npt.NDArray[Any]]
 _VALUES: Final = "values.json"  # entry of the archive that holds the plain values
 
 
 class Checkpoints:
-    """The `engine.model.network.CheckpointStore` of a folder; what is damaged counts as absent: training begins anew."""
+    """The `papertape.engine.model.network.CheckpointStore` of a folder; what is damaged counts as absent: training begins anew."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,5 +1,5 @@
 """
-`python -m replay.learning.child FOLDER`: the process that trains; torch is loaded here and nowhere else.
+`python -m papertape.replay.learning.child FOLDER`: the process that trains; torch is loaded here and nowhere else.
 
 It is nice to others, takes no more memory than it may and one thread, says what it does as JSON lines on stdout, and ends
 when nobody listens any more. Whatever else is printed goes to stderr.
@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from engine.errors import PapertapeError
-from replay.learning.attempt import Attempt
-from replay.learning.challenge import Train
-from replay.learning.job import Job, read_job, write_result
-from replay.learning.trainer import train_model
-from replay.learning.walk import walk
+from papertape.engine.errors import PapertapeError
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.challenge import Train
+from papertape.replay.learning.job import Job, read_job, write_result
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import walk
 
 _NICE: Final = 10
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of Linux

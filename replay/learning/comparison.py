@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.model.artefact import Artefact
-from engine.model.dataset import Dataset
-from engine.model.scores import scores
-from replay.learning.evidence import opinions, outcomes
-from replay.learning.intervals import Interval, Intervals, losses
-from replay.learning.settings import LearningSettings
-from replay.stamps import utc_text
+from papertape.engine.errors import DataError
+from papertape.engine.model.artefact import Artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.scores import scores
+from papertape.replay.learning.evidence import opinions, outcomes
+from papertape.replay.learning.intervals import Interval, Intervals, losses
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.stamps import utc_text
 
 _LEAST_ROWS = 50
 

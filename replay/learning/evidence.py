@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.artefact import Artefact
-from engine.model.current import read_rows
-from engine.model.dataset import Dataset
-from engine.model.gate import Evidence
-from engine.model.labels import bracket_labels, direction_labels
-from engine.model.recent import RECENT
-from engine.model.scores import scores
-from replay.learning.settings import LearningSettings
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.artefact import Artefact
+from papertape.engine.model.current import read_rows
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.gate import Evidence
+from papertape.engine.model.labels import bracket_labels, direction_labels
+from papertape.engine.model.recent import RECENT
+from papertape.engine.model.scores import scores
+from papertape.replay.learning.settings import LearningSettings
 
 
 class Outcomes(NamedTuple):

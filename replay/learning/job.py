@@ -24,12 +24,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.model import read_artefact
-from engine.model.dataset import Dataset
-from replay.atomic import write_whole
-from replay.learning.attempt import Attempt
-from replay.learning.settings import LearningSettings
+from papertape.engine.errors import DataError
+from papertape.engine.model import read_artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.atomic import write_whole
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.settings import LearningSettings
 
 FORMAT: Final = 1
 _MODELS: Final = ("safetensors", "baseline.safetensors")

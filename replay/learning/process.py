@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import replay as room
+import papertape
 
 START_GRACE_S: Final = (
     60.0  # to load its libraries, and to judge what was trained, beside the time limit
@@ -26,7 +26,7 @@ _END_S: Final = 10.0  # that a killed process may take to be gone
 _LONGEST_LINE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 26
 _STDERR_SHOWN: Final = 400
-CHILD: Final = (sys.executable, "-P", "-m", "replay.learning.child")
+CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.learning.child")
 _ONE_THREAD: Final = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -186,7 +186,7 @@ async def _gone(process: Process) -> None:
 
 def _environment() -> dict[str, str]:
     """Return the child's environment: one thread, and our packages where we found them."""
-    root = str(Path(str(room.__file__)).resolve().parents[1])
+    root = str(Path(str(papertape.__file__)).absolute().parents[1])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **os.environ,

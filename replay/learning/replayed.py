@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.candles import timeframe_ms
-from engine.jit import Rows
-from engine.model.dataset import Dataset
-from engine.spec import EngineSpec
-from replay.config import Config
-from replay.feed import common_span
-from replay.learning.attempt import Attempt, Learned
-from replay.learning.cadence import Cadence
-from replay.learning.challenge import lack
-from replay.learning.job import Job
-from replay.learning.process import CHILD
-from replay.learning.rows import dataset_of
-from replay.learning.runner import run_walk
-from replay.learning.settings import LearningSettings, settings_of
-from replay.tape import Tape
-from replay.waiting import wait_for
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.jit import Rows
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.spec import EngineSpec
+from papertape.replay.config import Config
+from papertape.replay.feed import common_span
+from papertape.replay.learning.attempt import Attempt, Learned
+from papertape.replay.learning.cadence import Cadence
+from papertape.replay.learning.challenge import lack
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.process import CHILD
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.runner import run_walk
+from papertape.replay.learning.settings import LearningSettings, settings_of
+from papertape.replay.tape import Tape
+from papertape.replay.waiting import wait_for
 
 Progress = Callable[[str, int, int], None]
 

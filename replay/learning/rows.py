@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from engine.candles import FLAG_ABSENT, timeframe_ms
-from engine.features import columns_of
-from engine.frames import Frames
-from engine.jit import FloatArray, IntArray, Rows
-from engine.lane import BLOCK
-from engine.model.current import MODEL_ATR
-from engine.model.dataset import Dataset
-from replay.feed import Gaps, ReplayFeed
+from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
+from papertape.engine.features import columns_of
+from papertape.engine.frames import Frames
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.lane import BLOCK
+from papertape.engine.model.current import MODEL_ATR
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.feed import Gaps, ReplayFeed
 
 _PRICES = ("open", "high", "low", "close")
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from engine.errors import DataError
-from replay.learning.attempt import Attempt, Learned
-from replay.learning.job import Job, read_attempt, read_result, write_job
-from replay.learning.process import CHILD, START_GRACE_S, Ended, OnEvent, follow
+from papertape.engine.errors import DataError
+from papertape.replay.learning.attempt import Attempt, Learned
+from papertape.replay.learning.job import Job, read_attempt, read_result, write_job
+from papertape.replay.learning.process import CHILD, START_GRACE_S, Ended, OnEvent, follow
 
 _MOST_LOST: Final = 5  # processes of one walk; a machine on which more are lost cannot train
 

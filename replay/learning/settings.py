@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
-from engine.candles import timeframe_ms
-from engine.model.inputs import default_inputs
-from engine.spec import EngineSpec
-from replay.config import Config
-from replay.config_learning import Learning
-from replay.learning.cadence import Cadence, cadence
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.model.inputs import default_inputs
+from papertape.engine.spec import EngineSpec
+from papertape.replay.config import Config
+from papertape.replay.config_learning import Learning
+from papertape.replay.learning.cadence import Cadence, cadence
 
 DAY_MS: Final = 86_400_000
 LEAST_SHARE: Final = 0.5  # of the training window that must be there before a model is trained
@@ -28,8 +28,8 @@ class LearningSettings:
     timeframe          of the strategy; features: requests that are computed; inputs: columns that are read, () = all
     window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
     cost               of a round trip, as a fraction of the notional
-    drift, check_bars  of `engine.model.drift_policy.DriftOptions`, and how many closes lie between two looks; 0: none
-    options            of `engine.model.train.TrainingOptions`, by name, beside those above
+    drift, check_bars  of `papertape.engine.model.drift_policy.DriftOptions`, and how many closes lie between two looks; 0: none
+    options            of `papertape.engine.model.train.TrainingOptions`, by name, beside those above
     """
 
     kind: str

@@ -3,14 +3,14 @@
 import time
 from pathlib import Path
 
-from engine.model.artefact import Artefact
-from engine.model.dataset import Dataset
-from engine.model.network import Epoch
-from engine.model.options import TrainingOptions
-from engine.model.train import train
-from replay.learning.challenge import OnEpoch
-from replay.learning.checkpoints import Checkpoints
-from replay.learning.settings import LearningSettings
+from papertape.engine.model.artefact import Artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.network import Epoch
+from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.train import train
+from papertape.replay.learning.challenge import OnEpoch
+from papertape.replay.learning.checkpoints import Checkpoints
+from papertape.replay.learning.settings import LearningSettings
 
 
 def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) -> TrainingOptions:

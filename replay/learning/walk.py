@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.jit import FloatArray
-from engine.model.artefact import read_artefact
-from engine.model.buckets import confidence_buckets
-from engine.model.dataset import Dataset
-from engine.model.drift_policy import PolicyState
-from replay.learning.attempt import Attempt
-from replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
-from replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
-from replay.learning.job import Job, read_attempt, write_attempt
-from replay.learning.settings import LearningSettings
-from replay.learning.watch import Command, Look, Watch
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.artefact import read_artefact
+from papertape.engine.model.buckets import confidence_buckets
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.drift_policy import PolicyState
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
+from papertape.replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
+from papertape.replay.learning.job import Job, read_attempt, write_attempt
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.learning.watch import Command, Look, Watch
 
 
 class Walked(NamedTuple):

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.candles import timeframe_ms
-from engine.events import Action
-from engine.model.dataset import Dataset
-from engine.model.drift import DriftMonitor
-from engine.model.drift_policy import LEVELS, DriftOptions, PolicyState
-from engine.model.recent import RECENT
-from replay.learning.challenge import Champion
-from replay.learning.evidence import Outcomes, opinions
-from replay.learning.settings import LearningSettings
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.events import Action
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.drift import DriftMonitor
+from papertape.engine.model.drift_policy import LEVELS, DriftOptions, PolicyState
+from papertape.engine.model.recent import RECENT
+from papertape.replay.learning.challenge import Champion
+from papertape.replay.learning.evidence import Outcomes, opinions
+from papertape.replay.learning.settings import LearningSettings
 
 Command = tuple[int, str, float, str]  # time in ms, action, value, reason
 

@@ -14,21 +14,21 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.jit import FloatArray, IntArray
-from engine.model.dataset import Dataset
-from engine.model.scores import scores
-from replay.learning.attempt import Attempt, Learned
-from replay.learning.cadence import Cadence
-from replay.learning.challenge import BASELINE
-from replay.learning.evidence import outcomes
-from replay.learning.intervals import Interval, Intervals, losses
-from replay.learning.job import Job
-from replay.learning.process import CHILD, OnEvent
-from replay.learning.runner import run_walk
-from replay.learning.settings import DAY_MS, LearningSettings
-from replay.learning.walk import said_of
-from replay.waiting import wait_for
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.scores import scores
+from papertape.replay.learning.attempt import Attempt, Learned
+from papertape.replay.learning.cadence import Cadence
+from papertape.replay.learning.challenge import BASELINE
+from papertape.replay.learning.evidence import outcomes
+from papertape.replay.learning.intervals import Interval, Intervals, losses
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.process import CHILD, OnEvent
+from papertape.replay.learning.runner import run_walk
+from papertape.replay.learning.settings import DAY_MS, LearningSettings
+from papertape.replay.learning.walk import said_of
+from papertape.replay.waiting import wait_for
 
 CONTENDERS: Final = ("challenger", BASELINE, "majority")
 

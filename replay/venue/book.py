@@ -12,8 +12,8 @@ from zlib import crc32
 
 import orjson
 
-from replay.venue.frames import US
-from replay.venue.market import Market
+from papertape.replay.venue.frames import US
+from papertape.replay.venue.market import Market
 
 LEVELS: Final = 15
 _SUMMED: Final = 10

@@ -7,8 +7,8 @@ A kept answer says so: `Age` above 0, `X-Cache: Hit`, and the times of the answe
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from replay.venue.frames import US
-from replay.venue.rest import Answer
+from papertape.replay.venue.frames import US
+from papertape.replay.venue.rest import Answer
 
 _ADDRESSES_MAX: Final = 1000
 

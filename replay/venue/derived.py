@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.candles import DAY_MS, HOUR_MS
-from replay.venue.market import Market
-from replay.venue.products import EIGHT_HOURS_S
-from replay.venue.ticks import Candle
+from papertape.engine.candles import DAY_MS, HOUR_MS
+from papertape.replay.venue.market import Market
+from papertape.replay.venue.products import EIGHT_HOURS_S
+from papertape.replay.venue.ticks import Candle
 
 INTEREST_PERCENT: Final = 0.01  # per eight hours
 CLAMP_PERCENT: Final = 0.05

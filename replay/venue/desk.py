@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from replay.venue.faults import Fault, Faults
-from replay.venue.frames import US
-from replay.venue.session import Closing
-from replay.venue.switches import FinalFrame
+from papertape.replay.venue.faults import Fault, Faults
+from papertape.replay.venue.frames import US
+from papertape.replay.venue.session import Closing
+from papertape.replay.venue.switches import FinalFrame
 
 if TYPE_CHECKING:
-    from replay.venue.exchange import Exchange
+    from papertape.replay.venue.exchange import Exchange
 
 FRAME_KINDS: Final = frozenset(
     (

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from engine.candles import WEEK_ANCHOR_MS
-from engine.errors import DataError
-from replay.tape_file import Tape
-from replay.venue.desk import FaultDesk
-from replay.venue.faults import Faults
-from replay.venue.hub import Hub
-from replay.venue.market import Market
-from replay.venue.products import list_tapes
-from replay.venue.schedule import Schedule
-from replay.venue.switches import Switches
+from papertape.engine.candles import WEEK_ANCHOR_MS
+from papertape.engine.errors import DataError
+from papertape.replay.tape_file import Tape
+from papertape.replay.venue.desk import FaultDesk
+from papertape.replay.venue.faults import Faults
+from papertape.replay.venue.hub import Hub
+from papertape.replay.venue.market import Market
+from papertape.replay.venue.products import list_tapes
+from papertape.replay.venue.schedule import Schedule
+from papertape.replay.venue.switches import Switches
 
 if TYPE_CHECKING:
-    from replay.venue.session import Session
+    from papertape.replay.venue.session import Session
 
 
 class Exchange:

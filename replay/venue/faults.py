@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError, did_you_mean
 
 
 class Kind(NamedTuple):

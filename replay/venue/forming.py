@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from replay.venue.market import Market, joined, traded
-from replay.venue.switches import FinalFrame, Publishing, Switches
-from replay.venue.ticks import Candle, Trade
+from papertape.replay.venue.market import Market, joined, traded
+from papertape.replay.venue.switches import FinalFrame, Publishing, Switches
+from papertape.replay.venue.ticks import Candle, Trade
 
 GRID_MS: Final = 500  # of the publishing timer
 _EMPTY_MS: Final = 150  # after a candle's start: a frame that says it has no trades yet

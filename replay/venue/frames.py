@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import orjson
 
-from replay.venue.switches import Numbers, Switches
-from replay.venue.ticks import Candle, Trade
+from papertape.replay.venue.switches import Numbers, Switches
+from papertape.replay.venue.ticks import Candle, Trade
 
 Host = Literal["compact", "legacy"]
 US: Final = 1000  # microseconds per millisecond

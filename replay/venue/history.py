@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WEEK_MS
-from engine.jit import FloatArray, IntArray
-from replay.venue.market import Market, joined
-from replay.venue.switches import RestLag, Switches
-from replay.venue.ticks import Candle
+from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WEEK_MS
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.replay.venue.market import Market, joined
+from papertape.replay.venue.switches import RestLag, Switches
+from papertape.replay.venue.ticks import Candle
 
 RESOLUTIONS: Final = {
     "5s": 5 * SECOND_MS,

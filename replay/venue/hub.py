@@ -3,12 +3,12 @@
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from replay.venue.frames import Host
-from replay.venue.streams import Stream, open_stream
-from replay.venue.subscriptions import Topic
+from papertape.replay.venue.frames import Host
+from papertape.replay.venue.streams import Stream, open_stream
+from papertape.replay.venue.subscriptions import Topic
 
 if TYPE_CHECKING:
-    from replay.venue.exchange import Exchange
+    from papertape.replay.venue.exchange import Exchange
 
 Key = tuple[Host, str, str]
 

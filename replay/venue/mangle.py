@@ -6,8 +6,8 @@ import numpy as np
 import orjson
 
 if TYPE_CHECKING:
-    from replay.venue.desk import FaultDesk
-    from replay.venue.faults import Fault
+    from papertape.replay.venue.desk import FaultDesk
+    from papertape.replay.venue.faults import Fault
 
 FOREIGN_SYMBOL = "WRONGUSD"
 _PRICES = ("o", "h", "l", "c", "p", "open", "high", "low", "close", "price")

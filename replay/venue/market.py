@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import WEEK_ANCHOR_MS, WEEK_MS, empty_candles
-from engine.jit import Rows
-from replay.tape_file import Tape
-from replay.venue.products import Listing
-from replay.venue.ticks import Candle, TickPath, Trade
+from papertape.engine.candles import WEEK_ANCHOR_MS, WEEK_MS, empty_candles
+from papertape.engine.jit import Rows
+from papertape.replay.tape_file import Tape
+from papertape.replay.venue.products import Listing
+from papertape.replay.venue.ticks import Candle, TickPath, Trade
 
 _REMEMBERED: Final = 512  # candles whose trades are kept
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import DataError
-from replay.config import Config
-from replay.markets import market_for
-from replay.tape_file import Tape
+from papertape.engine.errors import DataError
+from papertape.replay.config import Config
+from papertape.replay.markets import market_for
+from papertape.replay.tape_file import Tape
 
 EIGHT_HOURS_S: Final = 28_800
 _QUOTES: Final = ("USDT", "USDC", "USD", "INR", "EUR", "BTC", "ETH")

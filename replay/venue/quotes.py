@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from engine.candles import DAY_MS
-from replay.venue.book import Level, book_at
-from replay.venue.derived import (
+from papertape.engine.candles import DAY_MS
+from papertape.replay.venue.book import Level, book_at
+from papertape.replay.venue.derived import (
     Day,
     day_of,
     funding_rate,
@@ -15,9 +15,9 @@ from replay.venue.derived import (
     open_interest,
     open_interest_change,
 )
-from replay.venue.frames import US, Host, number, price_text
-from replay.venue.market import Market
-from replay.venue.switches import Switches
+from papertape.replay.venue.frames import US, Host, number, price_text
+from papertape.replay.venue.market import Market
+from papertape.replay.venue.switches import Switches
 
 
 def _top(

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from replay.venue.book import book_at
-from replay.venue.derived import derived_candles
-from replay.venue.frames import US, number, trade_values
-from replay.venue.history import RESOLUTIONS, candle_history
-from replay.venue.pages import BadRequest, page_of
-from replay.venue.quotes import ticker_values
-from replay.venue.switches import Numbers, RestLag, Switches
-from replay.venue.ticks import Candle
+from papertape.replay.venue.book import book_at
+from papertape.replay.venue.derived import derived_candles
+from papertape.replay.venue.frames import US, number, trade_values
+from papertape.replay.venue.history import RESOLUTIONS, candle_history
+from papertape.replay.venue.pages import BadRequest, page_of
+from papertape.replay.venue.quotes import ticker_values
+from papertape.replay.venue.switches import Numbers, RestLag, Switches
+from papertape.replay.venue.ticks import Candle
 
 if TYPE_CHECKING:
-    from replay.venue.exchange import Exchange
+    from papertape.replay.venue.exchange import Exchange
 
 WINDOW_MS: Final = 300_000  # of the quota
 WEIGHT: Final = 3  # of every public call

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 from aiohttp import WSMsgType, web
 
-from replay.venue.frames import US, Host
-from replay.venue.mangle import Mangler
-from replay.venue.subscriptions import Reply, Subscriptions, Topic
+from papertape.replay.venue.frames import US, Host
+from papertape.replay.venue.mangle import Mangler
+from papertape.replay.venue.subscriptions import Reply, Subscriptions, Topic
 
 if TYPE_CHECKING:
-    from replay.venue.exchange import Exchange
+    from papertape.replay.venue.exchange import Exchange
 
 ANSWER_MS: Final = 100  # between a message and its answer
 IDLE_MS: Final = 60_000

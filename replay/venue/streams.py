@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from engine.candles import timeframe_ms
-from replay.venue.book import BookUpdates
-from replay.venue.forming import candle_states
-from replay.venue.frames import Host, candle_frame, trade_frame, trade_values
-from replay.venue.market import Market
-from replay.venue.quotes import (
+from papertape.engine.candles import timeframe_ms
+from papertape.replay.venue.book import BookUpdates
+from papertape.replay.venue.forming import candle_states
+from papertape.replay.venue.frames import Host, candle_frame, trade_frame, trade_values
+from papertape.replay.venue.market import Market
+from papertape.replay.venue.quotes import (
     best_frame,
     depth_frame,
     funding_frame,
@@ -24,10 +24,10 @@ from replay.venue.quotes import (
     mark_frame,
     ticker_frame,
 )
-from replay.venue.ticks import Trade
+from papertape.replay.venue.ticks import Trade
 
 if TYPE_CHECKING:
-    from replay.venue.exchange import Exchange
+    from papertape.replay.venue.exchange import Exchange
 
 TRADE_DELAY_MS: Final = 260  # between a match and its publication
 RECENT_TRADES: Final = 50

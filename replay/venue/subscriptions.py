@@ -7,7 +7,7 @@ A symbol that does not exist is acknowledged like a good one and stays silent. T
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from replay.venue.frames import Host
+from papertape.replay.venue.frames import Host
 
 STREAM_RESOLUTIONS: Final = (
     "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
-from engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError, did_you_mean
 
 FirstFrame = Literal["on_change", "at_once"]
 Publishing = Literal["if_changed", "always", "every_trade"]

@@ -10,17 +10,17 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from engine.errors import ConfigError
-from engine.jit import Rows
-from replay.clock import Clock
-from replay.tape_file import Tape
-from replay.venue.cdn import Cdn
-from replay.venue.exchange import Exchange
-from replay.venue.faults import Faults, fault_from
-from replay.venue.frames import US, Host
-from replay.venue.rest import Answer, Rest
-from replay.venue.session import Session
-from replay.venue.switches import Switches
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
+from papertape.replay.tape_file import Tape
+from papertape.replay.venue.cdn import Cdn
+from papertape.replay.venue.exchange import Exchange
+from papertape.replay.venue.faults import Faults, fault_from
+from papertape.replay.venue.frames import US, Host
+from papertape.replay.venue.rest import Answer, Rest
+from papertape.replay.venue.session import Session
+from papertape.replay.venue.switches import Switches
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 CONTROL_PATH: Final = "/_fake/fault"

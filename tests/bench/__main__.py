@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.core import Engine
-from engine.features import perceive, plan_features
-from engine.features.smc import EVENT
-from engine.jit import Rows
+from papertape.engine.core import Engine
+from papertape.engine.features import perceive, plan_features
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import Rows
 from tests.bench import bare, calm, feed, models, processes, smc, training
 from tests.bench.candles import make
 from tests.bench.work import REFERENCE, TECHNICAL, Batches, drive, everything, w1, w2

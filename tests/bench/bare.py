@@ -7,7 +7,7 @@ W1 and W2 are defined in the README's section on speed; each function returns (f
 import numba
 import numpy as np
 
-from engine.jit import Rows
+from papertape.engine.jit import Rows
 
 _FEE = 5e-4
 _SLIP = 1e-4

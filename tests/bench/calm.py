@@ -22,24 +22,24 @@ from typing import Any, Final
 
 import numpy as np
 
-from daemon.app import FeedStart, Source, serve
-from daemon.feeds.delta import DeltaFeed
-from daemon.identity import Identity
-from daemon.metrics.runtime import resident_bytes
-from daemon.running import Daemon, Hooks
-from engine.model import MODEL_FEATURES
-from engine.report import Report
-from engine.spec import Market
-from replay.accounts import spec_for
-from replay.clock import Clock
-from replay.config import make_config
-from replay.delta_rest import DeltaRest
-from replay.learning.job import Job, write_job
-from replay.learning.process import CHILD
-from replay.learning.rows import dataset_of
-from replay.learning.settings import settings_of
-from replay.synthetic import synthesize
-from replay.venue import Venue
+from papertape.daemon.app import FeedStart, Source, serve
+from papertape.daemon.feeds.delta import DeltaFeed
+from papertape.daemon.identity import Identity
+from papertape.daemon.metrics.runtime import resident_bytes
+from papertape.daemon.running import Daemon, Hooks
+from papertape.engine.model import MODEL_FEATURES
+from papertape.engine.report import Report
+from papertape.engine.spec import Market
+from papertape.replay.accounts import spec_for
+from papertape.replay.clock import Clock
+from papertape.replay.config import make_config
+from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.learning.job import Job, write_job
+from papertape.replay.learning.process import CHILD
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.settings import settings_of
+from papertape.replay.synthetic import synthesize
+from papertape.replay.venue import Venue
 
 SPEED: Final = 120.0
 HISTORY: Final = 600  # candles, so that every feature has a value

@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from engine.candles import CANDLE
-from engine.jit import Rows
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import Rows
 
 _START_MS = 1_577_836_800_000
 _START_PRICE = 30_000.0

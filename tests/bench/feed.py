@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon.feeds.bars import Bar
-from daemon.feeds.finality import Finality, Rules
-from daemon.feeds.frames import CandleFrame, parse
-from daemon.feeds.merge import Merge
-from engine.candles import CANDLE
-from engine.jit import Rows
+from papertape.daemon.feeds.bars import Bar
+from papertape.daemon.feeds.finality import Finality, Rules
+from papertape.daemon.feeds.frames import CandleFrame, parse
+from papertape.daemon.feeds.merge import Merge
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import Rows
 
 # Composed after delta-exchange.md 3.7 to 3.9: mostly candles, as a candles-only client receives them.
 FRAMES = (

@@ -18,10 +18,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from engine.candles import CANDLE
-from replay.backtest import run_backtest
-from replay.config import make_config
-from replay.tape import Tape
+from papertape.engine.candles import CANDLE
+from papertape.replay.backtest import run_backtest
+from papertape.replay.config import make_config
+from papertape.replay.tape import Tape
 
 CANDLES: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "candles"
 

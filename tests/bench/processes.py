@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.core import Engine
-from engine.jit import Rows
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import EmaCross
+from papertape.engine.core import Engine
+from papertape.engine.jit import Rows
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import EmaCross
 from tests.bench.candles import make
 from tests.bench.work import everything
 
@@ -24,7 +24,7 @@ _START = """
 import time
 started = time.perf_counter()
 import sys
-from replay.kernels import compile_kernels
+from papertape.replay.kernels import compile_kernels
 from tests.bench.work import Batches, drive, everything
 from tests.bench.candles import make
 candles, spec = make(500), everything(use_smc=sys.argv[1:] == ["structure"])
@@ -37,7 +37,7 @@ print(imported - started, time.perf_counter() - started)
 _MEMORY = """
 import json, os
 import numpy as np
-from engine.candles import CANDLE
+from papertape.engine.candles import CANDLE
 from tests.bench.work import Batches, drive, w2
 candles = np.load(os.environ["CANDLES"]).view(CANDLE)
 found = {}

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.candles import CANDLE
-from engine.features.smc import EVENT, SmartMoney
-from engine.features.smc_batch import SmcBatch
-from engine.jit import IntArray, Rows
-from replay.synthetic import synthesize
+from papertape.engine.candles import CANDLE
+from papertape.engine.features.smc import EVENT, SmartMoney
+from papertape.engine.features.smc_batch import SmcBatch
+from papertape.engine.jit import IntArray, Rows
+from papertape.replay.synthetic import synthesize
 from tests.smc_package import STEP_MS, Package, recorded_candles
 
 SWING_LENGTH = 5

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.features import perceive, plan_features
-from engine.features.smc import EVENT, SmartMoney
-from engine.jit import Rows
+from papertape.engine.features import perceive, plan_features
+from papertape.engine.features.smc import EVENT, SmartMoney
+from papertape.engine.jit import Rows
 from tests.bench.candles import make
 
 # Microseconds per candle that must be reached, and what we aim at.

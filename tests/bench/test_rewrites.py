@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import needs_shared, random_candles
 
-from engine.features.smc import EVENT, SmartMoney
-from engine.jit import Rows
+from papertape.engine.features.smc import EVENT, SmartMoney
+from papertape.engine.jit import Rows
 from tests.bench import rewrites
 
 

@@ -3,10 +3,10 @@
 import time
 from typing import Any, Final
 
-from engine.model import TrainingOptions, default_inputs, train
-from replay import backtest
-from replay.learning.rows import dataset_of
-from replay.sample import sample_tape
+from papertape.engine.model import TrainingOptions, default_inputs, train
+from papertape.replay import backtest
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.sample import sample_tape
 
 ROWS: Final = 2_160  # ninety days of hours
 EPOCHS: Final = 50

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from engine.core import Engine
-from engine.features import FEATURES
-from engine.jit import Rows
-from engine.loop import run
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import BracketW2, Confluence, EmaCross
-from replay.sinks import Counter
+from papertape.engine.core import Engine
+from papertape.engine.features import FEATURES
+from papertape.engine.jit import Rows
+from papertape.engine.loop import run
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import BracketW2, Confluence, EmaCross
+from papertape.replay.sinks import Counter
 
 # Reference results: candles → (W1 equity, W1 fills, W2 equity, W2 fills).
 REFERENCE = {

@@ -11,14 +11,14 @@ import pytest
 from fake_ccxt import MINUTE_MS, TICK_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 
-from daemon.feeds.ccxtpro import CcxtFeed
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from engine.candles import FLAG_ABSENT
-from engine.errors import ConfigError
-from engine.jit import Rows
-from replay.clock import Clock
-from replay.config_live import Live
-from replay.http_errors import RestRefused
+from papertape.daemon.feeds.ccxtpro import CcxtFeed
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
+from papertape.replay.config_live import Live
+from papertape.replay.http_errors import RestRefused
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS

@@ -9,10 +9,10 @@ import pytest
 from binance_server import MINUTE_MS, BinanceServer, bar_of
 from loopback import in_virtual_time, serving
 
-from daemon.feeds.ccxtpro import CcxtFeed
-from daemon.feeds.protocol import FeedStats, Notice
-from replay.clock import Clock
-from replay.config_live import Live
+from papertape.daemon.feeds.ccxtpro import CcxtFeed
+from papertape.daemon.feeds.protocol import FeedStats, Notice
+from papertape.replay.clock import Clock
+from papertape.replay.config_live import Live
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS

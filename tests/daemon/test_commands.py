@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from replay.synthetic import synthesize
-from replay.tape import Store
+from papertape.daemon.cli import app
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def papertape(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "daemon.cli", *arguments],
+        [sys.executable, "-m", "papertape.daemon.cli", *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -188,7 +188,7 @@ def test_killing_a_replay_leaves_nothing_that_could_be_taken_for_a_result(
     (folder / "slow.py").write_text(SLOW)
     arguments = ["replay", "--tape", "SYNTH", "--set", "strategy.name=slow:Slow", "--out", "out/x"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "daemon.cli", *arguments],
+        [sys.executable, "-m", "papertape.daemon.cli", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -209,7 +209,7 @@ def test_killing_a_replay_leaves_nothing_that_could_be_taken_for_a_result(
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 from pathlib import Path
-from daemon.cli import main
+from papertape.daemon.cli import main
 Path.write_text = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
 sys.argv = ["papertape", "replay", "--tape", "SYNTH", "--set", "signals.retrain_every=never", "--out", "out/x"]
 main()
@@ -242,7 +242,11 @@ def test_a_full_disk_is_one_sentence_and_the_old_result_stays(folder: Path) -> N
     before = (folder / "out/x/result.json").read_bytes()
 
     full = subprocess.run(
-        ["/bin/sh", "-c", f'ulimit -f 20; exec "{sys.executable}" -m daemon.cli {" ".join(again)}'],
+        [
+            "/bin/sh",
+            "-c",
+            f'ulimit -f 20; exec "{sys.executable}" -m papertape.daemon.cli {" ".join(again)}',
+        ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

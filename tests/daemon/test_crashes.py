@@ -22,10 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import WITH_STRUCTURE, derived
 
-from daemon.compare import verify_state
-from daemon.journal import Journal
-from daemon.journal.archive import all_inputs
-from daemon.store import ModelStore
+from papertape.daemon.compare import verify_state
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.archive import all_inputs
+from papertape.daemon.store import ModelStore
 
 PROGRAM = Path(crashes.__file__)
 KILLED = -signal.SIGKILL

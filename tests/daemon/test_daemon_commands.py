@@ -16,15 +16,15 @@ from aiohttp import web
 from journals import candles, recorded, served
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from daemon.commands.ctl import read_token
-from daemon.identity import Identity, same_account
-from daemon.paced import PacedLoop
-from daemon.venues import sim_identity
-from engine.errors import ConfigError, PapertapeError
-from replay.config import load_config
-from replay.sample import sample_tape
-from replay.tape import read_tape
+from papertape.daemon.cli import app
+from papertape.daemon.commands.ctl import read_token
+from papertape.daemon.identity import Identity, same_account
+from papertape.daemon.paced import PacedLoop
+from papertape.daemon.venues import sim_identity
+from papertape.engine.errors import ConfigError, PapertapeError
+from papertape.replay.config import load_config
+from papertape.replay.sample import sample_tape
+from papertape.replay.tape import read_tape
 
 ROWS = candles(400)
 
@@ -94,7 +94,7 @@ def test_a_changed_input_ends_with_the_exit_code_of_an_invariant(
     target.close()
 
     done = subprocess.run(
-        [sys.executable, "-m", "daemon.cli", "verify", str(copy)],
+        [sys.executable, "-m", "papertape.daemon.cli", "verify", str(copy)],
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,

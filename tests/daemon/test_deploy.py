@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from daemon.api.access import is_loopback
-from daemon.metrics import CATALOGUE, PREFIX
-from daemon.metrics.definitions import Kind
-from engine.strategies import make_strategy
-from replay.config import load_config
+from papertape.daemon.api.access import is_loopback
+from papertape.daemon.metrics import CATALOGUE, PREFIX
+from papertape.daemon.metrics.definitions import Kind
+from papertape.engine.strategies import make_strategy
+from papertape.replay.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

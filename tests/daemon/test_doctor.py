@@ -13,20 +13,20 @@ from delta_server import DeltaStreams
 from loopback import in_virtual_time, serving, serving_beside
 from typer.testing import CliRunner, Result
 
-from daemon.cli import app
-from daemon.doctor.ccxt_venue import examine_library_venue
-from daemon.doctor.exam import Exam
-from daemon.doctor.examine import examine_venue
-from daemon.doctor.finding import QUESTIONS, Finding, Status
-from daemon.doctor.fixtures import Fixtures
-from daemon.doctor.listen import Heard, HeardFrame
-from daemon.doctor.machine import examine_config, examine_machine
-from daemon.doctor.rest import clock_finding
-from daemon.doctor.streams import judge_no_trade, judge_publishing, judge_start_stamps
-from engine.candles import MINUTE_MS, empty_candles
-from replay.clock import Clock, WallClock
-from replay.config import load_config
-from replay.delta_profiles import find_profile
+from papertape.daemon.cli import app
+from papertape.daemon.doctor.ccxt_venue import examine_library_venue
+from papertape.daemon.doctor.exam import Exam
+from papertape.daemon.doctor.examine import examine_venue
+from papertape.daemon.doctor.finding import QUESTIONS, Finding, Status
+from papertape.daemon.doctor.fixtures import Fixtures
+from papertape.daemon.doctor.listen import Heard, HeardFrame
+from papertape.daemon.doctor.machine import examine_config, examine_machine
+from papertape.daemon.doctor.rest import clock_finding
+from papertape.daemon.doctor.streams import judge_no_trade, judge_publishing, judge_start_stamps
+from papertape.engine.candles import MINUTE_MS, empty_candles
+from papertape.replay.clock import Clock, WallClock
+from papertape.replay.config import load_config
+from papertape.replay.delta_profiles import find_profile
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 Change = Callable[[DeltaStreams], None]
@@ -282,7 +282,9 @@ def test_a_kernel_cache_that_cannot_be_made_is_told_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("daemon.doctor.machine.cache_directory", lambda: tmp_path / "file" / "k")
+    monkeypatch.setattr(
+        "papertape.daemon.doctor.machine.cache_directory", lambda: tmp_path / "file" / "k"
+    )
 
     found = {row.check: row for row in examine_machine(tmp_path)}
 

@@ -9,20 +9,20 @@ import pytest
 from helpers import START_MS, random_candles
 from loopback import in_virtual_time
 
-from daemon.doctor.exam import Exam
-from daemon.doctor.examine import examine_venue
-from daemon.doctor.finding import Finding, Status
-from daemon.doctor.fixtures import Fixtures
-from engine.candles import MINUTE_MS
-from engine.jit import Rows
-from replay.clock import Clock
-from replay.delta_profiles import find_profile
-from replay.delta_rest import DeltaRest
-from replay.download import Wanted, fetch_first
-from replay.sources import DeltaSource
-from replay.tape import Store, Tape
+from papertape.daemon.doctor.exam import Exam
+from papertape.daemon.doctor.examine import examine_venue
+from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.fixtures import Fixtures
+from papertape.engine.candles import MINUTE_MS
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
+from papertape.replay.delta_profiles import find_profile
+from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.download import Wanted, fetch_first
+from papertape.replay.sources import DeltaSource
+from papertape.replay.tape import Store, Tape
 
-venue_room = pytest.importorskip("replay.venue", reason="the local exchange is not there")
+venue_room = pytest.importorskip("papertape.replay.venue", reason="the local exchange is not there")
 
 NOW_MS = START_MS + 3_000 * MINUTE_MS + 31_000
 REST_FAULTS = (

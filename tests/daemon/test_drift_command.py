@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from daemon.commands import drift as command
-from replay.drift_study import CASES, SEEN_BY
-from replay.gate_study import NOISES, GateRow
+from papertape.daemon.cli import app
+from papertape.daemon.commands import drift as command
+from papertape.replay.drift_study import CASES, SEEN_BY
+from papertape.replay.gate_study import NOISES, GateRow
 
 SMALL = ["drift", "--runs", "1", "--rows", "1200", "--gate", "--gate-runs", "10"]
 

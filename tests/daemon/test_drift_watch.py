@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from journals import identity
 
-from daemon.drift_watch import DriftWatch
-from daemon.journal import InlineWriter, Journal
-from engine.core import Engine
-from engine.events import Action
-from engine.model.drift_policy import OK, SMALLER, STOP, PolicyState
-from replay.learning.settings import settings_of
+from papertape.daemon.drift_watch import DriftWatch
+from papertape.daemon.journal import InlineWriter, Journal
+from papertape.engine.core import Engine
+from papertape.engine.events import Action
+from papertape.engine.model.drift_policy import OK, SMALLER, STOP, PolicyState
+from papertape.replay.learning.settings import settings_of
 
 
 def watch_on(journal: Journal) -> DriftWatch:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from daemon.commands import honesty as command
-from replay.honesty import HonestyRow
+from papertape.daemon.cli import app
+from papertape.daemon.commands import honesty as command
+from papertape.replay.honesty import HonestyRow
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_quick_prints_every_row_and_ends_with_0_without_loading_torch() -> None:
     script = (
         "import sys\n"
         "sys.argv = ['papertape', 'honesty', '--quick']\n"
-        "from daemon.cli import main\n"
+        "from papertape.daemon.cli import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

@@ -12,16 +12,16 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from journals import candles, filled, identity, recorded, until
 
-from daemon.app import serve
-from daemon.audit import Auditor
-from daemon.chores import backup, day_summary
-from daemon.compare import Again, Difference
-from daemon.jobs import Job, Jobs, JobStats, is_overdue, stats_of
-from daemon.journal import InlineWriter, Journal
-from daemon.running import Daemon, Hooks
-from engine.candles import DAY_MS, FLAG_ABSENT
-from engine.core import Engine
-from engine.errors import DataError
+from papertape.daemon.app import serve
+from papertape.daemon.audit import Auditor
+from papertape.daemon.chores import backup, day_summary
+from papertape.daemon.compare import Again, Difference
+from papertape.daemon.jobs import Job, Jobs, JobStats, is_overdue, stats_of
+from papertape.daemon.journal import InlineWriter, Journal
+from papertape.daemon.running import Daemon, Hooks
+from papertape.engine.candles import DAY_MS, FLAG_ABSENT
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
 
 ROWS = candles(800)
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import SYMBOLS, candles, derived, filled, identity
 
-from daemon.journal import Journal, Snapshot, ThreadWriter, encode, schema, take_back
-from daemon.journal.archive import (
+from papertape.daemon.journal import Journal, Snapshot, ThreadWriter, encode, schema, take_back
+from papertape.daemon.journal.archive import (
     all_inputs,
     back_up,
     forget,
@@ -24,13 +24,13 @@ from daemon.journal.archive import (
     release_pages,
     write_archive,
 )
-from daemon.journal.codec import decode
-from daemon.journal.export import export_tables, export_tapes
-from engine.core import Engine
-from engine.errors import DataError, InvariantError
-from engine.events import Action, Command, Event, Funding, NewModel
-from replay.feed import ReplayFeed
-from replay.tape import read_tape
+from papertape.daemon.journal.codec import decode
+from papertape.daemon.journal.export import export_tables, export_tapes
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.tape import read_tape
 
 
 def snapshot_of(engine: Engine, journal: Journal, sequence: int | None = None) -> Snapshot:

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.log import BLANK, Redaction, set_up_logging
+from papertape.daemon.log import BLANK, Redaction, set_up_logging
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 # of this test
 
@@ -42,7 +42,9 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
 def test_an_event_is_one_json_line_in_utc(stream: io.StringIO) -> None:
     set_up_logging("json", stream=stream)
 
-    structlog.get_logger("daemon.app").info("fill", symbol="BTCUSD", price=40_000.5, bars=3)
+    structlog.get_logger("papertape.daemon.app").info(
+        "fill", symbol="BTCUSD", price=40_000.5, bars=3
+    )
 
     (event,) = lines(stream)
     when = datetime.fromisoformat(str(event.pop("time")))

@@ -25,11 +25,11 @@ import pytest
 from journals import model_bytes
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon import server as server_module
-from daemon.api.models import ParityState, Status
-from daemon.api.states import account_state, position_states
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from daemon.metrics import (
+from papertape.daemon import server as server_module
+from papertape.daemon.api.models import ParityState, Status
+from papertape.daemon.api.states import account_state, position_states
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.metrics import (
     CATALOGUE,
     DriftFigures,
     Metrics,
@@ -38,16 +38,16 @@ from daemon.metrics import (
     SymbolDrift,
     WindowScores,
 )
-from daemon.metrics.definitions import Kind
-from daemon.metrics.model_families import WINDOWS
-from daemon.server import Server, Views
-from engine.core import Engine
-from engine.events import NewModel
-from engine.model import MODEL_FEATURES
-from engine.report import Report
-from engine.spec import EngineSpec, Market
-from engine.strategies.confluence import Confluence
-from replay.sample import sample_tape
+from papertape.daemon.metrics.definitions import Kind
+from papertape.daemon.metrics.model_families import WINDOWS
+from papertape.daemon.server import Server, Views
+from papertape.engine.core import Engine
+from papertape.engine.events import NewModel
+from papertape.engine.model import MODEL_FEATURES
+from papertape.engine.report import Report
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies.confluence import Confluence
+from papertape.replay.sample import sample_tape
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -436,7 +436,7 @@ async def scrape_a_process(folder: Path) -> tuple[set[str], dict[str, Any], int]
     """Let Prometheus scrape `papertape run` against the local exchange; return names, some answers, the exit status."""
     port, own = free_port(), free_port()
     command = [
-        sys.executable, "-m", "daemon.cli", "run", "--venue", "sim", "--speed", "3600",
+        sys.executable, "-m", "papertape.daemon.cli", "run", "--venue", "sim", "--speed", "3600",
         "--state", str(folder / "state"), "--set", f"daemon.port={own}", "--set", "data.start=2023-12-20",
         "--set", "strategy.name=ema_cross", "--set", "account.sizing=all_in",
     ]  # fmt: skip

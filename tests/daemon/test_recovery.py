@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import SYMBOLS, candles, derived, identity, recorded, served
 
-import engine.spec
-from daemon.app import FeedStart, serve
-from daemon.chores import compaction
-from daemon.compare import verify_state
-from daemon.journal import InlineWriter, Journal, encode, schema
-from daemon.recovery import Recovered
-from daemon.running import Hooks
-from engine.core import Engine
-from engine.errors import ConfigError, DataError, InvariantError
-from engine.events import Action, Command
-from engine.jit import Rows
-from engine.records import REFUSED_PAUSED
+import papertape.engine.spec
+from papertape.daemon.app import FeedStart, serve
+from papertape.daemon.chores import compaction
+from papertape.daemon.compare import verify_state
+from papertape.daemon.journal import InlineWriter, Journal, encode, schema
+from papertape.daemon.recovery import Recovered
+from papertape.daemon.running import Hooks
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError, DataError, InvariantError
+from papertape.engine.events import Action, Command
+from papertape.engine.jit import Rows
+from papertape.engine.records import REFUSED_PAUSED
 
 ROWS = candles(1_500)
 
@@ -153,7 +153,7 @@ def test_other_sources_step_everything_again_archive_included(
         asyncio.run(compaction(tmp_path, InlineWriter(journal), keep_days=2))
         assert journal.first_sequence > 20
         digest = next(journal.snapshots()).digest
-    monkeypatch.setattr(engine.spec, "source_digest", lambda: "another version")
+    monkeypatch.setattr(papertape.engine.spec, "source_digest", lambda: "another version")
     heard: list[Recovered] = []
 
     served(tmp_path, recorded(ROWS), Hooks(on_recovered=heard.append))
@@ -164,7 +164,7 @@ def test_other_sources_step_everything_again_archive_included(
     assert derived(tmp_path) == derived(undisturbed)
 
     # A version that really decides otherwise is told, and its tables are its own.
-    monkeypatch.setattr(engine.spec, "source_digest", lambda: "a third version")
+    monkeypatch.setattr(papertape.engine.spec, "source_digest", lambda: "a third version")
     change(tmp_path, "UPDATE snapshots SET digest = 'x' WHERE digest = ?", digest)
     served(tmp_path, recorded(ROWS), Hooks(on_recovered=heard.append))
     assert "this version decides otherwise than the one before, from an input up to 60 on" in told(

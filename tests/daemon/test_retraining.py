@@ -20,19 +20,19 @@ from journals import (
     until,
 )
 
-from daemon.app import serve
-from daemon.compare import verify_state
-from daemon.identity import Identity
-from daemon.journal import Journal
-from daemon.retraining import News
-from daemon.running import Daemon, Hooks
-from daemon.store import ModelStore
-from daemon.training import Request
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import Action, Command, NewModel
-from engine.model import read_artefact
-from replay.learning.attempt import Attempt
+from papertape.daemon.app import serve
+from papertape.daemon.compare import verify_state
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import Journal
+from papertape.daemon.retraining import News
+from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.store import ModelStore
+from papertape.daemon.training import Request
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import Action, Command, NewModel
+from papertape.engine.model import read_artefact
+from papertape.replay.learning.attempt import Attempt
 
 ROWS = candles(640)  # quarters of an hour: six days and sixteen hours from 2020-01-01
 QUARTER_MS = 900_000
@@ -74,7 +74,7 @@ def by_hand(models: dict[int, int]) -> Engine:
 
 def stored(version: int) -> bytes:
     """Return what a store makes of the n-th scripted model."""
-    from engine.model import with_version
+    from papertape.engine.model import with_version
 
     return with_version(model_bytes(version), version)
 
@@ -249,7 +249,7 @@ def test_a_model_that_the_engine_would_refuse_is_a_failed_attempt(tmp_path: Path
         async def attempt(self, request: Request) -> Attempt:
             found = await super().attempt(request)
             artefact = read_artefact(found.artefact)
-            from engine.model import write_artefact
+            from papertape.engine.model import write_artefact
 
             data = write_artefact(replace(artefact.record, timeframe="4h"), artefact.tensors)
             return replace(found, artefact=data)

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.app import serve
-from daemon.compare import verify_state
-from daemon.identity import Identity
-from daemon.journal import Journal
-from daemon.paced import PacedLoop
-from daemon.retraining import News
-from daemon.running import Daemon, Hooks
-from daemon.store import ModelStore
-from daemon.venues import opener, sim_identity
-from engine.candles import MINUTE_MS
-from engine.core import Engine
-from replay.config import load_config
-from replay.synthetic import synthesize
-from replay.tape import Tape
+from papertape.daemon.app import serve
+from papertape.daemon.compare import verify_state
+from papertape.daemon.identity import Identity
+from papertape.daemon.journal import Journal
+from papertape.daemon.paced import PacedLoop
+from papertape.daemon.retraining import News
+from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.store import ModelStore
+from papertape.daemon.venues import opener, sim_identity
+from papertape.engine.candles import MINUTE_MS
+from papertape.engine.core import Engine
+from papertape.replay.config import load_config
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Tape
 
-pytest.importorskip("replay.venue", reason="the local exchange is not in this checkout")
-pytest.importorskip("daemon.feeds.delta", reason="Delta's feed is not in this checkout")
+pytest.importorskip("papertape.replay.venue", reason="the local exchange is not in this checkout")
+pytest.importorskip("papertape.daemon.feeds.delta", reason="Delta's feed is not in this checkout")
 
 N = 70
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from journals import SYMBOLS, candles, derived, identity, model_bytes, recorded, until
 
-from daemon.app import OpenFeed, Source, serve
-from daemon.compare import verify_state
-from daemon.feeds.protocol import Notice, NoticeKind
-from daemon.journal import Journal
-from daemon.running import Daemon, Hooks
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import Action, Command, Event, Funding, NewModel
-from engine.records import FLAT, REASON_COMMAND, REFUSED_PAUSED
+from papertape.daemon.app import OpenFeed, Source, serve
+from papertape.daemon.compare import verify_state
+from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.journal import Journal
+from papertape.daemon.running import Daemon, Hooks
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.records import FLAT, REASON_COMMAND, REFUSED_PAUSED
 
 ROWS = candles(800)
 

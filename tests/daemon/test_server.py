@@ -11,9 +11,9 @@ import pytest
 from helpers import random_candles
 from pydantic import TypeAdapter
 
-from daemon import server as server_module
-from daemon.api.access import names_this_machine
-from daemon.api.models import (
+from papertape.daemon import server as server_module
+from papertape.daemon.api.access import names_this_machine
+from papertape.daemon.api.models import (
     CommandDone,
     CommandName,
     CommandRequest,
@@ -21,14 +21,14 @@ from daemon.api.models import (
     ParityState,
     Status,
 )
-from daemon.api.states import account_state, feed_state, position_states
-from daemon.feeds.protocol import FeedStats
-from daemon.metrics import PREFIX, Metrics, Scope
-from daemon.server import BODY_BYTES, Server, Views
-from engine.core import Engine
-from engine.errors import ConfigError, PapertapeError
-from engine.spec import EngineSpec, Market
-from engine.strategies.confluence import Confluence
+from papertape.daemon.api.states import account_state, feed_state, position_states
+from papertape.daemon.feeds.protocol import FeedStats
+from papertape.daemon.metrics import PREFIX, Metrics, Scope
+from papertape.daemon.server import BODY_BYTES, Server, Views
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError, PapertapeError
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies.confluence import Confluence
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 COMMANDS = "/api/v1/commands"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from daemon.api.models import CommandDone, CommandName, CommandRequest, Status
-from daemon.metrics import PREFIX, Metrics, Scope
-from daemon.server import KEEP_S, Server, Views
-from replay.clock import VirtualTimeLoop
+from papertape.daemon.api.models import CommandDone, CommandName, CommandRequest, Status
+from papertape.daemon.metrics import PREFIX, Metrics, Scope
+from papertape.daemon.server import KEEP_S, Server, Views
+from papertape.replay.clock import VirtualTimeLoop
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 COMMANDS = b"/api/v1/commands/"

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app, main
-from engine.candles import HOUR_MS
-from engine.features import evaluate
-from engine.features.smc import SmartMoney
-from replay.resample import resample
-from replay.synthetic import synthesize
-from replay.tape import Store
+from papertape.daemon.cli import app, main
+from papertape.engine.candles import HOUR_MS
+from papertape.engine.features import evaluate
+from papertape.engine.features.smc import SmartMoney
+from papertape.replay.resample import resample
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 TAPE = synthesize("regimes", 3_000, "1h", seed=4)
@@ -27,7 +27,7 @@ TAPE = synthesize("regimes", 3_000, "1h", seed=4)
 def papertape(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the installed command as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "daemon.cli", *arguments],
+        [sys.executable, "-m", "papertape.daemon.cli", *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from engine.errors import PapertapeError
-from replay.sample import sample_tape
-from replay.synthetic import synthesize
-from replay.tape import write_tape
-from replay.venue import Fault, Faults, Switches
+from papertape.daemon.cli import app
+from papertape.engine.errors import PapertapeError
+from papertape.replay.sample import sample_tape
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import write_tape
+from papertape.replay.venue import Fault, Faults, Switches
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--speed", "1000000", "--history", "10")
@@ -71,7 +71,16 @@ def test_without_a_tape_it_streams_the_embedded_sample() -> None:
 
 
 def test_a_client_of_another_process_reads_and_plants_a_fault(tape: str) -> None:
-    command = [sys.executable, "-m", "daemon.cli", "sim", "--tape", tape, "--history", "10"]
+    command = [
+        sys.executable,
+        "-m",
+        "papertape.daemon.cli",
+        "sim",
+        "--tape",
+        tape,
+        "--history",
+        "10",
+    ]
     with subprocess.Popen(
         [*command, "--now", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:

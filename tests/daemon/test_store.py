@@ -11,12 +11,12 @@ import pytest
 from safetensors.numpy import save
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from daemon.store import ModelStore
-from engine.errors import DataError
-from engine.model import ModelRecord, read_artefact, write_artefact
-from replay.synthetic import synthesize
-from replay.tape import Store
+from papertape.daemon.cli import app
+from papertape.daemon.store import ModelStore
+from papertape.engine.errors import DataError
+from papertape.engine.model import ModelRecord, read_artefact, write_artefact
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Store
 
 
 def artefact(intercept: float = 0.0) -> bytes:

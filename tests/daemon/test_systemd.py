@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.systemd import Notifier
-from replay.clock import VirtualTimeLoop
+from papertape.daemon.systemd import Notifier
+from papertape.replay.clock import VirtualTimeLoop
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from helpers import SHARED, needs_shared
 from typer.testing import CliRunner, Result
 
-from daemon.commands.tape import tape_app
-from engine.errors import DataError
-from replay.tape import Store
+from papertape.daemon.commands.tape import tape_app
+from papertape.engine.errors import DataError
+from papertape.replay.tape import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("import", "check", "list", "resample", "synth")
@@ -195,7 +195,7 @@ def test_the_entry_turns_a_refusal_into_one_line_and_exit_code_1(tmp_path: Path)
     page.write_text("<html>404</html>", encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-m", "daemon.cli", "tape", "import", str(page)],
+        [sys.executable, "-m", "papertape.daemon.cli", "tape", "import", str(page)],
         check=False,
         capture_output=True,
         text=True,

@@ -12,10 +12,10 @@ from delta_server import DeltaServer
 from loopback import Handler, serving_beside
 from typer.testing import CliRunner, Result
 
-from daemon.commands.tape import tape_app
-from engine.errors import ConfigError, DataError
-from replay.clock import WallClock
-from replay.tape import Store
+from papertape.daemon.commands.tape import tape_app
+from papertape.engine.errors import ConfigError, DataError
+from papertape.replay.clock import WallClock
+from papertape.replay.tape import Store
 
 DAY_MS = 86_400_000
 PRODUCT = {"symbol": "BTCUSD", "contract_value": "0.001", "contract_type": "perpetual_futures"}

@@ -11,21 +11,21 @@ from journals import filled, identity
 from loopback import serving_beside
 from typer.testing import CliRunner, Result
 
-import daemon.commands.train as train_module
-import replay.learning.windows as windows_module
-from daemon.cli import app
-from daemon.store import ModelStore
-from engine.errors import ConfigError, DataError
-from engine.jit import Rows
-from engine.model import read_artefact
-from replay.clock import WallClock
-from replay.learning import runner
-from replay.learning.attempt import Attempt, Learned
-from replay.learning.job import Job
-from replay.learning.trainer import train_model
-from replay.learning.walk import walk
-from replay.synthetic import synthesize
-from replay.tape import Store
+import papertape.daemon.commands.train as train_module
+import papertape.replay.learning.windows as windows_module
+from papertape.daemon.cli import app
+from papertape.daemon.store import ModelStore
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.jit import Rows
+from papertape.engine.model import read_artefact
+from papertape.replay.clock import WallClock
+from papertape.replay.learning import runner
+from papertape.replay.learning.attempt import Attempt, Learned
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import walk
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Store
 
 QUICK = ("--set", "signals.model=logistic", "--set", "signals.use_smc=false")
 SHORT = ("--set", "learning.window_days=60", "--set", "learning.horizon_bars=6")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from journals import candles, filled, model_bytes
 
-from daemon import training
-from daemon.journal import Journal
-from daemon.learner import prepare
-from daemon.training import ProcessTrainer, Request, ThreadTrainer
-from daemon.training_rows import gather
-from engine.errors import DataError
-from replay.learning.settings import LearningSettings
-from replay.tape import Store
+from papertape.daemon import training
+from papertape.daemon.journal import Journal
+from papertape.daemon.learner import prepare
+from papertape.daemon.training import ProcessTrainer, Request, ThreadTrainer
+from papertape.daemon.training_rows import gather
+from papertape.engine.errors import DataError
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.tape import Store
 
 FEATURES = ("log_return_1", "rsi_14")
 SETTINGS = LearningSettings("logistic", "1h", FEATURES, symbols=("AAA", "BBB"), time_limit_s=0.5)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import engine
-from engine.cache import (
+from papertape import engine
+from papertape.engine.cache import (
     KEPT_DAYS,
     cache_directory,
     forget_unused,
@@ -17,13 +17,13 @@ from engine.cache import (
 
 ENGINE = Path(str(engine.__file__)).parent
 FILES = {
-    "__init__.py": '"""Everything."""\nfrom engine.report import table\n',
-    "step.py": "from engine.jit import kernel\nfrom engine.parts import (\n    sums,\n)\n\n\n@kernel\ndef f(): ...\n",
+    "__init__.py": '"""Everything."""\nfrom papertape.engine.report import table\n',
+    "step.py": "from papertape.engine.jit import kernel\nfrom papertape.engine.parts import (\n    sums,\n)\n\n\n@kernel\ndef f(): ...\n",
     "jit.py": "",
     "parts/__init__.py": "",
-    "parts/sums.py": "import engine.numbers\n",
+    "parts/sums.py": "import papertape.engine.numbers\n",
     "numbers.py": "LIMIT = 3\n",
-    "report.py": "from engine.step import f\n\nWIDTH = 80\n",
+    "report.py": "from papertape.engine.step import f\n\nWIDTH = 80\n",
 }
 
 

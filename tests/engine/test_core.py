@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 from helpers import START_MS, interleave, random_candles, run_all
 
-from engine import ConfigError, DataError, Engine, EngineSpec, InvariantError, Market, Settings
-from engine.candles import CANDLE, FLAG_ABSENT, bucket_start, timeframe_ms
-from engine.digest import StreamDigest
-from engine.jit import Rows
-from engine.strategies import EmaCross
+from papertape.engine import (
+    ConfigError,
+    DataError,
+    Engine,
+    EngineSpec,
+    InvariantError,
+    Market,
+    Settings,
+)
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, bucket_start, timeframe_ms
+from papertape.engine.digest import StreamDigest
+from papertape.engine.jit import Rows
+from papertape.engine.strategies import EmaCross
 
 HOUR_MS = 3_600_000
 

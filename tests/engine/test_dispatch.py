@@ -8,10 +8,10 @@ import numba
 import numpy as np
 import pytest
 
-from engine.dispatch import Kernel
-from engine.features.trend import AVERAGE
-from engine.jit import FloatArray, IntArray, Row, kernel, record
-from engine.model.functions import sigmoid
+from papertape.engine.dispatch import Kernel
+from papertape.engine.features.trend import AVERAGE
+from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
+from papertape.engine.model.functions import sigmoid
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = record(("total", "f8"), ("n", "i8"))
@@ -103,7 +103,7 @@ kernel_hold = kernel(hold)
 
 
 def test_without_the_compiler_a_kernel_is_its_function() -> None:
-    program = "from engine.orders import mute_absent; print(type(mute_absent).__name__)"
+    program = "from papertape.engine.orders import mute_absent; print(type(mute_absent).__name__)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

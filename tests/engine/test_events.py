@@ -8,14 +8,14 @@ from helpers import FREE, Outcome, Scripted, make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import Funding, NewModel
-from engine.ledger import LEDGER_FIELDS
-from engine.performance import measure
-from engine.records import FLAT, LONG, SHORT
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import Funding, NewModel
+from papertape.engine.ledger import LEDGER_FIELDS
+from papertape.engine.performance import measure
+from papertape.engine.records import FLAT, LONG, SHORT
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
 
 UNITS = 10**9
 FLAT_CANDLES = [(100.0, 100.0, 100.0, 100.0)] * 6

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from helpers import FREE, Scripted, interleave, make_candles, run_all, run_script
 
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import Action, Command
-from engine.records import (
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import Action, Command
+from papertape.engine.records import (
     FLAT,
     LONG,
     REASON_COMMAND,
@@ -23,8 +23,8 @@ from engine.records import (
     REFUSED_STOP,
     SHORT,
 )
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
 
 PERPETUAL = {**FREE, "is_perpetual": True}
 FLAT_100 = (100.0, 100.0, 100.0, 100.0)

@@ -8,11 +8,11 @@ from helpers import Outcome, Scripted, random_candles, run_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core import Engine
-from engine.errors import InvariantError
-from engine.ledger import LEDGER, LEDGER_FIELDS, money, open_ledger, post
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision
+from papertape.engine.core import Engine
+from papertape.engine.errors import InvariantError
+from papertape.engine.ledger import LEDGER, LEDGER_FIELDS, money, open_ledger, post
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
 
 UNIT = Decimal("1e-9")
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from helpers import interleave, random_candles
 
-from engine.core import Engine
-from engine.features.smc import EVENT, SmartMoney
-from engine.features.smc.columns import COLUMNS
-from engine.jit import Rows
-from engine.spec import EngineSpec, Market
-from engine.strategies import Confluence
-from replay.sinks import Recorder
+from papertape.engine.core import Engine
+from papertape.engine.features.smc import EVENT, SmartMoney
+from papertape.engine.features.smc.columns import COLUMNS
+from papertape.engine.jit import Rows
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import Confluence
+from papertape.replay.sinks import Recorder
 
 NAMES = EVENT.names or ()
 

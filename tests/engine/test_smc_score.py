@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import random_candles
 
-from engine.features import evaluate
-from engine.features.smc.columns import (
+from papertape.engine.features import evaluate
+from papertape.engine.features.smc.columns import (
     BLOCK_BELOW,
     COLUMNS,
     DISPLACED,
@@ -24,8 +24,8 @@ from engine.features.smc.columns import (
     TREND_SWING,
     UNIT,
 )
-from engine.jit import FloatArray
-from engine.strategies.smc_score import smc_score, structure_bracket
+from papertape.engine.jit import FloatArray
+from papertape.engine.strategies.smc_score import smc_score, structure_bracket
 
 
 def neutral() -> FloatArray:

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from streams import Scenario, identity, journalled, replayed, streamed, tape
 
-from daemon.compare import verify_state
-from daemon.journal import Journal
-from daemon.running import Daemon
-from engine.core import Engine
-from engine.events import NewModel
-from replay.clock import Clock
-from replay.tape import Tape
-from replay.training import fit_from_tape
-from replay.venue import Faults
-from replay.venue.faults import RECOVERABLE
+from papertape.daemon.compare import verify_state
+from papertape.daemon.journal import Journal
+from papertape.daemon.running import Daemon
+from papertape.engine.core import Engine
+from papertape.engine.events import NewModel
+from papertape.replay.clock import Clock
+from papertape.replay.tape import Tape
+from papertape.replay.training import fit_from_tape
+from papertape.replay.venue import Faults
+from papertape.replay.venue.faults import RECOVERABLE
 
 MINUTE_MS = 60_000
 SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "200"))

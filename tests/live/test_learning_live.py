@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from streams import Scenario, identity, replayed, streamed, tape
 
-from daemon.compare import verify_state
-from daemon.journal import Journal
-from daemon.running import Hooks
-from daemon.store import ModelStore
-from daemon.training import Request
-from daemon.training_rows import gather
-from engine.events import NewModel
-from engine.model import ModelRecord, with_version, write_artefact
-from engine.model.dataset import Dataset
-from replay.learning.attempt import Attempt
-from replay.learning.rows import dataset_of
-from replay.learning.settings import settings_of
-from replay.tape import Store
-from replay.venue import Faults
+from papertape.daemon.compare import verify_state
+from papertape.daemon.journal import Journal
+from papertape.daemon.running import Hooks
+from papertape.daemon.store import ModelStore
+from papertape.daemon.training import Request
+from papertape.daemon.training_rows import gather
+from papertape.engine.events import NewModel
+from papertape.engine.model import ModelRecord, with_version, write_artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.settings import settings_of
+from papertape.replay.tape import Store
+from papertape.replay.venue import Faults
 
 MINUTE_MS = 60_000
 PAIR = (tape("AAA", 150, 3), tape("BBB", 150, 4))

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from streams import Scenario, identity, journalled, replayed, streamed, tape
 
-from daemon.compare import verify_state
-from daemon.journal import Journal
-from engine.candles import FLAG_ABSENT, FLAG_FILLED
-from engine.core import Engine
-from engine.events import Action, Command
-from engine.jit import join_rows
-from replay.tape import Tape
-from replay.venue import Switches
+from papertape.daemon.compare import verify_state
+from papertape.daemon.journal import Journal
+from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
+from papertape.engine.core import Engine
+from papertape.engine.events import Action, Command
+from papertape.engine.jit import join_rows
+from papertape.replay.tape import Tape
+from papertape.replay.venue import Switches
 
 PAIR = (tape("AAA", 90, 3), tape("BBB", 90, 4))
 ONE = (tape("AAA", 45, 5),)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from streams import Scenario, identity, streamed, tape
 
-from daemon.operation import Operation
-from daemon.running import Daemon, Hooks
-from replay.clock import Clock
+from papertape.daemon.operation import Operation
+from papertape.daemon.running import Daemon, Hooks
+from papertape.replay.clock import Clock
 
 HOURS = float(os.environ.get("PAPERTAPE_SOAK_HOURS", "240"))
 SCRAPE_S = 600.0

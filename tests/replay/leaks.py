@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from engine.records import LONG
-from engine.strategies import Decision
+from papertape.engine.records import LONG
+from papertape.engine.strategies import Decision
 
 
 def next_return(candles: pd.DataFrame) -> pd.Series:

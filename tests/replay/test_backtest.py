@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from helpers import random_candles
 
-import replay.result as result_module
-from engine.candles import FLAG_SYNTHETIC
-from engine.errors import ConfigError, DataError
-from engine.jit import Rows
-from replay import Result, Tape, backtest
-from replay.verify import verify
+import papertape.replay.result as result_module
+from papertape.engine.candles import FLAG_SYNTHETIC
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.jit import Rows
+from papertape.replay import Result, Tape, backtest
+from papertape.replay.verify import verify
 
 
 def tape(

@@ -10,12 +10,12 @@ from aiohttp import web
 from binance_server import HOUR_MS, MINUTE_MS, BinanceServer, bar_of
 from loopback import in_virtual_time, serving
 
-from engine.errors import ConfigError
-from engine.jit import Rows
-from replay.ccxt_history import CcxtHistory
-from replay.ccxt_venue import find_market, make_exchange
-from replay.clock import Clock
-from replay.http_errors import RestRefused, RestUnavailable
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Rows
+from papertape.replay.ccxt_history import CcxtHistory
+from papertape.replay.ccxt_venue import find_market, make_exchange
+from papertape.replay.clock import Clock
+from papertape.replay.http_errors import RestRefused, RestUnavailable
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 OPEN_MS = NOW_MS // MINUTE_MS * MINUTE_MS

@@ -7,14 +7,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from engine.errors import ConfigError
-from engine.features.smc import EVENT, SmartMoney
-from engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
-from engine.features.smc_batch.events import BLOCK
-from replay import columns, market_events
-from replay.columns import write_events, write_features
-from replay.market_events import event_table
-from replay.synthetic import synthesize
+from papertape.engine.errors import ConfigError
+from papertape.engine.features.smc import EVENT, SmartMoney
+from papertape.engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
+from papertape.engine.features.smc_batch.events import BLOCK
+from papertape.replay import columns, market_events
+from papertape.replay.columns import write_events, write_features
+from papertape.replay.market_events import event_table
+from papertape.replay.synthetic import synthesize
 
 TAPE = synthesize("regimes", 1_000, "15m", seed=2)
 REQUESTS = ("ema_12", "bollinger", "obv", "smc")

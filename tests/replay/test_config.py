@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigError
-from replay.config import Config, load_config, make_config
+from papertape.engine.errors import ConfigError
+from papertape.replay.config import Config, load_config, make_config
 
 
 def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> None:

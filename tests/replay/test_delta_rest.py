@@ -11,13 +11,13 @@ from aiohttp import web
 from delta_server import DeltaServer, bar
 from loopback import in_virtual_time, serving
 
-from engine.candles import FLAG_FILLED, HOUR_MS, MINUTE_MS
-from engine.errors import ConfigError, DataError
-from engine.jit import Rows
-from replay.clock import Clock
-from replay.delta_http import BODY_BYTES, Budget, ClockOffset
-from replay.delta_rest import DeltaRest
-from replay.http_errors import RestRefused, RestUnavailable
+from papertape.engine.candles import FLAG_FILLED, HOUR_MS, MINUTE_MS
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock
+from papertape.replay.delta_http import BODY_BYTES, Budget, ClockOffset
+from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.http_errors import RestRefused, RestUnavailable
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 MINUTE_S = 60

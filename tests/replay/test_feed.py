@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers import START_MS, random_candles
 
-from engine.candles import FLAG_ABSENT, HOUR_MS
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.feed import ReplayFeed
+from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.feed import ReplayFeed
 
 TAPE = random_candles(50, seed=1)
 OTHER = random_candles(60, seed=2)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from engine.model.gate import GateOptions
-from replay.gate_study import NOISES, GateStudyOptions, chance_of_more, gate_study
-from replay.planted import planted_edge
+from papertape.engine.model.gate import GateOptions
+from papertape.replay.gate_study import NOISES, GateStudyOptions, chance_of_more, gate_study
+from papertape.replay.planted import planted_edge
 
 
 @pytest.mark.parametrize(("count", "runs", "rate"), [(0, 10, 0.1), (3, 10, 0.1), (31, 400, 0.05)])

@@ -5,13 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from engine.errors import ConfigError, DataError
-from replay.honesty import HonestyOptions, HonestyRow, honesty, lab, run_honesty
-from replay.honesty.edge import edges, shuffled
-from replay.honesty.leaks import first_difference, leaks, look_ahead
-from replay.honesty.noise import noise
-from replay.honesty.plants import PLANTS, planted
-from replay.honesty.study import Part
+from papertape.engine.errors import ConfigError, DataError
+from papertape.replay.honesty import HonestyOptions, HonestyRow, honesty, lab, run_honesty
+from papertape.replay.honesty.edge import edges, shuffled
+from papertape.replay.honesty.leaks import first_difference, leaks, look_ahead
+from papertape.replay.honesty.noise import noise
+from papertape.replay.honesty.plants import PLANTS, planted
+from papertape.replay.honesty.study import Part
 
 QUICK = HonestyOptions.quick()
 

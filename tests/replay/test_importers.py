@@ -13,13 +13,13 @@ from helpers import SHARED, needs_shared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.candles import FLAG_SYNTHETIC
-from engine.errors import DataError
-from replay.importers import IMPORTERS, Options, import_tape, read_raw
-from replay.importers.build import kind_of
-from replay.sample import sample_tape
-from replay.synthetic import synthesize
-from replay.tape import Tape, write_tape
+from papertape.engine.candles import FLAG_SYNTHETIC
+from papertape.engine.errors import DataError
+from papertape.replay.importers import IMPORTERS, Options, import_tape, read_raw
+from papertape.replay.importers.build import kind_of
+from papertape.replay.sample import sample_tape
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Tape, write_tape
 
 RAW = SHARED / "data" / "raw"
 JAN_MS = 1_672_531_200_000  # 2023-01-01 00:00 UTC

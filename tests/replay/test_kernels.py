@@ -9,25 +9,25 @@ from typing import Any
 
 import pytest
 
-from engine.spec import EngineSpec, Market
-from engine.strategies import Confluence, EmaCross
-from replay import kernels
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import Confluence, EmaCross
+from papertape.replay import kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 
 ONE_KERNEL = """
 import json
-from engine.jit import is_stored
-from engine.model.functions import sigmoid
+from papertape.engine.jit import is_stored
+from papertape.engine.model.functions import sigmoid
 was_stored = is_stored(sigmoid)
 value = sigmoid(0.5)
 print(json.dumps([was_stored, is_stored(sigmoid), value, sum(sigmoid._cache_hits.values())]))
 """
 WHOLE = """
 import sys
-from engine.features.smc.feature import smc
-from engine.jit import is_stored
-from replay.kernels import compile_kernels
+from papertape.engine.features.smc.feature import smc
+from papertape.engine.jit import is_stored
+from papertape.replay.kernels import compile_kernels
 from tests.bench.candles import make
 from tests.bench.work import Batches, drive, everything
 spec = everything(use_smc=True)

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from browser import needs_browser, open_in_browser
 
-from engine.candles import CANDLE
-from engine.model.buckets import CONFIDENCE_BUCKETS, confidence_buckets
-from engine.records import PREDICTION, TRADE
-from replay.learning.attempt import Attempt, Learned
-from replay.model_section import model_section, note, resolve
-from replay.report import render_report, write_report
+from papertape.engine.candles import CANDLE
+from papertape.engine.model.buckets import CONFIDENCE_BUCKETS, confidence_buckets
+from papertape.engine.records import PREDICTION, TRADE
+from papertape.replay.learning.attempt import Attempt, Learned
+from papertape.replay.model_section import model_section, note, resolve
+from papertape.replay.report import render_report, write_report
 
 HOUR_MS = 3_600_000
 CLOSES = [100.0, 101.0, 103.0, 102.0, 100.0, 99.0, 104.0, 105.0]

@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import leaks
 from helpers import random_candles
 
-from engine.candles import HOUR_MS
-from engine.errors import ConfigError, DataError
-from engine.features import FEATURES
-from engine.spec import EngineSpec, Market
-from engine.strategies import STRATEGIES, make_strategy
-from replay.prove import Proof, feature_subject, prove, scramble, strategy_subject
+from papertape.engine.candles import HOUR_MS
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features import FEATURES
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import STRATEGIES, make_strategy
+from papertape.replay.prove import Proof, feature_subject, prove, scramble, strategy_subject
 
 CANDLES = random_candles(500, seed=60)
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from helpers import SHARED, START_MS, make_candles, needs_shared
 
-from engine.candles import CANDLE, FLAG_REPAIRED, TIMEFRAMES
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.cleaning import clean
-from replay.quality import measure, sentences
-from replay.raw import Part, Raw
-from replay.stamps import find_timeframe
+from papertape.engine.candles import CANDLE, FLAG_REPAIRED, TIMEFRAMES
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.cleaning import clean
+from papertape.replay.quality import measure, sentences
+from papertape.replay.raw import Part, Raw
+from papertape.replay.stamps import find_timeframe
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -83,7 +83,7 @@ def test_counts_equal_the_manifest_for_every_recorded_file() -> None:
 
 @needs_shared
 def test_the_offgrid_months_can_be_imported_once_the_collision_is_decided() -> None:
-    from replay.importers import Options, import_tape
+    from papertape.replay.importers import Options, import_tape
 
     path = SHARED / "data/candles/binance-spot_BTCUSDT_1m_20170817_20180228_dirty.parquet"
 

@@ -13,9 +13,9 @@ import pytest
 from browser import needs_browser, open_in_browser
 from helpers import random_candles
 
-from replay import Result, Tape, backtest
-from replay.report import render_report, write_report
-from replay.report_data import (
+from papertape.replay import Result, Tape, backtest
+from papertape.replay.report import render_report, write_report
+from papertape.replay.report_data import (
     curve_points,
     decimals_of,
     equity_curve,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from helpers import random_candles
 
-from engine.features.smc import EVENT, SmartMoney
-from engine.features.smc import events as e
-from engine.jit import Rows
-from replay.report_data import unpack_integers
-from replay.report_structure import GROUPS, items_of, pack_structure
+from papertape.engine.features.smc import EVENT, SmartMoney
+from papertape.engine.features.smc import events as e
+from papertape.engine.jit import Rows
+from papertape.replay.report_data import unpack_integers
+from papertape.replay.report_structure import GROUPS, items_of, pack_structure
 
 HOUR_MS = 3_600_000
 
@@ -80,7 +80,7 @@ def test_of_too_many_the_swing_scale_and_the_newest_are_drawn(
     whole = items_of(events, HOUR_MS)
     swings = [item for item in whole if item.is_swing]
     others = [item for item in whole if not item.is_swing]
-    monkeypatch.setattr("replay.report_structure.MOST_ITEMS", len(swings) + 10)
+    monkeypatch.setattr("papertape.replay.report_structure.MOST_ITEMS", len(swings) + 10)
 
     few = items_of(events, HOUR_MS)
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from helpers import SHARED, START_MS, make_candles, needs_shared, random_candles
 
-from engine.candles import FLAG_REPAIRED, FLAG_SYNTHETIC, TIMEFRAMES, bucket_start
-from engine.errors import DataError
-from replay.importers import import_tape
-from replay.resample import resample
-from replay.stamps import floor_to
-from replay.tape import Tape
+from papertape.engine.candles import FLAG_REPAIRED, FLAG_SYNTHETIC, TIMEFRAMES, bucket_start
+from papertape.engine.errors import DataError
+from papertape.replay.importers import import_tape
+from papertape.replay.resample import resample
+from papertape.replay.stamps import floor_to
+from papertape.replay.tape import Tape
 
 HOUR_MS = 3_600_000
 

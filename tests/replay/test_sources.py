@@ -9,12 +9,12 @@ from binance_server import BinanceServer
 from delta_server import DeltaServer
 from loopback import in_virtual_time, serving
 
-from engine.candles import HOUR_MS
-from engine.jit import join_rows
-from replay.clock import Clock
-from replay.download import Wanted, fetch_first
-from replay.sources import CcxtSource, DeltaSource
-from replay.tape import Store
+from papertape.engine.candles import HOUR_MS
+from papertape.engine.jit import join_rows
+from papertape.replay.clock import Clock
+from papertape.replay.download import Wanted, fetch_first
+from papertape.replay.sources import CcxtSource, DeltaSource
+from papertape.replay.tape import Store
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 

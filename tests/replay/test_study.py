@@ -10,16 +10,16 @@ import pytest
 import scipy.stats
 from helpers import make_candles, random_candles
 
-from engine.candles import FLAG_ABSENT, HOUR_MS
-from engine.errors import ConfigError, DataError
-from engine.features.smc.events import BOS, EQUAL_HIGHS, EVENT, PERIOD, SCALE_SWING, SWING
-from engine.features.smc_batch import SmcBatch
-from engine.features.smc_batch.events import SWING_NEW
-from engine.jit import Rows
-from replay.report_study import sentence, study_section
-from replay.study import EVENTS_LEAST, Lane, StudyOptions, group_events, study
-from replay.study_outcomes import outcomes
-from replay.synthetic import synthesize
+from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features.smc.events import BOS, EQUAL_HIGHS, EVENT, PERIOD, SCALE_SWING, SWING
+from papertape.engine.features.smc_batch import SmcBatch
+from papertape.engine.features.smc_batch.events import SWING_NEW
+from papertape.engine.jit import Rows
+from papertape.replay.report_study import sentence, study_section
+from papertape.replay.study import EVENTS_LEAST, Lane, StudyOptions, group_events, study
+from papertape.replay.study_outcomes import outcomes
+from papertape.replay.synthetic import synthesize
 
 
 def make_events(bars: Sequence[int], sides: Sequence[int], kind: int = BOS, scale: int = 0) -> Rows:

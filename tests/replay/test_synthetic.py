@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.candles import FLAG_SYNTHETIC
-from engine.errors import DataError
-from engine.jit import FloatArray
-from replay.quality import measure
-from replay.synthetic import KINDS, START_MS, synthesize
-from replay.tape import Tape, read_tape, write_tape
+from papertape.engine.candles import FLAG_SYNTHETIC
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.replay.quality import measure
+from papertape.replay.synthetic import KINDS, START_MS, synthesize
+from papertape.replay.tape import Tape, read_tape, write_tape
 
 
 def log_returns(tape: Tape) -> FloatArray:

@@ -20,10 +20,18 @@ from helpers import START_MS, make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.candles import CANDLE, FLAG_REPAIRED
-from engine.errors import DataError
-from engine.jit import Rows
-from replay.tape import Store, Tape, iter_candles, merge_tapes, read_metadata, read_tape, write_tape
+from papertape.engine.candles import CANDLE, FLAG_REPAIRED
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.replay.tape import (
+    Store,
+    Tape,
+    iter_candles,
+    merge_tapes,
+    read_metadata,
+    read_tape,
+    write_tape,
+)
 
 HOUR_MS = 3_600_000
 
@@ -249,8 +257,8 @@ def test_a_kill_before_the_rename_leaves_the_store_as_it_was(tmp_path: Path) -> 
     script = """
         import os, signal, sys
         import numpy as np
-        from engine.candles import empty_candles
-        from replay.tape import Store, Tape
+        from papertape.engine.candles import empty_candles
+        from papertape.replay.tape import Store, Tape
         candles = empty_candles(2)
         candles["open_ms"] = [0, 3600000]
         os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)

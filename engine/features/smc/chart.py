@@ -8,7 +8,7 @@ back 4,096 candles; a search that would go farther begins there and is counted.
 
 from typing import Final
 
-from engine.jit import Row, kernel, record
+from papertape.engine.jit import Row, kernel, record
 
 RING: Final = 4096
 

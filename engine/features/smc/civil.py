@@ -8,7 +8,7 @@ Sunday of April and from 1967 to 1986 from its last, to the last Sunday of Octob
 began in winter, are not followed. It begins at 2:00 standard time and ends at 2:00 daylight time.
 """
 
-from engine.jit import kernel
+from papertape.engine.jit import kernel
 
 
 @kernel

@@ -25,7 +25,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import FloatArray, Row, kernel
+from papertape.engine.jit import FloatArray, Row, kernel
 
 COLUMNS: Final = (
     "trend_swing", "trend_internal", "trend_higher", "break_swing_bars", "break_internal_bars",

@@ -12,7 +12,7 @@ where +1 is a high and -1 a low. Numbers of candles count from 0 at the first ca
 
 from typing import Final
 
-from engine.jit import record
+from papertape.engine.jit import record
 
 EVENT: Final = record(
     ("sequence", "i8"),  # counts the events of one symbol and timeframe

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.features.history import CLOSE, HIGH, LOW, OPEN, OPEN_MS
-from engine.features.smc.columns import write_columns
-from engine.features.smc.market import MARKET_STATE, step_market
-from engine.features.smc.parameters import set_defaults
-from engine.jit import FloatArray, IntArray, Rows, kernel, record
+from papertape.engine.features.history import CLOSE, HIGH, LOW, OPEN, OPEN_MS
+from papertape.engine.features.smc.columns import write_columns
+from papertape.engine.features.smc.market import MARKET_STATE, step_market
+from papertape.engine.features.smc.parameters import set_defaults
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel, record
 
 SMC_STATE: Final[np.dtype[Any]] = record(("market", MARKET_STATE), ("found", "f8", (4,)))
 

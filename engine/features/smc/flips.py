@@ -8,11 +8,11 @@ plays no part, upside-down zones are left out, and the newest 100 of either kind
 
 from typing import Final
 
-from engine.features.smc.chart import is_exceeded
-from engine.features.smc.events import BREAKER, FLIP_END, MITIGATION_BLOCK, SCALE_INTERNAL
-from engine.features.smc.say import say_zone
-from engine.features.smc.shelf import ZONE, add_row, oldest_row, remove_row
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.chart import is_exceeded
+from papertape.engine.features.smc.events import BREAKER, FLIP_END, MITIGATION_BLOCK, SCALE_INTERNAL
+from papertape.engine.features.smc.say import say_zone
+from papertape.engine.features.smc.shelf import ZONE, add_row, oldest_row, remove_row
+from papertape.engine.jit import Row, Rows, kernel, record
 
 FLIP_CAPACITY: Final = 100
 

@@ -11,7 +11,7 @@ At most 128 of a kind live per side; then the oldest is dropped and counted.
 
 from typing import Final
 
-from engine.features.smc.events import (
+from papertape.engine.features.smc.events import (
     EXPIRED,
     FVG,
     FVG_CLOSED,
@@ -22,9 +22,9 @@ from engine.features.smc.events import (
     IFVG_END,
     SCALE_NONE,
 )
-from engine.features.smc.say import say_zone
-from engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.say import say_zone
+from papertape.engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
+from papertape.engine.jit import Row, Rows, kernel, record
 
 GAP_CAPACITY: Final = 128
 

@@ -9,9 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.events import CHOCH, DISPLACEMENT, MSS, SCALE_INTERNAL, SCALE_NONE
-from engine.features.smc.say import say_level
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.events import (
+    CHOCH,
+    DISPLACEMENT,
+    MSS,
+    SCALE_INTERNAL,
+    SCALE_NONE,
+)
+from papertape.engine.features.smc.say import say_level
+from papertape.engine.jit import Row, Rows, kernel, record
 
 IMPULSE: Final = record(
     ("is_started", "i8"),

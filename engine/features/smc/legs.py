@@ -11,8 +11,8 @@ After an internal break, the leg runs from the extreme that began it to the extr
 
 from typing import Final
 
-from engine.features.smc.chart import RING, extreme_true, true_price
-from engine.features.smc.events import (
+from papertape.engine.features.smc.chart import RING, extreme_true, true_price
+from papertape.engine.features.smc.events import (
     IDM_EXPIRED,
     IDM_FAILED,
     IDM_SET,
@@ -21,8 +21,8 @@ from engine.features.smc.events import (
     OTE_FAILED,
     SCALE_INTERNAL,
 )
-from engine.features.smc.say import say, say_level
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.say import say, say_level
+from papertape.engine.jit import Row, Rows, kernel, record
 
 INDUCEMENT: Final = record(
     ("side", "i8"),  # of the swing break that is followed; 0 = none

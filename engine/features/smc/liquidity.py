@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.events import (
+from papertape.engine.features.smc.events import (
     BY_RETURN,
     BY_WICK,
     LEVEL_RUN,
@@ -30,9 +30,9 @@ from engine.features.smc.events import (
     RUN,
     SWEEP,
 )
-from engine.features.smc.say import say
-from engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.say import say
+from papertape.engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
+from papertape.engine.jit import Row, Rows, kernel, record
 
 LEVEL_CAPACITY: Final = 200
 POOL_CAPACITY: Final = 64

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.blocks import BLOCKS, add_blocks, mitigate_blocks, touch_blocks
-from engine.features.smc.chart import CHART, QUOTE, take_candle
-from engine.features.smc.events import (
+from papertape.engine.features.smc.blocks import BLOCKS, add_blocks, mitigate_blocks, touch_blocks
+from papertape.engine.features.smc.chart import CHART, QUOTE, take_candle
+from papertape.engine.features.smc.events import (
     EQUAL_HIGHS,
     EQUAL_LOWS,
     HTF_BIAS,
@@ -23,8 +23,8 @@ from engine.features.smc.events import (
     SCALE_NONE,
     SCALE_SWING,
 )
-from engine.features.smc.flips import FLIPS, flip_blocks, watch_blocks
-from engine.features.smc.gaps import (
+from papertape.engine.features.smc.flips import FLIPS, flip_blocks, watch_blocks
+from papertape.engine.features.smc.gaps import (
     GAPS,
     STRONG_GAPS,
     add_gap,
@@ -32,8 +32,8 @@ from engine.features.smc.gaps import (
     close_strong_gaps,
     follow_gaps,
 )
-from engine.features.smc.impulse import IMPULSE, find_displacement, find_shift
-from engine.features.smc.legs import (
+from papertape.engine.features.smc.impulse import IMPULSE, find_displacement, find_shift
+from papertape.engine.features.smc.legs import (
     INDUCEMENT,
     LEG,
     set_inducement,
@@ -42,9 +42,14 @@ from engine.features.smc.legs import (
     watch_inducement,
     watch_leg,
 )
-from engine.features.smc.liquidity import LIQUIDITY, add_liquidity, add_outer, judge_liquidity
-from engine.features.smc.parameters import PARAMETERS
-from engine.features.smc.pivots import (
+from papertape.engine.features.smc.liquidity import (
+    LIQUIDITY,
+    add_liquidity,
+    add_outer,
+    judge_liquidity,
+)
+from papertape.engine.features.smc.parameters import PARAMETERS
+from papertape.engine.features.smc.pivots import (
     QUEUE,
     TRACKER,
     find_pivot,
@@ -52,15 +57,15 @@ from engine.features.smc.pivots import (
     remember_pivots,
     start_tracker,
 )
-from engine.features.smc.say import LOG, SILENT, say, say_level
-from engine.features.smc.sessions import (
+from papertape.engine.features.smc.say import LOG, SILENT, say, say_level
+from papertape.engine.features.smc.sessions import (
     CLOCK_STATE,
     add_clock_levels,
     step_kill_zones,
     step_periods,
 )
-from engine.features.smc.structure import find_breaks
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.structure import find_breaks
+from papertape.engine.jit import Row, Rows, kernel, record
 
 # What both timeframes have: candles, pivots on two scales, swing and internal blocks, plain gaps.
 STRUCTURE: Final = record(

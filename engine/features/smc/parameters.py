@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.jit import Row, Rows, kernel, record
 
 LONGEST_PIVOT: Final = 250  # bars; queues of candidates hold this many
 N_KILL_ZONES: Final = 4

@@ -10,16 +10,16 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.chart import RING, true_price
-from engine.features.smc.events import (
+from papertape.engine.features.smc.chart import RING, true_price
+from papertape.engine.features.smc.events import (
     HIGHER_HIGH,
     HIGHER_LOW,
     LOWER_HIGH,
     LOWER_LOW,
     SWING,
 )
-from engine.features.smc.say import say_level
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.say import say_level
+from papertape.engine.jit import Row, Rows, kernel, record
 
 _QUEUE: Final = 256  # a power of two above LONGEST_PIVOT
 

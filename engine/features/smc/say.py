@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.jit import Row, Rows, kernel, record
 
 LOG: Final = record(
     ("sequence", "i8"),  # of the next event

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.civil import days_of, new_york_offset_ms, year_month
-from engine.features.smc.events import (
+from papertape.engine.features.smc.civil import days_of, new_york_offset_ms, year_month
+from papertape.engine.features.smc.events import (
     KILL_ZONE_CLOSE,
     KILL_ZONE_OPEN,
     PERIOD,
@@ -23,10 +23,10 @@ from engine.features.smc.events import (
     SCALE_WEEK,
     ZONE_ASIA,
 )
-from engine.features.smc.liquidity import add_outer
-from engine.features.smc.parameters import N_KILL_ZONES
-from engine.features.smc.say import say, say_level
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.features.smc.liquidity import add_outer
+from papertape.engine.features.smc.parameters import N_KILL_ZONES
+from papertape.engine.features.smc.say import say, say_level
+from papertape.engine.jit import Row, Rows, kernel, record
 
 N_PERIODS: Final = 4
 

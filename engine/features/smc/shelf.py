@@ -11,7 +11,7 @@ A shelf that is full drops its oldest row (least `made`), which the caller count
 
 from typing import Final
 
-from engine.jit import Row, Rows, kernel, record
+from papertape.engine.jit import Row, Rows, kernel, record
 
 ZONE: Final = record(
     ("key", "f8"),

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.candles import CANDLE, timeframe_ms
-from engine.errors import ConfigError, DataError
-from engine.features.smc.events import EVENT
-from engine.features.smc.market import MARKET_STATE, step_market
-from engine.features.smc.parameters import LONGEST_PIVOT, PARAMETERS, default_parameters
-from engine.jit import Rows, copy_rows, join_rows, kernel
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features.smc.events import EVENT
+from papertape.engine.features.smc.market import MARKET_STATE, step_market
+from papertape.engine.features.smc.parameters import LONGEST_PIVOT, PARAMETERS, default_parameters
+from papertape.engine.jit import Rows, copy_rows, join_rows, kernel
 
 # One candle says at most what all shelves hold: some 5,000 events when a crash ends everything at once.
 EVENTS_PER_CANDLE: Final = 8_192

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.features.smc_batch.series import Rounding, Series, View, empty_view
-from engine.features.smc_batch.swings import Swing
+from papertape.engine.features.smc_batch.series import Rounding, Series, View, empty_view
+from papertape.engine.features.smc_batch.swings import Swing
 
 COLUMNS = ("OB", "Top", "Bottom", "OBVolume", "MitigatedIndex", "Percentage")
 

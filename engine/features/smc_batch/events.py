@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.features.smc.events import EVENT
-from engine.jit import Rows
+from papertape.engine.features.smc.events import EVENT
+from papertape.engine.jit import Rows
 
 SWING_NEW: Final = 101  # level; +1 a high, -1 a low
 SWING_MOVE: Final = 102  # … that beats the one before it in the run; reference: the one withdrawn

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.jit import FloatArray, Row
+from papertape.engine.jit import FloatArray, Row
 
 View = dict[str, FloatArray]  # columns of the batch package by name, one cell per candle
 Rounding = Callable[[float], float]

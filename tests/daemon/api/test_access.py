@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.api.access import bears, check_address, is_loopback, load_token
-from engine.errors import ConfigError
+from papertape.daemon.api.access import bears, check_address, is_loopback, load_token
+from papertape.engine.errors import ConfigError
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 

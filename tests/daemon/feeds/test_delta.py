@@ -13,15 +13,15 @@ import pytest
 from feed_market import LENGTH_MS, START_MS, Market, Switches
 from feed_venue import Product, ScriptedHistory, ScriptedVenue, serving, subscribed
 
-from daemon.feeds.bars import Bar
-from daemon.feeds.delta import DeltaFeed
-from daemon.feeds.funding import Settlement
-from daemon.feeds.protocol import Notice, NoticeKind
-from engine.candles import FLAG_ABSENT, FLAG_FILLED
-from engine.errors import ConfigError
-from engine.jit import Rows
-from replay.clock import Clock, VirtualTimeLoop
-from replay.config_live import Live
+from papertape.daemon.feeds.bars import Bar
+from papertape.daemon.feeds.delta import DeltaFeed
+from papertape.daemon.feeds.funding import Settlement
+from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock, VirtualTimeLoop
+from papertape.replay.config_live import Live
 
 N_BARS = 8  # of the markets; most tests need only the first
 SECOND = 1_000

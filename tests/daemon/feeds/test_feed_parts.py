@@ -8,26 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.feeds.alarms import Alarms
-from daemon.feeds.backfill import REACH_BARS, WINDOW_BARS, Backfill
-from daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
-from daemon.feeds.bars import Bar, Final
-from daemon.feeds.fields import time_us
-from daemon.feeds.frames import Ack, Channel, FundingFrame, MarkFrame
-from daemon.feeds.freshness import Freshness, Remedy
-from daemon.feeds.funding import Fundings, Settlement
-from daemon.feeds.merge import Merge
-from daemon.feeds.outbox import Outbox
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from daemon.feeds.recorder import Recorder
-from daemon.feeds.subscriptions import Subscriptions
-from daemon.feeds.trades import TradeCandles
-from daemon.feeds.venue_clock import VenueClock
-from engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
-from engine.jit import Rows
-from replay.clock import Clock, VirtualTimeLoop
-from replay.config_live import Live
-from replay.delta_profiles import PROFILES, find_profile
+from papertape.daemon.feeds.alarms import Alarms
+from papertape.daemon.feeds.backfill import REACH_BARS, WINDOW_BARS, Backfill
+from papertape.daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
+from papertape.daemon.feeds.bars import Bar, Final
+from papertape.daemon.feeds.fields import time_us
+from papertape.daemon.feeds.frames import Ack, Channel, FundingFrame, MarkFrame
+from papertape.daemon.feeds.freshness import Freshness, Remedy
+from papertape.daemon.feeds.funding import Fundings, Settlement
+from papertape.daemon.feeds.merge import Merge
+from papertape.daemon.feeds.outbox import Outbox
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.feeds.recorder import Recorder
+from papertape.daemon.feeds.subscriptions import Subscriptions
+from papertape.daemon.feeds.trades import TradeCandles
+from papertape.daemon.feeds.venue_clock import VenueClock
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
+from papertape.engine.jit import Rows
+from papertape.replay.clock import Clock, VirtualTimeLoop
+from papertape.replay.config_live import Live
+from papertape.replay.delta_profiles import PROFILES, find_profile
 
 MINUTE = 60_000
 T = 1_795_428_900_000

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from feed_market import LENGTH_MS, START_MS, Simulation
 
-from daemon.feeds.bars import Bar, Final, Request
-from daemon.feeds.finality import Finality, Rules
-from daemon.feeds.protocol import NoticeKind
-from daemon.feeds.rules import Verdict, judge
-from engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
-from engine.jit import Rows
-from replay.config_live import Live
+from papertape.daemon.feeds.bars import Bar, Final, Request
+from papertape.daemon.feeds.finality import Finality, Rules
+from papertape.daemon.feeds.protocol import NoticeKind
+from papertape.daemon.feeds.rules import Verdict, judge
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
+from papertape.engine.jit import Rows
+from papertape.replay.config_live import Live
 
 T = START_MS
 END = T + LENGTH_MS

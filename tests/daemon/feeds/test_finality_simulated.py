@@ -7,12 +7,12 @@ import orjson
 import pytest
 from feed_market import CONTRACT_VALUE, LENGTH_MS, START_MS, Market, Simulation, Switches
 
-from daemon.feeds.bars import Bar
-from daemon.feeds.finality import Finality, Rules
-from daemon.feeds.frames import CandleFrame, NoTrade, parse
-from daemon.feeds.protocol import NoticeKind
-from daemon.feeds.trades import TradeCandles
-from engine.candles import FLAG_FILLED
+from papertape.daemon.feeds.bars import Bar
+from papertape.daemon.feeds.finality import Finality, Rules
+from papertape.daemon.feeds.frames import CandleFrame, NoTrade, parse
+from papertape.daemon.feeds.protocol import NoticeKind
+from papertape.daemon.feeds.trades import TradeCandles
+from papertape.engine.candles import FLAG_FILLED
 
 RULES = Rules(LENGTH_MS)
 N_BARS = 10

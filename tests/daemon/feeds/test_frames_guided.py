@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon.feeds import fields, frames
+from papertape.daemon.feeds import fields, frames
 from tests.bench.feed import FRAMES
 
 FILES = {frames.__file__, fields.__file__}

@@ -6,11 +6,17 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
-from daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
-from daemon.metrics.definitions import Definition, Kind, Scoped
-from daemon.metrics.trading_families import EXIT_REASONS, ORDER_TYPES, REJECTIONS
-from engine.records import REASON_END, REASON_ENTRY, REASON_NAMES, REFUSED_NAMES, REFUSED_NO
+from papertape.daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
+from papertape.daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
+from papertape.daemon.metrics.definitions import Definition, Kind, Scoped
+from papertape.daemon.metrics.trading_families import EXIT_REASONS, ORDER_TYPES, REJECTIONS
+from papertape.engine.records import (
+    REASON_END,
+    REASON_ENTRY,
+    REASON_NAMES,
+    REFUSED_NAMES,
+    REFUSED_NO,
+)
 
 # As large as a daemon is meant to be: the budget of monitoring.md 2 holds up to here.
 SCOPE = Scope(

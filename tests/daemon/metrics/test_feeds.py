@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from daemon.metrics import PREFIX, Metrics, Restored, Scope
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
 
 SCOPE = Scope(
     symbols=("BTCUSD", "ETHUSD"),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from daemon.metrics import (
+from papertape.daemon.metrics import (
     PREFIX,
     DriftFigures,
     Metrics,
@@ -16,7 +16,7 @@ from daemon.metrics import (
     WindowScores,
     exposed_features,
 )
-from daemon.metrics.model_families import CONFIDENCE_BUCKETS, confidence_bucket
+from papertape.daemon.metrics.model_families import CONFIDENCE_BUCKETS, confidence_bucket
 
 SYMBOLS = ("AAA", "BBB")
 SCOPE = Scope(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.metrics import PREFIX, Metrics, Scope
-from engine.errors import DataError, InvariantError
-from replay.clock import VirtualTimeLoop
+from papertape.daemon.metrics import PREFIX, Metrics, Scope
+from papertape.engine.errors import DataError, InvariantError
+from papertape.replay.clock import VirtualTimeLoop
 
 SCOPE = Scope(
     symbols=("BTCUSD",),

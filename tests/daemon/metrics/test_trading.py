@@ -9,14 +9,14 @@ import pytest
 from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
 from prometheus_client import CollectorRegistry, generate_latest
 
-from daemon.metrics import PREFIX, Metrics, Restored, Scope
-from engine.core import Engine
-from engine.events import Action, Command
-from engine.performance.attribution import COMPONENTS, attribution
-from engine.records import FLAT, LONG, REFUSED_SIZE, SHORT
-from engine.spec import EngineSpec, Market, Settings
-from engine.strategies import Decision
-from engine.strategies.confluence import Confluence
+from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
+from papertape.engine.core import Engine
+from papertape.engine.events import Action, Command
+from papertape.engine.performance.attribution import COMPONENTS, attribution
+from papertape.engine.records import FLAT, LONG, REFUSED_SIZE, SHORT
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
+from papertape.engine.strategies.confluence import Confluence
 
 QUOTE = 1e-9
 SYMBOLS = ("AAA", "BBB")

@@ -11,10 +11,10 @@ from helpers import make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import ConfigError
-from engine.features import FEATURES, evaluate, perceive, plan_features, read_request
-from engine.features.smc import EVENT
-from engine.jit import FloatArray, Rows
+from papertape.engine.errors import ConfigError
+from papertape.engine.features import FEATURES, evaluate, perceive, plan_features, read_request
+from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import FloatArray, Rows
 
 # Every feature with its defaults, every one that can with its other start, and short and long windows.
 REQUESTS = [
@@ -156,8 +156,8 @@ def test_compiled_and_plain_python_give_the_same_bits(tmp_path: Path) -> None:
     np.save(tmp_path / "candles.npy", np.frombuffer(candles.tobytes(), np.uint8))
     program = (
         "import sys, numpy as np\n"
-        "from engine.candles import CANDLE\n"
-        "from engine.features import evaluate\n"
+        "from papertape.engine.candles import CANDLE\n"
+        "from papertape.engine.features import evaluate\n"
         "candles = np.frombuffer(bytearray(np.load(sys.argv[1]).tobytes()), CANDLE)\n"
         "np.savez(sys.argv[2], *[evaluate(name, candles) for name in sys.argv[3:]])\n"
     )

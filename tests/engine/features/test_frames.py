@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from helpers import START_MS, random_candles
 
-from engine.candles import CANDLE, FLAG_ABSENT, HOUR_MS, MINUTE_MS
-from engine.features.frames import FRAME_STATE, aggregate
-from engine.jit import Rows
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, HOUR_MS, MINUTE_MS
+from papertape.engine.features.frames import FRAME_STATE, aggregate
+from papertape.engine.jit import Rows
 
 
 def gather(candles: Rows, length_ms: int, batch: int = 10**9) -> tuple[Rows, list[int]]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from engine.errors import DataError
-from engine.model import ModelRecord, read_artefact, with_version, write_artefact
+from papertape.engine.errors import DataError
+from papertape.engine.model import ModelRecord, read_artefact, with_version, write_artefact
 
 RECORD = ModelRecord(
     kind="logistic",
@@ -98,7 +98,7 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 
 def rewritten(**changes: Any) -> bytes:
     """Return an artefact whose record says something else, with a checksum that fits."""
-    from engine.model.artefact import _checksum
+    from papertape.engine.model.artefact import _checksum
 
     values = {**RECORD.to_json(), **changes}
     values = {name: value for name, value in values.items() if value is not ...}
@@ -170,7 +170,7 @@ def test_weights_that_cannot_be_run_are_refused(name: str, value: Any, told: str
 
 
 def test_weights_of_another_type_are_refused_when_read() -> None:
-    from engine.model.artefact import _checksum
+    from papertape.engine.model.artefact import _checksum
 
     found = {name: value.astype(np.float32) for name, value in tensors().items()}
     values = RECORD.to_json()
@@ -182,7 +182,7 @@ def test_weights_of_another_type_are_refused_when_read() -> None:
 
 def format_1(**changes: Any) -> bytes:
     """Return an artefact as the version before wrote it: fewer fields, and one scaling without an axis of its own."""
-    from engine.model.artefact import _checksum
+    from papertape.engine.model.artefact import _checksum
 
     later = ("inputs", "sizes", "label", "options", "is_per_symbol", "reference", "curve")
     values = {**RECORD.to_json(), "format": 1, **changes}

@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.candles import FLAG_ABSENT, HOUR_MS
-from engine.core import Engine
-from engine.errors import DataError
-from engine.events import NewModel
-from engine.features import evaluate
-from engine.jit import Rows
-from engine.model import KINDS, ModelRecord, read_artefact, write_artefact
-from engine.model.current import read_rows
-from engine.model.kinds import CLIP
-from engine.model.recent import RECENT
-from engine.spec import EngineSpec, Market
+from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError
+from papertape.engine.events import NewModel
+from papertape.engine.features import evaluate
+from papertape.engine.jit import Rows
+from papertape.engine.model import KINDS, ModelRecord, read_artefact, write_artefact
+from papertape.engine.model.current import read_rows
+from papertape.engine.model.kinds import CLIP
+from papertape.engine.model.recent import RECENT
+from papertape.engine.spec import EngineSpec, Market
 
 FEATURES = ("rsi_14", "log_return_6", "candle_shape")
 SYMBOLS = ("A", "B")
@@ -88,7 +88,7 @@ def one_by_one(data: bytes, symbol: int, rows: np.ndarray) -> np.ndarray:
 
 def read_one(made: Any, symbol: str, row: np.ndarray, state: np.ndarray) -> float:
     """Return the probability by the rule of the table in numpy, around the kind's own step."""
-    from engine.model import kinds
+    from papertape.engine.model import kinds
 
     if not np.isfinite(row).all():
         return float("nan")

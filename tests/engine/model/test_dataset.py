@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import DataError
-from engine.model.dataset import Dataset
+from papertape.engine.errors import DataError
+from papertape.engine.model.dataset import Dataset
 
 HOUR = 3_600_000
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import ConfigError
-from engine.model.drift_policy import (
+from papertape.engine.errors import ConfigError
+from papertape.engine.model.drift_policy import (
     OK,
     RETRAIN,
     SMALLER,

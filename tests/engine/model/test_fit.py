@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.errors import DataError
-from engine.model import fit_logistic
-from engine.model.fit import horizon_direction, split_in_time
+from papertape.engine.errors import DataError
+from papertape.engine.model import fit_logistic
+from papertape.engine.model.fit import horizon_direction, split_in_time
 
 
 def test_labels_by_hand() -> None:

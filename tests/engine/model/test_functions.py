@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.model.functions import add_products, decay, exponential, sigmoid, tanh
+from papertape.engine.model.functions import add_products, decay, exponential, sigmoid, tanh
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -48,7 +48,7 @@ def test_sigmoid_at_the_ends() -> None:
 PROGRAM = """
 import json
 import numpy as np
-from engine.model.functions import sigmoid
+from papertape.engine.model.functions import sigmoid
 random = np.random.default_rng(3)
 values = np.concatenate([random.normal(0.0, 3.0, 20_000), random.uniform(-750.0, 750.0, 20_000)])
 values[:3] = np.nan, np.inf, -np.inf

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import ConfigError, DataError
-from engine.model.gate import Evidence, GateOptions, gate
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.model.gate import Evidence, GateOptions, gate
 
 N = 600
 

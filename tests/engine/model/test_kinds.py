@@ -16,8 +16,8 @@ from stepping import (
     zero_state,
 )
 
-from engine.model import cnn_lstm, lstm, transformer
-from engine.model.kinds import KINDS
+from papertape.engine.model import cnn_lstm, lstm, transformer
+from papertape.engine.model.kinds import KINDS
 
 N_INPUTS = 5
 SMALL = {

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import DataError
-from engine.model.labels import Labels, bracket_labels, direction_labels, uniqueness
+from papertape.engine.errors import DataError
+from papertape.engine.model.labels import Labels, bracket_labels, direction_labels, uniqueness
 
 NOBODY = np.nan
 

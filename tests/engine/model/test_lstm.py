@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from stepping import rows, stepped
 
-from engine.jit import FloatArray
-from engine.model import lstm
+from papertape.engine.jit import FloatArray
+from papertape.engine.model import lstm
 
 
 def test_a_tiny_one_by_hand() -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from planted import FEATURES, planted
 
-from engine.errors import ConfigError
-from engine.model import TrainingOptions, read_artefact, train
-from engine.model.calibrate import log_loss
-from engine.model.measure import log_odds, probabilities
-from engine.model.network import NETWORKS, Arrays, Epoch, Trainer
-from engine.model.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.errors import ConfigError
+from papertape.engine.model import TrainingOptions, read_artefact, train
+from papertape.engine.model.calibrate import log_loss
+from papertape.engine.model.measure import log_odds, probabilities
+from papertape.engine.model.network import NETWORKS, Arrays, Epoch, Trainer
+from papertape.engine.model.prepare import Prepared, prepare, scaled, scaling, sequences
 
 SIZES: dict[str, dict[str, int]] = {
     "lstm": {"hidden": 4},

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from engine.errors import ConfigError
-from engine.features import columns_of, read_request
-from engine.model import MODEL_FEATURES, STRUCTURE_INPUTS, TrainingOptions, default_inputs
+from papertape.engine.errors import ConfigError
+from papertape.engine.features import columns_of, read_request
+from papertape.engine.model import MODEL_FEATURES, STRUCTURE_INPUTS, TrainingOptions, default_inputs
 
 
 def test_options_survive_their_plain_form() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from planted import FEATURES, planted
 
-from engine.errors import DataError
-from engine.model import TrainingOptions
-from engine.model.kinds import CLIP
-from engine.model.prepare import PARTS, prepare, scaled, scaling, sequences
+from papertape.engine.errors import DataError
+from papertape.engine.model import TrainingOptions
+from papertape.engine.model.kinds import CLIP
+from papertape.engine.model.prepare import PARTS, prepare, scaled, scaling, sequences
 
 OPTIONS = TrainingOptions(kind="logistic", features=FEATURES, label="direction", horizon_bars=3)
 

@@ -6,8 +6,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from scipy.stats import mannwhitneyu, pearsonr
 
-from engine.model.calibrate import fit_temperature, log_loss, logistic
-from engine.model.scores import reliability_curve, scores
+from papertape.engine.model.calibrate import fit_temperature, log_loss, logistic
+from papertape.engine.model.scores import reliability_curve, scores
 
 
 def sample(seed: int, n: int = 500, digits: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -7,13 +7,13 @@ import pytest
 from planted import FEATURES, bayes_log_loss, planted
 from scipy.special import expit, logit
 
-from engine.errors import DataError
-from engine.model import Dataset, TrainingOptions, read_artefact, train
-from engine.model.current import read_rows
-from engine.model.importance import importance, moved_blocks
-from engine.model.prepare import prepare
-from engine.model.reference import bin_shares, tenths
-from engine.model.scores import scores
+from papertape.engine.errors import DataError
+from papertape.engine.model import Dataset, TrainingOptions, read_artefact, train
+from papertape.engine.model.current import read_rows
+from papertape.engine.model.importance import importance, moved_blocks
+from papertape.engine.model.prepare import prepare
+from papertape.engine.model.reference import bin_shares, tenths
+from papertape.engine.model.scores import scores
 
 OPTIONS = TrainingOptions(kind="logistic", features=FEATURES, label="direction", horizon_bars=1)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from stepping import dependence, rows, stepped, zero_state
 
-from engine.errors import DataError
-from engine.jit import FloatArray
-from engine.model import transformer
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray
+from papertape.engine.model import transformer
 
 SIZES = {"layers": 2, "heads": 2, "width": 8, "window": 6}
 REACH = 2 * (6 - 1) + 1  # closes that one log-odds can depend on

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from helpers import START_MS
 
-from engine.candles import DAY_MS, HOUR_MS
-from engine.jit import Rows
-from engine.performance import (
+from papertape.engine.candles import DAY_MS, HOUR_MS
+from papertape.engine.jit import Rows
+from papertape.engine.performance import (
     METRIC_NAMES,
     Performance,
     always_flat,
@@ -19,8 +19,8 @@ from engine.performance import (
     monthly_returns,
     random_entry,
 )
-from engine.performance.significance import expected_best_sharpe
-from engine.records import MARK, REASON_END, REASON_SIGNAL, TRADE
+from papertape.engine.performance.significance import expected_best_sharpe
+from papertape.engine.records import MARK, REASON_END, REASON_SIGNAL, TRADE
 
 
 def hourly(equity: list[float], start_ms: int = START_MS) -> Rows:

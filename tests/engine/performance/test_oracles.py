@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from helpers import START_MS
 
-from engine.candles import DAY_MS
-from engine.jit import FloatArray, Rows
-from engine.performance import Performance, daily_returns, measure
-from engine.records import MARK, TRADE
+from papertape.engine.candles import DAY_MS
+from papertape.engine.jit import FloatArray, Rows
+from papertape.engine.performance import Performance, daily_returns, measure
+from papertape.engine.records import MARK, TRADE
 
 CAPITAL = 10_000.0
 YEAR = 365

@@ -6,8 +6,8 @@ from helpers import random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.jit import IntArray, Rows
-from engine.performance import (
+from papertape.engine.jit import IntArray, Rows
+from papertape.engine.performance import (
     REGIME_NAMES,
     attribution,
     by_component,
@@ -17,8 +17,8 @@ from engine.performance import (
     regimes,
     regimes_at,
 )
-from engine.performance.regimes import trailing_median
-from engine.records import REASON_STOP, REASON_TARGET, TRADE
+from papertape.engine.performance.regimes import trailing_median
+from papertape.engine.records import REASON_STOP, REASON_TARGET, TRADE
 
 scores = st.floats(-1, 1) | st.just(0.0)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import ConfigError
-from replay.learning.cadence import cadence
+from papertape.engine.errors import ConfigError
+from papertape.replay.learning.cadence import cadence
 
 DAY_MS = 86_400_000
 TIMES = st.integers(0, 4_000_000_000_000)

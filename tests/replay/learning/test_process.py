@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from planted_rows import due_times, planted_rows, quick_settings
 
-from replay.learning import runner
-from replay.learning.attempt import Attempt, Learned
-from replay.learning.challenge import challenge
-from replay.learning.job import Job, read_job, write_job
-from replay.learning.process import Lines, follow
-from replay.learning.runner import run_attempt, run_walk
-from replay.learning.trainer import train_model
-from replay.learning.walk import walk
+from papertape.replay.learning import runner
+from papertape.replay.learning.attempt import Attempt, Learned
+from papertape.replay.learning.challenge import challenge
+from papertape.replay.learning.job import Job, read_job, write_job
+from papertape.replay.learning.process import Lines, follow
+from papertape.replay.learning.runner import run_attempt, run_walk
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import walk
 
 TESTS = Path(__file__).resolve().parents[2]
 ROOT = TESTS.parent
@@ -160,7 +160,7 @@ def test_nothing_but_the_training_process_loads_torch() -> None:
     """Every module of the three rooms is imported, and a replay trains a network."""
     program = """
 import importlib, pathlib, pkgutil, sys
-import engine, replay, daemon
+from papertape import engine, replay, daemon
 for room in (engine, replay, daemon):
     for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
         if not module.name.endswith("__main__"):
@@ -168,7 +168,7 @@ for room in (engine, replay, daemon):
 assert "torch" not in sys.modules, "imported"
 sys.path.insert(0, "tests")
 from helpers import random_candles
-from replay import Tape, backtest
+from papertape.replay import Tape, backtest
 tape = Tape(random_candles(900, 1), "binance-usdm", "T", "1h", source="made in a test")
 learning = {"window_days": 18, "gate_days": 10, "epochs": 1, "horizon_bars": 4, "sizes": {"hidden": 4}}
 found = backtest(tapes=[tape], use_smc=False, retrain_every="0 0 30 1 *", learning=learning, report={"sensitivity": False})

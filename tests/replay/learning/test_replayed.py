@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from helpers import START_MS, make_candles
 
-from replay import Result, Tape, backtest
-from replay.learning import replayed
-from replay.learning.attempt import Learned
-from replay.learning.job import Job
-from replay.learning.settings import DAY_MS
-from replay.learning.trainer import train_model
-from replay.learning.walk import walk
-from replay.verify import verify
+from papertape.replay import Result, Tape, backtest
+from papertape.replay.learning import replayed
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.settings import DAY_MS
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import walk
+from papertape.replay.verify import verify
 
 LEARNING = {"window_days": 40, "gate_days": 20, "label": "direction", "horizon_bars": 2}
 

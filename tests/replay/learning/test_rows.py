@@ -5,8 +5,8 @@ import pytest
 import talib
 from helpers import START_MS, random_candles
 
-from engine.candles import timeframe_ms
-from replay.learning.rows import dataset_of
+from papertape.engine.candles import timeframe_ms
+from papertape.replay.learning.rows import dataset_of
 
 HOUR_MS = 3_600_000
 

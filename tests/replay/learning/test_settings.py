@@ -4,22 +4,22 @@ from dataclasses import asdict
 
 import pytest
 
-from engine.candles import timeframe_ms
-from engine.errors import ConfigError
-from engine.model import KINDS, default_inputs
-from engine.model.drift_policy import DriftOptions
-from engine.model.options import TrainingOptions
-from replay.backtest import make_spec
-from replay.config import Config, load_config, make_config
-from replay.learning.settings import (
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError
+from papertape.engine.model import KINDS, default_inputs
+from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.options import TrainingOptions
+from papertape.replay.backtest import make_spec
+from papertape.replay.config import Config, load_config, make_config
+from papertape.replay.learning.settings import (
     LearningSettings,
     cadence_of,
     features_of,
     gate_ms_of,
     settings_of,
 )
-from replay.learning.trainer import options_of
-from replay.synthetic import synthesize
+from papertape.replay.learning.trainer import options_of
+from papertape.replay.synthetic import synthesize
 
 TAPE = synthesize("noise", 50, "1h", seed=1)
 

@@ -9,22 +9,22 @@ import pytest
 from helpers import START_MS, random_candles
 from planted_rows import HOUR_MS, due_times, planted_rows, quick_settings
 
-from engine.errors import DataError
-from engine.model.artefact import read_artefact
-from engine.model.dataset import Dataset
-from engine.model.drift_policy import DriftOptions
-from engine.spec import EngineSpec, Market
-from engine.strategies import make_strategy
-from replay.backtest import replay
-from replay.learning.attempt import Attempt
-from replay.learning.challenge import Champion, challenge
-from replay.learning.evidence import opinions
-from replay.learning.job import Job
-from replay.learning.rows import dataset_of
-from replay.learning.settings import DAY_MS, LearningSettings
-from replay.learning.trainer import train_model
-from replay.learning.walk import Walked, walk
-from replay.training import model_events
+from papertape.engine.errors import DataError
+from papertape.engine.model.artefact import read_artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import make_strategy
+from papertape.replay.backtest import replay
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.challenge import Champion, challenge
+from papertape.replay.learning.evidence import opinions
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.settings import DAY_MS, LearningSettings
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import Walked, walk
+from papertape.replay.training import model_events
 
 
 def walked(rows: Dataset, due: tuple[int, ...] = due_times(), **changes: Any) -> Walked:

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from planted_rows import planted_rows, quick_settings
 
-from engine.errors import DataError
-from engine.model.artefact import read_artefact
-from replay.learning import windows
-from replay.learning.attempt import Learned
-from replay.learning.cadence import Cadence, cadence
-from replay.learning.evidence import opinions, outcomes
-from replay.learning.job import Job
-from replay.learning.trainer import train_model
-from replay.learning.walk import walk
-from replay.learning.windows import compare_windows
+from papertape.engine.errors import DataError
+from papertape.engine.model.artefact import read_artefact
+from papertape.replay.learning import windows
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.cadence import Cadence, cadence
+from papertape.replay.learning.evidence import opinions, outcomes
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.walk import walk
+from papertape.replay.learning.windows import compare_windows
 
 
 def every(text: str) -> Cadence:

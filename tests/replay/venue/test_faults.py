@@ -21,9 +21,9 @@ from venue_client import (
     with_venue,
 )
 
-from engine.errors import ConfigError
-from replay.venue import FAULT_KINDS, Fault, Faults
-from replay.venue.faults import RECOVERABLE, fault_from
+from papertape.engine.errors import ConfigError
+from papertape.replay.venue import FAULT_KINDS, Fault, Faults
+from papertape.replay.venue.faults import RECOVERABLE, fault_from
 
 FAULT_MS = START_MS + 30_000
 Check = Callable[[Client, Socket], Awaitable[None]]

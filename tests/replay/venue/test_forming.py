@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from venue_client import MINUTE_MS, T0, make_market
 
-from replay.venue.forming import GRID_MS, State, candle_states
-from replay.venue.history import candle_history
-from replay.venue.switches import Switches
-from replay.venue.ticks import Candle
+from papertape.replay.venue.forming import GRID_MS, State, candle_states
+from papertape.replay.venue.history import candle_history
+from papertape.replay.venue.switches import Switches
+from papertape.replay.venue.ticks import Candle
 
 END_MS = T0 + 6 * MINUTE_MS
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from venue_client import MINUTE_MS, T0, make_market
 
-from engine.candles import CANDLE
-from replay.tape import Tape
-from replay.venue.history import RESOLUTIONS, candle_history
-from replay.venue.market import Market
-from replay.venue.products import list_tapes
-from replay.venue.switches import Switches
-from replay.venue.ticks import Candle
+from papertape.engine.candles import CANDLE
+from papertape.replay.tape import Tape
+from papertape.replay.venue.history import RESOLUTIONS, candle_history
+from papertape.replay.venue.market import Market
+from papertape.replay.venue.products import list_tapes
+from papertape.replay.venue.switches import Switches
+from papertape.replay.venue.ticks import Candle
 
 FOREVER = T0 + 10**10
 

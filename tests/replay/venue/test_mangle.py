@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from replay.venue.faults import Fault
-from replay.venue.mangle import _CHANGES, Mangler
+from papertape.replay.venue.faults import Fault
+from papertape.replay.venue.mangle import _CHANGES, Mangler
 
 FRAME = b'{"sy":"BTCUSD","type":"candlestick_1m","o":"1","c":"2","cs":5}'
 

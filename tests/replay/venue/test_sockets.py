@@ -18,8 +18,8 @@ from venue_client import (
     with_venue,
 )
 
-from replay.tape import Tape
-from replay.venue import Switches
+from papertape.replay.tape import Tape
+from papertape.replay.venue import Switches
 
 EVERYTHING = (
     ("candlestick_1m", ["BTCUSDT", "MARK:BTCUSDT"]),

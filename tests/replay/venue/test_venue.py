@@ -25,14 +25,14 @@ from venue_client import (
     with_venue,
 )
 
-import replay.venue
-from engine.candles import CANDLE
-from engine.errors import ConfigError, DataError
-from replay.clock import Clock
-from replay.sample import sample_tape
-from replay.tape import Tape
-from replay.venue import Faults, Switches, Venue
-from replay.venue.market import own_candles
+from papertape.engine.candles import CANDLE
+from papertape.engine.errors import ConfigError, DataError
+from papertape.replay import venue as venue_package
+from papertape.replay.clock import Clock
+from papertape.replay.sample import sample_tape
+from papertape.replay.tape import Tape
+from papertape.replay.venue import Faults, Switches, Venue
+from papertape.replay.venue.market import own_candles
 
 NAMES = ("open", "high", "low", "close", "volume")
 SHORT = ("o", "h", "l", "c", "v")
@@ -299,12 +299,12 @@ def test_finality_has_every_combination_once_and_only_those_that_differ() -> Non
 
 
 def test_the_venue_shares_no_code_with_the_client() -> None:
-    for path in Path(str(replay.venue.__file__)).parent.glob("*.py"):
+    for path in Path(str(venue_package.__file__)).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [str(node.module)]
-            assert not [name for name in names if name.split(".")[0] == "daemon"], path
+            assert not [name for name in names if name.startswith("papertape.daemon")], path
 
 
 def test_a_market_answers_for_any_instant() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers import make_candles, random_candles
 
-from engine.errors import ConfigError
-from engine.features.smc import KIND_NAMES, TAG_NAMES, SmartMoney
-from engine.jit import Rows
+from papertape.engine.errors import ConfigError
+from papertape.engine.features.smc import KIND_NAMES, TAG_NAMES, SmartMoney
+from papertape.engine.jit import Rows
 
 Told = list[tuple[int, str, int, float]]
 SMALL = {

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers import random_candles
 
-from engine.features import evaluate
-from engine.features.smc import KIND_NAMES, SmartMoney
-from engine.features.smc.columns import COLUMNS, FARTHEST, OLDEST
-from engine.jit import FloatArray, Rows
+from papertape.engine.features import evaluate
+from papertape.engine.features.smc import KIND_NAMES, SmartMoney
+from papertape.engine.features.smc.columns import COLUMNS, FARTHEST, OLDEST
+from papertape.engine.jit import FloatArray, Rows
 
 N = 3_000
 FROM = 200  # warm-up of smc_10_3_50

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 from helpers import random_candles
 
-from engine.candles import CANDLE
-from engine.features.smc import SmartMoney
-from engine.features.smc.events import HTF_BIAS
-from engine.jit import Rows
+from papertape.engine.candles import CANDLE
+from papertape.engine.features.smc import SmartMoney
+from papertape.engine.features.smc.events import HTF_BIAS
+from papertape.engine.jit import Rows
 
 FOUR_HOURS = 4 * 3_600_000
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers import make_candles, random_candles
 
-from engine.features.smc import SmartMoney
-from engine.features.smc import events as e
-from engine.jit import Rows
+from papertape.engine.features.smc import SmartMoney
+from papertape.engine.features.smc import events as e
+from papertape.engine.jit import Rows
 
 RETURN_BARS = 3
 Verdict = tuple[int, int, int, int, float, int]  # known_bar, kind, scale, direction, level, tag

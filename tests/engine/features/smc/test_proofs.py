@@ -16,9 +16,9 @@ from helpers import make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.features.smc import EVENT, KIND_NAMES, SmartMoney
-from engine.features.smc.events import GAP_EXPIRED
-from engine.jit import Rows
+from papertape.engine.features.smc import EVENT, KIND_NAMES, SmartMoney
+from papertape.engine.features.smc.events import GAP_EXPIRED
+from papertape.engine.jit import Rows
 
 ROOT = Path(__file__).resolve().parents[4]
 SMALL = {
@@ -229,8 +229,8 @@ def test_compiled_and_plain_python_say_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "candles.npy", np.frombuffer(candles.tobytes(), np.uint8))
     program = (
         "import sys, json, numpy as np\n"
-        "from engine.candles import CANDLE\n"
-        "from engine.features.smc import SmartMoney\n"
+        "from papertape.engine.candles import CANDLE\n"
+        "from papertape.engine.features.smc import SmartMoney\n"
         "candles = np.frombuffer(bytearray(np.load(sys.argv[1]).tobytes()), CANDLE)\n"
         "events = SmartMoney('15m', **json.loads(sys.argv[3])).update(candles)\n"
         "np.save(sys.argv[2], np.frombuffer(events.tobytes(), np.uint8))\n"

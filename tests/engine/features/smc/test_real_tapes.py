@@ -6,9 +6,9 @@ import pytest
 from helpers import SHARED, needs_shared, random_candles
 from recorded_smc import eurusd
 
-from engine.candles import CANDLE
-from engine.features.smc import SmartMoney
-from engine.jit import Rows
+from papertape.engine.candles import CANDLE
+from papertape.engine.features.smc import SmartMoney
+from papertape.engine.jit import Rows
 
 pytestmark = [needs_shared, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ import pandas as pd
 from helpers import needs_shared
 from recorded_smc import FOLDER, Line, as_dicts, eurusd, lines_of_file
 
-from engine.features.smc import SmartMoney
-from engine.features.smc.columns import zone_of
+from papertape.engine.features.smc import SmartMoney
+from papertape.engine.features.smc.columns import zone_of
 
 pytestmark = needs_shared
 

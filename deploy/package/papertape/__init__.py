@@ -1,0 +1,1 @@
+"""Papertape: the backtest is what runs. `papertape.engine` decides, `replay` knows recorded data, `daemon` the world."""
