@@ -15,7 +15,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import IntArray, Rows, copy_rows
 from papertape.replay.quality import FAULT_WORDS, find_faults, in_time_order, same_candles
 from papertape.replay.raw import Raw
-from papertape.replay.stamps import floor_to
+from papertape.replay.stamps import floor_to, off_grid_reason, utc_text
 
 Keep = Literal["first", "last"]
 
@@ -49,14 +49,24 @@ class Repairs(NamedTuple):
 
 
 def clean(
-    raw: Raw, timeframe: str, *, keep: Keep | None = None, drop_bad: bool = False
+    raw: Raw,
+    timeframe: str,
+    *,
+    keep: Keep | None = None,
+    drop_bad: bool = False,
+    now_ms: int | None = None,
 ) -> tuple[Rows, Repairs]:
     """
     Return candles in time order on the grid, and what was done to get there.
 
+    now_ms  what the clock says: candles that are not over by then are left out; None: all are over
+
     Raises DataError with the first row that must not be traded on, and how to go on.
     """
     rows, places, is_reversed, backward = in_time_order(raw.candles)
+    rows, places, forming = _final_only(raw, rows, places, timeframe, now_ms)
+    if not len(rows):
+        raise DataError(f"{raw.name}: its only candle is not over yet")
     rows, places, dropped = _without_faults(raw, rows, places, drop_bad)
     if not len(rows):
         raise DataError(f"{raw.name}: no candle is left after dropping {dropped:,} bad rows")
@@ -71,8 +81,26 @@ def clean(
         snapped=snapped,
         folded=folded,
         resolved=resolved,
-        forming=raw.forming,
+        forming=raw.forming + forming,
     )
+
+
+def _final_only(
+    raw: Raw, rows: Rows, places: IntArray, timeframe: str, now_ms: int | None
+) -> tuple[Rows, IntArray, int]:
+    """Return the candles that are over, and how many are not; refuse what has not begun: another unit or zone."""
+    if now_ms is None:
+        return rows, places, 0
+    opens = rows["open_ms"]
+    future = np.flatnonzero(opens > now_ms)
+    if len(future):
+        index = int(future[np.argmin(places[future])])
+        raise DataError(
+            f"{raw.where(int(places[index]))}: opens at {utc_text(int(opens[index]))} UTC, which is still "
+            f"to come ({len(future):,} such); stamps must be the opens of candles in UTC"
+        )
+    is_final = opens + timeframe_ms(timeframe) <= now_ms
+    return rows[is_final], places[is_final], int((~is_final).sum())
 
 
 def _without_faults(
@@ -102,7 +130,7 @@ def _snap(raw: Raw, rows: Rows, timeframe: str) -> int:
         index = int(np.argmax(off))
         raise DataError(
             f"{raw.name}: {snapped:,} of {len(rows):,} stamps are not on the {timeframe} grid, for "
-            f"example {describe(rows[index])}; stamps must be the opens of candles in UTC"
+            f"example {describe(rows[index])}; {off_grid_reason(rows['open_ms'], timeframe)}"
         )
     rows["open_ms"] = grid
     rows["flag_bits"][off] |= FLAG_REPAIRED

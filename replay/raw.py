@@ -20,6 +20,12 @@ class Part(NamedTuple):
     start: int
     name: str
     first_row: int  # number of its first row in the file, as an editor counts
+    lines: IntArray | None = None  # numbers of all its rows, where blank lines lie between them
+
+    def where(self, index: int) -> str:
+        """Return `file row 12` for the row at `index` of this part."""
+        number = index + self.first_row if self.lines is None else int(self.lines[index])
+        return f"{self.name} row {number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Raw:
     def where(self, index: int) -> str:
         """Return `file row 12` for a row."""
         part = max((p for p in self.parts if p.start <= index), key=lambda p: p.start)
-        return f"{part.name} row {index - part.start + part.first_row}"
+        return part.where(index - part.start)
 
 
 def raw_candles(

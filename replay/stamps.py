@@ -1,5 +1,6 @@
 """Open times as a whole: the grid of a timeframe, which timeframe they have, and how a message says a time."""
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ from papertape.engine.jit import IntArray
 REGIME_STEPS = 20
 SHORT_REGIME_STEPS = 5
 SHORT_REGIME_SHARE = 0.25
+
+_DAY_MS = 86_400_000
+_MONTH_MS = (28 * _DAY_MS, 31 * _DAY_MS)
+_DAYS = (
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+)  # 1970 began so
 
 TIMEFRAME_OF = {length_ms: name for name, length_ms in TIMEFRAMES.items()}
 
@@ -60,9 +73,14 @@ def find_timeframe(open_ms: IntArray, declared: str | None, name: str) -> str:
     if declared_ms is not None and is_unclear and not (lengths % declared_ms).any():
         return str(declared)  # two or three candles with gaps between them
     _refuse_mixed(steps, found_ms, name)
+    if _MONTH_MS[0] <= found_ms <= _MONTH_MS[1]:
+        raise DataError(
+            f"{name}: candles are months, whose lengths differ; the longest timeframe is 1w: "
+            "import days, and make weeks of them with `papertape tape resample`"
+        )
     if found_ms not in TIMEFRAMES.values():
         raise DataError(
-            f"{name}: candles are most often {found_ms / 1000:g} s apart, which is no timeframe; "
+            f"{name}: candles are most often {found_ms / 1000:,.10g} s apart, which is no timeframe; "
             f"the timeframes are {', '.join(TIMEFRAMES)}"
         )
     found = timeframe_name(found_ms)
@@ -72,6 +90,24 @@ def find_timeframe(open_ms: IntArray, declared: str | None, name: str) -> str:
             f"leave --timeframe out or give --timeframe {found}"
         )
     return found
+
+
+def off_grid_reason(open_ms: IntArray, timeframe: str) -> str:
+    """Return why stamps that are mostly off a timeframe's grid may be so, and the way out."""
+    length_ms = timeframe_ms(timeframe)
+    offsets = np.unique(open_ms - floor_to(open_ms, length_ms))
+    if len(offsets) > 1:
+        return "stamps must be the opens of candles in UTC"
+    if length_ms == WEEK_MS and not offsets[0] % _DAY_MS:
+        day = _DAYS[int(open_ms[0]) // _DAY_MS % 7]
+        return (
+            f"its weeks begin on {day}, and weeks begin on Monday here: import days, and make weeks "
+            "of them with `papertape tape resample`"
+        )
+    return (
+        f"every one is {timedelta(milliseconds=int(offsets[0]))} after it: if they are local times "
+        "say --time-zone; stamps must be the opens of candles in UTC"
+    )
 
 
 def _refuse_mixed(steps: IntArray, found_ms: int, name: str) -> None:

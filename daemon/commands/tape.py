@@ -1,12 +1,30 @@
 """`papertape tape`: bring recorded candles in, look at them, and make longer or synthetic ones."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.commands.tape_fetch import fetch_command
+from papertape.daemon.commands.tape_options import (
+    Columns,
+    ContractValue,
+    DateFormat,
+    Decimal,
+    DropBad,
+    Format,
+    KeepOf,
+    Kind,
+    NoVolume,
+    Symbol,
+    Thousands,
+    Timeframe,
+    TimeZone,
+    Venue,
+    VolumeIn,
+    make_options,
+)
 from papertape.daemon.commands.tape_tables import (
     Checked,
     checked_file,
@@ -15,7 +33,7 @@ from papertape.daemon.commands.tape_tables import (
     tape_table,
 )
 from papertape.engine.errors import DataError
-from papertape.replay.importers import IMPORTERS, Imported, Options, build_tape, read_raw
+from papertape.replay.importers import Imported, Options, build_tape, read_raw
 from papertape.replay.importers.build import market_key
 from papertape.replay.raw import Raw, join_raws
 from papertape.replay.resample import resample
@@ -31,38 +49,26 @@ Folder = Annotated[
     Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="put it in the place of another tape")]
-Format = Annotated[
-    str | None, typer.Option("--format", help=f"in place of detection: {', '.join(IMPORTERS)}")
-]
-Columns = Annotated[
-    str | None, typer.Option(help="for tables: time=ts,open=o,high=h,low=l,close=c,volume=v")
-]
-Timeframe = Annotated[str | None, typer.Option(help="must agree with the stamps, for example 1h")]
 
 
 @tape_app.command("import")
 def import_command(
     files: Annotated[list[Path], typer.Argument(help="files or folders", show_default=False)],
     format_: Format = None,
-    venue: Annotated[str | None, typer.Option(help="for example binance-spot")] = None,
-    symbol: Annotated[str | None, typer.Option(help="for example BTCUSDT")] = None,
+    venue: Venue = None,
+    symbol: Symbol = None,
     timeframe: Timeframe = None,
     columns: Columns = None,
-    keep: Annotated[
-        Literal["first", "last"] | None, typer.Option(help="of different candles of one stamp")
-    ] = None,
-    drop_bad: Annotated[
-        bool, typer.Option("--drop-bad", help="leave out rows that break a candle's rules")
-    ] = False,
-    kind: Annotated[
-        Literal["spot", "linear", "inverse"] | None, typer.Option(help="default: by the venue")
-    ] = None,
-    volume_unit: Annotated[
-        Literal["base", "contracts", "quote"] | None, typer.Option(help="what the file counts")
-    ] = None,
-    contract_value: Annotated[
-        float | None, typer.Option(help="base units per contract, with --volume-unit contracts")
-    ] = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    date_format: DateFormat = None,
+    time_zone: TimeZone = None,
+    no_volume: NoVolume = False,
+    keep: KeepOf = None,
+    drop_bad: DropBad = False,
+    kind: Kind = None,
+    volume_unit: VolumeIn = None,
+    contract_value: ContractValue = None,
     store: Folder = None,
     replace: Replace = False,
     merge: Annotated[bool, typer.Option("--merge", help="join with the stored tape")] = False,
@@ -77,15 +83,20 @@ def import_command(
     """
     if replace and merge:
         raise typer.BadParameter("choose one of --replace and --merge")
-    options = Options(
+    options = make_options(
+        columns,
         format=format_,
         venue=venue,
         symbol=symbol,
         timeframe=timeframe,
-        kind=kind,
-        columns=_column_map(columns),
+        decimal=decimal,
+        thousands=thousands,
+        date_format=date_format,
+        time_zone=time_zone,
+        no_volume=no_volume,
         keep=keep,
         drop_bad=drop_bad,
+        kind=kind,
         volume_unit=volume_unit,
         contract_value=contract_value,
     )
@@ -95,14 +106,6 @@ def import_command(
         found.prepare(made.tape, replace=replace, merge=merge, keep=keep)
     paths = [found.save(made.tape, replace=replace, merge=merge, keep=keep) for made in imports]
     _show_imports(imports, paths, as_json)
-
-
-def _column_map(text: str | None) -> dict[str, str]:
-    """Return `time=ts,open=o` as a mapping."""
-    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
-    if any(not separator or not value.strip() for _, separator, value in pairs):
-        raise typer.BadParameter(f"--columns {text!r}: write time=ts,open=o,…")
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _build(files: list[Path], options: Options) -> list[Imported]:
@@ -138,8 +141,20 @@ def check_command(
         list[str], typer.Argument(help="files, or names in the store", show_default=False)
     ],
     format_: Format = None,
-    columns: Columns = None,
+    venue: Venue = None,
+    symbol: Symbol = None,
     timeframe: Timeframe = None,
+    columns: Columns = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    date_format: DateFormat = None,
+    time_zone: TimeZone = None,
+    no_volume: NoVolume = False,
+    keep: KeepOf = None,
+    drop_bad: DropBad = False,
+    kind: Kind = None,
+    volume_unit: VolumeIn = None,
+    contract_value: ContractValue = None,
     store: Folder = None,
     as_json: Json = False,
 ) -> None:
@@ -148,7 +163,23 @@ def check_command(
 
     Example: papertape tape check BTCUSDT downloads/XBTUSD_60.csv
     """
-    options = Options(format=format_, columns=_column_map(columns), timeframe=timeframe)
+    options = make_options(
+        columns,
+        format=format_,
+        venue=venue,
+        symbol=symbol,
+        timeframe=timeframe,
+        decimal=decimal,
+        thousands=thousands,
+        date_format=date_format,
+        time_zone=time_zone,
+        no_volume=no_volume,
+        keep=keep,
+        drop_bad=drop_bad,
+        kind=kind,
+        volume_unit=volume_unit,
+        contract_value=contract_value,
+    )
     checks: list[Checked] = []
     with progress_bars() as show:
         for number, name in enumerate(names):

@@ -8,8 +8,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.output import console
 from papertape.engine.errors import DataError
-from papertape.replay.cleaning import clean
-from papertape.replay.importers import Options, raw_quality, read_raw
+from papertape.replay.importers import Options, build_tape, raw_quality, read_raw
 from papertape.replay.quality import Quality, measure, sentences
 from papertape.replay.stamps import utc_text
 from papertape.replay.tape import Entry, Tape
@@ -37,15 +36,14 @@ def checked_tape(tape: Tape, quality: Quality | None = None) -> Checked:
 
 
 def checked_file(path: Path, options: Options) -> Checked:
-    """Return the check of a file as it stands, trying whether an import would take it."""
+    """Return the check of a file as it stands, and whether an import with these options would take it."""
     raw = read_raw(path, options)
     quality = raw_quality(raw, options)
-    refusal = None
     try:
-        clean(raw, quality.timeframe)
+        made = build_tape(raw, options)
     except DataError as error:
-        refusal = str(error)
-    return Checked(raw.name, raw.dialect, None, quality, raw.notes, refusal)
+        return Checked(raw.name, raw.dialect, None, quality, raw.notes, str(error))
+    return Checked(raw.name, raw.dialect, None, quality, made.tape.notes, None)
 
 
 def print_checks(checks: Sequence[Checked]) -> None:

@@ -15,8 +15,9 @@ from papertape.engine.errors import DataError
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import Table, is_number, numbers, read_table, split, times
-from papertape.replay.raw import Part, Raw, raw_candles
+from papertape.replay.importers.table import Table, is_number, numbers, read_table, split
+from papertape.replay.importers.times import times
+from papertape.replay.raw import Raw, raw_candles
 from papertape.replay.stamps import TIMEFRAME_OF
 
 _COLUMNS = 12
@@ -59,7 +60,7 @@ def read(source: Source, options: Options) -> Raw:
     return Raw(
         raw_candles(open_ms, prices, volume),
         "binance",
-        (Part(0, source.name, table.first_row),),
+        (table.part,),
         venue=venue,
         symbol=hints.symbol,
         timeframe=TIMEFRAME_OF.get(int(lengths[np.argmax(counts)])),

@@ -13,7 +13,8 @@ from papertape.replay.importers.lists import BITFINEX as ORDER
 from papertape.replay.importers.lists import WIDTH, column_order, head_rows, read_rows
 from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import is_number, numbers, numeric_times, read_table, split
+from papertape.replay.importers.table import is_number, numbers, read_table, split
+from papertape.replay.importers.times import numeric_times
 from papertape.replay.raw import Part, Raw, raw_candles
 
 _NAMES = ("time", "open", "close", "high", "low", "volume")
@@ -39,20 +40,20 @@ def read(source: Source, options: Options) -> Raw:
     """Return the candles; the venue is told by nothing but the order."""
     if source.data.lstrip().startswith(b"["):
         rows = read_rows(source)
-        columns, first_row = [rows[:, i] for i in range(WIDTH)], 1
+        columns, part = [rows[:, i] for i in range(WIDTH)], Part(0, source.name, 1)
     else:
         is_headed = bool(source.lines) and not is_number(split(source.lines[0])[0])
         table = read_table(source, has_header=is_headed)
         columns = [numbers(table, i, name) for i, name in enumerate(_NAMES[: len(table.columns)])]
-        first_row = table.first_row
+        part = table.part
         if len(columns) < WIDTH:
             raise DataError(f"{source.name}: {len(columns)} columns are not Bitfinex's {WIDTH}")
-    open_ms, how = numeric_times(columns[0], source.name, first_row)
+    open_ms, how = numeric_times(columns[0], part)
     hints = name_hints(source)
     return Raw(
         raw_candles(open_ms, [columns[i] for i in ORDER], columns[5]),
         "bitfinex",
-        (Part(0, source.name, first_row),),
+        (part,),
         venue="bitfinex-spot",
         symbol=hints.symbol,
         volume_unit="base",

@@ -1,5 +1,6 @@
 """From a file to a tape: read, agree on what it is, clean, label."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.replay.cleaning import Repairs, clean
 from papertape.replay.importers.detect import read_raw
-from papertape.replay.importers.options import Options
+from papertape.replay.importers.options import EXCHANGES, Options
 from papertape.replay.quality import Quality, measure
 from papertape.replay.raw import Raw, VolumeUnit, join_raws
 from papertape.replay.stamps import find_timeframe
@@ -41,20 +42,27 @@ class Imported(NamedTuple):
     dialect: str
 
 
-def import_tape(paths: Path | Sequence[Path], options: Options | None = None) -> Imported:
+def import_tape(
+    paths: Path | Sequence[Path], options: Options | None = None, *, now_ms: int | None = None
+) -> Imported:
     """
     Return the tape that one file, folder, or several files of one market make.
+
+    now_ms  what the clock says; a candle whose end is later is not final, and one that begins later is refused
 
     Raises DataError for anything that must not be traded on, and when venue or symbol cannot be told.
     """
     options = options or Options()
     chosen = [paths] if isinstance(paths, Path) else list(paths)
-    return build_tape(join_raws([read_raw(path, options) for path in chosen]), options)
+    return build_tape(
+        join_raws([read_raw(path, options) for path in chosen]), options, now_ms=now_ms
+    )
 
 
 def market_key(raw: Raw, options: Options) -> tuple[object, ...]:
     """Return what files must share to become one tape."""
-    venue, symbol = options.venue or raw.venue, options.symbol or raw.symbol
+    venue = _whole_venue(options.venue, options.kind) or raw.venue
+    symbol = options.symbol or raw.symbol
     return venue, symbol, _timeframe(raw, options), raw.dialect, raw.volume_unit, raw.contract_value
 
 
@@ -63,10 +71,21 @@ def raw_quality(raw: Raw, options: Options | None = None) -> Quality:
     return measure(raw.candles, _timeframe(raw, options or Options()))
 
 
-def build_tape(raw: Raw, options: Options) -> Imported:
-    """Return the tape of what a file says and the user says."""
-    venue = options.venue or raw.venue
+def build_tape(raw: Raw, options: Options, *, now_ms: int | None = None) -> Imported:
+    """Return the tape of what a file says and the user says; see `import_tape`."""
+    venue = _whole_venue(options.venue, options.kind) or raw.venue
     symbol = options.symbol or raw.symbol
+    timeframe = _timeframe(raw, options)
+    quality = measure(raw.candles, timeframe)
+    if now_ms is None:
+        now_ms = round(time.time() * 1000)
+    candles, repairs = clean(
+        raw,
+        timeframe,
+        keep=options.keep,
+        drop_bad=options.drop_bad,
+        now_ms=None if venue == "synthetic" else now_ms,  # made up, its dates too
+    )
     if venue is None:
         raise DataError(
             f"{raw.name}: {raw.dialect} data does not say the venue; give --venue, for example "
@@ -77,9 +96,6 @@ def build_tape(raw: Raw, options: Options) -> Imported:
             f"{raw.name}: {raw.dialect} data does not say the symbol; give --symbol, for example "
             "--symbol BTCUSDT"
         )
-    timeframe = _timeframe(raw, options)
-    quality = measure(raw.candles, timeframe)
-    candles, repairs = clean(raw, timeframe, keep=options.keep, drop_bad=options.drop_bad)
     volume_note = _to_base_units(candles, raw, options, venue, symbol)
     if venue == "synthetic":
         candles["flag_bits"] |= FLAG_SYNTHETIC
@@ -108,6 +124,21 @@ def _timeframe(raw: Raw, options: Options) -> str:
 def _source_name(raw: Raw) -> str:
     more = len(raw.parts) - 1
     return f"{raw.name} and {more} more" if more else raw.name
+
+
+_MARKETS = {
+    ("binance", "linear"): "usdm",
+    ("binance", "inverse"): "coinm",
+    ("okx", "linear"): "swap",
+    ("okx", "inverse"): "swap",
+}
+
+
+def _whole_venue(venue: str | None, kind: str | None) -> str | None:
+    """Return a bare exchange with its market, as tapes and `papertape tape fetch` name it: binance as binance-spot."""
+    if venue not in EXCHANGES:
+        return venue
+    return f"{venue}-{_MARKETS.get((str(venue), str(kind)), kind or 'spot')}"
 
 
 def kind_of(venue: str) -> str:

@@ -13,8 +13,9 @@ from papertape.engine.jit import IntArray
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints, plain_symbol
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import Table, numbers, read_table, split, text_times, times
-from papertape.replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.replay.importers.table import Table, numbers, read_table, split
+from papertape.replay.importers.times import text_times, times
+from papertape.replay.raw import PRICES, Raw, raw_candles
 
 
 def _skip(source: Source) -> int:
@@ -49,7 +50,7 @@ def read(source: Source, options: Options) -> Raw:
     return Raw(
         raw_candles(open_ms, prices, numbers(table, column, "volume")),
         "cryptodatadownload",
-        (Part(0, source.name, table.first_row),),
+        (table.part,),
         venue=hints.venue,
         symbol=symbol,
         volume_unit="base",
@@ -80,7 +81,7 @@ def _times(table: Table, names: list[str]) -> tuple[IntArray, str]:
     column = names.index("date")
     cells = table.columns[column].to_pylist()
     if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d-[AP]M", str(cells[0])):
-        stamps, _ = text_times(cells, table, "%Y-%m-%d %I-%p")
+        stamps, _ = text_times(cells, table.part, "%Y-%m-%d %I-%p")
         return stamps, "dates have a 12-hour clock, taken as UTC"
     return times(table, column)
 

@@ -72,13 +72,19 @@ def _read_sources(sources: Sequence[Source], options: Options) -> Raw:
 
 def _read_source(source: Source, options: Options) -> Raw:
     if options.format is None:
-        if options.columns and not generic.matches_parquet(source):
-            refuse_known(source)
-            return generic.read_csv(source, options)
-        return detect(source).read(source, options)
+        if not options.for_tables:
+            return detect(source).read(source, options)
+        refuse_known(source)
+        if generic.matches_parquet(source):
+            return generic.read_parquet(source, options)
+        return generic.read_csv(source, options)
     if options.format not in IMPORTERS:
         raise DataError(
             f"--format {options.format}: unknown{did_you_mean(options.format, IMPORTERS)}"
+        )
+    if options.for_tables and options.format not in (generic.TABLE.name, generic.PARQUET.name):
+        raise DataError(
+            f"{' and '.join(options.for_tables)}: for tables, not with --format {options.format}"
         )
     refuse_known(source)
     return IMPORTERS[options.format].read(source, options)

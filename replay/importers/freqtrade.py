@@ -12,7 +12,7 @@ from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.lists import USUAL, column_order, head_rows, read_rows
 from papertape.replay.importers.options import Options, exchange_hint, name_hints
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import numeric_times
+from papertape.replay.importers.times import numeric_times
 from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 
 _MAGICS = (b"ARROW1", b"FEA1")
@@ -60,7 +60,7 @@ def matches_json(source: Source) -> bool:
 def read_json(source: Source, options: Options) -> Raw:
     """Return the candles of a JSON list."""
     rows = read_rows(source)
-    open_ms, how = numeric_times(rows[:, 0], source.name, 1)
+    open_ms, how = numeric_times(rows[:, 0], Part(0, source.name, 1))
     candles = raw_candles(open_ms, [rows[:, i] for i in USUAL], rows[:, 5])
     return _raw(source, candles, "freqtrade-json", (how,))
 

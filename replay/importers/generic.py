@@ -2,11 +2,12 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from papertape.engine.errors import DataError, did_you_mean
@@ -15,14 +16,8 @@ from papertape.replay.arrow import plain_column
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import (
-    is_number,
-    numbers,
-    numeric_times,
-    read_table,
-    split,
-    times,
-)
+from papertape.replay.importers.table import Table, is_number, numbers, read_table, split
+from papertape.replay.importers.times import in_zone, is_clock, numeric_times, text_times, times
 from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 from papertape.replay.tape_file import METADATA_KEY, read_tape
 
@@ -54,7 +49,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def find_columns(names: Sequence[str], given: dict[str, str], where: str) -> dict[str, int]:
+def find_columns(
+    names: Sequence[str], given: Mapping[str, str], where: str, fields: Sequence[str] = FIELDS
+) -> dict[str, int]:
     """
     Return the position of each field: by the user's map, by position (`time=0`), or by its usual names.
 
@@ -64,26 +61,31 @@ def find_columns(names: Sequence[str], given: dict[str, str], where: str) -> dic
     for field, wanted in given.items():
         if field not in FIELDS:
             raise DataError(f"--columns {field}: unknown field{did_you_mean(field, FIELDS)}")
-        if wanted in names:
-            found[field] = list(names).index(wanted)
-        elif wanted.isdigit() and int(wanted) < len(names):
-            found[field] = int(wanted)
-        else:
-            raise DataError(f"{where}: no column {wanted!r}{did_you_mean(wanted, names)}")
+        found[field] = _position(names, wanted, where)
     plain = [_plain(name) for name in names]
     for field, usual in NAMES.items():
         match = next((plain.index(name) for name in usual if name in plain), None)
         if field not in found and match is not None:
             found[field] = match
-    missing = [field for field in FIELDS if field not in found]
+    missing = [field for field in fields if field not in found]
     if missing and "fundingrate" in plain:
         raise DataError(f"{where}: seems to be a funding rate file, not candles")
     if missing:
         raise DataError(
             f"{where}: no column for {', '.join(missing)} among {', '.join(names) or 'none'}; "
             f"name them with --columns {','.join(f'{field}=…' for field in missing)}"
+            + (", or say --no-volume if none was recorded" if "volume" in missing else "")
         )
     return found
+
+
+def _position(names: Sequence[str], wanted: str, where: str) -> int:
+    """Return the position of a column that a user names or counts."""
+    if wanted in names:
+        return list(names).index(wanted)
+    if wanted.isdigit() and int(wanted) < len(names):
+        return int(wanted)
+    raise DataError(f"{where}: no column {wanted!r}{did_you_mean(wanted, names)}")
 
 
 def _delimiter(source: Source) -> str:
@@ -99,35 +101,79 @@ def matches_csv(source: Source) -> bool:
     if all(map(is_number, cells)):
         return len(cells) == len(FIELDS) and float(cells[0]) >= 1e8
     plain = {_plain(cell) for cell in cells}
-    return all(plain & set(NAMES[field]) for field in FIELDS)
+    # Without a volume it is a table, too, and is told what lacks.
+    return all(plain & set(NAMES[field]) for field in ("time", *PRICES))
 
 
 def read_csv(source: Source, options: Options) -> Raw:
     """Return the candles of a table."""
     delimiter = _delimiter(source)
     cells = split(source.lines[0], delimiter) if source.lines else []
-    has_header = bool(cells) and not is_number(cells[-1])
-    table = read_table(source, has_header=has_header, delimiter=delimiter)
+    has_header = bool(cells) and not re.fullmatch(r"[+-]?\d[\d.,' eE+-]*", cells[-1])
+    table = read_table(source, has_header=has_header, delimiter=delimiter, style=options.style)
+    fields = _fields(options)
     width = len(table.columns)
     names = table.header or tuple(
-        FIELDS[i] if width == len(FIELDS) else str(i) for i in range(width)
+        fields[i] if width == len(fields) else str(i) for i in range(width)
     )
-    columns = find_columns(names, dict(options.columns), source.name)
-    open_ms, how = times(table, columns["time"])
+    given = dict(options.columns)
+    pair = _time_pair(table, names, given, source.name)
+    if pair is not None:
+        given["time"] = names[pair[0]]
+    columns = find_columns(names, given, source.name, fields)
+    open_ms, how = _times(table, pair or (columns["time"],), options)
     prices = [numbers(table, columns[name], name) for name in PRICES]
+    volume = None if options.no_volume else numbers(table, columns["volume"], "volume")
     hints = name_hints(source)
     return Raw(
-        raw_candles(open_ms, prices, numbers(table, columns["volume"], "volume")),
+        raw_candles(open_ms, prices, volume),
         "table",
-        (Part(0, source.name, table.first_row),),
+        (table.part,),
         venue=hints.venue,
         symbol=hints.symbol,
-        notes=(how, *_named(hints.venue)),
+        notes=(how, *_assumed(hints.venue, options)),
     )
 
 
-def _named(venue: str | None) -> list[str]:
-    return [f"{venue} by the file's name"] if venue else []
+def _fields(options: Options) -> tuple[str, ...]:
+    """Return the fields that a table must have."""
+    return FIELDS[:-1] if options.no_volume else FIELDS
+
+
+def _time_pair(
+    table: Table, names: Sequence[str], given: Mapping[str, str], where: str
+) -> tuple[int, int] | None:
+    """Return the columns of date and clock where the time stands in two: named as `date+clock`, or plainly so."""
+    wanted = given.get("time", "")
+    if "+" in wanted and wanted not in names:
+        date, _, clock = wanted.partition("+")
+        return _position(names, date, where), _position(names, clock, where)
+    plain = [_plain(name) for name in names]
+    if wanted or "date" not in plain or "time" not in plain:
+        return None
+    date_at, clock_at = plain.index("date"), plain.index("time")
+    return (date_at, clock_at) if is_clock(str(table.columns[clock_at][0])) else None
+
+
+def _times(table: Table, places: Sequence[int], options: Options) -> tuple[IntArray, str]:
+    """Return the times of one column, or of date and clock in two, as the options say."""
+    pattern, zone = options.date_format, options.time_zone
+    cells = table.columns[places[0]]
+    if len(places) > 1:
+        cells = pc.binary_join_element_wise(cells, table.columns[places[1]], " ")
+    elif pattern is None:
+        is_numeric = is_number(str(cells[0].as_py()))
+        if zone is not None and is_numeric:
+            raise DataError(f"{table.name}: numbers since 1970 are UTC; leave --time-zone out")
+        if zone is None:
+            return times(table, places[0])
+    return text_times(cells.to_pylist(), table.part, pattern, zone)
+
+
+def _assumed(venue: str | None, options: Options) -> list[str]:
+    """Return what was taken as given, in sentences."""
+    named = [f"{venue} by the file's name"] if venue else []
+    return [*named, *(["no volume was recorded: it stands as zero"] if options.no_volume else [])]
 
 
 def matches_parquet(source: Source) -> bool:
@@ -142,23 +188,24 @@ def read_parquet(source: Source, options: Options) -> Raw:
             if METADATA_KEY in (file.schema_arrow.metadata or {}):
                 return _tape(source)
             names = file.schema_arrow.names
-            columns = find_columns(names, dict(options.columns), source.name)
+            fields = _fields(options)
+            columns = find_columns(names, options.columns, source.name, fields)
             table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{source.name}: the Parquet file is truncated or damaged") from error
     if not table.num_rows:
         raise DataError(f"{source.name}: no row of data")
     # By position, because a table may hold a name twice.
-    open_ms, how = _parquet_times(table.column(columns["time"]), source.name)
-    prices = [_parquet_numbers(table.column(columns[n]), source.name, n) for n in FIELDS[1:]]
+    open_ms, how = _parquet_times(table.column(columns["time"]), source.name, options.time_zone)
+    values = [_parquet_numbers(table.column(columns[n]), source.name, n) for n in fields[1:]]
     hints = name_hints(source)
     return Raw(
-        raw_candles(open_ms, prices[:4], prices[4]),
+        raw_candles(open_ms, values[:4], *values[4:]),
         "parquet",
         (Part(0, source.name, 1),),
         venue=hints.venue,
         symbol=hints.symbol,
-        notes=(how, *_named(hints.venue)),
+        notes=(how, *_assumed(hints.venue, options)),
     )
 
 
@@ -178,17 +225,22 @@ def _tape(source: Source) -> Raw:
     )
 
 
-def _parquet_times(column: Any, name: str) -> tuple[IntArray, str]:
+def _parquet_times(column: Any, name: str, zone: str | None) -> tuple[IntArray, str]:
     if column.null_count:
         raise DataError(f"{name}: {column.null_count:,} rows have no time")
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return numeric_times(plain_column(column), name, 1)
+        if zone is not None:
+            raise DataError(f"{name}: numbers since 1970 are UTC; leave --time-zone out")
+        return numeric_times(plain_column(column), Part(0, name, 1))
     import pandas as pd
 
     try:
-        index = pd.DatetimeIndex(pd.to_datetime(column.to_pandas(), utc=True))
+        index = pd.DatetimeIndex(pd.to_datetime(column.to_pandas(), utc=zone is None))
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{name}: the time column of type {column.type} holds no times") from error
+    if zone is not None:
+        index = in_zone(index, zone, name)
+        return np.asarray(index.as_unit("ms").asi8), f"times are dates in {zone}"
     return np.asarray(index.as_unit("ms").asi8), "times are dates, in UTC where they name no zone"
 
 

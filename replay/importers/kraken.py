@@ -15,7 +15,8 @@ from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.lists import parse_json
 from papertape.replay.importers.options import Options, is_symbol, name_hints
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import is_number, numbers, numeric_times, read_table, split
+from papertape.replay.importers.table import is_number, numbers, read_table, split
+from papertape.replay.importers.times import numeric_times
 from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 
 _CSV_COLUMNS = 7
@@ -42,13 +43,13 @@ def read_csv(source: Source, options: Options) -> Raw:
         raise DataError(
             f"{source.name}: {len(table.columns)} columns are not Kraken's {_CSV_COLUMNS}"
         )
-    open_ms, how = numeric_times(numbers(table, 0, "time"), source.name, table.first_row)
+    open_ms, how = numeric_times(numbers(table, 0, "time"), table.part)
     prices = [numbers(table, 1 + i, name) for i, name in enumerate(PRICES)]
     match = re.match(r"([A-Z0-9]{5,12})_(\d+)\b", source.inner.rpartition("/")[2])  # XBTUSD_60.csv
     return Raw(
         raw_candles(open_ms, prices, numbers(table, 5, "volume")),
         "kraken",
-        (Part(0, source.name, table.first_row),),
+        (table.part,),
         venue="kraken-spot",
         symbol=match.group(1) if match else name_hints(source).symbol,
         timeframe=_minutes(match.group(2)) if match else None,
@@ -91,11 +92,12 @@ def read_rest(source: Source, options: Options) -> Raw:
         rows = np.asarray(entries[:-1], dtype=np.float64)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{source.name}: an entry holds something that is no number") from error
-    open_ms, how = numeric_times(rows[:, 0], source.name, 1)
+    part = Part(0, source.name, 1)
+    open_ms, how = numeric_times(rows[:, 0], part)
     return Raw(
         raw_candles(open_ms, [rows[:, i] for i in (1, 2, 3, 4)], rows[:, _VOLUME]),
         "kraken-rest",
-        (Part(0, source.name, 1),),
+        (part,),
         venue="kraken-spot",
         symbol=pairs[0] if is_symbol(pairs[0]) else None,
         volume_unit="base",

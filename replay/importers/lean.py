@@ -12,11 +12,12 @@ import re
 import numpy as np
 
 from papertape.engine.errors import DataError
-from papertape.engine.jit import FloatArray
+from papertape.engine.jit import FloatArray, Rows, copy_rows
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, exchange_hint
 from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import numbers, read_table, split, text_times
+from papertape.replay.importers.table import Table, numbers, read_table, split
+from papertape.replay.importers.times import text_times
 from papertape.replay.raw import PRICES, Part, Raw, VolumeUnit, raw_candles
 
 _COLUMNS = 6
@@ -24,7 +25,8 @@ _QUOTE_COLUMNS = 11
 _MINUTE_NAME = re.compile(
     r"(?P<date>\d{8})_(?P<symbol>[a-z0-9]+)_(?P<frame>\w+?)_(?P<kind>trade|quote|openinterest)(?P<perp>_perp)?"
 )
-_FRAMES = {"minute": "1m", "hour": "1h", "daily": "1d"}
+_FRAMES = {"second": "1m", "minute": "1m", "hour": "1h", "daily": "1d"}
+_MINUTE_MS = 60_000
 
 # Face value of one coin-margined contract in quote: Binance, COIN-M futures contract specifications.
 _COIN_MARGINED_FACE = {"BTCUSD": 100.0}
@@ -54,40 +56,60 @@ def read(source: Source, options: Options) -> Raw:
     table = read_table(source, has_header=False)
     if len(table.columns) != _COLUMNS:
         raise DataError(f"{source.name}: {len(table.columns)} columns are not LEAN's {_COLUMNS}")
-    if match and match["frame"] == "minute":
-        midnight, _ = text_times([match["date"]], table, "%Y%m%d")
+    if match and match["frame"] in ("second", "minute"):
+        midnight, _ = text_times([match["date"]], table.part, "%Y%m%d")
         offsets = numbers(table, 0, "time since midnight")
-        _check_offsets(source, offsets)
+        _check_offsets(table, offsets)
         open_ms, how = midnight[0] + np.rint(offsets).astype(np.int64), "the date by the inner name"
     else:
-        open_ms, how = text_times(table.columns[0].to_pylist(), table, "%Y%m%d %H:%M")
+        open_ms, how = text_times(table.columns[0].to_pylist(), table.part, "%Y%m%d %H:%M")
     prices = [numbers(table, 1 + i, name) for i, name in enumerate(PRICES)]
+    candles = raw_candles(open_ms, prices, numbers(table, 5, "volume"))
+    part = table.part
+    made: tuple[str, ...] = ()
+    if match and match["frame"] == "second":
+        candles, part = _minutes(candles, part)
+        made = (f"minutes made of {len(open_ms):,} candles of a second",)
     symbol = (match["symbol"] if match else inner.partition(".")[0].removesuffix("_perp")).upper()
     is_perpetual = "_perp" in inner or "cryptofuture" in source.hints
     venue, unit, face, notes = _market(source, symbol, is_perpetual)
     return Raw(
-        raw_candles(open_ms, prices, numbers(table, 5, "volume")),
+        candles,
         "lean",
-        (Part(0, source.name, table.first_row),),
+        (part,),
         venue=venue,
         symbol=symbol,
         timeframe=_FRAMES[match["frame"]] if match else None,
         volume_unit=unit,
         contract_value=face,
-        notes=(how, *notes),
+        notes=(how, *made, *notes),
     )
+
+
+def _minutes(seconds: Rows, part: Part) -> tuple[Rows, Part]:
+    """Return the minutes of candles of a second in time order, each at the line where it begins."""
+    opens = seconds["open_ms"] // _MINUTE_MS * _MINUTE_MS
+    starts = np.flatnonzero(np.diff(opens, prepend=-1))
+    last = np.append(starts[1:], len(seconds)) - 1
+    rows = copy_rows(np.ascontiguousarray(seconds[starts]))
+    rows["open_ms"] = opens[starts]
+    rows["high"] = np.maximum.reduceat(seconds["high"], starts)
+    rows["low"] = np.minimum.reduceat(seconds["low"], starts)
+    rows["close"] = seconds["close"][last]
+    rows["volume"] = np.add.reduceat(seconds["volume"], starts)
+    return rows, part._replace(lines=part.first_row + starts)
 
 
 def _width(source: Source) -> int:
     return len(split(source.lines[0])) if source.lines else 0
 
 
-def _check_offsets(source: Source, offsets: FloatArray) -> None:
+def _check_offsets(table: Table, offsets: FloatArray) -> None:
     bad = ~((offsets >= 0) & (offsets < 86_400_000))
     if bad.any():
         index = int(np.argmax(bad))
         raise DataError(
-            f"{source.name} row {index + 1}: {offsets[index]:g} ms is not within a day of midnight"
+            f"{table.part.where(index)}: {offsets[index]:g} ms is not within a day of midnight"
         )
 
 
@@ -107,4 +129,4 @@ def _market(
     return venue if exchange else None, "base", None, told
 
 
-LEAN = Importer("lean", "LEAN minute, hour and daily trade zips", matches, read)
+LEAN = Importer("lean", "LEAN second, minute, hour and daily trade zips", matches, read)

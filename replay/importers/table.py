@@ -1,8 +1,8 @@
-"""Text tables and times: what every CSV dialect shares. Numbers are rounded correctly, errors name the row."""
+"""Text tables: what every CSV dialect shares. Numbers are rounded correctly, errors name the line of the file."""
 
+import csv
 import io
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,35 +11,56 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from papertape.engine.errors import DataError
-from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.jit import FloatArray
 from papertape.replay.importers.source import Source
+from papertape.replay.raw import Part
 
-# A number of seconds, milliseconds, … since 1970 is told by its size: these are 1973-03-03 in each unit.
-_UNITS = (
-    ("seconds", 1e8, 1000.0),
-    ("milliseconds", 1e11, 1.0),
-    ("microseconds", 1e14, 1e-3),
-    ("nanoseconds", 1e17, 1e-6),
+
+class NumberStyle(NamedTuple):
+    """How a file writes numbers: the sign before the fraction, and the one between thousands if there is any."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def pattern(self) -> str:
+        """Return the expression that a cell must match in whole: thousands in threes, or none."""
+        decimal = re.escape(self.decimal)
+        whole = r"\d*"
+        if self.thousands:
+            whole = rf"(?:\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+|\d*)"
+        return rf"^[+-]?{whole}(?:{decimal}\d*)?(?:[eE][+-]?\d+)?$"
+
+
+PLAIN = NumberStyle()
+_LIKELY_STYLES = (
+    (NumberStyle(".", ","), "--thousands ,"),
+    (NumberStyle(",", ""), "--decimal ,"),
+    (NumberStyle(",", "."), "--decimal , --thousands ."),
+    (NumberStyle(".", " "), "--thousands ' '"),
+    (NumberStyle(",", " "), "--decimal , --thousands ' '"),
+    (NumberStyle(".", "'"), '--thousands "\'"'),
 )
-_LATEST = 1e20
 
 
 class Table(NamedTuple):
-    """Text columns of a CSV file by position."""
+    """
+    Text columns of a CSV file by position.
+
+    part  names the file and the line of each row, for messages
+    """
 
     name: str
     header: tuple[str, ...] | None
     columns: tuple[Any, ...]  # pyarrow string arrays
-    first_row: int
-
-    def where(self, index: int) -> str:
-        """Return `file row 12`."""
-        return f"{self.name} row {index + self.first_row}"
+    part: Part
+    style: NumberStyle = PLAIN
 
 
 def split(line: str, delimiter: str = ",") -> list[str]:
     """Return the cells of a line, without quotes and spaces."""
-    return [cell.strip().strip('"').strip() for cell in line.split(delimiter)]
+    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    return [cell.strip() for cell in cells]
 
 
 def is_number(cell: str) -> bool:
@@ -47,9 +68,16 @@ def is_number(cell: str) -> bool:
     return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell))
 
 
-def read_table(source: Source, *, skip: int = 0, has_header: bool, delimiter: str = ",") -> Table:
+def read_table(
+    source: Source,
+    *,
+    skip: int = 0,
+    has_header: bool,
+    delimiter: str = ",",
+    style: NumberStyle = PLAIN,
+) -> Table:
     """
-    Return a CSV file as text columns.
+    Return a CSV file as text columns; blank lines count for nothing.
 
     skip  lines before the header or the data
 
@@ -60,16 +88,16 @@ def read_table(source: Source, *, skip: int = 0, has_header: bool, delimiter: st
         raise DataError(f"{source.name}: no row of data")
     header = tuple(split(lines[0], delimiter)) if has_header else None
     names = [str(i) for i in range(len(split(lines[0], delimiter)))]
-    first_row = skip + (2 if has_header else 1)
+    body, part = _body(source, skip + has_header)
     try:
         table = pacsv.read_csv(
-            io.BytesIO(source.text),
-            pacsv.ReadOptions(column_names=names, skip_rows=first_row - 1, use_threads=False),
+            io.BytesIO(body),
+            pacsv.ReadOptions(column_names=names, use_threads=False),
             pacsv.ParseOptions(delimiter=delimiter),
             pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
     except (pa.ArrowException, ValueError) as error:
-        raise DataError(f"{source.name}: not a whole table: {_reason(error, first_row)}") from error
+        raise DataError(_reason(error, body, part, len(names), delimiter)) from error
     if not table.num_rows:
         raise DataError(f"{source.name}: no row of data")
     columns = (table.column(i).combine_chunks() for i in range(len(names)))
@@ -77,93 +105,75 @@ def read_table(source: Source, *, skip: int = 0, has_header: bool, delimiter: st
         pc.utf8_trim_whitespace(c.chunk(0) if isinstance(c, pa.ChunkedArray) else c)
         for c in columns
     )
-    return Table(source.name, header, columns_text, first_row)
+    return Table(source.name, header, columns_text, part, style)
 
 
-def _reason(error: Exception, first_row: int) -> str:
-    """Return the library's reason with the row as an editor counts."""
+def _body(source: Source, skip: int) -> tuple[bytes, Part]:
+    """Return the text behind the first lines that are not blank, and where its rows stand in the file."""
+    text = source.text
+    blank = re.compile(rb"(?m)^[ \t\r]*(?:\n|\Z)")
+    start, line = 0, 1
+    while skip:
+        end = text.find(b"\n", start) + 1
+        skip -= not blank.match(text, start)
+        start, line = end, line + 1
+    has_blanks = any(found.end() > found.start() for found in blank.finditer(text, start))
+    if not has_blanks:
+        return text[start:], Part(0, source.name, line)
+    rows = text[start:].split(b"\n")
+    numbers = [line + i for i, row in enumerate(rows) if row.strip()]
+    body = b"\n".join(row for row in rows if row.strip())
+    return body, Part(0, source.name, line, np.asarray(numbers, dtype=np.int64))
+
+
+def _reason(error: Exception, body: bytes, part: Part, width: int, delimiter: str) -> str:
+    """Return why a body is no table, with the line as an editor counts."""
     text = (str(error).splitlines() or [""])[0]
-    match = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", text)
-    if match:
-        row, wanted, got = match.groups()
-        # The library counts from its own first row, skipped lines included.
-        return f"row {row} has {got} columns, the rows before {wanted}"
     if "UTF8" in text or "UTF-8" in text:
-        return "it is not UTF-8 text"
-    return text.rstrip(".")
+        return f"{part.name}: not a whole table: it is not UTF-8 text"
+    for index, line in enumerate(body.decode(errors="replace").splitlines()):
+        found = len(split(line, delimiter))
+        if found != width:
+            return f"{part.where(index)} has {found} columns, the rows before {width}"
+    return f"{part.name}: not a whole table: {text.rstrip('.')}"
 
 
 def numbers(table: Table, column: int, what: str) -> FloatArray:
     """Return a column as float64, correctly rounded, or raise DataError at the first cell that is no number."""
     cells = table.columns[column]
     try:
-        values = pc.cast(cells, pa.float64())
-    except pa.ArrowException as error:
+        values = pc.cast(_plain_cells(cells, table.style), pa.float64())
+    except (pa.ArrowException, ValueError) as error:
         for index, cell in enumerate(cells.to_pylist()):
-            if cell is None or not is_number(cell):
+            if cell is None or not _is_styled(cell, table.style):
                 raise DataError(
-                    f"{table.where(index)}: {what} {str(cell)[:40]!r} is not a number"
+                    f"{table.part.where(index)}: {what} {str(cell)[:40]!r} is not a number"
+                    f"{_likely_style(str(cell))}"
                 ) from error
         raise DataError(f"{table.name}: {what}: {error}") from error
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def times(table: Table, column: int, *, mixed_units: bool = False) -> tuple[IntArray, str]:
-    """Return a column as ms UTC, and in words how it was read; it may hold numbers or ISO dates."""
-    cells = table.columns[column]
-    first = str(cells[0].as_py())
-    if is_number(first) and not re.fullmatch(r"(19|20)\d{6}", first):
-        values = numbers(table, column, "time")
-        return numeric_times(values, table.name, table.first_row, mixed_units=mixed_units)
-    return text_times(cells.to_pylist(), table)
+def _is_styled(cell: str, style: NumberStyle) -> bool:
+    if style == PLAIN:
+        return is_number(cell)
+    return bool(re.search(r"\d", cell)) and bool(re.match(style.pattern, cell))
 
 
-def numeric_times(
-    values: FloatArray | IntArray, name: str, first_row: int, *, mixed_units: bool = False
-) -> tuple[IntArray, str]:
-    """Return numbers since 1970 as ms UTC; the unit is told by their size and must be one for all unless mixed."""
-    exact = np.asarray(values)
-    floats = exact.astype(np.float64)
-    bounds = [lowest for _, lowest, _ in _UNITS]
-    units = np.searchsorted(bounds, floats, "right") - 1
-    bad = ~np.isfinite(floats) | (units < 0) | (floats >= _LATEST)
-    if not mixed_units:
-        bad |= units != units[0]
-    if bad.any():
-        index = int(np.argmax(bad))
-        raise DataError(
-            f"{name} row {index + first_row}: {floats[index]:.17g} is no time like those before it "
-            "(seconds, ms, µs or ns since 1970)"
-        )
-    out = np.zeros(len(floats), dtype=np.int64)
-    for number, (_, _, factor) in enumerate(_UNITS):
-        here = units == number
-        if factor >= 1.0:
-            out[here] = np.rint(floats[here] * factor).astype(np.int64)
-        elif here.any():
-            out[here] = exact[here].astype(np.int64) // round(1.0 / factor)
-    used = [_UNITS[int(u)][0] for u in np.unique(units)]
-    return out, f"times are {' and '.join(used)} since 1970"
+def _plain_cells(cells: Any, style: NumberStyle) -> Any:
+    """Return cells as the compiler of numbers wants them; ValueError when one is of another style."""
+    if style == PLAIN:
+        return cells
+    if not pc.all(pc.match_substring_regex(cells, style.pattern)).as_py():
+        raise ValueError("a cell is of another style")
+    if style.thousands:
+        cells = pc.replace_substring(cells, style.thousands, "")
+    return pc.replace_substring(cells, style.decimal, ".")
 
 
-def text_times(
-    cells: Sequence[str], table: Table, pattern: str | None = None
-) -> tuple[IntArray, str]:
-    """Return dates as ms UTC: by a strptime pattern, or ISO 8601; without a zone they are UTC."""
-    import pandas as pd
-
-    try:
-        parsed = pd.to_datetime(
-            pd.Series(cells, dtype=object), format=pattern or "ISO8601", utc=True, errors="coerce"
-        )
-    except (ValueError, OverflowError, TypeError) as error:
-        raise DataError(f"{table.name}: times cannot be read as dates: {error}") from error
-    missing = parsed.isna().to_numpy()
-    if missing.any():
-        index = int(np.argmax(missing))
-        raise DataError(
-            f"{table.where(index)}: time {str(cells[index])[:40]!r} is neither a number since 1970 "
-            "nor a date like 2023-01-31 13:00"
-        )
-    stamps = pd.DatetimeIndex(parsed).as_unit("ms").asi8
-    return np.asarray(stamps, dtype=np.int64), "times are dates, in UTC where they name no zone"
+def _likely_style(cell: str) -> str:
+    """Return which options would read a cell, as the end of a sentence."""
+    for style, options in _LIKELY_STYLES:
+        if _is_styled(cell, style):
+            return f"; if it is one, say {options}"
+    return ""
