@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from papertape.engine.errors import ConfigError
+from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
 from papertape.replay.markets import market_for
-from papertape.replay.tape import Store, Tape, read_tape
+from papertape.replay.tape import Store, Tape, read_metadata, read_tape
+
+_SAMPLE_SYMBOL: Final = "BTCUSDT"
 
 
 def load_tapes(config: Config) -> list[Tape]:
@@ -41,10 +44,35 @@ def make_spec(
     return spec_for(config, markets, frames.pop(), model_features)
 
 
+def check_names(config: Config) -> None:
+    """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
+    if config.markets:
+        store, names = Store(config.data.store), config.data.tapes
+        found = [
+            read_metadata(Path(name)) if _is_file(name) else store.entry(name).about
+            for name in names
+        ]
+        symbols = [str(about["symbol"]) for about in found] if names else [_SAMPLE_SYMBOL]
+        refuse_unknown_markets(config, [*symbols, *config.live.symbols])
+
+
+def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
+    """Raise ConfigError for a section [markets.SYMBOL] that nothing would read."""
+    unknown = [name for name in config.markets if name not in symbols]
+    if unknown:
+        lines = (
+            f"markets.{name}: no tape or symbol has that name{did_you_mean(name, symbols)}; there is "
+            f"{', '.join(sorted(symbols))}"
+            for name in unknown
+        )
+        raise ConfigError("\n".join(lines))
+
+
 def spec_for(
     config: Config, markets: Sequence[Market], base: str, model_features: Sequence[str] = ()
 ) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
+    refuse_unknown_markets(config, [market.symbol for market in markets])
     account, parameters = config.account, dict(config.strategy.parameters)
     if config.strategy.name == "confluence":
         parameters.setdefault("use_ml", config.signals.use_ml)

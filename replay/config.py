@@ -4,17 +4,19 @@ One configuration for replay and live: pydantic over TOML, read once at the edge
 Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.
 """
 
+import contextlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -50,16 +52,18 @@ class Data(_Section):
         "absent", description="absent: flat candles keep the clock going; skip: nothing happens"
     )
 
-    @model_validator(mode="before")
+    @field_validator("start", "end", mode="before")
     @classmethod
-    def _dates_are_utc(cls, values: Any) -> Any:
+    def _dates_are_utc(cls, value: Any, info: ValidationInfo) -> Any:
         """Take a bare date as the whole UTC day, and a time without zone as UTC."""
-        if isinstance(values, Mapping):
-            values = dict(values)
-            for name in ("start", "end"):
-                if values.get(name) is not None:
-                    values[name] = _utc(values[name], is_end=name == "end")
-        return values
+        return None if value is None else _utc(value, is_end=info.field_name == "end")
+
+    @model_validator(mode="after")
+    def _span_is_one(self) -> Self:
+        """Refuse a span that ends before it begins."""
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"start {_shown(self.start)} is after end {_shown(self.end)}")
+        return self
 
 
 class Account(_Section):
@@ -175,7 +179,7 @@ def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config
     if path is not None:
         where = str(path)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror or error}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -242,17 +246,25 @@ def _apply(values: dict[str, Any], change: str) -> None:
     values[key] = value
 
 
-def _utc(value: Any, *, is_end: bool) -> Any:
-    """Return a date or time as a UTC time; what is neither is left for the validator to refuse."""
+def _utc(value: Any, *, is_end: bool) -> datetime:
+    """Return a date or time as a UTC time; ValueError for anything else, numbers above all."""
     if isinstance(value, str):
-        try:
-            text = value.replace("Z", "+00:00")
-            value = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
-        except ValueError:
-            return value
+        text = value.strip().replace("Z", "+00:00")
+        for parse in (date.fromisoformat, datetime.fromisoformat):
+            with contextlib.suppress(ValueError):
+                value = parse(text)
+                break
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):
         clock = (23, 59, 59, 999_000) if is_end else (0, 0, 0, 0)
         return datetime(value.year, value.month, value.day, *clock, tzinfo=UTC)
-    return value
+    what = "a bare number, which could be anything" if isinstance(value, int | float) else "no date"
+    raise ValueError(
+        f'{value!r} is {what}; write a day or a time like "2023-01-30" or "2023-01-30T13:00"'
+    )
+
+
+def _shown(time: datetime) -> str:
+    """Return a time without the zeros that it does not need."""
+    return time.strftime("%Y-%m-%d %H:%M").removesuffix(" 00:00")

@@ -93,6 +93,14 @@ class ReplayFeed:
         held = sum(int((tape["open_ms"] >= self.first_ms).sum()) for tape in self._tapes)
         return self.n_instants * len(self._tapes) - held
 
+    def longest_gap(self) -> tuple[int, int]:
+        """Return the candles of the longest stretch that no tape holds, and the open before it in ms; (0, …) for none."""
+        steps = np.diff(self._stamps)
+        if not len(steps):
+            return 0, self.first_ms
+        at = int(np.argmax(steps))
+        return int(steps[at]) // self.base_ms - 1, int(self._stamps[at])
+
     def closes(self) -> FloatArray:
         """Return the close of every instant and symbol, an absent one at the close before, shape (n_instants, n_symbols)."""
         columns = []

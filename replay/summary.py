@@ -36,6 +36,7 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.model_section import model_section
 from papertape.replay.quality import measure as measure_quality
 from papertape.replay.sinks import Recorder
+from papertape.replay.spans import span_sentences
 from papertape.replay.tables import refusal_counts
 from papertape.replay.tape import Tape
 
@@ -253,6 +254,7 @@ def _warnings(
             f"{absent:,} of {run.recorder.candles:,} candles were not recorded and stand as absent: "
             f"flat, flag {FLAG_ABSENT}, no fills."
         )
+    said += span_sentences(config.data, tapes, run.feed)
     is_perpetual = any(market.is_perpetual for market in run.engine.spec.markets)
     if is_perpetual and not len(run.recorder.payments):
         said.append(

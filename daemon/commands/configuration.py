@@ -7,6 +7,7 @@ import typer
 
 from papertape.daemon.commands.output import console, print_json
 from papertape.engine.strategies import make_strategy
+from papertape.replay.accounts import check_names
 from papertape.replay.config import Config, load_config
 
 config_app = typer.Typer(help="Check a configuration or describe it.", no_args_is_help=True)
@@ -23,6 +24,7 @@ def check_command(
     Example: papertape config check deploy/replay.toml
     """
     config = load_config(file)
+    check_names(config)
     make_strategy(config.strategy.name, config.strategy.parameters)
     if as_json:
         print_json(config.model_dump(mode="json"))

@@ -4,9 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from helpers import random_candles
 
 from papertape.engine.errors import ConfigError
+from papertape.replay.accounts import check_names, make_spec
 from papertape.replay.config import Config, load_config, make_config
+from papertape.replay.sample import sample_tape
+from papertape.replay.tape import Store, Tape
 
 
 def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> None:
@@ -34,6 +38,69 @@ def test_dates_are_whole_days_in_utc() -> None:
 
     assert data.start == datetime(2023, 1, 1, tzinfo=UTC)
     assert data.end == datetime(2023, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+
+
+SPELLINGS = ['"2023-01-30"', '"20230130"', "2023-01-30", '"2023-01-30T00:00:00Z"', '"2023-01-30 01:00+01:00"', "2023-01-30T00:00:00"]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_date_may_be_written_as_iso_and_toml_write_it(spelling: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f"[data]\nstart = {spelling}\nend = {spelling}\n")
+
+    data = load_config(path).data
+
+    is_day = ":" not in spelling
+    assert data.start == datetime(2023, 1, 30, tzinfo=UTC)
+    assert data.end == (
+        datetime(2023, 1, 30, 23, 59, 59, 999_000, tzinfo=UTC) if is_day else data.start
+    )
+
+
+@pytest.mark.parametrize("value", ["20230130", "1675036800", "1675036800000", "2023", "1.5", "true", '"1675036800"', '"soon"', '"30.01.2023"', "[2023]"])  # fmt: skip
+def test_a_number_or_a_word_is_no_date(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f"[data]\nend = {value}\n")
+
+    with pytest.raises(ConfigError, match=r'data\.end: .* write a day or a time like "2023-01-30"'):
+        load_config(path)
+
+
+def test_a_span_that_ends_before_it_begins_is_refused_with_both_dates() -> None:
+    with pytest.raises(ConfigError, match="data: start 2023-06-01 is after end 2023-05-01 23:59"):
+        load_config(None, ["data.start=2023-06-01", "data.end=2023-05-01"])
+
+    assert load_config(None, ["data.start=2023-06-01", "data.end=2023-06-01"])
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(b'\xef\xbb\xbf[data]\ntimeframe = "4h"\n')
+
+    assert load_config(path).data.timeframe == "4h"
+
+
+def test_a_market_that_nothing_would_read_is_refused_by_check_and_replay(tmp_path: Path) -> None:
+    wrong = load_config(None, ["markets.BTCUSDTT.taker_fee_rate=0.01"])
+    right = load_config(None, ["markets.BTCUSDT.taker_fee_rate=0.01"])
+
+    for refuse in (check_names, lambda config: make_spec(config, [sample_tape()])):
+        with pytest.raises(ConfigError, match="BTCUSDTT: no tape or symbol has that name: did you mean 'BTCUSDT'"):  # fmt: skip
+            refuse(wrong)
+    check_names(right)
+    assert make_spec(right, [sample_tape()]).markets[0].taker_fee_rate == 0.01
+
+
+def test_markets_are_checked_against_the_tapes_that_are_named(tmp_path: Path) -> None:
+    tape = Tape(random_candles(10, 1), "a-spot", "ETHUSDT", "1h", source="made in a test")
+    path = Store(tmp_path).save(tape)
+    changes = ["markets.ETHUSDT.tick_size=0.1", f"data.store={tmp_path}"]
+
+    check_names(load_config(None, [*changes, 'data.tapes=["ETHUSDT"]']))
+    check_names(load_config(None, [*changes, f'data.tapes=["{path}"]']))
+    check_names(load_config(None, [*changes, 'live.symbols=["ETHUSDT"]']))
+    with pytest.raises(ConfigError, match=r"markets.ETHUSDT: .* there is BTCUSDT$"):
+        check_names(load_config(None, changes))
 
 
 def test_set_values_are_toml_and_other_words_are_text() -> None:

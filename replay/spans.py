@@ -1,0 +1,60 @@
+"""Spans: what of the tapes was replayed, and sentences for what was not, so that nothing is left out in silence."""
+
+from collections.abc import Sequence
+
+from papertape.replay.config import Data
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.quality import counted
+from papertape.replay.stamps import utc_text
+from papertape.replay.tape_file import Tape, time_ms
+
+
+def span_sentences(data: Data, tapes: Sequence[Tape], feed: ReplayFeed) -> list[str]:
+    """Return what a reader must know about dates that were asked for or recorded and not replayed."""
+    return [*_asked(data, tapes), *_left_out(data, tapes, feed), *_skipped(data, feed)]
+
+
+def _asked(data: Data, tapes: Sequence[Tape]) -> list[str]:
+    """Return where a configured date lies beyond what a tape holds."""
+    said = []
+    for tape in tapes:
+        first, last = (int(tape.candles["open_ms"][at]) for at in (0, -1))
+        if data.start is not None and time_ms(data.start) < first:
+            said.append(
+                f"{tape.symbol}: data.start {utc_text(time_ms(data.start))} is before its first candle, "
+                f"{utc_text(first)}."
+            )
+        if data.end is not None and time_ms(data.end) > last + tape.length_ms:
+            said.append(
+                f"{tape.symbol}: data.end {utc_text(time_ms(data.end))} is after its last candle, "
+                f"{utc_text(last)}."
+            )
+    return said
+
+
+def _left_out(data: Data, tapes: Sequence[Tape], feed: ReplayFeed) -> list[str]:
+    """Return which tapes have candles in the span asked for that no instant of the feed holds."""
+    said = []
+    for tape in tapes:
+        opens = tape.between(data.start, data.end).candles["open_ms"]
+        left = int(((opens < feed.first_ms) | (opens > feed.last_ms)).sum())
+        if left:
+            said.append(
+                f"{tape.symbol}: {counted(left, 'candle')} left out, because the tapes together cover "
+                f"{utc_text(feed.first_ms)} … {utc_text(feed.last_ms)} only."
+            )
+    return said
+
+
+def _skipped(data: Data, feed: ReplayFeed) -> list[str]:
+    """Return what `data.gaps = skip` passes over."""
+    if data.gaps != "skip":
+        return []
+    missing = (feed.last_ms - feed.first_ms) // feed.base_ms + 1 - feed.n_instants
+    if not missing:
+        return []
+    length, after_ms = feed.longest_gap()
+    return [
+        f"data.gaps = skip: {counted(missing, 'candle')} that no tape holds were passed over as if their time "
+        f"had not been, the longest gap of {length:,} after {utc_text(after_ms)}."
+    ]
