@@ -10,7 +10,6 @@ candles cost.
 import asyncio
 import hashlib
 import json
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any, Final, NamedTuple
 from papertape.daemon.compare import Again, Difference
 from papertape.daemon.journal import Journal
 from papertape.engine.errors import DataError, PapertapeError
+from papertape.replay.parent import child_environment, end_with_parent, how_it_ended, step_back
 
-_NICE: Final = 10
 _ANSWER_S: Final = 600.0  # the first answer steps everything since the oldest snapshot
 _END_S: Final = 5.0
 
@@ -65,8 +64,11 @@ class Auditor:
             await self.close()
             raise DataError(f"audit: no answer: {error or 'it took too long'}") from error
         if not line:
+            how = "closed its output"
+            with suppress(TimeoutError):
+                how = how_it_ended(await asyncio.wait_for(process.wait(), _END_S))
             await self.close()
-            raise DataError("audit: the process ended; it is started again next time")
+            raise DataError(f"audit: the process {how}; it is started again next time")
         answer: dict[str, Any] = json.loads(line)
         if "refused" in answer:
             await self.close()
@@ -85,6 +87,7 @@ class Auditor:
                 str(self._state),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env=child_environment(),
             )
         return self._process
 
@@ -124,7 +127,8 @@ def answer(again: Again, question: dict[str, Any]) -> Finding:
 
 def main(state: Path) -> None:
     """Answer questions until the input ends."""
-    os.nice(_NICE)
+    step_back()
+    end_with_parent()
     try:
         with Journal.read(state) as journal:
             again = Again(state, journal)

@@ -9,6 +9,7 @@ Recorded data: tapes in, trustworthy backtests out.
     result tables report                what is found, as files and as a page
     market_events columns study         market structure over a tape, as files, and what followed each event
     venue clock                         the local exchange, and the clocks that it goes by
+    parent                              child processes: who started them, and why they ended
     prove verify                        look-ahead and repaint proof; run again and compare
     honesty                             the whole learning pipeline on markets whose truth is known
     gate_study drift_study planted      how often gate and drift watch err, measured on rows of a known law

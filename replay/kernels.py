@@ -17,9 +17,15 @@ from papertape.engine.features.smc.feature import smc
 from papertape.engine.jit import is_stored
 from papertape.engine.spec import EngineSpec
 from papertape.engine.warm import compile_common
+from papertape.replay.parent import child_environment
 
 LIMIT_S: Final = 60.0  # for the second process, which takes ten
-HELPER: Final = "from papertape.engine.warm import compile_structure; compile_structure()"
+HELPER: Final = (
+    "from papertape.engine.warm import compile_structure\n"
+    "from papertape.replay.parent import end_with_parent\n"
+    "end_with_parent()\n"
+    "compile_structure()"
+)
 
 
 def compile_kernels(spec: EngineSpec) -> None:
@@ -36,6 +42,7 @@ def compile_in_two() -> None:
         helper = subprocess.Popen(  # noqa: S603 - our own interpreter and a constant
             [sys.executable, "-c", HELPER],
             cwd=Path(__file__).parents[2],  # the very sources that run here
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -57,6 +57,18 @@ elif HOW == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     say(f'{{"event": "attempt", "due_ms": {os.getpid()}, "number": 0, "of": 1}}')
     time.sleep(60.0)
+elif HOW.startswith("straggler"):
+    from papertape.replay.learning.trainer import train_model
+
+    kept = (
+        os.dup(1) if HOW == "straggler_that_talks" else None
+    )  # otherwise its output ends with its work
+    real(train_model)
+    if kept is not None:
+        os.write(kept, b"still here\n")
+    if HOW == "straggler_that_crashes":
+        os.abort()
+    time.sleep(60.0)
 elif HOW == "greedy":
     sys.exit(real(greedy))
 elif HOW == "killed":

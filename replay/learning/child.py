@@ -5,14 +5,12 @@ It is nice to others, takes no more memory than it may and one thread, says what
 when nobody listens any more. Whatever else is printed goes to stderr.
 """
 
-import ctypes
 import json
 import os
 import resource
-import signal
 import sys
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from papertape.engine.errors import PapertapeError
 from papertape.replay.learning.attempt import Attempt
@@ -20,9 +18,7 @@ from papertape.replay.learning.challenge import Train
 from papertape.replay.learning.job import Job, read_job, write_result
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk import walk
-
-_NICE: Final = 10
-_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of Linux
+from papertape.replay.parent import end_with_parent, step_back
 
 
 def main(folder: Path, train: Train = train_model) -> int:
@@ -88,11 +84,8 @@ class Speaker:
 
 def settle() -> None:
     """Step back behind whoever trades, and do not outlive who started us."""
-    os.nice(_NICE)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit(1)  # who started us was gone before we said so
+    step_back()
+    end_with_parent()
 
 
 def limit_memory(megabytes: int) -> None:

@@ -2,7 +2,8 @@
 The training process: started, followed line by line, ended, and whatever it does is an outcome, never an exception.
 
 It says what it does as JSON lines. What is no JSON is passed over; a line that is too long, a flood, a silence beyond
-the time limit, an exit without a result and a result that is not the one it announced each have their sentence.
+the time limit, an exit without a result and a result that is not the one it announced each have their sentence. A result that
+was announced is on disk under its hash: how, and how fast, the process ends after that changes nothing.
 """
 
 import asyncio
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import papertape
+from papertape.replay.parent import child_environment, how_it_ended
 
 START_GRACE_S: Final = (
     60.0  # to load its libraries, and to judge what was trained, beside the time limit
 )
 _END_S: Final = 10.0  # that a killed process may take to be gone
+_LINGER_S: Final = 2.0  # that one may take to end by itself after it announced its result
 _LONGEST_LINE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 26
 _STDERR_SHOWN: Final = 400
@@ -139,18 +142,20 @@ async def follow(
         cut = await _listen(process, follower)
         if cut:
             return ended(*cut)
+        if follower.sha256:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_gone(process), _LINGER_S)
+            return ended("done")
         code = await asyncio.wait_for(process.wait(), _END_S)
     except TimeoutError:
         return ended("failed", "the training process closed its output but did not end")
     finally:
         await _end(process)
-    if code == 0 and follower.sha256:
-        return ended("done")
     return ended("failed", follower.refusal or _how_it_ended(code, folder))
 
 
 async def _listen(process: Process, follower: _Follower) -> tuple[str, str] | None:
-    """Follow the lines to their end; return outcome and reason when it had to be cut off."""
+    """Follow the lines to the result or to their end; return outcome and reason when it had to be cut off."""
     assert process.stdout is not None
     lines = Lines()
     while True:
@@ -163,6 +168,8 @@ async def _listen(process: Process, follower: _Follower) -> tuple[str, str] | No
             return None
         for line in lines.feed(chunk):
             follower.hear(line)
+            if follower.sha256:
+                return None
         if lines.n_bytes > _MOST_BYTES:
             return "failed", f"the training process wrote more than {_MOST_BYTES >> 20} MB"
 
@@ -188,16 +195,13 @@ def _environment() -> dict[str, str]:
     """Return the child's environment: one thread, and our packages where we found them."""
     root = str(Path(str(papertape.__file__)).absolute().parents[1])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {
-        **os.environ,
-        **dict.fromkeys(_ONE_THREAD, "1"),
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-    }
+    path = os.pathsep.join(dict.fromkeys(paths))
+    return child_environment({**dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": path})
 
 
 def _how_it_ended(code: int, folder: Path) -> str:
     """Return what is known of a process that ended without a result."""
     said = (folder / "stderr.txt").read_bytes()[-4096:].decode(errors="replace").strip()
     last = said.splitlines()[-1][:_STDERR_SHOWN] if said else ""
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return f"the training process {how} without a result" + (f": {last}" if last else "")
+    told = f"the training process {how_it_ended(code)} without a result"
+    return told + (f": {last}" if last else "")

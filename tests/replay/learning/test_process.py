@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from planted_rows import due_times, planted_rows, quick_settings
 
-from papertape.replay.learning import runner
+from papertape.replay.learning import process, runner
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import challenge
 from papertape.replay.learning.job import Job, read_job, write_job
@@ -94,6 +94,51 @@ def test_a_process_that_does_not_answer_is_ended_at_its_limit(
     assert (found.outcome, found.reason) == ("timeout", "training took longer than 0 s")
 
 
+@pytest.mark.parametrize("how", ["straggler", "straggler_that_talks", "straggler_that_crashes"])
+def test_what_was_announced_counts_however_the_process_ends_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(process, "_LINGER_S", 0.1)
+
+    found = attempted(tmp_path, how)
+
+    here = challenge(planted_rows(), due_times()[0], quick_settings(), None, train_model)
+    assert (found.outcome, found.reason) == (here.outcome, here.reason)
+    assert found.artefact == here.artefact
+    assert found.wall_s < 30.0  # it sleeps for a minute
+
+
+def test_it_trains_for_process_1() -> None:
+    """As in a container, where the daemon is process 1 and so is the parent of the process that trains."""
+    alone = ("unshare", "--pid", "--fork", "--mount-proc")
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a process namespace")
+    program = """
+import asyncio, os, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, "tests")
+from planted_rows import due_times, planted_rows, quick_settings
+from papertape.replay.learning.job import Job
+from papertape.replay.learning.runner import run_attempt
+assert os.getpid() == 1
+with tempfile.TemporaryDirectory() as folder:
+    job = Job(quick_settings(), due_times()[:1], planted_rows())
+    found = asyncio.run(run_attempt(Path(folder), job))
+print(found.outcome, len(found.artefact), found.reason)
+"""
+
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    here = challenge(planted_rows(), due_times()[0], quick_settings(), None, train_model)
+    assert done.stdout.strip() == f"{here.outcome} {len(here.artefact)} {here.reason}", done.stderr
+
+
 def test_a_command_that_is_not_there_is_a_failed_attempt(tmp_path: Path) -> None:
     command = (str(tmp_path / "nowhere"),)
 
@@ -126,7 +171,10 @@ def test_a_walk_survives_a_kill_and_loses_one_attempt(tmp_path: Path) -> None:
 
     second = found.attempts[1]
     assert (second.outcome, second.due_ms) == ("failed", due_times()[1])
-    assert second.reason == "the training process was killed by signal 9 without a result"
+    assert second.reason == (
+        "the training process was killed by signal 9 (SIGKILL, as the system does when memory runs out) "
+        "without a result"
+    )
     lost = {second.due_ms: (second.outcome, second.reason)}
     here = walk(job(due_ms=due_times(), is_walk=True, lost=lost), train_model)
     assert [a.artefact for a in found.attempts] == [a.artefact for a in here.attempts]
