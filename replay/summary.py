@@ -279,6 +279,9 @@ def _why_none(learned: Learned | None) -> str:
     trained = sum(bool(attempt.record) for attempt in learned.attempts)
     if trained:
         return f"of {trained} that were trained none passed the gate; "
-    if any(attempt.outcome == "skipped" for attempt in learned.attempts):
-        return "there were too few candles to learn from; "
-    return ""
+    failed = sum(attempt.outcome != "skipped" for attempt in learned.attempts)
+    if failed:  # why is told of the first of them
+        return f"none of {failed} retrainings brought a model; "
+    if learned.attempts:
+        return f"there were too few candles to learn from ({learned.attempts[-1].reason}); "
+    return "no retraining was due; "

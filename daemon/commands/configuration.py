@@ -9,6 +9,7 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.engine.strategies import make_strategy
 from papertape.replay.accounts import check_names
 from papertape.replay.config import Config, load_config
+from papertape.replay.learning.feasible import check_learning
 
 config_app = typer.Typer(help="Check a configuration or describe it.", no_args_is_help=True)
 
@@ -26,6 +27,7 @@ def check_command(
     config = load_config(file)
     check_names(config)
     make_strategy(config.strategy.name, config.strategy.parameters)
+    check_learning(config, str(file))
     if as_json:
         print_json(config.model_dump(mode="json"))
     else:

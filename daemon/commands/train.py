@@ -73,8 +73,8 @@ def train_command(
     """
     Train a model, judge it against the champion and its baselines, and promote it only if it passes.
 
-    The newest `learning.gate_days` are kept from training; on them it is judged. A training that was interrupted goes on
-    when the same command is given again.
+    The newest `learning.gate_days` are kept from training; on them it is judged. A model that does not pass is kept and
+    not promoted, and the exit code is 1. A training that was interrupted goes on when the same command is given again.
 
     Example: papertape train --tape BTCUSDT --set signals.model=lstm
     """
@@ -102,6 +102,8 @@ def train_command(
         print_json({"version": version, "path": str(models.path(version)), **attempt.to_json()})
     else:
         _show(models, attempt, version, is_promoting)
+    if not attempt.is_promoted:
+        raise typer.Exit(1)
 
 
 def _of_journal(kept: Config, given: Config) -> Config:

@@ -6,7 +6,8 @@ training and measures importance, the newest sets the temperature. Rows are weig
 own. Both outcomes weigh the same: weighing the rarer one up would bend the probabilities, and its rate is in the bias.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ from papertape.engine.model.options import TrainingOptions
 from papertape.engine.model.parts import purged_parts
 
 PARTS: Final = ("train", "validate", "calibrate")
-_SHARES: Final = (0.7, 0.15, 0.15)
-_LEAST_ROWS: Final = 50  # in each part; fewer say nothing
+SHARES: Final = (0.7, 0.15, 0.15)
+LEAST_ROWS: Final = 50  # in each part; fewer say nothing
 
 
 class Prepared(NamedTuple):
@@ -70,12 +71,17 @@ def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
     known = np.stack([label.known for label in labels])
     is_whole: BoolArray = np.asarray(np.isfinite(x).all(axis=2))
     is_usable: BoolArray = is_whole & ~np.isnan(y)
-    parts = purged_parts(known, is_usable, _SHARES, options.embargo)
+    groups: tuple[int | slice, ...] = (
+        tuple(range(len(y))) if options.is_per_symbol else (slice(None),)
+    )
+    for group in groups:
+        _check_rows(int(is_usable[group].sum()), partial(_told, options.read, x[group], y[group]))
+    parts = purged_parts(known, is_usable, SHARES, options.embargo)
     weights = np.stack([uniqueness(*pair) for pair in zip(known, is_usable, strict=True)])
-    groups: Iterable[int | slice] = range(len(y)) if options.is_per_symbol else (slice(None),)
     for name, part in zip(PARTS, parts, strict=True):
         for group in groups:
-            _check_part(name, y[group][part[group]])
+            told = partial(_told, options.read, x[group], y[group])
+            _check_part(name, y[group][part[group]], told)
     return Prepared(x, is_whole, y, weights, *parts)
 
 
@@ -96,14 +102,37 @@ def labels_of(dataset: Dataset, symbol: int, options: TrainingOptions) -> Labels
     )
 
 
-def _check_part(name: str, labels: FloatArray) -> None:
-    """Raise DataError for a part that says nothing."""
-    if len(labels) < _LEAST_ROWS:
+def _check_rows(n: int, told: Callable[[], str]) -> None:
+    """Raise DataError for rows of which no three parts can be made; `told` puts them in words."""
+    least = len(PARTS) * LEAST_ROWS
+    if n < least:
+        raise DataError(f"training: {n} usable rows are fewer than {least}: {told()}")
+
+
+def _check_part(name: str, labels: FloatArray, told: Callable[[], str]) -> None:
+    """Raise DataError for a part that says nothing; `told` puts all rows in words."""
+    if len(labels) < LEAST_ROWS:
         raise DataError(
-            f"training: {len(labels)} usable rows to {name} are fewer than {_LEAST_ROWS}; give more candles"
+            f"training: {len(labels)} usable rows to {name} are fewer than {LEAST_ROWS}: {told()}"
         )
     if labels.min() == labels.max():
-        raise DataError(f"training: every one of {len(labels)} rows to {name} has the same outcome")
+        side = "up" if labels[0] == 1.0 else "down"
+        raise DataError(
+            f"training: every one of {len(labels)} rows to {name} has the same outcome, {side}, so there is nothing to "
+            "tell apart; more candles help only if they bring the other one"
+        )
+
+
+def _told(inputs: Sequence[str], x: FloatArray, y: FloatArray) -> str:
+    """Return what keeps some rows few, with what would give more; x of shape (…, n_inputs)."""
+    absent = ~np.isfinite(x).reshape(-1, len(inputs))
+    is_missing = absent.any(axis=1)
+    n, missing = y.size, int(is_missing.sum())
+    unknown = int(np.isnan(y.reshape(-1)[~is_missing]).sum())
+    if missing > n // 2:
+        worst = inputs[int(absent.sum(axis=0).argmax())]
+        return f"{missing:,} of {n:,} have no {worst!r}; leave that input out, or give more candles"
+    return f"of {n:,} {missing:,} lack an input and {unknown:,} a known outcome; give more candles or a longer window"
 
 
 def scaling(prepared: Prepared) -> tuple[FloatArray, FloatArray]:

@@ -1,7 +1,7 @@
 """
 When models are trained: the text of `signals.retrain_every` as a trigger of APScheduler, on whatever clock is given.
 
-    30d  12h  90m        an interval, counted from 1970-01-01 00:00 UTC
+    30d  12h  90m        an interval, counted from 1970-01-01 00:00 UTC; M for months is refused: m are minutes
     daily weekly monthly 00:00 UTC of every day, Monday, first of the month
     15 6 * * 1-5         five cron fields, in UTC: minute, hour, day, month, weekday (0 and 7 are Sunday)
     never, or nothing    no retraining
@@ -14,12 +14,14 @@ the machine's.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
 
+from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +36,8 @@ _NAMED: Final[dict[str, dict[str, int | str]]] = {
 _WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as cron counts them
 _NEVER: Final = ("", "never")
 _FIELDS: Final = 5
+_EXAMPLE_MS: Final = 1_704_067_200_000 - 1  # before 2024-01-01 00:00 UTC
+_EXAMPLES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,32 @@ class Cadence:
             due = self.after(due)
         return found
 
+    @property
+    def shortest_ms(self) -> int | None:
+        """Return the shortest time between two of the first due times of 2024, None where there is only one."""
+        found: list[int] = []
+        due = self.after(_EXAMPLE_MS)
+        while due is not None and len(found) < _EXAMPLES:
+            found.append(due)
+            due = self.after(due)
+        return min((b - a for a, b in pairwise(found)), default=None)
+
+    def check_length(self, timeframe: str) -> None:
+        """Raise ConfigError where models would be trained more often than candles of this timeframe close."""
+        shortest_ms = self.shortest_ms
+        if shortest_ms is not None and shortest_ms < timeframe_ms(timeframe):
+            raise ConfigError(
+                f"{self.text!r} comes more often than a candle of {timeframe} closes, so there would be nothing new to "
+                f"learn from; write {timeframe} or longer, or monthly for a month"
+            )
+
 
 def cadence(text: str) -> Cadence | None:
     """Return the cadence that a text means, None for never, or raise ConfigError with what can be written."""
+    if re.fullmatch(r"[0-9]+\s*M", text.strip()):
+        raise ConfigError(
+            f"{text!r}: M reads as months and m as minutes; write monthly, or an interval such as 30d or 30m"
+        )
     words = text.strip().lower()
     if words in _NEVER:
         return None

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
 from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError
 from papertape.engine.model.inputs import default_inputs
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
@@ -86,10 +87,20 @@ def _read_by_models(config: Config, timeframe: str) -> tuple[tuple[str, ...], tu
 
 
 def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
-    """Return when models are trained; None when the strategy does not ask a model, or never."""
+    """
+    Return when models are trained; None when the strategy does not ask a model, or never.
+
+    Raises ConfigError for a cadence that is shorter than a candle of the strategy.
+    """
     strategy = spec.strategy
     is_read = getattr(strategy, "reads_model", getattr(strategy, "use_ml", False))
-    return cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
+    found = cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
+    if found is not None:
+        try:
+            found.check_length(spec.timeframe)
+        except ConfigError as error:
+            raise ConfigError(f"signals.retrain_every: {error}") from error
+    return found
 
 
 def gate_ms_of(learning: Learning, length_ms: int) -> int:

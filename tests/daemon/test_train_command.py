@@ -76,6 +76,7 @@ def test_a_model_of_a_tape_goes_through_the_gate_into_the_store() -> None:
     assert "on rows that none of them has seen" in done.output
     assert "refused: " in done.output
     assert "model 1, not promoted" in done.output
+    assert done.exit_code == 1  # a failed check
     store = ModelStore()
     assert (store.versions(), store.champion()) == ([1], 0)
     record = store.show(1)

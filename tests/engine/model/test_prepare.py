@@ -98,8 +98,17 @@ def test_every_labelled_row_of_a_part_is_learnt_once_after_what_came_before_it(
 @pytest.mark.parametrize(
     ("n", "change", "told"),
     [
-        (150, {}, "rows to validate are fewer than 50; give more candles"),
-        (20, {"horizon_bars": 12}, "leave no row in part"),
+        (
+            150,
+            {},
+            "147 usable rows are fewer than 150: of 150 0 lack an input and 3 a known outcome; give more",
+        ),
+        (
+            200,
+            {},
+            "rows to validate are fewer than 50: of 200 0 lack an input and 3 a known outcome; give more",
+        ),
+        (300, {"horizon_bars": 60}, "leave no row in part"),
         (600, {"inputs": ("rsi_7",)}, "input 'rsi_7' is no column of the rows"),
     ],
 )
@@ -114,8 +123,18 @@ def test_part_with_one_outcome_is_refused() -> None:
     dataset = planted()
     rising = 100.0 + np.arange(600.0).reshape(1, -1)
 
-    with pytest.raises(DataError, match="has the same outcome"):
+    with pytest.raises(
+        DataError, match="to train has the same outcome, up, so there is nothing to"
+    ):
         prepare(dataset._replace(open=rising, close=rising + 0.5), OPTIONS)
+
+
+def test_an_input_that_is_never_there_is_named() -> None:
+    dataset = planted()
+    dataset.x[0, :590, 2] = np.nan
+
+    with pytest.raises(DataError, match=r"590 of 600 have no 'stochastic_5_3_3_d'; leave that"):
+        prepare(dataset, OPTIONS)
 
 
 def test_one_symbol_that_lacks_rows_is_refused_when_it_has_a_model_of_its_own() -> None:

@@ -75,6 +75,8 @@ def test_never_is_no_cadence(text: str) -> None:
         ("0d", "between one minute and ten years"),
         ("5000d", "between one minute and ten years"),
         ("3y", "'y' is no unit"),
+        ("1M", "write monthly, or an interval such as 30d"),
+        (" 12 M ", "M reads as months and m as minutes"),
         ("-3d", "is no cadence"),
         ("61 * * * *", "(61) is higher than the maximum value (59)"),
         ("0 0 31 2 *", "never comes"),
@@ -94,6 +96,32 @@ def test_every_fault_is_one_sentence_with_the_value(text: str, said: str) -> Non
     assert said in message
     assert message.startswith(repr(text))
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "shortest", "too_often_for", "enough_for"),
+    [
+        ("59m", timedelta(minutes=59), "1h", "30m"),
+        ("1h", timedelta(hours=1), "2h", "1h"),
+        ("1H", timedelta(hours=1), "2h", "1h"),
+        ("daily", timedelta(days=1), "1w", "1d"),
+        ("monthly", timedelta(days=28), None, "1w"),
+        ("* * * * *", timedelta(minutes=1), "3m", "1m"),
+        ("0,5 0 * * *", timedelta(minutes=5), "15m", "5m"),
+        ("0 0 1 1 *", timedelta(days=365), None, "1w"),
+    ],
+)
+def test_models_are_not_trained_more_often_than_candles_close(
+    text: str, shortest: timedelta, too_often_for: str | None, enough_for: str
+) -> None:
+    found = cadence(text)
+
+    assert found is not None
+    assert found.shortest_ms == round(shortest / timedelta(milliseconds=1))
+    found.check_length(enough_for)
+    if too_often_for is not None:
+        with pytest.raises(ConfigError, match=f"than a candle of {too_often_for} closes"):
+            found.check_length(too_often_for)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,119 @@
+"""
+Whether a configuration can train a model at all: the closes of its window and of its gate against what both need at least.
+
+Counted as if every close had all its inputs and a label that is known as early as one can be, so what is refused here can
+never train, whatever the market does.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.model.gate import GateOptions
+from papertape.engine.model.parts import purged_parts
+from papertape.engine.model.prepare import LEAST_ROWS, SHARES
+from papertape.replay.config import Config
+from papertape.replay.config_learning import Learning
+from papertape.replay.learning.cadence import cadence
+from papertape.replay.learning.settings import DAY_MS, gate_ms_of
+from papertape.replay.tape import Store, read_metadata
+
+_MOST_CLOSES = 1 << 20
+
+
+def check_learning(config: Config, where: str = "configuration") -> None:
+    """Raise ConfigError, one fault a line, where models are wanted that could never be trained or judged."""
+    timeframe = _timeframe(config)
+    every = cadence(config.signals.retrain_every)
+    if not config.signals.use_ml or every is None or timeframe is None:
+        return
+    faults = shortages(
+        config.learning, timeframe, max(len(config.data.tapes), len(config.live.symbols), 1)
+    )
+    try:
+        every.check_length(timeframe)
+    except ConfigError as error:
+        faults.append(f"signals.retrain_every: {error}")
+    if faults:
+        raise ConfigError(f"{where}: " + f"\n{where}: ".join(faults))
+
+
+def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
+    """Return what is too short for a model of so many symbols on a timeframe, with the number that is missing."""
+    length_ms = timeframe_ms(timeframe)
+    embargo = learning.horizon_bars if learning.embargo_bars is None else learning.embargo_bars
+    known = learning.horizon_bars if learning.label == "direction" else 1
+    rows_per_close = 1 if learning.per_symbol else n_symbols
+    window = (
+        "window_days",
+        learning.window_days,
+        "training",
+        lambda n: _can_train(n, known, embargo, rows_per_close),
+    )
+    gate_days = gate_ms_of(learning, length_ms) / DAY_MS
+    gate = (
+        "gate_days",
+        gate_days,
+        "gate",
+        lambda n: _can_judge(n, known, learning.horizon_bars, n_symbols),
+    )
+    faults = []
+    for name, days, what, is_enough in (window, gate):
+        have = int(round(days * DAY_MS) // length_ms)
+        need = _least(is_enough)
+        if have < need:
+            enough = -(-need * length_ms * 100 // DAY_MS) / 100
+            faults.append(
+                f"learning.{name}: {days:g} days hold {have:,} closes of {timeframe}, {need - have:,} fewer than the "
+                f"{need:,} that the {what} needs with horizon_bars {learning.horizon_bars} and {n_symbols} symbols; "
+                f"write {enough:g} or more, or a shorter horizon"
+            )
+    return faults
+
+
+def _can_train(n: int, known: int, embargo: int, rows_per_close: int) -> bool:
+    """Return whether each part of so many closes has enough rows."""
+    rows = np.arange(n)
+    try:
+        parts = purged_parts(rows + known, rows + known < n, SHARES, embargo)
+    except DataError:
+        return False
+    return min(int(part.sum()) for part in parts) * rows_per_close >= LEAST_ROWS
+
+
+def _can_judge(n: int, known: int, horizon_bars: int, n_symbols: int) -> bool:
+    """Return whether the gate would look at so many closes."""
+    options = GateOptions()
+    block = max(round(options.block_horizons * horizon_bars), round(n ** (1 / 3)), 1)
+    return (n - known) * n_symbols >= options.least_rows and n // block >= options.least_blocks
+
+
+def _least(is_enough: Callable[[int], bool]) -> int:
+    """Return the fewest closes that are enough."""
+    low, high = 0, 1
+    while not is_enough(high):
+        low, high = high, 2 * high
+        assert high <= _MOST_CLOSES
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def _timeframe(config: Config) -> str | None:
+    """Return the strategy's timeframe as far as it can be known without reading candles."""
+    if config.data.timeframe is not None:
+        return config.data.timeframe
+    if config.live.symbols:
+        return config.live.timeframe
+    if not config.data.tapes:
+        return "1h"  # the sample
+    name = config.data.tapes[0]
+    try:
+        path = Path(name) if Path(name).is_file() else Store(config.data.store).entry(name).path
+        return str(read_metadata(path)["timeframe"])
+    except DataError:
+        return None  # a tape that is not there yet is told when it is read
