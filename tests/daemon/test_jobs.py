@@ -185,6 +185,18 @@ def audits(state: Path) -> list[Any]:
         return journal.all("SELECT sequence, outcome, detail FROM audits ORDER BY id")
 
 
+@pytest.mark.asyncio
+async def test_an_audit_process_that_was_killed_is_told_with_its_signal(tmp_path: Path) -> None:
+    auditor = Auditor(tmp_path)
+    process = await auditor._child()
+    process.kill()
+
+    with pytest.raises(
+        DataError, match=r"^audit: the process was killed by signal 9 \(SIGKILL, as"
+    ):
+        await auditor.check(20, "", "")
+
+
 def test_the_audit_process_agrees_and_finds_the_first_record_that_differs(tmp_path: Path) -> None:
     engine = filled(tmp_path, ROWS)  # 40 inputs
     half = Engine(identity().spec)
