@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import typer
-from rich.console import Console
 
+from papertape.daemon.commands.terminal import Terminal
 from papertape.engine.errors import PapertapeError
 
 _INTERRUPTED = 130
@@ -75,7 +75,7 @@ def __getattr__(name: str) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; every refusal is one clear sentence on stderr and an exit code."""
-    error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+    error_console = Terminal(stderr=True, highlight=False, soft_wrap=True)
     # `module:Class` means a file beside the user, as it does for every tool that takes one.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

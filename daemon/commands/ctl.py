@@ -11,6 +11,7 @@ import aiohttp
 import typer
 
 from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.terminal import name_table
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import load_config
 
@@ -67,8 +68,7 @@ def ctl_command(
     if as_json:
         print_json(answer)
         return
-    for name, value in answer.items():
-        console.print(f"{name:<20} {_shown(value)}", markup=False, soft_wrap=True)
+    console.print(name_table(answer))
 
 
 def read_token(path: Path | None) -> str:
@@ -112,7 +112,3 @@ async def _ask(method: str, url: str, token: str | None, body: dict[str, Any]) -
     if status >= 400:
         raise DataError(f"{url}: {answer.get('error', f'status {status}')}")
     return answer
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)

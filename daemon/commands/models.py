@@ -8,6 +8,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.models_compare import compare_command
 from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.terminal import name_table
 from papertape.daemon.store import Entry, ModelStore
 from papertape.engine.model import MODEL_FEATURES
 from papertape.replay.backtest import load_tapes
@@ -56,12 +57,13 @@ def show_command(version: Version, store: Folder = None, as_json: Json = False) 
 
     Example: papertape models show 3
     """
-    values = ModelStore(store).show(version).to_json()
+    values = dict(ModelStore(store).show(version).to_json())
     if as_json:
         print_json(values)
         return
-    for name, value in values.items():
-        console.print(f"{name:16} {_text(name, value)}", markup=False, soft_wrap=True)
+    for name in ("start_ms", "end_ms"):
+        values[name] = utc_text(values[name])
+    console.print(name_table(values))
 
 
 @models_app.command("promote")
@@ -159,13 +161,3 @@ def _cells(entry: Entry) -> list[str]:
         f"{record.horizon_bars} × {record.timeframe}",
         *("–" if loss is None else f"{loss:.4f}" for loss in losses),
     ]
-
-
-def _text(name: str, value: Any) -> str:
-    if name in ("start_ms", "end_ms"):
-        return utc_text(value)
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {number}" for key, number in value.items()) or "–"
-    return str(value)

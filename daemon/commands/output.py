@@ -8,10 +8,13 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from papertape.daemon.commands.terminal import Terminal, printable
+
 # Piped output is for files and other programs: lines are not cut at 80 characters there.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = Terminal(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def print_json(values: Any) -> None:
@@ -36,7 +39,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
+                tasks[name] = bars.add_task(escape(printable(name)), total=total)
             bars.update(tasks[name], completed=done)
 
         yield show
