@@ -5,16 +5,18 @@ Without `until` some venues invent candles up to `since + limit`. Source: ../sha
 """
 
 import asyncio
-import importlib
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import numpy as np
 
 from papertape.engine.candles import CANDLE, TIMEFRAMES, timeframe_ms
 from papertape.engine.jit import Rows, join_rows
+from papertape.replay.ccxt_errors import library_errors, one_line
 from papertape.replay.clock import Clock
 from papertape.replay.http_errors import RestRefused, RestUnavailable
 from papertape.replay.paging import BackwardPages, Window
@@ -26,6 +28,10 @@ BACKOFF_LAST_S: Final = 30.0
 CALL_S: Final = 60.0  # ccxt has its own timeout and waits for its rate limit before it
 WINDOW_BARS_DEFAULT: Final = 500
 WINDOW_BARS_MAX: Final = 1_000
+# No venue gives fewer candles at once (the lowest that 4.5.90 knows of is 100): what such a window lacks was not traded,
+# and asking for it again would triple the calls for a thin market.
+CAP_LEAST: Final = 50
+_DEPARTURES: ContextVar[list[int] | None] = ContextVar("departures", default=None)
 
 
 class CcxtHistory:
@@ -49,10 +55,11 @@ class CcxtHistory:
         self.stats: Counter[str] = Counter() if stats is None else stats
         self.counts: Counter[str] = Counter()
         self.clock_offset_ms: float | None = None
-        self._errors = importlib.import_module("ccxt.base.errors")
+        self._errors = library_errors()
         self._clock = clock
         self._retries = retries
         self._jitter = jitter
+        self._note_departures()
 
     async def start(self) -> None:
         """Load the venue's markets and measure its clock. Raises RestError."""
@@ -75,11 +82,40 @@ class CcxtHistory:
         """Return the venue's time as well as it is known."""
         return int(self._clock.now_ms() + (self.clock_offset_ms or 0.0))
 
+    @contextmanager
+    def departures(self) -> Iterator[list[int]]:
+        """
+        Yield a list of when, by the venue's time, the calls made in this block really leave.
+
+        ccxt makes a call wait for its rate limit first, seconds on a venue like kraken: what an answer shows is as old
+        as the departure, not as the wish.
+        """
+        left: list[int] = []
+        token = _DEPARTURES.set(left)
+        try:
+            yield left
+        finally:
+            _DEPARTURES.reset(token)
+
+    def _note_departures(self) -> None:
+        """Stand in for the library's one way out, which comes after its throttle."""
+        fetch = getattr(self.exchange, "fetch", None)
+        if fetch is None:
+            return
+
+        async def noted(*arguments: Any, **options: Any) -> Any:
+            left = _DEPARTURES.get()
+            if left is not None:
+                left.append(self.venue_now_ms())
+            return await fetch(*arguments, **options)
+
+        self.exchange.fetch = noted
+
     async def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """
-        Return what a method of the exchange returns, asked again with growing, jittered pauses on network trouble.
+        Return what a method of the exchange returns, asked again with growing, jittered pauses on any trouble.
 
-        Raises RestRefused for what the venue refuses, RestUnavailable after the last retry.
+        Raises RestRefused for what would be refused for ever, RestUnavailable after the last retry.
         """
         what = f"{self.exchange.id} {method}"
         last: Exception | None = None
@@ -90,12 +126,12 @@ class CcxtHistory:
             try:
                 async with asyncio.timeout(CALL_S):
                     answer = await getattr(self.exchange, method)(*arguments, **options)
-            except (self._errors.NetworkError, TimeoutError) as error:
-                self.stats[type(error).__name__] += 1
-                last = error
-            except self._errors.BaseError as error:
+            except self._errors.final as error:
                 self.stats[type(error).__name__] += 1
                 raise RestRefused(f"{what}: {one_line(error)}") from error
+            except self._errors.passing as error:
+                self.stats[type(error).__name__] += 1
+                last = error
             else:
                 self.stats["ok"] += 1
                 return answer
@@ -140,7 +176,10 @@ class CcxtHistory:
         )
         while (window := pages.next_window()) is not None:
             rows = await self._window(symbol, timeframe, window, length_ms, lead_ms)
-            pages.take(window, int(rows["open_ms"][0]) if len(rows) else None)
+            oldest_ms = window.first_ms if _is_whole(window, length_ms) else None
+            if len(rows) and oldest_ms is None:
+                oldest_ms = int(rows["open_ms"][0])
+            pages.take(window, oldest_ms)
             if len(rows):
                 yield rows
 
@@ -168,7 +207,7 @@ class CcxtHistory:
         for again from there; what is missing at the older end is the next window's.
         """
         parts: list[Rows] = []
-        since_ms = window.first_ms
+        since_ms, is_whole = window.first_ms, _is_whole(window, length_ms)
         while since_ms <= window.last_ms:
             now_ms = self.venue_now_ms()
             given = await self.call(
@@ -188,8 +227,15 @@ class CcxtHistory:
             if not len(rows):
                 break
             parts.append(rows)
+            if is_whole:
+                break
             since_ms = int(rows["open_ms"][-1]) + length_ms
         return join_rows(parts) if parts else np.zeros(0, CANDLE)
+
+
+def _is_whole(window: Window, length_ms: int) -> bool:
+    """Return whether no cap can cut an answer for a window short."""
+    return (window.last_ms - window.first_ms) // length_ms < CAP_LEAST
 
 
 def rows_of(given: Any, counts: Counter[str]) -> Rows:
@@ -207,11 +253,3 @@ def rows_of(given: Any, counts: Counter[str]) -> Rows:
         rows[name] = values[:, index]
     rows["volume"] = np.nan_to_num(values[:, 5], nan=0.0, posinf=0.0, neginf=0.0)
     return rows
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error of ccxt as one line of at most 500 characters, with its cause: ccxt says the address alone."""
-    texts = [str(error) or type(error).__name__]
-    if error.__cause__ is not None and str(error.__cause__) not in texts[0]:
-        texts.append(str(error.__cause__))
-    return " ".join(": ".join(texts).split())[:500].rstrip(".")

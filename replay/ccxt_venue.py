@@ -56,9 +56,31 @@ def make_exchange(name: str, *, is_streaming: bool = False, base_url: str | None
         # Some venues notice a dead peer only after minutes; ours may be quicker than the library's default.
         before_ms = exchange.streaming.get("keepAlive") or KEEP_ALIVE_MS
         exchange.streaming["keepAlive"] = min(before_ms, KEEP_ALIVE_MS)
+        if isinstance(exchange, room.gate):
+            _count_in_base(exchange)
     if base_url is not None:
         exchange.urls["api"] = _redirected(exchange.urls["api"], base_url.rstrip("/"))
     return exchange
+
+
+def _count_in_base(exchange: Any) -> None:
+    """
+    Let gate's spot stream give volume in base, as its history does.
+
+    ccxt 4.5.90 reads `v` of every candle's frame; of spot that is quote, and `a` is base. Source: Gate API v4, Spot
+    WebSocket, candlesticks channel.
+    """
+    handle = exchange.handle_ohlcv
+
+    def handle_in_base(client: Any, message: dict[str, Any]) -> None:
+        if str(message.get("channel", "")).startswith("spot."):
+            result = message.get("result")
+            for candle in result if isinstance(result, list) else [result]:
+                if isinstance(candle, dict) and "a" in candle:
+                    candle["v"] = candle["a"]
+        handle(client, message)
+
+    exchange.handle_ohlcv = handle_in_base
 
 
 def _redirected(urls: Any, base_url: str) -> Any:

@@ -5,7 +5,7 @@ The market is a formula of time, so that every test knows the true candles.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ccxt
@@ -21,6 +21,11 @@ def trade_of(symbol: str, time_ms: int) -> tuple[float, float]:
     """Return price and size of the trade at a time on the tick grid."""
     k = time_ms // TICK_MS + sum(map(ord, symbol))
     return 100.0 + (k * 7_919 % 97) / 8.0, 1.0 + k % 3
+
+
+def is_thin_minute(open_ms: int) -> bool:
+    """Return whether a thin symbol trades in a minute: in every fifth."""
+    return open_ms // MINUTE_MS % 5 == 0
 
 
 def candle_of(symbol: str, open_ms: int, until_ms: int | None = None) -> Row:
@@ -42,6 +47,10 @@ class FakeExchange:
     is_rest_down  the history alone cannot be reached
     lag_ms      the history is behind by
     refused     symbols that stream and history refuse; `no_stream` those that the stream alone refuses
+    thin        symbols that trade in every fifth minute only: the stream is silent then, the history has no row
+    throttle_s  ccxt's own pause between two calls of the history, waited for before the call leaves
+    rest_errors raised by the next calls of the history, one each
+    in_quote    the stream counts the volume of these symbols in quote, the history in base
     """
 
     id = "binance"
@@ -59,6 +68,11 @@ class FakeExchange:
         self.lag_ms = 0
         self.refused: set[str] = set()
         self.no_stream: set[str] = set()
+        self.thin: set[str] = set()
+        self.throttle_s = 0.0
+        self.rest_errors: list[Exception] = []
+        self.in_quote: set[str] = set()
+        self._free_ms = 0
         self.markets: dict[str, Any] = {}
         self.markets_by_id: dict[str, Any] = {}
         self.n_closed = 0
@@ -95,7 +109,10 @@ class FakeExchange:
         """Return history up to now less the lag; `until` must be there and not lie ahead."""
         self.fetches.append({"since": since, "limit": limit, **params})
         assert params["until"] <= self.clock.now_ms()
-        await asyncio.sleep(0.05)
+        await self._throttle()
+        await self.fetch("https://api.binance.com/api/v3/klines")
+        if self.rest_errors:
+            raise self.rest_errors.pop(0)
         if self.is_rest_down:
             raise ccxt.ExchangeNotAvailable("binance 503")
         self._reach()
@@ -103,7 +120,21 @@ class FakeExchange:
             raise ccxt.BadSymbol(f"binance does not have market symbol {symbol}")
         seen_ms = self.clock.now_ms() - self.lag_ms
         times = range(-(-since // MINUTE_MS) * MINUTE_MS, params["until"] + 1, MINUTE_MS)
-        return [candle_of(symbol, t, seen_ms) for t in times if t < seen_ms][:limit]
+        return [
+            candle_of(symbol, t, seen_ms)
+            for t in times
+            if t < seen_ms and (symbol not in self.thin or is_thin_minute(t))
+        ][:limit]
+
+    async def _throttle(self) -> None:
+        """Wait for the turn of a call, as the library does before it sends anything."""
+        self._free_ms = max(self._free_ms, self.clock.now_ms()) + round(self.throttle_s * 1000.0)
+        await self.clock.sleep_until(self._free_ms - round(self.throttle_s * 1000.0))
+
+    async def fetch(self, url: str, method: str = "GET", *_: Any) -> str:
+        """Send a request: the library's one place for that."""
+        await asyncio.sleep(0.05)
+        return url
 
     async def watch_ohlcv(self, symbol: str, timeframe: str) -> list[Row]:
         """Wait for news and return the rows that they touched: the library's own lists, not copies."""
@@ -138,12 +169,18 @@ class FakeExchange:
         if not self.stays_mute:
             self.muted = set()
 
-    def fail(self, error: Exception) -> None:
-        """Raise an error from every pending watch."""
-        for waiters in self._waiters.values():
-            for waiter in waiters:
+    def fail(self, error: Exception, symbols: Iterable[str] | None = None) -> None:
+        """Raise an error from every pending watch, or from those of some symbols."""
+        for symbol in list(self._waiters) if symbols is None else symbols:
+            for waiter in self._waiters.pop(symbol, []):
                 if not waiter.done():
                     waiter.set_exception(error)
+
+    def drop(self) -> None:
+        """Cancel what every pending watch waits for, as the library's own clean-up can."""
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.cancel()
         self._waiters.clear()
 
     def _reach(self) -> None:
@@ -157,16 +194,18 @@ class FakeExchange:
             await self.clock.sleep_until(now_ms // TICK_MS * TICK_MS + TICK_MS + 200)
             trade_ms = self.clock.now_ms() // TICK_MS * TICK_MS
             for symbol in self.symbols:
-                if (
-                    symbol not in self.muted
-                    and not self.is_down
-                    and not self.skip(symbol, trade_ms)
+                is_quiet = symbol in self.thin and not is_thin_minute(trade_ms)
+                if not (
+                    symbol in self.muted or is_quiet or self.is_down or self.skip(symbol, trade_ms)
                 ):
                     self._show(symbol, trade_ms)
 
     def _show(self, symbol: str, trade_ms: int) -> None:
         open_ms = trade_ms // MINUTE_MS * MINUTE_MS
         state = self.mangle(candle_of(symbol, open_ms, trade_ms + 1))
+        if symbol in self.in_quote:
+            trades = [trade_of(symbol, t) for t in range(open_ms, trade_ms + 1, TICK_MS)]
+            state[5] = sum(price * size for price, size in trades)
         cache = self._caches.setdefault(symbol, [])
         touched = self._touched.setdefault(symbol, [])
         if cache and cache[-1][0] == state[0]:

@@ -56,12 +56,17 @@ class Final(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Candles to ask the venue's history for: open times from `first_ms` to `last_ms`, the forming one included."""
+    """
+    Candles to ask the venue's history for: open times from `first_ms` to `last_ms`, the forming one included.
+
+    queued_ms  how long the question waited for a rate limit before it left, at `asked_ms`
+    """
 
     symbol: str
     first_ms: int
     last_ms: int
     asked_ms: int
+    queued_ms: int = 0
 
 
 def bars_of(rows: Rows) -> list[Bar]:

@@ -5,26 +5,27 @@ What is known of `watch_ohlcv` (delta-exchange.md 9.2 and 9.3, measured): it ret
 place, so they are copied at once; it has no closed flag and no history; after a lost connection the next call connects
 again by itself; a stream that falls silent while its pongs come raises nothing, ever. So:
 
-    lost connection    watch again after a jittered pause; the library reconnects
-    silence of all     close the exchange object, open it again, start every watcher anew
+    any trouble        watch again after a jittered pause; the library reconnects
+    silence of all     the history is asked: if it shows trades that the streams did not, or does not answer, close the
+                       exchange object, open it again, start every watcher anew; thin markets may be silent
     silence of one     told as degraded; when the history shows that it has traded meanwhile, like silence of all
-    refusal            that symbol's stream stops and is told; its candles come from the history alone
+    no such symbol     that symbol's stream stops and is told; its candles come from the history alone; likewise when
+                       the venue has no such stream, or it counts volume otherwise than the history (`ccxt_units.py`)
 """
 
 import asyncio
-import importlib
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
-
-import aiohttp
 
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.bars import Bar
+from papertape.daemon.feeds.ccxt_units import VolumeUnits
 from papertape.daemon.feeds.finality import Finality
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
-from papertape.replay.ccxt_history import one_line
+from papertape.replay.ccxt_errors import library_errors, one_line
 from papertape.replay.clock import Clock
 
 SILENCE_S: Final = 30.0  # of all symbols, then the exchange object is restarted
@@ -36,6 +37,10 @@ LOOK_S: Final = 5.0
 CLOSE_S: Final = 15.0
 GOOD_AFTER_S: Final = 60.0  # of data, then the pauses begin anew
 REST_SLOTS: Final = 4
+PROBED: Final = 8  # symbols asked about when all are silent, those that were heard last
+
+# The newest candles of a symbol as the history has them, oldest first; None: it does not answer.
+Probe = Callable[[str], Awaitable[list[Bar] | None]]
 
 
 class _SilentError(Exception):
@@ -50,6 +55,7 @@ class CcxtStreams:
     table     is shown every state of a candle, and told which streams are up
     now_ms    the venue's time
     rest      slots of calls to the same object; a restart waits until none is under way
+    probe     asks the history about a symbol
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class CcxtStreams:
         *,
         now_ms: Callable[[], int],
         rest: asyncio.Semaphore,
+        probe: Probe,
         chance: random.Random,
         on_notice: OnNotice,
         stats: FeedStats,
@@ -73,9 +80,10 @@ class CcxtStreams:
         self._table = table
         self._venue_now_ms = now_ms
         self._rest = rest
+        self._probe = probe
         self._on_notice = on_notice
         self._stats = stats
-        self._errors = importlib.import_module("ccxt.base.errors")
+        self._errors = library_errors()
         self._chance = chance
         self._restarts = Backoff(chance)
         self._silence_s = SILENCE_S
@@ -84,8 +92,16 @@ class CcxtStreams:
         self._suspects: set[str] = set()
         self._last_ms: dict[str, int] = {}
         self._lost_ms: dict[str, int] = {}
+        self._newest: dict[str, Bar] = {}  # what was shown last, by the stream or else by a probe
+        self._units = {symbol: VolumeUnits() for symbol in markets}
         self._session_ms = 0
+        self._quiet_ms = 0  # until then the history has vouched for the silence
         self._up_ms = 0
+
+    @property
+    def is_watching(self) -> bool:
+        """Return whether any stream is left."""
+        return bool(self._markets)
 
     async def run(self) -> None:
         """Watch until every symbol has been refused."""
@@ -102,6 +118,14 @@ class CcxtStreams:
         silent_since_ms = max(self._last_ms.get(symbol, 0), self._session_ms)
         if symbol in self._markets and silent_since_ms < open_ms:
             self._suspects.add(symbol)
+
+    def compare(self, symbol: str, bars: list[Bar]) -> None:
+        """Take the history's candles of a symbol: a stream that counts volume otherwise is given up."""
+        if symbol not in self._markets:
+            return
+        told = self._units[symbol].compare(bars)
+        if told:
+            self._stop(symbol, told)
 
     async def _session(self) -> str | None:
         """Watch every symbol until the watchdog barks; return why, None when there is nothing left to watch."""
@@ -120,31 +144,39 @@ class CcxtStreams:
         """Hand on what one stream shows; its deadline is the watchdog's, which cancels it."""
         pauses = Backoff(self._chance)
         pauses.pause_s(self._clock.now_ms())  # the attempt that follows
-        while True:
+        while symbol in self._markets:
             try:
                 rows = await self._exchange.watch_ohlcv(self._markets[symbol], self._timeframe)
-            except self._errors.ExchangeClosedByUser as error:
+            except self._errors.closed as error:
                 raise _SilentError from error
-            except self._errors.ExchangeError as error:
-                self._stop(symbol, error)
+            except self._errors.final as error:
+                self._stop(symbol, one_line(error))
                 return
-            except (self._errors.BaseError, aiohttp.ClientError, OSError) as error:
-                self._lose(symbol, error)
-                await self._clock.sleep(pauses.pause_s(self._clock.now_ms()))
+            except asyncio.CancelledError as error:
+                if _is_ours():
+                    raise
+                lost: BaseException = error  # the library has dropped what the watch waited for
+            except self._errors.passing as error:
+                lost = error
             else:
                 self._take(symbol, rows)
                 if self._clock.now_ms() - self._lost_ms.get(symbol, 0) >= GOOD_AFTER_S * 1000.0:
                     pauses.reset()
+                continue
+            self._lose(symbol, lost)
+            await self._clock.sleep(pauses.pause_s(self._clock.now_ms()))
 
     async def _watchdog(self, watchers: list[asyncio.Task[None]]) -> None:
         """Tell silent streams; raise when all are silent, or one that should not be."""
         while not all(watcher.done() for watcher in watchers):
             await self._clock.sleep(LOOK_S)
             now_ms = self._clock.now_ms()
-            newest_ms = max((self._session_ms, *self._last_ms.values()))
+            newest_ms = max((self._session_ms, self._quiet_ms, *self._last_ms.values()))
             if now_ms - newest_ms >= self._silence_s * 1000.0:
                 self._silence_s = min(self._silence_s * 2.0, SILENCE_MAX_S)
-                raise _SilentError
+                if not await self._is_quiet():
+                    raise _SilentError
+                self._quiet_ms = self._clock.now_ms()
             if self._healthy and self._suspects:
                 raise _SilentError
             if self._up_ms and now_ms - self._up_ms >= GOOD_AFTER_S * 1000.0:
@@ -154,6 +186,29 @@ class CcxtStreams:
                 if silent_ms >= DEGRADED_S * 1000.0:
                     self._degraded.add(symbol)
                     self._tell(NoticeKind.DEGRADED, symbol, silent_ms)
+
+    async def _is_quiet(self) -> bool:
+        """Return whether the history says that the silent streams had nothing to show."""
+        by_age = sorted(self._markets, key=lambda symbol: -self._last_ms.get(symbol, 0))
+        for symbol in by_age[:PROBED]:
+            bars = await self._probe(symbol)
+            if bars is None or any(self._is_news(symbol, bar) for bar in bars):
+                return False
+            # What traded before the streams began is no reproach; what comes on top of it will be.
+            traded = [bar for bar in bars if bar.has_traded]
+            if traded:
+                self._newest[symbol] = traded[-1]
+        return True
+
+    def _is_news(self, symbol: str, bar: Bar) -> bool:
+        """Return whether a candle of the history holds trades that the stream should have shown."""
+        if not bar.has_traded:
+            return False
+        newest = self._newest.get(symbol)
+        if newest is None:
+            return bar.open_ms >= self._session_ms
+        is_later = bar.open_ms == newest.open_ms and newest.may_become(bar) and bar != newest
+        return bar.open_ms > newest.open_ms or is_later
 
     def _take(self, symbol: str, rows: Any) -> None:
         """Copy rows at once and hand them on."""
@@ -178,7 +233,9 @@ class CcxtStreams:
             self._healthy.add(symbol)
             self._table.connect(venue_ms, symbol)
         for bar in bars:
+            self._units[symbol].see(bar)
             self._table.see(symbol, bar, 0, venue_ms)
+        self._newest[symbol] = bars[-1]
 
     def _lose(self, symbol: str, error: BaseException) -> None:
         """Take a stream as down until it speaks again."""
@@ -189,12 +246,15 @@ class CcxtStreams:
         if is_last:
             self._go_down(self._reason(error), one_line(error))
 
-    def _stop(self, symbol: str, error: BaseException) -> None:
-        """Give up a stream that the venue refuses; what the history does not have of it is absent from now on."""
-        self._lose(symbol, error)
+    def _stop(self, symbol: str, reason: str) -> None:
+        """Give up a stream for good; what the history does not have of it is absent from now on."""
+        is_last = self._healthy == {symbol}
+        self._healthy.discard(symbol)
         del self._markets[symbol]
+        if is_last:
+            self._go_down("error", reason)
         self._table.connect(self._venue_now_ms(), symbol)
-        self._tell(NoticeKind.DEGRADED, symbol, detail=f"stopped: {one_line(error)}")
+        self._tell(NoticeKind.DEGRADED, symbol, detail=f"stopped: {reason}")
 
     def _go_down(self, reason: str, told: str = "") -> None:
         for symbol in self._healthy:
@@ -206,7 +266,7 @@ class CcxtStreams:
         self._tell(NoticeKind.DISCONNECTED, detail=f"{reason}: {told}" if told else reason)
 
     def _reason(self, error: BaseException) -> str:
-        if isinstance(error, self._errors.RequestTimeout | TimeoutError):
+        if isinstance(error, self._errors.timeout):
             return "timeout"
         return "closed" if "clos" in str(error) else "error"
 
@@ -215,10 +275,10 @@ class CcxtStreams:
         for _ in range(REST_SLOTS):
             await self._rest.acquire()
         try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._exchange.close()
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            pass  # what could not be closed in order is forgotten
+            # What cannot be closed in order is forgotten.
+            with suppress(*self._errors.passing):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._exchange.close()
         finally:
             self._exchange.open()
             for _ in range(REST_SLOTS):
@@ -230,6 +290,12 @@ class CcxtStreams:
         self._on_notice(
             Notice(kind, self._clock.now_ms(), symbol=symbol, value=value, detail=detail)
         )
+
+
+def _is_ours() -> bool:
+    """Return whether a cancellation is this task's own, and not that of something it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _bar(row: tuple[Any, ...]) -> Bar | None:

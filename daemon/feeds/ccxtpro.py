@@ -16,6 +16,7 @@ import numpy as np
 
 from papertape.daemon.feeds.backfill import REACH_BARS, Backfill
 from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.bars import Bar, bars_of
 from papertape.daemon.feeds.bars import Final as FinalCandle
 from papertape.daemon.feeds.ccxt_stream import REST_SLOTS, CcxtStreams
 from papertape.daemon.feeds.finality import Finality, Request, Rules
@@ -37,6 +38,7 @@ IDLE_S: Final = (
 )
 MEASURE_S: Final = 600.0  # between measurements of the venue's clock
 DELAYS_KEPT: Final = 10_000
+PROBED_BARS: Final = 2  # before the forming candle, when a silence is looked into
 
 
 class CcxtFeed:
@@ -131,6 +133,7 @@ class CcxtFeed:
         await self._backfill()
         async with asyncio.TaskGroup() as tasks:
             self._streams = None if is_polled else self._make_streams()
+            self._note_history(is_up=True)
             tasks.create_task(self._decide(tasks))
             if self._streams is not None:
                 tasks.create_task(self._streams.run())
@@ -144,6 +147,7 @@ class CcxtFeed:
             self._table,
             now_ms=self._history.venue_now_ms,
             rest=self._rest,
+            probe=self._probe,
             chance=self._chance,
             on_notice=self._on_notice,
             stats=self.stats,
@@ -233,21 +237,54 @@ class CcxtFeed:
         """Ask the history, and the venue's clock now and then."""
         async with self._rest:
             try:
-                rows = await self._history.candles(
-                    self._markets[request.symbol],
-                    self._live.timeframe,
-                    request.first_ms,
-                    request.last_ms,
-                    include_forming=True,
-                )
+                with self._history.departures() as left:
+                    rows = await self._history.candles(
+                        self._markets[request.symbol],
+                        self._live.timeframe,
+                        request.first_ms,
+                        request.last_ms,
+                        include_forming=True,
+                    )
                 if self._clock.now_ms() - self._measured_ms >= MEASURE_S * 1000.0:
                     await self._history.measure_clock()
                     self._note_offset()
-            except RestError:
+            except RestError as error:
                 self._table.fail(request, self._history.venue_now_ms())
+                if isinstance(error, RestUnavailable):
+                    self._note_history(is_up=False, detail=f"error: {error}")
             else:
-                self._table.answer(request, rows, self._history.venue_now_ms())
+                left_ms = left[0] if left else None
+                self._table.answer(request, rows, self._history.venue_now_ms(), left_ms)
+                if self._streams is not None:
+                    self._streams.compare(request.symbol, bars_of(rows))
+                self._note_history(is_up=True)
         self._wake.set()
+
+    async def _probe(self, symbol: str) -> list[Bar] | None:
+        """Return the newest candles of a symbol, the forming one included; None when the history does not answer."""
+        now_ms, length_ms = self._history.venue_now_ms(), self._rules.length_ms
+        async with self._rest:
+            try:
+                rows = await self._history.candles(
+                    self._markets[symbol],
+                    self._live.timeframe,
+                    now_ms - PROBED_BARS * length_ms,
+                    now_ms,
+                    include_forming=True,
+                )
+            except RestError:
+                return None
+        return bars_of(rows)
+
+    def _note_history(self, *, is_up: bool, detail: str = "") -> None:
+        """Without any stream the feed is connected as long as its history answers."""
+        has_stream = self._streams is not None and self._streams.is_watching
+        if has_stream or is_up == self.stats.is_connected:
+            return
+        self.stats.is_connected = is_up
+        if not is_up:
+            self.stats.reconnects["error"] += 1
+        self._tell(NoticeKind.CONNECTED if is_up else NoticeKind.DISCONNECTED, detail=detail)
 
     def _note_offset(self) -> None:
         self._measured_ms = self._clock.now_ms()

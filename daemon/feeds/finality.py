@@ -101,9 +101,13 @@ class Finality:
         """
         self._states[symbol].see(bar, published_us, now_ms)
 
-    def answer(self, request: Request, rows: Rows, now_ms: int) -> None:
-        """Take the history's candles for a request, the forming one included when it is within the span."""
-        self._states[request.symbol].answer(request, bars_of(rows), now_ms)
+    def answer(self, request: Request, rows: Rows, now_ms: int, left_ms: int | None = None) -> None:
+        """
+        Take the history's candles for a request, the forming one included when it is within the span.
+
+        left_ms  when the question really left, which a rate limit may have delayed; None: when it was made
+        """
+        self._states[request.symbol].answer(request, bars_of(rows), now_ms, left_ms)
 
     def fail(self, request: Request, now_ms: int) -> None:
         """Take note that a request was not answered; it is asked again by schedule."""

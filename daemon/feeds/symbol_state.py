@@ -126,10 +126,16 @@ class SymbolState:
         if request is self._in_flight:
             self._in_flight = None
 
-    def answer(self, request: Request, bars: list[Bar], now_ms: int) -> None:
-        """Take the history's candles; make final what they prove."""
+    def answer(
+        self, request: Request, bars: list[Bar], now_ms: int, left_ms: int | None = None
+    ) -> None:
+        """Take the history's candles, asked for at `left_ms` if that was later; make final what they prove."""
         if request is self._in_flight:
             self._in_flight = None
+        if left_ms is not None and left_ms > request.asked_ms:
+            queued_ms = left_ms - request.asked_ms
+            request = request._replace(asked_ms=left_ms, queued_ms=queued_ms)
+            self._asked_ms = max(self._asked_ms, left_ms)
         rows = {bar.open_ms: bar for bar in bars if bar.open_ms <= now_ms}
         traded_ms = max((ms for ms, bar in rows.items() if bar.has_traded), default=-1)
         self._compare_finals(rows, traded_ms, now_ms)
@@ -153,7 +159,7 @@ class SymbolState:
         is_behind = not is_past and self._is_behind(request.asked_ms)
         is_same = bar is not None and row is not None and bar.equals(row)
         is_late = age_ms >= self.rules.grace_ms
-        is_last = age_ms >= self.rules.looks_ms[-1] and (is_same or not is_behind)
+        is_last = self._is_last_look(request) and (is_same or not is_behind)
         is_sum = self.source == "trades"
         match judge(bar, row, is_past=is_past, is_last_look=is_last or is_late, is_sum=is_sum):
             case Verdict.HISTORY if row is not None:
@@ -174,6 +180,14 @@ class SymbolState:
             case _:
                 return False
         return True
+
+    def _is_last_look(self, request: Request) -> bool:
+        """Return whether no later question could leave before the deadline: one would wait as long as this one did."""
+        age_ms, looks_ms = request.asked_ms - self._end_ms, self.rules.looks_ms
+        next_ms = next((ms for ms in looks_ms if ms > age_ms), None)
+        return next_ms is None or (
+            request.queued_ms > 0 and next_ms + request.queued_ms >= self.rules.deadline_ms
+        )
 
     def _is_behind(self, asked_ms: int) -> bool:
         """Return whether the stream had shown later trades, well before an answer that does not have them."""

@@ -1,14 +1,17 @@
 """CcxtFeed: whatever the library and the venue do, every candle comes once, in order, and true."""
 
 import asyncio
+import json
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+import aiohttp
 import ccxt
 import numpy as np
 import pytest
-from fake_ccxt import MINUTE_MS, TICK_MS, FakeExchange, candle_of
+from fake_ccxt import MINUTE_MS, TICK_MS, FakeExchange, candle_of, is_thin_minute
 from loopback import in_virtual_time
 
 from papertape.daemon.feeds.ccxtpro import CcxtFeed
@@ -127,7 +130,18 @@ def test_every_call_for_history_says_until_when() -> None:
         ccxt.RequestTimeout("ping-pong keepalive missing on time"),
         ccxt.BadResponse("binance {"),
         ConnectionResetError("Cannot write to closing transport"),
+        ccxt.ExchangeError("binance {"),
+        ccxt.BadRequest("binance Invalid request"),
+        ccxt.AuthenticationError("binance 401"),
+        aiohttp.ClientPayloadError("Response payload is not completed"),
+        TimeoutError(),
+        json.JSONDecodeError("Expecting value", "<html>", 0),
+        KeyError("result"),
+        TypeError("'NoneType' object is not subscriptable"),
+        zlib.error("Error -3 while decompressing data"),
+        RuntimeError("Session is closed"),
     ],
+    ids=lambda error: type(error).__name__,
 )
 def test_lost_connections_are_watched_again(error: Exception) -> None:
     async def script(venue: FakeExchange, clock: Clock) -> None:
@@ -142,6 +156,46 @@ def test_lost_connections_are_watched_again(error: Exception) -> None:
     assert sum(run.stats.reconnects.values()) == 6
     assert len(run.told(NoticeKind.DISCONNECTED)) == 6
     assert len(run.told(NoticeKind.CONNECTED)) == 7
+
+
+def test_a_watch_that_the_library_cancels_itself_is_watched_again() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(77)
+        venue.drop()
+
+    run = follow(9, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(9))
+    assert run.stats.is_connected
+    assert len(run.told(NoticeKind.CONNECTED)) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ccxt.ExchangeError("binance {"),
+        ccxt.BadRequest("binance Illegal characters found"),
+        aiohttp.ClientConnectionError("Connection lost"),
+        ValueError("could not convert string to float: 'x'"),
+        KeyError("data"),
+        IndexError("list index out of range"),
+        RuntimeError("Session is closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_strange_answers_of_the_history_are_asked_again(error: Exception) -> None:
+    """At the start, where a candle is confirmed, and when the clock is measured."""
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.rest_errors = [error] * 5
+        await clock.sleep(200)
+        venue.rest_errors = [error] * 3
+
+    run = follow(9, script)
+
+    assert run.rows == truth(run.rows[0][0], last_ms(9))
+    assert run.rows[0][0] in {OPEN_MS - 3 * MINUTE_MS, OPEN_MS - 2 * MINUTE_MS}
+    assert run.stats.rest_requests[type(error).__name__] == 8
 
 
 def test_a_stream_that_falls_silent_without_an_error_is_restarted() -> None:
@@ -176,6 +230,40 @@ def test_restarts_that_bring_nothing_become_rarer() -> None:
     assert 40 <= times_s[0] <= 46
     assert len(times_s) == 4
     assert all(60 * 2**i <= pause <= 60 * 2**i + 10 for i, pause in enumerate(pauses_s))
+
+
+def test_thin_markets_alone_are_silent_without_a_restart() -> None:
+    """Both trade in every fifth minute only, which the history confirms: nobody has missed anything."""
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.thin = set(SYMBOLS)
+
+    run = follow(25, script)
+
+    assert run.venue.n_closed == 1  # at the end
+    assert run.stats.reconnects == {}
+    assert run.told(NoticeKind.DISCONNECTED) == []
+    traded = [row for row in run.rows if row[0] > OPEN_MS and is_thin_minute(row[0])]
+    expected = truth(OPEN_MS + MINUTE_MS, run.rows[-1][0])
+    assert traded == [row for row in expected if is_thin_minute(row[0])]
+
+
+def test_thin_markets_whose_stream_has_died_are_found_out_by_the_history() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.thin = set(SYMBOLS)
+        venue.stays_mute = True
+        await clock.sleep(100)
+        venue.muted = set(SYMBOLS)
+        await clock.sleep(400)
+        venue.stays_mute = False
+
+    run = follow(25, script)
+
+    assert run.stats.reconnects["timeout"] >= 1
+    assert run.stats.is_connected
+    traded = [row for row in run.rows if row[0] > OPEN_MS and is_thin_minute(row[0])]
+    expected = truth(OPEN_MS + MINUTE_MS, run.rows[-1][0])
+    assert traded == [row for row in expected if is_thin_minute(row[0])]
 
 
 def test_one_silent_stream_is_told_when_nothing_shows_whether_it_traded() -> None:
@@ -269,6 +357,69 @@ def test_a_venue_without_streams_is_polled() -> None:
 
 def test_polling_can_be_asked_for() -> None:
     assert follow(3, candles="poll").stats.messages == {}
+
+
+@pytest.mark.parametrize("error", [ccxt.BadSymbol("no such"), ccxt.NotSupported("no candles")])
+def test_a_feed_without_any_stream_is_connected_while_its_history_answers(error: Exception) -> None:
+    """What is polled, from the start or because every stream was refused, is ready all the same."""
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(100)
+        venue.fail(error)
+
+    for run in (follow(6, script), follow(6, has_stream=False)):
+        assert run.stats.is_connected
+        assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(6))
+
+
+def test_a_polled_feed_tells_when_its_history_is_away_and_back() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(100)
+        venue.is_down = True
+        await clock.sleep(200)
+        venue.is_down = False
+
+    run = follow(10, script, has_stream=False)
+
+    assert [n.kind for n in run.notices if n.kind in {NoticeKind.CONNECTED, NoticeKind.DISCONNECTED}] == [
+        NoticeKind.CONNECTED, NoticeKind.DISCONNECTED, NoticeKind.CONNECTED,
+    ]  # fmt: skip
+    assert run.stats.is_connected
+
+
+def test_a_throttled_history_confirms_before_the_deadline() -> None:
+    """
+    Four symbols at one call a second, as on kraken, and no later trade that would prove a candle at once.
+
+    Asked a second after the close, the calls leave 1, 2, 3 and 4 s after it; counted from the asking, each would need
+    two more looks, and the last of them would leave after the deadline of 10 s.
+    """
+    symbols = [f"{name}/USDT" for name in ("BTC", "ETH", "SOL", "XRP")]
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.thin = set(symbols)
+        venue.throttle_s = 1.0
+
+    run = follow(23, script, symbols=symbols)
+
+    traded = [row for row in run.rows if row[0] > OPEN_MS and is_thin_minute(row[0])]
+    expected = truth(OPEN_MS + MINUTE_MS, run.rows[-1][0], symbols)
+    assert traded == [row for row in expected if is_thin_minute(row[0])]
+    assert run.told(NoticeKind.UNCONFIRMED) == []
+
+
+def test_a_stream_that_counts_volume_otherwise_than_the_history_gives_way_to_it() -> None:
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.in_quote = {"ETH/USDT"}
+
+    run = follow(10, script)
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(10))
+    (notice,) = run.told(NoticeKind.DEGRADED)
+    assert notice.symbol == "ETH/USDT"
+    assert "counts volume otherwise than its history" in notice.detail
+    assert notice.time_ms - START_MS <= 5 * MINUTE_MS
+    assert run.stats.is_connected
 
 
 def test_a_refused_stream_stops_and_its_candles_come_from_the_history() -> None:
@@ -432,7 +583,7 @@ def test_any_mixture_of_troubles_ends_in_the_true_candles(seed: int) -> None:
     async def script(venue: FakeExchange, clock: Clock) -> None:
         for start_s in sorted(random.uniform(5, ends_s - 300, 12)):
             await clock.sleep_until(START_MS + round(start_s * 1000))
-            match int(random.integers(5)):
+            match int(random.integers(9)):
                 case 0:
                     code = random.choice([1000, 1001, 1006, 1012])
                     venue.fail(ccxt.NetworkError(f"closed by remote server, closing code {code}"))
@@ -442,6 +593,14 @@ def test_any_mixture_of_troubles_ends_in_the_true_candles(seed: int) -> None:
                     venue.muted = set(SYMBOLS)
                 case 3:
                     venue.lag_ms = int(random.uniform(0, 6_000))
+                case 4:
+                    venue.fail(ccxt.ExchangeError("binance {"), [SYMBOLS[int(random.integers(2))]])
+                case 5:
+                    venue.fail(ValueError("could not convert string to float"))
+                case 6:
+                    venue.rest_errors = [KeyError("data")] * int(random.integers(1, 6))
+                case 7:
+                    venue.throttle_s = float(random.uniform(0, 1.5))
                 case _:
                     venue.is_down = True
                     venue.fail(ccxt.RequestTimeout("ping-pong keepalive missing on time"))

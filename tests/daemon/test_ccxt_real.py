@@ -72,9 +72,10 @@ async def cuts(server: BinanceServer, clock: Clock) -> None:
 
 
 async def mute(server: BinanceServer, clock: Clock) -> None:
+    """Silent until after the next candle has begun: this market's candles are whole from their first frame on."""
     await clock.sleep(100)
     server.is_mute = True
-    await clock.sleep(65)
+    await clock.sleep(120)
     server.is_mute = False
 
 

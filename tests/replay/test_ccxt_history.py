@@ -280,3 +280,38 @@ def test_the_library_still_has_the_classes_that_errors_are_told_apart_by() -> No
     assert issubclass(ccxt.BadSymbol, ccxt.ExchangeError)
     assert not issubclass(ccxt.ExchangeError, ccxt.NetworkError)
     assert np.isnan(np.array([[1, None]], dtype=np.float64)[0, 1])
+
+
+def gate_frame(channel: str) -> dict[str, Any]:
+    """Return a candle's frame as Gate's documentation shows it, with a base amount added where it says `a`."""
+    candle = {"t": "1606292580", "v": "2362.32035", "c": "19128.1", "h": "19128.1", "l": "19128.1",
+              "o": "19128.1", "n": "1m_BTC_USDT", "a": "0.1235", "w": False}  # fmt: skip
+    return {"time": 1606292600, "channel": channel, "event": "update", "result": candle}
+
+
+@pytest.mark.parametrize(
+    ("venue", "channel", "volume"),
+    [
+        ("gate", "spot.candlesticks", 0.1235),
+        ("gateeu", "spot.candlesticks", 0.1235),
+        ("gate", "futures.candlesticks", 2362.32035),
+    ],
+)
+def test_the_stream_of_gate_counts_spot_volume_as_its_history_does(
+    venue: str, channel: str, volume: float
+) -> None:
+    """2,362.32 USDT at 19,128.1 are 0.1235 BTC; of contracts `v` is what the history gives, too."""
+
+    class Client:
+        def resolve(self, *_: Any) -> None: ...
+
+    async def main() -> list[Any]:
+        exchange = make_exchange(venue, is_streaming=True)
+        try:
+            exchange.handle_message(Client(), gate_frame(channel))
+            (cache,) = (found["1m"] for found in exchange.ohlcvs.values())
+            return list(cache[0])
+        finally:
+            await exchange.close()
+
+    assert in_virtual_time(main())[5] == volume
