@@ -107,6 +107,11 @@ class ClockOffset:
         """Return venue minus local, or None before the first measurement."""
         return min(self._samples)[1] if self._samples else None
 
+    @property
+    def doubt_ms(self) -> float:
+        """Return how far off `offset_ms` may be: half the way of its request, and the resolution of our clock."""
+        return min(self._samples)[0] if self._samples else 0.0
+
     def measure(self, sent_ms: int, received_ms: int, in_ms: float, out_ms: float) -> None:
         """Take one measurement: local times of the request, the venue's times of its work on it."""
         offset = (in_ms + out_ms - sent_ms - received_ms) / 2.0

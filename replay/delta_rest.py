@@ -100,6 +100,11 @@ class DeltaRest:
         """Return the venue's clock minus ours, or None before it was measured."""
         return self.transport.offset.offset_ms
 
+    @property
+    def clock_doubt_ms(self) -> float:
+        """Return how far off that may be."""
+        return self.transport.offset.doubt_ms
+
     def venue_now_ms(self) -> int:
         """Return the venue's time as well as it is known."""
         return int(self._clock.now_ms() + (self.clock_offset_ms or 0.0))

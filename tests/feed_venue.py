@@ -39,6 +39,7 @@ class ScriptedHistory:
         self.fails = False
         self.n_requests = 0
         self.clock_offset_ms: float | None = 0.0
+        self.clock_doubt_ms = 1.0
 
     async def candles(
         self,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, copy_rows
@@ -18,6 +19,15 @@ from papertape.engine.jit import Rows, copy_rows
 WINDOW_BARS = 2_000  # the history's page
 # A history answers an empty span with nothing, so a window reaches back to a candle that traded, within reason.
 REACH_BARS = 240
+
+
+def restart_gap(after_ms: int, now_ms: int, length_ms: int) -> Notice | None:
+    """Return what tells how many candles ended while nobody was there; None when none did."""
+    first_ms = after_ms + length_ms
+    n_missing = now_ms // length_ms - first_ms // length_ms
+    if n_missing <= 0:
+        return None
+    return Notice(NoticeKind.GAP, now_ms, "", first_ms, n_missing, "restart")
 
 
 class Window(NamedTuple):

@@ -12,9 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import numpy as np
-
-from papertape.daemon.feeds.backfill import REACH_BARS, Backfill
+from papertape.daemon.feeds.backfill import REACH_BARS, Backfill, restart_gap
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.bars import Bar, bars_of
 from papertape.daemon.feeds.bars import Final as FinalCandle
@@ -171,6 +169,9 @@ class CcxtFeed:
             first_ms = newest_ms - self._live.history_bars * length_ms
         else:
             first_ms = self._after_ms + length_ms
+            now_ms = self._history.venue_now_ms()
+            if (gap := restart_gap(self._after_ms, now_ms, length_ms)) is not None:
+                self._on_notice(gap)
         backfill = Backfill(self._symbols, length_ms, first_ms)
         while True:
             settled_ms = self._history.venue_now_ms() - self._rules.grace_ms
@@ -208,9 +209,6 @@ class CcxtFeed:
             self.stats.candles[symbol, "absent"] += int((mine & is_absent).sum())
             last_ms = int(rows["open_ms"][mine][-1])
             self.stats.last_close_ms[symbol] = last_ms + self._rules.length_ms
-        if self._after_ms is not None:
-            n_instants = len(np.unique(rows["open_ms"]))
-            self._tell(NoticeKind.GAP, open_ms=int(rows["open_ms"][0]), value=n_instants)
         await self._outbox.put(rows)
 
     # While live
@@ -310,9 +308,5 @@ class CcxtFeed:
         if complete:
             await self._outbox.put(self._merge.rows(complete))
 
-    def _tell(
-        self, kind: NoticeKind, *, open_ms: int = 0, value: float = 0.0, detail: str = ""
-    ) -> None:
-        self._on_notice(
-            Notice(kind, self._clock.now_ms(), open_ms=open_ms, value=value, detail=detail)
-        )
+    def _tell(self, kind: NoticeKind, *, detail: str = "") -> None:
+        self._on_notice(Notice(kind, self._clock.now_ms(), detail=detail))

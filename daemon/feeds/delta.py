@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from papertape.daemon.feeds.alarms import Alarms
-from papertape.daemon.feeds.backfill import REACH_BARS, Backfill
+from papertape.daemon.feeds.backfill import REACH_BARS, Backfill, restart_gap
 from papertape.daemon.feeds.bars import Final, Request
 from papertape.daemon.feeds.connection import Connection
 from papertape.daemon.feeds.finality import Finality, Rules, Step
@@ -224,9 +224,8 @@ class DeltaFeed:
         first_ms = now_ms // length_ms * length_ms - self._live.history_bars * length_ms
         if self._after_ms is not None:
             first_ms = self._after_ms + length_ms
-            n_missing = now_ms // length_ms - first_ms // length_ms
-            if n_missing > 0:
-                self._on_notice(Notice(NoticeKind.GAP, now_ms, "", first_ms, n_missing, "restart"))
+            if (gap := restart_gap(self._after_ms, now_ms, length_ms)) is not None:
+                self._on_notice(gap)
         backfill = Backfill(self._symbols, length_ms, first_ms)
         while (window := backfill.window(self.venue.now_ms() - self._grace_ms)) is not None:
             rows = backfill.fill(window, await self._fetch(window.ask_ms, window.last_ms))

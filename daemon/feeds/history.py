@@ -52,6 +52,11 @@ class Source(Protocol):
         """The venue's clock minus ours, None before it was measured."""
         ...
 
+    @property
+    def clock_doubt_ms(self) -> float:
+        """How far off that may be."""
+        ...
+
     async def candles(
         self,
         symbol: str,
@@ -166,6 +171,7 @@ class History:
     def _measure(self) -> None:
         if self._source.clock_offset_ms is not None:
             self._venue.header_offset_ms = self._source.clock_offset_ms
+            self._venue.header_doubt_ms = self._source.clock_doubt_ms
 
 
 def _difference(before: Product, after: Product) -> str:

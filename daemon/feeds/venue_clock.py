@@ -3,6 +3,7 @@
 from papertape.replay.clock import Clock
 
 WINDOW_MS = 60_000
+STAMP_MS = 1.0  # our time of receipt is a whole millisecond
 TRUST_MS = 2_000  # a message takes no longer than this to us, in the best case of a minute
 
 
@@ -12,11 +13,15 @@ class VenueClock:
 
     The stream's stamps give a lower bound: a message was published before it was received. Headers that fit to it are
     better, because they know the way; headers that contradict the stream are wrong, since candles follow the stream.
+
+    header_offset_ms  the venue's clock minus ours by the headers, None before they were read
+    header_doubt_ms   how far off that may be: half a request's way, which nobody can tell from a clock's difference
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.header_offset_ms: float | None = None
+        self.header_doubt_ms = 0.0
         self._newest: float | None = None  # best (stamp - receipt) of this window
         self._before: float | None = None  # and of the one before
         self._window_ms = 0
@@ -45,7 +50,7 @@ class VenueClock:
         if stream_ms is None or header_ms is None:
             return 0.0
         ahead_ms = header_ms - stream_ms
-        return 0.0 if -1.0 <= ahead_ms <= TRUST_MS else ahead_ms
+        return 0.0 if -self.header_doubt_ms - STAMP_MS <= ahead_ms <= TRUST_MS else ahead_ms
 
     @property
     def offset_ms(self) -> float:

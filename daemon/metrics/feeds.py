@@ -77,10 +77,12 @@ class Feeds:
         """Count a rare fact; a gap by its candles, a refusal by its reason."""
         series, symbol = self._series, notice.symbol
         series.counters("feed_notices_total")[(feed, notice.kind.value)].inc()
-        if symbol not in series.symbols:
-            return
         if notice.kind is NoticeKind.GAP:
-            series.counters("candle_gaps_total")[(symbol, self._base)].inc(notice.value)
+            # A gap that concerns every symbol names none: what was missed while the daemon was down.
+            for one in series.symbols if symbol == "" else series.symbols & {symbol}:
+                series.counters("candle_gaps_total")[(one, self._base)].inc(notice.value)
+        elif symbol not in series.symbols:
+            return
         elif notice.kind is NoticeKind.REJECTED:
             refused = series.counters("candles_rejected_total")
             key = (symbol, notice.detail)

@@ -463,7 +463,7 @@ def test_a_restart_goes_on_after_the_last_instant_that_is_known() -> None:
 
     assert run.rows == truth(after_ms + MINUTE_MS, last_ms(3))
     (gap,) = run.told(NoticeKind.GAP)
-    assert (gap.open_ms, gap.value) == (after_ms + MINUTE_MS, 89)
+    assert (gap.open_ms, gap.value, gap.detail) == (after_ms + MINUTE_MS, 89, "restart")
 
 
 def test_a_venue_that_is_down_at_the_start_is_waited_for() -> None:

@@ -347,7 +347,7 @@ def test_the_clock_offset_is_the_quickest_measurement_until_a_clock_jumps() -> N
     offset.measure(1_000, 1_400, 3_350_000e-3, 3_350_000e-3)  # ± 201: 2150
     offset.measure(2_000, 2_020, 4_012_000e-3, 4_012_000e-3)  # ± 11: 2002
     offset.measure(3_000, 3_300, 5_100_000e-3, 5_120_000e-3)  # ± 141: 1960
-    assert offset.offset_ms == 2_002.0
+    assert (offset.offset_ms, offset.doubt_ms) == (2_002.0, 11.0)
 
     offset.measure(9_000, 9_100, 9_050_000e-3, 9_050_000e-3)  # ± 51: 0
     assert offset.offset_ms == 0.0

@@ -274,6 +274,36 @@ def test_headers_give_the_venues_time_unless_the_stream_contradicts_them() -> No
     in_virtual_time(check())
 
 
+# Two readings agree as far as they can be read: our own stamp is a whole millisecond, a header is as sure as half the way
+# of its request. With a doubt of 41 ms the stream may be 42 ms ahead.
+@pytest.mark.parametrize(
+    ("header_ms", "doubt_ms", "stream_us", "disagreement_ms"),
+    [
+        (0.0, 1.0, 1_000, 0.0),
+        (-0.6, 1.0, 900, 0.0),  # both read right to the millisecond: the kind of the 223 notices
+        (0.0, 1.0, 2_000, 0.0),
+        (0.0, 1.0, 2_100, -2.1),
+        (0.0, 41.0, 42_000, 0.0),  # an answer that took 80 ms longer one way than the other
+        (0.0, 41.0, 43_000, -43.0),
+        (2_000.0, 1.0, 0, 0.0),
+        (2_001.0, 1.0, 0, 2_001.0),
+    ],
+)
+@pytest.mark.asyncio
+async def test_headers_disagree_only_by_more_than_can_be_read(
+    header_ms: float, doubt_ms: float, stream_us: int, disagreement_ms: float
+) -> None:
+    class StandingClock(Clock):
+        def now_ms(self) -> int:
+            return T
+
+    venue = VenueClock(StandingClock(T))
+    venue.sighted(T * US + stream_us)
+    venue.header_offset_ms, venue.header_doubt_ms = header_ms, doubt_ms
+
+    assert venue.disagreement_ms == pytest.approx(disagreement_ms, abs=1e-3)
+
+
 def test_alarms_are_told_when_they_begin() -> None:
     async def check() -> None:
         clock = Clock(T)

@@ -59,6 +59,14 @@ def test_only_what_is_new_is_added(metrics: Metrics) -> None:
     assert value(metrics, "feed_connected", feed="delta") == 1.0
 
 
+def test_a_gap_of_all_symbols_is_counted_for_each(metrics: Metrics) -> None:
+    metrics.on_notice(Notice(NoticeKind.GAP, 0, "", 60_000, 7.0, "restart"), "delta")
+    metrics.on_notice(Notice(NoticeKind.GAP, 0, "ETHUSD", 60_000, 2.0), "delta")
+
+    gaps = {s: value(metrics, "candle_gaps_total", symbol=s, timeframe="1m") for s in SCOPE.symbols}
+    assert gaps == {"BTCUSD": 7.0, "ETHUSD": 9.0}
+
+
 def test_the_counters_of_a_new_feed_are_counted_from_zero(metrics: Metrics) -> None:
     old, new = FeedStats(), FeedStats()
     old.messages["candle"] = 10
