@@ -5,6 +5,7 @@ Exit codes: 0 fine · 1 refused or a failed check · 2 usage · 3 stopped by an 
 """
 
 import errno
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -17,6 +18,7 @@ from papertape.daemon.commands.terminal import Terminal
 from papertape.engine.errors import PapertapeError
 
 _INTERRUPTED = 130
+_COMPLETED: Final = "COMP_WORDS"  # what has been typed, where a shell asks how it may go on
 
 # Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
 COMMANDS: Final = {
@@ -47,7 +49,7 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         name="papertape",
         help="Replay recorded candles through the engine that also trades on paper.",
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
@@ -80,7 +82,7 @@ def main() -> None:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        given = sys.argv[1:2]
+        given = sys.argv[1:2] or os.environ.get(_COMPLETED, "").split()[1:2]
         make_app(given if given and given[0] in COMMANDS else COMMANDS)()
     except PapertapeError as error:
         error_console.print(f"papertape: {error}", markup=False)

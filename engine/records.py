@@ -49,7 +49,7 @@ REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
     REFUSED_SIZE: "the size is below the market's minimum",
-    REFUSED_STOP: "sizing by risk needs a stop",
+    REFUSED_STOP: "sizing by risk needs a stop; account.sizing takes fraction or all_in, too",
     REFUSED_PAUSED: "trading is paused",
     REFUSED_PRICE: "the stop or the target is on the wrong side of the fill price",
 }

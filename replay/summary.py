@@ -34,6 +34,7 @@ from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.model_section import model_section
+from papertape.replay.quality import counted
 from papertape.replay.quality import measure as measure_quality
 from papertape.replay.sinks import Recorder
 from papertape.replay.spans import span_sentences
@@ -110,7 +111,19 @@ def summarise(
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
+    summary["doubts"] = doubts(summary)
     return summary, [REGIME_NAMES[int(code)] for code in regime_codes]
+
+
+def doubts(summary: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know of a result, as terminal and report say it: warnings, notes, refusals, no trade."""
+    said = [*summary["warnings"], *summary["notes"]]
+    refused = summary["refusals"].items()
+    said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
+    if not summary["metrics"]["trades"]:
+        why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
+        said.append(f"No trade was made: {why}.")
+    return said
 
 
 def _lineage(run: Run) -> list[dict[str, Any]]:

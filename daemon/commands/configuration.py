@@ -1,4 +1,4 @@
-"""`papertape config`: check a configuration, or print its JSON Schema."""
+"""`papertape config`: begin a configuration, check one, or print its JSON Schema."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from papertape.daemon.commands.output import console, print_json
+from papertape.engine.errors import ConfigError
 from papertape.engine.strategies import make_strategy
 from papertape.replay.accounts import check_names
 from papertape.replay.config import Config, load_config
+from papertape.replay.config_template import config_template
 from papertape.replay.learning.feasible import check_learning
 
-config_app = typer.Typer(help="Check a configuration or describe it.", no_args_is_help=True)
+config_app = typer.Typer(help="Begin a configuration, check or describe it.", no_args_is_help=True)
 
 
 @config_app.command("check")
@@ -32,6 +34,23 @@ def check_command(
         print_json(config.model_dump(mode="json"))
     else:
         console.print(f"{file}: fine")
+
+
+@config_app.command("init")
+def init_command(
+    file: Annotated[Path, typer.Argument(help="the file to write")] = Path("papertape.toml"),
+) -> None:
+    """
+    Write a configuration with every key, its default and its meaning, to change what you need.
+
+    Example: papertape config init
+    """
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(config_template())
+    except FileExistsError:
+        raise ConfigError(f"{file}: it is there already; name another file") from None
+    console.print(f"wrote {file}; next: papertape replay {file}", markup=False, soft_wrap=True)
 
 
 @config_app.command("schema")

@@ -1,10 +1,13 @@
 """What commands share: consoles, JSON for machines, and progress on long work that is off when nobody watches."""
 
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -13,8 +16,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from papertape.daemon.commands.terminal import Terminal, printable
 
+_IMPORTED_S: Final = time.perf_counter()
+_START_FIELD: Final = 19  # starttime, counted behind the command's name, as proc(5) has it
+
 # Piped output is for files and other programs: lines are not cut at 80 characters there.
 console = Terminal(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def since_start_s() -> float:
+    """Return how long this process has run: with the interpreter's own start where the system tells, else without."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_START_FIELD])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):  # not Linux
+        return time.perf_counter() - _IMPORTED_S
 
 
 def print_json(values: Any) -> None:

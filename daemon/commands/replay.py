@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtest import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
@@ -47,7 +47,7 @@ def replay_command(
     """
     Replay tapes through the engine, print the result and write it with its report.
 
-    Example: papertape replay --tape BTCUSDT --set strategy.name=ema_cross --out results/cross
+    Example: papertape replay --set strategy.name=ema_cross --set account.sizing=all_in --out results/cross
     """
     settings = load_config(config, changes or ())
     if tape:
@@ -91,7 +91,7 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))
     _show_learning(summary["model"])
-    for line in (*summary["warnings"], *summary["notes"]):
+    for line in summary["doubts"]:
         console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
     console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
@@ -113,7 +113,8 @@ def _show_learning(model: Mapping[str, Any]) -> None:
 def _speed(summary: Mapping[str, Any]) -> str:
     timings = summary["timings"]
     learning = f", training {timings['learning_s']:.2f} s" if timings["learning_s"] else ""
-    return f"{summary['candles']:,} candles in {timings['replay_s']:.2f} s{learning}"
+    engine = f"{summary['candles']:,} candles in {timings['replay_s']:.2f} s{learning}"
+    return f"{engine}, whole command {since_start_s():.1f} s"
 
 
 def _metric_table(result: Result) -> Table:

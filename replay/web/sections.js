@@ -13,7 +13,7 @@ function drawHeader() {
   const tapes = SUMMARY.tapes ?? [];
   if (tapes.some((tape) => tape.is_synthetic)) $("badges").append(element("span", "SYNTHETIC DATA", "badge loud"));
   for (const tape of tapes) for (const [name, n] of Object.entries(tape.flags ?? {})) $("badges").append(element("span", `${tape.symbol}: ${shown(n, "count")} ${name}`, "badge"));
-  const doubts = [...(SUMMARY.warnings ?? []), ...(SUMMARY.notes ?? []), ...Object.entries(SUMMARY.refusals ?? {}).map(([why, n]) => `${shown(n, "count")} × refused: ${why}`)];
+  const doubts = SUMMARY.doubts ?? [];
   $("doubts").hidden = !doubts.length;
   for (const doubt of doubts) $("doubts").append(element("p", doubt[0].toUpperCase() + doubt.slice(1)));
 }
