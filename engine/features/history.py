@@ -4,13 +4,16 @@ What feature kernels share: the columns of the history, and sliding windows that
 `history` has shape (6, capacity); the candle of column `i` has the absolute number `t`, counted from the first candle
 ever seen. Windows are kept up by adding and removing one value; every `period` candles, by the absolute number, they
 are summed afresh, so that rounding errors cannot pile up and the batching of candles cannot be seen in the result.
+
+What is left of a large sum after its large values have gone is their rounding: a market that falls silent would keep it as
+if something still traded. So a sum that has fallen far below the largest since it was made is summed afresh as well.
 """
 
 from typing import Final
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray, kernel
+from papertape.engine.jit import FloatArray, Row, kernel, record
 
 OPEN_MS: Final = 0
 OPEN: Final = 1
@@ -22,6 +25,12 @@ N_COLUMNS: Final = 6
 
 # Below this share of the largest value since the last fresh sum, a sum of squares is rounding noise.
 _NOISE: Final = 1e-13
+
+# A sum below this share of the largest since it was made is made again: what it has kept of the larger one is at most
+# 1e-16 ÷ 1e-6 of it per candle. Prices and volumes of a market that trades come nowhere near.
+SHRUNK: Final = 1e-6
+
+WINDOW: Final = record(("total", "f8"), ("weighted", "f8"), ("largest", "f8"))
 
 
 @kernel
@@ -41,14 +50,22 @@ def true_range(history: FloatArray, i: int, t: int) -> float:
 
 
 @kernel
-def slide_total(total: float, row: FloatArray, i: int, t: int, period: int) -> float:
-    """Return the sum of the newest `period` values of a row, or of all there are."""
+def slide_total(state: Row, row: FloatArray, i: int, t: int, period: int) -> bool:
+    """
+    Keep up the sum of the newest `period` values of a row, none below 0, and return whether it was made afresh.
+
+    state  WINDOW
+    """
     if t >= period and (t + 1) % period != 0:
-        return total + (row[i] - row[i - period])  # type: ignore[no-any-return]
-    fresh = 0.0
+        state.total += row[i] - row[i - period]
+        state.largest = max(state.largest, state.total)
+        if state.total >= SHRUNK * state.largest:
+            return False
+    state.total = 0.0
     for j in range(i - min(period - 1, t), i + 1):
-        fresh += row[j]
-    return fresh
+        state.total += row[j]
+    state.largest = state.total
+    return True
 
 
 @kernel
@@ -65,7 +82,8 @@ def slide_squares(moments: FloatArray, row: FloatArray, i: int, t: int, period: 
         moments[1] += new - old
         moments[2] += new * new - old * old
         moments[3] = max(moments[3], moments[2], new * new)
-        return
+        if not is_shrunk(moments, period):
+            return
     start = i - min(period - 1, t)
     moments[0] = row[start]
     moments[1] = 0.0
@@ -75,6 +93,13 @@ def slide_squares(moments: FloatArray, row: FloatArray, i: int, t: int, period: 
         moments[1] += deviation
         moments[2] += deviation * deviation
     moments[3] = moments[2]
+
+
+@kernel
+def is_shrunk(moments: FloatArray, period: int) -> bool:
+    """Return whether the values of a window spread so little now that larger ones before have left nothing but rounding."""
+    spread = moments[2] * period - moments[1] * moments[1]  # period² × variance
+    return spread < SHRUNK * period * moments[3]  # type: ignore[no-any-return]
 
 
 @kernel

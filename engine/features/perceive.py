@@ -33,6 +33,7 @@ from papertape.engine.features.codes import (
     WILLIAMS_R,
     WMA,
 )
+from papertape.engine.features.history import WINDOW
 from papertape.engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
 from papertape.engine.features.shape import candle_shape, clock, log_return
 from papertape.engine.features.smc.feature import SMC_STATE, smc
@@ -156,9 +157,9 @@ def follow_price(
     if code == EMA:
         ema(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
     elif code == SMA:
-        sma(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+        sma(history, first, last, count, p, cells.view(WINDOW)[0], lines[0])
     elif code == WMA:
-        wma(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+        wma(history, first, last, count, p, cells.view(WINDOW)[0], lines[0])
     elif code == MACD_LINES:
         macd(history, first, last, count, p, cells.view(MACD)[0], lines)
     elif code == ADX_LINES:
@@ -166,7 +167,7 @@ def follow_price(
     elif code == AROON:
         aroon(history, first, last, count, p, cells, lines)
     elif code == SLOPE:
-        slope(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
+        slope(history, first, last, count, p, cells.view(WINDOW)[0], lines[0])
     elif code == RSI_LINE:
         rsi(history, first, last, count, p, cells.view(RSI)[0], lines[0])
     elif code == STOCHASTIC:

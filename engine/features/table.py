@@ -14,6 +14,7 @@ import numpy as np
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import codes
+from papertape.engine.features.history import WINDOW
 from papertape.engine.features.momentum import RSI
 from papertape.engine.features.smc.columns import COLUMNS
 from papertape.engine.features.smc.feature import SMC_STATE
@@ -92,8 +93,8 @@ def _one(_: Values) -> int:
 
 _ROWS: Final = (
     Feature("ema", codes.EMA, (_bars("period", 20, 1),), ("",), _window, _none, AVERAGE, price_power=1, has_first=True),
-    Feature("sma", codes.SMA, (_bars("period", 20, 1),), ("",), _window, _period, AVERAGE, price_power=1),
-    Feature("wma", codes.WMA, (_bars("period", 20, 1),), ("",), _window, _period, AVERAGE, price_power=1),
+    Feature("sma", codes.SMA, (_bars("period", 20, 1),), ("",), _window, _period, WINDOW, price_power=1),
+    Feature("wma", codes.WMA, (_bars("period", 20, 1),), ("",), _window, _period, WINDOW, price_power=1),
     Feature(
         "macd", codes.MACD_LINES, (_bars("fast", 12), _bars("slow", 26), _bars("signal", 9, 1)),
         ("", "signal", "histogram"), lambda p: int(p[1] + p[2]) - 2, _none, MACD, price_power=1, has_first=True,
@@ -106,7 +107,7 @@ _ROWS: Final = (
         "aroon", codes.AROON, (_bars("period", 14),), ("up", "down", "oscillator"), _period,
         lambda p: int(p[0]) + 1, cells=lambda p: 2 * (int(p[0]) + 2),
     ),
-    Feature("slope", codes.SLOPE, (_bars("period", 14),), ("",), _window, _period, AVERAGE, price_power=1),
+    Feature("slope", codes.SLOPE, (_bars("period", 14),), ("",), _window, _period, WINDOW, price_power=1),
     Feature("rsi", codes.RSI_LINE, (_bars("period", 14),), ("",), _period, _one, RSI, has_first=True),
     Feature(
         "stochastic", codes.STOCHASTIC, (_bars("period", 5), _bars("slow", 3, 1), _bars("signal", 3, 1)),
@@ -140,7 +141,7 @@ _ROWS: Final = (
     ),
     Feature(
         "volatility_parkinson", codes.VOLATILITY_PARKINSON, (_bars("period", 20, 1),), ("",), _window, _none,
-        cells=lambda p: 1 + int(p[0]),
+        cells=lambda p: 2 + int(p[0]),
     ),
     Feature("obv", codes.OBV_LINE, (), ("",), _none, _one, OBV, volume_power=1),
     Feature("mfi", codes.MFI_LINE, (_bars("period", 14),), ("",), _period, lambda p: int(p[0]) + 1, MFI),

@@ -78,7 +78,7 @@ def sma(
     period, row = int(p[0]), history[CLOSE]
     for i in range(first, last):
         t = count + i - first
-        state.total = slide_total(state.total, row, i, t, period)
+        slide_total(state, row, i, t, period)
         out[i - first] = state.total / period if t >= period - 1 else np.nan
 
 
@@ -96,16 +96,16 @@ def wma(
     period, row = int(p[0]), history[CLOSE]
     for i in range(first, last):
         t = count + i - first
-        if t >= period and (t + 1) % period != 0:
-            state.average += period * row[i] - state.total
-        else:
-            state.average = 0.0
+        before = state.total
+        if slide_total(state, row, i, t, period):
+            state.weighted = 0.0
             start = i - min(period - 1, t)
             for j in range(start, i + 1):
-                state.average += (j - start + 1) * row[j]
-        state.total = slide_total(state.total, row, i, t, period)
+                state.weighted += (j - start + 1) * row[j]
+        else:
+            state.weighted += period * row[i] - before
         weight = 0.5 * period * (period + 1)
-        out[i - first] = state.average / weight if t >= period - 1 else np.nan
+        out[i - first] = state.weighted / weight if t >= period - 1 else np.nan
 
 
 @kernel
@@ -239,13 +239,13 @@ def slope(
     spread = period * (period * period - 1.0) / 12.0  # sum of squared distances from the middle
     for i in range(first, last):
         t = count + i - first
-        if t >= period and (t + 1) % period != 0:
-            state.average += (period - 1) * row[i] - (state.total - row[i - period])
-        else:
-            state.average = 0.0
+        before = state.total
+        if slide_total(state, row, i, t, period):
+            state.weighted = 0.0
             start = i - min(period - 1, t)
             for j in range(start, i + 1):
-                state.average += (j - start) * row[j]
-        state.total = slide_total(state.total, row, i, t, period)
+                state.weighted += (j - start) * row[j]
+        else:
+            state.weighted += (period - 1) * row[i] - (before - row[i - period])
         is_ready = t >= period - 1
-        out[i - first] = (state.average - half * state.total) / spread if is_ready else np.nan
+        out[i - first] = (state.weighted - half * state.total) / spread if is_ready else np.nan

@@ -14,8 +14,10 @@ from papertape.engine.features.history import (
     CLOSE,
     HIGH,
     LOW,
+    SHRUNK,
     bars_since_extreme,
     deviation_of,
+    is_shrunk,
     mean_of,
     slide_squares,
     true_range,
@@ -178,7 +180,8 @@ def slide_ring(
         moments[1] += new - gone
         moments[2] += new * new - gone * gone
         moments[3] = max(moments[3], moments[2], new * new)
-        return
+        if not is_shrunk(moments, period):
+            return
     # The ring is summed in the order of its places: numbers 0 … period - 1 modulo the period, the same in any batching.
     moments[0] = value
     moments[1] = 0.0
@@ -200,19 +203,26 @@ def volatility_parkinson(
     ring: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write Parkinson's volatility per bar: the root of the mean of ln(high ÷ low)² ÷ (4 ln 2) over `period` candles."""
+    """
+    Write Parkinson's volatility per bar: the root of the mean of ln(high ÷ low)² ÷ (4 ln 2) over `period` candles.
+
+    ring  the sum and the largest since it was made, then the `period` newest squares, each at its number modulo the period
+    """
     period = int(p[0])
+    squares = ring[2:]
     for i in range(first, last):
         t = count + i - first
         reach = math.log(history[HIGH, i] / history[LOW, i])
-        square = reach * reach
-        if t >= period and (t + 1) % period != 0:
-            ring[0] += square - ring[1 + t % period]
-            ring[1 + t % period] = square
-        else:
-            ring[1 + t % period] = square
+        square, gone = reach * reach, squares[t % period]
+        squares[t % period] = square
+        is_kept = t >= period and (t + 1) % period != 0
+        if is_kept:
+            ring[0] += square - gone
+            ring[1] = max(ring[1], ring[0])
+            is_kept = ring[0] >= SHRUNK * ring[1]
+        if not is_kept:
             ring[0] = 0.0
             for j in range(min(period, t + 1)):
-                ring[0] += ring[1 + j]
-        mean = max(ring[0], 0.0) / period
-        out[i - first] = np.sqrt(mean / _PARKINSON) if t >= period - 1 else np.nan
+                ring[0] += squares[j]
+            ring[1] = ring[0]
+        out[i - first] = np.sqrt(ring[0] / period / _PARKINSON) if t >= period - 1 else np.nan

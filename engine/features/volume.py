@@ -12,6 +12,7 @@ import numpy as np
 from papertape.engine.features.history import (
     CLOSE,
     OPEN_MS,
+    SHRUNK,
     VOLUME,
     deviation_of,
     mean_of,
@@ -21,7 +22,9 @@ from papertape.engine.features.history import (
 from papertape.engine.jit import FloatArray, Row, kernel, record
 
 OBV: Final = record(("total", "f8"))
-MFI: Final = record(("inflow", "f8"), ("outflow", "f8"))
+MFI: Final = record(
+    ("inflow", "f8"), ("outflow", "f8"), ("inflow_largest", "f8"), ("outflow_largest", "f8")
+)
 VWAP: Final = record(("day", "f8"), ("value", "f8"), ("volume", "f8"))
 
 _DAY_MS: Final = 86_400_000.0
@@ -76,20 +79,31 @@ def mfi(
         out[i - first] = np.nan
         if t == 0:
             continue
-        if t > period and t % period != 0:
-            flow, gone = money_flow(history, i), money_flow(history, i - period)
-            state.inflow += max(flow, 0.0) - max(gone, 0.0)
-            state.outflow += max(-flow, 0.0) - max(-gone, 0.0)
-        else:
+        if t <= period or t % period == 0 or not slide_flows(history, i, period, state):
             state.inflow = 0.0
             state.outflow = 0.0
             for j in range(i - min(period, t) + 1, i + 1):
                 flow = money_flow(history, j)
                 state.inflow += max(flow, 0.0)
                 state.outflow += max(-flow, 0.0)
+            state.inflow_largest = state.inflow
+            state.outflow_largest = state.outflow
         if t >= period:
-            inflow, total = max(state.inflow, 0.0), max(state.inflow, 0.0) + max(state.outflow, 0.0)
-            out[i - first] = 100.0 * inflow / total if total > 0.0 else 50.0
+            total = state.inflow + state.outflow
+            out[i - first] = 100.0 * state.inflow / total if total > 0.0 else 50.0
+
+
+@kernel
+def slide_flows(history: FloatArray, i: int, period: int, state: Row) -> bool:
+    """Add the newest money flow, take away the one that leaves, and return whether the sums still mean something."""
+    flow, gone = money_flow(history, i), money_flow(history, i - period)
+    state.inflow += max(flow, 0.0) - max(gone, 0.0)
+    state.outflow += max(-flow, 0.0) - max(-gone, 0.0)
+    state.inflow_largest = max(state.inflow_largest, state.inflow)
+    state.outflow_largest = max(state.outflow_largest, state.outflow)
+    is_inflow_kept = state.inflow >= SHRUNK * state.inflow_largest
+    is_outflow_kept = state.outflow >= SHRUNK * state.outflow_largest
+    return is_inflow_kept and is_outflow_kept  # type: ignore[no-any-return]
 
 
 @kernel
