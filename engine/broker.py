@@ -3,10 +3,13 @@ Fills: what a resting order or a bracket gets from one base candle.
 
 Intrabar order, pessimistic where a candle does not tell:
 
-1. a resting market order fills at the open, half spread and slippage against us;
-2. a bracket whose stop or target the open has already passed fills at the open;
-3. otherwise the stop is looked at before the target. A stop fills at the worse of the open and the stop price,
+1. what closes a position at the open: a resting market order, half spread and slippage against us; without one, a
+   bracket whose stop or target the open has already passed;
+2. what enters at the open (`papertape.engine.entries`);
+3. the bracket inside the candle, the stop before the target. A stop fills at the worse of the open and the stop price,
    with spread and slippage; a target fills at its price without slippage, and pays the taker fee all the same.
+
+Each of the three is done for every symbol before the next begins (`papertape.engine.execute`).
 
 When stop and target both lie inside one candle the stop is taken, the trade is marked ambiguous, and what it would
 have made at the target is kept beside it. Nothing fills in an absent candle.
@@ -85,16 +88,16 @@ def open_position(
     order: Row,
     market: Row,
     candle: Row,
-    price: float,
+    entry: Row,
     quantity: float,
-    stop_price: float,
-    target_price: float,
     fill: Row,
     reason: int,
     worth: int,
 ) -> None:
-    """Open a position with its bracket at `price` and start its trade."""
+    """Open a position with its bracket as planned in `entry`, mark it at its fill and start its trade."""
     side = order.target
+    price = entry.price
+    stop_price = entry.stop_price
     notional = money(quantity * price)
     fee = money(quantity * price * market.taker_fee_rate)
     if market.is_perpetual == 0:
@@ -105,13 +108,14 @@ def open_position(
     position.entry_price = price
     position.cost = notional
     position.stop_price = stop_price
-    position.target_price = target_price
+    position.target_price = entry.target_price
+    position.last_price = price
     start_trade(account, trade, order, candle)
     trade.entry_price = price
     trade.quantity = quantity
     trade.notional = notional
     trade.stop_price = stop_price
-    trade.target_price = target_price
+    trade.target_price = entry.target_price
     trade.risk = money(quantity * abs(price - stop_price)) if stop_price > 0.0 else 0
     trade.equity_before = worth
     write_fill(fill, account, candle, trade, side, reason, price, quantity, notional, fee)
@@ -209,26 +213,35 @@ def stop_reference(position: Row, candle: Row) -> float:
 
 
 @kernel
+def opened_beyond(position: Row, candle: Row) -> int:
+    """Return 0 nothing, 1 the open has passed the stop, 2 it has passed the target."""
+    stop_price = position.stop_price
+    target_price = position.target_price
+    if position.quantity > 0.0:
+        if stop_price > 0.0 and candle.open <= stop_price:
+            return 1
+        return 2 if target_price > 0.0 and candle.open >= target_price else 0
+    if stop_price > 0.0 and candle.open >= stop_price:
+        return 1
+    return 2 if target_price > 0.0 and candle.open <= target_price else 0
+
+
+@kernel
 def bracket_hit(position: Row, candle: Row) -> int:
     """
     Return 0 nothing, 1 stop, 2 target, 3 stop with the target inside the same candle.
 
     The open comes first: a candle that opens beyond a level has passed it before anything else happened.
     """
+    hit = opened_beyond(position, candle)
+    if hit != 0:
+        return hit
     if position.quantity > 0.0:
-        opened_at_stop = position.stop_price > 0.0 and candle.open <= position.stop_price
-        opened_at_target = position.target_price > 0.0 and candle.open >= position.target_price
         stop = position.stop_price > 0.0 and candle.low <= position.stop_price
         target = position.target_price > 0.0 and candle.high >= position.target_price
     else:
-        opened_at_stop = position.stop_price > 0.0 and candle.open >= position.stop_price
-        opened_at_target = position.target_price > 0.0 and candle.open <= position.target_price
         stop = position.stop_price > 0.0 and candle.high >= position.stop_price
         target = position.target_price > 0.0 and candle.low <= position.target_price
-    if opened_at_stop:
-        return 1
-    if opened_at_target:
-        return 2
     if stop:
         return 3 if target else 1
     return 2 if target else 0
@@ -244,6 +257,15 @@ def match_bracket(
         track_excursion(trade, candle.low, candle.high)
         trade.bars += 1
         return False
+    fill_bracket(account, position, trade, market, candle, hit, fill)
+    return True
+
+
+@kernel
+def fill_bracket(
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, hit: int, fill: Row
+) -> None:
+    """Close a position at the level that `bracket_hit` found."""
     is_long = position.quantity > 0.0
     if is_long:
         at_target = max(candle.open, position.target_price)
@@ -256,7 +278,7 @@ def match_bracket(
         else:
             track_excursion(trade, at_target, max(candle.high, at_target))
         close_position(account, position, trade, market, candle, at_target, REASON_TARGET, fill)
-        return True
+        return
     reference = stop_reference(position, candle)
     price = market_price(reference, -trade.side, market)
     track_excursion(trade, price, price)
@@ -272,7 +294,6 @@ def match_bracket(
     if hit == 3:
         trade.is_ambiguous = 1
         trade.pnl_optimistic = optimistic
-    return True
 
 
 @kernel

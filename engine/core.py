@@ -16,6 +16,7 @@ from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.check import refuse_bad, split_instants
 from papertape.engine.decide import decide_in_python
 from papertape.engine.digest import StreamDigest
+from papertape.engine.entries import ENTRY
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import Action, Command, Event, Funding, NewModel
 from papertape.engine.execute import execute
@@ -56,6 +57,7 @@ class Outputs:
         self.trades = np.zeros(2 * rows, TRADE)
         self.marks = np.zeros(BLOCK, MARK)
         self.decisions = np.zeros(2 * rows, DECISION)
+        self.entries = np.zeros(n_symbols, ENTRY)
         self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
 
     def take(self, candles: int) -> Report:
@@ -191,6 +193,7 @@ class Engine:
             self.positions,
             self.trades,
             self.orders,
+            outputs.entries,
             self.markets,
             self.settings,
             outputs.fills,

@@ -1,153 +1,71 @@
 """
 Every instant of a batch in one call: match, post, mark, and let decisions rest.
 
-An instant is one base candle of every symbol, in symbol order. Orders of earlier instants are matched against it,
-the account is marked at its close, and only then may a decision that was taken at that close rest as an order.
+An instant is one base candle of every symbol. For all symbols together, in this order:
+
+1. every close at the open: orders of earlier instants, and brackets that the open has passed;
+2. every entry at the open, sized on one book and shared out pro rata (`papertape.engine.entries`);
+3. every bracket inside the candle;
+4. the mark at the close; until then a new position is marked at its fill.
+
+Only then may a decision that was taken at that close rest as an order. Nothing that happens inside a candle pays for,
+sizes or refuses what fills at its open, and nothing depends on the names of symbols: renamed, they give the same fills,
+in each of the four steps in the order of their new names. An absent candle takes no part in the first three.
 """
 
-from papertape.engine.account import equity, position_value
+from papertape.engine.account import position_value
 from papertape.engine.broker import (
     book_costs,
     close_position,
+    fill_bracket,
     market_price,
     match_bracket,
-    on_tick,
-    open_position,
+    opened_beyond,
     track_excursion,
 )
+from papertape.engine.entries import enter_all
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.ledger import money
 from papertape.engine.orders import (
-    N_DECISIONS,
     N_FILLS,
     N_MARKS,
     N_TRADES,
     held,
     is_change,
     rest,
-    write_decision,
 )
-from papertape.engine.records import (
-    FLAT,
-    REASON_COMMAND,
-    REASON_ENTRY,
-    REASON_FLIP,
-    REFUSED_NO,
-    REFUSED_PRICE,
-    REFUSED_SIZE,
-)
-from papertape.engine.risk import size_of
+from papertape.engine.records import FLAT, REASON_COMMAND, REASON_FLIP
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 
 @kernel
-def enter(
+def close_at_open(
     account: Row,
-    positions: Rows,
+    position: Row,
     trade: Row,
     order: Row,
-    markets: Rows,
-    settings: Row,
+    market: Row,
     candle: Row,
-    symbol: int,
+    is_due: bool,
     fill: Row,
-) -> int:
-    """Open what an order asks for at the open of `candle`; return 0, or why it was refused."""
-    market = markets[symbol]
-    side = order.target
-    price = market_price(candle.open, side, market)
-    stop_price = order.stop_price
-    stop_distance = order.stop_distance
-    if stop_price > 0.0:
-        stop_distance = side * (price - stop_price)
-    elif stop_distance > 0.0:
-        stop_price = on_tick(price - side * stop_distance, market.tick_size, 0)
-    target_price = order.target_price
-    if target_price <= 0.0 and order.target_distance > 0.0:
-        target_price = on_tick(price + side * order.target_distance, market.tick_size, 0)
-    if stop_price != 0.0 and not side * (price - stop_price) > 0.0:
-        return REFUSED_PRICE
-    if target_price != 0.0 and not side * (target_price - price) > 0.0:
-        return REFUSED_PRICE
-    quantity = size_of(
-        account, positions, markets, symbol, settings, price, stop_distance, order.size_scale
-    )
-    if quantity <= 0.0:
-        return REFUSED_SIZE
-    worth = equity(account, positions, markets)
-    open_position(
-        account,
-        positions[symbol],
-        trade,
-        order,
-        market,
-        candle,
-        price,
-        quantity,
-        max(stop_price, 0.0),
-        max(target_price, 0.0),
-        fill,
-        REASON_ENTRY,
-        worth,
-    )
-    return REFUSED_NO
-
-
-@kernel
-def match_order(
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    markets: Rows,
-    settings: Row,
-    candle: Row,
-    symbol: int,
-    fills: Rows,
-    trades_out: Rows,
-    decisions_out: Rows,
-    counters: IntArray,
-) -> None:
-    """Fill a resting market order at the open: close what is on the other side, then open."""
-    order = orders[symbol]
-    position = positions[symbol]
-    market = markets[symbol]
-    trade = trades[symbol]
-    order.is_active = 0
+) -> bool:
+    """Close a held position if its order or the open itself says so; return whether it closed."""
     side = held(position)
-    if side != 0 and side != order.target:
+    if is_due and order.target != side:
         price = market_price(candle.open, -side, market)
         reason = order.reason
         if order.target != FLAT and reason != REASON_COMMAND:
             reason = REASON_FLIP
-        fill = fills[counters[N_FILLS]]
         track_excursion(trade, price, price)
         close_position(account, position, trade, market, candle, price, reason, fill)
         book_costs(fill, trade, market, candle.open)
-        trades_out[counters[N_TRADES]] = trade
-        counters[N_FILLS] += 1
-        counters[N_TRADES] += 1
-    if order.target != FLAT and position.quantity == 0.0:
-        refused = enter(
-            account,
-            positions,
-            trade,
-            order,
-            markets,
-            settings,
-            candle,
-            symbol,
-            fills[counters[N_FILLS]],
-        )
-        if refused == REFUSED_NO:
-            counters[N_FILLS] += 1
-            position.last_refused = FLAT
-        elif position.last_refused != order.target:
-            position.last_refused = order.target
-            row = decisions_out[counters[N_DECISIONS]]
-            write_decision(account, order, candle.open_ms, symbol, refused, row)
-            counters[N_DECISIONS] += 1
+        return True
+    hit = opened_beyond(position, candle)
+    if hit == 0:
+        return False
+    fill_bracket(account, position, trade, market, candle, hit, fill)
+    return True
 
 
 @kernel
@@ -163,6 +81,7 @@ def execute(
     positions: Rows,
     trades: Rows,
     orders: Rows,
+    entries: Rows,
     markets: Rows,
     settings_rows: Rows,
     fills: Rows,
@@ -177,6 +96,7 @@ def execute(
     candles     CANDLE, shape (n_instants × n_symbols,), complete instants in symbol order
     decisions   DECISION, shape (n_symbols, n), what the strategy wants at each close of its timeframe
     decided_at  shape (n,), the instant of the batch at which each became known, ascending
+    entries     ENTRY, shape (n_symbols,), scratch
     counters    rows written so far; outputs are large enough for three fills per candle
 
     Marking stands in here although it could be a kernel of its own: handing the arrays on costs a third of the speed.
@@ -190,28 +110,44 @@ def execute(
     for instant in range(first, last):
         account.instants += 1
         base = instant * n_symbols
+        n_due = 0
         for symbol in range(n_symbols):
             candle = candles[base + symbol]
             if candle.flag_bits & _ABSENT != 0:
                 continue
             order = orders[symbol]
-            if order.is_active != 0 and account.instants >= order.ready_instant:
-                match_order(
-                    account,
-                    positions,
-                    trades,
-                    orders,
-                    markets,
-                    settings,
-                    candle,
-                    symbol,
-                    fills,
-                    trades_out,
-                    decisions_out,
-                    counters,
-                )
+            is_due = order.is_active != 0 and account.instants >= order.ready_instant
+            if is_due:
+                n_due += 1
             position = positions[symbol]
             if position.quantity != 0.0:
+                trade = trades[symbol]
+                fill = fills[counters[N_FILLS]]
+                if close_at_open(
+                    account, position, trade, order, markets[symbol], candle, is_due, fill
+                ):
+                    trades_out[counters[N_TRADES]] = trade
+                    counters[N_FILLS] += 1
+                    counters[N_TRADES] += 1
+        if n_due > 0:
+            enter_all(
+                account,
+                positions,
+                trades,
+                orders,
+                markets,
+                settings,
+                candles,
+                base,
+                entries,
+                fills,
+                decisions_out,
+                counters,
+            )
+        for symbol in range(n_symbols):
+            position = positions[symbol]
+            candle = candles[base + symbol]
+            if position.quantity != 0.0 and candle.flag_bits & _ABSENT == 0:
                 trade = trades[symbol]
                 fill = fills[counters[N_FILLS]]
                 if match_bracket(account, position, trade, markets[symbol], candle, fill):

@@ -1,26 +1,29 @@
 """
 Sizes: the only way from a wish to a quantity.
 
-A size is fixed at the fill, from the equity and the free cash of that moment: by risk (lose a stated fraction of
-equity at the stop), by fixed fraction of equity, or all-in. Buying power caps each of them; the account's size factor
-takes its share of what is left; lots are rounded down.
+A size is fixed at the fill, from the free cash and the equity after every close at that open (`papertape.engine.entries`
+says what several entries of one open get): by risk (lose a stated fraction of equity at the stop), by fixed fraction of
+equity, or all-in. Buying power caps each of them; the account's size factor takes its share of what is left; lots are
+rounded down.
 """
 
 from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import SIZE_ALL_IN, SIZE_BY_FRACTION, equity, exposure
-from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.account import SIZE_ALL_IN, SIZE_BY_FRACTION
+from papertape.engine.jit import Row, kernel
 
 # Fraction of equity lost at the stop, before costs.
 RISK_LEVELS: Final[dict[str, float]] = {"low": 0.005, "medium": 0.01, "high": 0.02}
 
 
 @kernel
-def buying_power(account: Row, positions: Rows, markets: Rows, market: Row, settings: Row) -> float:
+def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: int) -> float:
     """
     Return the largest notional that a new position may have, fee included, in quote.
+
+    worth  equity, money units; gross: notional of all open positions, money units
 
     Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses.
     """
@@ -29,38 +32,36 @@ def buying_power(account: Row, positions: Rows, markets: Rows, market: Row, sett
     leverage = settings.leverage_cap
     if market.maximum_leverage > 0.0:
         leverage = min(leverage, market.maximum_leverage)
-    worth = equity(account, positions, markets) * 1e-9
-    free = worth - exposure(positions) * 1e-9 / leverage
+    free = worth * 1e-9 - gross * 1e-9 / leverage
     return settings.cash_share * max(free, 0.0) / (1.0 / leverage + market.taker_fee_rate)  # type: ignore[no-any-return]
 
 
 @kernel
-def size_of(
-    account: Row,
-    positions: Rows,
-    markets: Rows,
-    symbol: int,
-    settings: Row,
-    price: float,
-    stop_distance: float,
-    scale: float,
+def wanted_size(
+    settings: Row, power: float, worth: int, price: float, stop_distance: float, scale: float
 ) -> float:
     """
-    Return the quantity of a new position in base units, 0 when the market's minimum is not reached.
+    Return the quantity that a new position would have if it were the only one to enter, in base units.
 
+    power          largest notional, quote
+    worth          equity, money units
     price          fill price, quote per base
     stop_distance  from the fill price to the stop, quote per base; needed for sizing by risk
     scale          factor 0 … 1 on the size before the cap
     """
-    market = markets[symbol]
-    quantity = buying_power(account, positions, markets, market, settings) / price
+    quantity = power / price
     if settings.sizing != SIZE_ALL_IN:
-        worth = equity(account, positions, markets) * 1e-9
         if settings.sizing == SIZE_BY_FRACTION:
-            wanted = settings.fixed_fraction * worth / price
+            wanted = settings.fixed_fraction * (worth * 1e-9) / price
         else:
-            wanted = settings.risk_fraction * worth / stop_distance
+            wanted = settings.risk_fraction * (worth * 1e-9) / stop_distance
         quantity = min(quantity, wanted * scale)
+    return quantity
+
+
+@kernel
+def tradable_size(account: Row, market: Row, quantity: float, price: float) -> float:
+    """Return a quantity as the account's size factor and the market's lots leave it, 0 below the market's minimum."""
     quantity *= account.size_factor
     if market.lot_size > 0.0:
         # A size that is a whole number of lots up to float noise must not lose a lot.
@@ -69,4 +70,4 @@ def size_of(
         return 0.0
     if quantity * price < market.minimum_notional:
         return 0.0
-    return quantity  # type: ignore[no-any-return]
+    return quantity

@@ -94,7 +94,7 @@ class EngineSpec:
     """
     Everything that decides what an engine does.
 
-    markets         one per symbol; they are processed in the order of their symbols
+    markets         one per symbol; their order changes nothing
     base_timeframe  what fills and stops see; timeframe: what the strategy sees, a multiple of it
     capital         starting cash in quote
     extra_features  computed beside the strategy's own, on the strategy's timeframe or with @timeframe

@@ -45,6 +45,7 @@ FORMAT: Final = 1
 _BENCHMARK_METRICS: Final = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "calmar")
 _FILL_CONVENTIONS: Final = (
     "A decision at the close of a candle fills at the open of the next base candle, half spread and slippage against us.",
+    "Several symbols in one instant: every close at the open, then every entry, sized on one book and scaled down pro rata where buying power does not suffice for all, then brackets, then marks.",
     "Stop and target inside one candle: the stop; what the target would have made is kept as the optimistic bound.",
     "A gap through a stop fills at the open; a target fills at its price without slippage and pays the taker fee.",
     "Nothing fills in an absent candle, and a strategy candle that is absent as a whole decides nothing.",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import FREE, Scripted, interleave, make_candles, run_all, run_script
+from helpers import FREE, Scripted, make_candles, run_all, run_script
 
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
@@ -289,24 +289,6 @@ def test_excursions_are_the_worst_and_best_prices_while_held() -> None:
     assert outcome.trades[0].mae_price == -5.0
     assert outcome.trades[0].mfe_price == 8.0
     assert outcome.trades[0].bars == 3
-
-
-def test_symbols_of_one_instant_share_cash_in_symbol_order() -> None:
-    spec = EngineSpec(
-        markets=[Market("B", **FREE), Market("A", **FREE)],
-        strategy=Scripted({0: Decision(LONG)}),
-        timeframe="1h",
-        base_timeframe="1h",
-        settings=Settings(sizing="fraction", fixed_fraction=0.75, cash_share=1.0),
-    )
-    flat = make_candles([FLAT_100] * 3)
-
-    outcome = run_all(Engine(spec), interleave([flat, flat]))
-
-    # A, the first in order, takes 7,500; B gets the 2,500 that are left.
-    assert outcome.engine.symbols == ("A", "B")
-    assert outcome.fills["symbol"].tolist() == [0, 1]
-    assert outcome.fills["notional"].tolist() == [7_500 * 10**9, 2_500 * 10**9]
 
 
 def test_commands_pause_and_flatten() -> None:
