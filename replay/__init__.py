@@ -4,6 +4,7 @@ Recorded data: tapes in, trustworthy backtests out.
     tape tape_file quality cleaning importers resample synthetic sample   candles on disk, and how they get there
     sources download delta_rest ccxt_…  history from venues
     config config_live markets          one configuration; market data
+    front                               what `import papertape` offers: backtest, windows, study, prove, fetch
     feed sinks backtest summary         one engine over one tape
     training                            from a tape to a model, and models as events of a replay
     result tables report                what is found, as files and as a page
@@ -21,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from papertape.replay.backtest import backtest
+    from papertape.replay.front.backtest import backtest
     from papertape.replay.config import Config, load_config
     from papertape.replay.result import Result
     from papertape.replay.tape import Store, Tape, read_tape
@@ -33,7 +34,7 @@ _FROM = {
     "Result": "result",
     "Store": "tape",
     "Tape": "tape",
-    "backtest": "backtest",
+    "backtest": "front.backtest",
     "load_config": "config",
     "read_tape": "tape",
 }
@@ -55,7 +56,7 @@ class _Room(ModuleType):
     @property
     def backtest(self) -> Any:
         """Return the function."""
-        return import_module(f"{self.__name__}.backtest").backtest
+        return import_module(f"{self.__name__}.front.backtest").backtest
 
     @backtest.setter
     def backtest(self, module: Any) -> None:

@@ -1,33 +1,20 @@
 """From a configuration to tapes and to what an engine is built from: what replay and live operation share."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
 from papertape.replay.markets import market_for
-from papertape.replay.tape import Store, Tape, read_metadata, read_tape
-
-_SAMPLE_SYMBOL: Final = "BTCUSDT"
+from papertape.replay.named_tapes import about_tape, named_tape, sample, sample_about
+from papertape.replay.tape import Store, Tape
 
 
 def load_tapes(config: Config) -> list[Tape]:
     """Return the tapes that a configuration names: files, names in the store, or the embedded sample."""
-    if not config.data.tapes:
-        from papertape.replay.sample import (
-            sample_tape,  # pandas reads it, and whoever has tapes needs none
-        )
-
-        return [sample_tape()]
     store = Store(config.data.store)
-    return [read_tape(Path(n)) if _is_file(n) else store.find(n) for n in config.data.tapes]
-
-
-def _is_file(name: str) -> bool:
-    return name.endswith(".parquet") or Path(name).is_file()
+    return [named_tape(name, store) for name in config.data.tapes] or [sample()]
 
 
 def make_spec(
@@ -48,11 +35,8 @@ def check_names(config: Config) -> None:
     """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
     if config.markets:
         store, names = Store(config.data.store), config.data.tapes
-        found = [
-            read_metadata(Path(name)) if _is_file(name) else store.entry(name).about
-            for name in names
-        ]
-        symbols = [str(about["symbol"]) for about in found] if names else [_SAMPLE_SYMBOL]
+        found = [about_tape(name, store) for name in names] or [sample_about()]
+        symbols = [str(about["symbol"]) for about in found]
         refuse_unknown_markets(config, [*symbols, *config.live.symbols])
 
 
@@ -79,7 +63,7 @@ def spec_for(
         parameters.setdefault("use_smc", config.signals.use_smc)
     return EngineSpec(
         markets=markets,
-        strategy=make_strategy(config.strategy.name, parameters),
+        strategy=make_strategy(config.strategy.name, parameters, config.strategy.made_by),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
         capital=account.capital,

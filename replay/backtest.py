@@ -16,7 +16,7 @@ from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market
 from papertape.replay.accounts import load_tapes, make_spec
-from papertape.replay.config import Config, make_config
+from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.kernels import compile_kernels
 from papertape.replay.learning.attempt import Learned
@@ -35,64 +35,6 @@ from papertape.replay.training import model_events, model_features
 from papertape.replay.waiting import wait_for
 
 Progress = Callable[[str, int, int], None]
-
-
-def backtest(
-    symbol: str | Sequence[str] | None = None,
-    start: Any = None,
-    end: Any = None,
-    timeframe: str | None = None,
-    initial_capital: float = 10_000.0,
-    *,
-    strategy: str = "confluence",
-    parameters: Mapping[str, Any] | None = None,
-    model: str = "cnn_lstm",
-    use_ml: bool = True,
-    use_smc: bool = True,
-    retrain_every: str = "30d",
-    confidence_threshold: float | None = None,
-    risk_level: str = "medium",
-    config: Config | None = None,
-    tapes: Sequence[Tape] = (),
-    models: Sequence[tuple[int, bytes]] = (),
-    **sections: Mapping[str, Any],
-) -> Result:
-    """
-    Replay recorded candles through the engine and return the result.
-
-    symbol        a tape's name in the store, a file, or several; None: the embedded sample
-    start, end    dates or times in UTC, both included
-    timeframe     of the strategy; fills happen on the tape's own, finer one
-    strategy      a built-in name or `module:Class`; `parameters` go to it
-    tapes         Tape values to use in place of names
-    retrain_every 30d, 12h, daily, weekly, monthly, cron fields in UTC, or never: when models are trained on what was
-                  known by then, in a process of their own, and judged before they take over
-    models        (close in ms at which it takes over, artefact), in any order, in place of training any
-    sections      whole sections of the configuration, for example `account={"sizing": "all_in"}`
-    config        a ready configuration in place of everything above but `tapes` and `models`
-
-    Raises ConfigError or DataError, with one sentence each.
-    """
-    if config is None:
-        names = (symbol,) if isinstance(symbol, str) else tuple(symbol or ())
-        given = dict(parameters or {})
-        if confidence_threshold is not None and strategy == "confluence":
-            given.setdefault("confidence_threshold", confidence_threshold)
-        values: dict[str, Any] = {
-            "data": {"tapes": names, "start": start, "end": end, "timeframe": timeframe},
-            "account": {"capital": initial_capital, "risk_level": risk_level},
-            "strategy": {"name": strategy, "parameters": given},
-            "signals": {
-                "use_ml": use_ml,
-                "use_smc": use_smc,
-                "model": model,
-                "retrain_every": retrain_every,
-            },
-        }
-        for name, section in sections.items():
-            values[name] = {**values.get(name, {}), **section}
-        config = make_config(values)
-    return run_backtest(config, tapes or load_tapes(config), models=models or None)
 
 
 def run_backtest(
@@ -279,4 +221,4 @@ def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None
     return lambda done, total: on_progress(name, done, total)
 
 
-__all__ = ["backtest", "load_tapes", "make_spec", "replay", "run_backtest"]
+__all__ = ["load_tapes", "make_spec", "replay", "run_backtest"]

@@ -6,7 +6,7 @@ Unknown keys are refused, all faults are told at once with their path, and the n
 
 import contextlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -111,6 +112,19 @@ class StrategySettings(_Section):
 
     name: str = Field("confluence", description="a built-in strategy or module:Class")
     parameters: dict[str, Any] = Field(default_factory=dict)
+    # A class that somebody gave in place of its name; no file can set it, and none is written with it.
+    _made_by: Callable[..., Any] | None = PrivateAttr(None)
+
+    @property
+    def made_by(self) -> Callable[..., Any] | None:
+        """Return what makes the strategy from its parameters; None: what the name says."""
+        return self._made_by
+
+    def made_with(self, made_by: Callable[..., Any]) -> "StrategySettings":
+        """Return these settings with something that makes the strategy in place of its name."""
+        found = self.model_copy()
+        found._made_by = made_by
+        return found
 
 
 class Signals(_Section):

@@ -155,8 +155,7 @@ def feature_subject(request: str, step_ms: int) -> Subject:
     candle: a Series, a DataFrame, or an array of shape (n,) or (n, k).
     """
     if ":" in request and not request.endswith(":first"):
-        function = load_object(request)
-        return lambda candles: _from_function(function, request, candles, step_ms)
+        return function_subject(load_object(request), request, step_ms)
     plan = plan_features((request,), step_ms)
 
     def subject(candles: Rows) -> Said:
@@ -165,6 +164,13 @@ def feature_subject(request: str, step_ms: int) -> Subject:
         return {name: (closes, out[row]) for row, name in enumerate(plan.columns)}
 
     return subject
+
+
+def function_subject(
+    function: Callable[[pd.DataFrame], Any], name: str, step_ms: int
+) -> Subject:
+    """Return the subject of a user's function of a table of candles."""
+    return lambda candles: _from_function(function, name, candles, step_ms)
 
 
 def _from_function(

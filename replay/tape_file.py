@@ -188,6 +188,17 @@ def open_parquet(path: Path) -> Any:
         raise DataError(f"{path}: not a whole Parquet file: {_first_line(error)}") from error
 
 
+def is_tape_file(path: Path) -> bool:
+    """Return whether a file is to be read as a tape: by its metadata, or, unreadable, by its name."""
+    if path.suffix != ".parquet":
+        return False
+    try:
+        with open_parquet(path) as file:
+            return METADATA_KEY in (file.schema_arrow.metadata or {})
+    except DataError:
+        return True  # reading it says what is wrong
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return what a tape's file says about itself; DataError when it is no tape or a newer one."""
     with open_parquet(path) as file:

@@ -27,7 +27,8 @@ from papertape.engine.model import ModelRecord, write_artefact
 from papertape.engine.records import DECISION, FLAT, KEEP, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Confluence, Decision
-from papertape.replay.backtest import backtest, replay
+from papertape.replay import backtest
+from papertape.replay.backtest import replay
 from papertape.replay.synthetic import synthesize
 from papertape.replay.training import fit_from_tape, model_features, signal_rows
 from papertape.replay.verify import verify

@@ -7,13 +7,10 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.engine.errors import ConfigError
-from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.accounts import load_tapes
 from papertape.replay.config import load_config
-from papertape.replay.learning.cadence import cadence
-from papertape.replay.learning.replayed import rows_of
-from papertape.replay.learning.settings import features_of, settings_of
-from papertape.replay.learning.windows import CONTENDERS, WindowStudy, compare_windows
+from papertape.replay.front.research import WINDOW_DAYS, window_studies
+from papertape.replay.learning.windows import CONTENDERS, WindowStudy
 from papertape.replay.stamps import utc_text
 
 
@@ -39,28 +36,19 @@ def windows_command(
     """
     told = [f"data.tapes={list(tape)!r}"] if tape else []
     settings = load_config(config, [*(changes or ()), *told])
-    every = cadence(settings.signals.retrain_every)
-    if every is None or not settings.signals.use_ml:
-        raise ConfigError(
-            "windows: without a model or a cadence there is nothing to compare; set signals.retrain_every"
-        )
-    tapes = sorted(load_tapes(settings), key=lambda one: one.symbol)
-    spec = make_spec(settings, tapes)
-    spec = make_spec(settings, tapes, features_of(settings, spec.timeframe))
-    learning = settings_of(settings, spec, [one.sha256 for one in tapes])
+    tapes = load_tapes(settings)
     with progress_bars() as on_progress:
-        rows = rows_of(settings, spec, tapes, learning, on_progress)
-        found = compare_windows(
-            rows, learning, every, tuple(days or (30.0, 60.0, 90.0)), on_progress
+        learning, (first_ms, last_ms), found = window_studies(
+            settings, tapes, tuple(days or WINDOW_DAYS), on_progress
         )
     if as_json:
         print_json([window.to_json() for window in found])
         return
     rows_judged = int(found[0].scores["challenger"]["rows"])
     console.print(
-        f"\n{learning.kind} on {', '.join(spec.symbols)} {spec.timeframe} · retrained {every.text} · "
-        f"{rows_judged:,} rows that no model had seen · {utc_text(int(rows.time_ms[0]))[:10]} … "
-        f"{utc_text(int(rows.time_ms[-1]))[:10]}",
+        f"\n{learning.kind} on {', '.join(learning.symbols)} {learning.timeframe} · retrained "
+        f"{settings.signals.retrain_every} · {rows_judged:,} rows that no model had seen · "
+        f"{utc_text(first_ms)[:10]} … {utc_text(last_ms)[:10]}",
         markup=False,
         soft_wrap=True,
     )

@@ -27,6 +27,8 @@ STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
     "rsi_reversion": RsiReversion,
 }
 
+_ROOMS: Final = ("engine", "replay", "daemon")  # how they were imported before
+
 
 def load_object(path: str) -> Any:
     """Return what `module:name` names, or raise ConfigError."""
@@ -34,6 +36,11 @@ def load_object(path: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
+        if (error.name or "").split(".")[0] in _ROOMS:
+            raise ConfigError(
+                f"{path}: `{error.name}` is a part of papertape now; write `from papertape import Decision, LONG, FLAT`, "
+                f"or `from papertape.{error.name} import …`"
+            ) from error
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {error}") from error
     if not hasattr(module, name):
         raise ConfigError(
@@ -42,9 +49,15 @@ def load_object(path: str) -> Any:
     return getattr(module, name)
 
 
-def make_strategy(name: str, parameters: Mapping[str, Any]) -> KernelStrategy | Strategy:
-    """Return a strategy by its name or its `module:Class`, or raise ConfigError."""
-    if ":" in name:
+def make_strategy(
+    name: str,
+    parameters: Mapping[str, Any],
+    made_by: Callable[..., KernelStrategy | Strategy] | None = None,
+) -> KernelStrategy | Strategy:
+    """Return a strategy by its name or its `module:Class`, or by the class itself; raises ConfigError."""
+    if made_by is not None:
+        make = made_by
+    elif ":" in name:
         make = load_object(name)
     elif name in STRATEGIES:
         make = STRATEGIES[name]

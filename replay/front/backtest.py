@@ -1,0 +1,93 @@
+"""`backtest`: from arguments as one types them to a result."""
+
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from papertape.replay.backtest import run_backtest
+from papertape.replay.config import Config
+from papertape.replay.front.arguments import configuration
+from papertape.replay.front.data import Data, names_of, tapes_of
+from papertape.replay.front.progress import Progress, watched
+from papertape.replay.front.strategy import Given, named, with_strategy
+from papertape.replay.result import Result
+from papertape.replay.tape import Tape
+
+
+def backtest(
+    data: Data = None,
+    start: Any = None,
+    end: Any = None,
+    timeframe: str | None = None,
+    initial_capital: float | None = None,
+    *,
+    symbol: str | Sequence[str] | None = None,
+    strategy: Given = None,
+    parameters: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    use_ml: bool | None = None,
+    use_smc: bool | None = None,
+    retrain_every: str | None = None,
+    confidence_threshold: float | None = None,
+    risk_level: str | None = None,
+    venue: str | None = None,
+    config: Config | str | Path | None = None,
+    tapes: Sequence[Tape] = (),
+    models: Sequence[tuple[int, bytes]] = (),
+    progress: bool | Progress | None = None,
+    **sections: Mapping[str, Any],
+) -> Result:
+    """
+    Replay recorded candles through the engine and return the result.
+
+    data          a tape's name in the store, a file, a DataFrame, a Tape, several of them, or {symbol: any of them};
+                  none: the embedded sample, which answers to BTCUSDT
+    start, end    dates or times in UTC, both included
+    timeframe     of the strategy; fills happen on the tape's own, finer one
+    symbol        without data: the tape's name; with a table or a file: what its market is called
+    strategy      a built-in name (confluence), `module:Class`, a class, or an instance; `parameters` go to it
+    model         cnn_lstm, lstm, transformer or logistic; use_ml, use_smc: whether models and structure take part
+    retrain_every 30d, 12h, daily, weekly, monthly, cron fields in UTC, or never: when models are trained on what was
+                  known by then, in a process of their own, and judged before they take over
+    risk_level    low, medium or high: 0.5 %, 1 % or 2 % of equity at the stop
+    venue         of a table or a file that does not say it, such as binance-spot: its costs and sizes
+    config        a ready configuration or its file, in place of everything above but data, symbol and venue
+    tapes         the same as data
+    models        (close in ms at which it takes over, artefact), in any order, in place of training any
+    progress      None: shown in a notebook; True or False; or a function (what, done, of)
+    sections      whole sections of the configuration, for example `account={"sizing": "all_in"}`
+
+    What is not given is the configuration's own default (`papertape config schema`).
+    Raises ConfigError or DataError, with one sentence each.
+    """
+    given = {
+        "start": ("data.start", start),
+        "end": ("data.end", end),
+        "timeframe": ("data.timeframe", timeframe),
+        "initial_capital": ("account.capital", initial_capital),
+        "risk_level": ("account.risk_level", risk_level),
+        "strategy": ("strategy.name", named(strategy)),
+        "parameters": ("strategy.parameters", parameters),
+        "confidence_threshold": ("", confidence_threshold),
+        "use_ml": ("signals.use_ml", use_ml),
+        "use_smc": ("signals.use_smc", use_smc),
+        "model": ("signals.model", model),
+        "retrain_every": ("signals.retrain_every", retrain_every),
+    }
+    if config is None:
+        del given["confidence_threshold"]
+        if confidence_threshold is not None:
+            asked = {"confidence_threshold": confidence_threshold, **dict(parameters or {})}
+            given["parameters"] = ("strategy.parameters", asked)
+    settings = configuration("backtest", _PARAMETERS, given, sections, config)
+    found = tapes_of(data if data is not None else (tapes or None), settings, symbol, venue)
+    if names := names_of(found, data, symbol):
+        kept = settings.data.model_copy(update={"tapes": names})
+        settings = settings.model_copy(update={"data": kept})
+    settings = with_strategy(settings, strategy)
+    with watched(progress) as on_progress:
+        return run_backtest(settings, found, on_progress, models or None)
+
+
+_PARAMETERS = [name for name in signature(backtest).parameters if name not in ("tapes", "sections")]
