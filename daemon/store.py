@@ -18,12 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
 from papertape.engine.model import ModelRecord, read_artefact, with_version
 from papertape.replay.atomic import write_whole
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FORMAT: Final = 1
 _ENVIRONMENT: Final = "PAPERTAPE_MODELS"
@@ -50,6 +53,25 @@ class ModelStore:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder or os.environ.get(_ENVIRONMENT) or "models")
+
+    def __repr__(self) -> str:
+        return f"ModelStore({str(self.folder)!r})"
+
+    def table(self) -> "DataFrame":
+        """Return one row per version: what it is, whether it is the champion, and the fault of one that cannot be used."""
+        from pandas import DataFrame
+
+        names = ("kind", "timeframe", "symbols", "start_ms", "end_ms")
+        rows = [
+            {
+                "version": e.version,
+                "is_champion": e.is_champion,
+                **{n: getattr(e.record, n, None) for n in names},
+                "fault": e.fault,
+            }
+            for e in self.entries()
+        ]
+        return DataFrame(rows, columns=["version", "is_champion", *names, "fault"])
 
     def add(self, artefact: bytes) -> int:
         """Store a model under the next version and return that; it is not promoted by this."""

@@ -22,8 +22,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from papertape.replay.front.backtest import backtest
     from papertape.replay.config import Config, load_config
+    from papertape.replay.front.backtest import backtest
     from papertape.replay.result import Result
     from papertape.replay.tape import Store, Tape, read_tape
 

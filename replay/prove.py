@@ -166,9 +166,7 @@ def feature_subject(request: str, step_ms: int) -> Subject:
     return subject
 
 
-def function_subject(
-    function: Callable[[pd.DataFrame], Any], name: str, step_ms: int
-) -> Subject:
+def function_subject(function: Callable[[pd.DataFrame], Any], name: str, step_ms: int) -> Subject:
     """Return the subject of a user's function of a table of candles."""
     return lambda candles: _from_function(function, name, candles, step_ms)
 

@@ -13,6 +13,7 @@ be taken for a whole one:
     report.html       one file, opens offline
 """
 
+import html
 import json
 import os
 import shutil
@@ -27,15 +28,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from papertape.engine.errors import DataError
+from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
+from papertape.replay.figures import FIGURES, written
+from papertape.replay.front.show import Page, card
 from papertape.replay.report import render_report, write_report
+from papertape.replay.tables import candle_frame, record_table, utc
 
 FORMAT: Final = 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Result:
     """
     The outcome of one backtest.
@@ -75,19 +79,83 @@ class Result:
         """Return the digest of every decision and fill."""
         return str(self.summary["digest"])
 
+    @property
+    def monthly(self) -> pd.DataFrame:
+        """Return the return of every month, one row each."""
+        return pd.DataFrame(self.summary["monthly"], columns=["year", "month", "return"])
+
+    @property
+    def sensitivity(self) -> pd.DataFrame:
+        """Return the runs with other costs and later fills beside the run itself."""
+        return pd.DataFrame(self.summary["sensitivity"])
+
+    @property
+    def retrainings(self) -> pd.DataFrame:
+        """Return what came of every retraining, one row each."""
+        names = ("due_ms", "kind", "trigger", "outcome", "reason", "wall_s")
+        rows = [{n: one[n] for n in names} for one in self.summary["model"]["attempts"]]
+        table = pd.DataFrame(rows, columns=list(names))
+        table.insert(0, "due", utc(table.pop("due_ms").astype("int64")))
+        return table
+
+    @property
+    def fill_table(self) -> pd.DataFrame:
+        """Return every fill, as the engine reported it, with its time in UTC."""
+        return record_table(self.fills, "candle_ms")
+
+    @property
+    def decision_table(self) -> pd.DataFrame:
+        """Return every decision, as the engine reported it, with its time in UTC."""
+        return record_table(self.decisions, "time_ms")
+
+    def candle_table(self, symbol: str | None = None) -> pd.DataFrame:
+        """Return the candles of a symbol, or of the only one, indexed by open time."""
+        if symbol is None and len(self.candles) == 1:
+            symbol = next(iter(self.candles))
+        if symbol not in self.candles:
+            raise DataError(
+                f"candle_table: there is no symbol {symbol!r}{did_you_mean(str(symbol), self.candles)}"
+            )
+        return candle_frame(self.candles[symbol])
+
+    def __repr__(self) -> str:
+        return f"<Result {self._title()}; {self._line()}>"
+
+    def _title(self) -> str:
+        s = self.summary
+        span = f"{s['start'][:10]} … {s['end'][:10]}"
+        return f"{s['strategy']} on {', '.join(s['symbols'])} {s['timeframe']} · {span}"
+
+    def _line(self) -> str:
+        earned = self.metrics.get("total_return")
+        told = "" if earned is None else f"total return {earned:+.2%}, "
+        n_told = len(self.summary["warnings"])
+        return f"{told}{len(self.trades):,} trades, {n_told} warnings"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for label, name, kind in FIGURES:
+            value = self.metrics.get(name)
+            shown = "–" if value is None else written(value, kind)
+            rows.append(
+                f'<tr><td>{html.escape(label)}</td><td style="text-align:right">{shown}</td></tr>'
+            )
+        doubts = "".join(f"<li>{html.escape(line)}</li>" for line in self.summary["warnings"])
+        return card(self._title(), self._line(), f"<ul>{doubts}</ul><table>{''.join(rows)}</table>")
+
     def report(self) -> str:
         """Return the HTML report."""
         return render_report(self.summary, self.trades, self.equity, self.candles, self.events)
 
-    def plot(self, path: str | Path | None = None) -> Path:
-        """Write the HTML report to `path` (a temporary file by default) and return where it is."""
+    def plot(self, path: str | Path | None = None) -> Page:
+        """Write the HTML report to `path` (a temporary file by default) and return it: a notebook shows it in the cell."""
         if path is None:
             handle, name = tempfile.mkstemp(prefix="papertape-", suffix=".html")
             os.close(handle)
             path = name
         target = Path(path)
         write_report(target, self.summary, self.trades, self.equity, self.candles, self.events)
-        return target
+        return Page(target)
 
     def save(self, directory: str | Path) -> Path:
         """

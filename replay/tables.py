@@ -78,6 +78,13 @@ def equity_table(marks: Rows) -> pd.DataFrame:
     )
 
 
+def record_table(records: Rows, time: str) -> pd.DataFrame:
+    """Return records as a table of their fields, with the time in ms of field `time` as UTC in front."""
+    assert records.dtype.names is not None
+    columns = {name: np.ascontiguousarray(records[name]) for name in records.dtype.names}
+    return pd.DataFrame({"time": utc(columns.pop(time)), **columns})
+
+
 def refusal_counts(decisions: Rows) -> dict[str, int]:
     """Return how often decisions were refused, by reason."""
     codes, counts = np.unique(decisions["refused"][decisions["refused"] != 0], return_counts=True)

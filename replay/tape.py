@@ -7,7 +7,7 @@ What a tape and its file are is in `papertape.replay.tape_file`; its names are h
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from papertape.replay.tape_file import (
     time_ms,
     write_tape,
 )
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "COLUMNS",
@@ -84,6 +87,20 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.directory)!r})"
+
+    def table(self) -> "DataFrame":
+        """Return one row per tape: what it is, from when to when, and the problem of one that cannot be read."""
+        from pandas import DataFrame, to_datetime
+
+        names = ("venue", "symbol", "timeframe", "kind", "rows", "first_ms", "last_ms")
+        rows = [
+            {"name": e.name, **{n: e.about.get(n) for n in names}, "problem": e.problem}
+            for e in self.entries()
+        ]
+        table = DataFrame(rows, columns=["name", *names, "problem"])
+        for name in ("first", "last"):
+            table[name] = to_datetime(table.pop(f"{name}_ms"), unit="ms", utc=True)
+        return table
 
     def path_of(self, tape: Tape) -> Path:
         """Return where a tape lives in this store."""

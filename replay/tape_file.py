@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.replay.arrow import plain_column
 from papertape.replay.atomic import write_whole
-from papertape.replay.stamps import floor_to
+from papertape.replay.stamps import floor_to, utc_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FORMAT: Final = 1
 METADATA_KEY: Final = b"papertape"
@@ -42,7 +45,7 @@ COLUMNS: Final = (
 Time = int | str | date | datetime | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tape:
     """
     Candles of one market and timeframe, immutable, in time order and on the grid.
@@ -78,6 +81,16 @@ class Tape:
     def name(self) -> str:
         """Return the name under which a store keeps it."""
         return tape_name(self.venue, self.symbol, self.timeframe)
+
+    def __repr__(self) -> str:
+        first, last = (utc_text(int(self.candles["open_ms"][at])) for at in (0, -1))
+        return f"<Tape {self.name}: {len(self.candles):,} candles {first} … {last}>"
+
+    def table(self) -> "DataFrame":
+        """Return the candles as a table indexed by open time in UTC."""
+        from papertape.replay.tables import candle_frame  # pandas, which a daemon never loads
+
+        return candle_frame(self.candles)
 
     @property
     def length_ms(self) -> int:

@@ -12,22 +12,8 @@ from papertape.daemon.commands.output import console, print_json, progress_bars,
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtest import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
+from papertape.replay.figures import FIGURES, written
 from papertape.replay.result import Result
-
-_ROWS = (
-    ("total return", "total_return", "percent"),
-    ("buy and hold", "buy_and_hold_return", "percent"),
-    ("annualised return", "cagr", "percent"),
-    ("Sharpe", "sharpe", "number"),
-    ("Sortino", "sortino", "number"),
-    ("max drawdown", "max_drawdown", "percent"),
-    ("trades", "trades", "count"),
-    ("win rate", "win_rate", "percent"),
-    ("profit factor", "profit_factor", "number"),
-    ("expectancy", "expectancy_r", "R"),
-    ("exposure", "exposure", "percent"),
-    ("costs of gross profit", "costs_share_of_gross", "percent"),
-)
 
 
 def replay_command(
@@ -119,22 +105,14 @@ def _speed(summary: Mapping[str, Any]) -> str:
 
 def _metric_table(result: Result) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    for label, name, kind in _ROWS:
+    for label, name, kind in FIGURES:
         value = result.metrics.get(name)
         if value is None:
             shown = f"– ({result.undefined.get(name, 'undefined')})"
         else:
-            shown = _format(value, kind)
+            shown = written(value, kind)
         table.add_row(label, shown)
     return table
-
-
-def _format(value: float, kind: str) -> str:
-    if kind == "percent":
-        return f"{value:+.2%}" if value < 0 or kind == "signed" else f"{value:.2%}"
-    if kind == "count":
-        return f"{int(value):,}"
-    return f"{value:.2f} R" if kind == "R" else f"{value:.2f}"
 
 
 def _sensitivity_table(result: Result) -> Table:
@@ -144,7 +122,7 @@ def _sensitivity_table(result: Result) -> Table:
     for row in result.summary["sensitivity"]:
         cells = [row["total_return"], row["sharpe"], row["max_drawdown"]]
         shown = [
-            "–" if value is None else _format(value, kind)
+            "–" if value is None else written(value, kind)
             for value, kind in zip(cells, ("percent", "number", "percent"), strict=True)
         ]
         table.add_row(row["name"], *shown, f"{int(row['trades']):,}")

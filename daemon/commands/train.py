@@ -1,13 +1,8 @@
 """`papertape train`: a model from tapes, a daemon's journal or the newest candles of a venue, through the gate into the store."""
 
-import hashlib
-import json
-import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -17,26 +12,13 @@ from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tapes, identity_of
 from papertape.daemon.store import ModelStore
-from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.model.dataset import Dataset
-from papertape.replay.backtest import load_tapes, make_spec
+from papertape.daemon.train import keep, train_attempt
+from papertape.engine.errors import ConfigError
+from papertape.replay.accounts import load_tapes
 from papertape.replay.config import Config, load_config
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.job import Job
-from papertape.replay.learning.process import OnEvent
-from papertape.replay.learning.replayed import Progress, rows_of
-from papertape.replay.learning.runner import run_attempt
-from papertape.replay.learning.settings import LearningSettings, features_of, settings_of
 from papertape.replay.stamps import utc_text
 from papertape.replay.tape import Tape, read_tape
-from papertape.replay.waiting import wait_for
-
-
-class Material(NamedTuple):
-    """What a model is made from: how, and from which rows."""
-
-    settings: LearningSettings
-    rows: Dataset
 
 
 def train_command(
@@ -95,9 +77,8 @@ def train_command(
             data = settings.data.model_copy(update={"tapes": tuple(names)})
             settings = settings.model_copy(update={"data": data})
             tapes = load_tapes(settings)
-        material = _material(settings, tapes, on_progress)
-        attempt = _train(models, material, on_progress)
-    version = _keep(models, attempt, is_promoting)
+        attempt = train_attempt(models, settings, tapes, on_progress)
+    version = keep(models, attempt, is_promoting)
     if as_json:
         print_json({"version": version, "path": str(models.path(version)), **attempt.to_json()})
     else:
@@ -115,61 +96,6 @@ def _of_journal(kept: Config, given: Config) -> Config:
 def _journalled(state: Path, journal: Journal) -> list[Tape]:
     with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
         return [read_tape(path) for path in export_tapes(state, journal, Path(folder))]
-
-
-def _material(config: Config, tapes: Sequence[Tape], on_progress: Progress) -> Material:
-    """Return what the model learns from; everything in the configured span is the past."""
-    if not config.signals.use_ml:
-        raise ConfigError("signals.use_ml: it is off; a model would have nothing to read")
-    tapes = sorted(tapes, key=lambda one: one.symbol)
-    spec = make_spec(config, tapes)
-    spec = make_spec(config, tapes, features_of(config, spec.timeframe))
-    settings = settings_of(config, spec, [one.sha256 for one in tapes])
-    return Material(settings, rows_of(config, spec, tapes, settings, on_progress))
-
-
-def _train(models: ModelStore, material: Material, on_progress: Progress) -> Attempt:
-    """Return what came of the training; it goes on in the folder of an earlier one that was cut off."""
-    settings, rows = material
-    version = models.champion()
-    champion = models.read(version) if version else b""
-    due_ms = int(rows.time_ms[-1])
-    job = Job(settings, (due_ms,), rows, "manual", champion=champion, champion_version=version)
-    folder = models.folder / ".training" / _digest(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
-    shutil.rmtree(folder.parent, ignore_errors=True)
-    return attempt
-
-
-def _digest(job: Job) -> str:
-    """Return a name for a job that changes with everything it depends on."""
-    found = hashlib.sha256(json.dumps(asdict(job.settings), sort_keys=True).encode())
-    for value in (job.rows.x, job.rows.close, job.rows.time_ms):
-        found.update(value.tobytes())
-    found.update(job.champion)
-    return found.hexdigest()[:16]
-
-
-def _epochs(on_progress: Progress) -> OnEvent:
-    """Return what turns the lines of the training process into a bar of epochs."""
-
-    def heard(event: dict[str, Any]) -> None:
-        epoch, epochs = event.get("epoch"), event.get("epochs")
-        if isinstance(epoch, int) and isinstance(epochs, int):
-            on_progress("epochs", epoch, epochs)
-
-    return heard
-
-
-def _keep(models: ModelStore, attempt: Attempt, is_promoting: bool) -> int:
-    """Add a trained model to the store and promote it if it may; return its version."""
-    if not attempt.artefact:
-        raise DataError(attempt.reason)
-    version = models.add(attempt.artefact)
-    if attempt.is_promoted and is_promoting:
-        models.promote(version)
-    return version
 
 
 def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool) -> None:

@@ -10,10 +10,10 @@ import pandas as pd
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import IntArray
-from papertape.replay.named_tapes import is_file, named_tape, read_or_import
 from papertape.replay.config import Config
 from papertape.replay.importers import Options, build_tape
-from papertape.replay.importers.table import numeric_times
+from papertape.replay.importers.times import numeric_times
+from papertape.replay.named_tapes import is_file, named_tape, read_or_import
 from papertape.replay.raw import PRICES, Part, Raw, raw_candles
 from papertape.replay.tape import Store, Tape
 
@@ -154,7 +154,7 @@ def _times(frame: pd.DataFrame, columns: Mapping[str, Any], symbol: str) -> IntA
         )
     column = columns[named[0]]
     if pd.api.types.is_numeric_dtype(column):
-        return numeric_times(column.to_numpy(), symbol, 0)[0]
+        return numeric_times(column.to_numpy(), Part(0, symbol, 0))[0]
     try:
         return _stamps(pd.DatetimeIndex(pd.to_datetime(column, utc=True)))
     except (ValueError, TypeError, OverflowError) as error:

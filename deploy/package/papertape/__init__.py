@@ -1,1 +1,80 @@
-"""Papertape: the backtest is what runs. `papertape.engine` decides, `replay` knows recorded data, `daemon` the world."""
+"""
+Papertape: the backtest is what runs.
+
+    backtest            recorded candles through the engine that trades on paper: a Result
+    train windows       models through the gate; how many days of the past they should learn from
+    prove study         look-ahead and repaint proof; what followed every kind of market event
+    fetch Store Tape    history from a venue; candles on disk, and as a value
+    Config ModelStore   one configuration for replay and live; models on disk
+    Decision LONG SHORT FLAT   what a strategy answers
+
+Each name is loaded when it is asked for. `papertape.engine` decides, `papertape.replay` knows recorded data,
+`papertape.daemon` the world.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from papertape.daemon.store import ModelStore
+    from papertape.daemon.train import train
+    from papertape.engine.records import FLAT, LONG, SHORT
+    from papertape.engine.strategies.protocol import Decision
+    from papertape.replay.config import Config
+    from papertape.replay.front.backtest import backtest
+    from papertape.replay.front.research import fetch, prove, study, windows
+    from papertape.replay.tape import Store
+    from papertape.replay.tape_file import Tape
+
+    __version__: str
+
+__all__ = [
+    "FLAT",
+    "LONG",
+    "SHORT",
+    "Config",
+    "Decision",
+    "ModelStore",
+    "Store",
+    "Tape",
+    "backtest",
+    "fetch",
+    "prove",
+    "study",
+    "train",
+    "windows",
+]
+
+_FROM = {
+    "FLAT": "engine.records",
+    "LONG": "engine.records",
+    "SHORT": "engine.records",
+    "Config": "replay.config",
+    "Decision": "engine.strategies.protocol",
+    "ModelStore": "daemon.store",
+    "Store": "replay.tape",
+    "Tape": "replay.tape_file",
+    "backtest": "replay.front.backtest",
+    "fetch": "replay.front.research",
+    "prove": "replay.front.research",
+    "study": "replay.front.research",
+    "train": "daemon.train",
+    "windows": "replay.front.research",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name == "__version__":
+        return version("papertape")
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__, "__version__"})
