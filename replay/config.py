@@ -120,9 +120,9 @@ class StrategySettings(_Section):
         """Return what makes the strategy from its parameters; None: what the name says."""
         return self._made_by
 
-    def made_with(self, made_by: Callable[..., Any]) -> "StrategySettings":
-        """Return these settings with something that makes the strategy in place of its name."""
-        found = self.model_copy()
+    def made_with(self, name: str, made_by: Callable[..., Any]) -> "StrategySettings":
+        """Return these settings with a strategy of that name, and with what makes it."""
+        found = self.model_copy(update={"name": name})
         found._made_by = made_by
         return found
 

@@ -112,11 +112,12 @@ class Result:
         """Return the candles of a symbol, or of the only one, indexed by open time."""
         if symbol is None and len(self.candles) == 1:
             symbol = next(iter(self.candles))
-        if symbol not in self.candles:
+        rows = self.candles.get(symbol or "")
+        if rows is None:
             raise DataError(
                 f"candle_table: there is no symbol {symbol!r}{did_you_mean(str(symbol), self.candles)}"
             )
-        return candle_frame(self.candles[symbol])
+        return candle_frame(rows)
 
     def __repr__(self) -> str:
         return f"<Result {self._title()}; {self._line()}>"

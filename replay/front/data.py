@@ -58,6 +58,8 @@ def tapes_of(
 def _listed(data: One | Sequence[One]) -> list[One]:
     if isinstance(data, str | Path | Tape | pd.DataFrame):
         return [data]
+    if not isinstance(data, Sequence):
+        raise DataError(f"data: {_no_candles(data)}")
     return list(data)
 
 
@@ -81,14 +83,18 @@ def _tape(one: Any, store: Store, symbol: str | None, venue: str | None) -> Tape
     if isinstance(one, pd.DataFrame):
         return tape_of_table(one, symbol or _TABLE_SYMBOL, venue or TABLE_VENUE)
     if not isinstance(one, str | Path):
-        raise DataError(
-            f"data: {type(one).__name__} holds no candles; give a DataFrame, a tape's name, a file or a Tape"
-        )
+        raise DataError(f"data: {_no_candles(one)}")
     if isinstance(one, Path) or is_file(one):
         return read_or_import(Path(one), symbol, venue)
     if symbol is not None or venue is not None:
         return _tape(named_tape(str(one), store), store, symbol, venue)
     return named_tape(str(one), store)
+
+
+def _no_candles(one: object) -> str:
+    return (
+        f"{type(one).__name__} holds no candles; give a DataFrame, a tape's name, a file or a Tape"
+    )
 
 
 def tape_of_table(frame: pd.DataFrame, symbol: str, venue: str = TABLE_VENUE) -> Tape:

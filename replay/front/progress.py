@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Final, TextIO, TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -64,8 +65,9 @@ class _Bar:
 
 def _in_notebook() -> Callable[[str, float | None], None]:
     """Return what draws into one output of the cell, replaced in place."""
-    from IPython.display import HTML, display  # it is there: a notebook runs us
-
+    shell: Any = import_module(
+        "IPython.display"
+    )  # it is there: a notebook runs us; it has no types
     shown: list[Any] = []
 
     def draw(text: str, share: float | None) -> None:
@@ -73,9 +75,9 @@ def _in_notebook() -> Callable[[str, float | None], None]:
         if share is not None:
             page = f'<progress value="{share:.4f}" max="1"></progress> {html.escape(text)}'
         if shown:
-            shown[0].update(HTML(page))
+            shown[0].update(shell.HTML(page))
         elif share is not None:
-            shown.append(display(HTML(page), display_id=True))
+            shown.append(shell.display(shell.HTML(page), display_id=True))
 
     return draw
 

@@ -1,8 +1,7 @@
 """How values look in a notebook: a card, and a page that stands in the cell. Everything from outside is escaped."""
 
 import html
-from os import PathLike
-from pathlib import Path
+from pathlib import PosixPath
 from typing import Final
 
 # A page that is larger slows the notebook down and is told where it is instead.
@@ -22,31 +21,17 @@ def card(title: str, line: str, body: str) -> str:
     )
 
 
-class Page(PathLike[str]):
-    """A report in a file: a path for whoever wants one, and the page itself in a notebook."""
+class Page(PosixPath):
+    """The path of a report, which in a notebook is the report itself."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"<Page {self.path}>"
-
-    def read_text(self) -> str:
-        """Return the page's HTML."""
-        return self.path.read_text(encoding="utf-8")
+    __slots__ = ()
 
     def _repr_html_(self) -> str:
-        size = self.path.stat().st_size
-        where = html.escape(str(self.path))
+        size = self.stat().st_size
+        where = html.escape(str(self))
         if size > _INLINE_BYTES_MOST:
             return f"<p>The report has {size >> 20} MB and does not stand here; open <code>{where}</code>.</p>"
-        page = html.escape(self.read_text(), quote=True)
+        page = html.escape(self.read_text(encoding="utf-8"), quote=True)
         return (
             f'<iframe srcdoc="{page}" style="width:100%;height:{_HEIGHT_PX}px;border:0" '
             'sandbox="allow-scripts allow-popups allow-downloads"></iframe>'

@@ -40,5 +40,5 @@ def with_strategy(config: Config, strategy: Given) -> Config:
         def made_by() -> Any:
             return copy.deepcopy(kept)
 
-    chosen = config.strategy.made_with(made_by)
+    chosen = config.strategy.made_with(str(named(strategy)), made_by)
     return config.model_copy(update={"strategy": chosen})

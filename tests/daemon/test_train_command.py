@@ -11,7 +11,8 @@ from journals import filled, identity
 from loopback import serving_beside
 from typer.testing import CliRunner, Result
 
-import papertape.daemon.commands.train as train_module
+import papertape as front
+import papertape.daemon.train as train_module
 import papertape.replay.learning.windows as windows_module
 from papertape.daemon.cli import app
 from papertape.daemon.store import ModelStore
@@ -192,3 +193,54 @@ def test_windows_stand_beside_their_baselines() -> None:
         assert set(window["scores"]) == {"challenger", "logistic", "majority"}
         assert f"{window['accuracy']['challenger']['value']:.3f}" in shown
     assert "of 2 windows tried: log-loss surely below both baselines with none" in shown
+
+
+def test_train_from_python_is_the_same_training_with_its_baselines_beside_it(
+    tmp_path: Path,
+) -> None:
+    sections = {"learning": {"horizon_bars": 6}}
+    found = front.train(
+        "SYNTH", model="logistic", days_back=60, use_smc=False, store=tmp_path / "own", **sections
+    )
+    by_command = json.loads(train("--tape", "SYNTH", "--json").output)
+
+    contenders = by_command["gate"]["contenders"]
+    assert found.version == 1
+    assert found.path.is_file()
+    assert found.metrics["test_accuracy"] == contenders["challenger"]["accuracy"]
+    assert found.metrics["test_accuracy_majority"] == contenders["majority"]["accuracy"]
+    assert found.metrics["test_log_loss_majority"] == contenders["majority"]["log_loss"]
+    assert (found.is_promoted, found.reason) == (False, by_command["reason"])
+    assert list(found.gate["is_passed"]) == [c["is_passed"] for c in by_command["gate"]["criteria"]]
+    assert set(found.scores.index) == set(contenders)
+    assert len(repr(found)) < 300
+    assert "majority" in repr(found)
+    assert found.reason.split(";")[0].split("(")[0] in found._repr_html_()
+
+
+def test_windows_from_python_are_those_of_the_command() -> None:
+    told = json.loads(
+        papertape(
+            "windows",
+            *QUICK,
+            "--set",
+            "learning.horizon_bars=6",
+            "--tape",
+            "SYNTH",
+            "--days",
+            20,
+            "--days",
+            30,
+            "--json",
+        ).output
+    )
+
+    found = front.windows(
+        "SYNTH", days=(20, 30), model="logistic", use_smc=False, learning={"horizon_bars": 6}
+    )
+
+    model = found[found["contender"] == "challenger"].set_index("days")
+    for window in told:
+        assert model.loc[window["days"], "log_loss"] == window["scores"]["challenger"]["log_loss"]
+        assert model.loc[window["days"], "models"] == window["models"]
+    assert len(found) == 2 * 3
