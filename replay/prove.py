@@ -2,15 +2,16 @@
 Proof by experiment that nothing looks ahead and nothing is rewritten.
 
 The subject runs over a tape; then, at many cuts, over the tape cut off there, and over the tape whose candles after
-the cut are replaced by other ones. Whatever it said before the cut must be the same, bit for bit. A difference is
-look-ahead if the future was scrambled, and a repaint if candles were only added: both are reported with the first
-candle and field that differ.
+the cut are replaced by other ones; and over the tape on which the first candle after the cut has opened where it did
+and all else is replaced. Whatever it said before the cut, and of a strategy what filled at that open too, must be the
+same, bit for bit. A difference is look-ahead if the future was scrambled, and a repaint if candles were only added:
+both are reported with the first candle and field that differ.
 
 What it cannot see: a subject that reads the future from somewhere else than the candles that it is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,13 @@ from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.features import evaluate, plan_features
 from papertape.engine.jit import Rows, copy_rows
+from papertape.engine.records import REASON_COMMAND, REASON_ENTRY, REASON_FLIP, REASON_SIGNAL
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies import load_object
 from papertape.replay.tables import candle_frame
+
+_AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND)
+_OPENING_MS: Final = 1  # a candle opens after the one before has closed, at the same stamp
 
 Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
 Subject = Callable[[Rows], Said]
@@ -80,8 +85,14 @@ def prove(
         known_ms = int(candles["open_ms"][cut - 1]) + step_ms
         cut_off = subject(copy_rows(candles[:cut]))
         scrambled = subject(scramble(candles, cut, random))
-        for kind, later in (("repaint", whole), ("look-ahead", scrambled)):
-            count, leak = _compare(kind, cut, known_ms, cut_off, later)
+        opened = subject(scramble(candles, cut, random, keeps_open=True))
+        open_ms = int(candles["open_ms"][cut]) + _OPENING_MS
+        for kind, at_ms, then, later in (
+            ("repaint", known_ms, cut_off, whole),
+            ("look-ahead", known_ms, cut_off, scrambled),
+            ("look-ahead inside a candle", open_ms, opened, whole),
+        ):
+            count, leak = _compare(kind, cut, at_ms, then, later)
             compared += count
             if leak is not None:
                 return Proof(name, len(candles), cuts, compared, leak)
@@ -97,12 +108,16 @@ def _cuts(n: int, n_cuts: int, random: np.random.Generator) -> tuple[int, ...]:
     return tuple(sorted({int(cut) for cut in np.clip(even + jitter, 2, n - 1)} | {n - 1, n - 2}))
 
 
-def scramble(candles: Rows, cut: int, random: np.random.Generator) -> Rows:
-    """Return the candles with everything from `cut` on replaced by a wild seeded walk."""
+def scramble(
+    candles: Rows, cut: int, random: np.random.Generator, *, keeps_open: bool = False
+) -> Rows:
+    """Return the candles with everything from `cut` on, or after its open, replaced by a wild seeded walk."""
     changed = copy_rows(candles)
     n = len(candles) - cut
     close = float(candles["close"][cut - 1]) * np.exp(np.cumsum(random.normal(0.0, 0.05, n)))
     before = np.concatenate([candles["close"][cut - 1 : cut], close[:-1]])
+    if keeps_open:
+        before[0] = candles["open"][cut]
     spread = np.exp(np.abs(random.normal(0.0, 0.02, n)))
     changed["open"][cut:] = before
     changed["close"][cut:] = close
@@ -200,17 +215,22 @@ def strategy_subject(make_spec: Callable[[], EngineSpec]) -> Subject:
 
     def subject(candles: Rows) -> Said:
         run = replay(make_spec(), [candles], "skip")
-        recorder = run.recorder
-        base_ms = run.engine.base_ms
-        said: dict[str, tuple[Any, Any]] = {}
-        said |= _columns("decision", recorder.decisions, recorder.decisions["time_ms"])
-        fills = recorder.fills
-        # A fill inside a candle is known when the candle has closed.
-        said |= _columns("fill", fills, fills["candle_ms"] + base_ms)
-        said |= _columns("mark", recorder.marks, recorder.marks["time_ms"])
-        return said
+        return statements(run.recorder, run.engine.base_ms)
 
     return subject
+
+
+def statements(records: Any, base_ms: int) -> Said:
+    """Return every field of the decisions, fills and marks of a run, each where it was known."""
+    decisions, fills, marks = records.decisions, records.fills, records.marks
+    said = _columns("decision", decisions, decisions["time_ms"])
+    # What an order fills at an open is known there; what a bracket fills, when the candle has closed.
+    at_open = np.isin(fills["reason"], _AT_OPEN)
+    known_ms = fills["candle_ms"] + np.where(at_open, _OPENING_MS, base_ms)
+    said |= _columns("fill at an open", fills[at_open], known_ms[at_open])
+    said |= _columns("fill of a bracket", fills[~at_open], known_ms[~at_open])
+    said |= _columns("mark", marks, marks["time_ms"])
+    return said
 
 
 def _columns(kind: str, records: Rows, times: Any) -> dict[str, tuple[Any, Any]]:
