@@ -138,16 +138,21 @@ def _lineage(run: Run) -> list[dict[str, Any]]:
 
 
 def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performance:
-    rates = [
-        m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in run.engine.spec.markets
-    ]
     return measure(
         run.trades,
         run.recorder.marks,
         config.account.capital,
         closes,
         config.report.risk_free_rate,
-        entry_cost_rate=float(np.mean(rates)),
+        entry_cost_rate=_entry_cost_rate(run),
+    )
+
+
+def _entry_cost_rate(run: Run) -> float:
+    """Return what one purchase costs, as a fraction of its notional, the mean over the markets."""
+    markets = run.engine.spec.markets
+    return float(
+        np.mean([m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in markets])
     )
 
 
@@ -223,8 +228,8 @@ def _breakdown(trades: Rows, symbols: Sequence[str], regime_codes: Any) -> dict[
 def _benchmarks(config: Config, run: Run, closes: FloatArray) -> dict[str, Any]:
     """Return buy-and-hold, always-flat and random entries, each with what can be said of it."""
     marks, capital = run.recorder.marks, config.account.capital
-    rate = float(np.mean([m.taker_fee_rate + m.half_spread_rate for m in run.engine.spec.markets]))
-    held = buy_and_hold(marks, closes, capital, entry_cost_rate=rate)
+    rf = config.report.risk_free_rate
+    held = buy_and_hold(marks, closes, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
     flat = always_flat(marks, capital)
     drawn = random_entry(run.trades, marks, closes, capital)
     found: dict[str, Any] = {

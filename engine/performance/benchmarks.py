@@ -12,6 +12,9 @@ from papertape.engine.performance.metrics import Performance
 from papertape.engine.performance.relative import hold_worth
 from papertape.engine.records import MARK, MONEY_UNIT, TRADE, UNITS_PER_QUOTE
 
+_FLOAT_MARK: Final = np.dtype(
+    [(name, "i8" if name == "time_ms" else "f8") for name in MARK.names or ()]
+)
 _FEWEST_MARKS: Final = 3  # two shifts that differ from the run itself
 
 
@@ -42,7 +45,7 @@ def buy_and_hold(
     Nothing is sold, so there is no closed trade and the trade metrics are undefined.
     """
     worth = hold_worth(close, len(marks), slice(None), entry_cost_rate)
-    held = _marks_of(marks, np.rint(worth * capital * UNITS_PER_QUOTE))
+    held = _marks_of(marks, worth * capital * UNITS_PER_QUOTE)
     held["exposure"] = held["equity"]
     held["open_positions"] = 1
     return measure(np.zeros(0, TRADE), held, capital, rf=rf)
@@ -100,8 +103,8 @@ def random_entry(
 
 
 def _marks_of(marks: Rows, units: FloatArray) -> Rows:
-    """Return marks at the same times with another equity, all of it cash."""
-    rows = np.zeros(len(marks), MARK)
+    """Return marks at the same times with another equity, all of it cash; what grew by itself may be beyond int64."""
+    rows = np.zeros(len(marks), _FLOAT_MARK)
     rows["time_ms"] = marks["time_ms"]
     rows["equity"] = units
     rows["cash"] = units

@@ -23,7 +23,7 @@ from papertape.engine.performance.ratios import (
     put_significance,
 )
 from papertape.engine.performance.relative import hold_worth, put_relative
-from papertape.engine.performance.trading import put_costs, put_trades
+from papertape.engine.performance.trading import put_costs, put_trades, total_quote
 from papertape.engine.records import MONEY_UNIT, REASON_END
 
 _NO_CANDLES: Final = "no candle was processed"
@@ -138,5 +138,5 @@ def _put_activity(sheet: Sheet, trades: Rows, marks: Rows, equity: FloatArray) -
     leverage = marks["exposure"] * MONEY_UNIT / equity
     sheet.put("mean_leverage", float(leverage.mean()))
     exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
-    traded = float(trades["notional"].sum()) * MONEY_UNIT + float(np.dot(trades["quantity"], exits))
+    traded = total_quote(trades["notional"]) + float(np.dot(trades["quantity"], exits))
     sheet.put("turnover", traded / float(equity.mean()))

@@ -171,6 +171,10 @@ class Sheet:
         return Performance(metrics, reasons, self.notes)
 
 
+# A range of returns, a loss or a fall below this is rounding of money units, not risk.
+SMALLEST: Final = 1e-12
+
+
 def quotient(numerator: float, denominator: float) -> float | None:
     """Return the ratio of two numbers, None when the denominator is zero."""
     return float(numerator) / float(denominator) if denominator != 0.0 else None

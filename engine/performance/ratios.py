@@ -9,7 +9,13 @@ from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance.daily import DailyReturns
 from papertape.engine.performance.drawdown import average_depth, drawdowns
-from papertape.engine.performance.metrics import MINIMUM_CAGR_DAYS, MINIMUM_DAYS, Sheet, quotient
+from papertape.engine.performance.metrics import (
+    MINIMUM_CAGR_DAYS,
+    MINIMUM_DAYS,
+    SMALLEST,
+    Sheet,
+    quotient,
+)
 from papertape.engine.performance.significance import (
     expected_best_sharpe,
     probability_above,
@@ -19,8 +25,6 @@ from papertape.engine.performance.significance import (
 )
 
 DAYS_PER_YEAR: Final = 365.0
-# A range of daily returns below this is rounding of money units, not risk.
-_SMALLEST_RANGE: Final = 1e-12
 _LARGEST_EXPONENT: Final = 700.0  # exp of more is beyond float64
 
 _TOO_SHORT: Final = "fewer than two days"
@@ -34,9 +38,14 @@ def daily_rate(rf: float) -> float:
 
 def spread_of(returns: FloatArray) -> float:
     """Return the standard deviation with n − 1, and 0 for a spread that is only rounding; at least two values."""
-    if float(np.ptp(returns)) <= _SMALLEST_RANGE:
+    if float(np.ptp(returns)) <= SMALLEST:
         return 0.0
     return float(np.std(returns, ddof=1))
+
+
+def falls_of(values: FloatArray) -> FloatArray:
+    """Return what lies below zero, and zero for the rest and for what is only rounding."""
+    return np.where(values < -SMALLEST, values, 0.0)
 
 
 def put_growth(sheet: Sheet, capital: float, equity: float, elapsed_ms: int) -> None:
@@ -69,7 +78,7 @@ def put_ratios(sheet: Sheet, returns: FloatArray, rf: float) -> None:
     excess = returns - daily_rate(rf)
     average = float(excess.mean()) * math.sqrt(DAYS_PER_YEAR)
     deviation = spread_of(returns)
-    losses = np.minimum(excess, 0.0)
+    losses = falls_of(excess)
     downside = math.sqrt(float(np.mean(losses**2)))
     no_loss = "no day was below the risk-free rate"
     sheet.put("sharpe", quotient(average, deviation), _NO_SPREAD)
@@ -90,7 +99,8 @@ def put_distribution(sheet: Sheet, returns: FloatArray) -> None:
     low, high = np.quantile(ordered, [0.05, 0.95])
     sheet.put("var_95", float(low))
     sheet.put("cvar_95", float(ordered[: int((len(ordered) - 1) * 0.05) + 1].mean()))
-    sheet.put("tail_ratio", quotient(abs(high), abs(low)), "the 5 % quantile is zero")
+    tail = quotient(abs(high), abs(low)) if abs(low) > SMALLEST else None
+    sheet.put("tail_ratio", tail, "the 5 % quantile is zero")
     sheet.put("best_day", float(ordered[-1]))
     sheet.put("worst_day", float(ordered[0]))
     is_varied = len(returns) > 1 and spread_of(returns) > 0.0
@@ -137,7 +147,7 @@ def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> No
     Ulcer index √(mean dd²) over days; UPI (CAGR − rf) ÷ ulcer index; Calmar CAGR ÷ |max drawdown|.
     Source: P. G. Martin and B. McCann, The Investor's Guide to Fidelity Funds (1989).
     """
-    below_peak = drawdowns(np.concatenate([[capital], daily.equity]))[1:]
+    below_peak = falls_of(drawdowns(np.concatenate([[capital], daily.equity]))[1:])
     ulcer = math.sqrt(float(np.mean(below_peak**2)))
     never = "no day ended below a peak"
     sheet.put("average_drawdown", average_depth(below_peak), never)
@@ -147,4 +157,5 @@ def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> No
         sheet.refuse(("upi", "calmar"), "CAGR is undefined")
         return
     sheet.put("upi", quotient(cagr - rf, ulcer), never)
-    sheet.put("calmar", quotient(cagr, -deepest), "equity never fell below a peak")
+    calmar = quotient(cagr, -deepest) if -deepest > SMALLEST else None
+    sheet.put("calmar", calmar, "equity never fell below a peak")

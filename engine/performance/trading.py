@@ -11,12 +11,19 @@ from papertape.engine.records import MONEY_UNIT, REASON_END
 
 _NO_TRADES: Final = "no trades"
 _NO_LOSS: Final = "no losing trade"
+_SAME_R: Final = 1e-9
 _COSTS: Final = ("fees", "spread", "slippage", "funding")
+
+
+def total_units(column: Any) -> int:
+    """Return the exact sum of a money column; the sum itself may be beyond int64."""
+    high, low = column >> 32, column & 0xFFFFFFFF
+    return (int(high.sum()) << 32) + int(low.sum())
 
 
 def total_quote(column: Any) -> float:
     """Return the exact sum of a money column, in quote."""
-    return int(column.sum()) * MONEY_UNIT
+    return total_units(column) * MONEY_UNIT
 
 
 def durations_s(trades: Rows) -> FloatArray:
@@ -97,8 +104,9 @@ def _put_units_of_risk(sheet: Sheet, trades: Rows) -> None:
         return
     if n < MINIMUM_TRADES:
         sheet.notes.append(f"SQN from {n} trades; {MINIMUM_TRADES} are the minimum")
-    is_constant = bool((multiples == multiples[0]).all())
-    ratio = quotient(average, 0.0 if is_constant else float(np.std(multiples, ddof=1)))
+    # Money is rounded to units, so equal trades differ in their last digits.
+    is_constant = float(np.ptp(multiples)) <= _SAME_R
+    ratio = None if is_constant else quotient(average, float(np.std(multiples, ddof=1)))
     for name, count in (("sqn", n), ("sqn_100", min(n, 100))):
         value = None if ratio is None else math.sqrt(count) * ratio
         sheet.put(name, value, "all trades had the same R")
@@ -121,11 +129,11 @@ def _put_shape(sheet: Sheet, trades: Rows) -> None:
 
 def put_costs(sheet: Sheet, trades: Rows) -> None:
     """Write what was paid, and the share of it in gross profit: costs ÷ (net profit + costs)."""
-    amounts = {name: int(trades[name].sum()) for name in _COSTS}
+    amounts = {name: total_units(trades[name]) for name in _COSTS}
     for name, amount in amounts.items():
         sheet.put(f"{name}_quote", amount * MONEY_UNIT)
     costs = sum(amounts.values())
-    gross = int(trades["pnl"].sum()) + costs
+    gross = total_units(trades["pnl"]) + costs
     share = costs / gross if gross > 0 else None
     sheet.put("costs_quote", costs * MONEY_UNIT)
     reason = "no profit before costs" if len(trades) else _NO_TRADES

@@ -49,6 +49,12 @@ def test_profit_by_component_adds_up_to_the_change_of_equity(result: Result) -> 
     assert by_component == pytest.approx(result.trades["pnl"].sum(), abs=1e-8)
 
 
+def test_buy_and_hold_is_one_figure_on_the_whole_page(result: Result) -> None:
+    beside = result.summary["benchmarks"]["buy_and_hold"]["total_return"]
+
+    assert beside == pytest.approx(result.metrics["buy_and_hold_return"], rel=1e-12)
+
+
 def test_sensitivity_has_double_costs_and_a_later_candle(result: Result) -> None:
     names = [row["name"] for row in result.summary["sensitivity"]]
 

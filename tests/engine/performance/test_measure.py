@@ -227,6 +227,57 @@ def test_benchmarks_are_what_they_say() -> None:
     assert flat.metrics["sharpe"] is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_benchmarks_of_a_currency_of_many_digits_are_those_of_any_other() -> None:
+    """Half a thousand million rupiah that become 24.98 times as many: more money units than an int64 holds."""
+    close = np.linspace(150e6, 24.98 * 150e6, 24 * 40)
+    marks = hourly([500e6] * len(close))
+
+    held = buy_and_hold(marks, close, 500e6)
+    told = measure(np.zeros(0, TRADE), marks, 500e6, close)
+
+    assert held.metrics["total_return"] == pytest.approx(23.98, rel=1e-12)
+    assert told.metrics["buy_and_hold_return"] == pytest.approx(23.98, rel=1e-12)
+    assert held.metrics["max_drawdown"] == 0.0
+    small = buy_and_hold(hourly([100.0] * len(close)), close / 1e6, 100.0)
+    for name in ("cagr", "sharpe", "volatility", "skew"):
+        assert held.metrics[name] == pytest.approx(small.metrics[name], rel=1e-9), name
+
+
+def test_sums_of_money_are_exact_beyond_int64() -> None:
+    trades = trades_of(*[8e9] * 40, *[-8e9] * 39, 1e-9)
+    trades["notional"] = int(9e18)
+    trades["fees"] = int(3e18)
+
+    found = of_trades(trades).metrics
+
+    assert found["expectancy_quote"] == pytest.approx((8e9 + 1e-9) / 80)
+    assert found["profit_factor"] == pytest.approx(40 / 39)
+    assert found["fees_quote"] == pytest.approx(80 * 3e9)
+    assert found["turnover"] == pytest.approx((80 * 9e9 + 80 * 100.0) / 10_000.0)
+
+
+@pytest.mark.parametrize("rf", [0.0, 0.05])
+def test_what_is_only_rounding_of_money_is_no_risk(rf: float) -> None:
+    """A money unit is 1e-13 of the account: it may fall by some every day, and divides nothing."""
+    daily = (1.0 + rf) ** (1.0 / 365.0)
+    worth = 10_000.0 * daily ** (1 + np.arange(24 * 60) // 24)
+    worth[23::48] -= 1e-9  # at the end of every other day
+
+    found = measure(np.zeros(0, TRADE), hourly(worth.tolist()), 10_000.0, rf=rf)
+
+    for name in ("sharpe", "sortino", "omega", "upi", "calmar", "average_drawdown"):
+        assert found.metrics[name] is None, (name, found.metrics[name])
+    assert found.undefined["sortino"] == "no day was below the risk-free rate"
+    assert found.undefined["upi"] == "no day ended below a peak"
+
+
+def test_equal_trades_have_no_sqn_whatever_their_last_money_unit() -> None:
+    found = of_trades(trades_of(5.0, 5.0 + 1e-9, 5.0, risk=2.0))
+
+    assert found.undefined["sqn"] == "all trades had the same R"
+
+
 def test_random_entry_of_a_trade_that_always_gains_tells_no_skill() -> None:
     # Every candle gains 1 %, so when the position was taken cannot matter.
     n = 200
