@@ -59,7 +59,8 @@ def test_an_interval_is_overdue_after_its_length() -> None:
     assert is_overdue(trigger, at("2024-05-01 10:00:00"), at("2024-05-01 10:05:01"))
 
 
-def test_jobs_run_and_the_journal_knows_how_each_went(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_jobs_run_and_the_journal_knows_how_each_went(tmp_path: Path) -> None:
     never = CronTrigger(year=2999, timezone="UTC")
     journal = Journal.open(tmp_path, 0)
     first, release, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -94,7 +95,7 @@ def test_jobs_run_and_the_journal_knows_how_each_went(tmp_path: Path) -> None:
             await task
         return stats
 
-    stats = asyncio.run(work())
+    stats = await work()
     journal.close()
 
     assert sorted(runs(tmp_path)) == [
@@ -125,7 +126,8 @@ def test_a_run_that_a_kill_cut_off_has_failed(tmp_path: Path) -> None:
     assert stats.last_success_ms == {}
 
 
-def test_a_bug_in_a_job_ends_the_daemon(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_bug_in_a_job_ends_the_daemon(tmp_path: Path) -> None:
     async def buggy() -> str:
         raise ZeroDivisionError
 
@@ -138,7 +140,7 @@ def test_a_bug_in_a_job_ends_the_daemon(tmp_path: Path) -> None:
         await asyncio.wait_for(jobs.run(), 10)
 
     with pytest.raises(ExceptionGroup) as caught:
-        asyncio.run(work())
+        await work()
     assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
 
 
@@ -238,8 +240,9 @@ def test_the_audit_process_agrees_and_finds_the_first_record_that_differs(tmp_pa
     )
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize("halts", [True, False])
-def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configured(
+async def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configured(
     tmp_path: Path, halts: bool
 ) -> None:
     findings = []
@@ -268,7 +271,7 @@ def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configured(
     go = asyncio.Event()
     about = identity(daemon={"state": str(tmp_path), "halt_on_divergence": halts})
     hooks = Hooks(services=[spoil_service(spoil)], on_finding=findings.append)
-    asyncio.run(serve(about, recorded(ROWS, hold=hold), hooks, is_virtual=True))
+    await serve(about, recorded(ROWS, hold=hold), hooks, is_virtual=True)
 
     assert said == (["equal up to input 20", "True"] if halts else ["False"])
     assert [finding.is_equal for finding in findings] == ([True, False] if halts else [False])

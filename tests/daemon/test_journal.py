@@ -341,7 +341,10 @@ def test_export_gives_back_the_tape_that_was_received(tmp_path: Path) -> None:
     assert [tuple(row.values())[1:] for row in fills.to_pylist()] == derived(tmp_path)["fills"]
 
 
-def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(
+    tmp_path: Path,
+) -> None:
     async def write() -> tuple[list[int], int]:
         journal = Journal.open(tmp_path, 0)
         writer = ThreadWriter(journal)
@@ -370,7 +373,7 @@ def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(tmp_pat
         await writer.close()
         return sequences, commits
 
-    sequences, commits = asyncio.run(write())
+    sequences, commits = await write()
 
     assert sequences == list(range(1, 51))
     assert commits == 2
@@ -378,7 +381,8 @@ def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(tmp_pat
         assert journal.sequence == 50
 
 
-def test_a_failed_commit_ends_the_writer_and_tells_everybody(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_failed_commit_ends_the_writer_and_tells_everybody(tmp_path: Path) -> None:
     async def write() -> None:
         journal = Journal.open(tmp_path, 0)
         writer = ThreadWriter(journal)
@@ -390,7 +394,7 @@ def test_a_failed_commit_ends_the_writer_and_tells_everybody(tmp_path: Path) -> 
             await writer.submit(lambda j: j.sequence)
         await writer.close()
 
-    asyncio.run(write())
+    await write()
 
 
 @settings(max_examples=15, deadline=None)

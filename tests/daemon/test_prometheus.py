@@ -411,7 +411,8 @@ def test_every_number_in_prometheus_is_the_daemons(found: Found) -> None:
     assert compared > 300
 
 
-def test_promtool_finds_nothing_to_say_about_names_and_help(found: Found) -> None:
+@pytest.mark.asyncio
+async def test_promtool_finds_nothing_to_say_about_names_and_help(found: Found) -> None:
     async def lint() -> tuple[int | None, bytes]:
         assert PROMTOOL is not None
         process = await asyncio.create_subprocess_exec(
@@ -426,7 +427,7 @@ def test_promtool_finds_nothing_to_say_about_names_and_help(found: Found) -> Non
         output, _ = await process.communicate("\n".join([*ours, ""]).encode())
         return process.returncode, output
 
-    code, output = asyncio.run(lint())
+    code, output = await lint()
 
     assert output == b""
     assert code == 0
@@ -464,9 +465,10 @@ async def scrape_a_process(folder: Path) -> tuple[set[str], dict[str, Any], int]
     return names, asked, status
 
 
-def test_every_family_is_found_in_a_daemon_that_trades(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_every_family_is_found_in_a_daemon_that_trades(tmp_path: Path) -> None:
     """Nothing stands in: the whole process follows the local exchange, and Prometheus scrapes it."""
-    names, asked, status = asyncio.run(asyncio.wait_for(scrape_a_process(tmp_path), 120.0))
+    names, asked, status = await asyncio.wait_for(scrape_a_process(tmp_path), 120.0)
 
     missing = [
         definition.full_name

@@ -167,7 +167,8 @@ def test_a_stop_while_the_feed_waits_leaves_the_attempt_pending(tmp_path: Path) 
     assert [row[3] for row in attempts(tmp_path)] == ["promoted"] * 3
 
 
-def test_candles_that_come_in_time_wait_for_no_training(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_candles_that_come_in_time_wait_for_no_training(tmp_path: Path) -> None:
     """Live, the candle after the due time is decided on at once; the model takes over when it is there."""
 
     async def work() -> Daemon:
@@ -185,7 +186,7 @@ def test_candles_that_come_in_time_wait_for_no_training(tmp_path: Path) -> None:
         open_feed = recorded(ROWS[: 2 * 320], 40, now_ms=0, hold=hold)
         return await serve(about(tmp_path, "2d"), open_feed, hooks, is_virtual=False)
 
-    daemon = asyncio.run(asyncio.wait_for(work(), 60))
+    daemon = await asyncio.wait_for(work(), 60)
 
     engine = Engine(identity().spec)
     for event in (ROWS[:480], NewModel(1, stored(1)), ROWS[480:640]):
@@ -289,7 +290,8 @@ def test_news_of_an_attempt_when_it_begins_and_ends(tmp_path: Path) -> None:
     assert news[0].started_ms == news[1].started_ms <= news[1].ended_ms
 
 
-def test_history_warms_up_and_one_attempt_follows_it(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_history_warms_up_and_one_attempt_follows_it(tmp_path: Path) -> None:
     """Due times within the history pass; when it is over, what it holds is learnt from once."""
     trainer = Scripted()
     now_ms = START_MS + 400 * QUARTER_MS + 30_000  # instants before 399 are history
@@ -298,7 +300,7 @@ def test_history_warms_up_and_one_attempt_follows_it(tmp_path: Path) -> None:
     account = identity(daemon={"state": str(tmp_path)}, signals=signals, live=live)
 
     hooks = Hooks(trainer=trainer)
-    daemon = asyncio.run(serve(account, recorded(ROWS[: 2 * 500], 50, now_ms), hooks, is_virtual=True))  # fmt: skip
+    daemon = await serve(account, recorded(ROWS[: 2 * 500], 50, now_ms), hooks, is_virtual=True)  # fmt: skip
 
     assert [row[:4] for row in attempts(tmp_path)] == [
         (START_MS + 399 * QUARTER_MS, START_MS + 399 * QUARTER_MS, "catch_up", "promoted"),

@@ -43,14 +43,14 @@ class Gate:
             self.results[instant] = await self.acts[instant](self.daemon)
 
 
-def run_gated(
+async def run_gated(
     state: Path, gate: Gate, rows: Any = ROWS, batch: int = 20, hooks: Hooks | None = None
 ) -> Daemon:
     hooks = hooks or Hooks()
     hooks.on_ready = gate.ready
     about = identity(daemon={"state": str(state)})
     open_feed = recorded(rows, batch, hold=gate.hold)
-    return asyncio.run(asyncio.wait_for(serve(about, open_feed, hooks, is_virtual=True), 60))
+    return await asyncio.wait_for(serve(about, open_feed, hooks, is_virtual=True), 60)
 
 
 def by_hand(*events: Event) -> Engine:
@@ -64,14 +64,17 @@ def act(action: Action) -> Callable[[Daemon], Coroutine[Any, Any, int]]:
     return lambda daemon: daemon.command(action)
 
 
-def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
     def pause(daemon: Daemon) -> Coroutine[Any, Any, int]:
         return daemon.command(Action.PAUSE, "the venue is in maintenance")
 
     gate = Gate({200: pause, 400: act(Action.RESUME), 600: act(Action.FLATTEN)})
     commits: list[tuple[float, bool]] = []
 
-    daemon = run_gated(tmp_path, gate, hooks=Hooks(on_commit=lambda *told: commits.append(told)))
+    daemon = await run_gated(
+        tmp_path, gate, hooks=Hooks(on_commit=lambda *told: commits.append(told))
+    )
 
     # 20 instants a batch: inputs 1 … 10, then the command
     assert gate.results == {200: 11, 400: 22, 600: 33}
@@ -96,7 +99,8 @@ def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
     assert left > 0
 
 
-def test_scale_is_an_input_that_outlives_the_daemon(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_scale_is_an_input_that_outlives_the_daemon(tmp_path: Path) -> None:
     async def too_much(daemon: Daemon) -> str:
         with pytest.raises(DataError, match=r"size factor 1.5 is not between 0 and 1") as refusal:
             await daemon.command(Action.SCALE, value=1.5)
@@ -105,7 +109,7 @@ def test_scale_is_an_input_that_outlives_the_daemon(tmp_path: Path) -> None:
     def halve(daemon: Daemon) -> Coroutine[Any, Any, int]:
         return daemon.command(Action.SCALE, "drift", 0.5)
 
-    daemon = run_gated(tmp_path, Gate({200: halve, 240: too_much}))
+    daemon = await run_gated(tmp_path, Gate({200: halve, 240: too_much}))
 
     plain = by_hand(ROWS[:400], Command(Action.SCALE, 0.5), ROWS[400:])
     assert daemon.engine.digest == plain.digest != by_hand(ROWS).digest
@@ -149,11 +153,12 @@ def _an_instant_with_a_position() -> int:
     raise AssertionError("the strategy never trades")
 
 
-def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None:
     model, paid = NewModel(3, model_bytes(3)), Funding(1_577_900_000_000, 0, 1e-4, 101.5)
     gate = Gate({200: lambda d: d.offer(model), 260: lambda d: d.offer(paid)})
 
-    daemon = run_gated(tmp_path, gate)
+    daemon = await run_gated(tmp_path, gate)
 
     plain = by_hand(ROWS[:400], model, ROWS[400:520], paid, ROWS[520:])
     assert daemon.engine.digest == plain.digest
@@ -169,7 +174,8 @@ def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None:
         )
 
 
-def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
     async def bad(daemon: Daemon) -> list[str]:
         said = []
         for event in (Funding(0, 9, 1e-4, 100.0), Funding(0, 0, 7.0, 100.0), NewModel(0, b"")):
@@ -179,7 +185,7 @@ def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
         return said
 
     gate = Gate({100: bad})
-    daemon = run_gated(tmp_path, gate)
+    daemon = await run_gated(tmp_path, gate)
 
     assert len(gate.results[100]) == 3
     assert "symbol index 9" in gate.results[100][0]
@@ -188,7 +194,10 @@ def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
         assert journal.one("SELECT count(*) FROM inputs WHERE kind <> 'candles'")[0] == 0
 
 
-def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(
+    tmp_path: Path,
+) -> None:
     notices: list[Notice] = []
 
     class Feed:
@@ -203,7 +212,7 @@ def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(tmp_path:
         yield Source(Feed(), lambda: 77)
 
     about = identity(daemon={"state": str(tmp_path)})
-    daemon = asyncio.run(serve(about, open_feed, Hooks(on_notice=notices.append), is_virtual=True))
+    daemon = await serve(about, open_feed, Hooks(on_notice=notices.append), is_virtual=True)
 
     plain = by_hand(ROWS[:400], Funding(1, 0, 1e-4, 101.0), ROWS[400:])
     assert daemon.engine.digest == plain.digest
@@ -212,7 +221,8 @@ def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(tmp_path:
         assert journal.all("SELECT kind, time_ms FROM notices") == [("rejected", 77)]
 
 
-def test_status_tells_how_the_account_stands(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_status_tells_how_the_account_stands(tmp_path: Path) -> None:
     async def look(daemon: Daemon) -> Any:
         return daemon.status()
 
@@ -221,7 +231,7 @@ def test_status_tells_how_the_account_stands(tmp_path: Path) -> None:
         return daemon.status()
 
     gate = Gate({0: look, 400: pause})
-    run_gated(tmp_path, gate)
+    await run_gated(tmp_path, gate)
 
     fresh, status = gate.results[0], gate.results[400]
     assert (fresh["equity"], fresh["sequence"], fresh["last_close_ms"]) == (10_000.0, 0, None)
@@ -238,20 +248,22 @@ async def _until_signalled(state: Path, open_feed: OpenFeed, send: Callable[[], 
     return await serve(about, open_feed, Hooks(on_ready=lambda _: send()), is_virtual=True)
 
 
-def test_sigterm_finishes_the_candle_and_leaves_a_snapshot(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_sigterm_finishes_the_candle_and_leaves_a_snapshot(tmp_path: Path) -> None:
     async def hold(instant: int) -> None:
         if instant == 300:
             os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.Event().wait()  # the venue says nothing more
 
-    daemon = asyncio.run(_until_signalled(tmp_path, recorded(ROWS, hold=hold), lambda: None))
+    daemon = await _until_signalled(tmp_path, recorded(ROWS, hold=hold), lambda: None)
 
     assert daemon.engine.digest == by_hand(ROWS[:600]).digest
     with Journal.read(tmp_path) as journal:
         assert next(journal.snapshots()).sequence == journal.sequence == 15
 
 
-def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -> None:
     async def late(daemon: Daemon) -> str:
         daemon.stop()
         with pytest.raises(DataError) as caught:
@@ -259,12 +271,15 @@ def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -> None
         return str(caught.value)
 
     gate = Gate({100: late})
-    run_gated(tmp_path, gate)
+    await run_gated(tmp_path, gate)
 
     assert gate.results[100] == "the daemon is stopping; nothing is accepted any more"
 
 
-def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
     async def broken(daemon: Daemon) -> None:
         await until(lambda: daemon.tables.stepped >= 10)
         raise DataError("port 9464 is taken")
@@ -275,18 +290,17 @@ def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(tmp_path
 
     about = identity(daemon={"state": str(tmp_path)})
     with pytest.raises(DataError, match="port 9464 is taken"):
-        asyncio.run(
-            serve(about, recorded(ROWS, hold=hold), Hooks(services=[broken]), is_virtual=True)
-        )
-    daemon = asyncio.run(serve(about, recorded(ROWS), is_virtual=True))
+        await serve(about, recorded(ROWS, hold=hold), Hooks(services=[broken]), is_virtual=True)
+    daemon = await serve(about, recorded(ROWS), is_virtual=True)
 
     assert daemon.engine.digest == by_hand(ROWS).digest
 
 
-def test_the_writer_thread_and_the_loop_come_to_the_same_tables(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_the_writer_thread_and_the_loop_come_to_the_same_tables(tmp_path: Path) -> None:
     for name, is_virtual in (("loop", True), ("thread", False)):
         about = identity(daemon={"state": str(tmp_path / name)})
-        asyncio.run(serve(about, recorded(ROWS, batch=7), is_virtual=is_virtual))
+        await serve(about, recorded(ROWS, batch=7), is_virtual=is_virtual)
 
     assert derived(tmp_path / "thread") == derived(tmp_path / "loop")
     connection = sqlite3.connect(tmp_path / "thread" / "journal.db")

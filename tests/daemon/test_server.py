@@ -34,12 +34,12 @@ TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 COMMANDS = "/api/v1/commands"
 
 
-def run(work: Callable[[], Awaitable[None]]) -> None:
+async def run(work: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(20.0):
             await work()
 
-    asyncio.run(bounded())
+    await bounded()
 
 
 class Daemon:
@@ -115,7 +115,8 @@ def bearer(token: str = TOKEN) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_probes_say_alive_and_what_is_missing() -> None:
+@pytest.mark.asyncio
+async def test_probes_say_alive_and_what_is_missing() -> None:
     async def work() -> None:
         async with running() as now:
             answer = await now.http.get("/healthz")
@@ -134,10 +135,11 @@ def test_probes_say_alive_and_what_is_missing() -> None:
             assert answer.status == 200
             assert await answer.json() == {"is_ready": True, "reason": ""}
 
-    run(work)
+    await run(work)
 
 
-def test_as_a_task_it_serves_until_it_is_cancelled() -> None:
+@pytest.mark.asyncio
+async def test_as_a_task_it_serves_until_it_is_cancelled() -> None:
     async def work() -> None:
         daemon, metrics = Daemon(), Metrics(scope())
         views = Views(daemon.status, lambda: "", daemon.command)
@@ -152,10 +154,11 @@ def test_as_a_task_it_serves_until_it_is_cancelled() -> None:
             with pytest.raises(aiohttp.ClientConnectionError):
                 await http.get(url)
 
-    run(work)
+    await run(work)
 
 
-def test_status_is_the_account_as_it_stands() -> None:
+@pytest.mark.asyncio
+async def test_status_is_the_account_as_it_stands() -> None:
     async def work() -> None:
         async with running() as now:
             engine = now.daemon.engine
@@ -179,7 +182,7 @@ def test_status_is_the_account_as_it_stands() -> None:
             first, second = status.feeds[0].symbols
             assert (first.last_message_ms, second.last_message_ms) == (5, None)
 
-    run(work)
+    await run(work)
 
 
 def _next(engine: Engine) -> Any:
@@ -192,7 +195,8 @@ def _next(engine: Engine) -> Any:
     return candle
 
 
-def test_metrics_are_scraped_and_watched_gauges_fresh() -> None:
+@pytest.mark.asyncio
+async def test_metrics_are_scraped_and_watched_gauges_fresh() -> None:
     async def work() -> None:
         async with running() as now:
             depth = [4.0]
@@ -209,11 +213,12 @@ def test_metrics_are_scraped_and_watched_gauges_fresh() -> None:
             assert 'papertape_queue_depth{queue="candles"} 5.0' in text
             assert text.endswith("# EOF\n")
 
-    run(work)
+    await run(work)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize("name", list(CommandName))
-def test_a_command_with_the_token_reaches_the_daemon_once(name: CommandName) -> None:
+async def test_a_command_with_the_token_reaches_the_daemon_once(name: CommandName) -> None:
     async def work() -> None:
         async with running() as now:
             answer = await now.http.post(
@@ -228,10 +233,11 @@ def test_a_command_with_the_token_reaches_the_daemon_once(name: CommandName) -> 
             assert answer.status == 200
             assert now.daemon.commands[1] == (name, "")
 
-    run(work)
+    await run(work)
 
 
-def test_scale_carries_its_value_within_its_range() -> None:
+@pytest.mark.asyncio
+async def test_scale_carries_its_value_within_its_range() -> None:
     async def work() -> None:
         async with running() as now:
             for body in ({"value": 0.5}, {}):
@@ -245,9 +251,10 @@ def test_scale_carries_its_value_within_its_range() -> None:
                 assert (await answer.json())["error"].startswith("value: ")
             assert len(now.daemon.commands) == 2
 
-    run(work)
+    await run(work)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "headers",
     [
@@ -259,7 +266,7 @@ def test_scale_carries_its_value_within_its_range() -> None:
         {"Authorization": TOKEN},
     ],
 )
-def test_without_the_right_token_nothing_happens(headers: dict[str, str]) -> None:
+async def test_without_the_right_token_nothing_happens(headers: dict[str, str]) -> None:
     async def work() -> None:
         async with running() as now:
             answer = await now.http.post(f"{COMMANDS}/kill", headers=headers)
@@ -269,10 +276,11 @@ def test_without_the_right_token_nothing_happens(headers: dict[str, str]) -> Non
             assert TOKEN not in await answer.text()
             assert now.daemon.commands == []
 
-    run(work)
+    await run(work)
 
 
-def test_where_no_token_was_set_commands_say_how_to_set_one() -> None:
+@pytest.mark.asyncio
+async def test_where_no_token_was_set_commands_say_how_to_set_one() -> None:
     async def work() -> None:
         async with running(token=None) as now:
             answer = await now.http.post(f"{COMMANDS}/pause", headers=bearer())
@@ -284,10 +292,11 @@ def test_where_no_token_was_set_commands_say_how_to_set_one() -> None:
             assert now.daemon.commands == []
             assert (await now.http.get("/status")).status == 200  # reading is free on loopback
 
-    run(work)
+    await run(work)
 
 
-def test_on_other_addresses_everything_but_the_probes_needs_the_token(
+@pytest.mark.asyncio
+async def test_on_other_addresses_everything_but_the_probes_needs_the_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Nothing here listens to the world: the server is made to believe that 127.0.0.1 does.
@@ -301,7 +310,7 @@ def test_on_other_addresses_everything_but_the_probes_needs_the_token(
             for path in ("/healthz", "/readyz"):
                 assert (await now.http.get(path)).status == 200
 
-    run(work)
+    await run(work)
 
 
 def test_other_addresses_without_a_token_are_refused_before_anything_starts() -> None:
@@ -313,6 +322,7 @@ def test_other_addresses_without_a_token_are_refused_before_anything_starts() ->
             Server(Metrics(scope()), views, version="0", host=host)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("host", "is_fine"),
     [
@@ -327,7 +337,7 @@ def test_other_addresses_without_a_token_are_refused_before_anything_starts() ->
         ("[fe80::1]:9464", False),
     ],
 )
-def test_a_page_that_resolves_its_name_to_this_machine_is_sent_away(
+async def test_a_page_that_resolves_its_name_to_this_machine_is_sent_away(
     host: str, is_fine: bool
 ) -> None:
     assert names_this_machine(host) is is_fine
@@ -338,9 +348,10 @@ def test_a_page_that_resolves_its_name_to_this_machine_is_sent_away(
             assert answer.status == (200 if is_fine else 403)
 
     if host:
-        run(work)
+        await run(work)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "told"),
     [
@@ -356,7 +367,7 @@ def test_a_page_that_resolves_its_name_to_this_machine_is_sent_away(
         ("POST", f"{COMMANDS}/pause", b"x" * (BODY_BYTES + 1), 413, "too large"),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(
+async def test_what_cannot_be_served_is_one_sentence(
     method: str, path: str, body: bytes, status: int, told: str
 ) -> None:
     async def work() -> None:
@@ -368,10 +379,11 @@ def test_what_cannot_be_served_is_one_sentence(
             assert told in (await answer.json())["error"]
             assert now.daemon.commands == []
 
-    run(work)
+    await run(work)
 
 
-def test_a_refused_command_is_a_conflict_with_the_daemons_sentence() -> None:
+@pytest.mark.asyncio
+async def test_a_refused_command_is_a_conflict_with_the_daemons_sentence() -> None:
     async def work() -> None:
         async with running() as now:
             now.daemon.fail = PapertapeError("trading is halted: the audit found a divergence")
@@ -381,10 +393,11 @@ def test_a_refused_command_is_a_conflict_with_the_daemons_sentence() -> None:
             assert answer.status == 409
             assert await answer.json() == {"error": str(now.daemon.fail)}
 
-    run(work)
+    await run(work)
 
 
-def test_a_daemon_that_does_not_answer_and_a_body_that_does_not_come_are_given_up(
+@pytest.mark.asyncio
+async def test_a_daemon_that_does_not_answer_and_a_body_that_does_not_come_are_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_module, "ANSWER_S", 0.05)
@@ -403,10 +416,11 @@ def test_a_daemon_that_does_not_answer_and_a_body_that_does_not_come_are_given_u
             assert answer.status == 503
             assert "look at /status" in (await answer.json())["error"]
 
-    run(work)
+    await run(work)
 
 
-def test_requests_are_counted_by_template() -> None:
+@pytest.mark.asyncio
+async def test_requests_are_counted_by_template() -> None:
     async def work() -> None:
         async with running() as now:
             await now.http.get("/healthz")
@@ -426,10 +440,11 @@ def test_requests_are_counted_by_template() -> None:
             )
             assert seconds == 2.0
 
-    run(work)
+    await run(work)
 
 
-def test_the_document_describes_every_route_and_its_references_hold() -> None:
+@pytest.mark.asyncio
+async def test_the_document_describes_every_route_and_its_references_hold() -> None:
     async def work() -> None:
         async with running() as now:
             document = await (await now.http.get("/openapi.json")).json()
@@ -459,4 +474,4 @@ def test_the_document_describes_every_route_and_its_references_hold() -> None:
             TypeAdapter(Status).json_schema()["properties"]
         )
 
-    run(work)
+    await run(work)

@@ -77,16 +77,17 @@ def test_the_watchdog_is_fed_twice_per_timeout(manager: socket.socket) -> None:
     assert received == [b"WATCHDOG=1"] * 5  # at 0, 15, 30, 45 and 60 s
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "environment",
     [{}, {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}],
 )
-def test_without_a_watchdog_of_ours_the_task_ends_at_once(
+async def test_without_a_watchdog_of_ours_the_task_ends_at_once(
     manager: socket.socket, environment: dict[str, str]
 ) -> None:
     ours = notifier(manager, **environment)
 
-    asyncio.run(ours.watchdog())
+    await ours.watchdog()
 
     with pytest.raises(BlockingIOError):
         manager.recv(4096)

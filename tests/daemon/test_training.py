@@ -24,6 +24,7 @@ DUE_MS = int(ROWS["open_ms"][0]) + 96 * 900_000
 REQUEST = Request(7, DUE_MS, DUE_MS + 60_000, "manual", model_bytes(3), 3)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("program", "outcome", "reason"),
     [
@@ -36,7 +37,7 @@ REQUEST = Request(7, DUE_MS, DUE_MS + 60_000, "manual", model_bytes(3), 3)
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("is_in_thread", [False, True])
-def test_a_process_that_fails_is_an_outcome(
+async def test_a_process_that_fails_is_an_outcome(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     program: str,
@@ -48,7 +49,7 @@ def test_a_process_that_fails_is_an_outcome(
     trainer = ProcessTrainer(tmp_path, SETTINGS, command=(sys.executable, "-c", program))
 
     asked = ThreadTrainer(trainer) if is_in_thread else trainer
-    attempt = asyncio.run(asked.attempt(REQUEST))
+    attempt = await asked.attempt(REQUEST)
 
     assert (attempt.outcome, attempt.artefact) == (outcome, b"")
     assert reason in attempt.reason

@@ -1,6 +1,5 @@
 """Backtests end to end: the API of notebooks, results on disk, verification, sensitivity, honesty of what is said."""
 
-import asyncio
 import errno
 import json
 from pathlib import Path
@@ -93,11 +92,12 @@ def test_the_same_backtest_twice_is_the_same_result(result: Result) -> None:
     pd.testing.assert_frame_equal(again.trades, result.trades)
 
 
-def test_it_runs_inside_a_running_event_loop(result: Result) -> None:
+@pytest.mark.asyncio
+async def test_it_runs_inside_a_running_event_loop(result: Result) -> None:
     async def in_a_notebook() -> str:
         return backtest(tapes=[tape()], confidence_threshold=0.3, initial_capital=5_000.0).digest
 
-    assert asyncio.run(in_a_notebook()) == result.digest
+    assert (await in_a_notebook()) == result.digest
 
 
 def test_hours_on_minutes_fill_on_minutes() -> None:

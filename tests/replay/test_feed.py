@@ -1,7 +1,5 @@
 """ReplayFeed: the common span, absent candles, batches that change nothing."""
 
-import asyncio
-
 import numpy as np
 import pytest
 from helpers import START_MS, random_candles
@@ -15,21 +13,23 @@ TAPE = random_candles(50, seed=1)
 OTHER = random_candles(60, seed=2)
 
 
-def rows_of(feed: ReplayFeed) -> Rows:
+async def rows_of(feed: ReplayFeed) -> Rows:
     async def gather() -> list[Rows]:
         return [batch async for batch in feed]
 
-    return np.concatenate(asyncio.run(gather()))
+    return np.concatenate(await gather())
 
 
-def test_one_tape_without_gaps_comes_out_as_it_is() -> None:
-    assert rows_of(ReplayFeed([TAPE], HOUR_MS)).tobytes() == TAPE.tobytes()
+@pytest.mark.asyncio
+async def test_one_tape_without_gaps_comes_out_as_it_is() -> None:
+    assert (await rows_of(ReplayFeed([TAPE], HOUR_MS))).tobytes() == TAPE.tobytes()
 
 
-def test_missing_candles_are_absent_flat_and_flagged() -> None:
+@pytest.mark.asyncio
+async def test_missing_candles_are_absent_flat_and_flagged() -> None:
     gapped = np.delete(TAPE, [10, 11])
 
-    rows = rows_of(ReplayFeed([gapped], HOUR_MS))
+    rows = await rows_of(ReplayFeed([gapped], HOUR_MS))
 
     assert len(rows) == 50
     for row in rows[10:12]:
@@ -40,49 +40,54 @@ def test_missing_candles_are_absent_flat_and_flagged() -> None:
     assert rows[12].tobytes() == TAPE[12].tobytes()
 
 
-def test_skipping_gaps_leaves_instants_that_some_tape_has() -> None:
+@pytest.mark.asyncio
+async def test_skipping_gaps_leaves_instants_that_some_tape_has() -> None:
     first, second = np.delete(TAPE, [10, 11, 20]), np.delete(TAPE, [10, 11])
 
-    alone = rows_of(ReplayFeed([first], HOUR_MS, gaps="skip"))
-    both = rows_of(ReplayFeed([first, second], HOUR_MS, gaps="skip"))
+    alone = await rows_of(ReplayFeed([first], HOUR_MS, gaps="skip"))
+    both = await rows_of(ReplayFeed([first, second], HOUR_MS, gaps="skip"))
 
     assert alone["open_ms"].tolist() == first["open_ms"].tolist()
     assert both["open_ms"][::2].tolist() == second["open_ms"].tolist()
     assert both["flag_bits"][::2].tolist().count(FLAG_ABSENT) == 1
 
 
-def test_tapes_meet_where_all_of_them_have_begun_and_none_has_ended() -> None:
+@pytest.mark.asyncio
+async def test_tapes_meet_where_all_of_them_have_begun_and_none_has_ended() -> None:
     feed = ReplayFeed([TAPE[5:], OTHER], HOUR_MS)
 
-    rows = rows_of(feed)
+    rows = await rows_of(feed)
 
     assert (feed.first_ms, feed.last_ms) == (START_MS + 5 * HOUR_MS, START_MS + 49 * HOUR_MS)
     assert rows["symbol"].tolist() == [0, 1] * 45
     assert rows["close"][1] == OTHER[5].close
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize("batch", [1, 3, 7, 64, 1_000])
-def test_batches_change_nothing(batch: int) -> None:
+async def test_batches_change_nothing(batch: int) -> None:
     tapes = [np.delete(TAPE, [3, 30, 31]), OTHER]
-    whole = rows_of(ReplayFeed(tapes, HOUR_MS))
+    whole = await rows_of(ReplayFeed(tapes, HOUR_MS))
     feed = ReplayFeed(tapes, HOUR_MS, batch_rows=batch)
 
     assert all(len(part) <= batch for part in feed.batches())
-    assert rows_of(feed).tobytes() == whole.tobytes()
+    assert (await rows_of(feed)).tobytes() == whole.tobytes()
 
 
-def test_closes_are_those_of_the_instants() -> None:
+@pytest.mark.asyncio
+async def test_closes_are_those_of_the_instants() -> None:
     tapes = [np.delete(TAPE, [3]), OTHER]
     feed = ReplayFeed(tapes, HOUR_MS)
 
-    np.testing.assert_array_equal(feed.closes(), rows_of(feed)["close"].reshape(-1, 2))
+    np.testing.assert_array_equal(feed.closes(), (await rows_of(feed))["close"].reshape(-1, 2))
 
 
-def test_progress_ends_with_everything() -> None:
+@pytest.mark.asyncio
+async def test_progress_ends_with_everything() -> None:
     seen: list[tuple[int, int]] = []
     feed = ReplayFeed([TAPE], HOUR_MS, batch_rows=2, on_progress=lambda d, n: seen.append((d, n)))
 
-    rows_of(feed)
+    await rows_of(feed)
 
     assert seen[-1] == (50, 50)
 

@@ -32,8 +32,8 @@ def job(**changes: Any) -> Job:
     return Job(settings, changes.pop("due_ms", due_times()[:1]), planted_rows(), **changes)
 
 
-def attempted(folder: Path, how: str, **changes: Any) -> Attempt:
-    return asyncio.run(run_attempt(folder, job(**changes), command=bad(how)))
+async def attempted(folder: Path, how: str, **changes: Any) -> Attempt:
+    return await run_attempt(folder, job(**changes), command=bad(how))
 
 
 def test_a_job_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
@@ -54,10 +54,11 @@ def test_a_job_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
         )
 
 
-def test_the_process_makes_the_model_that_is_made_here(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_the_process_makes_the_model_that_is_made_here(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
 
-    found = asyncio.run(run_attempt(tmp_path, job(trigger="manual"), heard.append))
+    found = await run_attempt(tmp_path, job(trigger="manual"), heard.append)
 
     here = challenge(planted_rows(), due_times()[0], quick_settings(), None, train_model)
     assert found.artefact == here.artefact
@@ -66,6 +67,7 @@ def test_the_process_makes_the_model_that_is_made_here(tmp_path: Path) -> None:
     assert [event["event"] for event in heard] == ["attempt", "ended", "done"]
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -76,31 +78,35 @@ def test_the_process_makes_the_model_that_is_made_here(tmp_path: Path) -> None:
         ("greedy", "training needs more than 2,048 MB"),
     ],
 )
-def test_a_process_that_misbehaves_is_a_failed_attempt(tmp_path: Path, how: str, said: str) -> None:
-    found = attempted(tmp_path, how, settings={"memory_limit_mb": 2048})
+async def test_a_process_that_misbehaves_is_a_failed_attempt(
+    tmp_path: Path, how: str, said: str
+) -> None:
+    found = await attempted(tmp_path, how, settings={"memory_limit_mb": 2048})
 
     assert found.outcome == "failed"
     assert any(part in found.reason for part in said.split("|")), found.reason
     assert (found.artefact, found.due_ms) == (b"", due_times()[0])
 
 
-def test_a_process_that_does_not_answer_is_ended_at_its_limit(
+@pytest.mark.asyncio
+async def test_a_process_that_does_not_answer_is_ended_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "START_GRACE_S", 0.3)
 
-    found = attempted(tmp_path, "silent", settings={"time_limit_s": 0.2})
+    found = await attempted(tmp_path, "silent", settings={"time_limit_s": 0.2})
 
     assert (found.outcome, found.reason) == ("timeout", "training took longer than 0 s")
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize("how", ["straggler", "straggler_that_talks", "straggler_that_crashes"])
-def test_what_was_announced_counts_however_the_process_ends_after_it(
+async def test_what_was_announced_counts_however_the_process_ends_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(process, "_LINGER_S", 0.1)
 
-    found = attempted(tmp_path, how)
+    found = await attempted(tmp_path, how)
 
     here = challenge(planted_rows(), due_times()[0], quick_settings(), None, train_model)
     assert (found.outcome, found.reason) == (here.outcome, here.reason)
@@ -139,16 +145,18 @@ print(found.outcome, len(found.artefact), found.reason)
     assert done.stdout.strip() == f"{here.outcome} {len(here.artefact)} {here.reason}", done.stderr
 
 
-def test_a_command_that_is_not_there_is_a_failed_attempt(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_command_that_is_not_there_is_a_failed_attempt(tmp_path: Path) -> None:
     command = (str(tmp_path / "nowhere"),)
 
-    found = asyncio.run(run_attempt(tmp_path / "job", job(), command=command))
+    found = await run_attempt(tmp_path / "job", job(), command=command)
 
     assert found.outcome == "failed"
     assert found.reason == "the training process could not be started: No such file or directory"
 
 
-def test_a_cancelled_job_leaves_no_process_behind(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_cancelled_job_leaves_no_process_behind(tmp_path: Path) -> None:
     async def cancelled() -> int:
         heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         task = asyncio.create_task(follow(tmp_path, 60.0, heard.put_nowait, bad("deaf")))
@@ -158,16 +166,17 @@ def test_a_cancelled_job_leaves_no_process_behind(tmp_path: Path) -> None:
             await task
         return pid
 
-    pid = asyncio.run(cancelled())
+    pid = await cancelled()
 
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
-def test_a_walk_survives_a_kill_and_loses_one_attempt(tmp_path: Path) -> None:
+@pytest.mark.asyncio
+async def test_a_walk_survives_a_kill_and_loses_one_attempt(tmp_path: Path) -> None:
     work = job(due_ms=due_times(), is_walk=True)
 
-    found: Learned = asyncio.run(run_walk(tmp_path, work, command=bad("killed")))
+    found: Learned = await run_walk(tmp_path, work, command=bad("killed"))
 
     second = found.attempts[1]
     assert (second.outcome, second.due_ms) == ("failed", due_times()[1])
@@ -182,8 +191,9 @@ def test_a_walk_survives_a_kill_and_loses_one_attempt(tmp_path: Path) -> None:
     assert found.schedule == [(a.effective_ms, a.artefact) for a in here.attempts if a.is_promoted]
 
 
-def test_a_machine_that_cannot_train_loses_every_attempt_and_says_why(tmp_path: Path) -> None:
-    found = asyncio.run(run_walk(tmp_path, job(due_ms=due_times()), command=bad("garbage")))
+@pytest.mark.asyncio
+async def test_a_machine_that_cannot_train_loses_every_attempt_and_says_why(tmp_path: Path) -> None:
+    found = await run_walk(tmp_path, job(due_ms=due_times()), command=bad("garbage"))
 
     assert [attempt.due_ms for attempt in found.attempts] == list(due_times())
     assert {attempt.outcome for attempt in found.attempts} == {"failed"}

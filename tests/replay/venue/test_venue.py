@@ -218,7 +218,8 @@ def test_two_hours_stream_in_well_under_a_second_or_two() -> None:
     assert seconds < 2.0, f"{seconds:.2f} s"
 
 
-def test_the_same_stream_in_real_time_at_speed() -> None:
+@pytest.mark.asyncio
+async def test_the_same_stream_in_real_time_at_speed() -> None:
     tape = make_tape(n=3)
 
     async def run() -> dict[int, tuple[float, ...]]:
@@ -240,7 +241,7 @@ def test_the_same_stream_in_real_time_at_speed() -> None:
             await venue.stop()
         return last_states(of_type(frames, "candlestick_1m"), False)
 
-    found, expected = asyncio.run(run()), values(tape.candles)
+    found, expected = (await run()), values(tape.candles)
 
     # The first candles may have passed before the subscription did.
     assert found.items() <= expected.items()
