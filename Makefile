@@ -1,14 +1,15 @@
 # Every target does the complete set-up first: Python 3.11 and make are all that is needed.
+# TORCH=cpu (default), cuda or none: which build of torch trains; see deploy/install.py.
 PYTHON ?= python3.11
 BIN := .venv/bin
-STAMP := .venv/.installed
+STAMP := .venv/.installed$(TORCH:%=-%)
 
-.PHONY: demo test test-slow chaos soak lint bench clean
+.PHONY: demo test test-slow chaos soak lint bench image clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --editable
 	@touch $@
 
 demo: $(STAMP)
@@ -37,6 +38,10 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.rewrites
+
+# The container's image, and `papertape demo` in it as process 1. Needs a container engine that is up, and nothing else.
+image:
+	TORCH=$(TORCH) deploy/image.sh
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

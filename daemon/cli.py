@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -55,7 +56,11 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     )
 
     @app.callback()
-    def several() -> None:
+    def several(
+        is_asking: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="and leave")
+        ] = False,
+    ) -> None:
         """Replay recorded candles through the engine that also trades on paper."""
 
     for name in names:
@@ -66,6 +71,12 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         else:
             app.command(name)(found)
     return app
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"papertape {version('papertape')}")
+        raise typer.Exit
 
 
 def __getattr__(name: str) -> typer.Typer:

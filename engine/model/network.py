@@ -102,6 +102,12 @@ class NetworkFit(NamedTuple):
     device: str
 
 
+NO_TORCH: Final = (
+    "networks are trained with torch, which is not installed: `pip install torch==2.13.0 --index-url "
+    "https://download.pytorch.org/whl/cpu`; signals.model = logistic needs none"
+)
+
+
 def fit_network(
     network: Network,
     start: Mapping[str, FloatArray],
@@ -115,10 +121,13 @@ def fit_network(
 
     start  weights to begin with; name: of the checkpoint
 
-    Raises ConfigError when a device is asked for that is not there. A CUDA device whose log-odds are not those of the
-    CPU is not believed: the training is done again on the CPU.
+    Raises ConfigError when torch or a device that is asked for is not there. A CUDA device whose log-odds are not those
+    of the CPU is not believed: the training is done again on the CPU.
     """
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ConfigError(NO_TORCH) from error
 
     device = _device(options.device)
     watch = watch or Watch()

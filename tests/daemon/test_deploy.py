@@ -175,9 +175,11 @@ def test_the_image_is_pinned_runs_without_root_and_copies_what_exists() -> None:
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     words = [line.split() for line in lines if line and not line.startswith("#")]
 
+    base = next(line[1] for line in words if line[0] == "ARG")
+    assert re.fullmatch(r"BASE=python:3\.11-slim-\w+", base)
     for line in words:
         if line[0] == "FROM":
-            assert re.fullmatch(r"python:3\.11-slim-\w+", line[1])
+            assert line[1] == "${BASE}"
         if line[0] == "COPY" and not line[1].startswith("--from"):
             for source in line[1:-1]:
                 assert (ROOT / source).exists(), source
@@ -186,12 +188,15 @@ def test_the_image_is_pinned_runs_without_root_and_copies_what_exists() -> None:
     assert users[-1].split(":")[0].isdigit()
     assert int(users[-1].split(":")[0]) > 0
     text = "\n".join(lines)
-    assert "--constraint constraints.txt" in text
+    assert "python deploy/install.py" in text  # which keeps to constraints.txt
     assert "HEALTHCHECK" in text
     assert "/healthz" in text
     kept = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     copied = {s for w in words if w[0] == "COPY" and not w[1].startswith("--") for s in w[1:-1]}
     assert {line[1:] for line in kept if line.startswith("!")} == copied
+    sent = re.search(r"^tar .* -c ([^|]+)", (DEPLOY / "image.sh").read_text("utf-8"), re.MULTILINE)
+    assert sent is not None
+    assert set(sent[1].replace("\\", " ").split()) == copied | {"deploy/Dockerfile"}
 
 
 def test_the_unit_notifies_watches_and_is_hardened() -> None:

@@ -1,6 +1,8 @@
 """`papertape train`, `models compare` and `windows`: what a user types and sees, with the quickest kind."""
 
 import json
+import sys
+import tomllib
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from papertape.replay.learning.walk import walk
 from papertape.replay.synthetic import synthesize
 from papertape.replay.tape import Store
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--set", "signals.model=logistic", "--set", "signals.use_smc=false")
 SHORT = ("--set", "learning.window_days=60", "--set", "learning.horizon_bars=6")
 
@@ -245,3 +248,19 @@ def test_windows_from_python_are_those_of_the_command() -> None:
         assert model.loc[window["days"], "log_loss"] == window["scores"]["challenger"]["log_loss"]
         assert model.loc[window["days"], "models"] == window["models"]
     assert len(found) == 2 * 3
+
+
+def test_without_torch_a_network_is_refused_with_the_way_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails as if it were not there
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+
+    with pytest.raises(DataError) as refused:
+        papertape("train", *SHORT, "--set", "signals.use_smc=false", "--tape", "SYNTH")
+
+    assert "torch, which is not installed" in str(refused.value)
+    assert f"`pip install {extras['train'][0]} --index-url https://" in str(refused.value)
+    assert "model 1" in train("--tape", "SYNTH").output  # the logistic one needs none
