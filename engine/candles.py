@@ -28,6 +28,7 @@ FLAG_FILLED: Final = 1  # flat, put in for a missing candle by an importer that 
 FLAG_ABSENT: Final = 2  # flat, declared absent: nothing was received for this instant
 FLAG_REPAIRED: Final = 4  # stamp snapped to the grid, or a duplicate resolved
 FLAG_SYNTHETIC: Final = 8  # never traded anywhere
+FLAG_UNLISTED: Final = 16  # absent because its market had not begun: flat at its first open
 FLAG_NAMES: Final = {
     FLAG_FILLED: "flat-filled",
     FLAG_ABSENT: "absent",

@@ -18,13 +18,14 @@ from papertape.engine.decide import decide_in_python
 from papertape.engine.digest import StreamDigest
 from papertape.engine.entries import ENTRY
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.events import Action, Command, Delisting, Event, Funding, NewModel
 from papertape.engine.execute import execute
 from papertape.engine.frames import Frames
 from papertape.engine.funding import pay_funding
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
 from papertape.engine.lane import BLOCK
 from papertape.engine.ledger import money, open_ledger
+from papertape.engine.listing import begun, close_delisted
 from papertape.engine.model.current import MODEL_ATR, CurrentModel
 from papertape.engine.orders import N_COUNTERS, mute_absent
 from papertape.engine.records import (
@@ -102,6 +103,7 @@ class Engine:
         self.orders = np.zeros(n, ORDER)
         self.strategy_state = np.zeros(n, _state_dtype(spec.strategy))
         self.pending = np.zeros(0, CANDLE)
+        self.unlisted: IntArray = np.zeros(n, np.int64)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
         self.outputs = Outputs(n)
@@ -120,6 +122,8 @@ class Engine:
             report = self._funding(event)
         elif isinstance(event, NewModel):
             report = self._swap(event)
+        elif isinstance(event, Delisting):
+            report = self._delist(event)
         else:
             report = self._candles(event)
         for name, digest in self._digests.items():
@@ -129,10 +133,13 @@ class Engine:
     def _candles(self, event: Rows) -> Report:
         """Take candles through all stages, block by block."""
         candles = self._admit(event)
-        reports = [
-            self._block(candles[first : first + BLOCK * len(self.symbols)])
-            for first in range(0, len(candles), BLOCK * len(self.symbols))
-        ]
+        reports = []
+        for first in range(0, len(candles), BLOCK * len(self.symbols)):
+            block = candles[first : first + BLOCK * len(self.symbols)]
+            for part, listed in begun(block, self.unlisted):
+                for symbol in listed:
+                    self._begin(symbol)
+                reports.append(self._block(part))
         report = reports[0] if len(reports) == 1 else _joined(reports)
         report.candles = len(event)
         return report
@@ -149,6 +156,12 @@ class Engine:
         if len(complete):
             self.last_open_ms[0] = complete["open_ms"][-1]
         return complete
+
+    def _begin(self, symbol: int) -> None:
+        """Let everything that is kept of a market begin with its first candle."""
+        self.frames.restart(symbol)
+        self.model.restart(symbol)
+        self.strategy_state[symbol] = np.zeros(1, self.strategy_state.dtype)[0]
 
     def _block(self, candles: Rows) -> Report:
         """Run up to BLOCK complete instants through all stages."""
@@ -230,6 +243,24 @@ class Engine:
         )
         return report
 
+    def _delist(self, event: Delisting) -> Report:
+        """Close what is held of a market that is no more."""
+        symbol = event.symbol
+        if not 0 <= symbol < len(self.symbols):
+            raise DataError(
+                f"delisting: symbol index {symbol} is not between 0 and {len(self.symbols) - 1}"
+            )
+        report = self.outputs.take(0)
+        report.fills, report.trades = close_delisted(
+            self.account[0],
+            self.positions[symbol],
+            self.trades[symbol],
+            self.orders[symbol],
+            self.markets[symbol],
+            int(self.last_open_ms[0]),
+        )
+        return report
+
     def _swap(self, model: NewModel) -> Report:
         """Let a model take over between two instants."""
         self.model.swap(model.version, model.artefact)
@@ -276,6 +307,7 @@ class Engine:
             "strategy": self.strategy_state,
             "pending": self.pending,
             "last_open_ms": self.last_open_ms,
+            "unlisted": self.unlisted,
             **{f"{name}_digest": digest.save() for name, digest in self._digests.items()},
             **self.model.save(),
             **self.frames.save(),
@@ -288,7 +320,15 @@ class Engine:
     def restore(self, data: bytes) -> None:
         """Take over a snapshot of an engine of the same configuration, or raise DataError."""
         saved = unpack(data, self.spec.fingerprint(), self._arrays())
-        for name in ("account", "positions", "trades", "orders", "strategy", "last_open_ms"):
+        for name in (
+            "account",
+            "positions",
+            "trades",
+            "orders",
+            "strategy",
+            "unlisted",
+            "last_open_ms",
+        ):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
         self.pending = saved["pending"]
         for name, digest in self._digests.items():

@@ -62,4 +62,14 @@ class Funding(NamedTuple):
     price: float
 
 
-Event: TypeAlias = Candles | Command | NewModel | Funding
+class Delisting(NamedTuple):
+    """
+    A market that is no more: its position is closed at its last price, and its candles are absent from now on.
+
+    symbol  index into the engine's symbols
+    """
+
+    symbol: int
+
+
+Event: TypeAlias = Candles | Command | NewModel | Funding | Delisting

@@ -89,6 +89,11 @@ class Frames:
                     closed = count
         return closed, self.main[0].closed_at
 
+    def restart(self, symbol: int) -> None:
+        """Let a symbol's lanes begin anew."""
+        for lanes in self._lanes.values():
+            lanes[symbol].restart()
+
     def take_events(self) -> Rows:
         """Return what became known since the last call, by instant, timeframe, symbol and order of saying."""
         if not self._told:

@@ -130,6 +130,13 @@ class Lane:
             )
         return self.n_closed
 
+    def restart(self) -> None:
+        """Forget every candle but those of the forming bucket: what comes next is the first."""
+        self.state[:] = self.plan.initial_state()
+        self.cursor[:] = 0
+        self.latest[:] = np.nan
+        self.n_closed = 0
+
     def told(self, candles: Rows, symbol: int, n_symbols: int, events: Rows) -> Rows:
         """Return the events of the newest `advance`, with the symbol and the instant at which each became known."""
         told = copy_rows(events[: self.written[0]])

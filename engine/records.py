@@ -28,6 +28,7 @@ REASON_FLIP: Final = 5  # closed because the strategy wants the other side
 REASON_COMMAND: Final = 6  # an operator flattened
 REASON_END: Final = 7  # still open at the end of the tape; marked at the last close, not filled
 REASON_LIQUIDATION: Final = 8
+REASON_DELISTED: Final = 9  # the market is no more; closed at its last price
 REASON_NAMES: Final = {
     REASON_ENTRY: "entry",
     REASON_SIGNAL: "signal",
@@ -37,6 +38,7 @@ REASON_NAMES: Final = {
     REASON_COMMAND: "command",
     REASON_END: "end of tape",
     REASON_LIQUIDATION: "liquidation",
+    REASON_DELISTED: "delisted",
 }
 
 REFUSED_NO: Final = 0

@@ -1,8 +1,9 @@
 """
 ReplayFeed: recorded tapes as the engine wants them, in batches.
 
-Several tapes start together at the latest first candle and end at the earliest last one. A candle that a tape does
-not have is declared absent: flat at its last close, no volume, flagged, exactly as the daemon does after its grace
+Several tapes begin with the earliest first candle and end with the latest last one, each taking part from its first to
+its last candle: before, it is unlisted (`papertape.engine.listing`), and after it, delisted. A candle that a tape does not
+have in between is declared absent: flat at its last close, no volume, flagged, exactly as the daemon does after its grace
 period; with `gaps="skip"` only instants that some tape has exist. What else happened (a model that took over, funding,
 a command) comes between two instants, at its own time.
 """
@@ -13,12 +14,20 @@ from typing import Literal
 
 import numpy as np
 
-from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC, FLAG_UNLISTED
 from papertape.engine.errors import DataError
-from papertape.engine.events import Command, Event, Funding, NewModel
+from papertape.engine.events import Command, Delisting, Event, Funding, NewModel
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
 Gaps = Literal["absent", "skip"]
+
+
+def whole_span(tapes: Sequence[Rows]) -> tuple[int, int]:
+    """Return the first and last open time that any of the tapes covers, in ms."""
+    if any(not len(tape) for tape in tapes):
+        raise DataError("a tape has no candle in the chosen span; widen start and end")
+    opens = [tape["open_ms"] for tape in tapes]
+    return min(int(each[0]) for each in opens), max(int(each[-1]) for each in opens)
 
 
 def common_span(tapes: Sequence[Rows]) -> tuple[int, int]:
@@ -51,36 +60,39 @@ class ReplayFeed:
         gaps: Gaps = "absent",
         batch_rows: int = 2048,
         on_progress: Callable[[int, int], None] | None = None,
-        events: Sequence[tuple[int, Command | NewModel | Funding]] = (),
+        events: Sequence[tuple[int, Command | NewModel | Funding | Delisting]] = (),
     ) -> None:
         if batch_rows < 1:
             raise DataError(f"batch_rows: {batch_rows} is not at least 1")
-        self.first_ms, self.last_ms = common_span(tapes)
+        self.first_ms, self.last_ms = whole_span(tapes)
         self.base_ms = base_ms
         self.batch_rows = batch_rows
-        self._tapes = [self._cut(tape) for tape in tapes]
+        self._tapes = list(tapes)
         self._gaps = gaps
         self._on_progress = on_progress
         self._stamps = self._grid()
         end_ms = self.last_ms + base_ms
-        due = sorted((event for event in events if event[0] <= end_ms), key=lambda event: event[0])
+        told = [*self._delistings(), *events]
+        due = sorted((event for event in told if event[0] <= end_ms), key=lambda event: event[0])
         self._due = [
             (int(np.searchsorted(self._stamps + base_ms, time_ms, "right")), event)
             for time_ms, event in due
         ]
 
-    def _cut(self, tape: Rows) -> Rows:
-        """Return the common span of a tape and, before it, the last candle that an absent one copies."""
-        stamps = tape["open_ms"]
-        first = max(int(np.searchsorted(stamps, self.first_ms, "right")) - 1, 0)
-        return tape[first : int(np.searchsorted(stamps, self.last_ms, "right"))]
+    def _delistings(self) -> list[tuple[int, Delisting]]:
+        """Return when each tape ends that ends before the last."""
+        ends = [int(tape["open_ms"][-1]) for tape in self._tapes]
+        return [
+            (end_ms + self.base_ms, Delisting(symbol))
+            for symbol, end_ms in enumerate(ends)
+            if end_ms < self.last_ms
+        ]
 
     def _grid(self) -> IntArray:
         """Return the open time of every instant."""
         if self._gaps == "absent":
             return np.arange(self.first_ms, self.last_ms + 1, self.base_ms, dtype=np.int64)
-        union = np.unique(np.concatenate([tape["open_ms"] for tape in self._tapes]))
-        return union[union >= self.first_ms]
+        return np.unique(np.concatenate([tape["open_ms"] for tape in self._tapes]))
 
     @property
     def n_instants(self) -> int:
@@ -89,9 +101,12 @@ class ReplayFeed:
 
     @property
     def n_absent(self) -> int:
-        """Return how many candles of the feed no tape holds."""
-        held = sum(int((tape["open_ms"] >= self.first_ms).sum()) for tape in self._tapes)
-        return self.n_instants * len(self._tapes) - held
+        """Return how many candles are missing within the tapes, each from its first to its last."""
+        missing = 0
+        for tape in self._tapes:
+            first, last = np.searchsorted(self._stamps, tape["open_ms"][[0, -1]])
+            missing += int(last - first) + 1 - len(tape)
+        return missing
 
     def longest_gap(self) -> tuple[int, int]:
         """Return the candles of the longest stretch that no tape holds, and the open before it in ms; (0, …) for none."""
@@ -102,11 +117,12 @@ class ReplayFeed:
         return int(steps[at]) // self.base_ms - 1, int(self._stamps[at])
 
     def closes(self) -> FloatArray:
-        """Return the close of every instant and symbol, an absent one at the close before, shape (n_instants, n_symbols)."""
+        """Return the close of every instant and symbol, an absent one as its candle has it, shape (n_instants, n_symbols)."""
         columns = []
         for tape in self._tapes:
             index = np.searchsorted(tape["open_ms"], self._stamps, "right") - 1
-            columns.append(tape["close"][index])
+            close = tape["close"][np.maximum(index, 0)]
+            columns.append(np.where(index < 0, tape["open"][0], close))
         return np.stack(columns, axis=1)
 
     def _instants(self, first: int, last: int) -> Rows:
@@ -166,12 +182,16 @@ def _rows_at(tape: Rows, stamps: IntArray) -> Rows:
     rows = tape[start : start + len(stamps)]
     if len(rows) == len(stamps) and np.array_equal(rows["open_ms"], stamps):
         return rows  # no gap here: nearly always
-    rows = tape[np.searchsorted(tape["open_ms"], stamps, "right") - 1]
+    index = np.searchsorted(tape["open_ms"], stamps, "right") - 1
+    is_unlisted = index < 0
+    rows = tape[np.maximum(index, 0)]
+    rows["close"][is_unlisted] = rows["open"][is_unlisted]
     is_absent = rows["open_ms"] != stamps
     close = rows["close"][is_absent]
     for name in ("open", "high", "low"):
         rows[name][is_absent] = close
     rows["volume"][is_absent] = 0.0
     rows["flag_bits"][is_absent] = FLAG_ABSENT | (rows["flag_bits"][is_absent] & FLAG_SYNTHETIC)
+    rows["flag_bits"][is_unlisted] |= FLAG_UNLISTED
     rows["open_ms"] = stamps
     return rows

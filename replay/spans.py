@@ -11,7 +11,7 @@ from papertape.replay.tape_file import Tape, time_ms
 
 def span_sentences(data: Data, tapes: Sequence[Tape], feed: ReplayFeed) -> list[str]:
     """Return what a reader must know about dates that were asked for or recorded and not replayed."""
-    return [*_asked(data, tapes), *_left_out(data, tapes, feed), *_skipped(data, feed)]
+    return [*_asked(data, tapes), *_takes_part(data, tapes, feed), *_skipped(data, feed)]
 
 
 def _asked(data: Data, tapes: Sequence[Tape]) -> list[str]:
@@ -32,16 +32,17 @@ def _asked(data: Data, tapes: Sequence[Tape]) -> list[str]:
     return said
 
 
-def _left_out(data: Data, tapes: Sequence[Tape], feed: ReplayFeed) -> list[str]:
-    """Return which tapes have candles in the span asked for that no instant of the feed holds."""
+def _takes_part(data: Data, tapes: Sequence[Tape], feed: ReplayFeed) -> list[str]:
+    """Return which tapes begin later or end earlier than the others."""
     said = []
     for tape in tapes:
         opens = tape.between(data.start, data.end).candles["open_ms"]
-        left = int(((opens < feed.first_ms) | (opens > feed.last_ms)).sum())
-        if left:
+        first, last = int(opens[0]), int(opens[-1])
+        if first > feed.first_ms or last < feed.last_ms:
+            ends = "" if last == feed.last_ms else "; what is held then is closed at that close"
             said.append(
-                f"{tape.symbol}: {counted(left, 'candle')} left out, because the tapes together cover "
-                f"{utc_text(feed.first_ms)} … {utc_text(feed.last_ms)} only."
+                f"{tape.symbol} takes part from its first to its last candle, {utc_text(first)} … {utc_text(last)}"
+                f"{ends}."
             )
     return said
 

@@ -13,6 +13,7 @@ from papertape.daemon.metrics.definitions import (
 from papertape.engine.performance.attribution import COMPONENTS
 from papertape.engine.records import (
     REASON_COMMAND,
+    REASON_DELISTED,
     REASON_ENTRY,
     REASON_FLIP,
     REASON_LIQUIDATION,
@@ -33,6 +34,7 @@ EXIT_REASONS: Final = {
     REASON_TARGET: "target",
     REASON_FLIP: "reverse",
     REASON_COMMAND: "manual",
+    REASON_DELISTED: "delisted",
     REASON_LIQUIDATION: "liquidation",
 }
 ORDER_TYPES: Final = {
@@ -42,6 +44,7 @@ ORDER_TYPES: Final = {
     REASON_TARGET: "target",
     REASON_FLIP: "market",
     REASON_COMMAND: "market",
+    REASON_DELISTED: "delisting",
     REASON_LIQUIDATION: "liquidation",
 }
 REJECTIONS: Final = {

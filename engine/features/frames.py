@@ -26,6 +26,7 @@ FRAME_STATE: Final = record(
 )
 
 _ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
+_NOT_THERE: Final = 18  # FLAG_ABSENT and FLAG_UNLISTED
 
 
 @kernel
@@ -45,7 +46,7 @@ def add_candle(state: Row, candle: Row, bucket_ms: int) -> None:
         state.low = min(state.low, candle.low)
     state.close = candle.close
     state.volume += candle.volume
-    state.flag_bits |= candle.flag_bits & ~_ABSENT
+    state.flag_bits |= candle.flag_bits & ~_NOT_THERE
     state.n_candles += 1
     if not is_absent:
         state.n_traded += 1

@@ -151,6 +151,11 @@ class CurrentModel:
             self._predictions.add(symbol, features, n, bars)
         self._recent.add(symbol, features, self._rows, n, bars, self._probability_row)
 
+    def restart(self, symbol: int) -> None:
+        """Let a symbol begin anew: the model's state of it is zero, and nothing recent is known."""
+        self._state[symbol] = 0.0
+        self._recent.restart(symbol)
+
     def take_predictions(self, version: int) -> Rows:
         """Return PREDICTION records of every close since the last call; version: of the model in force."""
         return self._predictions.take(version)

@@ -68,6 +68,11 @@ class Recent:
         remember(features, rows, n, bars, count, probability_row, self._rings[symbol])
         self._counts[symbol] = count + n
 
+    def restart(self, symbol: int) -> None:
+        """Forget what was kept of one symbol."""
+        self._rings[symbol] = np.nan
+        self._counts[symbol] = 0
+
     def _order(self, symbol: int) -> IntArray:
         """Return the places of a ring, oldest first."""
         count = int(self._counts[symbol])

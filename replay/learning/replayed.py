@@ -11,7 +11,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
-from papertape.replay.feed import common_span
+from papertape.replay.feed import whole_span
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.cadence import Cadence
 from papertape.replay.learning.challenge import lack
@@ -44,11 +44,11 @@ def learn(
     """
     started_s = time.monotonic()
     base_ms = timeframe_ms(spec.base_timeframe)
-    first_ms, last_ms = common_span(candles)
+    first_ms, last_ms = whole_span(candles)
     due_ms = cadence.between(first_ms - 1, last_ms + base_ms)
     settings = settings_of(config, spec, [tape.sha256 for tape in tapes])
     held = [_reaching_back(tape.candles, first_ms, last_ms, settings) for tape in tapes]
-    first_close_ms = common_span(held)[0] + timeframe_ms(spec.timeframe)
+    first_close_ms = whole_span(held)[0] + timeframe_ms(spec.timeframe)
     skipped, due = _sorted_out(due_ms, first_close_ms, settings)
     if not due:
         return Learned(skipped, [], {}, time.monotonic() - started_s)

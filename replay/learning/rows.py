@@ -9,6 +9,7 @@ from papertape.engine.features import columns_of
 from papertape.engine.frames import Frames
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.lane import BLOCK
+from papertape.engine.listing import begun
 from papertape.engine.model.current import MODEL_ATR
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.feed import Gaps, ReplayFeed
@@ -43,7 +44,10 @@ def dataset_of(
     times: list[IntArray] = []
     values: list[list[FloatArray]] = [[] for _ in symbols]
     prices: list[list[FloatArray]] = [[] for _ in symbols]
-    for batch in feed.batches():
+    unlisted: IntArray = np.zeros(n_symbols, np.int64)
+    for batch, listed in (part for rows in feed.batches() for part in begun(rows, unlisted)):
+        for symbol in listed:
+            frames.restart(symbol)
         closed, at = frames.advance(batch, len(batch) // n_symbols)
         times.append(batch["open_ms"][at[:closed] * n_symbols] + base_ms)
         for symbol in range(n_symbols):

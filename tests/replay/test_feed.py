@@ -1,13 +1,14 @@
-"""ReplayFeed: the common span, absent candles, batches that change nothing."""
+"""ReplayFeed: from the first to the last candle of any tape, absent candles, batches that change nothing."""
 
 import numpy as np
 import pytest
 from helpers import START_MS, random_candles
 
-from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
+from papertape.engine.candles import FLAG_ABSENT, FLAG_UNLISTED, HOUR_MS
 from papertape.engine.errors import DataError
+from papertape.engine.events import Delisting
 from papertape.engine.jit import Rows
-from papertape.replay.feed import ReplayFeed
+from papertape.replay.feed import ReplayFeed, common_span
 
 TAPE = random_candles(50, seed=1)
 OTHER = random_candles(60, seed=2)
@@ -15,7 +16,7 @@ OTHER = random_candles(60, seed=2)
 
 async def rows_of(feed: ReplayFeed) -> Rows:
     async def gather() -> list[Rows]:
-        return [batch async for batch in feed]
+        return [batch async for batch in feed if isinstance(batch, np.ndarray)]
 
     return np.concatenate(await gather())
 
@@ -53,14 +54,22 @@ async def test_skipping_gaps_leaves_instants_that_some_tape_has() -> None:
 
 
 @pytest.mark.asyncio
-async def test_tapes_meet_where_all_of_them_have_begun_and_none_has_ended() -> None:
-    feed = ReplayFeed([TAPE[5:], OTHER], HOUR_MS)
+async def test_each_tape_takes_part_from_its_first_to_its_last_candle() -> None:
+    feed = ReplayFeed([TAPE[5:], OTHER[:40]], HOUR_MS)
 
     rows = await rows_of(feed)
 
-    assert (feed.first_ms, feed.last_ms) == (START_MS + 5 * HOUR_MS, START_MS + 49 * HOUR_MS)
-    assert rows["symbol"].tolist() == [0, 1] * 45
-    assert rows["close"][1] == OTHER[5].close
+    first, second = rows[::2], rows[1::2]
+    assert (feed.first_ms, feed.last_ms) == (START_MS, START_MS + 49 * HOUR_MS)
+    assert first["flag_bits"].tolist() == [FLAG_ABSENT | FLAG_UNLISTED] * 5 + [0] * 45
+    for name in ("open", "high", "low", "close"):  # flat at the price at which it will open
+        assert first[name][:5].tolist() == [TAPE["open"][5]] * 5
+        assert second[name][40:].tolist() == [OTHER["close"][39]] * 10
+    assert not first["volume"][:5].any()
+    assert second["flag_bits"].tolist() == [0] * 40 + [FLAG_ABSENT] * 10
+    assert feed.n_absent == 0
+    told = [event for event in feed.events() if isinstance(event, Delisting)]
+    assert told == [Delisting(1)]
 
 
 @pytest.mark.asyncio
@@ -97,7 +106,7 @@ def test_tapes_that_never_meet_are_refused() -> None:
     later["open_ms"] += 1_000 * HOUR_MS
 
     with pytest.raises(DataError, match="no common span"):
-        ReplayFeed([TAPE, later], HOUR_MS)
+        common_span([TAPE, later])
     with pytest.raises(DataError, match="no candle"):
         ReplayFeed([TAPE, TAPE[:0]], HOUR_MS)
     with pytest.raises(DataError, match="batch_rows"):

@@ -5,26 +5,27 @@ import pytest
 from helpers import START_MS, random_candles
 
 from papertape.engine.jit import Rows
-from papertape.replay import backtest
+from papertape.replay.backtest import run_backtest
+from papertape.replay.config import load_config
 from papertape.replay.tape import Tape
 
 HOUR_MS = 3_600_000
-QUICK = {"strategy": "ema_cross", "use_ml": False, "use_smc": False, "report": {"sensitivity": False}}  # fmt: skip
+QUICK = ["strategy.name=ema_cross", "signals.use_ml=false", "report.sensitivity=false"]
 
 
 def tape(candles: Rows, symbol: str = "A") -> Tape:
     return Tape(candles, "a-spot", symbol, "1h", source="made in a test")
 
 
-def said(tapes: list[Tape], **given: object) -> list[str]:
-    return list(backtest(tapes=tapes, **QUICK, **given).summary["warnings"])  # type: ignore[arg-type]
+def said(tapes: list[Tape], *changes: str) -> list[str]:
+    return list(run_backtest(load_config(None, [*QUICK, *changes]), tapes).summary["warnings"])
 
 
 def test_dates_beyond_the_tape_are_said_and_dates_within_are_not() -> None:
     candles = random_candles(100, 1)  # 2020-01-01 00:00 to 2020-01-05 03:00
 
-    beyond = said([tape(candles)], start="2019-12-31", end="2020-01-06")
-    within = said([tape(candles)], start="2020-01-01", end="2020-01-05 03:59")
+    beyond = said([tape(candles)], "data.start=2019-12-31", "data.end=2020-01-06")
+    within = said([tape(candles)], "data.start=2020-01-01", "data.end=2020-01-05 03:59")
 
     assert "A: data.start 2019-12-31 00:00 is before its first candle, 2020-01-01 00:00." in beyond
     assert (
@@ -39,7 +40,7 @@ def test_skipped_gaps_are_said_with_the_longest(gaps: str) -> None:
     keep[10:14] = keep[50:57] = False
     candles = random_candles(100, 1)[keep]
 
-    found = [text for text in said([tape(candles)], data={"gaps": gaps}) if "skip" in text]
+    found = [text for text in said([tape(candles)], f"data.gaps={gaps}") if "skip" in text]
 
     at = np.datetime64(START_MS + 49 * HOUR_MS, "ms").astype("datetime64[m]")
     expected = [
@@ -50,4 +51,19 @@ def test_skipped_gaps_are_said_with_the_longest(gaps: str) -> None:
 
 
 def test_skipping_says_nothing_where_nothing_is_skipped() -> None:
-    assert not [text for text in said([tape(random_candles(50, 1))], data={"gaps": "skip"}) if "skip" in text]  # fmt: skip
+    assert not [text for text in said([tape(random_candles(50, 1))], "data.gaps=skip") if "skip" in text]  # fmt: skip
+
+
+def test_who_takes_part_later_or_leaves_earlier_is_said_and_all_is_replayed() -> None:
+    """A hundred hours and their last ten as one portfolio: a hundred instants of two."""
+    long, late = random_candles(100, 1), random_candles(100, 2)[90:]
+
+    found = run_backtest(load_config(None, QUICK), [tape(long, "LONG"), tape(late[:6], "LATE")])
+
+    assert found.summary["candles"] == 200
+    assert found.summary["start"] == "2020-01-01T00:00:00Z"
+    assert found.summary["end"] == "2020-01-05T04:00:00Z"
+    assert [text for text in found.summary["warnings"] if "takes part" in text] == [
+        "LATE takes part from its first to its last candle, 2020-01-04 18:00 … 2020-01-04 23:00; what is held "
+        "then is closed at that close."
+    ]
