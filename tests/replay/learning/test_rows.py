@@ -38,15 +38,17 @@ def test_a_slower_timeframe_is_the_newest_value_that_was_known() -> None:
     assert np.isnan(rows.x[0, :7, 0]).all()
 
 
-def test_symbols_stand_beside_each_other_on_the_span_that_all_have() -> None:
+def test_symbols_stand_beside_each_other_and_nothing_stands_before_the_first_candle_of_one() -> None:
     first, second = random_candles(500, 1), random_candles(500, 2)[100:]
 
     rows = dataset_of(["A", "B"], [first, second], "1h", "1h", ("log_return_1",))
 
     assert rows.symbols == ("A", "B")
-    assert rows.x.shape == (2, 400, 1)
-    np.testing.assert_array_equal(rows.close[0], first["close"][100:])
-    np.testing.assert_array_equal(rows.close[1], second["close"])
+    assert rows.x.shape == (2, 500, 1)
+    np.testing.assert_array_equal(rows.close[0], first["close"])
+    np.testing.assert_array_equal(rows.close[1, 100:], second["close"])
+    assert np.isnan(rows.x[1, :101]).all()  # the first return needs two closes
+    assert np.isnan(rows.close[1, :100]).all()
 
 
 def test_a_candle_that_is_absent_has_nothing_and_the_clock_goes_on() -> None:
