@@ -38,7 +38,7 @@ def test_a_slower_timeframe_is_the_newest_value_that_was_known() -> None:
     assert np.isnan(rows.x[0, :7, 0]).all()
 
 
-def test_symbols_stand_beside_each_other_and_nothing_stands_before_the_first_candle_of_one() -> None:
+def test_symbols_stand_beside_each_other_and_nothing_stands_before_a_first_candle() -> None:
     first, second = random_candles(500, 1), random_candles(500, 2)[100:]
 
     rows = dataset_of(["A", "B"], [first, second], "1h", "1h", ("log_return_1",))
