@@ -4,12 +4,13 @@ The audit: a process beside the daemon that steps the journal again and says whe
 `python -m papertape.daemon.audit STATE` reads the journal, never writes, runs at low priority, and ends with its parent. For
 each line {"sequence": n, "digest": d, "sha256": h} it steps on to input n, compares every record, the digest and the
 whole state on the way, and answers with one line. It keeps its engine, so that a day's audits cost what a day's
-candles cost.
+candles cost. Before its first answer it checks the chain of every input from the very first on, archived ones too.
 """
 
 import asyncio
 import hashlib
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import Any, Final, NamedTuple
 
 from papertape.daemon.compare import Again, Difference
 from papertape.daemon.journal import Journal
-from papertape.engine.errors import DataError, PapertapeError
+from papertape.daemon.journal.archive import all_inputs
+from papertape.engine.errors import DataError, InvariantError, PapertapeError
 from papertape.replay.parent import child_environment, end_with_parent, how_it_ended, step_back
 
 _ANSWER_S: Final = 600.0  # the first answer steps everything since the oldest snapshot
@@ -127,6 +129,17 @@ def answer(again: Again, question: dict[str, Any]) -> Finding:
     return Finding(sequence, digest, mine, told)
 
 
+def broken_chain(state: Path, journal: Journal, last: int) -> str:
+    """Return which of the inputs up to `last` is missing or was changed, in a sentence, or nothing."""
+    try:
+        for found in all_inputs(state, journal):
+            if found.sequence >= last:
+                break
+    except InvariantError as error:
+        return str(error)
+    return ""
+
+
 def main(state: Path) -> None:
     """Answer questions until the input ends."""
     step_back()
@@ -135,8 +148,17 @@ def main(state: Path) -> None:
         with Journal.read(state) as journal:
             again = Again(state, journal)
             again.start_from_snapshot()
+            is_checked = False
             for line in sys.stdin:
-                _say(answer(again, json.loads(line))._asdict())
+                question = json.loads(line)
+                broken = "" if is_checked else broken_chain(state, journal, question["sequence"])
+                is_checked = True
+                if broken:
+                    _say(Finding(question["sequence"], question["digest"], "", broken)._asdict())
+                    continue
+                _say(answer(again, question)._asdict())
+    except BrokenPipeError:
+        os._exit(0)  # nobody listens any more; flushing at the end would say so once more
     except PapertapeError as error:
         _say({"refused": str(error)})
         sys.exit(error.exit_code)

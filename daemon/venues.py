@@ -19,6 +19,8 @@ from papertape.daemon.app import FeedStart, OpenFeed, Source
 from papertape.daemon.identity import Identity
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
+from papertape.daemon.lock import only_one
+from papertape.daemon.running import wall_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Event, Funding
 from papertape.engine.feed import Feed
@@ -52,12 +54,25 @@ async def live_identity(config: Config) -> Identity:
     live = config.live
     if not live.symbols:
         raise ConfigError("live.symbols: name at least one, as the venue does, for example BTCUSD")
-    if (config.daemon.state / NAME).is_file():
-        with Journal.read(config.daemon.state) as journal:
-            return identity_of(journal)._replace(config=config)
+    kept = _kept_identity(config)
+    if kept is not None:
+        return kept
     if live.venue == DELTA:
         return await _delta_identity(config)
     return await _ccxt_identity(config)
+
+
+def _kept_identity(config: Config) -> Identity | None:
+    """Return the account that a journal is about, whichever version wrote it; None before its first start."""
+    state = config.daemon.state
+    if not (state / NAME).is_file():
+        return None
+    with only_one(state), Journal.open(state, wall_ms()) as journal:
+        return (
+            None
+            if journal.meta("identity") is None
+            else identity_of(journal)._replace(config=config)
+        )
 
 
 def opener(identity: Identity, tapes: Sequence[Tape] = ()) -> OpenFeed:

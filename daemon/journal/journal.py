@@ -112,6 +112,10 @@ class Journal:
             connection = _connect(f"{path.resolve().as_uri()}?mode=ro")
             try:
                 found = version_of(connection, path)
+                if found == 0:
+                    raise DataError(
+                        f"{path}: the daemon never started with it; there is nothing in it"
+                    )
                 if found != VERSION:
                     raise DataError(
                         f"{path}: version {found} is older than {VERSION}; "

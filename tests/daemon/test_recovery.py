@@ -13,20 +13,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journals import SYMBOLS, candles, derived, identity, recorded, served
+from journals import SYMBOLS, candles, derived, filled, identity, recorded, served
 
+import papertape.daemon.recovery
+import papertape.daemon.venues
 import papertape.engine.spec
 from papertape.daemon.app import FeedStart, serve
+from papertape.daemon.audit import Auditor, Finding
 from papertape.daemon.chores import compaction
 from papertape.daemon.compare import verify_state
+from papertape.daemon.identity import Identity
 from papertape.daemon.journal import InlineWriter, Journal, encode, schema
 from papertape.daemon.recovery import Recovered
 from papertape.daemon.running import Hooks
+from papertape.daemon.venues import live_identity
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
 from papertape.engine.events import Action, Command
 from papertape.engine.jit import Rows
 from papertape.engine.records import REFUSED_PAUSED
+from papertape.replay.config import Config
 
 ROWS = candles(1_500)
 
@@ -145,6 +151,36 @@ def test_a_changed_journal_stops_the_daemon_and_says_where(tmp_path: Path) -> No
         verify_state(tmp_path)
 
 
+def test_a_change_from_before_the_snapshot_stops_the_start_too(tmp_path: Path) -> None:
+    """Nothing has to be stepped again there, so only the chain can tell."""
+    run_part(tmp_path, 400)
+    change(tmp_path, "UPDATE inputs SET payload = zeroblob(length(payload)) WHERE sequence = 1")
+
+    with pytest.raises(
+        InvariantError, match=r"input 1 is missing or was changed.*; put the newest"
+    ):
+        served(tmp_path, recorded(ROWS))
+
+
+def test_a_change_from_long_ago_is_found_by_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_part(tmp_path, 400)
+    change(tmp_path, "UPDATE inputs SET payload = zeroblob(length(payload)) WHERE sequence = 1")
+    monkeypatch.setattr(papertape.daemon.recovery, "CHECKED", 5)
+
+    daemon = served(tmp_path, recorded(ROWS))  # the start does not look so far back
+
+    async def audit() -> Finding:
+        auditor = Auditor(tmp_path)
+        try:
+            return await auditor.check(daemon.tables.stepped, daemon.engine.digest, "")
+        finally:
+            await auditor.close()
+
+    assert "input 1 is missing or was changed" in asyncio.run(audit()).difference
+
+
 def test_other_sources_step_everything_again_archive_included(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +223,47 @@ def test_a_journal_of_version_1_is_brought_forward(undisturbed: Path, tmp_path: 
     assert heard[0].stepped == 40
     assert "the tables are made again" in told(heard)
     assert derived(tmp_path) == derived(undisturbed)
+
+
+@pytest.fixture(params=[1, 2])
+def older(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Return a state directory whose journal is of an older version."""
+    filled(tmp_path, ROWS[:200])
+    change_to_version_1(tmp_path)
+    if request.param == 2:
+        connection = sqlite3.connect(tmp_path / "journal.db")
+        connection.executescript(schema.STATEMENTS[2] + "PRAGMA user_version = 2;")
+        connection.close()
+    return tmp_path
+
+
+@pytest.mark.asyncio
+async def test_a_live_start_on_an_older_journal_brings_it_forward(older: Path) -> None:
+    """`run` said "start the daemon once" to whoever had just done that."""
+    config = identity(daemon={"state": str(older)}).config
+
+    found = await live_identity(config)
+
+    assert found == identity()._replace(config=config)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("content", [b"", None], ids=["no bytes", "no identity"])
+async def test_a_live_start_on_an_empty_journal_asks_the_venue(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is None:
+        Journal.open(tmp_path, 0).close()
+    else:
+        (tmp_path / "journal.db").write_bytes(content)
+    asked = identity(daemon={"state": str(tmp_path)})
+
+    async def ask(config: Config) -> Identity:
+        return asked
+
+    monkeypatch.setattr(papertape.daemon.venues, "_ccxt_identity", ask)
+
+    assert await live_identity(asked.config) is asked
 
 
 def change_to_version_1(state: Path) -> None:
