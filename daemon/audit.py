@@ -92,6 +92,7 @@ class Auditor:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=child_environment(),
+                start_new_session=True,  # an interrupt at the terminal is ours to pass on
             )
         return self._process
 

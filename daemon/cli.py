@@ -2,6 +2,8 @@
 The `papertape` command: one entry, a file per group of commands, and one place that turns errors into exit codes.
 
 Exit codes: 0 fine · 1 refused or a failed check · 2 usage · 3 stopped by an invariant.
+
+Little is imported on top: an interrupt during the half second of imports is a sentence, too.
 """
 
 import errno
@@ -11,15 +13,22 @@ from collections.abc import Iterable
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
-from papertape.daemon.commands.terminal import Terminal
-from papertape.engine.errors import PapertapeError
+if TYPE_CHECKING:
+    import typer
 
 _INTERRUPTED = 130
 _COMPLETED: Final = "COMP_WORDS"  # what has been typed, where a shell asks how it may go on
+# What the system's own words leave open.
+_WAYS_OUT: Final = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "check its owner and permissions",
+    errno.EROFS: "choose a place that can be written",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
 
 # Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
 COMMANDS: Final = {
@@ -44,8 +53,10 @@ COMMANDS: Final = {
 }
 
 
-def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+def make_app(names: Iterable[str] = COMMANDS) -> "typer.Typer":
     """Return the command line with these commands; what another one needs is not loaded for them."""
+    import typer
+
     app = typer.Typer(
         name="papertape",
         help="Replay recorded candles through the engine that also trades on paper.",
@@ -74,26 +85,48 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
 
 
 def _version(is_asked: bool) -> None:
+    import typer
+
     if is_asked:
         typer.echo(f"papertape {version('papertape')}")
         raise typer.Exit
 
 
-def __getattr__(name: str) -> typer.Typer:
+def __getattr__(name: str) -> "typer.Typer":
     """Return `app`: the whole command line, made when somebody asks for it."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return make_app()
 
 
+def _sentence(error: OSError) -> str:
+    """Return what the system refused, as one sentence with the way out where there is one."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    place = f"{error.filename}: " if error.filename is not None else ""
+    way = _WAYS_OUT.get(error.errno or 0)
+    return f"{place}{reason}; {way}" if way else f"{place}{reason}"
+
+
 def main() -> None:
     """Run the command line; every refusal is one clear sentence on stderr and an exit code."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        # Before the command framework looks after it: most of a start is imports.
+        sys.stderr.write("papertape: interrupted; nothing was written\n")
+        sys.exit(_INTERRUPTED)
+
+
+def _run() -> None:
+    from papertape.daemon.commands.terminal import Terminal
+    from papertape.engine.errors import PapertapeError
+
     error_console = Terminal(stderr=True, highlight=False, soft_wrap=True)
     # `module:Class` means a file beside the user, as it does for every tool that takes one.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    given = sys.argv[1:2] or os.environ.get(_COMPLETED, "").split()[1:2]
     try:
-        given = sys.argv[1:2] or os.environ.get(_COMPLETED, "").split()[1:2]
         make_app(given if given and given[0] in COMMANDS else COMMANDS)()
     except PapertapeError as error:
         error_console.print(f"papertape: {error}", markup=False)
@@ -105,14 +138,13 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
-        error_console.print(f"papertape: {error.filename}: {error.strerror}", markup=False)
+        error_console.print(f"papertape: {_sentence(error)}", markup=False)
         sys.exit(1)
     except SystemExit as end:
         # The command framework has turned the interrupt into its exit code and says nothing.
         if end.code == _INTERRUPTED:
-            error_console.print("papertape: interrupted; nothing was written", markup=False)
+            kept = "what was accepted is kept" if given == ["run"] else "nothing was written"
+            error_console.print(f"papertape: interrupted; {kept}", markup=False)
         raise
 
 

@@ -35,6 +35,7 @@ from papertape.daemon.api.models import (
 from papertape.daemon.api.routes import Handler, Route, openapi
 from papertape.daemon.metrics import Metrics
 from papertape.engine.errors import PapertapeError, did_you_mean
+from papertape.replay.listening import http_log, listen
 
 BODY_BYTES: Final = 16 * 1024
 READ_S: Final = 5.0
@@ -100,6 +101,7 @@ class Server:
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
+            logger=http_log(),
             keepalive_timeout=KEEP_S,
             lingering_time=1.0,
             max_line_size=4096,
@@ -151,7 +153,11 @@ class Server:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, reuse_address=True).start()
+        try:
+            await listen(self._runner, self._host, self._port, "daemon.port")
+        except BaseException:
+            await self._runner.cleanup()
+            raise
         self.is_listening.set()
         return self
 

@@ -11,11 +11,13 @@ venues are imported where they are used: none is needed for another's feed, and 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 from papertape.daemon.app import FeedStart, OpenFeed, Source
+from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.identity import Identity
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
@@ -28,12 +30,12 @@ from papertape.engine.spec import Market
 from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import Config
 from papertape.replay.feed import common_span
+from papertape.replay.http_errors import RestUnavailable
 from papertape.replay.markets import market_for, market_of
 from papertape.replay.tape import Tape
 
 SIM = "sim"
 DELTA = "delta"
-_MARKETS_S = 60.0  # to load the list of markets of a venue
 
 
 def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
@@ -49,17 +51,27 @@ def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
     return Identity(config, tapes[0].venue, base, tuple(market_for(tape, config) for tape in tapes))
 
 
-async def live_identity(config: Config) -> Identity:
-    """Return the account on a real venue: as its journal has it, or with what the venue says of its markets."""
+async def live_identity(
+    config: Config, on_trouble: Callable[[str], None] = lambda _: None
+) -> Identity:
+    """
+    Return the account on a real venue: as its journal has it, or with what the venue says of its markets.
+
+    A venue that cannot be reached is waited for, as it is while the daemon runs; `on_trouble` is told of it.
+    """
     live = config.live
     if not live.symbols:
         raise ConfigError("live.symbols: name at least one, as the venue does, for example BTCUSD")
     kept = _kept_identity(config)
     if kept is not None:
         return kept
-    if live.venue == DELTA:
-        return await _delta_identity(config)
-    return await _ccxt_identity(config)
+    ask, pauses = _delta_identity if live.venue == DELTA else _ccxt_identity, Backoff(Random())  # noqa: S311
+    while True:
+        await asyncio.sleep(pauses.pause_s(wall_ms()))
+        try:
+            return await ask(config)
+        except RestUnavailable as error:
+            on_trouble(f"{live.venue} cannot be reached and is waited for: {error}")
 
 
 def _kept_identity(config: Config) -> Identity | None:
@@ -227,13 +239,13 @@ async def _delta_identity(config: Config) -> Identity:
 
 async def _ccxt_identity(config: Config) -> Identity:
     """Ask a venue, through ccxt, whether its markets are spot or perpetual."""
+    from papertape.replay.ccxt_history import CcxtHistory
     from papertape.replay.ccxt_venue import find_market, make_exchange
 
     live = config.live
     exchange = make_exchange(live.venue, base_url=live.rest_url)
     try:
-        async with asyncio.timeout(_MARKETS_S):
-            await exchange.load_markets()
+        await CcxtHistory(exchange, WallClock(), retries=1).call("load_markets")
         found = [(symbol, find_market(exchange, symbol)) for symbol in live.symbols]
     finally:
         await exchange.close()

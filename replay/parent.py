@@ -26,17 +26,12 @@ def end_with_parent() -> None:
     """
     Do not outlive who started this process; without word of one (started by hand) live as long as the work takes.
 
-    An interrupt from the terminal reaches every process there: what becomes of it is the parent's to say.
-
     Raises SystemExit, with its reason on stderr, when whoever started this process is gone already.
     """
-    told = os.environ.get(PARENT, "")
-    if told.isdigit():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    now = os.getppid()
+    told, now = os.environ.get(PARENT, ""), os.getppid()
     # A parent that ended before the line above sends no signal.
     if told.isdigit() and int(told) != now:
         sys.exit(

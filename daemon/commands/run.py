@@ -93,7 +93,7 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
     is_paced = bool(tapes) and settings.live.speed != 1.0
 
     async def work() -> Daemon:
-        identity = sim_identity(settings, tapes) if tapes else await live_identity(settings)
+        identity = sim_identity(settings, tapes) if tapes else await live_identity(settings, _warn)
         operation = Operation(settings, identity, is_paced=is_paced)
         open_feed = opener(identity, tapes)
         return await serve(identity, open_feed, operation.hang_on(hooks), is_virtual=is_paced)
@@ -115,6 +115,11 @@ def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] |
             "daemon.loop: uvloop is not installed; `pip install uvloop` or write asyncio"
         ) from None
     return make_loop
+
+
+def _warn(trouble: str) -> None:
+    """Say what is waited for, before there is a log."""
+    console.print(f"! {trouble}", markup=False, soft_wrap=True)
 
 
 def _tell(recovered: Recovered) -> None:

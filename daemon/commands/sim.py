@@ -1,6 +1,7 @@
 """`papertape sim`: the local exchange alone, for a client under development or a look at the protocol."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,12 +74,13 @@ def sim_command(
         await venue.start(port=port, legacy_port=legacy_port)
         try:
             _announce(venue, [tape.symbol for tape in tapes], planned, _end_ms(tapes), as_json)
-            await _follow(venue, clock, start_ms, _end_ms(tapes))
+            is_over = await _follow(venue, clock, start_ms, _end_ms(tapes))
+            ended = f"the tape is over: {utc_text(_end_ms(tapes))}"
+            ended = ended if is_over else f"stopped at {utc_text(clock.now_ms())}"
         finally:
             await venue.stop()
         if not as_json:
-            over = utc_text(_end_ms(tapes))
-            console.print(f"the tape is over: {over}; {venue.n_frames:,} frames sent")
+            console.print(f"{ended}; {venue.n_frames:,} frames sent", markup=False)
 
     asyncio.run(serve())
 
@@ -122,15 +124,26 @@ def _end_ms(tapes: Sequence[Tape]) -> int:
     return max(int(tape.candles["open_ms"][-1]) + tape.length_ms for tape in tapes)
 
 
-async def _follow(venue: Venue, clock: Clock, start_ms: int, end_ms: int) -> None:
-    """Show how far the stream is until it is over."""
+async def _follow(venue: Venue, clock: Clock, start_ms: int, end_ms: int) -> bool:
+    """Show how far the stream is until it is over, or until somebody has had enough; return whether it is over."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
     with progress_bars() as on_progress:
-        over = asyncio.create_task(venue.finished())
-        while not over.done():
-            await asyncio.wait({over}, timeout=_REPORT_EVERY_S)
+        over, stopped = asyncio.create_task(venue.finished()), asyncio.create_task(stop.wait())
+        while not (over.done() or stopped.done()):
+            await asyncio.wait(
+                {over, stopped}, timeout=_REPORT_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
             done_s = (min(clock.now_ms(), end_ms) - start_ms) // 1000
             on_progress("streamed, in seconds", done_s, (end_ms - start_ms) // 1000)
-        over.result()
+        if over.done():
+            over.result()
+        is_over = over.done()
+        over.cancel()
+        stopped.cancel()
+        await asyncio.wait({over, stopped})
+        return is_over
 
 
 def _announce(

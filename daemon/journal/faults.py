@@ -1,5 +1,6 @@
 """What sqlite says, as one sentence with a way out and an exit code."""
 
+import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,12 @@ def as_sentence(path: Path, error: sqlite3.Error) -> PapertapeError:
     if name.startswith(_DAMAGED):
         return InvariantError(
             f"{path}: damaged: {error}; put the newest file of {path.parent / 'backup'} in its place"
+        )
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if name.startswith("SQLITE_IOERR") and limit != resource.RLIM_INFINITY:
+        return DataError(
+            f"{path}: a file may have {limit:,} bytes here (ulimit -f), which may be why it cannot be written; "
+            "raise that limit, nothing accepted is lost"
         )
     for start, sentence in _SENTENCES:
         if name.startswith(start):

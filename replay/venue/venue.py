@@ -13,6 +13,7 @@ from aiohttp import web
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
 from papertape.replay.clock import Clock
+from papertape.replay.listening import http_log, listen
 from papertape.replay.tape_file import Tape
 from papertape.replay.venue.cdn import Cdn
 from papertape.replay.venue.exchange import Exchange
@@ -84,8 +85,12 @@ class Venue:
             self._start_ms = exchange.now_ms
         exchange.schedule.on_earlier = self._wake.set
         exchange.schedule.put(exchange.end_ms + LAST_WORDS_MS, lambda _: self._is_over.set())
-        main = await self._listen("compact", host, port)
-        legacy = await self._listen("legacy", host, legacy_port)
+        try:
+            main = await self._listen("compact", host, port)
+            legacy = await self._listen("legacy", host, legacy_port)
+        except BaseException:
+            await self.stop()
+            raise
         self.rest_url = f"http://{host}:{main}"
         self.compact_url, self.legacy_url = f"ws://{host}:{main}", f"ws://{host}:{legacy}"
         self._pump_task = asyncio.create_task(self._pump(), name="venue")
@@ -94,12 +99,10 @@ class Venue:
         app = web.Application()
         handler = self._serve_main if name == "compact" else self._serve_legacy
         app.router.add_route("*", "/{path:.*}", handler)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        runner = web.AppRunner(app, access_log=None, logger=http_log(), shutdown_timeout=0.0)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, host, port).start()
-        bound: int = runner.addresses[0][1]
-        return bound
+        return await listen(runner, host, port, "--port" if name == "compact" else "--legacy-port")
 
     async def stop(self) -> None:
         """Cut every connection and stop listening; raise what ended the stream, if nobody has been told."""
