@@ -1,15 +1,14 @@
 """
-The watch on drift of a running daemon: looks at set closes, and what the policy asks for becomes commands and a retrain.
+The watch on drift of a running daemon: it hosts the machine of `papertape.engine.model.drift_watch`, as a replay does.
 
-A look comes every `check_bars` closes of the strategy's timeframe, counted from when the model took over, as in a replay's
-learning pass. Everything that a look depends on is in the journal: what models said, the recent rows of the engine's
-snapshot, and this watch's own state, which is written with the commands that follow from it. A kill between any two steps
-leaves a watch that asks for the rest of them.
+What the policy asks for becomes commands and a retrain. Everything that a look depends on is in the journal: what models said,
+the recent rows of the engine's snapshot, and the machine's state, which is written with the commands that follow from it. A
+kill between any two steps leaves a watch that asks for the rest of them.
 """
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,10 +20,9 @@ from papertape.daemon.resolved import Outcomes, Waiting
 from papertape.daemon.retraining import DRIFT, News, Retraining
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
-from papertape.engine.model.artefact import Artefact
-from papertape.engine.model.drift import DriftMonitor, Figures
-from papertape.engine.model.drift_policy import DriftOptions, PolicyState, retrained
-from papertape.engine.model.recent import RECENT
+from papertape.engine.model.drift import Figures
+from papertape.engine.model.drift_policy import DriftOptions, PolicyState
+from papertape.engine.model.drift_watch import DriftMachine
 from papertape.engine.records import PREDICTION
 from papertape.engine.report import Report
 from papertape.replay.learning.settings import LearningSettings
@@ -69,17 +67,15 @@ class DriftWatch:
         self._engine, self._writer, self._retraining = engine, writer, retraining
         self._settings, self._is_warming = settings, is_warming
         self._now_ms, self._on_look = now_ms, on_look
-        self._every_ms = settings.check_bars * engine.length_ms
         self._length_ms = engine.length_ms
-        self._options = DriftOptions(**settings.drift)
+        self._machine = DriftMachine(
+            engine.length_ms,
+            settings.horizon_bars,
+            settings.check_bars,
+            DriftOptions(**settings.drift),
+        )
         self._waiting = Waiting(len(engine.symbols), self._length_ms, settings)
         self._recent: deque[tuple[float, float]] = deque(maxlen=KEPT_OUTCOMES)
-        self._monitor: DriftMonitor | None = None
-        self._policy = PolicyState()
-        self._version = 0
-        self._since_ms = self._looked_ms = 0  # the model's first instant; the newest look
-        self._asked = (1.0, False)  # size factor and pause that the engine was told
-        self._is_asking = False  # for an attempt that has not begun
         self._is_held = (
             False  # an operator has paused as well: what drift began, drift must not end
         )
@@ -90,27 +86,24 @@ class DriftWatch:
         kept = json.loads(journal.meta(STATE) or "{}")
         resolved_ms = 0
         if kept:
-            self._version, self._since_ms = kept["version"], kept["since_ms"]
-            self._looked_ms, resolved_ms = kept["looked_ms"], kept["resolved_ms"]
-            self._asked = (kept["asked"][0], kept["asked"][1])
-            self._policy = PolicyState(*kept["policy"])
-            self._monitor = self._monitor_of(self._engine.model.artefact)
-            if self._monitor is not None and kept["monitor"] is not None:
-                self._monitor.load(kept["monitor"])
+            resolved_ms = kept["resolved_ms"]
+            self._machine.load(kept, self._reference)
         self._resolved_ms = resolved_ms
         self._seen = int(kept.get("seen", 0))
         self._is_held = bool(kept.get("is_held"))
         version = int(self._engine.account[0].model_version)
-        if version != self._version:
+        if version != self._machine.version:
             swapped = journal.one("SELECT time_ms FROM models ORDER BY sequence DESC LIMIT 1")
             self._follow(version, int(swapped[0]))
         newest = AttemptRow.newest(journal, f"outcome <> '{PENDING}'")
         if newest is not None:
-            self._ended(newest.id, newest.outcome, newest.due_ms)
+            self._ended(newest.id, newest.outcome, newest.effective_ms)
         self._read_predictions(journal)
         latest = AttemptRow.newest(journal)
-        if kept.get("is_asking") and (latest is None or latest.due_ms < self._looked_ms):
-            self._is_asking = True
+        has_begun = latest is not None and latest.due_ms >= self._machine.looked_ms
+        if self._machine.is_asking and has_begun:
+            self._machine.take_wish()
+        elif self._machine.is_asking:
             self._retraining.ask_soon(DRIFT)
 
     def _read_predictions(self, journal: Journal) -> None:
@@ -136,7 +129,13 @@ class DriftWatch:
     @property
     def policy(self) -> PolicyState:
         """Return where the policy stands."""
-        return self._monitor.policy if self._monitor is not None else self._policy
+        return self._machine.policy
+
+    @property
+    def _reference(self) -> Mapping[str, Any]:
+        """Return what the training data of the model in force were like, empty without one."""
+        artefact = self._engine.model.artefact
+        return artefact.record.reference if artefact is not None else {}
 
     def __call__(self, report: Report) -> None:
         """Take in what a step reported: predictions, and models that took over."""
@@ -147,39 +146,23 @@ class DriftWatch:
 
     def _follow(self, version: int, time_ms: int) -> None:
         """Watch another model from now on; the policy is carried over."""
-        before = self.policy
-        if self._version:
-            before = retrained(before, time_ms // self._length_ms, is_promoted=True)
-        self._policy, self._version = before, version
-        self._since_ms = self._looked_ms = time_ms - time_ms % self._length_ms
-        self._monitor = self._monitor_of(self._engine.model.artefact)
-
-    def _monitor_of(self, artefact: Artefact | None) -> DriftMonitor | None:
-        """Return a fresh monitor, None for a model that does not know what its training data were like."""
-        if artefact is None or not artefact.record.reference:
-            return None
-        reference, bars = artefact.record.reference, self._settings.horizon_bars
-        return DriftMonitor(reference, bars, self._options, policy=self._policy)
+        self._machine.took_over(version, time_ms, self._reference)
 
     def on_retrain(self, news: News) -> None:
         """Take note of an attempt that begins or has ended, whoever wanted it."""
         if news.attempt is None:
-            self._is_asking = False
+            self._machine.take_wish()
         else:
-            self._ended(news.number, news.attempt.outcome, news.attempt.due_ms)
+            self._ended(news.number, news.attempt.outcome, news.attempt.effective_ms)
         self._writer.post(self._save())
 
-    def _ended(self, number: int, outcome: str, due_ms: int) -> None:
-        """Tell the policy of an attempt that left the champion in place; a promoted one comes with a model."""
+    def _ended(self, number: int, outcome: str, effective_ms: int) -> None:
+        """Tell the machine of an attempt that left the champion in place; a promoted one comes with a model."""
         if number <= self._seen:
             return
         self._seen = number
         if outcome not in ("promoted", "skipped"):
-            bar = due_ms // self._length_ms
-            if self._monitor is not None:
-                self._monitor.retrained(bar, is_promoted=False)
-            else:
-                self._policy = retrained(self._policy, bar, is_promoted=False)
+            self._machine.refused(effective_ms)
 
     def on_operator(self, action: Action) -> None:
         """Take note of an operator's action, before it is carried out: a pause of theirs is theirs to end."""
@@ -194,65 +177,50 @@ class DriftWatch:
         """Return the close of the next look, or now, when the policy wants what was not asked for yet."""
         if self._is_warming():
             return None
-        if self._wanted() != self._asked:
-            return reached_ms
-        return self._looked_ms + self._every_ms if self._version else None
+        return reached_ms if self._machine.has_order else self._machine.next_ms
 
     async def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
         """Look, if it is time, and ask for what follows."""
-        if self._version and time_ms >= self._looked_ms + self._every_ms:
+        if self._machine.is_due(time_ms):
             self._look(time_ms)
         for act in self._acts():
             yield act
 
-    def _wanted(self) -> tuple[float, bool]:
-        """Return the size factor and the pause that the policy asks for."""
-        return self.policy.size_factor(self._options), self.policy.is_paused
-
     def _acts(self) -> list[Act]:
         """Return the commands that bring the engine to what the policy asks for, each with the state that it leaves."""
-        (factor, is_paused), acts = self._wanted(), []
-        if factor != self._asked[0]:
-            self._asked = (factor, self._asked[1])
-            acts.append(Act(Command(Action.SCALE, factor), self._save()))
-        if is_paused != self._asked[1]:
-            self._asked = (factor, is_paused)
-            action = Action.PAUSE if is_paused else Action.RESUME
-            if action is Action.RESUME and self._is_held:
+        acts = []
+        while (order := self._machine.next_order()) is not None:
+            if order.action is Action.RESUME and self._is_held:
                 self._writer.post(self._save())
             else:
-                acts.append(Act(Command(action), self._save()))
+                acts.append(Act(Command(order.action, order.value), self._save()))
         return acts
 
     def _look(self, time_ms: int) -> None:
         """Resolve what is known by now, compare the recent rows with the training data, and write down what was found."""
         outcomes = self._waiting.resolve(time_ms)
         self._resolved_ms = time_ms - self._settings.horizon_bars * self._length_ms
-        self._looked_ms = time_ms
         self._keep(outcomes)
-        figures = None
-        if self._monitor is not None:
-            was_due = self.policy.is_retrain_due
-            figures = self._figures(self._monitor, outcomes, time_ms)
-            self._is_asking = self.policy.is_retrain_due and not was_due
-            if self._is_asking:
-                self._retraining.ask_soon(DRIFT)
+        figures = self._figures(outcomes, time_ms)
+        if self._machine.is_asking and not self._retraining.ask_soon(DRIFT):
+            self._machine.take_wish()  # another one is under way: as whatever is due then, it is passed over
         self._writer.post(self._written(time_ms, figures))
         self._on_look(Look(time_ms, figures, outcomes, tuple(self._recent)))
 
-    def _figures(self, monitor: DriftMonitor, outcomes: Outcomes, time_ms: int) -> Figures:
-        """Return what the monitor makes of what has become known, and of the rows since the model took over."""
-        mine = (outcomes.time_ms > self._since_ms) & (outcomes.version == self._version)
+    def _figures(self, outcomes: Outcomes, time_ms: int) -> Figures | None:
+        """Return what the machine makes of what has become known, and of the rows since the model took over."""
+        machine, model = self._machine, self._engine.model
+        mine = (outcomes.time_ms > machine.since_ms) & (outcomes.version == machine.version)
         bars = outcomes.time_ms[mine] // self._length_ms
-        monitor.resolve(bars, outcomes.p[mine], outcomes.y[mine])
-        n = min((time_ms - self._since_ms) // self._length_ms, RECENT)
-        model = self._engine.model
-        columns = [model.columns.index(name) for name in monitor.inputs]
+        n = machine.rows_at(time_ms)
+        inputs = machine.monitor.inputs if machine.monitor is not None else ()
+        columns = [model.columns.index(name) for name in inputs]
         seen = {name: model.recent(i) for i, name in enumerate(self._engine.symbols)}
-        return monitor.check(
+        return machine.look(
+            time_ms,
+            (bars, outcomes.p[mine], outcomes.y[mine]),
             {name: found.rows[-n:][:, columns] for name, found in seen.items()},
             {name: found.probabilities[-n:] for name, found in seen.items()},
-            time_ms // self._length_ms,
         )
 
     def _keep(self, outcomes: Outcomes) -> None:
@@ -265,7 +233,7 @@ class DriftWatch:
     def _written(self, time_ms: int, figures: Figures | None) -> Work[Any]:
         """Return the work that writes a look down."""
         detail = json.dumps(figures.to_json() if figures else {}, sort_keys=True)
-        row = (time_ms, self._version, self.policy.level, detail, self._now_ms())
+        row = (time_ms, self._machine.version, self.policy.level, detail, self._now_ms())
         save = self._save()
 
         def work(journal: Journal) -> None:
@@ -279,16 +247,10 @@ class DriftWatch:
     def _save(self) -> Work[None]:
         """Return the work that writes the state as it is now."""
         state = {
-            "version": self._version,
-            "since_ms": self._since_ms,
-            "looked_ms": self._looked_ms,
+            **self._machine.save(),
             "resolved_ms": self._resolved_ms,
-            "asked": list(self._asked),
-            "policy": list(self.policy),
             "seen": self._seen,
-            "is_asking": self._is_asking,
             "is_held": self._is_held,
-            "monitor": None if self._monitor is None else self._monitor.save(),
         }
         text = json.dumps(state, sort_keys=True)
         return lambda journal: journal.set_meta(**{STATE: text})

@@ -155,10 +155,12 @@ class Retraining:
         self._asked = trigger
         return "it begins before the next candle"
 
-    def ask_soon(self, trigger: str) -> None:
-        """Let an attempt begin before the next candle, unless one is under way or about to be."""
-        if self._pending is None and self._asked is None:
-            self._asked = trigger
+    def ask_soon(self, trigger: str) -> bool:
+        """Let an attempt begin before the next candle, unless one is under way or about to be; return whether it does."""
+        if self._pending is not None or self._asked is not None:
+            return False
+        self._asked = trigger
+        return True
 
     def stop(self) -> None:
         """End a wait."""

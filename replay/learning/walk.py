@@ -4,6 +4,8 @@ The learning pass of a replay: every attempt in the order of simulated time, eac
 Features do not depend on models and models do not depend on trading, so the attempts can be made before the replay: what
 comes out is a schedule of models, which the replay takes like any other. At a due time t only rows that closed by t exist;
 what is measured afterwards, on the rows between one attempt and the next, decides nothing.
+
+As in a daemon an attempt ends when its model takes over or would have; what is due until then is passed over.
 """
 
 from collections import deque
@@ -18,13 +20,14 @@ from papertape.engine.jit import FloatArray
 from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.buckets import confidence_buckets
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.drift_policy import PolicyState
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
 from papertape.replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
 from papertape.replay.learning.job import Job, read_attempt, write_attempt
 from papertape.replay.learning.settings import LearningSettings
-from papertape.replay.learning.watch import Command, Look, Watch
+from papertape.replay.learning.watch import Command, Watch
+
+OnAttempt = Callable[[Attempt | int, int, int], None]
 
 
 class Walked(NamedTuple):
@@ -47,7 +50,7 @@ def walk(
     job: Job,
     train: Train,
     folder: Path | None = None,
-    on_attempt: Callable[[Attempt | int, int, int], None] | None = None,
+    on_attempt: OnAttempt | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Walked:
     """
@@ -56,88 +59,96 @@ def walk(
     folder      keeps each attempt as soon as it is over, and gives back those of a process that was cut off
     on_attempt  called with (due time, number, how many) before each attempt, and with the attempt after it
     """
-    progress = _Pass(job, train, folder, on_epoch)
-    end_ms = int(job.rows.time_ms[-1]) + 1 if job.is_walk else 0
-    due = deque(job.due_ms)
-    while True:
-        limit_ms = due[0] if due else end_ms
-        early_ms = progress.watch.until(limit_ms) if progress.watch else None
-        if early_ms is None and not due:
-            break
-        due_ms, trigger = (due.popleft(), job.trigger) if early_ms is None else (early_ms, "drift")
-        number = len(progress.attempts)
-        of = number + 1 + len(due)
-        if on_attempt is not None:
-            on_attempt(due_ms, number, of)
-        attempt = progress.attempt(due_ms, trigger)
-        if on_attempt is not None:
-            on_attempt(attempt, number, of)
+    progress = _Pass(job, train, folder, on_attempt, on_epoch)
+    while (time_ms := progress.next_ms) is not None:
+        progress.at(time_ms)
     if not job.is_walk:
         return Walked(progress.attempts, [], {})
-    progress.leave()
     attempts, summary = measure_shadows(
         job.rows, progress.attempts, job.settings, _first_champion(job)
     )
-    drift = [look.to_json() for look in progress.looks]
-    return Walked(attempts, progress.commands, {**summary, "drift": drift})
+    watch = progress.watch
+    drift = [look.to_json() for look in watch.looks] if watch else []
+    return Walked(attempts, watch.commands if watch else [], {**summary, "drift": drift})
 
 
 class _Pass:
-    """One walk: the champion of the moment, the watch on it, and what came of it all so far."""
+    """One walk: the champion of the moment, the attempt that has not taken effect, the watch, and what came of it all so far."""
 
     def __init__(
-        self, job: Job, train: Train, folder: Path | None, on_epoch: OnEpoch | None
+        self,
+        job: Job,
+        train: Train,
+        folder: Path | None,
+        on_attempt: OnAttempt | None,
+        on_epoch: OnEpoch | None,
     ) -> None:
-        self._job, self._train, self._folder, self._on_epoch = job, train, folder, on_epoch
-        self._followed = outcomes(job.rows, job.settings)
+        self._job, self._train, self._folder = job, train, folder
+        self._on_attempt, self._on_epoch = on_attempt, on_epoch
         self._champion = _first_champion(job)
+        self._due = deque(job.due_ms)
+        self._pending: Attempt | None = None
         self.attempts: list[Attempt] = []
-        self.commands: list[Command] = []
-        self.looks: list[Look] = []
         self.watch: Watch | None = None
-        if self._champion is not None and job.is_walk:
-            self._follow(int(job.rows.time_ms[0]), PolicyState())
+        if job.is_walk and job.settings.check_bars:
+            self.watch = Watch(job.rows, outcomes(job.rows, job.settings), job.settings)
+            if self._champion is not None:
+                self.watch.took_over(self._champion, int(job.rows.time_ms[0]))
 
-    def attempt(self, due_ms: int, trigger: str) -> Attempt:
-        """Make the attempt that is due, or take the one that was kept, and let its model take over if it may."""
-        attempt = _attempt(
+    @property
+    def next_ms(self) -> int | None:
+        """Return when something happens next, None when nothing does any more."""
+        times = [self._due[0]] if self._due else []
+        if self._pending is not None:
+            times.append(self._pending.effective_ms)
+        if self.watch is not None and (look_ms := self.watch.next_ms) is not None:
+            times.append(look_ms)
+        return min(times, default=None)
+
+    def at(self, time_ms: int) -> None:
+        """Do what is due at a time, in the order of a daemon: what ends, what begins, a look, and what the look asks for."""
+        self._take_effect(time_ms)
+        if self._due and self._due[0] <= time_ms:
+            self._begin(self._due.popleft(), self._job.trigger)
+            self._take_effect(time_ms)
+        if self.watch is not None and self.watch.next_ms == time_ms and self.watch.look():
+            self._begin(time_ms, "drift")
+
+    def _begin(self, due_ms: int, trigger: str) -> None:
+        """Make the attempt that is due, or take the one that was kept, unless another one is under way."""
+        if self._pending is not None:
+            return
+        number = len(self.attempts)
+        of = number + 1 + len(self._due)
+        if self._on_attempt is not None:
+            self._on_attempt(due_ms, number, of)
+        attempt = self._pending = _attempt(
             self._job,
             due_ms,
             trigger,
-            len(self.attempts),
+            number,
             self._champion,
             self._train,
             self._folder,
             self._on_epoch,
         )
         self.attempts.append(attempt)
-        policy = PolicyState()
-        if self.watch is not None:
-            if attempt.outcome != "skipped":
-                self.watch.ended(due_ms, attempt.is_promoted)
-            policy = self.watch.policy
+        if self._on_attempt is not None:
+            self._on_attempt(attempt, number, of)
+
+    def _take_effect(self, time_ms: int) -> None:
+        """Let an attempt's model take over if it may, and the watch know how it ended, when its time has come."""
+        attempt = self._pending
+        if attempt is None or attempt.effective_ms > time_ms:
+            return
+        self._pending = None
         if attempt.is_promoted:
-            self.leave()
             version = (self._champion.version if self._champion else 0) + 1
             self._champion = Champion(version, read_artefact(attempt.artefact))
-            if self._job.is_walk:
-                self._follow(attempt.effective_ms, policy)
-        return attempt
-
-    def leave(self) -> None:
-        """Take over what the watch on the present champion has to say."""
-        if self.watch is not None:
-            self.commands += self.watch.commands
-            self.looks += self.watch.looks
-            self.watch = None
-
-    def _follow(self, effective_ms: int, policy: PolicyState) -> None:
-        """Watch the champion from its first prediction on, if it knows what its training data were like."""
-        assert self._champion is not None
-        settings = self._job.settings
-        if settings.check_bars and self._champion.artefact.record.reference:
-            rows = self._job.rows
-            self.watch = Watch(self._champion, effective_ms, rows, self._followed, settings, policy)
+            if self.watch is not None:
+                self.watch.took_over(self._champion, attempt.effective_ms)
+        elif self.watch is not None and attempt.outcome != "skipped":
+            self.watch.refused(attempt.effective_ms)
 
 
 def _first_champion(job: Job) -> Champion | None:

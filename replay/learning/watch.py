@@ -1,5 +1,5 @@
 """
-The watch on the champion while a walk goes on: looks at set closes, each on what was known by then.
+The watch on drift in a walk: it brings the machine what was known at each close, and keeps what came of it.
 
 At a close the outcomes of all predictions one horizon ago are known; they are resolved, and the recent rows are compared with
 the training data. What the policy answers becomes commands for the replay, or an attempt ahead of its time.
@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from papertape.engine.candles import timeframe_ms
-from papertape.engine.events import Action
+from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.drift import DriftMonitor
-from papertape.engine.model.drift_policy import LEVELS, DriftOptions, PolicyState
-from papertape.engine.model.recent import RECENT
+from papertape.engine.model.drift_policy import LEVELS, DriftOptions
+from papertape.engine.model.drift_watch import DriftMachine
 from papertape.replay.learning.challenge import Champion
 from papertape.replay.learning.evidence import Outcomes, opinions
 from papertape.replay.learning.settings import LearningSettings
@@ -38,95 +37,97 @@ class Look(NamedTuple):
 
 class Watch:
     """
-    One champion from the time it takes over.
+    The machine over the rows of a walk.
 
     rows, followed  everything there is; only what was known at a look takes part in it
-    policy          carried over from the champion before
     """
 
-    def __init__(
-        self,
-        champion: Champion,
-        effective_ms: int,
-        rows: Dataset,
-        followed: Outcomes,
-        settings: LearningSettings,
-        policy: PolicyState,
-    ) -> None:
-        self._champion, self._rows, self._followed = champion, rows, followed
-        self._settings = settings
-        self._options = DriftOptions(**settings.drift)
-        record = champion.artefact.record
-        self._monitor = DriftMonitor(
-            record.reference, settings.horizon_bars, self._options, policy=policy
+    def __init__(self, rows: Dataset, followed: Outcomes, settings: LearningSettings) -> None:
+        assert settings.check_bars
+        self._rows, self._followed, self._settings = rows, followed, settings
+        length_ms = timeframe_ms(rows.timeframe)
+        options = DriftOptions(**settings.drift)
+        self._machine = DriftMachine(length_ms, settings.horizon_bars, settings.check_bars, options)
+        self._bars: IntArray = rows.time_ms // length_ms
+        self._said: FloatArray = np.zeros((0, 0))
+        self._columns: list[int] = []
+        self._first = self._resolved = (
+            0  # rows: of the model in force; whose outcomes are not known yet
         )
-        self._columns = [rows.columns.index(name) for name in self._monitor.inputs]
-        self._said = opinions(champion.artefact, rows, effective_ms)
-        self._bars = rows.time_ms // timeframe_ms(rows.timeframe)
-        self._first = int(np.searchsorted(rows.time_ms, effective_ms, "right"))
-        self._next = self._first + settings.check_bars - 1  # row of the next look
-        self._resolved = self._first
         self.commands: list[Command] = []
         self.looks: list[Look] = []
 
+    def took_over(self, champion: Champion, effective_ms: int) -> None:
+        """Watch a champion from its first prediction on."""
+        before = self._level
+        record = champion.artefact.record
+        self._machine.took_over(champion.version, effective_ms, record.reference)
+        if self._machine.monitor is not None:
+            inputs = self._machine.monitor.inputs
+            self._columns = [self._rows.columns.index(name) for name in inputs]
+        self._said = opinions(champion.artefact, self._rows, effective_ms)
+        self._first = self._resolved = int(
+            np.searchsorted(self._rows.time_ms, effective_ms, "right")
+        )
+        self._act(effective_ms, before, "a model was trained")
+
+    def refused(self, effective_ms: int) -> None:
+        """Take note of an attempt that has left the champion in place."""
+        before = self._level
+        self._machine.refused(effective_ms)
+        self._act(effective_ms, before, "a model was trained")
+
     @property
-    def policy(self) -> PolicyState:
-        """Return where the policy stands."""
-        return self._monitor.policy
+    def next_ms(self) -> int | None:
+        """Return the close of the next look, None when the rows hold none."""
+        row = self._next_row()
+        return None if row is None else int(self._rows.time_ms[row])
 
-    def until(self, end_ms: int) -> int | None:
-        """Look on up to a time; return the first close at which a training became due before it, None without one."""
-        while self._next < len(self._rows.time_ms) and self._rows.time_ms[self._next] < end_ms:
-            row, self._next = self._next, self._next + self._settings.check_bars
-            if self._look(row):
-                return int(self._rows.time_ms[row])
-        return None
+    def _next_row(self) -> int | None:
+        due_ms = self._machine.next_ms
+        if due_ms is None:
+            return None
+        row = int(np.searchsorted(self._rows.time_ms, due_ms, "left"))
+        return row if row < len(self._rows.time_ms) else None
 
-    def ended(self, time_ms: int, is_promoted: bool) -> None:
-        """Take note of an attempt, whoever wanted it."""
-        before = self.policy
-        bar = time_ms // timeframe_ms(self._rows.timeframe)
-        self._monitor.retrained(int(bar), is_promoted)
-        self._act(time_ms, before, "a model was trained")
-
-    def _look(self, row: int) -> bool:
-        """Look at a close; return whether a training became due."""
-        self._resolve(row)
-        before = self.policy
-        since = slice(max(self._first, row + 1 - RECENT), row + 1)
+    def look(self) -> bool:
+        """Look at the next close and return whether a training is wanted."""
+        row = self._next_row()
+        assert row is not None
+        before, time_ms = self._level, int(self._rows.time_ms[row])
+        since = slice(max(self._first, row + 1 - self._machine.rows_at(time_ms)), row + 1)
         symbols = self._rows.symbols
-        figures = self._monitor.check(
+        figures = self._machine.look(
+            time_ms,
+            self._known_at(row),
             {name: self._rows.x[i, since][:, self._columns] for i, name in enumerate(symbols)},
             {name: self._said[i, since] for i, name in enumerate(symbols)},
-            int(self._bars[row]),
         )
-        is_due = self.policy.is_retrain_due and not before.is_retrain_due
-        if self.policy.level != before.level or is_due:
-            self._act(int(self._rows.time_ms[row]), before, figures.reason, is_due)
-        return is_due
+        is_wanted = self._machine.take_wish()
+        if figures is not None:
+            self._act(time_ms, before, figures.reason, is_wanted)
+        return is_wanted
 
-    def _resolve(self, row: int) -> None:
-        """Give the monitor the predictions whose outcome is known at a close by the longest way."""
+    @property
+    def _level(self) -> int:
+        return self._machine.policy.level
+
+    def _known_at(self, row: int) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Return the predictions whose outcome has become known at a close by the longest way."""
         end = max(row + 1 - self._settings.horizon_bars, self._resolved)
         chosen = slice(self._resolved, end)
         self._resolved = end
-        n_symbols = len(self._rows.symbols)
-        self._monitor.resolve(
-            np.repeat(self._bars[chosen], n_symbols),
+        return (
+            np.repeat(self._bars[chosen], len(self._rows.symbols)),
             self._said[:, chosen].T.reshape(-1),
             self._followed.y[:, chosen].T.reshape(-1),
         )
 
-    def _act(self, time_ms: int, before: PolicyState, reason: str, is_due: bool = False) -> None:
-        """Note a change of the policy and ask for what follows from it."""
-        after = self.policy
-        level = LEVELS[after.level]
-        if after.level != before.level or is_due:
-            self.looks.append(Look(time_ms, self._champion.version, level, is_due, reason))
-        said = f"drift {level}: {reason}"
-        sizes = [state.size_factor(self._options) for state in (before, after)]
-        if sizes[0] != sizes[1]:
-            self.commands.append((time_ms, Action.SCALE.value, sizes[1], said))
-        if after.is_paused != before.is_paused:
-            action = Action.PAUSE if after.is_paused else Action.RESUME
-            self.commands.append((time_ms, action.value, 1.0, said))
+    def _act(self, time_ms: int, before: int, reason: str, is_due: bool = False) -> None:
+        """Note a change of the level, and what the engine is to be told."""
+        level = LEVELS[self._level]
+        if self._level != before or is_due:
+            self.looks.append(Look(time_ms, self._machine.version, level, is_due, reason))
+        while (order := self._machine.next_order()) is not None:
+            told = f"drift {level}: {reason}"
+            self.commands.append((time_ms, order.action.value, order.value, told))

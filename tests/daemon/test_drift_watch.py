@@ -27,7 +27,7 @@ def watch_on(journal: Journal) -> DriftWatch:
 
 def asked(watch: DriftWatch, level: int) -> list[tuple[Action, float]]:
     """Return the commands that follow from a level."""
-    watch._policy = PolicyState(level)
+    watch._machine._policy = PolicyState(level)
     return [(act.event.action, act.event.value) for act in watch._acts()]
 
 
