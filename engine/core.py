@@ -20,6 +20,7 @@ from papertape.engine.entries import ENTRY
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import Action, Command, Delisting, Event, Funding, NewModel
 from papertape.engine.execute import execute
+from papertape.engine.features.smc import EVENT
 from papertape.engine.frames import Frames
 from papertape.engine.funding import pay_funding
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
@@ -38,12 +39,16 @@ from papertape.engine.records import (
     SWAP,
     TRADE,
 )
-from papertape.engine.report import Report
+from papertape.engine.report import Report, Sink
 from papertape.engine.snapshot import pack, unpack
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
 _FILLS_PER_CANDLE: Final = 3
+_NO_DECISIONS: Final = np.zeros(0, DECISION)
+_NO_FILLS: Final = np.zeros(0, FILL)
+_NO_TRADES: Final = np.zeros(0, TRADE)
+_NO_EVENTS: Final = np.zeros(0, EVENT)
 _NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
 _NO_SWAPS: Final = np.zeros(0, SWAP)
 _STREAMS: Final = ("decisions", "fills", "payments", "swaps")  # fields of a report in the digest
@@ -65,14 +70,16 @@ class Outputs:
         """Return copies of what was written and start again."""
         fills, trades, marks, decisions = self.counters.tolist()
         self.counters[:] = 0
+        # Most candles decide and fill nothing, and an empty copy costs as much as a small one.
         return Report(
             candles,
-            copy_rows(self.decisions[:decisions]),
-            copy_rows(self.fills[:fills]),
-            copy_rows(self.trades[:trades]),
+            copy_rows(self.decisions[:decisions]) if decisions else _NO_DECISIONS,
+            copy_rows(self.fills[:fills]) if fills else _NO_FILLS,
+            copy_rows(self.trades[:trades]) if trades else _NO_TRADES,
             copy_rows(self.marks[:marks]),
             _NO_PAYMENTS,
             _NO_SWAPS,
+            _NO_EVENTS,
         )
 
 
@@ -109,6 +116,24 @@ class Engine:
         self.outputs = Outputs(n)
         self._kernel = spec.strategy if isinstance(spec.strategy, KernelStrategy) else None
         self._digests = {name: StreamDigest() for name in _STREAMS}
+        self._followers: list[tuple[Engine, Sink]] = []
+
+    def follow(self, spec: EngineSpec, sink: Sink) -> "Engine":
+        """
+        Let a second account act on this engine's decisions, with other markets or settings, and return its engine.
+
+        One reading of the candles serves both: a strategy in kernels looks at no account, so its decisions are those
+        that a run of its own would give. `sink` gets the follower's reports, without structure and predictions.
+
+        Raises ConfigError for a strategy in Python, which is shown its account and has to run by itself.
+        """
+        if self._kernel is None:
+            raise ConfigError("strategy: one that is shown its account cannot decide for another")
+        assert spec.symbols == self.symbols
+        follower = Engine(spec)
+        follower.wishes, follower.last_open_ms = self.wishes, self.last_open_ms
+        self._followers.append((follower, sink))
+        return follower
 
     def step(self, event: Event) -> Report:
         """
@@ -126,6 +151,10 @@ class Engine:
             report = self._delist(event)
         else:
             report = self._candles(event)
+        # Candles reach followers block by block, with the decisions about them.
+        if isinstance(event, Command | Funding | NewModel):
+            for follower, sink in self._followers:
+                sink(follower.step(event))
         for name, digest in self._digests.items():
             digest.update(getattr(report, name))
         return report
@@ -178,6 +207,9 @@ class Engine:
                 self._kernel.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
                 mute_absent(bars, closed, self.wishes[symbol])
             self.run_instants(candles, 0, n, at, closed)
+            for follower, sink in self._followers:
+                follower.run_instants(candles, 0, n, at, closed)
+                sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles))
         report.events = self.frames.take_events()
         if self.model.artefact is not None:

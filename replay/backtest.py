@@ -15,6 +15,7 @@ from papertape.engine.features.frames import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.accounts import load_tapes, make_spec
 from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
@@ -26,9 +27,9 @@ from papertape.replay.market_events import market_events
 from papertape.replay.report_structure import DRAWN_KINDS
 from papertape.replay.report_study import sentence, study_section
 from papertape.replay.result import Result
-from papertape.replay.sinks import Recorder
+from papertape.replay.sinks import Ending, Recorder
 from papertape.replay.study import Lane, StudyOptions, study
-from papertape.replay.summary import Run, summarise
+from papertape.replay.summary import Outcome, Run, summarise
 from papertape.replay.tables import equity_table, trade_table
 from papertape.replay.tape import Tape
 from papertape.replay.training import model_events, model_features
@@ -65,6 +66,9 @@ def run_backtest(
         spec, events="smc" in spec.strategy.features
     )  # for drawing; nothing depends on it
     compile_kernels(telling)
+    beside = _changed_specs(spec) if config.report.sensitivity else {}
+    # A strategy in Python is shown its account, so it has to run again for another one.
+    is_kernel = isinstance(spec.strategy, KernelStrategy)
     main = replay(
         telling,
         cuts,
@@ -73,13 +77,12 @@ def run_backtest(
         models=models,
         events=told,
         event_kinds=DRAWN_KINDS,
+        followers=beside if is_kernel else {},
     )
-    others: dict[str, Run] = {}
-    if config.report.sensitivity:
-        for name, changed in _changed_specs(spec).items():
-            others[name] = replay(
-                changed, cuts, gaps, _named(on_progress, name), models=models, events=told
-            )
+    others = dict(main.others)
+    for name, changed in {} if is_kernel else beside.items():
+        run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=told)
+        others[name] = Outcome(run.trades, run.marks)
     bars = {
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
@@ -88,8 +91,7 @@ def run_backtest(
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     trades = trade_table(main.trades, main.engine.symbols, labels)
-    marks = main.recorder.marks
-    equity = equity_table(marks)
+    equity = equity_table(main.marks)
     used = [data for _, data in main.models]
     recorder = main.recorder
     return Result(
@@ -118,14 +120,20 @@ def replay(
     models: Sequence[tuple[int, bytes]] = (),
     events: Sequence[tuple[int, Command | Funding]] = (),
     event_kinds: Sequence[int] | None = None,
+    followers: Mapping[str, EngineSpec] | None = None,
 ) -> Run:
     """
     Run one engine over candles by symbol, in symbol order, and return everything it reported.
 
     models  (close in ms at which it takes over, artefact); events: (time in ms, anything else that happened)
     event_kinds  of market structure that are kept; None: all
+    followers    accounts with other markets or settings that act on the same decisions, by name
     """
     engine = Engine(spec)
+    endings = {name: Ending() for name in followers or {}}
+    beside = {
+        name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
+    }
     scheduled = [*model_events(models), *events]
     feed = ReplayFeed(
         candles,
@@ -141,13 +149,15 @@ def replay(
     warm = time.perf_counter()
     wait_for(run(engine, feed, [recorder]))
     done = time.perf_counter()
-    trades = recorder.trades
-    still_open = engine.open_trades()
-    if len(still_open):
-        trades = join_rows([trades, still_open]) if len(trades) else still_open
+    trades = join_rows([recorder.trades, engine.open_trades()])
+    marks = recorder.curve
+    others = {
+        name: Outcome(ending.trades(beside[name].open_trades()), ending.curve(marks["time_ms"]))
+        for name, ending in endings.items()
+    }
     end_ms = feed.last_ms + engine.base_ms
     used = sorted((model for model in models if model[0] <= end_ms), key=lambda model: model[0])
-    return Run(engine, recorder, trades, feed, used, done - warm, warm - started)
+    return Run(engine, recorder, trades, marks, feed, used, done - warm, warm - started, others)
 
 
 def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] = ()) -> None:
@@ -191,11 +201,10 @@ def _cut(tape: Tape, config: Config) -> Rows:
 
 def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
     """Return the candles of the strategy's timeframe, for drawing."""
-    candles = copy_rows(
-        candles
-    )  # tapes are locked, and kernels compile once more for what is locked
     if length_ms == base_ms:
         return candles
+    # Tapes are locked, and kernels compile once more for what is locked.
+    candles = copy_rows(candles)
     state = np.zeros(1, FRAME_STATE)
     closed = np.zeros(2 * len(candles), CANDLE)
     at = np.zeros(2 * len(candles), np.int64)

@@ -162,6 +162,13 @@ class Reporting(_Section):
 
     name: str | None = None
     sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
+    benchmarks: bool = Field(True, description="buy and hold and always flat beside the run")
+    random_draws: int = Field(
+        200, ge=0, le=10_000, description="the same positions at random times; 0: none"
+    )
+    regimes: bool = Field(
+        True, description="name the kind of market in which each trade was decided"
+    )
     study: bool = Field(False, description="measure what followed every market event")
     risk_free_rate: float = Field(0.0, ge=-0.5, le=0.5, description="annual")
 

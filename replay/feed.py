@@ -120,10 +120,13 @@ class ReplayFeed:
         """Return the close of every instant and symbol, an absent one as its candle has it, shape (n_instants, n_symbols)."""
         columns = []
         for tape in self._tapes:
+            if np.array_equal(tape["open_ms"], self._stamps):
+                columns.append(np.ascontiguousarray(tape["close"]))
+                continue
             index = np.searchsorted(tape["open_ms"], self._stamps, "right") - 1
             close = tape["close"][np.maximum(index, 0)]
             columns.append(np.where(index < 0, tape["open"][0], close))
-        return np.stack(columns, axis=1)
+        return columns[0].reshape(-1, 1) if len(columns) == 1 else np.stack(columns, axis=1)
 
     def _instants(self, first: int, last: int) -> Rows:
         """Return the candles of instants `first` … `last - 1`, absent ones filled in."""

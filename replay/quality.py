@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from papertape.engine.candles import FLAG_NAMES, timeframe_ms
-from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 from papertape.replay.raw import PRICES
 from papertape.replay.stamps import floor_to, utc_text
 
@@ -27,6 +27,7 @@ EXTREME_MOVE = 0.20
 EXTREME_DEVIATIONS = 30.0
 EXTREME_DEVIATIONS_MOVE = 0.05
 SHOWN = 5
+assert tuple(FLAG_NAMES) == tuple(1 << place for place in range(len(FLAG_NAMES)))
 
 
 class Place(NamedTuple):
@@ -179,6 +180,51 @@ def measure(candles: Rows, timeframe: str) -> Quality:
         extremes=tuple(sorted(extremes, key=lambda place: -place.size)[:SHOWN]),
         flags={name: int((rows["flag_bits"] & bit != 0).sum()) for bit, name in FLAG_NAMES.items()},
     )
+
+
+class Brief(NamedTuple):
+    """Of a tape's quality what every report shows."""
+
+    gaps: int
+    missing: int
+    zero_volume: int
+    extreme_moves: int
+    flags: Mapping[str, int]  # those that some candle carries
+
+
+def brief(candles: Rows, timeframe: str) -> Brief:
+    """Return what `measure` says of a tape's candles, from one reading when no move in them is extreme."""
+    counts = np.zeros(4 + len(FLAG_NAMES), np.int64)
+    count_quality(candles, timeframe_ms(timeframe), EXTREME_DEVIATIONS_MOVE, counts)
+    gaps, missing, zero_volume, large, *flags = counts.tolist()
+    names = {name: n for name, n in zip(FLAG_NAMES.values(), flags, strict=True) if n}
+    return Brief(
+        gaps, missing, zero_volume, measure(candles, timeframe).extreme_moves if large else 0, names
+    )
+
+
+@kernel
+def count_quality(candles: Rows, length_ms: int, least_move: float, counts: IntArray) -> None:
+    """
+    Count gaps, candles missing in them, candles without volume, those that may be extreme, and each flag.
+
+    least_move  log; below it no move is extreme. The ratio 1 + x is below exp(x), so nothing is overlooked.
+    """
+    for row in range(len(candles)):
+        candle = candles[row]
+        counts[2] += candle.volume == 0.0
+        is_large = candle.high > candle.low * (1.0 + least_move)
+        if row > 0:
+            before = candles[row - 1]
+            step = candle.open_ms - before.open_ms
+            if step > length_ms:
+                counts[0] += 1
+                counts[1] += step // length_ms - 1
+            is_large |= candle.close > before.close * (1.0 + least_move)
+            is_large |= before.close > candle.close * (1.0 + least_move)
+        counts[3] += is_large
+        for flag in range(len(counts) - 4):
+            counts[4 + flag] += (candle.flag_bits >> flag) & 1
 
 
 def same_candles(rows: Rows) -> Any:

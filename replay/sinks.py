@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from papertape.engine.features.smc import EVENT
-from papertape.engine.jit import Rows, join_rows
+from papertape.engine.jit import IntArray, Rows, join_rows
+from papertape.engine.performance.curve import Columns, columns_of
 from papertape.engine.records import DECISION, FILL, MARK, PAYMENT, PREDICTION, SWAP, TRADE
 from papertape.engine.report import Report
 
@@ -39,6 +40,8 @@ class Recorder:
         self.candles += report.candles
         for name, parts in self._parts.items():
             rows = getattr(report, name)
+            if not len(rows):
+                continue
             if name == "events" and self.event_kinds is not None:
                 rows = rows[np.isin(rows["kind"], self.event_kinds)]
             if len(rows):
@@ -72,6 +75,11 @@ class Recorder:
         return self._joined("marks", MARK)
 
     @property
+    def curve(self) -> Columns:
+        """Return the MARK records by column."""
+        return columns_of(self._parts["marks"])
+
+    @property
     def payments(self) -> Rows:
         """Return every PAYMENT record: funding paid and received."""
         return self._joined("payments", PAYMENT)
@@ -90,6 +98,29 @@ class Recorder:
     def predictions(self) -> Rows:
         """Return every PREDICTION record: what the models in force said at each close."""
         return self._joined("predictions", PREDICTION)
+
+
+@dataclass(slots=True)
+class Ending:
+    """Keep trades and equity alone: all that is asked of a run that stands beside another."""
+
+    _trades: list[Rows] = field(default_factory=list)
+    _equity: list[IntArray] = field(default_factory=list)
+
+    def __call__(self, report: Report) -> None:
+        """Take in one report."""
+        if len(report.trades):
+            self._trades.append(report.trades)
+        if len(report.marks):
+            self._equity.append(np.ascontiguousarray(report.marks["equity"]))
+
+    def trades(self, still_open: Rows) -> Rows:
+        """Return every TRADE record, those that are still open after those that closed."""
+        return join_rows([*self._trades, still_open])
+
+    def curve(self, time_ms: IntArray) -> Columns:
+        """Return the equity at these marks, which are those of the run beside it."""
+        return Columns(time_ms=time_ms, equity=np.concatenate(self._equity))
 
 
 @dataclass(slots=True)

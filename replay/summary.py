@@ -1,9 +1,9 @@
 """From a finished run to the content of result.json: metrics, tables, benchmarks, lineage, doubts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,15 +27,15 @@ from papertape.engine.performance import (
     measure,
     monthly_returns,
     random_entry,
-    regimes,
-    regimes_at,
+    regimes_when,
 )
+from papertape.engine.performance.curve import Columns, Marks
 from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.model_section import model_section
-from papertape.replay.quality import counted
-from papertape.replay.quality import measure as measure_quality
+from papertape.replay.quality import Brief, brief, counted
+from papertape.replay.report_structure import left_out
 from papertape.replay.sinks import Recorder
 from papertape.replay.spans import span_sentences
 from papertape.replay.tables import refusal_counts
@@ -53,18 +53,29 @@ _FILL_CONVENTIONS: Final = (
 )
 
 
+class Outcome(NamedTuple):
+    """What became of one account: all that is asked of a run that stands beside another."""
+
+    trades: Rows  # open ones included, at their mark
+    marks: Marks
+
+
 @dataclass(slots=True)
 class Run:
-    """One engine after one feed: what it reported, its trades with the open ones marked, and how long it took (kernels
-    are compiled or loaded before the clock of the replay starts)."""
+    """
+    One engine after one feed: what it reported, its trades with the open ones marked, its marks by column, and how long
+    it took (kernels are compiled or loaded before the clock of the replay starts).
+    """
 
     engine: Engine
     recorder: Recorder
     trades: Rows
+    marks: Columns
     feed: ReplayFeed
     models: Sequence[tuple[int, bytes]]
     wall_s: float
     kernels_s: float
+    others: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 def summarise(
@@ -72,15 +83,18 @@ def summarise(
     tapes: Sequence[Tape],
     bars: Mapping[str, Rows],
     main: Run,
-    others: Mapping[str, Run],
+    others: Mapping[str, Outcome],
     learned: Learned | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the content of result.json, and the regime in which each trade was decided."""
     capital = config.account.capital
-    trades, marks = main.trades, main.recorder.marks
+    trades, marks = main.trades, main.marks
+    qualities = [brief(tape.candles, tape.timeframe) for tape in tapes]
     closes = main.feed.closes()
-    performance = _measured(config, main, closes)
-    regime_codes = _regime_codes(trades, main.engine, bars)
+    performance = _measured(config, main, Outcome(trades, marks), closes)
+    regime_codes = np.zeros(len(trades), np.int64)
+    if config.report.regimes:
+        regime_codes = _regime_codes(trades, main.engine, bars)
     spec = main.engine.spec
     summary: dict[str, Any] = {
         "format": FORMAT,
@@ -96,24 +110,25 @@ def summarise(
         "capital": capital,
         "quote": config.account.quote,
         "digest": main.engine.digest,
-        "tapes": [_tape(tape) for tape in tapes],
+        "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
         "config": config.model_dump(mode="json"),
         "markets": {market.symbol: _plain(market) for market in spec.markets},
         "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
         "metrics": performance.metrics,
         "undefined": performance.undefined,
-        "notes": performance.notes,
+        "notes": [*performance.notes, *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms)],
         "refusals": refusal_counts(main.recorder.decisions),
-        "breakdown": _breakdown(trades, main.engine.symbols, regime_codes),
-        "benchmarks": _benchmarks(config, main, closes),
-        "sensitivity": _sensitivity(config, performance, others),
+        "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
+        "benchmarks": _benchmarks(config, main, marks, closes),
+        "sensitivity": _sensitivity(config, main, performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
-        "warnings": _warnings(config, tapes, main, learned),
+        "warnings": _warnings(config, tapes, qualities, main, learned),
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
     summary["doubts"] = doubts(summary)
-    return summary, [REGIME_NAMES[int(code)] for code in regime_codes]
+    labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
+    return summary, labels or [""] * len(trades)
 
 
 def doubts(summary: Mapping[str, Any]) -> list[str]:
@@ -137,10 +152,11 @@ def _lineage(run: Run) -> list[dict[str, Any]]:
     return lineage
 
 
-def _measured(config: Config, run: Run, closes: FloatArray | None) -> Performance:
+def _measured(
+    config: Config, run: Run, outcome: Outcome, closes: FloatArray | None
+) -> Performance:
     return measure(
-        run.trades,
-        run.recorder.marks,
+        *outcome,
         config.account.capital,
         closes,
         config.report.risk_free_rate,
@@ -174,9 +190,8 @@ def _plain(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
 
 
-def _tape(tape: Tape) -> dict[str, Any]:
+def _tape(tape: Tape, quality: Brief) -> dict[str, Any]:
     """Return what a reader must know of a tape."""
-    quality = measure_quality(tape.candles, tape.timeframe)
     return {
         "symbol": tape.symbol,
         "venue": tape.venue,
@@ -186,20 +201,13 @@ def _tape(tape: Tape) -> dict[str, Any]:
         "rows": len(tape.candles),
         "first": _iso(int(tape.candles["open_ms"][0])),
         "last": _iso(int(tape.candles["open_ms"][-1])),
-        "flags": flag_counts(tape.candles),
+        "flags": dict(quality.flags),
         "gaps": quality.gaps,
         "missing": quality.missing,
         "zero_volume": quality.zero_volume,
         "extreme_moves": quality.extreme_moves,
-        "is_synthetic": bool((tape.candles["flag_bits"] & FLAG_SYNTHETIC).any()),
+        "is_synthetic": FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags,
     }
-
-
-def flag_counts(candles: Rows) -> dict[str, int]:
-    """Return how many candles carry each flag; flags that none carries are left out."""
-    bits = candles["flag_bits"]
-    counts = {name: int(np.count_nonzero(bits & flag)) for flag, name in FLAG_NAMES.items()}
-    return {name: n for name, n in counts.items() if n}
 
 
 def _regime_codes(trades: Rows, engine: Engine, bars: Mapping[str, Rows]) -> Any:
@@ -208,47 +216,64 @@ def _regime_codes(trades: Rows, engine: Engine, bars: Mapping[str, Rows]) -> Any
     for index, symbol in enumerate(engine.symbols):
         chosen = trades["symbol"] == index
         rows = bars[symbol]
-        labels = regimes(rows["open_ms"], rows["high"], rows["low"], rows["close"])
-        closes_ms = rows["open_ms"] + engine.length_ms
-        codes[chosen] = regimes_at(closes_ms, labels, trades["decided_ms"][chosen])
+        if chosen.any():
+            codes[chosen] = regimes_when(
+                *(rows[name] for name in ("open_ms", "high", "low", "close")),
+                engine.length_ms,
+                trades["decided_ms"][chosen],
+            )
     return codes
 
 
-def _breakdown(trades: Rows, symbols: Sequence[str], regime_codes: Any) -> dict[str, Any]:
-    return {
+def _breakdown(
+    config: Config, trades: Rows, symbols: Sequence[str], regime_codes: Any
+) -> dict[str, Any]:
+    found = {
         "component": by_component(trades),
         "confidence": by_confidence(trades),
         "side": by_side(trades),
         "exit_reason": by_exit_reason(trades),
         "symbol": by_symbol(trades, symbols),
-        "regime": by_regime(trades, regime_codes),
     }
+    if config.report.regimes:
+        found["regime"] = by_regime(trades, regime_codes)
+    return found
 
 
-def _benchmarks(config: Config, run: Run, closes: FloatArray) -> dict[str, Any]:
-    """Return buy-and-hold, always-flat and random entries, each with what can be said of it."""
-    marks, capital = run.recorder.marks, config.account.capital
-    rf = config.report.risk_free_rate
-    held = buy_and_hold(marks, closes, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
-    flat = always_flat(marks, capital)
-    drawn = random_entry(run.trades, marks, closes, capital)
-    found: dict[str, Any] = {
-        "buy_and_hold": {name: held.metrics[name] for name in _BENCHMARK_METRICS},
-        "always_flat": {name: flat.metrics[name] for name in _BENCHMARK_METRICS},
-    }
+def _benchmarks(config: Config, run: Run, marks: Marks, closes: FloatArray) -> dict[str, Any]:
+    """Return those of buy-and-hold, always-flat and random entries that are asked for, each with what can be said of it."""
+    capital, draws = config.account.capital, config.report.random_draws
+    found: dict[str, Any] = {}
+    if config.report.benchmarks:
+        found = _simple_benchmarks(config, run, marks, closes)
+    drawn = random_entry(run.trades, marks, closes, capital, draws=draws) if draws else None
     if drawn is not None:
         found["random_entry"] = drawn._asdict()
     return found
 
 
+def _simple_benchmarks(
+    config: Config, run: Run, marks: Marks, closes: FloatArray
+) -> dict[str, Any]:
+    """Return buy-and-hold and always-flat."""
+    capital = config.account.capital
+    rf = config.report.risk_free_rate
+    held = buy_and_hold(marks, closes, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
+    flat = always_flat(marks, capital)
+    return {
+        "buy_and_hold": {name: held.metrics[name] for name in _BENCHMARK_METRICS},
+        "always_flat": {name: flat.metrics[name] for name in _BENCHMARK_METRICS},
+    }
+
+
 def _sensitivity(
-    config: Config, main: Performance, others: Mapping[str, Run]
+    config: Config, run: Run, main: Performance, others: Mapping[str, Outcome]
 ) -> list[dict[str, Any]]:
     """Return the run as configured beside those with one thing changed."""
     if not others:
         return []
     measured = {"as configured": main}
-    measured |= {name: _measured(config, run, None) for name, run in others.items()}
+    measured |= {name: _measured(config, run, outcome, None) for name, outcome in others.items()}
     names = ("total_return", "sharpe", "max_drawdown", "trades")
     return [
         {"name": name, **{metric: found.metrics[metric] for metric in names}}
@@ -257,14 +282,18 @@ def _sensitivity(
 
 
 def _warnings(
-    config: Config, tapes: Sequence[Tape], run: Run, learned: Learned | None
+    config: Config,
+    tapes: Sequence[Tape],
+    qualities: Sequence[Brief],
+    run: Run,
+    learned: Learned | None,
 ) -> list[str]:
     """Return what a reader must know before anything else."""
     said: list[str] = []
-    if any((tape.candles["flag_bits"] & FLAG_SYNTHETIC).any() for tape in tapes):
+    if any(FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags for quality in qualities):
         said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
-    for tape in tapes:
-        counts = ", ".join(f"{n:,} {name}" for name, n in flag_counts(tape.candles).items())
+    for tape, quality in zip(tapes, qualities, strict=True):
+        counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
         if counts:
             said.append(f"{tape.symbol}: flagged candles: {counts}.")
     absent = run.feed.n_absent

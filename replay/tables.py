@@ -8,6 +8,7 @@ import pandas as pd
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
+from papertape.engine.performance.curve import Marks
 from papertape.engine.records import MONEY_UNIT, REASON_NAMES, REFUSED_NAMES
 
 _MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
@@ -65,7 +66,7 @@ def trade_table(trades: Rows, symbols: Sequence[str], regimes: Sequence[str]) ->
     return pd.DataFrame(columns)
 
 
-def equity_table(marks: Rows) -> pd.DataFrame:
+def equity_table(marks: Marks) -> pd.DataFrame:
     """Return the account at the close of every base candle, in quote and UTC."""
     return pd.DataFrame(
         {
@@ -74,7 +75,8 @@ def equity_table(marks: Rows) -> pd.DataFrame:
             "cash": marks["cash"] * MONEY_UNIT,
             "exposure": marks["exposure"] * MONEY_UNIT,
             "open_positions": marks["open_positions"],
-        }
+        },
+        copy=False,
     )
 
 

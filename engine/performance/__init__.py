@@ -5,6 +5,7 @@ What a result is worth: definitions of every number that a report shows, and not
     daily       the equity curve in UTC days and months          drawdown      falls from a peak
     ratios      return, risk and ratio metrics                   significance  how far a Sharpe ratio can be trusted
     trading     metrics of trades and costs                      relative      against buy-and-hold
+    lanes       many shifts of one set of positions
     tables      trades broken down by a label                    attribution   profit by component of the score
     regimes     trend or range, calm or volatile, causally       benchmarks    buy-and-hold, flat, random entry
 """
@@ -19,7 +20,7 @@ from papertape.engine.performance.benchmarks import (
 from papertape.engine.performance.daily import DailyReturns, daily_returns, monthly_returns
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import CONVENTIONS, METRIC_NAMES, Performance
-from papertape.engine.performance.regimes import REGIME_NAMES, regimes, regimes_at
+from papertape.engine.performance.regimes import REGIME_NAMES, regimes, regimes_when
 from papertape.engine.performance.tables import (
     breakdown,
     by_component,
@@ -53,5 +54,5 @@ __all__ = [
     "monthly_returns",
     "random_entry",
     "regimes",
-    "regimes_at",
+    "regimes_when",
 ]

@@ -6,15 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.curve import Columns, Marks
 from papertape.engine.performance.daily import growth
+from papertape.engine.performance.lanes import lane_products
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import Performance
 from papertape.engine.performance.relative import hold_worth
-from papertape.engine.records import MARK, MONEY_UNIT, TRADE, UNITS_PER_QUOTE
+from papertape.engine.records import MONEY_UNIT, TRADE, UNITS_PER_QUOTE
 
-_FLOAT_MARK: Final = np.dtype(
-    [(name, "i8" if name == "time_ms" else "f8") for name in MARK.names or ()]
-)
 _FEWEST_MARKS: Final = 3  # two shifts that differ from the run itself
 
 
@@ -29,7 +28,7 @@ class RandomEntry(NamedTuple):
 
 
 def buy_and_hold(
-    marks: Rows,
+    marks: Marks,
     close: npt.ArrayLike,
     capital: float,
     *,
@@ -45,21 +44,28 @@ def buy_and_hold(
     Nothing is sold, so there is no closed trade and the trade metrics are undefined.
     """
     worth = hold_worth(close, len(marks), slice(None), entry_cost_rate)
-    held = _marks_of(marks, worth * capital * UNITS_PER_QUOTE)
-    held["exposure"] = held["equity"]
-    held["open_positions"] = 1
+    units = worth * capital * UNITS_PER_QUOTE  # what grew by itself may be beyond int64
+    held = Columns(
+        time_ms=np.ascontiguousarray(marks["time_ms"]),
+        equity=units,
+        exposure=units,
+        open_positions=np.broadcast_to(np.int64(1), len(units)),
+    )
     return measure(np.zeros(0, TRADE), held, capital, rf=rf)
 
 
-def always_flat(marks: Rows, capital: float) -> Performance:
+def always_flat(marks: Marks, capital: float) -> Performance:
     """Return the metrics of never trading: zeros, and everything that divides by risk undefined."""
-    units = np.full(len(marks), np.rint(capital * UNITS_PER_QUOTE))
-    return measure(np.zeros(0, TRADE), _marks_of(marks, units), capital)
+    nothing = np.broadcast_to(np.int64(0), len(marks))
+    units = np.full(len(marks), np.rint(capital * UNITS_PER_QUOTE), np.int64)
+    time_ms = np.ascontiguousarray(marks["time_ms"])
+    flat = Columns(time_ms=time_ms, equity=units, exposure=nothing, open_positions=nothing)
+    return measure(np.zeros(0, TRADE), flat, capital)
 
 
 def random_entry(
     trades: Rows,
-    marks: Rows,
+    marks: Marks,
     close: npt.ArrayLike,
     capital: float,
     *,
@@ -86,29 +92,20 @@ def random_entry(
     ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
     before = np.concatenate([[capital], marks["equity"][:-1] * MONEY_UNIT])
     charge = _costs(trades, starts, ends, n) / before
-    weights, moves = [], []
-    for symbol in np.unique(trades["symbol"]):
-        column = prices[:, symbol]
+    symbols = np.unique(trades["symbol"])
+    weights, moves = np.empty((len(symbols), n)), np.empty((len(symbols), n))
+    for row, symbol in enumerate(symbols):
+        column = np.ascontiguousarray(prices[:, symbol])
         chosen = trades["symbol"] == symbol
         units = _units(trades[chosen], starts[chosen], ends[chosen], n)
-        price_before = np.concatenate([column[:1], column[:-1]])
-        weights.append(units * price_before / before)
-        moves.append(np.tile(growth(column, float(column[0])), 2))
+        weights[row] = units * np.concatenate([column[:1], column[:-1]]) / before
+        moves[row] = growth(column, float(column[0]))
     shifts = np.random.default_rng(seed).integers(1, n, size=draws)
-    totals = np.array([_shifted_return(weights, moves, charge, int(shift)) for shift in shifts])
+    totals = lane_products(weights, moves, charge, shifts) - 1.0
     low, high = np.quantile(totals, [0.05, 0.95])
     own = float(marks["equity"][-1]) / (capital * UNITS_PER_QUOTE) - 1.0
     share = float(np.mean(totals < own))
     return RandomEntry(draws, float(totals.mean()), float(low), float(high), share)
-
-
-def _marks_of(marks: Rows, units: FloatArray) -> Rows:
-    """Return marks at the same times with another equity, all of it cash; what grew by itself may be beyond int64."""
-    rows = np.zeros(len(marks), _FLOAT_MARK)
-    rows["time_ms"] = marks["time_ms"]
-    rows["equity"] = units
-    rows["cash"] = units
-    return rows
 
 
 def _units(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:
@@ -127,15 +124,3 @@ def _costs(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray
     for rows in (starts, ends):
         np.add.at(costs, np.minimum(rows, n - 1), half)
     return costs
-
-
-def _shifted_return(
-    weights: list[FloatArray], moves: list[FloatArray], charge: FloatArray, shift: int
-) -> float:
-    """Return the total return of positions that come `shift` candles later; moves are the tape twice in a row."""
-    n = len(charge)
-    factor = 1.0 - charge
-    for weight, move in zip(weights, moves, strict=True):
-        factor += weight * move[shift : shift + n]
-    # Nothing is left to lose below zero.
-    return float(np.prod(np.maximum(factor, 0.0, out=factor))) - 1.0

@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.candles import DAY_MS
-from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.performance.curve import Marks
 from papertape.engine.records import MONEY_UNIT, UNITS_PER_QUOTE
 
 _EPOCH_YEAR: Final = 1970
@@ -51,7 +52,7 @@ def growth(worth: FloatArray, start: float) -> FloatArray:
     return returns
 
 
-def daily_returns(marks: Rows, capital: float) -> DailyReturns:
+def daily_returns(marks: Marks, capital: float) -> DailyReturns:
     """Return equity and return of every UTC day, for MARK records in time order and a capital in quote."""
     if not len(marks):
         return DailyReturns(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
@@ -60,7 +61,7 @@ def daily_returns(marks: Rows, capital: float) -> DailyReturns:
     return DailyReturns(day_ms, units * MONEY_UNIT, growth(units, capital * UNITS_PER_QUOTE))
 
 
-def monthly_returns(marks: Rows, capital: float) -> list[tuple[int, int, float]]:
+def monthly_returns(marks: Marks, capital: float) -> list[tuple[int, int, float]]:
     """Return (year, month, return) of every UTC month; the first starts from the capital."""
     daily = daily_returns(marks, capital)
     if not len(daily.day_ms):

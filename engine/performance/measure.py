@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.curve import Marks, has_column
 from papertape.engine.performance.daily import daily_returns, day_ends
-from papertape.engine.performance.drawdown import deepest_fall, drawdowns
+from papertape.engine.performance.drawdown import falls_of
 from papertape.engine.performance.metrics import (
     CURVE_METRICS,
     DAILY_METRICS,
@@ -27,12 +28,13 @@ from papertape.engine.performance.trading import put_costs, put_trades, total_qu
 from papertape.engine.records import MONEY_UNIT, REASON_END
 
 _NO_CANDLES: Final = "no candle was processed"
+_NOT_KEPT: Final = "the exposure of this run was not kept"
 _RUIN: Final = "equity was zero or below, so returns have no meaning"
 
 
 def measure(
     trades: Rows,
-    marks: Rows,
+    marks: Marks,
     capital: float,
     benchmark_close: npt.ArrayLike | None = None,
     rf: float = 0.0,
@@ -45,7 +47,8 @@ def measure(
     Return every metric of METRIC_NAMES, the reasons for those that are undefined, and notes.
 
     trades            TRADE records, open ones included at their mark
-    marks             MARK records in time order, one per base candle
+    marks             MARK records in time order, one per base candle, or their columns; without those of exposure
+                      what is made of them is undefined
     capital           starting cash in quote, above zero
     benchmark_close   closes at every mark, shape (n_marks,) or (n_marks, n_symbols); None: nothing to compare with
     rf                risk-free rate, annual
@@ -65,17 +68,20 @@ def measure(
         return sheet.finish()
     time_ms = np.ascontiguousarray(marks["time_ms"])
     equity = np.concatenate([[capital], marks["equity"] * MONEY_UNIT])
-    elapsed_ms = _put_curve(sheet, time_ms, equity)
+    elapsed_ms, lowest = _put_curve(sheet, time_ms, equity)
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))
-    sheet.put("exposure", float(np.count_nonzero(marks["open_positions"])) / len(marks))
+    if has_column(marks, "open_positions"):
+        sheet.put("exposure", float(np.count_nonzero(marks["open_positions"])) / len(marks))
+    else:
+        sheet.put("exposure", None, _NOT_KEPT)
     if benchmark_close is None:
         sheet.refuse(("buy_and_hold_return", *RELATIVE_METRICS), "no benchmark was given")
     else:
         rows = day_ends(time_ms).mark_index
         worth = hold_worth(benchmark_close, len(marks), rows, entry_cost_rate)
         put_relative(sheet, daily.returns, worth, rf)
-    if equity.min() <= 0.0:
+    if lowest <= 0.0:
         _put_ruin(sheet, time_ms, equity[1:])
     else:
         put_growth(sheet, capital, float(equity[-1]), elapsed_ms)
@@ -83,7 +89,10 @@ def measure(
         put_distribution(sheet, daily.returns)
         put_significance(sheet, daily.returns, rf, trials, trials_deviation)
         put_pain(sheet, daily, capital, rf)
-        _put_activity(sheet, trades, marks, equity[1:])
+        if has_column(marks, "exposure"):
+            _put_activity(sheet, trades, marks, equity[1:])
+        else:
+            sheet.refuse(("mean_leverage", "turnover"), _NOT_KEPT)
     return sheet.finish()
 
 
@@ -94,9 +103,9 @@ def _put_ruin(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> None:
     sheet.refuse((*DAILY_METRICS, *RELATIVE_METRICS), _RUIN)
 
 
-def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> int:
+def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> tuple[int, float]:
     """
-    Write total return and drawdown on bar equity, and return the elapsed time in ms.
+    Write total return and drawdown on bar equity, and return the elapsed time in ms and the lowest equity.
 
     equity  quote, the capital and then one value per mark
 
@@ -108,28 +117,28 @@ def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> int:
     start_ms = int(time_ms[0]) - step_ms
     sheet.put("total_return", float(equity[-1] / equity[0]) - 1.0)
     sheet.put("final_equity", float(equity[-1]))
-    below_peak = drawdowns(equity)
-    sheet.put("max_drawdown", float(below_peak.min()))
-    sheet.put("max_drawdown_quote", float((equity - np.maximum.accumulate(equity)).min()))
-    fall = deepest_fall(equity, below_peak)
-    if fall is None:
+    falls = falls_of(equity)
+    elapsed_ms = int(time_ms[-1]) - start_ms
+    sheet.put("max_drawdown_quote", falls.depth_quote)
+    if not len(falls.deepest):
+        sheet.put("max_drawdown", 0.0)
         names = ("max_drawdown_duration_s", "time_to_recover_s")
         sheet.refuse(names, "equity never fell below a peak")
-        return int(time_ms[-1]) - start_ms
+        return elapsed_ms, falls.lowest
+    fall = falls.deepest[0]
+    sheet.put("max_drawdown", float(fall.depth))
     peak_ms = int(time_ms[fall.peak - 1]) if fall.peak else start_ms
-    end = len(time_ms) if fall.recovery is None else fall.recovery
-    end_ms = int(time_ms[end - 1])
+    is_over = fall.recovery >= 0
+    end_ms = int(time_ms[fall.recovery - 1 if is_over else -1])
     sheet.put("max_drawdown_duration_s", (end_ms - peak_ms) / 1000.0)
-    recovered_s = (
-        None if fall.recovery is None else (end_ms - int(time_ms[fall.trough - 1])) / 1000.0
-    )
+    recovered_s = (end_ms - int(time_ms[fall.trough - 1])) / 1000.0 if is_over else None
     sheet.put("time_to_recover_s", recovered_s, "the deepest drawdown was not recovered")
-    if fall.recovery is None:
+    if not is_over:
         sheet.notes.append("max drawdown not recovered")
-    return int(time_ms[-1]) - start_ms
+    return elapsed_ms, falls.lowest
 
 
-def _put_activity(sheet: Sheet, trades: Rows, marks: Rows, equity: FloatArray) -> None:
+def _put_activity(sheet: Sheet, trades: Rows, marks: Marks, equity: FloatArray) -> None:
     """
     Write mean gross leverage and turnover, for an equity above zero.
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.errors import DataError
-from papertape.engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 
 WINDOW_BARS: Final = 24
 MEDIAN_BARS: Final = 720
@@ -36,11 +36,18 @@ REGIME_NAMES: Final = {
 }
 
 
-def regimes(open_ms: IntArray, high: FloatArray, low: FloatArray, close: FloatArray) -> IntArray:
+def regimes(
+    open_ms: IntArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    rows: IntArray | None = None,
+) -> IntArray:
     """
     Return the regime of every candle, a key of REGIME_NAMES.
 
     open_ms, high, low, close  shape (n,), of one symbol and timeframe, final, in time order
+    rows                       the only candles that are asked for; None: all
 
     Raises DataError if a candle is out of order.
     """
@@ -52,78 +59,90 @@ def regimes(open_ms: IntArray, high: FloatArray, low: FloatArray, close: FloatAr
         raise DataError(
             f"candle {row}: open time {int(open_ms[row])} ms is not after the one before"
         )
-    labels = np.full(n, WARM_UP, dtype=np.int64)
-    if n <= WINDOW_BARS:
+    asked = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
+    labels = np.full(len(asked), WARM_UP, dtype=np.int64)
+    is_known = asked >= WINDOW_BARS
+    # Row r of the changes and of all that is made of them belongs to candle r + WINDOW_BARS.
+    places = asked[is_known] - WINDOW_BARS
+    if not len(places):
         return labels
-    path = _window_sum(np.abs(np.diff(close)))
-    distance = np.abs(close[WINDOW_BARS:] - close[:-WINDOW_BARS])
+    high, low, close = (np.ascontiguousarray(column) for column in (high, low, close))
+    path = _sums_at(np.abs(np.diff(close)), places)
+    distance = np.abs(close[places + WINDOW_BARS] - close[places])
     # A price that never moved has no direction either.
     efficiency = np.divide(distance, path, out=np.zeros_like(path), where=path > 0.0)
     true_range = np.log(np.maximum(high[1:], close[:-1]) / np.minimum(low[1:], close[:-1]))
-    volatility = np.sqrt(_window_sum(true_range**2) / WINDOW_BARS)
+    volatility = np.empty(n - WINDOW_BARS)
+    write_sums(true_range**2, WINDOW_BARS, volatility)
+    volatility = np.sqrt(volatility / WINDOW_BARS)
+    is_volatile = np.empty(len(places), np.bool_)
+    write_is_above(volatility, places, MEDIAN_BARS, is_volatile)
     is_trend = efficiency >= TREND_EFFICIENCY
-    is_volatile = volatility > trailing_median(volatility, MEDIAN_BARS)
-    labels[WINDOW_BARS:] = RANGE_CALM + 2 * is_trend + is_volatile
+    labels[is_known] = RANGE_CALM + 2 * is_trend + is_volatile
     return labels
 
 
-def regimes_at(close_ms: IntArray, labels: IntArray, times_ms: IntArray) -> IntArray:
-    """
-    Return the label known at each time: that of the last candle that closed at or before it.
+def regimes_when(
+    open_ms: IntArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    length_ms: int,
+    times_ms: IntArray,
+) -> IntArray:
+    """Return the regime known at each time: that of the last candle that closed by then, before the first warm-up."""
+    rows = np.searchsorted(open_ms + length_ms, times_ms, side="right") - 1
+    labels = np.full(len(rows), WARM_UP, dtype=np.int64)
+    labels[rows >= 0] = regimes(open_ms, high, low, close, rows[rows >= 0])
+    return labels
 
-    close_ms  of the candles that `labels` belong to, in time order; before the first it is warm-up
-    """
-    known = np.concatenate([[WARM_UP], labels])
-    rows = np.searchsorted(close_ms, times_ms, side="right")
-    return np.asarray(known[rows], dtype=np.int64)
 
-
-def _window_sum(values: FloatArray) -> FloatArray:
-    """
-    Return the sum of every 24 values in a row.
-
-    Added in the same order for every row: a running sum would carry the rounding of all history, and a reduction
-    over windows adds in an order that depends on how many there are.
-    """
-    n = len(values) - WINDOW_BARS + 1
-    total = values[:n].copy()
+def _sums_at(values: FloatArray, places: IntArray) -> FloatArray:
+    """Return the sum of 24 values in a row from each place on, added in the order of `write_sums`."""
+    total: FloatArray = values[places]
     for shift in range(1, WINDOW_BARS):
-        total += values[shift : shift + n]
+        total += values[places + shift]
     return total
 
 
-def trailing_median(values: FloatArray, bars: int) -> FloatArray:
-    """Return the median of the last `bars` values at every place, of all so far while there are fewer."""
-    medians: FloatArray = np.empty(len(values))
-    write_medians(values, np.empty(bars), medians)
-    return medians
+@kernel
+def write_sums(values: FloatArray, bars: int, sums: FloatArray) -> None:
+    """
+    Write the sum of `bars` values in a row, from each place of `sums` on.
+
+    Added in the same order for every row: a running sum would carry the rounding of all history, and a reduction
+    over windows adds in an order that depends on how many there are. A stretch at a time, which stays in the cache.
+    """
+    for start in range(0, len(sums), 1024):
+        stop = min(start + 1024, len(sums))
+        for row in range(start, stop):
+            sums[row] = values[row]
+        for shift in range(1, bars):
+            for row in range(start, stop):
+                sums[row] += values[row + shift]
 
 
 @kernel
-def write_medians(values: FloatArray, ordered: FloatArray, medians: FloatArray) -> None:
+def write_is_above(values: FloatArray, places: IntArray, bars: int, is_above: Rows) -> None:
     """
-    Write the median of the last `len(ordered)` values at every place.
+    Write whether the value at each place is above the median of the last `bars`, of all so far while there are fewer.
 
-    The window is kept sorted: one place is searched by halving for the value that leaves and one for the value
-    that enters, and what lies between moves by one.
+    Nothing is sorted: of a value in its own window it is enough to know how many are smaller. With exactly half of
+    an even number smaller, the median lies half-way between the largest of those and the value itself.
     """
-    bars, held = len(ordered), 0
-    for index in range(len(values)):
-        value = values[index]
-        if held < bars:
-            place = held
-            held += 1
-        else:
-            place = np.searchsorted(ordered, values[index - bars])
-        while place > 0 and ordered[place - 1] > value:
-            ordered[place] = ordered[place - 1]
-            place -= 1
-        while place < held - 1 and ordered[place + 1] < value:
-            ordered[place] = ordered[place + 1]
-            place += 1
-        ordered[place] = value
-        middle = held // 2
-        if held % 2 == 1:
-            medians[index] = ordered[middle]
-        else:
-            medians[index] = 0.5 * (ordered[middle - 1] + ordered[middle])
+    for index in range(len(places)):
+        place = places[index]
+        value = values[place]
+        first = max(place + 1 - bars, 0)
+        smaller = 0
+        for row in range(first, place + 1):
+            smaller += values[row] < value
+        held = place + 1 - first
+        if smaller != held // 2 or held % 2 == 1:
+            is_above[index] = smaller > held // 2
+            continue
+        below = -np.inf
+        for row in range(first, place + 1):
+            if below < values[row] < value:
+                below = values[row]
+        is_above[index] = value > 0.5 * (below + value)

@@ -6,6 +6,7 @@ from helpers import random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from papertape.engine.candles import HOUR_MS
 from papertape.engine.jit import IntArray, Rows
 from papertape.engine.performance import (
     REGIME_NAMES,
@@ -15,9 +16,9 @@ from papertape.engine.performance import (
     by_exit_reason,
     by_side,
     regimes,
-    regimes_at,
+    regimes_when,
 )
-from papertape.engine.performance.regimes import trailing_median
+from papertape.engine.performance.regimes import WARM_UP, write_is_above
 from papertape.engine.records import REASON_STOP, REASON_TARGET, TRADE
 
 scores = st.floats(-1, 1) | st.just(0.0)
@@ -100,17 +101,33 @@ def test_regimes_never_change_afterwards() -> None:
 
 
 def test_a_time_gets_the_label_of_the_last_closed_candle() -> None:
-    closes, labels = np.array([10, 20, 30]), np.array([1, 2, 3])
+    candles = random_candles(1_500, seed=8)
+    opens = candles["open_ms"]
+    labels = labels_of(candles)
+    times = np.array([opens[0], opens[30] - 1, opens[30], opens[31] - 1, opens[-1] + 9 * HOUR_MS])
 
-    assert regimes_at(closes, labels, np.array([9, 10, 19, 30, 99])).tolist() == [0, 1, 1, 3, 3]
+    found = regimes_when(opens, candles["high"], candles["low"], candles["close"], HOUR_MS, times)
+
+    # The candle that opens at opens[30] closes at opens[31]; before it the one that closed was the 29th.
+    assert found.tolist() == [WARM_UP, *labels[[28, 29, 29, 1_499]]]
 
 
-@settings(max_examples=60)
+def test_some_rows_have_the_labels_of_all_rows() -> None:
+    candles = random_candles(2_000, seed=9)
+    rows = np.array([0, 23, 24, 700, 744, 745, 1_999, 1_999])
+    columns = [candles[name] for name in ("open_ms", "high", "low", "close")]
+
+    assert regimes(*columns, rows).tolist() == regimes(*columns)[rows].tolist()
+    assert len(set(regimes(*columns).tolist())) == 5
+
+
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.integers(1, 12))
-def test_trailing_median_is_the_median(values: list[int], bars: int) -> None:
+def test_a_value_is_above_the_median_of_its_window(values: list[int], bars: int) -> None:
     array = np.array(values, dtype=np.float64)
+    found = np.empty(len(array), np.bool_)
 
-    found = trailing_median(array, bars)
+    write_is_above(array, np.arange(len(array)), bars, found)
 
-    want = [np.median(array[max(0, i + 1 - bars) : i + 1]) for i in range(len(array))]
-    np.testing.assert_array_equal(found, want)
+    want = [array[i] > np.median(array[max(0, i + 1 - bars) : i + 1]) for i in range(len(array))]
+    assert found.tolist() == want
