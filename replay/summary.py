@@ -218,7 +218,10 @@ def _regime_codes(trades: Rows, engine: Engine, bars: Mapping[str, Rows]) -> Any
         rows = bars[symbol]
         if chosen.any():
             codes[chosen] = regimes_when(
-                *(rows[name] for name in ("open_ms", "high", "low", "close")),
+                rows["open_ms"],
+                rows["high"],
+                rows["low"],
+                rows["close"],
                 engine.length_ms,
                 trades["decided_ms"][chosen],
             )
