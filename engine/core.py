@@ -152,7 +152,7 @@ class Engine:
         else:
             report = self._candles(event)
         # Candles reach followers block by block, with the decisions about them.
-        if isinstance(event, Command | Funding | NewModel):
+        if not isinstance(event, np.ndarray):
             for follower, sink in self._followers:
                 sink(follower.step(event))
         for name, digest in self._digests.items():

@@ -24,7 +24,7 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.replayed import learn
 from papertape.replay.learning.settings import cadence_of, features_of
 from papertape.replay.market_events import market_events
-from papertape.replay.report_structure import DRAWN_KINDS
+from papertape.replay.report_structure import DRAWN_KINDS, left_out
 from papertape.replay.report_study import sentence, study_section
 from papertape.replay.result import Result
 from papertape.replay.sinks import Ending, Recorder
@@ -90,6 +90,8 @@ def run_backtest(
     summary, labels = summarise(config, tapes, bars, main, others, learned)
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
+    drawn = main.recorder.events
+    summary["notes"] += left_out(drawn, main.engine.symbols, main.engine.length_ms)
     trades = trade_table(main.trades, main.engine.symbols, labels)
     equity = equity_table(main.marks)
     used = [data for _, data in main.models]

@@ -13,9 +13,19 @@ from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.replay.atomic import write_whole
 from papertape.replay.report_data import equity_curve, pack_candles, trade_columns
+from papertape.replay.report_returns import returns_of
 from papertape.replay.report_structure import pack_structure
 
-_SCRIPTS: Final = ("data.js", "structure.js", "charts.js", "sections.js", "models.js", "trades.js")
+_SCRIPTS: Final = (
+    "data.js",
+    "charts.js",
+    "structure.js",
+    "candles.js",
+    "sections.js",
+    "models.js",
+    "returns.js",
+    "trades.js",
+)
 
 
 def render_report(
@@ -33,10 +43,12 @@ def render_report(
     candles  by symbol, CANDLE records of the strategy's timeframe
     events   EVENT records of market structure, drawn on the candles
     """
+    held = (summary.get("metrics") or {}).get("buy_and_hold_return")
     data = {
         "summary": _shown(summary),
         "trades": trade_columns(trades),
-        "equity": equity_curve(equity, candles, summary.get("capital")),
+        "equity": equity_curve(equity, candles, summary.get("capital"), held),
+        "returns": returns_of(equity, summary.get("capital")),
         "candles": {symbol: pack_candles(rows) for symbol, rows in candles.items() if len(rows)},
         "structure": _structure(summary, events),
     }

@@ -5,16 +5,16 @@ An event never changes, so a zone's life is told by several of them: made, then 
 zone becomes one row with the time it formed, the time it was known and the time it ended, packed as the candles are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from papertape.engine.features.smc import events as e
-from papertape.engine.jit import Rows
+from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.replay.report_data import decimals_of, pack_integers
 
-MOST_ITEMS: Final = 60_000  # of one symbol; more would neither be seen nor fit
+MOST_ITEMS: Final = 500_000  # of one symbol: a year of minutes has 390,000, in 4 MB
 GROUPS: Final = ("blocks", "gaps", "breaks", "pools", "sweeps")
 
 # What begins a zone: group and label; and which kinds end it.
@@ -38,99 +38,131 @@ _POINTS: Final[Mapping[int, tuple[str, str]]] = {
 DRAWN_KINDS: Final = tuple(
     sorted({*_ZONES, *_POINTS}.union(*(ends for _, _, ends in _ZONES.values())))
 )
-_ENDS: Final = frozenset().union(*(ends for _, _, ends in _ZONES.values()))
+_BEGINNINGS: Final = sorted({*_ZONES, *_POINTS})
+_AREAS: Final = [kind for kind, (group, _, _) in _ZONES.items() if group in ("blocks", "gaps")]
+_NAMES: Final = {**{kind: zone[:2] for kind, zone in _ZONES.items()}, **_POINTS}
 
 
-class Item(NamedTuple):
-    """One thing to draw; times are ms, `ended_ms` -1 while it lives."""
+class Structure(NamedTuple):
+    """Things to draw by column, in the order in which they became known; times are ms, `ended_ms` -1 while one lives."""
 
-    group: str
-    label: str
-    side: int
-    is_swing: bool
-    formed_ms: int
-    known_ms: int
-    ended_ms: int
-    top: float
-    bottom: float
+    kind: IntArray
+    side: IntArray
+    is_swing: IntArray
+    formed_ms: IntArray
+    known_ms: IntArray
+    ended_ms: IntArray
+    top: FloatArray
+    bottom: FloatArray
+    left_out: int  # of the smaller scale, the oldest
 
 
-def items_of(events: Rows, timeframe_ms: int) -> list[Item]:
-    """
-    Return what one symbol's events on one timeframe tell, in the order in which it became known.
+def structure_of(events: Rows, timeframe_ms: int) -> Structure:
+    """Return what one symbol's events on one timeframe tell, at most MOST_ITEMS: the swing scale, then the newest."""
+    rows = _own(events, timeframe_ms)
+    begun = rows[np.isin(rows["kind"], _BEGINNINGS)]
+    n = len(begun)
+    if n > MOST_ITEMS:
+        order = np.argsort(begun["scale"] == e.SCALE_SWING, kind="stable")
+        begun = begun[np.sort(order[-MOST_ITEMS:])]
+    kind = np.ascontiguousarray(begun["kind"])
+    is_zone = np.isin(kind, _AREAS)
+    top, bottom = (np.where(is_zone, begun[name], begun["level"]) for name in ("top", "bottom"))
+    return Structure(
+        kind,
+        np.ascontiguousarray(begun["side"]),
+        (begun["scale"] == e.SCALE_SWING).astype(np.int64),
+        np.ascontiguousarray(begun["formed_ms"]),
+        np.ascontiguousarray(begun["known_ms"]),
+        _ended_ms(begun, rows),
+        np.maximum(top, bottom),
+        np.minimum(top, bottom),
+        n - len(begun),
+    )
 
-    At most MOST_ITEMS. They are chosen before anything is made of them: two years of minutes have a million.
-    """
-    rows = events[(events["timeframe_ms"] == timeframe_ms) & (events["scale"] != e.SCALE_HTF)]
-    begun = _most_telling(rows[np.isin(rows["kind"], sorted({*_ZONES, *_POINTS}))])
-    ended = _ends(rows[np.isin(rows["bar"], begun["bar"])])
-    return [_item(row, ended) for row in begun]
+
+def left_out(events: Rows, symbols: Sequence[str], timeframe_ms: int) -> list[str]:
+    """Return a sentence for every symbol of whose structure a part is not drawn."""
+    said = []
+    for index, symbol in enumerate(symbols):
+        rows = _own(events[events["symbol"] == index], timeframe_ms)
+        n = int(np.isin(rows["kind"], _BEGINNINGS).sum())
+        if n > MOST_ITEMS:
+            said.append(
+                f"{symbol}: of {n:,} pieces of market structure the report draws {MOST_ITEMS:,}: the swing scale, then "
+                "the newest."
+            )
+    return said
 
 
 def pack_structure(events: Rows, timeframe_ms: int) -> dict[str, Any] | None:
-    """Return the items of one symbol as packed columns, None when there are none."""
-    items = items_of(events, timeframe_ms)
-    if not items:
+    """Return the structure of one symbol as packed columns, None when there is none."""
+    found = structure_of(events, timeframe_ms)
+    if not len(found.kind):
         return None
-    labels = sorted({item.label for item in items})
-    prices = np.array([(item.top, item.bottom) for item in items])
-    decimals = decimals_of(prices)
-    top, bottom = np.rint(prices.T * 10.0**decimals).astype(np.int64)
-    known = np.array([item.known_ms for item in items]) // 1000
-    formed = np.array([item.formed_ms for item in items]) // 1000
-    ended = np.array([item.ended_ms for item in items]) // 1000
+    names = [_NAMES[kind] for kind in found.kind.tolist()]
+    labels = sorted({label for _, label in names})
+    decimals = decimals_of(np.concatenate([found.top, found.bottom]))
+    top, bottom = (np.rint(p * 10.0**decimals).astype(np.int64) for p in (found.top, found.bottom))
+    known, formed = found.known_ms // 1000, found.formed_ms // 1000
+    first, first_top = int(known[0]), int(top[0])
     columns = {
-        "group": [GROUPS.index(item.group) for item in items],
-        "label": [labels.index(item.label) for item in items],
-        "side": [item.side for item in items],
-        "is_swing": [int(item.is_swing) for item in items],
+        "group": [GROUPS.index(group) for group, _ in names],
+        "label": [labels.index(label) for _, label in names],
+        "side": found.side,
+        "is_swing": found.is_swing,
         "formed": known - formed,
-        "known": np.diff(known, prepend=0),
-        "ended": np.where(ended < 0, -1, ended - known),
-        "top": top,
+        "known": np.diff(known, prepend=first),
+        "ended": np.where(found.ended_ms < 0, -1, found.ended_ms // 1000 - known),
+        "top": np.diff(top, prepend=first_top),
         "bottom": top - bottom,
     }
     packed = {name: pack_integers(np.asarray(values)) for name, values in columns.items()}
-    return {"labels": labels, "decimals": decimals, **packed}
+    return {
+        "labels": labels,
+        "decimals": decimals,
+        "first": first,
+        "first_top": first_top,
+        "left_out": found.left_out,
+        **packed,
+    }
 
 
-def _most_telling(begun: Rows) -> Rows:
-    """Return at most MOST_ITEMS rows in their order: the swing scale first, then the newest."""
-    order = np.argsort(begun["scale"] == e.SCALE_SWING, kind="stable")
-    return begun[np.sort(order[-MOST_ITEMS:])]
+def name_of(kind: int) -> tuple[str, str]:
+    """Return group and label of what an event of this kind begins."""
+    return _NAMES[int(kind)]
 
 
-def _key(row: Any) -> tuple[int, ...]:
-    """Return what ties the end of a zone to its beginning: the candle, the scale and the side."""
-    return int(row["bar"]), int(row["scale"]), int(row["side"])
+def _own(events: Rows, timeframe_ms: int) -> Rows:
+    """Return the events of one timeframe itself."""
+    return events[(events["timeframe_ms"] == timeframe_ms) & (events["scale"] != e.SCALE_HTF)]
 
 
-def _ends(rows: Rows) -> dict[tuple[int, ...], int]:
-    """Return when each zone ended: (kind of the end, candle, scale, side) → time in ms."""
-    chosen = rows[np.isin(rows["kind"], sorted(_ENDS))]
-    return {(int(row["kind"]), *_key(row)): int(row["known_ms"]) for row in chosen}
+def _ended_ms(begun: Rows, rows: Rows) -> IntArray:
+    """Return when each zone ended, -1 for one that lives: the first of what ends it that was known later than itself."""
+    never = np.iinfo(np.int64).max
+    ended: IntArray = np.full(len(begun), never)
+    keys = _keys(begun)
+    for zone, (_, _, ends) in _ZONES.items():
+        places = np.flatnonzero(begun["kind"] == zone)
+        for end in ends if len(places) else ():
+            last = rows[rows["kind"] == end]
+            if not len(last):
+                continue
+            end_keys = _keys(last)
+            order = np.argsort(end_keys, kind="stable")
+            # Of several ends of one zone the newest counts, the last of equal keys.
+            at = np.searchsorted(end_keys, keys[places], "right", sorter=order) - 1
+            row = order[np.maximum(at, 0)]
+            time_ms = last["known_ms"][row]
+            is_end = (at >= 0) & (end_keys[row] == keys[places])
+            is_end &= time_ms >= begun["known_ms"][places]
+            ended[places[is_end]] = np.minimum(ended[places[is_end]], time_ms[is_end])
+    ended[ended == never] = -1
+    return ended
 
 
-def _item(row: Any, ended: Mapping[tuple[int, ...], int]) -> Item:
-    kind, known_ms = int(row["kind"]), int(row["known_ms"])
-    if kind in _ZONES:
-        group, label, ends = _ZONES[kind]
-        times = [ended[(end, *_key(row))] for end in ends if (end, *_key(row)) in ended]
-        ended_ms = min((time for time in times if time >= known_ms), default=-1)
-    else:
-        (group, label), ended_ms = _POINTS[kind], -1
-    level = float(row["level"])
-    top, bottom = float(row["top"]), float(row["bottom"])
-    if group not in ("blocks", "gaps"):
-        top = bottom = level
-    return Item(
-        group,
-        label,
-        int(row["side"]),
-        int(row["scale"]) == e.SCALE_SWING,
-        int(row["formed_ms"]),
-        known_ms,
-        ended_ms,
-        max(top, bottom),
-        min(top, bottom),
-    )
+def _keys(rows: Rows) -> IntArray:
+    """Return what ties the end of a zone to its beginning: the candle, the scale and the side, in one number."""
+    keys: IntArray = (rows["bar"] * 16 + rows["scale"]) * 4 + rows["side"] + 1
+    return keys

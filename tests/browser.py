@@ -1,12 +1,22 @@
 """A real browser, where the machine has one."""
 
+import asyncio
+import base64
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 CHROMIUM = shutil.which("chromium") or ""
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 needs_browser = pytest.mark.skipif(
     not CHROMIUM, reason="no chromium on this machine to open the page with"
 )
@@ -15,9 +25,89 @@ needs_browser = pytest.mark.skipif(
 def open_in_browser(page: Path, profile: Path, query: str = "") -> str:
     """Return the page's DOM after its scripts have run."""
     done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom", f"{page.as_uri()}{query}"],
+        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom", f"{page.as_uri()}{query}"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     return done.stdout
+
+
+class Tab:
+    """One page of a running browser, spoken to in its own protocol (Chrome DevTools) over the loopback."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self.errors: list[str] = []
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Return the answer to one request; what the page throws or logs as an error is kept on the way."""
+        self._number += 1
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
+        while True:
+            said = await self._socket.receive_json(timeout=60)
+            if said.get("method") == "Runtime.exceptionThrown":
+                self.errors.append(str(said["params"]["exceptionDetails"]))
+            if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
+                self.errors.append(str(said["params"]["entry"]))
+            if said.get("id") == self._number:
+                assert "error" not in said, said
+                return dict(said["result"])
+
+    async def value(self, expression: str) -> Any:
+        """Return what an expression is worth on the page."""
+        found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    async def open(self, page: Path, width: int, height: int = 1000, query: str = "") -> None:
+        """Open a page at a width, and wait until its scripts say that it is drawn."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )  # fmt: skip
+        await self.call("Page.navigate", url=f"{page.as_uri()}{query}")
+        for _ in range(600):
+            drawn = "document.documentElement?.dataset.ready ?? document.documentElement?.dataset.errors"
+            if await self.value(drawn):
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{page} was not drawn within a minute")
+
+    async def picture(self) -> bytes:
+        """Return the whole page as PNG."""
+        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        return base64.b64decode(shot["data"])
+
+    async def printed(self) -> bytes:
+        """Return the page as it is printed, PDF."""
+        done = await self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+        return base64.b64decode(done["data"])
+
+
+@asynccontextmanager
+async def browser_tab(profile: Path) -> AsyncIterator[Tab]:
+    """Run a browser with an empty profile and give one of its pages."""
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *FLAGS, "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        port = await _port(profile / "DevToolsActivePort")
+        async with aiohttp.ClientSession() as session:
+            pages = await (await session.get(f"http://127.0.0.1:{port}/json/list")).json()
+            url = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+            async with session.ws_connect(url, max_msg_size=0) as socket:
+                tab = Tab(socket)
+                for domain in ("Page", "Runtime", "Log"):
+                    await tab.call(f"{domain}.enable")
+                yield tab
+    finally:
+        browser.kill()
+        await browser.wait()
+
+
+async def _port(path: Path) -> int:
+    for _ in range(300):
+        if path.is_file() and (lines := path.read_text().splitlines()):
+            return int(lines[0])
+        await asyncio.sleep(0.1)
+    raise AssertionError("the browser did not start within half a minute")

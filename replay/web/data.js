@@ -13,66 +13,86 @@ function element(tag, text, className) {
 }
 
 const FORMATS = {
-  percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + " %",
+  percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + "\u00a0%",
   money: (x) => x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
   count: (x) => Math.round(x).toLocaleString("en-US"),
   number: (x) => (Math.abs(x) >= 1000 ? x.toLocaleString("en-US", { maximumFractionDigits: 0 }) : x.toFixed(x !== 0 && Math.abs(x) < 0.01 ? 4 : 2)),
   price: (x) => x.toLocaleString("en-US", { maximumFractionDigits: 8, maximumSignificantDigits: 9 }),
+  volume: (x) => (x >= 1e9 ? (x / 1e9).toFixed(2) + " G" : x >= 1e6 ? (x / 1e6).toFixed(2) + " M" : x >= 1e3 ? (x / 1e3).toFixed(1) + " k" : String(Number(x.toPrecision(3)))),
   duration: (s) => (s >= 172800 ? (s / 86400).toFixed(1) + " d" : s >= 7200 ? (s / 3600).toFixed(1) + " h" : (s / 60).toFixed(0) + " min"),
 };
 const shown = (x, kind) => (x === null || x === undefined || Number.isNaN(x) ? "–" : FORMATS[kind](x));
 const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
 const stamp = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 
-// columns: [title, value of a row, format or null for text]; returns a table
+// columns: [title, value of a row, format or null for text, options]; options: "tone" colours a number by its sign,
+// "minor" leaves a column out where there is no room for it; returns a table
 function table(rows, columns, onRow) {
   const made = element("table");
   const head = made.createTHead().insertRow();
-  for (const [title] of columns) head.append(element("th", title));
+  for (const [title, , , options] of columns) head.append(element("th", title, options?.includes("minor") ? "minor" : ""));
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
-    for (const [, value, kind, isToned] of columns) {
+    for (const [, value, kind, options] of columns) {
       const content = value(row);
-      const cell = element("td", kind ? shown(content, kind) : content ?? "–", isToned ? tone(content) : "");
-      line.append(cell);
+      const classes = [options?.includes("tone") && tone(content), options?.includes("minor") && "minor"].filter(Boolean);
+      line.append(element("td", kind ? shown(content, kind) : content ?? "–", classes.join(" ")));
     }
     if (onRow) onRow(line, row);
   }
   return made;
 }
 
-// A column of integers: base64 of gzip of little-endian int32.
+// A column of integers: bytes of each, then base64 of zlib of those bytes, the lowest of all first; see report_data.py.
 async function integers(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Int32Array(await new Response(stream).arrayBuffer());
+  const width = Number(text[0]);
+  const bytes = Uint8Array.from(atob(text.slice(1)), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const n = planes.length / width, values = new Int32Array(n), shift = 32 - 8 * width;
+  for (let plane = 0; plane < width; plane++) for (let i = 0; i < n; i++) values[i] |= planes[plane * n + i] << (8 * plane);
+  if (shift) for (let i = 0; i < n; i++) values[i] = (values[i] << shift) >> shift;
+  return values;
 }
 
 // Candles are stored as differences, because those are small and pack well; see report_data.py.
 async function candlesOf(packed) {
-  const columns = await Promise.all(["time", "open", "high", "low", "close"].map((name) => integers(packed[name])));
-  const [time, open, high, low, close] = columns;
+  const columns = await Promise.all(["time", "open", "high", "low", "close", "volume", "volume_power"].map((name) => integers(packed[name])));
+  const [time, open, high, low, close, digits, power] = columns;
   const unit = Math.pow(10, packed.decimals);
   const rows = new Array(time.length);
-  let t = 0, before = 0;
+  let t = packed.first, before = packed.first_open;
   for (let i = 0; i < time.length; i++) {
     t += time[i];
     const o = before + open[i], c = o + close[i];
-    rows[i] = { time: t, open: o / unit, high: (Math.max(o, c) + high[i]) / unit, low: (Math.min(o, c) - low[i]) / unit, close: c / unit };
+    rows[i] = { time: t, open: o / unit, high: (Math.max(o, c) + high[i]) / unit, low: (Math.min(o, c) - low[i]) / unit, close: c / unit, volume: digits[i] * Math.pow(10, power[i]) };
     before = c;
   }
   return rows;
 }
 
-function coarser(rows, most) {
-  const size = Math.ceil(rows.length / most);
-  if (size <= 1) return rows;
+// Candles `first` … `last - 1`, every `size` of them drawn as one.
+function coarser(rows, first, last, size) {
+  if (size <= 1) return rows.slice(first, last);
   const joined = [];
-  for (let i = 0; i < rows.length; i += size) {
-    const part = rows.slice(i, i + size);
-    joined.push({ time: part[0].time, open: part[0].open, close: part[part.length - 1].close,
-      high: Math.max(...part.map((r) => r.high)), low: Math.min(...part.map((r) => r.low)) });
+  for (let i = first; i < last; i += size) {
+    const one = { ...rows[i] };
+    for (let j = i + 1; j < Math.min(i + size, last); j++) {
+      const row = rows[j];
+      if (row.high > one.high) one.high = row.high;
+      if (row.low < one.low) one.low = row.low;
+      one.close = row.close;
+      one.volume += row.volume;
+    }
+    joined.push(one);
   }
   return joined;
+}
+
+// The last row whose time is at or before a time; -1 before the first.
+function lastAt(rows, time) {
+  let low = -1, high = rows.length - 1;
+  while (low < high) { const middle = (low + high + 1) >> 1; if (rows[middle].time <= time) low = middle; else high = middle - 1; }
+  return low;
 }

@@ -99,11 +99,11 @@ function drawModels() {
   if (Object.keys(shadow ?? {}).length) drawScores("challengers on the candles after them, promoted or not", shadow.contenders);
   if ((model.versions ?? []).length) {
     const box = element("div");
-    box.append(element("h3", "by version in force"), table(model.versions, [["version", (r) => r.name], ["predictions", (r) => r.rows, "count"], ["accuracy", (r) => r.accuracy, "percent"], ["log-loss", (r) => r.log_loss, "precise"], ["trades", (r) => r.trades, "count"], ["win rate", (r) => r.win_rate, "percent"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", true]]));
+    box.append(element("h3", "by version in force"), table(model.versions, [["version", (r) => r.name], ["predictions", (r) => r.rows, "count"], ["accuracy", (r) => r.accuracy, "percent"], ["log-loss", (r) => r.log_loss, "precise"], ["trades", (r) => r.trades, "count"], ["win rate", (r) => r.win_rate, "percent"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", "tone"]]));
     $("model-scores").append(box);
   }
   const loss = (a, name) => ((a.gate ?? {}).contenders?.[name] ?? {}).log_loss;
-  $("model-attempts").append(table(attempts, [["retrained", (a) => stamp(a.due_ms / 1000)], ["by", (a) => a.trigger], ["kind", (a) => a.kind], ["rows", (a) => a.rows_train, "count"],
-    ["gate: challenger", (a) => loss(a, "challenger"), "precise"], ["champion", (a) => loss(a, "champion"), "precise"], ["logistic", (a) => loss(a, "logistic"), "precise"], ["majority", (a) => loss(a, "majority"), "precise"],
-    ["net, per trade", (a) => ((a.gate ?? {}).contenders?.challenger ?? {}).net_return, "percent", true], ["", (a) => a.outcome], ["because", (a) => a.reason]]));
+  $("model-attempts").append(table(attempts, [["retrained", (a) => stamp(a.due_ms / 1000)], ["by", (a) => a.trigger, null, "minor"], ["kind", (a) => a.kind, null, "minor"], ["rows", (a) => a.rows_train, "count", "minor"],
+    ["gate: challenger", (a) => loss(a, "challenger"), "precise"], ["champion", (a) => loss(a, "champion"), "precise"], ["logistic", (a) => loss(a, "logistic"), "precise", "minor"], ["majority", (a) => loss(a, "majority"), "precise", "minor"],
+    ["net, per trade", (a) => ((a.gate ?? {}).contenders?.challenger ?? {}).net_return, "percent", "tone"], ["", (a) => a.outcome], ["because", (a) => a.reason]]));
 }

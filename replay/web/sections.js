@@ -41,24 +41,24 @@ function drawHeadline() {
   }
 }
 
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 function drawMonthly() {
   const months = SUMMARY.monthly ?? [];
   if (!months.length) { $("monthly").append(element("p", "No complete day, no month.", "quiet")); return; }
-  const years = [...new Set(months.map((row) => row[0]))];
   const largest = Math.max(...months.map((row) => Math.abs(row[2])), 1e-9);
-  const made = element("table"), head = made.createTHead().insertRow(), body = made.createTBody();
-  for (const title of ["", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "year"]) head.append(element("th", title));
-  for (const year of years) {
-    const line = body.insertRow();
-    line.append(element("td", year));
+  const made = element("div", undefined, "months");
+  made.append(...["", ...MONTHS, "year"].map((title) => element("b", title, "head")));
+  for (const year of [...new Set(months.map((row) => row[0]))]) {
+    made.append(element("b", year));
     let worth = 1;
     for (let month = 1; month <= 12; month++) {
       const found = months.find((row) => row[0] === year && row[1] === month);
-      const cell = element("td", found ? (found[2] * 100).toFixed(1) : "");
+      const cell = element("span", found ? (found[2] * 100).toFixed(1) : "");
+      cell.dataset.month = MONTHS[month - 1];
       if (found) { worth *= 1 + found[2]; const share = Math.round((Math.abs(found[2]) / largest) * 55); cell.style.background = `color-mix(in srgb, var(--${found[2] >= 0 ? "gain" : "loss"}) ${share}%, transparent)`; }
-      line.append(cell);
+      made.append(cell);
     }
-    line.append(element("td", ((worth - 1) * 100).toFixed(1), tone(worth - 1)));
+    made.append(element("b", ((worth - 1) * 100).toFixed(1), "year " + tone(worth - 1)));
   }
   $("monthly").append(made, element("p", "percent", "quiet"));
 }
@@ -73,7 +73,7 @@ function drawBreakdown() {
     const box = element("div");
     box.append(element("h3", title), table(rows, [
       ["", (r) => r.name], ["trades", (r) => r.trades, "count"], ["win rate", (r) => r.win_rate, "percent"],
-      ["profit factor", (r) => r.profit_factor, "number"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", true], ["", () => ""],
+      ["profit factor", (r) => r.profit_factor, "number"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", "tone"], ["", () => "", null, "minor"],
     ], (line, row) => {
       const meter = element("span", undefined, "meter");
       meter.style.cssText = `width:${Math.round((Math.abs(row.pnl_quote) / largest) * 60)}px;background:var(--${row.pnl_quote >= 0 ? "gain" : "loss"})`;
@@ -87,11 +87,11 @@ function drawBreakdown() {
 
 function drawComparisons() {
   const rows = SUMMARY.sensitivity ?? [];
-  if (rows.length) $("sensitivity").append(table(rows, [["the same run with", (r) => r.name], ["total return", (r) => r.total_return, "percent", true], ["Sharpe", (r) => r.sharpe, "number"], ["max drawdown", (r) => r.max_drawdown, "percent"], ["trades", (r) => r.trades, "count"]]));
+  if (rows.length) $("sensitivity").append(table(rows, [["the same run with", (r) => r.name], ["total return", (r) => r.total_return, "percent", "tone"], ["Sharpe", (r) => r.sharpe, "number"], ["max drawdown", (r) => r.max_drawdown, "percent"], ["trades", (r) => r.trades, "count"]]));
   else $("sensitivity").append(element("p", "Not run.", "quiet"));
   const found = SUMMARY.benchmarks ?? {};
   const lines = [["this strategy", SUMMARY.metrics ?? {}], ["buy and hold", found.buy_and_hold], ["always flat", found.always_flat]].filter((pair) => pair[1]);
-  $("benchmarks").append(table(lines, [["", (r) => r[0]], ["total return", (r) => r[1].total_return, "percent", true], ["Sharpe", (r) => r[1].sharpe, "number"], ["max drawdown", (r) => r[1].max_drawdown, "percent"], ["Calmar", (r) => r[1].calmar, "number"]]));
+  $("benchmarks").append(table(lines, [["", (r) => r[0]], ["total return", (r) => r[1].total_return, "percent", "tone"], ["Sharpe", (r) => r[1].sharpe, "number"], ["max drawdown", (r) => r[1].max_drawdown, "percent"], ["Calmar", (r) => r[1].calmar, "number"]]));
   const random = found.random_entry;
   if (random) $("benchmarks").append(element("p", `The same positions at random times, ${random.draws} draws: ${shown(random.average, "percent")} on average, ${shown(random.low, "percent")} to ${shown(random.high, "percent")} in nine of ten; ${shown(random.share_below, "percent")} of them did worse than this.`, "quiet"));
 }
@@ -104,8 +104,8 @@ function drawStudy() {
   const rows = Array.from({ length: Math.min(n, STUDY_ROWS) }, (_, i) => Object.fromEntries(columns.map(([name, values]) => [name, values[i]])));
   const interval = (r) => (r.excess_low_bps === null || r.excess_low_bps === undefined ? "–" : `${r.excess_low_bps.toFixed(1)} … ${r.excess_high_bps.toFixed(1)}`);
   $("study").append(table(rows, [["symbol", (r) => r.symbol], ["event", (r) => [r.kind, r.scale].filter(Boolean).join(" ")], ["bars", (r) => r.horizon_bars, "count"], ["count", (r) => r.count, "count"],
-    ["mean, bps", (r) => r.mean_bps, "number", true], ["random", (r) => r.random_bps, "number"], ["excess, 95 %", interval], ["hit", (r) => r.hit_rate, "percent"], ["random hit", (r) => r.random_hit_rate, "percent"],
-    ["best, ATR", (r) => r.favourable_atr, "number"], ["worst, ATR", (r) => r.adverse_atr, "number"], ["net, bps", (r) => r.net_bps, "number", true], ["q", (r) => r.q_value, "number"]]));
+    ["mean, bps", (r) => r.mean_bps, "number", "tone"], ["random", (r) => r.random_bps, "number", "minor"], ["excess, 95 %", interval, null, "minor"], ["hit", (r) => r.hit_rate, "percent"], ["random hit", (r) => r.random_hit_rate, "percent", "minor"],
+    ["best, ATR", (r) => r.favourable_atr, "number", "minor"], ["worst, ATR", (r) => r.adverse_atr, "number", "minor"], ["net, bps", (r) => r.net_bps, "number", "tone"], ["q", (r) => r.q_value, "number"]]));
   $("study-sentence").textContent = `${study.sentence[0].toUpperCase()}${study.sentence.slice(1)}. The surest ${rows.length} of ${shown(n, "count")} rows:`;
   for (const rule of study.rules) $("study-rules").append(element("li", rule));
   $("study-section").hidden = false;
@@ -119,7 +119,7 @@ function drawRest() {
     $("metrics").append(line);
   }
   for (const line of SUMMARY.conventions ?? []) $("conventions").append(element("li", line));
-  $("tapes").append(table(SUMMARY.tapes ?? [], [["symbol", (r) => r.symbol], ["venue", (r) => r.venue], ["", (r) => r.timeframe], ["candles", (r) => r.rows, "count"], ["gaps", (r) => r.gaps, "count"], ["missing", (r) => r.missing, "count"], ["sha256", (r) => (r.sha256 ?? "").slice(0, 12)]]));
+  $("tapes").append(table(SUMMARY.tapes ?? [], [["symbol", (r) => r.symbol], ["venue", (r) => r.venue, null, "minor"], ["", (r) => r.timeframe], ["candles", (r) => r.rows, "count"], ["gaps", (r) => r.gaps, "count"], ["missing", (r) => r.missing, "count"], ["sha256", (r) => (r.sha256 ?? "").slice(0, 12), null, "minor"]]));
   for (const tape of SUMMARY.tapes ?? []) $("tapes").append(element("p", `${tape.symbol}: ${tape.source ?? ""}`, "quiet"));
   $("config").textContent = JSON.stringify(SUMMARY.config ?? {}, null, 1);
   $("digest").textContent = SUMMARY.digest ?? "";

@@ -2,81 +2,95 @@
 // Market structure on the candles: zones, breaks, sweeps. A thing is drawn from the candle that made it known on, which
 // is how a strategy met it; the other mode shows where each was found afterwards, as most charts do.
 const STRUCTURE_GROUPS = [["blocks", "blocks"], ["gaps", "gaps"], ["breaks", "breaks"], ["pools", "equal levels and pools"], ["sweeps", "sweeps"]];
-const STRUCTURE_MOST_DRAWN = 1200, STRUCTURE_FLAG_BARS = 8;
+const STRUCTURE_MOST_DRAWN = 700, STRUCTURE_MOST_FAR = 120, STRUCTURE_FLAG_BARS = 8;
 
+// Columns, not objects: a year of minutes has 400,000 things to draw.
 async function structureOf(packed) {
   const names = ["group", "label", "side", "is_swing", "formed", "known", "ended", "top", "bottom"];
-  const columns = await Promise.all(names.map((name) => integers(packed[name])));
-  const unit = Math.pow(10, packed.decimals);
-  const items = new Array(columns[0].length);
-  let known = 0;
-  for (let i = 0; i < items.length; i++) {
-    const [group, label, side, isSwing, before, step, life, top, height] = columns.map((column) => column[i]);
-    known += step;
-    items[i] = { group: STRUCTURE_GROUPS[group][0], label: packed.labels[label], side, isSwing: isSwing === 1, known, formed: known - before,
-      ended: life < 0 ? null : known + life, top: top / unit, bottom: (top - height) / unit };
+  const [group, label, side, isSwing, before, step, life, rise, height] = await Promise.all(names.map((name) => integers(packed[name])));
+  const n = group.length, unit = Math.pow(10, packed.decimals);
+  const [known, formed, ended, top, bottom] = Array.from({ length: 5 }, () => new Float64Array(n));
+  let time = packed.first, level = packed.first_top;
+  for (let i = 0; i < n; i++) {
+    time += step[i]; level += rise[i];
+    known[i] = time; formed[i] = time - before[i]; ended[i] = life[i] < 0 ? Infinity : time + life[i];
+    top[i] = level / unit; bottom[i] = (level - height[i]) / unit;
   }
-  return items;
+  return { n, group, label, side, isSwing, known, formed, ended, top, bottom, labels: packed.labels };
 }
+
+const isFlag = (group) => ["breaks", "sweeps"].includes(STRUCTURE_GROUPS[group][0]);
 
 class StructureLayer {
   constructor(view) {
-    this.view = view; this.items = []; this.isKnownMode = true;
+    this.view = view; this.items = null; this.isKnownMode = true;
     this.shown = new Set(STRUCTURE_GROUPS.map(([name]) => name).filter((name) => name !== "gaps"));
   }
   attached({ chart, series, requestUpdate }) { this.chart = chart; this.series = series; this.update = requestUpdate; }
   paneViews() { return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => target.useMediaCoordinateSpace(({ context, mediaSize }) => this.draw(context, mediaSize)) }) }]; }
   async show(symbol) {
-    this.items = DATA.structure?.[symbol] ? await structureOf(DATA.structure[symbol]) : [];
+    this.items = DATA.structure?.[symbol] ? await structureOf(DATA.structure[symbol]) : null;
     this.update?.();
   }
-  // What lies in sight, the newest first: swing scale before the rest, never more than can be told apart.
+  // What lies in sight, the newest first: from afar the swing scale alone, never more than can be told apart.
   inSight() {
-    const range = this.chart.timeScale().getVisibleRange();
+    const range = this.chart.timeScale().getVisibleRange(), items = this.items;
+    if (!range || !items) return { chosen: [], isFar: false };
     const logical = this.chart.timeScale().getVisibleLogicalRange();
-    if (!range || !logical) return [];
-    const isFar = logical.to - logical.from > 1500;
+    const isFar = (logical.to - logical.from) * this.view.size > 1500;
+    const most = isFar ? STRUCTURE_MOST_FAR : STRUCTURE_MOST_DRAWN;
+    const isShown = STRUCTURE_GROUPS.map(([name]) => this.shown.has(name));
+    const begun = this.isKnownMode ? items.known : items.formed;
     const chosen = [];
-    for (let i = this.items.length - 1; i >= 0 && chosen.length < STRUCTURE_MOST_DRAWN; i--) {
-      const item = this.items[i];
-      if (!this.shown.has(item.group) || (isFar && !item.isSwing)) continue;
-      if ((this.isKnownMode ? item.known : item.formed) > range.to) continue;
-      if ((item.ended ?? Infinity) < range.from) continue;
-      chosen.push(item);
+    for (let i = items.n - 1; i >= 0 && chosen.length < most; i--) {
+      if (begun[i] > range.to || items.ended[i] < range.from) continue;
+      if (!isShown[items.group[i]] || (isFar && !items.isSwing[i])) continue;
+      // A flag is as long as its few candles, and a line without an end would cross everything from afar.
+      if ((isFar || isFlag(items.group[i])) && items.known[i] < range.from) continue;
+      chosen.push(i);
     }
-    return chosen;
+    return { chosen, isFar };
   }
   draw(context, size) {
+    const { chosen, isFar } = this.inSight(), items = this.items;
+    const spacing = this.chart.timeScale().options().barSpacing, taken = [];
     context.font = "10px system-ui, sans-serif";
     context.lineWidth = 1;
-    for (const item of this.inSight()) {
-      const x = (time) => this.chart.timeScale().timeToCoordinate(this.view.candleAt(time));
-      const isPoint = item.group === "breaks" || item.group === "sweeps";
-      const left = x(this.isKnownMode ? item.known : item.formed);
-      const spacing = this.chart.timeScale().options().barSpacing;
-      const right = isPoint ? x(item.known) + STRUCTURE_FLAG_BARS * spacing : item.ended === null ? size.width : x(item.ended);
-      const [top, bottom] = [this.series.priceToCoordinate(item.top), this.series.priceToCoordinate(item.bottom)];
-      if (left === null || right === null || top === null || bottom === null) continue;
-      this.drawItem(context, item, left, Math.max(right, left + 2), top, bottom, isPoint);
+    for (const i of chosen) {
+      const isPoint = isFlag(items.group[i]);
+      const left = this.view.x(this.isKnownMode ? items.known[i] : items.formed[i]);
+      const known = this.view.x(items.known[i]);
+      const end = isPoint ? known + Math.max(STRUCTURE_FLAG_BARS * spacing, isFar ? 10 : 0) : items.ended[i] === Infinity ? size.width : this.view.x(items.ended[i]);
+      const [top, bottom] = [this.series.priceToCoordinate(items.top[i]), this.series.priceToCoordinate(items.bottom[i])];
+      if (left === null || end === null || top === null || bottom === null) continue;
+      const right = Math.max(end, left + 2);
+      this.drawItem(context, i, left, right, top, bottom, isPoint);
+      if (right - left > 24 || isPoint) this.drawLabel(context, items.labels[items.label[i]], left + 3, items.side[i] > 0 ? top - 3 : bottom + 10, taken);
     }
     context.globalAlpha = 1;
     context.setLineDash([]);
   }
-  drawItem(context, item, left, right, top, bottom, isPoint) {
-    const tone = item.side > 0 ? "gain" : "loss";
+  // A name is written where none stands yet; the newest come first.
+  drawLabel(context, text, x, y, taken) {
+    const width = context.measureText(text).width;
+    if (taken.some((box) => x < box.right + 4 && box.left < x + width + 4 && Math.abs(y - box.y) < 12)) return;
+    taken.push({ left: x, right: x + width, y });
+    context.fillText(text, x, y);
+  }
+  drawItem(context, i, left, right, top, bottom, isPoint) {
+    const items = this.items, tone = items.side[i] > 0 ? "gain" : "loss";
     // What has been mitigated, filled or swept is over: it stays as a trace.
-    const isOver = !isPoint && item.ended !== null;
+    const isOver = !isPoint && items.ended[i] !== Infinity;
     context.globalAlpha = isOver ? 0.35 : 0.9;
     if (Math.abs(bottom - top) > 1.5) {
       context.fillStyle = colour(tone + "-soft");
       context.fillRect(left, top, right - left, bottom - top);
     }
     context.strokeStyle = context.fillStyle = colour(tone);
-    context.setLineDash(item.isSwing ? [] : [3, 3]);
+    context.setLineDash(items.isSwing[i] ? [] : [3, 3]);
     context.beginPath();
     for (const y of top === bottom ? [top] : [top, bottom]) { context.moveTo(left, y + 0.5); context.lineTo(right, y + 0.5); }
     context.stroke();
-    if (right - left > 24 || isPoint) context.fillText(item.label, left + 3, item.side > 0 ? top - 3 : bottom + 10);
   }
   controls(parent) {
     if (!DATA.structure || !Object.keys(DATA.structure).length) return;

@@ -3,10 +3,16 @@
 const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
 const PAGE_ROWS = 50;
 const COLUMNS = [
-  ["#", "number", "count"], ["symbol", "symbol"], ["side", "side"], ["entry", "entry", "time"], ["exit", "exit", "time"], ["entry price", "entry_price", "price"], ["exit price", "exit_price", "price"],
-  ["exit by", "exit_reason"], ["stop", "stop_price", "price"], ["target", "target_price", "price"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money"],
-  ["confidence", "confidence", "number"], ["ML", "score_model", "number"], ["SMC", "score_smc", "number"], ["technical", "score_technical", "number"], ["regime", "regime"],
-];
+  ["#", "number", "count"], ["symbol", "symbol"], ["side", "side"], ["entry", "entry", "time"], ["exit", "exit", "time", "minor"], ["at", "entry_price", "price", "minor"], ["out at", "exit_price", "price", "minor"],
+  ["by", "exit_reason"], ["stop", "stop_price", "price", "minor"], ["target", "target_price", "price", "minor"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money", "minor"],
+  ["conf.", "confidence", "number", "minor"], ["ML", "score_model", "number", "minor"], ["SMC", "score_smc", "number", "minor"], ["techn.", "score_technical", "number", "minor"], ["regime", "regime", undefined, "minor"],
+].filter(([, name]) => isTold(name));
+// A column that says the same of every trade, or nothing, only takes room.
+function isTold(name) {
+  if (name === "symbol") return Object.keys(DATA.candles).length > 1;
+  if (name.startsWith("score_") || name === "confidence" || name === "return_r") return TRADES.some((trade) => trade[name]);
+  return !["stop_price", "target_price", "regime"].includes(name) || TRADES.some((trade) => trade[name]);
+}
 
 class TradeList {
   constructor(view) {
@@ -46,10 +52,10 @@ class TradeList {
     this.page = Math.min(Math.max(this.page, 0), pages - 1);
     $("count").textContent = rows.length ? `${shown(rows.length, "count")} trades, page ${this.page + 1} of ${pages}` : "no trade";
     const cell = (trade, name, kind) => (kind === "time" ? stamp(trade[name]) : kind ? shown(trade[name], kind) : trade[name]);
-    const made = table(rows.slice(this.page * PAGE_ROWS, (this.page + 1) * PAGE_ROWS), COLUMNS.map(([title, name, kind]) => [title, (t) => cell(t, name, kind)]), (line, trade) => {
+    const made = table(rows.slice(this.page * PAGE_ROWS, (this.page + 1) * PAGE_ROWS), COLUMNS.map(([title, name, kind, options]) => [title, (t) => cell(t, name, kind), null, options]), (line, trade) => {
       line.tabIndex = 0;
       if (trade === this.view.chosen) line.className = "chosen";
-      line.cells[10].className = tone(trade.pnl);
+      line.cells[COLUMNS.findIndex(([, name]) => name === "pnl")].className = tone(trade.pnl);
       const go = () => { this.choose(trade); $("candles").scrollIntoView({ block: "center", behavior: "smooth" }); };
       line.onclick = go;
       line.onkeydown = (event) => { if (event.key === "Enter") go(); };
@@ -67,15 +73,12 @@ class TradeList {
 function chooseTheme() {
   const wished = new URLSearchParams(location.search).get("theme") ?? (["#dark", "#light"].includes(location.hash) ? location.hash.slice(1) : null);
   document.documentElement.dataset.theme = wished ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  $("theme").onclick = () => {
-    document.documentElement.dataset.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    for (const view of CHARTS) view.restyle();
-  };
+  $("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
 }
 
 async function main() {
   chooseTheme();
-  drawHeader(); drawHeadline(); drawMonthly(); drawBreakdown(); drawComparisons(); drawStudy(); drawModels(); drawRest();
+  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawStudy(); drawModels(); drawRest();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);
   $("symbol").append(...symbols.map((s) => new Option(s, s)));

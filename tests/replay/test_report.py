@@ -21,6 +21,7 @@ from papertape.replay.report_data import (
     equity_curve,
     pack_candles,
     pack_integers,
+    plain_values,
     unpack_candles,
     unpack_integers,
 )
@@ -102,6 +103,17 @@ def test_candles_come_back_as_they_were(scale: float) -> None:
     np.testing.assert_array_equal(back["time"], candles["open_ms"] // 1000)
     for name in ("open", "high", "low", "close"):
         np.testing.assert_allclose(back[name], candles[name], rtol=1e-8)
+    # A chart shows three digits of a volume.
+    np.testing.assert_allclose(back["volume"], candles["volume"], rtol=0.0051)
+
+
+def test_a_candle_without_volume_has_none() -> None:
+    candles = random_candles(3, 4)
+    candles["volume"] = [0.0, 12_345.0, 0.000_678_9]
+
+    back = unpack_candles(pack_candles(candles))
+
+    assert back["volume"] == pytest.approx([0.0, 12_300.0, 0.000_679])
 
 
 def test_decimals_are_those_that_are_needed() -> None:
@@ -113,9 +125,23 @@ def test_decimals_are_those_that_are_needed() -> None:
 
 
 def test_integers_come_back() -> None:
-    values = np.array([0, -5, 2**30, -(2**31) + 1])
+    for values in ([], [0], [-128, 127], [-129, 5], [0, 128], [-(2**15), 2**15 - 1], [2**15, 0]):
+        assert unpack_integers(pack_integers(np.array(values, np.int64))).tolist() == values
+    wide = np.array([0, -5, 2**30, -(2**31), 2**31 - 1])
+    assert unpack_integers(pack_integers(wide)).tolist() == wide.tolist()
 
-    np.testing.assert_array_equal(unpack_integers(pack_integers(values)), values)
+
+def test_integers_take_the_bytes_that_the_largest_needs() -> None:
+    assert [pack_integers(np.array([n]))[0] for n in (-128, 128, 40_000)] == ["1", "2", "4"]
+
+
+def test_values_of_a_list_are_cut_to_ten_digits() -> None:
+    column = pd.Series([1.0 / 3.0, -12_345_678.123_456_789, np.nan, 0.0, 1e-9 / 7.0, np.inf])
+
+    found = plain_values(column)
+
+    assert found == [0.3333333333, -12_345_678.12, None, 0.0, 1.428571429e-10, None]
+    assert plain_values(pd.Series([3, 4])) == [3, 4]
 
 
 def test_fewer_points_hide_no_drawdown() -> None:
