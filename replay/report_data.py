@@ -178,10 +178,10 @@ def trade_columns(trades: pd.DataFrame) -> dict[str, list[Any]]:
         for name in _TRADE_COLUMNS
     }
     for name, source in (("entry", "entry_time"), ("exit", "exit_time")):
-        times = trades.get(source, [])
+        times: Any = trades.get(source, [])
         found[name] = pd.DatetimeIndex(times).as_unit("s").asi8.tolist()
     parts = [trades[c] for c in ("fees", "slippage", "spread", "funding") if c in trades]
-    found["costs"] = plain_values(sum(parts)) if parts else []
+    found["costs"] = plain_values(pd.concat(parts, axis=1).sum(axis=1)) if parts else []
     return found
 
 

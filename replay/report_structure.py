@@ -135,7 +135,8 @@ def name_of(kind: int) -> tuple[str, str]:
 
 def _own(events: Rows, timeframe_ms: int) -> Rows:
     """Return the events of one timeframe itself."""
-    return events[(events["timeframe_ms"] == timeframe_ms) & (events["scale"] != e.SCALE_HTF)]
+    own: Rows = events[(events["timeframe_ms"] == timeframe_ms) & (events["scale"] != e.SCALE_HTF)]
+    return own
 
 
 def _ended_ms(begun: Rows, rows: Rows) -> IntArray:

@@ -116,7 +116,10 @@ def summarise(
         "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
         "metrics": performance.metrics,
         "undefined": performance.undefined,
-        "notes": [*performance.notes, *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms)],
+        "notes": [
+            *performance.notes,
+            *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms),
+        ],
         "refusals": refusal_counts(main.recorder.decisions),
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": _benchmarks(config, main, marks, closes),
@@ -152,9 +155,7 @@ def _lineage(run: Run) -> list[dict[str, Any]]:
     return lineage
 
 
-def _measured(
-    config: Config, run: Run, outcome: Outcome, closes: FloatArray | None
-) -> Performance:
+def _measured(config: Config, run: Run, outcome: Outcome, closes: FloatArray | None) -> Performance:
     return measure(
         *outcome,
         config.account.capital,

@@ -47,7 +47,10 @@ class Tab:
             said = await self._socket.receive_json(timeout=60)
             if said.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(said["params"]["exceptionDetails"]))
-            if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
+            if (
+                said.get("method") == "Log.entryAdded"
+                and said["params"]["entry"]["level"] == "error"
+            ):
                 self.errors.append(str(said["params"]["entry"]))
             if said.get("id") == self._number:
                 assert "error" not in said, said
@@ -106,8 +109,13 @@ async def browser_tab(profile: Path) -> AsyncIterator[Tab]:
 
 
 async def _port(path: Path) -> int:
+    """Return where the browser listens, which it writes down once it does."""
     for _ in range(300):
-        if path.is_file() and (lines := path.read_text().splitlines()):
+        if lines := _lines(path):
             return int(lines[0])
         await asyncio.sleep(0.1)
     raise AssertionError("the browser did not start within half a minute")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []

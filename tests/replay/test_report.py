@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from browser import needs_browser, open_in_browser
+from browser import browser_tab, needs_browser, open_in_browser
 from helpers import random_candles
 
 from papertape.replay import Result, Tape, backtest
@@ -219,3 +219,57 @@ def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
     assert "data-errors" not in dom
     assert "No candle was replayed." in dom
     assert "no trade" in dom
+
+
+# What is wider than its place and cannot be seen without pushing it about.
+CUT = """[...document.querySelectorAll("main *")].filter((n) => n.clientWidth > 0 && n.scrollWidth > n.clientWidth + 1
+  && getComputedStyle(n).overflowX !== "visible").map((n) => `${n.tagName} ${n.id} ${n.className}`)"""
+
+
+@needs_browser
+@pytest.mark.asyncio
+async def test_nothing_is_cut_on_a_screen_on_a_phone_or_on_paper(
+    result: Result, tmp_path: Path
+) -> None:
+    page = result.plot(tmp_path / "page.html")
+
+    async with browser_tab(tmp_path / "profile") as tab:
+        for width, medium in ((1440, "screen"), (390, "screen"), (1040, "print")):
+            await tab.call("Emulation.setEmulatedMedia", media=medium)
+            await tab.open(page, width)
+            assert await tab.value("document.scrollingElement.scrollWidth") <= width, medium
+            assert await tab.value(CUT) == [], (width, medium)
+        printed = await tab.printed()
+
+    assert tab.errors == []
+    assert printed.startswith(b"%PDF")
+    assert printed.count(b"/Subtype /Image") >= 2  # a picture of each chart
+
+
+@needs_browser
+@pytest.mark.asyncio
+async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(
+    result: Result, tmp_path: Path
+) -> None:
+    page = result.plot(tmp_path / "page.html")
+
+    async with browser_tab(tmp_path / "profile") as tab:
+        await tab.open(page, 1440)
+        whole = await tab.value("document.getElementById('level').textContent")
+        names = await tab.value(
+            "[...document.querySelectorAll('#ranges button')].map((b) => b.textContent)"
+        )
+        await tab.value("document.querySelectorAll('#ranges button')[1].click()")
+        week = await tab.value("document.getElementById('level').textContent")
+        legend = await tab.value("document.getElementById('legend').textContent")
+        told = await tab.value(
+            "['distribution', 'rolling', 'years', 'falls'].map((id) => document.getElementById(id).childElementCount > 0)"
+        )
+
+    assert tab.errors == []
+    assert whole == "8,760 candles of 1h, 3 drawn as one; zoom in to see each"
+    assert names == ["1 D", "1 W", "1 M", "3 M"]  # a year of hours has no longer part
+    assert week == "8,760 candles of 1h"
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\dO [\d.,]+H [\d.,]+L [\d.,]+C [\d.,]+", legend)
+    assert "Vol " in legend
+    assert told == [True] * 4
