@@ -11,7 +11,7 @@ What PyPI has of torch for Linux brings CUDA: twenty packages, 2.7 GB. So torch 
     cuda  whatever pip finds
     none  none: everything works but the training of networks
 
-Then everything else, with the extra `train` if torch is there. It needs nothing but the standard library and pip.
+Then everything else, with the extra `train` if torch is there. It needs the standard library and pip.
 """
 
 import argparse
@@ -29,10 +29,12 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pip._vendor.packaging.requirements import Requirement  # who has pip has this
+
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = "https://download.pytorch.org/whl/cpu"
 ANSWER_S = 5.0
-RESOLVE_S = 180.0  # of wall time for pip to say what it would take
+RESOLVE_S = 120.0  # of wall time for pip to say what it would take
 PAGE_BYTES = 4 << 20
 CUDA = ("nvidia-", "cuda-", "triton")  # what packages of the other build are called
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
@@ -88,12 +90,12 @@ def get_torch(wanted: str, index: str, command: Sequence[str] = PIP) -> bool:
         own = ["install", "--quiet", "--no-deps", *BRIEFLY, "--index-url", index, wanted]
         if pip(own, command).returncode == 0:
             return True
-    found = would_install(wanted, command)
+    found = would_bring(wanted, command)
     cuda = [name for name in found if name.startswith(CUDA)]
     if found and not cuda:
         return pip(["install", "--quiet", *BRIEFLY, wanted], command).returncode == 0
     if cuda:
-        reason = f"{index} has not answered within {ANSWER_S:g} s, and what pip finds elsewhere brings CUDA ({len(cuda)} packages)"
+        reason = f"{index} did not give it within {ANSWER_S:g} s, and what pip finds elsewhere brings CUDA ({len(cuda)} packages)"
         way = "to take that say TORCH=cuda"
     else:
         reason, way = (
@@ -136,19 +138,23 @@ def has_release(index: str, release: str, seconds: float = ANSWER_S) -> bool:
     return any(name in page for page in pages for name in names)
 
 
-def would_install(wanted: str, command: Sequence[str] = PIP) -> list[str]:
-    """Return the packages that pip would take for a requirement, from wherever it looks; nothing if it finds none."""
+def would_bring(wanted: str, command: Sequence[str] = PIP) -> list[str]:
+    """Return what pip would take for a requirement, from wherever it looks, and what that needs here; nothing if it finds none."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        asked = ["install", "--quiet", "--dry-run", "--ignore-installed", *BRIEFLY]
+        asked = ["install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", *BRIEFLY]
         try:
             done = pip([*asked, "--report", str(report), wanted], command, RESOLVE_S)
         except subprocess.TimeoutExpired:
             return []
         if done.returncode != 0 or not report.is_file():
             return []
-        entries = json.loads(report.read_text(encoding="utf-8"))["install"]
-    return [str(entry["metadata"]["name"]).lower().replace("_", "-") for entry in entries]
+        (entry,) = json.loads(report.read_text(encoding="utf-8"))["install"]
+    needs = [Requirement(text) for text in entry["metadata"].get("requires_dist", ())]
+    here = [
+        need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})
+    ]
+    return [str(name).lower().replace("_", "-") for name in (entry["metadata"]["name"], *here)]
 
 
 def pip(

@@ -188,6 +188,10 @@ class Config(_Section):
     live: Live = Live()
     daemon: Daemon = Daemon()
 
+    def __repr__(self) -> str:
+        """Return what differs from the defaults."""
+        return f"Config({self.model_dump(mode='json', exclude_defaults=True)})"
+
 
 def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config:
     """

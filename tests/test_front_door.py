@@ -14,6 +14,7 @@ from papertape.replay import Result, load_config
 from papertape.replay.accounts import make_spec
 from papertape.replay.config import Config
 from papertape.replay.front.strategy import with_strategy
+from papertape.replay.learning.attempt import Attempt
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {
@@ -276,3 +277,18 @@ def test_a_plot_that_is_too_large_says_where_it_is(tmp_path: Path) -> None:
 
     assert "20 MB" in Page(path)._repr_html_()
     assert "&lt;large&gt;" in Page(path)._repr_html_()
+
+
+def test_a_configuration_shows_what_is_not_the_default() -> None:
+    config = load_config(None, ["data.timeframe=4h", "account.sizing=all_in"])
+
+    assert repr(config) == "Config({'data': {'timeframe': '4h'}, 'account': {'sizing': 'all_in'}})"
+    assert repr(Config()) == "Config({})"
+
+
+def test_an_attempt_does_not_show_the_bytes_of_its_model() -> None:
+    attempt = Attempt(
+        0, 0, "manual", "rejected", "", artefact=b"x" * 10_000, baseline=b"y" * 10_000
+    )
+
+    assert len(repr(attempt)) < 300

@@ -118,7 +118,7 @@ class FakePip:
         self.found, self.code = list(found), code
         self.installed: list[Sequence[str]] = []
 
-    def would_install(self, _wanted: str, _command: Sequence[str]) -> list[str]:
+    def would_bring(self, _wanted: str, _command: Sequence[str]) -> list[str]:
         return self.found
 
     def __call__(self, arguments: Sequence[str], *_: object) -> subprocess.CompletedProcess[bytes]:
@@ -154,7 +154,7 @@ def test_torch_comes_for_the_cpu_or_not_at_all(
     pip = FakePip(found)
     monkeypatch.setattr(install, "installed", lambda: there)
     monkeypatch.setattr(install, "has_release", lambda *_: answers)
-    monkeypatch.setattr(install, "would_install", pip.would_install)
+    monkeypatch.setattr(install, "would_bring", pip.would_bring)
     monkeypatch.setattr(install, "pip", pip)
 
     has_torch = install.get_torch(WANTED, "http://index")
@@ -233,10 +233,12 @@ def test_a_real_pip_takes_the_build_for_the_cpu(
     """An index on the loopback and a folder of wheels, into an environment that is new."""
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
-    wheel(tmp_path / "cpu" / "torch", "torch", "2.13.0+cpu")
+    wheel(tmp_path / "cpu" / "torch", "torch", "2.13.0+cpu", 'nvidia-cublas; extra == "gpu"')
     if case == "local":
-        wheel(tmp_path / "found", "torch", "2.13.0+cpu")
-    wheel(tmp_path / "found", "torch", "2.13.0", "nvidia-cublas", "triton==3.5")
+        wheel(tmp_path / "found", "torch", "2.13.0+cpu", 'nvidia-cublas; python_version < "3"')
+    wheel(
+        tmp_path / "found", "torch", "2.13.0", "nvidia-cublas", 'triton==3.5; python_version < "4"'
+    )
     wheel(tmp_path / "found", "nvidia-cublas", "13.0")
     wheel(tmp_path / "found", "triton", "3.5")
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT"):

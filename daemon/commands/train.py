@@ -35,8 +35,12 @@ def train_command(
     fresh: Annotated[
         str | None, typer.Option(help="fetch the newest candles of this symbol first")
     ] = None,
-    days: Annotated[float, typer.Option(min=1.0, help="with --fresh: how many days")] = 90.0,
-    venue: Annotated[str, typer.Option(help="with --fresh: delta, or a ccxt id")] = "delta",
+    days: Annotated[
+        float | None, typer.Option(min=1.0, help="with --fresh: how many days; default: 90")
+    ] = None,
+    venue: Annotated[
+        str | None, typer.Option(help="with --fresh: delta (default), or a ccxt id")
+    ] = None,
     rest_url: Annotated[
         str | None, typer.Option(help="with --fresh: asked in place of the venue's address")
     ] = None,
@@ -62,6 +66,12 @@ def train_command(
     """
     if sum((bool(tape), state is not None, fresh is not None)) > 1:
         raise ConfigError("train: --tape, --state and --fresh exclude each other; give one of them")
+    asked = {"--days": days, "--venue": venue, "--rest-url": rest_url}
+    if fresh is None and (alone := [name for name, value in asked.items() if value is not None]):
+        raise ConfigError(
+            f"train: {', '.join(alone)} without --fresh SYMBOL; say what is fetched, or leave it out "
+            "(the days that a model learns from are --set learning.window_days=…)"
+        )
     settings = load_config(config, changes or ())
     models = ModelStore(store or (state / "models" if state else None))
     with progress_bars() as on_progress:
@@ -72,8 +82,10 @@ def train_command(
         else:
             names = list(tape or settings.data.tapes)
             if fresh is not None:
-                wanted = (venue, fresh, settings.data.timeframe or "1h")
-                names = [fetch_newest(*wanted, days, settings.data.store, rest_url, on_progress)]
+                wanted = (venue or "delta", fresh, settings.data.timeframe or "1h")
+                names = [
+                    fetch_newest(*wanted, days or 90.0, settings.data.store, rest_url, on_progress)
+                ]
             data = settings.data.model_copy(update={"tapes": tuple(names)})
             settings = settings.model_copy(update={"data": data})
             tapes = load_tapes(settings)

@@ -40,8 +40,8 @@ class Attempt:
     record: dict[str, Any] = field(default_factory=dict)
     shadow: dict[str, Any] = field(default_factory=dict)
     wall_s: float = 0.0
-    artefact: bytes = b""
-    baseline: bytes = b""
+    artefact: bytes = field(default=b"", repr=False)
+    baseline: bytes = field(default=b"", repr=False)
 
     @property
     def is_promoted(self) -> bool:

@@ -185,6 +185,14 @@ def test_sources_exclude_each_other() -> None:
         train("--tape", "SYNTH", "--fresh", "BTCUSD")
 
 
+@pytest.mark.parametrize(
+    "alone", [("--days", 30), ("--venue", "binance"), ("--rest-url", "http://127.0.0.1:1")]
+)
+def test_what_only_a_download_needs_is_refused_without_one(alone: tuple[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{alone[0]} without --fresh SYMBOL"):
+        train("--tape", "SYNTH", *alone)
+
+
 def test_windows_stand_beside_their_baselines() -> None:
     cadence = ("--set", "signals.retrain_every=10d", "--set", "learning.gate_days=20")
     asked: list[Any] = [*QUICK, *SHORT, *cadence, "--tape", "SYNTH", "--days", 30, "--days", 45]
