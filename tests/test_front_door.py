@@ -235,6 +235,17 @@ def test_a_feature_that_knows_tomorrow_is_found_and_a_plain_one_is_not() -> None
         papertape.prove(data=tape())
 
 
+def test_a_study_is_the_table_of_the_command() -> None:
+    source = tape(400)
+
+    found = papertape.study(source, "4h", horizons=(4, 1), resamples=100)
+    again = papertape.study([source], ["4h"], horizons=(1, 4), resamples=100)
+
+    assert set(found["horizon_bars"]) == {1, 4}
+    assert set(found["timeframe"]) == {"4h"}
+    assert found.equals(again)
+
+
 def test_a_result_is_short_in_words_and_whole_in_tables(result: Result) -> None:
     assert len(repr(result)) < 200
     assert "T 1h" in repr(result)

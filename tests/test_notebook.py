@@ -122,3 +122,16 @@ def test_short_texts_of_what_a_cell_may_end_with(
     for cell in ("papertape.Store()", "papertape.ModelStore()", "sample_tape()", "papertape"):
         (found,) = run(kernel, cell)
         assert len(found["text/plain"]) < LONGEST_TEXT, cell
+
+
+def test_a_model_is_trained_in_a_cell(kernel: BlockingKernelClient) -> None:
+    """The cell runs in an event loop, and training waits for a process of its own."""
+    run(kernel, "from papertape import train")
+    *bars, found = run(
+        kernel, 'train(symbol="BTCUSDT", model="logistic", days_back=60, use_smc=False)'
+    )
+
+    assert bars
+    assert "Training logistic version 1" in found["text/plain"]
+    assert "test accuracy" in found["text/plain"]
+    assert "majority" in found["text/html"]

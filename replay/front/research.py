@@ -216,7 +216,7 @@ def fetch(
     """
     # What talks to a venue takes a third of a second to import.
     from papertape.replay.clock import WallClock
-    from papertape.replay.download import Wanted, fetch_first, no_progress
+    from papertape.replay.download import Fetched, Wanted, fetch_first, no_progress
     from papertape.replay.importers.options import is_symbol
     from papertape.replay.sources import make_source
 
@@ -228,14 +228,17 @@ def fetch(
     last_ms = time_ms(end, is_end=True) if end is not None else _LATEST_MS
     if last_ms < first_ms:
         raise DataError(f"fetch: end {end} is before start {start}")
-    source = make_source(venue, WallClock(), profile=profile, rest_url=rest_url)
     kept = store if isinstance(store, Store) else Store(store)
     with watched(progress) as on_progress:
-        wanted = Wanted(timeframe, first_ms, last_ms)
-        told = on_progress or no_progress
-        found = wait_for(
-            fetch_first([(source, symbol)], wanted, kept, renew=replace, on_progress=told)
-        )
+
+        async def download() -> Fetched:
+            source = make_source(venue, WallClock(), profile=profile, rest_url=rest_url)
+            wanted, told = Wanted(timeframe, first_ms, last_ms), on_progress or no_progress
+            return await fetch_first(
+                [(source, symbol)], wanted, kept, renew=replace, on_progress=told
+            )
+
+        found = wait_for(download())
     return found.tape
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from delta_server import DeltaServer
 from loopback import Handler, serving_beside
 from typer.testing import CliRunner, Result
 
+import papertape
 from papertape.daemon.commands.tape import tape_app
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.clock import WallClock
@@ -24,6 +26,7 @@ PRODUCT = {"symbol": "BTCUSD", "contract_value": "0.001", "contract_type": "perp
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPERTAPE_TAPES", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
 
 
 def fetch(*arguments: object) -> Result:
@@ -69,6 +72,25 @@ def test_history_comes_into_the_store_and_a_second_time_only_what_is_missing() -
     assert tape.source == f"delta-rest: {url}"
     assert set(tape.candles["volume"].tolist()) == {0.005}  # 5 contracts of 0.001
     assert any("contracts of 0.001" in note for note in tape.notes)
+
+
+def test_python_fetches_the_same_tape_as_the_command() -> None:
+    with serving_beside(make_delta) as url:
+        fetch("BTCUSD", "--start", "2026-01-03", "--end", "2026-01-04", "--rest-url", url)
+        told: list[tuple[str, int, int]] = []
+        found = papertape.fetch(
+            "BTCUSD",
+            "2026-01-03",
+            date(2026, 1, 4),
+            rest_url=url,
+            store="own",
+            progress=lambda *what: told.append(what),
+        )
+        with pytest.raises(DataError, match="end 2026-01-02 is before start 2026-01-03"):
+            papertape.fetch("BTCUSD", "2026-01-03", "2026-01-02", rest_url=url)
+
+    assert found.sha256 == Store().find("BTCUSD").sha256 == Store("own").find("BTCUSD").sha256
+    assert told
 
 
 def test_until_now_means_the_last_candle_that_is_over() -> None:
