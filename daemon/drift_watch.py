@@ -13,13 +13,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.daemon.drift_training import TrainingWatch
 from papertape.daemon.interludes import Act
 from papertape.daemon.journal import Journal, Work, Writer
 from papertape.daemon.journal.attempts import PENDING, AttemptRow
-from papertape.daemon.resolved import Outcomes, Waiting
+from papertape.daemon.resolved import NOTHING, Outcomes, Waiting
 from papertape.daemon.retraining import DRIFT, News, Retraining
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
+from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.drift import Figures
 from papertape.engine.model.drift_policy import DriftOptions, PolicyState
 from papertape.engine.model.drift_watch import DriftMachine
@@ -35,11 +37,13 @@ class Look(NamedTuple):
     """
     What is told of a look.
 
+    version   of the model in force; 0: features alone, against the newest training window
     figures   None for a model that does not know what its training data were like
     outcomes  that have become known since the look before; recent: (probability, outcome) of the latest
     """
 
     time_ms: int
+    version: int
     figures: Figures | None
     outcomes: Outcomes
     recent: tuple[tuple[float, float], ...]
@@ -74,6 +78,10 @@ class DriftWatch:
             settings.check_bars,
             DriftOptions(**settings.drift),
         )
+        every_ms = settings.check_bars * engine.length_ms
+        self._training = TrainingWatch(
+            engine, settings.horizon_bars, every_ms, DriftOptions(**settings.drift)
+        )
         self._waiting = Waiting(len(engine.symbols), self._length_ms, settings)
         self._recent: deque[tuple[float, float]] = deque(maxlen=KEPT_OUTCOMES)
         self._is_held = (
@@ -95,6 +103,8 @@ class DriftWatch:
         if version != self._machine.version:
             swapped = journal.one("SELECT time_ms FROM models ORDER BY sequence DESC LIMIT 1")
             self._follow(version, int(swapped[0]))
+        if not self._machine.version:
+            self._training.recall(journal, lambda version: self._retraining.read(version))
         newest = AttemptRow.newest(journal, f"outcome <> '{PENDING}'")
         if newest is not None:
             self._ended(newest.id, newest.outcome, newest.effective_ms)
@@ -132,6 +142,17 @@ class DriftWatch:
         return self._machine.policy
 
     @property
+    def level(self) -> int | None:
+        """Return the policy's level, None until the model in force was looked at."""
+        return self._machine.policy.level if self._machine.has_looked else None
+
+    @property
+    def training_end_ms(self) -> int | None:
+        """Return where the training window ends that is watched without a model, None where none is."""
+        window = self._training.window
+        return None if window is None or self._machine.version else window.end_ms
+
+    @property
     def _reference(self) -> Mapping[str, Any]:
         """Return what the training data of the model in force were like, empty without one."""
         artefact = self._engine.model.artefact
@@ -154,6 +175,9 @@ class DriftWatch:
             self._machine.take_wish()
         else:
             self._ended(news.number, news.attempt.outcome, news.attempt.effective_ms)
+            if news.attempt.artefact and not self._machine.version:
+                artefact = read_artefact(news.attempt.artefact)
+                self._training.learnt(artefact, news.attempt.effective_ms)
         self._writer.post(self._save())
 
     def _ended(self, number: int, outcome: str, effective_ms: int) -> None:
@@ -177,12 +201,17 @@ class DriftWatch:
         """Return the close of the next look, or now, when the policy wants what was not asked for yet."""
         if self._is_warming():
             return None
-        return reached_ms if self._machine.has_order else self._machine.next_ms
+        if self._machine.has_order:
+            return reached_ms
+        return self._machine.next_ms if self._machine.version else self._training.next_ms
 
     async def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
         """Look, if it is time, and ask for what follows."""
         if self._machine.is_due(time_ms):
             self._look(time_ms)
+        elif not self._machine.version and self._training.window is not None:
+            figures = self._training.look(time_ms)
+            self._on_look(Look(time_ms, 0, figures, NOTHING, ()))
         for act in self._acts():
             yield act
 
@@ -205,7 +234,8 @@ class DriftWatch:
         if self._machine.is_asking and not self._retraining.ask_soon(DRIFT):
             self._machine.take_wish()  # another one is under way: as whatever is due then, it is passed over
         self._writer.post(self._written(time_ms, figures))
-        self._on_look(Look(time_ms, figures, outcomes, tuple(self._recent)))
+        version = self._machine.version
+        self._on_look(Look(time_ms, version, figures, outcomes, tuple(self._recent)))
 
     def _figures(self, outcomes: Outcomes, time_ms: int) -> Figures | None:
         """Return what the machine makes of what has become known, and of the rows since the model took over."""

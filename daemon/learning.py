@@ -21,7 +21,7 @@ from papertape.engine.report import Report
 from papertape.replay.learning.cadence import Cadence
 from papertape.replay.learning.settings import cadence_of
 
-_NOTHING: Final = WindowScores(0, 0.0, 0.0, 0.0)
+_NOTHING: Final = WindowScores(0)
 
 
 class ModelTimes(NamedTuple):
@@ -48,10 +48,12 @@ class Learning:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._attempt: AttemptState | None = None
+        self._daemon: Daemon | None = None
         self._log = structlog.get_logger("learning")
 
     def on_ready(self, daemon: Daemon) -> None:
         """Show the model in force and the cadences."""
+        self._daemon = daemon
         config, spec = daemon.identity.config, daemon.engine.spec
         cadence = cadence_of(config, spec)
         self._metrics.model.set_cadence(seconds_of(cadence, daemon.now_ms()) if cadence else 0.0)
@@ -68,6 +70,7 @@ class Learning:
         """Count predictions, and show a model that has taken over."""
         self._metrics.model.on_predictions(report.predictions, daemon.engine.symbols)
         if len(report.swaps):
+            self._metrics.drift.forget()  # what was measured was another model's
             now_s = daemon.now_ms() / 1000.0
             self._on_model(daemon, ModelTimes(now_s, now_s))
             self._log.info("model", version=int(report.swaps["version"][-1]))
@@ -116,6 +119,9 @@ class Learning:
 
     def on_look(self, look: Look) -> None:
         """Show what a look at drift came to."""
+        if look.version == 0:
+            self._on_training(look)
+            return
         outcomes = look.outcomes
         for p, y in zip(outcomes.p.tolist(), outcomes.y.tolist(), strict=True):
             if p == p and y == y:
@@ -127,6 +133,17 @@ class Learning:
             if look.figures.policy.level:
                 level = LEVELS[look.figures.policy.level]
                 self._log.warning("drift", level=level, reason=look.figures.reason)
+
+    def _on_training(self, look: Look) -> None:
+        """Show features alone: no model is in force, and no policy acts."""
+        assert look.figures is not None
+        figures = as_metrics(look.figures)
+        quiet = figures._replace(prediction_psi=None, target_psi=None, level=None)
+        self._metrics.drift.on_drift(quiet, time.time())
+        if self._daemon is not None and self._daemon.watch is not None:
+            end_ms = self._daemon.watch.training_end_ms
+            if end_ms is not None:
+                self._metrics.drift.set_reference(end_ms / 1000.0)
 
     def halted(self, daemon: Daemon) -> tuple[str, ...]:
         """Return why no new position is entered."""
@@ -142,7 +159,7 @@ class Learning:
             version=int(daemon.engine.account[0].model_version),
             kind=artefact.record.kind if artefact else "",
             data_end_ms=artefact.record.end_ms if artefact else None,
-            drift=LEVELS[watch.policy.level] if watch else LEVELS[0],
+            drift=LEVELS[watch.level] if watch and watch.level is not None else None,
             attempt=self._attempt,
         )
 
@@ -164,14 +181,14 @@ def window_scores(recent: tuple[tuple[float, float], ...]) -> WindowScores:
 
 
 def as_metrics(figures: Figures) -> DriftFigures:
-    """Return a look's figures as the metrics take them; an index without enough rows counts as 0."""
+    """Return a look's figures as the metrics take them; an index without enough rows is None."""
     return DriftFigures(
         symbols={
             symbol: SymbolDrift(rows, figures.symbols[symbol], figures.missing[symbol])
             for symbol, rows in figures.rows.items()
         },
-        prediction_psi=figures.prediction.value if figures.prediction else 0.0,
-        target_psi=figures.target.value if figures.target else 0.0,
+        prediction_psi=figures.prediction.value if figures.prediction else None,
+        target_psi=figures.target.value if figures.target else None,
         level=figures.policy.level,
         alarms=figures.kinds(),
     )

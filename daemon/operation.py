@@ -254,7 +254,11 @@ def _restored(journal: Journal) -> Restored:
         AttemptRow.newest(journal, condition)
         for condition in ("1", f"outcome IN {SUCCESSES} AND ended_ms IS NOT NULL")
     )
-    look = journal.one("SELECT level, checked_ms FROM drift_checks ORDER BY time_ms DESC LIMIT 1")
+    look = journal.one(
+        "SELECT level, checked_ms, version FROM drift_checks ORDER BY time_ms DESC LIMIT 1"
+    )
+    model = journal.one("SELECT version FROM models ORDER BY sequence DESC LIMIT 1")
+    is_of_model = look is not None and model is not None and look[2] == model[0]
     successes = journal.all(
         "SELECT job, max(ended_ms) FROM job_runs WHERE outcome = 'done' GROUP BY job"
     )
@@ -264,7 +268,7 @@ def _restored(journal: Journal) -> Restored:
         last_check_s=None if checked_ms is None else checked_ms / 1000.0,
         last_attempt_s=attempt.started_ms / 1000.0 if attempt else None,
         last_retrain_s=success.ended_ms / 1000.0 if success and success.ended_ms else None,
-        drift_level=look[0] if look else 0,
+        drift_level=look[0] if is_of_model else None,
         last_drift_s=look[1] / 1000.0 if look else None,
     )
 

@@ -5,7 +5,7 @@ A prediction is resolved when its whole horizon has passed, so that outcomes com
 trade; until then it waits here. Labels are those that models are trained on.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,10 @@ class Outcomes(NamedTuple):
     version: IntArray
     p: FloatArray
     y: FloatArray
+
+
+_NONE: Final = np.zeros(0, np.int64)
+NOTHING: Final = Outcomes(_NONE, _NONE, _NONE, np.zeros(0), np.zeros(0))
 
 
 class Waiting:
@@ -50,8 +54,7 @@ class Waiting:
         chosen = rows["time_ms"] <= known_ms
         found = rows[chosen]
         if not len(found):
-            none, nothing = np.zeros(0, np.int64), np.zeros(0)
-            return Outcomes(none, none, none, nothing, nothing)
+            return NOTHING
         first_ms = int(rows["time_ms"].min())
         n = (reached_ms - first_ms) // self._length_ms + 1
         y = np.stack([self._labels(symbol, first_ms, n).y for symbol in range(self._n_symbols)])

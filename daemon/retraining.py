@@ -155,6 +155,10 @@ class Retraining:
         self._asked = trigger
         return "it begins before the next candle"
 
+    def read(self, version: int) -> bytes:
+        """Return the artefact of a version of the store; raises DataError when it is not there."""
+        return self._store.read(version)
+
     def ask_soon(self, trigger: str) -> bool:
         """Let an attempt begin before the next candle, unless one is under way or about to be; return whether it does."""
         if self._pending is not None or self._asked is not None:

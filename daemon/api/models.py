@@ -96,7 +96,7 @@ class FeedState(_Model):
 
     name: str
     is_connected: bool
-    clock_offset_ms: float
+    clock_offset_ms: float | None = Field(description="none until the venue was heard")
     symbols: tuple[SymbolFreshness, ...]
 
 
@@ -142,7 +142,10 @@ class ModelState(_Model):
     version: int = Field(0, description="0: none")
     kind: str = ""
     data_end_ms: int | None = Field(None, description="newest candle that it learnt from")
-    drift: str = Field("ok", description="level of the policy: ok, warn, smaller, retrain, stop")
+    drift: str | None = Field(
+        None,
+        description="level of the policy: ok, warn, smaller, retrain, stop; none until the model was looked at",
+    )
     attempt: AttemptState | None = None
 
 

@@ -63,6 +63,6 @@ def feed_state(name: str, stats: FeedStats, symbols: Sequence[str]) -> FeedState
     return FeedState(
         name=name,
         is_connected=stats.is_connected,
-        clock_offset_ms=stats.clock_offset_ms,
+        clock_offset_ms=stats.clock_offset_ms if stats.last_message_ms else None,
         symbols=fresh,
     )

@@ -50,7 +50,7 @@ class Restored(NamedTuple):
     last_check_s: float | None = None  # the latest finished audit
     last_attempt_s: float | None = None  # when the latest attempt to replace the model began
     last_retrain_s: float | None = None  # when the latest one ended that did not fail
-    drift_level: int = 0
+    drift_level: int | None = None
     last_drift_s: float | None = None
 
 

@@ -59,6 +59,9 @@ class Definition:
     help: str
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
+    is_measured: bool = (
+        False  # a gauge whose series are there once something was measured: 0 would be a result
+    )
 
     @property
     def full_name(self) -> str:
@@ -132,6 +135,11 @@ def counter(name: str, text: str, *labels: Label) -> Definition:
 def gauge(name: str, text: str, *labels: Label) -> Definition:
     """Return the definition of something that goes up and down, or of the time of an event."""
     return Definition(name, Kind.GAUGE, text, labels)
+
+
+def measured(name: str, text: str, *labels: Label) -> Definition:
+    """Return the definition of a gauge that is absent until it was measured."""
+    return Definition(name, Kind.GAUGE, text, labels, is_measured=True)
 
 
 def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: Label) -> Definition:

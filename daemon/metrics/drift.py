@@ -20,14 +20,14 @@ class DriftFigures(NamedTuple):
     """
     What one computation came to.
 
-    level   of the policy, 0 … 4
+    level   of the policy, 0 … 4; None while no model is in force, and for an index that could not be measured
     alarms  by kind, new since the computation before
     """
 
     symbols: Mapping[str, SymbolDrift]
-    prediction_psi: float
-    target_psi: float
-    level: int
+    prediction_psi: float | None
+    target_psi: float | None
+    level: int | None
     alarms: Mapping[str, int]
 
 
@@ -43,9 +43,9 @@ class Drifts:
         for symbol, found in figures.symbols.items():
             if symbol in series.symbols:
                 self._on_symbol(symbol, found)
-        series.gauges("prediction_psi")[(CHAMPION,)].set(figures.prediction_psi)
-        series.gauges("target_psi")[(CHAMPION,)].set(figures.target_psi)
-        series.gauges("drift_level")[()].set(figures.level)
+        series.measure("prediction_psi", figures.prediction_psi, CHAMPION)
+        series.measure("target_psi", figures.target_psi, CHAMPION)
+        series.measure("drift_level", figures.level)
         for kind in DRIFT_KINDS:
             series.counters("drift_events_total")[(kind,)].inc(figures.alarms.get(kind, 0))
         series.gauges("drift_last_run_timestamp_seconds")[()].set(finished_s)
@@ -54,15 +54,17 @@ class Drifts:
         """Set one symbol's gauges; of features beyond the budget of labels only their number is told."""
         series = self._series
         for name, values in (("feature_psi", found.psi), ("feature_missing_ratio", found.missing)):
-            gauges = series.gauges(name)
-            for feature, value in values.items():
-                if (symbol, feature) in gauges:
-                    gauges[(symbol, feature)].set(value)
-        drifted = series.gauges("drifted_features")
+            for feature in series.scope.features:
+                series.measure(name, values.get(feature), symbol, feature)
         for level, bound in (("moderate", MODERATE_PSI), ("severe", SEVERE_PSI)):
-            n = sum(value >= bound for value in found.psi.values())
-            drifted[(symbol, level)].set(n)
+            n = sum(value >= bound for value in found.psi.values()) if found.psi else None
+            series.measure("drifted_features", n, symbol, level)
         series.gauges("drift_window_samples")[(symbol,)].set(found.rows)
+
+    def forget(self) -> None:
+        """Take back what was measured of a model that is no longer in force; features are those of every model."""
+        for name in ("prediction_psi", "target_psi", "drift_level"):
+            self._series.forget(name)
 
     def set_reference(self, end_s: float) -> None:
         """Say where the training data end that drift is measured against, seconds since the epoch."""
@@ -76,8 +78,8 @@ class Drifts:
         """Say what the size of new entries is multiplied by."""
         self._series.gauges("size_factor_ratio")[()].set(factor)
 
-    def restore(self, level: int, checked_s: float | None) -> None:
-        """Take over the policy's level and the time of the latest computation from the journal."""
-        self._series.gauges("drift_level")[()].set(level)
+    def restore(self, level: int | None, checked_s: float | None) -> None:
+        """Take over the policy's level, None for none, and the time of the latest computation from the journal."""
+        self._series.measure("drift_level", level)
         if checked_s is not None:
             self._series.gauges("drift_last_run_timestamp_seconds")[()].set(checked_s)

@@ -33,7 +33,8 @@ class Feeds:
         """
         series = self._series
         series.gauges("feed_connected")[(feed,)].set(float(stats.is_connected))
-        series.gauges("feed_clock_offset_seconds")[(feed,)].set(stats.clock_offset_ms / 1000.0)
+        offset_s = stats.clock_offset_ms / 1000.0 if stats.last_message_ms else None
+        series.measure("feed_clock_offset_seconds", offset_s, feed)
         for field, family in _COUNTED.items():
             counters = series.counters(family)
             for kind, n in self._new(feed, field, getattr(stats, field)).items():

@@ -36,12 +36,12 @@ class ModelFacts(NamedTuple):
 
 
 class WindowScores(NamedTuple):
-    """Scores over the latest resolved predictions; rows says how many there are."""
+    """Scores over the latest resolved predictions; rows says how many there are, and without any there are no scores."""
 
     rows: int
-    brier: float
-    log_loss: float
-    calibration_error: float
+    brier: float | None = None
+    log_loss: float | None = None
+    calibration_error: float | None = None
 
 
 class Models:
@@ -77,9 +77,9 @@ class Models:
         series = self._series
         for window in WINDOWS:
             key, found = (CHAMPION, str(window)), scores[window]
-            series.gauges("prediction_brier_score")[key].set(found.brier)
-            series.gauges("prediction_log_loss")[key].set(found.log_loss)
-            series.gauges("calibration_error_ratio")[key].set(found.calibration_error)
+            series.measure("prediction_brier_score", found.brier, *key)
+            series.measure("prediction_log_loss", found.log_loss, *key)
+            series.measure("calibration_error_ratio", found.calibration_error, *key)
             series.gauges("predictions_resolved")[key].set(found.rows)
 
     def on_model(self, facts: ModelFacts | None) -> None:
@@ -138,18 +138,18 @@ class Models:
         """
         Set what a gate said: scores by contender and metric, and whether each criterion was met.
 
-        What it does not have keeps its place at 0; an attempt that came to no gate leaves those of the gate before.
+        What it does not have is absent; an attempt that came to no gate leaves those of the gate before.
         """
         if not scores:
             return
-        passed = self._series.gauges("gate_criterion_passed")
         for criterion in CRITERIA:
-            passed[(criterion,)].set(float(criteria.get(criterion, False)))
-        gauges = self._series.gauges("retrain_validation_score")
+            is_passed = criteria.get(criterion)
+            value = None if is_passed is None else float(is_passed)
+            self._series.measure("gate_criterion_passed", value, criterion)
         for contender in CONTENDERS:
             for metric in SCORE_NAMES:
-                value = scores.get(contender, {}).get(metric, 0.0)
-                gauges[(contender, metric)].set(value if math.isfinite(value) else 0.0)
+                score = scores.get(contender, {}).get(metric)
+                self._series.measure("retrain_validation_score", score, contender, metric)
 
     def restore(self, attempt_s: float | None, success_s: float | None) -> None:
         """Take over when the journal's latest attempt began and its latest success ended, seconds since the epoch."""

@@ -10,6 +10,7 @@ from papertape.daemon.metrics.definitions import (
     counter,
     gauge,
     histogram,
+    measured,
 )
 from papertape.daemon.metrics.operation_families import JOB
 
@@ -62,21 +63,21 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
         _MODEL,
         _BUCKET,
     ),
-    gauge(
+    measured(
         "prediction_brier_score",
-        "Brier score over the latest resolved predictions; 0 before the first.",
+        "Brier score over the latest resolved predictions; absent before the first.",
         _MODEL,
         _WINDOW,
     ),
-    gauge(
+    measured(
         "prediction_log_loss",
-        "Log-loss in nats over the latest resolved predictions; 0 before the first.",
+        "Log-loss in nats over the latest resolved predictions; absent before the first.",
         _MODEL,
         _WINDOW,
     ),
-    gauge(
+    measured(
         "calibration_error_ratio",
-        "Expected calibration error, ten bins, over the latest resolved predictions.",
+        "Expected calibration error, ten bins, over the latest resolved predictions; absent before the first.",
         _MODEL,
         _WINDOW,
     ),
@@ -130,14 +131,14 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
         "retrain_last_success_timestamp_seconds",
         "End of the latest attempt that ended without failure, promoted or not.",
     ),
-    gauge(
+    measured(
         "gate_criterion_passed",
-        "1 where the challenger of the latest gate met the criterion.",
+        "1 where the challenger of the latest gate met the criterion, 0 where not; absent where it was not asked.",
         Label("criterion", CRITERIA),
     ),
-    gauge(
+    measured(
         "retrain_validation_score",
-        "Scores of the latest gate, on candles that no contender saw.",
+        "Scores of the latest gate, on candles that no contender saw; absent where there are none.",
         Label("model", CONTENDERS),
         Label("metric", SCORE_NAMES),
     ),

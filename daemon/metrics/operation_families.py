@@ -10,6 +10,7 @@ from papertape.daemon.metrics.definitions import (
     counter,
     gauge,
     histogram,
+    measured,
 )
 from papertape.daemon.metrics.trading_families import LATENCY
 
@@ -88,7 +89,11 @@ FEED_FAMILIES: Final = (
         _FEED,
         _SYMBOL,
     ),
-    gauge("feed_clock_offset_seconds", "Clock of the venue minus the daemon's.", _FEED),
+    measured(
+        "feed_clock_offset_seconds",
+        "Clock of the venue minus the daemon's; absent until the venue was heard.",
+        _FEED,
+    ),
     histogram(
         "feed_lag_seconds", "Receipt time minus the venue's publish time.", FEED_DELAY, _FEED
     ),
@@ -136,9 +141,9 @@ PARITY_FAMILIES: Final = (
         "parity_last_check_timestamp_seconds",
         "Latest finished parity check; start of the daemon before the first.",
     ),
-    gauge(
+    measured(
         "parity_pnl_difference",
-        "Live paper equity minus replayed equity at the latest checked instant.",
+        "Live paper equity minus replayed equity at the latest checked instant; absent before the first.",
         Label("currency", Scoped.CURRENCY),
     ),
 )

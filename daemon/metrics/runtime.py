@@ -90,8 +90,7 @@ class Runtime:
         if outcome == "error":
             return  # nothing was learned: the time of the last finished check keeps ageing
         series.gauges("parity_last_check_timestamp_seconds")[()].set(finished_s)
-        difference = series.gauges("parity_pnl_difference")[(series.scope.currency,)]
-        difference.set(pnl_difference)
+        series.measure("parity_pnl_difference", pnl_difference, series.scope.currency)
         for symbol, field in divergences:
             if symbol in series.symbols:
                 key = (symbol, field if field in PARITY_FIELDS else OTHER)

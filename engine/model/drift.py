@@ -212,7 +212,8 @@ class DriftMonitor:
                 continue
             features[name] = found
             for symbol, own in zip(rows, counts, strict=True):
-                symbols[symbol][name] = of_counts(column.shares, own) if own.any() else 0.0
+                if own.any():
+                    symbols[symbol][name] = of_counts(column.shares, own)
         prediction = None
         if self._probability is not None:
             series = list(probabilities.values())
@@ -236,12 +237,12 @@ class DriftMonitor:
         )
 
     def _missing(self, rows: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:
-        """Return the share of missing values by symbol and input."""
+        """Return the share of missing values by symbol and input; a symbol without rows has none."""
         shares = {symbol: np.isnan(part).mean(axis=0) for symbol, part in rows.items() if len(part)}
         return {
             symbol: dict(zip(self.inputs, shares[symbol].tolist(), strict=True))
             if symbol in shares
-            else dict.fromkeys(self.inputs, 0.0)
+            else {}
             for symbol in rows
         }
 

@@ -88,6 +88,11 @@ class DriftMachine:
         """Return the close of the next look, None before the first model."""
         return self.looked_ms + self._every_ms if self.version else None
 
+    @property
+    def has_looked(self) -> bool:
+        """Return whether the model in force was looked at."""
+        return bool(self.version) and self.looked_ms > self.since_ms
+
     def is_due(self, time_ms: int) -> bool:
         """Return whether there is to be a look at a close."""
         return bool(self.version) and time_ms >= self.looked_ms + self._every_ms

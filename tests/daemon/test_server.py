@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 from helpers import random_candles
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from papertape.daemon import server as server_module
@@ -212,6 +213,7 @@ async def test_metrics_are_scraped_and_watched_gauges_fresh() -> None:
             text = await (await now.http.get("/metrics", headers=open_metrics)).text()
             assert 'papertape_queue_depth{queue="candles"} 5.0' in text
             assert text.endswith("# EOF\n")
+            assert list(text_string_to_metric_families(text))  # as a strict parser has it
 
     await run(work)
 

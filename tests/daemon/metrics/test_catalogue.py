@@ -1,9 +1,14 @@
 """The catalogue: names and labels by the rules, every series there from the start, within budget, and nothing else."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import Metric, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as open_metrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from papertape.daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
@@ -104,7 +109,10 @@ def test_what_is_exposed_is_the_catalogue_and_the_librarys_own(metrics: Metrics)
     families = exposed(metrics)
 
     ours = {name for name in families if name.startswith(PREFIX)}
-    assert ours == {definition.full_name for definition in CATALOGUE}
+    # A family without labels is there as soon as it was measured.
+    waiting = {d.full_name for d in CATALOGUE if d.is_measured and not d.labels}
+    assert waiting == {"papertape_drift_level"}
+    assert ours == {definition.full_name for definition in CATALOGUE} - waiting
     others = {name.split("_")[0] for name in families if not name.startswith(PREFIX)}
     assert others == {"process", "python"}
 
@@ -113,6 +121,9 @@ def test_every_series_is_there_at_zero_from_the_start(metrics: Metrics) -> None:
     families = exposed(metrics)
 
     for definition in CATALOGUE:
+        if definition.is_measured:
+            assert not families.get(definition.full_name), definition.name
+            continue
         samples = families[definition.full_name]
         keys = {tuple(labels[name] for name in definition.label_names) for _, labels, _ in samples}
         if definition.is_info:
@@ -126,6 +137,83 @@ def test_every_series_is_there_at_zero_from_the_start(metrics: Metrics) -> None:
             assert values == {60.0, 900.0}
         else:
             assert values == {0.0}, definition.name
+
+
+# Gauges that begin at 0 and mean it; any other that could be read as a result must be absent until it was measured.
+ZERO_IS_SO = {
+    "account": {"equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "drawdown_ratio",
+                "exposure", "leverage_ratio", "positions_open", "risk_limit_usage_ratio"},  # set when the engine is there
+    "states": {"trading_halted", "feed_connected", "ready", "retrain_in_progress", "size_factor_ratio"},
+    "counts": {"event_loop_tasks", "queue_depth", "predictions_resolved", "drift_window_samples"},
+    "sizes": {"journal_size_bytes", "worker_resident_memory_bytes"},
+    "0 is off": {"retrain_cadence_seconds", "drift_cadence_seconds"},
+    "constants": {"timeframe_seconds"},
+}  # fmt: skip
+
+
+def test_no_gauge_says_0_for_what_was_not_measured() -> None:
+    known = set().union(*ZERO_IS_SO.values())
+
+    for definition in CATALOGUE:
+        is_told = definition.is_measured or definition.is_info
+        is_time = definition.name.endswith(
+            "_timestamp_seconds"
+        )  # of events: they age from the start
+        if definition.kind is Kind.GAUGE and not is_told and not is_time:
+            assert definition.name in known, definition.name
+
+
+def observe_everything(metrics: Metrics) -> None:
+    """Give every series a value, exemplars too, as a daemon would that has seen everything."""
+    series = metrics._series
+    for definition in CATALOGUE:
+        if definition.is_info:
+            continue
+        for number, key in enumerate(SCOPE.combinations(definition)):
+            if definition.kind is Kind.COUNTER:
+                series.counters(definition.name)[key].inc(0.5 * number, {"decision_id": "7"})
+            elif definition.kind is Kind.HISTOGRAM:
+                for bound in (-1e9, *definition.buckets, 1e9):
+                    series.histograms(definition.name)[key].observe(bound, {"decision_id": "7"})
+            elif definition.is_measured:
+                series.measure(definition.name, -1.5, *key)
+            else:
+                series.gauges(definition.name)[key].set(float(number))
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_strict_parsers_of_both_formats_read_the_whole_page(
+    metrics: Metrics, is_busy: bool
+) -> None:
+    if is_busy:
+        observe_everything(metrics)
+
+    plain = list(text_string_to_metric_families(generate_latest(metrics.registry).decode()))
+    strict = list(open_metrics_families(open_metrics(metrics.registry).decode()))
+
+    def told(families: Iterable[Metric]) -> set[tuple[str, tuple[tuple[str, str], ...], float]]:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items())), sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name.startswith(PREFIX)
+        }
+
+    assert told(plain) == told(strict)
+    assert len(told(strict)) > 1_000
+
+
+def test_a_sum_that_may_fall_is_not_told_and_a_count_not_without_it(metrics: Metrics) -> None:
+    """As OpenMetrics has it: histogram buckets below zero forbid a sum, and there is no count without one."""
+    families = exposed(metrics)
+
+    for definition in CATALOGUE:
+        if definition.kind is Kind.HISTOGRAM:
+            ends = {name.rsplit("_", 1)[1] for name, _, _ in families[definition.full_name]}
+            is_signed = definition.buckets[0] < 0.0
+            assert ends == ({"bucket"} if is_signed else {"bucket", "count", "sum"}), (
+                definition.name
+            )
 
 
 def test_label_sets_multiply_out() -> None:

@@ -40,6 +40,11 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     return found
 
 
+def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """Return a series' value, None where it is absent."""
+    return metrics.registry.get_sample_value(PREFIX + name, labels)
+
+
 def predictions(*rows: tuple[int, float]) -> np.ndarray:
     return np.array(list(rows), [("symbol", "i8"), ("probability", "f8")])
 
@@ -109,6 +114,23 @@ def test_scores_are_told_by_window(metrics: Metrics) -> None:
     assert value(metrics, "calibration_error_ratio", model="champion", window="500") == 0.03
 
 
+def test_without_a_resolved_prediction_there_are_no_scores(metrics: Metrics) -> None:
+    """0 would be a perfect model."""
+    names = ("prediction_brier_score", "prediction_log_loss", "calibration_error_ratio")
+    labels = {"model": "champion", "window": "500"}
+
+    def shown() -> list[float | None]:
+        return [sample(metrics, name, **labels) for name in names]
+
+    assert shown() == [None] * 3
+    one, none = WindowScores(1, 0.2, 0.6, 0.4), WindowScores(0)
+    metrics.model.on_scores({500: one, 2000: one})
+    assert shown() == [0.2, 0.6, 0.4]
+    metrics.model.on_scores({500: none, 2000: none})
+    assert shown() == [None] * 3
+    assert value(metrics, "predictions_resolved", **labels) == 0.0
+
+
 def test_the_model_in_force_is_one_series_and_none_is_version_0(metrics: Metrics) -> None:
     none = {"version": "0", "algorithm": "none", "feature_set": "none", "data_end": "none"}
     assert value(metrics, "model_info", model="champion", **none) == 1.0
@@ -149,16 +171,16 @@ def test_gate_scores_have_a_place_for_every_contender(metrics: Metrics) -> None:
     for contender, metric, expected in (
         ("challenger", "log_loss", 0.69),
         ("majority", "log_loss", 0.692),
-        ("champion", "log_loss", 0.0),  # there was none
-        ("challenger", "auc", 0.0),  # not defined on these rows
+        ("champion", "log_loss", None),  # there was none
+        ("challenger", "auc", None),  # not defined on these rows
     ):
-        found = value(metrics, "retrain_validation_score", model=contender, metric=metric)
+        found = sample(metrics, "retrain_validation_score", model=contender, metric=metric)
         assert found == expected
 
     for criterion, expected in (
-        ("log_loss_below_majority", 1.0), ("net_return_above_0", 0.0), ("log_loss_below_champion", 0.0),
+        ("log_loss_below_majority", 1.0), ("net_return_above_0", 0.0), ("log_loss_below_champion", None),
     ):  # fmt: skip
-        assert value(metrics, "gate_criterion_passed", criterion=criterion) == expected
+        assert sample(metrics, "gate_criterion_passed", criterion=criterion) == expected
 
     metrics.model.on_gate({}, {})
     kept = value(metrics, "retrain_validation_score", model="challenger", metric="log_loss")
@@ -175,7 +197,7 @@ def test_drift_figures_by_symbol_feature_and_level(metrics: Metrics) -> None:
     metrics.drift.set_size_factor(0.5)
 
     assert value(metrics, "feature_psi", symbol="AAA", feature="rsi_14") == 0.3
-    assert value(metrics, "feature_psi", symbol="BBB", feature="rsi_14") == 0.0
+    assert sample(metrics, "feature_psi", symbol="BBB", feature="rsi_14") is None
     assert value(metrics, "feature_missing_ratio", symbol="AAA", feature="rsi_14") == 0.01
     # The third one is beyond the budget of labels, but it counts.
     assert value(metrics, "drifted_features", symbol="AAA", level="severe") == 2.0
@@ -191,6 +213,36 @@ def test_drift_figures_by_symbol_feature_and_level(metrics: Metrics) -> None:
     assert value(metrics, "drift_reference_timestamp_seconds") == START_S - 500.0
     assert value(metrics, "drift_cadence_seconds") == 3_600.0
     assert value(metrics, "size_factor_ratio") == 0.5
+
+
+def test_drift_that_was_not_measured_is_absent_and_not_0(metrics: Metrics) -> None:
+    found = {"AAA": SymbolDrift(20, {}, {"rsi_14": 0.0}), "BBB": SymbolDrift(0, {}, {})}
+    champion = {"model": "champion"}
+
+    def shown() -> list[float | None]:
+        return [
+            sample(metrics, "drift_level"),
+            sample(metrics, "prediction_psi", **champion),
+            sample(metrics, "target_psi", **champion),
+            sample(metrics, "feature_psi", symbol="AAA", feature="rsi_14"),
+            sample(metrics, "drifted_features", symbol="AAA", level="severe"),
+            sample(metrics, "feature_missing_ratio", symbol="AAA", feature="rsi_14"),
+            sample(metrics, "feature_missing_ratio", symbol="BBB", feature="rsi_14"),
+        ]
+
+    assert shown() == [None] * 7
+    metrics.drift.on_drift(DriftFigures(found, None, None, 0, {}), START_S)
+    assert shown() == [0.0, None, None, None, None, 0.0, None]
+
+    found["AAA"] = SymbolDrift(500, {"rsi_14": 0.0}, {"rsi_14": 0.0})
+    metrics.drift.on_drift(DriftFigures(found, 0.1, 0.2, 1, {}), START_S)
+    assert shown() == [1.0, 0.1, 0.2, 0.0, 0.0, 0.0, None]
+
+    metrics.drift.forget()  # another model took over
+    assert shown() == [None, None, None, 0.0, 0.0, 0.0, None]
+    metrics.remove("AAA")
+    metrics.drift.on_drift(DriftFigures(found, None, None, None, {}), START_S)
+    assert shown() == [None] * 7
 
 
 def test_what_outlives_a_process_is_restored(metrics: Metrics) -> None:
