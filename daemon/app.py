@@ -43,12 +43,14 @@ class FeedStart(NamedTuple):
     What a live feed is opened with.
 
     after_ms  open time of the newest candle that the journal has; None when it has none
+    closes    of that candle by symbol; 0.0 where there was none
     """
 
     symbols: tuple[str, ...]
     after_ms: int | None
     on_notice: OnNotice
     stats: FeedStats
+    closes: tuple[float, ...] = ()
 
 
 class Source(NamedTuple):
@@ -85,7 +87,8 @@ async def serve(
         try:
             stats = FeedStats()
             on_notice = _notice_keeper(writer, hooks)
-            start = FeedStart(account.symbols, recovered.after_ms, on_notice, stats)
+            closes = tuple(recovered.engine.positions["last_price"].tolist())
+            start = FeedStart(account.symbols, recovered.after_ms, on_notice, stats, closes)
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)
                 feed = JournalledFeed(

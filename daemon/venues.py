@@ -146,6 +146,7 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
             clock,
             rest,
             after_ms=start.after_ms,
+            closes=start.closes,
             on_notice=start.on_notice,
             on_funding=settlements.append,
             stats=start.stats,
@@ -164,6 +165,7 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Sour
         start.symbols,
         clock,
         after_ms=start.after_ms,
+        closes=start.closes,
         on_notice=start.on_notice,
         stats=start.stats,
     )

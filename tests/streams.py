@@ -115,6 +115,7 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
                 clock,
                 rest,
                 after_ms=before_ms if start.after_ms is None else start.after_ms,
+                closes=start.closes,
                 on_notice=start.on_notice,
                 stats=start.stats,
                 seed=scenario.seed,

@@ -46,13 +46,18 @@ class Bar(NamedTuple):
 
 
 class Final(NamedTuple):
-    """A final candle of a symbol."""
+    """
+    A final candle of a symbol.
+
+    ready_ms  since when it could have been had, by the venue's time: it may have waited for other symbols since
+    """
 
     symbol: str
     bar: Bar
     flag_bits: int
     source: str  # stream, trades, poll, backfill (the stream did not have it so), absent
     is_confirmed: bool  # by the venue's history
+    ready_ms: int = 0
 
 
 class Request(NamedTuple):

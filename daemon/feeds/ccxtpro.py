@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from papertape.daemon.feeds.backfill import REACH_BARS, Backfill, restart_gap
+from papertape.daemon.feeds.backfill import Backfill, count_backfilled, look_back, restart_gap
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.bars import Bar, bars_of
 from papertape.daemon.feeds.bars import Final as FinalCandle
@@ -21,7 +21,6 @@ from papertape.daemon.feeds.finality import Finality, Request, Rules
 from papertape.daemon.feeds.merge import Merge
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
-from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
 from papertape.replay.ccxt_history import CcxtHistory
@@ -46,6 +45,7 @@ class CcxtFeed:
     live       `venue` is the ccxt id; `rest_url` is asked in place of every host of the venue
     symbols    ccxt's names (BTC/USDT:USDT), the venue's (BTCUSDT) or plain ones, in the order of the engine's
     after_ms   open time of the last instant that the reader has; None: begin `live.history_bars` before now
+    closes     of that instant, by symbol; none: not known
     seed       of the pauses between attempts
     exchange   in place of the one made here; it is closed at the end either way
 
@@ -61,6 +61,7 @@ class CcxtFeed:
         clock: Clock,
         *,
         after_ms: int | None = None,
+        closes: Sequence[float] = (),
         on_notice: OnNotice = lambda notice: None,
         stats: FeedStats | None = None,
         seed: int | None = None,
@@ -74,12 +75,12 @@ class CcxtFeed:
         self._live = live
         self._symbols = tuple(symbols)
         self._clock = clock
-        self._after_ms = after_ms
+        self._after_ms, self._closes = after_ms, closes
         self._on_notice = on_notice
         self._chance = random.Random(seed)  # noqa: S311 # jitter is no secret
         self._given = exchange
         self._rules = Rules.of(live)
-        self._merge = Merge(self._symbols)
+        self._merge = Merge(self._symbols, self.stats.waited_ms)
         self._markets: dict[str, str] = {}
         self._measured_ms = 0
 
@@ -172,7 +173,12 @@ class CcxtFeed:
             now_ms = self._history.venue_now_ms()
             if (gap := restart_gap(self._after_ms, now_ms, length_ms)) is not None:
                 self._on_notice(gap)
-        backfill = Backfill(self._symbols, length_ms, first_ms)
+        closes = self._closes or [0.0] * len(self._symbols)
+        known = [
+            await look_back(symbol, first_ms, length_ms, self._fetch_page, close)
+            for symbol, close in zip(self._symbols, closes, strict=True)
+        ]
+        backfill = Backfill(self._symbols, length_ms, first_ms, known)
         while True:
             settled_ms = self._history.venue_now_ms() - self._rules.grace_ms
             window = backfill.window(settled_ms)
@@ -181,34 +187,26 @@ class CcxtFeed:
             tapes = await self._fetch(window.ask_ms, window.last_ms)
             await self._yield_filled(backfill.fill(window, tapes))
         after_ms = backfill.next_ms - length_ms
-        # What an absent candle copies.
-        newest = await self._fetch(max(after_ms - REACH_BARS * length_ms, 0), after_ms)
-        for symbol, rows in newest.items():
-            self._table.start(symbol, after_ms, float(rows["close"][-1]) if len(rows) else 0.0)
+        for symbol, found in zip(self._symbols, backfill.known, strict=True):
+            self._table.start(symbol, after_ms, *found)
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
         """Return every symbol's candles of a span, however long it takes."""
-        tapes = {}
-        for symbol in self._symbols:
-            ask = self._asker(symbol, first_ms, last_ms)
-            tapes[symbol] = await self._patiently(ask)
-        return tapes
+        return {s: await self._fetch_page(s, first_ms, last_ms) for s in self._symbols}
 
-    def _asker(self, symbol: str, first_ms: int, last_ms: int) -> Callable[[], Any]:
+    async def _fetch_page(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
+        """Return one symbol's candles of a span, however long it takes."""
         market, timeframe = self._markets[symbol], self._live.timeframe
-        return lambda: self._history.candles(market, timeframe, first_ms, last_ms)
+        rows: Rows = await self._patiently(
+            lambda: self._history.candles(market, timeframe, first_ms, last_ms)
+        )
+        return rows
 
     async def _yield_filled(self, rows: Rows) -> None:
         """Count and yield backfilled candles."""
         if not len(rows):
             return
-        is_absent = (rows["flag_bits"] & FLAG_ABSENT) != 0
-        for index, symbol in enumerate(self._symbols):
-            mine = rows["symbol"] == index
-            self.stats.candles[symbol, "backfill"] += int((mine & ~is_absent).sum())
-            self.stats.candles[symbol, "absent"] += int((mine & is_absent).sum())
-            last_ms = int(rows["open_ms"][mine][-1])
-            self.stats.last_close_ms[symbol] = last_ms + self._rules.length_ms
+        count_backfilled(self.stats, self._symbols, rows, self._rules.length_ms)
         await self._outbox.put(rows)
 
     # While live
@@ -223,6 +221,7 @@ class CcxtFeed:
             for request in step.wanted:
                 tasks.create_task(self._ask(request))
             await self._yield_final(step.finals)
+            self.stats.waiting_ms = self._table.waiting(self._history.venue_now_ms())
             due_ms = self._table.next_deadline_ms()
             wait_s = IDLE_S
             if due_ms is not None:

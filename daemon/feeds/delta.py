@@ -19,7 +19,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from papertape.daemon.feeds.alarms import Alarms
-from papertape.daemon.feeds.backfill import REACH_BARS, Backfill, restart_gap
+from papertape.daemon.feeds.backfill import (
+    Backfill,
+    Known,
+    count_backfilled,
+    look_back,
+    restart_gap,
+)
 from papertape.daemon.feeds.bars import Final, Request
 from papertape.daemon.feeds.connection import Connection
 from papertape.daemon.feeds.finality import Finality, Rules, Step
@@ -52,6 +58,7 @@ class DeltaFeed:
     symbols     as the venue names them, in the order of the engine's
     rest        the history; open, and closed by whoever opened it
     after_ms    open time of the last instant that the reader has; None: begin `live.history_bars` before now
+    closes      of that instant, by symbol; none: not known
     on_funding  called at each settlement; `settlements` keeps the newest
     seed        of the pauses between attempts
 
@@ -69,6 +76,7 @@ class DeltaFeed:
         rest: Source,
         *,
         after_ms: int | None = None,
+        closes: Sequence[float] = (),
         on_notice: OnNotice = lambda notice: None,
         on_funding: Callable[[Settlement], None] = lambda settlement: None,
         stats: FeedStats | None = None,
@@ -78,13 +86,13 @@ class DeltaFeed:
         self.settlements: deque[Settlement] = deque(maxlen=KEPT_SETTLEMENTS)
         self.venue = VenueClock(clock)
         self._live, self._symbols, self._clock = live, tuple(symbols), clock
-        self._after_ms = after_ms
+        self._after_ms, self._closes = after_ms, closes
         self._on_notice, self._on_funding = on_notice, on_funding
         chance = random.Random(seed)  # noqa: S311 # jitter is no secret
         rules = Rules.of(live)
         self._table = Finality(self._symbols, rules, live.candles)
         self._length_ms, self._grace_ms = rules.length_ms, rules.grace_ms
-        self._merge = Merge(self._symbols)
+        self._merge = Merge(self._symbols, self.stats.waited_ms)
         self._history = History(
             rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble
         )
@@ -159,9 +167,9 @@ class DeltaFeed:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._connection.run())
                 tasks.create_task(self._keep_products())
-                after_ms = await self._backfill()
-                for symbol, close in zip(self._symbols, await self._closes(after_ms), strict=True):
-                    self._table.start(symbol, after_ms, close)
+                after_ms, found = await self._backfill()
+                for symbol, known in zip(self._symbols, found, strict=True):
+                    self._table.start(symbol, after_ms, *known)
                 await self._pump(tasks)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
@@ -179,6 +187,7 @@ class DeltaFeed:
                 tasks.create_task(self._ask(request))
             await self._emit(step)
             self._settle()
+            self.stats.waiting_ms = self._table.waiting(self.venue.now_ms())
             self._alarms.look(self.venue.now_ms())
             due_ms = self._table.next_deadline_ms()
             rest_s = TURN_S if due_ms is None else (due_ms - self.venue.now_ms()) / 1000.0
@@ -218,28 +227,26 @@ class DeltaFeed:
             self._tell(NoticeKind.VENUE, symbol, change)
         self._reader.expect({symbol: self._history.scale(symbol) for symbol in self._symbols})
 
-    async def _backfill(self) -> int:
-        """Yield history up to the candles that have just ended; return the open time of the last one."""
+    async def _backfill(self) -> tuple[int, list[Known]]:
+        """Yield history up to the candles that have just ended; return the last one's open time, and what is known."""
         now_ms, length_ms = self.venue.now_ms(), self._length_ms
         first_ms = now_ms // length_ms * length_ms - self._live.history_bars * length_ms
         if self._after_ms is not None:
             first_ms = self._after_ms + length_ms
             if (gap := restart_gap(self._after_ms, now_ms, length_ms)) is not None:
                 self._on_notice(gap)
-        backfill = Backfill(self._symbols, length_ms, first_ms)
+        closes = self._closes or [0.0] * len(self._symbols)
+        fetch = self._history.fetch
+        known = await asyncio.gather(
+            *(look_back(s, first_ms, length_ms, fetch, c) for s, c in zip(self._symbols, closes, strict=True))
+        )  # fmt: skip
+        backfill = Backfill(self._symbols, length_ms, first_ms, known)
         while (window := backfill.window(self.venue.now_ms() - self._grace_ms)) is not None:
             rows = backfill.fill(window, await self._fetch(window.ask_ms, window.last_ms))
             if len(rows):
-                for symbol in self._symbols:
-                    self.stats.candles[symbol, "backfill"] += len(rows) // len(self._symbols)
-                    self.stats.last_close_ms[symbol] = int(rows["open_ms"][-1]) + length_ms
+                count_backfilled(self.stats, self._symbols, rows, length_ms)
                 await self._outbox.put(rows)
-        return backfill.next_ms - length_ms
-
-    async def _closes(self, after_ms: int) -> list[float]:
-        """Return each symbol's close at `after_ms`: what an absent candle copies. 0.0 where there is none."""
-        tapes = await self._fetch(max(after_ms - REACH_BARS * self._length_ms, 0), after_ms)
-        return [float(tape["close"][-1]) if len(tape) else 0.0 for tape in tapes.values()]
+        return backfill.next_ms - length_ms, backfill.known
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
         pages = (self._history.fetch(symbol, first_ms, last_ms) for symbol in self._symbols)

@@ -5,8 +5,13 @@ Every candle of every symbol goes forming → closed → final, in order, exactl
 
     forming   its time is not over; the newest state that the stream showed is kept
     closed    its time is over by the venue's clock (`close_ms`) or a later candle was seen; the history is asked
-    final     the history confirmed it; or it was emitted unconfirmed at the deadline because the history did not
-              answer; or it was declared absent after the grace period because nothing gave it
+    final     the history proved it; or, when no other symbol of its instant is waited for, it is the best that is
+              known: unproven at the history's last look, unconfirmed at the deadline when the history did not answer
+              and the stream was heard around the end, or absent after the grace period because nothing gave it
+
+What is not proven is decided for all symbols of an instant together. The engine steps instants with all symbols at
+once, because they share one account, so a guess that goes out early helps nobody; and as long as the instant waits for
+anyone, a right candle that comes is used.
 
 The venue's history is the arbiter, and it may lag behind the stream: a lagging candle is missing, flat, or an older
 state of itself. What an answer proves is in `rules.py`. Delays count from the candle's end. Deadline and grace stand
@@ -16,7 +21,7 @@ ends in a backfill, not in absences.
 Whoever owns sockets and time does this, in any order and as often as it likes:
 
     table = Finality(symbols, Rules.of(live), source="stream")
-    table.start(symbol, after_ms, last_close)       # the first candle wanted is the one after `after_ms`
+    table.start(symbol, after_ms, last_close, traded_ms)  # the first candle wanted is the one after `after_ms`
     table.connect(now_ms); table.disconnect()       # whether the stream is up
     table.see(symbol, bar, published_us, now_ms)    # one state of a candle, from the stream
     table.answer(request, rows, now_ms)             # the history's answer to a request; or
@@ -70,13 +75,16 @@ class Finality:
             name: SymbolState(name, rules, source, self.counts, self._notices) for name in symbols
         }
 
-    def start(self, symbol: str, after_ms: int, last_close: float = 0.0) -> None:
+    def start(
+        self, symbol: str, after_ms: int, last_close: float = 0.0, traded_ms: int = 0
+    ) -> None:
         """
         Want the candles of a symbol that open after `after_ms`, an open time on the grid.
 
         last_close   of that candle; 0.0 when not known: then missing candles are skipped until one is there
+        traded_ms    open time of the last candle up to it that traded; 0 when that is longer ago than we look back
         """
-        self._states[symbol].start(after_ms, last_close)
+        self._states[symbol].start(after_ms, last_close, traded_ms)
 
     def connect(self, now_ms: int, symbol: str | None = None) -> None:
         """Take the stream, or one symbol of it, as up: deadlines and grace count, at the earliest from now."""
@@ -116,10 +124,11 @@ class Finality:
     def advance(self, now_ms: int) -> Step:
         """Move to a time; return what became final and what to ask the history."""
         self._notice_jump(now_ms)
+        self._decide(now_ms)
         finals: list[Final] = []
         wanted: list[Request] = []
         for state in self._states.values():
-            request = state.advance(now_ms)
+            request = state.ask(now_ms) if state.next_ms else None
             if request is not None:
                 wanted.append(request)
             finals += state.take()
@@ -129,8 +138,33 @@ class Finality:
 
     def next_deadline_ms(self) -> int | None:
         """Return the time of the next thing that `advance` would do if nothing else happens; None: nothing."""
-        times = (state.next_deadline_ms() for state in self._states.values())
+        times = [state.next_ask_ms for state in self._states.values() if state.next_ms]
+        decisions = [state.decide_at_ms() for state in self._behind()]
+        if None not in decisions:
+            times.append(max((ms for ms in decisions if ms is not None), default=None))
         return min((ms for ms in times if ms is not None), default=None)
+
+    def waiting(self, now_ms: int) -> dict[str, int]:
+        """Return the symbols that the oldest open instant waits for, and for how long, in ms since its end."""
+        behind = [state for state in self._behind() if not state.can_decide(now_ms)]
+        waited = {s.symbol: now_ms - s.next_ms - self.rules.length_ms for s in behind}
+        return {symbol: ms for symbol, ms in waited.items() if ms > 0}
+
+    def _behind(self) -> list[SymbolState]:
+        """Return the symbols whose next candle is of the oldest instant that is not complete."""
+        started = [state for state in self._states.values() if state.next_ms]
+        oldest_ms = min((state.next_ms for state in started), default=0)
+        return [state for state in started if state.next_ms == oldest_ms]
+
+    def _decide(self, now_ms: int) -> None:
+        """Decide what is not proven, instant by instant, as soon as nothing else is waited for."""
+        while behind := self._behind():
+            # Each is asked, because each takes note of since when it is ready.
+            ready = [state for state in behind if state.can_decide(now_ms)]
+            if len(ready) < len(behind):
+                return
+            for state in behind:
+                state.decide(now_ms)
 
     def next_open_ms(self, symbol: str) -> int:
         """Return the open time of the first candle that is not final."""

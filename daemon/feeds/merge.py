@@ -6,6 +6,7 @@ An instant that some symbol has passed without a candle never becomes complete a
 symbol's first price, where replay begins as well.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,9 +17,14 @@ from papertape.engine.jit import Rows
 
 
 class Merge:
-    """Final candles waiting for the other symbols of their instant."""
+    """
+    Final candles waiting for the other symbols of their instant.
 
-    def __init__(self, symbols: Sequence[str]) -> None:
+    waited_ms  gets, by symbol, how long complete instants waited for its candle when every other one was there
+    """
+
+    def __init__(self, symbols: Sequence[str], waited_ms: Counter[str] | None = None) -> None:
+        self._waited_ms = Counter[str]() if waited_ms is None else waited_ms
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
         self._waiting: dict[int, dict[str, Final]] = {}
         self._next_ms = dict.fromkeys(symbols, 0)
@@ -43,8 +49,14 @@ class Merge:
         for open_ms in sorted(ms for ms in self._waiting if ms < reached_ms):
             finals = self._waiting.pop(open_ms)
             if len(finals) == len(self._index):
+                self._count_wait(list(finals.values()))
                 complete += (finals[symbol] for symbol in self._index)
         return complete
+
+    def _count_wait(self, finals: list[Final]) -> None:
+        if len(finals) > 1:
+            *_, before, last = sorted(finals, key=lambda final: final.ready_ms)
+            self._waited_ms[last.symbol] += last.ready_ms - before.ready_ms
 
     def rows(self, finals: Sequence[Final]) -> Rows:
         """Return final candles as CANDLE rows."""

@@ -55,6 +55,8 @@ class FeedStats:
     last_message_ms   by symbol
     last_close_ms     by symbol: close of the newest candle that was yielded
     candles           by (symbol, source); source: stream, trades, poll, backfill, absent
+    waited_ms         by symbol: how long complete instants waited for its candle when every other one was there
+    waiting_ms        by symbol: how long the oldest open instant has waited for it, now
     arrival_delay_ms  newest first-hand measurements: receipt of a final candle minus its close; drained by its reader
     message_lag_ms    likewise: receipt minus the venue's publish time
     """
@@ -66,6 +68,8 @@ class FeedStats:
     last_message_ms: dict[str, int] = field(default_factory=dict)
     last_close_ms: dict[str, int] = field(default_factory=dict)
     candles: Counter[tuple[str, str]] = field(default_factory=Counter)
+    waited_ms: Counter[str] = field(default_factory=Counter)
+    waiting_ms: dict[str, int] = field(default_factory=dict)
     arrival_delay_ms: list[float] = field(default_factory=list)
     message_lag_ms: list[float] = field(default_factory=list)
     rest_requests: Counter[str] = field(default_factory=Counter)  # by status or error

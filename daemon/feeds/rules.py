@@ -4,7 +4,11 @@ When things are done about a candle, and what an answer of the venue's history p
 The history may lag behind the stream, and then it shows a candle that has just ended as missing, as flat with zero
 volume (padding), or as an older state of itself. So an answer proves something only when it has moved past the candle,
 which a later candle *with a trade* shows, or when the last look before the deadline still says the same and nothing
-shows that the history is behind (delta-exchange.md 3.8 and 11).
+shows that the history is behind (delta-exchange.md 3.8 and 11). The first is proof, and a candle that is missing then is
+a hole: nobody traded in it. The second is the best there is, and counts only when nothing else is waited for.
+
+A stream may have fallen silent without a word, so what it showed last counts in place of the history's only when it
+showed something around the candle's end, or when the grace period is over.
 """
 
 from enum import Enum
@@ -18,6 +22,11 @@ RETRY_MS = (3_000, 8_000)  # delta-exchange.md 3.8 (3)
 LATE_RETRY_MS = 5_000  # between the last of these and the grace period
 SAME_SUM = 1.0 + 1e-12  # sums of the same trades in another order
 HELD_RETRY_MS = 10_000  # after the grace period
+# Streams repeat a candle every half second to two seconds while it changes: one that said nothing of a candle's last
+# seconds has either nothing to say or fallen silent, and nobody can tell which.
+HEARD_MS = 5_000
+# When the stream shows a trade of the next candle, the history has it soon after, and then it proves this one.
+NEWS_MS = 500
 
 
 class Rules(NamedTuple):
@@ -65,27 +74,41 @@ class Verdict(Enum):
     HISTORY = "the history's"
     STREAM = "the stream's, although the history says otherwise"
     CONFLICT = "the history's, although the stream had more"
+    HOLE = "none: nobody traded"
 
 
-def judge(
-    seen: Bar | None, row: Bar | None, *, is_past: bool, is_last_look: bool, is_sum: bool = False
-) -> Verdict:
+class Look(NamedTuple):
     """
-    Return whose candle counts.
+    What else is known when an answer is judged.
 
-    seen           newest state from the stream
-    row            the history's
-    is_past        the history shows a later candle that has traded
-    is_last_look   there is no further look before the deadline, and the history is not known to be behind
-    is_sum         `seen` was added up from single trades, where one that came twice counts twice
+    is_past   the history shows a later candle that has traded
+    is_last   there is no further look before the deadline, and the history is not known to be behind
+    is_late   the grace period is over
+    is_heard  the stream showed something around the candle's end
+    is_quiet  the stream listened all the time and saw no trade, and the history leaves out what did not trade
+    is_sum    what the stream showed was added up from single trades, where one that came twice counts twice
     """
+
+    is_past: bool = False
+    is_last: bool = False
+    is_late: bool = False
+    is_heard: bool = False
+    is_quiet: bool = False
+    is_sum: bool = False
+
+
+def judge(seen: Bar | None, row: Bar | None, look: Look) -> Verdict:
+    """Return whose candle counts: `seen` is the newest state from the stream, `row` the history's."""
     stream_volume = seen.volume if seen is not None and seen.has_traded else 0.0
+    is_last = look.is_last or look.is_late
+    is_kept = (look.is_last and look.is_heard) or look.is_late
     if row is None:
-        # A sparse history leaves out what did not trade; only the grace period tells it from a loss.
-        kept = seen is not None and (seen.has_traded or is_past)
-        return Verdict.STREAM if kept and is_last_look else Verdict.ASK_AGAIN
+        if seen is not None and seen.has_traded:
+            return Verdict.STREAM if is_kept else Verdict.ASK_AGAIN
+        is_hole = look.is_past or look.is_late or (look.is_last and look.is_quiet)
+        return Verdict.HOLE if is_hole else Verdict.ASK_AGAIN
     if stream_volume <= row.volume * SAME_SUM:
-        return Verdict.HISTORY if is_past or is_last_look else Verdict.ASK_AGAIN
-    if not is_last_look:
-        return Verdict.ASK_AGAIN
-    return Verdict.CONFLICT if (is_past or is_sum) and row.has_traded else Verdict.STREAM
+        return Verdict.HISTORY if look.is_past or is_last else Verdict.ASK_AGAIN
+    if is_last and (look.is_past or look.is_sum) and row.has_traded:
+        return Verdict.CONFLICT
+    return Verdict.STREAM if is_kept else Verdict.ASK_AGAIN

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from papertape.daemon.feeds.answers import REACH_BARS, Answer
 from papertape.daemon.feeds.bars import Bar, Final, Request
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
-from papertape.daemon.feeds.rules import Rules, Verdict, judge
+from papertape.daemon.feeds.rules import HEARD_MS, NEWS_MS, Look, Rules, Verdict, judge
 from papertape.engine.candles import FLAG_ABSENT
 
 REQUEST_BARS = 2_000  # the history's page
-# A history answers an empty span with nothing, so a request reaches back to a candle that traded, within reason.
-REACH_BARS = 240
 KEPT_FINALS = 16  # asked for again and compared with every answer, to tell corrections
 KEPT_SEEN = 64  # states of candles that are not final; a backfill may take hours
 LAG_MS = 1_000  # a history that lacks what the stream showed this long ago is behind
@@ -25,10 +25,27 @@ class _Seen:
     published_us: int  # the stamp that it bore
     is_derived: bool  # its sender did not say which candle it is
     traded_ms: int | None  # when it was first seen to have traded
+    heard_ms: int  # newest time of any of its states: the venue's stamp, or else that of receipt
+
+
+class _Choice(NamedTuple):
+    """What the next candle may become."""
+
+    bar: Bar | None  # None: absent
+    source: str
+    is_confirmed: bool = False
+    is_proven: bool = False  # nothing that comes later can change it
+    conflict: str | None = None  # what to tell of a difference between stream and history
+    change: float = 0.0  # and by how much volume
 
 
 class SymbolState:
-    """Forming, closed and final candles of one symbol."""
+    """
+    Forming, closed and final candles of one symbol.
+
+    What the history proves becomes final at once. What is only the best that is known is decided by `decide`, which the
+    table calls when every symbol that the instant waits for `can_decide`: until then something better may come.
+    """
 
     def __init__(
         self,
@@ -45,20 +62,23 @@ class SymbolState:
         self.patient_since_ms: int | None = None  # None: the stream is down
         self._traded_ms = 0  # newest final candle that traded
         self._seen: dict[int, _Seen] = {}
-        self._row: Bar | None = None  # what the history last said about the next candle
+        self._answer: Answer | None = None  # the history's last
+        self._leaves_out: bool | None = None  # whether it leaves out what did not trade
+        self._ready_ms = 0  # since when the next candle can be decided
         self._asked_ms = 0
+        self._asked_last_ms = 0  # newest candle that was asked for
         self._in_flight: Request | None = None
         self._gap_end_ms = 0
         self._kept: dict[int, Final] = {}
         self._finals: list[Final] = []
 
-    def start(self, after_ms: int, last_close: float) -> None:
-        """Want candles after `after_ms`."""
+    def start(self, after_ms: int, last_close: float, traded_ms: int) -> None:
+        """Want candles after `after_ms`; the last one that traded opened at `traded_ms`, 0 when not known."""
         self.next_ms = after_ms + self.rules.length_ms
-        self._traded_ms = after_ms
+        self._traded_ms = traded_ms
         self.last_close = last_close
         self._seen = {ms: seen for ms, seen in self._seen.items() if ms > after_ms}
-        self._row, self._asked_ms, self._in_flight = None, 0, None
+        self._answer, self._asked_ms, self._ready_ms, self._in_flight = None, 0, 0, None
         self._kept.clear()
 
     def take(self) -> list[Final]:
@@ -78,13 +98,14 @@ class SymbolState:
             self.counts["future"] += 1
             return
         seen = self._seen.get(bar.open_ms)
+        heard_ms = published_us // 1000 or now_ms
         if seen is None:
             traded_ms = now_ms if bar.has_traded else None
-            self._seen[bar.open_ms] = _Seen(bar, published_us, is_derived, traded_ms)
+            self._seen[bar.open_ms] = _Seen(bar, published_us, is_derived, traded_ms, heard_ms)
             if len(self._seen) > KEPT_SEEN:
                 del self._seen[min(self._seen)]
         elif not published_us or published_us > seen.published_us:
-            seen.bar, seen.published_us = bar, published_us
+            seen.bar, seen.published_us, seen.heard_ms = bar, published_us, heard_ms
             if seen.traded_ms is None and bar.has_traded:
                 seen.traded_ms = now_ms
         else:
@@ -136,50 +157,86 @@ class SymbolState:
             queued_ms = left_ms - request.asked_ms
             request = request._replace(asked_ms=left_ms, queued_ms=queued_ms)
             self._asked_ms = max(self._asked_ms, left_ms)
-        rows = {bar.open_ms: bar for bar in bars if bar.open_ms <= now_ms}
-        traded_ms = max((ms for ms, bar in rows.items() if bar.has_traded), default=-1)
-        self._compare_finals(rows, traded_ms, now_ms)
-        while request.first_ms <= self.next_ms <= request.last_ms:
-            if not self._settle(request, rows.get(self.next_ms), traded_ms, now_ms):
-                break
-        if request.last_ms < self.next_ms:
+        self._answer = answer = Answer.of(request, bars, now_ms)
+        settled_ms = request.asked_ms - self.rules.grace_ms
+        leaves_out = answer.leaves_out(self.rules.length_ms, settled_ms)
+        self._leaves_out = self._leaves_out if leaves_out is None else leaves_out
+        self._compare_finals(answer, now_ms)
+        self._settle(now_ms)
+
+    def _settle(self, now_ms: int) -> None:
+        """Make final, one after the other, what the last answer proves."""
+        while (choice := self._judge()) is not None and choice.is_proven:
+            self._finish(choice, now_ms, now_ms)
+        if self._asked_last_ms < self.next_ms:
             self._asked_ms = min(self._asked_ms, self.next_ms)  # the rest has not been asked for
 
-    def _settle(self, request: Request, row: Bar | None, traded_ms: int, now_ms: int) -> bool:
-        """Make the next candle final if an answer says enough; return whether it did."""
-        age_ms = request.asked_ms - self._end_ms
-        if age_ms < 0:
-            return False  # it was still forming
-        self._row = row
+    def _judge(self) -> _Choice | None:
+        """Return what the last answer makes of the next candle; None: nothing yet."""
+        answer = self._answer
+        if answer is None or not answer.covers(self.next_ms):
+            return None
+        asked_ms = answer.request.asked_ms
+        if asked_ms < self._end_ms:
+            return None  # it was still forming
+        row = self._row(answer)
         if row is not None:
             self._forget_echo(row)
         seen = self._seen.get(self.next_ms)
         bar = seen.bar if seen is not None else None
-        is_past = traded_ms > self.next_ms
-        is_behind = not is_past and self._is_behind(request.asked_ms)
+        is_past = answer.traded_ms > self.next_ms
         is_same = bar is not None and row is not None and bar.equals(row)
-        is_late = age_ms >= self.rules.grace_ms
-        is_last = self._is_last_look(request) and (is_same or not is_behind)
-        is_sum = self.source == "trades"
-        match judge(bar, row, is_past=is_past, is_last_look=is_last or is_late, is_sum=is_sum):
+        is_behind = not is_past and self._is_behind(asked_ms)
+        look = Look(
+            is_past=is_past,
+            is_last=self._is_last_look(answer.request) and (is_same or not is_behind),
+            is_late=asked_ms >= self._end_ms + self.rules.grace_ms,
+            is_heard=self._is_heard,
+            is_quiet=bool(self._leaves_out) and self._has_listened,
+            is_sum=self.source == "trades",
+        )
+        return self._choose(judge(bar, row, look), bar, row, is_past=is_past)
+
+    def _choose(
+        self, verdict: Verdict, bar: Bar | None, row: Bar | None, *, is_past: bool
+    ) -> _Choice | None:
+        """Return the choice that a verdict means."""
+        change = bar.volume - row.volume if bar is not None and row is not None else 0.0
+        match verdict:
             case Verdict.HISTORY if row is not None:
-                if bar is not None and bar.has_traded and not bar.may_become(row):
-                    self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume)
-                is_ours = is_same or self.source == "poll"
-                self._finish(row, self.source if is_ours else "backfill", is_confirmed=True)
-            case Verdict.CONFLICT if bar is not None and row is not None:
-                self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume)
-                self._finish(row, "backfill", is_confirmed=True)
-            case Verdict.STREAM if bar is not None:
-                if row is not None:
-                    self._tell(NoticeKind.CONFLICT, now_ms, bar.volume - row.volume, "stream kept")
-                self._tell(NoticeKind.UNCONFIRMED, now_ms)
-                self._finish(bar, self.source, is_confirmed=False)
-            case _ if is_late and row is None:
-                self._finish_absent(now_ms)
-            case _:
-                return False
-        return True
+                if not row.close:
+                    return _Choice(None, "absent", is_proven=is_past)
+                is_same = bar is not None and bar.equals(row)
+                source = self.source if is_same or self.source == "poll" else "backfill"
+                is_other = bar is not None and bar.has_traded and not bar.may_become(row)
+                return _Choice(row, source, True, is_past, "" if is_other else None, change)
+            case Verdict.CONFLICT:
+                return _Choice(row, "backfill", True, is_past, "", change)
+            case Verdict.STREAM:
+                told = "stream kept" if row is not None else None
+                return _Choice(bar, self.source, conflict=told, change=change)
+            case Verdict.HOLE:
+                return _Choice(None, "absent", is_proven=is_past)
+        return None
+
+    def _row(self, answer: Answer) -> Bar | None:
+        """Return what an answer says of the next candle, None when it has none."""
+        row = answer.rows.get(self.next_ms)
+        if row is None and not self._leaves_out:
+            is_silent = answer.is_silent_at(self.next_ms, self.rules.length_ms, self._traded_ms)
+            return Bar.flat(self.next_ms, self.last_close) if is_silent else None
+        return row
+
+    @property
+    def _is_heard(self) -> bool:
+        """Return whether the stream showed something of the next candle around its end."""
+        seen = self._seen.get(self.next_ms)
+        return seen is not None and seen.heard_ms >= self._end_ms - HEARD_MS
+
+    @property
+    def _has_listened(self) -> bool:
+        """Return whether the stream was up for all of the next candle."""
+        return self.patient_since_ms is not None and self.patient_since_ms <= self.next_ms
 
     def _is_last_look(self, request: Request) -> bool:
         """Return whether no later question could leave before the deadline: one would wait as long as this one did."""
@@ -191,11 +248,8 @@ class SymbolState:
 
     def _is_behind(self, asked_ms: int) -> bool:
         """Return whether the stream had shown later trades, well before an answer that does not have them."""
-        return any(
-            seen.traded_ms is not None and seen.traded_ms + LAG_MS <= asked_ms
-            for open_ms, seen in self._seen.items()
-            if open_ms > self.next_ms
-        )
+        news_ms = self._news_ms
+        return news_ms is not None and news_ms + LAG_MS <= asked_ms
 
     def _forget_echo(self, row: Bar) -> None:
         """Drop the first frame after a candle when it was that candle's late last one, as the history shows now."""
@@ -204,11 +258,11 @@ class SymbolState:
         if seen is not None and seen.is_derived and seen.bar.equals(row):
             del self._seen[after_ms]
 
-    def _compare_finals(self, rows: dict[int, Bar], traded_ms: int, now_ms: int) -> None:
+    def _compare_finals(self, answer: Answer, now_ms: int) -> None:
         """Tell what the history has changed since it was emitted; padding and what it still lacks is no change."""
         for open_ms, final in self._kept.items():
-            row = rows.get(open_ms)
-            if row is None or open_ms >= traded_ms:
+            row = answer.rows.get(open_ms)
+            if row is None or open_ms >= answer.traded_ms:
                 continue
             if row.equals(final.bar):
                 self._kept[open_ms] = final._replace(is_confirmed=True)
@@ -222,32 +276,42 @@ class SymbolState:
         )
         self._kept[final.bar.open_ms] = final._replace(bar=bar, is_confirmed=True)
 
-    def advance(self, now_ms: int) -> Request | None:
-        """Emit what is due without the history; return what to ask it."""
-        if not self.next_ms:
-            return None
-        while self._emit_due(now_ms):
-            pass
+    def ask(self, now_ms: int) -> Request | None:
+        """Return what to ask the history now."""
         if self._in_flight is not None or now_ms < self._ask_at_ms:
             return None
         self._tell_gap(now_ms)
         self._asked_ms = now_ms
         self._in_flight = self._make_request(now_ms)
+        self._asked_last_ms = self._in_flight.last_ms
         return self._in_flight
 
-    def next_deadline_ms(self) -> int | None:
-        """Return when `advance` has something to do, None when that depends on an answer only."""
-        if not self.next_ms:
-            return None
-        times = [] if self._in_flight is not None else [self._ask_at_ms]
-        if (due_ms := self._due_ms()) is not None:
-            times.append(due_ms)
-        return min(times, default=None)
+    @property
+    def next_ask_ms(self) -> int | None:
+        """Return when there is something to ask; None while an answer is awaited."""
+        return self._ask_at_ms if self._in_flight is None else None
+
+    def can_decide(self, now_ms: int) -> bool:
+        """Return whether the next candle can be decided without further proof."""
+        due_ms = self.decide_at_ms()
+        is_ready = due_ms is not None and due_ms <= now_ms
+        self._ready_ms = (self._ready_ms or now_ms) if is_ready else 0
+        return is_ready
+
+    def decide_at_ms(self) -> int | None:
+        """Return since when, or from when on, that is so; None: it depends on an answer."""
+        return 0 if self._judge() is not None else self._due_ms()
+
+    def decide(self, now_ms: int) -> None:
+        """Make the next candle final with the best that is known of it."""
+        self._finish(self._judge() or self._fallback(), self._ready_ms or now_ms, now_ms)
+        self._settle(now_ms)
 
     def _tell_gap(self, now_ms: int) -> None:
         """Tell once when more than the newest closed candle is asked for."""
         n_missing = (now_ms - self.next_ms) // self.rules.length_ms
-        if n_missing > 1 and self._gap_end_ms <= self.next_ms:
+        is_waiting = self._judge() is not None  # for other symbols: there is no gap
+        if n_missing > 1 and self._gap_end_ms <= self.next_ms and not is_waiting:
             self._gap_end_ms = self.next_ms + n_missing * self.rules.length_ms
             self._tell(NoticeKind.GAP, now_ms, n_missing)
 
@@ -258,7 +322,17 @@ class SymbolState:
 
     @property
     def _ask_at_ms(self) -> int:
-        return self.rules.next_ask_ms(self._end_ms, self._asked_ms)
+        at_ms = self.rules.next_ask_ms(self._end_ms, self._asked_ms)
+        news_ms = self._news_ms
+        if news_ms is None or self._asked_ms >= news_ms + NEWS_MS:
+            return at_ms
+        return min(at_ms, max(news_ms + NEWS_MS, self._end_ms + self.rules.confirm_ms))
+
+    @property
+    def _news_ms(self) -> int | None:
+        """Return when the stream first showed a trade after the next candle, None when it has shown none."""
+        later = (seen for open_ms, seen in self._seen.items() if open_ms > self.next_ms)
+        return min((seen.traded_ms for seen in later if seen.traded_ms is not None), default=None)
 
     def _make_request(self, now_ms: int) -> Request:
         length_ms = self.rules.length_ms
@@ -267,69 +341,56 @@ class SymbolState:
         last_ms = min(now_ms // length_ms * length_ms, first_ms + (REQUEST_BARS - 1) * length_ms)
         return Request(self.symbol, first_ms, last_ms, now_ms)
 
-    def _provisional(self) -> tuple[Bar, str] | None:
-        """Return the best that is known of the next candle, and where it is from."""
-        seen, row = self._seen.get(self.next_ms), self._row
-        if row is not None and row.has_traded and (seen is None or row.volume > seen.bar.volume):
-            return row, "backfill"
-        return (seen.bar, self.source) if seen is not None else None
-
     def _due_ms(self) -> int | None:
-        """Return when the next candle is emitted without the history, None while that cannot be said."""
+        """Return when the next candle is decided without the history, None while that cannot be said."""
         if self.patient_since_ms is None:
             return None
         from_ms = max(self._end_ms, self.patient_since_ms)
-        if self._provisional() is not None:
+        if self._is_heard:
             return from_ms + max(self.rules.deadline_ms, self.rules.close_ms)
         # The history gets its last chance first.
         if self._in_flight is not None or self._asked_ms < self._end_ms + self.rules.grace_ms:
             return None
         return from_ms + self.rules.grace_ms
 
-    def _emit_due(self, now_ms: int) -> bool:
-        """Emit the next candle if its deadline or grace period is over; return whether it was."""
-        due_ms = self._due_ms()
-        if due_ms is None or now_ms < due_ms:
-            return False
-        provisional = self._provisional()
-        if provisional is None and self._row is not None:
-            provisional = self._row, "backfill"
-        if provisional is None:
-            self._finish_absent(now_ms)
+    def _fallback(self) -> _Choice:
+        """Return the best that is known of a candle about which the history has said nothing that counts."""
+        answer, seen = self._answer, self._seen.get(self.next_ms)
+        row = self._row(answer) if answer is not None and answer.covers(self.next_ms) else None
+        if seen is not None and (row is None or row.volume <= seen.bar.volume):
+            return _Choice(seen.bar, self.source)
+        if row is not None and row.close:
+            return _Choice(row, "backfill")
+        return _Choice(None, "absent")
+
+    def _finish(self, choice: _Choice, ready_ms: int, now_ms: int) -> None:
+        """Make the next candle final; an absent one is flat at the last close, nothing before there was a price."""
+        bar, flag_bits = choice.bar, FLAG_ABSENT
+        if choice.conflict is not None:
+            self._tell(NoticeKind.CONFLICT, now_ms, choice.change, choice.conflict)
+        if bar is None:
+            known = self.last_close > 0.0
+            self._tell(NoticeKind.ABSENT, now_ms, detail="" if known else "no price yet")
+            bar = Bar.flat(self.next_ms, self.last_close) if known else None
         else:
-            self._tell(NoticeKind.UNCONFIRMED, now_ms)
-            self._finish(*provisional, is_confirmed=False)
-        return True
-
-    def _finish_absent(self, now_ms: int) -> None:
-        """Declare the next candle absent: flat at the last close; nothing at all before there was a price."""
-        known = self.last_close > 0.0
-        self._tell(NoticeKind.ABSENT, now_ms, detail="" if known else "no price yet")
-        if known:
-            bar = Bar.flat(self.next_ms, self.last_close)
-            self._finals.append(Final(self.symbol, bar, FLAG_ABSENT, "absent", False))
-            self._keep(self._finals[-1])
-        self._move_on()
-
-    def _finish(self, bar: Bar, source: str, *, is_confirmed: bool) -> None:
-        """Make the next candle final."""
-        final = Final(self.symbol, bar, bar.flag_bits, source, is_confirmed)
-        self._finals.append(final)
-        self._keep(final)
-        self.last_close = bar.close
-        if bar.has_traded:
-            self._traded_ms = bar.open_ms
-        self._move_on()
+            flag_bits = bar.flag_bits
+            if not choice.is_confirmed:
+                self._tell(NoticeKind.UNCONFIRMED, now_ms)
+        if bar is not None:
+            final = Final(self.symbol, bar, flag_bits, choice.source, choice.is_confirmed, ready_ms)
+            self._finals.append(final)
+            self._keep(final)
+            self.last_close = bar.close
+            if bar.has_traded:
+                self._traded_ms = bar.open_ms
+        self._seen.pop(self.next_ms, None)
+        self._ready_ms = 0
+        self.next_ms += self.rules.length_ms
 
     def _keep(self, final: Final) -> None:
         self._kept[final.bar.open_ms] = final
         if len(self._kept) > KEPT_FINALS:
             del self._kept[next(iter(self._kept))]
-
-    def _move_on(self) -> None:
-        self._seen.pop(self.next_ms, None)
-        self._row = None
-        self.next_ms += self.rules.length_ms
 
     def _tell(self, kind: NoticeKind, now_ms: int, value: float = 0.0, detail: str = "") -> None:
         self.notices.append(Notice(kind, now_ms, self.symbol, self.next_ms, value, detail))

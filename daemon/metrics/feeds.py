@@ -45,6 +45,10 @@ class Feeds:
             if symbol in series.symbols:
                 key = (symbol, self._base, source)
                 candles[key if key in candles else (symbol, self._base, OTHER)].inc(n)
+        waited = series.counters("candle_wait_seconds_total")
+        for symbol, ms in self._new(feed, "waited_ms", stats.waited_ms).items():
+            if symbol in series.symbols:
+                waited[(symbol, self._base)].inc(ms / 1000.0)
         self._on_times(stats, feed)
         for values, family, label in (
             (stats.arrival_delay_ms, "candle_arrival_delay_seconds", self._base),
@@ -56,13 +60,16 @@ class Feeds:
             values.clear()
 
     def _on_times(self, stats: FeedStats, feed: str) -> None:
-        """Set when each symbol was heard of last, and its newest candle."""
+        """Set when each symbol was heard of last, its newest candle, and how long one is waited for."""
         for symbol in self._series.symbols & stats.last_message_ms.keys():
             heard = self._series.gauges("feed_last_message_timestamp_seconds")[(feed, symbol)]
             heard.set(stats.last_message_ms[symbol] / 1000.0)
         for symbol in self._series.symbols & stats.last_close_ms.keys():
             closed = self._series.gauges("candle_last_close_timestamp_seconds")
             closed[(symbol, self._base)].set(stats.last_close_ms[symbol] / 1000.0)
+        for symbol in self._series.symbols:
+            waiting = self._series.gauges("candle_waiting_seconds")[(symbol, self._base)]
+            waiting.set(stats.waiting_ms.get(symbol, 0) / 1000.0)
 
     def _new(self, feed: str, field: str, now: Mapping[Any, int]) -> dict[Any, int]:
         """Return what was added to a counter since it was seen last."""

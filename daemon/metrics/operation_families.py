@@ -121,6 +121,18 @@ FEED_FAMILIES: Final = (
         FEED_DELAY,
         _BASE,
     ),
+    counter(
+        "candle_wait_seconds_total",
+        "Time that complete instants waited for this symbol's candle when every other one was there.",
+        _SYMBOL,
+        _BASE,
+    ),
+    gauge(
+        "candle_waiting_seconds",
+        "Time since the end of the candle that the oldest open instant lacks; 0 when it lacks none.",
+        _SYMBOL,
+        _BASE,
+    ),
     counter("candle_gaps_total", "Missing candles found.", _SYMBOL, _BASE),
     counter("candles_rejected_total", "Candles refused.", _SYMBOL, Label("reason", REJECTED)),
 )

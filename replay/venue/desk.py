@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 FRAME_KINDS: Final = frozenset(
     (
-        "silence", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
+        "silence", "blind", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
         "null_candle", "spike", "wrong_symbol", "huge", "seq_gap", "wrong_cs",
     )
 )  # fmt: skip
 _CUTTING: Final = frozenset(("abort", "refuse", "down", "never_ack"))
 _MAINTENANCE: Final = ("maintenance", "maintenance_gap")
+_QUIET: Final = ("maintenance_gap", "quiet")
 _FINAL_KINDS: Final[dict[str, FinalFrame]] = {"late_final": "late", "missing_final": "missing"}
 _GOODBYE_MS: Final = 500  # between the news of a maintenance and the cut
 _AUCTION_MS: Final = 60_000  # after a maintenance
@@ -46,7 +47,7 @@ class FaultDesk:
         if fault.kind in _FINAL_KINDS:
             self._finals.append(fault)
         for symbol, market in self._exchange.markets.items():
-            if fault.concerns(symbol) and fault.kind == "maintenance_gap":
+            if fault.concerns(symbol) and fault.kind in _QUIET:
                 market.drop(fault.time_ms, fault.end_ms)
             elif fault.concerns(symbol) and fault.kind == "delisting":
                 market.drop(fault.time_ms, market.end_ms)

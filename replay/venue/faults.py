@@ -32,6 +32,7 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
     "stall": Kind("nothing is sent; the frames come in one burst at the end", 20_000),
     "never_ack": Kind("connections are cut; new ones get no acknowledgement and no data", 20_000),
     "silence": Kind("no data; heartbeats and pongs go on", 100_000),
+    "blind": Kind("no data, heartbeats go on, and the history is unavailable", 40_000),
     # frames
     "duplicate": Kind("a share of frames comes twice", 60_000, 0.5),
     "swap": Kind("a share of frames changes places with the next", 60_000, 0.5),
@@ -60,27 +61,31 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
     "rest_timeout": Kind("requests get no answer", 30_000),
     "rest_slow": Kind("answers take amount seconds", 60_000, 4),
     "rest_cached": Kind("equal addresses get equal answers for amount seconds", 180_000, 60),
+    "rest_sparse": Kind("the history leaves out candles without trades", 240_000),
     "rest_truncated": Kind("bodies are cut in half", 30_000),
     "correction": Kind("an old candle's high and volume grow by this factor", amount=1.001),
     "clock_skew": Kind("the times in headers are off by amount ms", 120_000, 5_000),
     # the venue
     "maintenance": Kind("announced, cut, 503, then an auction; the candles exist", 120_000),
     "maintenance_gap": Kind("the same, and nothing was traded meanwhile", 120_000),
+    "quiet": Kind("nobody trades, and everything else goes on", 300_000),
     "tick_size": Kind("the tick size is multiplied by amount", amount=10),
     "delisting": Kind("the symbol, or each one, expires: nothing is traded any more"),
 }
 
 # What a seed draws from: everything after which the tape can still be had in full.
 RECOVERABLE: Final = tuple(
-    name for name in FAULT_KINDS if name not in ("maintenance_gap", "delisting", "correction")
+    name
+    for name in FAULT_KINDS
+    if name not in ("maintenance_gap", "delisting", "correction", "quiet")
 )
 # Faults that can concern one symbol alone.
 BY_SYMBOL: Final = frozenset(
     (
-        "silence", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
+        "silence", "blind", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
         "null_candle", "spike", "wrong_symbol", "late_final", "missing_final", "seq_gap",
-        "wrong_cs", "rest_lag_absent", "rest_lag_flat", "rest_lag_partial", "correction",
-        "maintenance_gap", "tick_size", "delisting",
+        "wrong_cs", "rest_lag_absent", "rest_lag_flat", "rest_lag_partial", "rest_sparse", "correction",
+        "maintenance_gap", "quiet", "tick_size", "delisting",
     )
 )  # fmt: skip
 _CLOSE_CODES: Final = (1000, 1001, 1012)

@@ -44,7 +44,7 @@ class Mangler:
 
     def _under(self, fault: "Fault", channel: str, sent: list[bytes]) -> list[bytes]:
         kind, frame = fault.kind, sent[-1] if sent else None
-        if kind == "silence" or frame is None:
+        if kind in ("silence", "blind") or frame is None:
             return []
         if kind == "huge":
             if fault in self._told:

@@ -30,6 +30,7 @@ _LAGS: Final[dict[str, RestLag]] = {
     "rest_lag_partial": "partial",
 }
 _REFUSALS: Final = {
+    "blind": 503,
     "maintenance": 503,
     "maintenance_gap": 503,
     "rest_403": 403,
@@ -156,11 +157,16 @@ class Rest:
         return success([_candle(candle, kind == "trade", numbers) for candle in reversed(found)])
 
     def _lagging(self, symbol: str) -> Switches:
-        """Return the switches with the lag that a fault puts on the history of a symbol."""
-        fault = self._exchange.desk.on(*_LAGS, symbol=symbol)
-        if fault is None:
-            return self._exchange.switches
-        return replace(self._exchange.switches, rest_lag=_LAGS[fault.kind], rest_lag_s=fault.amount)
+        """Return the switches with what faults change about the history of a symbol."""
+        desk, switches = self._exchange.desk, self._exchange.switches
+        fault = desk.on(*_LAGS, symbol=symbol)
+        if fault is not None:
+            switches = replace(switches, rest_lag=_LAGS[fault.kind], rest_lag_s=fault.amount)
+        return (
+            replace(switches, has_padding=False)
+            if desk.on("rest_sparse", symbol=symbol)
+            else switches
+        )
 
     def _products(self, symbol: str, query: Mapping[str, str]) -> Answer:
         if symbol:

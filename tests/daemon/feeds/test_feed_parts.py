@@ -3,13 +3,14 @@
 import asyncio
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from papertape.daemon.feeds.alarms import Alarms
-from papertape.daemon.feeds.backfill import REACH_BARS, WINDOW_BARS, Backfill
+from papertape.daemon.feeds.backfill import REACH_BARS, WINDOW_BARS, Backfill, Known, look_back
 from papertape.daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
 from papertape.daemon.feeds.bars import Bar, Final
 from papertape.daemon.feeds.fields import time_us
@@ -118,6 +119,58 @@ def test_backfill_declares_absent_what_history_lacks() -> None:
     assert rows["close"].tolist() == [100.0, 200.0, 100.0, 201.0, 102.0, 202.0]
     assert rows["volume"].tolist() == [1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
     assert backfill.window(T + 4 * MINUTE - 1) is None
+
+
+def test_a_market_without_any_history_has_not_traded_one_with_a_hole_is_absent() -> None:
+    """B traded last two hours ago, C trades in the second minute and then no more: a sparse history shows just that."""
+    known = [Known(), Known(7.0, T - 120 * MINUTE), Known(9.0)]
+    backfill = Backfill(["A", "B", "C"], MINUTE, T, known)
+    window = backfill.window(T + 3 * MINUTE)
+    assert window is not None
+    rows = backfill.fill(window, {"A": tape([0, 1, 2]), "B": tape([]), "C": tape([1])})
+
+    flags = rows["flag_bits"].reshape(3, 3).T.tolist()
+    assert flags == [[0, 0, 0], [FLAG_FILLED] * 3, [FLAG_FILLED, 0, FLAG_ABSENT]]
+    assert rows["close"][rows["symbol"] == 1].tolist() == [7.0] * 3
+    assert backfill.known == [
+        Known(102.0, T + 2 * MINUTE), Known(7.0, T - 120 * MINUTE), Known(101.0, T + MINUTE)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("traded", "known", "n_asked"),
+    [
+        (1, Known(99.0, T - MINUTE), 1),
+        (240, Known(100.0 - 240, T - 240 * MINUTE), 1),
+        (241, Known(100.0 - 241, T - 241 * MINUTE), 2),
+        (2_000, Known(100.0 - 2_000, T - 2_000 * MINUTE), 2),
+        (2_001, Known(55.0), 2),
+    ],
+)
+@pytest.mark.asyncio
+async def test_the_last_trade_is_looked_for_as_far_as_a_page_goes(
+    traded: int, known: Known, n_asked: int
+) -> None:
+    asked: list[int] = []
+
+    async def fetch(symbol: str, first_ms: int, last_ms: int) -> Rows:
+        asked.append(first_ms)
+        assert last_ms == T - MINUTE
+        return tape([-traded] if first_ms <= T - traded * MINUTE else [])
+
+    assert await look_back("X", T, MINUTE, fetch, 55.0) == known
+    assert len(asked) == n_asked
+
+
+def test_the_wait_of_an_instant_is_the_last_symbols() -> None:
+    waited = Counter[str]()
+    merge = Merge(["A", "B", "C"], waited)
+    for symbol, ready_ms in (("A", 61_100), ("B", 69_000), ("C", 61_200)):
+        merge.put(final(symbol, 0)._replace(ready_ms=T + ready_ms))
+        merge.passed(symbol, T + MINUTE)
+
+    assert len(merge.take()) == 3
+    assert waited == {"B": 7_800}
 
 
 def test_backfill_keeps_the_flags_of_history() -> None:

@@ -9,7 +9,7 @@ from feed_market import LENGTH_MS, START_MS, Simulation
 from papertape.daemon.feeds.bars import Bar, Final, Request
 from papertape.daemon.feeds.finality import Finality, Rules
 from papertape.daemon.feeds.protocol import NoticeKind
-from papertape.daemon.feeds.rules import Verdict, judge
+from papertape.daemon.feeds.rules import Look, Verdict, judge
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows
 from papertape.replay.config_live import Live
@@ -22,6 +22,8 @@ LAST_CLOSE = 95.0
 PART = Bar(T, 100.0, 103.0, 99.0, 101.0, 4.0)  # an older state of
 WHOLE = Bar(T, 100.0, 105.0, 99.0, 104.0, 6.0)
 FLAT = Bar.flat(T, LAST_CLOSE)
+BEFORE = Bar(T - LENGTH_MS, 95.0, 95.0, 95.0, 95.0, 1.0)  # the candle before
+MUCH_BEFORE = BEFORE._replace(open_ms=T - 4 * LENGTH_MS)
 NEXT = Bar(END, 104.0, 104.0, 104.0, 104.0, 1.0)  # the first trade of the next candle
 NEXT_FLAT = Bar.flat(END, 104.0)
 
@@ -33,7 +35,7 @@ def rows_of(*bars: Bar) -> Rows:
 class History:
     """Answers by the time that it is asked, in seconds after the end of the candle: the last one that is due."""
 
-    def __init__(self, said: dict[int, tuple[Bar, ...] | None]) -> None:
+    def __init__(self, said: dict[float, tuple[Bar, ...] | None]) -> None:
         self.said = said
         self.asked_s: list[float] = []
 
@@ -43,21 +45,24 @@ class History:
         bars = [self.said[s] for s in sorted(self.said) if s <= after_s]
         if not bars or bars[-1] is None:
             return None
-        return rows_of(*(bar for bar in bars[-1] if bar.open_ms <= request.last_ms))
+        return rows_of(
+            *(bar for bar in bars[-1] if request.first_ms <= bar.open_ms <= request.last_ms)
+        )
 
 
 def follow(
-    said: dict[int, tuple[Bar, ...] | None],
+    said: dict[float, tuple[Bar, ...] | None],
     seen: tuple[tuple[int, Bar], ...] = (),
     *,
     is_up: bool = True,
+    traded_ms: int = T - LENGTH_MS,
     until_s: int = 50,
     source: str = "stream",
     rules: Rules = Rules(LENGTH_MS),  # noqa: B008 # a value
 ) -> tuple[Simulation, History]:
     """Return what became of one candle: `seen` in ms after its opening, `said` in s after its end."""
     table = Finality(["X"], rules, source)
-    table.start("X", T - LENGTH_MS, LAST_CLOSE)
+    table.start("X", T - LENGTH_MS, LAST_CLOSE, traded_ms)
     history = History(said)
     simulation = Simulation(table, history)
     if is_up:
@@ -76,16 +81,18 @@ class Case(NamedTuple):
 
     name: str
     seen: tuple[tuple[int, Bar], ...]
-    said: dict[int, tuple[Bar, ...] | None]
+    said: dict[float, tuple[Bar, ...] | None]
     bar: Bar | None
     after_s: float
     source: str = "stream"
     is_confirmed: bool = True
     notices: tuple[NoticeKind, ...] = ()
     is_up: bool = True
+    traded_ms: int = T - LENGTH_MS
 
 
 LATE = 59_900
+EARLY = 15_000  # a quarter of the candle
 CONFLICT, UNCONFIRMED, ABSENT = NoticeKind.CONFLICT, NoticeKind.UNCONFIRMED, NoticeKind.ABSENT
 CASES = [
     Case("stream and history agree", ((LATE, WHOLE),), {0: (WHOLE, NEXT)}, WHOLE, 1.1),
@@ -110,15 +117,36 @@ CASES = [
     Case("history fails: emitted at the deadline", ((LATE, WHOLE),), {0: None},
          WHOLE, 10.0, "stream", False, (UNCONFIRMED,)),
     Case("history fails, then answers in time", ((LATE, WHOLE),), {0: None, 8: (WHOLE, NEXT)}, WHOLE, 8.1),
-    Case("history has it only in part, stream none", (), {0: (PART, NEXT_FLAT), 3: None},
-         PART, 10.0, "backfill", False, (UNCONFIRMED,)),
+    Case("history has it only in part, stream none: after the grace period", (), {0: (PART, NEXT_FLAT), 3: None},
+         PART, 30.1, "backfill", False, (UNCONFIRMED,)),
+    Case("heard a while before the end: no answer at the deadline, emitted after the grace period",
+         ((EARLY, PART),), {0: None}, PART, 30.1, "stream", False, (UNCONFIRMED,)),
+    Case("heard a while before the end: history that answers late counts", ((EARLY, PART),),
+         {0: None, 12: (WHOLE, NEXT)}, WHOLE, 13.1, "backfill"),
+    Case("heard a while before the end, history lacks it: after the grace period", ((EARLY, PART),), {0: ()},
+         PART, 30.1, "stream", False, (UNCONFIRMED,)),
+    Case("heard a while before the end, history has less: after the grace period", ((EARLY, WHOLE),),
+         {0: (PART, NEXT_FLAT)}, WHOLE, 30.1, "stream", False, (CONFLICT, UNCONFIRMED)),
+    Case("heard just before the end: history lacks it, the stream counts", ((LATE, PART),), {0: ()},
+         PART, 8.1, "stream", False, (UNCONFIRMED,)),
     Case("no trade, history flat and past it", (), {0: (FLAT, NEXT)}, FLAT, 1.1, "backfill"),
     Case("no trade, history flat and quiet", (), {0: (FLAT, NEXT_FLAT)}, FLAT, 8.1, "backfill"),
     Case("no trade, flat frame", ((LATE, FLAT),), {0: (FLAT, NEXT)}, FLAT, 1.1),
     Case("no trade, flat frame, history fails", ((LATE, FLAT),), {0: None},
          FLAT, 10.0, "stream", False, (UNCONFIRMED,)),
-    Case("nothing anywhere: absent after the grace period", (), {0: (NEXT,)},
+    Case("a later trade in the same answer proves a hole", (), {0: (NEXT,)}, FLAT, 1.1, "absent", False, (ABSENT,)),
+    Case("a hole although the stream said that nothing traded", ((LATE, FLAT),), {0: (NEXT,)},
+         FLAT, 1.1, "absent", False, (ABSENT,)),
+    Case("no hole where the stream saw a trade", ((LATE, WHOLE),), {0: (NEXT,)},
+         WHOLE, 8.1, "stream", False, (UNCONFIRMED,)),
+    Case("nothing anywhere: absent after the grace period", (), {0: (BEFORE,)},
          FLAT, 30.1, "absent", False, (ABSENT,)),
+    Case("nothing anywhere, history known to leave out what did not trade: absent at the last look",
+         (), {0: (MUCH_BEFORE,)}, FLAT, 8.1, "absent", False, (ABSENT,), traded_ms=MUCH_BEFORE.open_ms),
+    Case("the same while the stream is down: after the grace period",
+         (), {0: (MUCH_BEFORE,)}, FLAT, 30.1, "absent", False, (ABSENT,), is_up=False, traded_ms=MUCH_BEFORE.open_ms),
+    Case("a trade that the stream shows of the next candle is a reason to look",
+         ((LATE, WHOLE), (LENGTH_MS + 1_400, NEXT)), {0: (WHOLE, NEXT_FLAT), 1.5: (WHOLE, NEXT)}, WHOLE, 2.0),
     Case("nothing seen, history fails: absent after the grace period", (), {0: None},
          FLAT, 30.1, "absent", False, (ABSENT,)),
     Case("the stream shows later trades that history lacks: its flat is padding",
@@ -126,14 +154,14 @@ CASES = [
     Case("stream down, history fails: nothing is decided", ((LATE, PART),), {0: None}, None, 0.0, is_up=False),
     Case("stream down, history answers much later", ((LATE, PART),), {0: None, 40: (WHOLE, NEXT)},
          WHOLE, 40.1, "backfill", is_up=False),
-    Case("stream down, history answers without it", (), {0: (NEXT,)},
+    Case("stream down, history answers without it", (), {0: (BEFORE,)},
          FLAT, 30.1, "absent", False, (ABSENT,), is_up=False),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Case) -> None:
-    simulation, _ = follow(case.said, case.seen, is_up=case.is_up)
+    simulation, _ = follow(case.said, case.seen, is_up=case.is_up, traded_ms=case.traded_ms)
     told = tuple(n.kind for n in simulation.notices if n.open_ms == T)
 
     assert told == case.notices
@@ -156,7 +184,7 @@ def test_polling_needs_no_stream_and_asks_alike() -> None:
     simulation, history = follow({0: (WHOLE, NEXT)}, is_up=False, source="poll")
 
     assert history.asked_s[0] == 1
-    assert simulation.finals[0] == Final("X", WHOLE, 0, "poll", True)
+    assert simulation.finals[0] == Final("X", WHOLE, 0, "poll", True, END + 1_100)
 
 
 def test_delays_are_the_configurations() -> None:
@@ -194,7 +222,7 @@ def test_states_are_ordered_by_the_venues_stamp() -> None:
 def _emit_by_deadline(table: Finality) -> list[Final]:
     """Return what the table emits when history never answers."""
     simulation = Simulation(table, lambda request: None)
-    simulation.run(END + 12 * SECOND)
+    simulation.run(END + 31 * SECOND)
     return simulation.finals
 
 
@@ -235,9 +263,7 @@ def test_sums_of_the_same_trades_in_another_order_agree() -> None:
     total, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
     assert total > other
 
-    verdict = judge(
-        WHOLE._replace(volume=total), WHOLE._replace(volume=other), is_past=True, is_last_look=False
-    )
+    verdict = judge(WHOLE._replace(volume=total), WHOLE._replace(volume=other), Look(is_past=True))
 
     assert verdict is Verdict.HISTORY
 
@@ -321,13 +347,124 @@ def test_before_the_first_price_nothing_is_invented() -> None:
     assert table.next_open_ms("X") == END
 
 
+@pytest.mark.parametrize("n_bars", [1, 2, 20, 239])
+def test_a_quiet_market_is_asked_back_to_its_last_trade(n_bars: int) -> None:
+    """A padded history begins at a trade: asked from later on it says nothing, and nothing would be declared absent."""
+    traded = BEFORE._replace(open_ms=T - n_bars * LENGTH_MS)
+
+    def history(request: Request) -> Rows:
+        if request.first_ms > traded.open_ms:
+            return rows_of()
+        stamps = range(traded.open_ms + LENGTH_MS, request.last_ms + 1, LENGTH_MS)
+        return rows_of(traded, *(Bar.flat(ms, LAST_CLOSE) for ms in stamps))
+
+    table = Finality(["X"], Rules(LENGTH_MS))
+    table.start("X", T - LENGTH_MS, LAST_CLOSE, traded.open_ms)
+    table.connect(T)
+    simulation = Simulation(table, history)
+    simulation.run(END + 31 * SECOND)
+
+    assert simulation.finals == [Final("X", FLAT, FLAG_FILLED, "backfill", True, END + 8_100)]
+    assert simulation.notices == []
+
+
+@pytest.mark.parametrize("last_close", [LAST_CLOSE, 0.0])
+def test_a_market_silent_for_longer_than_the_look_back_has_not_traded(last_close: float) -> None:
+    table = Finality(["X"], Rules(LENGTH_MS))
+    table.start("X", T - LENGTH_MS, last_close)
+    table.connect(T)
+    simulation = Simulation(table, lambda request: rows_of())
+
+    simulation.run(END + 31 * SECOND)
+
+    flat = Final("X", FLAT, FLAG_FILLED, "backfill", True, END + 8_100)
+    assert simulation.finals == ([flat] if last_close else [])
+    assert [(n.kind, n.detail) for n in simulation.notices] == (
+        [] if last_close else [(NoticeKind.ABSENT, "no price yet")]
+    )
+    assert table.next_open_ms("X") == END
+
+
+def test_an_empty_answer_about_a_market_that_has_traded_proves_nothing() -> None:
+    table = Finality(["X"], Rules(LENGTH_MS))
+    table.start("X", T - LENGTH_MS, LAST_CLOSE, T - 3 * LENGTH_MS)
+    simulation = Simulation(table, lambda request: rows_of())
+
+    simulation.run(END + 31 * SECOND)
+
+    assert [final.source for final in simulation.finals] == ["absent"]
+    assert simulation.final_at == [END + 30_100]
+
+
+def together(
+    said: dict[str, dict[float, tuple[Bar, ...] | None]],
+    seen: dict[str, tuple[int, Bar]],
+    until_s: int = 45,
+) -> Simulation:
+    """Return what became of the same candle of several symbols."""
+    table = Finality(list(said), Rules(LENGTH_MS))
+    histories = {symbol: History(answers) for symbol, answers in said.items()}
+    for symbol in said:
+        table.start(symbol, T - LENGTH_MS, LAST_CLOSE)
+    table.connect(T)
+    simulation = Simulation(table, lambda request: histories[request.symbol](request))
+    for symbol, (after_ms, bar) in seen.items():
+        us = (T + after_ms) * 1000
+        simulation.at(
+            T + after_ms, lambda now_ms, s=symbol, b=bar, u=us: table.see(s, b, u, now_ms)
+        )
+    simulation.run(END + until_s * SECOND)
+    return simulation
+
+
+def test_what_is_not_proven_is_decided_when_nothing_else_is_waited_for() -> None:
+    """X could go out at its deadline, after 10 s; its instant waits for Y, and meanwhile the history has X after all."""
+    simulation = together(
+        {"X": {0: None, 13: (WHOLE, NEXT)}, "Y": {0: None}}, {"X": (LATE, PART), "Y": (EARLY, PART)}
+    )
+
+    assert simulation.finals == [
+        Final("X", WHOLE, 0, "backfill", True, END + 13_100),
+        Final("Y", PART, 0, "stream", False, END + 30_100),
+    ]
+
+
+def test_a_late_last_frame_is_used_while_its_instant_waits() -> None:
+    simulation = together(
+        {"X": {0: None}, "Y": {0: None}},
+        {"X": (LENGTH_MS + 12_000, WHOLE), "Y": (EARLY, PART)},
+    )
+
+    assert [(f.symbol, f.bar, f.is_confirmed) for f in simulation.finals] == [
+        ("X", WHOLE, False),
+        ("Y", PART, False),
+    ]
+    assert simulation.final_at == [END + 30_100] * 2
+    assert [n.kind for n in simulation.notices] == [NoticeKind.UNCONFIRMED] * 2
+
+
+def test_what_is_proven_waits_for_nobody() -> None:
+    simulation = together(
+        {"X": {0: (WHOLE, NEXT)}, "Y": {0: None}},
+        {"X": (LATE, WHOLE), "Y": (EARLY, PART)},
+        until_s=20,
+    )
+
+    assert [
+        (f.symbol, f.bar, at) for f, at in zip(simulation.finals, simulation.final_at, strict=True)
+    ] == [("X", WHOLE, END + 1_100)]
+    assert simulation.table.waiting(simulation.now_ms) == {"Y": simulation.now_ms - END}
+
+
 def test_a_silent_symbol_waits_while_the_others_go_on() -> None:
     table = Finality(["X", "Y"], Rules(LENGTH_MS))
     for symbol in ("X", "Y"):
         table.start(symbol, T - LENGTH_MS, LAST_CLOSE)
     table.connect(T)
     table.disconnect("Y")
-    simulation = Simulation(table, lambda request: None)
+    simulation = Simulation(
+        table, lambda request: rows_of(WHOLE, NEXT) if request.symbol == "X" else None
+    )
 
     simulation.run(END + 40 * SECOND)
 
@@ -377,7 +514,7 @@ def test_derived_candle(name: str, frames: list[tuple[int, Bar]], expected: dict
             lambda now_ms, b=bar, ms=after_ms: table.see("X", b, (T + ms) * 1000, now_ms),
         )
 
-    simulation.run(END + LENGTH_MS + 11 * SECOND)
+    simulation.run(END + LENGTH_MS + 31 * SECOND)
 
     found = {f.bar.open_ms: f.bar for f in simulation.finals if f.source == "stream"}
     assert found == {

@@ -132,15 +132,27 @@ def test_a_sparse_history_leaves_absent_candles_where_nothing_traded() -> None:
     assert {n.open_ms for n in simulation.notices if n.kind is NoticeKind.ABSENT} == absent
 
 
-def test_a_busy_candle_is_final_as_soon_as_history_has_moved_past_it() -> None:
-    # Two trades a second: the next candle has traded when history is asked after 1 s; an answer takes 0.1 s.
-    market = Market("BTCUSD", seed=8, trades_per_bar=120.0, n_bars=N_BARS)
+@pytest.mark.parametrize("trades_per_bar", [120.0, 30.0, 14.0, 5.0])
+def test_a_candle_is_final_as_soon_as_history_has_moved_past_it(trades_per_bar: float) -> None:
+    """
+    The next candle's first trade proves it: at the looks after 1, 3 and 8 s, or half a second after the stream showed it.
+
+    The stream shows a trade at the next half second, an answer says what was known 50 ms after the question and takes
+    100 ms.
+    """
+    market = Market("BTCUSD", seed=8, trades_per_bar=trades_per_bar, n_bars=N_BARS)
     simulation = simulate(market, Switches())
     delays = [
         at_ms - final.bar.open_ms - LENGTH_MS
         for final, at_ms in zip(simulation.finals, simulation.final_at, strict=True)
     ]
 
+    expected = []
+    for number in range(1, N_BARS + 1):
+        end_ms = START_MS + number * LENGTH_MS
+        first_ms = next(t.time_ms for t in market.trades if t.time_ms >= end_ms) - end_ms
+        looks = [ms for ms in (1_000, 3_000, 8_000) if ms + 50 >= first_ms] or [8_000]
+        told_ms = max(-(-first_ms // 500) * 500, 500) + 500
+        expected.append(min(looks[0], max(told_ms, 1_000), 8_000) + 100)
     assert bars(simulation) == market.truth()
-    assert set(delays) <= {1_100, 3_100}
-    assert delays.count(1_100) >= 7
+    assert delays == expected

@@ -67,6 +67,23 @@ def test_a_gap_of_all_symbols_is_counted_for_each(metrics: Metrics) -> None:
     assert gaps == {"BTCUSD": 7.0, "ETHUSD": 9.0}
 
 
+def test_waits_are_told_by_symbol(metrics: Metrics) -> None:
+    stats = FeedStats(waiting_ms={"ETHUSD": 12_500})
+    stats.waited_ms.update({"BTCUSD": 2_000, "DOGE": 9_000})
+    metrics.on_feed(stats, "delta")
+    stats.waited_ms["BTCUSD"] += 500
+    metrics.on_feed(stats, "delta")
+
+    btc, eth = ({"symbol": symbol, "timeframe": "1m"} for symbol in ("BTCUSD", "ETHUSD"))
+    assert value(metrics, "candle_wait_seconds_total", **btc) == 2.5
+    assert value(metrics, "candle_wait_seconds_total", **eth) == 0.0
+    assert value(metrics, "candle_waiting_seconds", **eth) == 12.5
+
+    stats.waiting_ms = {}
+    metrics.on_feed(stats, "delta")
+    assert value(metrics, "candle_waiting_seconds", **eth) == 0.0
+
+
 def test_the_counters_of_a_new_feed_are_counted_from_zero(metrics: Metrics) -> None:
     old, new = FeedStats(), FeedStats()
     old.messages["candle"] = 10

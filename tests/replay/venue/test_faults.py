@@ -171,6 +171,39 @@ async def texts_under(socket: Socket, span_ms: int = 60_000) -> list[str]:
     return [text for _, text in socket.texts[start:] if '"heartbeat"' not in text]
 
 
+@seen("blind", duration_ms=60_000, symbol="BTCUSDT")
+async def blind(client: Client, socket: Socket) -> None:
+    await socket.listen(FAULT_MS)
+    heard = await socket.listen(FAULT_MS + 50_000)
+    assert {frame["sy"] for frame in of_type(heard, "candlestick_1m")} == {"ETHUSDT"}
+    assert of_type(heard, "heartbeat")
+    assert (await get_candles(client))[0] == 503
+    await client.clock.sleep_until(FAULT_MS + 60_001)
+    assert (await get_candles(client))[0] == 200
+
+
+@seen("quiet", duration_ms=120_000, symbol="BTCUSDT")
+async def quiet(client: Client, socket: Socket) -> None:
+    await socket.listen(FAULT_MS + 210_000)
+    candles = (await get_candles(client))[1]["result"][::-1]
+    # Candles that open from 0:30 to 2:30 have no trades, and the history says so.
+    shown = [c["volume"] > 0.0 for c in candles if c["time"] * 1000 >= START_MS]
+    assert shown[:4] == [True, False, False, True]
+
+
+@seen("rest_sparse", duration_ms=600_000, symbol="BTCUSDT")
+async def sparse(client: Client, socket: Socket) -> None:
+    async def times(symbol: str) -> list[int]:
+        end_s = START_MS // 1000
+        query = {"symbol": symbol, "resolution": "1m", "start": end_s - 300, "end": end_s + 600}
+        found = (await client.get("/v2/history/candles", **query))[1]["result"]
+        return [candle["time"] - end_s for candle in found]
+
+    assert max(await times("BTCUSDT")) == 600, "padded into the future"
+    await client.clock.sleep_until(FAULT_MS + 1_000)
+    assert (max(await times("BTCUSDT")), max(await times("ETHUSDT"))) == (0, 600)
+
+
 @seen("duplicate", amount=1.0)
 async def doubled(client: Client, socket: Socket) -> None:
     texts = await texts_under(socket)
