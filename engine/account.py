@@ -16,6 +16,10 @@ ACCOUNT: Final = record(
     ("trades", "i8"),  # trades opened so far
     ("instants", "i8"),  # instants processed so far
     ("is_paused", "i8"),  # an operator stopped new entries
+    (
+        "ruined_ms",
+        "i8",
+    ),  # close at which equity was not above 0, after which nothing is opened; 0 = never
     ("model_version", "i8"),  # of the model in force; 0 = none
     ("size_factor", "f8"),  # share of their size that new entries get, 0 … 1
 )
@@ -26,7 +30,10 @@ POSITION: Final = record(
     ("cost", "i8"),  # notional at entry, money units, above zero
     ("stop_price", "f8"),  # 0 = none
     ("target_price", "f8"),
-    ("last_price", "f8"),  # close of the newest candle; 0 before the first
+    (
+        "last_price",
+        "f8",
+    ),  # close of the newest candle, or the fill that opened it since; 0 before the first
     ("last_refused", "i8"),  # target that was refused last, so that it is said once
 )
 
@@ -47,6 +54,8 @@ ORDER: Final = record(
     ("score_technical", "f8"),
     ("model_version", "i8"),
 )
+
+FLOAT_NOISE: Final = 2e-15  # relative error of a few float64 operations
 
 SIZE_BY_RISK: Final = 0
 SIZE_BY_FRACTION: Final = 1

@@ -11,13 +11,20 @@ Intrabar order, pessimistic where a candle does not tell:
 
 Each of the three is done for every symbol before the next begins (`papertape.engine.execute`).
 
+Prices lie on the market's grid: market orders are rounded against us, stops and targets to the nearest tick, before
+sizes are made of them. What rounding takes is a cost like slippage, and nothing is sold below one tick.
+
+An excursion is made of prices that were there while the position was held: the open of every candle, also of the one
+it is closed in, whole candles in between, and of the last candle only what certainly came before the exit; before a
+target the adverse extreme counts too, as it may have come first.
+
 When stop and target both lie inside one candle the stop is taken, the trade is marked ambiguous, and what it would
 have made at the target is kept beside it. Nothing fills in an absent candle.
 """
 
 import numpy as np
 
-from papertape.engine.account import unrealised
+from papertape.engine.account import FLOAT_NOISE, unrealised
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.ledger import money, post
 from papertape.engine.records import REASON_END, REASON_STOP, REASON_TARGET
@@ -25,22 +32,32 @@ from papertape.engine.records import REASON_END, REASON_STOP, REASON_TARGET
 
 @kernel
 def on_tick(price: float, tick_size: float, side: int) -> float:
-    """Return a price on the tick grid, rounded against a buyer (+1) or seller (-1), or to the nearest (0)."""
+    """
+    Return a price on the tick grid, rounded against a buyer (+1) or seller (-1), or to the nearest (0).
+
+    A price that is on the grid up to float noise is on it.
+    """
     if tick_size <= 0.0:
         return price
     steps = price / tick_size
+    noise = 1e-9 + FLOAT_NOISE * abs(steps)
     if side > 0:
-        return np.ceil(steps - 1e-9) * tick_size  # type: ignore[no-any-return]
+        return np.ceil(steps - noise) * tick_size  # type: ignore[no-any-return]
     if side < 0:
-        return np.floor(steps + 1e-9) * tick_size  # type: ignore[no-any-return]
+        return np.floor(steps + noise) * tick_size  # type: ignore[no-any-return]
     return np.rint(steps) * tick_size  # type: ignore[no-any-return]
 
 
 @kernel
 def market_price(reference: float, side: int, market: Row) -> float:
-    """Return the price of a market order: the reference moved against us by half spread and slippage."""
+    """
+    Return the price of a market order: the reference moved against us by half spread and slippage.
+
+    Nothing is sold below one tick, and nothing above the reference either, should that itself lie below one.
+    """
     cost_rate = market.half_spread_rate + market.slippage_rate
-    return on_tick(reference * (1.0 + side * cost_rate), market.tick_size, side)
+    price = on_tick(reference * (1.0 + side * cost_rate), market.tick_size, side)
+    return max(price, min(market.tick_size, reference))  # type: ignore[no-any-return]
 
 
 @kernel
@@ -73,9 +90,17 @@ def write_fill(
 
 @kernel
 def book_costs(fill: Row, trade: Row, market: Row, reference: float) -> None:
-    """Note what crossing the spread and slipping cost against `reference`; both are part of the price already."""
+    """
+    Note what crossing the spread and slipping cost against `reference`; both are part of the price already.
+
+    On a grid of prices they add up to what the price lost: what rounding to the tick takes is slippage.
+    """
     fill.spread = money(fill.quantity * reference * market.half_spread_rate)
     fill.slippage = money(fill.quantity * reference * market.slippage_rate)
+    if market.tick_size > 0.0:
+        lost = money(fill.quantity * abs(fill.price - reference))
+        fill.spread = min(fill.spread, lost)
+        fill.slippage = lost - fill.spread
     trade.spread += fill.spread
     trade.slippage += fill.slippage
 
@@ -272,8 +297,10 @@ def fill_bracket(
     else:
         at_target = min(candle.open, position.target_price)
     if hit == 2:
-        # The adverse extreme may have come first, the favourable one ends at the target.
-        if is_long:
+        # The adverse extreme may have come first, the favourable one ends at the target; a gap ends both at the open.
+        if at_target == candle.open:
+            track_excursion(trade, at_target, at_target)
+        elif is_long:
             track_excursion(trade, min(candle.low, at_target), at_target)
         else:
             track_excursion(trade, at_target, max(candle.high, at_target))
@@ -281,7 +308,7 @@ def fill_bracket(
         return
     reference = stop_reference(position, candle)
     price = market_price(reference, -trade.side, market)
-    track_excursion(trade, price, price)
+    track_excursion(trade, min(price, candle.open), max(price, candle.open))
     optimistic = trade.pnl_optimistic
     if hit == 3:
         quantity = abs(position.quantity)

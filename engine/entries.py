@@ -52,15 +52,22 @@ def plan_entry(
     """Write what an order would open at the open of `candle` if it were alone; return 0, or why it is refused."""
     side = order.target
     price = market_price(candle.open, side, market)
-    stop_price = order.stop_price
+    tick_size = market.tick_size
     stop_distance = order.stop_distance
+    stop_price = order.stop_price
     if stop_price > 0.0:
+        stop_price = on_tick(stop_price, tick_size, 0)
         stop_distance = side * (price - stop_price)
     elif stop_distance > 0.0:
-        stop_price = on_tick(price - side * stop_distance, market.tick_size, 0)
+        stop_price = on_tick(price - side * stop_distance, tick_size, 0)
+        if tick_size > 0.0:
+            stop_distance = side * (
+                price - stop_price
+            )  # the size is made of the stop that will be there
     target_price = order.target_price
     if target_price <= 0.0 and order.target_distance > 0.0:
-        target_price = on_tick(price + side * order.target_distance, market.tick_size, 0)
+        target_price = price + side * order.target_distance
+    target_price = on_tick(target_price, tick_size, 0)
     if stop_price != 0.0 and not side * (price - stop_price) > 0.0:
         return REFUSED_PRICE
     if target_price != 0.0 and not side * (target_price - price) > 0.0:

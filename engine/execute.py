@@ -33,8 +33,9 @@ from papertape.engine.orders import (
     held,
     is_change,
     rest,
+    stop_at_ruin,
 )
-from papertape.engine.records import FLAT, REASON_COMMAND, REASON_FLIP
+from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 
@@ -55,9 +56,9 @@ def close_at_open(
     if is_due and order.target != side:
         price = market_price(candle.open, -side, market)
         reason = order.reason
-        if order.target != FLAT and reason != REASON_COMMAND:
+        if order.target != FLAT and reason == REASON_SIGNAL:
             reason = REASON_FLIP
-        track_excursion(trade, price, price)
+        track_excursion(trade, min(price, candle.open), max(price, candle.open))
         close_position(account, position, trade, market, candle, price, reason, fill)
         book_costs(fill, trade, market, candle.open)
         return True
@@ -173,6 +174,8 @@ def execute(
         mark.cash = account.cash
         mark.exposure = gross
         mark.open_positions = n_open
+        if worth <= 0 and account.ruined_ms == 0:
+            stop_at_ruin(account, positions, orders, close_ms)
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:

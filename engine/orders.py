@@ -10,9 +10,11 @@ from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
     FLAT,
     KEEP,
+    REASON_RUIN,
     REASON_SIGNAL,
     REFUSED_NO,
     REFUSED_PAUSED,
+    REFUSED_RUIN,
     REFUSED_SHORT,
     REFUSED_STOP,
 )
@@ -63,6 +65,8 @@ def limit(account: Row, market: Row, settings: Row, decision: Row) -> int:
     """Return 0, or why a decision may not become an order."""
     if decision.target == FLAT:
         return REFUSED_NO
+    if account.ruined_ms != 0:
+        return REFUSED_RUIN
     if account.is_paused != 0:
         return REFUSED_PAUSED
     if decision.target < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
@@ -115,6 +119,8 @@ def rest(
         counters[N_DECISIONS] += 1
     if refused != REFUSED_NO:
         order.target = FLAT
+    if account.ruined_ms != 0:
+        close_for_ruin(account, order)  # whatever is said meanwhile
     if order.target == held(position):
         order.is_active = 0
 
@@ -137,6 +143,30 @@ def fill_order(account: Row, order: Row, settings: Row, decision: Row, close_ms:
     order.score_smc = decision.score_smc
     order.score_technical = decision.score_technical
     order.model_version = account.model_version
+
+
+@kernel
+def close_for_ruin(account: Row, order: Row) -> None:
+    """Write the order that closes a position of a ruined account at the next open, latency or not."""
+    order.is_active = 1
+    order.target = FLAT
+    order.reason = REASON_RUIN
+    order.ready_instant = account.instants + 1
+
+
+@kernel
+def stop_at_ruin(account: Row, positions: Rows, orders: Rows, close_ms: int) -> None:
+    """
+    Take back every order and close every position at the next open; nothing is opened any more.
+
+    Equity that is not above 0 is nobody's to trade on: a venue would have liquidated. Without this a position that is
+    under water could come back, and with it an account that no longer exists.
+    """
+    account.ruined_ms = close_ms
+    for symbol in range(len(positions)):
+        orders[symbol].is_active = 0
+        if positions[symbol].quantity != 0.0:
+            close_for_ruin(account, orders[symbol])
 
 
 @kernel

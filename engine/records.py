@@ -29,6 +29,7 @@ REASON_COMMAND: Final = 6  # an operator flattened
 REASON_END: Final = 7  # still open at the end of the tape; marked at the last close, not filled
 REASON_LIQUIDATION: Final = 8
 REASON_DELISTED: Final = 9  # the market is no more; closed at its last price
+REASON_RUIN: Final = 10  # equity was not above 0 at a close
 REASON_NAMES: Final = {
     REASON_ENTRY: "entry",
     REASON_SIGNAL: "signal",
@@ -39,6 +40,7 @@ REASON_NAMES: Final = {
     REASON_END: "end of tape",
     REASON_LIQUIDATION: "liquidation",
     REASON_DELISTED: "delisted",
+    REASON_RUIN: "ruin",
 }
 
 REFUSED_NO: Final = 0
@@ -47,6 +49,7 @@ REFUSED_SIZE: Final = 2
 REFUSED_STOP: Final = 3
 REFUSED_PAUSED: Final = 4
 REFUSED_PRICE: Final = 5
+REFUSED_RUIN: Final = 6
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -54,6 +57,7 @@ REFUSED_NAMES: Final = {
     REFUSED_STOP: "sizing by risk needs a stop; account.sizing takes fraction or all_in, too",
     REFUSED_PAUSED: "trading is paused",
     REFUSED_PRICE: "the stop or the target is on the wrong side of the fill price",
+    REFUSED_RUIN: "the account is ruined",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.
@@ -86,7 +90,10 @@ FILL: Final = record(
     ("quantity", "f8"),  # base units (contracts × contract value), above zero
     ("notional", "i8"),  # money units from here on
     ("fee", "i8"),
-    ("slippage", "i8"),  # paid in the price, against the price without it
+    (
+        "slippage",
+        "i8",
+    ),  # paid in the price, against the price without it; rounding to the tick included
     ("spread", "i8"),
     ("realised", "i8"),  # before the fee
     ("cash", "i8"),  # after this fill

@@ -11,8 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import SIZE_ALL_IN, SIZE_BY_FRACTION
+from papertape.engine.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_FRACTION
 from papertape.engine.jit import Row, kernel
+
+_MINIMUM: Final = (
+    1.0 - 1e-9
+)  # of a minimum is enough of it: a tie must not be refused for float noise
 
 # Fraction of equity lost at the stop, before costs.
 RISK_LEVELS: Final[dict[str, float]] = {"low": 0.005, "medium": 0.01, "high": 0.02}
@@ -65,9 +69,10 @@ def tradable_size(account: Row, market: Row, quantity: float, price: float) -> f
     quantity *= account.size_factor
     if market.lot_size > 0.0:
         # A size that is a whole number of lots up to float noise must not lose a lot.
-        quantity = np.floor(quantity / market.lot_size + 1e-9) * market.lot_size
-    if not quantity > 0.0 or quantity < market.minimum_size:
+        lots = quantity / market.lot_size
+        quantity = np.floor(lots + 1e-9 + FLOAT_NOISE * lots) * market.lot_size
+    if not quantity > 0.0 or quantity < market.minimum_size * _MINIMUM:
         return 0.0
-    if quantity * price < market.minimum_notional:
+    if quantity * price < market.minimum_notional * _MINIMUM:
         return 0.0
     return quantity

@@ -20,12 +20,18 @@ from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.features import evaluate, plan_features
 from papertape.engine.jit import Rows, copy_rows
-from papertape.engine.records import REASON_COMMAND, REASON_ENTRY, REASON_FLIP, REASON_SIGNAL
+from papertape.engine.records import (
+    REASON_COMMAND,
+    REASON_ENTRY,
+    REASON_FLIP,
+    REASON_RUIN,
+    REASON_SIGNAL,
+)
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies import load_object
 from papertape.replay.tables import candle_frame
 
-_AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND)
+_AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN)
 _OPENING_MS: Final = 1  # a candle opens after the one before has closed, at the same stamp
 
 Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
