@@ -147,10 +147,13 @@ class Learning:
 
     def halted(self, daemon: Daemon) -> tuple[str, ...]:
         """Return why no new position is entered."""
-        if not daemon.engine.account[0].is_paused:
-            return ()
+        account = daemon.engine.account[0]
+        ruin = ("ruin",) if account.ruined_ms else ()
+        if not account.is_paused:
+            return ruin
         watch = daemon.watch
-        return ("manual", "drift") if watch is not None and watch.policy.is_paused else ("manual",)
+        by_drift = ("drift",) if watch is not None and watch.policy.is_paused else ()
+        return (*ruin, "manual", *by_drift)
 
     def state(self, daemon: Daemon) -> ModelState:
         """Return the part of the status that is about the model."""

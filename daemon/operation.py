@@ -38,7 +38,8 @@ from papertape.daemon.server import Server, Views
 from papertape.daemon.systemd import Notifier
 from papertape.engine.events import Action
 from papertape.engine.features import columns_of
-from papertape.engine.records import MONEY_UNIT
+from papertape.engine.grid import plain
+from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
@@ -63,6 +64,7 @@ class Operation:
         self._feed = identity.config.live.venue
         self._started_s = time.time()
         self._peak = 0.0
+        self._is_ruined = False
         self._daemon: Daemon | None = None
         self._notifier = Notifier()
         spec = identity.spec
@@ -164,14 +166,18 @@ class Operation:
         self.metrics.on_report(report, daemon.engine, latencies)
         self._learning.on_report(report, daemon)
         if len(report.marks):
-            self._peak = max(self._peak, int(report.marks["equity"].max()) * MONEY_UNIT)
+            self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
+        if daemon.engine.account[0].ruined_ms and not self._is_ruined:
+            self._is_ruined = True
+            self._log.error("ruin", close_ms=int(daemon.engine.account[0].ruined_ms))
         for fill in report.fills:
+            market = daemon.engine.markets[int(fill["symbol"])]
             self._log.info(
                 "fill",
                 symbol=daemon.engine.symbols[int(fill["symbol"])],
                 side=int(fill["side"]),
-                price=float(fill["price"]),
-                quantity=float(fill["quantity"]),
+                price=plain(fill["price"], market.tick_size),
+                quantity=plain(fill["quantity"], market.lot_size),
             )
 
     def _on_notice(self, notice: Notice) -> None:
@@ -263,7 +269,7 @@ def _restored(journal: Journal) -> Restored:
         "SELECT job, max(ended_ms) FROM job_runs WHERE outcome = 'done' GROUP BY job"
     )
     return Restored(
-        equity_peak=peak * MONEY_UNIT,
+        equity_peak=peak / UNITS_PER_QUOTE,
         job_success_s={job: ended_ms / 1000.0 for job, ended_ms in successes if job in JOB_NAMES},
         last_check_s=None if checked_ms is None else checked_ms / 1000.0,
         last_attempt_s=attempt.started_ms / 1000.0 if attempt else None,

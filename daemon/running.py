@@ -30,8 +30,9 @@ from papertape.engine.account import equity
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event
+from papertape.engine.grid import plain
 from papertape.engine.loop import run
-from papertape.engine.records import MONEY_UNIT
+from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.report import Sink
 
 Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
@@ -131,16 +132,19 @@ class Daemon:
             "is_connected": self.stats.is_connected,
             "is_warming": feed.is_warming,
             "is_paused": bool(account.is_paused),
+            "is_ruined": account.ruined_ms != 0,
             "sequence": self.tables.stepped,
             "digest": engine.digest,
             "last_close_ms": int(engine.last_open_ms[0]) + engine.base_ms
             if account.instants
             else None,
-            "equity": worth * MONEY_UNIT,
-            "cash": int(account.cash) * MONEY_UNIT,
+            "equity": worth / UNITS_PER_QUOTE,
+            "cash": int(account.cash) / UNITS_PER_QUOTE,
             "positions": {
-                symbol: float(position["quantity"])
-                for symbol, position in zip(engine.symbols, engine.positions, strict=True)
+                symbol: plain(position["quantity"], market.lot_size)
+                for symbol, position, market in zip(
+                    engine.symbols, engine.positions, engine.markets, strict=True
+                )
             },
             "model_version": int(account.model_version),
             "audit": None if self.finding is None else self.finding._asdict(),

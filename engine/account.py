@@ -6,6 +6,8 @@ A position of zero has no bracket; an order with `is_active` 0 is not there. Pri
 
 from typing import Final
 
+import numpy as np
+
 from papertape.engine.jit import Row, Rows, kernel, record
 from papertape.engine.ledger import LEDGER_FIELDS, money
 
@@ -73,6 +75,19 @@ SETTINGS: Final = record(
     ),  # base candles between a decision and the earliest fill, beyond the next
     ("allow_short", "i8"),
 )
+
+
+@kernel
+def whole_steps(count: float, step: float) -> float:
+    """
+    Return `count` ticks or lots as the float64 nearest to their decimal number, as a tape or a venue writes it.
+
+    10,099 × 0.01 is 100.99000000000001, which a high of 100.99 does not reach; 10,099 ÷ 100 is 100.99.
+    """
+    inverse = np.rint(1.0 / step)
+    if inverse > 0.0 and abs(inverse * step - 1.0) < 1e-12:
+        return count / inverse  # type: ignore[no-any-return]
+    return count * step
 
 
 @kernel

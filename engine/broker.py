@@ -24,7 +24,7 @@ have made at the target is kept beside it. Nothing fills in an absent candle.
 
 import numpy as np
 
-from papertape.engine.account import FLOAT_NOISE, unrealised
+from papertape.engine.account import FLOAT_NOISE, unrealised, whole_steps
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.ledger import money, post
 from papertape.engine.records import REASON_END, REASON_STOP, REASON_TARGET
@@ -42,10 +42,10 @@ def on_tick(price: float, tick_size: float, side: int) -> float:
     steps = price / tick_size
     noise = 1e-9 + FLOAT_NOISE * abs(steps)
     if side > 0:
-        return np.ceil(steps - noise) * tick_size  # type: ignore[no-any-return]
+        return whole_steps(np.ceil(steps - noise), tick_size)
     if side < 0:
-        return np.floor(steps + noise) * tick_size  # type: ignore[no-any-return]
-    return np.rint(steps) * tick_size  # type: ignore[no-any-return]
+        return whole_steps(np.floor(steps + noise), tick_size)
+    return whole_steps(np.rint(steps), tick_size)
 
 
 @kernel

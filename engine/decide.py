@@ -7,7 +7,7 @@ from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.execute import rest_all
 from papertape.engine.jit import IntArray, Rows
-from papertape.engine.records import KEEP
+from papertape.engine.records import KEEP, UNITS_PER_QUOTE
 from papertape.engine.strategies.protocol import Decision, Strategy, View
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def decide_in_python(
         engine.run_instants(candles, start, instant + 1, at, 0)
         start = instant + 1
         close_ms = int(candles[instant * len(engine.symbols)].open_ms) + engine.base_ms
-        worth = int(equity(engine.account[0], engine.positions, engine.markets)) * 1e-9
+        worth = int(equity(engine.account[0], engine.positions, engine.markets)) / UNITS_PER_QUOTE
         for symbol in range(len(engine.symbols)):
             bar = engine.frames.main[symbol].closed[k]
             wish = None
@@ -79,7 +79,7 @@ def _view(
         float(bar.volume),
         quantity,
         float(position.entry_price) if quantity else 0.0,
-        int(engine.account[0].cash) * 1e-9,
+        int(engine.account[0].cash) / UNITS_PER_QUOTE,
         worth,
         engine.strategy_state[symbol],
         columns,

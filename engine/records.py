@@ -1,7 +1,7 @@
 """
 The records that leave the engine, named once and shared by kernels, sinks and files.
 
-Money is int64 in units of 1e-9 quote (`MONEY_UNIT`), so that the ledger balances exactly; prices, quantities
+Money is int64 in units of 1e-9 quote (`UNITS_PER_QUOTE`), so that the ledger balances exactly; prices, quantities
 and scores are float64. `sequence` counts decisions, refusals, fills, payments and model swaps in the order in which
 they happened, so the streams fix their interleaving.
 """
@@ -10,8 +10,7 @@ from typing import Final
 
 from papertape.engine.jit import record
 
-MONEY_UNIT: Final = 1e-9  # quote
-UNITS_PER_QUOTE: Final = 1e9
+UNITS_PER_QUOTE: Final = 1e9  # divide by it: 10^12 units × 1e-9 are 1000.0000000000001 quote
 
 # Targets: what a strategy wants to hold. KEEP leaves the position and its bracket as they are.
 SHORT: Final = -1

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_FRACTION
+from papertape.engine.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_FRACTION, whole_steps
 from papertape.engine.jit import Row, kernel
 
 _MINIMUM: Final = (
@@ -70,7 +70,7 @@ def tradable_size(account: Row, market: Row, quantity: float, price: float) -> f
     if market.lot_size > 0.0:
         # A size that is a whole number of lots up to float noise must not lose a lot.
         lots = quantity / market.lot_size
-        quantity = np.floor(lots + 1e-9 + FLOAT_NOISE * lots) * market.lot_size
+        quantity = whole_steps(np.floor(lots + 1e-9 + FLOAT_NOISE * lots), market.lot_size)
     if not quantity > 0.0 or quantity < market.minimum_size * _MINIMUM:
         return 0.0
     if quantity * price < market.minimum_notional * _MINIMUM:

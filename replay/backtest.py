@@ -92,7 +92,7 @@ def run_backtest(
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     drawn = main.recorder.events
     summary["notes"] += left_out(drawn, main.engine.symbols, main.engine.length_ms)
-    trades = trade_table(main.trades, main.engine.symbols, labels)
+    trades = trade_table(main.trades, main.engine.symbols, labels, main.engine.markets)
     equity = equity_table(main.marks)
     used = [data for _, data in main.models]
     recorder = main.recorder

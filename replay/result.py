@@ -34,7 +34,7 @@ from papertape.engine.jit import Rows
 from papertape.replay.figures import FIGURES, written
 from papertape.replay.front.show import Page, card
 from papertape.replay.report import render_report, write_report
-from papertape.replay.tables import candle_frame, record_table, utc
+from papertape.replay.tables import candle_frame, fills_on_grid, record_table, utc
 
 FORMAT: Final = 1
 
@@ -100,8 +100,13 @@ class Result:
 
     @property
     def fill_table(self) -> pd.DataFrame:
-        """Return every fill, as the engine reported it, with its time in UTC."""
-        return record_table(self.fills, "candle_ms")
+        """Return every fill, as the engine reported it but for float noise, with its time in UTC."""
+        markets = self.summary["markets"]
+        steps = {
+            index: (markets[symbol]["tick_size"], markets[symbol]["lot_size"])
+            for index, symbol in enumerate(self.summary["symbols"])
+        }
+        return record_table(fills_on_grid(self.fills, steps), "candle_ms")
 
     @property
     def decision_table(self) -> pd.DataFrame:

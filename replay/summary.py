@@ -30,6 +30,7 @@ from papertape.engine.performance import (
     regimes_when,
 )
 from papertape.engine.performance.curve import Columns, Marks
+from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
@@ -49,6 +50,7 @@ _FILL_CONVENTIONS: Final = (
     "Stop and target inside one candle: the stop; what the target would have made is kept as the optimistic bound.",
     "A gap through a stop fills at the open; a target fills at its price without slippage and pays the taker fee.",
     "Nothing fills in an absent candle, and a strategy candle that is absent as a whole decides nothing.",
+    "An account whose equity is not above 0 at a close is ruined: its positions are closed at the next open, and nothing is opened any more.",
     "A trade that is open at the end is marked at the last close; its exit costs are not included.",
 )
 
@@ -296,6 +298,14 @@ def _warnings(
     said: list[str] = []
     if any(FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags for quality in qualities):
         said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
+    ruined_ms = int(run.engine.account[0].ruined_ms)
+    if ruined_ms:
+        marks = run.recorder.marks
+        left = int(marks["equity"][marks["time_ms"] == ruined_ms][0]) / UNITS_PER_QUOTE
+        said.append(
+            f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
+            "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
+        )
     for tape, quality in zip(tapes, qualities, strict=True):
         counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
         if counts:

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from papertape.engine.candles import CANDLE
+from papertape.engine.grid import on_grid
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
-from papertape.engine.records import MONEY_UNIT, REASON_NAMES, REFUSED_NAMES
+from papertape.engine.records import REASON_NAMES, REFUSED_NAMES, UNITS_PER_QUOTE
 
 _MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
 _PLAIN = (
@@ -25,6 +26,8 @@ _PLAIN = (
     "score_technical",
     "model_version",
 )
+_PRICES = ("entry_price", "exit_price", "stop_price", "target_price")
+_EXCURSIONS = ("mae_price", "mfe_price")
 
 
 def utc(milliseconds: Any) -> pd.DatetimeIndex:
@@ -42,10 +45,17 @@ def _or_nan(prices: Any) -> Any:
     return np.where(prices > 0.0, prices, np.nan)
 
 
-def trade_table(trades: Rows, symbols: Sequence[str], regimes: Sequence[str]) -> pd.DataFrame:
-    """Return one row per trade, in quote and UTC; `regimes` are labels, one per trade."""
-    pnl = trades["pnl"] * MONEY_UNIT
-    risk = trades["risk"] * MONEY_UNIT
+def trade_table(
+    trades: Rows, symbols: Sequence[str], regimes: Sequence[str], markets: Rows
+) -> pd.DataFrame:
+    """
+    Return one row per trade, in quote and UTC, prices and quantities as their market's grid has them.
+
+    regimes  labels, one per trade; markets: MARKET, one per symbol
+    """
+    trades = trades_on_grid(trades, markets)
+    pnl = trades["pnl"] / UNITS_PER_QUOTE
+    risk = trades["risk"] / UNITS_PER_QUOTE
     columns: dict[str, Any] = {
         "number": trades["number"],
         "symbol": [symbols[int(index)] for index in trades["symbol"]],
@@ -57,13 +67,38 @@ def trade_table(trades: Rows, symbols: Sequence[str], regimes: Sequence[str]) ->
         "stop_price": _or_nan(trades["stop_price"]),
         "target_price": _or_nan(trades["target_price"]),
         "is_ambiguous": trades["is_ambiguous"] != 0,
-        "pnl_optimistic": trades["pnl_optimistic"] * MONEY_UNIT,
+        "pnl_optimistic": trades["pnl_optimistic"] / UNITS_PER_QUOTE,
         "return_r": np.divide(pnl, risk, out=np.full(len(pnl), np.nan), where=risk > 0.0),
         "regime": list(regimes),
     }
-    columns |= {name: trades[name] * MONEY_UNIT for name in _MONEY}
+    columns |= {name: trades[name] / UNITS_PER_QUOTE for name in _MONEY}
     columns |= {name: trades[name] for name in _PLAIN}
     return pd.DataFrame(columns)
+
+
+def trades_on_grid(trades: Rows, markets: Rows) -> Rows:
+    """Return TRADE records without the float noise of prices and quantities."""
+    clean = trades.copy()
+    for index, market in enumerate(markets):
+        chosen = trades["symbol"] == index
+        rows = trades[chosen]
+        for name in _PRICES:
+            clean[name][chosen] = on_grid(rows[name], market.tick_size)
+        for name in _EXCURSIONS:
+            clean[name][chosen] = on_grid(rows[name], market.tick_size, rows["entry_price"])
+        clean["quantity"][chosen] = on_grid(rows["quantity"], market.lot_size)
+    return clean
+
+
+def fills_on_grid(fills: Rows, markets: Mapping[int, tuple[float, float]]) -> Rows:
+    """Return FILL records without the float noise of prices and quantities; markets: (tick, lot) by symbol."""
+    clean = fills.copy()
+    for index, (tick_size, lot_size) in markets.items():
+        chosen = fills["symbol"] == index
+        clean["price"][chosen] = on_grid(fills["price"][chosen], tick_size)
+        for name in ("quantity", "position"):
+            clean[name][chosen] = on_grid(fills[name][chosen], lot_size)
+    return clean
 
 
 def equity_table(marks: Marks) -> pd.DataFrame:
@@ -71,9 +106,9 @@ def equity_table(marks: Marks) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "time": utc(marks["time_ms"]),
-            "equity": marks["equity"] * MONEY_UNIT,
-            "cash": marks["cash"] * MONEY_UNIT,
-            "exposure": marks["exposure"] * MONEY_UNIT,
+            "equity": marks["equity"] / UNITS_PER_QUOTE,
+            "cash": marks["cash"] / UNITS_PER_QUOTE,
+            "exposure": marks["exposure"] / UNITS_PER_QUOTE,
             "open_positions": marks["open_positions"],
         },
         copy=False,

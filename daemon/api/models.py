@@ -68,6 +68,9 @@ class AccountState(_Model):
     realised_pnl: float
     funding_paid: float
     is_paused: bool
+    ruined_ms: int | None = Field(
+        None, description="close at which equity was not above 0, after which nothing is opened"
+    )
     size_factor: float = Field(1.0, description="share of their size that new entries get")
 
 

@@ -23,11 +23,11 @@ from papertape.engine.records import (
     DECISION,
     FILL,
     MARK,
-    MONEY_UNIT,
     PAYMENT,
     PREDICTION,
     SWAP,
     TRADE,
+    UNITS_PER_QUOTE,
 )
 from papertape.engine.report import Report
 
@@ -79,7 +79,7 @@ class Table(NamedTuple):
         for name in self.columns():
             column = f'"{name}"'
             if name in _MONEY and self.record[name] == np.int64:
-                column = f'"{name}" * {MONEY_UNIT!r} AS "{name}"'
+                column = f'"{name}" / {UNITS_PER_QUOTE!r} AS "{name}"'
             elif name.endswith("_ms"):
                 column = (
                     f"strftime('%Y-%m-%dT%H:%M:%SZ', \"{name}\" / 1000, 'unixepoch')"

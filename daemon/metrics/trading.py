@@ -21,11 +21,11 @@ from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, a
 from papertape.engine.records import (
     FLAT,
     LONG,
-    MONEY_UNIT,
     REFUSED_NO,
     REFUSED_PRICE,
     REFUSED_SIZE,
     SHORT,
+    UNITS_PER_QUOTE,
 )
 from papertape.engine.report import Report
 
@@ -79,7 +79,7 @@ class Trading:
             self._on_fill(fill, engine.symbols[fill["symbol"]])
         self._on_trades(report.trades, engine.symbols)
         if len(report.marks):
-            self._peak = max(self._peak, int(report.marks["equity"].max()) * MONEY_UNIT)
+            self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
         self.on_account(engine)
         for stage, seconds in (latencies_s or {}).items():
             newest = report.decisions["sequence"][-1:].tolist()
@@ -89,14 +89,14 @@ class Trading:
     def on_account(self, engine: Engine) -> None:
         """Set every gauge that the engine's state decides; at the start, this restores them."""
         series, account = self._series, engine.account[0]
-        worth = int(equity(account, engine.positions, engine.markets)) * MONEY_UNIT
+        worth = int(equity(account, engine.positions, engine.markets)) / UNITS_PER_QUOTE
         self._peak = max(self._peak, worth, engine.spec.capital)
         values = {
             "equity": worth,
             "equity_peak": self._peak,
-            "cash": int(account["cash"]) * MONEY_UNIT,
-            "realized_pnl": net_realised(account) * MONEY_UNIT,
-            "funding_paid": int(account["funding"]) * MONEY_UNIT,
+            "cash": int(account["cash"]) / UNITS_PER_QUOTE,
+            "realized_pnl": net_realised(account) / UNITS_PER_QUOTE,
+            "funding_paid": int(account["funding"]) / UNITS_PER_QUOTE,
         }
         for name, value in values.items():
             series.gauges(name)[self._account].set(value)
@@ -108,6 +108,7 @@ class Trading:
         usage = leverage / engine.spec.settings.leverage_cap
         series.gauges("risk_limit_usage_ratio")[(MAX_EXPOSURE,)].set(usage)
         self._halted[("manual",)].set(float(account["is_paused"]))
+        self._halted[("ruin",)].set(float(account["ruined_ms"] != 0))
         if int(account["instants"]):
             close_ms = int(engine.last_open_ms[0]) + engine.base_ms
             decided_ms = close_ms - (close_ms - _anchor_ms(engine.length_ms)) % engine.length_ms
@@ -139,7 +140,7 @@ class Trading:
         notional = abs(quantity) * float(position["last_price"])
         open_pnl = 0.0
         if quantity:
-            gain = notional - int(position["cost"]) * MONEY_UNIT
+            gain = notional - int(position["cost"]) / UNITS_PER_QUOTE
             open_pnl = (gain if quantity > 0.0 else -gain) - notional * float(
                 market["taker_fee_rate"]
             )
@@ -186,7 +187,7 @@ class Trading:
         series, reason = self._series, int(fill["reason"])
         side = _ORDER_SIDE[int(fill["side"])]
         self._orders[(symbol, side, ORDER_TYPES[reason], "filled")].inc()
-        series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] * MONEY_UNIT)
+        series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] / UNITS_PER_QUOTE)
         cost = (fill["slippage"] + fill["spread"]) / fill["notional"]
         series.histograms("fill_slippage_ratio")[(symbol,)].observe(cost)
         if reason in EXIT_REASONS:
@@ -198,7 +199,11 @@ class Trading:
             return
         series, currency = self._series, self._currency
         for trade in self._rows(trades, symbols):
-            symbol, side, pnl = symbols[trade["symbol"]], trade["side"], trade["pnl"] * MONEY_UNIT
+            symbol, side, pnl = (
+                symbols[trade["symbol"]],
+                trade["side"],
+                trade["pnl"] / UNITS_PER_QUOTE,
+            )
             signal = primary_cause({n: trade[f"score_{n}"] for n in _SCORES}, side)
             outcome = "win" if pnl > 0.0 else "loss" if pnl < 0.0 else "flat"
             series.counters("trades_closed_total")[(symbol, signal, _SIDE[side], outcome)].inc()
@@ -212,8 +217,8 @@ class Trading:
         for component in COMPONENTS:
             units, key = parts[component], (component, currency)
             gained, lost = int(units[units > 0].sum()), -int(units[units < 0].sum())
-            series.counters("attributed_profit_total")[key].inc(gained * MONEY_UNIT)
-            series.counters("attributed_loss_total")[key].inc(lost * MONEY_UNIT)
+            series.counters("attributed_profit_total")[key].inc(gained / UNITS_PER_QUOTE)
+            series.counters("attributed_loss_total")[key].inc(lost / UNITS_PER_QUOTE)
 
 
 def _anchor_ms(length_ms: int) -> int:

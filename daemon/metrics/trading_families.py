@@ -17,11 +17,13 @@ from papertape.engine.records import (
     REASON_ENTRY,
     REASON_FLIP,
     REASON_LIQUIDATION,
+    REASON_RUIN,
     REASON_SIGNAL,
     REASON_STOP,
     REASON_TARGET,
     REFUSED_PAUSED,
     REFUSED_PRICE,
+    REFUSED_RUIN,
     REFUSED_SHORT,
     REFUSED_SIZE,
     REFUSED_STOP,
@@ -35,6 +37,7 @@ EXIT_REASONS: Final = {
     REASON_FLIP: "reverse",
     REASON_COMMAND: "manual",
     REASON_DELISTED: "delisted",
+    REASON_RUIN: "ruin",
     REASON_LIQUIDATION: "liquidation",
 }
 ORDER_TYPES: Final = {
@@ -45,6 +48,7 @@ ORDER_TYPES: Final = {
     REASON_FLIP: "market",
     REASON_COMMAND: "market",
     REASON_DELISTED: "delisting",
+    REASON_RUIN: "market",
     REASON_LIQUIDATION: "liquidation",
 }
 REJECTIONS: Final = {
@@ -53,13 +57,14 @@ REJECTIONS: Final = {
     REFUSED_STOP: "no_stop",
     REFUSED_PAUSED: "halted",
     REFUSED_PRICE: "wrong_side_of_price",
+    REFUSED_RUIN: "ruined",
 }
 ACTIONS: Final = ("enter_long", "enter_short", "exit", "hold", "skip")
 OUTCOMES: Final = ("win", "loss", "flat")
 SIDES: Final = ("long", "short")
 ORDER_SIDES: Final = ("buy", "sell")
 ORDER_STATUSES: Final = ("filled", "rejected")
-HALTS: Final = ("manual", "divergence", "drift", "errors")
+HALTS: Final = ("manual", "divergence", "drift", "errors", "ruin")
 STAGES: Final = ("journal", "engine", "total")
 MAX_EXPOSURE: Final = "max_exposure"
 

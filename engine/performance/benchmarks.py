@@ -12,7 +12,7 @@ from papertape.engine.performance.lanes import lane_products
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import Performance
 from papertape.engine.performance.relative import hold_worth
-from papertape.engine.records import MONEY_UNIT, TRADE, UNITS_PER_QUOTE
+from papertape.engine.records import TRADE, UNITS_PER_QUOTE
 
 _FEWEST_MARKS: Final = 3  # two shifts that differ from the run itself
 
@@ -90,7 +90,7 @@ def random_entry(
     time_ms = np.ascontiguousarray(marks["time_ms"])
     starts = np.searchsorted(time_ms, trades["entry_ms"], side="right")
     ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
-    before = np.concatenate([[capital], marks["equity"][:-1] * MONEY_UNIT])
+    before = np.concatenate([[capital], marks["equity"][:-1] / UNITS_PER_QUOTE])
     charge = _costs(trades, starts, ends, n) / before
     symbols = np.unique(trades["symbol"])
     weights, moves = np.empty((len(symbols), n)), np.empty((len(symbols), n))
@@ -119,7 +119,7 @@ def _units(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray
 
 def _costs(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:
     """Return fees, half spread and slippage by candle in quote, half of a trade's at its entry and half at its exit."""
-    half = (trades["fees"] + trades["spread"] + trades["slippage"]) * (0.5 * MONEY_UNIT)
+    half = (trades["fees"] + trades["spread"] + trades["slippage"]) * (0.5 / UNITS_PER_QUOTE)
     costs = np.zeros(n)
     for rows in (starts, ends):
         np.add.at(costs, np.minimum(rows, n - 1), half)

@@ -7,7 +7,7 @@ import numpy as np
 from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.performance.curve import Marks
-from papertape.engine.records import MONEY_UNIT, UNITS_PER_QUOTE
+from papertape.engine.records import UNITS_PER_QUOTE
 
 _EPOCH_YEAR: Final = 1970
 
@@ -58,7 +58,7 @@ def daily_returns(marks: Marks, capital: float) -> DailyReturns:
         return DailyReturns(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     day_ms, index = day_ends(np.ascontiguousarray(marks["time_ms"]))
     units = marks["equity"][index].astype(np.float64)
-    return DailyReturns(day_ms, units * MONEY_UNIT, growth(units, capital * UNITS_PER_QUOTE))
+    return DailyReturns(day_ms, units / UNITS_PER_QUOTE, growth(units, capital * UNITS_PER_QUOTE))
 
 
 def monthly_returns(marks: Marks, capital: float) -> list[tuple[int, int, float]]:

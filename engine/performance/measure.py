@@ -25,7 +25,7 @@ from papertape.engine.performance.ratios import (
 )
 from papertape.engine.performance.relative import hold_worth, put_relative
 from papertape.engine.performance.trading import put_costs, put_trades, total_quote
-from papertape.engine.records import MONEY_UNIT, REASON_END
+from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
 
 _NO_CANDLES: Final = "no candle was processed"
 _NOT_KEPT: Final = "the exposure of this run was not kept"
@@ -67,7 +67,7 @@ def measure(
         sheet.refuse(names, _NO_CANDLES)
         return sheet.finish()
     time_ms = np.ascontiguousarray(marks["time_ms"])
-    equity = np.concatenate([[capital], marks["equity"] * MONEY_UNIT])
+    equity = np.concatenate([[capital], marks["equity"] / UNITS_PER_QUOTE])
     elapsed_ms, lowest = _put_curve(sheet, time_ms, equity)
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))
@@ -144,7 +144,7 @@ def _put_activity(sheet: Sheet, trades: Rows, marks: Marks, equity: FloatArray) 
 
     Turnover is the notional of all fills ÷ average equity; a trade still open has only its entry.
     """
-    leverage = marks["exposure"] * MONEY_UNIT / equity
+    leverage = marks["exposure"] / UNITS_PER_QUOTE / equity
     sheet.put("mean_leverage", float(leverage.mean()))
     exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
     traded = total_quote(trades["notional"]) + float(np.dot(trades["quantity"], exits))

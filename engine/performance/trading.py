@@ -7,7 +7,7 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.metrics import MINIMUM_TRADES, Sheet, quotient
-from papertape.engine.records import MONEY_UNIT, REASON_END
+from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
 
 _NO_TRADES: Final = "no trades"
 _NO_LOSS: Final = "no losing trade"
@@ -23,7 +23,7 @@ def total_units(column: Any) -> int:
 
 def total_quote(column: Any) -> float:
     """Return the exact sum of a money column, in quote."""
-    return total_units(column) * MONEY_UNIT
+    return total_units(column) / UNITS_PER_QUOTE
 
 
 def durations_s(trades: Rows) -> FloatArray:
@@ -131,10 +131,10 @@ def put_costs(sheet: Sheet, trades: Rows) -> None:
     """Write what was paid, and the share of it in gross profit: costs ÷ (net profit + costs)."""
     amounts = {name: total_units(trades[name]) for name in _COSTS}
     for name, amount in amounts.items():
-        sheet.put(f"{name}_quote", amount * MONEY_UNIT)
+        sheet.put(f"{name}_quote", amount / UNITS_PER_QUOTE)
     costs = sum(amounts.values())
     gross = total_units(trades["pnl"]) + costs
     share = costs / gross if gross > 0 else None
-    sheet.put("costs_quote", costs * MONEY_UNIT)
+    sheet.put("costs_quote", costs / UNITS_PER_QUOTE)
     reason = "no profit before costs" if len(trades) else _NO_TRADES
     sheet.put("costs_share_of_gross", share, reason)

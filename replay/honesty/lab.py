@@ -10,7 +10,7 @@ from papertape.engine.model import MODEL_FEATURES, read_artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate import GateOptions, gate
 from papertape.engine.model.verdict import Verdict
-from papertape.engine.records import FLAT, LONG, MONEY_UNIT, SHORT
+from papertape.engine.records import FLAT, LONG, SHORT, UNITS_PER_QUOTE
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.protocol import View
@@ -162,5 +162,5 @@ def traded(candles: Rows, made: Sequence[Attempt], edge: float) -> Traded:
         model_features=MODEL_FEATURES,
     )
     run = replay(spec, [candles], models=schedule)
-    equity = float(run.recorder.marks["equity"][-1]) * MONEY_UNIT
+    equity = float(run.recorder.marks["equity"][-1]) / UNITS_PER_QUOTE
     return Traded(equity / _CAPITAL - 1.0, len(run.trades))

@@ -291,6 +291,166 @@ def test_excursions_are_the_worst_and_best_prices_while_held() -> None:
     assert outcome.trades[0].bars == 3
 
 
+@pytest.mark.parametrize("side", [LONG, SHORT])
+@pytest.mark.parametrize(
+    ("candle", "worst", "best"),
+    [
+        # entry at 100, stop 90, target 120 (short: 110, 80); prices are given for the long and mirrored at 100
+        (
+            (125.0, 130.0, 80.0, 90.0),
+            0.0,
+            25.0,
+        ),  # gap through the target: nothing after the open was held
+        ((85.0, 130.0, 80.0, 90.0), -15.0, 0.0),  # gap through the stop
+        ((105.0, 106.0, 85.0, 90.0), -10.0, 5.0),  # stopped, after the open at 105
+        ((105.0, 121.0, 95.0, 110.0), -5.0, 20.0),  # target; the low may have come first
+        (
+            (105.0, 121.0, 85.0, 110.0),
+            -10.0,
+            5.0,
+        ),  # both: the stop, and nothing above the open is certain
+    ],
+)
+def test_excursions_end_with_the_exit_and_know_the_open(
+    side: int, candle: tuple[float, float, float, float], worst: float, best: float
+) -> None:
+    opened, high, low, close = candle
+    if side == SHORT:
+        opened, high, low, close = 200 - opened, 200 - low, 200 - high, 200 - close
+    candles = make_candles([FLAT_100, FLAT_100, (opened, high, low, close)])
+
+    outcome = run_script(
+        candles, {0: Decision(side, stop_distance=10.0, target_distance=20.0)}, market=PERPETUAL
+    )
+
+    assert (outcome.trades[0].mae_price, outcome.trades[0].mfe_price) == (worst, best)
+
+
+def test_the_open_of_an_exit_counts_before_its_costs() -> None:
+    candles = make_candles([FLAT_100, FLAT_100, (110.0, 150.0, 50.0, 110.0)])
+
+    outcome = run_script(
+        candles, {0: Decision(LONG), 1: Decision(FLAT)}, market={**FREE, "slippage_rate": 0.1}
+    )
+
+    # bought at 110 (100 and 10 %), sold at 99: the open of the exit was at the entry's price
+    trade = outcome.trades[0]
+    assert trade.exit_price == pytest.approx(99.0)
+    assert trade.mae_price == pytest.approx(-11.0)
+    assert trade.mfe_price == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("decision", [{"stop_distance": 0.994}, {"stop_price": 99.006}])
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_the_stop_is_rounded_before_the_size_is_made_of_it(
+    side: int, decision: dict[str, float]
+) -> None:
+    """0.994 is 0.99 on ticks of 0.01 and 1.0 on ticks of 0.1: either way 1 % of 10,000 is lost there."""
+    if side == SHORT and "stop_price" in decision:
+        decision = {"stop_price": 100.994}
+    for tick, distance in ((0.0, 0.994), (0.01, 0.99), (0.1, 1.0)):
+        market = {**PERPETUAL, "tick_size": tick}
+        level = 100.0 - side * distance
+        hit = (100.0, max(100.0, level), min(100.0, level), 100.0)
+
+        outcome = run_script(
+            make_candles([FLAT_100, FLAT_100, hit]), {0: Decision(side, **decision)}, market=market,
+            sizing="risk", risk_fraction=0.01, leverage_cap=3.0,
+        )  # fmt: skip
+
+        trade = outcome.trades[0]
+        assert trade.exit_price == (float(f"{level:.3f}") if tick else pytest.approx(level))
+        assert trade.pnl * 1e-9 == pytest.approx(-100.0, rel=1e-12)
+        assert trade.risk * 1e-9 == pytest.approx(100.0, rel=1e-12)
+
+
+def test_levels_given_as_prices_lie_on_the_grid() -> None:
+    candles = make_candles([FLAT_100, FLAT_100, (100.0, 110.0, 100.0, 110.0)])
+
+    outcome = run_script(
+        candles,
+        {0: Decision(LONG, stop_price=90.26, target_price=105.74)},
+        market={**FREE, "tick_size": 0.5},
+    )
+
+    assert outcome.trades[0].stop_price == 90.5
+    assert outcome.trades[0].exit_price == 105.5
+
+
+@pytest.mark.parametrize("target", [LONG, SHORT])
+def test_what_the_grid_takes_is_a_cost(target: int) -> None:
+    """100.1 becomes 100.5 and 99.9 becomes 99.5 on half ticks: 0.5 a unit each way, of which 0.1 was the rate's."""
+    market = {**PERPETUAL, "slippage_rate": 0.0008, "half_spread_rate": 0.0002, "tick_size": 0.5}
+
+    outcome = run_script(
+        make_candles([FLAT_100] * 4),
+        {0: Decision(target), 1: Decision(FLAT)},
+        market=market,
+        sizing="fraction",
+        fixed_fraction=0.5,
+    )
+
+    for fill in outcome.fills:
+        assert fill.spread * 1e-9 == pytest.approx(fill.quantity * 0.02, abs=1e-8)
+        assert (fill.spread + fill.slippage) * 1e-9 == pytest.approx(fill.quantity * 0.5, abs=1e-8)
+    trade = outcome.trades[0]
+    assert trade.pnl == pytest.approx(-(trade.spread + trade.slippage), abs=4)
+
+
+def test_nothing_is_sold_below_one_tick() -> None:
+    """At the smallest price there is, a buyer pays two ticks and a seller gets one: half is lost, and it is a cost."""
+    candles = make_candles([(1e-8, 1e-8, 1e-8, 1e-8)] * 6)
+
+    outcome = run_script(
+        candles, {0: Decision(LONG), 2: Decision(FLAT)}, market={"tick_size": 1e-8}, capital=100.0
+    )
+
+    trade = outcome.trades[0]
+    assert (trade.entry_price, trade.exit_price) == (2e-8, 1e-8)
+    assert (trade.spread + trade.slippage) * 1e-9 == pytest.approx(50.0, abs=0.1)
+    assert outcome.marks[-1].equity * 1e-9 == pytest.approx(50.0, abs=0.2)
+
+
+def test_a_grid_coarser_than_the_price_gives_nothing_away() -> None:
+    """A tick of 1 on prices of 0.5 is a mistake in the market's data: the seller gets the market's price, no more."""
+    outcome = run_script(
+        make_candles([(0.5, 0.5, 0.5, 0.5)] * 5),
+        {0: Decision(LONG), 2: Decision(FLAT)},
+        market={**FREE, "tick_size": 1.0},
+    )
+
+    assert outcome.fills["price"].tolist() == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("capital", "price", "market"),
+    [
+        (1_000.0, 0.1, {"minimum_notional": 1_000.0}),
+        (0.3, 0.1, {"minimum_notional": 0.3, "lot_size": 1.0}),  # 3 lots at 0.1 are 0.30000000000000004
+        (0.7, 0.7, {"minimum_notional": 0.7}),
+        (33.0, 1.1, {"minimum_notional": 33.0}),
+        (100.0, 100.0, {"minimum_size": 1.0, "lot_size": 0.1}),
+        (70.0, 100.0, {"minimum_size": 0.7, "lot_size": 0.1}),
+        (5e-3, 1e-5, {"minimum_notional": 5e-3, "lot_size": 1.0}),
+        *[(k / 10, 0.1, {"minimum_notional": k / 10, "minimum_size": k, "lot_size": 1.0}) for k in range(1, 60)],
+    ],
+)  # fmt: skip
+def test_a_size_that_is_exactly_the_minimum_is_not_refused(
+    capital: float, price: float, market: dict[str, float]
+) -> None:
+    candles = make_candles([(price, price, price, price)] * 3)
+
+    enough = run_script(candles, {0: Decision(LONG)}, market={**FREE, **market}, capital=capital)
+    least = market.get("minimum_notional", 0.0) or market["minimum_size"] * price
+    short = run_script(
+        candles, {0: Decision(LONG)}, market={**FREE, "minimum_notional": least * 1.0001},
+        capital=capital,
+    )  # fmt: skip
+
+    assert len(enough.fills) == 1
+    assert short.decisions["refused"].tolist() == [REFUSED_NO, REFUSED_SIZE]
+
+
 def test_commands_pause_and_flatten() -> None:
     candles = make_candles([FLAT_100] * 6)
     spec = EngineSpec(
