@@ -59,6 +59,7 @@ def close_delisted(
         return np.zeros(0, FILL), np.zeros(0, trade.dtype)
     candle = np.zeros(1, CANDLE)
     candle["open_ms"] = open_ms
+    candle["symbol"] = trade.symbol
     fills = np.zeros(1, FILL)
     price = float(position.last_price)
     close_position(account, position, trade, market, candle[0], price, REASON_DELISTED, fills[0])

@@ -154,6 +154,7 @@ def test_what_is_held_of_a_delisted_market_is_closed_at_its_last_price() -> None
     trades = np.concatenate([report.trades for report in reports])
     assert made["candle_ms"].tolist() == [START_MS + HOUR_MS, START_MS + 2 * HOUR_MS]
     assert made["price"].tolist() == [10.0, 12.0]
+    assert made["symbol"].tolist() == [1, 1]
     assert made["reason"][1] == REASON_DELISTED
     assert trades["pnl"].tolist() == [round((1_200 - 1_000 - 10 - 12) * 1e9)]
     assert trades["bars"].tolist() == [2]
