@@ -34,7 +34,10 @@ class Live(_Section):
     legacy_url: str | None = Field(None, description="in place of the profile's")
     confirm_s: Seconds = Field(1.0, description="after a candle's end, first look at the history")
     close_s: Seconds = Field(2.0, description="after a candle's end, closed by the clock")
-    deadline_s: Seconds = Field(10.0, description="emit unconfirmed when history has not answered")
+    deadline_s: Seconds = Field(
+        10.0,
+        description="emit unconfirmed when history has not answered and the stream was heard around the end",
+    )
     grace_s: Seconds = Field(
         30.0, description="declare a candle absent when nothing gave it; longer than deadline_s"
     )

@@ -58,6 +58,17 @@ def tape(symbol: str, n: int, seed: int) -> Tape:
     return Tape(rows, "binance-usdm", symbol, "1m", source="made in a test")
 
 
+def quiet(one: Tape, *minutes: int, has_rows: bool = True) -> Tape:
+    """Return a tape in which nobody traded in some minutes: flat candles, or none at all."""
+    rows = one.candles.copy()
+    for at in sorted(minutes):
+        for name in ("open", "high", "low", "close"):
+            rows[name][at] = rows["close"][at - 1]
+    rows["volume"][list(minutes)] = 0.0
+    rows = rows if has_rows else np.delete(rows, list(minutes))
+    return Tape(rows, one.venue, one.symbol, one.timeframe)
+
+
 def identity(scenario: Scenario, state: Path) -> Identity:
     """Return an account that trades often on the tapes' markets."""
     symbols = sorted(tape.symbol for tape in scenario.tapes)

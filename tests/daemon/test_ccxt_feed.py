@@ -248,6 +248,24 @@ def test_thin_markets_alone_are_silent_without_a_restart() -> None:
     assert traded == [row for row in expected if is_thin_minute(row[0])]
 
 
+def test_a_thin_market_of_a_sparse_history_holds_the_other_up_only_until_the_last_look() -> None:
+    """ETH trades in every fifth minute; once its stream has spoken, silence is known for what it is after 8 s."""
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        venue.thin = {"ETH/USDT"}
+
+    run = follow(16, script)
+
+    absent = [row[0] for row, flag in zip(run.rows, run.flags, strict=True) if flag & FLAG_ABSENT]
+    stamps = sorted({row[0] for row in run.rows if row[0] > OPEN_MS})
+    assert [ms for ms in absent if ms > OPEN_MS] == [ms for ms in stamps if not is_thin_minute(ms)]
+    spoken = next(ms for ms in stamps if is_thin_minute(ms)) + MINUTE_MS
+    n_later = sum(2 for ms in stamps if ms > spoken)
+    assert n_later >= 16
+    assert max(run.stats.arrival_delay_ms[-n_later:]) <= 8_200
+    assert run.stats.waited_ms["ETH/USDT"] > run.stats.waited_ms["BTC/USDT"]
+
+
 def test_thin_markets_whose_stream_has_died_are_found_out_by_the_history() -> None:
     async def script(venue: FakeExchange, clock: Clock) -> None:
         venue.thin = set(SYMBOLS)

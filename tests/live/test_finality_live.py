@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streams import Scenario, journalled, replayed, streamed, tape
+from streams import Scenario, journalled, quiet, replayed, streamed, tape
 
 from papertape.daemon.journal import Journal
 from papertape.engine.candles import FLAG_ABSENT
@@ -20,17 +20,6 @@ MINUTE_MS = 60_000
 LAST_LOOK_MS = 8_000
 GRACE_MS = 30_000
 BUSY = tape("AAA", 24, 3)
-
-
-def quiet(one: Tape, first: int, last: int, *, has_rows: bool = True) -> Tape:
-    """Return a tape in which nobody traded from candle `first` to `last`: flat ones, or none at all."""
-    rows = one.candles.copy()
-    for name in ("open", "high", "low", "close"):
-        rows[name][first : last + 1] = rows["close"][first - 1]
-    rows["volume"][first : last + 1] = 0.0
-    if not has_rows:
-        rows = np.delete(rows, np.arange(first, last + 1))
-    return Tape(rows, one.venue, one.symbol, one.timeframe)
 
 
 def delays_ms(state: Path) -> list[int]:
@@ -54,7 +43,7 @@ def told(state: Path, *kinds: str) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("last_traded", [4, 1])
 def test_quiet_minutes_after_a_start_are_no_gaps(last_traded: int, tmp_path: Path) -> None:
-    scenario = Scenario((BUSY, quiet(tape("BBB", 24, 4), last_traded + 1, 15)), start=5)
+    scenario = Scenario((BUSY, quiet(tape("BBB", 24, 4), *range(last_traded + 1, 16))), start=5)
 
     daemon = streamed(scenario, tmp_path)
 
@@ -64,7 +53,7 @@ def test_quiet_minutes_after_a_start_are_no_gaps(last_traded: int, tmp_path: Pat
 
 
 def test_a_market_silent_for_longer_than_the_look_back_has_not_traded(tmp_path: Path) -> None:
-    pair = (tape("AAA", 268, 3), quiet(tape("BBB", 268, 4), 10, 264))
+    pair = (tape("AAA", 268, 3), quiet(tape("BBB", 268, 4), *range(10, 265)))
     scenario = Scenario(pair, start=260)
 
     daemon = streamed(scenario, tmp_path)
@@ -76,7 +65,7 @@ def test_a_market_silent_for_longer_than_the_look_back_has_not_traded(tmp_path: 
 
 def test_a_history_that_leaves_out_what_did_not_trade_holds_nobody_up(tmp_path: Path) -> None:
     """What is missing is absent, as in a replay of the same tape with holes, and known so at the last look."""
-    holed = quiet(tape("BBB", 24, 4), 5, 15, has_rows=False)
+    holed = quiet(tape("BBB", 24, 4), *range(5, 16), has_rows=False)
     scenario = Scenario((BUSY, holed), start=5, switches=Switches(has_padding=False))
 
     streamed(scenario, tmp_path)
@@ -135,7 +124,7 @@ def test_what_comes_right_while_an_instant_waits_is_used(tmp_path: Path) -> None
 
 
 def test_a_wait_is_counted_for_the_symbol_that_was_waited_for(tmp_path: Path) -> None:
-    scenario = Scenario((BUSY, quiet(tape("BBB", 24, 4), 5, 15)), start=5)
+    scenario = Scenario((BUSY, quiet(tape("BBB", 24, 4), *range(5, 16))), start=5)
 
     daemon = streamed(scenario, tmp_path)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streams import Scenario, identity, journalled, replayed, streamed, tape
+from streams import Scenario, identity, journalled, quiet, replayed, streamed, tape
 
 from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
@@ -27,17 +27,8 @@ PAIR = (tape("AAA", 90, 3), tape("BBB", 90, 4))
 ONE = (tape("AAA", 45, 5),)
 
 
-def quiet_tape() -> Tape:
-    """Return minutes in which nobody traded every now and then: flat, without volume, as an exchange's history says."""
-    rows = tape("AAA", 60, 6).candles.copy()
-    for at in (7, 20, 21, 22, 40):
-        for name in ("open", "high", "low", "close"):
-            rows[name][at] = rows["close"][at - 1]
-        rows["volume"][at] = 0.0
-    return Tape(rows, "binance-usdm", "AAA", "1m")
-
-
-QUIET = (quiet_tape(),)
+# Minutes in which nobody traded every now and then: flat, without volume, as an exchange's history says.
+QUIET = (quiet(tape("AAA", 60, 6), 7, 20, 21, 22, 40),)
 
 
 def told_apart(switches: Switches) -> str:
