@@ -90,8 +90,8 @@ class DriftMachine:
 
     @property
     def has_looked(self) -> bool:
-        """Return whether the model in force was looked at."""
-        return bool(self.version) and self.looked_ms > self.since_ms
+        """Return whether the model in force was compared with its training data."""
+        return self.monitor is not None and self.looked_ms > self.since_ms
 
     def is_due(self, time_ms: int) -> bool:
         """Return whether there is to be a look at a close."""
