@@ -1,6 +1,6 @@
 "use strict";
 // Candles with volume and trades. As many candles are drawn as a screen can show; nearer, fewer are drawn as one.
-const MOST_CANDLES = 3000, BOX_WIDTH = 22, STRIP_STEP = 6, STRIP_HEIGHT = 26;
+const MOST_CANDLES = 6000, BOX_WIDTH = 22, STRIP_STEP = 6, STRIP_HEIGHT = 26;
 const RANGES = [["1 D", 86400], ["1 W", 7 * 86400], ["1 M", 30 * 86400], ["3 M", 91 * 86400], ["1 Y", 365 * 86400]];
 
 // Trades: one by one where they can be told apart, each from entry to exit, towards its target green, towards its stop
@@ -84,7 +84,7 @@ class TradeMarks {
     }
     context.fillStyle = colour("quiet");
     context.font = "10px system-ui, sans-serif";
-    context.fillText(`${trades.length.toLocaleString("en-US")} trades, profit and loss where they ended`, 6, middle - STRIP_HEIGHT / 2 - 4);
+    context.fillText(`${trades.length.toLocaleString("en-US")} trades, profit and loss where they ended`, 44, middle - STRIP_HEIGHT / 2 - 4);
   }
 }
 
@@ -138,8 +138,6 @@ class CandleView {
     this.series.setData(this.rows);
     this.putVolume();
     this.chart.timeScale().setVisibleLogicalRange({ from: (from - first) / size, to: (to - first) / size });
-    const n = this.all.length.toLocaleString("en-US"), frame = SUMMARY.timeframe ?? "";
-    $("level").textContent = size > 1 ? `${n} candles of ${frame}, ${size} drawn as one; zoom in to see each` : `${n} candles of ${frame}`;
     this.tell();
   }
   putVolume() {
@@ -186,8 +184,15 @@ class CandleView {
     if (!this.rows.length) return null;
     return this.chart.timeScale().logicalToCoordinate(Math.floor((Math.max(lastAt(this.all, time), 0) - this.first) / this.size));
   }
+  // Below the chart: how finely it is drawn, and what is not.
+  tellLevel() {
+    const n = this.all.length.toLocaleString("en-US"), frame = SUMMARY.timeframe ?? "";
+    const candles = this.size > 1 ? `, ${this.size} drawn as one; zoom in to see each` : "";
+    $("level").textContent = `${n} candles of ${frame}${candles}${this.structure.isTooMuch() ? "; market structure is drawn from nearer" : ""}`;
+  }
   // The line above the chart: the candle under the pointer, the newest in sight without one.
   tell(time) {
+    this.tellLevel();
     if (!this.rows.length) { $("legend").textContent = ""; return; }
     const seen = this.chart.timeScale().getVisibleLogicalRange();
     const at = time !== undefined ? lastAt(this.rows, time) : Math.min(this.rows.length - 1, Math.floor(seen ? seen.to : Infinity));

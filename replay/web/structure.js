@@ -2,7 +2,7 @@
 // Market structure on the candles: zones, breaks, sweeps. A thing is drawn from the candle that made it known on, which
 // is how a strategy met it; the other mode shows where each was found afterwards, as most charts do.
 const STRUCTURE_GROUPS = [["blocks", "blocks"], ["gaps", "gaps"], ["breaks", "breaks"], ["pools", "equal levels and pools"], ["sweeps", "sweeps"]];
-const STRUCTURE_MOST_DRAWN = 700, STRUCTURE_MOST_FAR = 120, STRUCTURE_FLAG_BARS = 8;
+const STRUCTURE_MOST_DRAWN = 400, STRUCTURE_MOST_FAR = 250, STRUCTURE_MOST_ALIVE = 24, STRUCTURE_MOST_OLDER = 12, STRUCTURE_FLAG_BARS = 8;
 
 // Columns, not objects: a year of minutes has 400,000 things to draw.
 async function structureOf(packed) {
@@ -32,25 +32,31 @@ class StructureLayer {
     this.items = DATA.structure?.[symbol] ? await structureOf(DATA.structure[symbol]) : null;
     this.update?.();
   }
-  // What lies in sight, the newest first: from afar the swing scale alone, never more than can be told apart.
+  // What lies in sight, the newest first: from afar the swing scale alone, and nothing at all where it could not be told
+  // apart. Of what lives on without an end only the newest: a year of minutes leaves thousands of levels behind.
   inSight() {
     const range = this.chart.timeScale().getVisibleRange(), items = this.items;
-    if (!range || !items) return { chosen: [], isFar: false };
+    if (!range || !items) return { chosen: [], isFar: false, isTooMuch: false };
     const logical = this.chart.timeScale().getVisibleLogicalRange();
     const isFar = (logical.to - logical.from) * this.view.size > 1500;
     const most = isFar ? STRUCTURE_MOST_FAR : STRUCTURE_MOST_DRAWN;
     const isShown = STRUCTURE_GROUPS.map(([name]) => this.shown.has(name));
     const begun = this.isKnownMode ? items.known : items.formed;
     const chosen = [];
-    for (let i = items.n - 1; i >= 0 && chosen.length < most; i--) {
+    let alive = 0, older = 0;
+    for (let i = items.n - 1; i >= 0 && chosen.length <= most; i--) {
       if (begun[i] > range.to || items.ended[i] < range.from) continue;
       if (!isShown[items.group[i]] || (isFar && !items.isSwing[i])) continue;
-      // A flag is as long as its few candles, and a line without an end would cross everything from afar.
-      if ((isFar || isFlag(items.group[i])) && items.known[i] < range.from) continue;
+      const isOlder = items.known[i] < range.from;
+      // A flag is as long as its few candles.
+      if (isOlder && (isFar || isFlag(items.group[i]) || ++older > STRUCTURE_MOST_OLDER)) continue;
+      if (!isFlag(items.group[i]) && items.ended[i] >= range.to && ++alive > STRUCTURE_MOST_ALIVE) continue;
       chosen.push(i);
     }
-    return { chosen, isFar };
+    const isTooMuch = isFar && chosen.length > most;
+    return { chosen: isTooMuch ? [] : chosen, isFar, isTooMuch };
   }
+  isTooMuch() { return this.chart !== undefined && this.inSight().isTooMuch; }
   draw(context, size) {
     const { chosen, isFar } = this.inSight(), items = this.items;
     const spacing = this.chart.timeScale().options().barSpacing, taken = [];
