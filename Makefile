@@ -35,7 +35,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The other engine that is measured in the same run is installed first.
 bench: $(STAMP)
+	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra bench --editable
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.rewrites
 

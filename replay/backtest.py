@@ -17,6 +17,7 @@ from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.accounts import load_tapes, make_spec
+from papertape.replay.allocation import return_free_memory
 from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.kernels import compile_kernels
@@ -83,6 +84,7 @@ def run_backtest(
     for name, changed in {} if is_kernel else beside.items():
         run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=told)
         others[name] = Outcome(run.trades, run.marks)
+    return_free_memory()
     bars = {
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)

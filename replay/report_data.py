@@ -31,9 +31,9 @@ _TRADE_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def decimals_of(prices: FloatArray) -> int:
-    """Return how many decimals are needed to write these prices, as far as int32 allows."""
-    top = float(np.max(prices))
+def decimals_of(prices: FloatArray, top: float | None = None) -> int:
+    """Return how many decimals are needed to write these prices, as far as int32 allows for the highest, `top`."""
+    top = float(np.max(prices)) if top is None else top
     most = min(_MOST_DECIMALS, math.floor(math.log10(_LARGEST / top)))
     for decimals in range(max(most, 0)):
         scaled = prices * 10.0**decimals
@@ -64,9 +64,13 @@ def unpack_integers(text: str) -> IntArray:
 
 def pack_candles(candles: Rows) -> dict[str, Any]:
     """Return candles as differences: time and open to the one before, close to open, wicks to the body."""
-    prices = np.stack([candles[name] for name in ("open", "high", "low", "close")])
-    decimals = decimals_of(prices)
-    opens, high, low, close = np.rint(prices * 10.0**decimals).astype(np.int64)
+    # A column at a time: of a million candles each working copy is 8 MB.
+    names = ("open", "high", "low", "close")
+    top = float(np.max(candles["high"]))
+    decimals = max(decimals_of(candles[name], top) for name in names)
+    opens, high, low, close = (
+        np.rint(candles[name] * 10.0**decimals).astype(np.int64) for name in names
+    )
     # The first price and time stand apart: one large number would make every other one as wide.
     before = np.concatenate([opens[:1], close[:-1]])
     seconds = candles["open_ms"] // 1000

@@ -7,8 +7,8 @@ import numpy as np
 
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
-from papertape.engine.performance.curve import Columns, columns_of
-from papertape.engine.records import DECISION, FILL, MARK, PAYMENT, PREDICTION, SWAP, TRADE
+from papertape.engine.performance.curve import Columns, columns_of, rows_of
+from papertape.engine.records import DECISION, FILL, PAYMENT, PREDICTION, SWAP, TRADE
 from papertape.engine.report import Report
 
 _KINDS = (
@@ -34,6 +34,7 @@ class Recorder:
     candles: int = 0
     event_kinds: Sequence[int] | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
+    _curve: Columns | None = None
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""
@@ -70,14 +71,19 @@ class Recorder:
         return self._joined("trades", TRADE)
 
     @property
-    def marks(self) -> Rows:
-        """Return the MARK record of every instant."""
-        return self._joined("marks", MARK)
+    def curve(self) -> Columns:
+        """Return the MARK records by column; from the first time on they are kept in that form alone."""
+        if self._parts["marks"] or self._curve is None:
+            parts, self._parts["marks"] = self._parts["marks"], []
+            if self._curve is not None:
+                parts.insert(0, rows_of(self._curve))
+            self._curve = columns_of(parts)
+        return self._curve
 
     @property
-    def curve(self) -> Columns:
-        """Return the MARK records by column."""
-        return columns_of(self._parts["marks"])
+    def marks(self) -> Rows:
+        """Return the MARK record of every instant."""
+        return rows_of(self.curve)
 
     @property
     def payments(self) -> Rows:

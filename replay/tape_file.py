@@ -68,7 +68,7 @@ class Tape:
     def __post_init__(self) -> None:
         """Refuse what is no tape and protect the candles from change."""
         assert self.candles.dtype == CANDLE
-        stamps = self.candles["open_ms"]
+        stamps = np.ascontiguousarray(self.candles["open_ms"])
         if not len(stamps):
             raise DataError(f"{self.name}: a tape needs at least one candle")
         if (np.diff(stamps) <= 0).any() or (floor_to(stamps, self.length_ms) != stamps).any():
@@ -115,6 +115,8 @@ class Tape:
             last = int(np.searchsorted(stamps, time_ms(end, is_end=True), "right"))
         if first >= last:
             raise DataError(f"{self.name}: no candle between {start} and {end}")
+        if last - first == len(stamps):
+            return self
         return replace(self, candles=self.candles[first:last], quality={})
 
     def metadata(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
 from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
 from papertape.engine.errors import ConfigError
+from papertape.replay.allocation import return_large_arrays
 from papertape.replay.backtest import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
 from papertape.replay.figures import FIGURES, written
@@ -57,6 +58,7 @@ def demo_command(
 
 def run(config: Config) -> Result:
     """Run a configuration with progress on the terminal."""
+    return_large_arrays()
     tapes = load_tapes(config)
     with progress_bars() as on_progress:
         return run_backtest(config, tapes, on_progress)

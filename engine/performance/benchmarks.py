@@ -93,13 +93,14 @@ def random_entry(
     before = np.concatenate([[capital], marks["equity"][:-1] / UNITS_PER_QUOTE])
     charge = _costs(trades, starts, ends, n) / before
     symbols = np.unique(trades["symbol"])
-    weights, moves = np.empty((len(symbols), n)), np.empty((len(symbols), n))
+    weights, moves = np.empty((len(symbols), n)), np.empty((len(symbols), 2 * n))
     for row, symbol in enumerate(symbols):
         column = np.ascontiguousarray(prices[:, symbol])
         chosen = trades["symbol"] == symbol
         units = _units(trades[chosen], starts[chosen], ends[chosen], n)
         weights[row] = units * np.concatenate([column[:1], column[:-1]]) / before
-        moves[row] = growth(column, float(column[0]))
+        # Twice in a row, so that no shift has to turn round at the end.
+        moves[row, :n] = moves[row, n:] = growth(column, float(column[0]))
     shifts = np.random.default_rng(seed).integers(1, n, size=draws)
     totals = lane_products(weights, moves, charge, shifts) - 1.0
     low, high = np.quantile(totals, [0.05, 0.95])

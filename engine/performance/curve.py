@@ -5,12 +5,11 @@ Records of a million candles are read field by field, and each field costs a wal
 once and shared by everything that measures.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
+from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import MARK
 
 
@@ -33,23 +32,27 @@ class Columns:
 Marks = Rows | Columns
 
 
-def columns_of(parts: Sequence[Rows]) -> Columns:
-    """Return MARK records, in several arrays one after the other, by column."""
-    assert MARK.names is not None
-    columns = np.empty((len(MARK.names), sum(len(part) for part in parts)), np.int64)
+def columns_of(parts: list[Rows]) -> Columns:
+    """Return MARK records, in several arrays one after the other, by column; `parts` is emptied on the way."""
+    n = sum(len(part) for part in parts)
+    columns = {name: np.empty(n, np.int64) for name in MARK.names or ()}
     start = 0
-    for part in parts:
-        split_marks(part.view(np.int64).reshape(len(part), -1), columns, start)
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        for name, column in columns.items():
+            column[start : start + len(part)] = part[name]
         start += len(part)
-    return Columns(**dict(zip(MARK.names, columns, strict=True)))
+    return Columns(**columns)
 
 
-@kernel
-def split_marks(words: IntArray, columns: IntArray, start: int) -> None:
-    """Write records, shape (n, n_fields), to columns, shape (n_fields, more), from `start` on."""
-    for row in range(len(words)):
-        for column in range(len(columns)):
-            columns[column, start + row] = words[row, column]
+def rows_of(columns: Columns) -> Rows:
+    """Return columns as MARK records again."""
+    assert MARK.names is not None
+    rows = np.zeros(len(columns), MARK)
+    for name in MARK.names:
+        rows[name] = columns[name]
+    return rows
 
 
 def has_column(marks: Marks, name: str) -> bool:

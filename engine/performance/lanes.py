@@ -22,7 +22,7 @@ def lane_products(
     Return the product over all candles of max(1 − charge + Σ weight × move some candles later, 0), one per shift.
 
     weights  share of equity held through each candle, shape (n_symbols, n_candles)
-    moves    return of each candle, shape (n_symbols, n_candles); the tape goes on at its start
+    moves    return of each candle, twice in a row, shape (n_symbols, 2 × n_candles)
     charge   share of equity paid in each candle, shape (n_candles,)
     shifts   candles, each at least 0 and below n_candles
     """
@@ -32,15 +32,13 @@ def lane_products(
     busy = np.flatnonzero(is_busy)
     kept = np.ascontiguousarray(1.0 - charge[busy])
     held = np.ascontiguousarray(weights[:, busy])
-    # Twice in a row, so that no lane has to turn round at the end.
-    twice = np.concatenate([moves, moves], axis=1)
     # The last group is filled up with its last shift.
     asked = np.pad(shifts, (0, -len(shifts) % _LANES), mode="edge")
     products = np.empty(len(asked))
     if len(held) == 1:
-        run_one(busy, held[0], kept, twice[0], asked, products)
+        run_one(busy, held[0], kept, moves[0], asked, products)
     else:
-        run_several(busy, held, kept, twice, asked, np.empty((2, _LANES)), products)
+        run_several(busy, held, kept, moves, asked, np.empty((2, _LANES)), products)
     return products[: len(shifts)]
 
 

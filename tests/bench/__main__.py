@@ -19,7 +19,7 @@ from papertape.engine.core import Engine
 from papertape.engine.features import perceive, plan_features
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
-from tests.bench import bare, calm, feed, models, processes, smc, training
+from tests.bench import bare, calm, feed, models, processes, smc, training, whole
 from tests.bench.candles import make
 from tests.bench.work import REFERENCE, TECHNICAL, Batches, drive, everything, w1, w2
 
@@ -153,17 +153,20 @@ def main() -> None:
     result["structure"] = smc.speeds(n)
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
     result["models"] = models.speeds(n // 10)
+    result["whole"] = [whole.beside_backtesting(n, runs)]
     result["snapshot"] = processes.snapshots()
     result["training"] = [training.fifty_epochs()]
     if not options.quick:
         result["training"].append(training.year())
         result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process()]
+        result["whole"].append(whole.report_of_a_year())
+        result["command"] = whole.command(n)
         result["fill"] = processes.fill_costs()
         result["start"] = processes.start_times()
         result["memory"] = processes.memory()
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
     lines = [*result["speeds"], result["structure"], *result["feed"], *result["models"]]
-    lines += result["training"]
+    lines += [*result["whole"], *result["training"]]
     lines += result.get("calm", ())
     if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
@@ -191,7 +194,13 @@ def table(result: dict[str, Any]) -> str:
         f"structure  one candle from Python {told['one_at_a_time_us']:.1f} µs, "
         f"the batch package {told['batch_package_us'] / 1e3:.0f} ms: {told['times_faster']:,.0f} times faster"
     )
-    for row in (*result["feed"], *result["models"], *result["training"], *result.get("calm", ())):
+    for row in (
+        *result["whole"],
+        *result["feed"],
+        *result["models"],
+        *result["training"],
+        *result.get("calm", ()),
+    ):
         values = ", ".join(
             f"{k} {v:,.2f}"
             for k, v in row.items()
@@ -199,7 +208,7 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append(f"{row['work']:<36} {values}{'' if row['is_met'] else '  NOT MET'}")
     for name, values in result.items():
-        if name in ("snapshot", "fill", "start", "memory"):
+        if name in ("snapshot", "fill", "start", "memory", "command"):
             told = ", ".join(f"{key} {value:,.2f}" for key, value in values.items())
             lines.append(f"{name:<10} {told}")
     return "\n".join(lines)

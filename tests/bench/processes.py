@@ -53,7 +53,7 @@ print(json.dumps(found))
 """
 
 
-def _run(program: str, *arguments: str, **environment: str) -> str:
+def run_program(program: str, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=_ROOT,
@@ -71,8 +71,8 @@ def start_times() -> dict[str, float]:
     found: dict[str, float] = {}
     for name in ("technical", "structure"):
         with tempfile.TemporaryDirectory() as folder:
-            cold = _run(_START, name, PAPERTAPE_CACHE_DIR=folder).split()
-            warm = _run(_START, name, PAPERTAPE_CACHE_DIR=folder).split()
+            cold = run_program(_START, name, PAPERTAPE_CACHE_DIR=folder).split()
+            warm = run_program(_START, name, PAPERTAPE_CACHE_DIR=folder).split()
         found |= {f"{name}_cold_s": float(cold[1]), f"{name}_warm_s": float(warm[1])}
     return {**found, "warm_import_s": float(warm[0])}
 
@@ -86,7 +86,7 @@ def memory() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candles.npy"
         np.save(path, make(1_000_000).view(np.uint8))
-        found: dict[str, Any] = json.loads(_run(_MEMORY, CANDLES=str(path)))
+        found: dict[str, Any] = json.loads(run_program(_MEMORY, CANDLES=str(path)))
     return {**found, "growth_mb": found["10_m_mb"] - found["1_m_mb"]}
 
 

@@ -35,7 +35,7 @@ def test_a_lane_has_the_bits_of_a_run(n_symbols: int, draws: int) -> None:
     weights, moves, charge = positions(n_symbols, 500, seed=n_symbols)
     shifts: IntArray = np.random.default_rng(5).integers(0, 500, draws)
 
-    found = lane_products(weights, moves, charge, shifts)
+    found = lane_products(weights, np.tile(moves, 2), charge, shifts)
 
     assert found.tolist() == [one_run(weights, moves, charge, int(s)) for s in shifts]
 
@@ -45,5 +45,10 @@ def test_what_is_lost_stays_lost_and_nothing_held_is_nothing_won() -> None:
     held = np.array([[0.0, 1.0, 1.0, 0.0]])
 
     # From the second candle: 1 − 1.5 is below zero. Shifted by one: (1 + 3) × (1 + 0.1).
-    assert lane_products(held, moves, np.zeros(4), np.array([0, 1])).tolist() == [0.0, 4.0 * 1.1]
-    assert lane_products(0.0 * held, moves, np.zeros(4), np.array([2])).tolist() == [1.0]
+    assert lane_products(held, np.tile(moves, 2), np.zeros(4), np.array([0, 1])).tolist() == [
+        0.0,
+        4.0 * 1.1,
+    ]
+    assert lane_products(0.0 * held, np.tile(moves, 2), np.zeros(4), np.array([2])).tolist() == [
+        1.0
+    ]
