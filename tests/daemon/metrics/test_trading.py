@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
 from prometheus_client import CollectorRegistry, generate_latest
 
+from papertape.daemon.api.states import account_state, position_states
+from papertape.daemon.learning import Learning
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
@@ -303,6 +306,62 @@ def test_a_pause_halts_and_a_flatten_exits_by_hand() -> None:
     assert values.total("signals_rejected_total", reason="halted") == 1.0
     metrics.on_report(engine.step(Command(Action.RESUME)), engine)
     assert Values(metrics.registry).total("trading_halted") == 0.0
+
+
+def test_a_ruin_halts_and_is_an_exit_of_its_own() -> None:
+    """Three times long at 100; at 60 more than all is lost, and at the next open everything is closed."""
+    candles = make_candles([(p, p, p, p) for p in (100.0, 100.0, 60.0, 61.0, 90.0, 90.0)])
+    engine = Engine(
+        EngineSpec(
+            [Market("AAA", is_perpetual=True, tick_size=0.01)],
+            Scripted(dict.fromkeys(range(6), Decision(LONG))),
+            "1h",
+            "1h",
+            settings=Settings("all_in", leverage_cap=3.0),
+        )
+    )
+    metrics = Metrics(SCOPE)
+
+    run(metrics, engine, candles, batch=1)
+
+    values = Values(metrics.registry)
+    assert values.total("exits_total", reason="ruin") == 1.0
+    assert values.total("trading_halted", reason="ruin") == 1.0
+    assert values.total("trading_halted") == 1.0
+    assert values.total("signals_rejected_total", reason="ruined") >= 1.0
+    assert values.total("positions_open") == 0.0
+    state = account_state(engine, "USDT", 0.0)
+    assert state.ruined_ms == candles[3].open_ms
+    assert not state.is_paused
+    daemon = SimpleNamespace(engine=engine, watch=None)
+    assert Learning.halted(None, daemon) == ("ruin",)  # type: ignore[arg-type]
+    engine.step(Command(Action.PAUSE))
+    assert Learning.halted(None, daemon) == ("ruin", "manual")  # type: ignore[arg-type]
+
+
+def test_positions_are_told_on_the_grid_of_their_market() -> None:
+    """Three lots of 0.1 sold at 0.13879: float noise of neither reaches the status."""
+    price = 0.13879
+    engine = Engine(
+        EngineSpec(
+            [Market("AAA", is_perpetual=True, tick_size=1e-5, lot_size=0.1, taker_fee_rate=0.0)],
+            Scripted({0: Decision(SHORT, stop_distance=0.01)}),
+            "1h",
+            "1h",
+            0.0417,
+            Settings("all_in", cash_share=1.0),
+        )
+    )
+    candles = make_candles([(price, price, price, price)] * 3)
+    engine.step(candles)
+    engine.positions["entry_price"] = np.nextafter(engine.positions["entry_price"], 1.0)
+    engine.positions["quantity"] = -0.30000000000000004
+
+    (state,) = position_states(engine)
+
+    assert (state.quantity, state.entry_price, state.last_price) == (-0.3, 0.13876, 0.13879)
+    assert state.stop_price == 0.14876
+    assert state.target_price is None
 
 
 def test_halts_that_the_engine_does_not_know_are_told() -> None:
