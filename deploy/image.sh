@@ -44,4 +44,11 @@ tar --exclude=__pycache__ -c constraints.txt pyproject.toml README.md LICENSE de
   deploy/package engine replay daemon \
   | docker build "${network[@]}" --file deploy/Dockerfile --tag papertape \
       --build-arg "BASE=$base" --build-arg "TORCH=${TORCH:-cpu}" --build-arg "TORCH_INDEX=${TORCH_INDEX:-}" -
-docker run --rm --network none papertape demo
+told=$(docker run --rm --network none papertape demo)
+echo "$told"
+if ! docker run --rm --network none --entrypoint python papertape -c 'import torch' 2> /dev/null; then
+  echo "image: there is no torch in it, so no network was trained" >&2
+elif grep -q 'retrainings came to nothing' <<< "$told"; then
+  echo "image: what the demo trained in the container came to nothing" >&2
+  exit 1
+fi
