@@ -154,7 +154,7 @@ class DeltaRest:
         lead_ms = 0 if include_forming else length_ms
         pages = _pages(first_ms, min(last_ms, self.venue_now_ms() - lead_ms), length_ms)
         while (window := pages.next_window()) is not None:
-            answer = await self._bars(symbol, timeframe, window)
+            answer = await self._bars(symbol, timeframe, window, length_ms)
             open_ms, bars = parse_bars(_result(answer), self.counts)
             inside = (open_ms >= window.first_ms) & (open_ms <= window.last_ms)
             pages.take(window, int(open_ms[inside].min()) if inside.any() else None)
@@ -173,14 +173,16 @@ class DeltaRest:
             if len(rows):
                 yield rows
 
-    async def _bars(self, symbol: str, timeframe: str, window: Window) -> Answer:
+    async def _bars(self, symbol: str, timeframe: str, window: Window, length_ms: int) -> Answer:
+        # Caches go by the address: asking about a candle again is asked until a later second of it, up to its last.
+        end_ms = min(self.venue_now_ms(), window.last_ms + length_ms - SECOND_MS)
         return await self.transport.get(
             "/v2/history/candles",
             {
                 "resolution": timeframe,
                 "symbol": symbol,
                 "start": window.first_ms // SECOND_MS,
-                "end": window.last_ms // SECOND_MS,
+                "end": max(window.last_ms, end_ms) // SECOND_MS,
             },
         )
 

@@ -41,9 +41,24 @@ def told(state: Path, *kinds: str) -> list[tuple[str, int]]:
     return [(symbol, open_ms) for kind, symbol, open_ms in rows if kind in kinds]
 
 
-@pytest.mark.parametrize("last_traded", [4, 1])
-def test_quiet_minutes_after_a_start_are_no_gaps(last_traded: int, tmp_path: Path) -> None:
-    scenario = Scenario((BUSY, quiet(tape("BBB", 24, 4), *range(last_traded + 1, 16))), start=5)
+slow = pytest.mark.slow
+WAYS = [
+    ("compact", "stream", Switches()),
+    pytest.param("compact", "stream", Switches(has_cst=False, final_frame="late"), marks=slow),
+    pytest.param("compact", "stream", Switches(no_trade="null"), marks=slow),
+    pytest.param("compact", "stream", Switches(no_trade="flat", no_trade_at="both"), marks=slow),
+    pytest.param("compact", "trades", Switches(), marks=slow),
+    pytest.param("compact", "poll", Switches(), marks=slow),
+    pytest.param("legacy", "stream", Switches(final_frame="missing"), marks=slow),
+]
+
+
+@pytest.mark.parametrize(("protocol", "candles", "switches"), WAYS)
+def test_quiet_minutes_after_a_start_are_no_gaps(
+    protocol: str, candles: str, switches: Switches, tmp_path: Path
+) -> None:
+    pair = (BUSY, quiet(tape("BBB", 24, 4), *range(2, 16)))
+    scenario = Scenario(pair, 5, protocol, candles, switches)
 
     daemon = streamed(scenario, tmp_path)
 
@@ -116,6 +131,22 @@ def test_what_comes_right_while_an_instant_waits_is_used(tmp_path: Path) -> None
         "blind", 75_000, 60_000, symbol="BBB"
     )
     scenario = Scenario((BUSY, tape("BBB", 24, 4)), faults=faults)
+
+    daemon = streamed(scenario, tmp_path)
+
+    assert daemon.engine.digest == replayed(scenario).digest
+    assert told(tmp_path, "unconfirmed", "absent", "correction") == []
+
+
+@pytest.mark.parametrize("protocol", ["compact", "legacy"])
+def test_a_late_history_behind_a_cache_is_not_taken_for_a_newer_one(
+    protocol: str, tmp_path: Path
+) -> None:
+    """Five seconds behind, equal addresses answered alike for a minute, and no last frames: each look asks anew."""
+    faults = Faults.single("missing_final", 0, 900_000)
+    for kind, amount in (("rest_lag_partial", 5.0), ("rest_cached", 60.0)):
+        faults |= Faults.single(kind, 0, 900_000, amount=amount)
+    scenario = Scenario((BUSY,), protocol=protocol, faults=faults)
 
     daemon = streamed(scenario, tmp_path)
 
