@@ -300,7 +300,7 @@ def _warnings(
         said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
     ruined_ms = int(run.engine.account[0].ruined_ms)
     if ruined_ms:
-        marks = run.recorder.marks
+        marks = run.marks
         left = int(marks["equity"][marks["time_ms"] == ruined_ms][0]) / UNITS_PER_QUOTE
         said.append(
             f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "

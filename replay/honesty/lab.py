@@ -162,5 +162,5 @@ def traded(candles: Rows, made: Sequence[Attempt], edge: float) -> Traded:
         model_features=MODEL_FEATURES,
     )
     run = replay(spec, [candles], models=schedule)
-    equity = float(run.recorder.marks["equity"][-1]) / UNITS_PER_QUOTE
+    equity = float(run.marks["equity"][-1]) / UNITS_PER_QUOTE
     return Traded(equity / _CAPITAL - 1.0, len(run.trades))
