@@ -34,6 +34,10 @@ class Clock:
         """Return the time in ms since the epoch, UTC."""
         return int(self._start_ms + (self._loop.time() - self._loop_start_s) * self.speed * 1000.0)
 
+    def elapsed_ms(self) -> float:
+        """Return how long this clock has run, in ms: nobody can set that."""
+        return (self._loop.time() - self._loop_start_s) * self.speed * 1000.0
+
     async def sleep(self, delay_s: float) -> None:
         """Wait."""
         await asyncio.sleep(max(delay_s, 0.0) / self.speed)
@@ -54,6 +58,26 @@ class WallClock(Clock):
     def now_ms(self) -> int:
         """Return the time in ms since the epoch, UTC."""
         return int(time.time() * 1000.0)
+
+
+STEP_MS: Final = 500.0  # a smaller correction of a clock is drift
+
+
+class Steps:
+    """Tells when a clock was set: its time and the time that it ran have moved apart."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._base_ms = self._apart_ms()
+
+    def _apart_ms(self) -> float:
+        return self._clock.now_ms() - self._clock.elapsed_ms()
+
+    def take(self) -> float:
+        """Return by how many ms the clock was set forward since the last call; 0.0 when it was not."""
+        step_ms = self._apart_ms() - self._base_ms
+        self._base_ms += step_ms
+        return step_ms if abs(step_ms) >= STEP_MS else 0.0
 
 
 _THREAD_WAIT_S: Final = 0.05

@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from papertape.engine.errors import ConfigError
-from papertape.replay.clock import Clock
+from papertape.replay.clock import Clock, Steps
 from papertape.replay.http_errors import RestError, RestRefused, RestUnavailable
 
 USER_AGENT: Final = "papertape/0.1"
@@ -112,6 +112,12 @@ class ClockOffset:
         """Return how far off `offset_ms` may be: half the way of its request, and the resolution of our clock."""
         return min(self._samples)[0] if self._samples else 0.0
 
+    def shift(self, by_ms: float) -> None:
+        """Follow our own clock, which was set forward by so much."""
+        moved = [(doubt, offset - by_ms) for doubt, offset in self._samples]
+        self._samples.clear()
+        self._samples.extend(moved)
+
     def measure(self, sent_ms: int, received_ms: int, in_ms: float, out_ms: float) -> None:
         """Take one measurement: local times of the request, the venue's times of its work on it."""
         offset = (in_ms + out_ms - sent_ms - received_ms) / 2.0
@@ -151,6 +157,8 @@ class RestTransport:
         self.stats: Counter[str] = Counter() if stats is None else stats
         self.budget = Budget(clock, quota)
         self.offset = ClockOffset()
+        self._steps = Steps(clock)
+        self._moved_ms = 0.0  # how far our own clock was set in all
         self._retries = retries
         self._jitter = jitter
         self._on_seen = on_seen
@@ -198,7 +206,8 @@ class RestTransport:
     async def _try(self, path: str, parameters: Mapping[str, str | int]) -> Answer:
         assert self._session is not None, "use DeltaRest as an async context manager"
         what = f"GET {self.base_url}{path}"
-        sent_ms = self.clock.now_ms()
+        self.follow_clock()
+        sent_ms, moved_ms = self.clock.now_ms(), self._moved_ms
         try:
             async with self._session.get(
                 self.base_url + path, params=parameters, allow_redirects=False
@@ -215,11 +224,19 @@ class RestTransport:
         self._on_seen(Seen(path, parameters, response.status, response.headers, text))
         self._obey_limit(response)
         age_s = _age_s(response.headers)
+        self.follow_clock()
+        sent_ms += int(self._moved_ms - moved_ms)  # by the clock as it is now
         if age_s is None:
             self._measure(response.headers, sent_ms)
         body = self._judge(response.status, text, what)
         venue_ms = sent_ms + (self.offset.offset_ms or 0.0) - 1000.0 * (age_s or 0.0)
         return Answer(body, int(venue_ms), age_s is not None)
+
+    def follow_clock(self) -> None:
+        """Keep the venue's time when our own clock was set."""
+        if step_ms := self._steps.take():
+            self._moved_ms += step_ms
+            self.offset.shift(step_ms)
 
     def _obey_limit(self, response: aiohttp.ClientResponse) -> None:
         """Close the budget for as long as a 429 asks for."""

@@ -98,6 +98,7 @@ class DeltaRest:
     @property
     def clock_offset_ms(self) -> float | None:
         """Return the venue's clock minus ours, or None before it was measured."""
+        self.transport.follow_clock()
         return self.transport.offset.offset_ms
 
     @property

@@ -88,12 +88,12 @@ class FrameReader:
                 self._show(frame.symbol, frame.published_us)
             case MarkFrame():
                 self.fundings.mark(frame)
-                self._sighted(frame.symbol, frame.published_us)
+                self._sighted(frame.symbol, frame.published_us, "mark")
             case FundingFrame():
                 self.fundings.estimate(frame)
-                self._sighted(frame.symbol, frame.published_us)
+                self._sighted(frame.symbol, frame.published_us, "funding")
             case Heartbeat():
-                self._sighted("", frame.published_us)
+                self._sighted("", frame.published_us, "heartbeat")
             case SystemStatus():
                 self._system_status(frame)
             case ProductUpdate():
@@ -107,13 +107,13 @@ class FrameReader:
                 pass  # acknowledgements, pongs and refusals are the session's
         self._stats.messages[kind or "unknown"] += 1
 
-    def _sighted(self, symbol: str, published_us: int) -> None:
-        """Measure how late a message is."""
+    def _sighted(self, symbol: str, published_us: int, kind: str) -> None:
+        """Measure how late a message is, and what its kind says of the venue's time."""
         if symbol:
             self._stats.last_message_ms[symbol] = self._venue.now_ms()
         if published_us:
             lags = self._stats.message_lag_ms
-            lag_ms = self._venue.sighted(published_us)
+            lag_ms = self._venue.sighted(published_us, kind)
             if len(lags) < MAX_MEASURED:
                 lags.append(lag_ms)
 
@@ -122,8 +122,9 @@ class FrameReader:
         if symbol not in self._contract_values:
             self._stats.bad_messages["wrong_symbol"] += 1
             return False
-        self._sighted(symbol, published_us)
-        self._shown_ms[symbol] = max(self._shown_ms.get(symbol, 0), published_us // 1000)
+        self._sighted(symbol, published_us, "candle")
+        shown_ms = self._venue.righted(published_us) // 1000
+        self._shown_ms[symbol] = max(self._shown_ms.get(symbol, 0), shown_ms)
         if self.freshness.shown(symbol):
             self._table.connect(self._venue.now_ms(), symbol)
             self._tell(NoticeKind.RESTORED, symbol, "")
@@ -135,7 +136,8 @@ class FrameReader:
         elif self._show(frame.symbol, frame.published_us):
             volume = frame.contracts * self._contract_values[frame.symbol]
             bar = Bar(*frame[2:7], volume)
-            self._table.see(frame.symbol, bar, frame.published_us, self._venue.now_ms())
+            stamp_us = self._venue.righted(frame.published_us)
+            self._table.see(frame.symbol, bar, stamp_us, self._venue.now_ms())
 
     def _trade(self, frame: TradeFrame) -> None:
         if self._candles != "trades":
