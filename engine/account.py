@@ -22,6 +22,7 @@ ACCOUNT: Final = record(
         "ruined_ms",
         "i8",
     ),  # close at which equity was not above 0, after which nothing is opened; 0 = never
+    ("is_skewed", "i8"),  # clocks are too far apart for new entries
     ("model_version", "i8"),  # of the model in force; 0 = none
     ("size_factor", "f8"),  # share of their size that new entries get, 0 … 1
 )
@@ -37,6 +38,8 @@ POSITION: Final = record(
         "f8",
     ),  # close of the newest candle, or the fill that opened it since; 0 before the first
     ("last_refused", "i8"),  # target that was refused last, so that it is said once
+    ("is_halted", "i8"),  # the venue matches nothing
+    ("is_gone", "i8"),  # no longer listed or followed
 )
 
 ORDER: Final = record(

@@ -18,15 +18,16 @@ from papertape.engine.decide import decide_in_python
 from papertape.engine.digest import StreamDigest
 from papertape.engine.entries import ENTRY
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.events import Action, Command, Delisting, Event, Funding, NewModel
+from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
 from papertape.engine.execute import execute
 from papertape.engine.features.smc import EVENT
 from papertape.engine.frames import Frames
 from papertape.engine.funding import pay_funding
+from papertape.engine.halts import impose, is_in_force, refuse_bad_halt
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
 from papertape.engine.lane import BLOCK
 from papertape.engine.ledger import money, open_ledger
-from papertape.engine.listing import begun, close_delisted
+from papertape.engine.listing import begun
 from papertape.engine.model.current import MODEL_ATR, CurrentModel
 from papertape.engine.orders import N_COUNTERS, mute_absent
 from papertape.engine.records import (
@@ -147,8 +148,8 @@ class Engine:
             report = self._funding(event)
         elif isinstance(event, NewModel):
             report = self._swap(event)
-        elif isinstance(event, Delisting):
-            report = self._delist(event)
+        elif isinstance(event, Halt):
+            report = self._halt(event)
         else:
             report = self._candles(event)
         # Candles reach followers block by block, with the decisions about them.
@@ -275,23 +276,25 @@ class Engine:
         )
         return report
 
-    def _delist(self, event: Delisting) -> Report:
-        """Close what is held of a market that is no more."""
-        symbol = event.symbol
-        if not 0 <= symbol < len(self.symbols):
-            raise DataError(
-                f"delisting: symbol index {symbol} is not between 0 and {len(self.symbols) - 1}"
-            )
+    def _halt(self, halt: Halt) -> Report:
+        """Let a halt begin or end between two instants."""
+        refuse_bad_halt(halt, self.symbols)
         report = self.outputs.take(0)
-        report.fills, report.trades = close_delisted(
+        report.fills, report.trades = impose(
+            halt,
             self.account[0],
-            self.positions[symbol],
-            self.trades[symbol],
-            self.orders[symbol],
-            self.markets[symbol],
+            self.positions,
+            self.trades,
+            self.orders,
+            self.markets,
             int(self.last_open_ms[0]),
         )
         return report
+
+    def would_change(self, halt: Halt) -> bool:
+        """Return whether a halt is news; raises DataError for one that concerns nothing of this engine."""
+        refuse_bad_halt(halt, self.symbols)
+        return not is_in_force(halt, self.account[0], self.positions)
 
     def _swap(self, model: NewModel) -> Report:
         """Let a model take over between two instants."""

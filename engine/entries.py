@@ -106,7 +106,9 @@ def plan_entries(
         entry.is_planned = 0
         if order.is_active == 0 or account.instants < order.ready_instant:
             continue
-        if candle.flag_bits & _ABSENT != 0:
+        if candle.flag_bits & _ABSENT != 0 or positions[symbol].is_halted != 0:
+            continue
+        if account.is_skewed != 0 and order.target != FLAT:
             continue
         order.is_active = 0
         if order.target == FLAT or positions[symbol].quantity != 0.0:

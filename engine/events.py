@@ -62,14 +62,28 @@ class Funding(NamedTuple):
     price: float
 
 
-class Delisting(NamedTuple):
-    """
-    A market that is no more: its position is closed at its last price, and its candles are absent from now on.
+class Cause(StrEnum):
+    """Why something is not traded."""
 
-    symbol  index into the engine's symbols
+    CLOCK = "clock"  # the venue's clock and ours are too far apart: nothing is entered, exits go on
+    MARKET = "market"  # the venue matches nothing: orders and brackets rest
+    GONE = "gone"  # the symbol is no longer listed or followed: its position is closed at the last price
+
+
+class Halt(NamedTuple):
+    """
+    Something is not traded from now on, or is again; a journalled input, so that a replay sees it too.
+
+    time_ms  when it was known, UTC
+    symbol   index into the engine's symbols; -1 with CLOCK, which concerns all
+    cause    why
+    is_on    whether it begins or ends
     """
 
+    time_ms: int
     symbol: int
+    cause: Cause
+    is_on: bool
 
 
-Event: TypeAlias = Candles | Command | NewModel | Funding | Delisting
+Event: TypeAlias = Candles | Command | NewModel | Funding | Halt

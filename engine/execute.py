@@ -10,7 +10,8 @@ An instant is one base candle of every symbol. For all symbols together, in this
 
 Only then may a decision that was taken at that close rest as an order. Nothing that happens inside a candle pays for,
 sizes or refuses what fills at its open, and nothing depends on the names of symbols: renamed, they give the same fills,
-in each of the four steps in the order of their new names. An absent candle takes no part in the first three.
+in each of the four steps in the order of their new names. An absent candle takes no part in the first three,
+nor does one of a market that does not trade: its orders and brackets rest.
 """
 
 from papertape.engine.account import position_value
@@ -114,13 +115,13 @@ def execute(
         n_due = 0
         for symbol in range(n_symbols):
             candle = candles[base + symbol]
-            if candle.flag_bits & _ABSENT != 0:
+            position = positions[symbol]
+            if candle.flag_bits & _ABSENT != 0 or position.is_halted != 0:
                 continue
             order = orders[symbol]
             is_due = order.is_active != 0 and account.instants >= order.ready_instant
             if is_due:
                 n_due += 1
-            position = positions[symbol]
             if position.quantity != 0.0:
                 trade = trades[symbol]
                 fill = fills[counters[N_FILLS]]
@@ -148,7 +149,11 @@ def execute(
         for symbol in range(n_symbols):
             position = positions[symbol]
             candle = candles[base + symbol]
-            if position.quantity != 0.0 and candle.flag_bits & _ABSENT == 0:
+            if (
+                position.quantity != 0.0
+                and candle.flag_bits & _ABSENT == 0
+                and position.is_halted == 0
+            ):
                 trade = trades[symbol]
                 fill = fills[counters[N_FILLS]]
                 if match_bracket(account, position, trade, markets[symbol], candle, fill):

@@ -12,6 +12,9 @@ from papertape.engine.records import (
     KEEP,
     REASON_RUIN,
     REASON_SIGNAL,
+    REFUSED_CLOCK,
+    REFUSED_GONE,
+    REFUSED_MARKET,
     REFUSED_NO,
     REFUSED_PAUSED,
     REFUSED_RUIN,
@@ -61,12 +64,18 @@ def write_decision(
 
 
 @kernel
-def limit(account: Row, market: Row, settings: Row, decision: Row) -> int:
+def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row) -> int:
     """Return 0, or why a decision may not become an order."""
     if decision.target == FLAT:
         return REFUSED_NO
     if account.ruined_ms != 0:
         return REFUSED_RUIN
+    if position.is_gone != 0:
+        return REFUSED_GONE
+    if position.is_halted != 0:
+        return REFUSED_MARKET
+    if account.is_skewed != 0:
+        return REFUSED_CLOCK
     if account.is_paused != 0:
         return REFUSED_PAUSED
     if decision.target < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
@@ -106,7 +115,7 @@ def rest(
     stay long. The same refusal is said once, not at every candle; a wish that was too small at its fill is tried
     again in silence.
     """
-    refused = limit(account, market, settings, decision)
+    refused = limit(account, position, market, settings, decision)
     is_retry = decision.target == position.last_refused and held(position) == FLAT
     if is_retry and refused != REFUSED_NO:
         return

@@ -49,6 +49,9 @@ REFUSED_STOP: Final = 3
 REFUSED_PAUSED: Final = 4
 REFUSED_PRICE: Final = 5
 REFUSED_RUIN: Final = 6
+REFUSED_CLOCK: Final = 8
+REFUSED_MARKET: Final = 9
+REFUSED_GONE: Final = 10
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -57,6 +60,9 @@ REFUSED_NAMES: Final = {
     REFUSED_PAUSED: "trading is paused",
     REFUSED_PRICE: "the stop or the target is on the wrong side of the fill price",
     REFUSED_RUIN: "the account is ruined",
+    REFUSED_CLOCK: "the venue's clock and ours are too far apart",
+    REFUSED_MARKET: "the venue says that this market does not trade",
+    REFUSED_GONE: "this symbol is no longer listed or followed",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.

@@ -10,7 +10,7 @@ import numpy as np
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
-from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
 from papertape.engine.features.frames import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
@@ -122,7 +122,7 @@ def replay(
     on_progress: Callable[[int, int], None] | None = None,
     batch_rows: int | None = None,
     models: Sequence[tuple[int, bytes]] = (),
-    events: Sequence[tuple[int, Command | Funding]] = (),
+    events: Sequence[tuple[int, Command | Funding | Halt]] = (),
     event_kinds: Sequence[int] | None = None,
     followers: Mapping[str, EngineSpec] | None = None,
 ) -> Run:

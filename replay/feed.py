@@ -16,7 +16,7 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC, FLAG_UNLISTED
 from papertape.engine.errors import DataError
-from papertape.engine.events import Command, Delisting, Event, Funding, NewModel
+from papertape.engine.events import Cause, Command, Event, Funding, Halt, NewModel
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
 Gaps = Literal["absent", "skip"]
@@ -60,7 +60,7 @@ class ReplayFeed:
         gaps: Gaps = "absent",
         batch_rows: int = 2048,
         on_progress: Callable[[int, int], None] | None = None,
-        events: Sequence[tuple[int, Command | NewModel | Funding | Delisting]] = (),
+        events: Sequence[tuple[int, Command | NewModel | Funding | Halt]] = (),
     ) -> None:
         if batch_rows < 1:
             raise DataError(f"batch_rows: {batch_rows} is not at least 1")
@@ -79,11 +79,11 @@ class ReplayFeed:
             for time_ms, event in due
         ]
 
-    def _delistings(self) -> list[tuple[int, Delisting]]:
+    def _delistings(self) -> list[tuple[int, Halt]]:
         """Return when each tape ends that ends before the last."""
         ends = [int(tape["open_ms"][-1]) for tape in self._tapes]
         return [
-            (end_ms + self.base_ms, Delisting(symbol))
+            (end_ms + self.base_ms, Halt(end_ms + self.base_ms, symbol, Cause.GONE, True))
             for symbol, end_ms in enumerate(ends)
             if end_ms < self.last_ms
         ]

@@ -4,8 +4,8 @@ Inputs as bytes and back.
     candles  the CANDLE records, little-endian, as they are in memory
     command  JSON; the value only where it is not 1
     model    the version as eight bytes, then the whole artefact
+    halt     JSON
     funding  JSON; a float written by Python's repr reads back to the same bits
-    delisting  JSON: the symbol's index
 
 The kind and the payload are what the hash chain covers; nothing else enters the engine.
 """
@@ -17,13 +17,13 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.errors import DataError
-from papertape.engine.events import Action, Command, Delisting, Event, Funding, NewModel
+from papertape.engine.events import Action, Cause, Command, Event, Funding, Halt, NewModel
 
 CANDLES: Final = "candles"
 COMMAND: Final = "command"
 MODEL: Final = "model"
 FUNDING: Final = "funding"
-DELISTING: Final = "delisting"
+HALT: Final = "halt"
 
 
 class Encoded(NamedTuple):
@@ -46,8 +46,8 @@ def encode(event: Event) -> Encoded:
         return Encoded(MODEL, version + event.artefact, 0, 0)
     if isinstance(event, Funding):
         return Encoded(FUNDING, _json(event._asdict()), event.time_ms, event.time_ms)
-    if isinstance(event, Delisting):
-        return Encoded(DELISTING, _json(event._asdict()), 0, 0)
+    if isinstance(event, Halt):
+        return Encoded(HALT, _json(event._asdict()), event.time_ms, event.time_ms)
     assert event.dtype == CANDLE
     assert len(event)
     stamps = event["open_ms"]
@@ -66,8 +66,9 @@ def decode(kind: str, payload: bytes) -> Event:
             return NewModel(int.from_bytes(payload[:8], "little"), payload[8:])
         if kind == FUNDING:
             return Funding(**json.loads(payload))
-        if kind == DELISTING:
-            return Delisting(int(json.loads(payload)["symbol"]))
+        if kind == HALT:
+            values = json.loads(payload)
+            return Halt(**{**values, "cause": Cause(values["cause"])})
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"an input of kind {kind!r} cannot be read: {error}") from error
     raise DataError(f"an input of kind {kind!r} is unknown; use the version that wrote it")

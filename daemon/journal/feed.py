@@ -23,7 +23,7 @@ from papertape.daemon.journal.writer import Writer
 from papertape.engine.check import refuse_bad
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
-from papertape.engine.events import Action, Command, Event
+from papertape.engine.events import Action, Command, Event, Halt
 from papertape.engine.feed import Feed
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
@@ -115,7 +115,9 @@ class JournalledFeed:
                 elif isinstance(item, np.ndarray):
                     async for event in self._timed(item):
                         yield event
-                elif self._refused(item) is None:  # a settlement that the venue announced
+                elif isinstance(item, Halt) and not self._engine.would_change(item):
+                    continue  # the account stands so already, perhaps since before a restart
+                elif self._refused(item) is None:  # a settlement or halt that the venue announced
                     await self._accept(item)
                     yield item
         finally:

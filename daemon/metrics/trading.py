@@ -109,6 +109,9 @@ class Trading:
         series.gauges("risk_limit_usage_ratio")[(MAX_EXPOSURE,)].set(usage)
         self._halted[("manual",)].set(float(account["is_paused"]))
         self._halted[("ruin",)].set(float(account["ruined_ms"] != 0))
+        self._halted[("clock",)].set(float(account["is_skewed"]))
+        for reason, name in (("market", "is_halted"), ("gone", "is_gone")):
+            self._halted[(reason,)].set(float(engine.positions[name].any()))
         if int(account["instants"]):
             close_ms = int(engine.last_open_ms[0]) + engine.base_ms
             decided_ms = close_ms - (close_ms - _anchor_ms(engine.length_ms)) % engine.length_ms

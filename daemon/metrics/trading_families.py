@@ -21,6 +21,9 @@ from papertape.engine.records import (
     REASON_SIGNAL,
     REASON_STOP,
     REASON_TARGET,
+    REFUSED_CLOCK,
+    REFUSED_GONE,
+    REFUSED_MARKET,
     REFUSED_PAUSED,
     REFUSED_PRICE,
     REFUSED_RUIN,
@@ -58,13 +61,16 @@ REJECTIONS: Final = {
     REFUSED_PAUSED: "halted",
     REFUSED_PRICE: "wrong_side_of_price",
     REFUSED_RUIN: "ruined",
+    REFUSED_CLOCK: "clock_skew",
+    REFUSED_MARKET: "market_halted",
+    REFUSED_GONE: "symbol_gone",
 }
 ACTIONS: Final = ("enter_long", "enter_short", "exit", "hold", "skip")
 OUTCOMES: Final = ("win", "loss", "flat")
 SIDES: Final = ("long", "short")
 ORDER_SIDES: Final = ("buy", "sell")
 ORDER_STATUSES: Final = ("filled", "rejected")
-HALTS: Final = ("manual", "divergence", "drift", "errors", "ruin")
+HALTS: Final = ("manual", "divergence", "drift", "errors", "ruin", "clock", "market", "gone")
 STAGES: Final = ("journal", "engine", "total")
 MAX_EXPOSURE: Final = "max_exposure"
 

@@ -9,7 +9,7 @@ from helpers import FREE, START_MS, make_candles, random_candles
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
-from papertape.engine.events import Delisting
+from papertape.engine.events import Cause, Halt
 from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT, LONG, REASON_DELISTED
 from papertape.engine.spec import EngineSpec, Market, Settings
@@ -172,7 +172,7 @@ def test_a_delisting_takes_back_what_rests_and_needs_a_symbol() -> None:
             break
 
     assert engine.orders["is_active"][1] == 1
-    assert not len(engine.step(Delisting(1)).fills)
+    assert not len(engine.step(Halt(START_MS, 1, Cause.GONE, True)).fills)
     assert engine.orders["is_active"][1] == 0
     with pytest.raises(DataError, match="symbol index 2 is not between 0 and 1"):
-        engine.step(Delisting(2))
+        engine.step(Halt(START_MS, 2, Cause.GONE, True))

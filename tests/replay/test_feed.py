@@ -6,7 +6,7 @@ from helpers import START_MS, random_candles
 
 from papertape.engine.candles import FLAG_ABSENT, FLAG_UNLISTED, HOUR_MS
 from papertape.engine.errors import DataError
-from papertape.engine.events import Delisting
+from papertape.engine.events import Cause, Halt
 from papertape.engine.jit import Rows
 from papertape.replay.feed import ReplayFeed, common_span
 
@@ -68,8 +68,8 @@ async def test_each_tape_takes_part_from_its_first_to_its_last_candle() -> None:
     assert not first["volume"][:5].any()
     assert second["flag_bits"].tolist() == [0] * 40 + [FLAG_ABSENT] * 10
     assert feed.n_absent == 0
-    told = [event for event in feed.events() if isinstance(event, Delisting)]
-    assert told == [Delisting(1)]
+    told = [event for event in feed.events() if isinstance(event, Halt)]
+    assert told == [Halt(START_MS + 40 * HOUR_MS, 1, Cause.GONE, True)]
 
 
 @pytest.mark.asyncio

@@ -150,8 +150,12 @@ def test_stamps_are_put_right_before_they_order_anything(runner: asyncio.Runner)
         await world.minute(-40 * S)
         now_ms = world.true_ms
 
-        assert world.venue.righted((now_ms - 40 * S) * US) == pytest.approx(now_ms * US, abs=101_000)
-        assert world.venue.righted((now_ms + 3_600 * S) * US) == pytest.approx(now_ms * US, abs=1_000)
+        assert world.venue.righted((now_ms - 40 * S) * US) == pytest.approx(
+            now_ms * US, abs=101_000
+        )
+        assert world.venue.righted((now_ms + 3_600 * S) * US) == pytest.approx(
+            now_ms * US, abs=1_000
+        )
         assert world.venue.righted(0) == 0
 
     runner.run(check())
