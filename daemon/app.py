@@ -20,7 +20,7 @@ from papertape.daemon import chores
 from papertape.daemon.audit import Auditor
 from papertape.daemon.drift_watch import DriftWatch
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
-from papertape.daemon.identity import Identity, same_account
+from papertape.daemon.identity import Identity, refuse_held, same_account
 from papertape.daemon.interludes import Calendar, Interlude
 from papertape.daemon.jobs import Job, Jobs, stats_of
 from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
@@ -44,6 +44,7 @@ class FeedStart(NamedTuple):
 
     after_ms  open time of the newest candle that the journal has; None when it has none
     closes    of that candle by symbol; 0.0 where there was none
+    dropped   symbols that the configuration no longer names
     """
 
     symbols: tuple[str, ...]
@@ -51,6 +52,7 @@ class FeedStart(NamedTuple):
     on_notice: OnNotice
     stats: FeedStats
     closes: tuple[float, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 class Source(NamedTuple):
@@ -88,7 +90,9 @@ async def serve(
             stats = FeedStats()
             on_notice = _notice_keeper(writer, hooks)
             closes = tuple(recovered.engine.positions["last_price"].tolist())
-            start = FeedStart(account.symbols, recovered.after_ms, on_notice, stats, closes)
+            start = FeedStart(
+                account.symbols, recovered.after_ms, on_notice, stats, closes, account.dropped
+            )
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)
                 feed = JournalledFeed(
@@ -200,6 +204,7 @@ def _recover(journal: Journal, identity: Identity, hooks: Hooks) -> tuple[Identi
         # Everything that decides is equal; the rest may change at any start.
         account = kept._replace(config=identity.config)
     recovered = recover(journal, account, hooks.on_progress)
+    told = [*told, *refuse_held(account, recovered.engine)]
     recovered = recovered._replace(told=(*told, *recovered.told))
     hooks.on_recovered(recovered)
     return account, recovered

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
+from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import EngineSpec, Market
 from papertape.replay.accounts import spec_for
@@ -55,6 +56,12 @@ class Identity(NamedTuple):
         return tuple(sorted(market.symbol for market in self.markets))
 
     @property
+    def dropped(self) -> tuple[str, ...]:
+        """Return the symbols of the account that the configuration no longer names; none when it names none."""
+        named = self.config.live.symbols
+        return tuple(symbol for symbol in self.symbols if named and symbol not in named)
+
+    @property
     def digest(self) -> str:
         """Return a digest of the configuration, for those who compare daemons."""
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:16]
@@ -90,9 +97,16 @@ def same_account(kept: Identity, now: Identity) -> list[str]:
     """
     Return what differs without consequence, in sentences: the venue's markets.
 
+    A symbol may be left out, with its section of markets: it stays in the account and is not traded (`refuse_held`).
+
     Raises ConfigError with every key whose value would have decided otherwise.
     """
     before, after = (_deciding(identity.config) for identity in (kept, now))
+    named, dropped = now.config.live.symbols, set(kept.symbols) - set(now.config.live.symbols)
+    if named and set(named) <= set(kept.symbols):
+        for path in ("live.symbols", *(f"markets.{symbol}" for symbol in dropped)):
+            before.pop(path, None)
+            after.pop(path, None)
     changed = [
         f"{path}: {after.get(path)!r} is not {before.get(path)!r}, with which the journal began"
         for path in sorted({*before, *after})
@@ -105,6 +119,21 @@ def same_account(kept: Identity, now: Identity) -> list[str]:
     if changed:
         raise ConfigError("\n".join([*changed, "choose another --state for another account"]))
     return _changed_markets(kept.markets, now.markets)
+
+
+def refuse_held(account: Identity, engine: Engine) -> list[str]:
+    """Return what is left out of the account, in sentences, or raise ConfigError when a position is held in it."""
+    for symbol in account.dropped:
+        held = float(engine.positions["quantity"][engine.symbols.index(symbol)])
+        if held:
+            raise ConfigError(
+                f"live.symbols: {symbol} is missing, and the account holds {held:g} of it; "
+                "name it again, flatten, and leave it out then"
+            )
+    return [
+        f"{symbol} is no longer followed: its candles are absent and it is not traded"
+        for symbol in account.dropped
+    ]
 
 
 def _changed_markets(kept: Sequence[Market], now: Sequence[Market]) -> list[str]:

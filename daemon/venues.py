@@ -133,6 +133,7 @@ async def _open_sim(
 async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[Source]:
     """Open Delta's stream and history; settlements come between its candles."""
     from papertape.daemon.feeds.delta import DeltaFeed
+    from papertape.daemon.feeds.halts import WithHalts
     from papertape.replay.delta_profiles import find_profile
     from papertape.replay.delta_rest import DeltaRest
 
@@ -150,8 +151,10 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
             on_notice=start.on_notice,
             on_funding=settlements.append,
             stats=start.stats,
+            dropped=start.dropped,
         )
-        yield Source(_with_settlements(feed, settlements, identity), clock.now_ms)
+        events = WithHalts(feed, feed.halts)
+        yield Source(_with_settlements(events, settlements, identity), clock.now_ms)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from helpers import random_candles
 
 from papertape.daemon.app import FeedStart, Source, serve
 from papertape.daemon.feeds.delta import DeltaFeed
+from papertape.daemon.feeds.halts import WithHalts
 from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
 from papertape.daemon.running import Daemon, Hooks
@@ -130,8 +131,9 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
                 on_notice=start.on_notice,
                 stats=start.stats,
                 seed=scenario.seed,
+                dropped=start.dropped,
             )
-            yield Source(feed, clock.now_ms)
+            yield Source(WithHalts(feed, feed.halts), clock.now_ms)
 
     async def until_done(daemon: Daemon) -> None:
         while int(daemon.engine.last_open_ms[0]) < last_ms:

@@ -15,8 +15,10 @@ that opens later is closed by finality itself, which asks the history for whatev
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from papertape.daemon.feeds.alarms import Alarms
 from papertape.daemon.feeds.backfill import (
@@ -30,9 +32,10 @@ from papertape.daemon.feeds.bars import Final, Request
 from papertape.daemon.feeds.connection import Connection
 from papertape.daemon.feeds.finality import Finality, Rules, Step
 from papertape.daemon.feeds.frame_reader import MAX_MEASURED, FrameReader
-from papertape.daemon.feeds.frames import Frame
+from papertape.daemon.feeds.frames import Frame, ProductUpdate, SystemStatus
 from papertape.daemon.feeds.freshness import Remedy
 from papertape.daemon.feeds.funding import Fundings, Settlement
+from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.history import History, Source
 from papertape.daemon.feeds.merge import Merge
 from papertape.daemon.feeds.outbox import Outbox
@@ -40,12 +43,15 @@ from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNot
 from papertape.daemon.feeds.recorder import Recorder
 from papertape.daemon.feeds.subscriptions import Protocol, Subscriptions
 from papertape.daemon.feeds.venue_clock import VenueClock
+from papertape.engine.candles import CANDLE
+from papertape.engine.events import Cause
 from papertape.engine.jit import Rows
 from papertape.replay.clock import Clock
 from papertape.replay.config_live import Live
 from papertape.replay.delta_profiles import find_profile
 
 PRODUCTS_EVERY_S = 21_600.0
+DOUBT_EVERY_S = 60.0  # the same while a symbol is silent or halted: news of it may have been missed
 TURN_S = 1.0  # how long the pump rests when nothing is due
 KEPT_SETTLEMENTS = 256
 
@@ -61,11 +67,13 @@ class DeltaFeed:
     closes      of that instant, by symbol; none: not known
     on_funding  called at each settlement; `settlements` keeps the newest
     seed        of the pauses between attempts
+    dropped     symbols that the account has and the configuration no longer names
 
     Read it once, with `async for`; leave the loop, or cancel it, to close everything. `fundings` has the newest funding
-    estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself.
+    estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself, `halts` what the engine
+    should know of that between candles. A symbol that is gone, or dropped, is absent from then on; the others go on.
 
-    Raises ConfigError when a symbol is not listed.
+    Raises ConfigError when a symbol of a new account is not listed.
     """
 
     def __init__(
@@ -81,18 +89,25 @@ class DeltaFeed:
         on_funding: Callable[[Settlement], None] = lambda settlement: None,
         stats: FeedStats | None = None,
         seed: int | None = None,
+        dropped: Collection[str] = (),
     ) -> None:
         self.stats = FeedStats() if stats is None else stats
         self.settlements: deque[Settlement] = deque(maxlen=KEPT_SETTLEMENTS)
         self.venue = VenueClock(clock)
         self._live, self._symbols, self._clock = live, tuple(symbols), clock
         self._after_ms, self._closes = after_ms, closes
+        self._known = {
+            symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0
+        }
+        self._dropped = frozenset(dropped)
+        self._is_silent = False  # some symbol did not trade, which may mean that it is gone
         self._on_notice, self._on_funding = on_notice, on_funding
         chance = random.Random(seed)  # noqa: S311 # jitter is no secret
         rules = Rules.of(live)
         self._table = Finality(self._symbols, rules, live.candles)
         self._length_ms, self._grace_ms = rules.length_ms, rules.grace_ms
         self._merge = Merge(self._symbols, self.stats.waited_ms)
+        self.halts = Halts(self._symbols, rules.length_ms)
         self._history = History(
             rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble
         )
@@ -121,6 +136,7 @@ class DeltaFeed:
         self._wake = asyncio.Event()
         self._refused: set[str] = set()
         self._up_since_ms = 0
+        self._is_started = False  # history is over
         self._alarms = Alarms(self.stats, self.venue, on_notice)
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
@@ -170,6 +186,7 @@ class DeltaFeed:
                 after_ms, found = await self._backfill()
                 for symbol, known in zip(self._symbols, found, strict=True):
                     self._table.start(symbol, after_ms, *known)
+                self._is_started = True
                 await self._pump(tasks)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
@@ -189,6 +206,7 @@ class DeltaFeed:
             self._settle()
             self.stats.waiting_ms = self._table.waiting(self.venue.now_ms())
             self._alarms.look(self.venue.now_ms())
+            self._tell_halt(Cause.CLOCK, "", is_on=self.venue.is_skewed)
             due_ms = self._table.next_deadline_ms()
             rest_s = TURN_S if due_ms is None else (due_ms - self.venue.now_ms()) / 1000.0
             try:
@@ -215,17 +233,53 @@ class DeltaFeed:
         while True:
             await self._clock.sleep(TURN_S)
             waited_s += TURN_S
-            if self._reader.has_news or waited_s >= PRODUCTS_EVERY_S:
-                self._reader.has_news = False
+            is_doubtful = self._is_silent or bool(self._reader.halted)
+            every_s = DOUBT_EVERY_S if is_doubtful else PRODUCTS_EVERY_S
+            if self._reader.has_news or waited_s >= every_s:
+                self._reader.has_news = self._is_silent = False
                 waited_s = 0.0
                 await self._load_products()
 
     async def _load_products(self) -> None:
         """Learn contract values, and tell what has changed about them."""
-        changes = await self._history.load_products(self._symbols)
+        changes = await self._history.load_products(self._symbols, self._known)
         for symbol, change in changes.items():
             self._tell(NoticeKind.VENUE, symbol, change)
-        self._reader.expect({symbol: self._history.scale(symbol) for symbol in self._symbols})
+        products = self._history.products
+        self._reader.expect({symbol: self._history.scale(symbol) for symbol in products})
+        for symbol, product in products.items():
+            # What the stream has said on this connection is newer than any answer, which a cache may have kept.
+            if self._reader.halt_told_ms.get(symbol, -1) < self._up_since_ms:
+                self._reader.set_trading(symbol, product.trading_status)
+        self._follow_markets()
+
+    def _follow_markets(self) -> None:
+        """Tell the engine, before the next candles, which symbols are gone and which ones do not trade."""
+        for symbol in self._symbols:
+            is_listed, was_gone = symbol in self._history.listed, self._is_gone(symbol)
+            is_gone = symbol in self._dropped or not is_listed
+            why = "no longer followed" if symbol in self._dropped else "no longer listed"
+            if self._tell_halt(Cause.GONE, symbol, is_on=is_gone) and is_gone is not was_gone:
+                detail = f"{why}: absent from now on, a position is closed at its last price"
+                self._tell(NoticeKind.VENUE, symbol, detail if is_gone else "listed again")
+                now_ms, length_ms = self.venue.now_ms(), self._length_ms
+                # Without a contract there is nothing to ask, not even for the candles until now.
+                from_ms = -(-now_ms // length_ms) * length_ms if self._is_started else 0
+                self._table.lose(symbol, from_ms if is_gone else None)
+                self._reader.freshness.forget(symbol)
+            is_halted = self._reader.in_maintenance or symbol in self._reader.halted
+            self._tell_halt(Cause.MARKET, symbol, is_on=is_halted)
+        self._wake.set()
+
+    def _is_gone(self, symbol: str) -> bool:
+        return self.halts.is_on(Cause.GONE, symbol)
+
+    def _tell_halt(self, cause: Cause, symbol: str, *, is_on: bool) -> bool:
+        """Let a halt come before the next candles; return whether it is news."""
+        is_news = self.halts.tell(cause, symbol, self.venue.now_ms(), is_on=is_on)
+        if is_news and cause is Cause.CLOCK:
+            self._tell(NoticeKind.CLOCK, "", f"entries {'halt' if is_on else 'go on'}")
+        return is_news
 
     async def _backfill(self) -> tuple[int, list[Known]]:
         """Yield history up to the candles that have just ended; return the last one's open time, and what is known."""
@@ -236,7 +290,7 @@ class DeltaFeed:
             if (gap := restart_gap(self._after_ms, now_ms, length_ms)) is not None:
                 self._on_notice(gap)
         closes = self._closes or [0.0] * len(self._symbols)
-        fetch = self._history.fetch
+        fetch = self._fetch_one
         known = await asyncio.gather(
             *(look_back(s, first_ms, length_ms, fetch, c) for s, c in zip(self._symbols, closes, strict=True))
         )  # fmt: skip
@@ -249,8 +303,14 @@ class DeltaFeed:
         return backfill.next_ms - length_ms, backfill.known
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
-        pages = (self._history.fetch(symbol, first_ms, last_ms) for symbol in self._symbols)
+        pages = (self._fetch_one(symbol, first_ms, last_ms) for symbol in self._symbols)
         return dict(zip(self._symbols, await asyncio.gather(*pages), strict=True))
+
+    async def _fetch_one(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
+        """Return a page of history; of a symbol that is dropped or unknown there is none."""
+        if symbol in self._dropped or symbol not in self._history.products:
+            return np.zeros(0, CANDLE)
+        return await self._history.fetch(symbol, first_ms, last_ms)
 
     async def _emit(self, step: Step) -> None:
         """Tell what the table tells; hand on the instants that are complete."""
@@ -276,6 +336,8 @@ class DeltaFeed:
     async def _judge_silence(self, final: Final) -> None:
         """Notice a subscription that is acknowledged and silent."""
         symbol, open_ms = final.symbol, final.bar.open_ms
+        if final.source == "absent" and not self._is_gone(symbol):
+            self._is_silent = True
         could_show = self._table.is_connected and self._up_since_ms <= open_ms
         is_lost = final.is_confirmed and final.bar.has_traded and could_show
         if not is_lost or self._reader.was_shown(symbol, open_ms):
@@ -292,11 +354,16 @@ class DeltaFeed:
     def _take_frame(self, frame: Frame) -> None:
         self._reader.take(frame)
         self._connection.in_maintenance = self._reader.in_maintenance
+        if isinstance(frame, SystemStatus | ProductUpdate):
+            self._follow_markets()
 
     def _on_up(self, protocol: Protocol) -> None:
         self.stats.is_connected = True
         self._up_since_ms = self.venue.now_ms()
         self._tell(NoticeKind.CONNECTED, "", protocol)
+        if not self._reader.has_status:  # it lets us in: what it said before it cut us is over
+            self._reader.in_maintenance = self._connection.in_maintenance = False
+        self._reader.has_news = True  # what happened meanwhile, nobody has told
         channel = self._subscriptions.candle_channel(protocol)
         if channel in self._subscriptions.refused:
             self._tell(NoticeKind.DEGRADED, "", f"{channel} refused")
@@ -307,6 +374,7 @@ class DeltaFeed:
     def _on_down(self, reason: str) -> None:
         self.stats.is_connected = False
         self._table.disconnect()
+        self._reader.has_status = False
         self._tell(NoticeKind.DISCONNECTED, "", reason)
 
     def _on_fail(self, reason: str, detail: str) -> None:

@@ -100,6 +100,10 @@ class Finality:
         for state in self._states.values() if symbol is None else [self._states[symbol]]:
             state.patient_since_ms = since_ms
 
+    def lose(self, symbol: str, from_ms: int | None) -> None:
+        """Let candles of a symbol that open at `from_ms` or later be absent without asking; None: it is back."""
+        self._states[symbol].gone_ms = from_ms
+
     def see(self, symbol: str, bar: Bar, published_us: int, now_ms: int) -> None:
         """
         Take one state of a candle from the stream.

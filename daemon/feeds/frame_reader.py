@@ -40,6 +40,8 @@ class FrameReader:
     candles           where candles come from: stream, trades or poll
     in_maintenance    what the venue said last about itself
     halted            symbols that are not trading, with the venue's word for it
+    halt_told_ms      when the stream said last whether a symbol trades
+    has_status        the stream has said whether the venue is up; whoever sees it cut takes it back
     has_news          a product has changed; whoever reloads them takes it back
     """
 
@@ -55,6 +57,8 @@ class FrameReader:
         self.fundings = Fundings()
         self.in_maintenance = False
         self.halted: dict[str, str] = {}
+        self.halt_told_ms: dict[str, int] = {}
+        self.has_status = False
         self.has_news = False
         self.freshness = Freshness(())
         self._timeframe, self._candles = timeframe, candles
@@ -154,14 +158,19 @@ class FrameReader:
         is_down = is_down and frame.event not in ("maintenance_finished", "maintenance_cancelled")
         if is_down != self.in_maintenance or frame.event != "snapshot":
             self._tell(NoticeKind.VENUE, "", f"{frame.event}: {frame.status}")
-        self.in_maintenance = is_down
+        self.in_maintenance, self.has_status = is_down, True
 
     def _product_update(self, frame: ProductUpdate) -> None:
         if frame.symbol not in self._contract_values:
             return
         self.has_news = True
-        if frame.trading_status and frame.trading_status != "operational":
-            self.halted[frame.symbol] = frame.trading_status
-        else:
-            self.halted.pop(frame.symbol, None)
+        self.halt_told_ms[frame.symbol] = self._venue.now_ms()
+        self.set_trading(frame.symbol, frame.trading_status)
         self._tell(NoticeKind.VENUE, frame.symbol, f"{frame.event}: {frame.trading_status}")
+
+    def set_trading(self, symbol: str, trading_status: str) -> None:
+        """Follow whether a symbol trades, in the venue's word for it."""
+        if trading_status and trading_status != "operational":
+            self.halted[symbol] = trading_status
+        else:
+            self.halted.pop(symbol, None)

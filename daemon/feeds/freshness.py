@@ -35,16 +35,19 @@ class Freshness:
         """Return the symbols whose subscription is silent."""
         return {symbol for symbol, n in self._n_missed.items() if n >= DEGRADE_AFTER}
 
+    def forget(self, symbol: str) -> None:
+        """Expect nothing of a symbol that is gone, until it is shown again."""
+        self._n_missed.pop(symbol, None)
+
     def shown(self, symbol: str) -> bool:
         """Take note of a frame; return whether it ends a degradation."""
-        was_degraded = self._n_missed[symbol] >= DEGRADE_AFTER
+        was_degraded = self._n_missed.get(symbol, 0) >= DEGRADE_AFTER
         self._n_missed[symbol] = 0
         return was_degraded
 
     def missed(self, symbol: str) -> Remedy:
         """Take note of a candle that traded unseen while the stream was up."""
-        self._n_missed[symbol] += 1
-        n = self._n_missed[symbol]
+        n = self._n_missed[symbol] = self._n_missed.get(symbol, 0) + 1
         if n == RENEW_AFTER:
             return Remedy.RENEW
         if n == RECONNECT_AFTER and min(self._n_missed.values()) >= n:

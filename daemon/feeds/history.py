@@ -3,7 +3,7 @@ What the feed wants of a venue's history, and the patience to get it: `papertape
 """
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from papertape.daemon.feeds.bars import Request
@@ -81,6 +81,7 @@ class History:
 
     on_trouble   called with the error when a page or the products must be asked for again, once until that works
     products     of the configured symbols, as last loaded
+    listed       those of them that the venue listed as live then
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class History:
         self._on_trouble = on_trouble
         self._is_in_trouble = False
         self.products: dict[str, Product] = {}
+        self.listed: set[str] = set()
         self._source, self._timeframe = source, timeframe
         self._clock, self._venue, self._chance = clock, venue, chance
 
@@ -116,21 +118,28 @@ class History:
         """Return a page of history, however long it takes."""
         return await self._insist(lambda: self._candles(symbol, first_ms, last_ms))
 
-    async def load_products(self, symbols: Iterable[str]) -> dict[str, str]:
+    async def load_products(
+        self, symbols: Iterable[str], known: Container[str] = ()
+    ) -> dict[str, str]:
         """
         Learn the contracts of some symbols, however long it takes; return what has changed since the last time.
 
-        Raises ConfigError for a symbol that was never listed.
+        known   symbols that the account has: of these it is no fault that they are listed no longer
+
+        Raises ConfigError for any other symbol that is not listed and never was.
         """
-        listed = await self._insist(self._source.products)
+        catalogue = await self._insist(self._source.products)
         changes = {}
         for symbol in symbols:
-            product, before = listed.get(symbol), self.products.get(symbol)
-            if product is None and before is None:
-                hint = did_you_mean(symbol, listed)
+            product, before = catalogue.get(symbol), self.products.get(symbol)
+            is_live = product is not None and product.state == "live"
+            if not is_live and before is None and symbol not in known:
+                hint = (
+                    did_you_mean(symbol, catalogue) if product is None else f" now: {product.state}"
+                )
                 raise ConfigError(f"live.symbols: {symbol!r} is not listed{hint}")
+            (self.listed.add if is_live else self.listed.discard)(symbol)
             if product is None:
-                changes[symbol] = "no longer listed"
                 continue
             if before is not None and (change := _difference(before, product)):
                 changes[symbol] = change

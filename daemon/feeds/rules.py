@@ -97,6 +97,17 @@ class Look(NamedTuple):
     is_sum: bool = False
 
 
+class Choice(NamedTuple):
+    """What the next candle may become."""
+
+    bar: Bar | None  # None: absent
+    source: str
+    is_confirmed: bool = False
+    is_proven: bool = False  # nothing that comes later can change it
+    conflict: str | None = None  # what to tell of a difference between stream and history
+    change: float = 0.0  # and by how much volume
+
+
 def judge(seen: Bar | None, row: Bar | None, look: Look) -> Verdict:
     """Return whose candle counts: `seen` is the newest state from the stream, `row` the history's."""
     stream_volume = seen.volume if seen is not None and seen.has_traded else 0.0

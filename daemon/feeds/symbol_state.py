@@ -2,12 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from papertape.daemon.feeds.answers import REACH_BARS, Answer
 from papertape.daemon.feeds.bars import Bar, Final, Request
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
-from papertape.daemon.feeds.rules import HEARD_MS, NEWS_MS, Look, Rules, Verdict, judge
+from papertape.daemon.feeds.rules import HEARD_MS, NEWS_MS, Choice, Look, Rules, Verdict, judge
 from papertape.engine.candles import FLAG_ABSENT
 
 REQUEST_BARS = 2_000  # the history's page
@@ -26,17 +25,6 @@ class _Seen:
     is_derived: bool  # its sender did not say which candle it is
     traded_ms: int | None  # when it was first seen to have traded
     heard_ms: int  # newest time of any of its states: the venue's stamp, or else that of receipt
-
-
-class _Choice(NamedTuple):
-    """What the next candle may become."""
-
-    bar: Bar | None  # None: absent
-    source: str
-    is_confirmed: bool = False
-    is_proven: bool = False  # nothing that comes later can change it
-    conflict: str | None = None  # what to tell of a difference between stream and history
-    change: float = 0.0  # and by how much volume
 
 
 class SymbolState:
@@ -60,6 +48,7 @@ class SymbolState:
         self.next_ms = 0  # 0: not started, states are kept for later
         self.last_close = 0.0
         self.patient_since_ms: int | None = None  # None: the stream is down
+        self.gone_ms: int | None = None  # from here on there are no candles; None: it is listed
         self._traded_ms = 0  # newest final candle that traded
         self._seen: dict[int, _Seen] = {}
         self._answer: Answer | None = None  # the history's last
@@ -171,10 +160,10 @@ class SymbolState:
         if self._asked_last_ms < self.next_ms:
             self._asked_ms = min(self._asked_ms, self.next_ms)  # the rest has not been asked for
 
-    def _judge(self) -> _Choice | None:
+    def _judge(self) -> Choice | None:
         """Return what the last answer makes of the next candle; None: nothing yet."""
         answer = self._answer
-        if answer is None or not answer.covers(self.next_ms):
+        if answer is None or not answer.covers(self.next_ms) or self.is_gone:
             return None
         asked_ms = answer.request.asked_ms
         if asked_ms < self._end_ms:
@@ -199,24 +188,24 @@ class SymbolState:
 
     def _choose(
         self, verdict: Verdict, bar: Bar | None, row: Bar | None, *, is_past: bool
-    ) -> _Choice | None:
+    ) -> Choice | None:
         """Return the choice that a verdict means."""
         change = bar.volume - row.volume if bar is not None and row is not None else 0.0
         match verdict:
             case Verdict.HISTORY if row is not None:
                 if not row.close:
-                    return _Choice(None, "absent", is_proven=is_past)
+                    return Choice(None, "absent", is_proven=is_past)
                 is_same = bar is not None and bar.equals(row)
                 source = self.source if is_same or self.source == "poll" else "backfill"
                 is_other = bar is not None and bar.has_traded and not bar.may_become(row)
-                return _Choice(row, source, True, is_past, "" if is_other else None, change)
+                return Choice(row, source, True, is_past, "" if is_other else None, change)
             case Verdict.CONFLICT:
-                return _Choice(row, "backfill", True, is_past, "", change)
+                return Choice(row, "backfill", True, is_past, "", change)
             case Verdict.STREAM:
                 told = "stream kept" if row is not None else None
-                return _Choice(bar, self.source, conflict=told, change=change)
+                return Choice(bar, self.source, conflict=told, change=change)
             case Verdict.HOLE:
-                return _Choice(None, "absent", is_proven=is_past)
+                return Choice(None, "absent", is_proven=is_past)
         return None
 
     def _row(self, answer: Answer) -> Bar | None:
@@ -278,7 +267,7 @@ class SymbolState:
 
     def ask(self, now_ms: int) -> Request | None:
         """Return what to ask the history now."""
-        if self._in_flight is not None or now_ms < self._ask_at_ms:
+        if self._in_flight is not None or now_ms < self._ask_at_ms or self.is_gone:
             return None
         self._tell_gap(now_ms)
         self._asked_ms = now_ms
@@ -289,7 +278,7 @@ class SymbolState:
     @property
     def next_ask_ms(self) -> int | None:
         """Return when there is something to ask; None while an answer is awaited."""
-        return self._ask_at_ms if self._in_flight is None else None
+        return self._ask_at_ms if self._in_flight is None and not self.is_gone else None
 
     def can_decide(self, now_ms: int) -> bool:
         """Return whether the next candle can be decided without further proof."""
@@ -314,6 +303,11 @@ class SymbolState:
         if n_missing > 1 and self._gap_end_ms <= self.next_ms and not is_waiting:
             self._gap_end_ms = self.next_ms + n_missing * self.rules.length_ms
             self._tell(NoticeKind.GAP, now_ms, n_missing)
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether the next candle does not exist, because the symbol did not any more."""
+        return self.gone_ms is not None and self.next_ms >= self.gone_ms
 
     @property
     def _end_ms(self) -> int:
@@ -343,6 +337,8 @@ class SymbolState:
 
     def _due_ms(self) -> int | None:
         """Return when the next candle is decided without the history, None while that cannot be said."""
+        if self.is_gone:
+            return self._end_ms + self.rules.close_ms
         if self.patient_since_ms is None:
             return None
         from_ms = max(self._end_ms, self.patient_since_ms)
@@ -353,24 +349,27 @@ class SymbolState:
             return None
         return from_ms + self.rules.grace_ms
 
-    def _fallback(self) -> _Choice:
+    def _fallback(self) -> Choice:
         """Return the best that is known of a candle about which the history has said nothing that counts."""
+        if self.is_gone:
+            return Choice(None, "absent")
         answer, seen = self._answer, self._seen.get(self.next_ms)
         row = self._row(answer) if answer is not None and answer.covers(self.next_ms) else None
         if seen is not None and (row is None or row.volume <= seen.bar.volume):
-            return _Choice(seen.bar, self.source)
+            return Choice(seen.bar, self.source)
         if row is not None and row.close:
-            return _Choice(row, "backfill")
-        return _Choice(None, "absent")
+            return Choice(row, "backfill")
+        return Choice(None, "absent")
 
-    def _finish(self, choice: _Choice, ready_ms: int, now_ms: int) -> None:
+    def _finish(self, choice: Choice, ready_ms: int, now_ms: int) -> None:
         """Make the next candle final; an absent one is flat at the last close, nothing before there was a price."""
         bar, flag_bits = choice.bar, FLAG_ABSENT
         if choice.conflict is not None:
             self._tell(NoticeKind.CONFLICT, now_ms, choice.change, choice.conflict)
         if bar is None:
             known = self.last_close > 0.0
-            self._tell(NoticeKind.ABSENT, now_ms, detail="" if known else "no price yet")
+            if not self.is_gone:  # which was told once
+                self._tell(NoticeKind.ABSENT, now_ms, detail="" if known else "no price yet")
             bar = Bar.flat(self.next_ms, self.last_close) if known else None
         else:
             flag_bits = bar.flag_bits

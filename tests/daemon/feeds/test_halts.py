@@ -1,0 +1,67 @@
+"""Halts between candles: what is due when, cut where it belongs."""
+
+import numpy as np
+
+from papertape.daemon.feeds.halts import Halts
+from papertape.engine.candles import CANDLE
+from papertape.engine.events import Cause, Halt
+from papertape.engine.jit import Rows
+
+MINUTE = 60_000
+T = 1_795_428_900_000
+
+
+def instants(n: int, first: int = 0) -> Rows:
+    """Return minutes of two symbols."""
+    rows = np.zeros(2 * n, CANDLE)
+    rows["open_ms"] = T + MINUTE * np.repeat(np.arange(first, first + n), 2)
+    rows["symbol"] = np.tile([0, 1], n)
+    return rows
+
+
+def told(halts: Halts, rows: Rows) -> list[object]:
+    """Return events as numbers of instants, and halts as they are."""
+    return [event if isinstance(event, Halt) else len(event) // 2 for event in halts.between(rows)]
+
+
+def test_a_halt_comes_before_the_first_candle_that_closes_after_it() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    halts.tell(Cause.MARKET, "B", T + 2 * MINUTE + 5_000, is_on=True)
+    halts.tell(Cause.MARKET, "B", T + 4 * MINUTE + 1, is_on=False)
+
+    begins = Halt(T + 2 * MINUTE + 5_000, 1, Cause.MARKET, True)
+    ends = Halt(T + 4 * MINUTE + 1, 1, Cause.MARKET, False)
+    assert told(halts, instants(6)) == [2, begins, 2, ends, 2]
+    assert told(halts, instants(1, 6)) == [1]
+
+
+def test_what_is_known_at_a_close_waits_for_the_next_candle() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    halts.tell(Cause.MARKET, "A", T + MINUTE, is_on=True)
+
+    assert told(halts, instants(1)) == [1]
+    assert told(halts, instants(1, 1)) == [Halt(T + MINUTE, 0, Cause.MARKET, True), 1]
+
+
+def test_a_symbol_that_goes_inside_a_candle_is_gone_from_the_next_one_on() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    halts.tell(Cause.GONE, "A", T + 20_000, is_on=True)
+
+    assert told(halts, instants(2)) == [1, Halt(T + 20_000, 0, Cause.GONE, True), 1]
+
+
+def test_skewed_clocks_count_at_once() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    halts.tell(Cause.CLOCK, "", T + 7 * MINUTE, is_on=True)
+
+    assert told(halts, instants(1)) == [Halt(T + 7 * MINUTE, -1, Cause.CLOCK, True), 1]
+
+
+def test_of_what_changes_twice_inside_a_candle_only_the_newest_is_said() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    assert not halts.tell(Cause.MARKET, "A", T, is_on=False)  # all is well at the start: no news
+    assert halts.tell(Cause.MARKET, "A", T + 1, is_on=True)
+    assert not halts.tell(Cause.MARKET, "A", T + 2, is_on=True)
+    assert halts.tell(Cause.MARKET, "A", T + 3, is_on=False)
+
+    assert told(halts, instants(1)) == [Halt(T + 3, 0, Cause.MARKET, False), 1]
