@@ -16,6 +16,7 @@ from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
 from papertape.daemon.running import Daemon, Hooks
 from papertape.engine.core import Engine
+from papertape.engine.events import Halt
 from papertape.engine.jit import Rows, join_rows
 from papertape.engine.spec import Market
 from papertape.replay.backtest import replay
@@ -170,6 +171,18 @@ def replayed(scenario: Scenario, rows: Sequence[Rows] | None = None, events: Any
     """Return the engine after a plain replay of what was streamed, or of other candles."""
     cuts = rows or [tape.candles[scenario.start :] for tape in scenario.tapes]
     return replay(identity(scenario, Path("unused")).spec, cuts, events=events).engine
+
+
+def halts_of(state: Path) -> list[tuple[int, Halt]]:
+    """Return the halts of a journal, each with the close of the last candle before it."""
+    found, reached_ms = [], 0
+    with Journal.read(state) as journal:
+        for each in journal.inputs():
+            if isinstance(each.event, Halt):
+                found.append((reached_ms, each.event))
+            elif isinstance(each.event, np.ndarray):
+                reached_ms = int(each.event["open_ms"][-1]) + 60_000
+    return found
 
 
 def journalled(state: Path) -> Rows:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streams import Scenario, identity, journalled, quiet, replayed, streamed, tape
+from streams import Scenario, halts_of, identity, journalled, quiet, replayed, streamed, tape
 
 from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
@@ -33,9 +33,9 @@ THIN = (PAIR[0], quiet(PAIR[1], 1, 2, 3, 6, 10, 11, 15))
 
 
 def assert_undisturbed(scenario: Scenario, state: Path) -> Daemon:
-    """Run a scenario and compare with a plain replay of its tapes."""
+    """Run a scenario and compare with a plain replay of its tapes, and of what the venue said of its markets."""
     daemon = streamed(scenario, state)
-    plain = replayed(scenario)
+    plain = replayed(scenario, events=halts_of(state))
 
     found = journalled(state)
     for number, one in enumerate(scenario.tapes):
@@ -83,7 +83,7 @@ def assert_undisturbed_or_told(scenario: Scenario, state: Path) -> None:
             is_true = all(row[n] == want[n] for n in ("open", "high", "low", "close", "volume"))
             assert is_true or (one.symbol, int(row["open_ms"])) in told, (one.symbol, row, want)
     split = [found[found["symbol"] == number] for number in range(len(scenario.tapes))]
-    assert daemon.engine.digest == replayed(scenario, split).digest
+    assert daemon.engine.digest == replayed(scenario, split, halts_of(state)).digest
 
 
 def mixture(seed: int) -> Scenario:
