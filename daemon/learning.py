@@ -146,14 +146,19 @@ class Learning:
                 self._metrics.drift.set_reference(end_ms / 1000.0)
 
     def halted(self, daemon: Daemon) -> tuple[str, ...]:
-        """Return why no new position is entered."""
-        account = daemon.engine.account[0]
-        ruin = ("ruin",) if account.ruined_ms else ()
-        if not account.is_paused:
-            return ruin
-        watch = daemon.watch
-        by_drift = ("drift",) if watch is not None and watch.policy.is_paused else ()
-        return (*ruin, "manual", *by_drift)
+        """Return why no new position is entered; a market that does not trade with its symbol."""
+        engine, watch = daemon.engine, daemon.watch
+        found = ["ruin"] if engine.account[0].ruined_ms else []
+        if engine.account[0].is_paused:
+            found.append("manual")
+        if engine.account[0].is_paused and watch is not None and watch.policy.is_paused:
+            found.append("drift")
+        if engine.account[0].is_skewed:
+            found.append("clock")
+        for reason, field in (("market", "is_halted"), ("gone", "is_gone")):
+            concerned = np.flatnonzero(engine.positions[field])
+            found += [f"{reason} {engine.symbols[number]}" for number in concerned]
+        return tuple(found)
 
     def state(self, daemon: Daemon) -> ModelState:
         """Return the part of the status that is about the model."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FRAME_KINDS: Final = frozenset(
     (
         "silence", "blind", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
-        "null_candle", "spike", "wrong_symbol", "huge", "seq_gap", "wrong_cs",
+        "null_candle", "spike", "wrong_symbol", "huge", "seq_gap", "wrong_cs", "stamp_spike", "stamp_skew",
     )
 )  # fmt: skip
 _CUTTING: Final = frozenset(("abort", "refuse", "down", "never_ack"))
@@ -113,7 +113,12 @@ class FaultDesk:
                 self._tell_product(symbol, "tick_size_changed", now_ms)
             elif fault.kind == "delisting":
                 market.listing.state = "expired"
-                self._tell_product(symbol, "delisted", now_ms)
+                if self._exchange.switches.delisting == "told":
+                    self._tell_product(symbol, "delisted", now_ms)
+            elif fault.kind == "disruption":
+                self._set_trading(
+                    "disrupted_cancel_only", "market_disruption", now_ms, fault.symbol
+                )
 
     def _maintain(self, now_ms: int) -> None:
         self.status = "maintenance"
@@ -137,12 +142,20 @@ class FaultDesk:
             self.status = "live"
             frame = self.status_frame("maintenance_finished", now_ms)
             self._exchange.hub.publish(("system_status", ""), frame, now_ms)
-            self._set_trading("disrupted_post_only", "start_auction", now_ms)
-            finish = partial(self._set_trading, "operational", "finish_auction")
-            self._exchange.schedule.put(now_ms + _AUCTION_MS, finish)
+            self._auction("", now_ms)
+        elif fault.kind == "disruption":
+            self._auction(fault.symbol, now_ms)
 
-    def _set_trading(self, trading_status: str, event: str, now_ms: int) -> None:
+    def _auction(self, only: str, now_ms: int) -> None:
+        """Let a market, or every one, trade again as the venue does: after an auction."""
+        self._set_trading("disrupted_post_only", "start_auction", now_ms, only)
+        finish = partial(self._set_trading, "operational", "finish_auction", only=only)
+        self._exchange.schedule.put(now_ms + _AUCTION_MS, finish)
+
+    def _set_trading(self, trading_status: str, event: str, now_ms: int, only: str = "") -> None:
         for symbol, market in self._exchange.markets.items():
+            if only and symbol != only:
+                continue
             market.listing.trading_status = trading_status
             self._tell_product(symbol, event, now_ms)
 

@@ -47,6 +47,8 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
     "huge": Kind("one frame of this many bytes per connection", 60_000, 1_000_000),
     "late_final": Kind("final frames of candles come after the next candle's first", 180_000),
     "missing_final": Kind("final frames of candles do not come", 180_000),
+    "stamp_spike": Kind("one frame of each channel is stamped amount ms ahead", 60_000, 40_000),
+    "stamp_skew": Kind("the stamps of all frames are off by amount ms", 120_000, 40_000),
     "seq_gap": Kind("a share of book updates is lost", 60_000, 0.2),
     "wrong_cs": Kind("a share of book updates has a wrong checksum", 60_000, 0.2),
     # the history
@@ -69,6 +71,7 @@ FAULT_KINDS: Final[Mapping[str, Kind]] = {
     "maintenance": Kind("announced, cut, 503, then an auction; the candles exist", 120_000),
     "maintenance_gap": Kind("the same, and nothing was traded meanwhile", 120_000),
     "quiet": Kind("nobody trades, and everything else goes on", 300_000),
+    "disruption": Kind("nothing is matched, then an auction; the candles exist", 120_000),
     "tick_size": Kind("the tick size is multiplied by amount", amount=10),
     "delisting": Kind("the symbol, or each one, expires: nothing is traded any more"),
 }
@@ -85,9 +88,11 @@ BY_SYMBOL: Final = frozenset(
         "silence", "blind", "duplicate", "swap", "drop", "truncate", "garbage", "unknown_type", "nan",
         "null_candle", "spike", "wrong_symbol", "late_final", "missing_final", "seq_gap",
         "wrong_cs", "rest_lag_absent", "rest_lag_flat", "rest_lag_partial", "rest_sparse", "correction",
-        "maintenance_gap", "quiet", "tick_size", "delisting",
+        "maintenance_gap", "quiet", "tick_size", "delisting", "disruption", "stamp_spike", "stamp_skew",
     )
 )  # fmt: skip
+# What may also be behind: amounts below zero.
+_SIGNED: Final = frozenset(("clock_skew", "stamp_spike", "stamp_skew"))
 _CLOSE_CODES: Final = (1000, 1001, 1012)
 
 
@@ -186,8 +191,11 @@ def check_fault(fault: Fault) -> None:
         raise ConfigError(f"unknown fault {kind!r}{did_you_mean(kind, FAULT_KINDS)}")
     if fault.duration_ms < 0:
         raise ConfigError(f"fault {kind}: {fault.duration_ms} ms is no duration")
+    if kind in _SIGNED:
+        amount = abs(amount)
     if FAULT_KINDS[kind].amount and not 0.0 < amount < 1e9:
         raise ConfigError(f"fault {kind}: amount {amount:g} is not above 0 and below 1e9")
+    amount = fault.amount
     for name, low, high in (("refuse", 400, 599), ("close", 1000, 4999)):
         if kind == name and not low <= amount <= high:
             raise ConfigError(f"fault {kind}: amount {amount:g} is not between {low} and {high}")

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from papertape.replay.venue.frames import US
+
 if TYPE_CHECKING:
     from papertape.replay.venue.desk import FaultDesk
     from papertape.replay.venue.faults import Fault
 
 FOREIGN_SYMBOL = "WRONGUSD"
+_STAMPS = ("ts", "ts_origin", "ts_publish", "timestamp", "last_updated")
 _PRICES = ("o", "h", "l", "c", "p", "open", "high", "low", "close", "price")
 
 
@@ -24,6 +27,7 @@ class Mangler:
         self._desk = desk
         self._draw = np.random.Generator(np.random.PCG64([desk.seed, number]))
         self._held: bytes | None = None
+        self._spiked: set[tuple[Fault, str]] = set()
         self._told: list[Fault] = []  # faults that happen once per connection and have
 
     @property
@@ -52,6 +56,8 @@ class Mangler:
             self._told.append(fault)
             padding = "x" * int(fault.amount)
             return [orjson.dumps({"pad": padding, "type": "announcement"}), *sent]
+        if kind in ("stamp_spike", "stamp_skew"):
+            return [*sent[:-1], self._stamped(fault, channel, frame)]
         if kind in ("seq_gap", "wrong_cs") and channel != "ob_updates":
             return sent
         if kind not in _CHANGES or self._draw.random() >= fault.amount:
@@ -64,6 +70,21 @@ class Mangler:
         if kind in _READING and not _is_whole(frame):
             return sent  # another fault has cut it: it has no values left to change
         return [*sent[:-1], *_CHANGES[kind](frame, channel)]
+
+    def _stamped(self, fault: "Fault", channel: str, frame: bytes) -> bytes:
+        """Return a frame with its stamp moved; a spike moves one of each channel."""
+        if not _is_whole(frame) or (fault, channel) in self._spiked:
+            return frame
+        if fault.kind == "stamp_spike":
+            self._spiked.add((fault, channel))
+        return stamped(frame, fault.amount)
+
+
+def stamped(frame: bytes, by_ms: float) -> bytes:
+    """Return a frame whose time of publication is off."""
+    values = orjson.loads(frame)
+    moved = {name: values[name] + int(by_ms * US) for name in _STAMPS if name in values}
+    return orjson.dumps(values | moved)
 
 
 def _unknown(frame: bytes, _: str) -> list[bytes]:

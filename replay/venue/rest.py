@@ -11,6 +11,7 @@ from papertape.replay.venue.derived import derived_candles
 from papertape.replay.venue.frames import US, number, trade_values
 from papertape.replay.venue.history import RESOLUTIONS, candle_history
 from papertape.replay.venue.pages import BadRequest, page_of
+from papertape.replay.venue.products import Listing
 from papertape.replay.venue.quotes import ticker_values
 from papertape.replay.venue.switches import Numbers, RestLag, Switches
 from papertape.replay.venue.ticks import Candle
@@ -171,10 +172,14 @@ class Rest:
     def _products(self, symbol: str, query: Mapping[str, str]) -> Answer:
         if symbol:
             market = self._exchange.markets.get(symbol)
-            if market is None:
+            if market is None or self._is_unlisted(market.listing):
                 return failure(400, {"code": "invalid_contract"})
             return success(market.listing.product())
-        listings = [market.listing for market in self._exchange.markets.values()]
+        listings = [
+            market.listing
+            for market in self._exchange.markets.values()
+            if not self._is_unlisted(market.listing)
+        ]
         types, states = _list(query, "contract_types"), _list(query, "states")
         listings = [
             listing
@@ -185,6 +190,10 @@ class Rest:
         chosen = {listing.id: listing for listing in listings}
         page, meta = page_of(query, sorted(chosen, reverse=True))
         return success([chosen[id_].product() for id_ in page], meta=meta)
+
+    def _is_unlisted(self, listing: Listing) -> bool:
+        """Return whether a market is no more and the list of products is silent about it."""
+        return listing.state != "live" and self._exchange.switches.delisted == "unlisted"
 
     def _tickers(self, text: str, query: Mapping[str, str]) -> Answer:
         markets, now_ms = self._exchange.markets, self._exchange.now_ms

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from papertape.replay.venue.frames import US, Host
-from papertape.replay.venue.mangle import Mangler
+from papertape.replay.venue.mangle import Mangler, stamped
 from papertape.replay.venue.subscriptions import Reply, Subscriptions, Topic
 
 if TYPE_CHECKING:
@@ -159,7 +159,9 @@ class Session:
         frame: dict[str, Any] = {}
         if how != "bare":
             frame = {"ts_origin": now_ms * US, "ts_publish": now_ms * US + 1200}
-        self.send(orjson.dumps({**frame, "type": "heartbeat"}))
+        data = orjson.dumps({**frame, "type": "heartbeat"})
+        skew = self._exchange.desk.on("stamp_skew")
+        self.send(data if skew is None or skew.symbol else stamped(data, skew.amount))
         if how != "stops" or n < _HEARTBEATS_BEFORE_STOP:
             period_ms = 30_000 if how == "bare" else 5_000
             self._put(now_ms + period_ms, partial(self._beat, number, n + 1))

@@ -13,6 +13,8 @@ FinalFrame = Literal["before_roll", "missing", "late", "after_end"]
 NoTrade = Literal["silent", "null", "flat"]
 NoTradeAt = Literal["start", "end", "both"]
 Numbers = Literal["documented", "strings", "ints"]
+Delisted = Literal["expired", "unlisted"]
+Delisting = Literal["told", "silent"]
 Heartbeat = Literal["with_fields", "bare", "stops"]
 RestLag = Literal["absent", "flat", "partial"]
 
@@ -42,6 +44,8 @@ class Switches:
     trades_list    a plain list, or {"trades": []}
     rest_lag_s     how far the history is behind the stream; `rest_lag` is what it shows meanwhile of a candle: nothing,
                    a flat one, or an older state
+    delisted       what the list of products says of a market that is no more: that it is expired, or nothing
+    delisting      the stream tells of it, or does not
     week_start     what a 1w candle begins on
     quota          weight allowed per five minutes
     """
@@ -61,6 +65,8 @@ class Switches:
     trades_list: Literal["list", "object"] = "list"
     rest_lag_s: float = 0.0
     rest_lag: RestLag = "absent"
+    delisted: Delisted = "expired"
+    delisting: Delisting = "told"
     week_start: Literal["monday", "thursday"] = "monday"
     quota: int = 10_000
 
@@ -131,6 +137,8 @@ _VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "trades_list": ("list", "object"),
     "rest_lag_s": (0.0, 4.0),
     "rest_lag": get_args(RestLag),
+    "delisted": get_args(Delisted),
+    "delisting": get_args(Delisting),
     "week_start": ("monday", "thursday"),
 }
 _NUMBERS: Final = ("late_ms", "trail_ms", "rest_cap", "rest_lag_s", "quota")

@@ -459,6 +459,41 @@ async def maintenance_gap(client: Client, socket: Socket) -> None:
     assert not missing & set(client.venue.truth("BTCUSDT")["open_ms"].tolist())
 
 
+@seen("disruption", duration_ms=30_000, symbol="BTCUSDT")
+async def disruption(client: Client, socket: Socket) -> None:
+    heard = await socket.listen(FAULT_MS + 100_000)
+    told = [(f["event"], f["product"]["symbol"], f["product"]["trading_status"]) for f in of_type(heard, "product_updates")]  # fmt: skip
+    assert told == [
+        ("market_disruption", "BTCUSDT", "disrupted_cancel_only"),
+        ("start_auction", "BTCUSDT", "disrupted_post_only"),
+        ("finish_auction", "BTCUSDT", "operational"),
+    ]
+    times = [f["timestamp"] // 1000 - FAULT_MS for f in of_type(heard, "product_updates")]
+    assert times == [0, 30_000, 90_000]
+    assert len(client.venue.truth("BTCUSDT")) == 8
+
+
+@seen("stamp_skew", amount=-40_000)
+async def stamp_skew(client: Client, socket: Socket) -> None:
+    heard = await socket.listen(FAULT_MS)
+    assert all(f["ts"] // 1000 <= FAULT_MS for f in of_type(heard, "candlestick_1m"))
+    heard = await socket.listen(FAULT_MS + 20_000)
+    skewed = [f["ts"] // 1000 - FAULT_MS for f in of_type(heard, "candlestick_1m")]
+    assert skewed
+    assert all(-40_000 <= ms <= -20_000 for ms in skewed)
+    beats = [f["ts_publish"] // 1000 - FAULT_MS for f in of_type(heard, "heartbeat")]
+    assert beats
+    assert max(beats) <= -20_000 + 2
+
+
+@seen("stamp_spike", amount=40_000)
+async def stamp_spike(client: Client, socket: Socket) -> None:
+    heard = await socket.listen(FAULT_MS + 20_000)
+    for kind in ("candlestick_1m", "mark_price"):
+        ahead = [f["ts"] // 1000 for f in of_type(heard, kind)]
+        assert sum(ms > FAULT_MS + 20_000 for ms in ahead) == 1, kind
+
+
 @seen("tick_size", amount=10, symbol="BTCUSDT")
 async def tick_size(client: Client, socket: Socket) -> None:
     async def tick(symbol: str) -> float:
