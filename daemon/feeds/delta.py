@@ -336,7 +336,7 @@ class DeltaFeed:
     async def _judge_silence(self, final: Final) -> None:
         """Notice a subscription that is acknowledged and silent."""
         symbol, open_ms = final.symbol, final.bar.open_ms
-        if final.source == "absent" and not self._is_gone(symbol):
+        if not final.bar.has_traded and not self._is_gone(symbol):
             self._is_silent = True
         could_show = self._table.is_connected and self._up_since_ms <= open_ms
         is_lost = final.is_confirmed and final.bar.has_traded and could_show
