@@ -34,6 +34,7 @@ from papertape.replay.summary import Outcome, Run, summarise
 from papertape.replay.tables import equity_table, trade_table
 from papertape.replay.tape import Tape
 from papertape.replay.training import model_events, model_features
+from papertape.replay.untraded import refuse_untraded
 from papertape.replay.waiting import wait_for
 
 Progress = Callable[[str, int, int], None]
@@ -56,6 +57,8 @@ def run_backtest(
     if models and not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
     cuts = [_cut(tape, config) for tape in tapes]
+    if config.data.no_volume == "refuse":
+        refuse_untraded(tapes, cuts)
     if models is None:
         learned = _learned(config, tapes, cuts, on_progress)
         models = learned.schedule if learned is not None else ()

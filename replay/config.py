@@ -53,6 +53,10 @@ class Data(_Section):
         "absent", description="absent: flat candles keep the clock going; skip: nothing happens"
     )
 
+    no_volume: Literal["refuse", "trade"] = Field(
+        "refuse", description="a tape of marks, or without any volume: refused, or traded on"
+    )
+
     @field_validator("start", "end", mode="before")
     @classmethod
     def _dates_are_utc(cls, value: Any, info: ValidationInfo) -> Any:

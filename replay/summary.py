@@ -41,6 +41,7 @@ from papertape.replay.sinks import Recorder
 from papertape.replay.spans import span_sentences
 from papertape.replay.tables import refusal_counts
 from papertape.replay.tape import Tape
+from papertape.replay.untraded import fills_without_volume, sentence
 
 FORMAT: Final = 1
 _BENCHMARK_METRICS: Final = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "calmar")
@@ -123,6 +124,7 @@ def summarise(
             *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms),
         ],
         "refusals": refusal_counts(main.recorder.decisions),
+        "fills_without_volume": fills_without_volume(main.recorder.fills, main.feed.tapes),
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": _benchmarks(config, main, marks, closes),
         "sensitivity": _sensitivity(config, main, performance, others),
@@ -317,6 +319,8 @@ def _warnings(
             f"flat, flag {FLAG_ABSENT}, no fills."
         )
     said += span_sentences(config.data, tapes, run.feed)
+    fills = run.recorder.fills
+    said += sentence(fills_without_volume(fills, run.feed.tapes), len(fills))
     is_perpetual = any(market.is_perpetual for market in run.engine.spec.markets)
     if is_perpetual and not len(run.recorder.payments):
         said.append(

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated
 
 import typer
@@ -17,7 +17,7 @@ from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import Config, Data
 from papertape.replay.stamps import utc_text
 from papertape.replay.tape import Tape
-from papertape.replay.venue import Faults, Switches, Venue
+from papertape.replay.venue import FAULT_KINDS, Faults, Switches, Venue
 
 _REPORT_EVERY_S = 0.5
 _HISTORY = 1000
@@ -32,6 +32,13 @@ def sim_command(
     faults: Annotated[
         int | None, typer.Option(help="seed of what goes wrong; none: nothing")
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="one more by name, kind[@seconds][:symbol][=amount], repeatable, such as delisting@0:BTCUSDT; "
+            f"kinds: {', '.join(FAULT_KINDS)}"
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="REST and websocket; 0: any")] = 0,
     legacy_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="the legacy websocket; 0: any")
@@ -45,7 +52,11 @@ def sim_command(
     ] = None,
     switches: Annotated[
         list[str] | None,
-        typer.Option("--switch", help="name=value of an open question, such as no_trade=flat"),
+        typer.Option(
+            "--switch",
+            help="name=value of an open question, such as no_trade=flat; names: "
+            f"{', '.join(field.name for field in fields(Switches))}",
+        ),
     ] = None,
     is_now: Annotated[
         bool, typer.Option("--now", help="move the tape's dates so that it goes on now")
@@ -66,7 +77,7 @@ def sim_command(
     settings = Switches.parse(switches or ())
     tapes = load_tapes(Config(data=Data(tapes=tuple(tape or ()))))
     start_ms, tapes = _placed(tapes, history, candles, is_now)
-    planned = _planned(tapes, start_ms, faults)
+    planned = _planned(tapes, start_ms, faults) | Faults.named(fault or (), start_ms)
 
     async def serve() -> None:
         clock = WallClock() if is_now else Clock(start_ms, speed)

@@ -4,6 +4,7 @@ What goes wrong, and when: a plain list of (time, kind, duration, symbol, amount
 Kinds in FAULT_KINDS happen at an instant (duration 0) or hold for a span. `share` means: of frames, from 0 to 1.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -93,6 +94,8 @@ BY_SYMBOL: Final = frozenset(
 )  # fmt: skip
 # What may also be behind: amounts below zero.
 _SIGNED: Final = frozenset(("clock_skew", "stamp_spike", "stamp_skew"))
+_NUMBER: Final = r"-?\d+(?:\.\d+)?"
+_NAMED: Final = re.compile(rf"(\w+)(?:@({_NUMBER}))?(?::([^=]+))?(?:=({_NUMBER}))?")
 _CLOSE_CODES: Final = (1000, 1001, 1012)
 
 
@@ -150,6 +153,20 @@ class Faults:
     ) -> "Faults":
         """Return one fault, with the usual length and size of its kind unless given."""
         return Faults((make_fault(kind, time_ms, duration_ms, symbol, amount),), seed=1)
+
+    @staticmethod
+    def named(texts: Iterable[str], start_ms: int) -> "Faults":
+        """Return the faults that texts such as `delisting@60:BTCUSDT` or `stamp_skew=-40000` name, or raise ConfigError."""
+        found = []
+        for text in texts:
+            match = _NAMED.fullmatch(text)
+            if match is None:
+                raise ConfigError(f"fault {text!r}: write kind[@seconds][:symbol][=amount]")
+            kind, seconds, symbol, amount = match.groups()
+            time_ms = start_ms + round(1000.0 * float(seconds or 0.0))
+            wanted = None if amount is None else float(amount)
+            found.append(make_fault(kind, time_ms, None, symbol or "", wanted))
+        return Faults(tuple(found), seed=1 if found else 0)
 
     @staticmethod
     def seeded(

@@ -595,3 +595,22 @@ def test_faults_of_shares_depend_on_their_seed_alone() -> None:
         return with_venue(use, faults=Faults(schedule, seed))
 
     assert run(1) == run(1) != run(2)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("abort", Fault(1_000, "abort")),
+        ("delisting@0:BTCUSDT", Fault(1_000, "delisting", 0, "BTCUSDT")),
+        ("stamp_skew@90.5=-40000", Fault(91_500, "stamp_skew", 120_000, "", -40_000.0)),
+        ("disruption@-5:A_B", Fault(-4_000, "disruption", 120_000, "A_B")),
+    ],
+)
+def test_a_fault_is_named_in_a_text(text: str, fault: Fault) -> None:
+    assert list(Faults.named([text], 1_000)) == [fault]
+
+
+@pytest.mark.parametrize("text", ["", "abort@", "abort@soon", "aborted", "close=5", "rest_slow=-1"])
+def test_a_text_that_names_no_fault_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="fault"):
+        Faults.named([text], 0)
