@@ -14,7 +14,7 @@ from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
-from papertape.engine.events import Cause
+from papertape.engine.events import Action, Cause
 from papertape.engine.records import REASON_DELISTED, REASON_ENTRY, REFUSED_MARKET
 from papertape.replay.venue import Faults, Switches
 
@@ -187,3 +187,26 @@ def test_a_symbol_may_be_left_out_of_the_configuration_while_nothing_of_it_is_he
 
     with pytest.raises(ConfigError, match="flatten, and leave it out then"):
         streamed(without, tmp_path)
+
+
+def test_a_symbol_that_is_left_out_while_flat_is_absent_and_the_account_goes_on(
+    tmp_path: Path,
+) -> None:
+    async def flatten(daemon: Any, clock: Any) -> None:
+        await clock.sleep(16 * 60.0)
+        await daemon.command(Action.KILL)  # flat, and nothing is entered until resumed
+
+    pair = (tape("AAA", 30, 3), tape("BBB", 30, 4))
+    first = Scenario([one.between(None, FIRST_MS + 19 * MINUTE_MS) for one in pair], beside=flatten)
+    streamed(first, tmp_path)
+
+    daemon = streamed(Scenario(pair, start=20, live={"symbols": ["BBB"]}), tmp_path)
+
+    rows = journalled(tmp_path)
+    left, kept = rows[rows["symbol"] == 0], rows[rows["symbol"] == 1]
+    np.testing.assert_array_equal(kept["close"], pair[1].candles["close"])
+    assert (left["flag_bits"][20:] & FLAG_ABSENT != 0).all()
+    assert bool(daemon.engine.positions["is_gone"][0])
+    details = column(tmp_path, "SELECT detail FROM notices WHERE symbol = 'AAA'")
+    assert sum(detail.startswith("no longer followed") for detail in details) == 1
+    assert verify_state(tmp_path).is_equal
