@@ -6,7 +6,7 @@ fills in a candle during which the market stood still at its end. A symbol that 
 opens after that on; skewed clocks count at once, since no time can be told by them.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 
 from papertape.engine.events import Cause, Halt
 from papertape.engine.halts import ALL
@@ -66,13 +66,16 @@ class Halts:
 
 
 class WithHalts:
-    """A feed of candles, and halts between them."""
+    """A feed of candles, and halts between them; `look` is called when candles have come, and may tell more."""
 
-    def __init__(self, feed: AsyncIterable[Rows], halts: Halts) -> None:
-        self._feed, self._halts = feed, halts
+    def __init__(
+        self, feed: AsyncIterable[Rows], halts: Halts, look: Callable[[], None] = lambda: None
+    ) -> None:
+        self._feed, self._halts, self._look = feed, halts, look
 
     async def __aiter__(self) -> AsyncIterator[Rows | Halt]:
         """Yield what the feed yields, cut where a halt begins or ends."""
         async for rows in self._feed:
+            self._look()
             for event in self._halts.between(rows):
                 yield event

@@ -1,8 +1,11 @@
 """Halts between candles: what is due when, cut where it belongs."""
 
-import numpy as np
+from collections.abc import AsyncIterator
 
-from papertape.daemon.feeds.halts import Halts
+import numpy as np
+import pytest
+
+from papertape.daemon.feeds.halts import Halts, WithHalts
 from papertape.engine.candles import CANDLE
 from papertape.engine.events import Cause, Halt
 from papertape.engine.jit import Rows
@@ -65,3 +68,25 @@ def test_of_what_changes_twice_inside_a_candle_only_the_newest_is_said() -> None
     assert halts.tell(Cause.MARKET, "A", T + 3, is_on=False)
 
     assert told(halts, instants(1)) == [Halt(T + 3, 0, Cause.MARKET, False), 1]
+
+
+@pytest.mark.asyncio
+async def test_a_feed_is_cut_where_whoever_looks_finds_a_halt() -> None:
+    async def feed() -> AsyncIterator[Rows]:
+        for number in range(3):
+            yield instants(1, number)
+
+    halts = Halts(["A", "B"], MINUTE)
+    halts.tell(Cause.GONE, "B", 0, is_on=True)
+    skews = iter([False, True, True])
+
+    def look() -> None:
+        halts.tell(Cause.CLOCK, "", T, is_on=next(skews))
+
+    events = [event async for event in WithHalts(feed(), halts, look)]
+
+    found = [event if isinstance(event, Halt) else "candles" for event in events]
+    assert found == [
+        Halt(0, 1, Cause.GONE, True), Halt(T, -1, Cause.CLOCK, False), "candles",
+        Halt(T, -1, Cause.CLOCK, True), "candles", "candles",
+    ]  # fmt: skip
