@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
@@ -22,12 +22,12 @@ from papertape.daemon.drift_watch import DriftWatch
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from papertape.daemon.identity import Identity, refuse_held, same_account
 from papertape.daemon.interludes import Calendar, Interlude
-from papertape.daemon.jobs import Job, Jobs, stats_of
+from papertape.daemon.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
 from papertape.daemon.journal.feed import JournalledFeed, Tables
 from papertape.daemon.lock import only_one
-from papertape.daemon.paced import PacedLoop
+from papertape.daemon.paced import freezing
 from papertape.daemon.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.retraining import Retraining
 from papertape.daemon.running import Daemon, Hooks, wall_ms
@@ -66,12 +66,18 @@ OpenFeed = Callable[[FeedStart], AbstractAsyncContextManager[Source]]
 
 
 async def serve(
-    identity: Identity, open_feed: OpenFeed, hooks: Hooks | None = None, *, is_virtual: bool = False
+    identity: Identity,
+    open_feed: OpenFeed,
+    hooks: Hooks | None = None,
+    *,
+    is_virtual: bool = False,
+    has_jobs: bool | None = None,
 ) -> Daemon:
     """
     Run a daemon on its state directory until it ends, and return it as it stood then.
 
-    is_virtual  time is a test's: commits are made in the loop and no job is scheduled
+    is_virtual  time is a test's or the local exchange's: commits are made in the loop
+    has_jobs    whether jobs are done, by the feed's clock where time is virtual; None: where it is not
 
     Raises DataError when another daemon holds the directory, ConfigError when it is about another account,
     InvariantError when the journal is damaged.
@@ -103,8 +109,9 @@ async def serve(
                     state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state)
                 )  # fmt: skip
                 make_learning(daemon, journal, is_virtual=is_virtual)
-                if not is_virtual:
-                    daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms)
+                if has_jobs or (has_jobs is None and not is_virtual):
+                    pace = Pace(source.now_ms, freezing()) if is_virtual else None
+                    daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms, pace)
                 with _stopping_on_signals(daemon):
                     await _run(daemon, was_stepped=recovered.stepped > 0)
                 return daemon
@@ -129,7 +136,6 @@ def make_learning(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> None
         return
     settings = settings_of(account.config, engine.spec)
     trainer: Trainer = ProcessTrainer(daemon.state, settings, account.config.data.store)
-    loop = asyncio.get_running_loop()
     retraining = daemon.retraining = Retraining(
         journal,
         daemon.journal_feed,
@@ -142,7 +148,7 @@ def make_learning(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> None
         wall_ms,
         on_news=hooks.on_retrain,
         on_trouble=hooks.on_trouble,
-        waiting=loop.standing_still if isinstance(loop, PacedLoop) else nullcontext,
+        waiting=freezing(),
     )
     parts: list[Interlude] = [retraining]
     if settings.check_bars:

@@ -1,6 +1,8 @@
 """
 Work that is done at times: APScheduler says when, the daemon's own tasks do it.
 
+Where time is the local exchange's, its triggers are asked by that clock instead, which stands still while a job is done.
+
 The scheduler lives in memory, in UTC, coalesces what was missed into one run, and calls nothing but a function that
 rings a bell; one task per job waits for its bell, so a job never runs twice at once and its failure is seen. When
 each job last began and last succeeded is in the journal, and from that follows at the start what is overdue.
@@ -8,9 +10,12 @@ each job last began and last succeeded is in the journal, and from that follows 
 
 import asyncio
 import logging
+import math
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -80,20 +85,68 @@ def is_overdue(trigger: BaseTrigger, last_success_ms: int | None, now_ms: int) -
     return due is not None and due.timestamp() * 1000.0 <= now_ms
 
 
+def next_run(trigger: BaseTrigger, now_ms: int) -> int | None:
+    """Return when a job is due next after a time of any clock, in ms; None: never."""
+    now = datetime.fromtimestamp(now_ms / 1000.0, UTC)
+    due = trigger.get_next_fire_time(now, now)
+    return None if due is None else max(round(due.timestamp() * 1000.0), now_ms + 1)
+
+
+class Pace(NamedTuple):
+    """
+    A clock that is not the machine's.
+
+    now_ms      its time
+    frozen      entered while a job is done
+    at_least_s  by the machine's clock between two runs of a job: at 100,000 times the speed a minute is half a ms
+    """
+
+    now_ms: Callable[[], int]
+    frozen: Callable[[], AbstractContextManager[Any]]
+    at_least_s: float = 5.0
+
+
 class Jobs:
-    """The jobs of one daemon; `run` does them until it is cancelled."""
+    """
+    The jobs of one daemon; `run` does them until it is cancelled.
+
+    now_ms  the machine's clock, which the journal's times of runs go by
+    pace    the clock that their times go by, when that is another one
+    """
 
     def __init__(
-        self, jobs: Sequence[Job], writer: Writer, stats: JobStats, now_ms: Callable[[], int]
+        self,
+        jobs: Sequence[Job],
+        writer: Writer,
+        stats: JobStats,
+        now_ms: Callable[[], int],
+        pace: Pace | None = None,
     ) -> None:
         self.stats = stats
         self._jobs = {job.name: job for job in jobs}
-        self._writer, self._now_ms = writer, now_ms
+        self._writer, self._now_ms, self._pace = writer, now_ms, pace
         self._bells = {job.name: asyncio.Queue[str](1) for job in jobs}
         self._running: set[str] = set()
 
     async def run(self) -> None:
         """Ring the bells at their times and answer them; first those that are overdue."""
+        now_ms = self._now_ms()
+        for name, job in self._jobs.items():
+            if is_overdue(job.trigger, self.stats.last_success_ms.get(name), now_ms):
+                self.ring(name, "catch_up")
+        scheduler = None if self._pace is not None else self._schedule()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in self._jobs.values():
+                    group.create_task(self._answer(job), name=f"job {job.name}")
+                    if self._pace is not None:
+                        group.create_task(self._ring_at_pace(job, self._pace))
+        finally:
+            if scheduler is not None:
+                scheduler.shutdown(wait=False)
+
+    def _schedule(self) -> AsyncIOScheduler:
+        """Return a running scheduler by the machine's clock."""
         scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={
@@ -105,18 +158,24 @@ class Jobs:
         # Two lines at info for every bell say less than the journal's one row.
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED)
-        now_ms = self._now_ms()
         for name, job in self._jobs.items():
             scheduler.add_job(self.ring, job.trigger, args=[name], id=name)
-            if is_overdue(job.trigger, self.stats.last_success_ms.get(name), now_ms):
-                self.ring(name, "catch_up")
         scheduler.start()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for job in self._jobs.values():
-                    group.create_task(self._answer(job), name=f"job {job.name}")
-        finally:
-            scheduler.shutdown(wait=False)
+        return scheduler
+
+    async def _ring_at_pace(self, job: Job, pace: Pace) -> None:
+        """Ring a bell at its times by another clock; what comes too soon after the last run is passed over."""
+        rung_s = -math.inf
+        while True:
+            now_ms = pace.now_ms()
+            due = next_run(job.trigger, now_ms)
+            if due is None:
+                return
+            await asyncio.sleep((due - now_ms) / 1000.0)
+            is_free = job.name not in self._running and not self._bells[job.name].full()
+            if is_free and time.monotonic() - rung_s >= pace.at_least_s:
+                rung_s = time.monotonic()
+                self.ring(job.name)
 
     def ring(self, name: str, cause: str = "schedule") -> None:
         """Ask for a run; one that is still going on or waiting makes this one a missed one."""
@@ -140,7 +199,8 @@ class Jobs:
             cause = await self._bells[job.name].get()
             self._running.add(job.name)
             try:
-                await self.run_once(job, cause)
+                with nullcontext() if self._pace is None else self._pace.frozen():
+                    await self.run_once(job, cause)
             finally:
                 self._running.discard(job.name)
 

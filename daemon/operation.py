@@ -32,6 +32,7 @@ from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.learning import Learning, model_times
 from papertape.daemon.log import set_up_logging
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
+from papertape.daemon.paced import freezing
 from papertape.daemon.recovery import Recovered
 from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
 from papertape.daemon.server import Server, Views
@@ -143,6 +144,7 @@ class Operation:
             host=settings.host,
             port=settings.port,
             token=self._token,
+            held=freezing(),
         ) as server:
             self._log.info("started", address=f"http://{settings.host}:{server.port}")
             self._notifier.ready(f"following {self._feed}")

@@ -11,8 +11,8 @@ import asyncio
 import os
 import selectors
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 _FROZEN_S: Final = 0.05  # between two looks while time stands still; what ends it wakes the loop
@@ -52,12 +52,18 @@ class PacedLoop(asyncio.SelectorEventLoop):
     """A loop whose seconds pass `speed` times as fast as the machine's, at most."""
 
     def __init__(self, speed: float) -> None:
-        self._paced = _PacedSelector(speed)
+        self._paced, self._made_s = _PacedSelector(speed), time.monotonic()
         super().__init__(self._paced)
 
     def time(self) -> float:
         """Return the loop's time in seconds."""
         return self._paced.now_s
+
+    @property
+    def effective_speed(self) -> float:
+        """Return how many of its seconds have passed per second of the machine since it was made."""
+        took_s = time.monotonic() - self._made_s
+        return self._paced.now_s / took_s if took_s > 0.0 else 0.0
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
@@ -67,3 +73,9 @@ class PacedLoop(asyncio.SelectorEventLoop):
             yield
         finally:
             self._paced.frozen -= 1
+
+
+def freezing() -> Callable[[], AbstractContextManager[Any]]:
+    """Return what lets no time pass meanwhile, where the running loop's time is ours to stop."""
+    loop = asyncio.get_running_loop()
+    return loop.standing_still if isinstance(loop, PacedLoop) else nullcontext

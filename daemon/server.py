@@ -9,8 +9,9 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -86,11 +87,16 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
+        held: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        """Raise ConfigError for an address that others reach while there is no token."""
+        """
+        Make it; held: entered while a request is answered, to hold up a clock that is not the machine's.
+
+        Raises ConfigError for an address that others reach while there is no token.
+        """
         check_address(host, token)
         self._metrics, self._views, self._token = metrics, views, token
-        self._host, self._port = host, port
+        self._host, self._port, self._held = host, port, held
         self._is_local = is_loopback(host)
         self._started_s = time.monotonic()
         self.is_listening = asyncio.Event()
@@ -182,9 +188,10 @@ class Server:
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else _OTHER
         try:
-            response = await self._answered(
-                request, handler, self._routes.get((request.method, path))
-            )
+            with self._held():
+                response = await self._answered(
+                    request, handler, self._routes.get((request.method, path))
+                )
             status = response.status
         finally:
             self._metrics.on_request(request.method, path, status, time.perf_counter() - started_s)

@@ -23,6 +23,7 @@ from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
 from papertape.daemon.lock import only_one
 from papertape.daemon.running import wall_ms
+from papertape.daemon.tape_time import first_live_ms
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause, Event, Funding
@@ -114,10 +115,13 @@ async def _open_sim(
     from papertape.replay.venue import Venue
 
     live, base_ms = identity.config.live, tapes[0].length_ms
-    first_ms, last_ms = common_span([tape.candles for tape in tapes])
-    history = min(live.history_bars, (last_ms - first_ms) // base_ms // 2)
-    begin_ms = first_ms + history * base_ms if start.after_ms is None else start.after_ms + base_ms
-    clock = Clock(begin_ms)
+    _, last_ms = common_span([tape.candles for tape in tapes])
+    begin_ms, history = first_live_ms(tapes, live.history_bars)
+    if start.after_ms is not None:
+        begin_ms = start.after_ms + base_ms
+    # A tape of this very hour is followed by this very clock: what was missed meanwhile is a real outage.
+    is_now = live.speed == 1.0 and begin_ms <= wall_ms() <= last_ms
+    clock = WallClock() if is_now else Clock(begin_ms)
     venue = Venue(tapes, clock, start_ms=begin_ms)
     await venue.start()
     try:

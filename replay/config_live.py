@@ -44,7 +44,15 @@ class Live(_Section):
     history_bars: int = Field(
         1000, ge=0, le=100_000, description="base candles fetched before the first live one"
     )
-    speed: float = Field(1.0, gt=0.0, le=100_000.0, description="of the local exchange's clock")
+    speed: float = Field(
+        1.0,
+        gt=0.0,
+        le=100_000.0,
+        description="of the local exchange's clock, at most; jobs go by that clock",
+    )
+    tape_times: Literal["now", "recorded"] = Field(
+        "now", description="what the local exchange streams happens now, or when it was recorded"
+    )
 
 
 class Daemon(_Section):
@@ -57,8 +65,8 @@ class Daemon(_Section):
         None, description="file with the token for commands; or $PAPERTAPE_TOKEN"
     )
     log: Literal["console", "json"] = "console"
-    snapshot_every_s: Seconds = Field(300.0, description="of wall time between snapshots")
-    audit_every_s: Seconds = Field(60.0, description="of wall time between audits")
+    snapshot_every_s: Seconds = Field(300.0, description="between snapshots")
+    audit_every_s: Seconds = Field(60.0, description="between audits")
     halt_on_divergence: bool = True
     keep_snapshots: int = Field(8, ge=2, le=1000)
     keep_days: int | None = Field(

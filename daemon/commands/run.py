@@ -14,7 +14,8 @@ from papertape.daemon.commands.output import console, progress_bars
 from papertape.daemon.operation import Operation
 from papertape.daemon.paced import PacedLoop
 from papertape.daemon.recovery import Recovered
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.running import Daemon, Hooks, wall_ms
+from papertape.daemon.tape_time import placed
 from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
 from papertape.engine.errors import ConfigError
 from papertape.replay.accounts import load_tapes
@@ -50,6 +51,10 @@ def run_command(
     """
     settings = _settings(config, venue, state, tape, speed, changes or [])
     tapes = _streamed(settings) if settings.live.venue == SIM else []
+    if tapes:
+        tapes, told = placed(settings, tapes, wall_ms())
+        if told:
+            _warn(told)
     with progress_bars() as on_progress:
         daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell))
     status = daemon.status()
@@ -96,11 +101,19 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
         identity = sim_identity(settings, tapes) if tapes else await live_identity(settings, _warn)
         operation = Operation(settings, identity, is_paced=is_paced)
         open_feed = opener(identity, tapes)
-        return await serve(identity, open_feed, operation.hang_on(hooks), is_virtual=is_paced)
+        hung = operation.hang_on(hooks)
+        return await serve(identity, open_feed, hung, is_virtual=is_paced, has_jobs=True)
 
     make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
     with asyncio.Runner(loop_factory=make_loop) as runner:
-        return runner.run(work())
+        daemon = runner.run(work())
+        loop = runner.get_loop()
+        if isinstance(loop, PacedLoop):
+            console.print(
+                f"speed: asked for {settings.live.speed:,.6g} times, got {loop.effective_speed:,.3g}",
+                markup=False,
+            )
+        return daemon
 
 
 def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -4,14 +4,14 @@ import asyncio
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Annotated
 
 import typer
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.tape_time import moved
 from papertape.engine.errors import ConfigError
-from papertape.engine.jit import copy_rows
 from papertape.replay.backtest import load_tapes
 from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import Config, Data
@@ -115,13 +115,7 @@ def _placed(
         return start_ms, list(tapes)
     longest_ms = max(tape.length_ms for tape in tapes)
     moved_ms = (time.time_ns() // 1_000_000 - start_ms) // longest_ms * longest_ms
-    return start_ms + moved_ms, [_moved(tape, moved_ms) for tape in tapes]
-
-
-def _moved(tape: Tape, by_ms: int) -> Tape:
-    rows = copy_rows(tape.candles)
-    rows["open_ms"] += by_ms
-    return replace(tape, candles=rows, notes=(*tape.notes, f"dates moved by {by_ms} ms"))
+    return start_ms + moved_ms, [moved(tape, moved_ms) for tape in tapes]
 
 
 def _planned(tapes: Sequence[Tape], start_ms: int, seed: int | None) -> Faults:

@@ -9,6 +9,7 @@ import numpy as np
 from papertape.daemon.metrics.registry import Series
 from papertape.daemon.metrics.trading_families import (
     EXIT_REASONS,
+    LEVELS,
     MAX_EXPOSURE,
     ORDER_TYPES,
     REJECTIONS,
@@ -21,6 +22,7 @@ from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, a
 from papertape.engine.records import (
     FLAT,
     LONG,
+    REASON_ENTRY,
     REFUSED_NO,
     REFUSED_PRICE,
     REFUSED_SIZE,
@@ -65,6 +67,7 @@ class Trading:
         self._orders = series.counters("orders_total")
         self._latency = series.histograms("decision_latency_seconds")
         self._halted = series.gauges("trading_halted")
+        self._newest_ms = 0  # open time of the newest base candle
 
     def on_report(
         self, report: Report, engine: Engine, latencies_s: Mapping[str, float] | None = None
@@ -75,6 +78,9 @@ class Trading:
         latencies_s  by stage (journal, engine, total), from receipt of the candle; none for what was not live
         """
         self._on_decisions(report, engine)
+        if len(report.marks):
+            self._forget_fills()
+            self._newest_ms = int(report.marks["time_ms"][-1]) - engine.base_ms
         for fill in self._rows(report.fills, engine.symbols):
             self._on_fill(fill, engine.symbols[fill["symbol"]])
         self._on_trades(report.trades, engine.symbols)
@@ -148,6 +154,7 @@ class Trading:
                 market["taker_fee_rate"]
             )
         if symbol in self._series.symbols:
+            self._set_prices(symbol, position)
             opened, exposure = (
                 self._series.gauges("positions_open"),
                 self._series.gauges("exposure"),
@@ -157,6 +164,21 @@ class Trading:
                 opened[(symbol, side)].set(float(is_held))
                 exposure[(symbol, side, self._currency)].set(notional if is_held else 0.0)
         return notional
+
+    def _forget_fills(self) -> None:
+        """Take back the prices of fills: their candle is not the newest any more."""
+        for gauge in self._series.gauges("fill_price").values():
+            gauge.set(0.0)
+
+    def _set_prices(self, symbol: str, position: Row) -> None:
+        """Set what a price panel and a table of positions show."""
+        series, last = self._series, float(position["last_price"])
+        series.gauges("market_price")[(symbol, self._currency)].set(last)
+        series.gauges("position_quantity")[(symbol,)].set(float(position["quantity"]))
+        for level in LEVELS:
+            price = float(position[f"{level}_price"]) if position["quantity"] else 0.0
+            key = (symbol, level, self._currency)
+            series.gauges("position_price")[key].set(price)
 
     def _on_decisions(self, report: Report, engine: Engine) -> None:
         """Count one decision per symbol and closed strategy candle, and what was refused."""
@@ -191,6 +213,9 @@ class Trading:
         side = _ORDER_SIDE[int(fill["side"])]
         self._orders[(symbol, side, ORDER_TYPES[reason], "filled")].inc()
         series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] / UNITS_PER_QUOTE)
+        if fill["candle_ms"] >= self._newest_ms:
+            action = "entry" if reason == REASON_ENTRY else "exit"
+            series.gauges("fill_price")[(symbol, side, action, self._currency)].set(fill["price"])
         cost = (fill["slippage"] + fill["spread"]) / fill["notional"]
         series.histograms("fill_slippage_ratio")[(symbol,)].observe(cost)
         if reason in EXIT_REASONS:

@@ -70,6 +70,8 @@ OUTCOMES: Final = ("win", "loss", "flat")
 SIDES: Final = ("long", "short")
 ORDER_SIDES: Final = ("buy", "sell")
 ORDER_STATUSES: Final = ("filled", "rejected")
+LEVELS: Final = ("entry", "stop", "target")
+FILL_ACTIONS: Final = ("entry", "exit")
 HALTS: Final = ("manual", "divergence", "drift", "errors", "ruin", "clock", "market", "gone")
 STAGES: Final = ("journal", "engine", "total")
 MAX_EXPOSURE: Final = "max_exposure"
@@ -165,6 +167,30 @@ ACCOUNT_FAMILIES: Final = (
     ),
     gauge("leverage_ratio", "Gross notional divided by equity.", _ACCOUNT),
     gauge("positions_open", "Open positions.", _SYMBOL, _SIDE),
+    gauge(
+        "market_price",
+        "Close of the newest base candle, 0 before the first.",
+        _SYMBOL,
+        _CURRENCY,
+    ),
+    gauge(
+        "position_quantity", "Size of the open position in base units, short below zero.", _SYMBOL
+    ),
+    gauge(
+        "position_price",
+        "Prices of the open position, 0 while there is none.",
+        _SYMBOL,
+        Label("level", LEVELS),
+        _CURRENCY,
+    ),
+    gauge(
+        "fill_price",
+        "Price of a fill in the newest base candle, 0 when there was none: a point in a chart.",
+        _SYMBOL,
+        Label("side", ORDER_SIDES),
+        Label("action", FILL_ACTIONS),
+        _CURRENCY,
+    ),
     counter(
         "trades_closed_total",
         "Closed trades; signal is the primary cause of entry.",

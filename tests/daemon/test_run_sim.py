@@ -13,7 +13,7 @@ from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
 from papertape.daemon.paced import PacedLoop
 from papertape.daemon.retraining import News
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
 from papertape.daemon.store import ModelStore
 from papertape.daemon.venues import opener, sim_identity
 from papertape.engine.candles import MINUTE_MS
@@ -104,6 +104,22 @@ def test_stopped_and_started_against_the_exchange_it_ends_the_same(tmp_path: Pat
 
     assert daemon.engine.digest == whole.engine.digest
     assert verify_state(tmp_path / "parts").is_equal
+
+
+@pytest.mark.slow
+def test_at_speed_jobs_run_and_the_audit_agrees(tmp_path: Path) -> None:
+    """They did not at any speed but one: no snapshot, no audit, and their keys were dead."""
+    about = account(tmp_path, "daemon.snapshot_every_s=120", "daemon.audit_every_s=120")
+    with asyncio.Runner(loop_factory=lambda: PacedLoop(1e9)) as runner:
+        work = serve(about, opener(about, tapes()), is_virtual=True, has_jobs=True)
+        daemon = runner.run(work)
+
+    with Journal.read(tmp_path) as journal:
+        runs = journal.all("SELECT job, outcome, count(*) FROM job_runs GROUP BY 1, 2")
+        # 70 minutes from 00:00: the daily ones are due at 00:05, 00:20 and 00:40.
+        assert {job: outcome for job, outcome, _ in runs} == dict.fromkeys(JOB_NAMES, "done")
+        assert {row[0] for row in journal.all("SELECT outcome FROM audits")} == {"equal"}
+    assert daemon.engine.digest == replayed(about, tmp_path)
 
 
 @pytest.mark.slow

@@ -44,12 +44,12 @@ WITHOUT_UNIT = {
     "event_loop_tasks", "queue_depth", "prediction_brier_score", "prediction_log_loss",
     "prediction_confidence", "predictions_resolved", "retrain_in_progress", "retrain_validation_score", "feature_psi",
     "prediction_psi", "target_psi", "drifted_features", "drift_window_samples", "drift_level",
-    "gate_criterion_passed",
+    "gate_criterion_passed", "market_price", "position_price", "position_quantity", "fill_price",
 }  # fmt: skip
 MONEY = {
     "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
     "gross_profit_total", "gross_loss_total", "attributed_profit_total", "attributed_loss_total",
-    "fees_total", "parity_pnl_difference",
+    "fees_total", "parity_pnl_difference", "market_price", "position_price", "fill_price",
 }  # fmt: skip
 
 

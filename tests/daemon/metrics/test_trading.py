@@ -16,7 +16,7 @@ from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.performance.attribution import COMPONENTS, attribution
-from papertape.engine.records import FLAT, LONG, REFUSED_SIZE, SHORT
+from papertape.engine.records import FLAT, LONG, REASON_ENTRY, REFUSED_SIZE, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.confluence import Confluence
@@ -194,6 +194,37 @@ def test_the_last_decision_is_the_newest_close_of_the_strategys_timeframe(
 
     decided_s = Values(metrics.registry).total("decision_last_timestamp_seconds", timeframe="4h")
     assert decided_s == START_MS / 1000.0 + hours * 3600.0
+
+
+def test_prices_of_market_position_and_fills_are_those_of_the_records() -> None:
+    """Candle by candle: what a price panel with entries and exits, and a table of positions, show."""
+    metrics, engine = Metrics(SCOPE), make_engine()
+    entries = exits = 0
+    for first in range(0, 1_200, 2):
+        report = engine.step(TAPE[first : first + 2])
+        metrics.on_report(report, engine)
+        values = Values(metrics.registry)
+        if not len(report.fills):
+            assert values.total("fill_price") == 0.0
+            continue
+        last = {int(fill["symbol"]): fill for fill in report.fills}
+        for index, fill in last.items():
+            symbol, position = SYMBOLS[index], engine.positions[index]
+            is_entry = fill["reason"] == REASON_ENTRY
+            entries, exits = entries + is_entry, exits + (not is_entry)
+            side = "buy" if fill["side"] > 0 else "sell"
+            action = "entry" if is_entry else "exit"
+            assert (
+                values.total("fill_price", symbol=symbol, side=side, action=action) == fill["price"]
+            )
+            assert values.total("position_quantity", symbol=symbol) == position["quantity"]
+            for level in ("entry", "stop", "target"):
+                expected = position[f"{level}_price"] if position["quantity"] else 0.0
+                assert values.total("position_price", symbol=symbol, level=level) == expected
+    assert entries > 3 < exits
+    values = Values(metrics.registry)
+    for index, symbol in enumerate(SYMBOLS):
+        assert values.total("market_price", symbol=symbol) == TAPE["close"][1_198 + index]
 
 
 @pytest.mark.parametrize("batch", [1, 7, 6000])
