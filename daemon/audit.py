@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from papertape.daemon.compare import Again, Difference
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import all_inputs
+from papertape.daemon.paced import freezing
 from papertape.engine.errors import DataError, InvariantError, PapertapeError
 from papertape.replay.parent import child_environment, end_with_parent, how_it_ended, step_back
 
@@ -104,8 +105,10 @@ class Auditor:
         assert process.stdin is not None
         with suppress(ProcessLookupError):
             process.kill()
-        async with asyncio.timeout(_END_S):
-            await process.wait()
+        # A killed process ends; one that hangs in the kernel must not hold up or fail whoever ends the daemon.
+        with freezing()(), suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await process.wait()
         process.stdin.close()
 
 

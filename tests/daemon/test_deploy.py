@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,10 @@ def read_yaml(path: Path) -> Any:
 
 
 def load_builder() -> ModuleType:
+    """Return the builder as its own command line would have it: its folder on the path."""
+    folder = str(DEPLOY / "grafana")
+    if folder not in sys.path:
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location("build", DEPLOY / "grafana" / "build.py")
     assert spec is not None
     assert spec.loader is not None
@@ -43,8 +48,10 @@ def load_builder() -> ModuleType:
 
 
 def panels() -> list[dict[str, Any]]:
+    """Return every panel, those of folded rows included."""
     found = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
-    return [panel for panel in found if panel["type"] != "row"]
+    inside = [panel for row in found if row["type"] == "row" for panel in row["panels"]]
+    return [*(panel for panel in found if panel["type"] != "row"), *inside]
 
 
 def expressions() -> list[str]:
@@ -84,7 +91,7 @@ def test_the_containers_configuration_differs_only_in_its_surroundings() -> None
 def test_compose_publishes_on_loopback_only_and_drops_what_it_can() -> None:
     compose = read_yaml(DEPLOY / "compose.yml")
 
-    assert set(compose["services"]) == {"papertape", "prometheus", "grafana"}
+    assert set(compose["services"]) == {"papertape", "prometheus", "alertmanager", "grafana"}
     for name, service in compose["services"].items():
         assert service["ports"], name
         assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
@@ -315,13 +322,14 @@ def test_panels_say_what_they_show_and_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     found = panels()
     titles = [panel["title"] for panel in found]
-    numbers = [panel["id"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
+    rows = [p for p in json.loads(DASHBOARD.read_text())["panels"] if p["type"] == "row"]
+    numbers = [panel["id"] for panel in [*rows, *found]]
 
     assert len(set(numbers)) == len(numbers)
     assert len(set(titles)) == len(titles)
     for panel in found:
         assert panel["description"].endswith(".")
-        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["fieldConfig"]["defaults"]["unit"] not in ("", "none", "short")
         assert panel["targets"]
         assert panel["datasource"]["uid"] == "${datasource}"
         place = panel["gridPos"]
@@ -333,6 +341,116 @@ def test_panels_say_what_they_show_and_do_not_overlap() -> None:
         assert max(x for x, _ in cells) < 24
         assert not cells & taken, panel["title"]
         taken |= cells
+
+
+def test_rows_are_folded_but_for_what_an_operator_sees_first() -> None:
+    """Eighty open panels asked Prometheus eighty questions at every look."""
+    found = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    rows = {panel["title"]: panel for panel in found if panel["type"] == "row"}
+
+    unfolded = [title for title, row in rows.items() if not row["collapsed"]]
+    assert unfolded == ["Now", "Prices and positions"]
+    assert all(bool(row["panels"]) == row["collapsed"] for row in rows.values())
+    assert sum(panel["type"] != "row" for panel in found) <= 12
+
+
+def test_prices_show_entries_and_exits_and_positions_are_a_table() -> None:
+    by_title = {panel["title"]: panel for panel in panels()}
+    price, table = by_title["Price of $symbol"], by_title["Positions"]
+
+    assert price["repeat"] == "symbol"
+    drawn = {o["matcher"]["options"]: o["properties"] for o in price["fieldConfig"]["overrides"]}
+    legends = {target["legendFormat"] for target in price["targets"]}
+    assert set(drawn) <= legends
+    for dot in ("entry, buy", "entry, sell", "exit"):
+        assert {"id": "custom.drawStyle", "value": "points"} in drawn[dot]
+    assert all(target["format"] == "table" and target["instant"] for target in table["targets"])
+    organize = next(t for t in table["transformations"] if t["id"] == "organize")["options"]
+    assert list(organize["renameByName"].values()) == [
+        "Symbol", "Size", "Entry", "Price", "Stop", "Target", "Notional", "Open PnL",
+    ]  # fmt: skip
+    assert len(organize["renameByName"]) == len(table["targets"]) + 1
+
+
+def test_alerts_reach_the_alertmanager_that_compose_starts() -> None:
+    compose = read_yaml(DEPLOY / "compose.yml")
+    prometheus = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")
+    manager = read_yaml(DEPLOY / "alertmanager" / "alertmanager.yml")
+
+    (target,) = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    host, port = target.split(":")
+    assert compose["services"][host]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    mounts = dict(mount.split(":")[:2] for mount in compose["services"][host]["volumes"])
+    assert mounts["./alertmanager"] == "/etc/alertmanager"
+    receivers = {receiver["name"] for receiver in manager["receivers"]}
+    routes = [manager["route"], *manager["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == receivers
+    # What it tells alerts apart by is what every alert has.
+    severities = set(re.findall(r"severity: (\w+)", rules()))
+    asked = set(re.findall(r'severity = "(\w+)"', json.dumps(manager).replace("\\", "")))
+    assert asked == severities
+    for name in re.findall(r'alertname = "(\w+)"', json.dumps(manager).replace("\\", "")):
+        assert f"- alert: {name}\n" in rules()
+
+
+@pytest.mark.parametrize(
+    ("tool", "path"),
+    [("promtool", "prometheus/prometheus.yml"), ("amtool", "alertmanager/alertmanager.yml")],
+)
+def test_their_own_tools_accept_the_configurations(tool: str, path: str, tmp_path: Path) -> None:
+    found = shutil.which(tool)
+    if found is None:
+        pytest.skip(
+            f"{tool} is not installed (Debian packages prometheus, prometheus-alertmanager)"
+        )
+    shutil.copytree((DEPLOY / path).parent, tmp_path / "here")
+    copy = tmp_path / "here" / Path(path).name
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    copy.write_text(copy.read_text().replace("/run/secrets/papertape_token", str(token)))
+    words = ["check", "config"] if tool == "promtool" else ["check-config"]
+
+    done = subprocess.run([found, *words, str(copy)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 4), (70, 70), (137, 137)]
+)
+def test_the_containers_entry_starts_again_after_a_crash_only(
+    code: int, ends: int, tmp_path: Path
+) -> None:
+    """`restart: on-failure` restarts after every code but 0."""
+    process = run_entry(tmp_path, f"exit {code}")
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == ends
+    assert ("is not started again" in err) is (code in (1, 2, 3))
+
+
+def test_the_containers_entry_passes_signals_on_and_waits(tmp_path: Path) -> None:
+    process = run_entry(
+        tmp_path,
+        "trap 'sleep 0.2; echo finished; exit 0' TERM; echo ready; while :; do sleep 0.05; done",
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out, err) == (0, "finished\n", "")
+
+
+def run_entry(folder: Path, script: str) -> subprocess.Popen[str]:
+    """Start the entry over a stand-in for papertape."""
+    fake = folder / "papertape"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    return subprocess.Popen(
+        ["/bin/sh", str(DEPLOY / "entry.sh"), "run", "/etc/papertape/run.toml"],
+        env={"PATH": f"{folder}:/usr/bin:/bin"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def test_the_dashboard_answers_what_the_issue_asks() -> None:
