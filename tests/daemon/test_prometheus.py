@@ -61,7 +61,10 @@ EMPTY = {
     "sum by (reason) (increase(papertape_signals_rejected_total[1h])) > 0": "nothing was refused",
     "changes(process_start_time_seconds[$__interval]) > 0": "the process started once",
     "changes(papertape_model_loaded_timestamp_seconds[$__interval]) > 0": "the model stays",
-}
+    'papertape_fill_price{symbol=~"$symbol",action="entry",side="buy"} > 0': "the newest candle has no fill",
+    'papertape_fill_price{symbol=~"$symbol",action="entry",side="sell"} > 0': "the newest candle has no fill",
+    'papertape_fill_price{symbol=~"$symbol",action="exit"} > 0': "the newest candle has no fill",
+}  # fmt: skip
 
 pytestmark = [
     pytest.mark.slow,
@@ -98,9 +101,8 @@ def dashboard() -> dict[str, Any]:
 def expressions() -> list[str]:
     """Return every query of panels, annotations and variables, matchers of job and instance left out."""
     variables = dashboard()["templating"]["list"][1:]
-    found = [
-        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])
-    ]
+    shown = [p for panel in dashboard()["panels"] for p in (panel, *panel.get("panels", []))]
+    found = [target["expr"] for panel in shown for target in panel.get("targets", [])]
     found += [annotation["expr"] for annotation in dashboard()["annotations"]["list"]]
     for variable in variables:
         # label_values(series, label): there is data when some series has the label.
@@ -222,6 +224,7 @@ def write_config(folder: Path, port: int) -> Path:
     token.write_text(TOKEN, encoding="utf-8")
     for before, after in (
         ("papertape:9464", f"127.0.0.1:{port}"),
+        ("alertmanager:9093", "127.0.0.1:9"),  # nobody listens: alerts are read from Prometheus
         ("/run/secrets/papertape_token", str(token)),
         ("rules/*.yml", str(DEPLOY / "prometheus/rules/*.yml")),
         ("scrape_interval: 15s", "scrape_interval: 1s"),
