@@ -167,18 +167,16 @@ class Trading:
 
     def _forget_fills(self) -> None:
         """Take back the prices of fills: their candle is not the newest any more."""
-        for gauge in self._series.gauges("fill_price").values():
-            gauge.set(0.0)
+        self._series.forget("fill_price")
 
     def _set_prices(self, symbol: str, position: Row) -> None:
         """Set what a price panel and a table of positions show."""
         series, last = self._series, float(position["last_price"])
-        series.gauges("market_price")[(symbol, self._currency)].set(last)
+        series.measure("market_price", last or None, symbol, self._currency)
         series.gauges("position_quantity")[(symbol,)].set(float(position["quantity"]))
         for level in LEVELS:
             price = float(position[f"{level}_price"]) if position["quantity"] else 0.0
-            key = (symbol, level, self._currency)
-            series.gauges("position_price")[key].set(price)
+            series.measure("position_price", price or None, symbol, level, self._currency)
 
     def _on_decisions(self, report: Report, engine: Engine) -> None:
         """Count one decision per symbol and closed strategy candle, and what was refused."""
@@ -215,7 +213,7 @@ class Trading:
         series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] / UNITS_PER_QUOTE)
         if fill["candle_ms"] >= self._newest_ms:
             action = "entry" if reason == REASON_ENTRY else "exit"
-            series.gauges("fill_price")[(symbol, side, action, self._currency)].set(fill["price"])
+            series.measure("fill_price", fill["price"], symbol, side, action, self._currency)
         cost = (fill["slippage"] + fill["spread"]) / fill["notional"]
         series.histograms("fill_slippage_ratio")[(symbol,)].observe(cost)
         if reason in EXIT_REASONS:

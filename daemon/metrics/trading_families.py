@@ -9,6 +9,7 @@ from papertape.daemon.metrics.definitions import (
     counter,
     gauge,
     histogram,
+    measured,
 )
 from papertape.engine.performance.attribution import COMPONENTS
 from papertape.engine.records import (
@@ -167,25 +168,25 @@ ACCOUNT_FAMILIES: Final = (
     ),
     gauge("leverage_ratio", "Gross notional divided by equity.", _ACCOUNT),
     gauge("positions_open", "Open positions.", _SYMBOL, _SIDE),
-    gauge(
+    measured(
         "market_price",
-        "Close of the newest base candle, 0 before the first.",
+        "Close of the newest base candle, absent before the first.",
         _SYMBOL,
         _CURRENCY,
     ),
     gauge(
         "position_quantity", "Size of the open position in base units, short below zero.", _SYMBOL
     ),
-    gauge(
+    measured(
         "position_price",
-        "Prices of the open position, 0 while there is none.",
+        "Prices of the open position, absent while there is none.",
         _SYMBOL,
         Label("level", LEVELS),
         _CURRENCY,
     ),
-    gauge(
+    measured(
         "fill_price",
-        "Price of a fill in the newest base candle, 0 when there was none: a point in a chart.",
+        "Price of a fill in the newest base candle, absent when there was none: a point in a chart.",
         _SYMBOL,
         Label("side", ORDER_SIDES),
         Label("action", FILL_ACTIONS),
