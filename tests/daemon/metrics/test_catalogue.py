@@ -143,7 +143,7 @@ def test_every_series_is_there_at_zero_from_the_start(metrics: Metrics) -> None:
 ZERO_IS_SO = {
     "account": {"equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "drawdown_ratio",
                 "exposure", "leverage_ratio", "positions_open", "position_quantity", "risk_limit_usage_ratio"},  # set when the engine is there
-    "states": {"trading_halted", "feed_connected", "ready", "retrain_in_progress", "size_factor_ratio"},
+    "states": {"candle_waiting_seconds", "trading_halted", "feed_connected", "ready", "retrain_in_progress", "size_factor_ratio"},
     "counts": {"event_loop_tasks", "queue_depth", "predictions_resolved", "drift_window_samples"},
     "sizes": {"journal_size_bytes", "worker_resident_memory_bytes"},
     "0 is off": {"retrain_cadence_seconds", "drift_cadence_seconds"},
