@@ -40,7 +40,7 @@ def test_a_child_whose_parent_is_gone_ends_and_says_so(module: str, tmp_path: Pa
     assert found.stderr.strip().splitlines()[-1] == told
 
 
-@pytest.mark.parametrize("parent", [str(os.getpid()), None, "", "not a number"])
+@pytest.mark.parametrize("parent", [str(os.getpid()), None, "", "not a number"], ids=["own", "none", "empty", "no number"])  # fmt: skip
 def test_a_child_of_whoever_started_it_goes_on_and_so_does_one_started_by_hand(
     parent: str | None,
 ) -> None:
