@@ -32,6 +32,7 @@ from papertape.daemon.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.retraining import Retraining
 from papertape.daemon.running import Daemon, Hooks, wall_ms
 from papertape.daemon.store import ModelStore
+from papertape.daemon.strategy_faults import StrategyFaults
 from papertape.daemon.training import ProcessTrainer, ThreadTrainer, Trainer
 from papertape.engine.errors import PapertapeError
 from papertape.engine.feed import Feed
@@ -105,8 +106,9 @@ async def serve(
                     source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice, is_virtual=is_virtual
                 )  # fmt: skip
                 tables = Tables(feed, engine, writer, limit_ms)
+                faults = StrategyFaults(engine, writer, hooks.on_fault)
                 daemon = Daemon(
-                    state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state)
+                    state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state), faults
                 )  # fmt: skip
                 make_learning(daemon, journal, is_virtual=is_virtual)
                 if has_jobs or (has_jobs is None and not is_virtual):

@@ -122,9 +122,10 @@ def _run() -> None:
     from papertape.engine.errors import PapertapeError
 
     error_console = Terminal(stderr=True, highlight=False, soft_wrap=True)
-    # `module:Class` means a file beside the user, as it does for every tool that takes one.
+    # `module:Class` means a file beside the user, as it does for every tool that takes one. Last, not first: a file that
+    # lies there by the name of a library must not run because somebody looks at a folder from within.
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     given = sys.argv[1:2] or os.environ.get(_COMPLETED, "").split()[1:2]
     try:
         make_app(given if given and given[0] in COMMANDS else COMMANDS)()

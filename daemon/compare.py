@@ -21,6 +21,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.report import Report
 from papertape.engine.snapshot import unpack
+from papertape.replay.user_code import refuse_code
 
 _GROUP: Final = 256  # inputs compared at a time
 
@@ -185,13 +186,16 @@ class Verdict(NamedTuple):
         return self.difference is None
 
 
-def verify_state(state: Path, on_progress: Any = None) -> Verdict:
+def verify_state(state: Path, on_progress: Any = None, *, trust_code: bool = False) -> Verdict:
     """
     Return whether all inputs of a state directory, stepped again, lead to its records, digests and snapshots.
 
-    Raises InvariantError where an input is missing or was changed.
+    trust_code  run a strategy that is not built in, whatever module the state names
+
+    Raises ConfigError when the state names code that is not trusted, InvariantError where an input is missing or was changed.
     """
     with Journal.read(state) as journal:
+        refuse_code(identity_of(journal).config.strategy.name, state, trust_code)
         again = Again(state, journal)
         fingerprint = again.engine.spec.fingerprint()
         last, told, difference = journal.sequence, [], None

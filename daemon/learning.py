@@ -153,6 +153,8 @@ class Learning:
             found.append("manual")
         if engine.account[0].is_paused and watch is not None and watch.policy.is_paused:
             found.append("drift")
+        if daemon.faults.is_halting:
+            found.append("errors")
         if engine.account[0].is_skewed:
             found.append("clock")
         for reason, field in (("market", "is_halted"), ("gone", "is_gone")):

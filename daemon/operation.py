@@ -41,7 +41,7 @@ from papertape.engine.events import Action
 from papertape.engine.features import columns_of
 from papertape.engine.grid import plain
 from papertape.engine.records import UNITS_PER_QUOTE
-from papertape.engine.report import Report
+from papertape.engine.report import Fault, Report
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 
@@ -107,6 +107,7 @@ class Operation:
         hooks.on_retrain = self._learning.on_retrain
         hooks.on_look = self._learning.on_look
         hooks.on_trouble = self._learning.on_trouble
+        hooks.on_fault = self._on_fault
         hooks.sinks = [*hooks.sinks, self._on_report]
         hooks.services = [
             *hooks.services,
@@ -166,6 +167,7 @@ class Operation:
                 "total": now_s - feed.accepted_s,
             }
         self.metrics.on_report(report, daemon.engine, latencies)
+        self.metrics.on_halt("errors", daemon.faults.is_halting)
         self._learning.on_report(report, daemon)
         if len(report.marks):
             self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
@@ -181,6 +183,10 @@ class Operation:
                 price=plain(fill["price"], market.tick_size),
                 quantity=plain(fill["quantity"], market.lot_size),
             )
+
+    def _on_fault(self, fault: Fault) -> None:
+        """Say that a user's strategy failed: entries are paused until somebody resumes them."""
+        self._log.error("strategy_fault", symbol=fault.symbol, reason=str(fault))
 
     def _on_notice(self, notice: Notice) -> None:
         self.metrics.on_notice(notice, self._feed)

@@ -65,17 +65,21 @@ def recover(journal: Journal, identity: Identity, on_progress: Progress | None =
     older = {s.sequence: s.digest for s in journal.snapshots() if s.is_whole} if start == 0 else {}
     journal.commit([lambda j: take_back(j.connection, start)])
     inputs = all_inputs(journal.path.parent, journal, start)
-    done, changed_at = start, 0
+    done, changed_at, fault = start, 0, ""
     while group := list(islice(inputs, _GROUP)):
         reports = []
         for found in group:
             reports.append(step(engine, found, journal.path))
+            if reports[-1].faults:
+                fault = str(reports[-1].faults[-1])
             if not changed_at and older.get(found.sequence, engine.digest) != engine.digest:
                 changed_at = found.sequence
         journal.commit([_write_reports(engine, group, reports)])
         done = group[-1].sequence
         if on_progress is not None:
             on_progress("recovering", done - start, journal.sequence - start)
+    if fault and engine.account[0].is_paused:
+        told.append(f"entries are paused: {fault}")
     if changed_at:
         told.append(
             f"this version decides otherwise than the one before, from an input up to {changed_at} on; "

@@ -25,6 +25,7 @@ from papertape.daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
 from papertape.daemon.journal.feed import JournalledFeed, Tables
 from papertape.daemon.recovery import Progress, Recovered
 from papertape.daemon.retraining import MANUAL, News, Retraining
+from papertape.daemon.strategy_faults import StrategyFaults
 from papertape.daemon.training import Trainer
 from papertape.engine.account import equity
 from papertape.engine.core import Engine
@@ -33,7 +34,7 @@ from papertape.engine.events import Action, Command, Event
 from papertape.engine.grid import plain
 from papertape.engine.loop import run
 from papertape.engine.records import UNITS_PER_QUOTE
-from papertape.engine.report import Sink
+from papertape.engine.report import Fault, Sink
 
 Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
 
@@ -58,6 +59,7 @@ class Hooks:
     on_retrain    called when an attempt to replace the model begins, and when it has ended
     on_trouble    called with what went wrong, in a sentence, where the daemon goes on
     on_look       called with every look of the watch on drift
+    on_fault      called with a fault of a user's strategy, once until it is another
     trainer       makes those attempts, in place of a process
     """
 
@@ -72,6 +74,7 @@ class Hooks:
     on_retrain: Callable[[News], None] = lambda _: None
     on_trouble: Callable[[str], None] = lambda _: None
     on_look: Callable[[Look], None] = lambda _: None
+    on_fault: Callable[[Fault], None] = lambda _: None
     trainer: Trainer | None = None
 
 
@@ -90,6 +93,7 @@ class Daemon:
     job_stats: JobStats
     hooks: Hooks
     auditor: Auditor
+    faults: StrategyFaults
     jobs: Jobs | None = None
     retraining: Retraining | None = None
     watch: DriftWatch | None = None
@@ -196,7 +200,8 @@ class Daemon:
             if self.retraining is not None:
                 beside.append(group.create_task(self.retraining.run(), name="retraining"))
             self.hooks.on_ready(self)
-            inner: list[Sink] = [self.tables, *([self.watch] if self.watch is not None else [])]
+            watch = [self.watch] if self.watch is not None else []
+            inner: list[Sink] = [self.tables, self.faults, *watch]
             await run(self.engine, self.journal_feed, [*inner, *self.hooks.sinks])
             for task in beside:
                 task.cancel()

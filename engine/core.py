@@ -6,7 +6,7 @@ touches no clock, no file and no random number; its whole state is arrays, so it
 """
 
 import hashlib
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from papertape.engine.account import ACCOUNT, ORDER, POSITION
 from papertape.engine.broker import copy_open_trades
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.check import refuse_bad, split_instants
-from papertape.engine.decide import decide_in_python
+from papertape.engine.decide import Decider
 from papertape.engine.digest import StreamDigest
 from papertape.engine.entries import ENTRY
 from papertape.engine.errors import ConfigError, DataError
@@ -24,7 +24,7 @@ from papertape.engine.features.smc import EVENT
 from papertape.engine.frames import Frames
 from papertape.engine.funding import pay_funding
 from papertape.engine.halts import impose, is_in_force, refuse_bad_halt
-from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, record
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
 from papertape.engine.lane import BLOCK
 from papertape.engine.ledger import money, open_ledger
 from papertape.engine.listing import begun
@@ -43,7 +43,7 @@ from papertape.engine.records import (
 from papertape.engine.report import Report, Sink
 from papertape.engine.snapshot import pack, unpack
 from papertape.engine.spec import EngineSpec
-from papertape.engine.strategies.protocol import KernelStrategy, Strategy
+from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
 _NO_DECISIONS: Final = np.zeros(0, DECISION)
@@ -95,7 +95,8 @@ class Engine:
         self.settings = spec.settings.rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
-        requests = (*spec.strategy.features, *spec.extra_features, *spec.model_features)
+        strategy = spec.new_strategy()
+        requests = (*strategy.features, *spec.extra_features, *spec.model_features)
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
         self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
@@ -109,13 +110,14 @@ class Engine:
         self.positions = np.zeros(n, POSITION)
         self.trades = np.zeros(n, TRADE)
         self.orders = np.zeros(n, ORDER)
-        self.strategy_state = np.zeros(n, _state_dtype(spec.strategy))
+        self.strategy_state = np.zeros(n, state_dtype_of(strategy))
         self.pending = np.zeros(0, CANDLE)
         self.unlisted: IntArray = np.zeros(n, np.int64)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
         self.outputs = Outputs(n)
-        self._kernel = spec.strategy if isinstance(spec.strategy, KernelStrategy) else None
+        self._kernel = strategy if isinstance(strategy, KernelStrategy) else None
+        self._decider = None if isinstance(strategy, KernelStrategy) else Decider(self, strategy)
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink]] = []
 
@@ -198,8 +200,8 @@ class Engine:
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
         if self._kernel is None:
-            assert isinstance(self.spec.strategy, Strategy)
-            decide_in_python(self, self.spec.strategy, candles, n, at, closed)
+            assert self._decider is not None
+            self._decider.decide(candles, n, at, closed)
         else:
             for symbol in range(len(self.symbols) if closed else 0):
                 matrix = self.signals(symbol, closed, at)
@@ -212,6 +214,8 @@ class Engine:
                 follower.run_instants(candles, 0, n, at, closed)
                 sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles))
+        if self._decider is not None:
+            report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
         report.events = self.frames.take_events()
         if self.model.artefact is not None:
             version = int(self.account[0].model_version)
@@ -372,21 +376,11 @@ class Engine:
         self.frames.load(saved)
 
 
-def _state_dtype(strategy: Any) -> np.dtype[Any]:
-    """Return the record in which a strategy keeps its state for one symbol."""
-    if isinstance(strategy, KernelStrategy):
-        return strategy.state_dtype
-    if not callable(getattr(strategy, "decide", None)) or not hasattr(strategy, "features"):
-        raise ConfigError(f"strategy: {strategy!r} needs `features` and a method `decide(view)`")
-    names = getattr(strategy, "state_fields", ()) or ("unused",)
-    return record(*((name, "f8") for name in names))
-
-
 def _joined(reports: list[Report]) -> Report:
     """Return the reports of several blocks as one."""
     if not reports:
-        kinds = (DECISION, FILL, TRADE, MARK, PAYMENT, SWAP)
-        return Report(0, *(np.zeros(0, kind) for kind in kinds))
+        marks = np.zeros(0, MARK)
+        return Report(0, _NO_DECISIONS, _NO_FILLS, _NO_TRADES, marks, _NO_PAYMENTS, _NO_SWAPS)
     return Report(
         0,
         join_rows([report.decisions for report in reports]),
@@ -397,4 +391,6 @@ def _joined(reports: list[Report]) -> Report:
         _NO_SWAPS,
         join_rows([report.events for report in reports]),
         join_rows([report.predictions for report in reports]),
+        tuple(fault for report in reports for fault in report.faults),
+        sum(report.unheeded for report in reports),
     )

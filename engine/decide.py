@@ -1,95 +1,399 @@
-"""Stage 6 for strategies written in Python: once per closed candle, between two calls of the same kernels."""
+"""
+Stage 6 for strategies written in Python: once per closed candle, between two calls of the same kernels.
 
-from typing import TYPE_CHECKING, Any
+Most answers change nothing, so the instants are run ahead a stretch at a time, as if no answer would, and what the
+account looked like at each close is written down. The strategy is asked close by close from these notes. At the first
+answer that an order comes of, the account is put back to the start of the stretch and run up to that close; the answer
+rests, and the next stretch begins. The strategy is asked once per close and never shown what comes later.
+"""
+
+from traceback import extract_tb
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from papertape.engine.account import equity
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.errors import ConfigError
-from papertape.engine.execute import rest_all
-from papertape.engine.jit import IntArray, Rows
-from papertape.engine.records import KEEP, UNITS_PER_QUOTE
-from papertape.engine.strategies.protocol import Decision, Strategy, View
+from papertape.engine.errors import PapertapeError
+from papertape.engine.execute import execute, rest_all
+from papertape.engine.features import columns_of
+from papertape.engine.frames import MODEL_PROBABILITY
+from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.orders import N_DECISIONS, held
+from papertape.engine.records import DECISION, KEEP, REFUSED_FAULT, UNITS_PER_QUOTE
+from papertape.engine.report import Fault
+from papertape.engine.strategies.kept import Watch
+from papertape.engine.strategies.protocol import (
+    Columns,
+    Decision,
+    KernelStrategy,
+    Strategy,
+    View,
+    state_type,
+)
+from papertape.engine.strategies.wish import fault_of
 
 if TYPE_CHECKING:
     from papertape.engine.core import Engine
 
-_KEEP = Decision()
-_TARGETS = (-1, 0, 1, KEEP)
+_KEEP: Final = Decision()
+_LONGEST: Final = 256  # closes that are run ahead
+_OURS: Final = __file__.removesuffix("decide.py")
+_FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
+
+# What a strategy may know of the account at a close, and what has been asked for one symbol.
+LOOK: Final = record(
+    ("quantity", "f8"),
+    ("entry_price", "f8"),  # 0 when flat
+    ("cash", "i8"),
+    ("equity", "i8"),
+    ("wanted", "i8"),  # the side that is ordered, or else held
+    ("stop_distance", "f8"),  # of the newest order, filled or not, from here on
+    ("target_distance", "f8"),
+    ("stop_price", "f8"),
+    ("target_price", "f8"),
+    ("size_scale", "f8"),
+)
 
 
-def decide_in_python(
-    engine: "Engine", strategy: Strategy, candles: Rows, n: int, at: IntArray, closed: int
+@kernel
+def run_ahead(
+    candles: Rows,
+    first: int,
+    last: int,
+    closes: IntArray,
+    n_closes: int,
+    resting: int,
+    resting_ms: int,
+    base_ms: int,
+    decisions: Rows,
+    account_rows: Rows,
+    positions: Rows,
+    trades: Rows,
+    orders: Rows,
+    entries: Rows,
+    markets: Rows,
+    settings_rows: Rows,
+    fills: Rows,
+    trades_out: Rows,
+    marks: Rows,
+    decisions_out: Rows,
+    counters: IntArray,
+    looks: Rows,
 ) -> None:
-    """Run `n` instants, asking the strategy at every close of its timeframe."""
-    matrices = [engine.signals(s, closed, at) for s in range(len(engine.symbols))]
-    columns = {name: row for row, name in enumerate(engine.frames.columns)}
-    start = 0
-    for k in range(closed):
-        instant = int(at[k])
-        is_newest = k + 1 == closed or at[k + 1] != instant
-        if not is_newest:
-            continue
-        engine.run_instants(candles, start, instant + 1, at, 0)
-        start = instant + 1
-        close_ms = int(candles[instant * len(engine.symbols)].open_ms) + engine.base_ms
-        worth = int(equity(engine.account[0], engine.positions, engine.markets)) / UNITS_PER_QUOTE
-        for symbol in range(len(engine.symbols)):
-            bar = engine.frames.main[symbol].closed[k]
-            wish = None
-            if bar.flag_bits & FLAG_ABSENT == 0:
-                view = _view(
-                    engine, symbol, bar, close_ms, worth, columns, matrices[symbol][:, k].copy()
-                )
-                wish = strategy.decide(view)
-            _write(engine.wishes[symbol, k], wish or _KEEP)
+    """
+    Let a column of decisions rest, then run instants `first` … `last - 1` and write what is seen at some of them.
+
+    closes      shape (>= n_closes,), the instants at whose close the strategy is asked, ascending
+    resting     column of `decisions` that was taken at `resting_ms`, -1 for none
+    looks       LOOK, shape (>= n_closes, n_symbols)
+    """
+    if resting >= 0:
         rest_all(
+            account_rows,
+            positions,
+            orders,
+            markets,
+            settings_rows,
+            decisions,
+            resting,
+            resting_ms,
+            decisions_out,
+            counters,
+        )
+    for close in range(n_closes + 1):
+        until = closes[close] + 1 if close < n_closes else last
+        execute(
+            candles,
+            first,
+            until,
+            base_ms,
+            decisions,
+            closes,
+            0,
+            account_rows,
+            positions,
+            trades,
+            orders,
+            entries,
+            markets,
+            settings_rows,
+            fills,
+            trades_out,
+            marks,
+            decisions_out,
+            counters,
+        )
+        first = until
+        if close < n_closes:
+            worth = equity(account_rows[0], positions, markets)
+            for symbol in range(len(positions)):
+                look_at(
+                    account_rows[0], positions[symbol], orders[symbol], worth, looks[close, symbol]
+                )
+
+
+@kernel
+def look_at(account: Row, position: Row, order: Row, worth: int, look: Row) -> None:
+    """Write what is seen of one symbol now."""
+    look.quantity = position.quantity
+    look.entry_price = position.entry_price if position.quantity != 0.0 else 0.0
+    look.cash = account.cash
+    look.equity = worth
+    look.wanted = order.target if order.is_active != 0 else held(position)
+    look.stop_distance = order.stop_distance
+    look.target_distance = order.target_distance
+    look.stop_price = order.stop_price
+    look.target_price = order.target_price
+    look.size_scale = order.size_scale
+
+
+class Decider:
+    """
+    Asks an engine's Python strategy and runs the instants between its answers.
+
+    faults    of the newest batch
+    unheeded  answers of the newest batch for the side that is held or ordered, with another stop, target or size
+    """
+
+    def __init__(self, engine: "Engine", strategy: Strategy) -> None:
+        self._engine, self._strategy = engine, strategy
+        spec, n = engine.spec, len(engine.symbols)
+        kind = type(strategy)
+        self._name = f"{kind.__module__}:{kind.__qualname__}"
+        self._is_all_in = spec.settings.sizing == "all_in"
+        self._rows = _readable(engine, strategy)
+        self._watch = Watch(strategy)
+        fields = tuple(getattr(strategy, "state_fields", ()))
+        self._n_fields = len(fields)
+        self._states = [state_type(fields)(len(fields)) for _ in range(n)]
+        self._wishes = [_KEEP] * n
+        self._looks = np.zeros((_LONGEST, n), LOOK)
+        self._stretch = 1
+        live = (
             engine.account,
             engine.positions,
+            engine.trades,
             engine.orders,
-            engine.markets,
-            engine.settings,
-            engine.wishes,
-            k,
-            close_ms,
-            engine.outputs.decisions,
             engine.outputs.counters,
         )
-    engine.run_instants(candles, start, n, at, 0)
+        # Bytes are copied as one, records field by field.
+        self._live: list[Rows] = [array.view(np.uint8) for array in live]
+        self._saved = [array.copy() for array in self._live]
+        self.faults: list[Fault] = []
+        self.unheeded = 0
+
+    def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
+        """Run `n` instants, asking the strategy at every close of its timeframe, of which the newest are `closed`."""
+        self.faults, self.unheeded = [], 0
+        # Two strategy candles may become known at one instant after a gap: only the newest is asked about.
+        columns = np.flatnonzero(np.diff(at[:closed], append=n))
+        closes = at[columns]
+        close_ms = candles["open_ms"][closes * len(self._engine.symbols)] + self._engine.base_ms
+        asked = list(zip(columns.tolist(), closes.tolist(), close_ms.tolist(), strict=True))
+        self._open_batch(closed, at)
+        done, first, resting = 0, 0, (-1, 0)
+        while done < len(asked):
+            stretch = min(self._stretch, len(asked) - done)
+            if stretch > 1:
+                self._save()
+            ahead = closes[done : done + stretch]
+            self._run(candles, first, int(ahead[-1]) + 1, ahead, resting)
+            changes_at = self._ask_all(asked[done : done + stretch])
+            if changes_at < 0:
+                first, resting = int(ahead[-1]) + 1, (-1, 0)
+                done += stretch
+                self._stretch = min(2 * stretch, _LONGEST)
+                continue
+            column, instant, instant_ms = asked[done + changes_at]
+            if changes_at + 1 < stretch:
+                self._put_back()
+                self._run(candles, first, instant + 1, ahead[: changes_at + 1], resting)
+            self._take(column, instant_ms)
+            first, resting = instant + 1, (column, instant_ms)
+            done += changes_at + 1
+            self._stretch = changes_at + 1
+        if first < n or resting[0] >= 0:
+            self._run(candles, first, n, closes[:0], resting)
+        self._close_batch()
+
+    def _open_batch(self, closed: int, at: IntArray) -> None:
+        """Make the candles and features of a batch readable for the strategy, and load what it keeps."""
+        engine = self._engine
+        self._columns, self._bars = [], []
+        for symbol, lane in enumerate(engine.frames.main):
+            matrix = engine.signals(symbol, closed, at)
+            self._columns.append(Columns(matrix, self._rows, closed))
+            bars = lane.closed[:closed]
+            self._bars.append(list(zip(*(bars[name].tolist() for name in _FIELDS), strict=True)))
+        self._kept = engine.strategy_state.view(np.float64).reshape(len(engine.symbols), -1)
+        for state, kept in zip(self._states, self._kept, strict=True):
+            state.load(kept[: self._n_fields].tolist())
+
+    def _close_batch(self) -> None:
+        """Store what the strategy keeps, and end what was readable."""
+        for state, kept, columns in zip(self._states, self._kept, self._columns, strict=True):
+            kept[: self._n_fields] = state.store()
+            columns.close()
+
+    def _ask_all(self, asked: list[tuple[int, int, int]]) -> int:
+        """Ask close by close; return the place of the first whose answers change something, -1 for none."""
+        looks = self._looks[: len(asked)].tolist()
+        for place, (column, _, close_ms) in enumerate(asked):
+            if self._ask(column, close_ms, looks[place]):
+                return place
+        return -1
+
+    def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]]) -> bool:
+        """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
+        is_change = False
+        for symbol, look in enumerate(looks):
+            bar = self._bars[symbol][column]
+            if bar[5] & FLAG_ABSENT:
+                self._wishes[symbol] = _KEEP
+                continue
+            view = View(
+                self._engine.symbols[symbol],
+                close_ms,
+                bar[0],
+                bar[1],
+                bar[2],
+                bar[3],
+                bar[4],
+                look[0],
+                look[1],
+                look[2] / UNITS_PER_QUOTE,
+                look[3] / UNITS_PER_QUOTE,
+                self._states[symbol],
+                self._columns[symbol],
+                column,
+            )
+            wish = self._wishes[symbol] = self._answer(view)
+            target = wish[0]
+            if wish is _KEEP or target == KEEP:
+                continue
+            if target != look[4]:
+                is_change = True
+            elif target and (wish[1:5] != look[5:9] or wish[6] != look[9]):
+                self.unheeded += 1
+        return is_change or (bool(self.faults) and self.faults[-1].time_ms == close_ms)
+
+    def _answer(self, view: View) -> Decision:
+        """Return what the strategy wants, KEEP when it wants nothing or is at fault."""
+        reason = ""
+        wish: Any = None
+        try:
+            wish = self._strategy.decide(view)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the boundary to a user's code: no error of it is ours
+            reason = _told(error)
+        if not reason and wish is not None:
+            reason = fault_of(wish, self._is_all_in)
+        changed = self._watch.change(view.time_ms, self._engine.length_ms)
+        if changed:
+            reason = reason or (
+                f"it changed {changed} while it decided; what lasts from candle to candle belongs in state_fields: "
+                'write state_fields = ("bars",) in the class and view.state.bars += 1 in decide'
+            )
+            self._start_again()
+        if not reason:
+            return _KEEP if wish is None else wish
+        self.faults.append(Fault(self._name, view.symbol, view.time_ms, reason))
+        return _KEEP
+
+    def _start_again(self) -> None:
+        """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
+        self._watch.put_back()
+        strategy = self._engine.spec.new_strategy()
+        assert not isinstance(strategy, KernelStrategy)
+        self._strategy = strategy
+        self._watch = Watch(self._strategy)
+
+    def _take(self, column: int, close_ms: int) -> None:
+        """Write the answers of one close where they rest; faults pause all entries and are reported first."""
+        engine = self._engine
+        for symbol, wish in enumerate(self._wishes):
+            row = engine.wishes[symbol, column]
+            for name, value in zip(Decision._fields, wish, strict=True):
+                row[name] = value
+        for fault in self.faults:
+            if fault.time_ms == close_ms:
+                self._pause(fault)
+
+    def _pause(self, fault: Fault) -> None:
+        """Stop entries as an operator would, and report why; stops and targets stay, exits go on."""
+        engine = self._engine
+        account, counters = engine.account[0], engine.outputs.counters
+        rows = np.zeros(1, DECISION)
+        row = rows[0]
+        row.sequence = account.sequence
+        row.time_ms = fault.time_ms
+        row.symbol = engine.symbols.index(fault.symbol)
+        row.target = KEEP
+        row.model_version = account.model_version
+        row.refused = REFUSED_FAULT
+        number = int(counters[N_DECISIONS])
+        engine.outputs.decisions[number : number + 1] = rows
+        counters[N_DECISIONS] += 1
+        account.sequence += 1
+        account.is_paused = 1
+
+    def _run(
+        self, candles: Rows, first: int, last: int, closes: IntArray, resting: tuple[int, int]
+    ) -> None:
+        """Run instants with what rests before the first of them."""
+        engine, outputs = self._engine, self._engine.outputs
+        run_ahead(
+            candles,
+            first,
+            last,
+            closes,
+            len(closes),
+            resting[0],
+            resting[1],
+            engine.base_ms,
+            engine.wishes,
+            engine.account,
+            engine.positions,
+            engine.trades,
+            engine.orders,
+            outputs.entries,
+            engine.markets,
+            engine.settings,
+            outputs.fills,
+            outputs.trades,
+            outputs.marks,
+            outputs.decisions,
+            outputs.counters,
+            self._looks,
+        )
+
+    def _save(self) -> None:
+        for saved, live in zip(self._saved, self._live, strict=True):
+            saved[:] = live
+
+    def _put_back(self) -> None:
+        for saved, live in zip(self._saved, self._live, strict=True):
+            live[:] = saved
 
 
-def _view(
-    engine: "Engine",
-    symbol: int,
-    bar: Any,
-    close_ms: int,
-    worth: float,
-    columns: dict[str, int],
-    values: Any,
-) -> View:
-    """Return what the strategy may see of one symbol."""
-    position = engine.positions[symbol]
-    quantity = float(position.quantity)
-    return View(
-        engine.symbols[symbol],
-        close_ms,
-        float(bar.open),
-        float(bar.high),
-        float(bar.low),
-        float(bar.close),
-        float(bar.volume),
-        quantity,
-        float(position.entry_price) if quantity else 0.0,
-        int(engine.account[0].cash) / UNITS_PER_QUOTE,
-        worth,
-        engine.strategy_state[symbol],
-        columns,
-        values,
-    )
+def _readable(engine: "Engine", strategy: Strategy) -> dict[str, int]:
+    """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
+    named = [c for request in strategy.features for c in columns_of(request)]
+    added = [c for request in engine.spec.extra_features for c in columns_of(request)]
+    rows = {name: row for row, name in enumerate(engine.frames.columns)}
+    return {name: rows[name] for name in (*named, *added, MODEL_PROBABILITY)}
 
 
-def _write(row: Any, wish: Decision) -> None:
-    """Write a decision into its record, refusing what no order could mean."""
-    if wish.target not in _TARGETS:
-        raise ConfigError(f"strategy: target {wish.target!r} is not SHORT, FLAT, LONG or KEEP")
-    for name, value in wish._asdict().items():
-        setattr(row, name, value)
+def _told(error: BaseException) -> str:
+    """Return an exception of a user's code in words: what, and the last line of theirs that it passed."""
+    said = " ".join(str(error).split())[:300]
+    if not isinstance(error, PapertapeError):
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(_OURS)]
+    if not frames:
+        return said
+    file = frames[-1].filename.replace("\\", "/").rpartition("/")[2]
+    return f"{said} ({file}, line {frames[-1].lineno})"

@@ -4,6 +4,7 @@ The tree of exceptions, and the exit code that a command ends with for each.
     PapertapeError            1   anything refused, with one sentence that says what and why
     ├── DataError             1   a bad candle, file or answer of a venue
     ├── ConfigError           1   a configuration that cannot be run; all faults at once
+    ├── StrategyError         1   a user's strategy failed, or asked for what no order can mean
     └── InvariantError        3   a broken promise of our own: the ledger does not balance, …
 """
 
@@ -23,6 +24,10 @@ class DataError(PapertapeError):
 
 class ConfigError(PapertapeError):
     """A configuration that cannot be run; raised before anything starts."""
+
+
+class StrategyError(PapertapeError):
+    """A user's strategy failed, or asked for what no order can mean; the message names strategy, symbol and candle."""
 
 
 class InvariantError(PapertapeError):

@@ -5,6 +5,8 @@ A decision becomes a resting order when it asks for something else than is held 
 it; every order and every refusal is reported.
 """
 
+import numpy as np
+
 from papertape.engine.account import SIZE_BY_RISK
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
@@ -13,6 +15,7 @@ from papertape.engine.records import (
     REASON_RUIN,
     REASON_SIGNAL,
     REFUSED_CLOCK,
+    REFUSED_FAULT,
     REFUSED_GONE,
     REFUSED_MARKET,
     REFUSED_NO,
@@ -64,6 +67,20 @@ def write_decision(
 
 
 @kernel
+def is_meant(decision: Row) -> bool:
+    """Return whether an order can mean what an entry asks for: levels finite and not negative, a size of 0 … 1."""
+    return (  # type: ignore[no-any-return]
+        0.0 <= decision.stop_distance < np.inf
+        and 0.0 <= decision.target_distance < np.inf
+        and 0.0 <= decision.stop_price < np.inf
+        and 0.0 <= decision.target_price < np.inf
+        and 0.0 <= decision.size_scale <= 1.0
+        and abs(decision.confidence) < np.inf
+        and abs(decision.score_model + decision.score_smc + decision.score_technical) < np.inf
+    )
+
+
+@kernel
 def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row) -> int:
     """Return 0, or why a decision may not become an order."""
     if decision.target == FLAT:
@@ -76,6 +93,8 @@ def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row
         return REFUSED_MARKET
     if account.is_skewed != 0:
         return REFUSED_CLOCK
+    if not is_meant(decision):
+        return REFUSED_FAULT
     if account.is_paused != 0:
         return REFUSED_PAUSED
     if decision.target < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):

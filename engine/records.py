@@ -52,6 +52,10 @@ REFUSED_RUIN: Final = 6
 REFUSED_CLOCK: Final = 8
 REFUSED_MARKET: Final = 9
 REFUSED_GONE: Final = 10
+REFUSED_FAULT: Final = 7
+REFUSED_HELD: Final = (
+    12  # counted, no record: nothing is refused that would have changed a position
+)
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -63,6 +67,8 @@ REFUSED_NAMES: Final = {
     REFUSED_CLOCK: "the venue's clock and ours are too far apart",
     REFUSED_MARKET: "the venue says that this market does not trade",
     REFUSED_GONE: "this symbol is no longer listed or followed",
+    REFUSED_FAULT: "the strategy failed, or asked for what no order can mean",
+    REFUSED_HELD: "the side is held or ordered already; its stop, target and size stay as they were",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.

@@ -1,7 +1,7 @@
 """What a step says. Sinks read it; nothing reaches back."""
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,6 +10,19 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import PREDICTION
 
 _NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
+
+
+class Fault(NamedTuple):
+    """What a user's strategy did at one close that no decision can be made of; entries are paused from there on."""
+
+    strategy: str
+    symbol: str
+    time_ms: int
+    reason: str
+
+    def __str__(self) -> str:
+        stamp = np.datetime64(self.time_ms // 1000, "s")
+        return f"strategy {self.strategy}: {self.symbol}, candle closed {stamp}Z: {self.reason}"
 
 
 @dataclass(slots=True)
@@ -26,6 +39,8 @@ class Report:
     swaps        SWAP records: models that took over
     events       EVENT records of market structure, if the engine was asked for them
     predictions  PREDICTION records: what the model in force said, by close and symbol
+    faults       what a user's strategy did that no decision can be made of; each has a record among the decisions
+    unheeded     answers that asked for the side that is held or ordered with another stop, target or size
     """
 
     candles: int
@@ -37,6 +52,8 @@ class Report:
     swaps: Rows
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
     predictions: Rows = field(default_factory=lambda: _NO_PREDICTIONS)
+    faults: tuple[Fault, ...] = ()
+    unheeded: int = 0
 
 
 class Sink(Protocol):

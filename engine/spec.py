@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,17 @@ class EngineSpec:
         symbols = [market.symbol for market in self.markets]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
+
+    def new_strategy(self) -> KernelStrategy | Strategy:
+        """Return an instance of the strategy for one engine; the one that stands here is never asked anything."""
+        try:
+            return deepcopy(self.strategy)
+        except Exception as error:  # a user's class: whatever copying it raises
+            kind = type(self.strategy).__name__
+            raise ConfigError(
+                f"strategy {kind}: every run needs an instance of its own, and this one cannot be copied ({error}); keep "
+                "files, locks and connections out of it"
+            ) from error
 
     @property
     def symbols(self) -> tuple[str, ...]:

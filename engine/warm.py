@@ -1,5 +1,6 @@
 """Compile ahead: run each kernel once over arrays of the kinds that an engine hands it. The cold start uses it."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,21 @@ from papertape.engine.features.perceive import perceive_structure
 from papertape.engine.features.smc import EVENT
 from papertape.engine.lane import Lane
 from papertape.engine.spec import EngineSpec, Market
-from papertape.engine.strategies import Confluence
+from papertape.engine.strategies import Confluence, Decision, View
 
 _MINUTE_MS: Final = 60_000
+
+
+class Silent:
+    """A strategy that reads features and never wants anything: it stands for a user's where only kernels matter."""
+
+    def __init__(self, features: Sequence[str]) -> None:
+        self.features = tuple(features)
+
+    def decide(self, view: View) -> Decision | None:
+        """Return nothing."""
+        del view
+        return None
 
 
 def compile_common() -> None:

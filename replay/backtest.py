@@ -16,6 +16,7 @@ from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
+from papertape.engine.warm import Silent
 from papertape.replay.accounts import load_tapes, make_spec
 from papertape.replay.allocation import return_free_memory
 from papertape.replay.config import Config
@@ -28,7 +29,7 @@ from papertape.replay.market_events import market_events
 from papertape.replay.report_structure import DRAWN_KINDS, left_out
 from papertape.replay.report_study import sentence, study_section
 from papertape.replay.result import Result
-from papertape.replay.sinks import Ending, Recorder
+from papertape.replay.sinks import Ending, Recorder, refuse_faults
 from papertape.replay.study import Lane, StudyOptions, study
 from papertape.replay.summary import Outcome, Run, summarise
 from papertape.replay.tables import equity_table, trade_table
@@ -132,6 +133,8 @@ def replay(
     """
     Run one engine over candles by symbol, in symbol order, and return everything it reported.
 
+    Raises StrategyError at the first candle at which a user's strategy fails or asks for what no order can mean.
+
     models  (close in ms at which it takes over, artefact); events: (time in ms, anything else that happened)
     event_kinds  of market structure that are kept; None: all
     followers    accounts with other markets or settings that act on the same decisions, by name
@@ -154,7 +157,7 @@ def replay(
     started = time.perf_counter()
     warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()
-    wait_for(run(engine, feed, [recorder]))
+    wait_for(run(engine, feed, [recorder, refuse_faults]))
     done = time.perf_counter()
     trades = join_rows([recorder.trades, engine.open_trades()])
     marks = recorder.curve
@@ -168,7 +171,9 @@ def replay(
 
 
 def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] = ()) -> None:
-    """Compile or load every kernel that a run needs, on a throw-away engine and the first few candles."""
+    """Compile or load every kernel that a run needs, on a throw-away engine, the first few candles and no user's code."""
+    if not isinstance(spec.strategy, KernelStrategy):
+        spec = replace(spec, strategy=Silent(spec.strategy.features))
     engine = Engine(spec)
     for event in events:
         if isinstance(event, NewModel):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from papertape.engine.errors import StrategyError
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
 from papertape.engine.performance.curve import Columns, columns_of, rows_of
@@ -23,6 +24,12 @@ _KINDS = (
 )
 
 
+def refuse_faults(report: Report) -> None:
+    """Raise StrategyError at a fault of a user's strategy: what came of it is no result."""
+    if report.faults:
+        raise StrategyError(str(report.faults[0]))
+
+
 @dataclass(slots=True)
 class Recorder:
     """
@@ -32,6 +39,7 @@ class Recorder:
     """
 
     candles: int = 0
+    unheeded: int = 0
     event_kinds: Sequence[int] | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
     _curve: Columns | None = None
@@ -39,6 +47,7 @@ class Recorder:
     def __call__(self, report: Report) -> None:
         """Take in one report."""
         self.candles += report.candles
+        self.unheeded += report.unheeded
         for name, parts in self._parts.items():
             rows = getattr(report, name)
             if not len(rows):

@@ -123,7 +123,7 @@ def summarise(
             *performance.notes,
             *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms),
         ],
-        "refusals": refusal_counts(main.recorder.decisions),
+        "refusals": refusal_counts(main.recorder.decisions, main.recorder.unheeded),
         "fills_without_volume": fills_without_volume(main.recorder.fills, main.feed.tapes),
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": _benchmarks(config, main, marks, closes),

@@ -10,7 +10,7 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.grid import on_grid
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
-from papertape.engine.records import REASON_NAMES, REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES, UNITS_PER_QUOTE
 
 _MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
 _PLAIN = (
@@ -122,10 +122,15 @@ def record_table(records: Rows, time: str) -> pd.DataFrame:
     return pd.DataFrame({"time": utc(columns.pop(time)), **columns})
 
 
-def refusal_counts(decisions: Rows) -> dict[str, int]:
-    """Return how often decisions were refused, by reason."""
+def refusal_counts(decisions: Rows, unheeded: int = 0) -> dict[str, int]:
+    """
+    Return how often decisions were refused, by reason.
+
+    unheeded  how many closes asked for the side that was held or ordered, with another stop, target or size
+    """
     codes, counts = np.unique(decisions["refused"][decisions["refused"] != 0], return_counts=True)
-    return {REFUSED_NAMES[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+    found = {REFUSED_NAMES[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+    return {**found, REFUSED_NAMES[REFUSED_HELD]: unheeded} if unheeded else found
 
 
 def candle_frame(candles: Rows) -> pd.DataFrame:

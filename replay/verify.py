@@ -16,6 +16,7 @@ from papertape.replay.config import make_config
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.result import FORMAT, Result, model_path, read_records
 from papertape.replay.tape import Tape
+from papertape.replay.user_code import refuse_code
 
 _NOT_COMPARED = frozenset({"timings", "papertape"})
 
@@ -55,14 +56,20 @@ def read_summary(directory: Path) -> dict[str, Any]:
 
 
 def verify(
-    directory: Path, tapes: Sequence[Tape] = (), on_progress: Progress | None = None
+    directory: Path,
+    tapes: Sequence[Tape] = (),
+    on_progress: Progress | None = None,
+    *,
+    trust_code: bool = False,
 ) -> Verdict:
     """
     Return what differs between a saved result and the same run done now.
 
-    tapes  in place of those that the result names
+    tapes       in place of those that the result names
+    trust_code  run a strategy that is not built in, whatever module the result names
 
-    Raises DataError when the tapes are not the ones the result was made from.
+    Raises ConfigError when the result names code that is not trusted,
+    DataError when the tapes are not the ones the result was made from.
     """
     saved = read_summary(directory)
     try:
@@ -70,6 +77,7 @@ def verify(
         hashes = {tape["symbol"]: tape["sha256"] for tape in saved["tapes"]}
     except (KeyError, TypeError) as error:
         raise DataError(f"{directory / 'result.json'}: damaged: no {error}") from error
+    refuse_code(config.strategy.name, directory, trust_code)
     found = list(tapes) or load_tapes(config)
     for tape in found:
         if hashes.get(tape.symbol) != tape.sha256:

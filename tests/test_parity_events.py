@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,12 +203,13 @@ def test_missing_changed_or_later_event_changes_the_digest() -> None:
 
 
 def test_probability_equals_a_second_implementation() -> None:
+    told: list[float] = []
+
     class Listener:
         features = ()
-        seen: ClassVar[list[float]] = []
 
         def decide(self, view: Any) -> None:
-            self.seen.append(view["model_probability"])
+            told.append(view["model_probability"])
 
     candles = random_candles(400, seed=5)
     spec = EngineSpec([Market("X")], Listener(), "1h", "1h", model_features=FEATURES["direct"])
@@ -217,7 +218,7 @@ def test_probability_equals_a_second_implementation() -> None:
 
     rsi, change = (evaluate(name, candles)[0] for name in FEATURES["direct"])
     z = 0.05 + 0.9 * (rsi - 50.0) / 12.0 + 0.45 * change / 0.02
-    seen = np.array(Listener.seen)
+    seen = np.array(told)
     assert np.isnan(seen[:100]).all()
     assert seen[100:] == pytest.approx(expit(z / 1.25)[100:], rel=1e-12)
 

@@ -17,7 +17,15 @@ from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies import STRATEGIES
 from papertape.replay.backtest import load_tapes, make_spec
 from papertape.replay.config import load_config
-from papertape.replay.prove import Proof, Subject, feature_subject, prove, strategy_subject
+from papertape.replay.prove import (
+    LIMITS,
+    Foreign,
+    Proof,
+    Subject,
+    feature_subject,
+    prove,
+    strategy_subject,
+)
 from papertape.replay.verify import verify
 
 _FAILED = 1
@@ -27,18 +35,23 @@ def verify_command(
     result: Annotated[
         Path, typer.Argument(help="a result folder or a state directory", show_default=False)
     ],
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """
     Run a result or a daemon's inputs again and compare; name the first record and field that differ.
 
+    A result with a strategy of somebody's own is refused until you say --trust-code: running it again runs that code.
+
     Example: papertape verify results/latest
     """
     if (result / JOURNAL).is_file():
-        _verify_state(result, as_json)
+        _verify_state(result, as_json, trust_code)
         return
     with progress_bars() as on_progress:
-        verdict = verify(result, on_progress=on_progress)
+        verdict = verify(result, on_progress=on_progress, trust_code=trust_code)
     if as_json:
         print_json({**verdict._asdict(), "is_equal": verdict.is_equal})
     elif verdict.is_equal:
@@ -50,10 +63,10 @@ def verify_command(
         raise typer.Exit(_FAILED)
 
 
-def _verify_state(state: Path, as_json: bool) -> None:
+def _verify_state(state: Path, as_json: bool, trust_code: bool) -> None:
     """Step every input of a state directory again and compare with what the daemon wrote."""
     with progress_bars() as on_progress:
-        verdict = verify_state(state, on_progress)
+        verdict = verify_state(state, on_progress, trust_code=trust_code)
     difference = None if verdict.difference is None else str(verdict.difference)
     if as_json:
         told = {**verdict._asdict(), "difference": difference, "is_equal": verdict.is_equal}
@@ -88,7 +101,12 @@ def prove_command(
     """
     Prove that a strategy or a feature neither looks ahead nor repaints, or show where it does.
 
-    The tape is cut at many places and what follows is removed or scrambled; nothing said before the cut may change.
+    The tape is cut at many places and what follows is removed or scrambled; nothing said before the cut may change. Code of
+    your own runs in a new process each time, and is cut behind every candle as far as ten seconds reach.
+
+    What cannot be proven: what your code reads beside its candles. Files, databases and the network are noticed, and then it
+    says so and fails; what is opened outside Python's own sight, what a library keeps in machine code and data that is written
+    in the code itself are not seen.
 
     Example: papertape prove --feature all --strategy my_signals:Breakout
     """
@@ -98,7 +116,7 @@ def prove_command(
     source = load_tapes(config)[0]
     step_ms = timeframe_ms(source.timeframe)
     rows = source.candles[-candles:]
-    subjects: dict[str, Subject] = {}
+    subjects: dict[str, Subject | Foreign] = {}
     for name in _names(feature, FEATURES):
         subjects[f"feature {name}"] = feature_subject(name, step_ms)
     for name in _names(strategy, STRATEGIES):
@@ -106,7 +124,7 @@ def prove_command(
         def build(name: str = name) -> EngineSpec:
             return make_spec(load_config(None, [f"strategy.name={name}"]), [source])
 
-        subjects[f"strategy {name}"] = strategy_subject(build)
+        subjects[f"strategy {name}"] = strategy_subject(build, is_ours=":" not in name)
     with progress_bars() as show:
         proofs = [
             prove(name, subject, rows, cuts, seed, partial(show, name))
@@ -126,11 +144,22 @@ def _print(proofs: list[Proof], as_json: bool) -> None:
     if as_json:
         print_json([{**p._asdict(), "leak": p.leak and p.leak._asdict()} for p in proofs])
     for proof in [] if as_json else proofs:
-        if proof.leak is None:
-            told = f"{proof.compared:,} statements compared at {len(proof.cuts)} cuts, none changed"
-        else:
-            told = str(proof.leak)
-        mark = "ok  " if proof.leak is None else "LEAK"
-        console.print(f"{mark} {proof.subject}: {told}", markup=False, soft_wrap=True)
-    if any(proof.leak is not None for proof in proofs):
+        mark = "LEAK" if proof.leak else "ok  " if proof.is_proven else "open"
+        console.print(f"{mark} {proof.subject}: {_told(proof)}", markup=False, soft_wrap=True)
+    if not as_json and any(proof.cut_off for proof in proofs):
+        console.print(LIMITS, markup=False, soft_wrap=True)
+    if not all(proof.is_proven for proof in proofs):
         raise typer.Exit(_FAILED)
+
+
+def _told(proof: Proof) -> str:
+    """Return what a proof came to."""
+    if proof.leak is not None:
+        return str(proof.leak)
+    where = f"{len(proof.cuts)} cuts"
+    if proof.cut_off:
+        where += f" and behind {proof.cut_off:,} of {proof.candles:,} candles"
+    told = f"{proof.compared:,} statements compared at {where}, none changed"
+    if proof.reads:
+        told += f"; nothing is proven, as it reads {', '.join(proof.reads)}, which no cut reaches"
+    return told

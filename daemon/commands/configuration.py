@@ -7,11 +7,11 @@ import typer
 
 from papertape.daemon.commands.output import console, print_json
 from papertape.engine.errors import ConfigError
-from papertape.engine.strategies import make_strategy
 from papertape.replay.accounts import check_names
 from papertape.replay.config import Config, load_config
 from papertape.replay.config_template import config_template
 from papertape.replay.learning.feasible import check_learning
+from papertape.replay.user_code import check_strategy
 
 config_app = typer.Typer(help="Begin a configuration, check or describe it.", no_args_is_help=True)
 
@@ -22,13 +22,13 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """
-    Check a configuration file and tell all its faults at once.
+    Check a configuration file and tell all its faults at once; a strategy of your own is read, not run.
 
     Example: papertape config check deploy/replay.toml
     """
     config = load_config(file)
     check_names(config)
-    make_strategy(config.strategy.name, config.strategy.parameters)
+    check_strategy(config.strategy.name, config.strategy.parameters)
     check_learning(config, str(file))
     if as_json:
         print_json(config.model_dump(mode="json"))

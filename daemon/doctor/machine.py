@@ -14,8 +14,8 @@ from typing import Final
 from papertape.daemon.doctor.finding import Finding, Status
 from papertape.engine.cache import cache_directory
 from papertape.engine.errors import PapertapeError
-from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
+from papertape.replay.user_code import check_strategy
 
 PYTHON: Final = (3, 11)
 FREE_BYTES: Final = 1 << 30
@@ -42,7 +42,7 @@ def examine_machine(folder: Path) -> list[Finding]:
 def examine_config(config: Config, name: str) -> Finding:
     """Return whether what a configuration names exists; that it is well-formed is known already."""
     try:
-        make_strategy(config.strategy.name, config.strategy.parameters)
+        check_strategy(config.strategy.name, config.strategy.parameters)
     except PapertapeError as error:
         return _row(f"configuration {name}", "fit to run", str(error), Status.FAILED)
     if not config.live.symbols:

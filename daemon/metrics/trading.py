@@ -23,6 +23,7 @@ from papertape.engine.records import (
     FLAT,
     LONG,
     REASON_ENTRY,
+    REFUSED_HELD,
     REFUSED_NO,
     REFUSED_PRICE,
     REFUSED_SIZE,
@@ -181,6 +182,8 @@ class Trading:
     def _on_decisions(self, report: Report, engine: Engine) -> None:
         """Count one decision per symbol and closed strategy candle, and what was refused."""
         n_closed = _closed(report.marks, engine.length_ms)
+        if report.unheeded:
+            self._rejected[(UNATTRIBUTED, REJECTIONS[REFUSED_HELD])].inc(report.unheeded)
         holds = {s: n_closed for s in engine.symbols if s in self._series.symbols}
         for row in self._rows(report.decisions, engine.symbols):
             symbol, target, refused = engine.symbols[row["symbol"]], row["target"], row["refused"]

@@ -23,7 +23,9 @@ from papertape.engine.records import (
     REASON_STOP,
     REASON_TARGET,
     REFUSED_CLOCK,
+    REFUSED_FAULT,
     REFUSED_GONE,
+    REFUSED_HELD,
     REFUSED_MARKET,
     REFUSED_PAUSED,
     REFUSED_PRICE,
@@ -65,6 +67,8 @@ REJECTIONS: Final = {
     REFUSED_CLOCK: "clock_skew",
     REFUSED_MARKET: "market_halted",
     REFUSED_GONE: "symbol_gone",
+    REFUSED_FAULT: "strategy_fault",
+    REFUSED_HELD: "held_already",
 }
 ACTIONS: Final = ("enter_long", "enter_short", "exit", "hold", "skip")
 OUTCOMES: Final = ("win", "loss", "flat")

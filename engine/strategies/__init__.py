@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Final
 
-from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError, PapertapeError, did_you_mean
 from papertape.engine.strategies.bracket_w2 import BracketW2
 from papertape.engine.strategies.confluence import Confluence
 from papertape.engine.strategies.ema_cross import EmaCross
@@ -42,6 +42,9 @@ def load_object(path: str) -> Any:
                 f"or `from papertape.{error.name} import …`"
             ) from error
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {error}") from error
+    except Exception as error:  # a user's module may raise anything while it is run
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {said}") from error
     if not hasattr(module, name):
         raise ConfigError(
             f"{path}: {module_name!r} has no {name!r}{did_you_mean(name, vars(module))}"
@@ -58,7 +61,7 @@ def make_strategy(
     if made_by is not None:
         make = made_by
     elif ":" in name:
-        make = load_object(name)
+        make = load_class(name)
     elif name in STRATEGIES:
         make = STRATEGIES[name]
     else:
@@ -67,8 +70,39 @@ def make_strategy(
     for key in parameters:
         if key not in known:
             raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, known)}")
-    strategy: KernelStrategy | Strategy = make(**parameters)
+    try:
+        strategy: KernelStrategy | Strategy = make(**parameters)
+    except PapertapeError:
+        raise
+    except Exception as error:  # a user's class may raise anything while it is made
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"strategy.name: {name} cannot be made with {dict(parameters)}: {said}"
+        ) from error
     return strategy
+
+
+def load_class(path: str) -> type[Any]:
+    """Return the strategy class that `module:Class` names; what is no strategy is refused, and not called."""
+    found = load_object(path)
+    if not isinstance(found, type):
+        what = type(found).__name__.replace("_", " ")
+        raise ConfigError(
+            f"strategy.name: {path} is a {what}, not a class with `features` and `decide(view)`; it was not called"
+        )
+    if not any(callable(getattr(found, name, None)) for name in ("decide", "decide_batch")):
+        raise ConfigError(f"strategy.name: {path} has no `decide(view)`; it was not called")
+    if not hasattr(found, "features") and not _sets_features(found):
+        raise ConfigError(f"strategy.name: {path} names no `features`; it was not called")
+    return found
+
+
+def _sets_features(kind: type[Any]) -> bool:
+    """Return whether instances have `features` that the class does not."""
+    made = (getattr(kind, name, None) for name in ("__init__", "__post_init__"))
+    codes = (getattr(one, "__code__", None) for one in made)
+    slots = getattr(kind, "__annotations__", {})
+    return "features" in slots or any(code and "features" in code.co_names for code in codes)
 
 
 __all__ = [
@@ -81,6 +115,7 @@ __all__ = [
     "RsiReversion",
     "Strategy",
     "View",
+    "load_class",
     "load_object",
     "make_strategy",
 ]

@@ -6,13 +6,13 @@ Built-in strategies answer for a whole batch in a kernel; a user's own is a Pyth
 once per closed candle, on the same features, the same broker and the same ledger.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray, Row, Rows
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.jit import FloatArray, Rows, record
 from papertape.engine.records import KEEP
 
 
@@ -58,40 +58,139 @@ class Decision(NamedTuple):
     score_technical: float = 0.0
 
 
-@dataclass(slots=True)
+class State:
+    """
+    What a strategy keeps of one symbol between two candles: the floats that it names in `state_fields`, 0 at the start.
+
+    It is part of the engine's snapshot; `view.state.bars = 3` is kept as 3.0, and what is no number is refused.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, n_fields: int) -> None:
+        self._values = [0.0] * n_fields
+
+    def load(self, values: Sequence[float]) -> None:
+        """Take over what was stored."""
+        self._values[:] = values
+
+    def store(self) -> list[float]:
+        """Return the values in the order of the fields."""
+        return self._values
+
+
+def state_type(names: Sequence[str]) -> type[State]:
+    """Return the type whose attributes are these fields; any other attribute is an error."""
+
+    def field(index: int) -> property:
+        def get(state: State) -> float:
+            return state._values[index]
+
+        def keep(state: State, value: float) -> None:
+            state._values[index] = float(value)
+
+        return property(get, keep)
+
+    fields: dict[str, Any] = {name: field(index) for index, name in enumerate(names)}
+    return type("State", (State,), {"__slots__": (), **fields})
+
+
+class Columns(dict[str, list[float]]):
+    """The features of one symbol over a batch, each made a list of plain numbers when it is first asked for."""
+
+    def __init__(self, matrix: FloatArray, rows: Mapping[str, int], n: int) -> None:
+        super().__init__()
+        self._matrix: FloatArray | None = matrix
+        self._rows, self._n = rows, n
+
+    def __missing__(self, name: str) -> list[float]:
+        row = self._rows.get(name)
+        if row is None:
+            raise ConfigError(
+                f"view[{name!r}] is not among its `features`{did_you_mean(name, self._rows)}"
+            )
+        if self._matrix is None:
+            raise ConfigError(f"view[{name!r}] was asked for after its candle; a view is for one")
+        values: list[float] = self._matrix[row, : self._n].tolist()
+        self[name] = values
+        return values
+
+    def close(self) -> None:
+        """Let go of the batch: its buffer is about to hold the next one."""
+        self._matrix = None
+
+
 class View:
     """
     What a strategy may see at the close of a candle: `view["rsi_14"]`, the candle, the position, its own state; and
     `view["model_probability"]`, the model's probability of a rise, NaN while no model has an opinion.
 
-    position is signed, in base units; entry_price is 0 when flat; cash and equity are in quote; state is the
-    strategy's own record for this symbol and is part of the engine's snapshot.
+    position is signed, in base units; entry_price is 0 when flat; cash and equity are in quote; state is what the
+    strategy keeps of this symbol, the floats named in its `state_fields`, and is part of the engine's snapshot.
     """
 
-    symbol: str
-    time_ms: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    position: float
-    entry_price: float
-    cash: float
-    equity: float
-    state: Row
-    columns: dict[str, int]
-    values: FloatArray
+    __slots__ = (
+        "_columns",
+        "_row",
+        "cash",
+        "close",
+        "entry_price",
+        "equity",
+        "high",
+        "low",
+        "open",
+        "position",
+        "state",
+        "symbol",
+        "time_ms",
+        "volume",
+    )
+
+    # One is made for every candle of every symbol, so each argument stands by itself.
+    def __init__(
+        self,
+        symbol: str,
+        time_ms: int,
+        open: float,
+        high: float,
+        low: float,
+        close: float,
+        volume: float,
+        position: float,
+        entry_price: float,
+        cash: float,
+        equity: float,
+        state: Any,
+        columns: Columns,
+        row: int,
+    ) -> None:
+        self.symbol = symbol
+        self.time_ms = time_ms
+        self.open = open
+        self.high = high
+        self.low = low
+        self.close = close
+        self.volume = volume
+        self.position = position
+        self.entry_price = entry_price
+        self.cash = cash
+        self.equity = equity
+        self.state = state
+        self._columns = columns
+        self._row = row
 
     def __getitem__(self, feature: str) -> float:
-        """Return a feature's value at this close; NaN while it warms up."""
-        return float(self.values[self.columns[feature]])
+        """Return a feature's value at this close; NaN while it warms up; ConfigError for one that was not named."""
+        return self._columns[feature][self._row]
 
 
 @runtime_checkable
 class Strategy(Protocol):
     """
-    A user's strategy: `features` and `decide`. Optional: `state_fields`, names of float values kept per symbol.
+    A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol.
+
+    What lasts from one candle to the next belongs there: every engine has an instance of its own, a daemon starts again
+    with a new one, and a strategy that changes itself is refused.
     """
 
     @property
@@ -102,3 +201,20 @@ class Strategy(Protocol):
     def decide(self, view: View) -> Decision | None:
         """Return what to hold from the next base candle on; None keeps everything as it is."""
         ...
+
+
+def state_dtype_of(strategy: Any) -> np.dtype[Any]:
+    """Return the record in which a strategy keeps its state for one symbol, or raise ConfigError for what is none."""
+    if isinstance(strategy, KernelStrategy):
+        return strategy.state_dtype
+    if not callable(getattr(strategy, "decide", None)) or not hasattr(strategy, "features"):
+        raise ConfigError(f"strategy: {strategy!r} needs `features` and a method `decide(view)`")
+    for field in ("features", "state_fields"):
+        if isinstance(getattr(strategy, field, ()), str):
+            name = getattr(strategy, field)
+            raise ConfigError(f"strategy: {field} = {name!r} is one string; write ({name!r},)")
+    names = getattr(strategy, "state_fields", ()) or ("unused",)
+    bad = [name for name in names if not (isinstance(name, str) and name.isidentifier())]
+    if bad or len(set(names)) != len(names):
+        raise ConfigError(f"strategy: state_fields {tuple(names)!r} are not different Python names")
+    return record(*((name, "f8") for name in names))

@@ -183,7 +183,8 @@ def prove(
         def build() -> EngineSpec:
             return make_spec(chosen, [source])
 
-        name, subject = f"strategy {told['name']}", strategy_subject(build)
+        is_ours = isinstance(strategy, str) and ":" not in strategy
+        name, subject = f"strategy {told['name']}", strategy_subject(build, is_ours=is_ours)
     elif isinstance(feature, str):
         name, subject = f"feature {feature}", feature_subject(feature, step_ms)
     else:

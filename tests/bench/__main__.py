@@ -19,7 +19,17 @@ from papertape.engine.core import Engine
 from papertape.engine.features import perceive, plan_features
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
-from tests.bench import bare, calm, feed, models, processes, smc, training, whole
+from tests.bench import (
+    bare,
+    calm,
+    feed,
+    models,
+    processes,
+    python_strategy,
+    smc,
+    training,
+    whole,
+)
 from tests.bench.candles import make
 from tests.bench.work import REFERENCE, TECHNICAL, Batches, drive, everything, w1, w2
 
@@ -150,6 +160,7 @@ def main() -> None:
     n, runs = (100_000, 3) if options.quick else (1_000_000, 5)
     check_reference(n)
     result: dict[str, Any] = {"speeds": speeds(n, runs), "one_candle": one_at_a_time(5_000)}
+    result["python"] = [python_strategy.per_candle(n // 10, runs)]
     result["structure"] = smc.speeds(n)
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
     result["models"] = models.speeds(n // 10)
@@ -166,7 +177,7 @@ def main() -> None:
         result["memory"] = processes.memory()
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
     lines = [*result["speeds"], result["structure"], *result["feed"], *result["models"]]
-    lines += [*result["whole"], *result["training"]]
+    lines += [*result["python"], *result["whole"], *result["training"]]
     lines += result.get("calm", ())
     if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
@@ -195,6 +206,7 @@ def table(result: dict[str, Any]) -> str:
         f"the batch package {told['batch_package_us'] / 1e3:.0f} ms: {told['times_faster']:,.0f} times faster"
     )
     for row in (
+        *result["python"],
         *result["whole"],
         *result["feed"],
         *result["models"],

@@ -249,6 +249,8 @@ def random_portfolio(seed: int, n: int = 120) -> Portfolio:
         leverage_cap=float(random.choice([1.0, 3.0])),
         latency_bars=int(random.integers(2)),
     )
+    if settings.sizing == "all_in":  # a share of everything means nothing, and is refused
+        script = {key: wish._replace(size_scale=1.0) for key, wish in script.items()}
     return Portfolio(tapes, markets, settings, script, funding if is_perpetual else ())
 
 

@@ -61,6 +61,40 @@ def quantile_rank(candles: pd.DataFrame) -> pd.Series:
     return candles["volume"].rank(pct=True)
 
 
+_mean: float | None = None
+_later: pd.Series | None = None
+
+
+def cached_mean(candles: pd.DataFrame) -> pd.Series:
+    """11. The mean of the first tape that it is ever shown, kept in the module."""
+    global _mean
+    if _mean is None:
+        _mean = candles["close"].mean()
+    return candles["close"] / _mean
+
+
+def cached_shift(candles: pd.DataFrame) -> pd.Series:
+    """12. The same, one candle ahead."""
+    global _later
+    if _later is None:
+        _later = candles["close"].shift(-1)
+    return _later.reindex(candles.index)
+
+
+def rare_volume(candles: pd.DataFrame) -> pd.Series:
+    """13. Tomorrow's return, but only at the two candles with by far the most volume so far."""
+    change = candles["close"].pct_change()
+    spike = candles["volume"] > 0.999 * candles["volume"].expanding().max().clip(lower=150.0)
+    return change.where(~spike, change.shift(-1))
+
+
+def rare_hour(candles: pd.DataFrame) -> pd.Series:
+    """14. Tomorrow's return, but only at one hour of the month, at which nothing else happens."""
+    change = candles["close"].pct_change()
+    is_then = (candles.index.day == 13) & (candles.index.hour == 4)
+    return change.where(~is_then, change.shift(-1))
+
+
 LEAKS = (
     next_return,
     centred_mean,
@@ -72,7 +106,19 @@ LEAKS = (
     detrended,
     smoothed_both_ways,
     quantile_rank,
+    cached_mean,
+    cached_shift,
+    rare_volume,
+    rare_hour,
 )
+
+FUTURE = "future.csv"  # in the folder where it runs
+
+
+def from_file(candles: pd.DataFrame) -> pd.Series:
+    """What somebody has written to a file about every candle, later ones included."""
+    kept = pd.read_csv(FUTURE, index_col=0, parse_dates=True)["close"].shift(-1)
+    return kept.reindex(candles.index)
 
 
 def trailing_mean(candles: pd.DataFrame) -> pd.Series:
@@ -96,7 +142,26 @@ def yesterday(candles: pd.DataFrame) -> np.ndarray:
     return daily.reindex(candles.index.floor("1D")).to_numpy()
 
 
-HONEST = (trailing_mean, expanding_z_score, confirmed_swings, yesterday)
+_LENGTHS = {"short": 9}
+
+
+def with_constants(candles: pd.DataFrame) -> pd.Series:
+    """A module's own constants are no memory."""
+    return candles["close"].rolling(_LENGTHS["short"]).max()
+
+
+def hour_of_day(candles: pd.DataFrame) -> np.ndarray:
+    return candles.index.hour.to_numpy()
+
+
+HONEST = (
+    trailing_mean,
+    expanding_z_score,
+    confirmed_swings,
+    yesterday,
+    with_constants,
+    hour_of_day,
+)
 
 
 class Honest:
@@ -118,4 +183,26 @@ class Remembers:
         self.seen[view.time_ms] = view.close
         tomorrow = self.seen.get(view.time_ms + 4 * 3_600_000)
         rises = tomorrow is not None and tomorrow > view.close
+        return Decision(LONG if rises else 0, stop_distance=view.close * 0.02)
+
+
+class ReadsAhead:
+    """A strategy that looks where no strategy is shown anything: at the next row of its own feature."""
+
+    features = ("sma_20",)
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        rows = view._columns["sma_20"]
+        later = rows[view._row + 1] if view._row + 1 < len(rows) else np.nan
+        return Decision(LONG if later > view.close else 0, stop_distance=view.close * 0.02)
+
+
+class ReadsFile:
+    """A strategy that is told by a file."""
+
+    features = ("sma_20",)
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        with open(FUTURE) as file:
+            rises = len(file.readline()) > 3
         return Decision(LONG if rises else 0, stop_distance=view.close * 0.02)

@@ -1,4 +1,4 @@
-"""`prove` finds ten planted leaks and flags nothing honest."""
+"""`prove` finds planted leaks, flags nothing honest, and says what it cannot prove."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from helpers import random_candles
 from portfolios import Portfolio, run
 
 from papertape.engine.candles import HOUR_MS
-from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.errors import ConfigError, DataError, StrategyError
 from papertape.engine.features import FEATURES
 from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT, LONG
@@ -29,12 +29,17 @@ from papertape.replay.prove import (
     statements,
     strategy_subject,
 )
+from papertape.replay.prove_cuts import even_cuts, telling_cuts
+from papertape.replay.tables import candle_frame
 
 CANDLES = random_candles(500, seed=60)
+SHORT = CANDLES[:200]
 
 
-def prove_feature(name: str) -> Proof:
-    return prove(name, feature_subject(name, HOUR_MS), CANDLES, n_cuts=12)
+def prove_feature(name: str, candles: Rows = CANDLES) -> Proof:
+    is_ours = ":" not in name or name.endswith(":first")
+    # Every cut of a user's function is three processes, and it is cut behind every candle besides.
+    return prove(name, feature_subject(name, HOUR_MS), candles, 12 if is_ours else 2)
 
 
 @pytest.mark.parametrize("function", leaks.LEAKS, ids=lambda f: f.__name__)
@@ -48,7 +53,7 @@ def test_planted_leak_is_found(function: Callable[..., object]) -> None:
 
 @pytest.mark.parametrize("function", leaks.HONEST, ids=lambda f: f.__name__)
 def test_honest_function_passes(function: Callable[..., object]) -> None:
-    proof = prove_feature(f"leaks:{function.__name__}")
+    proof = prove_feature(f"leaks:{function.__name__}", SHORT)
 
     assert proof.leak is None
     assert proof.compared > 1_000
@@ -59,26 +64,88 @@ def test_every_built_in_feature_passes(name: str) -> None:
     assert prove_feature(name).leak is None
 
 
-def strategy_proof(make: Callable[[], object]) -> Proof:
+def strategy_proof(make: Callable[[], object], *, is_ours: bool = False) -> Proof:
     def spec() -> EngineSpec:
         return EngineSpec([Market("X", is_perpetual=True)], make(), "4h", "1h")
 
-    return prove("strategy", strategy_subject(spec), CANDLES, n_cuts=6)
+    subject = strategy_subject(spec, is_ours=is_ours)
+    return prove("strategy", subject, CANDLES if is_ours else SHORT, 6 if is_ours else 2)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_built_in_strategy_passes(name: str) -> None:
-    proof = strategy_proof(lambda: make_strategy(name, {}))
+    proof = strategy_proof(lambda: make_strategy(name, {}), is_ours=True)
 
     assert proof.leak is None
     assert proof.compared > 1_000
 
 
-def test_honest_strategy_passes_and_one_that_remembers_does_not() -> None:
-    leaks.Remembers.seen.clear()
+def test_honest_strategy_passes_and_one_that_looks_past_its_view_does_not() -> None:
+    honest = strategy_proof(leaks.Honest)
 
-    assert strategy_proof(leaks.Honest).leak is None
-    assert strategy_proof(leaks.Remembers).leak is not None
+    assert honest.is_proven
+    assert honest.cut_off == len(SHORT)
+    assert strategy_proof(leaks.ReadsAhead).leak is not None
+
+
+def test_strategy_that_keeps_what_it_saw_is_refused() -> None:
+    with pytest.raises(StrategyError, match=r"changed Remembers\.seen"):
+        strategy_proof(leaks.Remembers)
+    assert leaks.Remembers.seen == {}  # it ran elsewhere
+
+
+@pytest.fixture
+def future(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    candle_frame(CANDLES).to_csv(leaks.FUTURE)
+    return tmp_path / leaks.FUTURE
+
+
+def test_what_is_read_from_a_file_is_not_proven(future: Path) -> None:
+    proofs = [prove_feature("leaks:from_file", SHORT), strategy_proof(leaks.ReadsFile)]
+
+    for proof in proofs:
+        assert proof.leak is None  # no cut reaches the file
+        assert proof.reads == (str(future),)
+        assert not proof.is_proven
+
+
+def test_rare_leaks_need_the_candle_they_happen_at() -> None:
+    """Even cuts pass by; one cut right behind the candle finds it."""
+    row = 12 * 24 + 4  # the thirteenth at four, on a tape that begins with the month
+    proof = prove_feature("leaks:rare_hour")
+
+    assert row + 1 not in even_cuts(len(CANDLES), 12, np.random.default_rng(1))
+    assert proof.leak is not None
+    assert proof.leak.cut == row + 1
+
+
+def test_cuts_begin_where_something_happens_and_come_to_every_candle() -> None:
+    step = np.zeros(500)
+    step[211:] = 1.0
+    closes = CANDLES["open_ms"] + HOUR_MS
+    said = {"step": (closes, step), "decision": (closes[[77]], np.ones(1))}
+
+    cuts = telling_cuts(CANDLES, said, HOUR_MS, np.random.default_rng(1))
+
+    assert {212, 78, int(np.argmax(CANDLES["volume"])) + 1} <= set(cuts[:6])
+    assert sorted(cuts) == list(range(2, 500))
+
+
+@pytest.mark.parametrize("path", ["os:system", "builtins:eval", "subprocess:Popen", "os:name"])
+def test_what_is_no_function_of_candles_is_not_called(path: str) -> None:
+    with pytest.raises(ConfigError, match="it was not called"):
+        prove("x", feature_subject(path, HOUR_MS), CANDLES)
+
+
+def test_error_of_a_function_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fails_at_once.py").write_text("def f(candles):\n    return candles['clothes']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ConfigError, match="KeyError: 'clothes'"):
+        prove("x", feature_subject("fails_at_once:f", HOUR_MS), CANDLES)
 
 
 def test_fills_are_compared_where_they_are_known() -> None:
@@ -152,6 +219,6 @@ def test_too_few_candles_and_wrong_shapes_are_refused() -> None:
     with pytest.raises(DataError, match="fewer than the 50"):
         prove("x", feature_subject("ema_12", HOUR_MS), CANDLES[:49])
     with pytest.raises(ConfigError, match="has no 'next_retur': did you mean 'next_return'"):
-        feature_subject("leaks:next_retur", HOUR_MS)
+        prove_feature("leaks:next_retur")
     with pytest.raises(ConfigError, match="cannot be imported"):
-        feature_subject("no_such_module:f", HOUR_MS)
+        prove_feature("no_such_module:f")

@@ -330,6 +330,22 @@ def test_refusals_are_skipped_decisions_or_rejected_orders() -> None:
     assert values.total("orders_total", side="buy", type="market", status="rejected") == 1.0
 
 
+def test_faults_of_a_strategy_and_answers_that_change_nothing_are_rejected_with_their_reason() -> (
+    None
+):
+    held = {n: Decision(LONG, stop_price=90.0 + n) for n in range(1, 5)}
+    metrics, engine, candles = scripted({**held, 6: Decision(LONG, stop_price=math.inf)})
+
+    run(metrics, engine, candles)
+
+    values = Values(metrics.registry)
+    assert values.total("signals_rejected_total", reason="held_already") == 3.0
+    assert values.total("signals_rejected_total", reason="strategy_fault") == 1.0
+    assert values.total("decisions_total", action="skip") == 1.0
+    assert values.total("decisions_total", action="hold") == 6.0
+    assert values.total("trading_halted", reason="manual") == 1.0
+
+
 def test_a_pause_halts_and_a_flatten_exits_by_hand() -> None:
     metrics, engine, candles = scripted({1: Decision(LONG), 5: Decision(LONG)})
     run(metrics, engine, candles[:4])
@@ -420,7 +436,6 @@ def test_halts_that_the_engine_does_not_know_are_told() -> None:
         ({"score_model": 0.2, "score_smc": 0.5, "score_technical": 0.1}, "smc"),
         ({"score_model": 0.2, "score_smc": -0.5, "score_technical": 0.1}, "model"),
         ({"score_model": -0.2, "score_smc": -0.5}, "unattributed"),  # all argued against
-        ({"score_model": math.nan, "score_technical": 0.4}, "unattributed"),
         ({}, "unattributed"),
     ],
 )

@@ -1,0 +1,165 @@
+"""
+Work in a process of its own that begins as this one is now and leaves nothing behind: for users' code that is tried often.
+
+The process is forked, so it starts within milliseconds and inherits everything that is loaded; what the code keeps in a
+module, and what an earlier trial was shown, ends with it. What it reads beside its arguments is noticed, as far as Python
+opens it: files that are neither code nor a library's, sockets, other processes.
+"""
+
+import io
+import json
+import os
+import signal
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine import errors
+from papertape.engine.cache import cache_directory
+from papertape.engine.errors import ConfigError, PapertapeError
+
+_CODE: Final = (".py", ".pyc", ".so", ".pth", ".nbi", ".nbc")
+_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo/", "/usr/lib/")
+_OUTSIDE: Final = {
+    "socket.connect": "the network",
+    "socket.getaddrinfo": "the network",
+    "subprocess.Popen": "another process",
+    "os.system": "another process",
+    "os.posix_spawn": "another process",
+}
+
+Arrays = Mapping[str, Any]
+
+
+class Answer(NamedTuple):
+    """
+    What came of some work.
+
+    values    plain values
+    arrays    by name
+    reads     what it read beside its arguments
+    libraries modules of libraries that it loaded
+    """
+
+    values: dict[str, Any]
+    arrays: dict[str, Any]
+    reads: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+def run_apart(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> Answer:
+    """
+    Return what work returns (plain values, arrays by name), done in a process of its own.
+
+    Raises what is ours as it was raised there, and ConfigError for any other error of a user's code.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _end(work, writing)
+    os.close(writing)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            found = pipe.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(child, 0)
+    return _read(found)
+
+
+def _end(work: Callable[[], tuple[dict[str, Any], Arrays]], writing: int) -> None:
+    """Do the work, write what came of it, and end this process without another word."""
+    code = 1
+    try:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(_answer(work))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _answer(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> bytes:
+    """Return what came of work as bytes: a line of JSON, and arrays."""
+    reads: dict[str, None] = {}
+    before = set(sys.modules)
+    sys.addaudithook(_listener(reads))
+    header: dict[str, Any]
+    arrays: Arrays = {}
+    try:
+        values, arrays = work()
+        header = {"values": values}
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a user's code: whatever it raises is told, not raised
+        ours = isinstance(error, PapertapeError)
+        said = str(error) if ours else f"{type(error).__name__}: {error}"
+        header = {"error": said, "kind": type(error).__name__ if ours else ""}
+    header["reads"] = list(reads)
+    loaded = {
+        name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before
+    }
+    header["libraries"] = sorted(n for n, file in loaded.items() if file and _is_library(file))
+    header["names"] = list(arrays)
+    written = io.BytesIO()
+    written.write(json.dumps(header).encode() + b"\n")
+    np.savez(written, **{f"a{place}": array for place, array in enumerate(arrays.values())})
+    return written.getvalue()
+
+
+def _read(found: bytes) -> Answer:
+    """Return what `_answer` wrote, or raise what it says."""
+    line, _, rest = found.partition(b"\n")
+    if not line:
+        raise ConfigError("the process that tried it ended without an answer")
+    header = json.loads(line)
+    if "error" in header:
+        kind = getattr(errors, header["kind"], ConfigError) if header["kind"] else ConfigError
+        raise kind(header["error"])
+    with np.load(io.BytesIO(rest), allow_pickle=False) as stored:
+        arrays = {name: stored[f"a{place}"] for place, name in enumerate(header["names"])}
+    return Answer(header["values"], arrays, tuple(header["reads"]), tuple(header["libraries"]))
+
+
+def _listener(reads: dict[str, None]) -> Callable[[str, tuple[Any, ...]], None]:
+    """Return what Python calls at every act that it audits; it notes what is read from outside."""
+
+    def listen(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if isinstance(path, str | bytes) and not (flags or 0) & os.O_WRONLY:
+                name = os.path.abspath(os.fsdecode(path))
+                if not _is_code(name):
+                    reads[name] = None
+        elif event == "sqlite3.connect":
+            reads[f"the database {arguments[0]}"] = None
+        elif event in _OUTSIDE:
+            reads[_OUTSIDE[event]] = None
+
+    return listen
+
+
+def _is_code(name: str) -> bool:
+    return name.endswith(_CODE) or name.startswith(_SYSTEM) or _is_library(name)
+
+
+def _is_library(name: str) -> bool:
+    """Return whether a file belongs to Python, to an installed library, to us or to the kernels' cache."""
+    return "site-packages" in name or "dist-packages" in name or name.startswith(_OWN)
+
+
+_OWN: Final = tuple(
+    f"{place}{os.sep}"
+    for place in (
+        sysconfig.get_path("stdlib"),
+        cache_directory(),
+        *(Path(path).parent for path in (errors.__file__, __file__)),
+    )
+)

@@ -1,0 +1,193 @@
+"""
+Code of users that is looked at, not run: where `module:Class` lies, and whether it can be a strategy.
+
+Importing a module runs it, and so does looking for a submodule, whose package is imported; so files are found by the rules
+of `sys.path` and read as text. What only running could tell (a base class of another module, a class that is made by a
+call) is left to the run.
+"""
+
+import ast
+import importlib.util
+from collections.abc import Iterator, Mapping
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.strategies import make_strategy
+
+_FOLLOWED: Final = 5  # modules from which a name is imported, one from the other
+_DECIDES: Final = ("decide", "decide_batch")
+
+
+class _Found(NamedTuple):
+    """What a name is bound to at the end of a module, and the module's file."""
+
+    node: ast.AST
+    names: Mapping[str, ast.AST]
+    file: Path
+
+
+def file_of(module: str) -> Path | None:
+    """Return the source file of a module without running anything of it, None when there is none."""
+    places: list[str] | None = None
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        spec = PathFinder.find_spec(name, places)
+        if spec is None and count == 1 and parts[0].isidentifier():
+            spec = importlib.util.find_spec(name)  # of a package that was installed to be edited
+        if spec is None:
+            return None
+        places = list(spec.submodule_search_locations or ())
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
+    """
+    Raise ConfigError for a strategy that cannot be one, as far as that can be told without running a user's code.
+
+    name  a built-in name or module:Class
+    """
+    if ":" not in name:
+        make_strategy(name, parameters)
+        return
+    module, _, kind = name.partition(":")
+    found = _look_up(name, module, kind, _FOLLOWED)
+    if found is None:
+        return
+    if not isinstance(found.node, ast.ClassDef):
+        raise ConfigError(
+            f"strategy.name: {name} is not a class ({found.file.name}); a strategy is a class with `features` and "
+            "`decide(view)`"
+        )
+    classes, is_whole = _lineage(found.node, found.names)
+    defined = {member for one in classes for member in _members(one)}
+    if is_whole and not defined & set(_DECIDES):
+        raise ConfigError(
+            f"strategy.name: {name} has no `decide(view)` ({found.file.name}, line {found.node.lineno})"
+        )
+    if is_whole and "features" not in defined:
+        raise ConfigError(
+            f"strategy.name: {name} names no `features` ({found.file.name}, line {found.node.lineno})"
+        )
+    known = _parameters(classes) if is_whole else None
+    for key in parameters:
+        if known is not None and key not in known:
+            raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, known)}")
+
+
+def refuse_code(name: str, where: object, trust_code: bool) -> None:
+    """Raise ConfigError for a strategy of somebody's own that a file names, unless its code is trusted."""
+    if trust_code or ":" not in name:
+        return
+    file = file_of(name.partition(":")[0])
+    place = f"in {file}" if file else "not found here"
+    raise ConfigError(
+        f"{where}: it names code, strategy {name} ({place}), and running it again would run that code; look at it, then "
+        "say --trust-code"
+    )
+
+
+def _look_up(path: str, module: str, name: str, depth: int) -> _Found | None:
+    """Return what a name of a module is, None where only running could tell."""
+    file = file_of(module)
+    if file is None:
+        raise ConfigError(f"strategy.name: {path}: there is no Python file of module {module!r}")
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"strategy.name: {path}: {file.name} cannot be read: {error}") from error
+    names = dict(_bindings(tree.body))
+    node = names.get(name)
+    if node is None:
+        classes = [key for key, value in names.items() if isinstance(value, ast.ClassDef)]
+        hint = did_you_mean(name, classes) if classes else "; it has no class"
+        raise ConfigError(f"strategy.name: {path}: {file.name} has no {name!r}{hint}")
+    if not isinstance(node, ast.ImportFrom):
+        return (
+            None
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            else _Found(node, names, file)
+        )
+    if not depth:
+        return None
+    source = _absolute(node, module, file)
+    original = next(a.name for a in node.names if (a.asname or a.name) == name)
+    return _look_up(path, source, original, depth - 1)
+
+
+def _absolute(node: ast.ImportFrom, module: str, file: Path) -> str:
+    """Return the module that `from … import` names, without dots at its front."""
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    dropped = node.level - (file.name == "__init__.py")
+    return ".".join([*parts[: len(parts) - dropped], *([node.module] if node.module else [])])
+
+
+def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
+    """Yield every name that statements of a module or class bind, in order, with what it is bound to."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                yield alias.asname or alias.name.partition(".")[0], node
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id, node
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            yield from _bindings(node.body)
+            yield from _bindings(getattr(node, "orelse", []))
+            for handler in getattr(node, "handlers", []):
+                yield from _bindings(handler.body)
+
+
+def _lineage(node: ast.ClassDef, names: Mapping[str, ast.AST]) -> tuple[list[ast.ClassDef], bool]:
+    """Return a class and its bases of the same module, and whether there are no others."""
+    found, is_whole = [node], not node.keywords
+    for base in node.bases:
+        known = names.get(base.id) if isinstance(base, ast.Name) else None
+        if isinstance(known, ast.ClassDef) and known is not node:
+            more, whole = _lineage(known, names)
+            found += more
+            is_whole = is_whole and whole
+        elif not (isinstance(base, ast.Name) and base.id == "object"):
+            is_whole = False
+    return found, is_whole
+
+
+def _members(node: ast.ClassDef) -> set[str]:
+    """Return what a class defines, and what its methods set on `self`."""
+    members = {name for name, _ in _bindings(node.body)}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store):
+            members.add(inner.attr)
+    return members
+
+
+def _parameters(classes: list[ast.ClassDef]) -> set[str] | None:
+    """Return the parameters that a class takes, None when they cannot be told."""
+    if any(one.decorator_list for one in classes):
+        fields = {
+            name
+            for one in classes
+            for name, node in _bindings(one.body)
+            if isinstance(node, ast.AnnAssign)
+        }
+        return fields or None
+    for one in classes:
+        for name, node in _bindings(one.body):
+            if name == "__init__" and isinstance(node, ast.FunctionDef):
+                if node.args.kwarg is not None or node.decorator_list:
+                    return None
+                taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                return {argument.arg for argument in taken[1:]}
+    return set()
