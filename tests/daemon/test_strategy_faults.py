@@ -52,7 +52,7 @@ def about(state: Path) -> Any:
 def run(state: Path, rows: Any, hold: Any = None, **hooks: Any) -> Daemon:
     open_feed = recorded(rows, 20, hold=hold)
     return asyncio.run(
-        asyncio.wait_for(serve(about(state), open_feed, Hooks(**hooks), is_virtual=True), 60)
+        asyncio.wait_for(serve(about(state), open_feed, Hooks(**hooks), is_virtual=True), 300)
     )
 
 

@@ -389,7 +389,8 @@ def test_a_ruin_halts_and_is_an_exit_of_its_own() -> None:
     state = account_state(engine, "USDT", 0.0)
     assert state.ruined_ms == candles[3].open_ms
     assert not state.is_paused
-    daemon = SimpleNamespace(engine=engine, watch=None)
+    unfaulted = SimpleNamespace(is_halting=False)
+    daemon = SimpleNamespace(engine=engine, watch=None, faults=unfaulted)
     assert Learning.halted(None, daemon) == ("ruin",)  # type: ignore[arg-type]
     engine.step(Command(Action.PAUSE))
     assert Learning.halted(None, daemon) == ("ruin", "manual")  # type: ignore[arg-type]
