@@ -24,7 +24,6 @@ from papertape.daemon.journal.export import identity_of
 from papertape.daemon.lock import only_one
 from papertape.daemon.running import wall_ms
 from papertape.daemon.tape_time import first_live_ms
-from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause, Event, Funding
 from papertape.engine.feed import Feed
@@ -166,7 +165,7 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
 async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Source]:
     """Open the stream of a venue that ccxt knows."""
     from papertape.daemon.feeds.ccxtpro import CcxtFeed
-    from papertape.daemon.feeds.halts import Halts, WithHalts
+    from papertape.daemon.feeds.halts import WithHalts
     from papertape.daemon.feeds.venue_clock import SKEW_MS
 
     clock = WallClock()
@@ -178,17 +177,14 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Sour
         closes=start.closes,
         on_notice=start.on_notice,
         stats=start.stats,
+        dropped=start.dropped,
     )
-    halts = Halts(start.symbols, timeframe_ms(identity.config.live.timeframe))
-    for symbol in start.symbols:
-        # Its candles come all the same, but nothing of it is traded, from the first one on.
-        halts.tell(Cause.GONE, symbol, 0, is_on=symbol in start.dropped)
 
     def look() -> None:
         is_skewed = abs(start.stats.clock_offset_ms) > SKEW_MS
-        halts.tell(Cause.CLOCK, "", clock.now_ms(), is_on=is_skewed)
+        feed.halts.tell(Cause.CLOCK, "", clock.now_ms(), is_on=is_skewed)
 
-    yield Source(WithHalts(feed, halts, look), clock.now_ms)
+    yield Source(WithHalts(feed, feed.halts, look), clock.now_ms)
 
 
 class _Events:

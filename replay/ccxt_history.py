@@ -18,7 +18,7 @@ from papertape.engine.candles import CANDLE, TIMEFRAMES, timeframe_ms
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.ccxt_errors import library_errors, one_line
 from papertape.replay.clock import Clock
-from papertape.replay.http_errors import RestRefused, RestUnavailable
+from papertape.replay.http_errors import RestRefused, RestUnavailable, SymbolRefused
 from papertape.replay.paging import BackwardPages, Window
 from papertape.replay.venue_rows import good_rows
 
@@ -115,7 +115,8 @@ class CcxtHistory:
         """
         Return what a method of the exchange returns, asked again with growing, jittered pauses on any trouble.
 
-        Raises RestRefused for what would be refused for ever, RestUnavailable after the last retry.
+        Raises RestRefused for what would be refused for ever, SymbolRefused if that is candles of a symbol,
+        RestUnavailable after the last retry.
         """
         what = f"{self.exchange.id} {method}"
         last: Exception | None = None
@@ -128,7 +129,8 @@ class CcxtHistory:
                     answer = await getattr(self.exchange, method)(*arguments, **options)
             except self._errors.final as error:
                 self.stats[type(error).__name__] += 1
-                raise RestRefused(f"{what}: {one_line(error)}") from error
+                refused = SymbolRefused if method == "fetch_ohlcv" else RestRefused
+                raise refused(f"{what}: {one_line(error)}") from error
             except self._errors.passing as error:
                 self.stats[type(error).__name__] += 1
                 last = error
@@ -194,7 +196,10 @@ class CcxtHistory:
 
     def _window_bars(self, symbol: str) -> int:
         """Return how many candles the venue gives at once, as ccxt knows it."""
-        limit = self.exchange.feature_value(symbol, "fetchOHLCV", "limit")
+        try:
+            limit = self.exchange.feature_value(symbol, "fetchOHLCV", "limit")
+        except self._errors.final as error:  # the catalogue was loaded again, without it
+            raise SymbolRefused(f"{self.exchange.id} candles: {one_line(error)}") from error
         return min(int(limit or WINDOW_BARS_DEFAULT), WINDOW_BARS_MAX)
 
     async def _window(

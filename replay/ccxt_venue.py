@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from papertape.engine.errors import ConfigError, did_you_mean
-from papertape.replay.http_errors import RestRefused
+from papertape.replay.http_errors import SymbolRefused
 from papertape.replay.importers.options import is_symbol
 
 TIMEOUT_MS: Final = 15_000
@@ -100,7 +100,7 @@ def find_market(exchange: Any, symbol: str) -> CcxtMarket:
     """
     Return a market by its unified name, the venue's own or its plain one (BTCUSDT); markets must be loaded.
 
-    Of several, spot comes before perpetuals. Raises RestRefused with the nearest name.
+    Of several, spot comes before perpetuals. Raises SymbolRefused with the nearest name.
     """
     wanted = symbol.upper()
     exact = exchange.markets.get(symbol)
@@ -110,7 +110,7 @@ def find_market(exchange: Any, symbol: str) -> CcxtMarket:
     found = [m for m in found if m.get("spot") or m.get("swap")]
     if not found:
         known = {str(m["id"]) for m in exchange.markets.values() if m.get("spot") or m.get("swap")}
-        raise RestRefused(f"{exchange.id} does not list {symbol!r}{_nearest(symbol, known)}")
+        raise SymbolRefused(f"{exchange.id} does not list {symbol!r}{_nearest(symbol, known)}")
     market = min(found, key=lambda m: (not m.get("spot"), not m.get("linear")))
     kind = "spot" if market.get("spot") else "linear" if market.get("linear") else "inverse"
     notes: tuple[str, ...] = ()

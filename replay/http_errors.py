@@ -3,6 +3,7 @@ What can go wrong between us and a venue's history, as one small tree under Data
 
     RestError            any answer that cannot be used
     ├── RestRefused      the venue said no; asking again would change nothing
+    │   └── SymbolRefused    because of the symbol
     └── RestUnavailable  no usable answer after every retry; later may be better
 """
 
@@ -19,6 +20,10 @@ class RestError(DataError):
 
 class RestRefused(RestError):
     """The request is wrong in the venue's eyes: an unknown symbol, a parameter, a missing path."""
+
+
+class SymbolRefused(RestRefused):
+    """The venue does not list a symbol, or has no candles of it."""
 
 
 class RestUnavailable(RestError):

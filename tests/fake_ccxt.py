@@ -47,6 +47,8 @@ class FakeExchange:
     is_rest_down  the history alone cannot be reached
     lag_ms      the history is behind by
     refused     symbols that stream and history refuse; `no_stream` those that the stream alone refuses
+    refusal     what they are refused with
+    unlisted    symbols that the catalogue lacks when it is loaded next; `inactive` those that it says do not trade
     thin        symbols that trade in every fifth minute only: the stream is silent then, the history has no row
     throttle_s  ccxt's own pause between two calls of the history, waited for before the call leaves
     rest_errors raised by the next calls of the history, one each
@@ -68,6 +70,10 @@ class FakeExchange:
         self.lag_ms = 0
         self.refused: set[str] = set()
         self.no_stream: set[str] = set()
+        self.refusal: type[Exception] = ccxt.BadSymbol
+        self.unlisted: set[str] = set()
+        self.inactive: set[str] = set()
+        self.n_loaded = 0
         self.thin: set[str] = set()
         self.throttle_s = 0.0
         self.rest_errors: list[Exception] = []
@@ -83,13 +89,18 @@ class FakeExchange:
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._ticker: asyncio.Task[None] | None = None
 
-    async def load_markets(self) -> dict[str, Any]:
-        """Load the markets; a network that is down says so."""
+    async def load_markets(self, reload: bool = False) -> dict[str, Any]:  # as the library has it
+        """Load the markets, once unless told; a network that is down says so."""
         self._reach()
-        for symbol in self.symbols:
+        if self.markets and not reload:
+            return self.markets
+        self.n_loaded += 1
+        self.markets, self.markets_by_id = {}, {}
+        for symbol in sorted({*self.symbols} - self.unlisted):
             base, quote = symbol.split("/")
             market = {"symbol": symbol, "id": base + quote, "base": base, "quote": quote,
-                      "spot": True, "swap": False, "linear": None}  # fmt: skip
+                      "spot": True, "swap": False, "linear": None,
+                      "active": symbol not in self.inactive}  # fmt: skip
             self.markets[symbol] = market
             self.markets_by_id[base + quote] = [market]
         return self.markets
@@ -99,16 +110,18 @@ class FakeExchange:
         self._reach()
         return self.clock.now_ms()
 
-    def feature_value(self, *_: Any) -> int:
-        """Return the number of candles that one call gives."""
+    def feature_value(self, symbol: str, *_: Any) -> int:
+        """Return the number of candles that one call gives; the library looks the market up for that."""
+        self._find(symbol)
         return 1_000
 
     async def fetch_ohlcv(
         self, symbol: str, timeframe: str, since: int, limit: int, params: dict[str, int]
     ) -> list[Row]:
         """Return history up to now less the lag; `until` must be there and not lie ahead."""
-        self.fetches.append({"since": since, "limit": limit, **params})
+        self.fetches.append({"symbol": symbol, "since": since, "limit": limit, **params})
         assert params["until"] <= self.clock.now_ms()
+        self._find(symbol)
         await self._throttle()
         await self.fetch("https://api.binance.com/api/v3/klines")
         if self.rest_errors:
@@ -117,7 +130,7 @@ class FakeExchange:
             raise ccxt.ExchangeNotAvailable("binance 503")
         self._reach()
         if symbol in self.refused:
-            raise ccxt.BadSymbol(f"binance does not have market symbol {symbol}")
+            raise self.refusal(f"binance does not have market symbol {symbol}")
         seen_ms = self.clock.now_ms() - self.lag_ms
         times = range(-(-since // MINUTE_MS) * MINUTE_MS, params["until"] + 1, MINUTE_MS)
         return [
@@ -139,8 +152,9 @@ class FakeExchange:
     async def watch_ohlcv(self, symbol: str, timeframe: str) -> list[Row]:
         """Wait for news and return the rows that they touched: the library's own lists, not copies."""
         assert self._is_open, "a closed object must be opened before it is used again"
+        self._find(symbol)
         if symbol in self.refused | self.no_stream:
-            raise ccxt.BadSymbol(f"binance does not have market symbol {symbol}")
+            raise self.refusal(f"binance does not have market symbol {symbol}")
         if self.is_down:
             await asyncio.sleep(0.1)
             raise ccxt.NetworkError("Cannot connect to host")
@@ -182,6 +196,11 @@ class FakeExchange:
             for waiter in waiters:
                 waiter.cancel()
         self._waiters.clear()
+
+    def _find(self, symbol: str) -> None:
+        """Look a market up in the catalogue, as the library does before it sends anything."""
+        if symbol not in self.markets:
+            raise ccxt.BadSymbol(f"binance does not have market symbol {symbol}")
 
     def _reach(self) -> None:
         if self.is_down:

@@ -125,7 +125,19 @@ class CcxtStreams:
             return
         told = self._units[symbol].compare(bars)
         if told:
-            self._stop(symbol, told)
+            self.give_up(symbol, told)
+
+    def give_up(self, symbol: str, reason: str) -> None:
+        """Watch a symbol no longer; what the history does not have of it is absent from now on."""
+        if symbol not in self._markets:
+            return
+        is_last = self._healthy == {symbol}
+        self._healthy.discard(symbol)
+        del self._markets[symbol]
+        if is_last:
+            self._go_down("error", reason)
+        self._table.connect(self._venue_now_ms(), symbol)
+        self._tell(NoticeKind.DEGRADED, symbol, detail=f"stopped: {reason}")
 
     async def _session(self) -> str | None:
         """Watch every symbol until the watchdog barks; return why, None when there is nothing left to watch."""
@@ -150,7 +162,7 @@ class CcxtStreams:
             except self._errors.closed as error:
                 raise _SilentError from error
             except self._errors.final as error:
-                self._stop(symbol, one_line(error))
+                self.give_up(symbol, one_line(error))
                 return
             except asyncio.CancelledError as error:
                 if _is_ours():
@@ -159,10 +171,14 @@ class CcxtStreams:
             except self._errors.passing as error:
                 lost = error
             else:
+                if symbol not in self._markets:  # given up meanwhile
+                    return
                 self._take(symbol, rows)
                 if self._clock.now_ms() - self._lost_ms.get(symbol, 0) >= GOOD_AFTER_S * 1000.0:
                     pauses.reset()
                 continue
+            if symbol not in self._markets:
+                return
             self._lose(symbol, lost)
             await self._clock.sleep(pauses.pause_s(self._clock.now_ms()))
 
@@ -245,16 +261,6 @@ class CcxtStreams:
         self._table.disconnect(symbol)
         if is_last:
             self._go_down(self._reason(error), one_line(error))
-
-    def _stop(self, symbol: str, reason: str) -> None:
-        """Give up a stream for good; what the history does not have of it is absent from now on."""
-        is_last = self._healthy == {symbol}
-        self._healthy.discard(symbol)
-        del self._markets[symbol]
-        if is_last:
-            self._go_down("error", reason)
-        self._table.connect(self._venue_now_ms(), symbol)
-        self._tell(NoticeKind.DEGRADED, symbol, detail=f"stopped: {reason}")
 
     def _go_down(self, reason: str, told: str = "") -> None:
         for symbol in self._healthy:

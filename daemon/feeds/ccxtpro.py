@@ -8,26 +8,32 @@ and what the stream missed comes from there. A venue that has no `watchOHLCV` is
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
+
+import numpy as np
 
 from papertape.daemon.feeds.backfill import Backfill, count_backfilled, look_back, restart_gap
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.bars import Bar, bars_of
 from papertape.daemon.feeds.bars import Final as FinalCandle
+from papertape.daemon.feeds.ccxt_markets import DOUBT_EVERY_S, READ_EVERY_S, CcxtMarkets
 from papertape.daemon.feeds.ccxt_stream import REST_SLOTS, CcxtStreams
 from papertape.daemon.feeds.finality import Finality, Request, Rules
+from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.merge import Merge
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.engine.candles import CANDLE
 from papertape.engine.errors import ConfigError
+from papertape.engine.events import Cause
 from papertape.engine.jit import Rows
 from papertape.replay.ccxt_history import CcxtHistory
-from papertape.replay.ccxt_venue import find_market, make_exchange
+from papertape.replay.ccxt_venue import make_exchange
 from papertape.replay.clock import Clock
 from papertape.replay.config_live import Live
-from papertape.replay.http_errors import RestError, RestUnavailable
+from papertape.replay.http_errors import RestError, RestUnavailable, SymbolRefused
 
 ASK_RETRIES: Final = 1  # the table asks again by its own schedule
 IDLE_S: Final = (
@@ -48,10 +54,12 @@ class CcxtFeed:
     closes     of that instant, by symbol; none: not known
     seed       of the pauses between attempts
     exchange   in place of the one made here; it is closed at the end either way
+    dropped    symbols that the account has and the configuration no longer names
 
-    Read it with `async for`; leave the loop, or cancel it, to close everything.
+    Read it with `async for`; leave the loop, or cancel it, to close everything. `halts` has what the engine should know
+    of the venue's markets between candles. A symbol that is gone, or dropped, is absent from then on; the others go on.
 
-    Raises ConfigError before anything is asked, RestRefused for an unknown symbol.
+    Raises ConfigError before anything is asked, RestRefused for an unknown symbol of a new account.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class CcxtFeed:
         stats: FeedStats | None = None,
         seed: int | None = None,
         exchange: Any = None,
+        dropped: Collection[str] = (),
     ) -> None:
         if live.candles == "trades":
             raise ConfigError(
@@ -81,7 +90,12 @@ class CcxtFeed:
         self._given = exchange
         self._rules = Rules.of(live)
         self._merge = Merge(self._symbols, self.stats.waited_ms)
-        self._markets: dict[str, str] = {}
+        self.halts = Halts(self._symbols, self._rules.length_ms)
+        known = {symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0}
+        self._markets = CcxtMarkets(self._symbols, known, dropped)
+        self._streams: CcxtStreams | None = None
+        self._is_started = False  # history is over
+        self._is_silent = False  # some symbol did not trade, which may mean that it is gone
         self._measured_ms = 0
 
     async def __aiter__(self) -> AsyncGenerator[Rows, None]:
@@ -123,24 +137,26 @@ class CcxtFeed:
             jitter=self._chance.random,
         )
         await self._patiently(self._history.start)
-        for symbol in self._symbols:
-            self._markets[symbol] = find_market(self._exchange, symbol).unified
+        self._markets.read(self._exchange)
         self._note_offset()
         is_polled = self._live.candles == "poll" or not self._exchange.has.get("watchOHLCV")
         source = "poll" if is_polled else "stream"
         self._table = Finality(self._symbols, self._rules, source=source)
+        self._follow_markets()
         await self._backfill()
+        self._is_started = True
         async with asyncio.TaskGroup() as tasks:
             self._streams = None if is_polled else self._make_streams()
             self._note_history(is_up=True)
             tasks.create_task(self._decide(tasks))
+            tasks.create_task(self._keep_markets())
             if self._streams is not None:
                 tasks.create_task(self._streams.run())
 
     def _make_streams(self) -> CcxtStreams:
         return CcxtStreams(
             self._exchange,
-            self._markets,
+            {s: name for s, name in self._markets.unified.items() if not self._is_gone(s)},
             self._live.timeframe,
             self._clock,
             self._table,
@@ -195,11 +211,20 @@ class CcxtFeed:
         return {s: await self._fetch_page(s, first_ms, last_ms) for s in self._symbols}
 
     async def _fetch_page(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
-        """Return one symbol's candles of a span, however long it takes."""
-        market, timeframe = self._markets[symbol], self._live.timeframe
-        rows: Rows = await self._patiently(
-            lambda: self._history.candles(market, timeframe, first_ms, last_ms)
-        )
+        """Return one symbol's candles of a span, however long it takes; of one that is gone there are none."""
+        if self._is_gone(symbol):
+            return np.zeros(0, CANDLE)
+        market, timeframe = self._markets.unified[symbol], self._live.timeframe
+        try:
+            rows: Rows = await self._patiently(
+                lambda: self._history.candles(market, timeframe, first_ms, last_ms)
+            )
+        except SymbolRefused as error:
+            if not self._markets.is_known(symbol):
+                raise
+            self._markets.refused[symbol] = str(error)
+            self._follow_markets()
+            return np.zeros(0, CANDLE)
         return rows
 
     async def _yield_filled(self, rows: Rows) -> None:
@@ -208,6 +233,60 @@ class CcxtFeed:
             return
         count_backfilled(self.stats, self._symbols, rows, self._rules.length_ms)
         await self._outbox.put(rows)
+
+    # Markets
+
+    def _is_gone(self, symbol: str) -> bool:
+        return self.halts.is_on(Cause.GONE, symbol)
+
+    def _follow_markets(self) -> None:
+        """Tell the engine, before the next candles, which symbols are gone and which ones do not trade."""
+        now_ms = self._history.venue_now_ms()
+        for symbol in self._symbols:
+            why = self._markets.why_gone(symbol)
+            if self.halts.tell(Cause.GONE, symbol, now_ms, is_on=bool(why)):
+                self._lose(symbol, why, now_ms)
+            is_halted = symbol in self._markets.halted
+            if self.halts.tell(Cause.MARKET, symbol, now_ms, is_on=is_halted):
+                detail = "does not trade" if is_halted else "trades again"
+                self._tell(NoticeKind.VENUE, symbol, detail=detail)
+
+    def _lose(self, symbol: str, why: str, now_ms: int) -> None:
+        """Let a symbol be absent from now on, or followed again."""
+        length_ms = self._rules.length_ms
+        detail = f"{why}: absent from now on, a position is closed at its last price"
+        self._tell(NoticeKind.VENUE, symbol, detail=detail if why else "listed again")
+        from_ms = -(-now_ms // length_ms) * length_ms if self._is_started else 0
+        self._table.lose(symbol, from_ms if why else None)
+        if why:
+            # What its candles until now were, the history may refuse to say: they wait for the grace period at most.
+            self._table.connect(now_ms, symbol)
+        if why and self._streams is not None:
+            self._streams.give_up(symbol, why)
+        self._wake.set()
+
+    async def _keep_markets(self) -> None:
+        """Load the catalogue again every few hours, and soon where something speaks for a change."""
+        read_ms = self._clock.now_ms()
+        while True:
+            await self._clock.sleep(IDLE_S)
+            is_off = any(map(self._markets.why_gone, self._symbols)) or bool(self._markets.halted)
+            every_s = DOUBT_EVERY_S if is_off or self._is_silent else READ_EVERY_S
+            if self._clock.now_ms() - read_ms < every_s * 1000.0:
+                continue
+            read_ms, self._is_silent = self._clock.now_ms(), False
+            try:
+                async with self._rest:
+                    await self._history.call("load_markets", True)
+            except RestError as error:
+                self._tell(NoticeKind.VENUE, detail=f"catalogue: {error}")
+                continue
+            if not self._markets.read(self._exchange):
+                self._tell(NoticeKind.VENUE, detail="catalogue: it is empty, which is no news")
+            for symbol in list(self._markets.refused):
+                if await self._probe(symbol) is not None:
+                    del self._markets.refused[symbol]
+            self._follow_markets()
 
     # While live
 
@@ -236,7 +315,7 @@ class CcxtFeed:
             try:
                 with self._history.departures() as left:
                     rows = await self._history.candles(
-                        self._markets[request.symbol],
+                        self._markets.unified[request.symbol],
                         self._live.timeframe,
                         request.first_ms,
                         request.last_ms,
@@ -247,6 +326,9 @@ class CcxtFeed:
                     self._note_offset()
             except RestError as error:
                 self._table.fail(request, self._history.venue_now_ms())
+                if isinstance(error, SymbolRefused) and not self._is_gone(request.symbol):
+                    self._markets.refused[request.symbol] = str(error)
+                    self._follow_markets()
                 if isinstance(error, RestUnavailable):
                     self._note_history(is_up=False, detail=f"error: {error}")
             else:
@@ -263,7 +345,7 @@ class CcxtFeed:
         async with self._rest:
             try:
                 rows = await self._history.candles(
-                    self._markets[symbol],
+                    self._markets.unified[symbol],
                     self._live.timeframe,
                     now_ms - PROBED_BARS * length_ms,
                     now_ms,
@@ -291,6 +373,7 @@ class CcxtFeed:
         """Yield the instants that these candles complete."""
         for final in finals:
             self._merge.put(final)
+            self._is_silent |= not final.bar.has_traded and not self._is_gone(final.symbol)
             # A candle that traded and that the stream did not show at all speaks against the stream.
             if final.source == "backfill" and final.bar.has_traded and self._streams is not None:
                 self._streams.suspect(final.symbol, final.bar.open_ms)
@@ -307,5 +390,5 @@ class CcxtFeed:
         if complete:
             await self._outbox.put(self._merge.rows(complete))
 
-    def _tell(self, kind: NoticeKind, *, detail: str = "") -> None:
-        self._on_notice(Notice(kind, self._clock.now_ms(), detail=detail))
+    def _tell(self, kind: NoticeKind, symbol: str = "", *, detail: str = "") -> None:
+        self._on_notice(Notice(kind, self._clock.now_ms(), symbol, detail=detail))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import zlib
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -11,97 +10,18 @@ import aiohttp
 import ccxt
 import numpy as np
 import pytest
+from ccxt_runs import OPEN_MS, START_MS, SYMBOLS, follow, last_ms, truth
 from fake_ccxt import MINUTE_MS, TICK_MS, FakeExchange, candle_of, is_thin_minute
 from loopback import in_virtual_time
 
 from papertape.daemon.feeds.ccxtpro import CcxtFeed
-from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
 from papertape.replay.clock import Clock
 from papertape.replay.config_live import Live
 from papertape.replay.http_errors import RestRefused
-
-START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
-OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
-SYMBOLS = ["BTC/USDT", "ETH/USDT"]
-Script = Callable[[FakeExchange, Clock], Awaitable[None]]
-
-
-class Run:
-    """What a feed did in a while."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[Any, ...]] = []
-        self.flags: list[int] = []
-        self.notices: list[Notice] = []
-        self.stats = FeedStats()
-        self.venue: Any = None
-
-    def kinds(self) -> set[NoticeKind]:
-        return {notice.kind for notice in self.notices}
-
-    def told(self, kind: NoticeKind) -> list[Notice]:
-        return [notice for notice in self.notices if notice.kind is kind]
-
-
-async def read(run: Run, feed: CcxtFeed, clock: Clock, minutes: float) -> None:
-    """Read a feed for so many minutes of its clock."""
-    try:
-        async with clock.timeout(minutes * 60.0), aclosing(aiter(feed)) as candles:
-            async for rows in candles:
-                names = ["open_ms", "symbol", "open", "high", "low", "close", "volume"]
-                run.rows += rows[names].tolist()
-                run.flags += rows["flag_bits"].tolist()
-    except TimeoutError:
-        pass
-
-
-def follow(
-    minutes: float,
-    script: Script | None = None,
-    *,
-    symbols: list[str] | None = None,
-    has_stream: bool = True,
-    after_ms: int | None = None,
-    **settings: Any,
-) -> Run:
-    """Follow a fake venue for some minutes while a script changes it."""
-    run = Run()
-    names = symbols or SYMBOLS
-
-    async def main() -> None:
-        clock = Clock(START_MS)
-        run.venue = FakeExchange(clock, names, has_stream=has_stream)
-        live = Live(venue="binance", **{"history_bars": 3, **settings})
-        feed = CcxtFeed(
-            live, names, clock, after_ms=after_ms, on_notice=run.notices.append,
-            stats=run.stats, seed=1, exchange=run.venue,
-        )  # fmt: skip
-        async with asyncio.TaskGroup() as tasks:
-            scripted = tasks.create_task(script(run.venue, clock)) if script else None
-            await read(run, feed, clock, minutes)
-            if scripted is not None:
-                scripted.cancel()
-
-    in_virtual_time(main())
-    return run
-
-
-def truth(first_ms: int, last_ms: int, symbols: list[str] | None = None) -> list[tuple[Any, ...]]:
-    """Return the true candles in the order of a feed."""
-    return [
-        (t, index, *candle_of(symbol, t)[1:])
-        for t in range(first_ms, last_ms + 1, MINUTE_MS)
-        for index, symbol in enumerate(symbols or SYMBOLS)
-    ]
-
-
-def last_ms(minutes: float) -> int:
-    """Return the open time of the last candle that must have come after so many minutes."""
-    end_ms = START_MS + round(minutes * MINUTE_MS) - 5_000
-    return end_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS
 
 
 def test_history_then_the_stream_without_a_seam() -> None:
