@@ -113,22 +113,23 @@ class Backfill:
         return Window(max(self.next_ms - REACH_BARS * length_ms, 0), self.next_ms, last_ms)
 
     def fill(self, window: Window, tapes: Mapping[str, Rows]) -> Rows:
-        """Return the complete instants of a window from each symbol's candles, in order."""
+        """Return the complete instants of a window from each symbol's candles, in order; who has no tape is gone."""
         assert window.first_ms == self.next_ms
         stamps = np.arange(window.first_ms, window.last_ms + 1, self._length_ms, dtype=np.int64)
         instants = np.zeros((len(stamps), len(self._symbols)), CANDLE)
         known_from = 0
         for index, symbol in enumerate(self._symbols):
-            column, skipped = self._column(tapes[symbol], stamps, index)
+            column, skipped = self._column(tapes.get(symbol), stamps, index)
             instants[:, index] = column
             known_from = max(known_from, skipped)
         self.next_ms = window.last_ms + self._length_ms
         return copy_rows(np.ascontiguousarray(instants[known_from:]).reshape(-1))
 
     def _column(
-        self, tape: Rows, stamps: np.ndarray[tuple[int], np.dtype[np.int64]], index: int
+        self, given: Rows | None, stamps: np.ndarray[tuple[int], np.dtype[np.int64]], index: int
     ) -> tuple[Rows, int]:
         """Return one symbol's candles at every stamp, and how many of them lie before its first price."""
+        tape = np.zeros(0, CANDLE) if given is None else given
         stamps_of = tape["open_ms"]
         if len(tape) > 1 and not bool((np.diff(stamps_of) > 0).all()):
             raise DataError(f"{self._symbols[index]}: the history's candles are not in order")
@@ -137,8 +138,9 @@ class Backfill:
         column = np.zeros(len(stamps), CANDLE)
         close, skipped = self.known[index].close, 0
         # A history begins at a trade: what it says nothing about before that has not traded, what it leaves out after
-        # that is a hole.
+        # that is a hole, and what is gone has no history.
         oldest_ms = int(stamps_of[0]) if len(tape) else int(stamps[-1]) + 1
+        oldest_ms = 0 if given is None else oldest_ms
         position = np.searchsorted(stamps_of, stamps)
         for i, (stamp, at) in enumerate(zip(stamps.tolist(), position.tolist(), strict=True)):
             if at < len(tape) and stamps_of[at] == stamp:

@@ -207,8 +207,9 @@ class CcxtFeed:
             self._table.start(symbol, after_ms, *found)
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
-        """Return every symbol's candles of a span, however long it takes."""
-        return {s: await self._fetch_page(s, first_ms, last_ms) for s in self._symbols}
+        """Return the candles of a span of every symbol that is there, however long it takes."""
+        pages = {s: await self._fetch_page(s, first_ms, last_ms) for s in self._symbols}
+        return {symbol: rows for symbol, rows in pages.items() if not self._is_gone(symbol)}
 
     async def _fetch_page(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
         """Return one symbol's candles of a span, however long it takes; of one that is gone there are none."""

@@ -303,14 +303,18 @@ class DeltaFeed:
         return backfill.next_ms - length_ms, backfill.known
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
-        pages = (self._fetch_one(symbol, first_ms, last_ms) for symbol in self._symbols)
-        return dict(zip(self._symbols, await asyncio.gather(*pages), strict=True))
+        there = [symbol for symbol in self._symbols if self._has_history(symbol)]
+        pages = (self._fetch_one(symbol, first_ms, last_ms) for symbol in there)
+        return dict(zip(there, await asyncio.gather(*pages), strict=True))
 
     async def _fetch_one(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
         """Return a page of history; of a symbol that is dropped or unknown there is none."""
-        if symbol in self._dropped or symbol not in self._history.products:
+        if not self._has_history(symbol):
             return np.zeros(0, CANDLE)
         return await self._history.fetch(symbol, first_ms, last_ms)
+
+    def _has_history(self, symbol: str) -> bool:
+        return symbol not in self._dropped and symbol in self._history.products
 
     async def _emit(self, step: Step) -> None:
         """Tell what the table tells; hand on the instants that are complete."""

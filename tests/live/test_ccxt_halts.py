@@ -5,8 +5,7 @@ Each scenario is an account of two symbols that begins, stops, and starts again,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,14 @@ from fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 from streams import halts_of, journalled
 
-from papertape.daemon.app import FeedStart, Source, serve
+import papertape.daemon.feeds.ccxtpro
+import papertape.daemon.venues
+from papertape.daemon.app import serve
 from papertape.daemon.compare import verify_state
-from papertape.daemon.feeds.ccxtpro import CcxtFeed
-from papertape.daemon.feeds.halts import WithHalts
 from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
 from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.venues import opener
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
 from papertape.engine.records import REASON_DELISTED
@@ -60,22 +60,6 @@ def run(state: Path, start_ms: int, minutes: float, script: Script) -> Daemon:
         clock = Clock(start_ms)
         venue = FakeExchange(clock, SYMBOLS)
 
-        @asynccontextmanager
-        async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
-            feed = CcxtFeed(
-                about.config.live,
-                start.symbols,
-                clock,
-                after_ms=start.after_ms,
-                closes=start.closes,
-                on_notice=start.on_notice,
-                stats=start.stats,
-                seed=1,
-                exchange=venue,
-                dropped=start.dropped,
-            )
-            yield Source(WithHalts(feed, feed.halts), clock.now_ms)
-
         async def stop(daemon: Daemon) -> None:
             await clock.sleep(minutes * 60.0)
             daemon.stop()
@@ -84,10 +68,13 @@ def run(state: Path, start_ms: int, minutes: float, script: Script) -> Daemon:
         hooks = Hooks()
         hooks.services = (*hooks.services, stop)
         scripted = asyncio.create_task(script(venue, clock))
-        try:
-            return await serve(about, open_feed, hooks, is_virtual=True)
-        finally:
-            scripted.cancel()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(papertape.daemon.venues, "WallClock", lambda: clock)
+            patch.setattr(papertape.daemon.feeds.ccxtpro, "make_exchange", lambda *_, **__: venue)
+            try:
+                return await serve(about, opener(about), hooks, is_virtual=True)
+            finally:
+                scripted.cancel()
 
     return in_virtual_time(main())
 
