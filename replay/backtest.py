@@ -32,7 +32,7 @@ from papertape.replay.result import Result
 from papertape.replay.sinks import Ending, Recorder, refuse_faults
 from papertape.replay.study import Lane, StudyOptions, study
 from papertape.replay.summary import Outcome, Run, summarise
-from papertape.replay.tables import equity_table, trade_table
+from papertape.replay.tables import trade_table
 from papertape.replay.tape import Tape
 from papertape.replay.training import model_events, model_features
 from papertape.replay.untraded import refuse_untraded
@@ -99,11 +99,10 @@ def run_backtest(
     drawn = main.recorder.events
     summary["notes"] += left_out(drawn, main.engine.symbols, main.engine.length_ms)
     trades = trade_table(main.trades, main.engine.symbols, labels, main.engine.markets)
-    equity = equity_table(main.marks)
     used = [data for _, data in main.models]
     recorder = main.recorder
     return Result(
-        summary, trades, equity, recorder.fills, recorder.decisions, bars, used, recorder.events
+        summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used, recorder.events
     )
 
 

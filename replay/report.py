@@ -11,6 +11,7 @@ import pandas as pd
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
+from papertape.engine.performance.curve import Marks
 from papertape.replay.atomic import write_whole
 from papertape.replay.report_data import equity_curve, pack_candles, trade_columns
 from papertape.replay.report_returns import returns_of
@@ -31,7 +32,7 @@ _SCRIPTS: Final = (
 def render_report(
     summary: Mapping[str, Any],
     trades: pd.DataFrame,
-    equity: pd.DataFrame,
+    equity: pd.DataFrame | Marks,
     candles: Mapping[str, Rows],
     events: Rows | None = None,
 ) -> str:
@@ -39,7 +40,8 @@ def render_report(
     Return the page of a result as HTML text.
 
     summary  the content of result.json; missing parts are left out of the page
-    trades   one row per trade, as in trades.parquet; equity: as in equity.parquet
+    trades   one row per trade, as in trades.parquet
+    equity   the account at the close of every base candle: as in equity.parquet, or its marks
     candles  by symbol, CANDLE records of the strategy's timeframe
     events   EVENT records of market structure, drawn on the candles
     """
@@ -106,7 +108,7 @@ def write_report(
     path: Path,
     summary: Mapping[str, Any],
     trades: pd.DataFrame,
-    equity: pd.DataFrame,
+    equity: pd.DataFrame | Marks,
     candles: Mapping[str, Rows],
     events: Rows | None = None,
 ) -> None:

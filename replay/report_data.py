@@ -12,15 +12,18 @@ import base64
 import itertools
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.curve import Marks
+from papertape.engine.records import UNITS_PER_QUOTE
 
 CURVE_STRETCHES: Final = 2_500
+_STRETCH_ROWS: Final = 65_536
 _LARGEST: Final = 2**30  # packed prices stay clear of the int32 limit, also after adding
 _MOST_DECIMALS: Final = 8
 _DIGITS: Final = 10  # significant, of floats in the trade list
@@ -36,16 +39,34 @@ def decimals_of(prices: FloatArray, top: float | None = None) -> int:
     top = float(np.max(prices)) if top is None else top
     most = min(_MOST_DECIMALS, math.floor(math.log10(_LARGEST / top)))
     for decimals in range(max(most, 0)):
-        scaled = prices * 10.0**decimals
-        # What float64 itself leaves over is far below; a digit that is dropped is far above.
-        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 + 1e-12 * scaled):
+        if all(_are_whole(part * 10.0**decimals) for part in _parts(prices)):
             return decimals
     return max(most, 0)
 
 
+def _are_whole(scaled: FloatArray) -> bool:
+    # What float64 itself leaves over is far below; a digit that is dropped is far above.
+    return bool(np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 + 1e-12 * scaled))
+
+
+def _parts(values: Any) -> Iterator[Any]:
+    """Yield an array in stretches, whose working copies are small: of a million candles each whole one takes 8 MB."""
+    for start in range(0, len(values), _STRETCH_ROWS):
+        yield values[start : start + _STRETCH_ROWS]
+
+
+def _joined(values: Any, work: Callable[[Any], Any], dtype: Any) -> Any:
+    """Return what `work` makes of every stretch, as one array of this type."""
+    found = np.empty(len(values), dtype)
+    start = 0
+    for part in _parts(values):
+        found[start : start + len(part)] = work(part)
+        start += len(part)
+    return found
+
+
 def pack_integers(values: IntArray) -> str:
     """Return integers within int32 as text: bytes of each, then base64 of zlib of those bytes, the lowest of all first."""
-    values = np.asarray(values, dtype=np.int64)
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
     width = next(w for w in (1, 2, 4) if -(1 << (8 * w - 1)) <= low and high < 1 << (8 * w - 1))
     planes = values.astype(f"<i{width}").view(np.uint8).reshape(len(values), width).T
@@ -64,41 +85,45 @@ def unpack_integers(text: str) -> IntArray:
 
 def pack_candles(candles: Rows) -> dict[str, Any]:
     """Return candles as differences: time and open to the one before, close to open, wicks to the body."""
-    # A column at a time: of a million candles each working copy is 8 MB.
     names = ("open", "high", "low", "close")
     top = float(np.max(candles["high"]))
     decimals = max(decimals_of(candles[name], top) for name in names)
-    opens, high, low, close = (
-        np.rint(candles[name] * 10.0**decimals).astype(np.int64) for name in names
-    )
-    # The first price and time stand apart: one large number would make every other one as wide.
-    before = np.concatenate([opens[:1], close[:-1]])
-    seconds = candles["open_ms"] // 1000
-    digits, power = three_digits(candles["volume"])
-    first = int(seconds[0])
-    columns = {
-        "time": np.diff(seconds, prepend=first),
-        "open": opens - before,
-        "close": close - opens,
-        "high": high - np.maximum(opens, close),
-        "low": np.minimum(opens, close) - low,
-        "volume": digits,
-        "volume_power": power,
-    }
-    packed = {name: pack_integers(values) for name, values in columns.items()}
-    return {
-        "first": first,
+    # Packed as soon as it is known: a million integers take 4 MB, or 8 MB where prices are beyond int32.
+    whole: Any = np.int32 if top * 10.0**decimals <= _LARGEST else np.int64
+
+    def integers(name: str) -> Any:
+        return _joined(candles[name], lambda prices: np.rint(prices * 10.0**decimals), whole)
+
+    opens, close = integers("open"), integers("close")
+    found: dict[str, Any] = {
+        "first": int(candles["open_ms"][0] // 1000),
         "decimals": decimals,
         "first_open": int(opens[0]),
-        **packed,
     }
+    # The first price and time stand apart: one large number would make every other one as wide.
+    seconds = candles["open_ms"] // 1000
+    found["time"] = pack_integers(np.diff(seconds, prepend=seconds[0]))
+    del seconds
+    found["open"] = pack_integers(opens - np.concatenate([opens[:1], close[:-1]]))
+    found["close"] = pack_integers(close - opens)
+    found["high"] = pack_integers(integers("high") - np.maximum(opens, close))
+    found["low"] = pack_integers(np.minimum(opens, close) - integers("low"))
+    del opens, close
+    digits, power = three_digits(candles["volume"])
+    return found | {"volume": pack_integers(digits), "volume_power": pack_integers(power)}
 
 
-def three_digits(values: FloatArray) -> tuple[IntArray, IntArray]:
+def three_digits(values: FloatArray) -> tuple[Any, Any]:
     """Return values of at least 0 as (digits, power), digits × 10^power, to the three digits that a chart shows."""
-    power = np.floor(np.log10(np.where(values > 0.0, values, 1.0))).astype(np.int64) - 2
-    digits = np.rint(values / 10.0**power).astype(np.int64)
-    return digits, power
+    powers = _joined(values, _power_of, np.int16)
+    digits = np.empty(len(values), np.int16)
+    for part, power, out in zip(_parts(values), _parts(powers), _parts(digits), strict=True):
+        out[:] = np.rint(part / 10.0 ** power.astype(np.int64))
+    return digits, powers
+
+
+def _power_of(values: FloatArray) -> Any:
+    return np.floor(np.log10(np.where(values > 0.0, values, 1.0))) - 2
 
 
 def unpack_candles(packed: Mapping[str, Any]) -> dict[str, FloatArray]:
@@ -133,8 +158,16 @@ def curve_points(values: FloatArray, stretches: int = CURVE_STRETCHES) -> IntArr
     return np.array(sorted(rows), dtype=np.int64)
 
 
+def curve_of(equity: pd.DataFrame | Marks) -> tuple[IntArray, FloatArray]:
+    """Return times in ms and equity in quote, of a table or of marks."""
+    if isinstance(equity, pd.DataFrame):
+        time_ms: IntArray = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8
+        return time_ms, equity["equity"].to_numpy(np.float64)
+    return np.ascontiguousarray(equity["time_ms"]), equity["equity"] / UNITS_PER_QUOTE
+
+
 def equity_curve(
-    equity: pd.DataFrame,
+    equity: pd.DataFrame | Marks,
     candles: Mapping[str, Rows],
     capital: float | None,
     held_return: float | None = None,
@@ -144,21 +177,24 @@ def equity_curve(
 
     held_return  of buy-and-hold as the metrics have it: the curve ends there, so that a page has one figure for it
     """
-    worth = equity["equity"].to_numpy(np.float64)
+    time_ms, worth = curve_of(equity)
     if not len(worth):
         return {name: [] for name in ("time", "equity", "hold", "drawdown")}
     start = capital if capital else float(worth[0])
-    peak = np.maximum.accumulate(np.maximum(worth, start))
-    below = worth / peak - 1.0
+    below = np.maximum(worth, start)
+    np.maximum.accumulate(below, out=below)
+    np.divide(worth, below, out=below)
+    below -= 1.0
     rows = np.union1d(curve_points(worth), curve_points(below))
-    seconds = pd.DatetimeIndex(equity["time"]).as_unit("s").asi8
+    seconds = time_ms[rows] // 1000
     # Two marks may share a second only in data that has no place here; the page needs rising times.
-    rows = rows[np.concatenate([[True], np.diff(seconds[rows]) > 0])]
-    held = _hold(seconds[rows], candles, start)
+    is_later = np.concatenate([[True], np.diff(seconds) > 0])
+    rows, seconds = rows[is_later], seconds[is_later]
+    held = _hold(seconds, candles, start)
     if held_return is not None and held[-1] > 0.0:
         held *= start * (1.0 + held_return) / held[-1]
     return {
-        "time": seconds[rows].tolist(),
+        "time": seconds.tolist(),
         "equity": np.round(worth[rows], 4).tolist(),
         "hold": np.round(held, 4).tolist(),
         "drawdown": np.round(below[rows], 6).tolist(),

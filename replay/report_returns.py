@@ -6,29 +6,30 @@ import numpy as np
 import pandas as pd
 
 from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.performance.curve import Marks
 from papertape.engine.performance.daily import day_ends, growth
 from papertape.engine.performance.drawdown import falls_of
 from papertape.engine.performance.metrics import SMALLEST
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
+from papertape.replay.report_data import curve_of
 
 ROLLING_DAYS: Final = 90
 _DIGITS: Final = 7
 
 
-def returns_of(equity: pd.DataFrame, capital: float | None) -> dict[str, Any] | None:
+def returns_of(equity: pd.DataFrame | Marks, capital: float | None) -> dict[str, Any] | None:
     """
     Return what the page shows of returns, None without a candle.
 
-    equity   time and equity of every base candle, as in equity.parquet
+    equity   of every base candle: as in equity.parquet, or marks
     returns  of every UTC day, the first against the capital; years: (year, return)
     rolling  Sharpe ratio of the last ROLLING_DAYS days, from the day that ends the first of them
     falls    the deepest, times in seconds; `recovery` None when it never came
     """
-    worth = equity["equity"].to_numpy(np.float64)
+    time_ms, worth = curve_of(equity)
     if not len(worth):
         return None
     start = capital or float(worth[0])
-    time_ms = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8
     ends = day_ends(time_ms)
     days = worth[ends.mark_index]
     returns = growth(days, start)
@@ -71,13 +72,16 @@ def _years(day_ms: IntArray, worth: FloatArray, capital: float) -> list[tuple[in
 def _falls(curve: FloatArray, time_ms: IntArray) -> list[dict[str, Any]]:
     """Return the deepest falls of a curve that begins with the capital, one candle before its first mark."""
     step_ms = int(time_ms[1] - time_ms[0]) if len(time_ms) > 1 else 0
-    seconds = np.concatenate([[time_ms[0] - step_ms], time_ms]) // 1000
+
+    def seconds(row: int) -> int:
+        return int(time_ms[row - 1] if row else time_ms[0] - step_ms) // 1000
+
     return [
         {
             "depth": round(float(fall["depth"]), _DIGITS),
-            "peak": int(seconds[fall["peak"]]),
-            "trough": int(seconds[fall["trough"]]),
-            "recovery": int(seconds[fall["recovery"]]) if fall["recovery"] >= 0 else None,
+            "peak": seconds(int(fall["peak"])),
+            "trough": seconds(int(fall["trough"])),
+            "recovery": seconds(int(fall["recovery"])) if fall["recovery"] >= 0 else None,
         }
         for fall in falls_of(curve).deepest
     ]

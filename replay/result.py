@@ -31,10 +31,13 @@ import pyarrow.parquet as pq
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
+from papertape.engine.performance.curve import Columns
+from papertape.replay.allocation import return_free_memory
 from papertape.replay.figures import FIGURES, written
 from papertape.replay.front.show import Page, card
 from papertape.replay.report import render_report, write_report
-from papertape.replay.tables import candle_frame, fills_on_grid, record_table, utc
+from papertape.replay.tables import candle_frame, equity_table, fills_on_grid, record_table, utc
+from papertape.replay.tape_file import ROW_GROUP_ROWS
 
 FORMAT: Final = 1
 
@@ -46,7 +49,7 @@ class Result:
 
     summary    the content of result.json
     trades     DataFrame, one row per trade
-    equity     DataFrame, one row per base candle
+    marks      the account at the close of every base candle, by column
     fills      FILL records; decisions: DECISION records
     candles    by symbol, CANDLE records of the strategy's timeframe, for drawing
     models     artefacts in the order of the lineage in the summary
@@ -55,12 +58,20 @@ class Result:
 
     summary: dict[str, Any]
     trades: pd.DataFrame
-    equity: pd.DataFrame
+    marks: Columns
     fills: Rows
     decisions: Rows
     candles: Mapping[str, Rows] = field(default_factory=dict)
     models: Sequence[bytes] = ()
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
+    _equity: pd.DataFrame | None = field(default=None, init=False)
+
+    @property
+    def equity(self) -> pd.DataFrame:
+        """Return the account at the close of every base candle, one row each; the table is made when it is asked for."""
+        if self._equity is None:
+            self._equity = equity_table(self.marks)
+        return self._equity
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -151,7 +162,7 @@ class Result:
 
     def report(self) -> str:
         """Return the HTML report."""
-        return render_report(self.summary, self.trades, self.equity, self.candles, self.events)
+        return render_report(self.summary, self.trades, self.marks, self.candles, self.events)
 
     def plot(self, path: str | Path | None = None) -> Page:
         """Write the HTML report to `path` (a temporary file by default) and return it: a notebook shows it in the cell."""
@@ -160,7 +171,7 @@ class Result:
             os.close(handle)
             path = name
         target = Path(path)
-        write_report(target, self.summary, self.trades, self.equity, self.candles, self.events)
+        write_report(target, self.summary, self.trades, self.marks, self.candles, self.events)
         return Page(target)
 
     def save(self, directory: str | Path) -> Path:
@@ -191,13 +202,14 @@ class Result:
 
     def _write(self, folder: Path) -> None:
         self.trades.to_parquet(folder / "trades.parquet", compression="zstd")
-        self.equity.to_parquet(folder / "equity.parquet", compression="zstd")
+        _write_equity(folder / "equity.parquet", self.marks)
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
         for number, data in enumerate(self.models):
             path = folder / model_path(number)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
+        return_free_memory()
         self.plot(folder / "report.html")
         text = json.dumps(self.summary, indent=1, allow_nan=False)
         (folder / "result.json").write_text(text, encoding="utf-8")
@@ -224,6 +236,17 @@ def _is_running(number: int) -> bool:
 def model_path(number: int) -> Path:
     """Return where a result keeps the artefact of this place in its lineage."""
     return Path("models") / f"{number + 1:04d}.safetensors"
+
+
+def _write_equity(path: Path, marks: Columns) -> None:
+    """Write the table of the account in row groups: of a million candles a whole one takes 40 MB."""
+    schema = pa.Schema.from_pandas(equity_table(marks.between(0, 0)), preserve_index=False)
+    # A dictionary of amounts that hardly repeat takes 50 MB and makes the file larger.
+    repeated = ["open_positions"]
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated) as writer:
+        for start in range(0, len(marks), ROW_GROUP_ROWS):
+            rows = equity_table(marks.between(start, start + ROW_GROUP_ROWS))
+            writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
 
 
 def write_records(path: Path, records: Rows) -> None:

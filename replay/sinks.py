@@ -8,7 +8,7 @@ import numpy as np
 from papertape.engine.errors import StrategyError
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
-from papertape.engine.performance.curve import Columns, columns_of, rows_of
+from papertape.engine.performance.curve import Collector, Columns, rows_of
 from papertape.engine.records import DECISION, FILL, PAYMENT, PREDICTION, SWAP, TRADE
 from papertape.engine.report import Report
 
@@ -16,7 +16,6 @@ _KINDS = (
     "decisions",
     "fills",
     "trades",
-    "marks",
     "payments",
     "swaps",
     "events",
@@ -42,12 +41,13 @@ class Recorder:
     unheeded: int = 0
     event_kinds: Sequence[int] | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
-    _curve: Columns | None = None
+    _marks: Collector = field(default_factory=Collector)
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""
         self.candles += report.candles
         self.unheeded += report.unheeded
+        self._marks.add(report.marks)
         for name, parts in self._parts.items():
             rows = getattr(report, name)
             if not len(rows):
@@ -81,13 +81,8 @@ class Recorder:
 
     @property
     def curve(self) -> Columns:
-        """Return the MARK records by column; from the first time on they are kept in that form alone."""
-        if self._parts["marks"] or self._curve is None:
-            parts, self._parts["marks"] = self._parts["marks"], []
-            if self._curve is not None:
-                parts.insert(0, rows_of(self._curve))
-            self._curve = columns_of(parts)
-        return self._curve
+        """Return the MARK records by column."""
+        return Columns(**self._marks.columns())
 
     @property
     def marks(self) -> Rows:
@@ -120,14 +115,13 @@ class Ending:
     """Keep trades and equity alone: all that is asked of a run that stands beside another."""
 
     _trades: list[Rows] = field(default_factory=list)
-    _equity: list[IntArray] = field(default_factory=list)
+    _equity: Collector = field(default_factory=lambda: Collector(["equity"]))
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""
         if len(report.trades):
             self._trades.append(report.trades)
-        if len(report.marks):
-            self._equity.append(np.ascontiguousarray(report.marks["equity"]))
+        self._equity.add(report.marks)
 
     def trades(self, still_open: Rows) -> Rows:
         """Return every TRADE record, those that are still open after those that closed."""
@@ -135,7 +129,7 @@ class Ending:
 
     def curve(self, time_ms: IntArray) -> Columns:
         """Return the equity at these marks, which are those of the run beside it."""
-        return Columns(time_ms=time_ms, equity=np.concatenate(self._equity))
+        return Columns(time_ms=time_ms, **self._equity.columns())
 
 
 @dataclass(slots=True)

@@ -109,7 +109,7 @@ def equity_table(marks: Marks) -> pd.DataFrame:
             "equity": marks["equity"] / UNITS_PER_QUOTE,
             "cash": marks["cash"] / UNITS_PER_QUOTE,
             "exposure": marks["exposure"] / UNITS_PER_QUOTE,
-            "open_positions": marks["open_positions"],
+            "open_positions": np.asarray(marks["open_positions"], np.int64),
         },
         copy=False,
     )

@@ -5,12 +5,15 @@ Records of a million candles are read field by field, and each field costs a wal
 once and shared by everything that measures.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import MARK
+
+_BLOCK_ROWS: Final = 131_072  # 1 MB of a column
 
 
 class Columns:
@@ -28,22 +31,54 @@ class Columns:
     def __len__(self) -> int:
         return len(self._columns["time_ms"])
 
+    def between(self, start: int, end: int) -> "Columns":
+        """Return the marks of these rows, without a copy."""
+        return Columns(**{name: column[start:end] for name, column in self._columns.items()})
+
 
 Marks = Rows | Columns
 
 
-def columns_of(parts: list[Rows]) -> Columns:
-    """Return MARK records, in several arrays one after the other, by column; `parts` is emptied on the way."""
-    n = sum(len(part) for part in parts)
-    columns = {name: np.empty(n, np.int64) for name in MARK.names or ()}
-    start = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        for name, column in columns.items():
-            column[start : start + len(part)] = part[name]
-        start += len(part)
-    return Columns(**columns)
+class Collector:
+    """
+    Collect MARK records by column as they come, and give them by column at any time.
+
+    Columns grow in blocks that the system takes back whole: records would be held twice while columns are made of them.
+    """
+
+    def __init__(self, names: Sequence[str] = MARK.names or ()) -> None:
+        self._joined = {name: np.zeros(0, _type_of(name)) for name in names}
+        self._blocks: dict[str, list[IntArray]] = {name: [] for name in names}
+        self._used = _BLOCK_ROWS  # rows of the last block
+
+    def add(self, marks: Rows) -> None:
+        """Take in marks that follow those before."""
+        done = 0
+        while done < len(marks):
+            if self._used == _BLOCK_ROWS:
+                for name, blocks in self._blocks.items():
+                    blocks.append(np.empty(_BLOCK_ROWS, _type_of(name)))
+                self._used = 0
+            taken = min(_BLOCK_ROWS - self._used, len(marks) - done)
+            for name, blocks in self._blocks.items():
+                blocks[-1][self._used : self._used + taken] = marks[name][done : done + taken]
+            self._used += taken
+            done += taken
+
+    def columns(self) -> dict[str, IntArray]:
+        """Return every column in one piece; of what was collected none stays behind in another form."""
+        for name, blocks in self._blocks.items():
+            if blocks:
+                blocks[-1] = blocks[-1][: self._used]
+                self._joined[name] = np.concatenate([self._joined[name], *blocks])
+                blocks.clear()
+        self._used = _BLOCK_ROWS
+        return dict(self._joined)
+
+
+def _type_of(name: str) -> type[np.signedinteger[Any]]:
+    """Return how a column is held: there are not many positions, and each byte of a row is a megabyte of a million."""
+    return np.int32 if name == "open_positions" else np.int64
 
 
 def rows_of(columns: Columns) -> Rows:
