@@ -20,6 +20,7 @@ from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
 from papertape.engine.errors import ConfigError
 from papertape.replay.accounts import load_tapes
 from papertape.replay.config import Config, load_config
+from papertape.replay.quality import counted
 from papertape.replay.tape import Tape
 
 
@@ -59,8 +60,9 @@ def run_command(
         daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell))
     status = daemon.status()
     console.print(
-        f"stopped after input {status['sequence']}: equity {status['equity']:,.2f}, "
-        f"digest {status['digest'][:16]}",
+        f"stopped after input {status['sequence']}: "
+        f"{counted(int(daemon.engine.account[0].trades), 'trade')} opened, "
+        f"equity {status['equity']:,.2f}, digest {status['digest'][:16]}",
         markup=False,
     )
 

@@ -280,7 +280,7 @@ def long(**fields: Any) -> Decision:
         (lambda view: setattr(view.state, "bar", 1.0), "no attribute 'bar'"),
         (lambda view: exit(2), "SystemExit"),
     ],
-    ids=repr,
+    ids=lambda value: "a function" if callable(value) else repr(value),
 )
 def test_what_no_order_can_mean_names_strategy_symbol_and_candle(
     answer: Any, told: str, sizing: str
