@@ -91,16 +91,22 @@ def random_entry(
     starts = np.searchsorted(time_ms, trades["entry_ms"], side="right")
     ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
     before = np.concatenate([[capital], marks["equity"][:-1] / UNITS_PER_QUOTE])
-    charge = _costs(trades, starts, ends, n) / before
+    # In place: of a million candles each working copy is 8 MB.
+    charge = _costs(trades, starts, ends, n)
+    charge /= before
     symbols = np.unique(trades["symbol"])
     weights, moves = np.empty((len(symbols), n)), np.empty((len(symbols), 2 * n))
     for row, symbol in enumerate(symbols):
         column = np.ascontiguousarray(prices[:, symbol])
         chosen = trades["symbol"] == symbol
-        units = _units(trades[chosen], starts[chosen], ends[chosen], n)
-        weights[row] = units * np.concatenate([column[:1], column[:-1]]) / before
+        weights[row] = _units(trades[chosen], starts[chosen], ends[chosen], n)
+        weights[row, 0] *= column[0]
+        weights[row, 1:] *= column[:-1]
+        weights[row] /= before
         # Twice in a row, so that no shift has to turn round at the end.
-        moves[row, :n] = moves[row, n:] = growth(column, float(column[0]))
+        moves[row, :n] = growth(column, float(column[0]))
+        moves[row, n:] = moves[row, :n]
+    del before
     shifts = np.random.default_rng(seed).integers(1, n, size=draws)
     totals = lane_products(weights, moves, charge, shifts) - 1.0
     low, high = np.quantile(totals, [0.05, 0.95])
@@ -115,7 +121,8 @@ def _units(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray
     quantity = trades["side"] * trades["quantity"]
     np.add.at(changes, starts, quantity)
     np.add.at(changes, ends, -quantity)
-    return np.cumsum(changes)[:n]
+    held: FloatArray = np.cumsum(changes, out=changes)
+    return held[:n]
 
 
 def _costs(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:

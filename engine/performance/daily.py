@@ -48,7 +48,8 @@ def growth(worth: FloatArray, start: float) -> FloatArray:
     """
     before = np.concatenate([[start], worth[:-1]])
     is_sound = before > 0.0
-    returns: FloatArray = np.divide(worth, before, out=np.ones(len(worth)), where=is_sound) - 1.0
+    returns: FloatArray = np.divide(worth, before, out=np.ones(len(worth)), where=is_sound)
+    returns -= 1.0
     return returns
 
 

@@ -67,7 +67,9 @@ def measure(
         sheet.refuse(names, _NO_CANDLES)
         return sheet.finish()
     time_ms = np.ascontiguousarray(marks["time_ms"])
-    equity = np.concatenate([[capital], marks["equity"] / UNITS_PER_QUOTE])
+    equity = np.empty(len(marks) + 1)
+    equity[0] = capital
+    np.divide(marks["equity"], UNITS_PER_QUOTE, out=equity[1:])
     elapsed_ms, lowest = _put_curve(sheet, time_ms, equity)
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))

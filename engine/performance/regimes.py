@@ -67,14 +67,23 @@ def regimes(
     if not len(places):
         return labels
     high, low, close = (np.ascontiguousarray(column) for column in (high, low, close))
-    path = _sums_at(np.abs(np.diff(close)), places)
+    changes = np.diff(close)
+    path = _sums_at(np.abs(changes, out=changes), places)
+    del changes
     distance = np.abs(close[places + WINDOW_BARS] - close[places])
     # A price that never moved has no direction either.
     efficiency = np.divide(distance, path, out=np.zeros_like(path), where=path > 0.0)
-    true_range = np.log(np.maximum(high[1:], close[:-1]) / np.minimum(low[1:], close[:-1]))
+    # In place: of a million candles each working copy is 8 MB.
+    ranges = np.maximum(high[1:], close[:-1])
+    ranges /= np.minimum(low[1:], close[:-1])
+    del high, low, close
+    np.log(ranges, out=ranges)
+    np.square(ranges, out=ranges)
     volatility = np.empty(n - WINDOW_BARS)
-    write_sums(true_range**2, WINDOW_BARS, volatility)
-    volatility = np.sqrt(volatility / WINDOW_BARS)
+    write_sums(ranges, WINDOW_BARS, volatility)
+    del ranges
+    volatility /= WINDOW_BARS
+    np.sqrt(volatility, out=volatility)
     is_volatile = np.empty(len(places), np.bool_)
     write_is_above(volatility, places, MEDIAN_BARS, is_volatile)
     is_trend = efficiency >= TREND_EFFICIENCY
