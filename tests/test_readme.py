@@ -40,7 +40,7 @@ def is_shown(shown: list[str], printed: str) -> bool:
     """Return whether the lines stand in the output in this order; `…` stands for anything."""
     parts = [re.escape(SECONDS.sub("N s", line.rstrip())) for line in shown]
     pattern = "\n".join(
-        part.replace("…", ".*") if part != "…" else r"(?:.*\n?)*?.*" for part in parts
+        part.replace("…", ".*") if part != "…" else r"(?:.*\n)*?.*" for part in parts
     )
     text = "\n".join(line.rstrip() for line in SECONDS.sub("N s", printed).splitlines())
     return re.search(pattern, text) is not None
