@@ -41,10 +41,10 @@ class OnlyOne:
         self.symbol = symbol
 
     def decide(self, view: Any) -> Decision | None:
-        view.state["seen"] += 1.0
+        view.state.seen += 1.0
         if view.symbol != self.symbol:
             return None
-        if view.position == 0 and view["rsi_14"] > 52.0 and view.state["seen"] % 3 == 0:
+        if view.position == 0 and view["rsi_14"] > 52.0 and view.state.seen % 3 == 0:
             return Decision(
                 LONG, stop_distance=2 * view["atr_14"], target_distance=3 * view["atr_14"]
             )

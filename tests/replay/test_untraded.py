@@ -19,6 +19,7 @@ def config(**data: Any) -> Any:
     return make_config(
         {
             "strategy": {"name": "ema_cross", "parameters": {"fast": 3, "slow": 8}},
+            "account": {"sizing": "all_in"},
             "signals": {"use_ml": False},
             "report": {"sensitivity": False, "study": False},
             "data": data,
