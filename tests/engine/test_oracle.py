@@ -18,6 +18,7 @@ def mixture(seed: int, n: int = 150) -> Portfolio:
     symbols = ["A", "B", "C", "D"][: int(random.integers(2, 5))]
     is_perpetual = bool(random.integers(2))
     sizing = str(random.choice(["risk", "fraction", "all_in"]))
+    scales = [1.0] if sizing == "all_in" else [0.5, 1.0]  # a share of all-in is refused
     stops = [0.337, 0.994, 2.0] if sizing == "risk" else [0.0, 0.994, 2.0]
     tapes, markets, script = {}, {}, {}
     for number, symbol in enumerate(symbols):
@@ -41,7 +42,7 @@ def mixture(seed: int, n: int = 150) -> Portfolio:
                 int(random.choice([SHORT, FLAT, LONG, LONG])),
                 stop_distance=float(random.choice(stops)),
                 target_distance=float(random.choice([0.0, 1.0, 2.718])),
-                size_scale=float(random.choice([0.5, 1.0])),
+                size_scale=float(random.choice(scales)),
             )
     settings = Settings(
         sizing,
