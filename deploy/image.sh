@@ -21,7 +21,7 @@ make_base() {
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' RETURN
   debootstrap --variant=minbase --include=ca-certificates,netbase,python3,python3-venv bookworm "$folder" \
-    "${MIRROR:-http://deb.debian.org/debian}" > /dev/null
+    ${MIRROR:+"$MIRROR"} > /dev/null # else debootstrap's own
   ln -s python3.11 "$folder/usr/bin/python"
   cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/ca-certificates.crt" # who this machine trusts
   tar -C "$folder" -c . | docker import --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - "$1" > /dev/null
