@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from llvmlite.binding import parse_bitcode
 from numba.core import types
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import register_pass
@@ -135,6 +136,20 @@ class _KernelCompiler(Compiler):
         return pipelines
 
 
+class _Stored(FunctionCache):
+    """
+    Machine code on disk, loaded without the compiler.
+
+    numba by itself makes its compiler ready first, with all that it knows of numpy and scipy: half a second and 50 MB,
+    for machine code that is complete. The compiler does so by itself once something has to be compiled.
+    """
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Return the machine code for these argument types, None without any."""
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, target_context)
+
+
 class _Part(CPUDispatcher):
     """A kernel as other kernels call it."""
 
@@ -155,6 +170,10 @@ class Kernel(CPUDispatcher):
             targetoptions={**_OPTIONS, "no_cpython_wrapper": True},
             pipeline_class=_KernelCompiler,
         )
+
+    def enable_caching(self) -> None:
+        """Keep machine code on disk."""
+        self._cache = _Stored(self.py_func)
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Return how a kernel calls this one: with any value of a type, not with one value each."""

@@ -1,5 +1,6 @@
 """Kernels: one source, the same bits however they are called, and refusals where they break the rules."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,34 @@ def test_numba_code_that_is_not_ours_may_call_a_kernel() -> None:
     loop = numba.njit(error_model="numpy")(lambda x: sigmoid(x) + sigmoid(2.0 * x))
 
     assert loop(0.5) == sigmoid(0.5) + sigmoid(1.0)
+
+
+LOADED = """
+import sys
+import numba
+from papertape.engine.ledger import money
+COMPILER = "numba.np.linalg"  # one of the modules that only compiling needs
+print(money(2.5), COMPILER in sys.modules)
+print(numba.njit(lambda x: money(x) + 1)(2.5), COMPILER in sys.modules)
+"""
+
+
+def test_machine_code_from_disk_is_loaded_without_the_compiler(tmp_path: Path) -> None:
+    if numba.config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", LOADED],
+            cwd=ROOT,
+            env={**os.environ, "PAPERTAPE_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+
+    # 2.5 quote are 2.5e9 units. What is compiled later finds the compiler as ever.
+    assert said[0] == ["2500000000", "True", "2500000001", "True"]
+    assert said[1] == ["2500000000", "False", "2500000001", "True"]
