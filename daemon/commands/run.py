@@ -21,6 +21,7 @@ from papertape.engine.errors import ConfigError
 from papertape.replay.accounts import load_tapes
 from papertape.replay.config import Config, load_config
 from papertape.replay.quality import counted
+from papertape.replay.spans import common_span_sentences
 from papertape.replay.tape import Tape
 
 
@@ -90,6 +91,8 @@ def _settings(
 def _streamed(settings: Config) -> list[Tape]:
     """Return what the local exchange streams: the configured tapes within the configured span."""
     data, tapes = settings.data, load_tapes(settings)
+    for line in common_span_sentences(data, tapes):
+        _warn(line)
     if data.start is None and data.end is None:
         return tapes
     return [tape.between(data.start, data.end) for tape in tapes]

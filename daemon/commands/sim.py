@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from papertape.engine.errors import ConfigError
 from papertape.replay.backtest import load_tapes
 from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import Config, Data
+from papertape.replay.spans import streamed_sentences
 from papertape.replay.stamps import utc_text
 from papertape.replay.tape import Tape
 from papertape.replay.venue import FAULT_KINDS, Faults, Switches, Venue
@@ -79,21 +80,33 @@ def sim_command(
     start_ms, tapes = _placed(tapes, history, candles, is_now)
     planned = _planned(tapes, start_ms, faults) | Faults.named(fault or (), start_ms)
 
-    async def serve() -> None:
+    def make_venue() -> Venue:
         clock = WallClock() if is_now else Clock(start_ms, speed)
-        venue = Venue(tapes, clock, switches=settings, faults=planned, start_ms=start_ms)
-        await venue.start(port=port, legacy_port=legacy_port)
-        try:
-            _announce(venue, [tape.symbol for tape in tapes], planned, _end_ms(tapes), as_json)
-            is_over = await _follow(venue, clock, start_ms, _end_ms(tapes))
-            ended = f"the tape is over: {utc_text(_end_ms(tapes))}"
-            ended = ended if is_over else f"stopped at {utc_text(clock.now_ms())}"
-        finally:
-            await venue.stop()
-        if not as_json:
-            console.print(f"{ended}; {venue.n_frames:,} frames sent", markup=False)
+        return Venue(tapes, clock, switches=settings, faults=planned, start_ms=start_ms)
 
-    asyncio.run(serve())
+    asyncio.run(_serve(make_venue, tapes, start_ms, planned, (port, legacy_port), as_json))
+
+
+async def _serve(
+    make_venue: Callable[[], Venue],
+    tapes: Sequence[Tape],
+    start_ms: int,
+    planned: Faults,
+    ports: tuple[int, int],
+    as_json: bool,
+) -> None:
+    """Run an exchange until its tapes are over, or until somebody has had enough."""
+    venue, end_ms = make_venue(), _end_ms(tapes)
+    await venue.start(port=ports[0], legacy_port=ports[1])
+    try:
+        _announce(venue, tapes, planned, streamed_sentences(tapes, start_ms), as_json)
+        is_over = await _follow(venue, start_ms, end_ms)
+        ended = f"the tape is over: {utc_text(end_ms)}"
+        ended = ended if is_over else f"stopped at {utc_text(venue.clock.now_ms())}"
+    finally:
+        await venue.stop()
+    if not as_json:
+        console.print(f"{ended}; {venue.n_frames:,} frames sent", markup=False)
 
 
 def _placed(
@@ -129,7 +142,7 @@ def _end_ms(tapes: Sequence[Tape]) -> int:
     return max(int(tape.candles["open_ms"][-1]) + tape.length_ms for tape in tapes)
 
 
-async def _follow(venue: Venue, clock: Clock, start_ms: int, end_ms: int) -> bool:
+async def _follow(venue: Venue, start_ms: int, end_ms: int) -> bool:
     """Show how far the stream is until it is over, or until somebody has had enough; return whether it is over."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -140,7 +153,7 @@ async def _follow(venue: Venue, clock: Clock, start_ms: int, end_ms: int) -> boo
             await asyncio.wait(
                 {over, stopped}, timeout=_REPORT_EVERY_S, return_when=asyncio.FIRST_COMPLETED
             )
-            done_s = (min(clock.now_ms(), end_ms) - start_ms) // 1000
+            done_s = (min(venue.clock.now_ms(), end_ms) - start_ms) // 1000
             on_progress("streamed, in seconds", done_s, (end_ms - start_ms) // 1000)
         if over.done():
             over.result()
@@ -152,8 +165,9 @@ async def _follow(venue: Venue, clock: Clock, start_ms: int, end_ms: int) -> boo
 
 
 def _announce(
-    venue: Venue, symbols: Sequence[str], faults: Faults, end_ms: int, as_json: bool
+    venue: Venue, tapes: Sequence[Tape], faults: Faults, spans: Sequence[str], as_json: bool
 ) -> None:
+    symbols, end_ms = [tape.symbol for tape in tapes], _end_ms(tapes)
     urls = {
         "rest_url": venue.rest_url,
         "compact_url": venue.compact_url,
@@ -161,11 +175,14 @@ def _announce(
     }
     if as_json:
         planned = [fault._asdict() for fault in faults]
-        print_json({**urls, "symbols": list(symbols), "end_ms": end_ms, "faults": planned})
+        told = {"symbols": symbols, "end_ms": end_ms, "spans": list(spans), "faults": planned}
+        print_json({**urls, **told})
         return
     for name, url in urls.items():
         console.print(f"{name:12} {url}", markup=False, soft_wrap=True)
     console.print(f"{', '.join(symbols)} until {utc_text(end_ms)}", markup=False, soft_wrap=True)
+    for line in spans:
+        console.print(f"! {line}", markup=False, soft_wrap=True)
     for fault in faults:
         text = f"{utc_text(fault.time_ms)} {fault.kind} {fault.duration_ms / 1000:g} s"
         console.print(f"fault {text} {fault.symbol}".rstrip(), markup=False, soft_wrap=True)

@@ -7,24 +7,7 @@ import typer
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.commands.tape_fetch import fetch_command
-from papertape.daemon.commands.tape_options import (
-    Columns,
-    ContractValue,
-    DateFormat,
-    Decimal,
-    DropBad,
-    Format,
-    KeepOf,
-    Kind,
-    NoVolume,
-    Symbol,
-    Thousands,
-    Timeframe,
-    TimeZone,
-    Venue,
-    VolumeIn,
-    make_options,
-)
+from papertape.daemon.commands.tape_options import with_file_options
 from papertape.daemon.commands.tape_tables import (
     Checked,
     checked_file,
@@ -52,23 +35,10 @@ Replace = Annotated[bool, typer.Option("--replace", help="put it in the place of
 
 
 @tape_app.command("import")
+@with_file_options
 def import_command(
     files: Annotated[list[Path], typer.Argument(help="files or folders", show_default=False)],
-    format_: Format = None,
-    venue: Venue = None,
-    symbol: Symbol = None,
-    timeframe: Timeframe = None,
-    columns: Columns = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    date_format: DateFormat = None,
-    time_zone: TimeZone = None,
-    no_volume: NoVolume = False,
-    keep: KeepOf = None,
-    drop_bad: DropBad = False,
-    kind: Kind = None,
-    volume_unit: VolumeIn = None,
-    contract_value: ContractValue = None,
+    options: Options,
     store: Folder = None,
     replace: Replace = False,
     merge: Annotated[bool, typer.Option("--merge", help="join with the stored tape")] = False,
@@ -83,28 +53,13 @@ def import_command(
     """
     if replace and merge:
         raise typer.BadParameter("choose one of --replace and --merge")
-    options = make_options(
-        columns,
-        format=format_,
-        venue=venue,
-        symbol=symbol,
-        timeframe=timeframe,
-        decimal=decimal,
-        thousands=thousands,
-        date_format=date_format,
-        time_zone=time_zone,
-        no_volume=no_volume,
-        keep=keep,
-        drop_bad=drop_bad,
-        kind=kind,
-        volume_unit=volume_unit,
-        contract_value=contract_value,
-    )
     imports = _build(files, options)
     found = Store(store)
     for made in imports:  # every refusal comes before the first file is written
-        found.prepare(made.tape, replace=replace, merge=merge, keep=keep)
-    paths = [found.save(made.tape, replace=replace, merge=merge, keep=keep) for made in imports]
+        found.prepare(made.tape, replace=replace, merge=merge, keep=options.keep)
+    paths = [
+        found.save(made.tape, replace=replace, merge=merge, keep=options.keep) for made in imports
+    ]
     _show_imports(imports, paths, as_json)
 
 
@@ -136,25 +91,12 @@ def _show_imports(imports: list[Imported], paths: list[Path], as_json: bool) -> 
 
 
 @tape_app.command("check")
+@with_file_options
 def check_command(
     names: Annotated[
         list[str], typer.Argument(help="files, or names in the store", show_default=False)
     ],
-    format_: Format = None,
-    venue: Venue = None,
-    symbol: Symbol = None,
-    timeframe: Timeframe = None,
-    columns: Columns = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    date_format: DateFormat = None,
-    time_zone: TimeZone = None,
-    no_volume: NoVolume = False,
-    keep: KeepOf = None,
-    drop_bad: DropBad = False,
-    kind: Kind = None,
-    volume_unit: VolumeIn = None,
-    contract_value: ContractValue = None,
+    options: Options,
     store: Folder = None,
     as_json: Json = False,
 ) -> None:
@@ -163,23 +105,6 @@ def check_command(
 
     Example: papertape tape check BTCUSDT downloads/XBTUSD_60.csv
     """
-    options = make_options(
-        columns,
-        format=format_,
-        venue=venue,
-        symbol=symbol,
-        timeframe=timeframe,
-        decimal=decimal,
-        thousands=thousands,
-        date_format=date_format,
-        time_zone=time_zone,
-        no_volume=no_volume,
-        keep=keep,
-        drop_bad=drop_bad,
-        kind=kind,
-        volume_unit=volume_unit,
-        contract_value=contract_value,
-    )
     checks: list[Checked] = []
     with progress_bars() as show:
         for number, name in enumerate(names):

@@ -1,5 +1,8 @@
 """What a user may say about a file of candles, as options of `tape import` and `tape check` alike."""
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from typing import Annotated, Any, Literal
 
 import typer
@@ -46,10 +49,61 @@ ContractValue = Annotated[
 ]
 
 
-def make_options(columns: str | None, **given: Any) -> Options:
-    """Return the options of a command; `columns` is `time=ts,open=o`."""
+def file_options(
+    format_: Format = None,
+    venue: Venue = None,
+    symbol: Symbol = None,
+    timeframe: Timeframe = None,
+    columns: Columns = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    date_format: DateFormat = None,
+    time_zone: TimeZone = None,
+    no_volume: NoVolume = False,
+    keep: KeepOf = None,
+    drop_bad: DropBad = False,
+    kind: Kind = None,
+    volume_unit: VolumeIn = None,
+    contract_value: ContractValue = None,
+) -> Options:
+    """Return what was said; `columns` is `time=ts,open=o`. The parameters are the options, and their only list."""
     pairs = [pair.partition("=") for pair in (columns or "").split(",") if pair.strip()]
     if any(not separator or not value.strip() for _, separator, value in pairs):
         raise typer.BadParameter(f"--columns {columns!r}: write time=ts,open=o,…")
-    named = {name.strip(): value.strip() for name, _, value in pairs}
-    return Options(columns=named, **given)
+    return Options(
+        format=format_,
+        venue=venue,
+        symbol=symbol,
+        timeframe=timeframe,
+        columns={name.strip(): value.strip() for name, _, value in pairs},
+        decimal=decimal,
+        thousands=thousands,
+        date_format=date_format,
+        time_zone=time_zone,
+        no_volume=no_volume,
+        keep=keep,
+        drop_bad=drop_bad,
+        kind=kind,
+        volume_unit=volume_unit,
+        contract_value=contract_value,
+    )
+
+
+def with_file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes every option of a file where this one takes `options`."""
+    own = signature(command, eval_str=True)
+    ours = signature(file_options, eval_str=True).parameters
+    shown = [
+        given
+        for name, parameter in own.parameters.items()
+        for given in (ours.values() if name == "options" else (parameter,))
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        options = file_options(**{name: given.pop(name) for name in ours})
+        command(options=options, **given)
+
+    run.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined] # typer reads these two
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return run

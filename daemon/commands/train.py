@@ -1,6 +1,7 @@
 """`papertape train`: a model from tapes, a daemon's journal or the newest candles of a venue, through the gate into the store."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -64,30 +65,20 @@ def train_command(
 
     Example: papertape train --tape BTCUSDT --set signals.model=lstm
     """
-    if sum((bool(tape), state is not None, fresh is not None)) > 1:
-        raise ConfigError("train: --tape, --state and --fresh exclude each other; give one of them")
-    asked = {"--days": days, "--venue": venue, "--rest-url": rest_url}
-    if fresh is None and (alone := [name for name, value in asked.items() if value is not None]):
-        raise ConfigError(
-            f"train: {', '.join(alone)} without --fresh SYMBOL; say what is fetched, or leave it out "
-            "(the days that a model learns from are --set learning.window_days=…)"
-        )
+    _refuse_mixed(tape, state, fresh, {"--days": days, "--venue": venue, "--rest-url": rest_url})
     settings = load_config(config, changes or ())
     models = ModelStore(store or (state / "models" if state else None))
     with progress_bars() as on_progress:
         if state is not None:
-            with Journal.read(state) as journal:
-                settings = _of_journal(identity_of(journal).config, settings)
-                tapes = _journalled(state, journal)
+            settings, tapes = _journalled(state, settings)
         else:
-            names = list(tape or settings.data.tapes)
             if fresh is not None:
                 wanted = (venue or "delta", fresh, settings.data.timeframe or "1h")
-                names = [
-                    fetch_newest(*wanted, days or 90.0, settings.data.store, rest_url, on_progress)
-                ]
-            data = settings.data.model_copy(update={"tapes": tuple(names)})
-            settings = settings.model_copy(update={"data": data})
+                where = (settings.data.store, rest_url, on_progress)
+                tape = [fetch_newest(*wanted, days or 90.0, *where)]
+            if tape:
+                data = settings.data.model_copy(update={"tapes": tuple(tape)})
+                settings = settings.model_copy(update={"data": data})
             tapes = load_tapes(settings)
         attempt = train_attempt(models, settings, tapes, on_progress)
     version = keep(models, attempt, is_promoting)
@@ -99,15 +90,28 @@ def train_command(
         raise typer.Exit(1)
 
 
-def _of_journal(kept: Config, given: Config) -> Config:
-    """Return a journal's configuration with the way of learning that was asked for now."""
-    signals = kept.signals.model_copy(update={"model": given.signals.model})
-    return kept.model_copy(update={"signals": signals, "learning": given.learning})
+def _refuse_mixed(
+    tape: list[str] | None, state: Path | None, fresh: str | None, asked: Mapping[str, object]
+) -> None:
+    """Raise ConfigError when more than one source is named, or a detail of one that is not."""
+    if sum((bool(tape), state is not None, fresh is not None)) > 1:
+        raise ConfigError("train: --tape, --state and --fresh exclude each other; give one of them")
+    if fresh is None and (alone := [name for name, value in asked.items() if value is not None]):
+        raise ConfigError(
+            f"train: {', '.join(alone)} without --fresh SYMBOL; say what is fetched, or leave it out "
+            "(the days that a model learns from are --set learning.window_days=…)"
+        )
 
 
-def _journalled(state: Path, journal: Journal) -> list[Tape]:
-    with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
-        return [read_tape(path) for path in export_tapes(state, journal, Path(folder))]
+def _journalled(state: Path, given: Config) -> tuple[Config, list[Tape]]:
+    """Return a journal's configuration, with the way of learning that was asked for now, and its candles."""
+    with Journal.read(state) as journal:
+        kept = identity_of(journal).config
+        signals = kept.signals.model_copy(update={"model": given.signals.model})
+        settings = kept.model_copy(update={"signals": signals, "learning": given.learning})
+        with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
+            paths = export_tapes(state, journal, Path(folder))
+            return settings, [read_tape(path) for path in paths]
 
 
 def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool) -> None:

@@ -24,7 +24,8 @@ from papertape.daemon.venues import sim_identity
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.replay.config import load_config
 from papertape.replay.sample import sample_tape
-from papertape.replay.tape import read_tape
+from papertape.replay.synthetic import synthesize
+from papertape.replay.tape import Tape, read_tape, write_tape
 
 ROWS = candles(400)
 
@@ -200,6 +201,26 @@ def test_run_refuses_in_a_sentence_before_anything_starts(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"live\.speed"):
         invoke("run", "--venue", "sim", "--speed", "0", *at)
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.slow
+def test_run_says_what_of_its_tapes_the_local_exchange_leaves_out(tmp_path: Path) -> None:
+    """Sixty minutes, and the last forty of them: of the first, twenty are left out."""
+    whole = synthesize("noise", 60, "1m", symbol="A")
+    write_tape(whole, tmp_path / "a.parquet")
+    write_tape(Tape(whole.candles[20:].copy(), "synthetic", "B", "1m"), tmp_path / "b.parquet")
+    tapes = ("--tape", str(tmp_path / "a.parquet"), "--tape", str(tmp_path / "b.parquet"))
+    quick = ("--set", "strategy.name=ema_cross", "--set", "signals.use_ml=false")
+    at = ("--state", str(tmp_path / "state"), "--set", "live.history_bars=10", *quick)
+
+    told = invoke("run", "--venue", "sim", "--speed", "100000", *tapes, *at)
+
+    assert (
+        "! A takes part in what all tapes share alone, 2020-01-01 00:20 … 2020-01-01 00:59; 20 candles of it beyond "
+        "that, 2020-01-01 00:00 … 2020-01-01 00:19, are not streamed."
+    ) in told
+    assert "B takes part" not in told
+    assert "stopped after input" in told
 
 
 def test_the_local_exchange_has_the_markets_of_its_tapes() -> None:

@@ -15,7 +15,7 @@ from papertape.daemon.cli import app
 from papertape.engine.errors import PapertapeError
 from papertape.replay.sample import sample_tape
 from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import write_tape
+from papertape.replay.tape import Tape, write_tape
 from papertape.replay.venue import Fault, Faults, Switches
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,26 @@ def test_half_of_a_short_tape_is_history(tape: str) -> None:
     told = sim("--tape", tape, "--candles", "1", "--speed", "1000000", "--switch", "no_trade=null")
 
     assert "the tape is over: 2020-01-01 00:51" in told
+
+
+def test_tapes_of_other_spans_are_told(tape: str, tmp_path: Path) -> None:
+    """A hundred minutes from 00:00, streamed from 00:10 on; one of 00:20 … 00:59, and one that ends at 00:04."""
+    rest = synthesize("noise", 100, "1m", symbol="BTCUSDT").candles
+    files = []
+    for symbol, rows in (("ETHUSDT", rest[20:60]), ("OLDUSDT", rest[:5])):
+        files.append(str(tmp_path / f"{symbol}.parquet"))
+        write_tape(Tape(rows.copy(), "synthetic", symbol, "1m"), Path(files[-1]))
+    three = ("--tape", tape, "--tape", files[0], "--tape", files[1])
+
+    told, as_json = sim(*three, *QUICK), json.loads(sim(*three, *QUICK, "--json"))
+
+    said = [
+        "ETHUSDT takes part from its first to its last candle, 2020-01-01 00:20 … 2020-01-01 00:59; "
+        "no trade happens in it before and after.",
+        "OLDUSDT ends before the stream begins, 2020-01-01 00:04: all of it is history.",
+    ]
+    assert [line.removeprefix("! ") for line in told.splitlines() if line[:2] == "! "] == said
+    assert as_json["spans"] == said
 
 
 def test_without_a_tape_it_streams_the_embedded_sample() -> None:

@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import typer.main
 from helpers import SHARED, needs_shared
 from typer.testing import CliRunner, Result
 
 from papertape.daemon.commands.tape import tape_app
+from papertape.daemon.commands.tape_options import file_options
 from papertape.engine.errors import DataError
+from papertape.replay.importers import Options
 from papertape.replay.tape import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +168,19 @@ def test_columns_format_and_names_can_be_given(tmp_path: Path) -> None:
     tape("import", path, "--columns", columns, "--venue", "my-spot", "--symbol", "A/B")
 
     assert Store().find("my-spot:A/B").candles["high"].tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("command", ["import", "check"])
+def test_what_may_be_said_of_a_file_is_one_list_for_both_commands(command: str) -> None:
+    """Every field of Options is an option there; `format_` is the list's name of `format`, a word of Python's."""
+    shown = getattr(typer.main.get_command(tape_app), "commands")[command].params  # noqa: B009
+    offered = [parameter.name for parameter in shown]
+    ours = list(signature(file_options).parameters)
+
+    assert {name.rstrip("_") for name in ours} == {field.name for field in fields(Options)}
+    at = offered.index(ours[0])
+    assert offered[at : at + len(ours)] == ours
+    assert all(parameter.help for parameter in shown if parameter.name in ours)
 
 
 @pytest.mark.parametrize(

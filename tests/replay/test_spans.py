@@ -6,7 +6,8 @@ from helpers import START_MS, random_candles
 
 from papertape.engine.jit import Rows
 from papertape.replay.backtest import run_backtest
-from papertape.replay.config import load_config
+from papertape.replay.config import Data, load_config
+from papertape.replay.spans import common_span_sentences
 from papertape.replay.tape import Tape
 
 HOUR_MS = 3_600_000
@@ -66,4 +67,20 @@ def test_who_takes_part_later_or_leaves_earlier_is_said_and_all_is_replayed() ->
     assert [text for text in found.summary["warnings"] if "takes part" in text] == [
         "LATE takes part from its first to its last candle, 2020-01-04 18:00 … 2020-01-04 23:00; what is held "
         "then is closed at that close."
+    ]
+
+
+def test_a_daemon_on_the_local_exchange_is_told_what_of_each_tape_it_will_not_see() -> None:
+    """Hours 0 … 99 and 30 … 79: the second is whole, of the first 30 before and 20 after are left out."""
+    long, short = random_candles(100, 1), random_candles(100, 2)[30:80]
+
+    said = common_span_sentences(Data(), [tape(long, "A"), tape(short, "B")])
+
+    assert said == [
+        "A takes part in what all tapes share alone, 2020-01-02 06:00 … 2020-01-04 07:00; 50 candles of it beyond that, "
+        "2020-01-01 00:00 … 2020-01-02 05:00 and 2020-01-04 08:00 … 2020-01-05 03:00, are not streamed."
+    ]
+    assert common_span_sentences(Data(), [tape(long, "A"), tape(random_candles(100, 2), "B")]) == []
+    assert common_span_sentences(Data(end="2020-01-06"), [tape(long)]) == [
+        "A: data.end 2020-01-06 23:59:59.999 is after its last candle, 2020-01-05 03:00."
     ]
