@@ -96,11 +96,15 @@ def run_ahead(
         )
         first = until
         if close < n_closes:
-            worth = equity(account_rows[0], positions, markets)
-            for symbol in range(len(positions)):
-                look_at(
-                    account_rows[0], positions[symbol], orders[symbol], worth, looks[close, symbol]
-                )
+            look_at_all(account_rows[0], positions, orders, markets, looks[close])
+
+
+@kernel
+def look_at_all(account: Row, positions: Rows, orders: Rows, markets: Rows, looks: Rows) -> None:
+    """Write what is seen of every symbol now; `looks` has the shape (n_symbols,)."""
+    worth = equity(account, positions, markets)
+    for symbol in range(len(positions)):
+        look_at(account, positions[symbol], orders[symbol], worth, looks[symbol])
 
 
 @kernel
