@@ -4,6 +4,7 @@ Where compiled kernels are kept: a folder per state of the sources that kernels 
 numba does not notice that a callee in another file was edited, so the folder's name is a digest: of the files that
 define kernels, of every file of the engine that those import, directly or through others, and of the compiler. Other
 files can change without a cold start. Folders that nobody used for thirty days go when a new one is made.
+Kernels that plain numba compiled (`PAPERTAPE_PLAIN_JIT=1`) are kept beside the others, never among them.
 """
 
 import contextlib
@@ -19,7 +20,8 @@ import numpy as np
 
 KEPT_DAYS: Final = 30
 _ENGINE: Final = Path(__file__).parent
-_FOLDER: Final = re.compile(r"kernels-[0-9a-f]{16}")
+_PLAIN_SUFFIX: Final = "-plain"
+_FOLDER: Final = re.compile(rf"kernels-[0-9a-f]{{16}}({_PLAIN_SUFFIX})?")
 _FROM: Final = re.compile(
     r"^[ \t]*from papertape\.(engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE
 )
@@ -68,11 +70,17 @@ def _imported(engine: Path, text: str) -> list[Path]:
 
 
 @cache
+def is_plain() -> bool:
+    """Return whether numba compiles in its own way, as `PAPERTAPE_PLAIN_JIT=1` asks for."""
+    return os.environ.get("PAPERTAPE_PLAIN_JIT") == "1"
+
+
+@cache
 def cache_directory() -> Path:
-    """Return where compiled kernels of exactly these sources live."""
+    """Return where kernels live that were compiled of exactly these sources in the way that is asked for."""
     base = os.environ.get("PAPERTAPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     root = Path(base) if base else Path.home() / ".cache"
-    return root / "papertape" / f"kernels-{kernel_digest()}"
+    return root / "papertape" / f"kernels-{kernel_digest()}{_PLAIN_SUFFIX if is_plain() else ''}"
 
 
 @cache

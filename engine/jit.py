@@ -3,7 +3,8 @@ The one way to compile: `@kernel`.
 
 Kernels are plain functions over structured arrays that numba compiles, in the way of `papertape.engine.dispatch`, and keeps on
 disk where `papertape.engine.cache` says. No fast maths and no contraction: the same source gives the same bits with and without
-the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
+the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads. `PAPERTAPE_PLAIN_JIT=1` has numba compile in
+its own way: the same bits, a slower cold start, and no need of numba's insides.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from papertape.engine.cache import cache_directory, can_store
+from papertape.engine.cache import cache_directory, can_store, is_plain
 from papertape.engine.cache import source_digest as source_digest  # where many look for it
-from papertape.engine.dispatch import Kernel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,9 +67,19 @@ def kernel(function: F) -> F:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())
     try:
-        compiled = Kernel(function)
+        compiled = _dispatcher(function)
         if can_store():
             compiled.enable_caching()
         return cast(F, compiled)
     finally:
         config.CACHE_DIR = before
+
+
+def _dispatcher(function: Callable[..., Any]) -> Any:
+    """Return what compiles a function when it is called."""
+    if is_plain():
+        return numba.njit(nogil=True, error_model="numpy")(function)
+    # Imported here: with the switch a start needs nothing of numba that another version may have moved.
+    from papertape.engine.dispatch import Kernel
+
+    return Kernel(function)

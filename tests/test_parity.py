@@ -168,7 +168,7 @@ def digests_in_a_process(n: int, **environment: str) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # plain numba compiles for minutes
         check=True,
     )
     return done.stdout
@@ -197,6 +197,11 @@ def test_process_environment_changes_nothing(environment: dict[str, str]) -> Non
 
 def test_plain_python_and_compiled_give_the_same_digests() -> None:
     assert digests_in_a_process(900, NUMBA_DISABLE_JIT="1") == digests_here(900)
+
+
+@pytest.mark.slow
+def test_kernels_that_plain_numba_compiled_give_the_same_digests() -> None:
+    assert digests_in_a_process(900, PAPERTAPE_PLAIN_JIT="1") == digests_here(900)
 
 
 def test_an_untraded_symbol_changes_no_fill_of_another() -> None:

@@ -10,6 +10,7 @@ from papertape.engine.cache import (
     KEPT_DAYS,
     cache_directory,
     forget_unused,
+    is_plain,
     kernel_digest,
     kernel_sources,
     source_digest,
@@ -68,7 +69,7 @@ def test_our_kernels_see_their_constants_and_not_our_reports() -> None:
     seen = ("jit.py", "dispatch.py", "candles.py", "records.py", "features/smc/events.py")
     assert found.issuperset(seen)
     assert not found & {"report.py", "performance/tables.py", "core.py", "loop.py"}
-    assert cache_directory().name == f"kernels-{kernel_digest()}"
+    assert cache_directory().name == f"kernels-{kernel_digest()}" + ("-plain" if is_plain() else "")
     assert source_digest() != kernel_digest()  # a snapshot asks for every file
 
 
@@ -79,6 +80,8 @@ def test_folders_that_nobody_used_for_thirty_days_go_and_nothing_else(tmp_path: 
         "kernels-00000000000000bb": KEPT_DAYS - 1,
         "kernels-00000000000000cc": KEPT_DAYS + 1,
         "kernels-00000000000000dd": KEPT_DAYS + 1,
+        "kernels-00000000000000aa-plain": KEPT_DAYS - 1,
+        "kernels-00000000000000cc-plain": KEPT_DAYS + 1,
         "kernels-mine": KEPT_DAYS + 1,
         "tapes": KEPT_DAYS + 1,
     }
@@ -95,9 +98,16 @@ def test_folders_that_nobody_used_for_thirty_days_go_and_nothing_else(tmp_path: 
     forget_unused(tmp_path / "kernels-00000000000000aa")
 
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    kept = ("kernels-00000000000000aa", "kernels-00000000000000bb", "kernels-mine", "tapes")
+    kept = (
+        "kernels-00000000000000aa",
+        "kernels-00000000000000bb",
+        "kernels-00000000000000aa-plain",
+        "kernels-mine",
+        "tapes",
+    )
     names = ("f-1.py311.nbi", "f-1.py311.1.nbc", "f-1.py311.1.nbc.tmp.00ff")
     want = {f"{folder}/orders_0123/{name}" for folder in kept for name in names}
     assert left == want | {"kernels-00000000000000dd/notes.txt"}
     assert not (tmp_path / "kernels-00000000000000cc").exists()
+    assert not (tmp_path / "kernels-00000000000000cc-plain").exists()
     assert (tmp_path / "kernels-00000000000000ee").is_symlink()

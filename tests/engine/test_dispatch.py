@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 
-from papertape.engine.dispatch import Kernel
+from papertape.engine.cache import is_plain, kernel_digest
 from papertape.engine.features.trend import AVERAGE
 from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
 from papertape.engine.model.functions import sigmoid
@@ -38,14 +40,25 @@ def add_all(pairs: FloatArray, values: FloatArray) -> int:
     return add_kernel(pair, 0.0, len(values))
 
 
-# Not stored on disk: what is loaded from there has no parts to count.
-compiled = (lambda function: function) if numba.config.DISABLE_JIT else Kernel
+def compiled(function: Callable[..., Any]) -> Any:
+    """Return a kernel that is not stored on disk: what is loaded from there has no parts to count."""
+    if numba.config.DISABLE_JIT or is_plain():
+        return function if numba.config.DISABLE_JIT else numba.njit(function)
+    from papertape.engine.dispatch import Kernel
+
+    return Kernel(function)
+
+
+needs_dispatch = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT) or is_plain(), reason="nothing is compiled in our way"
+)
 scaled_kernel, add_kernel, add_all_kernel = compiled(scaled), compiled(add), compiled(add_all)
 
 
+@needs_dispatch
 def test_a_kernel_called_by_kernels_is_compiled_once_whatever_constants_it_is_given() -> None:
-    if numba.config.DISABLE_JIT:
-        pytest.skip("nothing is compiled")
+    from papertape.engine.dispatch import Kernel
+
     pairs = np.zeros(1, PAIR)
 
     assert add_all_kernel(pairs, np.array([1.0, 2.0])) == 5
@@ -72,10 +85,8 @@ def allocate(n: int) -> float:
     return float(np.empty(n)[0])
 
 
+@needs_dispatch
 def test_a_kernel_that_allocates_is_refused() -> None:
-    if numba.config.DISABLE_JIT:
-        pytest.skip("nothing is compiled")
-
     with pytest.raises(numba.TypingError, match="empty"):
         kernel(allocate)(3)
 
@@ -116,6 +127,33 @@ def test_without_the_compiler_a_kernel_is_its_function() -> None:
     )
 
     assert done.stdout.strip() == "function"
+
+
+PLAIN = """
+import sys
+from papertape.engine.cache import cache_directory
+from papertape.engine.jit import is_stored
+from papertape.engine.model.functions import sigmoid
+value = sigmoid(0.5)
+print(cache_directory().name, "papertape.engine.dispatch" in sys.modules, is_stored(sigmoid), value.hex())
+"""
+
+
+def test_the_switch_compiles_without_numbas_insides_into_a_folder_of_its_own(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PLAIN],
+        cwd=ROOT,
+        env={**os.environ, "PAPERTAPE_PLAIN_JIT": "1", "PAPERTAPE_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+
+    folder = f"kernels-{kernel_digest()}-plain"
+    assert done.stdout.split() == [folder, "False", "True", float(sigmoid(0.5)).hex()]
 
 
 def test_numba_code_that_is_not_ours_may_call_a_kernel() -> None:
