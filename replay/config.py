@@ -75,8 +75,11 @@ class Account(_Section):
     """How the account trades."""
 
     capital: float = Field(10_000.0, gt=0.0, lt=1e9, description="starting cash in quote")
-    quote: str = Field("USDT", min_length=1)
-    sizing: Literal["risk", "fraction", "all_in"] = "risk"
+    quote: str = Field("USDT", min_length=1, description="currency of the cash")
+    sizing: Literal["risk", "fraction", "all_in"] = Field(
+        "risk",
+        description="risk: by the distance of the stop; fraction: of equity; all_in: all cash",
+    )
     risk_level: Literal["low", "medium", "high"] = Field(
         "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"
     )
@@ -87,7 +90,7 @@ class Account(_Section):
     cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
     leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
     latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
-    allow_short: bool = True
+    allow_short: bool = Field(True, description="whether positions below zero may be opened")
 
     @property
     def risk(self) -> float:
@@ -98,24 +101,30 @@ class Account(_Section):
 class MarketSettings(_Section):
     """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
 
-    kind: Literal["spot", "perpetual"] | None = None
-    contract_value: float | None = Field(None, gt=0.0)
-    tick_size: float | None = Field(None, ge=0.0)
-    lot_size: float | None = Field(None, ge=0.0)
-    minimum_size: float | None = Field(None, ge=0.0)
-    minimum_notional: float | None = Field(None, ge=0.0)
-    taker_fee_rate: Rate | None = None
-    maker_fee_rate: Rate | None = None
-    half_spread_rate: Rate | None = None
-    slippage_rate: Rate | None = None
-    maximum_leverage: float | None = Field(None, ge=0.0)
+    kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
+    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
+    tick_size: float | None = Field(None, ge=0.0, description="step of prices, quote; 0: any")
+    lot_size: float | None = Field(None, ge=0.0, description="step of sizes, base units; 0: any")
+    minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
+    minimum_notional: float | None = Field(None, ge=0.0, description="of an order, quote")
+    taker_fee_rate: Rate | None = Field(None, description="of notional; every fill pays it today")
+    maker_fee_rate: Rate | None = Field(
+        None, description="of notional; for limit orders, which are not simulated yet"
+    )
+    half_spread_rate: Rate | None = Field(
+        None, description="of the price, paid at every market fill"
+    )
+    slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
+    maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
 
 
 class StrategySettings(_Section):
     """Which strategy, with which parameters."""
 
     name: str = Field("confluence", description="a built-in strategy or module:Class")
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="of the strategy, by the names of its arguments"
+    )
     # A class that somebody gave in place of its name; no file can set it, and none is written with it.
     _made_by: Callable[..., Any] | None = PrivateAttr(None)
 
@@ -134,8 +143,8 @@ class StrategySettings(_Section):
 class Signals(_Section):
     """Which components take part; those that do not exist yet are said to be absent."""
 
-    use_ml: bool = True
-    use_smc: bool = True
+    use_ml: bool = Field(True, description="whether a model takes part")
+    use_smc: bool = Field(True, description="whether Smart Money Concepts take part")
     model: Literal["cnn_lstm", "lstm", "transformer", "logistic"] = Field(
         "cnn_lstm", description="kind that is trained; logistic is the baseline"
     )
@@ -164,7 +173,7 @@ class Signals(_Section):
 class Reporting(_Section):
     """What a result holds beside the run itself."""
 
-    name: str | None = None
+    name: str | None = Field(None, description="of the run; default: the strategy's")
     sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
     benchmarks: bool = Field(True, description="buy and hold and always flat beside the run")
     random_draws: int = Field(

@@ -50,8 +50,8 @@ class Learning(BaseModel):
     )
     time_limit_s: float = Field(600.0, gt=0.0, le=86_400.0, description="of training one model")
     memory_limit_mb: int = Field(4096, ge=512, le=1_048_576, description="of the training process")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = Field(7, ge=0, lt=2**31)
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="that torch trains on")
+    seed: int = Field(7, ge=0, lt=2**31, description="of first weights and of the gate's bootstrap")
 
 
 class Drift(BaseModel):

@@ -25,7 +25,9 @@ class Live(_Section):
     timeframe: Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "1d"] = Field(
         "1m", description="base timeframe: what fills and stops see"
     )
-    protocol: Literal["auto", "compact", "legacy"] = "auto"
+    protocol: Literal["auto", "compact", "legacy"] = Field(
+        "auto", description="of Delta's websockets; auto: compact, and legacy when that fails"
+    )
     candles: Literal["stream", "trades", "poll"] = Field(
         "stream", description="where candles come from; the venue's history confirms every one"
     )
@@ -64,12 +66,16 @@ class Daemon(_Section):
     token_file: Path | None = Field(
         None, description="file with the token for commands; or $PAPERTAPE_TOKEN"
     )
-    log: Literal["console", "json"] = "console"
+    log: Literal["console", "json"] = Field("console", description="lines for people or machines")
     snapshot_every_s: Seconds = Field(300.0, description="between snapshots")
     audit_every_s: Seconds = Field(60.0, description="between audits")
-    halt_on_divergence: bool = True
-    keep_snapshots: int = Field(8, ge=2, le=1000)
+    halt_on_divergence: bool = Field(
+        True, description="pause entries when the audit finds another answer than the run gave"
+    )
+    keep_snapshots: int = Field(8, ge=2, le=1000, description="the newest, in the journal")
     keep_days: int | None = Field(
         None, ge=1, description="of inputs in the journal; older ones go to tapes; none: all"
     )
-    loop: Literal["asyncio", "uvloop"] = "asyncio"
+    loop: Literal["asyncio", "uvloop"] = Field(
+        "asyncio", description="event loop; uvloop has to be installed beside papertape"
+    )
