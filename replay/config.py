@@ -78,7 +78,7 @@ class Account(_Section):
     quote: str = Field("USDT", min_length=1, description="currency of the cash")
     sizing: Literal["risk", "fraction", "all_in"] = Field(
         "risk",
-        description="risk: by the distance of the stop; fraction: of equity; all_in: all cash",
+        description="risk: by the distance of the stop; fraction: of equity; all_in: all buying power",
     )
     risk_level: Literal["low", "medium", "high"] = Field(
         "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"
@@ -112,7 +112,7 @@ class MarketSettings(_Section):
         None, description="of notional; for limit orders, which are not simulated yet"
     )
     half_spread_rate: Rate | None = Field(
-        None, description="of the price, paid at every market fill"
+        None, description="of the price, where a fill crosses the spread"
     )
     slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
     maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
@@ -141,7 +141,7 @@ class StrategySettings(_Section):
 
 
 class Signals(_Section):
-    """Which components take part; those that do not exist yet are said to be absent."""
+    """Which components take part, how models are renewed, and what they read."""
 
     use_ml: bool = Field(True, description="whether a model takes part")
     use_smc: bool = Field(True, description="whether Smart Money Concepts take part")
