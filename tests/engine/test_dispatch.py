@@ -172,9 +172,8 @@ print(numba.njit(lambda x: money(x) + 1)(2.5), COMPILER in sys.modules)
 """
 
 
+@needs_dispatch
 def test_machine_code_from_disk_is_loaded_without_the_compiler(tmp_path: Path) -> None:
-    if numba.config.DISABLE_JIT:
-        pytest.skip("nothing is compiled")
     said = [
         subprocess.run(
             [sys.executable, "-c", LOADED],
