@@ -1,14 +1,12 @@
 """Who listens to what: one stream per topic, encoded once, running only while somebody listens."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from papertape.replay.venue.frames import Host
 from papertape.replay.venue.streams import Stream, open_stream
 from papertape.replay.venue.subscriptions import Topic
-
-if TYPE_CHECKING:
-    from papertape.replay.venue.exchange import Exchange
+from papertape.replay.venue.world import World
 
 Key = tuple[Host, str, str]
 
@@ -22,14 +20,40 @@ class Listener(Protocol):
         """Take a frame of a topic."""
 
 
-class Hub:
-    """The topics that have listeners."""
+class Connection(Listener, Protocol):
+    """A connection, as faults see it."""
 
-    def __init__(self, exchange: "Exchange") -> None:
-        self._exchange = exchange
+    is_dead: bool
+
+    def send(self, frame: Any) -> None:
+        """Put a frame in line, or the end of the connection."""
+
+    def resume(self) -> None:
+        """Send what a stall has held back."""
+
+    def abort(self) -> None:
+        """Cut the connection without a close frame."""
+
+
+class Hub:
+    """
+    Who is connected, and the topics that have listeners.
+
+    sessions  the open connections, in the order in which they came
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.sessions: dict[Connection, None] = {}
+        self._n_sessions = 0
         self._listeners: dict[Key, dict[Listener, None]] = {}
         self._streams: dict[Key, Stream] = {}
         self.n_frames = 0
+
+    def next_session(self) -> int:
+        """Return the number of a new connection."""
+        self._n_sessions += 1
+        return self._n_sessions
 
     def join(self, listener: Listener, topic: Topic, now_ms: int) -> None:
         """Add a listener; it gets what the channel gives at once, then every frame."""
@@ -37,7 +61,7 @@ class Hub:
         self._listeners.setdefault(key, {})[listener] = None
         stream = self._streams.get(key)
         if stream is None:
-            stream = open_stream(self._exchange, *key, now_ms)
+            stream = open_stream(self._world, *key, now_ms)
             if stream is None:
                 return
             self._streams[key] = stream
@@ -65,7 +89,7 @@ class Hub:
         timed = next(stream.frames, None)
         if timed is not None:
             publish_ms, frame = timed
-            self._exchange.schedule.put(publish_ms, partial(self._fire, key, stream, frame))
+            self._world.schedule.put(publish_ms, partial(self._fire, key, stream, frame))
 
     def _fire(self, key: Key, stream: Stream, frame: bytes, now_ms: int) -> None:
         if self._streams.get(key) is not stream:

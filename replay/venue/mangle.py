@@ -1,31 +1,29 @@
 """What faults do to the frames of one connection."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import orjson
 
+from papertape.replay.venue.active_faults import ActiveFaults
+from papertape.replay.venue.faults import Fault
 from papertape.replay.venue.frames import US
-
-if TYPE_CHECKING:
-    from papertape.replay.venue.desk import FaultDesk
-    from papertape.replay.venue.faults import Fault
 
 FOREIGN_SYMBOL = "WRONGUSD"
 _STAMPS = ("ts", "ts_origin", "ts_publish", "timestamp", "last_updated")
 _PRICES = ("o", "h", "l", "c", "p", "open", "high", "low", "close", "price")
 
 
-class Mangler:
+class FrameFaults:
     """
     The frames of one connection under the faults that hold.
 
     number  of the connection; with the faults' seed it decides which frames a share means
     """
 
-    def __init__(self, desk: "FaultDesk", number: int) -> None:
-        self._desk = desk
-        self._draw = np.random.Generator(np.random.PCG64([desk.seed, number]))
+    def __init__(self, faults: ActiveFaults, number: int) -> None:
+        self._faults = faults
+        self._draw = np.random.Generator(np.random.PCG64([faults.seed, number]))
         self._held: bytes | None = None
         self._spiked: set[tuple[Fault, str]] = set()
         self._told: list[Fault] = []  # faults that happen once per connection and have
@@ -38,7 +36,7 @@ class Mangler:
     def frames(self, channel: str, symbol: str, frame: bytes) -> list[bytes]:
         """Return what is sent in place of a frame."""
         sent, before = [frame], self._held
-        for fault in self._desk.active:
+        for fault in self._faults.now:
             if fault.concerns(symbol):
                 sent = self._under(fault, channel, sent)
         if sent and before is not None:
@@ -46,7 +44,7 @@ class Mangler:
             self._held = None
         return sent
 
-    def _under(self, fault: "Fault", channel: str, sent: list[bytes]) -> list[bytes]:
+    def _under(self, fault: Fault, channel: str, sent: list[bytes]) -> list[bytes]:
         kind, frame = fault.kind, sent[-1] if sent else None
         if kind in ("silence", "blind") or frame is None:
             return []
@@ -71,7 +69,7 @@ class Mangler:
             return sent  # another fault has cut it: it has no values left to change
         return [*sent[:-1], *_CHANGES[kind](frame, channel)]
 
-    def _stamped(self, fault: "Fault", channel: str, frame: bytes) -> bytes:
+    def _stamped(self, fault: Fault, channel: str, frame: bytes) -> bytes:
         """Return a frame with its stamp moved; a spike moves one of each channel."""
         if not _is_whole(frame) or (fault, channel) in self._spiked:
             return frame

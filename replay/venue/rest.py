@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
@@ -15,9 +15,7 @@ from papertape.replay.venue.products import Listing
 from papertape.replay.venue.quotes import ticker_values
 from papertape.replay.venue.switches import Numbers, RestLag, Switches
 from papertape.replay.venue.ticks import Candle
-
-if TYPE_CHECKING:
-    from papertape.replay.venue.exchange import Exchange
+from papertape.replay.venue.world import World
 
 WINDOW_MS: Final = 300_000  # of the quota
 WEIGHT: Final = 3  # of every public call
@@ -81,8 +79,8 @@ def limited(wait_ms: int) -> Answer:
 class Rest:
     """The endpoints of one exchange, and the quota of its one client address."""
 
-    def __init__(self, exchange: "Exchange") -> None:
-        self._exchange = exchange
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._window = -1
         self._used = 0
         self._endpoints: dict[str, Endpoint] = {
@@ -102,17 +100,17 @@ class Rest:
         """Return the response to a GET."""
         if not user_agent:
             return html(403, "The request could not be satisfied")
-        fault = self._exchange.desk.on(*_REFUSALS)
+        fault = self._world.faults.on(*_REFUSALS)
         if fault is not None:
             return self._refused(_REFUSALS[fault.kind], fault.end_ms)
         answer = self._routed(path, query)
-        if self._exchange.desk.on("rest_truncated"):
+        if self._world.faults.on("rest_truncated"):
             answer.body = answer.body[: len(answer.body) // 2]
         return answer
 
     def _refused(self, status: int, until_ms: int) -> Answer:
         if status == 429:
-            return limited(max(until_ms - self._exchange.now_ms, 1))
+            return limited(max(until_ms - self._world.now_ms, 1))
         if status in (403, 502):
             return html(status, "The request could not be satisfied")
         return failure(status, {"code": "unavailable" if status == 503 else "internal_error"})
@@ -126,10 +124,10 @@ class Rest:
         endpoint = self._endpoints.get(name) if path.startswith("/v2/") else None
         if endpoint is None:
             return Answer(404, b"Not Found", "text/plain")
-        window, into_ms = divmod(self._exchange.now_ms, WINDOW_MS)
+        window, into_ms = divmod(self._world.now_ms, WINDOW_MS)
         if window != self._window:
             self._window, self._used = window, 0
-        if self._used + WEIGHT > self._exchange.switches.quota:
+        if self._used + WEIGHT > self._world.switches.quota:
             return limited(WINDOW_MS - into_ms)
         self._used += WEIGHT
         try:
@@ -146,38 +144,38 @@ class Rest:
         if resolution not in RESOLUTIONS:
             raise BadRequest("resolution", f"resolution must be one of {', '.join(RESOLUTIONS)}")
         start_ms, end_ms = (_seconds(query, param) * 1000 for param in ("start", "end"))
-        series = self._exchange.series(query["symbol"])
+        series = self._world.series(query["symbol"])
         if series is None:
             return success([])
         kind, market = series
-        length_ms, now_ms = RESOLUTIONS[resolution], self._exchange.now_ms
+        length_ms, now_ms = RESOLUTIONS[resolution], self._world.now_ms
         switches = self._lagging(market.symbol)
         found = candle_history(market, length_ms, start_ms, end_ms, now_ms, switches)
         found = derived_candles(kind, market, found)
-        numbers = self._exchange.switches.numbers
+        numbers = self._world.switches.numbers
         return success([_candle(candle, kind == "trade", numbers) for candle in reversed(found)])
 
     def _lagging(self, symbol: str) -> Switches:
         """Return the switches with what faults change about the history of a symbol."""
-        desk, switches = self._exchange.desk, self._exchange.switches
-        fault = desk.on(*_LAGS, symbol=symbol)
+        faults, switches = self._world.faults, self._world.switches
+        fault = faults.on(*_LAGS, symbol=symbol)
         if fault is not None:
             switches = replace(switches, rest_lag=_LAGS[fault.kind], rest_lag_s=fault.amount)
         return (
             replace(switches, has_padding=False)
-            if desk.on("rest_sparse", symbol=symbol)
+            if faults.on("rest_sparse", symbol=symbol)
             else switches
         )
 
     def _products(self, symbol: str, query: Mapping[str, str]) -> Answer:
         if symbol:
-            market = self._exchange.markets.get(symbol)
+            market = self._world.markets.get(symbol)
             if market is None or self._is_unlisted(market.listing):
                 return failure(400, {"code": "invalid_contract"})
             return success(market.listing.product())
         listings = [
             market.listing
-            for market in self._exchange.markets.values()
+            for market in self._world.markets.values()
             if not self._is_unlisted(market.listing)
         ]
         types, states = _list(query, "contract_types"), _list(query, "states")
@@ -193,10 +191,10 @@ class Rest:
 
     def _is_unlisted(self, listing: Listing) -> bool:
         """Return whether a market is no more and the list of products is silent about it."""
-        return listing.state != "live" and self._exchange.switches.delisted == "unlisted"
+        return listing.state != "live" and self._world.switches.delisted == "unlisted"
 
     def _tickers(self, text: str, query: Mapping[str, str]) -> Answer:
-        markets, now_ms = self._exchange.markets, self._exchange.now_ms
+        markets, now_ms = self._world.markets, self._world.now_ms
         types, bases = _list(query, "contract_types"), _list(query, "underlying_asset_symbols")
         if not text:
             return success(
@@ -216,7 +214,7 @@ class Rest:
         return success(values[0] if values else None)
 
     def _book(self, symbol: str, query: Mapping[str, str]) -> Answer:
-        market, now_ms = self._exchange.markets.get(symbol), self._exchange.now_ms
+        market, now_ms = self._world.markets.get(symbol), self._world.now_ms
         if market is None:
             return failure(400, {"code": "invalid_contract"})
         depth = min(int(_digits(query.get("depth", str(_LEVELS_MAX)), "depth")), _LEVELS_MAX)
@@ -230,9 +228,9 @@ class Rest:
         return success({"symbol": symbol, "last_updated_at": now_ms * US, **sides})
 
     def _trades(self, symbol: str, _: Mapping[str, str]) -> Answer:
-        market = self._exchange.markets.get(symbol)
-        recent = market.last_trades(self._exchange.now_ms, _RECENT_TRADES) if market else []
-        if self._exchange.switches.trades_list == "list":
+        market = self._world.markets.get(symbol)
+        recent = market.last_trades(self._world.now_ms, _RECENT_TRADES) if market else []
+        if self._world.switches.trades_list == "list":
             return success([trade_values(trade) for trade in recent])
         shown = []
         for trade in recent:
@@ -243,32 +241,32 @@ class Rest:
 
     def _assets(self, _: str, __: Mapping[str, str]) -> Answer:
         names: dict[str, None] = {}
-        for market in self._exchange.markets.values():
+        for market in self._world.markets.values():
             names |= dict.fromkeys(market.listing.assets)
         return success(
             [{"id": i + 1, "symbol": name, "precision": 8} for i, name in enumerate(names)]
         )
 
     def _indices(self, _: str, __: Mapping[str, str]) -> Answer:
-        listings = [market.listing for market in self._exchange.markets.values()]
+        listings = [market.listing for market in self._world.markets.values()]
         return success([listing.product()["spot_index"] for listing in listings])
 
     def _settings(self, _: str, __: Mapping[str, str]) -> Answer:
-        return success({"under_maintenance": self._exchange.desk.status != "live"})
+        return success({"under_maintenance": self._world.faults.status != "live"})
 
     def _sparklines(self, _: str, __: Mapping[str, str]) -> Answer:
         """Return an hourly line of the day for everything; the venue ignores what was asked for."""
-        now_ms, hour_ms = self._exchange.now_ms, RESOLUTIONS["1h"]
+        now_ms, hour_ms = self._world.now_ms, RESOLUTIONS["1h"]
         lines = {}
-        for symbol, market in self._exchange.markets.items():
+        for symbol, market in self._world.markets.items():
             candles = candle_history(
-                market, hour_ms, now_ms - 24 * hour_ms, now_ms, now_ms, self._exchange.switches
+                market, hour_ms, now_ms - 24 * hour_ms, now_ms, now_ms, self._world.switches
             )
             lines[symbol] = [[candle.open_ms // 1000, candle.close] for candle in candles]
         return success(lines)
 
     def _quota(self, _: str, __: Mapping[str, str]) -> Answer:
-        left_ms = WINDOW_MS - self._exchange.now_ms % WINDOW_MS
+        left_ms = WINDOW_MS - self._world.now_ms % WINDOW_MS
         values = {"current_quota": self._used, "remaining_time_in_milliseconds": left_ms}
         return Answer(200, orjson.dumps(values))
 

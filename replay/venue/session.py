@@ -3,17 +3,16 @@
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from papertape.replay.venue.frames import US, Host
-from papertape.replay.venue.mangle import Mangler, stamped
+from papertape.replay.venue.hub import Hub
+from papertape.replay.venue.mangle import FrameFaults, stamped
 from papertape.replay.venue.subscriptions import Reply, Subscriptions, Topic
-
-if TYPE_CHECKING:
-    from papertape.replay.venue.exchange import Exchange
+from papertape.replay.venue.world import World
 
 ANSWER_MS: Final = 100  # between a message and its answer
 IDLE_MS: Final = 60_000
@@ -30,18 +29,18 @@ class Closing(NamedTuple):
 class Session:
     """A connection of one client on one host."""
 
-    def __init__(self, exchange: "Exchange", host: Host) -> None:
+    def __init__(self, world: World, hub: Hub, host: Host) -> None:
         self.host: Host = host
-        self.subscriptions = Subscriptions(host, exchange.markets)
-        self._exchange = exchange
+        self.subscriptions = Subscriptions(host, world.markets)
+        self._world, self._hub = world, hub
         self._outbox: deque[bytes | Closing] = deque()
         self._has_mail = asyncio.Event()
         self._transport: asyncio.Transport | None = None
-        self._heard_ms = exchange.now_ms
+        self._heard_ms = world.now_ms
         self._heartbeat = 0  # number of the running heartbeat; 0: none
         self._n_heartbeats = 0
-        self._mangler = Mangler(exchange.desk, exchange.next_session())
-        self._is_answered = exchange.desk.on("never_ack") is None
+        self._frame_faults = FrameFaults(world.faults, hub.next_session())
+        self._is_answered = world.faults.on("never_ack") is None
         self.is_open = True
         self.is_dead = False  # half open: it takes everything and gives nothing
 
@@ -50,8 +49,8 @@ class Session:
         socket = web.WebSocketResponse(autoping=False, compress=self.host == "legacy")
         await socket.prepare(request)
         self._transport = request.transport
-        self._exchange.sessions[self] = None
-        self._watch_idle(self._exchange.now_ms)
+        self._hub.sessions[self] = None
+        self._watch_idle(self._world.now_ms)
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._write(socket))
@@ -64,22 +63,22 @@ class Session:
 
     def deliver(self, topic: Topic, frame: bytes, now_ms: int) -> None:
         """Send a frame of a topic, or what faults make of it."""
-        if not self._exchange.desk.has_frame_faults and not self._mangler.has_held:
+        if not self._world.faults.has_frame_faults and not self._frame_faults.has_held:
             self.send(frame)
             return
-        for altered in self._mangler.frames(*topic, frame):
+        for altered in self._frame_faults.frames(*topic, frame):
             self.send(altered)
 
     def send(self, frame: bytes | Closing) -> None:
         """Put a frame in line; a client that does not read is cut in the end."""
-        desk = self._exchange.desk
-        if self.is_dead or (desk.active and desk.on("freeze")):
+        faults = self._world.faults
+        if self.is_dead or (faults.now and faults.on("freeze")):
             return
         if len(self._outbox) >= OWED_FRAMES_MAX:
             self.abort()
             return
         self._outbox.append(frame)
-        if not (desk.active and desk.on("stall")):
+        if not (faults.now and faults.on("stall")):
             self._has_mail.set()
 
     def resume(self) -> None:
@@ -106,8 +105,8 @@ class Session:
                     return  # the reader learns it too and ends the session
 
     async def _receive(self, socket: web.WebSocketResponse, kind: WSMsgType, data: Any) -> None:
-        self._heard_ms = self._exchange.now_ms
-        is_mute = self.is_dead or self._exchange.desk.on("freeze", "stall")
+        self._heard_ms = self._world.now_ms
+        is_mute = self.is_dead or self._world.faults.on("freeze", "stall")
         if kind is WSMsgType.PING and not is_mute:
             await socket.pong(data)
         if kind is not WSMsgType.TEXT:
@@ -120,7 +119,7 @@ class Session:
             self._handle(message)
 
     def _handle(self, message: dict[str, Any]) -> None:
-        kind, now_ms = message.get("type"), self._exchange.now_ms
+        kind, now_ms = message.get("type"), self._world.now_ms
         if kind == "subscribe":
             self._answer(self.subscriptions.subscribe(message.get("payload")))
         elif kind == "unsubscribe":
@@ -140,8 +139,8 @@ class Session:
 
     def _answer(self, reply: Reply) -> None:
         for topic in reply.left:
-            self._exchange.hub.leave(self, topic)
-        self._put(self._exchange.now_ms + ANSWER_MS, partial(self._acknowledge, reply))
+            self._hub.leave(self, topic)
+        self._put(self._world.now_ms + ANSWER_MS, partial(self._acknowledge, reply))
 
     def _acknowledge(self, reply: Reply, now_ms: int) -> None:
         if not self._is_answered and reply.message["type"] == "subscriptions":
@@ -150,17 +149,17 @@ class Session:
         wanted = set(self.subscriptions.topics())
         for topic in reply.joined:
             if topic in wanted:  # not left again meanwhile
-                self._exchange.hub.join(self, topic, now_ms)
+                self._hub.join(self, topic, now_ms)
 
     def _beat(self, number: int, n: int, now_ms: int) -> None:
         if number != self._heartbeat:
             return
-        how = self._exchange.switches.heartbeat
+        how = self._world.switches.heartbeat
         frame: dict[str, Any] = {}
         if how != "bare":
             frame = {"ts_origin": now_ms * US, "ts_publish": now_ms * US + 1200}
         data = orjson.dumps({**frame, "type": "heartbeat"})
-        skew = self._exchange.desk.on("stamp_skew")
+        skew = self._world.faults.on("stamp_skew")
         self.send(data if skew is None or skew.symbol else stamped(data, skew.amount))
         if how != "stops" or n < _HEARTBEATS_BEFORE_STOP:
             period_ms = 30_000 if how == "bare" else 5_000
@@ -182,11 +181,11 @@ class Session:
             if self.is_open:
                 action(now_ms)
 
-        self._exchange.schedule.put(time_ms, act)
+        self._world.schedule.put(time_ms, act)
 
     def _leave(self) -> None:
         self.is_open = False
         self._heartbeat = 0
         for topic in self.subscriptions.topics():
-            self._exchange.hub.leave(self, topic)
-        self._exchange.sessions.pop(self, None)
+            self._hub.leave(self, topic)
+        self._hub.sessions.pop(self, None)

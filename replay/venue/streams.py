@@ -1,12 +1,12 @@
 """
 The streams of the venue, one per host, channel and symbol: frames in time order, and what a new subscriber gets at once.
 
-Cadences are those of reference 3.6. A stream is a function of the exchange and of where it begins.
+Cadences are those of reference 3.6. A stream is a function of the world and of where it begins.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -25,9 +25,7 @@ from papertape.replay.venue.quotes import (
     ticker_frame,
 )
 from papertape.replay.venue.ticks import Trade
-
-if TYPE_CHECKING:
-    from papertape.replay.venue.exchange import Exchange
+from papertape.replay.venue.world import World
 
 TRADE_DELAY_MS: Final = 260  # between a match and its publication
 RECENT_TRADES: Final = 50
@@ -55,7 +53,7 @@ class Stream(NamedTuple):
 class Source(NamedTuple):
     """Whose stream it is."""
 
-    exchange: "Exchange"
+    world: World
     host: Host
     channel: str
     symbol: str  # as subscribed, with its prefix
@@ -63,15 +61,15 @@ class Source(NamedTuple):
 
 
 def open_stream(
-    exchange: "Exchange", host: Host, channel: str, symbol: str, after_ms: int
+    world: World, host: Host, channel: str, symbol: str, after_ms: int
 ) -> Stream | None:
     """Return a stream from `after_ms` on, or None when nothing comes by itself: an unknown symbol, a channel of news."""
     if channel == "system_status":
-        return Stream(iter(()), lambda now_ms: [exchange.desk.status_frame("snapshot", now_ms)])
-    market = exchange.market_of(channel, symbol)
+        return Stream(iter(()), lambda now_ms: [world.faults.status_frame("snapshot", now_ms)])
+    market = world.market_of(channel, symbol)
     if market is None:
         return None
-    source = Source(exchange, host, channel, symbol, market)
+    source = Source(world, host, channel, symbol, market)
     if channel.startswith("candlestick_"):
         return Stream(_candles(source, after_ms), partial(_first_candle, source))
     if channel in ("trades", "all_trades"):
@@ -86,9 +84,9 @@ def open_stream(
 
 def _quotes(source: Source, after_ms: int) -> Stream | None:
     """Return a stream whose frames depend on nothing but the time: on a timer, or with the market."""
-    exchange, host, channel, symbol, market = source
+    world, host, channel, symbol, market = source
     frame_of: dict[str, Callable[[int], bytes]] = {
-        "ticker": lambda ms: ticker_frame(market, symbol, ms, exchange.switches),
+        "ticker": lambda ms: ticker_frame(market, symbol, ms, world.switches),
         "v2/ticker": lambda ms: legacy_ticker_frame(market, ms),
         "mark_price": lambda ms: mark_frame(host, market, symbol, ms),
         "spot_price": lambda ms: index_frame(host, market, symbol, ms),
@@ -141,20 +139,20 @@ def _nothing(_: int) -> list[bytes]:
 
 
 def _candles(source: Source, after_ms: int) -> Iterator[Timed]:
-    exchange, market, resolution = source.exchange, source.market, source.channel[12:]
-    final_frame_at = partial(exchange.desk.final_frame, market.symbol)
+    world, market, resolution = source.world, source.market, source.channel[12:]
+    final_frame_at = partial(world.faults.final_frame, market.symbol)
     states = candle_states(
-        market, timeframe_ms(resolution), after_ms, exchange.switches, final_frame_at
+        market, timeframe_ms(resolution), after_ms, world.switches, final_frame_at
     )
     for ms, candle in states:
         yield (
             ms,
-            candle_frame(source.host, source.symbol, resolution, candle, ms, exchange.switches),
+            candle_frame(source.host, source.symbol, resolution, candle, ms, world.switches),
         )
 
 
 def _first_candle(source: Source, now_ms: int) -> list[bytes]:
-    switches, market, resolution = source.exchange.switches, source.market, source.channel[12:]
+    switches, market, resolution = source.world.switches, source.market, source.channel[12:]
     length_ms = timeframe_ms(resolution)
     if switches.first_frame != "at_once":
         return []
@@ -165,7 +163,7 @@ def _first_candle(source: Source, now_ms: int) -> list[bytes]:
 
 
 def _trades(source: Source, after_ms: int) -> Iterator[Timed]:
-    numbers = source.exchange.switches.numbers
+    numbers = source.world.switches.numbers
     for trade in trades_after(source.market, after_ms - TRADE_DELAY_MS):
         publish_ms = trade.time_ms + TRADE_DELAY_MS
         yield publish_ms, trade_frame(source.host, source.symbol, trade, publish_ms, numbers)

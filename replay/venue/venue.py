@@ -15,13 +15,16 @@ from papertape.engine.jit import Rows
 from papertape.replay.clock import Clock
 from papertape.replay.listening import http_log, listen
 from papertape.replay.tape_file import Tape
+from papertape.replay.venue.active_faults import ActiveFaults
 from papertape.replay.venue.cdn import Cdn
-from papertape.replay.venue.exchange import Exchange
+from papertape.replay.venue.desk import FaultEffects
 from papertape.replay.venue.faults import Faults, fault_from
 from papertape.replay.venue.frames import US, Host
+from papertape.replay.venue.hub import Hub
 from papertape.replay.venue.rest import Answer, Rest
 from papertape.replay.venue.session import Session
 from papertape.replay.venue.switches import Switches
+from papertape.replay.venue.world import World
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 CONTROL_PATH: Final = "/_fake/fault"
@@ -57,16 +60,19 @@ class Venue:
         contract_values: Mapping[str, float] | None = None,
     ) -> None:
         self.clock = clock
-        self.exchange = Exchange(
+        switches, planned = switches or Switches(), faults or Faults.none()
+        self.world = World(
             tapes,
-            switches or Switches(),
-            faults or Faults.none(),
+            switches,
+            ActiveFaults(planned.seed, switches.final_frame),
             clock.now_ms,
             seed=seed,
             funding_hours=funding_hours,
             contract_values=contract_values,
         )
-        self._rest = Rest(self.exchange)
+        self.hub = Hub(self.world)
+        self.effects = FaultEffects(self.world, self.hub, planned)
+        self._rest = Rest(self.world)
         self._cdn = Cdn()
         self._start_ms = start_ms
         self._wake = asyncio.Event()
@@ -80,11 +86,11 @@ class Venue:
         """Listen on loopback and begin to stream; port 0 takes a free one."""
         if host not in LOOPBACK:
             raise ConfigError(f"venue host {host!r}: it listens on loopback only, 127.0.0.1")
-        exchange = self.exchange
+        world = self.world
         if self._start_ms is None:
-            self._start_ms = exchange.now_ms
-        exchange.schedule.on_earlier = self._wake.set
-        exchange.schedule.put(exchange.end_ms + LAST_WORDS_MS, lambda _: self._is_over.set())
+            self._start_ms = world.now_ms
+        world.schedule.on_earlier = self._wake.set
+        world.schedule.put(world.end_ms + LAST_WORDS_MS, lambda _: self._is_over.set())
         try:
             main = await self._listen("compact", host, port)
             legacy = await self._listen("legacy", host, legacy_port)
@@ -106,7 +112,7 @@ class Venue:
 
     async def stop(self) -> None:
         """Cut every connection and stop listening; raise what ended the stream, if nobody has been told."""
-        for session in list(self.exchange.sessions):
+        for session in list(self.hub.sessions):
             session.abort()
         for runner in self._runners:
             await runner.cleanup()
@@ -132,19 +138,19 @@ class Venue:
 
     def truth(self, symbol: str) -> Rows:
         """Return the venue's own candles that it streams: what a client should have in the end."""
-        return self.exchange.markets[symbol].truth(self._start_ms or 0)
+        return self.world.markets[symbol].truth(self._start_ms or 0)
 
     @property
     def n_frames(self) -> int:
         """Return how many frames of streams were sent."""
-        return self.exchange.hub.n_frames
+        return self.hub.n_frames
 
     async def _pump(self) -> None:
         """Let happen what is due; an action has its own time, whatever the clock's rounding."""
-        exchange = self.exchange
+        world = self.world
         while True:
             self._wake.clear()
-            due_ms = exchange.schedule.next_ms
+            due_ms = world.schedule.next_ms
             delay_s = None if due_ms is None else (due_ms - self.clock.now_ms()) / 1000.0
             if due_ms is None or (delay_s is not None and delay_s > 0.0):
                 try:
@@ -154,32 +160,32 @@ class Venue:
                 except TimeoutError:
                     pass
             assert due_ms is not None
-            exchange.happen(due_ms)
+            world.happen(due_ms)
             await asyncio.sleep(0)
 
     async def _serve_main(self, request: web.Request) -> web.StreamResponse:
-        desk = self.exchange.desk
+        faults = self.world.faults
         if request.path == CONTROL_PATH and request.method == "POST":
             return await self._control(request)
-        if desk.on("down"):
+        if faults.on("down"):
             return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request, "compact")
-        timeout = desk.on("rest_timeout")
+        timeout = faults.on("rest_timeout")
         if timeout is not None:
             await self.clock.sleep_until(timeout.end_ms)
             return _cut(request)
-        in_ms = self.exchange.now_ms
+        in_ms = self.world.now_ms
         answer = self._answer(request, in_ms)
-        slow, skew = desk.on("rest_slow"), desk.on("clock_skew")
+        slow, skew = faults.on("rest_slow"), faults.on("clock_skew")
         if slow is not None:
             await self.clock.sleep(slow.amount)
         skew_ms = int(skew.amount) if skew is not None else 0
-        return _response(answer, in_ms + skew_ms, self.exchange.now_ms + skew_ms)
+        return _response(answer, in_ms + skew_ms, self.world.now_ms + skew_ms)
 
     def _answer(self, request: web.Request, now_ms: int) -> Answer:
         """Return the answer to a request: from the cache while a fault makes it keep answers, or fresh."""
-        cached = self.exchange.desk.on("rest_cached")
+        cached = self.world.faults.on("rest_cached")
         kept = self._cdn.find(request.path_qs, now_ms) if cached is not None else None
         if kept is not None:
             return kept
@@ -190,23 +196,23 @@ class Venue:
         return answer
 
     async def _serve_legacy(self, request: web.Request) -> web.StreamResponse:
-        if self.exchange.desk.on("down"):
+        if self.world.faults.on("down"):
             return _cut(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request, "legacy")
         return web.Response(status=404, text="Not Found")
 
     async def _serve_socket(self, request: web.Request, host: Host) -> web.StreamResponse:
-        now_ms = self.exchange.now_ms
+        now_ms = self.world.now_ms
         if not request.headers.get("User-Agent"):
             return _response(self._rest.answer("/", {}, None), now_ms, now_ms)
         if not self._admits(now_ms):
             return web.Response(status=429, text="too many connections")
-        refusal = self.exchange.desk.on("refuse", "maintenance", "maintenance_gap")
+        refusal = self.world.faults.on("refuse", "maintenance", "maintenance_gap")
         if refusal is not None:
             status = int(refusal.amount) if refusal.kind == "refuse" else 503
             return web.Response(status=status, text="refused")
-        return await Session(self.exchange, host).run(request)
+        return await Session(self.world, self.hub, host).run(request)
 
     def _admits(self, now_ms: int) -> bool:
         """Count an attempt to connect; return whether it is within the venue's limit."""
@@ -222,10 +228,10 @@ class Venue:
         try:
             async with asyncio.timeout(CONTROL_TIMEOUT_S):
                 body = await request.read()
-            fault = fault_from(orjson.loads(body), self.exchange.now_ms)
+            fault = fault_from(orjson.loads(body), self.world.now_ms)
         except (ConfigError, orjson.JSONDecodeError) as error:
             return web.json_response({"success": False, "error": str(error)}, status=400)
-        self.exchange.desk.add(fault)
+        self.effects.add(fault)
         return web.json_response({"success": True, "result": fault._asdict()})
 
 

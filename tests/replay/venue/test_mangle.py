@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from papertape.replay.venue.faults import Fault
-from papertape.replay.venue.mangle import _CHANGES, Mangler
+from papertape.replay.venue.mangle import _CHANGES, FrameFaults
 
 FRAME = b'{"sy":"BTCUSD","type":"candlestick_1m","o":"1","c":"2","cs":5}'
 
@@ -14,7 +14,7 @@ FRAME = b'{"sy":"BTCUSD","type":"candlestick_1m","o":"1","c":"2","cs":5}'
 @pytest.mark.parametrize("kinds", list(permutations(_CHANGES, 2)), ids="-".join)
 def test_any_two_faults_can_meet_on_a_frame(kinds: tuple[str, str]) -> None:
     active = [Fault(0, kind, 1000, amount=1.0) for kind in kinds]
-    mangler = Mangler(SimpleNamespace(active=active, seed=1), 0)
+    mangler = FrameFaults(SimpleNamespace(now=active, seed=1), 0)
 
     sent = mangler.frames("ob_updates", "BTCUSD", FRAME)
 

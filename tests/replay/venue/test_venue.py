@@ -267,7 +267,7 @@ def test_a_stream_that_dies_is_not_taken_for_the_end(is_awaited: bool) -> None:
         def fail(_: int) -> None:
             raise AssertionError("planted")
 
-        client.venue.exchange.schedule.put(START_MS + 1000, fail)
+        client.venue.world.schedule.put(START_MS + 1000, fail)
         await client.clock.sleep(2.0)
         with pytest.raises(AssertionError, match="planted"):
             await (client.venue.finished() if is_awaited else client.venue.stop())

@@ -1,26 +1,20 @@
-"""The exchange without its sockets: markets, catalogue, switches, what happens next, and who is connected."""
+"""The exchange without anybody who listens: its markets, its clock, what happens next, and which faults hold."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from papertape.engine.candles import WEEK_ANCHOR_MS
 from papertape.engine.errors import DataError
 from papertape.replay.tape_file import Tape
-from papertape.replay.venue.desk import FaultDesk
-from papertape.replay.venue.faults import Faults
-from papertape.replay.venue.hub import Hub
+from papertape.replay.venue.active_faults import ActiveFaults
 from papertape.replay.venue.market import Market
 from papertape.replay.venue.products import list_tapes
 from papertape.replay.venue.schedule import Schedule
 from papertape.replay.venue.switches import Switches
 
-if TYPE_CHECKING:
-    from papertape.replay.venue.session import Session
 
-
-class Exchange:
+class World:
     """
-    Everything that the two listeners serve.
+    What connections and requests are answered from.
 
     read_clock  the time in ms of whoever owns the exchange
     """
@@ -29,7 +23,7 @@ class Exchange:
         self,
         tapes: Sequence[Tape],
         switches: Switches,
-        faults: Faults,
+        faults: ActiveFaults,
         read_clock: Callable[[], int],
         *,
         seed: int = 1,
@@ -39,6 +33,7 @@ class Exchange:
         if not tapes:
             raise DataError("a venue needs at least one tape")
         self.switches = switches
+        self.faults = faults
         self.seed = seed
         self._read_clock = read_clock
         self._reached_ms = 0
@@ -49,15 +44,6 @@ class Exchange:
         }
         self._indices = {market.listing.index_symbol: market for market in self.markets.values()}
         self.schedule = Schedule()
-        self.hub = Hub(self)
-        self.sessions: dict[Session, None] = {}
-        self.desk = FaultDesk(self, faults)
-        self._n_sessions = 0
-
-    def next_session(self) -> int:
-        """Return the number of a new connection."""
-        self._n_sessions += 1
-        return self._n_sessions
 
     @property
     def now_ms(self) -> int:
