@@ -19,6 +19,7 @@ from papertape.daemon.journal import Journal, Work, Writer
 from papertape.daemon.journal.attempts import PENDING, AttemptRow
 from papertape.daemon.resolved import NOTHING, Outcomes, Waiting
 from papertape.daemon.retraining import DRIFT, News, Retraining
+from papertape.engine.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.model.artefact import read_artefact
@@ -216,10 +217,15 @@ class DriftWatch:
             yield act
 
     def _acts(self) -> list[Act]:
-        """Return the commands that bring the engine to what the policy asks for, each with the state that it leaves."""
+        """
+        Return the commands that bring the engine to what the policy asks for, each with the state that it leaves.
+
+        A pause that an operator asked for, or that a strategy's fault made, is not the policy's to end.
+        """
         acts = []
         while (order := self._machine.next_order()) is not None:
-            if order.action is Action.RESUME and self._is_held:
+            is_theirs = self._is_held or self._engine.account[0].is_paused & PAUSED_BY_FAULT
+            if order.action is Action.RESUME and is_theirs:
                 self._writer.post(self._save())
             else:
                 acts.append(Act(Command(order.action, order.value), self._save()))

@@ -13,6 +13,7 @@ from papertape.daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDr
 from papertape.daemon.metrics.model_families import WINDOWS
 from papertape.daemon.retraining import News
 from papertape.daemon.running import Daemon
+from papertape.engine.account import PAUSED_BY_COMMAND
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.model.drift import Figures
 from papertape.engine.model.drift_policy import LEVELS
@@ -149,10 +150,10 @@ class Learning:
         """Return why no new position is entered; a market that does not trade with its symbol."""
         engine, watch = daemon.engine, daemon.watch
         found = ["ruin"] if engine.account[0].ruined_ms else []
-        if engine.account[0].is_paused:
+        if engine.account[0].is_paused & PAUSED_BY_COMMAND:
             found.append("manual")
-        if engine.account[0].is_paused and watch is not None and watch.policy.is_paused:
-            found.append("drift")
+            if watch is not None and watch.policy.is_paused:
+                found.append("drift")
         if daemon.faults.is_halting:
             found.append("errors")
         if engine.account[0].is_skewed:

@@ -167,7 +167,6 @@ class Operation:
                 "total": now_s - feed.accepted_s,
             }
         self.metrics.on_report(report, daemon.engine, latencies)
-        self.metrics.on_halt("errors", daemon.faults.is_halting)
         self._learning.on_report(report, daemon)
         if len(report.marks):
             self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)

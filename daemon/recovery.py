@@ -23,6 +23,7 @@ from papertape.daemon.journal import (
     write_report,
 )
 from papertape.daemon.journal.archive import all_inputs
+from papertape.engine.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Action, Command
@@ -78,8 +79,8 @@ def recover(journal: Journal, identity: Identity, on_progress: Progress | None =
         done = group[-1].sequence
         if on_progress is not None:
             on_progress("recovering", done - start, journal.sequence - start)
-    if fault and engine.account[0].is_paused:
-        told.append(f"entries are paused: {fault}")
+    if engine.account[0].is_paused & PAUSED_BY_FAULT:
+        told.append(f"entries are paused: {fault or _last_fault(journal)}")
     if changed_at:
         told.append(
             f"this version decides otherwise than the one before, from an input up to {changed_at} on; "
@@ -91,6 +92,14 @@ def recover(journal: Journal, identity: Identity, on_progress: Progress | None =
         )
     assert done == journal.sequence
     return Recovered(engine, journal.last_candle_ms(), done - start, tuple(told))
+
+
+def _last_fault(journal: Journal) -> str:
+    """Return the strategy's newest fault that the journal tells of, from before the snapshot."""
+    found = journal.all(
+        "SELECT detail FROM notices WHERE kind = 'strategy' ORDER BY id DESC LIMIT 1"
+    )
+    return str(found[0][0]) if found else "the strategy was at fault"
 
 
 def _check_before(journal: Journal, start: int) -> None:

@@ -8,6 +8,7 @@ same of the same inputs again, so a fault is no difference between two runs.
 from collections.abc import Callable
 
 from papertape.daemon.journal import Writer
+from papertape.engine.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.report import Fault, Report
 
@@ -21,8 +22,8 @@ class StrategyFaults:
 
     @property
     def is_halting(self) -> bool:
-        """Return whether entries are paused since a fault of this process's time."""
-        return bool(self._told) and bool(self._engine.account[0].is_paused)
+        """Return whether entries are paused by a fault, of this process's time or before it."""
+        return bool(self._engine.account[0].is_paused & PAUSED_BY_FAULT)
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""

@@ -4,7 +4,7 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     candles errors jit records     what a candle is; exceptions; the compiler; records that leave the engine
     events feed report             what may enter, how, and what a step says
     spec core loop                 what an engine is built from; step, snapshot, restore, digest; the run loop
-    check decide execute entries   the stages of a step        frames lane   timeframes of a portfolio
+    check decide batches execute entries   the stages of a step        frames lane   timeframes of a portfolio
     features                       technical signals
     model                          artefacts, the model in force, and how the smallest one learns
     strategies                     the protocol, built-in strategies, an example in Python

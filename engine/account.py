@@ -11,13 +11,16 @@ import numpy as np
 from papertape.engine.jit import Row, Rows, kernel, record
 from papertape.engine.ledger import LEDGER_FIELDS, money
 
+PAUSED_BY_COMMAND: Final = 1  # an operator, or what acts in his place
+PAUSED_BY_FAULT: Final = 2  # the strategy was at fault
+
 # The ledger's fields come first, then counters and switches: one record, one argument for every kernel.
 ACCOUNT: Final = record(
     *((name, "i8") for name in LEDGER_FIELDS),
     ("sequence", "i8"),  # number of decisions, refusals and fills so far
     ("trades", "i8"),  # trades opened so far
     ("instants", "i8"),  # instants processed so far
-    ("is_paused", "i8"),  # an operator stopped new entries
+    ("is_paused", "i8"),  # new entries are stopped: PAUSED_BY_COMMAND, PAUSED_BY_FAULT, or both
     (
         "ruined_ms",
         "i8",

@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import ACCOUNT, ORDER, POSITION
+from papertape.engine.account import ACCOUNT, ORDER, PAUSED_BY_COMMAND, POSITION
+from papertape.engine.batches import BatchDecider
 from papertape.engine.broker import copy_open_trades
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.check import refuse_bad, split_instants
@@ -29,7 +30,7 @@ from papertape.engine.lane import BLOCK
 from papertape.engine.ledger import money, open_ledger
 from papertape.engine.listing import begun
 from papertape.engine.model.current import MODEL_ATR, CurrentModel
-from papertape.engine.orders import N_COUNTERS, mute_absent
+from papertape.engine.orders import N_COUNTERS
 from papertape.engine.records import (
     DECISION,
     FILL,
@@ -116,8 +117,11 @@ class Engine:
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
         self.outputs = Outputs(n)
-        self._kernel = strategy if isinstance(strategy, KernelStrategy) else None
-        self._decider = None if isinstance(strategy, KernelStrategy) else Decider(self, strategy)
+        self._decider = (
+            BatchDecider(self, strategy)
+            if isinstance(strategy, KernelStrategy)
+            else Decider(self, strategy)
+        )
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink]] = []
 
@@ -130,13 +134,18 @@ class Engine:
 
         Raises ConfigError for a strategy in Python, which is shown its account and has to run by itself.
         """
-        if self._kernel is None:
+        if not isinstance(self._decider, BatchDecider):
             raise ConfigError("strategy: one that is shown its account cannot decide for another")
         assert spec.symbols == self.symbols
         follower = Engine(spec)
         follower.wishes, follower.last_open_ms = self.wishes, self.last_open_ms
         self._followers.append((follower, sink))
         return follower
+
+    @property
+    def acting(self) -> list["Engine"]:
+        """Return the engines that act on this one's decisions, itself first."""
+        return [self, *(follower for follower, _ in self._followers)]
 
     def step(self, event: Event) -> Report:
         """
@@ -199,23 +208,11 @@ class Engine:
         """Run up to BLOCK complete instants through all stages."""
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
-        if self._kernel is None:
-            assert self._decider is not None
-            self._decider.decide(candles, n, at, closed)
-        else:
-            for symbol in range(len(self.symbols) if closed else 0):
-                matrix = self.signals(symbol, closed, at)
-                bars = self.frames.main[symbol].closed
-                state = self.strategy_state[symbol : symbol + 1]
-                self._kernel.decide_batch(matrix, bars, closed, state, self.wishes[symbol])
-                mute_absent(bars, closed, self.wishes[symbol])
-            self.run_instants(candles, 0, n, at, closed)
-            for follower, sink in self._followers:
-                follower.run_instants(candles, 0, n, at, closed)
-                sink(follower.outputs.take(len(candles)))
+        self._decider.decide(candles, n, at, closed)
+        for follower, sink in self._followers:
+            sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles))
-        if self._decider is not None:
-            report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
+        report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
         report.events = self.frames.take_events()
         if self.model.artefact is not None:
             version = int(self.account[0].model_version)
@@ -268,8 +265,10 @@ class Engine:
                 order = self.orders[symbol]
                 order.is_active, order.target, order.reason = 1, FLAT, REASON_COMMAND
                 order.ready_instant = account.instants + 1
-        if command.action is not Action.FLATTEN:
-            account.is_paused = int(command.action is not Action.RESUME)
+        if command.action is Action.RESUME:
+            account.is_paused = 0
+        elif command.action is not Action.FLATTEN:
+            account.is_paused |= PAUSED_BY_COMMAND
         return self.outputs.take(0)
 
     def _funding(self, funding: Funding) -> Report:

@@ -7,19 +7,17 @@ answer that an order comes of, the account is put back to the start of the stret
 rests, and the next stretch begins. The strategy is asked once per close and never shown what comes later.
 """
 
-from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from papertape.engine.ahead import LOOK, run_ahead
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.errors import PapertapeError
+from papertape.engine.faults import pause, told, told_change
 from papertape.engine.features import columns_of
 from papertape.engine.frames import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
-from papertape.engine.orders import N_DECISIONS
-from papertape.engine.records import DECISION, KEEP, REFUSED_FAULT, UNITS_PER_QUOTE
+from papertape.engine.records import KEEP, UNITS_PER_QUOTE
 from papertape.engine.report import Fault
 from papertape.engine.strategies.kept import Watch
 from papertape.engine.strategies.protocol import (
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
-_OURS: Final = __file__.removesuffix("decide.py")
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
 
 
@@ -181,15 +178,12 @@ class Decider:
             Exception,
             SystemExit,
         ) as error:  # the boundary to a user's code: no error of it is ours
-            reason = _told(error)
+            reason = told(error)
         if not reason and wish is not None:
             reason = fault_of(wish, self._is_all_in)
         changed = self._watch.change(view.time_ms, self._engine.length_ms)
         if changed:
-            reason = reason or (
-                f"it changed {changed} while it decided; what lasts from candle to candle belongs in state_fields: "
-                'write state_fields = ("bars",) in the class and view.state.bars += 1 in decide'
-            )
+            reason = reason or told_change(changed, is_kernel=False)
             self._start_again()
         if not reason:
             return _KEEP if wish is None else wish
@@ -213,25 +207,7 @@ class Decider:
                 row[name] = value
         for fault in self.faults:
             if fault.time_ms == close_ms:
-                self._pause(fault)
-
-    def _pause(self, fault: Fault) -> None:
-        """Stop entries as an operator would, and report why; stops and targets stay, exits go on."""
-        engine = self._engine
-        account, counters = engine.account[0], engine.outputs.counters
-        rows = np.zeros(1, DECISION)
-        row = rows[0]
-        row.sequence = account.sequence
-        row.time_ms = fault.time_ms
-        row.symbol = engine.symbols.index(fault.symbol)
-        row.target = KEEP
-        row.model_version = account.model_version
-        row.refused = REFUSED_FAULT
-        number = int(counters[N_DECISIONS])
-        engine.outputs.decisions[number : number + 1] = rows
-        counters[N_DECISIONS] += 1
-        account.sequence += 1
-        account.is_paused = 1
+                pause(self._engine, fault)
 
     def _run(
         self, candles: Rows, first: int, last: int, closes: IntArray, resting: tuple[int, int]
@@ -278,15 +254,3 @@ def _readable(engine: "Engine", strategy: Strategy) -> dict[str, int]:
     added = [c for request in engine.spec.extra_features for c in columns_of(request)]
     rows = {name: row for row, name in enumerate(engine.frames.columns)}
     return {name: rows[name] for name in (*named, *added, MODEL_PROBABILITY)}
-
-
-def _told(error: BaseException) -> str:
-    """Return an exception of a user's code in words: what, and the last line of theirs that it passed."""
-    said = " ".join(str(error).split())[:300]
-    if not isinstance(error, PapertapeError):
-        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(_OURS)]
-    if not frames:
-        return said
-    file = frames[-1].filename.replace("\\", "/").rpartition("/")[2]
-    return f"{said} ({file}, line {frames[-1].lineno})"

@@ -14,7 +14,7 @@ from papertape.daemon.metrics.trading_families import (
     ORDER_TYPES,
     REJECTIONS,
 )
-from papertape.engine.account import equity
+from papertape.engine.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT, equity
 from papertape.engine.candles import WEEK_ANCHOR_MS, WEEK_MS
 from papertape.engine.core import Engine
 from papertape.engine.jit import Row, Rows
@@ -114,7 +114,8 @@ class Trading:
         series.gauges("drawdown_ratio")[key].set(1.0 - worth / self._peak)
         usage = leverage / engine.spec.settings.leverage_cap
         series.gauges("risk_limit_usage_ratio")[(MAX_EXPOSURE,)].set(usage)
-        self._halted[("manual",)].set(float(account["is_paused"]))
+        for reason, bit in (("manual", PAUSED_BY_COMMAND), ("errors", PAUSED_BY_FAULT)):
+            self._halted[(reason,)].set(float(account["is_paused"] & bit != 0))
         self._halted[("ruin",)].set(float(account["ruined_ms"] != 0))
         self._halted[("clock",)].set(float(account["is_skewed"]))
         for reason, name in (("market", "is_halted"), ("gone", "is_gone")):
@@ -129,7 +130,7 @@ class Trading:
         """
         Say that trading stopped, or goes on, for a reason that the engine does not know.
 
-        A pause shows as `manual` whoever asked for it; `divergence` beside it says why, until it is taken back here.
+        A pause by command shows as `manual` whoever asked for it; `divergence` beside it says why, until it is taken back here.
         """
         self._halted[(reason,)].set(float(is_halted))
 

@@ -14,8 +14,9 @@ from papertape.engine.records import FLAT, KEEP, LONG, SHORT
 from papertape.engine.strategies.protocol import Decision
 
 _TARGETS: Final = frozenset({SHORT, FLAT, LONG, KEEP})
-_SHARES: Final = ("confidence", "size_scale")
-_LEVELS: Final = ("stop_distance", "target_distance", "stop_price", "target_price")
+SHARES: Final = ("confidence", "size_scale")
+LEVELS: Final = ("stop_distance", "target_distance", "stop_price", "target_price")
+SCORES: Final = ("score_model", "score_smc", "score_technical")
 # The usual types of numbers; others are looked at one by one.
 _NUMBERS: Final = frozenset({int, float, bool, np.float64, np.float32, np.int64})
 
@@ -66,7 +67,7 @@ def _first_fault(wish: Decision, is_all_in: bool) -> str:
         return f"target {wish.target!r:.80} is not SHORT, FLAT, LONG or KEEP"
     is_exit = wish.target == FLAT
     for name, value in wish._asdict().items():
-        if is_exit and (name in _LEVELS or name == "size_scale"):
+        if is_exit and (name in LEVELS or name == "size_scale"):
             continue
         rule = _broken_rule(name, value)
         if rule:
@@ -84,9 +85,9 @@ def _broken_rule(name: str, value: Any) -> str:
     if not isinstance(value, Real):
         return "a number"
     number = float(value)
-    if name in _SHARES:
+    if name in SHARES:
         return "" if 0.0 <= number <= 1.0 else "between 0 and 1"
-    if name in _LEVELS:
+    if name in LEVELS:
         if isnan(number):
             return "a number (a feature that warms up is nan: return None until it is over)"
         return "" if 0.0 <= number < inf else "finite and at least 0 (0 is none)"

@@ -9,6 +9,7 @@ from journals import Scripted, candles, identity, recorded, served
 from papertape.daemon.drift_watch import DriftWatch, Look
 from papertape.daemon.journal import InlineWriter, Journal
 from papertape.daemon.running import Daemon, Hooks
+from papertape.engine.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action
 from papertape.engine.model.drift_policy import OK, SMALLER, STOP, PolicyState
@@ -60,6 +61,19 @@ def test_drift_does_not_end_the_pause_of_an_operator(journal: Journal, action: A
     assert asked(again, STOP) == [(Action.SCALE, 0.5), (Action.PAUSE, 1.0)]
     again.on_operator(Action.RESUME)
     assert asked(again, OK) == [(Action.SCALE, 1.0), (Action.RESUME, 1.0)]
+
+
+def test_drift_does_not_end_the_pause_of_a_fault(journal: Journal) -> None:
+    watch = watch_on(journal)
+    asked(watch, STOP)
+    account = watch._engine.account
+    account["is_paused"] = PAUSED_BY_COMMAND | PAUSED_BY_FAULT
+
+    assert asked(watch, OK) == [(Action.SCALE, 1.0)]
+
+    asked(watch, STOP)
+    account["is_paused"] = PAUSED_BY_COMMAND  # somebody let entries in, and drift stopped them anew
+    assert asked(watch, OK) == [(Action.SCALE, 1.0), (Action.RESUME, 1.0)]
 
 
 def test_other_commands_hold_nothing(journal: Journal) -> None:

@@ -9,6 +9,7 @@ import pytest
 from helpers import FREE, START_MS, interleave, make_candles, random_candles, run_all
 
 from papertape import backtest
+from papertape.engine.account import PAUSED_BY_FAULT
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, StrategyError
@@ -348,7 +349,7 @@ def test_after_a_fault_entries_pause_and_what_is_held_keeps_its_stop(batch: int)
         (9, 0, REFUSED_FAULT),
     ]
     assert rows["target"][2] == KEEP
-    assert engine.account["is_paused"][0] == 1
+    assert engine.account["is_paused"][0] == PAUSED_BY_FAULT
     assert outcome.trades["stop_price"].tolist() == [50.0, 50.0]
 
 

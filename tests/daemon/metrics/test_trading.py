@@ -343,7 +343,10 @@ def test_faults_of_a_strategy_and_answers_that_change_nothing_are_rejected_with_
     assert values.total("signals_rejected_total", reason="strategy_fault") == 1.0
     assert values.total("decisions_total", action="skip") == 1.0
     assert values.total("decisions_total", action="hold") == 6.0
-    assert values.total("trading_halted", reason="manual") == 1.0
+    assert values.total("trading_halted", reason="errors") == 1.0
+    assert values.total("trading_halted") == 1.0  # nobody paused it by hand
+    metrics.on_report(engine.step(Command(Action.PAUSE)), engine)
+    assert Values(metrics.registry).total("trading_halted", reason="manual") == 1.0
 
 
 def test_a_pause_halts_and_a_flatten_exits_by_hand() -> None:
