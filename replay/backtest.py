@@ -25,14 +25,11 @@ from papertape.replay.kernels import compile_kernels
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.replayed import learn
 from papertape.replay.learning.settings import cadence_of, features_of
-from papertape.replay.market_events import market_events
 from papertape.replay.report_structure import DRAWN_KINDS, left_out
-from papertape.replay.report_study import sentence, study_section
 from papertape.replay.result import Result
 from papertape.replay.sinks import Ending, Recorder, refuse_faults
-from papertape.replay.study import Lane, StudyOptions, study
-from papertape.replay.summary import Outcome, Run, summarise
-from papertape.replay.tables import trade_table
+from papertape.replay.summary import Outcome, Run, measured, summarise
+from papertape.replay.tables import trade_columns
 from papertape.replay.tape import Tape
 from papertape.replay.training import model_events, model_features
 from papertape.replay.untraded import refuse_untraded
@@ -84,10 +81,12 @@ def run_backtest(
         event_kinds=DRAWN_KINDS,
         followers=beside if is_kernel else {},
     )
-    others = dict(main.others)
+    # Measured at once and let go: of a million candles each takes 12 MB.
+    others = {name: measured(config, main.others.pop(name)) for name in list(main.others)}
     for name, changed in {} if is_kernel else beside.items():
         run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=told)
-        others[name] = Outcome(run.trades, run.marks)
+        others[name] = measured(config, Outcome(run.trades, run.marks))
+        del run
     return_free_memory()
     bars = {
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
@@ -98,7 +97,7 @@ def run_backtest(
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     drawn = main.recorder.events
     summary["notes"] += left_out(drawn, main.engine.symbols, main.engine.length_ms)
-    trades = trade_table(main.trades, main.engine.symbols, labels, main.engine.markets)
+    trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
     used = [data for _, data in main.models]
     recorder = main.recorder
     return Result(
@@ -161,7 +160,7 @@ def replay(
     trades = join_rows([recorder.trades, engine.open_trades()])
     marks = recorder.curve
     others = {
-        name: Outcome(ending.trades(beside[name].open_trades()), ending.curve(marks["time_ms"]))
+        name: Outcome(*ending.take(beside[name].open_trades(), marks["time_ms"]))
         for name, ending in endings.items()
     }
     end_ms = feed.last_ms + engine.base_ms
@@ -226,7 +225,11 @@ def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
 def _study(
     tapes: Sequence[Tape], bars: Mapping[str, Rows], timeframe: str, on_progress: Progress | None
 ) -> dict[str, Any]:
-    """Return what followed every market event on the strategy's timeframe, for the report."""
+    """Return what followed every market event on the strategy's timeframe, for the report; pandas is loaded for it."""
+    from papertape.replay.market_events import market_events
+    from papertape.replay.report_study import sentence, study_section
+    from papertape.replay.study import Lane, StudyOptions, study
+
     sources = [replace(t, candles=bars[t.symbol], timeframe=timeframe, quality={}) for t in tapes]
     lanes = [Lane(source.symbol, source.candles, market_events(source)) for source in sources]
     options = StudyOptions()

@@ -2,71 +2,77 @@
 
 import html
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
-
-import pandas as pd
+from typing import Any, BinaryIO, Final
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
 from papertape.replay.atomic import write_whole
-from papertape.replay.report_data import equity_curve, pack_candles, trade_columns
+from papertape.replay.report_data import equity_curve, pack_candles, pack_trades
 from papertape.replay.report_returns import returns_of
 from papertape.replay.report_structure import pack_structure
+from papertape.replay.tables import Table
 
-_SCRIPTS: Final = (
-    "data.js",
-    "charts.js",
-    "structure.js",
-    "candles.js",
-    "sections.js",
-    "models.js",
-    "returns.js",
-    "trades.js",
-)
+# What stands in which place of the page, beside title and data.
+_ASSETS: Final = {
+    "css": ("report.css",),
+    "charts_library": ("lightweight-charts.js",),
+    "scripts": (
+        "data.js",
+        "charts.js",
+        "structure.js",
+        "candles.js",
+        "sections.js",
+        "models.js",
+        "returns.js",
+        "trades.js",
+    ),
+}
 
 
-def render_report(
+def report_parts(
     summary: Mapping[str, Any],
-    trades: pd.DataFrame,
-    equity: pd.DataFrame | Marks,
+    trades: Table,
+    marks: Marks,
     candles: Mapping[str, Rows],
     events: Rows | None = None,
-) -> str:
+) -> Iterator[str]:
     """
-    Return the page of a result as HTML text.
+    Yield the page of a result as HTML text, piece by piece: of a million candles the whole page takes 10 MB.
 
     summary  the content of result.json; missing parts are left out of the page
-    trades   one row per trade, as in trades.parquet
-    equity   the account at the close of every base candle: as in equity.parquet, or its marks
+    trades   one row per trade, as in trades.parquet; none of them: no columns either
+    marks    the account at the close of every base candle
     candles  by symbol, CANDLE records of the strategy's timeframe
     events   EVENT records of market structure, drawn on the candles
     """
-    held = (summary.get("metrics") or {}).get("buy_and_hold_return")
-    data = {
-        "summary": _shown(summary),
-        "trades": trade_columns(trades),
-        "equity": equity_curve(equity, candles, summary.get("capital"), held),
-        "returns": returns_of(equity, summary.get("capital")),
-        "candles": {symbol: pack_candles(rows) for symbol, rows in candles.items() if len(rows)},
-        "structure": _structure(summary, events),
-    }
+
+    def data() -> Iterator[tuple[str, Any]]:
+        capital = summary.get("capital")
+        held = (summary.get("metrics") or {}).get("buy_and_hold_return")
+        yield "summary", _shown(summary)
+        yield "trades", pack_trades(trades)
+        yield "equity", equity_curve(marks, candles, capital, held)
+        yield "returns", returns_of(marks, capital)
+        yield "candles", {name: pack_candles(rows) for name, rows in candles.items() if len(rows)}
+        yield "structure", _structure(summary, events)
+
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
-    parts = {
-        "title": html.escape(f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"),
-        "css": _asset("report.css"),
-        "charts_library": _asset("lightweight-charts.js"),
-        "scripts": "\n".join(_asset(name) for name in _SCRIPTS),
-        "data": _json_for_script(data),
-    }
-    page = _asset("report.html")
-    for name, text in parts.items():
-        before, _, after = page.partition("{{" + name + "}}")
-        page = before + text + after
-    return page
+    title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"
+    # Every second piece is the name of what stands there.
+    for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", _asset("report.html"))):
+        if place % 2 == 0:
+            yield text
+        elif text == "title":
+            yield html.escape(title)
+        elif text == "data":
+            yield from _json_for_script(data())
+        else:
+            yield "\n".join(_asset(name) for name in _ASSETS[text])
 
 
 def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -98,20 +104,36 @@ def _asset(name: str) -> str:
     return resources.files("papertape.replay").joinpath("web", name).read_text(encoding="utf-8")
 
 
-def _json_for_script(data: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+def _json_for_script(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Yield an object as JSON that cannot end the script element it stands in, a value of it at a time."""
+    before = "{"
+    for name, value in items:
+        yield f"{before}{_json(name)}:"
+        if isinstance(value, Mapping):
+            yield from _json_for_script(value.items())
+        else:
+            yield _json(value)
+        before = ","
+    yield "{}" if before == "{" else "}"
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def write_report(
     path: Path,
     summary: Mapping[str, Any],
-    trades: pd.DataFrame,
-    equity: pd.DataFrame | Marks,
+    trades: Table,
+    marks: Marks,
     candles: Mapping[str, Rows],
     events: Rows | None = None,
 ) -> None:
     """Write the page of a result under a temporary name and rename it when it is complete."""
-    text = render_report(summary, trades, equity, candles, events)
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+    def write(file: BinaryIO) -> None:
+        for part in report_parts(summary, trades, marks, candles, events):
+            file.write(part.encode("utf-8"))
+
+    write_whole(path, write)

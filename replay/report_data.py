@@ -9,18 +9,20 @@ hidden by drawing fewer points.
 """
 
 import base64
+import functools
 import itertools
 import math
+import operator
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.curve import Marks
 from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.tables import Table
 
 CURVE_STRETCHES: Final = 2_500
 _STRETCH_ROWS: Final = 65_536
@@ -158,16 +160,13 @@ def curve_points(values: FloatArray, stretches: int = CURVE_STRETCHES) -> IntArr
     return np.array(sorted(rows), dtype=np.int64)
 
 
-def curve_of(equity: pd.DataFrame | Marks) -> tuple[IntArray, FloatArray]:
-    """Return times in ms and equity in quote, of a table or of marks."""
-    if isinstance(equity, pd.DataFrame):
-        time_ms: IntArray = pd.DatetimeIndex(equity["time"]).as_unit("ms").asi8
-        return time_ms, equity["equity"].to_numpy(np.float64)
-    return np.ascontiguousarray(equity["time_ms"]), equity["equity"] / UNITS_PER_QUOTE
+def curve_of(marks: Marks) -> tuple[IntArray, FloatArray]:
+    """Return times in ms and equity in quote."""
+    return np.ascontiguousarray(marks["time_ms"]), marks["equity"] / UNITS_PER_QUOTE
 
 
 def equity_curve(
-    equity: pd.DataFrame | Marks,
+    marks: Marks,
     candles: Mapping[str, Rows],
     capital: float | None,
     held_return: float | None = None,
@@ -177,7 +176,7 @@ def equity_curve(
 
     held_return  of buy-and-hold as the metrics have it: the curve ends there, so that a page has one figure for it
     """
-    time_ms, worth = curve_of(equity)
+    time_ms, worth = curve_of(marks)
     if not len(worth):
         return {name: [] for name in ("time", "equity", "hold", "drawdown")}
     start = capital if capital else float(worth[0])
@@ -211,25 +210,22 @@ def _hold(seconds: IntArray, candles: Mapping[str, Rows], capital: float) -> Flo
     return capital * np.mean(parts, axis=0) if parts else np.zeros(len(seconds))
 
 
-def trade_columns(trades: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return trades by column, NaN as null, times in seconds."""
-    found: dict[str, list[Any]] = {
-        name: plain_values(trades[name]) if name in trades else [None] * len(trades)
-        for name in _TRADE_COLUMNS
-    }
-    for name, source in (("entry", "entry_time"), ("exit", "exit_time")):
-        times: Any = trades.get(source, [])
-        found[name] = pd.DatetimeIndex(times).as_unit("s").asi8.tolist()
-    parts = [trades[c] for c in ("fees", "slippage", "spread", "funding") if c in trades]
-    found["costs"] = plain_values(pd.concat(parts, axis=1).sum(axis=1)) if parts else []
+def pack_trades(trades: Table) -> dict[str, list[Any]]:
+    """Return trades as the page lists them, NaN as null, times in seconds; nothing of none."""
+    if not trades:
+        return {name: [] for name in (*_TRADE_COLUMNS, "entry", "exit", "costs")}
+    found = {name: plain_values(trades[name]) for name in _TRADE_COLUMNS}
+    for name in ("entry", "exit"):
+        found[name] = trades[f"{name}_time"].astype("datetime64[s]").astype(np.int64).tolist()
+    costs = [trades[name] for name in ("fees", "slippage", "spread", "funding")]
+    found["costs"] = plain_values(functools.reduce(operator.add, costs))
     return found
 
 
-def plain_values(column: pd.Series) -> list[Any]:
+def plain_values(values: FloatArray) -> list[Any]:
     """Return a column as JSON has it, floats cut to what a page can show and NaN as None."""
-    if column.dtype.kind != "f":
-        return list(column.tolist())
-    values = column.to_numpy(np.float64)
+    if values.dtype.kind != "f":
+        return list(values.tolist())
     is_number = np.isfinite(values)
     size = np.where(is_number & (values != 0.0), np.abs(values), 1.0)
     unit = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(size)))

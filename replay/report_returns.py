@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.performance.curve import Marks
@@ -17,16 +16,16 @@ ROLLING_DAYS: Final = 90
 _DIGITS: Final = 7
 
 
-def returns_of(equity: pd.DataFrame | Marks, capital: float | None) -> dict[str, Any] | None:
+def returns_of(marks: Marks, capital: float | None) -> dict[str, Any] | None:
     """
     Return what the page shows of returns, None without a candle.
 
-    equity   of every base candle: as in equity.parquet, or marks
+    marks    of every base candle
     returns  of every UTC day, the first against the capital; years: (year, return)
     rolling  Sharpe ratio of the last ROLLING_DAYS days, from the day that ends the first of them
     falls    the deepest, times in seconds; `recovery` None when it never came
     """
-    time_ms, worth = curve_of(equity)
+    time_ms, worth = curve_of(marks)
     if not len(worth):
         return None
     start = capital or float(worth[0])

@@ -21,10 +21,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,11 +32,23 @@ from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Columns
 from papertape.replay.allocation import return_free_memory
+from papertape.replay.arrow import arrow_table
 from papertape.replay.figures import FIGURES, written
 from papertape.replay.front.show import Page, card
-from papertape.replay.report import render_report, write_report
-from papertape.replay.tables import candle_frame, equity_table, fills_on_grid, record_table, utc
+from papertape.replay.report import report_parts, write_report
+from papertape.replay.tables import (
+    Table,
+    candle_frame,
+    equity_columns,
+    fills_on_grid,
+    frame,
+    record_table,
+    utc,
+)
 from papertape.replay.tape_file import ROW_GROUP_ROWS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT: Final = 1
 
@@ -48,7 +59,7 @@ class Result:
     The outcome of one backtest.
 
     summary    the content of result.json
-    trades     DataFrame, one row per trade
+    traded     one row per trade, by column: `trades` is the table of it
     marks      the account at the close of every base candle, by column
     fills      FILL records; decisions: DECISION records
     candles    by symbol, CANDLE records of the strategy's timeframe, for drawing
@@ -57,20 +68,28 @@ class Result:
     """
 
     summary: dict[str, Any]
-    trades: pd.DataFrame
+    traded: Table
     marks: Columns
     fills: Rows
     decisions: Rows
     candles: Mapping[str, Rows] = field(default_factory=dict)
     models: Sequence[bytes] = ()
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
-    _equity: pd.DataFrame | None = field(default=None, init=False)
+    _trades: "pd.DataFrame | None" = field(default=None, init=False)
+    _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
     @property
-    def equity(self) -> pd.DataFrame:
+    def trades(self) -> "pd.DataFrame":
+        """Return one row per trade; the table is made when it is asked for."""
+        if self._trades is None:
+            self._trades = frame(self.traded)
+        return self._trades
+
+    @property
+    def equity(self) -> "pd.DataFrame":
         """Return the account at the close of every base candle, one row each; the table is made when it is asked for."""
         if self._equity is None:
-            self._equity = equity_table(self.marks)
+            self._equity = frame(equity_columns(self.marks))
         return self._equity
 
     @property
@@ -91,18 +110,24 @@ class Result:
         return str(self.summary["digest"])
 
     @property
-    def monthly(self) -> pd.DataFrame:
+    def monthly(self) -> "pd.DataFrame":
         """Return the return of every month, one row each."""
+        import pandas as pd
+
         return pd.DataFrame(self.summary["monthly"], columns=["year", "month", "return"])
 
     @property
-    def sensitivity(self) -> pd.DataFrame:
+    def sensitivity(self) -> "pd.DataFrame":
         """Return the runs with other costs and later fills beside the run itself."""
+        import pandas as pd
+
         return pd.DataFrame(self.summary["sensitivity"])
 
     @property
-    def retrainings(self) -> pd.DataFrame:
+    def retrainings(self) -> "pd.DataFrame":
         """Return what came of every retraining, one row each."""
+        import pandas as pd
+
         names = ("due_ms", "kind", "trigger", "outcome", "reason", "wall_s")
         rows = [{n: one[n] for n in names} for one in self.summary["model"]["attempts"]]
         table = pd.DataFrame(rows, columns=list(names))
@@ -110,7 +135,7 @@ class Result:
         return table
 
     @property
-    def fill_table(self) -> pd.DataFrame:
+    def fill_table(self) -> "pd.DataFrame":
         """Return every fill, as the engine reported it but for float noise, with its time in UTC."""
         markets = self.summary["markets"]
         steps = {
@@ -120,11 +145,11 @@ class Result:
         return record_table(fills_on_grid(self.fills, steps), "candle_ms")
 
     @property
-    def decision_table(self) -> pd.DataFrame:
+    def decision_table(self) -> "pd.DataFrame":
         """Return every decision, as the engine reported it, with its time in UTC."""
         return record_table(self.decisions, "time_ms")
 
-    def candle_table(self, symbol: str | None = None) -> pd.DataFrame:
+    def candle_table(self, symbol: str | None = None) -> "pd.DataFrame":
         """Return the candles of a symbol, or of the only one, indexed by open time."""
         if symbol is None and len(self.candles) == 1:
             symbol = next(iter(self.candles))
@@ -147,7 +172,7 @@ class Result:
         earned = self.metrics.get("total_return")
         told = "" if earned is None else f"total return {earned:+.2%}, "
         n_told = len(self.summary["warnings"])
-        return f"{told}{len(self.trades):,} trades, {n_told} warnings"
+        return f"{told}{len(self.traded['number']):,} trades, {n_told} warnings"
 
     def _repr_html_(self) -> str:
         rows = []
@@ -162,7 +187,7 @@ class Result:
 
     def report(self) -> str:
         """Return the HTML report."""
-        return render_report(self.summary, self.trades, self.marks, self.candles, self.events)
+        return "".join(report_parts(*self._shown()))
 
     def plot(self, path: str | Path | None = None) -> Page:
         """Write the HTML report to `path` (a temporary file by default) and return it: a notebook shows it in the cell."""
@@ -171,8 +196,11 @@ class Result:
             os.close(handle)
             path = name
         target = Path(path)
-        write_report(target, self.summary, self.trades, self.marks, self.candles, self.events)
+        write_report(target, *self._shown())
         return Page(target)
+
+    def _shown(self) -> tuple[Mapping[str, Any], Table, Columns, Mapping[str, Rows], Rows]:
+        return self.summary, self.traded, self.marks, self.candles, self.events
 
     def save(self, directory: str | Path) -> Path:
         """
@@ -201,7 +229,7 @@ class Result:
         return target
 
     def _write(self, folder: Path) -> None:
-        self.trades.to_parquet(folder / "trades.parquet", compression="zstd")
+        pq.write_table(arrow_table(self.traded), folder / "trades.parquet", compression="zstd")
         _write_equity(folder / "equity.parquet", self.marks)
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
@@ -240,19 +268,19 @@ def model_path(number: int) -> Path:
 
 def _write_equity(path: Path, marks: Columns) -> None:
     """Write the table of the account in row groups: of a million candles a whole one takes 40 MB."""
-    schema = pa.Schema.from_pandas(equity_table(marks.between(0, 0)), preserve_index=False)
+    schema = arrow_table(equity_columns(marks.between(0, 0))).schema
     # A dictionary of amounts that hardly repeat takes 50 MB and makes the file larger.
     repeated = ["open_positions"]
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeated) as writer:
         for start in range(0, len(marks), ROW_GROUP_ROWS):
-            rows = equity_table(marks.between(start, start + ROW_GROUP_ROWS))
-            writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
+            rows = equity_columns(marks.between(start, start + ROW_GROUP_ROWS))
+            writer.write_table(arrow_table(rows))
 
 
 def write_records(path: Path, records: Rows) -> None:
     """Write records plainly: no compression and no dictionary, so that a damaged byte stays where it is."""
     assert records.dtype.names is not None
-    table = pa.table({name: np.ascontiguousarray(records[name]) for name in records.dtype.names})
+    table = arrow_table({name: records[name] for name in records.dtype.names}, is_plain=True)
     pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
 
 

@@ -123,13 +123,16 @@ class Ending:
             self._trades.append(report.trades)
         self._equity.add(report.marks)
 
-    def trades(self, still_open: Rows) -> Rows:
-        """Return every TRADE record, those that are still open after those that closed."""
-        return join_rows([*self._trades, still_open])
+    def take(self, still_open: Rows, time_ms: IntArray) -> tuple[Rows, Columns]:
+        """
+        Return every TRADE record, those that are still open last, and the equity; a sink lives as long as its engine,
+        so nothing is kept.
 
-    def curve(self, time_ms: IntArray) -> Columns:
-        """Return the equity at these marks, which are those of the run beside it."""
-        return Columns(time_ms=time_ms, **self._equity.columns())
+        time_ms  of the marks, which are those of the run beside it
+        """
+        trades, equity = [*self._trades, still_open], self._equity
+        self._trades, self._equity = [], Collector(["equity"])
+        return join_rows(trades), Columns(time_ms=time_ms, **equity.columns())
 
 
 @dataclass(slots=True)

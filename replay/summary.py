@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
@@ -78,7 +78,7 @@ class Run:
     models: Sequence[tuple[int, bytes]]
     wall_s: float
     kernels_s: float
-    others: Mapping[str, Outcome] = field(default_factory=dict)
+    others: dict[str, Outcome] = field(default_factory=dict)
 
 
 def summarise(
@@ -86,15 +86,19 @@ def summarise(
     tapes: Sequence[Tape],
     bars: Mapping[str, Rows],
     main: Run,
-    others: Mapping[str, Outcome],
+    others: Mapping[str, Performance],
     learned: Learned | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the content of result.json, and the regime in which each trade was decided."""
+    """
+    Return the content of result.json, and the regime in which each trade was decided.
+
+    others  the runs with one thing changed
+    """
     capital = config.account.capital
     trades, marks = main.trades, main.marks
     qualities = [brief(tape.candles, tape.timeframe) for tape in tapes]
     closes = main.feed.closes()
-    performance = _measured(config, main, Outcome(trades, marks), closes)
+    performance = measured(config, Outcome(trades, marks), closes, _entry_cost_rate(main))
     regime_codes = np.zeros(len(trades), np.int64)
     if config.report.regimes:
         regime_codes = _regime_codes(trades, main.engine, bars)
@@ -127,7 +131,7 @@ def summarise(
         "fills_without_volume": fills_without_volume(main.recorder.fills, main.feed.tapes),
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": _benchmarks(config, main, marks, closes),
-        "sensitivity": _sensitivity(config, main, performance, others),
+        "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
         "warnings": _warnings(config, tapes, qualities, main, learned),
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
@@ -159,13 +163,19 @@ def _lineage(run: Run) -> list[dict[str, Any]]:
     return lineage
 
 
-def _measured(config: Config, run: Run, outcome: Outcome, closes: FloatArray | None) -> Performance:
+def measured(
+    config: Config,
+    outcome: Outcome,
+    closes: FloatArray | None = None,
+    entry_cost_rate: float = 0.0,
+) -> Performance:
+    """Return the metrics of an account; closes and the cost of one purchase, to compare it with buy-and-hold."""
     return measure(
         *outcome,
         config.account.capital,
         closes,
         config.report.risk_free_rate,
-        entry_cost_rate=_entry_cost_rate(run),
+        entry_cost_rate=entry_cost_rate,
     )
 
 
@@ -188,7 +198,8 @@ def _timings(run: Run, learned: Learned | None) -> dict[str, float]:
 
 
 def _iso(time_ms: int) -> str:
-    return pd.Timestamp(time_ms, unit="ms").isoformat() + "Z"
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _plain(record: Any) -> dict[str, Any]:
@@ -274,18 +285,14 @@ def _simple_benchmarks(
     }
 
 
-def _sensitivity(
-    config: Config, run: Run, main: Performance, others: Mapping[str, Outcome]
-) -> list[dict[str, Any]]:
+def _sensitivity(main: Performance, others: Mapping[str, Performance]) -> list[dict[str, Any]]:
     """Return the run as configured beside those with one thing changed."""
     if not others:
         return []
-    measured = {"as configured": main}
-    measured |= {name: _measured(config, run, outcome, None) for name, outcome in others.items()}
     names = ("total_return", "sharpe", "max_drawdown", "trades")
     return [
         {"name": name, **{metric: found.metrics[metric] for metric in names}}
-        for name, found in measured.items()
+        for name, found in {"as configured": main, **others}.items()
     ]
 
 

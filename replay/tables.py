@@ -1,16 +1,26 @@
-"""Records as tables: names for numbers, quote for money units, UTC times for milliseconds."""
+"""
+Records as tables: names for numbers, quote for money units, UTC times for milliseconds.
+
+A result is held and written as columns; a table of pandas is made of them when somebody asks for it, because pandas
+takes half a second and 40 MB that a command has no use for.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.grid import on_grid
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
 from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES, UNITS_PER_QUOTE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Table = dict[str, npt.NDArray[Any]]  # columns by name; times are datetime64[ms] in UTC
 
 _MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
 _PLAIN = (
@@ -30,14 +40,32 @@ _PRICES = ("entry_price", "exit_price", "stop_price", "target_price")
 _EXCURSIONS = ("mae_price", "mfe_price")
 
 
-def utc(milliseconds: Any) -> pd.DatetimeIndex:
+def utc(milliseconds: Any) -> "pd.DatetimeIndex":
     """Return times in ms as UTC times."""
+    import pandas as pd
+
     values = np.asarray(milliseconds, dtype="datetime64[ms]")
     return pd.DatetimeIndex(values).tz_localize("UTC")
 
 
-def _named(codes: Any, names: Mapping[int, str]) -> list[str]:
-    return [names.get(int(code), str(int(code))) for code in codes]
+def frame(columns: Table) -> "pd.DataFrame":
+    """Return columns as a DataFrame."""
+    import pandas as pd
+
+    shown = {n: utc(c) if c.dtype.kind == "M" else c for n, c in columns.items()}
+    return pd.DataFrame(shown)
+
+
+def _times(milliseconds: Any) -> npt.NDArray[np.datetime64]:
+    return np.ascontiguousarray(milliseconds).view("datetime64[ms]")
+
+
+def _text(words: Sequence[str]) -> npt.NDArray[np.str_]:
+    return np.array(words, np.str_)
+
+
+def _named(codes: Any, names: Mapping[int, str]) -> npt.NDArray[np.str_]:
+    return _text([names.get(int(code), str(int(code))) for code in codes])
 
 
 def _or_nan(prices: Any) -> Any:
@@ -45,9 +73,9 @@ def _or_nan(prices: Any) -> Any:
     return np.where(prices > 0.0, prices, np.nan)
 
 
-def trade_table(
+def trade_columns(
     trades: Rows, symbols: Sequence[str], regimes: Sequence[str], markets: Rows
-) -> pd.DataFrame:
+) -> Table:
     """
     Return one row per trade, in quote and UTC, prices and quantities as their market's grid has them.
 
@@ -56,24 +84,24 @@ def trade_table(
     trades = trades_on_grid(trades, markets)
     pnl = trades["pnl"] / UNITS_PER_QUOTE
     risk = trades["risk"] / UNITS_PER_QUOTE
-    columns: dict[str, Any] = {
+    columns: Table = {
         "number": trades["number"],
-        "symbol": [symbols[int(index)] for index in trades["symbol"]],
+        "symbol": _text([symbols[int(index)] for index in trades["symbol"]]),
         "side": np.where(trades["side"] > 0, "long", "short"),
-        "decided_time": utc(trades["decided_ms"]),
-        "entry_time": utc(trades["entry_ms"]),
-        "exit_time": utc(trades["exit_ms"]),
+        "decided_time": _times(trades["decided_ms"]),
+        "entry_time": _times(trades["entry_ms"]),
+        "exit_time": _times(trades["exit_ms"]),
         "exit_reason": _named(trades["exit_reason"], REASON_NAMES),
         "stop_price": _or_nan(trades["stop_price"]),
         "target_price": _or_nan(trades["target_price"]),
         "is_ambiguous": trades["is_ambiguous"] != 0,
         "pnl_optimistic": trades["pnl_optimistic"] / UNITS_PER_QUOTE,
         "return_r": np.divide(pnl, risk, out=np.full(len(pnl), np.nan), where=risk > 0.0),
-        "regime": list(regimes),
+        "regime": _text(regimes),
     }
     columns |= {name: trades[name] / UNITS_PER_QUOTE for name in _MONEY}
     columns |= {name: trades[name] for name in _PLAIN}
-    return pd.DataFrame(columns)
+    return {name: np.ascontiguousarray(values) for name, values in columns.items()}
 
 
 def trades_on_grid(trades: Rows, markets: Rows) -> Rows:
@@ -101,22 +129,21 @@ def fills_on_grid(fills: Rows, markets: Mapping[int, tuple[float, float]]) -> Ro
     return clean
 
 
-def equity_table(marks: Marks) -> pd.DataFrame:
+def equity_columns(marks: Marks) -> Table:
     """Return the account at the close of every base candle, in quote and UTC."""
-    return pd.DataFrame(
-        {
-            "time": utc(marks["time_ms"]),
-            "equity": marks["equity"] / UNITS_PER_QUOTE,
-            "cash": marks["cash"] / UNITS_PER_QUOTE,
-            "exposure": marks["exposure"] / UNITS_PER_QUOTE,
-            "open_positions": np.asarray(marks["open_positions"], np.int64),
-        },
-        copy=False,
-    )
+    return {
+        "time": _times(marks["time_ms"]),
+        "equity": marks["equity"] / UNITS_PER_QUOTE,
+        "cash": marks["cash"] / UNITS_PER_QUOTE,
+        "exposure": marks["exposure"] / UNITS_PER_QUOTE,
+        "open_positions": np.asarray(marks["open_positions"], np.int64),
+    }
 
 
-def record_table(records: Rows, time: str) -> pd.DataFrame:
+def record_table(records: Rows, time: str) -> "pd.DataFrame":
     """Return records as a table of their fields, with the time in ms of field `time` as UTC in front."""
+    import pandas as pd
+
     assert records.dtype.names is not None
     columns = {name: np.ascontiguousarray(records[name]) for name in records.dtype.names}
     return pd.DataFrame({"time": utc(columns.pop(time)), **columns})
@@ -133,17 +160,20 @@ def refusal_counts(decisions: Rows, unheeded: int = 0) -> dict[str, int]:
     return {**found, REFUSED_NAMES[REFUSED_HELD]: unheeded} if unheeded else found
 
 
-def candle_frame(candles: Rows) -> pd.DataFrame:
+def candle_frame(candles: Rows) -> "pd.DataFrame":
     """Return candles as a table indexed by open time, for users' own functions."""
+    import pandas as pd
+
     columns = {name: candles[name] for name in ("open", "high", "low", "close", "volume")}
     return pd.DataFrame(columns, index=utc(candles["open_ms"]))
 
 
-def as_candles(frame: pd.DataFrame) -> Rows:
+def as_candles(table: "pd.DataFrame") -> Rows:
     """Return a table of open, high, low, close, volume indexed by open time as CANDLE records."""
-    candles = np.zeros(len(frame), CANDLE)
-    index = pd.DatetimeIndex(frame.index)
-    candles["open_ms"] = index.as_unit("ms").asi8
+    import pandas as pd
+
+    candles = np.zeros(len(table), CANDLE)
+    candles["open_ms"] = pd.DatetimeIndex(table.index).as_unit("ms").asi8
     for name in ("open", "high", "low", "close", "volume"):
-        candles[name] = frame[name].to_numpy()
+        candles[name] = table[name].to_numpy()
     return candles

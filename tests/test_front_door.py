@@ -261,7 +261,7 @@ def test_a_result_is_short_in_words_and_whole_in_tables(result: Result) -> None:
 def test_the_card_escapes_what_comes_from_outside(result: Result) -> None:
     nasty = '<script>alert("x")</script>'
     summary = {**result.summary, "symbols": [nasty], "warnings": [nasty]}
-    changed = Result(summary, result.trades, result.marks, result.fills, result.decisions)
+    changed = Result(summary, result.traded, result.marks, result.fills, result.decisions)
 
     shown = changed._repr_html_()
 

@@ -12,10 +12,11 @@ from browser import needs_browser, open_in_browser
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.model.buckets import CONFIDENCE_BUCKETS, confidence_buckets
+from papertape.engine.performance.curve import Columns
 from papertape.engine.records import PREDICTION, TRADE
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.model_section import model_section, note, resolve
-from papertape.replay.report import render_report, write_report
+from papertape.replay.report import report_parts, write_report
 
 HOUR_MS = 3_600_000
 CLOSES = [100.0, 101.0, 103.0, 102.0, 100.0, 99.0, 104.0, 105.0]
@@ -147,12 +148,14 @@ def test_the_note_says_what_came_of_retraining() -> None:
     assert note([], LEARNED).endswith("no model earned its place, so the ML component is absent")
 
 
+NO_MARKS = Columns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
+
+
 def test_records_of_models_stay_out_of_the_page() -> None:
     empty = np.zeros(0, TRADE)
     section = model_section([], LEARNED, np.zeros(0, PREDICTION), {"X": bars()}, empty)
-    equity = pd.DataFrame({"time": pd.to_datetime([]), "equity": []})
 
-    text = render_report({"model": section}, pd.DataFrame(), equity, {})
+    text = "".join(report_parts({"model": section}, {}, NO_MARKS, {}))
 
     found = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
     assert found is not None
@@ -168,9 +171,8 @@ def test_a_real_browser_draws_the_models(tmp_path: Path) -> None:
     section = model_section(
         [record(1), record(2)], LEARNED, said, {"X": bars()}, np.zeros(0, TRADE)
     )
-    equity = pd.DataFrame({"time": pd.to_datetime([]), "equity": []})
     page = tmp_path / "page.html"
-    write_report(page, {"model": section}, pd.DataFrame(), equity, {})
+    write_report(page, {"model": section}, {}, NO_MARKS, {})
 
     dom = open_in_browser(page, tmp_path / "profile")
 

@@ -5,16 +5,16 @@ import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from browser import browser_tab, needs_browser, open_in_browser
 from helpers import random_candles
 
+from papertape.engine.performance.curve import Columns
+from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay import Result, Tape, backtest
-from papertape.replay.report import render_report, write_report
+from papertape.replay.report import report_parts, write_report
 from papertape.replay.report_data import (
     curve_points,
     decimals_of,
@@ -136,23 +136,23 @@ def test_integers_take_the_bytes_that_the_largest_needs() -> None:
 
 
 def test_values_of_a_list_are_cut_to_ten_digits() -> None:
-    column = pd.Series([1.0 / 3.0, -12_345_678.123_456_789, np.nan, 0.0, 1e-9 / 7.0, np.inf])
+    column = np.array([1.0 / 3.0, -12_345_678.123_456_789, np.nan, 0.0, 1e-9 / 7.0, np.inf])
 
     found = plain_values(column)
 
     assert found == [0.3333333333, -12_345_678.12, None, 0.0, 1.428571429e-10, None]
-    assert plain_values(pd.Series([3, 4])) == [3, 4]
+    assert plain_values(np.array([3, 4])) == [3, 4]
 
 
 def test_fewer_points_hide_no_drawdown() -> None:
     random = np.random.default_rng(1)
     worth = 10_000 * np.exp(np.cumsum(random.normal(0, 0.001, 200_000)))
     worth[123_456] *= 0.3  # one candle's spike
-    times = pd.date_range("2020-01-01", periods=len(worth), freq="1min", tz="UTC")
-    equity = pd.DataFrame({"time": times, "equity": worth})
+    time_ms = 1_577_836_800_000 + 60_000 * np.arange(len(worth))
+    marks = Columns(time_ms=time_ms, equity=worth * UNITS_PER_QUOTE)
     peak = np.maximum.accumulate(np.maximum(worth, 10_000))
 
-    drawn = equity_curve(equity, {}, 10_000.0)
+    drawn = equity_curve(marks, {}, 10_000.0)
 
     assert len(drawn["time"]) < 20_000
     assert min(drawn["equity"]) == pytest.approx(worth.min(), abs=1e-4)
@@ -167,28 +167,23 @@ def test_text_from_data_cannot_become_markup(result: Result) -> None:
     summary = {**result.summary, "symbols": [evil], "strategy": evil, "name": evil}
     plain = Page(result.report())
 
-    page = Page(
-        render_report(summary, result.trades, result.equity, {evil: result.candles["TEST"]})
-    )
+    parts = report_parts(summary, result.traded, result.marks, {evil: result.candles["TEST"]})
+    page = Page("".join(parts))
 
     assert page.scripts == plain.scripts
     assert json.loads(page.data)["summary"]["symbols"] == [evil]
 
 
-def minimal() -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    equity = pd.DataFrame({"time": pd.to_datetime([], utc=True), "equity": []})
-    return {}, pd.DataFrame(), equity
+NO_MARKS = Columns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
 
 
 def test_a_year_of_minutes_stays_small_and_quick(tmp_path: Path) -> None:
     candles = random_candles(525_600, 5, "1m")
-    times = pd.to_datetime(candles["open_ms"] + 60_000, unit="ms", utc=True)
-    equity = pd.DataFrame(
-        {"time": times, "equity": 10_000 * candles["close"] / candles["close"][0]}
-    )
+    worth = 10_000 * UNITS_PER_QUOTE * candles["close"] / candles["close"][0]
+    marks = Columns(time_ms=candles["open_ms"] + 60_000, equity=worth)
     started = time.perf_counter()
 
-    write_report(tmp_path / "r.html", {"capital": 10_000.0}, pd.DataFrame(), equity, {"X": candles})
+    write_report(tmp_path / "r.html", {"capital": 10_000.0}, {}, marks, {"X": candles})
 
     assert (tmp_path / "r.html").stat().st_size < 9_000_000
     assert time.perf_counter() - started < 60
@@ -211,7 +206,7 @@ def test_a_real_browser_draws_it(result: Result, tmp_path: Path) -> None:
 
 @needs_browser
 def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
-    write_report(tmp_path / "page.html", *minimal(), {})
+    write_report(tmp_path / "page.html", {}, {}, NO_MARKS, {})
 
     dom = open_in_browser(tmp_path / "page.html", tmp_path / "profile")
 

@@ -4,13 +4,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from papertape.engine.performance.curve import Columns
+from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.report_data import equity_curve
 from papertape.replay.report_returns import returns_of, rolling_sharpe
 
+HOUR_MS = 3_600_000
 
-def hourly(worth: list[float], start: str = "2023-12-30 01:00") -> pd.DataFrame:
-    times = pd.date_range(start, periods=len(worth), freq="1h", tz="UTC")
-    return pd.DataFrame({"time": times, "equity": worth})
+
+def hourly(worth: list[float]) -> Columns:
+    """Return marks of every hour from 2023-12-30 01:00."""
+    return Columns(
+        time_ms=1_703_898_000_000 + HOUR_MS * np.arange(len(worth)),
+        equity=np.array(worth) * UNITS_PER_QUOTE,
+    )
 
 
 def test_days_and_years_against_pandas() -> None:
@@ -20,7 +27,8 @@ def test_days_and_years_against_pandas() -> None:
     found = returns_of(equity, 1_000.0)
 
     # A mark at 00:00 closes the day before.
-    worth = equity.set_index(equity["time"] - pd.Timedelta("1ms"))["equity"]
+    index = pd.to_datetime(equity["time_ms"] - 1, unit="ms", utc=True)
+    worth = pd.Series(equity["equity"] / UNITS_PER_QUOTE, index=index)
     for ours, rule in ((found["returns"], "1D"), ([r for _, r in found["years"]], "YE")):
         ends = worth.resample(rule).last()
         want = ends / ends.shift(fill_value=1_000.0) - 1.0
@@ -31,7 +39,7 @@ def test_days_and_years_against_pandas() -> None:
 
 def test_falls_have_the_times_of_their_candles() -> None:
     equity = hourly([100.0, 90.0, 95.0, 100.0, 120.0, 60.0])
-    stamps = equity["time"].map(lambda t: int(t.timestamp())).tolist()
+    stamps = (equity["time_ms"] // 1000).tolist()
 
     falls = returns_of(equity, 100.0)["falls"]
 
@@ -64,10 +72,11 @@ def test_the_curve_of_buy_and_hold_ends_where_the_metric_says() -> None:
     from helpers import random_candles
 
     candles = random_candles(50, 1)
-    times = pd.to_datetime(candles["open_ms"] + 3_600_000, unit="ms", utc=True)
-    equity = pd.DataFrame({"time": times, "equity": np.full(50, 1_000.0)})
+    worth = np.full(50, 1_000.0 * UNITS_PER_QUOTE)
 
-    drawn = equity_curve(equity, {"X": candles}, 1_000.0, 0.25)
+    drawn = equity_curve(
+        Columns(time_ms=candles["open_ms"] + HOUR_MS, equity=worth), {"X": candles}, 1_000.0, 0.25
+    )
 
     assert drawn["hold"][-1] == 1_250.0
     assert drawn["hold"][10] / drawn["hold"][-1] == pytest.approx(

@@ -1,18 +1,21 @@
 """What a result is written from: marks by column, in row groups, and never a whole table."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from papertape.engine.performance.curve import Collector, Columns, rows_of
 from papertape.engine.records import MARK
 from papertape.replay import result as results
-from papertape.replay.report_data import curve_of, decimals_of
-from papertape.replay.report_returns import returns_of
-from papertape.replay.tables import equity_table
+from papertape.replay.arrow import arrow_table
+from papertape.replay.report_data import decimals_of
+from papertape.replay.tables import equity_columns, frame
 
 
 def some_marks(n: int) -> Columns:
@@ -36,7 +39,7 @@ def test_row_groups_hold_the_table_as_a_whole(
 
     results._write_equity(tmp_path / "equity.parquet", marks)
 
-    expected = equity_table(marks)
+    expected = frame(equity_columns(marks))
     read = pd.read_parquet(tmp_path / "equity.parquet")
     pd.testing.assert_frame_equal(read, expected, check_exact=True)
     assert pq.ParquetFile(tmp_path / "equity.parquet").num_row_groups == -(-n // 7)
@@ -58,15 +61,6 @@ def test_collected_marks_are_those_that_came(sizes: list[int]) -> None:
     assert found.tobytes() == rows.tobytes()
 
 
-def test_marks_and_their_table_give_the_same_curve() -> None:
-    marks = some_marks(3_000)
-    table = equity_table(marks)
-
-    for one, other in zip(curve_of(marks), curve_of(table), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert returns_of(marks, 1_000.0) == returns_of(table, 1_000.0)
-
-
 def test_one_price_in_a_later_stretch_asks_for_its_decimals() -> None:
     prices = np.full(200_000, 100.0)
     assert decimals_of(prices) == 0
@@ -74,3 +68,47 @@ def test_one_price_in_a_later_stretch_asks_for_its_decimals() -> None:
     prices[150_000] = 100.25
 
     assert decimals_of(prices) == 2
+
+
+TABLE = {
+    "number": np.array([1.5, np.nan, -0.0, 2.0, 3.0, np.inf, 4.0, 5.0, 6.0]),
+    "count": np.arange(9),
+    "text": np.array(["", "é", "long", "short", "x", "y", "z", "long", "short"]),
+    "truth": np.array([True, False, False, True, True, True, False, False, True]),
+    "time": np.arange(9).astype("datetime64[ms]"),
+}
+
+
+@pytest.mark.parametrize("n", [0, 1, 8, 9])
+def test_columns_are_written_as_pandas_would_write_their_table(n: int) -> None:
+    columns = {name: values[:n] for name, values in TABLE.items()}
+    expected = pa.Table.from_pandas(frame(columns), preserve_index=False)
+
+    found = arrow_table(columns)
+
+    found.validate(full=True)
+    assert found.equals(expected.replace_schema_metadata(None))
+    assert arrow_table(columns, is_plain=True)["number"].null_count == 0
+
+
+COMMAND = """
+import atexit, sys
+from papertape.daemon.cli import main
+sys.argv = ["papertape", "replay", "--set", "data.end=2021-01-03", "--set", "signals.retrain_every=never",
+            "--out", sys.argv[1]]
+atexit.register(lambda: print("pandas" in sys.modules))
+main()
+"""
+
+
+def test_the_command_has_no_use_for_pandas(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+
+    assert (tmp_path / "out" / "trades.parquet").is_file()
+    assert done.stdout.splitlines()[-1] == "False"
