@@ -29,8 +29,9 @@ from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Confluence, Decision
 from papertape.replay import backtest
 from papertape.replay.backtest import replay
+from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.synthetic import synthesize
-from papertape.replay.training import fit_from_tape, model_features, signal_rows
+from papertape.replay.training import model_features
 from papertape.replay.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -413,14 +414,6 @@ def test_the_compiler_changes_nothing() -> None:
 
 
 TAPE = synthesize("edge", 3_000, "1h", seed=6, edge=0.3)
-
-
-def test_training_sees_the_features_that_the_engine_computes() -> None:
-    rows = signal_rows(TAPE, "1h", ("rsi_14", "adx_14"))
-
-    assert np.array_equal(rows.closes, TAPE.candles["close"])
-    wanted = np.vstack([evaluate(name, TAPE.candles) for name in ("rsi_14", "adx_14")])
-    assert np.array_equal(rows.features, wanted, equal_nan=True)
 
 
 def test_backtest_with_a_model_tells_its_lineage_and_verifies(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from papertape.daemon.store import Entry, ModelStore
 from papertape.engine.model import MODEL_FEATURES
 from papertape.replay.backtest import load_tapes
 from papertape.replay.config import load_config
+from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.stamps import utc_text
-from papertape.replay.training import fit_from_tape
 
 models_app = typer.Typer(
     help="The model store: versions, the champion, rollback.", no_args_is_help=True

@@ -17,7 +17,6 @@ Models: from features at a close to a calibrated probability that the price rise
 
 from papertape.engine.model.artefact import Artefact, read_artefact, with_version, write_artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.fit import LogisticFit, fit_logistic
 from papertape.engine.model.inputs import MODEL_FEATURES, STRUCTURE_INPUTS, default_inputs
 from papertape.engine.model.kinds import KINDS
 from papertape.engine.model.options import TrainingOptions
@@ -30,12 +29,10 @@ __all__ = [
     "STRUCTURE_INPUTS",
     "Artefact",
     "Dataset",
-    "LogisticFit",
     "ModelRecord",
     "Trained",
     "TrainingOptions",
     "default_inputs",
-    "fit_logistic",
     "read_artefact",
     "train",
     "with_version",

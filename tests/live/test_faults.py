@@ -20,8 +20,8 @@ from papertape.daemon.running import Daemon
 from papertape.engine.core import Engine
 from papertape.engine.events import NewModel
 from papertape.replay.clock import Clock
+from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.tape import Tape
-from papertape.replay.training import fit_from_tape
 from papertape.replay.venue import Faults
 from papertape.replay.venue.faults import RECOVERABLE
 
