@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -49,8 +49,6 @@ from papertape.replay.tape_file import ROW_GROUP_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FORMAT: Final = 1
 
 
 @dataclass(slots=True, repr=False)

@@ -14,7 +14,8 @@ from papertape.engine.records import DECISION, FILL
 from papertape.replay.backtest import Progress, load_tapes, run_backtest
 from papertape.replay.config import make_config
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.result import FORMAT, Result, model_path, read_records
+from papertape.replay.result import Result, model_path, read_records
+from papertape.replay.summary import FORMAT
 from papertape.replay.tape import Tape
 from papertape.replay.user_code import refuse_code
 

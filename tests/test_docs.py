@@ -121,3 +121,22 @@ def test_what_is_not_there_is_found() -> None:
         "papertape.engine.core.Gone",
         "gone.md",
     ]
+
+
+def test_versions_of_formats_are_those_of_the_code() -> None:
+    text = (DOCS / "compatibility.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]+ \| `(papertape[\w.]+)\.(\w+)` \| (\d+) \|", text, re.MULTILINE)
+
+    found = {module: getattr(importlib.import_module(module), name) for module, name, _ in rows}
+    assert {module: int(version) for module, _, version in rows} == found
+    # Every number of this kind has a row; what is exchanged within one version needs none.
+    defined = set()
+    for path in sorted(
+        p for room in ("engine", "replay", "daemon") for p in (ROOT / room).rglob("*.py")
+    ):
+        if re.search(
+            r"^(FORMAT|VERSION): Final = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            defined.add("papertape." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
+    assert defined - {"papertape.replay.learning.job"} == set(found)
+    assert len(found) == 6

@@ -195,11 +195,20 @@ def test_changed_trade_and_other_candles_are_noticed(result: Result, tmp_path: P
         verify(folder, [tape(seed=2)])
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])
-def test_damaged_result_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "damaged: Expecting value"),
+        ("{", "damaged: Expecting property name"),
+        ("[]", "damaged: it has no format number"),
+        ('{"format": 99}', "format 99 is newer than 1; update papertape"),
+        ('{"format": 1}', "damaged: no 'config'"),
+    ],
+)
+def test_damaged_or_newer_result_is_refused(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "result.json").write_text(content)
 
-    with pytest.raises(DataError, match=r"damaged|newer"):
+    with pytest.raises(DataError, match=told):
         verify(tmp_path, [tape()])
     with pytest.raises(DataError, match="not a result folder"):
         verify(tmp_path / "none")
