@@ -9,15 +9,12 @@ import pandas as pd
 from papertape.engine.candles import timeframe_name
 from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.events import EVENT, KIND_NAMES, SCALE_NAMES, TAG_NAMES
-from papertape.engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.resample import resample
 from papertape.replay.tables import utc
 from papertape.replay.tape_file import Tape
 
 BATCH: Final = 65_536  # candles given to the stepper at once; the size never changes a result
-# What the engine says, and what the batch package's definitions say as a stream.
-EVENT_NAMES: Final = {**KIND_NAMES, **BATCH_NAMES}
 
 
 def in_timeframe(tape: Tape, timeframe: str | None) -> Tape:
@@ -52,7 +49,7 @@ def event_table(events: Rows, symbol: str) -> pd.DataFrame:
         "sequence": events["sequence"],
         "symbol": [symbol] * len(events),
         "timeframe": _named(events["timeframe_ms"], timeframe_name),
-        "kind": _named(events["kind"], EVENT_NAMES.__getitem__),
+        "kind": _named(events["kind"], KIND_NAMES.__getitem__),
         "scale": _named(events["scale"], SCALE_NAMES.__getitem__),
         "side": events["side"],
         "known_at": events["known_bar"],

@@ -16,10 +16,14 @@ import pandas as pd
 
 from papertape.engine.candles import timeframe_name
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.features.smc.events import EQUAL_HIGHS, EQUAL_LOWS, SCALE_NAMES, SWING
-from papertape.engine.features.smc_batch.events import SWING_FINAL, SWING_MOVE, SWING_NEW
+from papertape.engine.features.smc.events import (
+    EQUAL_HIGHS,
+    EQUAL_LOWS,
+    KIND_NAMES,
+    SCALE_NAMES,
+    SWING,
+)
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.replay.market_events import EVENT_NAMES
 from papertape.replay.study_inference import (
     Cells,
     cut_cells,
@@ -33,7 +37,7 @@ HORIZONS: Final = (1, 4, 16, 48)  # bars
 EVENTS_LEAST: Final = 30  # fewer are shown and not tested
 BLOCKS_LEAST: Final = 10  # … and so are events that lie in fewer stretches of time
 # Side +1 of these is a high, after which lower prices are expected.
-_HIGH_IS_PLUS: Final = (SWING, EQUAL_HIGHS, EQUAL_LOWS, SWING_NEW, SWING_MOVE, SWING_FINAL)
+_HIGH_IS_PLUS: Final = (SWING, EQUAL_HIGHS, EQUAL_LOWS)
 _BPS: Final = 1e4
 _WIDTH: Final = (2.5, 97.5)  # percentiles of the intervals
 
@@ -137,7 +141,7 @@ def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
             about = {
                 "symbol": lane.symbol,
                 "timeframe": timeframe,
-                "kind": EVENT_NAMES.get(group.kind, str(group.kind)),
+                "kind": KIND_NAMES.get(group.kind, str(group.kind)),
                 "scale": SCALE_NAMES.get(group.scale, str(group.scale)),
                 "horizon_bars": horizon,
             }

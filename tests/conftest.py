@@ -1,6 +1,7 @@
-"""Make `helpers` importable from every test module; tests have no packages of their own."""
+"""Make `helpers` and `tests.oracles` importable from every test module."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+_TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(_TESTS), str(_TESTS.parent)]

@@ -17,11 +17,11 @@ mpl.use("Agg")  # files only; before anything else of it is imported
 import matplotlib.pyplot as plt
 import numpy as np
 
-from papertape.engine.features.smc_batch import SmcBatch
-from papertape.engine.features.smc_batch.events import SWING_MOVE, SWING_NEW
-from papertape.engine.features.smc_batch.swings import Swing
 from papertape.engine.jit import IntArray, Rows
 from papertape.replay.sample import sample_tape
+from tests.oracles.smc_batch import SmcBatch
+from tests.oracles.smc_batch.events import SWING_MOVE, SWING_NEW
+from tests.oracles.smc_batch.swings import Swing
 from tests.smc_package import STEP_MS
 
 LENGTH = 5

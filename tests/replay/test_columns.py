@@ -9,8 +9,7 @@ import pytest
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.features.smc import EVENT, SmartMoney
-from papertape.engine.features.smc_batch import KIND_NAMES as BATCH_NAMES
-from papertape.engine.features.smc_batch.events import BLOCK
+from papertape.engine.features.smc.events import BOS, SWING
 from papertape.replay import columns, market_events
 from papertape.replay.columns import write_events, write_features
 from papertape.replay.market_events import event_table
@@ -62,13 +61,13 @@ def test_progress_reaches_the_end_and_files_are_whole_or_absent(tmp_path: Path) 
 
 def test_event_table_names_kinds_of_both_families_and_holds_empty_input() -> None:
     events = np.zeros(2, EVENT)
-    events["kind"] = [1, BLOCK]
+    events["kind"] = [SWING, BOS]
     events["timeframe_ms"] = 900_000
     events["known_ms"], events["formed_ms"] = 1_577_837_700_000, 1_577_836_800_000
 
     table = event_table(events, "X")
 
-    assert table["kind"].tolist() == ["SWING", BATCH_NAMES[BLOCK]]
+    assert table["kind"].tolist() == ["SWING", "BOS"]
     assert table["timeframe"].tolist() == ["15m", "15m"]
     assert table["known_time"].tolist() == [pd.Timestamp("2020-01-01 00:15", tz="UTC")] * 2
     assert table["time"].tolist() == [pd.Timestamp("2020-01-01", tz="UTC")] * 2

@@ -12,9 +12,8 @@ from helpers import make_candles, random_candles
 
 from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
 from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.events import BOS, EQUAL_HIGHS, EVENT, PERIOD, SCALE_SWING, SWING
-from papertape.engine.features.smc_batch import SmcBatch
-from papertape.engine.features.smc_batch.events import SWING_NEW
 from papertape.engine.jit import Rows
 from papertape.replay.report_study import sentence, study_section
 from papertape.replay.study import EVENTS_LEAST, Lane, StudyOptions, group_events, study
@@ -185,7 +184,6 @@ def test_events_are_grouped_by_kind_and_scale_in_the_direction_that_they_expect(
             make_events([6], [-1], EQUAL_HIGHS),
             make_events([7, 8], [1, -1], BOS, SCALE_SWING),
             make_events([9], [0], PERIOD),
-            make_events([10], [1], SWING_NEW),
         ]
     )
 
@@ -197,7 +195,6 @@ def test_events_are_grouped_by_kind_and_scale_in_the_direction_that_they_expect(
         (EQUAL_HIGHS, 0): [1.0],
         (BOS, SCALE_SWING): [1.0, -1.0],
         (PERIOD, 0): [1.0],
-        (SWING_NEW, 0): [-1.0],
     }
 
 
@@ -205,15 +202,14 @@ def test_equal_seeds_give_equal_studies_and_lanes_are_corrected_together() -> No
     lanes = []
     for symbol, seed in (("A", 1), ("B", 2)):
         candles = random_candles(1_500, seed=seed)
-        batch = SmcBatch(HOUR_MS, 3)
-        lanes.append(Lane(symbol, candles, np.concatenate([batch.step(c) for c in candles])))
+        lanes.append(Lane(symbol, candles, SmartMoney("1h").update(candles)))
     options = StudyOptions((2, 8), resamples=150)
 
     one, two = study(lanes, options), study(lanes, options)
 
     pd.testing.assert_frame_equal(one, two)
     assert set(one["symbol"]) == {"A", "B"}
-    assert {"BATCH_SWING_NEW", "BATCH_BOS", "BATCH_OB", "BATCH_GAP_TOUCHED"} <= set(one["kind"])
+    assert {"SWING", "BOS", "OB", "FVG"} <= set(one["kind"])
     tested = one["p_value"].dropna()
     assert one["q_value"].min() >= tested.min()
     assert (one.loc[one["count"] < EVENTS_LEAST, "p_value"].isna()).all()

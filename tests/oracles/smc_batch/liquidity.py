@@ -7,8 +7,8 @@ swings are those of the finished list. The engine's own pools (reference section
 
 import numpy as np
 
-from papertape.engine.features.smc_batch.series import Rounding, Series, View, empty_view
-from papertape.engine.features.smc_batch.swings import Swing
+from tests.oracles.smc_batch.series import Rounding, Series, View, empty_view
+from tests.oracles.smc_batch.swings import Swing
 
 
 def liquidity_view(

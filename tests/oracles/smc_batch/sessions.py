@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS
-from papertape.engine.features.smc_batch.series import Rounding, Series, View
+from tests.oracles.smc_batch.series import Rounding, Series, View
 
 # Start and end as minutes of the day; names as the package spells them.
 SESSIONS: Final = {

@@ -6,8 +6,8 @@ The causal form is the retracement of the newest leg (reference section 4.7).
 
 import numpy as np
 
-from papertape.engine.features.smc_batch.series import Series, View
-from papertape.engine.features.smc_batch.swings import Swing
+from tests.oracles.smc_batch.series import Series, View
+from tests.oracles.smc_batch.swings import Swing
 
 _CHANGES_DROPPED = 3  # changes of direction at the start that the package leaves out
 

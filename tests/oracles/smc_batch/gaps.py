@@ -9,7 +9,7 @@ newest row of the chain; so what is known at i + 1 may be absorbed at i + 2, whi
 import heapq
 from typing import NamedTuple
 
-from papertape.engine.features.smc_batch.series import Series, View, empty_view
+from tests.oracles.smc_batch.series import Series, View, empty_view
 
 
 class Gap:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from papertape.engine.features.smc_batch.series import Rounding, Series, View, empty_view
-from papertape.engine.features.smc_batch.swings import Swing
+from tests.oracles.smc_batch.series import Rounding, Series, View, empty_view
+from tests.oracles.smc_batch.swings import Swing
 
 COLUMNS = ("OB", "Top", "Bottom", "OBVolume", "MitigatedIndex", "Percentage")
 

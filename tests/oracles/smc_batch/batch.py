@@ -1,15 +1,15 @@
 """All order-dependent definitions of the batch package over one series, one candle at a time, and its columns on demand."""
 
-from papertape.engine.features.smc_batch import events
-from papertape.engine.features.smc_batch.blocks import BlockSide, batch_blocks, block_view
-from papertape.engine.features.smc_batch.events import Statements
-from papertape.engine.features.smc_batch.gaps import Gaps
-from papertape.engine.features.smc_batch.liquidity import liquidity_view
-from papertape.engine.features.smc_batch.retracements import retracement_view
-from papertape.engine.features.smc_batch.series import Series, View, rounding
-from papertape.engine.features.smc_batch.structure import Structure
-from papertape.engine.features.smc_batch.swings import MOVE, Decision, Swings
 from papertape.engine.jit import Row, Rows
+from tests.oracles.smc_batch import events
+from tests.oracles.smc_batch.blocks import BlockSide, batch_blocks, block_view
+from tests.oracles.smc_batch.events import Statements
+from tests.oracles.smc_batch.gaps import Gaps
+from tests.oracles.smc_batch.liquidity import liquidity_view
+from tests.oracles.smc_batch.retracements import retracement_view
+from tests.oracles.smc_batch.series import Series, View, rounding
+from tests.oracles.smc_batch.structure import Structure
+from tests.oracles.smc_batch.swings import MOVE, Decision, Swings
 
 
 class SmcBatch:

@@ -10,11 +10,11 @@ from helpers import make_candles, needs_shared, random_candles
 from smc_package import STEP_MS, Package, recorded_candles, recorded_result
 
 from papertape.engine.features.smc.events import EVENT
-from papertape.engine.features.smc_batch import SESSIONS, PreviousLevels, Session, SmcBatch, events
-from papertape.engine.features.smc_batch.blocks import batch_blocks
-from papertape.engine.features.smc_batch.series import Series, View, rounding
 from papertape.engine.jit import Rows
 from papertape.replay.sample import sample_tape
+from tests.oracles.smc_batch import SESSIONS, PreviousLevels, Session, SmcBatch, events
+from tests.oracles.smc_batch.blocks import batch_blocks
+from tests.oracles.smc_batch.series import Series, View, rounding
 
 SINGLE = {"bos_choch": ("Level",), "ob": ("Top", "Bottom", "OBVolume", "Percentage")}
 

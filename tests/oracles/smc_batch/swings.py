@@ -12,7 +12,7 @@ The view adds the package's decoration: row 0 and the last row hold the kinds op
 from collections import deque
 from typing import Final, NamedTuple
 
-from papertape.engine.features.smc_batch.series import Series, View, empty_view
+from tests.oracles.smc_batch.series import Series, View, empty_view
 
 NEW: Final = 1
 MOVE: Final = 2

@@ -11,7 +11,7 @@ import numpy as np
 
 from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS, bucket_start
 from papertape.engine.errors import DataError, did_you_mean
-from papertape.engine.features.smc_batch.series import Rounding, Series, View
+from tests.oracles.smc_batch.series import Rounding, Series, View
 
 LENGTHS: Final = {
     "15min": 15 * MINUTE_MS,

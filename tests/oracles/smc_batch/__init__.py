@@ -18,9 +18,9 @@ fold proves that nothing was changed but the time at which it is told. Memory gr
     batch         the trackers that depend on each other, in order
 """
 
-from papertape.engine.features.smc_batch.batch import SmcBatch
-from papertape.engine.features.smc_batch.events import KIND_NAMES
-from papertape.engine.features.smc_batch.levels import PreviousLevels
-from papertape.engine.features.smc_batch.sessions import SESSIONS, Session
+from tests.oracles.smc_batch.batch import SmcBatch
+from tests.oracles.smc_batch.events import KIND_NAMES
+from tests.oracles.smc_batch.levels import PreviousLevels
+from tests.oracles.smc_batch.sessions import SESSIONS, Session
 
 __all__ = ["KIND_NAMES", "SESSIONS", "PreviousLevels", "Session", "SmcBatch"]

@@ -12,8 +12,8 @@ from bisect import bisect
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from papertape.engine.features.smc_batch.series import Rounding, Series, View, empty_view
-from papertape.engine.features.smc_batch.swings import Decision, Swing, Swings
+from tests.oracles.smc_batch.series import Rounding, Series, View, empty_view
+from tests.oracles.smc_batch.swings import Decision, Swing, Swings
 
 
 class Pattern:

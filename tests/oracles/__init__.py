@@ -1,0 +1,1 @@
+"""Second implementations, from which expected values come: slow, plain, and nothing of the product."""
