@@ -1,6 +1,7 @@
 """What several test modules share: hand-made candles, a scripted strategy, the folder of recorded data."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ START_MS = 1_577_836_800_000  # 2020-01-01 00:00 UTC
 
 needs_shared = pytest.mark.skipif(
     not SHARED.is_dir(), reason="the folder of recorded data (../shared) is not beside the checkout"
+)
+
+needs_torch = pytest.mark.skipif(
+    find_spec("torch") is None,
+    reason="networks are trained with torch (extra `train`), which is not installed",
 )
 
 FREE = {"taker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}

@@ -1,10 +1,15 @@
 """What holds for every kind: torch and kernel agree, in any cut, with and without the compiler, and none looks ahead."""
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from helpers import needs_torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepping import (
@@ -32,6 +37,7 @@ SEQUENTIAL = pytest.mark.parametrize(
 
 @SEQUENTIAL
 @pytest.mark.parametrize("scale", [1.0, 3.0])
+@needs_torch
 def test_torch_and_kernel_agree_over_ten_thousand_steps(kind: ModuleType, scale: float) -> None:
     """At scale 3 gates and softmax saturate; sums there are large, and so is what rounding does to them."""
     weights = {name: scale * value for name, value in kind.initial(32, kind.SIZES, 2).items()}
@@ -83,6 +89,7 @@ def test_bits_are_the_same_without_the_compiler() -> None:
 @SEQUENTIAL
 @settings(deadline=None, max_examples=15)
 @given(at=st.integers(0, 30), seed=st.integers(0, 1000))
+@needs_torch
 def test_what_comes_later_changes_nothing(kind: ModuleType, at: int, seed: int) -> None:
     sizes = SMALL[kind]
     weights, x = kind.initial(N_INPUTS, sizes, seed), rows(40, N_INPUTS, seed)
@@ -96,6 +103,7 @@ def test_what_comes_later_changes_nothing(kind: ModuleType, at: int, seed: int) 
 
 
 @SEQUENTIAL
+@needs_torch
 def test_a_batch_is_its_sequences_one_by_one(kind: ModuleType) -> None:
     import torch
 
@@ -110,6 +118,7 @@ def test_a_batch_is_its_sequences_one_by_one(kind: ModuleType) -> None:
 
 
 @SEQUENTIAL
+@needs_torch
 def test_single_precision_trains_on_the_same_gradients(kind: ModuleType) -> None:
     """In float32 torch takes another road through the LSTM than in float64."""
     x = rows(200, N_INPUTS, 6)
@@ -142,3 +151,30 @@ def test_every_row_of_the_table_is_whole(name: str) -> None:
     assert len({row.code for row in KINDS.values()}) == len(KINDS)
     assert all(len(shape) > 0 for shape in kind.shapes(3, kind.sizes).values())
     assert set(kind.positive) <= set(kind.shapes(3, kind.sizes))
+
+
+WITHOUT_TORCH = """
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+PathFinder.find_spec = classmethod(lambda cls, name, *rest: None if name == "torch" else find(name, *rest))
+"""
+
+
+@pytest.mark.slow
+def test_where_torch_is_not_installed_what_needs_it_is_skipped_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TORCH)
+    here = Path(__file__).parent
+    files = [str(here / "test_network.py"), str(here / "test_transformer.py")]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-rs", *files],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=here.parents[2], capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+    assert "networks are trained with torch (extra `train`), which is not installed" in done.stdout
+    assert " skipped" in done.stdout.splitlines()[-1]
+    assert " passed" in done.stdout.splitlines()[-1]  # the transformer's own, which need none

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import needs_torch
 from planted import FEATURES, planted
 
 from papertape.engine.errors import ConfigError
@@ -15,6 +16,7 @@ from papertape.engine.model.measure import log_odds, probabilities
 from papertape.engine.model.network import NETWORKS, Arrays, Epoch, Trainer
 from papertape.engine.model.prepare import Prepared, prepare, scaled, scaling, sequences
 
+pytestmark = needs_torch
 SIZES: dict[str, dict[str, int]] = {
     "lstm": {"hidden": 4},
     "cnn_lstm": {"channels": 4, "hidden": 4},

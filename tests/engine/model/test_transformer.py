@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import needs_torch
 from stepping import dependence, rows, stepped, zero_state
 
 from papertape.engine.errors import DataError
@@ -78,6 +79,7 @@ def test_after_the_reach_a_late_start_gives_the_same_bits(skipped: int) -> None:
     assert whole[skipped + REACH - 1 :].tobytes() == late[REACH - 1 :].tobytes()
 
 
+@needs_torch
 def test_torch_depends_on_the_same_closes() -> None:
     felt = dependence(transformer, rows(40, 3, 7), SIZES, of=30)
 

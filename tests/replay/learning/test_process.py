@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import needs_torch
 from planted_rows import due_times, planted_rows, quick_settings
 
 from papertape.replay.learning import process, runner
@@ -214,6 +215,7 @@ def test_lines_come_out_of_any_chunks_and_long_ones_are_left_out() -> None:
         assert found == [b"one", b"two", b""]
 
 
+@needs_torch
 def test_nothing_but_the_training_process_loads_torch() -> None:
     """Every module of the three rooms is imported, and a replay trains a network."""
     program = """
