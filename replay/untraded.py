@@ -10,7 +10,7 @@ from papertape.engine.jit import Rows
 from papertape.replay.tape_file import Tape
 
 _MARKS: Final = "MARK:"  # what Delta puts before the symbol of a series of mark prices
-_WAY_OUT: Final = "--set data.no_volume=trade replays it all the same"
+_WAY_OUT: Final = "--set data.no_volume=trade (in Python no_volume='trade') replays it all the same"
 
 
 def refuse_untraded(tapes: Sequence[Tape], cuts: Sequence[Rows]) -> None:

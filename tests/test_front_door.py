@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import random_candles
 
@@ -12,7 +13,7 @@ import papertape
 from papertape.engine.errors import ConfigError, DataError, PapertapeError
 from papertape.replay import Result, load_config
 from papertape.replay.accounts import make_spec
-from papertape.replay.config import Config
+from papertape.replay.config import Config, Data
 from papertape.replay.front.strategy import with_strategy
 from papertape.replay.learning.attempt import Attempt
 
@@ -84,6 +85,7 @@ CALLS = {
         ("train", {"num_epochs": 9}, "num_epochs: write epochs=9"),
         ("train", {"model_type": "lstm"}, "model_type: write model='lstm'"),
         ("train", {"start_date": "2023-01-01"}, "start_date: write start='2023-01-01'"),
+        ("windows", {"gaps": "skip"}, "gaps: write config=Config(data={'gaps': 'skip'}, …)"),
         ("windows", {"model_type": "lstm"}, "model_type: write model='lstm'"),
         ("windows", {"retrain_frequency_days": 7}, "write retrain_every='7d'"),
         ("study", {"horizon": (4,)}, "horizon: unknown; did you mean 'horizons'?"),
@@ -117,6 +119,38 @@ def test_an_argument_that_does_not_exist_is_answered_with_what_to_write(
 def test_nothing_stands_beside_a_configuration(beside: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="beside config=, which says everything"):
         papertape.backtest(tape(), config=Config(), **beside)
+
+
+@pytest.mark.parametrize("key", sorted(set(Data.model_fields) - {"tapes", "store"}))
+def test_every_key_of_the_candles_is_an_argument_as_its_section_is_taken(key: str) -> None:
+    """`data=` are the candles, so what the section `[data]` says beside them needs a word of its own."""
+    with pytest.raises(ConfigError, match=rf"^backtest: data\.{key}: "):
+        papertape.backtest(tape(), **{key: object()})
+
+
+def test_gaps_are_an_argument() -> None:
+    """Ten hours are missing: passed over, ninety instants are left of a hundred."""
+    rows = random_candles(100, 3)
+    holed = papertape.Tape(np.delete(rows, slice(40, 50)), "binance-usdm", "T", "1h")
+
+    found = {gaps: papertape.backtest(holed, gaps=gaps, **QUIET) for gaps in ("absent", "skip")}
+
+    assert {gaps: len(one.equity) for gaps, one in found.items()} == {"absent": 100, "skip": 90}
+    configured = Config(data={"gaps": "skip"}, signals={"use_ml": False, "use_smc": False})  # type: ignore[arg-type]
+    assert found["skip"].digest == papertape.backtest(holed, config=configured).digest
+
+
+def test_a_tape_without_volume_is_traded_and_a_store_is_looked_in_when_so_asked(
+    tmp_path: Path,
+) -> None:
+    rows = random_candles(60, 3)
+    rows["volume"] = 0.0
+    store = papertape.Store(tmp_path)
+    store.save(papertape.Tape(rows, "binance-usdm", "QUIET", "1h"))
+
+    with pytest.raises(ConfigError, match="in Python no_volume='trade'"):
+        papertape.backtest("QUIET", store=tmp_path, **QUIET)
+    assert len(papertape.backtest("QUIET", store=tmp_path, no_volume="trade", **QUIET).equity) == 60
 
 
 def test_a_configuration_may_be_a_file(tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ def _way_out(name: str, value: Any, parameters: Iterable[str]) -> str:
         section, _, key = spelling.key.partition(".")
         return f"{name}: write {section}={{{key!r}: {turned!r}}}"
     sections = [section for section, keys in _keys().items() if name in keys]
-    if len(sections) == 1:
+    if sections == ["data"] and "config" in known:  # `data` are the candles themselves
+        return f"{name}: write config=Config(data={{{name!r}: {value!r}}}, …)"
+    if len(sections) == 1 and sections != ["data"]:
         return f"{name}: write {sections[0]}={{{name!r}: {value!r}}}"
     if nearest := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
         return f"{name}: unknown; did you mean {nearest[0]!r}?"

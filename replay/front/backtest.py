@@ -32,6 +32,9 @@ def backtest(
     confidence_threshold: float | None = None,
     risk_level: str | None = None,
     venue: str | None = None,
+    gaps: str | None = None,
+    no_volume: str | None = None,
+    store: str | Path | None = None,
     config: Config | str | Path | None = None,
     tapes: Sequence[Tape] = (),
     models: Sequence[tuple[int, bytes]] = (),
@@ -52,6 +55,9 @@ def backtest(
                   known by then, in a process of their own, and judged before they take over
     risk_level    low, medium or high: 0.5 %, 1 % or 2 % of equity at the stop
     venue         of a table or a file that does not say it, such as binance-spot: its costs and sizes
+    gaps          of candles that no tape has: absent (flat candles keep the clock going) or skip (nothing happens)
+    no_volume     of a tape of mark prices, or without any volume: refuse or trade
+    store         the folder of tapes that names are looked for in
     config        a ready configuration or its file, in place of everything above but data, symbol and venue
     tapes         the same as data
     models        (close in ms at which it takes over, artefact), in any order, in place of training any
@@ -65,6 +71,9 @@ def backtest(
         "start": ("data.start", start),
         "end": ("data.end", end),
         "timeframe": ("data.timeframe", timeframe),
+        "gaps": ("data.gaps", gaps),
+        "no_volume": ("data.no_volume", no_volume),
+        "store": ("data.store", None if store is None else str(store)),
         "initial_capital": ("account.capital", initial_capital),
         "risk_level": ("account.risk_level", risk_level),
         "strategy": ("strategy.name", named(strategy)),
