@@ -35,7 +35,7 @@ from papertape.daemon.store import ModelStore
 from papertape.daemon.strategy_faults import StrategyFaults
 from papertape.daemon.training import ProcessTrainer, ThreadTrainer, Trainer
 from papertape.engine.errors import PapertapeError
-from papertape.engine.feed import Feed
+from papertape.engine.events import Feed
 from papertape.replay.learning.settings import cadence_of, settings_of
 
 

@@ -25,8 +25,7 @@ from papertape.daemon.lock import only_one
 from papertape.daemon.running import wall_ms
 from papertape.daemon.tape_time import first_live_ms
 from papertape.engine.errors import ConfigError
-from papertape.engine.events import Cause, Event, Funding
-from papertape.engine.feed import Feed
+from papertape.engine.events import Cause, Event, Feed, Funding
 from papertape.engine.spec import Market
 from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import Config

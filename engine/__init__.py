@@ -2,7 +2,7 @@
 The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no unseeded randomness.
 
     candles errors jit records     what a candle is; exceptions; the compiler; records that leave the engine
-    events feed report             what may enter, how, and what a step says
+    events report state            what may enter and how; what a step says; the arrays between two events
     spec core loop                 what an engine is built from; step, snapshot, restore, digest; the run loop
     check decide batches execute entries   the stages of a step        frames lane   timeframes of a portfolio
     features                       technical signals

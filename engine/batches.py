@@ -8,7 +8,7 @@ raises is a broken promise and ends the run.
 """
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -19,24 +19,22 @@ from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.orders import mute_absent
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
 from papertape.engine.report import Fault
+from papertape.engine.state import EngineState
 from papertape.engine.strategies.kept import Watch
 from papertape.engine.strategies.protocol import Decision, KernelStrategy
 from papertape.engine.strategies.wish import LEVELS, SCORES, SHARES, fault_of
 
-if TYPE_CHECKING:
-    from papertape.engine.core import Engine
-
 _KEEP: Final = Decision()
 
 
-class BatchDecider:
+class KernelDecider:
     """
     Asks an engine's kernel strategy and runs the instants of the batch.
 
     faults    of the newest batch; unheeded: a kernel looks at no account, so it cannot know what is held
     """
 
-    def __init__(self, engine: "Engine", strategy: KernelStrategy) -> None:
+    def __init__(self, engine: EngineState, strategy: KernelStrategy) -> None:
         self._engine, self._strategy = engine, strategy
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
@@ -142,7 +140,7 @@ class BatchDecider:
         close_ms = int(candles["open_ms"][instant * len(engine.symbols)]) + engine.base_ms
         return Fault(self._name, engine.symbols[symbol], close_ms, reason)
 
-    def _run(self, engine: "Engine", candles: Rows, n: int, at: IntArray, closed: int) -> None:
+    def _run(self, engine: EngineState, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Run the instants of one account; at a fault entries pause before the wishes of that close rest."""
         first = 0
         for instant, found in groupby(self._found, key=lambda found: int(at[found[0]])):

@@ -10,117 +10,44 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import ACCOUNT, ORDER, PAUSED_BY_COMMAND, POSITION
-from papertape.engine.batches import BatchDecider
+from papertape.engine.account import PAUSED_BY_COMMAND
+from papertape.engine.batches import KernelDecider
 from papertape.engine.broker import copy_open_trades
-from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
-from papertape.engine.decide import Decider
+from papertape.engine.decide import PythonDecider
 from papertape.engine.digest import StreamDigest
-from papertape.engine.entries import ENTRY
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
-from papertape.engine.execute import execute
-from papertape.engine.features.smc import EVENT
-from papertape.engine.frames import Frames
 from papertape.engine.funding import pay_funding
 from papertape.engine.halts import impose, is_in_force, refuse_bad_halt
-from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
+from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.lane import BLOCK
-from papertape.engine.ledger import money, open_ledger
 from papertape.engine.listing import begun
-from papertape.engine.model.current import MODEL_ATR, CurrentModel
-from papertape.engine.orders import N_COUNTERS
 from papertape.engine.records import (
-    DECISION,
-    FILL,
     FLAT,
-    MARK,
-    PAYMENT,
     REASON_COMMAND,
     SWAP,
-    TRADE,
 )
 from papertape.engine.report import Report, Sink
 from papertape.engine.snapshot import pack, unpack
 from papertape.engine.spec import EngineSpec
-from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
+from papertape.engine.state import EngineState
+from papertape.engine.strategies.protocol import KernelStrategy
 
-_FILLS_PER_CANDLE: Final = 3
-_NO_DECISIONS: Final = np.zeros(0, DECISION)
-_NO_FILLS: Final = np.zeros(0, FILL)
-_NO_TRADES: Final = np.zeros(0, TRADE)
-_NO_EVENTS: Final = np.zeros(0, EVENT)
-_NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
-_NO_SWAPS: Final = np.zeros(0, SWAP)
 _STREAMS: Final = ("decisions", "fills", "payments", "swaps")  # fields of a report in the digest
 
 
-class Outputs:
-    """Buffers that kernels write to, and the counters that say how far."""
-
-    def __init__(self, n_symbols: int) -> None:
-        rows = BLOCK * n_symbols
-        self.fills = np.zeros(_FILLS_PER_CANDLE * rows, FILL)
-        self.trades = np.zeros(2 * rows, TRADE)
-        self.marks = np.zeros(BLOCK, MARK)
-        self.decisions = np.zeros(2 * rows, DECISION)
-        self.entries = np.zeros(n_symbols, ENTRY)
-        self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
-
-    def take(self, candles: int) -> Report:
-        """Return copies of what was written and start again."""
-        fills, trades, marks, decisions = self.counters.tolist()
-        self.counters[:] = 0
-        # Most candles decide and fill nothing, and an empty copy costs as much as a small one.
-        return Report(
-            candles,
-            copy_rows(self.decisions[:decisions]) if decisions else _NO_DECISIONS,
-            copy_rows(self.fills[:fills]) if fills else _NO_FILLS,
-            copy_rows(self.trades[:trades]) if trades else _NO_TRADES,
-            copy_rows(self.marks[:marks]),
-            _NO_PAYMENTS,
-            _NO_SWAPS,
-            _NO_EVENTS,
-        )
-
-
-class Engine:
+class Engine(EngineState):
     """One account, one strategy, one or more symbols."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        self.spec = spec
-        self.symbols = spec.symbols
-        n = len(self.symbols)
-        self.markets = spec.market_rows()
-        self.settings = spec.settings.rows()
-        self.base_ms = timeframe_ms(spec.base_timeframe)
-        self.length_ms = timeframe_ms(spec.timeframe)
         strategy = spec.new_strategy()
-        requests = (*strategy.features, *spec.extra_features, *spec.model_features)
-        if spec.model_features:
-            requests = (*requests, MODEL_ATR)
-        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
-        most = self.frames.main[0].closed.size
-        self.model = CurrentModel(
-            self.frames.columns, spec.model_features, spec.timeframe, self.symbols, most
-        )
-        self.account = np.zeros(1, ACCOUNT)
-        open_ledger(self.account[0], money(spec.capital))
-        self.account["size_factor"] = 1.0
-        self.positions = np.zeros(n, POSITION)
-        self.trades = np.zeros(n, TRADE)
-        self.orders = np.zeros(n, ORDER)
-        self.strategy_state = np.zeros(n, state_dtype_of(strategy))
-        self.pending = np.zeros(0, CANDLE)
-        self.unlisted: IntArray = np.zeros(n, np.int64)
-        self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
-        self.wishes = np.zeros((n, most), DECISION)
-        self.outputs = Outputs(n)
+        super().__init__(spec, strategy)
         self._decider = (
-            BatchDecider(self, strategy)
+            KernelDecider(self, strategy)
             if isinstance(strategy, KernelStrategy)
-            else Decider(self, strategy)
+            else PythonDecider(self, strategy)
         )
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink]] = []
@@ -134,18 +61,14 @@ class Engine:
 
         Raises ConfigError for a strategy in Python, which is shown its account and has to run by itself.
         """
-        if not isinstance(self._decider, BatchDecider):
+        if not isinstance(self._decider, KernelDecider):
             raise ConfigError("strategy: one that is shown its account cannot decide for another")
         assert spec.symbols == self.symbols
         follower = Engine(spec)
         follower.wishes, follower.last_open_ms = self.wishes, self.last_open_ms
         self._followers.append((follower, sink))
+        self.acting.append(follower)
         return follower
-
-    @property
-    def acting(self) -> list["Engine"]:
-        """Return the engines that act on this one's decisions, itself first."""
-        return [self, *(follower for follower, _ in self._followers)]
 
     def step(self, event: Event) -> Report:
         """
@@ -181,7 +104,7 @@ class Engine:
                 for symbol in listed:
                     self._begin(symbol)
                 reports.append(self._block(part))
-        report = reports[0] if len(reports) == 1 else _joined(reports)
+        report = _joined(reports) if reports else self.outputs.take(0)
         report.candles = len(event)
         return report
 
@@ -218,37 +141,6 @@ class Engine:
             version = int(self.account[0].model_version)
             report.predictions = self.model.take_predictions(version)
         return report
-
-    def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
-        """Return the features of one symbol at each close, and in the last row what the model makes of them."""
-        matrix = self.frames.matrix(symbol, closed, at)
-        self.model.infer(symbol, matrix, self.frames.main[symbol].closed, closed)
-        return matrix
-
-    def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
-        """Execute instants `first` … `last - 1` with the decisions in `wishes`."""
-        outputs = self.outputs
-        execute(
-            candles,
-            first,
-            last,
-            self.base_ms,
-            self.wishes,
-            at,
-            closed,
-            self.account,
-            self.positions,
-            self.trades,
-            self.orders,
-            outputs.entries,
-            self.markets,
-            self.settings,
-            outputs.fills,
-            outputs.trades,
-            outputs.marks,
-            outputs.decisions,
-            outputs.counters,
-        )
 
     def _command(self, command: Command) -> Report:
         """Apply an operator's action between two instants."""
@@ -376,18 +268,18 @@ class Engine:
 
 
 def _joined(reports: list[Report]) -> Report:
-    """Return the reports of several blocks as one."""
-    if not reports:
-        marks = np.zeros(0, MARK)
-        return Report(0, _NO_DECISIONS, _NO_FILLS, _NO_TRADES, marks, _NO_PAYMENTS, _NO_SWAPS)
+    """Return the reports of several blocks as one; payments and swaps come between blocks, never in one."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
     return Report(
         0,
         join_rows([report.decisions for report in reports]),
         join_rows([report.fills for report in reports]),
         join_rows([report.trades for report in reports]),
         join_rows([report.marks for report in reports]),
-        _NO_PAYMENTS,
-        _NO_SWAPS,
+        first.payments,
+        first.swaps,
         join_rows([report.events for report in reports]),
         join_rows([report.predictions for report in reports]),
         tuple(fault for report in reports for fault in report.faults),

@@ -7,7 +7,7 @@ answer that an order comes of, the account is put back to the start of the stret
 rests, and the next stretch begins. The strategy is asked once per close and never shown what comes later.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from papertape.engine.frames import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
 from papertape.engine.records import KEEP, UNITS_PER_QUOTE
 from papertape.engine.report import Fault
+from papertape.engine.state import EngineState
 from papertape.engine.strategies.kept import Watch
 from papertape.engine.strategies.protocol import (
     Columns,
@@ -30,15 +31,12 @@ from papertape.engine.strategies.protocol import (
 )
 from papertape.engine.strategies.wish import fault_of
 
-if TYPE_CHECKING:
-    from papertape.engine.core import Engine
-
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
 
 
-class Decider:
+class PythonDecider:
     """
     Asks an engine's Python strategy and runs the instants between its answers.
 
@@ -46,7 +44,7 @@ class Decider:
     unheeded  answers of the newest batch for the side that is held or ordered, with another stop, target or size
     """
 
-    def __init__(self, engine: "Engine", strategy: Strategy) -> None:
+    def __init__(self, engine: EngineState, strategy: Strategy) -> None:
         self._engine, self._strategy = engine, strategy
         spec, n = engine.spec, len(engine.symbols)
         kind = type(strategy)
@@ -248,7 +246,7 @@ class Decider:
             live[:] = saved
 
 
-def _readable(engine: "Engine", strategy: Strategy) -> dict[str, int]:
+def _readable(engine: EngineState, strategy: Strategy) -> dict[str, int]:
     """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
     named = [c for request in strategy.features for c in columns_of(request)]
     added = [c for request in engine.spec.extra_features for c in columns_of(request)]

@@ -1,12 +1,13 @@
 """
-What may enter the engine.
+What may enter the engine, and what a feed of it is.
 
 Candles come as one structured array of CANDLE rows in (open_ms, symbol) order, any number of them. Everything else
 comes one at a time and takes effect between two instants: after the newest complete one, before the next.
 """
 
+from collections.abc import AsyncIterator
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from papertape.engine.jit import Rows
 
@@ -87,3 +88,15 @@ class Halt(NamedTuple):
 
 
 Event: TypeAlias = Candles | Command | NewModel | Funding | Halt
+
+
+class Feed(Protocol):
+    """
+    An async iterator of events: small arrays of final candles in (open_ms, symbol) order, or commands.
+
+    Whatever has arrived is one batch. The size of a batch never changes a result.
+    """
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Return an iterator that ends when the recording does, or never."""
+        ...

@@ -1,20 +1,19 @@
 """A strategy of a user at fault: what is told of it, and how entries pause."""
 
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
+from papertape.engine import errors
 from papertape.engine.account import PAUSED_BY_FAULT
 from papertape.engine.errors import PapertapeError
 from papertape.engine.orders import N_DECISIONS
 from papertape.engine.records import DECISION, KEEP, REFUSED_FAULT
 from papertape.engine.report import Fault
+from papertape.engine.state import EngineState
 
-if TYPE_CHECKING:
-    from papertape.engine.core import Engine
-
-_OURS: Final = __file__.removesuffix("faults.py")
+_OURS: Final = errors.__file__.removesuffix("errors.py")  # whatever of the engine
 
 
 def told(error: BaseException) -> str:
@@ -39,7 +38,7 @@ def told_change(name: str, is_kernel: bool) -> str:
     return f"it changed {name} while it decided; what lasts from candle to candle belongs in {way}"
 
 
-def pause(engine: "Engine", fault: Fault) -> None:
+def pause(engine: EngineState, fault: Fault) -> None:
     """Stop entries and report why; stops and targets stay, exits go on."""
     account, counters = engine.account[0], engine.outputs.counters
     rows = np.zeros(1, DECISION)

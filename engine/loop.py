@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from papertape.engine.core import Engine
-from papertape.engine.feed import Feed
+from papertape.engine.events import Feed
 from papertape.engine.report import Sink
 
 

@@ -1,5 +1,5 @@
 """
-What a live feed is: a `papertape.engine.feed.Feed` of complete instants, counters that anyone may read, and rare notices.
+What a live feed is: a `papertape.engine.events.Feed` of complete instants, counters that anyone may read, and rare notices.
 
 A feed yields CANDLE arrays in (open_ms, symbol) order that hold complete instants only: one row per symbol, in symbol
 order, an absent candle flat and flagged. It never yields an instant twice, never one that is not final, and continues

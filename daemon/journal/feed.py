@@ -23,8 +23,7 @@ from papertape.daemon.journal.writer import Writer
 from papertape.engine.check import refuse_bad
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
-from papertape.engine.events import Action, Command, Event, Halt
-from papertape.engine.feed import Feed
+from papertape.engine.events import Action, Command, Event, Feed, Halt
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
 
@@ -42,7 +41,7 @@ class _Offer(NamedTuple):
 
 class JournalledFeed:
     """
-    A `papertape.engine.feed.Feed` of journalled events.
+    A `papertape.engine.events.Feed` of journalled events.
 
     sequence     of the newest event that was yielded
     received_ms  when it was accepted, by the feed's clock

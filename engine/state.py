@@ -1,0 +1,128 @@
+"""The state of an engine: its arrays, the features at each close, and the one way to run instants over them."""
+
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.account import ACCOUNT, ORDER, POSITION
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.entries import ENTRY
+from papertape.engine.execute import execute
+from papertape.engine.features.smc import EVENT
+from papertape.engine.frames import Frames
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
+from papertape.engine.lane import BLOCK
+from papertape.engine.ledger import money, open_ledger
+from papertape.engine.model.current import MODEL_ATR, CurrentModel
+from papertape.engine.orders import N_COUNTERS
+from papertape.engine.records import DECISION, FILL, MARK, PAYMENT, SWAP, TRADE
+from papertape.engine.report import Report
+from papertape.engine.spec import EngineSpec
+from papertape.engine.strategies.protocol import KernelStrategy, Strategy, state_dtype_of
+
+_FILLS_PER_CANDLE: Final = 3
+_NO_DECISIONS: Final = np.zeros(0, DECISION)
+_NO_FILLS: Final = np.zeros(0, FILL)
+_NO_TRADES: Final = np.zeros(0, TRADE)
+_NO_EVENTS: Final = np.zeros(0, EVENT)
+_NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
+_NO_SWAPS: Final = np.zeros(0, SWAP)
+
+
+class Outputs:
+    """Buffers that kernels write to, and the counters that say how far."""
+
+    def __init__(self, n_symbols: int) -> None:
+        rows = BLOCK * n_symbols
+        self.fills = np.zeros(_FILLS_PER_CANDLE * rows, FILL)
+        self.trades = np.zeros(2 * rows, TRADE)
+        self.marks = np.zeros(BLOCK, MARK)
+        self.decisions = np.zeros(2 * rows, DECISION)
+        self.entries = np.zeros(n_symbols, ENTRY)
+        self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
+
+    def take(self, candles: int) -> Report:
+        """Return copies of what was written and start again."""
+        fills, trades, marks, decisions = self.counters.tolist()
+        self.counters[:] = 0
+        # Most candles decide and fill nothing, and an empty copy costs as much as a small one.
+        return Report(
+            candles,
+            copy_rows(self.decisions[:decisions]) if decisions else _NO_DECISIONS,
+            copy_rows(self.fills[:fills]) if fills else _NO_FILLS,
+            copy_rows(self.trades[:trades]) if trades else _NO_TRADES,
+            copy_rows(self.marks[:marks]),
+            _NO_PAYMENTS,
+            _NO_SWAPS,
+            _NO_EVENTS,
+        )
+
+
+class EngineState:
+    """
+    What an engine is between two events, and what those that decide need of it.
+
+    acting  the engines that act on this one's decisions, itself first
+    wishes  the decision of every symbol at every close of the newest batch
+    """
+
+    def __init__(self, spec: EngineSpec, strategy: Strategy | KernelStrategy) -> None:
+        self.spec = spec
+        self.symbols = spec.symbols
+        n = len(self.symbols)
+        self.markets = spec.market_rows()
+        self.settings = spec.settings.rows()
+        self.base_ms = timeframe_ms(spec.base_timeframe)
+        self.length_ms = timeframe_ms(spec.timeframe)
+        requests = (*strategy.features, *spec.extra_features, *spec.model_features)
+        if spec.model_features:
+            requests = (*requests, MODEL_ATR)
+        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
+        most = self.frames.main[0].closed.size
+        self.model = CurrentModel(
+            self.frames.columns, spec.model_features, spec.timeframe, self.symbols, most
+        )
+        self.account = np.zeros(1, ACCOUNT)
+        open_ledger(self.account[0], money(spec.capital))
+        self.account["size_factor"] = 1.0
+        self.positions = np.zeros(n, POSITION)
+        self.trades = np.zeros(n, TRADE)
+        self.orders = np.zeros(n, ORDER)
+        self.strategy_state = np.zeros(n, state_dtype_of(strategy))
+        self.pending = np.zeros(0, CANDLE)
+        self.unlisted: IntArray = np.zeros(n, np.int64)
+        self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
+        self.wishes = np.zeros((n, most), DECISION)
+        self.outputs = Outputs(n)
+        self.acting: list[EngineState] = [self]
+
+    def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
+        """Return the features of one symbol at each close, and in the last row what the model makes of them."""
+        matrix = self.frames.matrix(symbol, closed, at)
+        self.model.infer(symbol, matrix, self.frames.main[symbol].closed, closed)
+        return matrix
+
+    def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:
+        """Execute instants `first` … `last - 1` with the decisions in `wishes`."""
+        outputs = self.outputs
+        execute(
+            candles,
+            first,
+            last,
+            self.base_ms,
+            self.wishes,
+            at,
+            closed,
+            self.account,
+            self.positions,
+            self.trades,
+            self.orders,
+            outputs.entries,
+            self.markets,
+            self.settings,
+            outputs.fills,
+            outputs.trades,
+            outputs.marks,
+            outputs.decisions,
+            outputs.counters,
+        )
