@@ -9,6 +9,7 @@ be taken for a whole one:
     equity.parquet    the account at the close of every base candle
     fills.parquet     FILL and DECISION records as the engine reported them, uncompressed: `papertape verify`
     decisions.parquet   names the first record and field that differ
+    tapes/            the candles, when no file and no store has them under the names in the configuration
     models/           the artefacts that took over, when there were any
     report.html       one file, opens offline
 """
@@ -45,10 +46,12 @@ from papertape.replay.tables import (
     record_table,
     utc,
 )
-from papertape.replay.tape_file import ROW_GROUP_ROWS
+from papertape.replay.tape_file import ROW_GROUP_ROWS, Tape, write_tape
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TAPES = "tapes"  # folder of a result
 
 
 @dataclass(slots=True, repr=False)
@@ -63,6 +66,7 @@ class Result:
     candles    by symbol, CANDLE records of the strategy's timeframe, for drawing
     models     artefacts in the order of the lineage in the summary
     events     EVENT records of market structure, for drawing; none when the strategy does not look at it
+    tapes      all that were replayed, where the names in the configuration would not find them again
     """
 
     summary: dict[str, Any]
@@ -73,6 +77,7 @@ class Result:
     candles: Mapping[str, Rows] = field(default_factory=dict)
     models: Sequence[bytes] = ()
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
+    tapes: Sequence[Tape] = ()
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
     _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
@@ -231,6 +236,10 @@ class Result:
         _write_equity(folder / "equity.parquet", self.marks)
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
+        for number, tape in enumerate(self.tapes):
+            path = folder / TAPES / f"{number + 1:04d}.parquet"
+            path.parent.mkdir(exist_ok=True)
+            write_tape(tape, path)
         for number, data in enumerate(self.models):
             path = folder / model_path(number)
             path.parent.mkdir(exist_ok=True)

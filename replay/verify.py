@@ -14,9 +14,9 @@ from papertape.engine.records import DECISION, FILL
 from papertape.replay.backtest import Progress, load_tapes, run_backtest
 from papertape.replay.config import make_config
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.result import Result, model_path, read_records
+from papertape.replay.result import TAPES, Result, model_path, read_records
 from papertape.replay.summary import FORMAT
-from papertape.replay.tape import Tape
+from papertape.replay.tape import Tape, read_tape
 from papertape.replay.user_code import refuse_code
 
 _NOT_COMPARED = frozenset({"timings", "papertape"})
@@ -66,7 +66,7 @@ def verify(
     """
     Return what differs between a saved result and the same run done now.
 
-    tapes       in place of those that the result names
+    tapes       in place of those that the result keeps or names
     trust_code  run a strategy that is not built in, whatever module the result names
 
     Raises ConfigError when the result names code that is not trusted,
@@ -79,7 +79,7 @@ def verify(
     except (KeyError, TypeError) as error:
         raise DataError(f"{directory / 'result.json'}: damaged: no {error}") from error
     refuse_code(config.strategy.name, directory, trust_code)
-    found = list(tapes) or load_tapes(config)
+    found = list(tapes) or _kept(directory) or load_tapes(config)
     for tape in found:
         if hashes.get(tape.symbol) != tape.sha256:
             raise DataError(
@@ -100,6 +100,11 @@ def verify(
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
     return Verdict(str(saved.get("digest")), result.digest, compared, tuple(differences))
+
+
+def _kept(directory: Path) -> list[Tape]:
+    """Return the candles that a result keeps because nobody else has them."""
+    return [read_tape(path) for path in sorted((directory / TAPES).glob("*.parquet"))]
 
 
 def _models(directory: Path, saved: Mapping[str, Any]) -> list[tuple[int, bytes]]:

@@ -8,7 +8,7 @@ from typing import Any
 from papertape.replay.backtest import run_backtest
 from papertape.replay.config import Config
 from papertape.replay.front.arguments import configuration
-from papertape.replay.front.data import Data, names_of, tapes_of
+from papertape.replay.front.data import Data, nameless, names_of, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
 from papertape.replay.result import Result
@@ -90,13 +90,16 @@ def backtest(
             asked = {"confidence_threshold": confidence_threshold, **dict(parameters or {})}
             given["parameters"] = ("strategy.parameters", asked)
     settings = configuration("backtest", _PARAMETERS, given, sections, config)
-    found = tapes_of(data if data is not None else (tapes or None), settings, symbol, venue)
+    data = data if data is not None else (tapes or None)
+    found = tapes_of(data, settings, symbol, venue)
     if names := names_of(found, data, symbol):
         kept = settings.data.model_copy(update={"tapes": names})
         settings = settings.model_copy(update={"data": kept})
     settings = with_strategy(settings, strategy)
     with watched(progress) as on_progress:
-        return run_backtest(settings, found, on_progress, models or None)
+        result = run_backtest(settings, found, on_progress, models or None)
+    result.tapes = nameless(found, data, settings, symbol, venue)
+    return result
 
 
 _PARAMETERS = [name for name in signature(backtest).parameters if name not in ("tapes", "sections")]

@@ -75,6 +75,24 @@ def names_of(tapes: Sequence[Tape], data: Data, symbol: Any = None) -> tuple[str
     return tuple(tape.name for tape in tapes)
 
 
+def nameless(
+    tapes: Sequence[Tape], data: Data, config: Config, symbol: Any = None, venue: str | None = None
+) -> Sequence[Tape]:
+    """Return the tapes when the names that a configuration has of them would not find them all again, otherwise none."""
+    given: Any = symbol if data is None else data
+    is_as_named = venue is None and (data is None or symbol is None)
+    if given is None or (
+        is_as_named
+        and not isinstance(given, Mapping)
+        and all(isinstance(one, str | Path) for one in _listed(given))
+    ):
+        return ()
+    stored = {e.name: e.about.get("sha256") for e in Store(config.data.store).entries()}
+    is_found = all(stored.get(tape.name) == tape.sha256 for tape in tapes)
+    names = tuple(tape.name for tape in tapes)
+    return () if is_found and config.data.tapes == names else tuple(tapes)
+
+
 def _tape(one: Any, store: Store, symbol: str | None, venue: str | None) -> Tape:
     """Return the tape of one thing that stands for candles."""
     if isinstance(one, Tape):

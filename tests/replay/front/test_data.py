@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from helpers import random_candles
 
+import papertape
 from papertape.engine.errors import DataError
 from papertape.replay.config import Config
 from papertape.replay.front.data import names_of, tape_of_table, tapes_of
 from papertape.replay.tables import candle_frame
 from papertape.replay.tape import Store, Tape, write_tape
+from papertape.replay.verify import verify
 
 CANDLES = random_candles(60, 5)
 TAPE = Tape(CANDLES, "binance-spot", "AAAUSDT", "1h")
@@ -138,6 +140,56 @@ def test_a_result_names_its_tapes_as_the_caller_did() -> None:
     assert names_of([TAPE], None, ["A", "B"]) == ("A", "B")
     assert names_of([TAPE], FRAME, "AAAUSDT") == (TAPE.name,)
     assert names_of([TAPE], None) == ()
+
+
+QUIET: dict[str, Any] = {"use_ml": False, "use_smc": False, "report": {"sensitivity": False}}
+OTHER = Tape(random_candles(60, 6), "binance-spot", "BBBUSDT", "1h")
+
+
+@pytest.mark.parametrize(
+    ("call", "n_kept"),
+    [
+        ({"data": FRAME}, 1),
+        ({"data": FRAME, "symbol": "MINE", "venue": "binance-usdm"}, 1),
+        ({"data": {"MINE": FRAME, "AAA": "AAAUSDT"}}, 2),
+        ({"data": [OTHER, "AAAUSDT"]}, 2),
+        ({"data": OTHER}, 1),
+        ({"tapes": [OTHER]}, 1),
+        ({"data": "AAAUSDT", "venue": "binance-usdm"}, 1),
+        ({"data": "table.csv", "symbol": "MINE"}, 1),
+        ({"data": TAPE}, 0),  # the store has it, candle by candle
+        ({"data": "AAAUSDT"}, 0),
+        ({"symbol": "AAAUSDT"}, 0),
+        ({"data": "table.csv"}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_result_can_be_verified_whatever_its_candles_were_given_as(
+    call: dict[str, Any], n_kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Store("tapes").save(TAPE)
+    NAIVE.rename_axis("time").to_csv("table.csv")
+
+    saved = papertape.backtest(**call, **QUIET).save("result")
+
+    assert len(list((saved / "tapes").glob("*"))) == n_kept
+    assert verify(saved).is_equal
+
+
+def test_kept_candles_that_were_changed_are_told(tmp_path: Path) -> None:
+    saved = papertape.backtest(FRAME, **QUIET).save(tmp_path / "result")
+    kept = saved / "tapes" / "0001.parquet"
+    rows = CANDLES.copy()
+    rows["close"][30] = rows["high"][30]
+    write_tape(tape_of_table(candle_frame(rows), "TABLE"), kept)
+
+    with pytest.raises(DataError, match="the candles have changed since"):
+        verify(saved)
+
+    kept.write_bytes(b"none")
+    with pytest.raises(DataError, match=r"0001\.parquet"):
+        verify(saved)
 
 
 def test_prices_are_taken_as_they_are() -> None:
