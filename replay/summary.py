@@ -102,6 +102,7 @@ def summarise(
     regime_codes = np.zeros(len(trades), np.int64)
     if config.report.regimes:
         regime_codes = _regime_codes(trades, main.engine, bars)
+    n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
     spec = main.engine.spec
     summary: dict[str, Any] = {
         "format": FORMAT,
@@ -128,12 +129,12 @@ def summarise(
             *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms),
         ],
         "refusals": refusal_counts(main.recorder.decisions, main.recorder.unheeded),
-        "fills_without_volume": fills_without_volume(main.recorder.fills, main.feed.tapes),
+        "fills_without_volume": n_untraded,
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": _benchmarks(config, main, marks, closes),
         "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
-        "warnings": _warnings(config, tapes, qualities, main, learned),
+        "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded),
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
@@ -302,8 +303,13 @@ def _warnings(
     qualities: Sequence[Brief],
     run: Run,
     learned: Learned | None,
+    n_untraded: int,
 ) -> list[str]:
-    """Return what a reader must know before anything else."""
+    """
+    Return what a reader must know before anything else.
+
+    n_untraded  fills in candles without volume
+    """
     said: list[str] = []
     if any(FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags for quality in qualities):
         said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
@@ -326,8 +332,7 @@ def _warnings(
             f"flat, flag {FLAG_ABSENT}, no fills."
         )
     said += span_sentences(config.data, tapes, run.feed)
-    fills = run.recorder.fills
-    said += sentence(fills_without_volume(fills, run.feed.tapes), len(fills))
+    said += sentence(n_untraded, len(run.recorder.fills))
     is_perpetual = any(market.is_perpetual for market in run.engine.spec.markets)
     if is_perpetual and not len(run.recorder.payments):
         said.append(

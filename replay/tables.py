@@ -65,7 +65,8 @@ def _text(words: Sequence[str]) -> npt.NDArray[np.str_]:
 
 
 def _named(codes: Any, names: Mapping[int, str]) -> npt.NDArray[np.str_]:
-    return _text([names.get(int(code), str(int(code))) for code in codes])
+    found, places = np.unique(codes, return_inverse=True)
+    return _text([names.get(code, str(code)) for code in found.tolist()])[places]
 
 
 def _or_nan(prices: Any) -> Any:
@@ -86,7 +87,7 @@ def trade_columns(
     risk = trades["risk"] / UNITS_PER_QUOTE
     columns: Table = {
         "number": trades["number"],
-        "symbol": _text([symbols[int(index)] for index in trades["symbol"]]),
+        "symbol": _text(symbols)[trades["symbol"]],
         "side": np.where(trades["side"] > 0, "long", "short"),
         "decided_time": _times(trades["decided_ms"]),
         "entry_time": _times(trades["entry_ms"]),

@@ -5,10 +5,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 from papertape.engine.performance.curve import Columns, Marks
-from papertape.engine.performance.daily import growth
-from papertape.engine.performance.lanes import lane_products
+from papertape.engine.performance.lanes import Busy, busy_candles, lane_products
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import Performance
 from papertape.engine.performance.relative import hold_worth
@@ -87,32 +86,63 @@ def random_entry(
     if n < _FEWEST_MARKS or not len(trades) or bool((marks["equity"] <= 0).any()):
         return None
     prices = np.asarray(close, dtype=np.float64).reshape(n, -1)  # (n_marks, n_symbols)
-    time_ms = np.ascontiguousarray(marks["time_ms"])
-    starts = np.searchsorted(time_ms, trades["entry_ms"], side="right")
-    ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
-    before = np.concatenate([[capital], marks["equity"][:-1] / UNITS_PER_QUOTE])
-    # In place: of a million candles each working copy is 8 MB.
-    charge = _costs(trades, starts, ends, n)
-    charge /= before
     symbols = np.unique(trades["symbol"])
-    weights, moves = np.empty((len(symbols), n)), np.empty((len(symbols), 2 * n))
+    # One after the other and in place: of a million candles each working copy is 8 MB.
+    lanes = _lanes(trades, symbols, marks, prices, capital)
+    moves = np.empty((len(symbols), 2 * n))
     for row, symbol in enumerate(symbols):
-        column = np.ascontiguousarray(prices[:, symbol])
-        chosen = trades["symbol"] == symbol
-        weights[row] = _units(trades[chosen], starts[chosen], ends[chosen], n)
-        weights[row, 0] *= column[0]
-        weights[row, 1:] *= column[:-1]
-        weights[row] /= before
+        np.divide(prices[1:, symbol], prices[:-1, symbol], out=moves[row, 1:n])
+        moves[row, 0] = 1.0
+        moves[row, :n] -= 1.0
         # Twice in a row, so that no shift has to turn round at the end.
-        moves[row, :n] = growth(column, float(column[0]))
         moves[row, n:] = moves[row, :n]
-    del before
     shifts = np.random.default_rng(seed).integers(1, n, size=draws)
-    totals = lane_products(weights, moves, charge, shifts) - 1.0
+    totals = lane_products(lanes, moves, shifts) - 1.0
     low, high = np.quantile(totals, [0.05, 0.95])
     own = float(marks["equity"][-1]) / (capital * UNITS_PER_QUOTE) - 1.0
     share = float(np.mean(totals < own))
     return RandomEntry(draws, float(totals.mean()), float(low), float(high), share)
+
+
+def _lanes(
+    trades: Rows, symbols: IntArray, marks: Marks, prices: FloatArray, capital: float
+) -> Busy:
+    """Return what the strategy held and paid, as shares of its equity at the close before."""
+    n = len(marks)
+    time_ms = np.ascontiguousarray(marks["time_ms"])
+    starts = np.searchsorted(time_ms, trades["entry_ms"], side="right")
+    ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
+    costs = _costs(trades, starts, ends, n)
+    held = np.empty((len(symbols), n))
+    for row, symbol in enumerate(symbols):
+        chosen = trades["symbol"] == symbol
+        held[row] = _units(trades[chosen], starts[chosen], ends[chosen], n)
+    write_shares(held, costs, symbols, prices, np.ascontiguousarray(marks["equity"]), capital)
+    return busy_candles(held, costs)
+
+
+@kernel
+def write_shares(
+    held: FloatArray,
+    costs: FloatArray,
+    symbols: IntArray,
+    prices: FloatArray,
+    equity: IntArray,
+    capital: float,
+) -> None:
+    """
+    Turn quantities and costs into shares of the equity at the close before, where they are.
+
+    held     base units through each candle, shape (n_symbols_held, n); symbols: their columns of `prices`
+    costs    quote, shape (n,); equity: money units
+    """
+    before = capital
+    for row in range(len(costs)):
+        costs[row] /= before
+        for place in range(len(symbols)):
+            price = prices[max(row - 1, 0), symbols[place]]
+            held[place, row] = held[place, row] * price / before
+        before = equity[row] / UNITS_PER_QUOTE
 
 
 def _units(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:

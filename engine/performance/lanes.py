@@ -6,7 +6,7 @@ are read once for eight lanes, whose products are independent of each other, so 
 Every product is taken in the order of the candles, so a lane has the bits of a run of its own.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -15,23 +15,36 @@ from papertape.engine.jit import FloatArray, IntArray, kernel
 _LANES: Final = 8  # as many independent products keep a core busy
 
 
-def lane_products(
-    weights: FloatArray, moves: FloatArray, charge: FloatArray, shifts: IntArray
-) -> FloatArray:
+class Busy(NamedTuple):
+    """The candles on which something is held or paid, in order."""
+
+    candles: IntArray
+    held: FloatArray  # share of equity, shape (n_symbols, n_busy)
+    kept: FloatArray  # 1 less the share of equity that is paid
+
+
+def busy_candles(weights: FloatArray, charge: FloatArray) -> Busy:
     """
-    Return the product over all candles of max(1 − charge + Σ weight × move some candles later, 0), one per shift.
+    Return what is not flat.
 
     weights  share of equity held through each candle, shape (n_symbols, n_candles)
-    moves    return of each candle, twice in a row, shape (n_symbols, 2 × n_candles)
     charge   share of equity paid in each candle, shape (n_candles,)
-    shifts   candles, each at least 0 and below n_candles
     """
     is_busy = charge != 0.0
     for row in weights:
         is_busy |= row != 0.0
     busy = np.flatnonzero(is_busy)
-    kept = np.ascontiguousarray(1.0 - charge[busy])
-    held = np.ascontiguousarray(weights[:, busy])
+    return Busy(busy, np.ascontiguousarray(weights[:, busy]), 1.0 - charge[busy])
+
+
+def lane_products(lanes: Busy, moves: FloatArray, shifts: IntArray) -> FloatArray:
+    """
+    Return the product over all candles of max(1 − charge + Σ weight × move some candles later, 0), one per shift.
+
+    moves    return of each candle, twice in a row, shape (n_symbols, 2 × n_candles)
+    shifts   candles, each at least 0 and below n_candles
+    """
+    busy, held, kept = lanes
     # The last group is filled up with its last shift.
     asked = np.pad(shifts, (0, -len(shifts) % _LANES), mode="edge")
     products = np.empty(len(asked))

@@ -66,7 +66,7 @@ def regimes(
     places = asked[is_known] - WINDOW_BARS
     if not len(places):
         return labels
-    high, low, close = (np.ascontiguousarray(column) for column in (high, low, close))
+    close = np.ascontiguousarray(close)
     changes = np.diff(close)
     path = _sums_at(np.abs(changes, out=changes), places)
     del changes
@@ -76,7 +76,7 @@ def regimes(
     # In place: of a million candles each working copy is 8 MB.
     ranges = np.maximum(high[1:], close[:-1])
     ranges /= np.minimum(low[1:], close[:-1])
-    del high, low, close
+    del close
     np.log(ranges, out=ranges)
     np.square(ranges, out=ranges)
     volatility = np.empty(n - WINDOW_BARS)
@@ -100,7 +100,7 @@ def regimes_when(
     times_ms: IntArray,
 ) -> IntArray:
     """Return the regime known at each time: that of the last candle that closed by then, before the first warm-up."""
-    rows = np.searchsorted(open_ms + length_ms, times_ms, side="right") - 1
+    rows = np.searchsorted(open_ms, times_ms - length_ms, side="right") - 1
     labels = np.full(len(rows), WARM_UP, dtype=np.int64)
     labels[rows >= 0] = regimes(open_ms, high, low, close, rows[rows >= 0])
     return labels

@@ -6,11 +6,12 @@ Trades broken down by a label: one row per label, the same columns in every tabl
 A row without trades, or a profit factor without a loss, has None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.attribution import COMPONENTS, attribution
@@ -26,16 +27,16 @@ CONFIDENCE_NAMES: Final = tuple(f"{low:g} to {high:g}" for low, high in pairwise
 _SIDES: Final = ("long", "short")
 
 
-def breakdown(trades: Rows, labels: Sequence[str], order: Sequence[str] = ()) -> list[TableRow]:
+def breakdown(trades: Rows, labels: npt.ArrayLike, order: Sequence[str] = ()) -> list[TableRow]:
     """
     Return one row per label.
 
     labels  one per trade
     order   labels that have a row in any case, in this order; others follow by name
     """
-    assert len(labels) == len(trades)
-    names = [*order, *sorted(set(labels).difference(order))]
-    keys = np.asarray(labels, dtype=object)
+    keys = np.asarray(labels, dtype=np.str_)
+    assert len(keys) == len(trades)
+    names = [*order, *sorted(set(keys.tolist()).difference(order))]
     lengths = durations_s(trades)
     return [_row(name, trades["pnl"][keys == name], lengths[keys == name]) for name in names]
 
@@ -50,35 +51,35 @@ def by_component(trades: Rows) -> list[TableRow]:
 def by_confidence(trades: Rows) -> list[TableRow]:
     """Return trades by the decision's confidence; a bucket holds its lower edge, the last one both."""
     bucket = np.searchsorted(CONFIDENCE_EDGES[1:-1], trades["confidence"], side="right")
-    return breakdown(trades, [CONFIDENCE_NAMES[index] for index in bucket], CONFIDENCE_NAMES)
+    return breakdown(trades, np.array(CONFIDENCE_NAMES)[bucket], CONFIDENCE_NAMES)
 
 
 def by_side(trades: Rows) -> list[TableRow]:
     """Return long and short trades."""
-    return breakdown(trades, [_SIDES[int(side < 0)] for side in trades["side"]], _SIDES)
+    return breakdown(trades, np.where(trades["side"] < 0, "short", "long"), _SIDES)
 
 
 def by_exit_reason(trades: Rows) -> list[TableRow]:
     """Return trades by why they ended, in the order of the reasons' numbers."""
-    labels = [REASON_NAMES[int(code)] for code in trades["exit_reason"]]
-    return breakdown(trades, labels, _present(REASON_NAMES.values(), labels))
+    return _by_code(trades, trades["exit_reason"], REASON_NAMES)
 
 
 def by_symbol(trades: Rows, symbols: Sequence[str]) -> list[TableRow]:
     """Return trades by symbol; every symbol has a row."""
-    return breakdown(trades, [symbols[int(index)] for index in trades["symbol"]], symbols)
+    return breakdown(trades, np.array(symbols)[trades["symbol"]], symbols)
 
 
 def by_regime(trades: Rows, codes: IntArray) -> list[TableRow]:
     """Return trades by the regime in which they were decided, one code of REGIME_NAMES per trade."""
-    labels = [REGIME_NAMES[int(code)] for code in codes]
-    return breakdown(trades, labels, _present(REGIME_NAMES.values(), labels))
+    return _by_code(trades, codes, REGIME_NAMES)
 
 
-def _present(names: Any, labels: Sequence[str]) -> list[str]:
-    """Return those names that occur, in their own order."""
-    found = set(labels)
-    return [name for name in names if name in found]
+def _by_code(trades: Rows, codes: IntArray, names: Mapping[int, str]) -> list[TableRow]:
+    """Return one row for every code that occurs, in the order of the names."""
+    found, places = np.unique(codes, return_inverse=True)
+    labels = [names[code] for code in found.tolist()]
+    order = [name for name in names.values() if name in labels]
+    return breakdown(trades, np.array(labels, np.str_)[places], order)
 
 
 def _row(name: str, pnl: IntArray, lengths: FloatArray) -> TableRow:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.engine.performance.lanes import lane_products
+from papertape.engine.performance.lanes import busy_candles, lane_products
 
 
 def one_run(weights: FloatArray, moves: FloatArray, charge: FloatArray, shift: int) -> float:
@@ -35,7 +35,7 @@ def test_a_lane_has_the_bits_of_a_run(n_symbols: int, draws: int) -> None:
     weights, moves, charge = positions(n_symbols, 500, seed=n_symbols)
     shifts: IntArray = np.random.default_rng(5).integers(0, 500, draws)
 
-    found = lane_products(weights, np.tile(moves, 2), charge, shifts)
+    found = lane_products(busy_candles(weights, charge), np.tile(moves, 2), shifts)
 
     assert found.tolist() == [one_run(weights, moves, charge, int(s)) for s in shifts]
 
@@ -45,10 +45,6 @@ def test_what_is_lost_stays_lost_and_nothing_held_is_nothing_won() -> None:
     held = np.array([[0.0, 1.0, 1.0, 0.0]])
 
     # From the second candle: 1 − 1.5 is below zero. Shifted by one: (1 + 3) × (1 + 0.1).
-    assert lane_products(held, np.tile(moves, 2), np.zeros(4), np.array([0, 1])).tolist() == [
-        0.0,
-        4.0 * 1.1,
-    ]
-    assert lane_products(0.0 * held, np.tile(moves, 2), np.zeros(4), np.array([2])).tolist() == [
-        1.0
-    ]
+    for shares, shifts, expected in ((held, [0, 1], [0.0, 4.0 * 1.1]), (0.0 * held, [2], [1.0])):
+        lanes = busy_candles(shares, np.zeros(4))
+        assert lane_products(lanes, np.tile(moves, 2), np.array(shifts)).tolist() == expected
