@@ -50,6 +50,7 @@ class FakeExchange:
     refusal     what they are refused with
     unlisted    symbols that the catalogue lacks when it is loaded next; `inactive` those that it says do not trade
     thin        symbols that trade in every fifth minute only: the stream is silent then, the history has no row
+    ends_ms     when each of these symbols trades for the last time
     throttle_s  ccxt's own pause between two calls of the history, waited for before the call leaves
     rest_errors raised by the next calls of the history, one each
     in_quote    the stream counts the volume of these symbols in quote, the history in base
@@ -75,6 +76,7 @@ class FakeExchange:
         self.inactive: set[str] = set()
         self.n_loaded = 0
         self.thin: set[str] = set()
+        self.ends_ms: dict[str, int] = {}
         self.throttle_s = 0.0
         self.rest_errors: list[Exception] = []
         self.in_quote: set[str] = set()
@@ -136,7 +138,8 @@ class FakeExchange:
         return [
             candle_of(symbol, t, seen_ms)
             for t in times
-            if t < seen_ms and (symbol not in self.thin or is_thin_minute(t))
+            if t < min(seen_ms, self.ends_ms.get(symbol, seen_ms))
+            and (symbol not in self.thin or is_thin_minute(t))
         ][:limit]
 
     async def _throttle(self) -> None:
@@ -214,6 +217,7 @@ class FakeExchange:
             trade_ms = self.clock.now_ms() // TICK_MS * TICK_MS
             for symbol in self.symbols:
                 is_quiet = symbol in self.thin and not is_thin_minute(trade_ms)
+                is_quiet |= trade_ms >= self.ends_ms.get(symbol, trade_ms + 1)
                 if not (
                     symbol in self.muted or is_quiet or self.is_down or self.skip(symbol, trade_ms)
                 ):

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import START_MS
+from helpers import START_MS, needs_torch
 
 from papertape.engine.cache import cache_directory
 
@@ -70,7 +70,9 @@ def run(command: str, folder: Path, home: Path | None = None) -> subprocess.Comp
 LONG = ("demo", "train", "windows", "honesty")  # they train models
 
 
-@pytest.mark.parametrize("is_long", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "is_long", [False, pytest.param(True, marks=[pytest.mark.slow, needs_torch])]
+)
 def test_commands_print_what_is_shown(tmp_path: Path, is_long: bool) -> None:
     ran = 0
     for kind, body in blocks():

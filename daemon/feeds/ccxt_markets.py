@@ -1,9 +1,10 @@
 """
 Which markets of a ccxt venue are there, and which of them trade: by its catalogue, and by what its history refuses.
 
-    gone     missing from the catalogue, refused by the history (BadSymbol, NotSupported), or left out of the account
-    halted   in the catalogue with `active: false`: trading is not possible now, and may be again. ccxt cannot say
-             whether that is for good, so nothing is closed
+    halted   in the catalogue with `active: false`: trading is not possible now, and may be again
+    gone     missing from the catalogue, refused by the history (BadSymbol, NotSupported), left out of the account, or
+             halted and without a trade for a day: some venues keep what they delisted in their catalogue, and ccxt
+             cannot say what is for good
 
 Source: ccxt manual, "Market structure" (`active`) and "Error handling" (4.5.90). A catalogue costs a venue dearly and
 takes up to a second to parse, so it is read again after hours, and sooner only where something speaks for a change.
@@ -14,9 +15,13 @@ from typing import Any, Final
 
 from papertape.replay.ccxt_venue import find_market
 from papertape.replay.http_errors import RestRefused
+from papertape.replay.stamps import utc_text
 
 READ_EVERY_S: Final = 21_600.0
 DOUBT_EVERY_S: Final = 600.0  # while a symbol is silent, halted or gone
+GONE_AFTER_S: Final = (
+    86_400.0  # maintenance takes hours; what stands still for longer is not waited for
+)
 
 
 class CcxtMarkets:
@@ -27,7 +32,6 @@ class CcxtMarkets:
     dropped   symbols that the account has and the configuration no longer names
     unified   ccxt's name of each symbol that was ever listed
     refused   what the history said of symbols that it refuses
-    halted    symbols that do not trade now
     """
 
     def __init__(
@@ -35,13 +39,19 @@ class CcxtMarkets:
     ) -> None:
         self.unified: dict[str, str] = {}
         self.refused: dict[str, str] = {}
-        self.halted: set[str] = set()
+        self._halted_ms: dict[str, int] = {}  # when that was read first
+        self._traded_ms: dict[str, int] = {}
         self._symbols = tuple(symbols)
         self._known, self._dropped = frozenset(known), frozenset(dropped)
         self._listed: set[str] = set()
         self._before: tuple[Any, Any] = ({}, {})
 
-    def read(self, exchange: Any) -> bool:
+    @property
+    def halted(self) -> Collection[str]:
+        """Return the symbols that do not trade now."""
+        return self._halted_ms.keys()
+
+    def read(self, exchange: Any, now_ms: int) -> bool:
         """
         Take the catalogue as it is loaded; after an empty one put that of before back, and return False.
 
@@ -56,22 +66,34 @@ class CcxtMarkets:
                 continue
             market = self._find(exchange, symbol)
             (self._listed.discard if market is None else self._listed.add)(symbol)
-            is_halted = market is not None and market.get("active") is False
-            (self.halted.add if is_halted else self.halted.discard)(symbol)
+            if market is not None and market.get("active") is False:
+                self._halted_ms.setdefault(symbol, now_ms)
+            else:
+                self._halted_ms.pop(symbol, None)
         return True
+
+    def traded(self, symbol: str, open_ms: int) -> None:
+        """Take note of the newest candle that traded; 0: of none, as far as was looked."""
+        self._traded_ms[symbol] = max(open_ms, self._traded_ms.get(symbol, 0))
 
     def is_known(self, symbol: str) -> bool:
         """Return whether the account began with this symbol, so that a refusal is a change and no fault."""
         return symbol in self._known
 
-    def why_gone(self, symbol: str) -> str:
+    def why_gone(self, symbol: str, now_ms: int) -> str:
         """Return why a symbol has no candles any more; "" when it has."""
         if symbol in self._dropped:
             return "no longer followed"
         if symbol not in self._listed:
             return "no longer listed"
-        reason = self.refused.get(symbol)
-        return f"no longer listed ({reason})" if reason else ""
+        if reason := self.refused.get(symbol):
+            return f"no longer listed ({reason})"
+        if symbol not in self._halted_ms:
+            return ""
+        # Of a market without any known trade it counts from when we read of it: its history may say nothing.
+        since_ms = self._traded_ms.get(symbol) or self._halted_ms[symbol]
+        is_over = now_ms - since_ms >= GONE_AFTER_S * 1000.0
+        return f"not active, and without a trade since {utc_text(since_ms)}" if is_over else ""
 
     def _find(self, exchange: Any, symbol: str) -> Any:
         """Return a market of the catalogue; None: it is listed no longer."""

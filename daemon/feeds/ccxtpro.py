@@ -137,7 +137,7 @@ class CcxtFeed:
             jitter=self._chance.random,
         )
         await self._patiently(self._history.start)
-        self._markets.read(self._exchange)
+        self._markets.read(self._exchange, self._history.venue_now_ms())
         self._note_offset()
         is_polled = self._live.candles == "poll" or not self._exchange.has.get("watchOHLCV")
         source = "poll" if is_polled else "stream"
@@ -205,6 +205,8 @@ class CcxtFeed:
         after_ms = backfill.next_ms - length_ms
         for symbol, found in zip(self._symbols, backfill.known, strict=True):
             self._table.start(symbol, after_ms, *found)
+            self._markets.traded(symbol, found.traded_ms)
+        self._follow_markets()  # the history tells for how long what is not active has been so
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
         """Return the candles of a span of every symbol that is there, however long it takes."""
@@ -244,7 +246,7 @@ class CcxtFeed:
         """Tell the engine, before the next candles, which symbols are gone and which ones do not trade."""
         now_ms = self._history.venue_now_ms()
         for symbol in self._symbols:
-            why = self._markets.why_gone(symbol)
+            why = self._markets.why_gone(symbol, now_ms)
             if self.halts.tell(Cause.GONE, symbol, now_ms, is_on=bool(why)):
                 self._lose(symbol, why, now_ms)
             is_halted = symbol in self._markets.halted
@@ -271,7 +273,7 @@ class CcxtFeed:
         read_ms = self._clock.now_ms()
         while True:
             await self._clock.sleep(IDLE_S)
-            is_off = any(map(self._markets.why_gone, self._symbols)) or bool(self._markets.halted)
+            is_off = any(map(self._is_gone, self._symbols)) or bool(self._markets.halted)
             every_s = DOUBT_EVERY_S if is_off or self._is_silent else READ_EVERY_S
             if self._clock.now_ms() - read_ms < every_s * 1000.0:
                 continue
@@ -282,7 +284,7 @@ class CcxtFeed:
             except RestError as error:
                 self._tell(NoticeKind.VENUE, detail=f"catalogue: {error}")
                 continue
-            if not self._markets.read(self._exchange):
+            if not self._markets.read(self._exchange, self._history.venue_now_ms()):
                 self._tell(NoticeKind.VENUE, detail="catalogue: it is empty, which is no news")
             for symbol in list(self._markets.refused):
                 if await self._probe(symbol) is not None:
@@ -374,6 +376,8 @@ class CcxtFeed:
         """Yield the instants that these candles complete."""
         for final in finals:
             self._merge.put(final)
+            if final.bar.has_traded:
+                self._markets.traded(final.symbol, final.bar.open_ms)
             self._is_silent |= not final.bar.has_traded and not self._is_gone(final.symbol)
             # A candle that traded and that the stream did not show at all speaks against the stream.
             if final.source == "backfill" and final.bar.has_traded and self._streams is not None:

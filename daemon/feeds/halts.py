@@ -32,6 +32,12 @@ class Halts:
         due_ms = now_ms
         if cause is Cause.GONE and is_on:
             due_ms = -(-now_ms // self._length_ms) * self._length_ms
+            # What no candle has passed yet was no news to anybody, such as that all was well at the start.
+            self._waiting = [
+                (ms, halt)
+                for ms, halt in self._waiting
+                if (halt.cause, halt.symbol) != (Cause.GONE, index)
+            ]
         elif cause is Cause.CLOCK:
             due_ms = 0
         self._waiting.append((due_ms, Halt(now_ms, index, cause, is_on)))

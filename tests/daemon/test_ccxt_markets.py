@@ -11,6 +11,7 @@ from ccxt_runs import OPEN_MS, START_MS, SYMBOLS, Run, follow, last_ms, truth
 from fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 
+from papertape.daemon.feeds import ccxt_markets
 from papertape.daemon.feeds.ccxtpro import CcxtFeed
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
@@ -160,6 +161,51 @@ def test_a_market_that_the_catalogue_calls_inactive_is_halted_until_it_is_active
     assert said(run, Cause.GONE) == []
     assert details(run, ETH) == ["does not trade", "trades again"]
     assert of(run, 0) == [row for row in truth(OPEN_MS - 3 * MINUTE_MS, last_ms(30)) if row[1] == 0]
+
+
+@pytest.mark.parametrize("has_stream", [True, False])
+def test_a_market_that_is_inactive_and_has_not_traded_for_so_long_is_gone(
+    has_stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an hour in place of a day: no trade from 10:20 on, called inactive from the start on."""
+    monkeypatch.setattr(ccxt_markets, "GONE_AFTER_S", 1_800.0)
+
+    def prepare(venue: FakeExchange) -> None:
+        venue.inactive, venue.ends_ms = {ETH}, {ETH: OPEN_MS + 5 * MINUTE_MS}
+
+    async def script(venue: FakeExchange, clock: Clock) -> None:
+        await clock.sleep(60 * 60)  # 11:15:31
+        venue.inactive, venue.ends_ms = set(), {}
+
+    run = follow(75, script, prepare=prepare, has_stream=has_stream)
+
+    # Its last trade was in the candle of 10:19. At 10:49 half an hour has passed, and the catalogue is read every ten
+    # minutes; gone is a symbol from the candle on that opens after that.
+    (begin_ms, index, _), (end_ms, *_) = said(run, Cause.GONE)
+    assert index == 1
+    assert OPEN_MS + 34 * MINUTE_MS <= begin_ms <= OPEN_MS + 46 * MINUTE_MS
+    assert end_ms >= OPEN_MS + 60 * MINUTE_MS  # active again: followed again
+    told = details(run, ETH)
+    assert told[0] == "does not trade"
+    assert told[1].startswith("not active, and without a trade since 2026-11-23 10:19: absent from")
+    assert sorted(told[2:]) == ["listed again", "trades again"]
+
+
+@pytest.mark.parametrize(("ended_before_min", "is_gone"), [(20, False), (40, True), (3_000, False)])
+def test_at_a_restart_the_history_tells_for_how_long_a_market_has_not_traded(
+    ended_before_min: int, is_gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an hour in place of a day. Silent for longer than we look back is not known: it counts from now on."""
+    monkeypatch.setattr(ccxt_markets, "GONE_AFTER_S", 1_800.0)
+
+    def prepare(venue: FakeExchange) -> None:
+        venue.inactive, venue.ends_ms = {ETH}, {ETH: OPEN_MS - ended_before_min * MINUTE_MS}
+
+    run = follow(4, after_ms=AFTER_MS, closes=CLOSES, prepare=prepare)
+
+    assert said(run, Cause.GONE) == ([(OPEN_MS + MINUTE_MS, 1, True)] if is_gone else [])
+    assert [halt[1:] for halt in said(run, Cause.MARKET)] == [(1, True)]
+    assert of(run, 0) == [row for row in truth(AFTER_MS + MINUTE_MS, last_ms(4)) if row[1] == 0]
 
 
 def test_a_symbol_that_is_left_out_is_absent_and_not_asked_for() -> None:

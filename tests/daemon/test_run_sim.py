@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import needs_torch
 
 from papertape.daemon.app import serve
 from papertape.daemon.compare import verify_state
@@ -122,6 +123,7 @@ def test_at_speed_jobs_run_and_the_audit_agrees(tmp_path: Path) -> None:
     assert daemon.engine.digest == replayed(about, tmp_path)
 
 
+@needs_torch
 @pytest.mark.slow
 def test_the_training_process_works_beside_the_local_exchange(tmp_path: Path) -> None:
     """Nothing stands in: the exchange's time stands still while the real process trains."""

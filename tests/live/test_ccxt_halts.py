@@ -16,6 +16,7 @@ from fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 from streams import halts_of, journalled
 
+import papertape.daemon.feeds.ccxt_markets
 import papertape.daemon.feeds.ccxtpro
 import papertape.daemon.venues
 from papertape.daemon.app import serve
@@ -120,6 +121,29 @@ def test_what_is_held_in_a_symbol_that_goes_is_closed_at_the_last_price(
     assert float(daemon.engine.positions["quantity"][1]) == 0.0
     last = gone[gone["volume"] > 0.0][-1]
     assert delisted(tmp_path) == [("ETH/USDT", float(last["close"]))]
+    assert verify_state(tmp_path).is_equal
+
+
+async def inactive(venue: FakeExchange, clock: Clock) -> None:
+    """No trade and no word of it from 10:22 on, and the catalogue says that it is not active."""
+    venue.ends_ms, venue.inactive = {"ETH/USDT": START_MS // MINUTE_MS * MINUTE_MS + 7 * MINUTE_MS}, {"ETH/USDT"}  # fmt: skip
+
+
+def test_what_is_held_in_a_market_that_stays_inactive_is_closed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of an hour in place of a day."""
+    monkeypatch.setattr(papertape.daemon.feeds.ccxt_markets, "GONE_AFTER_S", 900.0)
+    run(tmp_path, START_MS, 6, calm)
+
+    daemon = run(tmp_path, START_MS + 6 * MINUTE_MS, 30, inactive)
+    run(tmp_path, START_MS + 36 * MINUTE_MS, 5, inactive)
+
+    last = candle_of("ETH/USDT", START_MS // MINUTE_MS * MINUTE_MS + 6 * MINUTE_MS)
+    assert delisted(tmp_path) == [("ETH/USDT", last[4])]
+    assert float(daemon.engine.positions["quantity"][1]) == 0.0
+    told = [(halt.cause, halt.symbol, halt.is_on) for _, halt in halts_of(tmp_path)]
+    assert told == [(Cause.MARKET, 1, True), (Cause.GONE, 1, True)]
     assert verify_state(tmp_path).is_equal
 
 

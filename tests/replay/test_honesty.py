@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import needs_torch
 
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.honesty import HonestyOptions, HonestyRow, honesty, lab, run_honesty
@@ -127,6 +128,7 @@ def test_a_study_in_another_process_that_fails_says_how() -> None:
         )
 
 
+@needs_torch
 @pytest.mark.slow
 def test_networks_find_what_only_they_can_and_nothing_in_noise() -> None:
     options = HonestyOptions(networks=("lstm",), attempts=2, boundaries=60)
