@@ -193,9 +193,11 @@ class ModelStore:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: damaged; remove it and promote a version anew") from error
-        if not isinstance(form, int) or form > FORMAT:
-            raise DataError(f"{path}: format {form!r} is newer than {FORMAT}; update papertape")
-        if not isinstance(promoted, list) or not all(type(number) is int for number in promoted):
+        if type(form) is int and form > FORMAT:
+            raise DataError(f"{path}: format {form} is newer than {FORMAT}; update papertape")
+        if type(form) is not int or form < 1 or not isinstance(promoted, list):
+            raise DataError(f"{path}: damaged; remove it and promote a version anew")
+        if not all(type(number) is int for number in promoted):
             raise DataError(f"{path}: damaged; remove it and promote a version anew")
         return promoted
 

@@ -229,7 +229,9 @@ def metadata_of(schema: Any, path: Path) -> dict[str, Any]:
         )
     try:
         values = json.loads(text)
-        number = int(values["format"])
+        number = values["format"]
+        assert type(number) is int
+        assert number >= 1
         strings = [values[name] for name in ("venue", "symbol", "timeframe", "kind", "sha256")]
         assert all(isinstance(value, str) for value in strings)
     except (ValueError, KeyError, TypeError, AssertionError) as error:

@@ -47,12 +47,13 @@ def read_summary(directory: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from error
-    if not isinstance(summary, dict) or not isinstance(summary.get("format"), int):
+    if not isinstance(summary, dict):
         raise DataError(f"{path}: damaged: it has no format number")
-    if summary["format"] > FORMAT:
-        raise DataError(
-            f"{path}: format {summary['format']} is newer than {FORMAT}; update papertape"
-        )
+    number = summary.get("format")
+    if type(number) is not int or number < 1:
+        raise DataError(f"{path}: damaged: it has no format number")
+    if number > FORMAT:
+        raise DataError(f"{path}: format {number} is newer than {FORMAT}; update papertape")
     return summary
 
 

@@ -137,6 +137,8 @@ def test_rollback_to_a_damaged_model_is_refused_and_the_champion_stays(store: Mo
         ("{", "damaged; remove it and promote a version anew"),
         ("[]", "damaged"),
         ('{"format": 1, "promoted": ["2"]}', "damaged"),
+        ('{"format": 0, "promoted": [2]}', "damaged"),
+        ('{"format": "1", "promoted": [2]}', "damaged"),
         ('{"format": 2, "promoted": [2]}', "format 2 is newer than 1; update papertape"),
     ],
 )

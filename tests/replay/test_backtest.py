@@ -201,6 +201,8 @@ def test_changed_trade_and_other_candles_are_noticed(result: Result, tmp_path: P
         ("", "damaged: Expecting value"),
         ("{", "damaged: Expecting property name"),
         ("[]", "damaged: it has no format number"),
+        ('{"format": 0}', "damaged: it has no format number"),
+        ('{"format": true}', "damaged: it has no format number"),
         ('{"format": 99}', "format 99 is newer than 1; update papertape"),
         ('{"format": 1}', "damaged: no 'config'"),
     ],

@@ -213,6 +213,15 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         read_tape(path)
 
 
+@pytest.mark.parametrize("number", [0, True, "1", 1.5])
+def test_a_format_that_never_was_is_damage(tmp_path: Path, number: object) -> None:
+    path = tmp_path / "t.parquet"
+    write_with_metadata(make_tape(random_candles(3)), path, format=number)
+
+    with pytest.raises(DataError, match="metadata is damaged; import it again"):
+        read_tape(path)
+
+
 def test_damaged_metadata_and_other_columns_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     table = pa.table({"open_time": [1]})
