@@ -17,7 +17,7 @@ from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
 
 from papertape.daemon import chores
-from papertape.daemon.audit import Auditor
+from papertape.daemon.audit import Auditor, last_finding
 from papertape.daemon.drift_watch import DriftWatch
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from papertape.daemon.identity import Identity, refuse_held, same_account
@@ -90,7 +90,7 @@ async def serve(
         ModelStore(state / "models").tidy()
         with _closing_on_error(Journal.open(state, wall_ms())) as journal:
             account, recovered = _recover(journal, identity, hooks)
-            job_stats = stats_of(journal)
+            job_stats, finding = stats_of(journal), last_finding(journal)
         make_writer = InlineWriter if is_virtual else ThreadWriter
         writer = make_writer(journal, hooks.on_commit)
         try:
@@ -108,7 +108,7 @@ async def serve(
                 tables = Tables(feed, engine, writer, limit_ms)
                 faults = StrategyFaults(engine, writer, hooks.on_fault)
                 daemon = Daemon(
-                    state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state), faults
+                    state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state), faults, finding=finding
                 )  # fmt: skip
                 make_learning(daemon, journal, is_virtual=is_virtual)
                 if has_jobs or (has_jobs is None and not is_virtual):

@@ -41,6 +41,14 @@ class Finding(NamedTuple):
         return not self.difference
 
 
+def last_finding(journal: Journal) -> Finding | None:
+    """Return what the newest audit of a journal came to, None before the first."""
+    found = journal.all(
+        "SELECT sequence, digest_live, digest_again, detail FROM audits ORDER BY id DESC LIMIT 1"
+    )
+    return Finding(*found[0]) if found else None
+
+
 class Auditor:
     """The daemon's side: one child process, started at the first audit and again should it have died."""
 

@@ -79,7 +79,9 @@ class Learning:
 
     def _on_account(self, daemon: Daemon) -> None:
         self._metrics.drift.set_size_factor(float(daemon.engine.account[0].size_factor))
-        self._metrics.on_halt("drift", "drift" in self.halted(daemon))
+        halted = self.halted(daemon)
+        for reason in ("drift", "divergence"):
+            self._metrics.on_halt(reason, reason in halted)
 
     def _on_model(self, daemon: Daemon, times: ModelTimes) -> None:
         """Show the model in force."""
@@ -152,6 +154,8 @@ class Learning:
         found = ["ruin"] if engine.account[0].ruined_ms else []
         if engine.account[0].is_paused & PAUSED_BY_COMMAND:
             found.append("manual")
+            if daemon.is_diverged:
+                found.append("divergence")
             if watch is not None and watch.policy.is_paused:
                 found.append("drift")
         if daemon.faults.is_halting:

@@ -125,6 +125,12 @@ class Daemon:
             raise DataError("this account uses no model: signals.use_ml is off")
         return self.retraining.ask(MANUAL)
 
+    @property
+    def is_diverged(self) -> bool:
+        """Return whether the newest audit, of this process's time or before it, stopped trading for a difference."""
+        is_halting = self.identity.config.daemon.halt_on_divergence
+        return is_halting and self.finding is not None and not self.finding.is_equal
+
     def status(self) -> dict[str, Any]:
         """Return how the daemon stands, as plain values for JSON."""
         engine, feed = self.engine, self.journal_feed

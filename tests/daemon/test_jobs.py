@@ -18,6 +18,7 @@ from papertape.daemon.chores import backup, day_summary
 from papertape.daemon.compare import Again, Difference
 from papertape.daemon.jobs import Job, Jobs, JobStats, is_overdue, stats_of
 from papertape.daemon.journal import InlineWriter, Journal
+from papertape.daemon.learning import Learning
 from papertape.daemon.running import Daemon, Hooks
 from papertape.engine.candles import DAY_MS, FLAG_ABSENT
 from papertape.engine.core import Engine
@@ -271,8 +272,11 @@ async def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configure
     go = asyncio.Event()
     about = identity(daemon={"state": str(tmp_path), "halt_on_divergence": halts})
     hooks = Hooks(services=[spoil_service(spoil)], on_finding=findings.append)
-    await serve(about, recorded(ROWS, hold=hold), hooks, is_virtual=True)
+    first = await serve(about, recorded(ROWS, hold=hold), hooks, is_virtual=True)
+    again = await serve(about, recorded(ROWS), is_virtual=True)
 
+    for daemon in (first, again):  # the reason outlives the process that found it
+        assert Learning.halted(None, daemon) == (("manual", "divergence") if halts else ())  # type: ignore[arg-type]
     assert said == (["equal up to input 20", "True"] if halts else ["False"])
     assert [finding.is_equal for finding in findings] == ([True, False] if halts else [False])
     expected = [(20, "equal"), (20, "differs")]

@@ -393,7 +393,7 @@ def test_a_ruin_halts_and_is_an_exit_of_its_own() -> None:
     assert state.ruined_ms == candles[3].open_ms
     assert not state.is_paused
     unfaulted = SimpleNamespace(is_halting=False)
-    daemon = SimpleNamespace(engine=engine, watch=None, faults=unfaulted)
+    daemon = SimpleNamespace(engine=engine, watch=None, faults=unfaulted, is_diverged=False)
     assert Learning.halted(None, daemon) == ("ruin",)  # type: ignore[arg-type]
     engine.step(Command(Action.PAUSE))
     assert Learning.halted(None, daemon) == ("ruin", "manual")  # type: ignore[arg-type]
