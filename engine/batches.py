@@ -9,6 +9,7 @@ raises is a broken promise and ends the run.
 
 from itertools import groupby
 from typing import Final
+from weakref import proxy
 
 import numpy as np
 
@@ -35,7 +36,9 @@ class KernelDecider:
     """
 
     def __init__(self, engine: EngineState, strategy: KernelStrategy) -> None:
-        self._engine, self._strategy = engine, strategy
+        # Not counted: an engine that nobody holds any more is to go at once, with its arrays, not at some collection.
+        self._engine: EngineState = proxy(engine)
+        self._strategy = strategy
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = engine.spec.settings.sizing == "all_in"
@@ -65,7 +68,7 @@ class KernelDecider:
                     )
             mute_absent(bars, closed, wishes)
         self._found.sort(key=lambda found: found[0])
-        for acting in engine.acting:
+        for acting in (engine, *engine.followers):
             self._run(acting, candles, n, at, closed)
 
     def _ask(

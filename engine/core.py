@@ -67,7 +67,7 @@ class Engine(EngineState):
         follower = Engine(spec)
         follower.wishes, follower.last_open_ms = self.wishes, self.last_open_ms
         self._followers.append((follower, sink))
-        self.acting.append(follower)
+        self.followers.append(follower)
         return follower
 
     def step(self, event: Event) -> Report:

@@ -62,8 +62,8 @@ class EngineState:
     """
     What an engine is between two events, and what those that decide need of it.
 
-    acting  the engines that act on this one's decisions, itself first
-    wishes  the decision of every symbol at every close of the newest batch
+    followers  engines that act on this one's decisions, too
+    wishes     the decision of every symbol at every close of the newest batch
     """
 
     def __init__(self, spec: EngineSpec, strategy: Strategy | KernelStrategy) -> None:
@@ -94,7 +94,7 @@ class EngineState:
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
         self.outputs = Outputs(n)
-        self.acting: list[EngineState] = [self]
+        self.followers: list[EngineState] = []
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""

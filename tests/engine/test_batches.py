@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -249,3 +250,15 @@ def test_who_stopped_entries_survives_a_restart(actions: list[Action], expected:
     after.restore(before.snapshot())
 
     assert int(after.account["is_paused"][0]) == expected
+
+
+@pytest.mark.parametrize("strategy", [EmaCross(), InKernel()])
+def test_an_engine_that_nobody_holds_is_gone_at_once(strategy: Any) -> None:
+    """With its arrays: runs beside one another would otherwise pile up until Python collects."""
+    engine = Engine(spec_of(strategy))
+    engine.step(random_candles(30, 1))
+    left = ref(engine)
+
+    del engine
+
+    assert left() is None
