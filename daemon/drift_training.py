@@ -15,9 +15,9 @@ from papertape.daemon.journal.attempts import AttemptRow
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.model.artefact import Artefact, read_artefact
-from papertape.engine.model.drift import DriftMonitor, Figures
-from papertape.engine.model.drift_policy import DriftOptions
-from papertape.engine.model.recent import RECENT
+from papertape.engine.model.drift.monitor import DriftMonitor, Figures
+from papertape.engine.model.drift.policy import DriftOptions
+from papertape.engine.model.inference.recent import RECENT
 
 
 class Window(NamedTuple):

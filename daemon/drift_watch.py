@@ -1,5 +1,5 @@
 """
-The watch on drift of a running daemon: it hosts the machine of `papertape.engine.model.drift_watch`, as a replay does.
+The watch on drift of a running daemon: it hosts the machine of `papertape.engine.model.drift.watch`, as a replay does.
 
 What the policy asks for becomes commands and a retrain. Everything that a look depends on is in the journal: what models said,
 the recent rows of the engine's snapshot, and the machine's state, which is written with the commands that follow from it. A
@@ -19,13 +19,13 @@ from papertape.daemon.journal import Journal, Work, Writer
 from papertape.daemon.journal.attempts import PENDING, AttemptRow
 from papertape.daemon.resolved import NOTHING, Outcomes, Waiting
 from papertape.daemon.retraining import DRIFT, News, Retraining
-from papertape.engine.account import PAUSED_BY_FAULT
+from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.model.artefact import read_artefact
-from papertape.engine.model.drift import Figures
-from papertape.engine.model.drift_policy import DriftOptions, PolicyState
-from papertape.engine.model.drift_watch import DriftMachine
+from papertape.engine.model.drift.monitor import Figures
+from papertape.engine.model.drift.policy import DriftOptions, PolicyState
+from papertape.engine.model.drift.watch import DriftMachine
 from papertape.engine.records import PREDICTION
 from papertape.engine.report import Report
 from papertape.replay.learning.settings import LearningSettings

@@ -13,10 +13,10 @@ from papertape.daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDr
 from papertape.daemon.metrics.model_families import WINDOWS
 from papertape.daemon.retraining import News
 from papertape.daemon.running import Daemon
-from papertape.engine.account import PAUSED_BY_COMMAND
+from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.candles import timeframe_ms
-from papertape.engine.model.drift import Figures
-from papertape.engine.model.drift_policy import LEVELS
+from papertape.engine.model.drift.monitor import Figures
+from papertape.engine.model.drift.policy import LEVELS
 from papertape.engine.model.scores import scores
 from papertape.engine.report import Report
 from papertape.replay.learning.cadence import Cadence

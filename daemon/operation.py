@@ -37,9 +37,9 @@ from papertape.daemon.recovery import Recovered
 from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
 from papertape.daemon.server import Server, Views
 from papertape.daemon.systemd import Notifier
+from papertape.engine.broker.grid import plain
 from papertape.engine.events import Action
 from papertape.engine.features import columns_of
-from papertape.engine.grid import plain
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.report import Fault, Report
 from papertape.engine.spec import EngineSpec

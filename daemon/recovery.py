@@ -23,7 +23,7 @@ from papertape.daemon.journal import (
     write_report,
 )
 from papertape.daemon.journal.archive import all_inputs
-from papertape.engine.account import PAUSED_BY_FAULT
+from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Action, Command

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
-from papertape.engine.model.labels import Labels, bracket_labels, direction_labels
+from papertape.engine.model.training.labels import Labels, bracket_labels, direction_labels
 from papertape.engine.records import PREDICTION
 from papertape.replay.learning.settings import LearningSettings
 

@@ -27,11 +27,11 @@ from papertape.daemon.recovery import Progress, Recovered
 from papertape.daemon.retraining import MANUAL, News, Retraining
 from papertape.daemon.strategy_faults import StrategyFaults
 from papertape.daemon.training import Trainer
-from papertape.engine.account import equity
+from papertape.engine.broker.account import equity
+from papertape.engine.broker.grid import plain
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event
-from papertape.engine.grid import plain
 from papertape.engine.loop import run
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.report import Fault, Sink

@@ -8,7 +8,7 @@ same of the same inputs again, so a fault is no difference between two runs.
 from collections.abc import Callable
 
 from papertape.daemon.journal import Writer
-from papertape.engine.account import PAUSED_BY_FAULT
+from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.report import Fault, Report
 

@@ -10,20 +10,20 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import PAUSED_BY_COMMAND
-from papertape.engine.batches import KernelDecider
-from papertape.engine.broker import copy_open_trades
+from papertape.engine.broker.account import PAUSED_BY_COMMAND
+from papertape.engine.broker.fills import copy_open_trades
+from papertape.engine.broker.funding import pay_funding
+from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
+from papertape.engine.broker.listing import begun
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
-from papertape.engine.decide import PythonDecider
+from papertape.engine.decisions.kernels import KernelDecider
+from papertape.engine.decisions.python import PythonDecider
 from papertape.engine.digest import StreamDigest
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
-from papertape.engine.funding import pay_funding
-from papertape.engine.halts import impose, is_in_force, refuse_bad_halt
+from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import Rows, copy_rows, join_rows
-from papertape.engine.lane import BLOCK
-from papertape.engine.listing import begun
 from papertape.engine.records import (
     FLAT,
     REASON_COMMAND,

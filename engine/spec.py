@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from papertape.engine.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
-from papertape.engine.cache import source_digest
+from papertape.engine.broker.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Rows
+from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 

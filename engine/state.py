@@ -4,17 +4,17 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.account import ACCOUNT, ORDER, POSITION
+from papertape.engine.broker.account import ACCOUNT, ORDER, POSITION
+from papertape.engine.broker.entries import ENTRY
+from papertape.engine.broker.execution import execute
+from papertape.engine.broker.ledger import money, open_ledger
+from papertape.engine.broker.orders import N_COUNTERS
 from papertape.engine.candles import CANDLE, timeframe_ms
-from papertape.engine.entries import ENTRY
-from papertape.engine.execute import execute
+from papertape.engine.features.matrix import Frames
+from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
-from papertape.engine.frames import Frames
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
-from papertape.engine.lane import BLOCK
-from papertape.engine.ledger import money, open_ledger
-from papertape.engine.model.current import MODEL_ATR, CurrentModel
-from papertape.engine.orders import N_COUNTERS
+from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
 from papertape.engine.records import DECISION, FILL, MARK, PAYMENT, SWAP, TRADE
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec

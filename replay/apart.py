@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from papertape.engine import errors
-from papertape.engine.cache import cache_directory
 from papertape.engine.errors import ConfigError, PapertapeError
+from papertape.engine.jit.cache import cache_directory
 
 _CODE: Final = (".py", ".pyc", ".so", ".pth", ".nbi", ".nbc")
 _SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo/", "/usr/lib/")

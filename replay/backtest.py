@@ -13,12 +13,11 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
-from papertape.engine.features.frames import FRAME_STATE, aggregate
+from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
-from papertape.engine.warm import Silent
 from papertape.replay.accounts import load_tapes, make_spec
 from papertape.replay.allocation import return_free_memory
 from papertape.replay.config import Config
@@ -29,6 +28,7 @@ from papertape.replay.learning.replayed import learn
 from papertape.replay.learning.settings import cadence_of, features_of
 from papertape.replay.report_structure import DRAWN_KINDS, left_out
 from papertape.replay.result import Result
+from papertape.replay.runtime.warm import Silent
 from papertape.replay.sinks import Ending, Recorder, refuse_faults
 from papertape.replay.summary import Outcome, Run, measured, summarise
 from papertape.replay.tables import trade_columns

@@ -22,9 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from papertape.engine.broker.sizing import RISK_LEVELS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
-from papertape.engine.risk import RISK_LEVELS
 from papertape.replay.config_learning import Drift, Learning
 from papertape.replay.config_live import Daemon, Live
 from papertape.replay.learning.cadence import cadence

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.drift.policy import DriftOptions
 
 Days = Annotated[float, Field(gt=0.0, le=3_650.0)]
 

@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.model.drift import DriftMonitor
-from papertape.engine.model.drift_detectors import DETECTORS
-from papertape.engine.model.drift_policy import DriftOptions
-from papertape.engine.model.reference import reference
+from papertape.engine.model.drift.detectors import DETECTORS
+from papertape.engine.model.drift.monitor import DriftMonitor
+from papertape.engine.model.drift.policy import DriftOptions
+from papertape.engine.model.training.reference import reference
 from papertape.replay.planted import planted_edge, sigmoid, slow
 
 SEEN_BY: Final = ("feature_psi", "prediction_psi", "target_psi", *DETECTORS)

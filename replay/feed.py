@@ -2,7 +2,7 @@
 ReplayFeed: recorded tapes as the engine wants them, in batches.
 
 Several tapes begin with the earliest first candle and end with the latest last one, each taking part from its first to
-its last candle: before, it is unlisted (`papertape.engine.listing`), and after it, delisted. A candle that a tape does not
+its last candle: before, it is unlisted (`papertape.engine.broker.listing`), and after it, delisted. A candle that a tape does not
 have in between is declared absent: flat at its last close, no volume, flagged, exactly as the daemon does after its grace
 period; with `gaps="skip"` only instants that some tape has exist. What else happened (a model that took over, funding,
 a command) comes between two instants, at its own time.

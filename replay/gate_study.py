@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray
-from papertape.engine.model.gate import Evidence, GateOptions, gate
+from papertape.engine.model.gate.gate import Evidence, GateOptions, gate
 from papertape.replay.planted import STEP, planted_edge, sigmoid, slow, walk_ahead
 
 _COST: Final = 0.001

@@ -16,12 +16,12 @@ from typing import Final
 from papertape.engine.features.smc.feature import smc
 from papertape.engine.jit import is_stored
 from papertape.engine.spec import EngineSpec
-from papertape.engine.warm import compile_common
 from papertape.replay.parent import child_environment
+from papertape.replay.runtime.warm import compile_common
 
 LIMIT_S: Final = 60.0  # for the second process, which takes ten
 HELPER: Final = (
-    "from papertape.engine.warm import compile_structure\n"
+    "from papertape.replay.runtime.warm import compile_structure\n"
     "from papertape.replay.parent import end_with_parent\n"
     "end_with_parent()\n"
     "compile_structure()"

@@ -13,8 +13,8 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.buckets import confidence_buckets
-from papertape.engine.model.labels import bracket_labels, direction_labels
 from papertape.engine.model.scores import scores
+from papertape.engine.model.training.labels import bracket_labels, direction_labels
 from papertape.engine.performance.tables import breakdown
 from papertape.replay.learning.attempt import Learned
 

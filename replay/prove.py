@@ -36,9 +36,9 @@ from papertape.engine.records import (
 )
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import load_object
-from papertape.engine.warm import Silent
 from papertape.replay.apart import Answer, run_apart
 from papertape.replay.prove_cuts import even_cuts, telling_cuts
+from papertape.replay.runtime.warm import Silent
 from papertape.replay.tables import candle_frame
 
 _AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from papertape.engine.broker.grid import on_grid
 from papertape.engine.candles import CANDLE
-from papertape.engine.grid import on_grid
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
 from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES, UNITS_PER_QUOTE

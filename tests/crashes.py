@@ -23,8 +23,8 @@ from papertape.daemon.running import Daemon, Hooks
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command, Event, Funding, NewModel
 from papertape.engine.model import with_version
-from papertape.engine.model.drift_detectors import Detectors
-from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.drift.detectors import Detectors
+from papertape.engine.model.drift.policy import DriftOptions
 
 ROWS = candles(640)
 START_MS = int(ROWS["open_ms"][0])

@@ -21,7 +21,7 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.running import Hooks
 from papertape.daemon.training import Request
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.drift.policy import DriftOptions
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.cadence import cadence
 from papertape.replay.learning.job import Job

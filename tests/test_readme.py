@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import START_MS, needs_torch
 
-from papertape.engine.cache import cache_directory
+from papertape.engine.jit.cache import cache_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from papertape.daemon.api.models import AccountState, FeedState, PositionState, SymbolFreshness
 from papertape.daemon.feeds.protocol import FeedStats
 from papertape.daemon.metrics.trading import net_realised
-from papertape.engine.account import equity
+from papertape.engine.broker.account import equity
+from papertape.engine.broker.grid import plain
 from papertape.engine.core import Engine
-from papertape.engine.grid import plain
 from papertape.engine.records import UNITS_PER_QUOTE
 
 

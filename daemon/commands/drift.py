@@ -6,8 +6,8 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.engine.model.drift_policy import DriftOptions
-from papertape.engine.model.gate import GateOptions
+from papertape.engine.model.drift.policy import DriftOptions
+from papertape.engine.model.gate.gate import GateOptions
 from papertape.replay.drift_study import DriftRow, DriftStudyOptions, drift_study
 from papertape.replay.gate_study import GateRow, GateStudyOptions, gate_study
 

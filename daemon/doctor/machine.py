@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from papertape.daemon.doctor.finding import Finding, Status
-from papertape.engine.cache import cache_directory
 from papertape.engine.errors import PapertapeError
+from papertape.engine.jit.cache import cache_directory
 from papertape.replay.config import Config
 from papertape.replay.user_code import check_strategy
 

@@ -8,8 +8,8 @@ opens after that on; skewed clocks count at once, since no time can be told by t
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 
+from papertape.engine.broker.halts import ALL
 from papertape.engine.events import Cause, Halt
-from papertape.engine.halts import ALL
 from papertape.engine.jit import Rows
 
 

@@ -14,7 +14,7 @@ from papertape.daemon.metrics.trading_families import (
     ORDER_TYPES,
     REJECTIONS,
 )
-from papertape.engine.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT, equity
+from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT, equity
 from papertape.engine.candles import WEEK_ANCHOR_MS, WEEK_MS
 from papertape.engine.core import Engine
 from papertape.engine.jit import Row, Rows

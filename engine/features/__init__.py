@@ -14,8 +14,8 @@ Technical signals, one file per family, each value from the candles up to its ow
     perceive     every feature of a lane, a whole batch at a time
 """
 
+from papertape.engine.features.compute import perceive
 from papertape.engine.features.evaluate import evaluate
-from papertape.engine.features.perceive import perceive
 from papertape.engine.features.table import (
     FEATURES,
     FeaturePlan,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from papertape.engine.candles import HOUR_MS
-from papertape.engine.features.perceive import perceive
+from papertape.engine.features.compute import perceive
 from papertape.engine.features.smc.events import EVENT
 from papertape.engine.features.table import plan_features
 from papertape.engine.jit import FloatArray, Rows

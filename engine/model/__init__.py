@@ -19,9 +19,9 @@ from papertape.engine.model.artefact import Artefact, read_artefact, with_versio
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.inputs import MODEL_FEATURES, STRUCTURE_INPUTS, default_inputs
 from papertape.engine.model.kinds import KINDS
-from papertape.engine.model.options import TrainingOptions
 from papertape.engine.model.record import ModelRecord
-from papertape.engine.model.train import Trained, train
+from papertape.engine.model.training.options import TrainingOptions
+from papertape.engine.model.training.train import Trained, train
 
 __all__ = [
     "KINDS",

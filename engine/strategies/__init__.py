@@ -14,11 +14,11 @@ from inspect import signature
 from typing import Any, Final
 
 from papertape.engine.errors import ConfigError, PapertapeError, did_you_mean
-from papertape.engine.strategies.bracket_w2 import BracketW2
 from papertape.engine.strategies.confluence import Confluence
 from papertape.engine.strategies.ema_cross import EmaCross
 from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy, View
 from papertape.engine.strategies.rsi_reversion import RsiReversion
+from papertape.engine.strategies.trend_bracket import BracketW2
 
 STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
     "confluence": Confluence,

@@ -8,8 +8,8 @@ import numpy as np
 from papertape.engine.jit import FloatArray, Rows, copy_rows
 from papertape.engine.model import MODEL_FEATURES, read_artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.gate import GateOptions, gate
-from papertape.engine.model.verdict import Verdict
+from papertape.engine.model.gate.gate import GateOptions, gate
+from papertape.engine.model.gate.verdict import Verdict
 from papertape.engine.records import FLAT, LONG, SHORT, UNITS_PER_QUOTE
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision

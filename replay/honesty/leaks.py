@@ -13,9 +13,10 @@ import numpy as np
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
-from papertape.engine.model import artefact, options, parts, prepare
+from papertape.engine.model import artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.labels import BoolArray
+from papertape.engine.model.training import options, parts, prepare
+from papertape.engine.model.training.labels import BoolArray
 from papertape.replay.honesty import lab
 from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
 from papertape.replay.honesty.swapped import swapped

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.errors import ConfigError, did_you_mean
-from papertape.engine.model.labels import Labels
+from papertape.engine.model.training.labels import Labels
 from papertape.replay.honesty import leaks
 from papertape.replay.honesty.swapped import swapped
 
@@ -55,11 +55,11 @@ def _labels(make: Callable[..., Labels]) -> Callable[..., Labels]:
 # What is planted, where, and in place of what.
 PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "gate": ("papertape.replay.learning.challenge", "gate", _gate),
-    "scaling": ("papertape.engine.model.train", "scaling", _scaling),
-    "purge": ("papertape.engine.model.prepare", "purged_parts", _purge),
+    "scaling": ("papertape.engine.model.training.train", "scaling", _scaling),
+    "purge": ("papertape.engine.model.training.prepare", "purged_parts", _purge),
     "look-ahead": ("papertape.replay.honesty.lab", "rows_of", _look_ahead),
     "shuffle": ("papertape.replay.honesty.edge", "shuffled", _shuffle),
-    "labels": ("papertape.engine.model.prepare", "labels_of", _labels),
+    "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
 }
 
 

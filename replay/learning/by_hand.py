@@ -9,11 +9,11 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import DataError
 from papertape.engine.model import MODEL_FEATURES, read_artefact, write_artefact
-from papertape.engine.model.current import read_rows
-from papertape.engine.model.options import TrainingOptions
-from papertape.engine.model.prepare import labels_of
+from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.scores import scores
-from papertape.engine.model.train import train
+from papertape.engine.model.training.options import TrainingOptions
+from papertape.engine.model.training.prepare import labels_of
+from papertape.engine.model.training.train import train
 from papertape.replay.learning.rows import dataset_of
 from papertape.replay.tape_file import Tape
 

@@ -21,7 +21,7 @@ from papertape.engine.errors import PapertapeError
 from papertape.engine.jit import source_digest
 from papertape.engine.model.artefact import Artefact, read_artefact, write_artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.gate import GateOptions, gate
+from papertape.engine.model.gate.gate import GateOptions, gate
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.evidence import evidence, opinions, outcomes
 from papertape.replay.learning.settings import DAY_MS, LEAST_SHARE, LearningSettings

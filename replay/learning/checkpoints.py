@@ -15,7 +15,7 @@ _VALUES: Final = "values.json"  # entry of the archive that holds the plain valu
 
 
 class Checkpoints:
-    """The `papertape.engine.model.network.CheckpointStore` of a folder; what is damaged counts as absent: training begins anew."""
+    """The `papertape.engine.model.training.torch_fit.CheckpointStore` of a folder; what is damaged counts as absent: training begins anew."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

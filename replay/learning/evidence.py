@@ -7,12 +7,12 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray
 from papertape.engine.model.artefact import Artefact
-from papertape.engine.model.current import read_rows
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.gate import Evidence
-from papertape.engine.model.labels import bracket_labels, direction_labels
-from papertape.engine.model.recent import RECENT
+from papertape.engine.model.gate.gate import Evidence
+from papertape.engine.model.inference.current import read_rows
+from papertape.engine.model.inference.recent import RECENT
 from papertape.engine.model.scores import scores
+from papertape.engine.model.training.labels import bracket_labels, direction_labels
 from papertape.replay.learning.settings import LearningSettings
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.model.gate import GateOptions
-from papertape.engine.model.parts import purged_parts
-from papertape.engine.model.prepare import LEAST_ROWS, SHARES
+from papertape.engine.model.gate.gate import GateOptions
+from papertape.engine.model.training.parts import purged_parts
+from papertape.engine.model.training.prepare import LEAST_ROWS, SHARES
 from papertape.replay.config import Config
 from papertape.replay.config_learning import Learning
 from papertape.replay.learning.cadence import cadence

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.engine.model.bootstrap import draw_blocks, lower_bound
+from papertape.engine.model.gate.bootstrap import draw_blocks, lower_bound
 
 ALPHA: Final = 0.05  # on each side: intervals are of 90 %
 _RESAMPLES: Final = 2_000

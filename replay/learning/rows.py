@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from papertape.engine.broker.listing import begun
 from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
 from papertape.engine.features import columns_of
-from papertape.engine.frames import Frames
+from papertape.engine.features.matrix import Frames
+from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.lane import BLOCK
-from papertape.engine.listing import begun
-from papertape.engine.model.current import MODEL_ATR
 from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.inference.current import MODEL_ATR
 from papertape.replay.feed import Gaps, ReplayFeed
 
 _PRICES = ("open", "high", "low", "close")

@@ -29,8 +29,8 @@ class LearningSettings:
     timeframe          of the strategy; features: requests that are computed; inputs: columns that are read, () = all
     window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
     cost               of a round trip, as a fraction of the notional
-    drift, check_bars  of `papertape.engine.model.drift_policy.DriftOptions`, and how many closes lie between two looks; 0: none
-    options            of `papertape.engine.model.train.TrainingOptions`, by name, beside those above
+    drift, check_bars  of `papertape.engine.model.drift.policy.DriftOptions`, and how many closes lie between two looks; 0: none
+    options            of `papertape.engine.model.training.train.TrainingOptions`, by name, beside those above
     """
 
     kind: str

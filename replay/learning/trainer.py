@@ -5,9 +5,9 @@ from pathlib import Path
 
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.network import Epoch
-from papertape.engine.model.options import TrainingOptions
-from papertape.engine.model.train import train
+from papertape.engine.model.training.options import TrainingOptions
+from papertape.engine.model.training.torch_fit import Epoch
+from papertape.engine.model.training.train import train
 from papertape.replay.learning.challenge import OnEpoch
 from papertape.replay.learning.checkpoints import Checkpoints
 from papertape.replay.learning.settings import LearningSettings

@@ -12,8 +12,8 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.drift_policy import LEVELS, DriftOptions
-from papertape.engine.model.drift_watch import DriftMachine
+from papertape.engine.model.drift.policy import LEVELS, DriftOptions
+from papertape.engine.model.drift.watch import DriftMachine
 from papertape.replay.learning.challenge import Champion
 from papertape.replay.learning.evidence import Outcomes, opinions
 from papertape.replay.learning.settings import LearningSettings

@@ -14,11 +14,12 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.core import Engine
-from papertape.engine.dispatch import Kernel
 from papertape.engine.events import NewModel
 from papertape.engine.features import plan_features
 from papertape.engine.jit import FloatArray
-from papertape.engine.model import ModelRecord, cnn_lstm, lstm, transformer, write_artefact
+from papertape.engine.jit.dispatch import Kernel
+from papertape.engine.model import ModelRecord, write_artefact
+from papertape.engine.model.kinds import cnn_lstm, lstm, transformer
 from tests.bench.candles import make
 from tests.bench.work import TECHNICAL, everything
 

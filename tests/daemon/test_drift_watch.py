@@ -9,10 +9,10 @@ from journals import Scripted, candles, identity, recorded, served
 from papertape.daemon.drift_watch import DriftWatch, Look
 from papertape.daemon.journal import InlineWriter, Journal
 from papertape.daemon.running import Daemon, Hooks
-from papertape.engine.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
+from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action
-from papertape.engine.model.drift_policy import OK, SMALLER, STOP, PolicyState
+from papertape.engine.model.drift.policy import OK, SMALLER, STOP, PolicyState
 from papertape.replay.learning.settings import settings_of
 
 

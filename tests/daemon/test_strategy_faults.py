@@ -12,7 +12,7 @@ from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning import Learning
 from papertape.daemon.running import Daemon, Hooks
-from papertape.engine.account import PAUSED_BY_FAULT
+from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action
 from papertape.engine.records import REFUSED_FAULT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import FREE, START_MS, interleave, make_candles, random_candles, run_all
 
-from papertape.engine.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
+from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.core import Engine
 from papertape.engine.errors import StrategyError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from papertape import engine
-from papertape.engine.cache import (
+from papertape.engine.jit.cache import (
     KEPT_DAYS,
     cache_directory,
     forget_unused,

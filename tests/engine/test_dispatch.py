@@ -11,9 +11,9 @@ import numba
 import numpy as np
 import pytest
 
-from papertape.engine.cache import is_plain, kernel_digest
 from papertape.engine.features.trend import AVERAGE
 from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
+from papertape.engine.jit.cache import is_plain, kernel_digest
 from papertape.engine.model.functions import sigmoid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     """Return a kernel that is not stored on disk: what is loaded from there has no parts to count."""
     if numba.config.DISABLE_JIT or is_plain():
         return function if numba.config.DISABLE_JIT else numba.njit(function)
-    from papertape.engine.dispatch import Kernel
+    from papertape.engine.jit.dispatch import Kernel
 
     return Kernel(function)
 
@@ -57,7 +57,7 @@ scaled_kernel, add_kernel, add_all_kernel = compiled(scaled), compiled(add), com
 
 @needs_dispatch
 def test_a_kernel_called_by_kernels_is_compiled_once_whatever_constants_it_is_given() -> None:
-    from papertape.engine.dispatch import Kernel
+    from papertape.engine.jit.dispatch import Kernel
 
     pairs = np.zeros(1, PAIR)
 
@@ -115,7 +115,9 @@ kernel_hold = kernel(hold)
 
 
 def test_without_the_compiler_a_kernel_is_its_function() -> None:
-    program = "from papertape.engine.orders import mute_absent; print(type(mute_absent).__name__)"
+    program = (
+        "from papertape.engine.broker.orders import mute_absent; print(type(mute_absent).__name__)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -131,11 +133,11 @@ def test_without_the_compiler_a_kernel_is_its_function() -> None:
 
 PLAIN = """
 import sys
-from papertape.engine.cache import cache_directory
+from papertape.engine.jit.cache import cache_directory
 from papertape.engine.jit import is_stored
 from papertape.engine.model.functions import sigmoid
 value = sigmoid(0.5)
-print(cache_directory().name, "papertape.engine.dispatch" in sys.modules, is_stored(sigmoid), value.hex())
+print(cache_directory().name, "papertape.engine.jit.dispatch" in sys.modules, is_stored(sigmoid), value.hex())
 """
 
 
@@ -165,7 +167,7 @@ def test_numba_code_that_is_not_ours_may_call_a_kernel() -> None:
 LOADED = """
 import sys
 import numba
-from papertape.engine.ledger import money
+from papertape.engine.broker.ledger import money
 COMPILER = "numba.np.linalg"  # one of the modules that only compiling needs
 print(money(2.5), COMPILER in sys.modules)
 print(numba.njit(lambda x: money(x) + 1)(2.5), COMPILER in sys.modules)

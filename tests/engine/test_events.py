@@ -8,10 +8,10 @@ from helpers import FREE, Outcome, Scripted, make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from papertape.engine.broker.ledger import LEDGER_FIELDS
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Funding, NewModel
-from papertape.engine.ledger import LEDGER_FIELDS
 from papertape.engine.performance import measure
 from papertape.engine.records import FLAT, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers import FREE, make_candles, random_candles, run_all, run_script
 
-from papertape.engine.broker import on_tick
+from papertape.engine.broker.fills import on_tick
+from papertape.engine.broker.grid import decimals_of, on_grid, plain
 from papertape.engine.core import Engine
-from papertape.engine.grid import decimals_of, on_grid, plain
 from papertape.engine.records import LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision, EmaCross

@@ -8,9 +8,9 @@ from helpers import Outcome, Scripted, random_candles, run_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from papertape.engine.broker.ledger import LEDGER, LEDGER_FIELDS, money, open_ledger, post
 from papertape.engine.core import Engine
 from papertape.engine.errors import InvariantError
-from papertape.engine.ledger import LEDGER, LEDGER_FIELDS, money, open_ledger, post
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 

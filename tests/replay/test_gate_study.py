@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from papertape.engine.model.gate import GateOptions
+from papertape.engine.model.gate.gate import GateOptions
 from papertape.replay.gate_study import NOISES, GateStudyOptions, chance_of_more, gate_study
 from papertape.replay.planted import planted_edge
 

@@ -20,7 +20,7 @@ Smart Money Concepts: market structure as events that are said once, when they a
 
 from papertape.engine.features.smc.events import EVENT, KIND_NAMES, SCALE_NAMES, TAG_NAMES
 from papertape.engine.features.smc.parameters import PARAMETERS, default_parameters
-from papertape.engine.features.smc.smart_money import SmartMoney
+from papertape.engine.features.smc.stepper import SmartMoney
 
 __all__ = [
     "EVENT",

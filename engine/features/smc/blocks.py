@@ -9,14 +9,20 @@ upside down; it is told like any other, never touched, and left out of the featu
 
 from typing import Final
 
-from papertape.engine.features.smc.chart import RING, extreme_parsed
+from papertape.engine.features.smc.emit import say_zone
 from papertape.engine.features.smc.events import (
     ORDER_BLOCK,
     ORDER_BLOCK_MITIGATED,
     ORDER_BLOCK_TOUCHED,
 )
-from papertape.engine.features.smc.say import say_zone
-from papertape.engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
+from papertape.engine.features.smc.price_levels import (
+    ZONE,
+    add_row,
+    fill_zone,
+    oldest_row,
+    remove_row,
+)
+from papertape.engine.features.smc.recent import RING, extreme_parsed
 from papertape.engine.jit import Row, Rows, kernel, record
 
 BLOCK_CAPACITY: Final = 100

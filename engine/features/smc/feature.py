@@ -6,8 +6,8 @@ import numpy as np
 
 from papertape.engine.features.history import CLOSE, HIGH, LOW, OPEN, OPEN_MS
 from papertape.engine.features.smc.columns import write_columns
-from papertape.engine.features.smc.market import MARKET_STATE, step_market
 from papertape.engine.features.smc.parameters import set_defaults
+from papertape.engine.features.smc.tracker import MARKET_STATE, step_market
 from papertape.engine.jit import FloatArray, IntArray, Rows, kernel, record
 
 SMC_STATE: Final[np.dtype[Any]] = record(("market", MARKET_STATE), ("found", "f8", (4,)))

@@ -11,6 +11,7 @@ At most 128 of a kind live per side; then the oldest is dropped and counted.
 
 from typing import Final
 
+from papertape.engine.features.smc.emit import say_zone
 from papertape.engine.features.smc.events import (
     EXPIRED,
     FVG,
@@ -22,8 +23,13 @@ from papertape.engine.features.smc.events import (
     IFVG_END,
     SCALE_NONE,
 )
-from papertape.engine.features.smc.say import say_zone
-from papertape.engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
+from papertape.engine.features.smc.price_levels import (
+    ZONE,
+    add_row,
+    fill_zone,
+    oldest_row,
+    remove_row,
+)
 from papertape.engine.jit import Row, Rows, kernel, record
 
 GAP_CAPACITY: Final = 128

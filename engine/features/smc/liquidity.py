@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from papertape.engine.features.smc.emit import say
 from papertape.engine.features.smc.events import (
     BY_RETURN,
     BY_WICK,
@@ -30,8 +31,13 @@ from papertape.engine.features.smc.events import (
     RUN,
     SWEEP,
 )
-from papertape.engine.features.smc.say import say
-from papertape.engine.features.smc.shelf import ZONE, add_row, fill_zone, oldest_row, remove_row
+from papertape.engine.features.smc.price_levels import (
+    ZONE,
+    add_row,
+    fill_zone,
+    oldest_row,
+    remove_row,
+)
 from papertape.engine.jit import Row, Rows, kernel, record
 
 LEVEL_CAPACITY: Final = 200

@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.features.smc.civil import days_of, new_york_offset_ms, year_month
+from papertape.engine.features.smc.calendar import days_of, new_york_offset_ms, year_month
+from papertape.engine.features.smc.emit import say, say_level
 from papertape.engine.features.smc.events import (
     KILL_ZONE_CLOSE,
     KILL_ZONE_OPEN,
@@ -25,7 +26,6 @@ from papertape.engine.features.smc.events import (
 )
 from papertape.engine.features.smc.liquidity import add_outer
 from papertape.engine.features.smc.parameters import N_KILL_ZONES
-from papertape.engine.features.smc.say import say, say_level
 from papertape.engine.jit import Row, Rows, kernel, record
 
 N_PERIODS: Final = 4

@@ -5,8 +5,8 @@ With the trend, or without one yet, it is a BOS, against it a CHoCH. Each pivot 
 before must not have been beyond what the pivot's price was then, so a break is a crossing, not a place.
 """
 
+from papertape.engine.features.smc.emit import say_level
 from papertape.engine.features.smc.events import BOS, CHOCH
-from papertape.engine.features.smc.say import say_level
 from papertape.engine.jit import Row, Rows, kernel
 
 

@@ -6,7 +6,7 @@ import pytest
 from helpers import START_MS, random_candles
 
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, HOUR_MS, MINUTE_MS
-from papertape.engine.features.frames import FRAME_STATE, aggregate
+from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from papertape.engine.model.bootstrap import draw_blocks, lower_bound
+from papertape.engine.model.gate.bootstrap import draw_blocks, lower_bound
 
 
 def test_independent_normal_rows_give_the_bound_of_student() -> None:

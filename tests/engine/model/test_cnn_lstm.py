@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stepping import rows, stepped
 
-from papertape.engine.model import cnn_lstm, lstm
+from papertape.engine.model.kinds import cnn_lstm, lstm
 
 
 def test_convolutions_by_hand() -> None:

@@ -22,9 +22,9 @@ from papertape.engine.events import NewModel
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
 from papertape.engine.model import KINDS, ModelRecord, read_artefact, write_artefact
-from papertape.engine.model.current import read_rows
+from papertape.engine.model.inference.current import read_rows
+from papertape.engine.model.inference.recent import RECENT
 from papertape.engine.model.kinds import CLIP
-from papertape.engine.model.recent import RECENT
 from papertape.engine.spec import EngineSpec, Market
 
 FEATURES = ("rsi_14", "log_return_6", "candle_shape")

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.engine.model.drift import BLOCKS_KEPT, DriftMonitor
-from papertape.engine.model.drift_detectors import Block, Detectors
-from papertape.engine.model.drift_policy import OK, RETRAIN, SMALLER, WARN, DriftOptions
-from papertape.engine.model.psi import psi
-from papertape.engine.model.reference import reference
+from papertape.engine.model.drift.detectors import Block, Detectors
+from papertape.engine.model.drift.monitor import BLOCKS_KEPT, DriftMonitor
+from papertape.engine.model.drift.policy import OK, RETRAIN, SMALLER, WARN, DriftOptions
+from papertape.engine.model.drift.psi import psi
+from papertape.engine.model.training.reference import reference
 
 HORIZON = 4
 

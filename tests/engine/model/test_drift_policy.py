@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from papertape.engine.errors import ConfigError
-from papertape.engine.model.drift_policy import (
+from papertape.engine.model.drift.policy import (
     OK,
     RETRAIN,
     SMALLER,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from papertape.engine.events import Action
-from papertape.engine.model.drift_detectors import DETECTORS
-from papertape.engine.model.drift_policy import RETRAIN, SMALLER, STOP, DriftOptions
-from papertape.engine.model.drift_watch import DriftMachine, Order
+from papertape.engine.model.drift.detectors import DETECTORS
+from papertape.engine.model.drift.policy import RETRAIN, SMALLER, STOP, DriftOptions
+from papertape.engine.model.drift.watch import DriftMachine, Order
 
 HOUR_MS = 3_600_000
 OPTIONS = DriftOptions(

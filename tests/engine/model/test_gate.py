@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.model.gate import Evidence, GateOptions, gate
+from papertape.engine.model.gate.gate import Evidence, GateOptions, gate
 
 N = 600
 

@@ -21,8 +21,7 @@ from stepping import (
     zero_state,
 )
 
-from papertape.engine.model import cnn_lstm, lstm, transformer
-from papertape.engine.model.kinds import KINDS
+from papertape.engine.model.kinds import KINDS, cnn_lstm, lstm, transformer
 
 N_INPUTS = 5
 SMALL = {

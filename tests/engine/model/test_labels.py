@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.errors import DataError
-from papertape.engine.model.labels import Labels, bracket_labels, direction_labels, uniqueness
+from papertape.engine.model.training.labels import (
+    Labels,
+    bracket_labels,
+    direction_labels,
+    uniqueness,
+)
 
 NOBODY = np.nan
 

@@ -7,7 +7,7 @@ import pytest
 from stepping import rows, stepped
 
 from papertape.engine.jit import FloatArray
-from papertape.engine.model import lstm
+from papertape.engine.model.kinds import lstm
 
 
 def test_a_tiny_one_by_hand() -> None:

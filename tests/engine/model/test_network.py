@@ -12,9 +12,9 @@ from planted import FEATURES, planted
 from papertape.engine.errors import ConfigError
 from papertape.engine.model import TrainingOptions, read_artefact, train
 from papertape.engine.model.calibrate import log_loss
-from papertape.engine.model.measure import log_odds, probabilities
-from papertape.engine.model.network import NETWORKS, Arrays, Epoch, Trainer
-from papertape.engine.model.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.model.training.diagnostics import log_odds, probabilities
+from papertape.engine.model.training.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.model.training.torch_fit import NETWORKS, Arrays, Epoch, Trainer
 
 pytestmark = needs_torch
 SIZES: dict[str, dict[str, int]] = {

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from papertape.engine.model.newton import newton
+from papertape.engine.model.training.newton import newton
 
 
 def sample(seed: int, n: int = 400, columns: int = 3) -> tuple[np.ndarray, np.ndarray]:

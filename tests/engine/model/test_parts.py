@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.errors import DataError
-from papertape.engine.model.parts import purged_parts
+from papertape.engine.model.training.parts import purged_parts
 
 
 @settings(max_examples=150, deadline=None)

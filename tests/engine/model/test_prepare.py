@@ -9,7 +9,7 @@ from planted import FEATURES, planted
 from papertape.engine.errors import DataError
 from papertape.engine.model import TrainingOptions
 from papertape.engine.model.kinds import CLIP
-from papertape.engine.model.prepare import PARTS, prepare, scaled, scaling, sequences
+from papertape.engine.model.training.prepare import PARTS, prepare, scaled, scaling, sequences
 
 OPTIONS = TrainingOptions(kind="logistic", features=FEATURES, label="direction", horizon_bars=3)
 

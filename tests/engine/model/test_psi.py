@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import scipy.stats
 
-from papertape.engine.model.psi import (
+from papertape.engine.model.drift.psi import (
     Dependence,
     Psi,
     bins,
@@ -17,7 +17,7 @@ from papertape.engine.model.psi import (
     of_counts,
     psi,
 )
-from papertape.engine.model.reference import described
+from papertape.engine.model.training.reference import described
 
 
 def slow(random: np.random.Generator, n: int, keep: float) -> np.ndarray:

@@ -9,11 +9,11 @@ from scipy.special import expit, logit
 
 from papertape.engine.errors import DataError
 from papertape.engine.model import Dataset, TrainingOptions, read_artefact, train
-from papertape.engine.model.current import read_rows
-from papertape.engine.model.importance import importance, moved_blocks
-from papertape.engine.model.prepare import prepare
-from papertape.engine.model.reference import bin_shares, tenths
+from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.scores import scores
+from papertape.engine.model.training.importance import importance, moved_blocks
+from papertape.engine.model.training.prepare import prepare
+from papertape.engine.model.training.reference import bin_shares, tenths
 
 OPTIONS = TrainingOptions(kind="logistic", features=FEATURES, label="direction", horizon_bars=1)
 

@@ -7,7 +7,7 @@ from stepping import dependence, rows, stepped, zero_state
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray
-from papertape.engine.model import transformer
+from papertape.engine.model.kinds import transformer
 
 SIZES = {"layers": 2, "heads": 2, "width": 8, "window": 6}
 REACH = 2 * (6 - 1) + 1  # closes that one log-odds can depend on

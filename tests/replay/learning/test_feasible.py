@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from papertape.daemon.cli import app
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.model import TrainingOptions
-from papertape.engine.model.prepare import prepare
+from papertape.engine.model.training.prepare import prepare
 from papertape.replay.accounts import make_spec
 from papertape.replay.config import make_config
 from papertape.replay.config_learning import Learning

@@ -7,8 +7,8 @@ import pytest
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.model import KINDS, default_inputs
-from papertape.engine.model.drift_policy import DriftOptions
-from papertape.engine.model.options import TrainingOptions
+from papertape.engine.model.drift.policy import DriftOptions
+from papertape.engine.model.training.options import TrainingOptions
 from papertape.replay.backtest import make_spec
 from papertape.replay.config import Config, load_config, make_config
 from papertape.replay.learning.settings import (

@@ -12,7 +12,7 @@ from planted_rows import HOUR_MS, due_times, planted_rows, quick_settings
 from papertape.engine.errors import DataError
 from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.drift_policy import DriftOptions
+from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import make_strategy
 from papertape.replay.backtest import replay

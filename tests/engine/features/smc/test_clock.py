@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.features.smc import KIND_NAMES, TAG_NAMES, SmartMoney
-from papertape.engine.features.smc.civil import days_of, new_york_offset_ms, year_month
+from papertape.engine.features.smc.calendar import days_of, new_york_offset_ms, year_month
 from papertape.engine.jit import Rows
 
 NEW_YORK = ZoneInfo("America/New_York")

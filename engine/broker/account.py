@@ -1,0 +1,136 @@
+"""
+What the account holds: one ledger, one position, one resting order and one open trade per symbol.
+
+A position of zero has no bracket; an order with `is_active` 0 is not there. Prices are quote per base.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.broker.ledger import LEDGER_FIELDS, money
+from papertape.engine.jit import Row, Rows, kernel, record
+
+PAUSED_BY_COMMAND: Final = 1  # an operator, or what acts in his place
+PAUSED_BY_FAULT: Final = 2  # the strategy was at fault
+
+# The ledger's fields come first, then counters and switches: one record, one argument for every kernel.
+ACCOUNT: Final = record(
+    *((name, "i8") for name in LEDGER_FIELDS),
+    ("sequence", "i8"),  # number of decisions, refusals and fills so far
+    ("trades", "i8"),  # trades opened so far
+    ("instants", "i8"),  # instants processed so far
+    ("is_paused", "i8"),  # new entries are stopped: PAUSED_BY_COMMAND, PAUSED_BY_FAULT, or both
+    (
+        "ruined_ms",
+        "i8",
+    ),  # close at which equity was not above 0, after which nothing is opened; 0 = never
+    ("is_skewed", "i8"),  # clocks are too far apart for new entries
+    ("model_version", "i8"),  # of the model in force; 0 = none
+    ("size_factor", "f8"),  # share of their size that new entries get, 0 … 1
+)
+
+POSITION: Final = record(
+    ("quantity", "f8"),  # signed, base units
+    ("entry_price", "f8"),
+    ("cost", "i8"),  # notional at entry, money units, above zero
+    ("stop_price", "f8"),  # 0 = none
+    ("target_price", "f8"),
+    (
+        "last_price",
+        "f8",
+    ),  # close of the newest candle, or the fill that opened it since; 0 before the first
+    ("last_refused", "i8"),  # target that was refused last, so that it is said once
+    ("is_halted", "i8"),  # the venue matches nothing
+    ("is_gone", "i8"),  # no longer listed or followed
+)
+
+ORDER: Final = record(
+    ("is_active", "i8"),
+    ("target", "i8"),
+    ("reason", "i8"),
+    ("ready_instant", "i8"),  # first instant at which it may fill
+    ("decided_ms", "i8"),
+    ("stop_distance", "f8"),
+    ("target_distance", "f8"),
+    ("stop_price", "f8"),
+    ("target_price", "f8"),
+    ("confidence", "f8"),
+    ("size_scale", "f8"),
+    ("score_model", "f8"),
+    ("score_smc", "f8"),
+    ("score_technical", "f8"),
+    ("model_version", "i8"),
+)
+
+FLOAT_NOISE: Final = 2e-15  # relative error of a few float64 operations
+
+SIZE_BY_RISK: Final = 0
+SIZE_BY_FRACTION: Final = 1
+SIZE_ALL_IN: Final = 2
+
+SETTINGS: Final = record(
+    ("sizing", "i8"),  # SIZE_…
+    ("risk_fraction", "f8"),  # of equity, lost when the stop is hit
+    ("fixed_fraction", "f8"),  # of equity, as notional
+    ("cash_share", "f8"),  # the largest part of buying power that an order may use
+    ("leverage_cap", "f8"),  # gross notional ÷ equity, perpetuals
+    (
+        "latency_bars",
+        "i8",
+    ),  # base candles between a decision and the earliest fill, beyond the next
+    ("allow_short", "i8"),
+)
+
+
+@kernel
+def whole_steps(count: float, step: float) -> float:
+    """
+    Return `count` ticks or lots as the float64 nearest to their decimal number, as a tape or a venue writes it.
+
+    10,099 × 0.01 is 100.99000000000001, which a high of 100.99 does not reach; 10,099 ÷ 100 is 100.99.
+    """
+    inverse = np.rint(1.0 / step)
+    if inverse > 0.0 and abs(inverse * step - 1.0) < 1e-12:
+        return count / inverse  # type: ignore[no-any-return]
+    return count * step
+
+
+@kernel
+def position_value(position: Row, market: Row, value: int) -> int:
+    """
+    Return what an open position adds to cash in equity: market value on spot, profit on a perpetual.
+
+    value  notional at the mark, money units, above zero
+    """
+    if market.is_perpetual == 0:
+        return value
+    return value - position.cost if position.quantity > 0.0 else position.cost - value  # type: ignore[no-any-return]
+
+
+@kernel
+def unrealised(position: Row, market: Row) -> int:
+    """Return what a position, open or not, adds to cash in equity at its last price."""
+    if position.quantity == 0.0:
+        return 0
+    return position_value(position, market, money(abs(position.quantity) * position.last_price))
+
+
+@kernel
+def equity(account: Row, positions: Rows, markets: Rows) -> int:
+    """Return cash plus open positions marked at their last close, in money units; exit costs not included."""
+    total = account.cash
+    for index in range(len(positions)):
+        total += unrealised(positions[index], markets[index])
+    return total  # type: ignore[no-any-return]
+
+
+@kernel
+def exposure(positions: Rows) -> int:
+    """Return the gross notional of open positions at their last close, in money units."""
+    total = 0
+    for index in range(len(positions)):
+        position = positions[index]
+        if position.quantity != 0.0:
+            total += money(abs(position.quantity) * position.last_price)
+    return total

@@ -1,0 +1,178 @@
+"""
+Entries of one instant: planned on one book, shared out, then opened.
+
+Everything that enters at an open is sized on the same cash and the same equity: after every close at that open and
+before any entry, with positions that are held at their last close. Each entry takes a share of the buying power that
+it would have alone. When the shares add up to more than the whole, all are scaled down by the same factor, pro rata to
+what they wanted: nobody comes first, so neither names nor the order of a configuration matter. An entry that was too
+small alone takes no share; one that the sharing makes too small is refused, and the others do not grow.
+"""
+
+from typing import Final
+
+from papertape.engine.broker.account import equity, exposure
+from papertape.engine.broker.fills import market_price, on_tick, open_position
+from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, write_decision
+from papertape.engine.broker.sizing import buying_power, tradable_size, wanted_size
+from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.records import (
+    FLAT,
+    REASON_ENTRY,
+    REFUSED_NO,
+    REFUSED_PRICE,
+    REFUSED_SIZE,
+)
+
+_ABSENT = 2  # engine.candles.FLAG_ABSENT
+_WHOLE = 4_503_599_627_370_496  # 2^52: shares are integers of it, so that their sum does not depend on the order
+
+# What one symbol is about to enter; scratch of an instant, no state.
+ENTRY: Final = record(
+    ("is_planned", "i8"),
+    ("refused", "i8"),  # 0, or why there will be no position
+    ("price", "f8"),  # of the fill, quote per base
+    ("stop_price", "f8"),  # 0 = none
+    ("target_price", "f8"),
+    ("quantity", "f8"),  # base units, as if nobody else entered
+    ("share", "i8"),  # of buying power, in 1 / 2^52
+)
+
+
+@kernel
+def plan_entry(
+    account: Row,
+    order: Row,
+    market: Row,
+    settings: Row,
+    candle: Row,
+    worth: int,
+    gross: int,
+    entry: Row,
+) -> int:
+    """Write what an order would open at the open of `candle` if it were alone; return 0, or why it is refused."""
+    side = order.target
+    price = market_price(candle.open, side, market)
+    tick_size = market.tick_size
+    stop_distance = order.stop_distance
+    stop_price = order.stop_price
+    if stop_price > 0.0:
+        stop_price = on_tick(stop_price, tick_size, 0)
+        stop_distance = side * (price - stop_price)
+    elif stop_distance > 0.0:
+        stop_price = on_tick(price - side * stop_distance, tick_size, 0)
+        if tick_size > 0.0:
+            stop_distance = side * (
+                price - stop_price
+            )  # the size is made of the stop that will be there
+    target_price = order.target_price
+    if target_price <= 0.0 and order.target_distance > 0.0:
+        target_price = price + side * order.target_distance
+    target_price = on_tick(target_price, tick_size, 0)
+    if stop_price != 0.0 and not side * (price - stop_price) > 0.0:
+        return REFUSED_PRICE
+    if target_price != 0.0 and not side * (target_price - price) > 0.0:
+        return REFUSED_PRICE
+    power = buying_power(account, market, settings, worth, gross)
+    quantity = wanted_size(settings, power, worth, price, stop_distance, order.size_scale)
+    if tradable_size(account, market, quantity, price) <= 0.0:
+        return REFUSED_SIZE
+    entry.price = price
+    entry.stop_price = max(stop_price, 0.0)
+    entry.target_price = max(target_price, 0.0)
+    entry.quantity = quantity
+    entry.share = int(quantity / (power / price) * _WHOLE)
+    return REFUSED_NO
+
+
+@kernel
+def plan_entries(
+    account: Row,
+    positions: Rows,
+    orders: Rows,
+    markets: Rows,
+    settings: Row,
+    candles: Rows,
+    base: int,
+    worth: int,
+    entries: Rows,
+) -> float:
+    """Plan every order that is due and take it off the book; return the factor on the sizes of all."""
+    gross = exposure(positions)
+    total = 0
+    for symbol in range(len(positions)):
+        order = orders[symbol]
+        entry = entries[symbol]
+        candle = candles[base + symbol]
+        entry.is_planned = 0
+        if order.is_active == 0 or account.instants < order.ready_instant:
+            continue
+        if candle.flag_bits & _ABSENT != 0 or positions[symbol].is_halted != 0:
+            continue
+        if account.is_skewed != 0 and order.target != FLAT:
+            continue
+        order.is_active = 0
+        if order.target == FLAT or positions[symbol].quantity != 0.0:
+            continue
+        entry.is_planned = 1
+        entry.refused = plan_entry(
+            account, order, markets[symbol], settings, candle, worth, gross, entry
+        )
+        if entry.refused == REFUSED_NO:
+            total += entry.share
+    return _WHOLE / total if total > _WHOLE else 1.0
+
+
+@kernel
+def enter_all(
+    account: Row,
+    positions: Rows,
+    trades: Rows,
+    orders: Rows,
+    markets: Rows,
+    settings: Row,
+    candles: Rows,
+    base: int,
+    entries: Rows,
+    fills: Rows,
+    decisions_out: Rows,
+    counters: IntArray,
+) -> None:
+    """Open what every order that is due asks for, at the open of this instant, or say why not."""
+    worth = equity(account, positions, markets)
+    factor = plan_entries(
+        account, positions, orders, markets, settings, candles, base, worth, entries
+    )
+    for symbol in range(len(positions)):
+        entry = entries[symbol]
+        if entry.is_planned == 0:
+            continue
+        order = orders[symbol]
+        position = positions[symbol]
+        candle = candles[base + symbol]
+        quantity = 0.0
+        if entry.refused == REFUSED_NO:
+            quantity = tradable_size(account, markets[symbol], entry.quantity * factor, entry.price)
+            if quantity <= 0.0:
+                entry.refused = REFUSED_SIZE
+        if entry.refused == REFUSED_NO:
+            fill = fills[counters[N_FILLS]]
+            counters[N_FILLS] += 1
+            position.last_refused = FLAT
+            open_position(
+                account,
+                position,
+                trades[symbol],
+                order,
+                markets[symbol],
+                candle,
+                entry,
+                quantity,
+                fill,
+                REASON_ENTRY,
+                worth,
+            )
+        elif position.last_refused != order.target:
+            position.last_refused = order.target
+            row = decisions_out[counters[N_DECISIONS]]
+            write_decision(account, order, candle.open_ms, symbol, entry.refused, row)
+            counters[N_DECISIONS] += 1

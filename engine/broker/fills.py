@@ -1,0 +1,345 @@
+"""
+Fills: what a resting order or a bracket gets from one base candle.
+
+Intrabar order, pessimistic where a candle does not tell:
+
+1. what closes a position at the open: a resting market order, half spread and slippage against us; without one, a
+   bracket whose stop or target the open has already passed;
+2. what enters at the open (`papertape.engine.broker.entries`);
+3. the bracket inside the candle, the stop before the target. A stop fills at the worse of the open and the stop price,
+   with spread and slippage; a target fills at its price without slippage, and pays the taker fee all the same.
+
+Each of the three is done for every symbol before the next begins (`papertape.engine.broker.execution`).
+
+Prices lie on the market's grid: market orders are rounded against us, stops and targets to the nearest tick, before
+sizes are made of them. What rounding takes is a cost like slippage, and nothing is sold below one tick.
+
+An excursion is made of prices that were there while the position was held: the open of every candle, also of the one
+it is closed in, whole candles in between, and of the last candle only what certainly came before the exit; before a
+target the adverse extreme counts too, as it may have come first.
+
+When stop and target both lie inside one candle the stop is taken, the trade is marked ambiguous, and what it would
+have made at the target is kept beside it. Nothing fills in an absent candle.
+"""
+
+import numpy as np
+
+from papertape.engine.broker.account import FLOAT_NOISE, unrealised, whole_steps
+from papertape.engine.broker.ledger import money, post
+from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.records import REASON_END, REASON_STOP, REASON_TARGET
+
+
+@kernel
+def on_tick(price: float, tick_size: float, side: int) -> float:
+    """
+    Return a price on the tick grid, rounded against a buyer (+1) or seller (-1), or to the nearest (0).
+
+    A price that is on the grid up to float noise is on it.
+    """
+    if tick_size <= 0.0:
+        return price
+    steps = price / tick_size
+    noise = 1e-9 + FLOAT_NOISE * abs(steps)
+    if side > 0:
+        return whole_steps(np.ceil(steps - noise), tick_size)
+    if side < 0:
+        return whole_steps(np.floor(steps + noise), tick_size)
+    return whole_steps(np.rint(steps), tick_size)
+
+
+@kernel
+def market_price(reference: float, side: int, market: Row) -> float:
+    """
+    Return the price of a market order: the reference moved against us by half spread and slippage.
+
+    Nothing is sold below one tick, and nothing above the reference either, should that itself lie below one.
+    """
+    cost_rate = market.half_spread_rate + market.slippage_rate
+    price = on_tick(reference * (1.0 + side * cost_rate), market.tick_size, side)
+    return max(price, min(market.tick_size, reference))  # type: ignore[no-any-return]
+
+
+@kernel
+def write_fill(
+    fill: Row,
+    account: Row,
+    candle: Row,
+    trade: Row,
+    side: int,
+    reason: int,
+    price: float,
+    quantity: float,
+    notional: int,
+    fee: int,
+) -> None:
+    """Fill in what every fill has; the ledger has been posted already."""
+    fill.sequence = account.sequence
+    account.sequence += 1
+    fill.candle_ms = candle.open_ms
+    fill.symbol = candle.symbol
+    fill.trade = trade.number
+    fill.side = side
+    fill.reason = reason
+    fill.price = price
+    fill.quantity = quantity
+    fill.notional = notional
+    fill.fee = fee
+    fill.cash = account.cash
+
+
+@kernel
+def book_costs(fill: Row, trade: Row, market: Row, reference: float) -> None:
+    """
+    Note what crossing the spread and slipping cost against `reference`; both are part of the price already.
+
+    On a grid of prices they add up to what the price lost: what rounding to the tick takes is slippage.
+    """
+    fill.spread = money(fill.quantity * reference * market.half_spread_rate)
+    fill.slippage = money(fill.quantity * reference * market.slippage_rate)
+    if market.tick_size > 0.0:
+        lost = money(fill.quantity * abs(fill.price - reference))
+        fill.spread = min(fill.spread, lost)
+        fill.slippage = lost - fill.spread
+    trade.spread += fill.spread
+    trade.slippage += fill.slippage
+
+
+@kernel
+def open_position(
+    account: Row,
+    position: Row,
+    trade: Row,
+    order: Row,
+    market: Row,
+    candle: Row,
+    entry: Row,
+    quantity: float,
+    fill: Row,
+    reason: int,
+    worth: int,
+) -> None:
+    """Open a position with its bracket as planned in `entry`, mark it at its fill and start its trade."""
+    side = order.target
+    price = entry.price
+    stop_price = entry.stop_price
+    notional = money(quantity * price)
+    fee = money(quantity * price * market.taker_fee_rate)
+    if market.is_perpetual == 0:
+        post(account, -notional - fee, inventory=notional, fees=fee)
+    else:
+        post(account, -fee, fees=fee)
+    position.quantity = side * quantity
+    position.entry_price = price
+    position.cost = notional
+    position.stop_price = stop_price
+    position.target_price = entry.target_price
+    position.last_price = price
+    start_trade(account, trade, order, candle)
+    trade.entry_price = price
+    trade.quantity = quantity
+    trade.notional = notional
+    trade.stop_price = stop_price
+    trade.target_price = entry.target_price
+    trade.risk = money(quantity * abs(price - stop_price)) if stop_price > 0.0 else 0
+    trade.equity_before = worth
+    write_fill(fill, account, candle, trade, side, reason, price, quantity, notional, fee)
+    fill.realised = 0
+    fill.position = position.quantity
+    trade.fees = fee
+    book_costs(fill, trade, market, candle.open)
+
+
+@kernel
+def start_trade(account: Row, trade: Row, order: Row, candle: Row) -> None:
+    """Begin the record of a trade from the order that opens it."""
+    trade.number = account.trades
+    account.trades += 1
+    trade.symbol = candle.symbol
+    trade.side = order.target
+    trade.decided_ms = order.decided_ms
+    trade.entry_ms = candle.open_ms
+    trade.exit_ms = 0
+    trade.exit_price = 0.0
+    trade.exit_reason = 0
+    trade.bars = 0
+    trade.pnl = 0
+    trade.fees = 0
+    trade.slippage = 0
+    trade.spread = 0
+    trade.funding = 0
+    trade.mae_price = 0.0
+    trade.mfe_price = 0.0
+    trade.is_ambiguous = 0
+    trade.pnl_optimistic = 0
+    trade.confidence = order.confidence
+    trade.score_model = order.score_model
+    trade.score_smc = order.score_smc
+    trade.score_technical = order.score_technical
+    trade.model_version = order.model_version
+
+
+@kernel
+def close_position(
+    account: Row,
+    position: Row,
+    trade: Row,
+    market: Row,
+    candle: Row,
+    price: float,
+    reason: int,
+    fill: Row,
+) -> None:
+    """Close the whole position at `price`, settle it in the ledger and finish its trade."""
+    quantity = abs(position.quantity)
+    notional = money(quantity * price)
+    fee = money(quantity * price * market.taker_fee_rate)
+    realised = notional - position.cost if position.quantity > 0.0 else position.cost - notional
+    if market.is_perpetual == 0:
+        post(account, notional - fee, inventory=-position.cost, realised=-realised, fees=fee)
+    else:
+        post(account, realised - fee, realised=-realised, fees=fee)
+    side = -trade.side
+    position.quantity = 0.0
+    position.cost = 0
+    position.stop_price = 0.0
+    position.target_price = 0.0
+    write_fill(fill, account, candle, trade, side, reason, price, quantity, notional, fee)
+    fill.realised = realised
+    fill.position = 0.0
+    fill.spread = 0
+    fill.slippage = 0
+    trade.fees += fee
+    trade.exit_ms = candle.open_ms
+    trade.exit_price = price
+    trade.exit_reason = reason
+    trade.bars += 1
+    trade.pnl = realised - trade.fees - trade.funding
+    trade.pnl_optimistic = trade.pnl
+
+
+@kernel
+def track_excursion(trade: Row, low: float, high: float) -> None:
+    """Widen the trade's worst and best excursion by prices it has certainly seen."""
+    below = low - trade.entry_price
+    above = high - trade.entry_price
+    if trade.side < 0:
+        below, above = -above, -below
+    trade.mae_price = min(trade.mae_price, below)
+    trade.mfe_price = max(trade.mfe_price, above)
+
+
+@kernel
+def stop_reference(position: Row, candle: Row) -> float:
+    """Return where a touched stop turns into a market order: the worse of the open and the stop price."""
+    if position.quantity > 0.0:
+        return min(candle.open, position.stop_price)  # type: ignore[no-any-return]
+    return max(candle.open, position.stop_price)  # type: ignore[no-any-return]
+
+
+@kernel
+def opened_beyond(position: Row, candle: Row) -> int:
+    """Return 0 nothing, 1 the open has passed the stop, 2 it has passed the target."""
+    stop_price = position.stop_price
+    target_price = position.target_price
+    if position.quantity > 0.0:
+        if stop_price > 0.0 and candle.open <= stop_price:
+            return 1
+        return 2 if target_price > 0.0 and candle.open >= target_price else 0
+    if stop_price > 0.0 and candle.open >= stop_price:
+        return 1
+    return 2 if target_price > 0.0 and candle.open <= target_price else 0
+
+
+@kernel
+def bracket_hit(position: Row, candle: Row) -> int:
+    """
+    Return 0 nothing, 1 stop, 2 target, 3 stop with the target inside the same candle.
+
+    The open comes first: a candle that opens beyond a level has passed it before anything else happened.
+    """
+    hit = opened_beyond(position, candle)
+    if hit != 0:
+        return hit
+    if position.quantity > 0.0:
+        stop = position.stop_price > 0.0 and candle.low <= position.stop_price
+        target = position.target_price > 0.0 and candle.high >= position.target_price
+    else:
+        stop = position.stop_price > 0.0 and candle.high >= position.stop_price
+        target = position.target_price > 0.0 and candle.low <= position.target_price
+    if stop:
+        return 3 if target else 1
+    return 2 if target else 0
+
+
+@kernel
+def match_bracket(
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, fill: Row
+) -> bool:
+    """Check stop and target of an open position against one candle; return whether it closed."""
+    hit = bracket_hit(position, candle)
+    if hit == 0:
+        track_excursion(trade, candle.low, candle.high)
+        trade.bars += 1
+        return False
+    fill_bracket(account, position, trade, market, candle, hit, fill)
+    return True
+
+
+@kernel
+def fill_bracket(
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, hit: int, fill: Row
+) -> None:
+    """Close a position at the level that `bracket_hit` found."""
+    is_long = position.quantity > 0.0
+    if is_long:
+        at_target = max(candle.open, position.target_price)
+    else:
+        at_target = min(candle.open, position.target_price)
+    if hit == 2:
+        # The adverse extreme may have come first, the favourable one ends at the target; a gap ends both at the open.
+        if at_target == candle.open:
+            track_excursion(trade, at_target, at_target)
+        elif is_long:
+            track_excursion(trade, min(candle.low, at_target), at_target)
+        else:
+            track_excursion(trade, at_target, max(candle.high, at_target))
+        close_position(account, position, trade, market, candle, at_target, REASON_TARGET, fill)
+        return
+    reference = stop_reference(position, candle)
+    price = market_price(reference, -trade.side, market)
+    track_excursion(trade, min(price, candle.open), max(price, candle.open))
+    optimistic = trade.pnl_optimistic
+    if hit == 3:
+        quantity = abs(position.quantity)
+        value = money(quantity * at_target)
+        fee = money(quantity * at_target * market.taker_fee_rate)
+        gain = value - position.cost if is_long else position.cost - value
+        optimistic = gain - fee - trade.fees - trade.funding
+    close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
+    book_costs(fill, trade, market, reference)
+    if hit == 3:
+        trade.is_ambiguous = 1
+        trade.pnl_optimistic = optimistic
+
+
+@kernel
+def finish_open_trade(position: Row, trade: Row, market: Row, close_ms: int) -> None:
+    """Mark a trade that is still open at its last close: no fill, no exit cost, said by its reason."""
+    value = unrealised(position, market)
+    trade.pnl = value - trade.fees - trade.funding
+    if market.is_perpetual == 0:
+        trade.pnl -= position.cost
+    trade.pnl_optimistic = trade.pnl
+    trade.exit_price = position.last_price
+    trade.exit_ms = close_ms
+    trade.exit_reason = REASON_END
+
+
+def copy_open_trades(positions: Rows, trades: Rows, markets: Rows, close_ms: int) -> Rows:
+    """Return the open trades as if marked at the last close; the state is not touched."""
+    is_open = positions["quantity"] != 0.0
+    marked = trades[is_open].copy()
+    for row, symbol in enumerate(np.flatnonzero(is_open)):
+        finish_open_trade(positions[symbol], marked[row], markets[symbol], close_ms)
+    return np.asarray(marked)

@@ -1,0 +1,205 @@
+"""
+Stages 7 and 8: limit and rest. The only way from what a strategy wants to an order.
+
+A decision becomes a resting order when it asks for something else than is held or ordered already and nothing forbids
+it; every order and every refusal is reported.
+"""
+
+import numpy as np
+
+from papertape.engine.broker.account import SIZE_BY_RISK
+from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.records import (
+    FLAT,
+    KEEP,
+    REASON_RUIN,
+    REASON_SIGNAL,
+    REFUSED_CLOCK,
+    REFUSED_FAULT,
+    REFUSED_GONE,
+    REFUSED_MARKET,
+    REFUSED_NO,
+    REFUSED_PAUSED,
+    REFUSED_RUIN,
+    REFUSED_SHORT,
+    REFUSED_STOP,
+)
+
+# Positions in the counter array: rows written so far to each output of a call.
+N_FILLS = 0
+N_TRADES = 1
+N_MARKS = 2
+N_DECISIONS = 3
+N_COUNTERS = 4
+
+_ABSENT = 2  # engine.candles.FLAG_ABSENT
+
+
+@kernel
+def held(position: Row) -> int:
+    """Return the side of a position: -1, 0 or +1."""
+    if position.quantity > 0.0:
+        return 1
+    return -1 if position.quantity < 0.0 else 0
+
+
+@kernel
+def write_decision(
+    account: Row, order: Row, time_ms: int, symbol: int, refused: int, row: Row
+) -> None:
+    """Report what was asked for, and whether it was refused."""
+    row.sequence = account.sequence
+    account.sequence += 1
+    row.time_ms = time_ms
+    row.symbol = symbol
+    row.target = order.target
+    row.stop_distance = order.stop_distance
+    row.target_distance = order.target_distance
+    row.stop_price = order.stop_price
+    row.target_price = order.target_price
+    row.confidence = order.confidence
+    row.size_scale = order.size_scale
+    row.score_model = order.score_model
+    row.score_smc = order.score_smc
+    row.score_technical = order.score_technical
+    row.model_version = order.model_version
+    row.refused = refused
+
+
+@kernel
+def is_meant(decision: Row) -> bool:
+    """Return whether an order can mean what an entry asks for: levels finite and not negative, a size of 0 … 1."""
+    return (  # type: ignore[no-any-return]
+        0.0 <= decision.stop_distance < np.inf
+        and 0.0 <= decision.target_distance < np.inf
+        and 0.0 <= decision.stop_price < np.inf
+        and 0.0 <= decision.target_price < np.inf
+        and 0.0 <= decision.size_scale <= 1.0
+        and abs(decision.confidence) < np.inf
+        and abs(decision.score_model + decision.score_smc + decision.score_technical) < np.inf
+    )
+
+
+@kernel
+def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row) -> int:
+    """Return 0, or why a decision may not become an order."""
+    if decision.target == FLAT:
+        return REFUSED_NO
+    if account.ruined_ms != 0:
+        return REFUSED_RUIN
+    if position.is_gone != 0:
+        return REFUSED_GONE
+    if position.is_halted != 0:
+        return REFUSED_MARKET
+    if account.is_skewed != 0:
+        return REFUSED_CLOCK
+    if not is_meant(decision):
+        return REFUSED_FAULT
+    if account.is_paused != 0:
+        return REFUSED_PAUSED
+    if decision.target < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
+        return REFUSED_SHORT
+    has_stop = decision.stop_distance > 0.0 or decision.stop_price > 0.0
+    if settings.sizing == SIZE_BY_RISK and not has_stop:
+        return REFUSED_STOP
+    return REFUSED_NO
+
+
+@kernel
+def is_change(position: Row, order: Row, decision: Row) -> bool:
+    """Return whether a decision asks for something else than is held or already ordered."""
+    if decision.target == KEEP:
+        return False
+    wanted = order.target if order.is_active != 0 else held(position)
+    return decision.target != wanted  # type: ignore[no-any-return]
+
+
+@kernel
+def rest(
+    account: Row,
+    position: Row,
+    order: Row,
+    market: Row,
+    settings: Row,
+    decision: Row,
+    symbol: int,
+    close_ms: int,
+    decisions_out: Rows,
+    counters: IntArray,
+) -> None:
+    """
+    Turn a decision that asks for a change into a resting order.
+
+    A wish that is refused leaves an opposite position to be closed: not being allowed to go short is no reason to
+    stay long. The same refusal is said once, not at every candle; a wish that was too small at its fill is tried
+    again in silence.
+    """
+    refused = limit(account, position, market, settings, decision)
+    is_retry = decision.target == position.last_refused and held(position) == FLAT
+    if is_retry and refused != REFUSED_NO:
+        return
+    if not is_retry:
+        position.last_refused = decision.target if refused != REFUSED_NO else FLAT
+    fill_order(account, order, settings, decision, close_ms)
+    if not is_retry:
+        row = decisions_out[counters[N_DECISIONS]]
+        write_decision(account, order, close_ms, symbol, refused, row)
+        counters[N_DECISIONS] += 1
+    if refused != REFUSED_NO:
+        order.target = FLAT
+    if account.ruined_ms != 0:
+        close_for_ruin(account, order)  # whatever is said meanwhile
+    if order.target == held(position):
+        order.is_active = 0
+
+
+@kernel
+def fill_order(account: Row, order: Row, settings: Row, decision: Row, close_ms: int) -> None:
+    """Write the order that a decision asks for."""
+    order.is_active = 1
+    order.target = decision.target
+    order.reason = REASON_SIGNAL
+    order.ready_instant = account.instants + 1 + settings.latency_bars
+    order.decided_ms = close_ms
+    order.stop_distance = decision.stop_distance
+    order.target_distance = decision.target_distance
+    order.stop_price = decision.stop_price
+    order.target_price = decision.target_price
+    order.confidence = decision.confidence
+    order.size_scale = decision.size_scale
+    order.score_model = decision.score_model
+    order.score_smc = decision.score_smc
+    order.score_technical = decision.score_technical
+    order.model_version = account.model_version
+
+
+@kernel
+def close_for_ruin(account: Row, order: Row) -> None:
+    """Write the order that closes a position of a ruined account at the next open, latency or not."""
+    order.is_active = 1
+    order.target = FLAT
+    order.reason = REASON_RUIN
+    order.ready_instant = account.instants + 1
+
+
+@kernel
+def stop_at_ruin(account: Row, positions: Rows, orders: Rows, close_ms: int) -> None:
+    """
+    Take back every order and close every position at the next open; nothing is opened any more.
+
+    Equity that is not above 0 is nobody's to trade on: a venue would have liquidated. Without this a position that is
+    under water could come back, and with it an account that no longer exists.
+    """
+    account.ruined_ms = close_ms
+    for symbol in range(len(positions)):
+        orders[symbol].is_active = 0
+        if positions[symbol].quantity != 0.0:
+            close_for_ruin(account, orders[symbol])
+
+
+@kernel
+def mute_absent(closed: Rows, n: int, decisions: Rows) -> None:
+    """Take back decisions of strategy candles that were absent as a whole: nothing was learned from them."""
+    for k in range(n):
+        if closed[k].flag_bits & _ABSENT != 0:
+            decisions[k].target = KEEP

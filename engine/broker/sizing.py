@@ -1,0 +1,78 @@
+"""
+Sizes: the only way from a wish to a quantity.
+
+A size is fixed at the fill, from the free cash and the equity after every close at that open (`papertape.engine.broker.entries`
+says what several entries of one open get): by risk (lose a stated fraction of equity at the stop), by fixed fraction of
+equity, or all-in. Buying power caps each of them; the account's size factor takes its share of what is left; lots are
+rounded down.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.broker.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_FRACTION, whole_steps
+from papertape.engine.jit import Row, kernel
+
+_MINIMUM: Final = (
+    1.0 - 1e-9
+)  # of a minimum is enough of it: a tie must not be refused for float noise
+
+# Fraction of equity lost at the stop, before costs.
+RISK_LEVELS: Final[dict[str, float]] = {"low": 0.005, "medium": 0.01, "high": 0.02}
+
+
+@kernel
+def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: int) -> float:
+    """
+    Return the largest notional that a new position may have, fee included, in quote.
+
+    worth  equity, money units; gross: notional of all open positions, money units
+
+    Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses.
+    """
+    if market.is_perpetual == 0:
+        return settings.cash_share * (account.cash * 1e-9) / (1.0 + market.taker_fee_rate)  # type: ignore[no-any-return]
+    leverage = settings.leverage_cap
+    if market.maximum_leverage > 0.0:
+        leverage = min(leverage, market.maximum_leverage)
+    free = worth * 1e-9 - gross * 1e-9 / leverage
+    return settings.cash_share * max(free, 0.0) / (1.0 / leverage + market.taker_fee_rate)  # type: ignore[no-any-return]
+
+
+@kernel
+def wanted_size(
+    settings: Row, power: float, worth: int, price: float, stop_distance: float, scale: float
+) -> float:
+    """
+    Return the quantity that a new position would have if it were the only one to enter, in base units.
+
+    power          largest notional, quote
+    worth          equity, money units
+    price          fill price, quote per base
+    stop_distance  from the fill price to the stop, quote per base; needed for sizing by risk
+    scale          factor 0 … 1 on the size before the cap
+    """
+    quantity = power / price
+    if settings.sizing != SIZE_ALL_IN:
+        if settings.sizing == SIZE_BY_FRACTION:
+            wanted = settings.fixed_fraction * (worth * 1e-9) / price
+        else:
+            wanted = settings.risk_fraction * (worth * 1e-9) / stop_distance
+        quantity = min(quantity, wanted * scale)
+    return quantity
+
+
+@kernel
+def tradable_size(account: Row, market: Row, quantity: float, price: float) -> float:
+    """Return a quantity as the account's size factor and the market's lots leave it, 0 below the market's minimum."""
+    quantity *= account.size_factor
+    if market.lot_size > 0.0:
+        # A size that is a whole number of lots up to float noise must not lose a lot.
+        lots = quantity / market.lot_size
+        quantity = whole_steps(np.floor(lots + 1e-9 + FLOAT_NOISE * lots), market.lot_size)
+    if not quantity > 0.0 or quantity < market.minimum_size * _MINIMUM:
+        return 0.0
+    if quantity * price < market.minimum_notional * _MINIMUM:
+        return 0.0
+    return quantity

@@ -1,0 +1,122 @@
+"""
+Instants run ahead of a strategy in Python: kernels that execute up to many of its closes and write what it will see.
+
+They stand apart from `papertape.engine.decisions.python`, which knows the engine: the kernel cache goes by what kernels import.
+"""
+
+from typing import Final
+
+from papertape.engine.broker.account import equity
+from papertape.engine.broker.execution import execute, rest_all
+from papertape.engine.broker.orders import held
+from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+
+# What a strategy may know of the account at a close, and what has been asked for one symbol.
+LOOK: Final = record(
+    ("quantity", "f8"),
+    ("entry_price", "f8"),  # 0 when flat
+    ("cash", "i8"),
+    ("equity", "i8"),
+    ("wanted", "i8"),  # the side that is ordered, or else held
+    ("stop_distance", "f8"),  # of the newest order, filled or not, from here on
+    ("target_distance", "f8"),
+    ("stop_price", "f8"),
+    ("target_price", "f8"),
+    ("size_scale", "f8"),
+)
+
+
+@kernel
+def run_ahead(
+    candles: Rows,
+    first: int,
+    last: int,
+    closes: IntArray,
+    n_closes: int,
+    resting: int,
+    resting_ms: int,
+    base_ms: int,
+    decisions: Rows,
+    account_rows: Rows,
+    positions: Rows,
+    trades: Rows,
+    orders: Rows,
+    entries: Rows,
+    markets: Rows,
+    settings_rows: Rows,
+    fills: Rows,
+    trades_out: Rows,
+    marks: Rows,
+    decisions_out: Rows,
+    counters: IntArray,
+    looks: Rows,
+) -> None:
+    """
+    Let a column of decisions rest, then run instants `first` … `last - 1` and write what is seen at some of them.
+
+    closes      shape (>= n_closes,), the instants at whose close the strategy is asked, ascending
+    resting     column of `decisions` that was taken at `resting_ms`, -1 for none
+    looks       LOOK, shape (>= n_closes, n_symbols)
+    """
+    if resting >= 0:
+        rest_all(
+            account_rows,
+            positions,
+            orders,
+            markets,
+            settings_rows,
+            decisions,
+            resting,
+            resting_ms,
+            decisions_out,
+            counters,
+        )
+    for close in range(n_closes + 1):
+        until = closes[close] + 1 if close < n_closes else last
+        execute(
+            candles,
+            first,
+            until,
+            base_ms,
+            decisions,
+            closes,
+            0,
+            account_rows,
+            positions,
+            trades,
+            orders,
+            entries,
+            markets,
+            settings_rows,
+            fills,
+            trades_out,
+            marks,
+            decisions_out,
+            counters,
+        )
+        first = until
+        if close < n_closes:
+            look_at_all(account_rows[0], positions, orders, markets, looks[close])
+
+
+@kernel
+def look_at_all(account: Row, positions: Rows, orders: Rows, markets: Rows, looks: Rows) -> None:
+    """Write what is seen of every symbol now; `looks` has the shape (n_symbols,)."""
+    worth = equity(account, positions, markets)
+    for symbol in range(len(positions)):
+        look_at(account, positions[symbol], orders[symbol], worth, looks[symbol])
+
+
+@kernel
+def look_at(account: Row, position: Row, order: Row, worth: int, look: Row) -> None:
+    """Write what is seen of one symbol now."""
+    look.quantity = position.quantity
+    look.entry_price = position.entry_price if position.quantity != 0.0 else 0.0
+    look.cash = account.cash
+    look.equity = worth
+    look.wanted = order.target if order.is_active != 0 else held(position)
+    look.stop_distance = order.stop_distance
+    look.target_distance = order.target_distance
+    look.stop_price = order.stop_price
+    look.target_price = order.target_price
+    look.size_scale = order.size_scale

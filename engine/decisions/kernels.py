@@ -1,0 +1,168 @@
+"""
+Stage 6 for strategies in kernels: a whole batch at a time, and close by close where a user's own is at fault.
+
+A user's kernel may raise, ask for what no order can mean, or keep something where no snapshot finds it. Such a batch is
+asked again close by close from the state before it, so that a fault has its candle whatever the batching; entries pause
+from that close on, exactly as for a strategy in Python (`papertape.engine.decisions.python`). Built-in kernels are ours: one that
+raises is a broken promise and ends the run.
+"""
+
+from itertools import groupby
+from typing import Final
+from weakref import proxy
+
+import numpy as np
+
+from papertape.engine.broker.execution import rest_all
+from papertape.engine.broker.orders import mute_absent
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.decisions.faults import pause, told, told_change
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.records import FLAT, KEEP, LONG, SHORT
+from papertape.engine.report import Fault
+from papertape.engine.state import EngineState
+from papertape.engine.strategies.decision_rules import LEVELS, SCORES, SHARES, fault_of
+from papertape.engine.strategies.protocol import Decision, KernelStrategy
+from papertape.engine.strategies.undeclared_state import Watch
+
+_KEEP: Final = Decision()
+
+
+class KernelDecider:
+    """
+    Asks an engine's kernel strategy and runs the instants of the batch.
+
+    faults    of the newest batch; unheeded: a kernel looks at no account, so it cannot know what is held
+    """
+
+    def __init__(self, engine: EngineState, strategy: KernelStrategy) -> None:
+        # Not counted: an engine that nobody holds any more is to go at once, with its arrays, not at some collection.
+        self._engine: EngineState = proxy(engine)
+        self._strategy = strategy
+        kind = type(strategy)
+        self._name = f"{kind.__module__}:{kind.__qualname__}"
+        self._is_all_in = engine.spec.settings.sizing == "all_in"
+        is_ours = kind.__module__.partition(".")[0] == "papertape"
+        self._watch = None if is_ours else Watch(strategy)
+        self._found: list[tuple[int, Fault]] = []  # at which close of the batch, and what
+        self.unheeded = 0
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Return the faults of the newest batch, in time order."""
+        return [fault for _, fault in self._found]
+
+    def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
+        """Ask about the newest `closed` closes of every symbol, then run `n` instants with the answers."""
+        engine, self._found = self._engine, []
+        for symbol in range(len(engine.symbols) if closed else 0):
+            matrix = engine.signals(symbol, closed, at)
+            bars = engine.frames.main[symbol].closed
+            state, wishes = engine.strategy_state[symbol : symbol + 1], engine.wishes[symbol]
+            if self._watch is None:
+                self._strategy.decide_batch(matrix, bars, closed, state, wishes)
+            else:
+                for close, reason in self._ask(matrix, bars, closed, state, wishes):
+                    self._found.append(
+                        (close, self._fault(candles, int(at[close]), symbol, reason))
+                    )
+            mute_absent(bars, closed, wishes)
+        self._found.sort(key=lambda found: found[0])
+        for acting in (engine, *engine.followers):
+            self._run(acting, candles, n, at, closed)
+
+    def _ask(
+        self, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
+    ) -> list[tuple[int, str]]:
+        """Let a user's kernel write its wishes for one symbol; return the closes that it is at fault at, and why."""
+        if closed > 1:
+            before = state.copy()
+            if not self._reason(matrix, bars, closed, state, wishes):
+                return []
+            state[:] = before
+        found = []
+        for close in range(closed):
+            one = slice(close, close + 1)
+            alone = np.ascontiguousarray(matrix[:, one])
+            reason = self._reason(alone, bars[one], 1, state, wishes[one])
+            if reason:
+                found.append((close, reason))
+                for name, value in zip(Decision._fields, _KEEP, strict=True):
+                    wishes[name][close] = value
+        return found
+
+    def _reason(
+        self, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
+    ) -> str:
+        """Ask about some closes; return what is wrong with the answers, empty for nothing."""
+        reason = ""
+        try:
+            self._strategy.decide_batch(matrix, bars, closed, state, wishes)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the boundary to a user's code: no error of it is ours
+            reason = told(error)
+        reason = reason or self._first_fault(wishes[:closed], bars[:closed])
+        assert self._watch is not None
+        changed = self._watch.change(0, 1)  # as a whole: once a batch, or where it is looked for
+        if changed:
+            reason = reason or told_change(changed, is_kernel=True)
+            self._start_again()
+        return reason
+
+    def _first_fault(self, wishes: Rows, bars: Rows) -> str:
+        """Return what no order can mean about the first wish of which that is so."""
+        asked = wishes[(wishes["target"] != KEEP) & (bars["flag_bits"] & FLAG_ABSENT == 0)]
+        is_fine = np.isin(asked["target"], (SHORT, FLAT, LONG))
+        for names, most in ((LEVELS, np.inf), (SHARES, 1.0)):
+            for name in names:
+                is_fine &= (asked[name] >= 0.0) & (asked[name] <= most) & (asked[name] < np.inf)
+        for name in SCORES:
+            is_fine &= np.isfinite(asked[name])
+        if self._is_all_in:
+            is_fine &= asked["size_scale"] == 1.0
+        for row in asked[~is_fine]:
+            reason = fault_of(
+                Decision(*(row[name].item() for name in Decision._fields)), self._is_all_in
+            )
+            if reason:
+                return reason
+        return ""
+
+    def _start_again(self) -> None:
+        """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
+        assert self._watch is not None
+        self._watch.put_back()
+        strategy = self._engine.spec.new_strategy()
+        assert isinstance(strategy, KernelStrategy)
+        self._strategy, self._watch = strategy, Watch(strategy)
+
+    def _fault(self, candles: Rows, instant: int, symbol: int, reason: str) -> Fault:
+        engine = self._engine
+        close_ms = int(candles["open_ms"][instant * len(engine.symbols)]) + engine.base_ms
+        return Fault(self._name, engine.symbols[symbol], close_ms, reason)
+
+    def _run(self, engine: EngineState, candles: Rows, n: int, at: IntArray, closed: int) -> None:
+        """Run the instants of one account; at a fault entries pause before the wishes of that close rest."""
+        first = 0
+        for instant, found in groupby(self._found, key=lambda found: int(at[found[0]])):
+            begin, end = np.searchsorted(at[:closed], (instant, instant + 1)).tolist()
+            engine.run_instants(candles, first, instant + 1, at, begin)
+            for _, fault in found:
+                pause(engine, fault)
+                time_ms = fault.time_ms
+            rest_all(
+                engine.account,
+                engine.positions,
+                engine.orders,
+                engine.markets,
+                engine.settings,
+                engine.wishes,
+                end - 1,
+                time_ms,
+                engine.outputs.decisions,
+                engine.outputs.counters,
+            )
+            first = instant + 1
+        engine.run_instants(candles, first, n, at, closed)

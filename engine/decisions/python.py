@@ -1,0 +1,254 @@
+"""
+Stage 6 for strategies written in Python: once per closed candle, between two calls of the same kernels.
+
+Most answers change nothing, so the instants are run ahead a stretch at a time, as if no answer would, and what the
+account looked like at each close is written down. The strategy is asked close by close from these notes. At the first
+answer that an order comes of, the account is put back to the start of the stretch and run up to that close; the answer
+rests, and the next stretch begins. The strategy is asked once per close and never shown what comes later.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.decisions.ahead import LOOK, run_ahead
+from papertape.engine.decisions.faults import pause, told, told_change
+from papertape.engine.features import columns_of
+from papertape.engine.features.matrix import MODEL_PROBABILITY
+from papertape.engine.jit import IntArray, Rows
+from papertape.engine.records import KEEP, UNITS_PER_QUOTE
+from papertape.engine.report import Fault
+from papertape.engine.state import EngineState
+from papertape.engine.strategies.decision_rules import fault_of
+from papertape.engine.strategies.protocol import (
+    Columns,
+    Decision,
+    KernelStrategy,
+    Strategy,
+    View,
+    state_type,
+)
+from papertape.engine.strategies.undeclared_state import Watch
+
+_KEEP: Final = Decision()
+_LONGEST: Final = 256  # closes that are run ahead
+_FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
+
+
+class PythonDecider:
+    """
+    Asks an engine's Python strategy and runs the instants between its answers.
+
+    faults    of the newest batch
+    unheeded  answers of the newest batch for the side that is held or ordered, with another stop, target or size
+    """
+
+    def __init__(self, engine: EngineState, strategy: Strategy) -> None:
+        self._engine, self._strategy = engine, strategy
+        spec, n = engine.spec, len(engine.symbols)
+        kind = type(strategy)
+        self._name = f"{kind.__module__}:{kind.__qualname__}"
+        self._is_all_in = spec.settings.sizing == "all_in"
+        self._rows = _readable(engine, strategy)
+        self._watch = Watch(strategy)
+        fields = tuple(getattr(strategy, "state_fields", ()))
+        self._n_fields = len(fields)
+        self._states = [state_type(fields)(len(fields)) for _ in range(n)]
+        self._wishes = [_KEEP] * n
+        self._looks = np.zeros((_LONGEST, n), LOOK)
+        self._stretch = 1
+        live = (
+            engine.account,
+            engine.positions,
+            engine.trades,
+            engine.orders,
+            engine.outputs.counters,
+        )
+        # Bytes are copied as one, records field by field.
+        self._live: list[Rows] = [array.view(np.uint8) for array in live]
+        self._saved = [array.copy() for array in self._live]
+        self.faults: list[Fault] = []
+        self.unheeded = 0
+
+    def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
+        """Run `n` instants, asking the strategy at every close of its timeframe, of which the newest are `closed`."""
+        self.faults, self.unheeded = [], 0
+        # Two strategy candles may become known at one instant after a gap: only the newest is asked about.
+        columns = np.flatnonzero(np.diff(at[:closed], append=n))
+        closes = at[columns]
+        close_ms = candles["open_ms"][closes * len(self._engine.symbols)] + self._engine.base_ms
+        asked = list(zip(columns.tolist(), closes.tolist(), close_ms.tolist(), strict=True))
+        self._open_batch(closed, at)
+        done, first, resting = 0, 0, (-1, 0)
+        while done < len(asked):
+            stretch = min(self._stretch, len(asked) - done)
+            if stretch > 1:
+                self._save()
+            ahead = closes[done : done + stretch]
+            self._run(candles, first, int(ahead[-1]) + 1, ahead, resting)
+            changes_at = self._ask_all(asked[done : done + stretch])
+            if changes_at < 0:
+                first, resting = int(ahead[-1]) + 1, (-1, 0)
+                done += stretch
+                self._stretch = min(2 * stretch, _LONGEST)
+                continue
+            column, instant, instant_ms = asked[done + changes_at]
+            if changes_at + 1 < stretch:
+                self._put_back()
+                self._run(candles, first, instant + 1, ahead[: changes_at + 1], resting)
+            self._take(column, instant_ms)
+            first, resting = instant + 1, (column, instant_ms)
+            done += changes_at + 1
+            self._stretch = changes_at + 1
+        if first < n or resting[0] >= 0:
+            self._run(candles, first, n, closes[:0], resting)
+        self._close_batch()
+
+    def _open_batch(self, closed: int, at: IntArray) -> None:
+        """Make the candles and features of a batch readable for the strategy, and load what it keeps."""
+        engine = self._engine
+        self._columns, self._bars = [], []
+        for symbol, lane in enumerate(engine.frames.main):
+            matrix = engine.signals(symbol, closed, at)
+            self._columns.append(Columns(matrix, self._rows, closed))
+            bars = lane.closed[:closed]
+            self._bars.append(list(zip(*(bars[name].tolist() for name in _FIELDS), strict=True)))
+        self._kept = engine.strategy_state.view(np.float64).reshape(len(engine.symbols), -1)
+        for state, kept in zip(self._states, self._kept, strict=True):
+            state.load(kept[: self._n_fields].tolist())
+
+    def _close_batch(self) -> None:
+        """Store what the strategy keeps, and end what was readable."""
+        for state, kept, columns in zip(self._states, self._kept, self._columns, strict=True):
+            kept[: self._n_fields] = state.store()
+            columns.close()
+
+    def _ask_all(self, asked: list[tuple[int, int, int]]) -> int:
+        """Ask close by close; return the place of the first whose answers change something, -1 for none."""
+        looks = self._looks[: len(asked)].tolist()
+        for place, (column, _, close_ms) in enumerate(asked):
+            if self._ask(column, close_ms, looks[place]):
+                return place
+        return -1
+
+    def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]]) -> bool:
+        """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
+        is_change = False
+        for symbol, look in enumerate(looks):
+            bar = self._bars[symbol][column]
+            if bar[5] & FLAG_ABSENT:
+                self._wishes[symbol] = _KEEP
+                continue
+            view = View(
+                self._engine.symbols[symbol],
+                close_ms,
+                bar[0],
+                bar[1],
+                bar[2],
+                bar[3],
+                bar[4],
+                look[0],
+                look[1],
+                look[2] / UNITS_PER_QUOTE,
+                look[3] / UNITS_PER_QUOTE,
+                self._states[symbol],
+                self._columns[symbol],
+                column,
+            )
+            wish = self._wishes[symbol] = self._answer(view)
+            target = wish[0]
+            if wish is _KEEP or target == KEEP:
+                continue
+            if target != look[4]:
+                is_change = True
+            elif target and (wish[1:5] != look[5:9] or wish[6] != look[9]):
+                self.unheeded += 1
+        return is_change or (bool(self.faults) and self.faults[-1].time_ms == close_ms)
+
+    def _answer(self, view: View) -> Decision:
+        """Return what the strategy wants, KEEP when it wants nothing or is at fault."""
+        reason = ""
+        wish: Any = None
+        try:
+            wish = self._strategy.decide(view)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the boundary to a user's code: no error of it is ours
+            reason = told(error)
+        if not reason and wish is not None:
+            reason = fault_of(wish, self._is_all_in)
+        changed = self._watch.change(view.time_ms, self._engine.length_ms)
+        if changed:
+            reason = reason or told_change(changed, is_kernel=False)
+            self._start_again()
+        if not reason:
+            return _KEEP if wish is None else wish
+        self.faults.append(Fault(self._name, view.symbol, view.time_ms, reason))
+        return _KEEP
+
+    def _start_again(self) -> None:
+        """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
+        self._watch.put_back()
+        strategy = self._engine.spec.new_strategy()
+        assert not isinstance(strategy, KernelStrategy)
+        self._strategy = strategy
+        self._watch = Watch(self._strategy)
+
+    def _take(self, column: int, close_ms: int) -> None:
+        """Write the answers of one close where they rest; faults pause all entries and are reported first."""
+        engine = self._engine
+        for symbol, wish in enumerate(self._wishes):
+            row = engine.wishes[symbol, column]
+            for name, value in zip(Decision._fields, wish, strict=True):
+                row[name] = value
+        for fault in self.faults:
+            if fault.time_ms == close_ms:
+                pause(self._engine, fault)
+
+    def _run(
+        self, candles: Rows, first: int, last: int, closes: IntArray, resting: tuple[int, int]
+    ) -> None:
+        """Run instants with what rests before the first of them."""
+        engine, outputs = self._engine, self._engine.outputs
+        run_ahead(
+            candles,
+            first,
+            last,
+            closes,
+            len(closes),
+            resting[0],
+            resting[1],
+            engine.base_ms,
+            engine.wishes,
+            engine.account,
+            engine.positions,
+            engine.trades,
+            engine.orders,
+            outputs.entries,
+            engine.markets,
+            engine.settings,
+            outputs.fills,
+            outputs.trades,
+            outputs.marks,
+            outputs.decisions,
+            outputs.counters,
+            self._looks,
+        )
+
+    def _save(self) -> None:
+        for saved, live in zip(self._saved, self._live, strict=True):
+            saved[:] = live
+
+    def _put_back(self) -> None:
+        for saved, live in zip(self._saved, self._live, strict=True):
+            live[:] = saved
+
+
+def _readable(engine: EngineState, strategy: Strategy) -> dict[str, int]:
+    """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
+    named = [c for request in strategy.features for c in columns_of(request)]
+    added = [c for request in engine.spec.extra_features for c in columns_of(request)]
+    rows = {name: row for row, name in enumerate(engine.frames.columns)}
+    return {name: rows[name] for name in (*named, *added, MODEL_PROBABILITY)}

@@ -1,0 +1,197 @@
+"""
+A lane: one symbol on one timeframe, from base candles to feature values.
+
+Base candles are gathered into candles of the lane's timeframe by the clock, pushed into a sliding history of
+columns, and every requested feature is computed for those that closed: one kernel call for a whole batch. The
+history keeps just the candles that the longest window needs; what lies before them is forgotten.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from papertape.engine.candles import CANDLE
+from papertape.engine.features import FeaturePlan
+from papertape.engine.features.compute import measure_all, perceive_structure
+from papertape.engine.features.resample import FRAME_STATE, aggregate
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
+
+BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
+_COLUMNS: Final = 6
+
+
+@kernel
+def advance(
+    candles: Rows,
+    first: int,
+    stride: int,
+    n: int,
+    base_ms: int,
+    length_ms: int,
+    frame: Rows,
+    closed: Rows,
+    closed_at: IntArray,
+    history: FloatArray,
+    look_back: int,
+    cursor: IntArray,
+    program: Rows,
+    slab: FloatArray,
+    out: FloatArray,
+) -> int:
+    """
+    Take `n` base candles and return how many candles of the lane closed; their technical features are in `out`.
+
+
+    cursor  shape (2,): the end of the used part of `history`, and how many candles were ever pushed
+    """
+    n_closed = aggregate(candles, first, stride, n, base_ms, length_ms, frame[0], closed, closed_at)
+    end = cursor[0]
+    if end + n_closed > history.shape[1]:
+        kept = min(end, look_back)
+        for column in range(history.shape[0]):
+            for index in range(kept):
+                history[column, index] = history[column, end - kept + index]
+        end = kept
+    for index in range(n_closed):
+        candle = closed[index]
+        history[0, end + index] = candle.open_ms
+        history[1, end + index] = candle.open
+        history[2, end + index] = candle.high
+        history[3, end + index] = candle.low
+        history[4, end + index] = candle.close
+        history[5, end + index] = candle.volume
+    if n_closed > 0:
+        measure_all(history, end, end + n_closed, cursor[1], program, slab, out)
+    cursor[0] = end + n_closed
+    cursor[1] += n_closed
+    return n_closed
+
+
+class Lane:
+    """The buffers and the state of one symbol on one timeframe."""
+
+    def __init__(self, plan: FeaturePlan, base_ms: int, length_ms: int) -> None:
+        self.plan = plan
+        self.base_ms = base_ms
+        self.length_ms = length_ms
+        # A base candle closes at most two candles of a lane, and that only after a gap.
+        most = 2 * BLOCK + 2
+        self.closed = np.zeros(most, CANDLE)
+        self.closed_at = np.zeros(most, np.int64)
+        # One row more than there are columns: a model writes its probability beside what it read.
+        self.out: FloatArray = np.full((len(plan.columns) + 1, most), np.nan)
+        self.history: FloatArray = np.zeros((_COLUMNS, plan.look_back + 2 * most))
+        self.cursor = np.zeros(2, np.int64)
+        self.frame = np.zeros(1, FRAME_STATE)
+        self.state = plan.initial_state()
+        self.slab: FloatArray = self.state.view(np.float64).reshape(-1)
+        self.latest: FloatArray = np.full(len(plan.columns) + 1, np.nan)
+        self.n_closed = 0
+        self.written = np.zeros(1, np.int64)
+
+    def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int, events: Rows) -> int:
+        """
+        Take this symbol's candles of `n` complete instants; return how many lane candles closed.
+
+        events  EVENT, a buffer; the first `written[0]` rows are new afterwards
+        """
+        self.written[0] = 0
+        if self.n_closed:
+            self.latest[:] = self.out[:, self.n_closed - 1]
+        self.n_closed = advance(
+            candles,
+            symbol,
+            n_symbols,
+            n,
+            self.base_ms,
+            self.length_ms,
+            self.frame,
+            self.closed,
+            self.closed_at,
+            self.history,
+            self.plan.look_back,
+            self.cursor,
+            self.plan.program,
+            self.slab,
+            self.out,
+        )
+        if self.plan.structure and self.n_closed:
+            end, count = self.cursor.tolist()
+            perceive_structure(
+                self.history,
+                end - self.n_closed,
+                end,
+                count - self.n_closed,
+                self.plan,
+                self.slab,
+                self.out,
+                events,
+                self.written,
+            )
+        return self.n_closed
+
+    def restart(self) -> None:
+        """Forget every candle but those of the forming bucket: what comes next is the first."""
+        self.state[:] = self.plan.initial_state()
+        self.cursor[:] = 0
+        self.latest[:] = np.nan
+        self.n_closed = 0
+
+    def told(self, candles: Rows, symbol: int, n_symbols: int, events: Rows) -> Rows:
+        """Return the events of the newest `advance`, with the symbol and the instant at which each became known."""
+        told = copy_rows(events[: self.written[0]])
+        told["symbol"] = symbol
+        # After a gap a lane's candle closes later than its own end: with the base candle that shows it.
+        number = told["known_bar"] - (self.cursor[1] - self.n_closed)
+        told["known_ms"] = candles["open_ms"][self.closed_at[number] * n_symbols] + self.base_ms
+        return told
+
+    def save(self) -> dict[str, Rows]:
+        """Return the state in a form that does not depend on how candles were batched."""
+        end, look_back = int(self.cursor[0]), self.plan.look_back
+        tail = np.zeros((_COLUMNS, look_back))
+        kept = min(end, look_back)
+        tail[:, look_back - kept :] = self.history[:, end - kept : end]
+        latest = self.out[:, self.n_closed - 1] if self.n_closed else self.latest
+        return {
+            "frame": self.frame.copy(),
+            "features": self.state.copy(),
+            "history": tail,
+            "count": self.cursor[1:].copy(),
+            "latest": latest.copy(),
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Take over what `save` returned."""
+        look_back = self.plan.look_back
+        self.frame[:] = saved["frame"]
+        self.state[:] = saved["features"]
+        count = int(saved["count"][0])
+        kept = min(count, look_back)
+        self.history[:, :kept] = saved["history"][:, look_back - kept :]
+        self.cursor[:] = (kept, count)
+        self.latest[:] = saved["latest"]
+        self.out[-1] = np.nan
+        self.n_closed = 0
+
+
+@kernel
+def as_of(
+    source: FloatArray,
+    source_at: IntArray,
+    n_source: int,
+    latest: FloatArray,
+    source_row: int,
+    at: IntArray,
+    n: int,
+    target: FloatArray,
+    target_row: int,
+) -> None:
+    """Write, for each instant in `at`, the newest value of another lane that was known by then."""
+    j = 0
+    value = latest[source_row]
+    for k in range(n):
+        while j < n_source and source_at[j] <= at[k]:
+            value = source[source_row, j]
+            j += 1
+        target[target_row, k] = value

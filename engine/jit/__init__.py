@@ -1,0 +1,85 @@
+"""
+The one way to compile: `@kernel`.
+
+Kernels are plain functions over structured arrays that numba compiles, in the way of `papertape.engine.jit.dispatch`, and keeps on
+disk where `papertape.engine.jit.cache` says. No fast maths and no contraction: the same source gives the same bits with and without
+the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads. `PAPERTAPE_PLAIN_JIT=1` has numba compile in
+its own way: the same bits, a slower cold start, and no need of numba's insides.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from papertape.engine.jit.cache import cache_directory, can_store, is_plain
+from papertape.engine.jit.cache import source_digest as source_digest  # where many look for it
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Rows = npt.NDArray[Any]  # a structured array, one record per row
+Row = Any  # one record of a structured array: fields are attributes, in kernels and in Python
+
+
+def record(*fields: tuple[Any, ...]) -> np.dtype[Any]:
+    """
+    Return a record type whose rows have their fields as attributes with and without the compiler.
+
+    Every field is `f8` or `i8`, or a fixed array of them, so there is no padding and the bytes can be hashed.
+    """
+    dtype = np.dtype((np.record, list(fields)))
+    assert dtype.itemsize % 8 == 0
+    return dtype
+
+
+def copy_rows(rows: Rows) -> Rows:
+    """Return a copy of contiguous records; numpy would copy them field by field, thirty times slower."""
+    words = rows.view(np.uint8).copy()
+    return words.view(rows.dtype)
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Return contiguous records of one type, at least one part, as one array; bytes are joined, not fields."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.view(np.uint8) for part in parts]).view(parts[0].dtype)
+
+
+def is_stored(compiled: Any) -> bool:
+    """Return whether machine code of a kernel is on disk, or nothing would be gained by putting it there."""
+    config: Any = numba.config
+    if config.DISABLE_JIT or not can_store():
+        return True
+    return Path(compiled._cache._cache_file._index_path).is_file()
+
+
+def kernel(function: F) -> F:
+    """Compile `function` on first use, with an on-disk cache keyed by the sources."""
+    config: Any = numba.config
+    if config.DISABLE_JIT:
+        return function
+    # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_directory())
+    try:
+        compiled = _dispatcher(function)
+        if can_store():
+            compiled.enable_caching()
+        return cast(F, compiled)
+    finally:
+        config.CACHE_DIR = before
+
+
+def _dispatcher(function: Callable[..., Any]) -> Any:
+    """Return what compiles a function when it is called."""
+    if is_plain():
+        return numba.njit(nogil=True, error_model="numpy")(function)
+    # Imported here: with the switch a start needs nothing of numba that another version may have moved.
+    from papertape.engine.jit.dispatch import Kernel
+
+    return Kernel(function)

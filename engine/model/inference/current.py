@@ -1,0 +1,186 @@
+"""
+Stage 5: the model in force, its state for every symbol, and the swap to another one between two instants.
+
+A model that takes over reads the recent rows first: its state is what it would be had it read them all along, and its
+probabilities come at once.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.features import columns_of
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.model.artefact import Artefact, read_artefact
+from papertape.engine.model.inference.predictions import Predictions
+from papertape.engine.model.inference.recent import Recent, RecentRows
+from papertape.engine.model.kinds import infer
+
+MODEL_ATR: Final = (
+    "atr_14"  # computed beside what models read: labels and predictions are told in it
+)
+
+
+def read_rows(artefact: Artefact, symbol: str, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """
+    Return the probabilities (n,) that a model makes of rows from a zero state, and the state after them.
+
+    rows  shape (n, n_inputs), oldest first; NaN where a value is missing or the candle was absent
+
+    Raises DataError when the model does not know the symbol.
+    """
+    n, n_inputs = rows.shape
+    features = np.full((n_inputs + 1, n), np.nan)
+    features[:-1] = rows.T
+    state = np.zeros(artefact.state_length)
+    infer(
+        artefact.kind.code,
+        features,
+        np.arange(n_inputs),
+        n,
+        np.zeros(n, CANDLE),
+        artefact.weights_for(symbol),
+        artefact.sizes,
+        state,
+        artefact.scratch(),
+        n_inputs,
+    )
+    return features[-1], state
+
+
+class CurrentModel:
+    """
+    No model at first; then the newest one that was given.
+
+    columns    names of the feature matrix's rows; the last one is where probabilities go
+    features   requests that models may read; none: there will be no model
+    timeframe  of the strategy; a model of another one is refused
+    most       closes of one block of candles
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        features: Sequence[str],
+        timeframe: str,
+        symbols: Sequence[str],
+        most: int,
+    ) -> None:
+        row_by_column = {name: row for row, name in enumerate(columns)}
+        names = dict.fromkeys(name for request in features for name in columns_of(request))
+        self.columns = tuple(names)
+        self._rows: IntArray = np.array([row_by_column[name] for name in names], np.int64)
+        self._probability_row = len(columns) - 1
+        self._timeframe = timeframe
+        self._symbols = tuple(symbols)
+        self._recent = Recent(len(symbols), len(names))
+        self._predictions = Predictions(
+            len(symbols),
+            most,
+            timeframe_ms(timeframe),
+            (self._probability_row, row_by_column.get(MODEL_ATR, 0)),
+        )
+        self._bytes = b""
+        self.artefact: Artefact | None = None
+        self._state: FloatArray = np.zeros((len(symbols), 0))
+
+    def _install(self, artefact: Artefact, state: FloatArray) -> None:
+        """Make an artefact the one in force; state: shape (n_symbols, state_length)."""
+        columns = [self.columns.index(name) for name in artefact.record.inputs]
+        self._inputs = self._rows[columns]
+        self._weights = [artefact.weights_for(symbol) for symbol in self._symbols]
+        self._sizes = artefact.sizes
+        self._work = artefact.scratch()
+        self._code = artefact.kind.code
+        self._state = state
+        self.artefact = artefact
+
+    def swap(self, version: int, data: bytes) -> None:
+        """Take over a model, or raise DataError before anything has changed."""
+        if version < 1:
+            raise DataError(f"model: version {version} is not above 0")
+        artefact = read_artefact(data)
+        record = artefact.record
+        if record.version not in (0, version):
+            raise DataError(f"model {version}: its record says version {record.version}")
+        if record.timeframe != self._timeframe:
+            raise DataError(
+                f"model {version}: it was trained on {record.timeframe} candles, not on the strategy's "
+                f"{self._timeframe}"
+            )
+        missing = [name for name in record.inputs if name not in self.columns]
+        if missing:
+            raise DataError(
+                f"model {version}: feature {missing[0]!r} is not computed here; add it to model_features"
+            )
+        try:
+            read = [self._warm_up(artefact, symbol) for symbol in range(len(self._symbols))]
+        except DataError as error:
+            raise DataError(f"model {version}: {error}") from error
+        self._install(artefact, np.stack([state for _, state in read]))
+        self._bytes = data
+        for symbol, (probabilities, _) in enumerate(read):
+            self._recent.tell(symbol, probabilities)
+
+    def _warm_up(self, artefact: Artefact, symbol: int) -> tuple[FloatArray, FloatArray]:
+        """Return what a model makes of one symbol's recent rows, and its state after them."""
+        columns = [self.columns.index(name) for name in artefact.record.inputs]
+        rows = self._recent.of(symbol).rows[:, columns]
+        return read_rows(artefact, self._symbols[symbol], rows)
+
+    def infer(self, symbol: int, features: FloatArray, bars: Rows, n: int) -> None:
+        """Write the probabilities of one symbol at `n` closes into the last row of its matrix, and keep what it read."""
+        if n == 0 or not self.columns:
+            return
+        if self.artefact is not None:
+            infer(
+                self._code,
+                features,
+                self._inputs,
+                n,
+                bars,
+                self._weights[symbol],
+                self._sizes,
+                self._state[symbol],
+                self._work,
+                self._probability_row,
+            )
+            self._predictions.add(symbol, features, n, bars)
+        self._recent.add(symbol, features, self._rows, n, bars, self._probability_row)
+
+    def restart(self, symbol: int) -> None:
+        """Let a symbol begin anew: the model's state of it is zero, and nothing recent is known."""
+        self._state[symbol] = 0.0
+        self._recent.restart(symbol)
+
+    def take_predictions(self, version: int) -> Rows:
+        """Return PREDICTION records of every close since the last call; version: of the model in force."""
+        return self._predictions.take(version)
+
+    def recent(self, symbol: int) -> RecentRows:
+        """
+        Return the newest closes of one symbol, up to RECENT, columns as in `columns`.
+
+        The probabilities are those of the model in force, also of closes before it took over; NaN without one.
+        """
+        return self._recent.of(symbol)
+
+    def save(self) -> dict[str, Rows]:
+        """Return the artefact, the state and the recent rows by name."""
+        return {
+            "model_artefact": np.frombuffer(self._bytes, np.uint8),
+            "model_state": self._state,
+            **self._recent.save(),
+        }
+
+    def load(self, saved: dict[str, Rows]) -> None:
+        """Take over what `save` returned."""
+        self._bytes = saved["model_artefact"].tobytes()
+        self._recent.load(saved)
+        self.artefact = None
+        self._state = saved["model_state"]
+        if self._bytes:
+            self._install(read_artefact(self._bytes), self._state)

@@ -1,0 +1,132 @@
+"""
+The table of kinds of model. To add one: its file with `SIZES`, `POSITIVE`, `shapes`, `state_length`, `work_length` and
+a step; a code, a branch in `infer` and a row here.
+
+What every kind shares lies before its own tensors in the weight vector of a symbol:
+
+    mean scale     one each per input: the model reads x = (value - mean) / scale, kept within ±CLIP
+    temperature    p = sigmoid(z / temperature), z the log-odds that its step returns
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
+from papertape.engine.model.functions import sigmoid
+from papertape.engine.model.kinds import cnn_lstm, logistic, lstm, transformer
+
+LOGISTIC: Final = 1
+LSTM: Final = 2
+CNN_LSTM: Final = 3
+TRANSFORMER: Final = 4
+CLIP: Final = 8.0  # standard deviations; further out a value says only that it is extreme
+_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
+
+Sizes = Mapping[str, int]
+
+
+class Kind(NamedTuple):
+    """
+    One row of the table.
+
+    code          the number by which `infer` knows it
+    shapes        from the number of inputs and the sizes: its own tensors, in the order of the weight vector. It
+                  raises DataError for sizes that do not fit together
+    positive      tensors whose every value must be above zero
+    state_length  values that it carries from close to close, per symbol; all zero before the first
+    work_length   values of scratch that one step needs
+    sizes         what can be chosen, with the defaults; kernels get the values in this order
+    """
+
+    code: int
+    shapes: Callable[[int, Sizes], dict[str, tuple[int, ...]]]
+    positive: tuple[str, ...]
+    state_length: Callable[[int, Sizes], int]
+    work_length: Callable[[int, Sizes], int]
+    sizes: Sizes
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "logistic": Kind(
+        LOGISTIC,
+        logistic.shapes,
+        logistic.POSITIVE,
+        logistic.state_length,
+        logistic.work_length,
+        logistic.SIZES,
+    ),
+    "lstm": Kind(
+        LSTM,
+        lstm.shapes,
+        lstm.POSITIVE,
+        lstm.state_length,
+        lstm.work_length,
+        lstm.SIZES,
+    ),
+    "cnn_lstm": Kind(
+        CNN_LSTM,
+        cnn_lstm.shapes,
+        cnn_lstm.POSITIVE,
+        cnn_lstm.state_length,
+        cnn_lstm.work_length,
+        cnn_lstm.SIZES,
+    ),
+    "transformer": Kind(
+        TRANSFORMER,
+        transformer.shapes,
+        transformer.POSITIVE,
+        transformer.state_length,
+        transformer.work_length,
+        transformer.SIZES,
+    ),
+}
+
+
+@kernel
+def infer(
+    code: int,
+    features: FloatArray,
+    rows: IntArray,
+    n: int,
+    bars: Rows,
+    weights: FloatArray,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
+    probability_row: int,
+) -> None:
+    """
+    Write the probability of a rise at each of `n` closes of one symbol into a row of its own matrix.
+
+    features  shape (n_rows, >= n); rows: which of them the model reads, in its order
+    bars      CANDLE, the candles that closed
+    weights   flat, of this symbol; sizes: in the order of the kind's; state: shape (state_length,), changed in place
+    work      scratch, shape (>= n_inputs + work_length,)
+
+    An absent candle and a missing input say nothing: the probability is NaN and the state stays as it was.
+    """
+    n_inputs = len(rows)
+    x = work[:n_inputs]
+    rest = work[n_inputs:]
+    at = 2 * n_inputs + 1
+    for k in range(n):
+        is_whole = bars[k].flag_bits & _ABSENT == 0
+        for i in range(n_inputs):
+            value = features[rows[i], k]
+            is_whole = is_whole and np.isfinite(value)
+            x[i] = min(max((value - weights[i]) / weights[n_inputs + i], -CLIP), CLIP)
+        probability = np.nan
+        if is_whole:
+            z = np.nan
+            if code == LOGISTIC:
+                z = logistic.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == LSTM:
+                z = lstm.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == CNN_LSTM:
+                z = cnn_lstm.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == TRANSFORMER:
+                z = transformer.step(x, n_inputs, weights, at, sizes, state, rest)
+            probability = sigmoid(z / weights[2 * n_inputs])
+        features[probability_row, k] = probability

@@ -1,0 +1,159 @@
+"""
+What a model is to learn: whether a trade entered at the next open would have paid more long or short.
+
+Something known at the close of row t can be acted on at the open of t + 1. Both ways of acting are followed to their
+end, as the broker would follow them, and the label is 1 where the long one paid more, 0 where the short one did. Returns
+are fractions of the entry price before costs. An outcome is known at a later row than its own: `known` says at which,
+and everything that keeps the future out of the past (`papertape.engine.model.training.parts`) goes by it.
+
+A candle whose prices are NaN is absent: nothing fills in it. A trade that would have been entered in one, or whose end
+lies beyond the last row, has no outcome; its label is NaN and its `known` is the number of rows.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+LABELS: Final = ("bracket", "direction")
+
+
+class Labels(NamedTuple):
+    """
+    What followed each of n closes of one symbol.
+
+    y                           1 the long paid more, 0 the short did, NaN where they paid the same or nobody knows
+    known                       row at whose close both ends are known, at least t + 1
+    long_return, short_return   of the trades, NaN where not known
+    """
+
+    y: FloatArray
+    known: IntArray
+    long_return: FloatArray
+    short_return: FloatArray
+
+
+def bracket_labels(
+    open: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    atr: FloatArray,
+    stop_atr: float,
+    target_atr: float,
+    horizon_bars: int,
+) -> Labels:
+    """
+    Return the outcomes of a bracket each way, closed at the close of row t + `horizon_bars` at the latest.
+
+    atr  shape (n,), of the deciding close; stop and target lie `stop_atr` and `target_atr` times it from the entry
+
+    A candle that opens beyond stop or target ends the trade at its open. Otherwise the stop is looked at before the
+    target, which is the broker's order and the pessimistic one.
+    Source: M. López de Prado, Advances in Financial Machine Learning (2018), section 3.4, with the broker's fills.
+    """
+    if not (stop_atr > 0.0 and target_atr > 0.0):
+        raise DataError(
+            f"labels: a bracket of {stop_atr} and {target_atr} ATR is not above 0; give both"
+        )
+    n = _check(horizon_bars, open, high, low, close, atr)
+    rows = np.arange(n)
+    entry = _ahead(open, 1)
+    is_possible = (entry > 0.0) & (atr > 0.0) & (rows + horizon_bars < n)
+    last = _newest(close)
+    returns, known = [], np.full(n, -1)
+    for side in (1.0, -1.0):
+        stop, target = entry - side * stop_atr * atr, entry + side * target_atr * atr
+        leave = np.full(n, np.nan)
+        at = np.full(n, n)
+        for ahead in range(1, horizon_bars + 1):
+            first = _ahead(open, ahead)
+            worst, best = _ahead(low, ahead), _ahead(high, ahead)
+            if side < 0.0:
+                worst, best = best, worst
+            gapped = (side * first <= side * stop) | (side * first >= side * target)
+            price = np.where(side * best >= side * target, target, np.nan)
+            price = np.where(side * worst <= side * stop, stop, price)
+            price = np.where(gapped, first, price)
+            ends = np.isnan(leave) & ~np.isnan(price)
+            leave[ends], at[ends] = price[ends], rows[ends] + ahead
+        is_vertical = np.isnan(leave) & is_possible
+        leave[is_vertical] = _ahead(last, horizon_bars)[is_vertical]
+        at[is_vertical] = rows[is_vertical] + horizon_bars
+        returns.append(side * (leave / entry - 1.0))
+        known = np.maximum(known, at)
+    return _labels(returns[0], returns[1], known, (entry > 0.0) & (atr > 0.0))
+
+
+def direction_labels(close: FloatArray, open: FloatArray, horizon_bars: int) -> Labels:
+    """Return the outcomes of a trade each way that is left at the close of row t + `horizon_bars`, without a bracket."""
+    n = _check(horizon_bars, close, open)
+    entry = _ahead(open, 1)
+    long_return = _ahead(_newest(close), horizon_bars) / entry - 1.0
+    known = np.minimum(np.arange(n) + horizon_bars, n)
+    return _labels(long_return, -long_return, known, entry > 0.0)
+
+
+def uniqueness(known: IntArray, is_usable: BoolArray) -> FloatArray:
+    """
+    Return how much of each label is its own, in (0, 1], and 0 where a row is not usable.
+
+    A label lives through the candles t + 1 … known[t]. With c labels alive in a candle each owns 1/c of it, and a label's
+    uniqueness is the mean over its candles. Usable rows must have `known` within the rows.
+    Source: M. López de Prado, Advances in Financial Machine Learning (2018), section 4.4.
+    """
+    n = len(known)
+    rows = np.flatnonzero(is_usable)
+    begin, end = rows + 1, known[rows] + 1  # half open
+    assert (end <= n).all()
+    assert (end > begin).all()
+    changes = np.zeros(n + 1, np.int64)
+    np.add.at(changes, begin, 1)
+    np.add.at(changes, end, -1)
+    alive = np.cumsum(changes[:-1])
+    owned = np.concatenate([[0.0], np.cumsum(np.where(alive > 0, 1.0 / np.maximum(alive, 1), 0.0))])
+    weights = np.zeros(n)
+    weights[rows] = (owned[end] - owned[begin]) / (end - begin)
+    return weights
+
+
+def _check(horizon_bars: int, *columns: FloatArray) -> int:
+    """Return the number of rows, or raise DataError for columns or a horizon that make no sense."""
+    n = len(columns[0])
+    if any(column.shape != (n,) for column in columns):
+        shapes = ", ".join(str(column.shape) for column in columns)
+        raise DataError(f"labels: prices of shapes {shapes} do not fit each other")
+    if horizon_bars < 1:
+        raise DataError(f"labels: horizon_bars {horizon_bars} is not at least 1")
+    return n
+
+
+def _labels(
+    long_return: FloatArray, short_return: FloatArray, known: IntArray, is_entered: BoolArray
+) -> Labels:
+    """Return both outcomes as labels; only what was entered and has ended twice is known."""
+    n = len(known)
+    is_known = is_entered & (known < n) & ~np.isnan(long_return) & ~np.isnan(short_return)
+    long_return = np.where(is_known, long_return, np.nan)
+    short_return = np.where(is_known, short_return, np.nan)
+    y = np.where(long_return > short_return, 1.0, 0.0)
+    y[~(long_return != short_return) | ~is_known] = np.nan
+    return Labels(y, np.where(is_known, known, n), long_return, short_return)
+
+
+def _ahead(values: FloatArray, bars: int) -> FloatArray:
+    """Return the value `bars` rows later at every row, NaN where there is none."""
+    moved = np.full(len(values), np.nan)
+    moved[: max(len(values) - bars, 0)] = values[bars:]
+    return moved
+
+
+def _newest(close: FloatArray) -> FloatArray:
+    """Return the newest close at every row, which in an absent candle is an earlier one."""
+    rows = np.maximum.accumulate(np.where(np.isnan(close), 0, np.arange(len(close))))
+    return close[rows]

@@ -1,0 +1,121 @@
+"""How a model is trained, as plain values that a job file and a record can hold."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Self
+
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.features import columns_of
+from papertape.engine.model.inputs import MODEL_FEATURES
+from papertape.engine.model.kinds import KINDS
+from papertape.engine.model.training.labels import LABELS
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """
+    What is trained, on what, and how.
+
+    kind            of `engine.model.KINDS`; sizes: of the kind, its defaults where left out
+    features        requests that the rows were computed from; inputs: their columns that the model reads, () = all
+    label           bracket, with stop and target in ATR, or direction; horizon_bars: when a trade ends at the latest
+    embargo_bars    kept free before a later part, beside the purge; None: as many as the horizon
+    epochs          at most; patience: epochs without a better validation loss after which training stops
+    learning_rate   at its highest, after a short warm-up; weight_decay: of AdamW, not of biases; clip_norm: of the gradient
+    batch           sequences in a step, more when there are very many; sequence: closes in one that are learnt; burn_in: closes read before them
+    dropout         share of inputs hidden, in training, through a whole sequence
+    l2              penalty of the logistic kind, on coefficients of scaled inputs
+    device          auto: CUDA where it is and agrees with the CPU; cpu; cuda, refused where there is none
+    time_limit_s    after which the best epoch so far is the result
+    is_per_symbol   weights of its own for each symbol, in place of one model for all
+    is_fine_tuned   begin at the parent's weights, with its scaling, in place of afresh
+    """
+
+    kind: str = "cnn_lstm"
+    features: tuple[str, ...] = MODEL_FEATURES
+    inputs: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    label: str = "bracket"
+    horizon_bars: int = 24
+    stop_atr: float = 2.0
+    target_atr: float = 3.0
+    embargo_bars: int | None = None
+    epochs: int = 50
+    patience: int = 10
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.3
+    clip_norm: float = 1.0
+    batch: int = 8
+    sequence: int = 32
+    burn_in: int = 64
+    dropout: float = 0.3
+    l2: float = 1.0
+    seed: int = 7
+    device: str = "auto"
+    time_limit_s: float = 600.0
+    is_per_symbol: bool = False
+    is_fine_tuned: bool = False
+
+    def __post_init__(self) -> None:
+        for name, table in (("kind", KINDS), ("label", LABELS), ("device", DEVICES)):
+            value = getattr(self, name)
+            if value not in table:
+                raise ConfigError(f"training.{name}: unknown {value!r}{did_you_mean(value, table)}")
+        for name in ("horizon_bars", "epochs", "patience", "batch", "sequence"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name}: {getattr(self, name)} is not at least 1")
+        for name in ("burn_in", "seed", "weight_decay", "embargo_bars"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"training.{name}: {value} is not a number of at least 0")
+        above = ("stop_atr", "target_atr", "learning_rate", "clip_norm", "l2", "time_limit_s")
+        for name in above:
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"training.{name}: {getattr(self, name)} is not a number above 0")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"training.dropout: {self.dropout} is not from 0 to below 1")
+        if not self.features:
+            raise ConfigError("training.features: there are none; name at least one")
+        for name, size in self.sizes.items():
+            if name not in KINDS[self.kind].sizes:
+                known = ", ".join(KINDS[self.kind].sizes) or "none"
+                raise ConfigError(f"training.sizes: {self.kind} has no {name!r}; it has {known}")
+            if size < 1:
+                raise ConfigError(f"training.sizes: {name} {size} is not at least 1")
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Return the columns that the model reads."""
+        return self.inputs or tuple(
+            name for request in self.features for name in columns_of(request)
+        )
+
+    @property
+    def all_sizes(self) -> dict[str, int]:
+        """Return every size of the kind."""
+        return {**KINDS[self.kind].sizes, **self.sizes}
+
+    @property
+    def embargo(self) -> int:
+        """Return the embargo in bars."""
+        return self.horizon_bars if self.embargo_bars is None else self.embargo_bars
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values as `from_json` takes them."""
+        values = {**asdict(self), "sizes": dict(self.sizes)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return checked options, or raise ConfigError."""
+        names = [entry.name for entry in fields(cls)]
+        for name in values:
+            if name not in names:
+                raise ConfigError(f"training: unknown option {name!r}{did_you_mean(name, names)}")
+        plain: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        return cls(**plain)

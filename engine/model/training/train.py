@@ -1,0 +1,255 @@
+"""
+Training: from rows to an artefact.
+
+    prepare       labels, weights, three parts in time order, scaling fitted on the oldest
+    fit           Newton's method for the logistic kind, torch for those with a memory, stopped on the middle part
+    calibrate     a temperature on the newest part
+    measure       everything the record says is computed from the probabilities of the kernel, the numbers that will run
+
+The scores of the newest part are of rows that set the temperature, those of the middle one of rows that stopped the
+training; their names say so. Whether a model is any good is for the gate to say, on rows it has never seen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import DataError
+from papertape.engine.jit import FloatArray, source_digest
+from papertape.engine.model.artefact import Artefact, read_artefact, write_artefact
+from papertape.engine.model.calibrate import fit_temperature, log_loss
+from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.record import ModelRecord
+from papertape.engine.model.training.diagnostics import log_odds, measured, probabilities
+from papertape.engine.model.training.newton import newton
+from papertape.engine.model.training.options import TrainingOptions
+from papertape.engine.model.training.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.model.training.torch_fit import (
+    NETWORKS,
+    CheckpointStore,
+    Epoch,
+    Watch,
+    fit_network,
+)
+
+Tensors = dict[str, FloatArray]
+
+
+class Trained(NamedTuple):
+    """
+    The artefact, version 0, and how it came about.
+
+    report  one row per fit, which is one for all symbols or one each: name, losses, and of a network its epochs, the
+            best one, what stopped it and the device
+    """
+
+    data: bytes
+    report: list[dict[str, Any]]
+
+
+class Scaled(NamedTuple):
+    """Rows as a fit takes them: `x` scaled, shape (n_symbols, n, n_inputs), beside what they were made from."""
+
+    name: str  # of the fit
+    x: FloatArray
+    ready: Prepared
+    parent: Tensors | None  # weights to begin with
+
+
+def train(
+    dataset: Dataset,
+    options: TrainingOptions,
+    *,
+    tapes: Sequence[str] = (),
+    champion: int = 0,
+    parent: Artefact | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    elapsed_s: Callable[[], float] | None = None,
+    checkpoint: CheckpointStore | None = None,
+) -> Trained:
+    """
+    Return a model that learnt from every row of a dataset.
+
+    tapes, champion  for the record: sha256 of each tape, version in force; parent: the model that may be tuned further
+    on_epoch         told after each; elapsed_s: seconds since the start, held against the time limit
+    checkpoint       where it goes on after it was cut off
+
+    The same rows, options and parent give the same bytes on the CPU. Every kind but the logistic one needs torch.
+
+    Raises DataError when there is too little to learn from or the parent does not fit.
+    """
+    ready = prepare(dataset, options)
+    if not options.is_fine_tuned:
+        parent = None
+    if parent is not None:
+        _check_parent(parent, dataset, options)
+    mean, scale = (
+        scaling(ready)
+        if parent is None
+        else (np.array(parent.tensors["mean"]), np.array(parent.tensors["scale"]))
+    )
+
+    def is_over() -> bool:
+        return elapsed_s is not None and elapsed_s() >= options.time_limit_s
+
+    watch = Watch(on_epoch, is_over, checkpoint)
+    fits = [
+        _fit(rows, options, watch)
+        for rows in _groups(dataset.symbols, ready, mean, scale, options, parent)
+    ]
+    tensors = _joined([own for own, _ in fits], options.is_per_symbol)
+    tensors |= {"mean": mean, "scale": scale}
+    record = _record(dataset, options, tapes, champion)
+    symbols = dataset.symbols
+    tensors["temperature"] = np.ones((len(symbols), 1) if options.is_per_symbol else 1)
+    first = read_artefact(write_artefact(record, tensors))
+    z = log_odds(probabilities(first, symbols, ready.x))
+    tensors["temperature"] = _temperatures(z, ready, options.is_per_symbol)
+    final = read_artefact(write_artefact(record, tensors))
+    told = measured(final, symbols, ready, z, options)
+    told["metrics"] |= _fit_metrics([row for _, row in fits])
+    told["metrics"]["temperature"] = float(tensors["temperature"].mean())
+    data = write_artefact(replace(record, **told), tensors)
+    return Trained(data, [row for _, row in fits])
+
+
+def _check_parent(parent: Artefact, dataset: Dataset, options: TrainingOptions) -> None:
+    """Raise DataError unless the parent's weights mean the same things."""
+    record = parent.record
+    wanted = {
+        "kind": (record.kind, options.kind),
+        "timeframe": (record.timeframe, dataset.timeframe),
+        "inputs": (record.inputs, options.read),
+        "sizes": (record.sizes, options.all_sizes),
+        "is_per_symbol": (record.is_per_symbol, options.is_per_symbol),
+    }
+    if not parent.is_shared:
+        wanted["symbols"] = (record.symbols, dataset.symbols)
+    for name, (has, needs) in wanted.items():
+        if has != needs:
+            raise DataError(
+                f"training: the parent's {name} {has!r} is not {needs!r}; train afresh or choose another parent"
+            )
+
+
+def _groups(
+    symbols: tuple[str, ...],
+    ready: Prepared,
+    mean: FloatArray,
+    scale: FloatArray,
+    options: TrainingOptions,
+    parent: Artefact | None,
+) -> list[Scaled]:
+    """Return the rows of each fit: all symbols in one, or each in its own."""
+    x = scaled(ready.x, mean, scale)
+    own = _own(parent) if parent is not None else None
+    if not options.is_per_symbol:
+        return [Scaled("model", x, ready, own)]
+    groups = []
+    for i, symbol in enumerate(symbols):
+        weights = None if own is None else {name: value[i] for name, value in own.items()}
+        groups.append(Scaled(symbol, x[i : i + 1], ready.of(i), weights))
+    return groups
+
+
+def _own(parent: Artefact) -> Tensors:
+    """Return the tensors of its kind alone."""
+    record = parent.record
+    names = parent.kind.shapes(len(record.inputs), record.sizes)
+    return {name: parent.tensors[name] for name in names}
+
+
+def _fit(rows: Scaled, options: TrainingOptions, watch: Watch) -> tuple[Tensors, dict[str, Any]]:
+    """Return the kind's own tensors, and what there is to tell."""
+    if options.kind == "logistic":
+        return _fit_logistic(rows, options)
+    ready, n_inputs = rows.ready, rows.x.shape[2]
+    network = NETWORKS[options.kind]
+    start = rows.parent
+    if start is None:
+        # A model that learns nothing must say the base rate, not what random weights make of the rows.
+        start = network.initial(n_inputs, options.all_sizes, options.seed)
+        rate = np.average(ready.y[ready.train], weights=ready.weights[ready.train])
+        start["output_weights"] = np.zeros_like(start["output_weights"])
+        start["output_bias"] = np.array([np.log(rate / (1.0 - rate))])
+    windows = [
+        sequences(rows.x, ready, mask, options.sequence, options.burn_in)
+        for mask in (ready.train, ready.validate)
+    ]
+    fit = fit_network(network, start, (windows[0], windows[1]), options, rows.name, watch)
+    told = {key: value for key, value in fit._asdict().items() if key != "tensors"}
+    return fit.tensors, {"name": rows.name, **told}
+
+
+def _fit_logistic(rows: Scaled, options: TrainingOptions) -> tuple[Tensors, dict[str, Any]]:
+    """Return the one minimum of the weighted, penalised loss; there is nothing to stop."""
+    ready = rows.ready
+    parts = [(rows.x[m], ready.y[m], ready.weights[m]) for m in (ready.train, ready.validate)]
+    x, y, weights = parts[0]
+    found = newton(x, y, options.l2, weights)
+    losses = [
+        log_loss(np.einsum("ni,i->n", x, found[:-1]) + found[-1], y, weights)
+        for x, y, weights in parts
+    ]
+    told = {"name": rows.name, "loss_train": losses[0], "loss_validate": losses[1]}
+    return {"coefficients": found[:-1], "intercept": found[-1:]}, told
+
+
+def _joined(fits: Sequence[Tensors], is_per_symbol: bool) -> Tensors:
+    """Return the tensors of an artefact: those of the one fit, or of every symbol's one above the other."""
+    if not is_per_symbol:
+        return dict(fits[0])
+    return {name: np.stack([own[name] for own in fits]) for name in fits[0]}
+
+
+def _temperatures(z: FloatArray, ready: Prepared, is_per_symbol: bool) -> FloatArray:
+    """Return the temperature of all symbols, shape (1,), or of each, (n_symbols, 1)."""
+    y, mask, weights = ready.y, ready.calibrate, ready.weights
+    if not is_per_symbol:
+        return np.array([fit_temperature(z[mask], y[mask], weights[mask])])
+    each = [
+        fit_temperature(a[m], b[m], w[m]) for a, b, m, w in zip(z, y, mask, weights, strict=True)
+    ]
+    return np.array(each).reshape(-1, 1)
+
+
+def _fit_metrics(fits: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the numbers of the fits, the mean over symbols where there are several."""
+    names = ("loss_train", "loss_validate", "epochs", "best")
+    found = {
+        f"fit_{name}": float(np.mean([fit[name] for fit in fits]))
+        for name in names
+        if all(name in fit and np.isfinite(fit[name]) for fit in fits)
+    }
+    found["is_cut_short"] = float(any(fit.get("stopped") == "time" for fit in fits))
+    return found
+
+
+def _record(
+    dataset: Dataset, options: TrainingOptions, tapes: Sequence[str], champion: int
+) -> ModelRecord:
+    """Return the record before anything was measured."""
+    label: dict[str, Any] = {"kind": options.label, "horizon_bars": options.horizon_bars}
+    if options.label == "bracket":
+        label |= {"stop_atr": options.stop_atr, "target_atr": options.target_atr}
+    return ModelRecord(
+        kind=options.kind,
+        features=options.features,
+        timeframe=dataset.timeframe,
+        horizon_bars=options.horizon_bars,
+        symbols=dataset.symbols,
+        tapes=tuple(tapes),
+        start_ms=int(dataset.time_ms[0]) - timeframe_ms(dataset.timeframe),
+        end_ms=int(dataset.time_ms[-1]),
+        code=source_digest(),
+        seed=options.seed,
+        parent=champion,
+        inputs=options.read,
+        sizes=options.all_sizes,
+        label=label,
+        options=options.to_json(),
+        is_per_symbol=options.is_per_symbol,
+    )

@@ -1,0 +1,45 @@
+"""Compile ahead: run each kernel once over arrays of the kinds that an engine hands it. The cold start uses it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.candles import empty_candles
+from papertape.engine.core import Engine
+from papertape.engine.features import plan_features
+from papertape.engine.features.compute import perceive_structure
+from papertape.engine.features.series import Lane
+from papertape.engine.features.smc import EVENT
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import Confluence, Decision, View
+
+_MINUTE_MS: Final = 60_000
+
+
+class Silent:
+    """A strategy that reads features and never wants anything: it stands for a user's where only kernels matter."""
+
+    def __init__(self, features: Sequence[str]) -> None:
+        self.features = tuple(features)
+
+    def decide(self, view: View) -> Decision | None:
+        """Return nothing."""
+        del view
+        return None
+
+
+def compile_common() -> None:
+    """Compile the kernels of every run: lanes, features, the default strategy, the broker."""
+    spec = EngineSpec([Market("X")], Confluence(use_smc=False, use_ml=False), "1m", "1m")
+    candles = empty_candles(1)
+    for price in ("open", "high", "low", "close"):
+        candles[price] = 1.0
+    Engine(spec).step(candles)
+
+
+def compile_structure() -> None:
+    """Compile market structure."""
+    lane = Lane(plan_features(("smc",), _MINUTE_MS), _MINUTE_MS, _MINUTE_MS)
+    nobody = np.zeros(1, EVENT)
+    perceive_structure(lane.history, 0, 1, 0, lane.plan, lane.slab, lane.out, nobody, lane.written)
