@@ -27,7 +27,6 @@ from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
 from papertape.daemon.journal.feed import JournalledFeed, Tables
 from papertape.daemon.lock import only_one
-from papertape.daemon.paced import freezing
 from papertape.daemon.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.retraining import Retraining
 from papertape.daemon.running import Daemon, Hooks, wall_ms
@@ -37,6 +36,7 @@ from papertape.daemon.training import ProcessTrainer, ThreadTrainer, Trainer
 from papertape.engine.errors import PapertapeError
 from papertape.engine.events import Feed
 from papertape.replay.learning.settings import cadence_of, settings_of
+from papertape.replay.runtime.loops import freezing
 
 
 class FeedStart(NamedTuple):

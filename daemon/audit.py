@@ -19,9 +19,14 @@ from typing import Any, Final, NamedTuple
 from papertape.daemon.compare import Again, Difference
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.paced import freezing
 from papertape.engine.errors import DataError, InvariantError, PapertapeError
-from papertape.replay.parent import child_environment, end_with_parent, how_it_ended, step_back
+from papertape.replay.runtime.loops import freezing
+from papertape.replay.runtime.process import (
+    child_environment,
+    end_with_parent,
+    how_it_ended,
+    step_back,
+)
 
 _ANSWER_S: Final = 600.0  # the first answer steps everything since the oldest snapshot
 _END_S: Final = 5.0

@@ -21,7 +21,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.report import Report
 from papertape.engine.snapshot import unpack
-from papertape.replay.user_code import refuse_code
+from papertape.replay.config.user_code import refuse_code
 
 _GROUP: Final = 256  # inputs compared at a time
 

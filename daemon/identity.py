@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple, Self
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import EngineSpec, Market
-from papertape.replay.accounts import spec_for
 from papertape.replay.config import Config, make_config
+from papertape.replay.config.spec import spec_for
 from papertape.replay.learning.settings import features_of
 
 # Sections and keys of the configuration that decide what the engine does.

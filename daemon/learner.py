@@ -14,10 +14,10 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.training import REQUEST
 from papertape.daemon.training_rows import gather
 from papertape.engine.errors import PapertapeError
-from papertape.replay.learning import child
+from papertape.replay.learning import worker
 from papertape.replay.learning.job import Job, write_job
 from papertape.replay.learning.settings import LearningSettings
-from papertape.replay.tape import Store
+from papertape.replay.tapes.store import Store
 
 
 def prepare(folder: Path) -> Job:
@@ -38,15 +38,15 @@ def prepare(folder: Path) -> Job:
 
 
 def main(folder: Path) -> int:
-    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.child` does."""
-    child.settle()
+    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.worker` does."""
+    worker.settle()
     try:
         write_job(folder, prepare(folder))
     except PapertapeError as error:
         sys.stdout.write(json.dumps({"event": "refused", "reason": str(error)}) + "\n")
         sys.stdout.flush()
         return error.exit_code
-    return child.main(folder)
+    return worker.main(folder)
 
 
 if __name__ == "__main__":

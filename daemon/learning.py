@@ -19,7 +19,7 @@ from papertape.engine.model.drift.monitor import Figures
 from papertape.engine.model.drift.policy import LEVELS
 from papertape.engine.model.scores import scores
 from papertape.engine.report import Report
-from papertape.replay.learning.cadence import Cadence
+from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.settings import cadence_of
 
 _NOTHING: Final = WindowScores(0)

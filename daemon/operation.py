@@ -32,7 +32,6 @@ from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.learning import Learning, model_times
 from papertape.daemon.log import set_up_logging
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
-from papertape.daemon.paced import freezing
 from papertape.daemon.recovery import Recovered
 from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
 from papertape.daemon.server import Server, Views
@@ -44,6 +43,7 @@ from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.report import Fault, Report
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
+from papertape.replay.runtime.loops import freezing
 
 _OUTCOMES: Final[Mapping[str, Any]] = {"done": "ok", "failed": "failed", "missed": "missed"}
 
@@ -52,7 +52,7 @@ class Operation:
     """
     The outside of one daemon.
 
-    is_paced  the loop's time is the local exchange's (`papertape.daemon.paced`): how late it is means nothing
+    is_paced  the loop's time is the local exchange's (`papertape.replay.runtime.loops`): how late it is means nothing
 
     Raises ConfigError, before anything starts, for an address that others reach without a token.
     """

@@ -28,7 +28,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Action, Command
 from papertape.engine.report import Report
-from papertape.replay.kernels import compile_kernels
+from papertape.replay.runtime.compile import compile_kernels
 
 _GROUP: Final = 256  # inputs per transaction
 # Inputs before the snapshot whose chain is checked at a start: 0.3 s. The audit checks all of them.

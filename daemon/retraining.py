@@ -27,8 +27,8 @@ from papertape.daemon.training import Request, Trainer
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
+from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.cadence import Cadence
 
 SCHEDULE: Final = "schedule"
 CATCH_UP: Final = "catch_up"

@@ -36,7 +36,7 @@ from papertape.daemon.api.models import (
 from papertape.daemon.api.routes import Handler, Route, openapi
 from papertape.daemon.metrics import Metrics
 from papertape.engine.errors import PapertapeError, did_you_mean
-from papertape.replay.listening import http_log, listen
+from papertape.replay.runtime.listening import http_log, listen
 
 BODY_BYTES: Final = 16 * 1024
 READ_S: Final = 5.0

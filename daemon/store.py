@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
 from papertape.engine.model import ModelRecord, read_artefact, with_version
-from papertape.replay.atomic import write_whole
+from papertape.replay.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -15,8 +15,8 @@ from papertape.engine.candles import DAY_MS, timeframe_ms
 from papertape.engine.jit import copy_rows
 from papertape.replay.config import Config
 from papertape.replay.feed import common_span
-from papertape.replay.stamps import utc_text
-from papertape.replay.tape import Tape
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.timestamps import utc_text
 
 WEEK_MS = 7 * DAY_MS
 _KEY = "tape_moved_ms"

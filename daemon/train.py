@@ -16,20 +16,20 @@ import pandas as pd
 
 from papertape.daemon.store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
-from papertape.replay.accounts import make_spec
 from papertape.replay.config import Config
+from papertape.replay.config.spec import make_spec
 from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
-from papertape.replay.front.show import card
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.job import Job
+from papertape.replay.learning.learning_pass import rows_of
 from papertape.replay.learning.process import OnEvent
-from papertape.replay.learning.replayed import rows_of
 from papertape.replay.learning.runner import run_attempt
 from papertape.replay.learning.settings import features_of, settings_of
-from papertape.replay.tape import Tape
-from papertape.replay.waiting import wait_for
+from papertape.replay.report.notebook import card
+from papertape.replay.runtime.sync import wait_for
+from papertape.replay.tapes.store import Tape
 
 _BASELINES: Final = ("logistic", "majority", "champion")
 

@@ -15,9 +15,9 @@ from papertape.engine.candles import CANDLE, FLAG_ABSENT, timeframe_ms
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.model.dataset import Dataset
-from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.settings import LearningSettings
-from papertape.replay.tape import Store, Tape
+from papertape.replay.tapes.store import Store, Tape
 
 # Two years of minutes. What came earlier moves no feature by then, and memory has its limit.
 _MOST_INSTANTS: Final = 1_000_000

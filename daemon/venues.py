@@ -27,12 +27,12 @@ from papertape.daemon.tape_time import first_live_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause, Event, Feed, Funding
 from papertape.engine.spec import Market
-from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import Config
+from papertape.replay.config.markets import market_for, market_of
 from papertape.replay.feed import common_span
-from papertape.replay.http_errors import RestUnavailable
-from papertape.replay.markets import market_for, market_of
-from papertape.replay.tape import Tape
+from papertape.replay.runtime.clock import Clock, WallClock
+from papertape.replay.sources.errors import RestUnavailable
+from papertape.replay.tapes.store import Tape
 
 SIM = "sim"
 DELTA = "delta"
@@ -108,9 +108,9 @@ async def _open_sim(
     """
     Start the local exchange where the journal ends, as if time had stood still, and follow it to the end.
 
-    Its clock is the loop's: a faster exchange takes a faster loop (`papertape.daemon.paced`).
+    Its clock is the loop's: a faster exchange takes a faster loop (`papertape.replay.runtime.loops`).
     """
-    from papertape.replay.venue import Venue
+    from papertape.replay.exchange import Venue
 
     live, base_ms = identity.config.live, tapes[0].length_ms
     _, last_ms = common_span([tape.candles for tape in tapes])
@@ -137,8 +137,8 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
     """Open Delta's stream and history; settlements come between its candles."""
     from papertape.daemon.feeds.delta import DeltaFeed
     from papertape.daemon.feeds.halts import WithHalts
-    from papertape.replay.delta_profiles import find_profile
-    from papertape.replay.delta_rest import DeltaRest
+    from papertape.replay.sources.delta_profiles import find_profile
+    from papertape.replay.sources.delta_rest import DeltaRest
 
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
@@ -226,8 +226,8 @@ def _with_settlements(feed: Any, settlements: "deque[Any]", identity: Identity) 
 
 async def _delta_identity(config: Config) -> Identity:
     """Ask Delta what the contracts are: sizes are in base units, one contract is the smallest."""
-    from papertape.replay.delta_profiles import find_profile
-    from papertape.replay.delta_rest import DeltaRest
+    from papertape.replay.sources.delta_profiles import find_profile
+    from papertape.replay.sources.delta_rest import DeltaRest
 
     live = config.live
     profile = find_profile(live.profile, rest_url=live.rest_url)
@@ -255,8 +255,8 @@ async def _delta_identity(config: Config) -> Identity:
 
 async def _ccxt_identity(config: Config) -> Identity:
     """Ask a venue, through ccxt, whether its markets are spot or perpetual."""
-    from papertape.replay.ccxt_history import CcxtHistory
-    from papertape.replay.ccxt_venue import find_market, make_exchange
+    from papertape.replay.sources.ccxt_history import CcxtHistory
+    from papertape.replay.sources.ccxt_markets import find_market, make_exchange
 
     live = config.live
     exchange = make_exchange(live.venue, base_url=live.rest_url)

@@ -22,10 +22,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from papertape.replay.backtesting.result import Result
     from papertape.replay.config import Config, load_config
     from papertape.replay.front.backtest import backtest
-    from papertape.replay.result import Result
-    from papertape.replay.tape import Store, Tape, read_tape
+    from papertape.replay.tapes.store import Store, Tape, read_tape
 
 __all__ = ["Config", "Result", "Store", "Tape", "backtest", "load_config", "read_tape"]
 

@@ -16,7 +16,7 @@ def say(text: str) -> None:
 
 
 def real(train: Any) -> int:
-    from papertape.replay.learning.child import main
+    from papertape.replay.learning.worker import main
 
     return main(FOLDER, train)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000

@@ -12,8 +12,8 @@ from papertape.daemon.feeds.ccxtpro import CcxtFeed
 from papertape.daemon.feeds.halts import WithHalts
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
 from papertape.engine.events import Halt
-from papertape.replay.clock import Clock
-from papertape.replay.config_live import Live
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS

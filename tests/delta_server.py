@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 Bar = dict[str, Any]
 

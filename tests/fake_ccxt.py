@@ -10,7 +10,7 @@ from typing import Any
 
 import ccxt
 
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 MINUTE_MS = 60_000
 TICK_MS = 2_000  # a trade of every symbol each two seconds, half of them at second boundaries

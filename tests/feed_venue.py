@@ -16,7 +16,7 @@ from feed_market import CONTRACT_VALUE, LENGTH_MS, START_MS, Market, Switches
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 
 @dataclass

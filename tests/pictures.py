@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from papertape.engine.jit import IntArray, Rows
-from papertape.replay.sample import sample_tape
+from papertape.replay.importers.sample import sample_tape
 from tests.oracles.smc_batch import SmcBatch
 from tests.oracles.smc_batch.events import SWING_MOVE, SWING_NEW
 from tests.oracles.smc_batch.swings import Swing

@@ -9,7 +9,7 @@ import pandas as pd
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
-from papertape.replay.tables import candle_frame
+from papertape.replay.tapes.tables import candle_frame
 
 # The package prints an advertisement on import unless it is told not to.
 os.environ.setdefault("SMC_CREDIT", "0")

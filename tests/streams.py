@@ -19,12 +19,12 @@ from papertape.engine.core import Engine
 from papertape.engine.events import Halt
 from papertape.engine.jit import Rows, join_rows
 from papertape.engine.spec import Market
-from papertape.replay.backtest import replay
-from papertape.replay.clock import Clock, VirtualTimeLoop
+from papertape.replay.backtesting.run import replay
 from papertape.replay.config import make_config
-from papertape.replay.delta_rest import DeltaRest
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Faults, Switches, Venue
+from papertape.replay.exchange import Faults, Switches, Venue
+from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.tapes.store import Tape
 
 LATEST_S = (
     24 * 3600.0

@@ -12,8 +12,8 @@ from helpers import random_candles
 import papertape
 from papertape.engine.errors import ConfigError, DataError, PapertapeError
 from papertape.replay import Result, load_config
-from papertape.replay.accounts import make_spec
 from papertape.replay.config import Config, Data
+from papertape.replay.config.spec import make_spec
 from papertape.replay.front.strategy import with_strategy
 from papertape.replay.learning.attempt import Attempt
 
@@ -314,7 +314,7 @@ def test_a_plot_stands_in_the_cell_and_on_the_disk(result: Result, tmp_path: Pat
 
 
 def test_a_plot_that_is_too_large_says_where_it_is(tmp_path: Path) -> None:
-    from papertape.replay.front.show import Page
+    from papertape.replay.report.notebook import Page
 
     path = tmp_path / "<large>.html"
     with path.open("wb") as file:

@@ -15,7 +15,7 @@ import typer
 from helpers import START_MS, random_candles
 
 from papertape.daemon.cli import make_app
-from papertape.replay.tape import Store, Tape
+from papertape.replay.tapes.store import Store, Tape
 
 BIN = Path(sys.executable).parent
 # They talk to a venue or a daemon, or end with a tape of years; the README's test runs those that train.

@@ -93,7 +93,10 @@ def test_a_notebook_from_a_class_in_a_cell_to_the_report_in_the_cell(
 
 def test_a_table_and_an_instance_run_in_a_cell(kernel: BlockingKernelClient) -> None:
     run(kernel, STRATEGY)
-    run(kernel, "from papertape import Tape\nfrom papertape.replay.sample import sample_tape")
+    run(
+        kernel,
+        "from papertape import Tape\nfrom papertape.replay.importers.sample import sample_tape",
+    )
 
     shown = run(
         kernel,
@@ -118,7 +121,7 @@ def test_a_wrong_argument_is_one_sentence(kernel: BlockingKernelClient) -> None:
 def test_short_texts_of_what_a_cell_may_end_with(
     kernel: BlockingKernelClient, tmp_path: Path
 ) -> None:
-    run(kernel, "import papertape\nfrom papertape.replay.sample import sample_tape")
+    run(kernel, "import papertape\nfrom papertape.replay.importers.sample import sample_tape")
     for cell in ("papertape.Store()", "papertape.ModelStore()", "sample_tape()", "papertape"):
         (found,) = run(kernel, cell)
         assert len(found["text/plain"]) < LONGEST_TEXT, cell

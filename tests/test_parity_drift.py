@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from journals import SYMBOLS, candles, identity, model_bytes, recorded, served
 
-import papertape.replay.learning.walk as walk_module
+import papertape.replay.learning.walk_forward as walk_module
 from papertape.daemon.compare import verify_state
 from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
@@ -22,12 +22,12 @@ from papertape.daemon.running import Hooks
 from papertape.daemon.training import Request
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.drift.policy import DriftOptions
+from papertape.replay.config.cadence import cadence
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.cadence import cadence
+from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.job import Job
-from papertape.replay.learning.rows import dataset_of
 from papertape.replay.learning.settings import LearningSettings, settings_of
-from papertape.replay.learning.walk import walk
+from papertape.replay.learning.walk_forward import walk
 
 HOUR_MS = 3_600_000
 ROWS = candles(1_000)  # quarters of an hour of two markets: 250 closes of the strategy

@@ -13,9 +13,9 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.features import FEATURES
 from papertape.engine.jit import Rows
-from papertape.replay.backtest import make_spec, replay
+from papertape.replay.backtesting.run import make_spec, replay
 from papertape.replay.config import make_config
-from papertape.replay.tape import Tape
+from papertape.replay.tapes.store import Tape
 
 pytestmark = [pytest.mark.slow, needs_shared]
 

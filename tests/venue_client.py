@@ -10,12 +10,12 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock, VirtualTimeLoop
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Faults, Switches, Venue
-from papertape.replay.venue.market import Market
-from papertape.replay.venue.products import list_tapes
+from papertape.replay.exchange import Faults, Switches, Venue
+from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.products import list_tapes
+from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.synthetic import synthesize
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC, the reference's example

@@ -15,9 +15,10 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.features import FEATURES
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies import STRATEGIES
-from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.backtesting.run import load_tapes, make_spec
+from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import load_config
-from papertape.replay.prove import (
+from papertape.replay.research.lookahead import (
     LIMITS,
     Foreign,
     Proof,
@@ -26,7 +27,6 @@ from papertape.replay.prove import (
     prove,
     strategy_subject,
 )
-from papertape.replay.verify import verify
 
 _FAILED = 1
 

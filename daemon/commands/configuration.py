@@ -7,11 +7,11 @@ import typer
 
 from papertape.daemon.commands.output import console, print_json
 from papertape.engine.errors import ConfigError
-from papertape.replay.accounts import check_names
 from papertape.replay.config import Config, load_config
-from papertape.replay.config_template import config_template
+from papertape.replay.config.spec import check_names
+from papertape.replay.config.template import config_template
+from papertape.replay.config.user_code import check_strategy
 from papertape.replay.learning.feasible import check_learning
-from papertape.replay.user_code import check_strategy
 
 config_app = typer.Typer(help="Begin a configuration, check or describe it.", no_args_is_help=True)
 

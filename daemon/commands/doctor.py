@@ -11,10 +11,10 @@ from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
 from papertape.daemon.doctor.finding import Finding, Status
 from papertape.daemon.doctor.machine import examine_config, examine_machine
-from papertape.replay.clock import WallClock
 from papertape.replay.config import Config, load_config
-from papertape.replay.config_live import Live
-from papertape.replay.delta_profiles import PROFILES, find_profile
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import WallClock
+from papertape.replay.sources.delta_profiles import PROFILES, find_profile
 
 _FAILED = 1
 

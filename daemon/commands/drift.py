@@ -8,8 +8,8 @@ from rich.table import Table
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.gate.gate import GateOptions
-from papertape.replay.drift_study import DriftRow, DriftStudyOptions, drift_study
-from papertape.replay.gate_study import GateRow, GateStudyOptions, gate_study
+from papertape.replay.research.drift_study import DriftRow, DriftStudyOptions, drift_study
+from papertape.replay.research.gate_study import GateRow, GateStudyOptions, gate_study
 
 
 def drift_command(

@@ -9,10 +9,10 @@ from papertape.daemon.commands.output import console
 from papertape.daemon.commands.tape_fetch import fetch
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import DataError
-from papertape.replay.clock import WallClock
 from papertape.replay.importers.options import is_symbol
-from papertape.replay.learning.replayed import Progress
-from papertape.replay.tape import Store
+from papertape.replay.learning.learning_pass import Progress
+from papertape.replay.runtime.clock import WallClock
+from papertape.replay.tapes.store import Store
 
 _DAY_MS: Final = 86_400_000
 _LATEST_MS: Final = 1 << 52

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from papertape.replay.stamps import utc_text
+from papertape.replay.tapes.timestamps import utc_text
 
 CONTENDERS: Final = ("challenger", "champion", "logistic", "majority")
 _SCORES: Final = ("accuracy", "log_loss", "brier", "ece", "auc", "mcc")

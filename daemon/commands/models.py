@@ -11,10 +11,10 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
 from papertape.daemon.store import Entry, ModelStore
 from papertape.engine.model import MODEL_FEATURES
-from papertape.replay.backtest import load_tapes
+from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import load_config
 from papertape.replay.learning.by_hand import fit_from_tape
-from papertape.replay.stamps import utc_text
+from papertape.replay.tapes.timestamps import utc_text
 
 models_app = typer.Typer(
     help="The model store: versions, the champion, rollback.", no_args_is_help=True

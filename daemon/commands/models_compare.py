@@ -10,12 +10,12 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.store import ModelStore
 from papertape.engine.errors import DataError
 from papertape.engine.model import read_artefact
-from papertape.replay.backtest import load_tapes, make_spec
+from papertape.replay.backtesting.run import load_tapes, make_spec
 from papertape.replay.config import load_config
 from papertape.replay.learning.comparison import compare_models, settings_for
-from papertape.replay.learning.replayed import rows_of
+from papertape.replay.learning.learning_pass import rows_of
 from papertape.replay.learning.settings import settings_of
-from papertape.replay.stamps import utc_text
+from papertape.replay.tapes.timestamps import utc_text
 
 
 def compare_command(

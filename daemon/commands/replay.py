@@ -10,11 +10,11 @@ from rich.table import Table
 from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
 from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
 from papertape.engine.errors import ConfigError
-from papertape.replay.allocation import return_large_arrays
-from papertape.replay.backtest import load_tapes, run_backtest
+from papertape.replay.backtesting.figures import FIGURES, written
+from papertape.replay.backtesting.result import Result
+from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
-from papertape.replay.figures import FIGURES, written
-from papertape.replay.result import Result
+from papertape.replay.runtime.allocation import return_large_arrays
 
 
 def replay_command(

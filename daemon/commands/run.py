@@ -12,17 +12,17 @@ import typer
 from papertape.daemon.app import serve
 from papertape.daemon.commands.output import console, progress_bars
 from papertape.daemon.operation import Operation
-from papertape.daemon.paced import PacedLoop
 from papertape.daemon.recovery import Recovered
 from papertape.daemon.running import Daemon, Hooks, wall_ms
 from papertape.daemon.tape_time import placed
 from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
 from papertape.engine.errors import ConfigError
-from papertape.replay.accounts import load_tapes
+from papertape.replay.backtesting.spans import common_span_sentences
 from papertape.replay.config import Config, load_config
-from papertape.replay.quality import counted
-from papertape.replay.spans import common_span_sentences
-from papertape.replay.tape import Tape
+from papertape.replay.config.spec import load_tapes
+from papertape.replay.runtime.loops import PacedLoop
+from papertape.replay.tapes.quality import counted
+from papertape.replay.tapes.store import Tape
 
 
 def run_command(

@@ -12,14 +12,14 @@ from rich.table import Table
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.errors import ConfigError
 from papertape.engine.features import FEATURES, plan_features
-from papertape.replay.atomic import write_whole
-from papertape.replay.backtest import load_tapes
-from papertape.replay.columns import EVENTS_FILE, FEATURES_FILE, write_events, write_features
+from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import make_config
-from papertape.replay.market_events import in_timeframe, market_events
-from papertape.replay.report_study import sentence, study_section
-from papertape.replay.study import HORIZONS, Lane, StudyOptions, study
-from papertape.replay.tape import Tape
+from papertape.replay.events.events import in_timeframe, market_events
+from papertape.replay.events.export import EVENTS_FILE, FEATURES_FILE, write_events, write_features
+from papertape.replay.events.study import HORIZONS, Lane, StudyOptions, study
+from papertape.replay.report.event_study import sentence, study_section
+from papertape.replay.runtime.files import write_whole
+from papertape.replay.tapes.store import Tape
 
 _STUDY_FILE = "study.parquet"
 _SECTION_FILE = "study.json"  # what a report shows of it

@@ -12,13 +12,13 @@ import typer
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.tape_time import moved
 from papertape.engine.errors import ConfigError
-from papertape.replay.backtest import load_tapes
-from papertape.replay.clock import Clock, WallClock
+from papertape.replay.backtesting.run import load_tapes
+from papertape.replay.backtesting.spans import streamed_sentences
 from papertape.replay.config import Config, Data
-from papertape.replay.spans import streamed_sentences
-from papertape.replay.stamps import utc_text
-from papertape.replay.tape import Tape
-from papertape.replay.venue import FAULT_KINDS, Faults, Switches, Venue
+from papertape.replay.exchange import FAULT_KINDS, Faults, Switches, Venue
+from papertape.replay.runtime.clock import Clock, WallClock
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.timestamps import utc_text
 
 _REPORT_EVERY_S = 0.5
 _HISTORY = 1000

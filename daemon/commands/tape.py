@@ -18,10 +18,10 @@ from papertape.daemon.commands.tape_tables import (
 from papertape.engine.errors import DataError
 from papertape.replay.importers import Imported, Options, build_tape, read_raw
 from papertape.replay.importers.build import market_key
-from papertape.replay.raw import Raw, join_raws
-from papertape.replay.resample import resample
-from papertape.replay.synthetic import KINDS, synthesize
-from papertape.replay.tape import Store, Tape, read_tape
+from papertape.replay.tapes.raw import Raw, join_raws
+from papertape.replay.tapes.resample import resample
+from papertape.replay.tapes.store import Store, Tape, read_tape
+from papertape.replay.tapes.synthetic import KINDS, synthesize
 
 tape_app = typer.Typer(help="The candle store: recorded candles as tapes.", no_args_is_help=True)
 tape_app.command("fetch")(fetch_command)

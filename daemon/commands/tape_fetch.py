@@ -10,13 +10,13 @@ from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.commands.tape_tables import checked_tape, print_checks
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import DataError
-from papertape.replay.clock import WallClock
-from papertape.replay.delta_profiles import PROFILES
 from papertape.replay.importers.options import is_symbol
-from papertape.replay.tape import Store, time_ms
+from papertape.replay.runtime.clock import WallClock
+from papertape.replay.sources.delta_profiles import PROFILES
+from papertape.replay.tapes.store import Store, time_ms
 
 if TYPE_CHECKING:
-    from papertape.replay.download import Fetched, OnProgress
+    from papertape.replay.sources.download import Fetched, OnProgress
 
 
 def fetch_command(
@@ -103,8 +103,8 @@ async def fetch(
 ) -> "Fetched":
     """Fetch from the first place that has it; every name is checked before the first request."""
     # What talks to a venue takes a third of a second to import; other commands need not wait for it.
-    from papertape.replay.download import Wanted, fetch_first
-    from papertape.replay.sources import make_source
+    from papertape.replay.sources.download import Wanted, fetch_first
+    from papertape.replay.sources.sources import make_source
 
     clock = WallClock()
     sources = [

@@ -9,9 +9,9 @@ from rich.table import Table
 from papertape.daemon.commands.output import console
 from papertape.engine.errors import DataError
 from papertape.replay.importers import Options, build_tape, raw_quality, read_raw
-from papertape.replay.quality import Quality, measure, sentences
-from papertape.replay.stamps import utc_text
-from papertape.replay.tape import Entry, Tape
+from papertape.replay.tapes.quality import Quality, measure, sentences
+from papertape.replay.tapes.store import Entry, Tape
+from papertape.replay.tapes.timestamps import utc_text
 
 
 class Checked(NamedTuple):

@@ -15,11 +15,11 @@ from papertape.daemon.journal.export import export_tapes, identity_of
 from papertape.daemon.store import ModelStore
 from papertape.daemon.train import keep, train_attempt
 from papertape.engine.errors import ConfigError
-from papertape.replay.accounts import load_tapes
 from papertape.replay.config import Config, load_config
+from papertape.replay.config.spec import load_tapes
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.stamps import utc_text
-from papertape.replay.tape import Tape, read_tape
+from papertape.replay.tapes.store import Tape, read_tape
+from papertape.replay.tapes.timestamps import utc_text
 
 
 def train_command(

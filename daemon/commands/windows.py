@@ -7,11 +7,11 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.replay.accounts import load_tapes
 from papertape.replay.config import load_config
+from papertape.replay.config.spec import load_tapes
 from papertape.replay.front.research import WINDOW_DAYS, window_studies
-from papertape.replay.learning.windows import CONTENDERS, WindowStudy
-from papertape.replay.stamps import utc_text
+from papertape.replay.research.training_windows import CONTENDERS, WindowStudy
+from papertape.replay.tapes.timestamps import utc_text
 
 
 def windows_command(

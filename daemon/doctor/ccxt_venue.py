@@ -6,10 +6,10 @@ from typing import Final
 from papertape.daemon.doctor.finding import Finding, Status
 from papertape.daemon.doctor.rest import clock_finding
 from papertape.engine.candles import timeframe_ms
-from papertape.replay.ccxt_history import CcxtHistory
-from papertape.replay.ccxt_venue import find_market, make_exchange
-from papertape.replay.clock import Clock
-from papertape.replay.http_errors import RestError, RestUnavailable
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.ccxt_history import CcxtHistory
+from papertape.replay.sources.ccxt_markets import find_market, make_exchange
+from papertape.replay.sources.errors import RestError, RestUnavailable
 
 BARS: Final = 10
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from papertape.replay.delta_profiles import Profile
+from papertape.replay.sources.delta_profiles import Profile
 
 SHORT_MINUTES: Final = 4.0
 LONG_MINUTES: Final = 32.0  # thirty whole minutes, and a part of one at each end

@@ -20,11 +20,11 @@ from papertape.daemon.doctor.streams import (
 from papertape.daemon.feeds.frames import CandleFrame, NoTrade, Refusal, parse
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
-from papertape.replay.delta_http import Seen
-from papertape.replay.delta_parse import number
-from papertape.replay.delta_rest import DeltaRest
-from papertape.replay.http_errors import RestError, RestUnavailable
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_http import Seen
+from papertape.replay.sources.delta_parse import number
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.sources.errors import RestError, RestUnavailable
 
 LEGACY_S: Final = 75.0
 GLOBAL_S: Final = 10.0

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from papertape.daemon.feeds.recorder import Recorder
-from papertape.replay.delta_http import Seen
+from papertape.replay.sources.delta_http import Seen
 
 
 class Fixtures:

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import orjson
 
-from papertape.replay.clock import Clock
-from papertape.replay.delta_http import USER_AGENT
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_http import USER_AGENT
 
 CONNECT_S: Final = 15.0
 PING_S: Final = 25.0

@@ -15,7 +15,7 @@ from papertape.daemon.doctor.finding import Finding, Status
 from papertape.engine.errors import PapertapeError
 from papertape.engine.jit.cache import cache_directory
 from papertape.replay.config import Config
-from papertape.replay.user_code import check_strategy
+from papertape.replay.config.user_code import check_strategy
 
 PYTHON: Final = (3, 11)
 FREE_BYTES: Final = 1 << 30

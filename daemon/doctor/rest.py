@@ -8,11 +8,11 @@ import numpy as np
 from papertape.daemon.doctor.finding import Finding, Status, finding
 from papertape.engine.candles import DAY_MS, MINUTE_MS, SECOND_MS
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
-from papertape.replay.delta_http import Seen
-from papertape.replay.delta_parse import time_to_ms
-from papertape.replay.delta_rest import DeltaRest
-from papertape.replay.http_errors import RestError, RestRefused
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_http import Seen
+from papertape.replay.sources.delta_parse import time_to_ms
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.sources.errors import RestError, RestRefused
 
 MANY_BARS: Final = 5_000
 FUTURE_BARS: Final = 3

@@ -7,8 +7,8 @@ from papertape.daemon.doctor.finding import Finding, Status, finding
 from papertape.daemon.doctor.listen import Heard
 from papertape.daemon.feeds.frames import FundingFrame, parse
 from papertape.engine.candles import MINUTE_MS
-from papertape.replay.delta_rest import Settlement
-from papertape.replay.stamps import utc_text
+from papertape.replay.sources.delta_rest import Settlement
+from papertape.replay.tapes.timestamps import utc_text
 
 SAME_RATE: Final = 5e-7  # the stream rounds to four decimals of a percent
 AFTER_MS: Final = 2 * MINUTE_MS  # the history's bar must be there

@@ -13,9 +13,9 @@ takes up to a second to parse, so it is read again after hours, and sooner only 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from papertape.replay.ccxt_venue import find_market
-from papertape.replay.http_errors import RestRefused
-from papertape.replay.stamps import utc_text
+from papertape.replay.sources.ccxt_markets import find_market
+from papertape.replay.sources.errors import RestRefused
+from papertape.replay.tapes.timestamps import utc_text
 
 READ_EVERY_S: Final = 21_600.0
 DOUBT_EVERY_S: Final = 600.0  # while a symbol is silent, halted or gone

@@ -25,8 +25,8 @@ from papertape.daemon.feeds.bars import Bar
 from papertape.daemon.feeds.ccxt_units import VolumeUnits
 from papertape.daemon.feeds.finality import Finality
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
-from papertape.replay.ccxt_errors import library_errors, one_line
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.ccxt_errors import library_errors, one_line
 
 SILENCE_S: Final = 30.0  # of all symbols, then the exchange object is restarted
 SILENCE_MAX_S: Final = (

@@ -29,11 +29,11 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause
 from papertape.engine.jit import Rows
-from papertape.replay.ccxt_history import CcxtHistory
-from papertape.replay.ccxt_venue import make_exchange
-from papertape.replay.clock import Clock
-from papertape.replay.config_live import Live
-from papertape.replay.http_errors import RestError, RestUnavailable, SymbolRefused
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.ccxt_history import CcxtHistory
+from papertape.replay.sources.ccxt_markets import make_exchange
+from papertape.replay.sources.errors import RestError, RestUnavailable, SymbolRefused
 
 ASK_RETRIES: Final = 1  # the table asks again by its own schedule
 IDLE_S: Final = (

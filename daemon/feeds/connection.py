@@ -18,9 +18,9 @@ from papertape.daemon.feeds.recorder import Recorder
 from papertape.daemon.feeds.session import Session
 from papertape.daemon.feeds.subscriptions import Protocol, Subscriptions
 from papertape.engine.errors import ConfigError
-from papertape.replay.clock import Clock
-from papertape.replay.delta_http import USER_AGENT
-from papertape.replay.delta_profiles import Profile
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_http import USER_AGENT
+from papertape.replay.sources.delta_profiles import Profile
 
 CONNECT_S = 10.0
 CHANGE_AFTER = 3

@@ -46,9 +46,9 @@ from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE
 from papertape.engine.events import Cause
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
-from papertape.replay.config_live import Live
-from papertape.replay.delta_profiles import find_profile
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_profiles import find_profile
 
 PRODUCTS_EVERY_S = 21_600.0
 DOUBT_EVERY_S = 60.0  # the same while a symbol is silent or halted: news of it may have been missed

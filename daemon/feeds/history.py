@@ -1,5 +1,5 @@
 """
-What the feed wants of a venue's history, and the patience to get it: `papertape.replay.delta_rest.DeltaRest` has this shape.
+What the feed wants of a venue's history, and the patience to get it: `papertape.replay.sources.delta_rest.DeltaRest` has this shape.
 """
 
 import random
@@ -11,7 +11,7 @@ from papertape.daemon.feeds.finality import Finality
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 ASK_WITHIN_S = 5.0  # about candles that wait for it
 FETCH_WITHIN_S = 60.0  # a page of the backfill, its retries included

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from papertape.daemon.feeds.bars import Bar
 from papertape.engine.candles import timeframe_ms
-from papertape.replay.config_live import Live
+from papertape.replay.config.live import Live
 
 RETRY_MS = (3_000, 8_000)  # delta-exchange.md 3.8 (3)
 LATE_RETRY_MS = 5_000  # between the last of these and the grace period

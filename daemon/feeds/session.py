@@ -23,7 +23,7 @@ from papertape.daemon.feeds.frames import (
 )
 from papertape.daemon.feeds.recorder import Recorder
 from papertape.daemon.feeds.subscriptions import ENABLE_HEARTBEAT, PING, Protocol, Subscriptions
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 WATCHDOG_S = 35.0
 PING_EVERY_S = 25.0

@@ -7,7 +7,7 @@ clock is set, what was measured against it moves along.
 
 import itertools
 
-from papertape.replay.clock import Clock, Steps
+from papertape.replay.runtime.clock import Clock, Steps
 
 WINDOW_MS = 60_000
 STAMP_MS = 1.0  # our time of receipt is a whole millisecond

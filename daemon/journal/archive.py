@@ -15,7 +15,7 @@ from papertape.daemon.journal.faults import plain_errors
 from papertape.daemon.journal.journal import GENESIS, Input, Journal, Work, chain
 from papertape.daemon.journal.points import passes
 from papertape.engine.errors import InvariantError
-from papertape.replay.atomic import write_whole
+from papertape.replay.runtime.files import write_whole
 
 _GROUP_ROWS: Final = 4096
 # Column, and the name of its type in pyarrow, which is loaded when there is something to archive: 30 MB.

@@ -13,8 +13,8 @@ from papertape.daemon.journal.journal import Journal
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import copy_rows, join_rows
-from papertape.replay.atomic import write_whole
-from papertape.replay.tape import Store, Tape
+from papertape.replay.runtime.files import write_whole
+from papertape.replay.tapes.store import Store, Tape
 
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (

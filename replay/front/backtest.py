@@ -5,14 +5,14 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from papertape.replay.backtest import run_backtest
+from papertape.replay.backtesting.result import Result
+from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import Config
 from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, nameless, names_of, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
-from papertape.replay.result import Result
-from papertape.replay.tape import Tape
+from papertape.replay.tapes.store import Tape
 
 
 def backtest(

@@ -12,10 +12,10 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import IntArray
 from papertape.replay.config import Config
 from papertape.replay.importers import Options, build_tape
+from papertape.replay.importers.named import is_file, named_tape, read_or_import
 from papertape.replay.importers.times import numeric_times
-from papertape.replay.named_tapes import is_file, named_tape, read_or_import
-from papertape.replay.raw import PRICES, Part, Raw, raw_candles
-from papertape.replay.tape import Store, Tape
+from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
+from papertape.replay.tapes.store import Store, Tape
 
 One: TypeAlias = str | Path | Tape | pd.DataFrame
 Data: TypeAlias = One | Sequence[One] | Mapping[str, One] | None

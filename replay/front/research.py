@@ -11,23 +11,28 @@ import pandas as pd
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.spec import EngineSpec
-from papertape.replay.accounts import make_spec
 from papertape.replay.config import Config, make_config
+from papertape.replay.config.cadence import cadence
+from papertape.replay.config.spec import make_spec
+from papertape.replay.events.events import in_timeframe, market_events
+from papertape.replay.events.study import HORIZONS, Lane, StudyOptions
+from papertape.replay.events.study import study as study_lanes
 from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
-from papertape.replay.learning.cadence import cadence
-from papertape.replay.learning.replayed import rows_of
+from papertape.replay.learning.learning_pass import rows_of
 from papertape.replay.learning.settings import LearningSettings, features_of, settings_of
-from papertape.replay.learning.windows import WindowStudy, compare_windows
-from papertape.replay.market_events import in_timeframe, market_events
-from papertape.replay.prove import Proof, feature_subject, function_subject, strategy_subject
-from papertape.replay.prove import prove as prove_subject
-from papertape.replay.study import HORIZONS, Lane, StudyOptions
-from papertape.replay.study import study as study_lanes
-from papertape.replay.tape import Store, Tape, time_ms
-from papertape.replay.waiting import wait_for
+from papertape.replay.research.lookahead import (
+    Proof,
+    feature_subject,
+    function_subject,
+    strategy_subject,
+)
+from papertape.replay.research.lookahead import prove as prove_subject
+from papertape.replay.research.training_windows import WindowStudy, compare_windows
+from papertape.replay.runtime.sync import wait_for
+from papertape.replay.tapes.store import Store, Tape, time_ms
 
 WINDOW_DAYS: Final = (30.0, 60.0, 90.0)
 _LATEST_MS: Final = 1 << 52
@@ -216,10 +221,10 @@ def fetch(
     replace fetch what is stored once more; rest_url: asked in place of the venue's address
     """
     # What talks to a venue takes a third of a second to import.
-    from papertape.replay.clock import WallClock
-    from papertape.replay.download import Fetched, Wanted, fetch_first, no_progress
     from papertape.replay.importers.options import is_symbol
-    from papertape.replay.sources import make_source
+    from papertape.replay.runtime.clock import WallClock
+    from papertape.replay.sources.download import Fetched, Wanted, fetch_first, no_progress
+    from papertape.replay.sources.sources import make_source
 
     configuration("fetch", _names(fetch), {}, unknown)
     if not is_symbol(symbol):

@@ -10,7 +10,7 @@ Honesty: the whole learning pipeline on markets whose truth is known.
 """
 
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow
-from papertape.replay.honesty.process import run_honesty
+from papertape.replay.honesty.run import run_honesty
 from papertape.replay.honesty.study import honesty
 
 __all__ = ["HonestyOptions", "HonestyRow", "honesty", "run_honesty"]

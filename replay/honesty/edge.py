@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from papertape.engine.model.dataset import Dataset
-from papertape.replay.gate_study import chance_of_more
-from papertape.replay.honesty import lab
+from papertape.replay.honesty import pipeline
 from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.research.gate_study import chance_of_more
 
 _THRESHOLD = 0.06  # of the trading rule: about where an edge of these markets pays its costs
 _DEVIATIONS = 3.0
@@ -27,17 +27,19 @@ _SURE = 0.01
 def edges(options: HonestyOptions, show: Show | None = None) -> Iterator[HonestyRow]:
     """Yield a row per planted edge and model, and the shuffled one."""
     clock = Clock()
-    known = lab.market("edge", options.attempts, options.seed + 7, options.edge)
+    known = pipeline.market("edge", options.attempts, options.seed + 7, options.edge)
     best = 0.5 + math.asin(options.edge) / math.pi
-    case = Case(known, best, lab.WINDOW_DAYS, options.attempts, is_only_known=True)
+    case = Case(known, best, pipeline.WINDOW_DAYS, options.attempts, is_only_known=True)
     yield _recovered(clock, "logistic", case, options, show)
     for model in options.networks[:1]:
-        longer = lab.market("edge", _LONG_ATTEMPTS, options.seed + 17, options.edge, _LONG_DAYS)
+        longer = pipeline.market(
+            "edge", _LONG_ATTEMPTS, options.seed + 17, options.edge, _LONG_DAYS
+        )
         case = Case(longer, best, _LONG_DAYS, _LONG_ATTEMPTS, is_only_known=False)
         yield _recovered(clock, model, case, options, show)
     for model in options.networks:
         seed = options.seed + 11
-        patterned = lab.market("pattern", _LONG_ATTEMPTS, seed, options.pattern, _LONG_DAYS)
+        patterned = pipeline.market("pattern", _LONG_ATTEMPTS, seed, options.pattern, _LONG_DAYS)
         best = 0.5 * (1.0 + options.pattern)
         case = Case(patterned, best, _LONG_DAYS, _LONG_ATTEMPTS, is_only_known=True)
         yield _recovered(clock, model, case, options, show)
@@ -53,7 +55,7 @@ class Case(NamedTuple):
                    gate has to refuse a network that is no better
     """
 
-    known: lab.Known
+    known: pipeline.Known
     best: float
     window_days: int
     n_attempts: int
@@ -65,13 +67,13 @@ def _recovered(
 ) -> HonestyRow:
     """Return whether a model found an edge, no less and no more than there is."""
     best, rows = case.best, case.known.rows
-    how = lab.settings(
+    how = pipeline.settings(
         model, options, label="direction", horizon_bars=1, window_days=case.window_days
     )
     name = f"{'edge' if model == 'logistic' or not case.is_only_known else 'pattern'} of {best:.1%}, {model}"
-    made = lab.attempts(rows, how, case.n_attempts, show, name)
+    made = pipeline.attempts(rows, how, case.n_attempts, show, name)
     promoted = sum(attempt.is_promoted for attempt in made)
-    numbers = lab.out_of_sample(rows, made, how).contenders["challenger"]
+    numbers = pipeline.out_of_sample(rows, made, how).contenders["challenger"]
     accuracy, n = numbers.get("accuracy") or 0.0, numbers["rows"] or 0.0
     chance = _DEVIATIONS * math.sqrt(best * (1.0 - best) / max(n, 1.0))
     low, high = best - options.margin - chance, best + chance
@@ -81,7 +83,7 @@ def _recovered(
         is_refused = chance_of_more(promoted, len(made), how.gate_alpha) >= _SURE
         expected = f"{low:.1%} … {high:.1%}; refused beside a logistic model as good"
         return clock.row("b", name, expected, found, is_found and is_refused)
-    money = lab.traded(case.known.candles, made, _THRESHOLD)
+    money = pipeline.traded(case.known.candles, made, _THRESHOLD)
     # A champion may only be followed by a better one: one promotion is what an edge that stays the same deserves.
     return clock.row(
         "b",
@@ -93,15 +95,15 @@ def _recovered(
 
 
 def _shuffled(
-    clock: Clock, known: lab.Known, options: HonestyOptions, show: Show | None
+    clock: Clock, known: pipeline.Known, options: HonestyOptions, show: Show | None
 ) -> HonestyRow:
     """Return whether the same pipeline finds nothing once labels and inputs no longer belong together."""
-    how = lab.settings("logistic", options, label="direction", horizon_bars=1)
+    how = pipeline.settings("logistic", options, label="direction", horizon_bars=1)
     name = "the same edge, labels shuffled, logistic"
     rows = shuffled(known.rows, options.seed)
-    made = lab.attempts(rows, how, options.attempts, show, name)
+    made = pipeline.attempts(rows, how, options.attempts, show, name)
     promoted = sum(attempt.is_promoted for attempt in made)
-    found = lab.out_of_sample(rows, made, how)
+    found = pipeline.out_of_sample(rows, made, how)
     numbers, is_edge = found.contenders["challenger"], found.is_promoted
     return clock.row(
         "c",

@@ -20,7 +20,7 @@ class HonestyOptions:
 
     networks         kinds that are trained beside the logistic one; none: torch is not needed
     attempts         retrainings per market of noise, thirty days apart
-    edge             φ of the planted edge, `pattern` of the one that only a network can learn; see `papertape.replay.synthetic`
+    edge             φ of the planted edge, `pattern` of the one that only a network can learn; see `papertape.replay.tapes.synthetic`
     margin           by which out-of-sample accuracy may stay below that of the best judge, beside chance
     boundaries       between parts, at which the purge is tried
     seed             of every market and model

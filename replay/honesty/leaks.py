@@ -17,13 +17,13 @@ from papertape.engine.model import artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.training import options, parts, prepare
 from papertape.engine.model.training.labels import BoolArray
-from papertape.replay.honesty import lab
+from papertape.replay.honesty import pipeline
 from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
-from papertape.replay.honesty.swapped import swapped
+from papertape.replay.honesty.patched import swapped
 from papertape.replay.learning.settings import DAY_MS
 from papertape.replay.learning.trainer import train_model
-from papertape.replay.prove import scramble
-from papertape.replay.synthetic import synthesize
+from papertape.replay.research.lookahead import scramble
+from papertape.replay.tapes.synthetic import synthesize
 
 _HORIZON: Final = 12
 _PART_ROWS: Final = 900  # of one try of the purge: three parts, each with enough rows
@@ -63,8 +63,8 @@ def _purge(clock: Clock, study: HonestyOptions, show: Show | None) -> HonestyRow
     has seen most of the answer, and with one it is a coin.
     """
     n = _PART_ROWS + _STRIDE * (study.boundaries // 2)
-    walk = lab.rows_of(
-        copy_rows(synthesize("noise", n, "1h", study.seed + 3, symbol=lab.SYMBOL).candles)
+    walk = pipeline.rows_of(
+        copy_rows(synthesize("noise", n, "1h", study.seed + 3, symbol=pipeline.SYMBOL).candles)
     )
     how = options.TrainingOptions(kind="logistic", label="direction", horizon_bars=_HORIZON)
     clean, leaking = [], []
@@ -127,17 +127,17 @@ def without_purge(
 
 def _past_only(clock: Clock, study: HonestyOptions) -> HonestyRow:
     """Return whether scaling and weights come from the training part alone, and nothing of the gate's rows enters a model."""
-    known = lab.market("garch", 1, study.seed + 5)
+    known = pipeline.market("garch", 1, study.seed + 5)
     # Every direction label is known after the horizon, whatever the candles do, so that the parts end where they did.
-    how = lab.settings("logistic", study, label="direction")
-    learnt = known.rows.between(0, int(known.rows.time_ms[0]) + lab.WINDOW_DAYS * DAY_MS)
+    how = pipeline.settings("logistic", study, label="direction")
+    learnt = known.rows.between(0, int(known.rows.time_ms[0]) + pipeline.WINDOW_DAYS * DAY_MS)
     trained = options.TrainingOptions(
         kind="logistic", features=how.features, label="direction", horizon_bars=how.horizon_bars
     )
     ready = prepare.prepare(learnt, trained)
     cut = int(np.flatnonzero(ready.train[0])[-1]) + how.horizon_bars + 1
     wild = np.random.default_rng(study.seed)
-    later = lab.rows_of(scramble(known.candles, cut, wild)).until(int(learnt.time_ms[-1]))
+    later = pipeline.rows_of(scramble(known.candles, cut, wild)).until(int(learnt.time_ms[-1]))
     first, second = (
         train_model(rows, how, "logistic", None, None, None) for rows in (learnt, later)
     )
@@ -157,10 +157,10 @@ def _past_only(clock: Clock, study: HonestyOptions) -> HonestyRow:
 
 def _recomputed(clock: Clock, study: HonestyOptions, show: Show | None) -> HonestyRow:
     """Return whether every input is the same on a tape that ends there, and whether a planted look-ahead is not."""
-    known = lab.market("jumps", 1, study.seed + 9)
-    own = first_difference(known.candles, lab.rows_of, study.seed, show)
+    known = pipeline.market("jumps", 1, study.seed + 9)
+    own = first_difference(known.candles, pipeline.rows_of, study.seed, show)
     planted = first_difference(
-        known.candles, lambda candles: look_ahead(lab.rows_of(candles)), study.seed
+        known.candles, lambda candles: look_ahead(pipeline.rows_of(candles)), study.seed
     )
     return clock.row(
         "e",
@@ -204,11 +204,11 @@ def look_ahead(rows: Dataset) -> Dataset:
 
 def _too_good(clock: Clock, study: HonestyOptions, show: Show | None) -> HonestyRow:
     """Return whether a look-ahead that nobody proved shows in the scores: noise cannot be known."""
-    known = lab.market("noise", study.attempts, study.seed + 13)
-    how = lab.settings("logistic", study)
+    known = pipeline.market("noise", study.attempts, study.seed + 13)
+    how = pipeline.settings("logistic", study)
     rows = look_ahead(known.rows)
-    made = lab.attempts(rows, how, study.attempts, show, "look-ahead planted")
-    found = lab.out_of_sample(rows, made, how)
+    made = pipeline.attempts(rows, how, study.attempts, show, "look-ahead planted")
+    found = pipeline.out_of_sample(rows, made, how)
     numbers = found.contenders["challenger"]
     reported = found.is_promoted
     return clock.row(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from papertape.replay.gate_study import chance_of_more
-from papertape.replay.honesty import lab
+from papertape.replay.honesty import pipeline
 from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.research.gate_study import chance_of_more
 
 KINDS: Final = ("noise", "garch", "jumps")
 _TOLD: Final = {
@@ -20,16 +20,16 @@ def noise(options: HonestyOptions, show: Show | None = None) -> Iterator[Honesty
     """Yield a row per kind of noise and kind of model."""
     clock = Clock()
     for number, kind in enumerate(KINDS):
-        known = lab.market(kind, options.attempts, options.seed + 101 * number)
+        known = pipeline.market(kind, options.attempts, options.seed + 101 * number)
         for model in ("logistic", *options.networks):
-            how = lab.settings(model, options)
+            how = pipeline.settings(model, options)
             name = f"{_TOLD[kind]}, {model}"
-            made = lab.attempts(known.rows, how, options.attempts, show, name)
+            made = pipeline.attempts(known.rows, how, options.attempts, show, name)
             judged = [attempt for attempt in made if attempt.gate]
             promoted = sum(attempt.is_promoted for attempt in made)
             # The gate may err at its level; more often than that says that it does not work.
             within = chance_of_more(promoted, len(made), how.gate_alpha) >= _SURE
-            found = lab.out_of_sample(known.rows, made, how)
+            found = pipeline.out_of_sample(known.rows, made, how)
             reported = found.is_promoted
             numbers = found.contenders["challenger"]
             yield clock.row(

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from papertape.replay.honesty.defects import planted
 from papertape.replay.honesty.edge import edges
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, Show
 from papertape.replay.honesty.leaks import leaks
 from papertape.replay.honesty.noise import noise
-from papertape.replay.honesty.plants import planted
 
 Part = Callable[[HonestyOptions, Show | None], Iterator[HonestyRow]]
 PARTS: Final[tuple[Part, ...]] = (noise, edges, leaks)
@@ -24,7 +24,7 @@ def honesty(
     Yield a row per experiment as it ends; the pipeline is honest when every row is fine.
 
     show   told (what, done, of) on the way
-    plant  name of a defect of `papertape.replay.honesty.plants` that is planted first, to see a row fail
+    plant  name of a defect of `papertape.replay.honesty.defects` that is planted first, to see a row fail
 
     Networks are trained in this process, with torch: `run_honesty` does it in another.
     """

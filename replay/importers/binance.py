@@ -17,8 +17,8 @@ from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import Table, is_number, numbers, read_table, split
 from papertape.replay.importers.times import times
-from papertape.replay.raw import Raw, raw_candles
-from papertape.replay.stamps import TIMEFRAME_OF
+from papertape.replay.tapes.raw import Raw, raw_candles
+from papertape.replay.tapes.timestamps import TIMEFRAME_OF
 
 _COLUMNS = 12
 _BASE_VOLUME = 7  # of coin-margined futures

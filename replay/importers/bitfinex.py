@@ -15,7 +15,7 @@ from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import is_number, numbers, read_table, split
 from papertape.replay.importers.times import numeric_times
-from papertape.replay.raw import Part, Raw, raw_candles
+from papertape.replay.tapes.raw import Part, Raw, raw_candles
 
 _NAMES = ("time", "open", "close", "high", "low", "volume")
 

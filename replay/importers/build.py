@@ -8,13 +8,13 @@ from typing import NamedTuple
 from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
-from papertape.replay.cleaning import Repairs, clean
 from papertape.replay.importers.detect import read_raw
 from papertape.replay.importers.options import EXCHANGES, Options
-from papertape.replay.quality import Quality, measure
-from papertape.replay.raw import Raw, VolumeUnit, join_raws
-from papertape.replay.stamps import find_timeframe
-from papertape.replay.tape_file import Tape
+from papertape.replay.tapes.cleaning import Repairs, clean
+from papertape.replay.tapes.quality import Quality, measure
+from papertape.replay.tapes.raw import Raw, VolumeUnit, join_raws
+from papertape.replay.tapes.tape import Tape
+from papertape.replay.tapes.timestamps import find_timeframe
 
 # Venues that count volume in contracts or in quote, as their documentation and the recordings say.
 VENUE_VOLUME: dict[str, VolumeUnit] = {

@@ -15,7 +15,7 @@ from papertape.replay.importers.options import Options, name_hints, plain_symbol
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import Table, numbers, read_table, split
 from papertape.replay.importers.times import text_times, times
-from papertape.replay.raw import PRICES, Raw, raw_candles
+from papertape.replay.tapes.raw import PRICES, Raw, raw_candles
 
 
 def _skip(source: Source) -> int:

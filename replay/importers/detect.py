@@ -17,7 +17,7 @@ from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options
 from papertape.replay.importers.refuse import refuse_known, refuse_unknown
 from papertape.replay.importers.source import Source, open_sources
-from papertape.replay.raw import Raw, join_raws
+from papertape.replay.tapes.raw import Raw, join_raws
 
 # The first that matches the content reads the file: the particular before the general.
 IMPORTERS: dict[str, Importer] = {

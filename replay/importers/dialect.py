@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from papertape.replay.importers.options import Options
 from papertape.replay.importers.source import Source
-from papertape.replay.raw import Raw
+from papertape.replay.tapes.raw import Raw
 
 
 class Importer(NamedTuple):

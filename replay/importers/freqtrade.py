@@ -13,7 +13,7 @@ from papertape.replay.importers.lists import USUAL, column_order, head_rows, rea
 from papertape.replay.importers.options import Options, exchange_hint, name_hints
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.times import numeric_times
-from papertape.replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
 
 _MAGICS = (b"ARROW1", b"FEA1")
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.replay.arrow import plain_column
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import Table, is_number, numbers, read_table, split
 from papertape.replay.importers.times import in_zone, is_clock, numeric_times, text_times, times
-from papertape.replay.raw import PRICES, Part, Raw, raw_candles
-from papertape.replay.tape_file import METADATA_KEY, read_tape
+from papertape.replay.tapes.arrow import plain_column
+from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
+from papertape.replay.tapes.tape import METADATA_KEY, read_tape
 
 # Names in lower case without signs, best first.
 NAMES = {

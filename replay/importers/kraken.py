@@ -17,7 +17,7 @@ from papertape.replay.importers.options import Options, is_symbol, name_hints
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import is_number, numbers, read_table, split
 from papertape.replay.importers.times import numeric_times
-from papertape.replay.raw import PRICES, Part, Raw, raw_candles
+from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
 
 _CSV_COLUMNS = 7
 _REST_COLUMNS = 8

@@ -18,7 +18,7 @@ from papertape.replay.importers.options import Options, exchange_hint
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import Table, numbers, read_table, split
 from papertape.replay.importers.times import text_times
-from papertape.replay.raw import PRICES, Part, Raw, VolumeUnit, raw_candles
+from papertape.replay.tapes.raw import PRICES, Part, Raw, VolumeUnit, raw_candles
 
 _COLUMNS = 6
 _QUOTE_COLUMNS = 11

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import DataError
-from papertape.replay.cleaning import Keep
 from papertape.replay.importers.source import Source
 from papertape.replay.importers.table import NumberStyle
-from papertape.replay.raw import VolumeUnit
+from papertape.replay.tapes.cleaning import Keep
+from papertape.replay.tapes.raw import VolumeUnit
 
 KINDS = ("spot", "linear", "inverse")
 # Letters of any script: there are markets such as 币安人生USDT.

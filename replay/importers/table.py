@@ -13,7 +13,7 @@ import pyarrow.csv as pacsv
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray
 from papertape.replay.importers.source import Source
-from papertape.replay.raw import Part
+from papertape.replay.tapes.raw import Part
 
 
 class NumberStyle(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.replay.importers.table import Table, is_number, numbers
-from papertape.replay.raw import Part
+from papertape.replay.tapes.raw import Part
 
 if TYPE_CHECKING:  # it takes a third of a second to import, which numbers need not
     from pandas import DatetimeIndex

@@ -14,8 +14,8 @@ from papertape.engine.model.scores import scores
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.prepare import labels_of
 from papertape.engine.model.training.train import train
-from papertape.replay.learning.rows import dataset_of
-from papertape.replay.tape_file import Tape
+from papertape.replay.learning.dataset import dataset_of
+from papertape.replay.tapes.tape import Tape
 
 _TEST_SHARE: Final = 0.2
 _LEAST_ROWS: Final = 50  # that are measured; fewer say nothing

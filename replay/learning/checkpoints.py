@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from papertape.replay.atomic import write_whole
+from papertape.replay.runtime.files import write_whole
 
 Arrays = dict[str, npt.NDArray[Any]]
 _VALUES: Final = "values.json"  # entry of the archive that holds the plain values

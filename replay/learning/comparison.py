@@ -12,7 +12,7 @@ from papertape.engine.model.scores import scores
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.intervals import Interval, Intervals, losses
 from papertape.replay.learning.settings import LearningSettings
-from papertape.replay.stamps import utc_text
+from papertape.replay.tapes.timestamps import utc_text
 
 _LEAST_ROWS = 50
 

@@ -16,10 +16,10 @@ from papertape.engine.model.gate.gate import GateOptions
 from papertape.engine.model.training.parts import purged_parts
 from papertape.engine.model.training.prepare import LEAST_ROWS, SHARES
 from papertape.replay.config import Config
-from papertape.replay.config_learning import Learning
-from papertape.replay.learning.cadence import cadence
+from papertape.replay.config.cadence import cadence
+from papertape.replay.config.learning import Learning
 from papertape.replay.learning.settings import DAY_MS, gate_ms_of
-from papertape.replay.tape import Store, read_metadata
+from papertape.replay.tapes.store import Store, read_metadata
 
 _MOST_CLOSES = 1 << 20
 

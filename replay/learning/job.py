@@ -27,9 +27,9 @@ import numpy as np
 from papertape.engine.errors import DataError
 from papertape.engine.model import read_artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.replay.atomic import write_whole
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.runtime.files import write_whole
 
 FORMAT: Final = 1
 _MODELS: Final = ("safetensors", "baseline.safetensors")

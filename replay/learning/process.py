@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import papertape
-from papertape.replay.parent import child_environment, how_it_ended
+from papertape.replay.runtime.process import child_environment, how_it_ended
 
 START_GRACE_S: Final = (
     60.0  # to load its libraries, and to judge what was trained, beside the time limit
@@ -29,7 +29,7 @@ _LINGER_S: Final = 2.0  # that one may take to end by itself after it announced 
 _LONGEST_LINE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 26
 _STDERR_SHOWN: Final = 400
-CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.learning.child")
+CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.learning.worker")
 _ONE_THREAD: Final = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",

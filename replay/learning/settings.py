@@ -9,8 +9,8 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.model.inputs import default_inputs
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
-from papertape.replay.config_learning import Learning
-from papertape.replay.learning.cadence import Cadence, cadence
+from papertape.replay.config.cadence import Cadence, cadence
+from papertape.replay.config.learning import Learning
 
 DAY_MS: Final = 86_400_000
 LEAST_SHARE: Final = 0.5  # of the training window that must be there before a model is trained

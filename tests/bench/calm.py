@@ -30,16 +30,16 @@ from papertape.daemon.running import Daemon, Hooks
 from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.report import Report
 from papertape.engine.spec import Market
-from papertape.replay.accounts import spec_for
-from papertape.replay.clock import Clock
 from papertape.replay.config import make_config
-from papertape.replay.delta_rest import DeltaRest
+from papertape.replay.config.spec import spec_for
+from papertape.replay.exchange import Venue
+from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.job import Job, write_job
 from papertape.replay.learning.process import CHILD
-from papertape.replay.learning.rows import dataset_of
 from papertape.replay.learning.settings import settings_of
-from papertape.replay.synthetic import synthesize
-from papertape.replay.venue import Venue
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.tapes.synthetic import synthesize
 
 SPEED: Final = 120.0
 HISTORY: Final = 600  # candles, so that every feature has a value

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from papertape.engine.candles import CANDLE
-from papertape.replay.backtest import run_backtest
+from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import make_config
-from papertape.replay.tape import Tape
+from papertape.replay.tapes.store import Tape
 
 CANDLES: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "candles"
 

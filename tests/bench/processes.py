@@ -24,7 +24,7 @@ _START = """
 import time
 started = time.perf_counter()
 import sys
-from papertape.replay.kernels import compile_kernels
+from papertape.replay.runtime.compile import compile_kernels
 from tests.bench.work import Batches, drive, everything
 from tests.bench.candles import make
 candles, spec = make(500), everything(use_smc=sys.argv[1:] == ["structure"])

@@ -11,7 +11,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT, LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
-from papertape.replay.tables import candle_frame
+from papertape.replay.tapes.tables import candle_frame
 from tests.bench.candles import make
 from tests.bench.work import Batches, drive
 

@@ -21,7 +21,7 @@ import pandas as pd
 from papertape.engine.candles import CANDLE
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.jit import IntArray, Rows
-from papertape.replay.synthetic import synthesize
+from papertape.replay.tapes.synthetic import synthesize
 from tests.oracles.smc_batch import SmcBatch
 from tests.smc_package import STEP_MS, Package, recorded_candles
 

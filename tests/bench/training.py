@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from papertape.engine.model import TrainingOptions, default_inputs, train
 from papertape.replay import backtest
-from papertape.replay.learning.rows import dataset_of
-from papertape.replay.sample import sample_tape
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.learning.dataset import dataset_of
 
 ROWS: Final = 2_160  # ninety days of hours
 EPOCHS: Final = 50

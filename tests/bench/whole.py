@@ -18,8 +18,8 @@ import pandas as pd
 
 from papertape.engine.jit import Rows
 from papertape.replay import backtest
-from papertape.replay.result import Result
-from papertape.replay.tape import Tape, write_tape
+from papertape.replay.backtesting.result import Result
+from papertape.replay.tapes.store import Tape, write_tape
 from tests.bench.candles import make
 from tests.bench.processes import run_program
 

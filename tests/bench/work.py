@@ -10,7 +10,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import BracketW2, Confluence, EmaCross
-from papertape.replay.sinks import Counter
+from papertape.replay.backtesting.recorder import Counter
 
 # Reference results: candles → (W1 equity, W1 fills, W2 equity, W2 fills).
 REFERENCE = {

@@ -19,9 +19,9 @@ from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
-from papertape.replay.config_live import Live
-from papertape.replay.http_errors import RestRefused
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.errors import RestRefused
 
 
 def test_history_then_the_stream_without_a_seam() -> None:

@@ -16,9 +16,9 @@ from papertape.daemon.feeds.ccxtpro import CcxtFeed
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
-from papertape.replay.clock import Clock
-from papertape.replay.config_live import Live
-from papertape.replay.http_errors import RestRefused
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.errors import RestRefused
 
 BTC, ETH = SYMBOLS
 AFTER_MS = OPEN_MS - 3 * MINUTE_MS

@@ -11,8 +11,8 @@ from loopback import in_virtual_time, serving
 
 from papertape.daemon.feeds.ccxtpro import CcxtFeed
 from papertape.daemon.feeds.protocol import FeedStats, Notice
-from papertape.replay.clock import Clock
-from papertape.replay.config_live import Live
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from papertape.daemon.cli import app
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Store
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 

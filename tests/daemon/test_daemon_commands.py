@@ -19,13 +19,13 @@ from typer.testing import CliRunner
 from papertape.daemon.cli import app
 from papertape.daemon.commands.ctl import read_token
 from papertape.daemon.identity import Identity, same_account
-from papertape.daemon.paced import PacedLoop
 from papertape.daemon.venues import sim_identity
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.replay.config import load_config
-from papertape.replay.sample import sample_tape
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Tape, read_tape, write_tape
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.runtime.loops import PacedLoop
+from papertape.replay.tapes.store import Tape, read_tape, write_tape
+from papertape.replay.tapes.synthetic import synthesize
 
 ROWS = candles(400)
 

@@ -24,9 +24,9 @@ from papertape.daemon.doctor.machine import examine_config, examine_machine
 from papertape.daemon.doctor.rest import clock_finding
 from papertape.daemon.doctor.streams import judge_no_trade, judge_publishing, judge_start_stamps
 from papertape.engine.candles import MINUTE_MS, empty_candles
-from papertape.replay.clock import Clock, WallClock
 from papertape.replay.config import load_config
-from papertape.replay.delta_profiles import find_profile
+from papertape.replay.runtime.clock import Clock, WallClock
+from papertape.replay.sources.delta_profiles import find_profile
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 Change = Callable[[DeltaStreams], None]

@@ -15,14 +15,16 @@ from papertape.daemon.doctor.finding import Finding, Status
 from papertape.daemon.doctor.fixtures import Fixtures
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
-from papertape.replay.delta_profiles import find_profile
-from papertape.replay.delta_rest import DeltaRest
-from papertape.replay.download import Wanted, fetch_first
-from papertape.replay.sources import DeltaSource
-from papertape.replay.tape import Store, Tape
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_profiles import find_profile
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.sources.download import Wanted, fetch_first
+from papertape.replay.sources.sources import DeltaSource
+from papertape.replay.tapes.store import Store, Tape
 
-venue_room = pytest.importorskip("papertape.replay.venue", reason="the local exchange is not there")
+venue_room = pytest.importorskip(
+    "papertape.replay.exchange", reason="the local exchange is not there"
+)
 
 NOW_MS = START_MS + 3_000 * MINUTE_MS + 31_000
 REST_FAULTS = (

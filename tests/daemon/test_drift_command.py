@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from papertape.daemon.cli import app
 from papertape.daemon.commands import drift as command
-from papertape.replay.drift_study import CASES, SEEN_BY
-from papertape.replay.gate_study import NOISES, GateRow
+from papertape.replay.research.drift_study import CASES, SEEN_BY
+from papertape.replay.research.gate_study import NOISES, GateRow
 
 SMALL = ["drift", "--runs", "1", "--rows", "1200", "--gate", "--gate-runs", "10"]
 

@@ -30,7 +30,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Action, Command, Event, Funding, NewModel
 from papertape.replay.feed import ReplayFeed
-from papertape.replay.tape import read_tape
+from papertape.replay.tapes.store import read_tape
 
 
 def snapshot_of(engine: Engine, journal: Journal, sequence: int | None = None) -> Snapshot:

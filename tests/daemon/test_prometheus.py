@@ -47,7 +47,7 @@ from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.confluence import Confluence
-from papertape.replay.sample import sample_tape
+from papertape.replay.importers.sample import sample_tape
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

@@ -12,7 +12,6 @@ from papertape.daemon.app import serve
 from papertape.daemon.compare import verify_state
 from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
-from papertape.daemon.paced import PacedLoop
 from papertape.daemon.retraining import News
 from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
 from papertape.daemon.store import ModelStore
@@ -20,10 +19,13 @@ from papertape.daemon.venues import opener, sim_identity
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.core import Engine
 from papertape.replay.config import load_config
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Tape
+from papertape.replay.runtime.loops import PacedLoop
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.synthetic import synthesize
 
-pytest.importorskip("papertape.replay.venue", reason="the local exchange is not in this checkout")
+pytest.importorskip(
+    "papertape.replay.exchange", reason="the local exchange is not in this checkout"
+)
 pytest.importorskip("papertape.daemon.feeds.delta", reason="Delta's feed is not in this checkout")
 
 N = 70

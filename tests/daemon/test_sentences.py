@@ -27,11 +27,11 @@ from papertape.daemon.journal.faults import as_sentence
 from papertape.daemon.log import set_up_logging
 from papertape.daemon.venues import live_identity
 from papertape.engine.errors import ConfigError
-from papertape.replay.clock import Clock
-from papertape.replay.http_errors import RestRefused, RestUnavailable
-from papertape.replay.listening import http_log
-from papertape.replay.synthetic import synthesize
-from papertape.replay.venue import Venue
+from papertape.replay.exchange import Venue
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.runtime.listening import http_log
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
+from papertape.replay.tapes.synthetic import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -149,7 +149,7 @@ main()
         "rich",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("numba", "papertape.replay.venue")
+            for name in ("numba", "papertape.replay.exchange")
         ),
     ],
 )

@@ -16,9 +16,9 @@ from papertape.daemon.cli import app, main
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.features import evaluate
 from papertape.engine.features.smc import SmartMoney
-from papertape.replay.resample import resample
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Store
+from papertape.replay.tapes.resample import resample
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 TAPE = synthesize("regimes", 3_000, "1h", seed=4)

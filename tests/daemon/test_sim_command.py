@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from papertape.daemon.cli import app
 from papertape.engine.errors import PapertapeError
-from papertape.replay.sample import sample_tape
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Tape, write_tape
-from papertape.replay.venue import Fault, Faults, Switches
+from papertape.replay.exchange import Fault, Faults, Switches
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.tapes.store import Tape, write_tape
+from papertape.replay.tapes.synthetic import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--speed", "1000000", "--history", "10")

@@ -16,8 +16,8 @@ from papertape.daemon.cli import app
 from papertape.daemon.store import ModelStore
 from papertape.engine.errors import DataError
 from papertape.engine.model import ModelRecord, read_artefact, write_artefact
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Store
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
 
 
 def artefact(intercept: float = 0.0) -> bytes:

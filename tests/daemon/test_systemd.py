@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from papertape.daemon.systemd import Notifier
-from papertape.replay.clock import VirtualTimeLoop
+from papertape.replay.runtime.clock import VirtualTimeLoop
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from papertape.daemon.commands.tape import tape_app
 from papertape.daemon.commands.tape_options import file_options
 from papertape.engine.errors import DataError
 from papertape.replay.importers import Options
-from papertape.replay.tape import Store
+from papertape.replay.tapes.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("import", "check", "list", "resample", "synth")

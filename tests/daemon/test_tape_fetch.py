@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 import papertape
 from papertape.daemon.commands.tape import tape_app
 from papertape.engine.errors import ConfigError, DataError
-from papertape.replay.clock import WallClock
-from papertape.replay.tape import Store
+from papertape.replay.runtime.clock import WallClock
+from papertape.replay.tapes.store import Store
 
 DAY_MS = 86_400_000
 PRODUCT = {"symbol": "BTCUSD", "contract_value": "0.001", "contract_type": "perpetual_futures"}

@@ -12,12 +12,12 @@ from loopback import in_virtual_time
 
 from papertape.daemon.jobs import Job, Jobs, JobStats, Pace
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.paced import PacedLoop, freezing
 from papertape.daemon.tape_time import WEEK_MS, first_live_ms, moved, placed, way_to_now
 from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS
-from papertape.replay.clock import Clock
 from papertape.replay.config import Config, make_config
-from papertape.replay.synthetic import synthesize
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.runtime.loops import PacedLoop, freezing
+from papertape.replay.tapes.synthetic import synthesize
 
 TAPE = synthesize("noise", 1_000, "1h", symbol="BTCUSDT")
 FIRST_MS = int(TAPE.candles["open_ms"][0])
@@ -144,6 +144,8 @@ def test_a_paced_loop_tells_the_speed_that_it_reached(monkeypatch: pytest.Monkey
         runner.run(asyncio.sleep(10.0))
         loop = runner.get_loop()
         assert isinstance(loop, PacedLoop)
-        monkeypatch.setattr("papertape.daemon.paced.time.monotonic", lambda: loop._made_s + 2.0)
+        monkeypatch.setattr(
+            "papertape.replay.runtime.loops.time.monotonic", lambda: loop._made_s + 2.0
+        )
 
         assert loop.effective_speed == pytest.approx(5.0, rel=1e-3)

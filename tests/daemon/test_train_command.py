@@ -16,20 +16,20 @@ from typer.testing import CliRunner, Result
 
 import papertape as front
 import papertape.daemon.train as train_module
-import papertape.replay.learning.windows as windows_module
+import papertape.replay.research.training_windows as windows_module
 from papertape.daemon.cli import app
 from papertape.daemon.store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact
-from papertape.replay.clock import WallClock
 from papertape.replay.learning import runner
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.job import Job
 from papertape.replay.learning.trainer import train_model
-from papertape.replay.learning.walk import walk
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Store
+from papertape.replay.learning.walk_forward import walk
+from papertape.replay.runtime.clock import WallClock
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--set", "signals.model=logistic", "--set", "signals.use_smc=false")

@@ -15,7 +15,7 @@ from papertape.daemon.training import ProcessTrainer, Request, ThreadTrainer
 from papertape.daemon.training_rows import gather
 from papertape.engine.errors import DataError
 from papertape.replay.learning.settings import LearningSettings
-from papertape.replay.tape import Store
+from papertape.replay.tapes.store import Store
 
 FEATURES = ("log_return_1", "rsi_14")
 SETTINGS = LearningSettings("logistic", "1h", FEATURES, symbols=("AAA", "BBB"), time_limit_s=0.5)

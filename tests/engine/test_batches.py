@@ -17,7 +17,7 @@ from papertape.engine.jit import Rows, record
 from papertape.engine.records import FLAT, KEEP, LONG, REFUSED_FAULT, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision, EmaCross
-from papertape.replay.sinks import refuse_faults
+from papertape.replay.backtesting.recorder import refuse_faults
 
 NAN = math.nan
 BARS = record(("bars", "f8"))

@@ -18,9 +18,9 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT, KEEP, LONG, REFUSED_FAULT, REFUSED_PAUSED, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
-from papertape.replay.backtest import replay
-from papertape.replay.sinks import refuse_faults
-from papertape.replay.tape import Tape
+from papertape.replay.backtesting.recorder import refuse_faults
+from papertape.replay.backtesting.run import replay
+from papertape.replay.tapes.store import Tape
 
 NAN, INF = math.nan, math.inf
 FLAT_100 = (100.0, 100.0, 100.0, 100.0)

@@ -15,7 +15,7 @@ from papertape.engine.records import FLAT, LONG, REASON_DELISTED
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.replay.feed import ReplayFeed
-from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.dataset import dataset_of
 
 EARLY = random_candles(900, seed=1)
 LATE = random_candles(900, seed=2)[301:]  # 301 hours: in the middle of a candle of four hours

@@ -10,7 +10,7 @@ from papertape.engine.features.smc.columns import COLUMNS
 from papertape.engine.jit import Rows
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence
-from papertape.replay.sinks import Recorder
+from papertape.replay.backtesting.recorder import Recorder
 
 NAMES = EVENT.names or ()
 

@@ -29,8 +29,8 @@ from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
 from papertape.engine.records import REASON_DELISTED
 from papertape.engine.spec import Market
-from papertape.replay.clock import Clock
 from papertape.replay.config import make_config
+from papertape.replay.runtime.clock import Clock
 
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]

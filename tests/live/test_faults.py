@@ -19,11 +19,11 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.running import Daemon
 from papertape.engine.core import Engine
 from papertape.engine.events import NewModel
-from papertape.replay.clock import Clock
+from papertape.replay.exchange import Faults
+from papertape.replay.exchange.faults import RECOVERABLE
 from papertape.replay.learning.by_hand import fit_from_tape
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Faults
-from papertape.replay.venue.faults import RECOVERABLE
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.tapes.store import Tape
 
 MINUTE_MS = 60_000
 SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "200"))

@@ -13,8 +13,8 @@ from streams import Scenario, journalled, quiet, replayed, streamed, tape
 
 from papertape.daemon.journal import Journal
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Faults, Switches
+from papertape.replay.exchange import Faults, Switches
+from papertape.replay.tapes.store import Tape
 
 MINUTE_MS = 60_000
 LAST_LOOK_MS = 8_000

@@ -16,7 +16,7 @@ from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Cause
 from papertape.engine.records import REASON_DELISTED, REASON_ENTRY, REFUSED_MARKET
-from papertape.replay.venue import Faults, Switches
+from papertape.replay.exchange import Faults, Switches
 
 MINUTE_MS = 60_000
 PAIR = (tape("AAA", 14, 3), tape("BBB", 14, 4))

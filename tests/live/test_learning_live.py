@@ -20,11 +20,11 @@ from papertape.daemon.training_rows import gather
 from papertape.engine.events import NewModel
 from papertape.engine.model import ModelRecord, with_version, write_artefact
 from papertape.engine.model.dataset import Dataset
+from papertape.replay.exchange import Faults
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.settings import settings_of
-from papertape.replay.tape import Store
-from papertape.replay.venue import Faults
+from papertape.replay.tapes.store import Store
 
 MINUTE_MS = 60_000
 PAIR = (tape("AAA", 150, 3), tape("BBB", 150, 4))

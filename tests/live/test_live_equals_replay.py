@@ -20,8 +20,8 @@ from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.jit import join_rows
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Switches
+from papertape.replay.exchange import Switches
+from papertape.replay.tapes.store import Tape
 
 PAIR = (tape("AAA", 90, 3), tape("BBB", 90, 4))
 ONE = (tape("AAA", 45, 5),)

@@ -17,7 +17,7 @@ from streams import Scenario, identity, streamed, tape
 
 from papertape.daemon.operation import Operation
 from papertape.daemon.running import Daemon, Hooks
-from papertape.replay.clock import Clock
+from papertape.replay.runtime.clock import Clock
 
 HOURS = float(os.environ.get("PAPERTAPE_SOAK_HOURS", "240"))
 SCRAPE_S = 600.0

@@ -11,7 +11,7 @@ from smc_package import STEP_MS, Package, recorded_candles, recorded_result
 
 from papertape.engine.features.smc.events import EVENT
 from papertape.engine.jit import Rows
-from papertape.replay.sample import sample_tape
+from papertape.replay.importers.sample import sample_tape
 from tests.oracles.smc_batch import SESSIONS, PreviousLevels, Session, SmcBatch, events
 from tests.oracles.smc_batch.blocks import batch_blocks
 from tests.oracles.smc_batch.series import Series, View, rounding

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from helpers import random_candles
 
-import papertape.replay.result as result_module
+import papertape.replay.backtesting.result as result_module
 from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import Rows
 from papertape.replay import Result, Tape, backtest
-from papertape.replay.verify import verify
+from papertape.replay.backtesting.verify import verify
 
 
 def tape(

@@ -12,10 +12,10 @@ from loopback import in_virtual_time, serving
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
-from papertape.replay.ccxt_history import CcxtHistory
-from papertape.replay.ccxt_venue import find_market, make_exchange
-from papertape.replay.clock import Clock
-from papertape.replay.http_errors import RestRefused, RestUnavailable
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.ccxt_history import CcxtHistory
+from papertape.replay.sources.ccxt_markets import find_market, make_exchange
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 OPEN_MS = NOW_MS // MINUTE_MS * MINUTE_MS

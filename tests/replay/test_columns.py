@@ -10,10 +10,11 @@ import pytest
 from papertape.engine.errors import ConfigError
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.features.smc.events import BOS, SWING
-from papertape.replay import columns, market_events
-from papertape.replay.columns import write_events, write_features
-from papertape.replay.market_events import event_table
-from papertape.replay.synthetic import synthesize
+from papertape.replay.events import events as market_events
+from papertape.replay.events import export
+from papertape.replay.events.events import event_table
+from papertape.replay.events.export import write_events, write_features
+from papertape.replay.tapes.synthetic import synthesize
 
 TAPE = synthesize("regimes", 1_000, "15m", seed=2)
 REQUESTS = ("ema_12", "bollinger", "obv", "smc")
@@ -24,7 +25,7 @@ def test_row_groups_and_batches_change_nothing(
 ) -> None:
     names = write_features(tmp_path / "f1.parquet", TAPE, REQUESTS)
     counts = write_events(tmp_path / "e1.parquet", TAPE)
-    monkeypatch.setattr(columns, "ROW_GROUP_ROWS", 137)
+    monkeypatch.setattr(export, "ROW_GROUP_ROWS", 137)
     monkeypatch.setattr(market_events, "BATCH", 211)
 
     assert write_features(tmp_path / "f2.parquet", TAPE, REQUESTS) == names

@@ -7,10 +7,10 @@ import pytest
 from helpers import random_candles
 
 from papertape.engine.errors import ConfigError
-from papertape.replay.accounts import check_names, make_spec
 from papertape.replay.config import Config, load_config, make_config
-from papertape.replay.sample import sample_tape
-from papertape.replay.tape import Store, Tape
+from papertape.replay.config.spec import check_names, make_spec
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.tapes.store import Store, Tape
 
 
 def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> None:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from papertape.daemon.cli import make_app
 from papertape.replay.config import Config, load_config, make_config
-from papertape.replay.config_template import config_template
+from papertape.replay.config.template import config_template
 
 
 def test_the_file_means_the_defaults_and_names_every_key(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from loopback import in_virtual_time, serving
 from papertape.engine.candles import FLAG_FILLED, HOUR_MS, MINUTE_MS
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock
-from papertape.replay.delta_http import BODY_BYTES, Budget, ClockOffset
-from papertape.replay.delta_rest import DeltaRest
-from papertape.replay.http_errors import RestRefused, RestUnavailable
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_http import BODY_BYTES, Budget, ClockOffset
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 MINUTE_S = 60

@@ -10,8 +10,8 @@ from helpers import random_candles
 from papertape.daemon.commands.replay import show
 from papertape.engine.records import REFUSED_NAMES, REFUSED_STOP
 from papertape.replay import backtest
-from papertape.replay.result import Result
-from papertape.replay.tape import Tape
+from papertape.replay.backtesting.result import Result
+from papertape.replay.tapes.store import Tape
 
 
 def replayed(**account: object) -> Result:

@@ -13,11 +13,11 @@ from loopback import in_virtual_time
 from papertape.engine.candles import CANDLE, HOUR_MS
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
-from papertape.replay import download
-from papertape.replay.download import Fetched, Wanted, fetch_first
-from papertape.replay.http_errors import RestRefused, RestUnavailable
-from papertape.replay.sources import Listing
-from papertape.replay.tape import Store
+from papertape.replay.sources import download
+from papertape.replay.sources.download import Fetched, Wanted, fetch_first
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
+from papertape.replay.sources.sources import Listing
+from papertape.replay.tapes.store import Store
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 LAST_MS = NOW_MS // HOUR_MS * HOUR_MS - HOUR_MS  # opens at 09:00, closed at 10:00

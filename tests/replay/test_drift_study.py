@@ -3,7 +3,7 @@
 import pytest
 import scipy.stats
 
-from papertape.replay.drift_study import CASES, SEEN_BY, DriftStudyOptions, drift_study
+from papertape.replay.research.drift_study import CASES, SEEN_BY, DriftStudyOptions, drift_study
 
 
 def test_drift_is_seen_and_stillness_seldom_mistaken_for_it() -> None:

@@ -11,7 +11,7 @@ from helpers import SHARED, make_candles, needs_shared, random_candles
 from papertape.engine.jit import Rows
 from papertape.engine.strategies import Decision
 from papertape.replay import Config, Result, Tape, backtest
-from papertape.replay.markets import market_of
+from papertape.replay.config.markets import market_of
 
 NOISE = 12  # digits: a float with more of them is the decimal of nothing
 

@@ -7,8 +7,13 @@ import pytest
 import scipy.stats
 
 from papertape.engine.model.gate.gate import GateOptions
-from papertape.replay.gate_study import NOISES, GateStudyOptions, chance_of_more, gate_study
-from papertape.replay.planted import planted_edge
+from papertape.replay.research.gate_study import (
+    NOISES,
+    GateStudyOptions,
+    chance_of_more,
+    gate_study,
+)
+from papertape.replay.research.planted import planted_edge
 
 
 @pytest.mark.parametrize(("count", "runs", "rate"), [(0, 10, 0.1), (3, 10, 0.1), (31, 400, 0.05)])

@@ -7,11 +7,11 @@ import pytest
 from helpers import needs_torch
 
 from papertape.engine.errors import ConfigError, DataError
-from papertape.replay.honesty import HonestyOptions, HonestyRow, honesty, lab, run_honesty
+from papertape.replay.honesty import HonestyOptions, HonestyRow, honesty, pipeline, run_honesty
+from papertape.replay.honesty.defects import PLANTS, planted
 from papertape.replay.honesty.edge import edges, shuffled
 from papertape.replay.honesty.leaks import first_difference, leaks, look_ahead
 from papertape.replay.honesty.noise import noise
-from papertape.replay.honesty.plants import PLANTS, planted
 from papertape.replay.honesty.study import Part
 
 QUICK = HonestyOptions.quick()
@@ -65,29 +65,29 @@ def test_a_planted_look_ahead_is_found_by_recomputation_as_well() -> None:
 
 
 def test_a_plant_is_taken_out_when_the_study_is_broken_off() -> None:
-    kept = lab.rows_of
+    kept = pipeline.rows_of
 
     def break_off() -> None:
         with planted("look-ahead"):
-            assert lab.rows_of is not kept
+            assert pipeline.rows_of is not kept
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         break_off()
-    assert lab.rows_of is kept
+    assert pipeline.rows_of is kept
 
 
 def test_a_look_ahead_changes_with_the_candles_that_come_and_honest_rows_do_not() -> None:
-    candles = lab.market("noise", 1, 3).candles
+    candles = pipeline.market("noise", 1, 3).candles
 
-    assert first_difference(candles, lab.rows_of, 1) == ""
+    assert first_difference(candles, pipeline.rows_of, 1) == ""
     assert "log_return_1 differs" in first_difference(
-        candles, lambda some: look_ahead(lab.rows_of(some)), 1
+        candles, lambda some: look_ahead(pipeline.rows_of(some)), 1
     )
 
 
 def test_shuffling_keeps_every_input_row_and_every_price() -> None:
-    rows = lab.market("noise", 1, 3).rows
+    rows = pipeline.market("noise", 1, 3).rows
     other = shuffled(rows, 5)
 
     assert not np.array_equal(other.x, rows.x, equal_nan=True)
@@ -96,15 +96,15 @@ def test_shuffling_keeps_every_input_row_and_every_price() -> None:
 
 
 def test_promoted_models_trade_through_the_broker_and_none_trade_nothing() -> None:
-    known = lab.market("edge", 1, 8, 0.6)
-    how = lab.settings("logistic", QUICK, label="direction", horizon_bars=1)
-    made = lab.attempts(known.rows, how, 1)
+    known = pipeline.market("edge", 1, 8, 0.6)
+    how = pipeline.settings("logistic", QUICK, label="direction", horizon_bars=1)
+    made = pipeline.attempts(known.rows, how, 1)
 
     assert [attempt.is_promoted for attempt in made] == [True]
-    money = lab.traded(known.candles, made, 0.06)
+    money = pipeline.traded(known.candles, made, 0.06)
     assert money.n_trades > 50
     assert money.net_return > 0.0
-    assert lab.traded(known.candles, [], 0.06) == (0.0, 0)
+    assert pipeline.traded(known.candles, [], 0.06) == (0.0, 0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from papertape.engine.errors import DataError
 from papertape.replay.importers import Imported, Options, import_tape
-from papertape.replay.tape import Store
+from papertape.replay.tapes.store import Store
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 JAN_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC

@@ -17,9 +17,9 @@ from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
 from papertape.replay.importers import IMPORTERS, Options, import_tape, read_raw
 from papertape.replay.importers.build import kind_of
-from papertape.replay.sample import sample_tape
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape import Tape, write_tape
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.tapes.store import Tape, write_tape
+from papertape.replay.tapes.synthetic import synthesize
 
 RAW = SHARED / "data" / "raw"
 JAN_MS = 1_672_531_200_000  # 2023-01-01 00:00 UTC

@@ -11,7 +11,7 @@ import pytest
 
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence, EmaCross
-from papertape.replay import kernels
+from papertape.replay.runtime import compile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ WHOLE = """
 import sys
 from papertape.engine.features.smc.feature import smc
 from papertape.engine.jit import is_stored
-from papertape.replay.kernels import compile_kernels
+from papertape.replay.runtime.compile import compile_kernels
 from tests.bench.candles import make
 from tests.bench.work import Batches, drive, everything
 spec = everything(use_smc=True)
@@ -57,16 +57,16 @@ def finish(process: subprocess.Popen[str]) -> str:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count what this process would compile, without compiling it."""
     done: list[str] = []
-    monkeypatch.setattr(kernels, "compile_common", lambda: done.append("common"))
+    monkeypatch.setattr(compile, "compile_common", lambda: done.append("common"))
     return done
 
 
 def test_a_second_process_that_is_killed_only_leaves_its_work_undone(
     compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "HELPER", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(compile, "HELPER", "import os; os.kill(os.getpid(), 9)")
 
-    kernels.compile_in_two()
+    compile.compile_in_two()
 
     assert compiled == ["common"]
 
@@ -81,17 +81,17 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         found.append(popen(*arguments, **options))
         return found[-1]
 
-    monkeypatch.setattr(kernels.subprocess, "Popen", remember)
-    monkeypatch.setattr(kernels, "HELPER", "import signal; signal.pause()")
+    monkeypatch.setattr(compile.subprocess, "Popen", remember)
+    monkeypatch.setattr(compile, "HELPER", "import signal; signal.pause()")
     return found
 
 
 def test_a_second_process_that_hangs_is_ended(
     compiled: list[str], started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "LIMIT_S", 0.1)
+    monkeypatch.setattr(compile, "LIMIT_S", 0.1)
 
-    kernels.compile_in_two()
+    compile.compile_in_two()
 
     assert compiled == ["common"]
     assert [process.returncode for process in started] == [-9]
@@ -103,10 +103,10 @@ def test_no_second_process_stays_when_this_one_is_interrupted(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kernels, "compile_common", interrupt)
+    monkeypatch.setattr(compile, "compile_common", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
-        kernels.compile_in_two()
+        compile.compile_in_two()
 
     assert [process.returncode for process in started] == [-9]
 
@@ -116,7 +116,7 @@ def test_without_a_second_process_the_engine_compiles_by_itself(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
-    kernels.compile_in_two()
+    compile.compile_in_two()
 
     assert compiled == []
 
@@ -125,18 +125,18 @@ def test_a_second_process_is_for_structure_that_is_not_on_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(kernels, "compile_in_two", lambda: asked.append("two"))
-    monkeypatch.setattr(kernels, "is_stored", lambda kernel: False)
-    monkeypatch.setattr(kernels.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(compile, "compile_in_two", lambda: asked.append("two"))
+    monkeypatch.setattr(compile, "is_stored", lambda kernel: False)
+    monkeypatch.setattr(compile.os, "cpu_count", lambda: 2)
     plain = EngineSpec([Market("X")], EmaCross(), "1m", "1m")
     whole = EngineSpec([Market("X")], Confluence(use_ml=False), "1m", "1m")
 
-    kernels.compile_kernels(plain)
+    compile.compile_kernels(plain)
     assert asked == []
-    kernels.compile_kernels(whole)
+    compile.compile_kernels(whole)
     assert asked == ["two"]
-    monkeypatch.setattr(kernels, "is_stored", lambda kernel: True)
-    kernels.compile_kernels(whole)
+    monkeypatch.setattr(compile, "is_stored", lambda kernel: True)
+    compile.compile_kernels(whole)
     assert asked == ["two"]
 
 

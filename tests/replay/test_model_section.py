@@ -14,9 +14,9 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.model.buckets import CONFIDENCE_BUCKETS, confidence_buckets
 from papertape.engine.performance.curve import Columns
 from papertape.engine.records import PREDICTION, TRADE
+from papertape.replay.backtesting.models import model_section, note, resolve
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.model_section import model_section, note, resolve
-from papertape.replay.report import report_parts, write_report
+from papertape.replay.report.page import report_parts, write_report
 
 HOUR_MS = 3_600_000
 CLOSES = [100.0, 101.0, 103.0, 102.0, 100.0, 99.0, 104.0, 105.0]

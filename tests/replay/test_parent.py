@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from papertape.replay.parent import PARENT, child_environment, how_it_ended
+from papertape.replay.runtime.process import PARENT, child_environment, how_it_ended
 
 CHILDREN = (
-    "papertape.replay.learning.child",
-    "papertape.replay.honesty.child",
+    "papertape.replay.learning.worker",
+    "papertape.replay.honesty.worker",
     "papertape.daemon.learner",
     "papertape.daemon.audit",
 )
-WAITS = "from papertape.replay.parent import end_with_parent; end_with_parent(); print('goes on')"
+WAITS = "from papertape.replay.runtime.process import end_with_parent; end_with_parent(); print('goes on')"
 
 
 def run(*arguments: str, parent: str | None) -> subprocess.CompletedProcess[str]:

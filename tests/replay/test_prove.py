@@ -20,7 +20,8 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT, LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import STRATEGIES, Decision, make_strategy
-from papertape.replay.prove import (
+from papertape.replay.research.cuts import even_cuts, telling_cuts
+from papertape.replay.research.lookahead import (
     Proof,
     Said,
     feature_subject,
@@ -29,8 +30,7 @@ from papertape.replay.prove import (
     statements,
     strategy_subject,
 )
-from papertape.replay.prove_cuts import even_cuts, telling_cuts
-from papertape.replay.tables import candle_frame
+from papertape.replay.tapes.tables import candle_frame
 
 CANDLES = random_candles(500, seed=60)
 SHORT = CANDLES[:200]

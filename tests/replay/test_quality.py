@@ -10,10 +10,10 @@ from helpers import SHARED, START_MS, make_candles, needs_shared
 from papertape.engine.candles import CANDLE, FLAG_REPAIRED, TIMEFRAMES
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
-from papertape.replay.cleaning import clean
-from papertape.replay.quality import measure, sentences
-from papertape.replay.raw import Part, Raw
-from papertape.replay.stamps import find_timeframe
+from papertape.replay.tapes.cleaning import clean
+from papertape.replay.tapes.quality import measure, sentences
+from papertape.replay.tapes.raw import Part, Raw
+from papertape.replay.tapes.timestamps import find_timeframe
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000

@@ -14,8 +14,7 @@ from helpers import random_candles
 from papertape.engine.performance.curve import Columns
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay import Result, Tape, backtest
-from papertape.replay.report import report_parts, write_report
-from papertape.replay.report_data import (
+from papertape.replay.report.data import (
     curve_points,
     decimals_of,
     equity_curve,
@@ -25,6 +24,7 @@ from papertape.replay.report_data import (
     unpack_candles,
     unpack_integers,
 )
+from papertape.replay.report.page import report_parts, write_report
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 
 from papertape.engine.performance.curve import Columns
 from papertape.engine.records import UNITS_PER_QUOTE
-from papertape.replay.report_data import equity_curve
-from papertape.replay.report_returns import returns_of, rolling_sharpe
+from papertape.replay.report.data import equity_curve
+from papertape.replay.report.returns import returns_of, rolling_sharpe
 
 HOUR_MS = 3_600_000
 

@@ -10,8 +10,8 @@ from helpers import random_candles
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.features.smc import events as e
 from papertape.engine.jit import Rows
-from papertape.replay.report_data import unpack_integers
-from papertape.replay.report_structure import (
+from papertape.replay.report.data import unpack_integers
+from papertape.replay.report.structure import (
     GROUPS,
     left_out,
     name_of,
@@ -108,7 +108,7 @@ def test_of_too_many_the_swing_scale_and_the_newest_are_drawn(
     whole = items_of(events, HOUR_MS)
     swings = [item for item in whole if item.is_swing]
     others = [item for item in whole if not item.is_swing]
-    monkeypatch.setattr("papertape.replay.report_structure.MOST_ITEMS", len(swings) + 10)
+    monkeypatch.setattr("papertape.replay.report.structure.MOST_ITEMS", len(swings) + 10)
 
     few = items_of(events, HOUR_MS)
 

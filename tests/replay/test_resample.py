@@ -7,9 +7,9 @@ from helpers import SHARED, START_MS, make_candles, needs_shared, random_candles
 from papertape.engine.candles import FLAG_REPAIRED, FLAG_SYNTHETIC, TIMEFRAMES, bucket_start
 from papertape.engine.errors import DataError
 from papertape.replay.importers import import_tape
-from papertape.replay.resample import resample
-from papertape.replay.stamps import floor_to
-from papertape.replay.tape import Tape
+from papertape.replay.tapes.resample import resample
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.timestamps import floor_to
 
 HOUR_MS = 3_600_000
 

@@ -15,12 +15,12 @@ import pytest
 from papertape.engine.performance.curve import Collector, Columns, rows_of
 from papertape.engine.records import MARK
 from papertape.replay import Tape
-from papertape.replay import result as results
-from papertape.replay.arrow import arrow_table
-from papertape.replay.backtest import run_backtest
+from papertape.replay.backtesting import result as results
+from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import load_config
-from papertape.replay.report_data import decimals_of
-from papertape.replay.tables import equity_columns, frame
+from papertape.replay.report.data import decimals_of
+from papertape.replay.tapes.arrow import arrow_table
+from papertape.replay.tapes.tables import equity_columns, frame
 from tests.bench.candles import make
 
 

@@ -11,9 +11,9 @@ from papertape.engine.events import Action, Command
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Confluence, EmaCross, make_strategy
 from papertape.replay import Tape, backtest
-from papertape.replay.backtest import replay
-from papertape.replay.quality import brief, measure
-from papertape.replay.synthetic import synthesize
+from papertape.replay.backtesting.run import replay
+from papertape.replay.tapes.quality import brief, measure
+from papertape.replay.tapes.synthetic import synthesize
 
 HOUR_MS = 3_600_000
 

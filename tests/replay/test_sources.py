@@ -11,10 +11,10 @@ from loopback import in_virtual_time, serving
 
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.jit import join_rows
-from papertape.replay.clock import Clock
-from papertape.replay.download import Wanted, fetch_first
-from papertape.replay.sources import CcxtSource, DeltaSource
-from papertape.replay.tape import Store
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.download import Wanted, fetch_first
+from papertape.replay.sources.sources import CcxtSource, DeltaSource
+from papertape.replay.tapes.store import Store
 
 NOW_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 

@@ -5,10 +5,10 @@ import pytest
 from helpers import START_MS, random_candles
 
 from papertape.engine.jit import Rows
-from papertape.replay.backtest import run_backtest
+from papertape.replay.backtesting.run import run_backtest
+from papertape.replay.backtesting.spans import common_span_sentences
 from papertape.replay.config import Data, load_config
-from papertape.replay.spans import common_span_sentences
-from papertape.replay.tape import Tape
+from papertape.replay.tapes.store import Tape
 
 HOUR_MS = 3_600_000
 QUICK = ["strategy.name=ema_cross", "signals.use_ml=false", "report.sensitivity=false"]

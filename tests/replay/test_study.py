@@ -15,10 +15,10 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.events import BOS, EQUAL_HIGHS, EVENT, PERIOD, SCALE_SWING, SWING
 from papertape.engine.jit import Rows
-from papertape.replay.report_study import sentence, study_section
-from papertape.replay.study import EVENTS_LEAST, Lane, StudyOptions, group_events, study
-from papertape.replay.study_outcomes import outcomes
-from papertape.replay.synthetic import synthesize
+from papertape.replay.events.outcomes import outcomes
+from papertape.replay.events.study import EVENTS_LEAST, Lane, StudyOptions, group_events, study
+from papertape.replay.report.event_study import sentence, study_section
+from papertape.replay.tapes.synthetic import synthesize
 
 
 def make_events(bars: Sequence[int], sides: Sequence[int], kind: int = BOS, scale: int = 0) -> Rows:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from papertape.replay.study_inference import (
+from papertape.replay.events.inference import (
     BLOCKS_WANTED,
     CELLS_MOST,
     cut_cells,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from papertape.replay.backtesting.summary import _why_none
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.summary import _why_none
 
 FEW = "12.0 of 90 days to learn from lie before the 30 of the gate; at least 50% are needed"
 ONE_SIDED = "training: every one of 412 rows to train has the same outcome, up"

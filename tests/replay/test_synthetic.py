@@ -9,9 +9,9 @@ import pytest
 from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray
-from papertape.replay.quality import measure
-from papertape.replay.synthetic import KINDS, START_MS, synthesize
-from papertape.replay.tape import Tape, read_tape, write_tape
+from papertape.replay.tapes.quality import measure
+from papertape.replay.tapes.store import Tape, read_tape, write_tape
+from papertape.replay.tapes.synthetic import KINDS, START_MS, synthesize
 
 
 def log_returns(tape: Tape) -> FloatArray:

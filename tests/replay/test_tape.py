@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from papertape.engine.candles import CANDLE, FLAG_REPAIRED
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
-from papertape.replay.tape import (
+from papertape.replay.tapes.store import (
     Store,
     Tape,
     iter_candles,
@@ -267,7 +267,7 @@ def test_a_kill_before_the_rename_leaves_the_store_as_it_was(tmp_path: Path) -> 
         import os, signal, sys
         import numpy as np
         from papertape.engine.candles import empty_candles
-        from papertape.replay.tape import Store, Tape
+        from papertape.replay.tapes.store import Store, Tape
         candles = empty_candles(2)
         candles["open_ms"] = [0, 3600000]
         os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)

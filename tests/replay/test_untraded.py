@@ -9,10 +9,10 @@ from helpers import random_candles
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.records import FILL
-from papertape.replay.backtest import run_backtest
+from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import make_config
-from papertape.replay.tape import Tape
-from papertape.replay.untraded import fills_without_volume, sentence
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.untraded import fills_without_volume, sentence
 
 
 def config(**data: Any) -> Any:

@@ -18,10 +18,10 @@ from papertape.daemon.doctor.machine import examine_config
 from papertape.daemon.journal import Journal
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.strategies import make_strategy
+from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import make_config
-from papertape.replay.tape import Tape
-from papertape.replay.user_code import check_strategy, file_of
-from papertape.replay.verify import verify
+from papertape.replay.config.user_code import check_strategy, file_of
+from papertape.replay.tapes.store import Tape
 
 TELLS = """
 from pathlib import Path
@@ -226,7 +226,7 @@ def test_builtin_result_needs_no_trust(folder: Path) -> None:
 
 
 def test_file_of_a_module_is_found_as_python_would() -> None:
-    assert file_of("papertape.replay.user_code") is not None
+    assert file_of("papertape.replay.config.user_code") is not None
     assert file_of("json.decoder") == Path(json.decoder.__file__)
     assert file_of("sys") is None
     with pytest.raises(PapertapeError):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
     from papertape.replay.front.research import fetch, prove, study, windows
-    from papertape.replay.tape import Store
-    from papertape.replay.tape_file import Tape
+    from papertape.replay.tapes.store import Store
+    from papertape.replay.tapes.tape import Tape
 
     __version__: str
 

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 
 pytest.importorskip(
-    "papertape.replay.venue.faults", reason="the local exchange is not part of this checkout"
+    "papertape.replay.exchange.faults", reason="the local exchange is not part of this checkout"
 )
 pytest.importorskip(
-    "papertape.replay.delta_rest", reason="Delta's history is not part of this checkout"
+    "papertape.replay.sources.delta_rest", reason="Delta's history is not part of this checkout"
 )
 
 from papertape.daemon.feeds.delta import DeltaFeed
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.candles import FLAG_FILLED
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock, VirtualTimeLoop
-from papertape.replay.config_live import Live
-from papertape.replay.delta_rest import DeltaRest
-from papertape.replay.synthetic import synthesize
-from papertape.replay.tape_file import Tape
-from papertape.replay.venue import FAULT_KINDS, Faults, Switches, Venue
+from papertape.replay.config.live import Live
+from papertape.replay.exchange import FAULT_KINDS, Faults, Switches, Venue
+from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.sources.delta_rest import DeltaRest
+from papertape.replay.tapes.synthetic import synthesize
+from papertape.replay.tapes.tape import Tape
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC

@@ -20,8 +20,8 @@ from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock, VirtualTimeLoop
-from papertape.replay.config_live import Live
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
 
 N_BARS = 8  # of the markets; most tests need only the first
 SECOND = 1_000

@@ -26,9 +26,9 @@ from papertape.daemon.feeds.trades import TradeCandles
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows
-from papertape.replay.clock import Clock, VirtualTimeLoop
-from papertape.replay.config_live import Live
-from papertape.replay.delta_profiles import PROFILES, find_profile
+from papertape.replay.config.live import Live
+from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.sources.delta_profiles import PROFILES, find_profile
 
 MINUTE = 60_000
 T = 1_795_428_900_000

@@ -12,7 +12,7 @@ from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.daemon.feeds.rules import Look, Verdict, judge
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows
-from papertape.replay.config_live import Live
+from papertape.replay.config.live import Live
 
 T = START_MS
 END = T + LENGTH_MS

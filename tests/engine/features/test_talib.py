@@ -9,7 +9,7 @@ from helpers import SHARED, needs_shared, random_candles
 
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
-from papertape.replay.tables import as_candles
+from papertape.replay.tapes.tables import as_candles
 
 Oracle = Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
 

@@ -10,11 +10,11 @@ from helpers import random_candles
 
 import papertape
 from papertape.engine.errors import DataError
+from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import Config
 from papertape.replay.front.data import names_of, tape_of_table, tapes_of
-from papertape.replay.tables import candle_frame
-from papertape.replay.tape import Store, Tape, write_tape
-from papertape.replay.verify import verify
+from papertape.replay.tapes.store import Store, Tape, write_tape
+from papertape.replay.tapes.tables import candle_frame
 
 CANDLES = random_candles(60, 5)
 TAPE = Tape(CANDLES, "binance-spot", "AAAUSDT", "1h")

@@ -7,7 +7,7 @@ from papertape.engine.errors import PapertapeError
 from papertape.engine.model import read_artefact
 from papertape.replay import Tape
 from papertape.replay.learning.by_hand import fit_from_tape
-from papertape.replay.synthetic import synthesize
+from papertape.replay.tapes.synthetic import synthesize
 
 TAPE = synthesize("edge", 3_000, "1h", seed=6, edge=0.3)
 INPUTS = ("log_return_1", "rsi_14")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.errors import ConfigError
-from papertape.replay.learning.cadence import cadence
+from papertape.replay.config.cadence import cadence
 
 DAY_MS = 86_400_000
 TIMES = st.integers(0, 4_000_000_000_000)

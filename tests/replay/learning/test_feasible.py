@@ -12,12 +12,12 @@ from papertape.daemon.cli import app
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.model import TrainingOptions
 from papertape.engine.model.training.prepare import prepare
-from papertape.replay.accounts import make_spec
 from papertape.replay.config import make_config
-from papertape.replay.config_learning import Learning
+from papertape.replay.config.learning import Learning
+from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.feasible import check_learning, shortages
 from papertape.replay.learning.settings import cadence_of
-from papertape.replay.synthetic import synthesize
+from papertape.replay.tapes.synthetic import synthesize
 
 
 def is_refused(n: int, n_symbols: int, learning: Learning) -> bool:

@@ -18,7 +18,7 @@ from papertape.replay.learning.job import Job, read_job, write_job
 from papertape.replay.learning.process import Lines, follow
 from papertape.replay.learning.runner import run_attempt, run_walk
 from papertape.replay.learning.trainer import train_model
-from papertape.replay.learning.walk import walk
+from papertape.replay.learning.walk_forward import walk
 
 TESTS = Path(__file__).resolve().parents[2]
 ROOT = TESTS.parent

@@ -8,13 +8,13 @@ import pytest
 from helpers import START_MS, make_candles
 
 from papertape.replay import Result, Tape, backtest
-from papertape.replay.learning import replayed
+from papertape.replay.backtesting.verify import verify
+from papertape.replay.learning import learning_pass
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.job import Job
 from papertape.replay.learning.settings import DAY_MS
 from papertape.replay.learning.trainer import train_model
-from papertape.replay.learning.walk import walk
-from papertape.replay.verify import verify
+from papertape.replay.learning.walk_forward import walk
 
 LEARNING = {"window_days": 40, "gate_days": 20, "label": "direction", "horizon_bars": 2}
 
@@ -25,7 +25,7 @@ async def walk_here(folder: object, job: Job, *_: object) -> Learned:
 
 @pytest.fixture(autouse=True)
 def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replayed, "run_walk", walk_here)
+    monkeypatch.setattr(learning_pass, "run_walk", walk_here)
 
 
 def trending(n: int = 2_400) -> Tape:
@@ -62,7 +62,7 @@ def learnt(tape: Tape, **more: Any) -> Result:
 @pytest.fixture(scope="module")
 def result() -> Result:
     patch = pytest.MonkeyPatch()
-    patch.setattr(replayed, "run_walk", walk_here)
+    patch.setattr(learning_pass, "run_walk", walk_here)
     try:
         return learnt(trending())
     finally:

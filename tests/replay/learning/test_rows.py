@@ -6,7 +6,7 @@ import talib
 from helpers import START_MS, random_candles
 
 from papertape.engine.candles import timeframe_ms
-from papertape.replay.learning.rows import dataset_of
+from papertape.replay.learning.dataset import dataset_of
 
 HOUR_MS = 3_600_000
 

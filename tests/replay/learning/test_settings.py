@@ -9,7 +9,7 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.model import KINDS, default_inputs
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.training.options import TrainingOptions
-from papertape.replay.backtest import make_spec
+from papertape.replay.backtesting.run import make_spec
 from papertape.replay.config import Config, load_config, make_config
 from papertape.replay.learning.settings import (
     LearningSettings,
@@ -19,7 +19,7 @@ from papertape.replay.learning.settings import (
     settings_of,
 )
 from papertape.replay.learning.trainer import options_of
-from papertape.replay.synthetic import synthesize
+from papertape.replay.tapes.synthetic import synthesize
 
 TAPE = synthesize("noise", 50, "1h", seed=1)
 

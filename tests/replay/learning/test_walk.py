@@ -15,16 +15,16 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import make_strategy
-from papertape.replay.backtest import replay
+from papertape.replay.backtesting.run import replay
+from papertape.replay.backtesting.schedule import model_events
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Champion, challenge
+from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import opinions
 from papertape.replay.learning.job import Job
-from papertape.replay.learning.rows import dataset_of
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
 from papertape.replay.learning.trainer import train_model
-from papertape.replay.learning.walk import Walked, walk
-from papertape.replay.training import model_events
+from papertape.replay.learning.walk_forward import Walked, walk
 
 
 def walked(rows: Dataset, due: tuple[int, ...] = due_times(), **changes: Any) -> Walked:

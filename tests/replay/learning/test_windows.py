@@ -6,14 +6,14 @@ from planted_rows import planted_rows, quick_settings
 
 from papertape.engine.errors import DataError
 from papertape.engine.model.artefact import read_artefact
-from papertape.replay.learning import windows
+from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.learning.cadence import Cadence, cadence
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.job import Job
 from papertape.replay.learning.trainer import train_model
-from papertape.replay.learning.walk import walk
-from papertape.replay.learning.windows import compare_windows
+from papertape.replay.learning.walk_forward import walk
+from papertape.replay.research import training_windows
+from papertape.replay.research.training_windows import compare_windows
 
 
 def every(text: str) -> Cadence:
@@ -30,7 +30,7 @@ def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         done = walk(job, train_model)
         return Learned(done.attempts, done.commands, done.summary, 0.0)
 
-    monkeypatch.setattr(windows, "run_walk", here)
+    monkeypatch.setattr(training_windows, "run_walk", here)
 
 
 def test_every_window_is_measured_on_the_same_rows_and_finds_the_edge() -> None:

@@ -7,7 +7,7 @@ from zlib import crc32
 import pytest
 from venue_client import MINUTE_MS, START_MS, Client, make_tape, of_type, with_venue
 
-from papertape.replay.venue.book import Book, changes, checksum
+from papertape.replay.exchange.book import Book, changes, checksum
 
 BEFORE = Book(
     [("86420.5", "1204"), ("86421.0", "377"), ("86423.5", "58")],

@@ -22,8 +22,8 @@ from venue_client import (
 )
 
 from papertape.engine.errors import ConfigError
-from papertape.replay.venue import FAULT_KINDS, Fault, Faults
-from papertape.replay.venue.faults import RECOVERABLE, fault_from
+from papertape.replay.exchange import FAULT_KINDS, Fault, Faults
+from papertape.replay.exchange.faults import RECOVERABLE, fault_from
 
 FAULT_MS = START_MS + 30_000
 Check = Callable[[Client, Socket], Awaitable[None]]

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from venue_client import MINUTE_MS, T0, make_market
 
-from papertape.replay.venue.forming import GRID_MS, State, candle_states
-from papertape.replay.venue.history import candle_history
-from papertape.replay.venue.switches import Switches
-from papertape.replay.venue.ticks import Candle
+from papertape.replay.exchange.candle_states import GRID_MS, State, candle_states
+from papertape.replay.exchange.history import candle_history
+from papertape.replay.exchange.quirks import Switches
+from papertape.replay.exchange.trades import Candle
 
 END_MS = T0 + 6 * MINUTE_MS
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from venue_client import MINUTE_MS, T0, make_market
 
 from papertape.engine.candles import CANDLE
-from papertape.replay.tape import Tape
-from papertape.replay.venue.history import RESOLUTIONS, candle_history
-from papertape.replay.venue.market import Market
-from papertape.replay.venue.products import list_tapes
-from papertape.replay.venue.switches import Switches
-from papertape.replay.venue.ticks import Candle
+from papertape.replay.exchange.history import RESOLUTIONS, candle_history
+from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.products import list_tapes
+from papertape.replay.exchange.quirks import Switches
+from papertape.replay.exchange.trades import Candle
+from papertape.replay.tapes.store import Tape
 
 FOREVER = T0 + 10**10
 

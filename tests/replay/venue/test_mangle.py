@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from papertape.replay.venue.faults import Fault
-from papertape.replay.venue.mangle import _CHANGES, FrameFaults
+from papertape.replay.exchange.faults import Fault
+from papertape.replay.exchange.frame_faults import _CHANGES, FrameFaults
 
 FRAME = b'{"sy":"BTCUSD","type":"candlestick_1m","o":"1","c":"2","cs":5}'
 

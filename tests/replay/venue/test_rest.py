@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from venue_client import HISTORY, MINUTE_MS, START_MS, Client, make_tape, with_venue
 
-from papertape.replay.venue import Switches
+from papertape.replay.exchange import Switches
 
 SECOND = START_MS // 1000
 

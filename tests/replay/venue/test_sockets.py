@@ -18,8 +18,8 @@ from venue_client import (
     with_venue,
 )
 
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Switches
+from papertape.replay.exchange import Switches
+from papertape.replay.tapes.store import Tape
 
 EVERYTHING = (
     ("candlestick_1m", ["BTCUSDT", "MARK:BTCUSDT"]),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.replay.venue.frames import Host
-from papertape.replay.venue.subscriptions import Reply, Subscriptions
+from papertape.replay.exchange.messages import Host
+from papertape.replay.exchange.subscriptions import Reply, Subscriptions
 
 
 def subscribed(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.replay.venue.ticks import FIRST_TRADE_MS, LAST_TRADE_MS, Candle, TickPath, split
+from papertape.replay.exchange.trades import FIRST_TRADE_MS, LAST_TRADE_MS, Candle, TickPath, split
 
 MINUTE_MS = 60_000
 prices = st.floats(1e-6, 1e7)

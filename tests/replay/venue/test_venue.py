@@ -27,12 +27,12 @@ from venue_client import (
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.errors import ConfigError, DataError
-from papertape.replay import venue as venue_package
-from papertape.replay.clock import Clock
-from papertape.replay.sample import sample_tape
-from papertape.replay.tape import Tape
-from papertape.replay.venue import Faults, Switches, Venue
-from papertape.replay.venue.market import own_candles
+from papertape.replay import exchange as venue_package
+from papertape.replay.exchange import Faults, Switches, Venue
+from papertape.replay.exchange.market import own_candles
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.runtime.clock import Clock
+from papertape.replay.tapes.store import Tape
 
 NAMES = ("open", "high", "low", "close", "volume")
 SHORT = ("o", "h", "l", "c", "v")

@@ -1,0 +1,252 @@
+"""One engine over recorded tapes: from a configuration to a result."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from papertape.engine.candles import CANDLE
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError
+from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
+from papertape.engine.features.resample import FRAME_STATE, aggregate
+from papertape.engine.jit import Rows, copy_rows, join_rows
+from papertape.engine.loop import run
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies.protocol import KernelStrategy
+from papertape.replay.backtesting.recorder import Ending, Recorder, refuse_faults
+from papertape.replay.backtesting.result import Result
+from papertape.replay.backtesting.schedule import model_events, model_features
+from papertape.replay.backtesting.summary import Outcome, Run, measured, summarise
+from papertape.replay.config import Config
+from papertape.replay.config.spec import load_tapes, make_spec
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.learning_pass import learn
+from papertape.replay.learning.settings import cadence_of, features_of
+from papertape.replay.report.structure import DRAWN_KINDS, left_out
+from papertape.replay.runtime.allocation import return_free_memory
+from papertape.replay.runtime.compile import compile_kernels
+from papertape.replay.runtime.sync import wait_for
+from papertape.replay.runtime.warm import Silent
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.tables import trade_columns
+from papertape.replay.tapes.untraded import refuse_untraded
+
+Progress = Callable[[str, int, int], None]
+
+
+def run_backtest(
+    config: Config,
+    tapes: Sequence[Tape],
+    on_progress: Progress | None = None,
+    models: Sequence[tuple[int, bytes]] | None = None,
+    learned: Learned | None = None,
+) -> Result:
+    """
+    Return the result of replaying these tapes, with its sensitivity runs when configured.
+
+    models   None: trained on the way, as `signals.retrain_every` says; otherwise these take over and none is trained
+    learned  how the models came about, when it is known already
+    """
+    tapes = sorted(tapes, key=lambda tape: tape.symbol)
+    if models and not config.signals.use_ml:
+        raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
+    cuts = [_cut(tape, config) for tape in tapes]
+    if config.data.no_volume == "refuse":
+        refuse_untraded(tapes, cuts)
+    if models is None:
+        learned = _learned(config, tapes, cuts, on_progress)
+        models = learned.schedule if learned is not None else ()
+    spec = make_spec(config, tapes, model_features(models))
+    commands = learned.commands if learned is not None else ()
+    told = [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
+    gaps = config.data.gaps
+    telling = replace(
+        spec, events="smc" in spec.strategy.features
+    )  # for drawing; nothing depends on it
+    compile_kernels(telling)
+    beside = _changed_specs(spec) if config.report.sensitivity else {}
+    # A strategy in Python is shown its account, so it has to run again for another one.
+    is_kernel = isinstance(spec.strategy, KernelStrategy)
+    with ThreadPoolExecutor(1) as elsewhere:
+        # The hash of a new tape takes a tenth of its replay, and a core of its own where there is one.
+        elsewhere.map(attrgetter("sha256"), tapes)
+        main = replay(
+            telling,
+            cuts,
+            gaps,
+            _named(on_progress, "replay"),
+            models=models,
+            events=told,
+            event_kinds=DRAWN_KINDS,
+            followers=beside if is_kernel else {},
+        )
+    # Measured at once and let go: of a million candles each takes 12 MB.
+    others = {name: measured(config, main.others.pop(name)) for name in list(main.others)}
+    for name, changed in {} if is_kernel else beside.items():
+        run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=told)
+        others[name] = measured(config, Outcome(run.trades, run.marks))
+        del run
+    return_free_memory()
+    bars = {
+        symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
+        for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
+    }
+    summary, labels = summarise(config, tapes, bars, main, others, learned)
+    if config.report.study:
+        summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
+    drawn = main.recorder.events
+    summary["notes"] += left_out(drawn, main.engine.symbols, main.engine.length_ms)
+    trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
+    used = [data for _, data in main.models]
+    recorder = main.recorder
+    return Result(
+        summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used, recorder.events
+    )
+
+
+def _learned(
+    config: Config, tapes: Sequence[Tape], cuts: Sequence[Rows], on_progress: Progress | None
+) -> Learned | None:
+    """Return what comes of the retraining that is configured, None without any."""
+    spec = make_spec(config, tapes)
+    cadence = cadence_of(config, spec)
+    if cadence is None:
+        return None
+    compile_kernels(make_spec(config, tapes, features_of(config, spec.timeframe)))
+    return learn(config, spec, tapes, cuts, cadence, on_progress)
+
+
+def replay(
+    spec: EngineSpec,
+    candles: Sequence[Rows],
+    gaps: Any = "absent",
+    on_progress: Callable[[int, int], None] | None = None,
+    batch_rows: int | None = None,
+    models: Sequence[tuple[int, bytes]] = (),
+    events: Sequence[tuple[int, Command | Funding | Halt]] = (),
+    event_kinds: Sequence[int] | None = None,
+    followers: Mapping[str, EngineSpec] | None = None,
+) -> Run:
+    """
+    Run one engine over candles by symbol, in symbol order, and return everything it reported.
+
+    Raises StrategyError at the first candle at which a user's strategy fails or asks for what no order can mean.
+
+    models  (close in ms at which it takes over, artefact); events: (time in ms, anything else that happened)
+    event_kinds  of market structure that are kept; None: all
+    followers    accounts with other markets or settings that act on the same decisions, by name
+    """
+    engine = Engine(spec)
+    endings = {name: Ending() for name in followers or {}}
+    beside = {
+        name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
+    }
+    scheduled = [*model_events(models), *events]
+    feed = ReplayFeed(
+        candles,
+        engine.base_ms,
+        gaps=gaps,
+        batch_rows=batch_rows or 2048 * len(candles),
+        on_progress=on_progress,
+        events=scheduled,
+    )
+    recorder = Recorder(event_kinds=event_kinds)
+    started = time.perf_counter()
+    warm_up(spec, candles, [event for _, event in scheduled])
+    warm = time.perf_counter()
+    wait_for(run(engine, feed, [recorder, refuse_faults]))
+    done = time.perf_counter()
+    trades = join_rows([recorder.trades, engine.open_trades()])
+    marks = recorder.curve
+    others = {
+        name: Outcome(*ending.take(beside[name].open_trades(), marks["time_ms"]))
+        for name, ending in endings.items()
+    }
+    end_ms = feed.last_ms + engine.base_ms
+    used = sorted((model for model in models if model[0] <= end_ms), key=lambda model: model[0])
+    return Run(engine, recorder, trades, marks, feed, used, done - warm, warm - started, others)
+
+
+def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] = ()) -> None:
+    """Compile or load every kernel that a run needs, on a throw-away engine, the first few candles and no user's code."""
+    if not isinstance(spec.strategy, KernelStrategy):
+        spec = replace(spec, strategy=Silent(spec.strategy.features))
+    engine = Engine(spec)
+    for event in events:
+        if isinstance(event, NewModel):
+            engine.step(event)
+    starts = [rows[:2] for rows in candles]
+    n = min(len(rows) for rows in starts)
+    joined = np.zeros((n, len(starts)), CANDLE)
+    for index, rows in enumerate(starts):
+        joined[:, index] = rows[:n]
+        joined["symbol"][:, index] = index
+        joined["open_ms"][:, index] = starts[0]["open_ms"][:n]
+    engine.step(joined.reshape(-1))
+    engine.open_trades()
+
+
+def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
+    """Return the specification with every cost doubled, and with everything one candle later."""
+    names = ("taker_fee_rate", "maker_fee_rate", "half_spread_rate", "slippage_rate")
+
+    def doubled(market: Market) -> Market:
+        return replace(market, **{name: 2.0 * getattr(market, name) for name in names})
+
+    later = replace(spec.settings, latency_bars=spec.settings.latency_bars + 1)
+    return {
+        "costs ×2": replace(spec, markets=[doubled(market) for market in spec.markets]),
+        f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
+    }
+
+
+def _cut(tape: Tape, config: Config) -> Rows:
+    """Return the candles of a tape within the configured span."""
+    data = config.data
+    if data.start is None and data.end is None:
+        return tape.candles
+    return tape.between(data.start, data.end).candles
+
+
+def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
+    """Return the candles of the strategy's timeframe, for drawing."""
+    if length_ms == base_ms:
+        return candles
+    # Tapes are locked, and kernels compile once more for what is locked.
+    candles = copy_rows(candles)
+    state = np.zeros(1, FRAME_STATE)
+    closed = np.zeros(2 * len(candles), CANDLE)
+    at = np.zeros(2 * len(candles), np.int64)
+    n = aggregate(candles, 0, 1, len(candles), base_ms, length_ms, state[0], closed, at)
+    return copy_rows(closed[:n])
+
+
+def _study(
+    tapes: Sequence[Tape], bars: Mapping[str, Rows], timeframe: str, on_progress: Progress | None
+) -> dict[str, Any]:
+    """Return what followed every market event on the strategy's timeframe, for the report; pandas is loaded for it."""
+    from papertape.replay.events.events import market_events
+    from papertape.replay.events.study import Lane, StudyOptions, study
+    from papertape.replay.report.event_study import sentence, study_section
+
+    sources = [replace(t, candles=bars[t.symbol], timeframe=timeframe, quality={}) for t in tapes]
+    lanes = [Lane(source.symbol, source.candles, market_events(source)) for source in sources]
+    options = StudyOptions()
+    section = study_section(study(lanes, options, on_progress), options)
+    return {**section, "sentence": sentence(section)}
+
+
+def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    """Return a progress callback that says what is running."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(name, done, total)
+
+
+__all__ = ["load_tapes", "make_spec", "replay", "run_backtest"]

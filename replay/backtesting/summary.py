@@ -1,0 +1,365 @@
+"""From a finished run to the content of result.json: metrics, tables, benchmarks, lineage, doubts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
+from papertape.engine.core import Engine
+from papertape.engine.jit import FloatArray, Rows
+from papertape.engine.model import read_artefact
+from papertape.engine.performance import (
+    CONVENTIONS,
+    REGIME_NAMES,
+    Performance,
+    always_flat,
+    buy_and_hold,
+    by_component,
+    by_confidence,
+    by_exit_reason,
+    by_regime,
+    by_side,
+    by_symbol,
+    measure,
+    monthly_returns,
+    random_entry,
+    regimes_when,
+)
+from papertape.engine.performance.curve import Columns, Marks
+from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.backtesting.models import model_section
+from papertape.replay.backtesting.recorder import Recorder
+from papertape.replay.backtesting.spans import span_sentences
+from papertape.replay.config import Config
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.report.structure import left_out
+from papertape.replay.tapes.quality import Brief, brief, counted
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.tables import refusal_counts
+from papertape.replay.tapes.untraded import fills_without_volume, sentence
+
+FORMAT: Final = 1
+_BENCHMARK_METRICS: Final = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "calmar")
+_FILL_CONVENTIONS: Final = (
+    "A decision at the close of a candle fills at the open of the next base candle, half spread and slippage against us.",
+    "Several symbols in one instant: every close at the open, then every entry, sized on one book and scaled down pro rata where buying power does not suffice for all, then brackets, then marks.",
+    "Stop and target inside one candle: the stop; what the target would have made is kept as the optimistic bound.",
+    "A gap through a stop fills at the open; a target fills at its price without slippage and pays the taker fee.",
+    "Nothing fills in an absent candle, and a strategy candle that is absent as a whole decides nothing.",
+    "An account whose equity is not above 0 at a close is ruined: its positions are closed at the next open, and nothing is opened any more.",
+    "A trade that is open at the end is marked at the last close; its exit costs are not included.",
+)
+
+
+class Outcome(NamedTuple):
+    """What became of one account: all that is asked of a run that stands beside another."""
+
+    trades: Rows  # open ones included, at their mark
+    marks: Marks
+
+
+@dataclass(slots=True)
+class Run:
+    """
+    One engine after one feed: what it reported, its trades with the open ones marked, its marks by column, and how long
+    it took (kernels are compiled or loaded before the clock of the replay starts).
+    """
+
+    engine: Engine
+    recorder: Recorder
+    trades: Rows
+    marks: Columns
+    feed: ReplayFeed
+    models: Sequence[tuple[int, bytes]]
+    wall_s: float
+    kernels_s: float
+    others: dict[str, Outcome] = field(default_factory=dict)
+
+
+def summarise(
+    config: Config,
+    tapes: Sequence[Tape],
+    bars: Mapping[str, Rows],
+    main: Run,
+    others: Mapping[str, Performance],
+    learned: Learned | None = None,
+) -> tuple[dict[str, Any], list[str]]:
+    """
+    Return the content of result.json, and the regime in which each trade was decided.
+
+    others  the runs with one thing changed
+    """
+    capital = config.account.capital
+    trades, marks = main.trades, main.marks
+    qualities = [brief(tape.candles, tape.timeframe) for tape in tapes]
+    closes = main.feed.closes()
+    performance = measured(config, Outcome(trades, marks), closes, _entry_cost_rate(main))
+    regime_codes = np.zeros(len(trades), np.int64)
+    if config.report.regimes:
+        regime_codes = _regime_codes(trades, main.engine, bars)
+    n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
+    spec = main.engine.spec
+    summary: dict[str, Any] = {
+        "format": FORMAT,
+        "papertape": version("papertape"),
+        "name": config.report.name or config.strategy.name,
+        "strategy": config.strategy.name,
+        "symbols": list(main.engine.symbols),
+        "timeframe": spec.timeframe,
+        "base_timeframe": spec.base_timeframe,
+        "start": _iso(main.feed.first_ms),
+        "end": _iso(main.feed.last_ms + main.engine.base_ms),
+        "candles": main.recorder.candles,
+        "capital": capital,
+        "quote": config.account.quote,
+        "digest": main.engine.digest,
+        "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
+        "config": config.model_dump(mode="json"),
+        "markets": {market.symbol: _plain(market) for market in spec.markets},
+        "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
+        "metrics": performance.metrics,
+        "undefined": performance.undefined,
+        "notes": [
+            *performance.notes,
+            *left_out(main.recorder.events, main.engine.symbols, main.engine.length_ms),
+        ],
+        "refusals": refusal_counts(main.recorder.decisions, main.recorder.unheeded),
+        "fills_without_volume": n_untraded,
+        "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
+        "benchmarks": _benchmarks(config, main, marks, closes),
+        "sensitivity": _sensitivity(performance, others),
+        "monthly": [list(row) for row in monthly_returns(marks, capital)],
+        "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded),
+        "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
+        "timings": _timings(main, learned),
+    }
+    summary["doubts"] = doubts(summary)
+    labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
+    return summary, labels or [""] * len(trades)
+
+
+def doubts(summary: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know of a result, as terminal and report say it: warnings, notes, refusals, no trade."""
+    said = [*summary["warnings"], *summary["notes"]]
+    refused = summary["refusals"].items()
+    said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
+    if not summary["metrics"]["trades"]:
+        why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
+        said.append(f"No trade was made: {why}.")
+    return said
+
+
+def _lineage(run: Run) -> list[dict[str, Any]]:
+    """Return the record of every model that took over, in order, and when it did."""
+    lineage = []
+    for swap, (effective_ms, data) in zip(run.recorder.swaps, run.models, strict=True):
+        record = read_artefact(data).record
+        values = {**record.to_json(), "version": int(swap["version"])}
+        lineage.append({"time": _iso(effective_ms), "effective_ms": effective_ms, **values})
+    return lineage
+
+
+def measured(
+    config: Config,
+    outcome: Outcome,
+    closes: FloatArray | None = None,
+    entry_cost_rate: float = 0.0,
+) -> Performance:
+    """Return the metrics of an account; closes and the cost of one purchase, to compare it with buy-and-hold."""
+    return measure(
+        *outcome,
+        config.account.capital,
+        closes,
+        config.report.risk_free_rate,
+        entry_cost_rate=entry_cost_rate,
+    )
+
+
+def _entry_cost_rate(run: Run) -> float:
+    """Return what one purchase costs, as a fraction of its notional, the mean over the markets."""
+    markets = run.engine.spec.markets
+    return float(
+        np.mean([m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in markets])
+    )
+
+
+def _timings(run: Run, learned: Learned | None) -> dict[str, float]:
+    rate = run.recorder.candles / run.wall_s if run.wall_s > 0.0 else 0.0
+    return {
+        "kernels_s": run.kernels_s,
+        "learning_s": learned.wall_s if learned is not None else 0.0,
+        "replay_s": run.wall_s,
+        "candles_per_s": rate,
+    }
+
+
+def _iso(time_ms: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _tape(tape: Tape, quality: Brief) -> dict[str, Any]:
+    """Return what a reader must know of a tape."""
+    return {
+        "symbol": tape.symbol,
+        "venue": tape.venue,
+        "timeframe": tape.timeframe,
+        "source": tape.source,
+        "sha256": tape.sha256,
+        "rows": len(tape.candles),
+        "first": _iso(int(tape.candles["open_ms"][0])),
+        "last": _iso(int(tape.candles["open_ms"][-1])),
+        "flags": dict(quality.flags),
+        "gaps": quality.gaps,
+        "missing": quality.missing,
+        "zero_volume": quality.zero_volume,
+        "extreme_moves": quality.extreme_moves,
+        "is_synthetic": FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags,
+    }
+
+
+def _regime_codes(trades: Rows, engine: Engine, bars: Mapping[str, Rows]) -> Any:
+    """Return the regime in which each trade was decided, on its own symbol and the strategy's timeframe."""
+    codes = np.zeros(len(trades), np.int64)
+    for index, symbol in enumerate(engine.symbols):
+        chosen = trades["symbol"] == index
+        rows = bars[symbol]
+        if chosen.any():
+            codes[chosen] = regimes_when(
+                rows["open_ms"],
+                rows["high"],
+                rows["low"],
+                rows["close"],
+                engine.length_ms,
+                trades["decided_ms"][chosen],
+            )
+    return codes
+
+
+def _breakdown(
+    config: Config, trades: Rows, symbols: Sequence[str], regime_codes: Any
+) -> dict[str, Any]:
+    found = {
+        "component": by_component(trades),
+        "confidence": by_confidence(trades),
+        "side": by_side(trades),
+        "exit_reason": by_exit_reason(trades),
+        "symbol": by_symbol(trades, symbols),
+    }
+    if config.report.regimes:
+        found["regime"] = by_regime(trades, regime_codes)
+    return found
+
+
+def _benchmarks(config: Config, run: Run, marks: Marks, closes: FloatArray) -> dict[str, Any]:
+    """Return those of buy-and-hold, always-flat and random entries that are asked for, each with what can be said of it."""
+    capital, draws = config.account.capital, config.report.random_draws
+    found: dict[str, Any] = {}
+    if config.report.benchmarks:
+        found = _simple_benchmarks(config, run, marks, closes)
+    drawn = random_entry(run.trades, marks, closes, capital, draws=draws) if draws else None
+    if drawn is not None:
+        found["random_entry"] = drawn._asdict()
+    return found
+
+
+def _simple_benchmarks(
+    config: Config, run: Run, marks: Marks, closes: FloatArray
+) -> dict[str, Any]:
+    """Return buy-and-hold and always-flat."""
+    capital = config.account.capital
+    rf = config.report.risk_free_rate
+    held = buy_and_hold(marks, closes, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
+    flat = always_flat(marks, capital)
+    return {
+        "buy_and_hold": {name: held.metrics[name] for name in _BENCHMARK_METRICS},
+        "always_flat": {name: flat.metrics[name] for name in _BENCHMARK_METRICS},
+    }
+
+
+def _sensitivity(main: Performance, others: Mapping[str, Performance]) -> list[dict[str, Any]]:
+    """Return the run as configured beside those with one thing changed."""
+    if not others:
+        return []
+    names = ("total_return", "sharpe", "max_drawdown", "trades")
+    return [
+        {"name": name, **{metric: found.metrics[metric] for metric in names}}
+        for name, found in {"as configured": main, **others}.items()
+    ]
+
+
+def _warnings(
+    config: Config,
+    tapes: Sequence[Tape],
+    qualities: Sequence[Brief],
+    run: Run,
+    learned: Learned | None,
+    n_untraded: int,
+) -> list[str]:
+    """
+    Return what a reader must know before anything else.
+
+    n_untraded  fills in candles without volume
+    """
+    said: list[str] = []
+    if any(FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags for quality in qualities):
+        said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
+    ruined_ms = int(run.engine.account[0].ruined_ms)
+    if ruined_ms:
+        marks = run.marks
+        left = int(marks["equity"][marks["time_ms"] == ruined_ms][0]) / UNITS_PER_QUOTE
+        said.append(
+            f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
+            "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
+        )
+    for tape, quality in zip(tapes, qualities, strict=True):
+        counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
+        if counts:
+            said.append(f"{tape.symbol}: flagged candles: {counts}.")
+    absent = run.feed.n_absent
+    if absent:
+        said.append(
+            f"{absent:,} of {run.recorder.candles:,} candles were not recorded and stand as absent: "
+            f"flat, flag {FLAG_ABSENT}, no fills."
+        )
+    said += span_sentences(config.data, tapes, run.feed)
+    said += sentence(n_untraded, len(run.recorder.fills))
+    is_perpetual = any(market.is_perpetual for market in run.engine.spec.markets)
+    if is_perpetual and not len(run.recorder.payments):
+        said.append(
+            "No funding is included: positions on perpetuals neither paid nor received any."
+        )
+    is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
+    if is_asked_for and not len(run.recorder.swaps):
+        said.append(f"No model took part: {_why_none(learned)}the other components' scores decide.")
+    lost = [a for a in learned.attempts if a.outcome in ("failed", "timeout")] if learned else []
+    if lost:
+        said.append(
+            f"{len(lost)} of {len(learned.attempts if learned else ())} retrainings came to nothing; the first: "
+            f"{lost[0].reason}."
+        )
+    return said
+
+
+def _why_none(learned: Learned | None) -> str:
+    """Return why no model took over, as the beginning of a sentence."""
+    if learned is None:
+        return ""
+    trained = sum(bool(attempt.record) for attempt in learned.attempts)
+    if trained:
+        return f"of {trained} that were trained none passed the gate; "
+    failed = sum(attempt.outcome != "skipped" for attempt in learned.attempts)
+    if failed:  # why is told of the first of them
+        return f"none of {failed} retrainings brought a model; "
+    if learned.attempts:
+        return f"there were too few candles to learn from ({learned.attempts[-1].reason}); "
+    return "no retraining was due; "

@@ -1,0 +1,196 @@
+"""Run a saved result again from its tapes and compare: the digest, then record by record and field by field."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from papertape.engine.errors import DataError
+from papertape.engine.jit import Rows
+from papertape.engine.records import DECISION, FILL
+from papertape.replay.backtesting.result import TAPES, Result, model_path, read_records
+from papertape.replay.backtesting.run import Progress, load_tapes, run_backtest
+from papertape.replay.backtesting.summary import FORMAT
+from papertape.replay.config import make_config
+from papertape.replay.config.user_code import refuse_code
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.tapes.store import Tape, read_tape
+
+_NOT_COMPARED = frozenset({"timings", "papertape"})
+
+
+class Verdict(NamedTuple):
+    """What a verification found; `differences` is empty when everything is equal."""
+
+    digest_saved: str
+    digest_now: str
+    compared: tuple[str, ...]
+    differences: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Return whether the run did again what the result says."""
+        return not self.differences
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """Return the content of a result's result.json, or raise DataError."""
+    path = directory / "result.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{directory}: not a result folder: {error.strerror}: result.json"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged: {error}") from error
+    if not isinstance(summary, dict):
+        raise DataError(f"{path}: damaged: it has no format number")
+    number = summary.get("format")
+    if type(number) is not int or number < 1:
+        raise DataError(f"{path}: damaged: it has no format number")
+    if number > FORMAT:
+        raise DataError(f"{path}: format {number} is newer than {FORMAT}; update papertape")
+    return summary
+
+
+def verify(
+    directory: Path,
+    tapes: Sequence[Tape] = (),
+    on_progress: Progress | None = None,
+    *,
+    trust_code: bool = False,
+) -> Verdict:
+    """
+    Return what differs between a saved result and the same run done now.
+
+    tapes       in place of those that the result keeps or names
+    trust_code  run a strategy that is not built in, whatever module the result names
+
+    Raises ConfigError when the result names code that is not trusted,
+    DataError when the tapes are not the ones the result was made from.
+    """
+    saved = read_summary(directory)
+    try:
+        config = make_config(saved["config"], str(directory / "result.json"))
+        hashes = {tape["symbol"]: tape["sha256"] for tape in saved["tapes"]}
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{directory / 'result.json'}: damaged: no {error}") from error
+    refuse_code(config.strategy.name, directory, trust_code)
+    found = list(tapes) or _kept(directory) or load_tapes(config)
+    for tape in found:
+        if hashes.get(tape.symbol) != tape.sha256:
+            raise DataError(
+                f"{tape.symbol}: the tape's hash {tape.sha256[:12]} is not the result's "
+                f"{str(hashes.get(tape.symbol))[:12]}; the candles have changed since"
+            )
+    # Models are those of the result: what is verified is what they led to, not their training.
+    try:
+        learned = Learned.from_json(saved.get("model", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{directory / 'result.json'}: damaged: model: {error}") from error
+    result = run_backtest(config, found, on_progress, _models(directory, saved), learned)
+    differences = [
+        *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
+        *_records_differ(directory / "fills.parquet", FILL, result.fills),
+        *_tables_differ(directory, result),
+        *_values_differ("result.json", _json(result.summary), saved),
+    ]
+    compared = ("decisions", "fills", "trades", "equity", "result.json")
+    return Verdict(str(saved.get("digest")), result.digest, compared, tuple(differences))
+
+
+def _kept(directory: Path) -> list[Tape]:
+    """Return the candles that a result keeps because nobody else has them."""
+    return [read_tape(path) for path in sorted((directory / TAPES).glob("*.parquet"))]
+
+
+def _models(directory: Path, saved: Mapping[str, Any]) -> list[tuple[int, bytes]]:
+    """Return the schedule of models that a saved result was made with."""
+    models = []
+    for number, entry in enumerate(saved.get("model", {}).get("lineage", [])):
+        path = directory / model_path(number)
+        try:
+            models.append((int(entry["effective_ms"]), path.read_bytes()))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return models
+
+
+def _json(values: Any) -> Any:
+    """Return values as they come back from a JSON file."""
+    return json.loads(json.dumps(values))
+
+
+def _records_differ(path: Path, dtype: np.dtype[Any], now: Rows) -> list[str]:
+    """Return the first difference between saved records and new ones, as a list of none or one."""
+    try:
+        saved = read_records(path, dtype)
+    except DataError as error:
+        return [str(error)]
+    for row, (old, new) in enumerate(zip(saved, now, strict=False)):
+        if old.tobytes() == new.tobytes():
+            continue
+        for name in dtype.names or ():
+            if old[name].tobytes() != new[name].tobytes():
+                return [
+                    f"{path.name} record {row} field {name}: saved {old[name]}, now {new[name]}"
+                ]
+    if len(saved) != len(now):
+        return [f"{path.name}: saved {len(saved)} records, now {len(now)}"]
+    return []
+
+
+def _tables_differ(directory: Path, result: Result) -> list[str]:
+    """Return the first difference of each table."""
+    found = []
+    for name, now in (("trades", result.trades), ("equity", result.equity)):
+        path = directory / f"{name}.parquet"
+        try:
+            saved = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            found.append(f"{path.name}: damaged: {str(error).splitlines()[0]}")
+            continue
+        found += _frames_differ(path.name, saved, now)
+    return found
+
+
+def _frames_differ(name: str, saved: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+    if list(saved.columns) != list(now.columns) or len(saved) != len(now):
+        return [f"{name}: saved {saved.shape} rows and columns, now {now.shape}"]
+    firsts = []
+    for column in now.columns:
+        a, b = saved[column], now[column]
+        differs = ~((a == b) | (a.isna() & b.isna())).to_numpy()
+        if differs.any():
+            row = int(np.argmax(differs))
+            firsts.append(
+                (row, f"{name} record {row} field {column}: saved {a[row]}, now {b[row]}")
+            )
+    return [min(firsts)[1]] if firsts else []
+
+
+def _values_differ(path: str, now: Any, saved: Any) -> list[str]:
+    """Return the first value that differs, with its path; timings are not compared."""
+    if isinstance(now, Mapping) and isinstance(saved, Mapping):
+        for key in [*now, *(key for key in saved if key not in now)]:
+            if key in _NOT_COMPARED:
+                continue
+            found = _values_differ(
+                f"{path}: {key}" if path == "result.json" else f"{path}.{key}",
+                now.get(key),
+                saved.get(key),
+            )
+            if found:
+                return found
+        return []
+    if isinstance(now, list) and isinstance(saved, list) and len(now) == len(saved):
+        for index, (a, b) in enumerate(zip(now, saved, strict=True)):
+            found = _values_differ(f"{path}[{index}]", a, b)
+            if found:
+                return found
+        return []
+    return [] if now == saved else [f"{path}: saved {saved!r}, now {now!r}"]

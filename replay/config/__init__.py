@@ -1,0 +1,308 @@
+"""
+One configuration for replay and live: pydantic over TOML, read once at the edge.
+
+Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.
+"""
+
+import contextlib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from papertape.engine.broker.sizing import RISK_LEVELS
+from papertape.engine.candles import TIMEFRAMES
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.replay.config.cadence import cadence
+from papertape.replay.config.learning import Drift, Learning
+from papertape.replay.config.live import Daemon, Live
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
+Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
+assert set(get_args(Timeframe)) == set(TIMEFRAMES)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Data(_Section):
+    """What is replayed."""
+
+    tapes: tuple[str, ...] = Field((), description="names in the store or files; none: the sample")
+    store: str | None = Field(
+        None, description="folder of tapes; default: tapes/ or $PAPERTAPE_TAPES"
+    )
+    start: datetime | None = Field(None, description="first candle, UTC")
+    end: datetime | None = Field(None, description="up to and including this day or time, UTC")
+    timeframe: Timeframe | None = Field(None, description="the strategy's; default: the tape's own")
+    gaps: Literal["absent", "skip"] = Field(
+        "absent", description="absent: flat candles keep the clock going; skip: nothing happens"
+    )
+
+    no_volume: Literal["refuse", "trade"] = Field(
+        "refuse", description="a tape of marks, or without any volume: refused, or traded on"
+    )
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _dates_are_utc(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take a bare date as the whole UTC day, and a time without zone as UTC."""
+        return None if value is None else _utc(value, is_end=info.field_name == "end")
+
+    @model_validator(mode="after")
+    def _span_is_one(self) -> Self:
+        """Refuse a span that ends before it begins."""
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"start {_shown(self.start)} is after end {_shown(self.end)}")
+        return self
+
+
+class Account(_Section):
+    """How the account trades."""
+
+    capital: float = Field(10_000.0, gt=0.0, lt=1e9, description="starting cash in quote")
+    quote: str = Field("USDT", min_length=1, description="currency of the cash")
+    sizing: Literal["risk", "fraction", "all_in"] = Field(
+        "risk",
+        description="risk: by the distance of the stop; fraction: of equity; all_in: all buying power",
+    )
+    risk_level: Literal["low", "medium", "high"] = Field(
+        "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"
+    )
+    risk_fraction: float | None = Field(
+        None, gt=0.0, le=1.0, description="in place of the risk level"
+    )
+    fixed_fraction: Fraction = Field(0.25, description="of equity, as notional")
+    cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
+    leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
+    latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
+    allow_short: bool = Field(True, description="whether positions below zero may be opened")
+
+    @property
+    def risk(self) -> float:
+        """Return the fraction of equity at risk per trade."""
+        return self.risk_fraction or RISK_LEVELS[self.risk_level]
+
+
+class MarketSettings(_Section):
+    """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
+
+    kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
+    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
+    tick_size: float | None = Field(None, ge=0.0, description="step of prices, quote; 0: any")
+    lot_size: float | None = Field(None, ge=0.0, description="step of sizes, base units; 0: any")
+    minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
+    minimum_notional: float | None = Field(None, ge=0.0, description="of an order, quote")
+    taker_fee_rate: Rate | None = Field(None, description="of notional; every fill pays it today")
+    maker_fee_rate: Rate | None = Field(
+        None, description="of notional; for limit orders, which are not simulated yet"
+    )
+    half_spread_rate: Rate | None = Field(
+        None, description="of the price, where a fill crosses the spread"
+    )
+    slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
+    maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
+
+
+class StrategySettings(_Section):
+    """Which strategy, with which parameters."""
+
+    name: str = Field("confluence", description="a built-in strategy or module:Class")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="of the strategy, by the names of its arguments"
+    )
+    # A class that somebody gave in place of its name; no file can set it, and none is written with it.
+    _made_by: Callable[..., Any] | None = PrivateAttr(None)
+
+    @property
+    def made_by(self) -> Callable[..., Any] | None:
+        """Return what makes the strategy from its parameters; None: what the name says."""
+        return self._made_by
+
+    def made_with(self, name: str, made_by: Callable[..., Any]) -> "StrategySettings":
+        """Return these settings with a strategy of that name, and with what makes it."""
+        found = self.model_copy(update={"name": name})
+        found._made_by = made_by
+        return found
+
+
+class Signals(_Section):
+    """Which components take part, how models are renewed, and what they read."""
+
+    use_ml: bool = Field(True, description="whether a model takes part")
+    use_smc: bool = Field(True, description="whether Smart Money Concepts take part")
+    model: Literal["cnn_lstm", "lstm", "transformer", "logistic"] = Field(
+        "cnn_lstm", description="kind that is trained; logistic is the baseline"
+    )
+    retrain_every: str = Field(
+        "30d", description="30d, 12h, daily, weekly, monthly, five cron fields in UTC, or never"
+    )
+    extra_features: tuple[str, ...] = Field((), description="computed beside the strategy's own")
+    model_features: tuple[str, ...] = Field(
+        (),
+        description="read by models in place of the built-in list; a live account fixes them when it opens",
+    )
+    model_timeframes: tuple[Timeframe, ...] = Field(
+        (), description="beside the strategy's, on which models read the built-in list too"
+    )
+
+    @field_validator("retrain_every")
+    @classmethod
+    def _cadence_is_one(cls, value: str) -> str:
+        try:
+            cadence(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+
+class Reporting(_Section):
+    """What a result holds beside the run itself."""
+
+    name: str | None = Field(None, description="of the run; default: the strategy's")
+    sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
+    benchmarks: bool = Field(True, description="buy and hold and always flat beside the run")
+    random_draws: int = Field(
+        200, ge=0, le=10_000, description="the same positions at random times; 0: none"
+    )
+    regimes: bool = Field(
+        True, description="name the kind of market in which each trade was decided"
+    )
+    study: bool = Field(False, description="measure what followed every market event")
+    risk_free_rate: float = Field(0.0, ge=-0.5, le=0.5, description="annual")
+
+
+class Config(_Section):
+    """A whole configuration."""
+
+    data: Data = Data()
+    account: Account = Account()
+    market: MarketSettings = Field(MarketSettings(), description="for every market")
+    markets: dict[str, MarketSettings] = Field(default_factory=dict, description="by symbol")
+    strategy: StrategySettings = StrategySettings()
+    signals: Signals = Signals()
+    learning: Learning = Learning()
+    drift: Drift = Drift()
+    report: Reporting = Reporting()
+    live: Live = Live()
+    daemon: Daemon = Daemon()
+
+    def __repr__(self) -> str:
+        """Return what differs from the defaults."""
+        return f"Config({self.model_dump(mode='json', exclude_defaults=True)})"
+
+
+def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config:
+    """
+    Return the configuration of a TOML file with `section.key=value` changes applied to it.
+
+    Raises ConfigError with every fault, one a line.
+    """
+    values: dict[str, Any] = {}
+    where = "configuration"
+    if path is not None:
+        where = str(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    for change in changes:
+        _apply(values, change)
+    return make_config(values, where)
+
+
+def make_config(values: Mapping[str, Any], where: str = "configuration") -> Config:
+    """Return a checked configuration, or raise ConfigError with every fault, one a line."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            _fault(fault["loc"], fault["type"], fault["msg"], fault["input"])
+            for fault in error.errors()
+        ]
+        raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from error
+
+
+def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -> str:
+    """Return one fault as `path: what, value, way out`."""
+    parts = [str(part) for part in location]
+    path = ".".join(parts)
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key{did_you_mean(parts[-1], _keys_at(parts[:-1]))}"
+    if kind == "value_error":
+        return f"{path}: {message.removeprefix('Value error, ')}"  # it names the value itself
+    message = message[0].lower() + message[1:]
+    return (
+        f"{path}: {message}, not {value!r}"
+        if not isinstance(value, Mapping)
+        else f"{path}: {message}"
+    )
+
+
+def _keys_at(parts: Sequence[str]) -> list[str]:
+    """Return the valid keys of a section."""
+    model: type[BaseModel] = Config
+    for part in parts:
+        if part not in model.model_fields:
+            return list(MarketSettings.model_fields)  # markets.SYMBOL
+        annotation = model.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    """Set `a.b.c=value`; the value is TOML, and what is not TOML is text."""
+    path, separator, text = change.partition("=")
+    if not separator or not path.strip():
+        raise ConfigError(f"--set {change!r}: write section.key=value")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {change!r}: {section!r} is a value, not a section")
+    values[key] = value
+
+
+def _utc(value: Any, *, is_end: bool) -> datetime:
+    """Return a date or time as a UTC time; ValueError for anything else, numbers above all."""
+    if isinstance(value, str):
+        text = value.strip().replace("Z", "+00:00")
+        for parse in (date.fromisoformat, datetime.fromisoformat):
+            with contextlib.suppress(ValueError):
+                value = parse(text)
+                break
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        clock = (23, 59, 59, 999_000) if is_end else (0, 0, 0, 0)
+        return datetime(value.year, value.month, value.day, *clock, tzinfo=UTC)
+    what = "a bare number, which could be anything" if isinstance(value, int | float) else "no date"
+    raise ValueError(
+        f'{value!r} is {what}; write a day or a time like "2023-01-30" or "2023-01-30T13:00"'
+    )
+
+
+def _shown(time: datetime) -> str:
+    """Return a time without the zeros that it does not need."""
+    return time.strftime("%Y-%m-%d %H:%M").removesuffix(" 00:00")

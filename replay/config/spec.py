@@ -1,0 +1,81 @@
+"""From a configuration to tapes and to what an engine is built from: what replay and live operation share."""
+
+from collections.abc import Sequence
+
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import make_strategy
+from papertape.replay.config import Config
+from papertape.replay.config.markets import market_for
+from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
+from papertape.replay.tapes.store import Store, Tape
+
+
+def load_tapes(config: Config) -> list[Tape]:
+    """Return the tapes that a configuration names: files, names in the store, or the embedded sample."""
+    store = Store(config.data.store)
+    return [named_tape(name, store) for name in config.data.tapes] or [sample()]
+
+
+def make_spec(
+    config: Config, tapes: Sequence[Tape], model_features: Sequence[str] = ()
+) -> EngineSpec:
+    """Return the engine's specification for these tapes; `model_features` are computed for models to come."""
+    frames = {tape.timeframe for tape in tapes}
+    if len(frames) != 1:
+        raise ConfigError(
+            f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
+            "`papertape tape resample`"
+        )
+    markets = [market_for(tape, config) for tape in tapes]
+    return spec_for(config, markets, frames.pop(), model_features)
+
+
+def check_names(config: Config) -> None:
+    """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
+    if config.markets:
+        store, names = Store(config.data.store), config.data.tapes
+        found = [about_tape(name, store) for name in names] or [sample_about()]
+        symbols = [str(about["symbol"]) for about in found]
+        refuse_unknown_markets(config, [*symbols, *config.live.symbols])
+
+
+def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
+    """Raise ConfigError for a section [markets.SYMBOL] that nothing would read."""
+    unknown = [name for name in config.markets if name not in symbols]
+    if unknown:
+        lines = (
+            f"markets.{name}: no tape or symbol has that name{did_you_mean(name, symbols)}; there is "
+            f"{', '.join(sorted(symbols))}"
+            for name in unknown
+        )
+        raise ConfigError("\n".join(lines))
+
+
+def spec_for(
+    config: Config, markets: Sequence[Market], base: str, model_features: Sequence[str] = ()
+) -> EngineSpec:
+    """Return the engine's specification for these markets and this base timeframe, replayed or live."""
+    refuse_unknown_markets(config, [market.symbol for market in markets])
+    account, parameters = config.account, dict(config.strategy.parameters)
+    if config.strategy.name == "confluence":
+        parameters.setdefault("use_ml", config.signals.use_ml)
+        parameters.setdefault("use_smc", config.signals.use_smc)
+    return EngineSpec(
+        markets=markets,
+        strategy=make_strategy(config.strategy.name, parameters, config.strategy.made_by),
+        timeframe=config.data.timeframe or base,
+        base_timeframe=base,
+        capital=account.capital,
+        settings=Settings(
+            sizing=account.sizing,
+            risk_fraction=account.risk,
+            fixed_fraction=account.fixed_fraction,
+            cash_share=account.cash_share,
+            leverage_cap=account.leverage_cap,
+            latency_bars=account.latency_bars,
+            allow_short=account.allow_short,
+        ),
+        extra_features=config.signals.extra_features,
+        model_features=tuple(dict.fromkeys((*config.signals.model_features, *model_features))),
+    )

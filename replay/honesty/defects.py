@@ -1,0 +1,77 @@
+"""
+Defects that can be planted in the pipeline, each of which must make the honesty study fail. For tests and for doubters.
+
+They replace a part of the pipeline where it is used, in this process, for as long as the study runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.model.training.labels import Labels
+from papertape.replay.honesty import leaks
+from papertape.replay.honesty.patched import swapped
+
+
+def _gate(judge: Callable[..., Any]) -> Callable[..., Any]:
+    """Promote whatever comes."""
+    return lambda *given: judge(*given)._replace(is_promoted=True, reason="promoted: always")
+
+
+def _scaling(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Standardise by every row there is, later parts included."""
+    return lambda ready: fit(ready._replace(train=ready.is_whole))
+
+
+def _purge(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Split without purge and embargo."""
+    return leaks.without_purge
+
+
+def _look_ahead(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Compute one input with later candles."""
+    return lambda candles: leaks.look_ahead(make(candles))
+
+
+def _shuffle(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave the labels where they are."""
+    return lambda rows, seed: rows
+
+
+def _labels(make: Callable[..., Labels]) -> Callable[..., Labels]:
+    """Learn from outcomes that are turned round."""
+
+    def turned(*given: Any) -> Labels:
+        found = make(*given)
+        return found._replace(y=np.where(np.isnan(found.y), np.nan, 1.0 - found.y))
+
+    return turned
+
+
+# What is planted, where, and in place of what.
+PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
+    "gate": ("papertape.replay.learning.challenge", "gate", _gate),
+    "scaling": ("papertape.engine.model.training.train", "scaling", _scaling),
+    "purge": ("papertape.engine.model.training.prepare", "purged_parts", _purge),
+    "look-ahead": ("papertape.replay.honesty.pipeline", "rows_of", _look_ahead),
+    "shuffle": ("papertape.replay.honesty.edge", "shuffled", _shuffle),
+    "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
+}
+
+
+@contextmanager
+def planted(name: str | None) -> Iterator[None]:
+    """Plant a defect for as long as it is entered; None plants nothing. Raises ConfigError for an unknown one."""
+    if name is None:
+        yield
+        return
+    if name not in PLANTS:
+        raise ConfigError(f"honesty: unknown plant {name!r}{did_you_mean(name, PLANTS)}")
+    module, part, change = PLANTS[name]
+    room = import_module(module)
+    with swapped(room, part, change(getattr(room, part))):
+        yield

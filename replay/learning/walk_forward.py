@@ -1,0 +1,268 @@
+"""
+The learning pass of a replay: every attempt in the order of simulated time, each on what was known by then.
+
+Features do not depend on models and models do not depend on trading, so the attempts can be made before the replay: what
+comes out is a schedule of models, which the replay takes like any other. At a due time t only rows that closed by t exist;
+what is measured afterwards, on the rows between one attempt and the next, decides nothing.
+
+As in a daemon an attempt ends when its model takes over or would have; what is due until then is passed over.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from papertape.engine.jit import FloatArray
+from papertape.engine.model.artefact import read_artefact
+from papertape.engine.model.buckets import confidence_buckets
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
+from papertape.replay.learning.drift import Command, Watch
+from papertape.replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
+from papertape.replay.learning.job import Job, read_attempt, write_attempt
+from papertape.replay.learning.settings import LearningSettings
+
+OnAttempt = Callable[[Attempt | int, int, int], None]
+
+
+class Walked(NamedTuple):
+    """What a walk came to: `attempts` in order, `commands` of the policy on drift, `summary` over all rows not seen."""
+
+    attempts: list[Attempt]
+    commands: list[Command]
+    summary: dict[str, Any]
+
+
+class Said(NamedTuple):
+    """What the models of one attempt said of the rows up to the next: which rows, by contender, and the known share."""
+
+    chosen: slice
+    contenders: dict[str, FloatArray]
+    majority: float
+
+
+def walk(
+    job: Job,
+    train: Train,
+    folder: Path | None = None,
+    on_attempt: OnAttempt | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Walked:
+    """
+    Return what comes of every attempt of a job.
+
+    folder      keeps each attempt as soon as it is over, and gives back those of a process that was cut off
+    on_attempt  called with (due time, number, how many) before each attempt, and with the attempt after it
+    """
+    progress = _Pass(job, train, folder, on_attempt, on_epoch)
+    while (time_ms := progress.next_ms) is not None:
+        progress.at(time_ms)
+    if not job.is_walk:
+        return Walked(progress.attempts, [], {})
+    attempts, summary = measure_shadows(
+        job.rows, progress.attempts, job.settings, _first_champion(job)
+    )
+    watch = progress.watch
+    drift = [look.to_json() for look in watch.looks] if watch else []
+    return Walked(attempts, watch.commands if watch else [], {**summary, "drift": drift})
+
+
+class _Pass:
+    """One walk: the champion of the moment, the attempt that has not taken effect, the watch, and what came of it all so far."""
+
+    def __init__(
+        self,
+        job: Job,
+        train: Train,
+        folder: Path | None,
+        on_attempt: OnAttempt | None,
+        on_epoch: OnEpoch | None,
+    ) -> None:
+        self._job, self._train, self._folder = job, train, folder
+        self._on_attempt, self._on_epoch = on_attempt, on_epoch
+        self._champion = _first_champion(job)
+        self._due = deque(job.due_ms)
+        self._pending: Attempt | None = None
+        self.attempts: list[Attempt] = []
+        self.watch: Watch | None = None
+        if job.is_walk and job.settings.check_bars:
+            self.watch = Watch(job.rows, outcomes(job.rows, job.settings), job.settings)
+            if self._champion is not None:
+                self.watch.took_over(self._champion, int(job.rows.time_ms[0]))
+
+    @property
+    def next_ms(self) -> int | None:
+        """Return when something happens next, None when nothing does any more."""
+        times = [self._due[0]] if self._due else []
+        if self._pending is not None:
+            times.append(self._pending.effective_ms)
+        if self.watch is not None and (look_ms := self.watch.next_ms) is not None:
+            times.append(look_ms)
+        return min(times, default=None)
+
+    def at(self, time_ms: int) -> None:
+        """Do what is due at a time, in the order of a daemon: what ends, what begins, a look, and what the look asks for."""
+        self._take_effect(time_ms)
+        if self._due and self._due[0] <= time_ms:
+            self._begin(self._due.popleft(), self._job.trigger)
+            self._take_effect(time_ms)
+        if self.watch is not None and self.watch.next_ms == time_ms and self.watch.look():
+            self._begin(time_ms, "drift")
+
+    def _begin(self, due_ms: int, trigger: str) -> None:
+        """Make the attempt that is due, or take the one that was kept, unless another one is under way."""
+        if self._pending is not None:
+            return
+        number = len(self.attempts)
+        of = number + 1 + len(self._due)
+        if self._on_attempt is not None:
+            self._on_attempt(due_ms, number, of)
+        attempt = self._pending = _attempt(
+            self._job,
+            due_ms,
+            trigger,
+            number,
+            self._champion,
+            self._train,
+            self._folder,
+            self._on_epoch,
+        )
+        self.attempts.append(attempt)
+        if self._on_attempt is not None:
+            self._on_attempt(attempt, number, of)
+
+    def _take_effect(self, time_ms: int) -> None:
+        """Let an attempt's model take over if it may, and the watch know how it ended, when its time has come."""
+        attempt = self._pending
+        if attempt is None or attempt.effective_ms > time_ms:
+            return
+        self._pending = None
+        if attempt.is_promoted:
+            version = (self._champion.version if self._champion else 0) + 1
+            self._champion = Champion(version, read_artefact(attempt.artefact))
+            if self.watch is not None:
+                self.watch.took_over(self._champion, attempt.effective_ms)
+        elif self.watch is not None and attempt.outcome != "skipped":
+            self.watch.refused(attempt.effective_ms)
+
+
+def _first_champion(job: Job) -> Champion | None:
+    return Champion(job.champion_version, read_artefact(job.champion)) if job.champion else None
+
+
+def _attempt(
+    job: Job,
+    due_ms: int,
+    trigger: str,
+    number: int,
+    champion: Champion | None,
+    train: Train,
+    folder: Path | None,
+    on_epoch: OnEpoch | None,
+) -> Attempt:
+    """Return a kept attempt, a lost one, or a new one."""
+    if folder is not None:
+        kept = read_attempt(folder, number)
+        if kept is not None and kept.due_ms == due_ms:
+            return kept
+    settings = job.settings
+    if due_ms in job.lost:
+        outcome, reason = job.lost[due_ms]
+        attempt = Attempt(
+            due_ms,
+            due_ms + settings.activation_delay_ms,
+            trigger,
+            outcome,
+            reason,
+            kind=settings.kind,
+            champion=champion.version if champion else 0,
+        )
+    else:
+        checkpoint = folder / f"checkpoint-{number + 1:04d}" if folder else None
+        attempt = challenge(
+            job.rows,
+            due_ms,
+            settings,
+            champion,
+            train,
+            trigger=trigger,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+        )
+    if folder is not None:
+        write_attempt(folder, number, attempt)
+    return attempt
+
+
+def measure_shadows(
+    rows: Dataset,
+    attempts: Sequence[Attempt],
+    settings: LearningSettings,
+    champion: Champion | None = None,
+) -> tuple[list[Attempt], dict[str, Any]]:
+    """
+    Return the attempts with their shadow scores, and the scores over all of their rows together.
+
+    Every challenger is measured on the rows between its attempt and the next one, whether it was promoted or not, beside
+    the baseline, the majority and the champion of that time. Outcomes are as the end of the rows knows them.
+    """
+    followed = outcomes(rows, settings)
+    measured: list[Attempt] = []
+    pooled: list[Said] = []
+    for number, attempt in enumerate(attempts):
+        if attempt.is_promoted:
+            version = (champion.version if champion else 0) + 1
+            champion = Champion(version, read_artefact(attempt.artefact))
+        if not attempt.artefact:
+            measured.append(attempt)
+            continue
+        end_ms = attempts[number + 1].due_ms if number + 1 < len(attempts) else None
+        said = said_of(rows, attempt, end_ms, champion)
+        found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
+        measured.append(replace(attempt, shadow=found))
+        pooled.append(said)
+    return measured, _together(followed, pooled)
+
+
+def said_of(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champion | None) -> Said:
+    """Return what the models of an attempt say of the rows up to the next one."""
+    seen = rows if end_ms is None else rows.until(end_ms)
+    start = int(np.searchsorted(seen.time_ms, attempt.due_ms, "right"))
+    chosen = slice(start, len(seen.time_ms))
+    models = {
+        "challenger": read_artefact(attempt.artefact),
+        BASELINE: read_artefact(attempt.baseline),
+    }
+    if champion is not None:
+        models["champion"] = champion.artefact
+    contenders = {
+        name: opinions(artefact, seen, attempt.due_ms)[:, chosen]
+        for name, artefact in models.items()
+    }
+    return Said(chosen, contenders, float(attempt.gate["majority"]))
+
+
+def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
+    """Return the scores over the rows of all attempts, and how often the challengers were right by how sure they were."""
+    if not pooled:
+        return {}
+    chosen = np.concatenate([np.arange(said.chosen.start, said.chosen.stop) for said in pooled])
+    joined = Outcomes(*(values[:, chosen] for values in followed))
+    said = {
+        name: np.concatenate([part.contenders[name] for part in pooled], axis=1)
+        for name in ("challenger", BASELINE)
+    }
+    majority = np.concatenate(
+        [np.full(part.chosen.stop - part.chosen.start, part.majority) for part in pooled]
+    )
+    found = scores_of(joined, said, majority)
+    is_judged = np.isfinite(joined.y) & np.isfinite(said["challenger"])
+    if not is_judged.any():
+        return {}
+    buckets = confidence_buckets(joined.y[is_judged], said["challenger"][is_judged])
+    return {"contenders": found, "buckets": buckets}

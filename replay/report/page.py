@@ -1,0 +1,139 @@
+"""One self-contained HTML page: opens from disk, loads nothing, needs no build step."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.jit import Rows
+from papertape.engine.performance.curve import Marks
+from papertape.replay.report.data import equity_curve, pack_candles, pack_trades
+from papertape.replay.report.returns import returns_of
+from papertape.replay.report.structure import pack_structure
+from papertape.replay.runtime.files import write_whole
+from papertape.replay.tapes.tables import Table
+
+# What stands in which place of the page, beside title and data.
+_ASSETS: Final = {
+    "css": ("report.css",),
+    "charts_library": ("lightweight-charts.js",),
+    "scripts": (
+        "data.js",
+        "charts.js",
+        "structure.js",
+        "candles.js",
+        "sections.js",
+        "models.js",
+        "returns.js",
+        "trades.js",
+    ),
+}
+
+
+def report_parts(
+    summary: Mapping[str, Any],
+    trades: Table,
+    marks: Marks,
+    candles: Mapping[str, Rows],
+    events: Rows | None = None,
+) -> Iterator[str]:
+    """
+    Yield the page of a result as HTML text, piece by piece: of a million candles the whole page takes 10 MB.
+
+    summary  the content of result.json; missing parts are left out of the page
+    trades   one row per trade, as in trades.parquet; none of them: no columns either
+    marks    the account at the close of every base candle
+    candles  by symbol, CANDLE records of the strategy's timeframe
+    events   EVENT records of market structure, drawn on the candles
+    """
+
+    def data() -> Iterator[tuple[str, Any]]:
+        capital = summary.get("capital")
+        held = (summary.get("metrics") or {}).get("buy_and_hold_return")
+        yield "summary", _shown(summary)
+        yield "trades", pack_trades(trades)
+        yield "equity", equity_curve(marks, candles, capital, held)
+        yield "returns", returns_of(marks, capital)
+        yield "candles", {name: pack_candles(rows) for name, rows in candles.items() if len(rows)}
+        yield "structure", _structure(summary, events)
+
+    symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
+    title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"
+    # Every second piece is the name of what stands there.
+    for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", _asset("report.html"))):
+        if place % 2 == 0:
+            yield text
+        elif text == "title":
+            yield html.escape(title)
+        elif text == "data":
+            yield from _json_for_script(data())
+        else:
+            yield "\n".join(_asset(name) for name in _ASSETS[text])
+
+
+def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the summary without the records of models, of which the page shows next to nothing."""
+    model = summary.get("model") or {}
+    if not model.get("attempts"):
+        return summary
+    rows = [a["record"].get("metrics", {}).get("rows_train") for a in model["attempts"]]
+    attempts = [
+        {**attempt, "record": None, "rows_train": n}
+        for attempt, n in zip(model["attempts"], rows, strict=True)
+    ]
+    return {**summary, "model": {**model, "attempts": attempts, "lineage": None}}
+
+
+def _structure(summary: Mapping[str, Any], events: Rows | None) -> dict[str, Any]:
+    """Return the market structure of every symbol that has some."""
+    if events is None or not len(events):
+        return {}
+    length_ms = timeframe_ms(str(summary["timeframe"]))
+    packed = {
+        symbol: pack_structure(events[events["symbol"] == index], length_ms)
+        for index, symbol in enumerate(summary["symbols"])
+    }
+    return {symbol: columns for symbol, columns in packed.items() if columns is not None}
+
+
+def _asset(name: str) -> str:
+    return resources.files("papertape.replay").joinpath("web", name).read_text(encoding="utf-8")
+
+
+def _json_for_script(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Yield an object as JSON that cannot end the script element it stands in, a value of it at a time."""
+    before = "{"
+    for name, value in items:
+        yield f"{before}{_json(name)}:"
+        if isinstance(value, Mapping):
+            yield from _json_for_script(value.items())
+        else:
+            yield _json(value)
+        before = ","
+    yield "{}" if before == "{" else "}"
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def write_report(
+    path: Path,
+    summary: Mapping[str, Any],
+    trades: Table,
+    marks: Marks,
+    candles: Mapping[str, Rows],
+    events: Rows | None = None,
+) -> None:
+    """Write the page of a result under a temporary name and rename it when it is complete."""
+
+    def write(file: BinaryIO) -> None:
+        for part in report_parts(summary, trades, marks, candles, events):
+            file.write(part.encode("utf-8"))
+
+    write_whole(path, write)
