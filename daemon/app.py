@@ -16,23 +16,23 @@ from typing import NamedTuple
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
 
-from papertape.daemon import chores
-from papertape.daemon.audit import Auditor, last_finding
-from papertape.daemon.drift_watch import DriftWatch
+from papertape.daemon.feeds.candle_schedule import Calendar, Interlude
+from papertape.daemon.feeds.journalled import JournalledFeed, Tables
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
-from papertape.daemon.identity import Identity, refuse_held, same_account
-from papertape.daemon.interludes import Calendar, Interlude
-from papertape.daemon.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
-from papertape.daemon.journal.feed import JournalledFeed, Tables
-from papertape.daemon.lock import only_one
-from papertape.daemon.recovery import Recovered, begin, limit_of, recover
-from papertape.daemon.retraining import Retraining
-from papertape.daemon.running import Daemon, Hooks, wall_ms
-from papertape.daemon.store import ModelStore
-from papertape.daemon.strategy_faults import StrategyFaults
-from papertape.daemon.training import ProcessTrainer, ThreadTrainer, Trainer
+from papertape.daemon.journal.identity import Identity, refuse_held, same_account
+from papertape.daemon.learning.drift import DriftWatch
+from papertape.daemon.learning.model_store import ModelStore
+from papertape.daemon.learning.retraining import Retraining
+from papertape.daemon.learning.trainer import ProcessTrainer, ThreadTrainer, Trainer
+from papertape.daemon.runtime import maintenance
+from papertape.daemon.runtime.audit import Auditor, last_finding
+from papertape.daemon.runtime.daemon import Daemon, Hooks, wall_ms
+from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
+from papertape.daemon.runtime.lock import only_one
+from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
+from papertape.daemon.runtime.strategy_faults import StrategyFaults
 from papertape.engine.errors import PapertapeError
 from papertape.engine.events import Feed
 from papertape.replay.learning.settings import cadence_of, settings_of
@@ -176,13 +176,13 @@ def make_jobs(daemon: Daemon) -> list[Job]:
     state, writer, settings = daemon.state, daemon.writer, daemon.identity.config.daemon
 
     async def backup() -> str:
-        return await chores.backup(state, wall_ms())
+        return await maintenance.backup(state, wall_ms())
 
     async def compaction() -> str:
-        return await chores.compaction(state, writer, settings.keep_days)
+        return await maintenance.compaction(state, writer, settings.keep_days)
 
     async def summary() -> str:
-        return await chores.day_summary(state, writer)
+        return await maintenance.day_summary(state, writer)
 
     def every(seconds: float) -> IntervalTrigger:
         return IntervalTrigger(seconds=max(1, round(seconds)), timezone="UTC")

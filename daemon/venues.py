@@ -17,13 +17,13 @@ from random import Random
 from typing import Any
 
 from papertape.daemon.app import FeedStart, OpenFeed, Source
-from papertape.daemon.feeds.backoff import Backoff
-from papertape.daemon.identity import Identity
+from papertape.daemon.feeds.delta.backoff import Backoff
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
-from papertape.daemon.lock import only_one
-from papertape.daemon.running import wall_ms
-from papertape.daemon.tape_time import first_live_ms
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.runtime.daemon import wall_ms
+from papertape.daemon.runtime.lock import only_one
+from papertape.daemon.runtime.tape_time import first_live_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause, Event, Feed, Funding
 from papertape.engine.spec import Market
@@ -135,7 +135,7 @@ async def _open_sim(
 @asynccontextmanager
 async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[Source]:
     """Open Delta's stream and history; settlements come between its candles."""
-    from papertape.daemon.feeds.delta import DeltaFeed
+    from papertape.daemon.feeds.delta.feed import DeltaFeed
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.replay.sources.delta_profiles import find_profile
     from papertape.replay.sources.delta_rest import DeltaRest
@@ -163,7 +163,7 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
 @asynccontextmanager
 async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Source]:
     """Open the stream of a venue that ccxt knows."""
-    from papertape.daemon.feeds.ccxtpro import CcxtFeed
+    from papertape.daemon.feeds.ccxt.feed import CcxtFeed
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.daemon.feeds.venue_clock import SKEW_MS
 

@@ -1,16 +1,20 @@
 """
 The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no unseeded randomness.
 
-    candles errors jit records     what a candle is; exceptions; the compiler; records that leave the engine
-    events report state            what may enter and how; what a step says; the arrays between two events
-    spec core loop                 what an engine is built from; step, snapshot, restore, digest; the run loop
-    check decide batches execute entries   the stages of a step        frames lane   timeframes of a portfolio
-    features                       technical signals
-    model                          artefacts, the model in force, and how the smallest one learns
-    strategies                     the protocol, built-in strategies, an example in Python
-    account ledger broker risk     positions, double entry, fills, sizes      funding    of perpetuals
-    digest snapshot                equality and restart
-    performance                    metric definitions
+    candles check     what a candle is, and what may be stepped     errors    exceptions and exit codes
+    events report     what may enter, and what a step says          records   rows that leave the engine
+    jit               the compiler of kernels, and its cache
+    features          technical signals and market structure, on every timeframe
+    broker            account, orders, fills, sizes, funding, halts: the stages of an instant
+    model             models, their training, the gate, drift
+    strategies        the protocol and the built-in strategies
+    spec state        what an engine is built from; its arrays between two events
+    decisions         those that ask a strategy, and what its faults come to
+    core loop         step, snapshot, restore; the run loop
+    digest snapshot   equality and restart
+    performance       definitions of metrics
+
+A kernel calls the candle that it is at `i`, a close of the batch `k`, and `at[k]` is the instant at which that close is known.
 """
 
 from papertape.engine.core import Engine

@@ -8,7 +8,7 @@ from typing import Any
 from fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 
-from papertape.daemon.feeds.ccxtpro import CcxtFeed
+from papertape.daemon.feeds.ccxt.feed import CcxtFeed
 from papertape.daemon.feeds.halts import WithHalts
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
 from papertape.engine.events import Halt

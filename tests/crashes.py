@@ -16,10 +16,10 @@ from typing import Any
 from journals import WITH_STRUCTURE, Scripted, candles, identity, model_bytes, recorded
 
 from papertape.daemon.app import serve
-from papertape.daemon.chores import backup, compaction, day_summary
-from papertape.daemon.identity import Identity
-from papertape.daemon.journal import encode, points
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.journal import crash_points, encode
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.maintenance import backup, compaction, day_summary
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command, Event, Funding, NewModel
 from papertape.engine.model import with_version
@@ -122,9 +122,9 @@ async def was_done(daemon: Daemon, event: Event) -> bool:
 
 def child(order: dict[str, Any]) -> None:
     """Obey one order in a process of its own."""
-    os.environ[points.CRASH] = order["crash"]
-    os.environ[points.CRASH_LOG] = order["log"]
-    points.arm()
+    os.environ[crash_points.CRASH] = order["crash"]
+    os.environ[crash_points.CRASH_LOG] = order["log"]
+    crash_points.arm()
     try:
         asyncio.run(run_daemon(Path(order["state"])))
     except BaseException:

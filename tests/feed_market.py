@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from papertape.daemon.feeds.bars import Bar, Final
-from papertape.daemon.feeds.finality import Finality, Request
+from papertape.daemon.feeds.finality.bars import Bar, Final
+from papertape.daemon.feeds.finality.finality import Finality, Request
 from papertape.daemon.feeds.protocol import Notice
 from papertape.engine.candles import CANDLE, FLAG_FILLED
 from papertape.engine.jit import Rows

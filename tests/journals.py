@@ -12,11 +12,11 @@ import numpy as np
 from helpers import interleave, random_candles
 
 from papertape.daemon.app import FeedStart, OpenFeed, Source, serve
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import InlineWriter, Journal, encode, write_report
+from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.tables import TABLES
-from papertape.daemon.running import Daemon, Hooks
-from papertape.daemon.training import Request
+from papertape.daemon.learning.trainer import Request
+from papertape.daemon.runtime.daemon import Daemon, Hooks
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
 from papertape.engine.model import MODEL_FEATURES, ModelRecord, write_artefact

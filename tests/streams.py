@@ -10,11 +10,11 @@ import numpy as np
 from helpers import random_candles
 
 from papertape.daemon.app import FeedStart, Source, serve
-from papertape.daemon.feeds.delta import DeltaFeed
+from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.halts import WithHalts
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.runtime.daemon import Daemon, Hooks
 from papertape.engine.core import Engine
 from papertape.engine.events import Halt
 from papertape.engine.jit import Rows, join_rows

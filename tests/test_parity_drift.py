@@ -15,11 +15,11 @@ import pytest
 from journals import SYMBOLS, candles, identity, model_bytes, recorded, served
 
 import papertape.replay.learning.walk_forward as walk_module
-from papertape.daemon.compare import verify_state
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
-from papertape.daemon.running import Hooks
-from papertape.daemon.training import Request
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.learning.trainer import Request
+from papertape.daemon.runtime.daemon import Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.replay.config.cadence import cadence

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import NAME as JOURNAL
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.features import FEATURES

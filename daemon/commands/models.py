@@ -9,7 +9,7 @@ from rich.table import Table
 from papertape.daemon.commands.models_compare import compare_command
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
-from papertape.daemon.store import Entry, ModelStore
+from papertape.daemon.learning.model_store import Entry, ModelStore
 from papertape.engine.model import MODEL_FEATURES
 from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import load_config

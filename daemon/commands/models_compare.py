@@ -7,7 +7,7 @@ import typer
 
 from papertape.daemon.commands.learning_tables import scores_table
 from papertape.daemon.commands.output import console, print_json
-from papertape.daemon.store import ModelStore
+from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import DataError
 from papertape.engine.model import read_artefact
 from papertape.replay.backtesting.run import load_tapes, make_spec

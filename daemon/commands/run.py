@@ -11,10 +11,10 @@ import typer
 
 from papertape.daemon.app import serve
 from papertape.daemon.commands.output import console, progress_bars
-from papertape.daemon.operation import Operation
-from papertape.daemon.recovery import Recovered
-from papertape.daemon.running import Daemon, Hooks, wall_ms
-from papertape.daemon.tape_time import placed
+from papertape.daemon.monitoring.observer import Operation
+from papertape.daemon.runtime.daemon import Daemon, Hooks, wall_ms
+from papertape.daemon.runtime.recovery import Recovered
+from papertape.daemon.runtime.tape_time import placed
 from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.spans import common_span_sentences

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.daemon.tape_time import moved
+from papertape.daemon.runtime.tape_time import moved
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.backtesting.spans import streamed_sentences

@@ -12,8 +12,8 @@ from papertape.daemon.commands.learning_tables import scores_table
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tapes, identity_of
-from papertape.daemon.store import ModelStore
-from papertape.daemon.train import keep, train_attempt
+from papertape.daemon.learning.model_store import ModelStore
+from papertape.daemon.learning.train import keep, train_attempt
 from papertape.engine.errors import ConfigError
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes

@@ -17,7 +17,7 @@ from papertape.daemon.doctor.streams import (
     judge_publishing,
     judge_start_stamps,
 )
-from papertape.daemon.feeds.frames import CandleFrame, NoTrade, Refusal, parse
+from papertape.daemon.feeds.delta.messages import CandleFrame, NoTrade, Refusal, parse
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.jit import Rows
 from papertape.replay.runtime.clock import Clock

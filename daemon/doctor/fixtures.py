@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from papertape.daemon.feeds.recorder import Recorder
+from papertape.daemon.feeds.delta.recorder import Recorder
 from papertape.replay.sources.delta_http import Seen
 
 

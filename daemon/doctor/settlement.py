@@ -5,7 +5,7 @@ from typing import Final
 
 from papertape.daemon.doctor.finding import Finding, Status, finding
 from papertape.daemon.doctor.listen import Heard
-from papertape.daemon.feeds.frames import FundingFrame, parse
+from papertape.daemon.feeds.delta.messages import FundingFrame, parse
 from papertape.engine.candles import MINUTE_MS
 from papertape.replay.sources.delta_rest import Settlement
 from papertape.replay.tapes.timestamps import utc_text

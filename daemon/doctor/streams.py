@@ -10,7 +10,7 @@ import orjson
 
 from papertape.daemon.doctor.finding import Finding, Status, finding
 from papertape.daemon.doctor.listen import Heard
-from papertape.daemon.feeds.frames import Bad, CandleFrame, Heartbeat, NoTrade, parse
+from papertape.daemon.feeds.delta.messages import Bad, CandleFrame, Heartbeat, NoTrade, parse
 from papertape.engine.candles import MINUTE_MS, timeframe_ms
 from papertape.engine.jit import Rows
 

@@ -1,15 +1,11 @@
 """
 Live feeds: from a venue's sockets to final candles.
 
-    protocol                       what a live feed is, what it counts, what it tells
-    delta                          Delta Exchange: everything below, put together
-    frames fields                  bytes of a socket to small values, or a reason to count
-    finality symbol_state rules    forming, closed, final: which candle counts, and when; pure, time is passed in
-    bars trades                    states of candles, and candles from single trades
-    backfill merge                 history before live; symbols to complete instants
-    connection session             one socket that comes back; one open socket
-    subscriptions backoff          what is asked for, how long to wait
-    history venue_clock            the venue's history asked with patience; the venue's time
-    frame_reader freshness funding what each frame does; silent subscriptions; settlements
-    alarms outbox recorder         what is wrong around; what is ready for the reader; raw frames on demand
+    protocol answers      what a live feed is; one answer of a venue's history
+    delta                 Delta Exchange: its sockets and messages
+    ccxt                  every other venue, through ccxt.pro
+    finality              forming, closed, final: which candle counts, and when
+    history venue_clock halts   history asked with patience; the venue's time; what does not trade
+    outbox journalled     what is ready for the reader; between the world and the engine, by way of the disk
+    candle_schedule       what is done between two instants at set times of the candles' clock
 """

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
-from papertape.daemon.feeds.bars import Bar, Request
+from papertape.daemon.feeds.finality.bars import Bar, Request
 
 # A history answers an empty span with nothing, so a request reaches back to a candle that traded, within reason.
 REACH_BARS = 240

@@ -6,8 +6,8 @@ import random
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from papertape.daemon.feeds.bars import Request
-from papertape.daemon.feeds.finality import Finality
+from papertape.daemon.feeds.finality.bars import Request
+from papertape.daemon.feeds.finality.finality import Finality
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.jit import Rows

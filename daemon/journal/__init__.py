@@ -1,15 +1,14 @@
 """
 The journal of a state directory: inputs in order, snapshots, and what the engine reported.
 
-    journal   the file: opening, committing, reading, the hash chain
-    writer    the one thread that writes, with group commit
-    codec     inputs as bytes
-    tables    the engine's reports as tables for plain SQL
-    schema    the other tables, their version and migrations
-    archive   retention: old inputs to files, backups
-    export    inputs as tapes and Parquet
-    points    where a test may kill the process
-    faults    what sqlite says, in a sentence
+    journal identity   the file: opening, committing, reading, the hash chain; what the directory is about
+    writer             the one thread that writes, with group commit
+    codec              inputs as bytes
+    tables attempts    the engine's reports, and attempts to replace the model, as tables for plain SQL
+    schema             the other tables, their version and migrations
+    archive export     old inputs to files, backups; inputs as tapes and Parquet
+    crash_points       where a test may kill the process
+    sqlite_errors      what sqlite says, in a sentence
 """
 
 from papertape.daemon.journal.codec import encode

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from papertape.daemon.journal.faults import plain_errors
+from papertape.daemon.journal.crash_points import passes
 from papertape.daemon.journal.journal import GENESIS, Input, Journal, Work, chain
-from papertape.daemon.journal.points import passes
+from papertape.daemon.journal.sqlite_errors import plain_errors
 from papertape.engine.errors import InvariantError
 from papertape.replay.runtime.files import write_whole
 

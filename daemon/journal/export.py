@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.journal.codec import CANDLES
+from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.errors import DataError

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from papertape.daemon.journal.codec import Encoded, decode
-from papertape.daemon.journal.faults import as_sentence, plain_errors
-from papertape.daemon.journal.points import passes
+from papertape.daemon.journal.crash_points import passes
 from papertape.daemon.journal.schema import VERSION, prepare, version_of
+from papertape.daemon.journal.sqlite_errors import as_sentence, plain_errors
 from papertape.daemon.journal.tables import ensure_tables
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Event

@@ -6,12 +6,13 @@ Technical signals, one file per family, each value from the candles up to its ow
     volatility   ATR, Bollinger, Keltner, Donchian, realised volatility
     volume       OBV, money flow, session VWAP, volume z-score
     shape        log returns, candle shape, time on a circle
-    frames       causal candles of higher timeframes
     smc          market structure: events, and columns that say where price stands among them
     history      the columns that kernels read, and sliding windows
-    table        one row per feature: requests, parameters, warm-up, state
+    table codes  one row per feature: requests, parameters, warm-up, state; the numbers by which kernels know them
     evaluate     a feature over an array of candles
-    perceive     every feature of a lane, a whole batch at a time
+    compute      every feature of a series, a whole batch at a time
+    resample     causal candles of higher timeframes
+    series matrix   one symbol on one timeframe; every symbol on every timeframe
 """
 
 from papertape.engine.features.compute import perceive

@@ -1,10 +1,11 @@
 """
 The one way to compile: `@kernel`.
 
-Kernels are plain functions over structured arrays that numba compiles, in the way of `papertape.engine.jit.dispatch`, and keeps on
-disk where `papertape.engine.jit.cache` says. No fast maths and no contraction: the same source gives the same bits with and without
-the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads. `PAPERTAPE_PLAIN_JIT=1` has numba compile in
-its own way: the same bits, a slower cold start, and no need of numba's insides.
+    dispatch   only what Python calls becomes machine code; what kernels call is linked into it
+    cache      a folder of compiled kernels for each state of the sources that they see
+
+Kernels are plain functions over structured arrays that numba compiles. No fast maths and no contraction: the same source gives the
+same bits with and without the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
 """
 
 from collections.abc import Callable, Sequence

@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 KEPT_DAYS: Final = 30
-_ENGINE: Final = Path(__file__).parent
+_ENGINE: Final = Path(__file__).parents[1]
 _PLAIN_SUFFIX: Final = "-plain"
 _FOLDER: Final = re.compile(rf"kernels-[0-9a-f]{{16}}({_PLAIN_SUFFIX})?")
 _FROM: Final = re.compile(

@@ -1,11 +1,15 @@
 """
 Strategies: the protocol, the built-in ones, and how to find one by name.
 
-    confluence    the default: scores of components, bracket from volatility
-    ema_cross     two moving averages (W1 of the reference benchmark)
-    bracket_w2    eight indicators and a bracket (W2)
-    rsi_reversion an example in Python to copy
-    module:Class  your own
+    confluence smc_score   the default: scores of components, bracket from volatility; the component of structure
+    ema_cross              two moving averages (W1 of the reference benchmark)
+    trend_bracket          eight indicators and a bracket (W2)
+    rsi_reversion          an example in Python to copy
+    protocol decisions     what a strategy is; how kernels write a decision
+    decision_rules         what a decision may hold
+    undeclared_state       what a strategy keeps where no snapshot finds it
+
+`module:Class` names one of your own.
 """
 
 import importlib

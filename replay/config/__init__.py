@@ -1,6 +1,12 @@
 """
 One configuration for replay and live: pydantic over TOML, read once at the edge.
 
+    learning live   the sections about models, and those that only live operation reads
+    cadence         when models are trained
+    markets spec    market data, overridden by the configuration; what an engine is built from
+    user_code       a user's code, looked at and not run
+    template        a configuration to begin with
+
 Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.
 """
 

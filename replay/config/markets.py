@@ -16,7 +16,7 @@ _BY_QUOTE: Final = "minimum_notionals"  # of a venue: quote → smallest notiona
 
 @cache
 def _known() -> dict[str, dict[str, Any]]:
-    text = resources.files("papertape.replay").joinpath("markets.toml").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("markets.toml").read_text(encoding="utf-8")
     return {name: _checked(values) for name, values in tomllib.loads(text).items()}
 
 

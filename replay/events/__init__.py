@@ -1,1 +1,7 @@
-"""replay/events."""
+"""
+Market events: structure over a tape, and what followed it.
+
+    events               the engine's own stepper over recorded candles, and its events as a table
+    study outcomes inference   what followed events of each kind, and how sure that can be
+    export               feature columns and events as Parquet files
+"""

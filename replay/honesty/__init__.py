@@ -1,12 +1,12 @@
 """
 Honesty: the whole learning pipeline on markets whose truth is known.
 
-    experiment  what an experiment is given, and the row that it makes
-    lab         the pipeline itself: rows, attempts, out-of-sample scores, profit
-    noise       (a) nothing to find      edge    (b) an edge of known size, (c) the same with its labels shuffled
-    leaks       (d) purge and embargo, (e) look-ahead: removed or planted on purpose, and noticed
-    study       the experiments in order  plants  defects that make it fail, for tests
-    process     the study in a process of its own: networks are trained with torch
+    experiment study  what an experiment is given and makes; the experiments in order
+    pipeline          rows, attempts, out-of-sample scores, profit: the parts that a replay has
+    noise edge        (a) nothing to find; (b) an edge of known size, (c) the same with its labels shuffled
+    leaks             (d) purge and embargo, (e) look-ahead: removed or planted, and noticed
+    defects patched   defects that make the study fail, and how a part of the pipeline is replaced for a while
+    run worker        the study in a process of its own, and that process
 """
 
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow

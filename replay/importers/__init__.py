@@ -1,6 +1,12 @@
 """
 Importers: the formats that users already have. One small file per family of dialects.
 
+    detect dialect          the table of importers, and which of them a file gets
+    build options           from a file to a tape; what a user may say about it
+    source table times lists refuse   a file as bytes, text tables, times, JSON lists, and what is no candle file
+    named sample            tapes by what a user calls them; the embedded sample
+    binance bitfinex cryptodatadownload freqtrade generic kraken lean   one family each
+
 `IMPORTERS` is the table; `import_tape` goes all the way to a tape, `read_raw` only reads; `Options` is what a user may say.
 """
 

@@ -12,7 +12,7 @@ SAMPLE = "BTCUSDT_1h_2020_2023.parquet"
 @cache
 def sample_tape() -> Tape:
     """Return the sample (Binance spot, 2020-01-01 to 2024-01-01), brought in like any user's file."""
-    packed = resources.files("papertape.replay").joinpath("sample", SAMPLE)
+    packed = resources.files(__package__).joinpath("sample", SAMPLE)
     with resources.as_file(packed) as path:
         options = Options(venue="binance-spot", symbol="BTCUSDT", timeframe="1h")
         return import_tape(path, options).tape

@@ -1,8 +1,11 @@
 """
-Retraining on the clock of the candles, in replay and live alike.
+Learning: retraining on the clock of the candles, in replay and live alike.
 
-    settings   what the configuration means for learning         cadence     when models are trained
-    rows       from candles to the rows that models learn from   challenge   one attempt: train, judge, promote or not
-    walk       every attempt of a replay, in order               job         what a child process is given and gives back
-    child      the process that trains                           process     starting it, following it, ending it
+    settings feasible dataset   what the configuration means; whether it can train at all; rows to learn from
+    challenge attempt           one attempt: train, judge, promote or not; what came of it, as a value
+    evidence comparison intervals   what models would have said; two of them side by side, and how sure the difference is
+    walk_forward drift          every attempt of a replay, in order, with the watch on drift
+    learning_pass runner job    the learning pass of a backtest; jobs in a process of their own; the folder of a job
+    worker trainer checkpoints  that process; from settings to a model; where it goes on after it was cut off
+    by_hand                     a logistic model of one tape
 """

@@ -1,1 +1,7 @@
-"""replay/report."""
+"""
+The report: one self-contained page that opens from disk.
+
+    page data            the page, and what it is given        notebook   how values look in a notebook
+    returns structure event_study   days and falls; market structure; what followed events
+    web                  scripts and styles, which the page holds
+"""

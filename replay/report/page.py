@@ -101,7 +101,7 @@ def _structure(summary: Mapping[str, Any], events: Rows | None) -> dict[str, Any
 
 
 def _asset(name: str) -> str:
-    return resources.files("papertape.replay").joinpath("web", name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath("web", name).read_text(encoding="utf-8")
 
 
 def _json_for_script(items: Iterable[tuple[str, Any]]) -> Iterator[str]:

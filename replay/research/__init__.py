@@ -1,1 +1,7 @@
-"""replay/research."""
+"""
+Research: experiments on the machinery itself.
+
+    lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
+    training_windows            how many days of the past a model should learn from
+    gate_study drift_study planted   how often gate and drift watch err, on rows of a known law
+"""

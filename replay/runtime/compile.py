@@ -41,7 +41,7 @@ def compile_in_two() -> None:
     try:
         helper = subprocess.Popen(  # noqa: S603 - our own interpreter and a constant
             [sys.executable, "-c", HELPER],
-            cwd=Path(__file__).parents[2],  # the very sources that run here
+            cwd=Path(__file__).parents[3],  # the very sources that run here
             env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

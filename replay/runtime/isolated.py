@@ -160,6 +160,7 @@ _OWN: Final = tuple(
     for place in (
         sysconfig.get_path("stdlib"),
         cache_directory(),
-        *(Path(path).parent for path in (errors.__file__, __file__)),
+        Path(errors.__file__).parent,
+        Path(__file__).parents[1],
     )
 )

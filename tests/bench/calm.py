@@ -23,10 +23,10 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.daemon.app import FeedStart, Source, serve
-from papertape.daemon.feeds.delta import DeltaFeed
-from papertape.daemon.identity import Identity
+from papertape.daemon.feeds.delta.feed import DeltaFeed
+from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics.runtime import resident_bytes
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Daemon, Hooks
 from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.report import Report
 from papertape.engine.spec import Market

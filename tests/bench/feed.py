@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from papertape.daemon.feeds.bars import Bar
-from papertape.daemon.feeds.finality import Finality, Rules
-from papertape.daemon.feeds.frames import CandleFrame, parse
-from papertape.daemon.feeds.merge import Merge
+from papertape.daemon.feeds.delta.messages import CandleFrame, parse
+from papertape.daemon.feeds.finality.bars import Bar
+from papertape.daemon.feeds.finality.finality import Finality, Rules
+from papertape.daemon.feeds.finality.merge import Merge
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
 

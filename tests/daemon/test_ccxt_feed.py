@@ -14,7 +14,7 @@ from ccxt_runs import OPEN_MS, START_MS, SYMBOLS, follow, last_ms, truth
 from fake_ccxt import MINUTE_MS, TICK_MS, FakeExchange, candle_of, is_thin_minute
 from loopback import in_virtual_time
 
-from papertape.daemon.feeds.ccxtpro import CcxtFeed
+from papertape.daemon.feeds.ccxt.feed import CcxtFeed
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError

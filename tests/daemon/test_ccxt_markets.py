@@ -11,8 +11,8 @@ from ccxt_runs import OPEN_MS, START_MS, SYMBOLS, Run, follow, last_ms, truth
 from fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 
-from papertape.daemon.feeds import ccxt_markets
-from papertape.daemon.feeds.ccxtpro import CcxtFeed
+from papertape.daemon.feeds.ccxt import markets
+from papertape.daemon.feeds.ccxt.feed import CcxtFeed
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
@@ -168,7 +168,7 @@ def test_a_market_that_is_inactive_and_has_not_traded_for_so_long_is_gone(
     has_stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half an hour in place of a day: no trade from 10:20 on, called inactive from the start on."""
-    monkeypatch.setattr(ccxt_markets, "GONE_AFTER_S", 1_800.0)
+    monkeypatch.setattr(markets, "GONE_AFTER_S", 1_800.0)
 
     def prepare(venue: FakeExchange) -> None:
         venue.inactive, venue.ends_ms = {ETH}, {ETH: OPEN_MS + 5 * MINUTE_MS}
@@ -196,7 +196,7 @@ def test_at_a_restart_the_history_tells_for_how_long_a_market_has_not_traded(
     ended_before_min: int, is_gone: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half an hour in place of a day. Silent for longer than we look back is not known: it counts from now on."""
-    monkeypatch.setattr(ccxt_markets, "GONE_AFTER_S", 1_800.0)
+    monkeypatch.setattr(markets, "GONE_AFTER_S", 1_800.0)
 
     def prepare(venue: FakeExchange) -> None:
         venue.inactive, venue.ends_ms = {ETH}, {ETH: OPEN_MS - ended_before_min * MINUTE_MS}

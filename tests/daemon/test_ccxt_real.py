@@ -9,7 +9,7 @@ import pytest
 from binance_server import MINUTE_MS, BinanceServer, bar_of
 from loopback import in_virtual_time, serving
 
-from papertape.daemon.feeds.ccxtpro import CcxtFeed
+from papertape.daemon.feeds.ccxt.feed import CcxtFeed
 from papertape.daemon.feeds.protocol import FeedStats, Notice
 from papertape.replay.config.live import Live
 from papertape.replay.runtime.clock import Clock

@@ -22,10 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import WITH_STRUCTURE, derived
 
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.store import ModelStore
+from papertape.daemon.learning.model_store import ModelStore
+from papertape.daemon.runtime.restep import verify_state
 
 PROGRAM = Path(crashes.__file__)
 KILLED = -signal.SIGKILL

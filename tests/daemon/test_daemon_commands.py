@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from papertape.daemon.cli import app
 from papertape.daemon.commands.ctl import read_token
-from papertape.daemon.identity import Identity, same_account
+from papertape.daemon.journal.identity import Identity, same_account
 from papertape.daemon.venues import sim_identity
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.replay.config import load_config

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from papertape.daemon.api.access import is_loopback
 from papertape.daemon.metrics import CATALOGUE, PREFIX
 from papertape.daemon.metrics.definitions import Kind
+from papertape.daemon.monitoring.access import is_loopback
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import load_config
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from journals import Scripted, candles, identity, recorded, served
 
-from papertape.daemon.drift_watch import DriftWatch, Look
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.learning.drift import DriftWatch, Look
+from papertape.daemon.runtime.daemon import Daemon, Hooks
 from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action

@@ -13,13 +13,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 from journals import candles, filled, identity, recorded, until
 
 from papertape.daemon.app import serve
-from papertape.daemon.audit import Auditor
-from papertape.daemon.chores import backup, day_summary
-from papertape.daemon.compare import Again, Difference
-from papertape.daemon.jobs import Job, Jobs, JobStats, is_overdue, stats_of
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.learning import Learning
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.monitoring.model_observer import Learning
+from papertape.daemon.runtime.audit import Auditor
+from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.jobs import Job, Jobs, JobStats, is_overdue, stats_of
+from papertape.daemon.runtime.maintenance import backup, day_summary
+from papertape.daemon.runtime.restep import Again, Difference
 from papertape.engine.candles import DAY_MS, FLAG_ABSENT
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.daemon.log import BLANK, Redaction, set_up_logging
+from papertape.daemon.monitoring.log import BLANK, Redaction, set_up_logging
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 # of this test
 

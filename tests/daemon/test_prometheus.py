@@ -25,9 +25,6 @@ import pytest
 from journals import model_bytes
 from prometheus_client.parser import text_string_to_metric_families
 
-from papertape.daemon import server as server_module
-from papertape.daemon.api.models import ParityState, Status
-from papertape.daemon.api.states import account_state, position_states
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
 from papertape.daemon.metrics import (
     CATALOGUE,
@@ -40,7 +37,10 @@ from papertape.daemon.metrics import (
 )
 from papertape.daemon.metrics.definitions import Definition, Kind
 from papertape.daemon.metrics.model_families import CRITERIA, SCORE_NAMES, WINDOWS
-from papertape.daemon.server import Server, Views
+from papertape.daemon.monitoring import server as server_module
+from papertape.daemon.monitoring.schemas import ParityState, Status
+from papertape.daemon.monitoring.server import Server, Views
+from papertape.daemon.monitoring.states import account_state, position_states
 from papertape.engine.core import Engine
 from papertape.engine.events import NewModel
 from papertape.engine.model import MODEL_FEATURES

@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import SYMBOLS, candles, derived, filled, identity, recorded, served
 
-import papertape.daemon.recovery
+import papertape.daemon.runtime.recovery
 import papertape.daemon.venues
 import papertape.engine.spec
 from papertape.daemon.app import FeedStart, serve
-from papertape.daemon.audit import Auditor, Finding
-from papertape.daemon.chores import compaction
-from papertape.daemon.compare import verify_state
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import InlineWriter, Journal, encode, schema
-from papertape.daemon.recovery import Recovered
-from papertape.daemon.running import Hooks
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.runtime.audit import Auditor, Finding
+from papertape.daemon.runtime.daemon import Hooks
+from papertape.daemon.runtime.maintenance import compaction
+from papertape.daemon.runtime.recovery import Recovered
+from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import live_identity
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
@@ -167,7 +167,7 @@ def test_a_change_from_long_ago_is_found_by_the_audit(
 ) -> None:
     run_part(tmp_path, 400)
     change(tmp_path, "UPDATE inputs SET payload = zeroblob(length(payload)) WHERE sequence = 1")
-    monkeypatch.setattr(papertape.daemon.recovery, "CHECKED", 5)
+    monkeypatch.setattr(papertape.daemon.runtime.recovery, "CHECKED", 5)
 
     daemon = served(tmp_path, recorded(ROWS))  # the start does not look so far back
 

@@ -21,13 +21,13 @@ from journals import (
 )
 
 from papertape.daemon.app import serve
-from papertape.daemon.compare import verify_state
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
-from papertape.daemon.retraining import News
-from papertape.daemon.running import Daemon, Hooks
-from papertape.daemon.store import ModelStore
-from papertape.daemon.training import Request
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.learning.model_store import ModelStore
+from papertape.daemon.learning.retraining import News
+from papertape.daemon.learning.trainer import Request
+from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, NewModel

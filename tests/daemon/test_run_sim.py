@@ -9,12 +9,12 @@ import pytest
 from helpers import needs_torch
 
 from papertape.daemon.app import serve
-from papertape.daemon.compare import verify_state
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
-from papertape.daemon.retraining import News
-from papertape.daemon.running import JOB_NAMES, Daemon, Hooks
-from papertape.daemon.store import ModelStore
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.learning.model_store import ModelStore
+from papertape.daemon.learning.retraining import News
+from papertape.daemon.runtime.daemon import JOB_NAMES, Daemon, Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import opener, sim_identity
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.core import Engine
@@ -26,7 +26,9 @@ from papertape.replay.tapes.synthetic import synthesize
 pytest.importorskip(
     "papertape.replay.exchange", reason="the local exchange is not in this checkout"
 )
-pytest.importorskip("papertape.daemon.feeds.delta", reason="Delta's feed is not in this checkout")
+pytest.importorskip(
+    "papertape.daemon.feeds.delta.feed", reason="Delta's feed is not in this checkout"
+)
 
 N = 70
 

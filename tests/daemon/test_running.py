@@ -14,10 +14,10 @@ import pytest
 from journals import SYMBOLS, candles, derived, identity, model_bytes, recorded, until
 
 from papertape.daemon.app import OpenFeed, Source, serve
-from papertape.daemon.compare import verify_state
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.daemon.journal import Journal
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event, Funding, NewModel

@@ -21,10 +21,10 @@ from journals import identity
 
 import papertape.daemon.venues
 from papertape.daemon import cli
-from papertape.daemon.audit import Auditor
-from papertape.daemon.feeds.backoff import Backoff
-from papertape.daemon.journal.faults import as_sentence
-from papertape.daemon.log import set_up_logging
+from papertape.daemon.feeds.delta.backoff import Backoff
+from papertape.daemon.journal.sqlite_errors import as_sentence
+from papertape.daemon.monitoring.log import set_up_logging
+from papertape.daemon.runtime.audit import Auditor
 from papertape.daemon.venues import live_identity
 from papertape.engine.errors import ConfigError
 from papertape.replay.exchange import Venue

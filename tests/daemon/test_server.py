@@ -12,9 +12,11 @@ from helpers import random_candles
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
-from papertape.daemon import server as server_module
-from papertape.daemon.api.access import names_this_machine
-from papertape.daemon.api.models import (
+from papertape.daemon.feeds.protocol import FeedStats
+from papertape.daemon.metrics import PREFIX, Metrics, Scope
+from papertape.daemon.monitoring import server as server_module
+from papertape.daemon.monitoring.access import names_this_machine
+from papertape.daemon.monitoring.schemas import (
     CommandDone,
     CommandName,
     CommandRequest,
@@ -22,10 +24,8 @@ from papertape.daemon.api.models import (
     ParityState,
     Status,
 )
-from papertape.daemon.api.states import account_state, feed_state, position_states
-from papertape.daemon.feeds.protocol import FeedStats
-from papertape.daemon.metrics import PREFIX, Metrics, Scope
-from papertape.daemon.server import BODY_BYTES, Server, Views
+from papertape.daemon.monitoring.server import BODY_BYTES, Server, Views
+from papertape.daemon.monitoring.states import account_state, feed_state, position_states
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.spec import EngineSpec, Market

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from papertape.daemon.api.models import CommandDone, CommandName, CommandRequest, Status
 from papertape.daemon.metrics import PREFIX, Metrics, Scope
-from papertape.daemon.server import KEEP_S, Server, Views
+from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
+from papertape.daemon.monitoring.server import KEEP_S, Server, Views
 from papertape.replay.runtime.clock import VirtualTimeLoop
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from typer.testing import CliRunner
 
 from papertape.daemon.cli import app
-from papertape.daemon.store import ModelStore
+from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import DataError
 from papertape.engine.model import ModelRecord, read_artefact, write_artefact
 from papertape.replay.tapes.store import Store

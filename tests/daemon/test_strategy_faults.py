@@ -8,10 +8,10 @@ import pytest
 from journals import candles, derived, identity, recorded
 
 from papertape.daemon.app import serve
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
-from papertape.daemon.learning import Learning
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.monitoring.model_observer import Learning
+from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.daemon.systemd import Notifier
+from papertape.daemon.monitoring.systemd import Notifier
 from papertape.replay.runtime.clock import VirtualTimeLoop
 
 

@@ -10,9 +10,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from journals import identity
 from loopback import in_virtual_time
 
-from papertape.daemon.jobs import Job, Jobs, JobStats, Pace
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.tape_time import WEEK_MS, first_live_ms, moved, placed, way_to_now
+from papertape.daemon.runtime.jobs import Job, Jobs, JobStats, Pace
+from papertape.daemon.runtime.tape_time import WEEK_MS, first_live_ms, moved, placed, way_to_now
 from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.replay.config import Config, make_config
 from papertape.replay.runtime.clock import Clock

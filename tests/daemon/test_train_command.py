@@ -15,10 +15,10 @@ from loopback import serving_beside
 from typer.testing import CliRunner, Result
 
 import papertape as front
-import papertape.daemon.train as train_module
+import papertape.daemon.learning.train as train_module
 import papertape.replay.research.training_windows as windows_module
 from papertape.daemon.cli import app
-from papertape.daemon.store import ModelStore
+from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact

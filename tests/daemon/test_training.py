@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from journals import candles, filled, model_bytes
 
-from papertape.daemon import training
 from papertape.daemon.journal import Journal
-from papertape.daemon.learner import prepare
-from papertape.daemon.training import ProcessTrainer, Request, ThreadTrainer
-from papertape.daemon.training_rows import gather
+from papertape.daemon.learning import trainer as training
+from papertape.daemon.learning.dataset import gather
+from papertape.daemon.learning.trainer import ProcessTrainer, Request, ThreadTrainer
+from papertape.daemon.learning.worker import prepare
 from papertape.engine.errors import DataError
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.tapes.store import Store

@@ -16,14 +16,14 @@ from fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from loopback import in_virtual_time
 from streams import halts_of, journalled
 
-import papertape.daemon.feeds.ccxt_markets
-import papertape.daemon.feeds.ccxtpro
+import papertape.daemon.feeds.ccxt.feed
+import papertape.daemon.feeds.ccxt.markets
 import papertape.daemon.venues
 from papertape.daemon.app import serve
-from papertape.daemon.compare import verify_state
-from papertape.daemon.identity import Identity
 from papertape.daemon.journal import Journal
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import opener
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
@@ -71,7 +71,7 @@ def run(state: Path, start_ms: int, minutes: float, script: Script) -> Daemon:
         scripted = asyncio.create_task(script(venue, clock))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(papertape.daemon.venues, "WallClock", lambda: clock)
-            patch.setattr(papertape.daemon.feeds.ccxtpro, "make_exchange", lambda *_, **__: venue)
+            patch.setattr(papertape.daemon.feeds.ccxt.feed, "make_exchange", lambda *_, **__: venue)
             try:
                 return await serve(about, opener(about), hooks, is_virtual=True)
             finally:
@@ -133,7 +133,7 @@ def test_what_is_held_in_a_market_that_stays_inactive_is_closed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of an hour in place of a day."""
-    monkeypatch.setattr(papertape.daemon.feeds.ccxt_markets, "GONE_AFTER_S", 900.0)
+    monkeypatch.setattr(papertape.daemon.feeds.ccxt.markets, "GONE_AFTER_S", 900.0)
     run(tmp_path, START_MS, 6, calm)
 
     daemon = run(tmp_path, START_MS + 6 * MINUTE_MS, 30, inactive)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from streams import Scenario, halts_of, identity, journalled, quiet, replayed, streamed, tape
 
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
-from papertape.daemon.running import Daemon
+from papertape.daemon.runtime.daemon import Daemon
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.events import NewModel
 from papertape.replay.exchange import Faults

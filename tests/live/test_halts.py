@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from streams import Scenario, halts_of, journalled, replayed, streamed, tape
 
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Cause

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from streams import Scenario, identity, replayed, streamed, tape
 
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
-from papertape.daemon.running import Hooks
-from papertape.daemon.store import ModelStore
-from papertape.daemon.training import Request
-from papertape.daemon.training_rows import gather
+from papertape.daemon.learning.dataset import gather
+from papertape.daemon.learning.model_store import ModelStore
+from papertape.daemon.learning.trainer import Request
+from papertape.daemon.runtime.daemon import Hooks
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.events import NewModel
 from papertape.engine.model import ModelRecord, with_version, write_artefact
 from papertape.engine.model.dataset import Dataset

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from streams import Scenario, identity, journalled, quiet, replayed, streamed, tape
 
-from papertape.daemon.compare import verify_state
 from papertape.daemon.journal import Journal
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command

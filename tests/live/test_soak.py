@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from streams import Scenario, identity, streamed, tape
 
-from papertape.daemon.operation import Operation
-from papertape.daemon.running import Daemon, Hooks
+from papertape.daemon.monitoring.observer import Operation
+from papertape.daemon.runtime.daemon import Daemon, Hooks
 from papertape.replay.runtime.clock import Clock
 
 HOURS = float(os.environ.get("PAPERTAPE_SOAK_HOURS", "240"))

@@ -12,8 +12,8 @@ from papertape.replay.runtime.process import PARENT, child_environment, how_it_e
 CHILDREN = (
     "papertape.replay.learning.worker",
     "papertape.replay.honesty.worker",
-    "papertape.daemon.learner",
-    "papertape.daemon.audit",
+    "papertape.daemon.learning.worker",
+    "papertape.daemon.runtime.audit",
 )
 WAITS = "from papertape.replay.runtime.process import end_with_parent; end_with_parent(); print('goes on')"
 

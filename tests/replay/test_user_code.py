@@ -12,10 +12,10 @@ from helpers import random_candles
 from journals import candles, filled
 
 import papertape
-from papertape.daemon.compare import verify_state
 from papertape.daemon.doctor.finding import Status
 from papertape.daemon.doctor.machine import examine_config
 from papertape.daemon.journal import Journal
+from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.strategies import make_strategy
 from papertape.replay.backtesting.verify import verify

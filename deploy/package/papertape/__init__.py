@@ -17,8 +17,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from papertape.daemon.store import ModelStore
-    from papertape.daemon.train import train
+    from papertape.daemon.learning.model_store import ModelStore
+    from papertape.daemon.learning.train import train
     from papertape.engine.records import FLAT, LONG, SHORT
     from papertape.engine.strategies.protocol import Decision
     from papertape.replay.config import Config
@@ -52,14 +52,14 @@ _FROM = {
     "SHORT": "engine.records",
     "Config": "replay.config",
     "Decision": "engine.strategies.protocol",
-    "ModelStore": "daemon.store",
-    "Store": "replay.tape",
-    "Tape": "replay.tape_file",
+    "ModelStore": "daemon.learning.model_store",
+    "Store": "replay.tapes.store",
+    "Tape": "replay.tapes.tape",
     "backtest": "replay.front.backtest",
     "fetch": "replay.front.research",
     "prove": "replay.front.research",
     "study": "replay.front.research",
-    "train": "daemon.train",
+    "train": "daemon.learning.train",
     "windows": "replay.front.research",
 }
 

@@ -1,1 +1,6 @@
-"""engine/model/gate."""
+"""
+The gate: whether a challenger may take over, on rows that nobody has seen, after costs.
+
+    gate        criteria and evidence     verdict   what it said, as numbers and sentences
+    bootstrap   how low the true mean of dependent rows may be
+"""

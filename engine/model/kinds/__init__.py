@@ -2,6 +2,9 @@
 The table of kinds of model. To add one: its file with `SIZES`, `POSITIVE`, `shapes`, `state_length`, `work_length` and
 a step; a code, a branch in `infer` and a row here.
 
+    logistic    a weighted sum, no state
+    lstm cnn_lstm transformer   those with a memory
+
 What every kind shares lies before its own tensors in the weight vector of a symbol:
 
     mean scale     one each per input: the model reads x = (value - mean) / scale, kept within ±CLIP

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.daemon.api.access import bears, check_address, is_loopback, load_token
+from papertape.daemon.monitoring.access import bears, check_address, is_loopback, load_token
 from papertape.engine.errors import ConfigError
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test

@@ -15,7 +15,7 @@ pytest.importorskip(
     "papertape.replay.sources.delta_rest", reason="Delta's history is not part of this checkout"
 )
 
-from papertape.daemon.feeds.delta import DeltaFeed
+from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.candles import FLAG_FILLED
 from papertape.engine.jit import Rows

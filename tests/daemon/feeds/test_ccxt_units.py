@@ -2,8 +2,8 @@
 
 import pytest
 
-from papertape.daemon.feeds.bars import Bar
-from papertape.daemon.feeds.ccxt_units import VolumeUnits
+from papertape.daemon.feeds.ccxt.units import VolumeUnits
+from papertape.daemon.feeds.finality.bars import Bar
 
 MINUTE_MS = 60_000
 

@@ -13,9 +13,9 @@ import pytest
 from feed_market import LENGTH_MS, START_MS, Market, Switches
 from feed_venue import Product, ScriptedHistory, ScriptedVenue, serving, subscribed
 
-from papertape.daemon.feeds.bars import Bar
-from papertape.daemon.feeds.delta import DeltaFeed
-from papertape.daemon.feeds.funding import Settlement
+from papertape.daemon.feeds.delta.feed import DeltaFeed
+from papertape.daemon.feeds.delta.funding import Settlement
+from papertape.daemon.feeds.finality.bars import Bar
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.errors import ConfigError

@@ -9,20 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from papertape.daemon.feeds.alarms import Alarms
-from papertape.daemon.feeds.backfill import REACH_BARS, WINDOW_BARS, Backfill, Known, look_back
-from papertape.daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
-from papertape.daemon.feeds.bars import Bar, Final
-from papertape.daemon.feeds.fields import time_us
-from papertape.daemon.feeds.frames import Ack, Channel, FundingFrame, MarkFrame
-from papertape.daemon.feeds.freshness import Freshness, Remedy
-from papertape.daemon.feeds.funding import Fundings, Settlement
-from papertape.daemon.feeds.merge import Merge
+from papertape.daemon.feeds.delta.alarms import Alarms
+from papertape.daemon.feeds.delta.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
+from papertape.daemon.feeds.delta.fields import time_us
+from papertape.daemon.feeds.delta.freshness import Freshness, Remedy
+from papertape.daemon.feeds.delta.funding import Fundings, Settlement
+from papertape.daemon.feeds.delta.messages import Ack, Channel, FundingFrame, MarkFrame
+from papertape.daemon.feeds.delta.recorder import Recorder
+from papertape.daemon.feeds.delta.subscriptions import Subscriptions
+from papertape.daemon.feeds.finality.backfill import (
+    REACH_BARS,
+    WINDOW_BARS,
+    Backfill,
+    Known,
+    look_back,
+)
+from papertape.daemon.feeds.finality.bars import Bar, Final
+from papertape.daemon.feeds.finality.merge import Merge
+from papertape.daemon.feeds.finality.trades import TradeCandles
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
-from papertape.daemon.feeds.recorder import Recorder
-from papertape.daemon.feeds.subscriptions import Subscriptions
-from papertape.daemon.feeds.trades import TradeCandles
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows

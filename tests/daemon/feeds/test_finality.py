@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from feed_market import LENGTH_MS, START_MS, Simulation
 
-from papertape.daemon.feeds.bars import Bar, Final, Request
-from papertape.daemon.feeds.finality import Finality, Rules
+from papertape.daemon.feeds.finality.bars import Bar, Final, Request
+from papertape.daemon.feeds.finality.finality import Finality, Rules
+from papertape.daemon.feeds.finality.rules import Look, Verdict, judge
 from papertape.daemon.feeds.protocol import NoticeKind
-from papertape.daemon.feeds.rules import Look, Verdict, judge
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows
 from papertape.replay.config.live import Live

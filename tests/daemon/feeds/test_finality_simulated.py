@@ -7,11 +7,11 @@ import orjson
 import pytest
 from feed_market import CONTRACT_VALUE, LENGTH_MS, START_MS, Market, Simulation, Switches
 
-from papertape.daemon.feeds.bars import Bar
-from papertape.daemon.feeds.finality import Finality, Rules
-from papertape.daemon.feeds.frames import CandleFrame, NoTrade, parse
+from papertape.daemon.feeds.delta.messages import CandleFrame, NoTrade, parse
+from papertape.daemon.feeds.finality.bars import Bar
+from papertape.daemon.feeds.finality.finality import Finality, Rules
+from papertape.daemon.feeds.finality.trades import TradeCandles
 from papertape.daemon.feeds.protocol import NoticeKind
-from papertape.daemon.feeds.trades import TradeCandles
 from papertape.engine.candles import FLAG_FILLED
 
 RULES = Rules(LENGTH_MS)

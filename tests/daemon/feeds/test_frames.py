@@ -10,7 +10,7 @@ from helpers import SHARED, needs_shared
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from papertape.daemon.feeds.frames import (
+from papertape.daemon.feeds.delta.messages import (
     KIND_OF,
     MAX_BYTES,
     Ack,

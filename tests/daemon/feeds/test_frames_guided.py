@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from papertape.daemon.feeds import fields, frames
+from papertape.daemon.feeds.delta import fields, messages
 from tests.bench.feed import FRAMES
 
-FILES = {frames.__file__, fields.__file__}
+FILES = {messages.__file__, fields.__file__}
 TOKENS = [
     b"null", b"true", b"NaN", b"Infinity", b"-1", b"0", b"1e999", b'""', b'"1"', b"[]", b"{}", b"[null]", b'"candlestick_1m"',
     b'"trades"', b'"all_trades"', b'"mark_price"', b'"funding_rate"', b'"subscriptions"', b'"error"', b'"heartbeat"', b'"pong"',
@@ -25,7 +25,7 @@ TOKENS = [
 ]  # fmt: skip
 
 
-def lines_of(data: bytes) -> tuple[frames.Frame, frozenset[tuple[str, int]]]:
+def lines_of(data: bytes) -> tuple[messages.Frame, frozenset[tuple[str, int]]]:
     """Return what the parser says, and the lines that it went through."""
     seen: set[tuple[str, int]] = set()
 
@@ -38,7 +38,7 @@ def lines_of(data: bytes) -> tuple[frames.Frame, frozenset[tuple[str, int]]]:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        return frames.parse(data), frozenset(seen)
+        return messages.parse(data), frozenset(seen)
     finally:
         sys.settrace(before)
 
@@ -74,10 +74,10 @@ def test_guided_mutations_raise_nothing_and_reach_the_whole_parser(n: int) -> No
         data = mutated(chance.choice(corpus), chance)
         frame, lines = lines_of(data)
         assert isinstance(frame, tuple)
-        if isinstance(frame, frames.CandleFrame):
+        if isinstance(frame, messages.CandleFrame):
             assert 0.0 < frame.low <= min(frame.open, frame.close)
             assert max(frame.open, frame.close) <= frame.high < float("inf")
-            assert 0.0 <= frame.contracts <= frames.MAX_CONTRACTS
+            assert 0.0 <= frame.contracts <= messages.MAX_CONTRACTS
         if lines - covered:
             covered |= lines
             corpus.append(data)

@@ -10,9 +10,9 @@ import pytest
 from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
 from prometheus_client import CollectorRegistry, generate_latest
 
-from papertape.daemon.api.states import account_state, position_states
-from papertape.daemon.learning import Learning
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
+from papertape.daemon.monitoring.model_observer import Learning
+from papertape.daemon.monitoring.states import account_state, position_states
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.performance.attribution import COMPONENTS, attribution

@@ -1,0 +1,10 @@
+"""
+Delta Exchange's stream as a feed.
+
+    feed                           all below put together with finality
+    connection backoff session     a socket that comes back, and how long it waits; one open socket
+    subscriptions                  what is asked for and what was acknowledged
+    messages fields reader         bytes to small values, and what each message does
+    funding freshness alarms       settlements; silent subscriptions; what is wrong around a feed
+    recorder                       raw frames on demand
+"""

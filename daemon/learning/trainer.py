@@ -1,0 +1,124 @@
+"""How the daemon has a model trained: what is asked, who answers, and the process that does it."""
+
+import asyncio
+import json
+import shutil
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+from papertape.engine.errors import DataError
+from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.job import read_result
+from papertape.replay.learning.process import START_GRACE_S, OnEvent, follow
+from papertape.replay.learning.settings import LearningSettings
+
+REQUEST: Final = "request.json"
+_LEARNER: Final = (sys.executable, "-P", "-m", "papertape.daemon.learning.worker")
+
+
+class Request(NamedTuple):
+    """
+    One attempt that is to be made.
+
+    number                     in the journal
+    due_ms, effective_ms       see `papertape.replay.learning.attempt.Attempt`
+    champion, champion_version the model in force, empty and 0 for none
+    """
+
+    number: int
+    due_ms: int
+    effective_ms: int
+    trigger: str
+    champion: bytes
+    champion_version: int
+
+
+class Trainer(Protocol):
+    """Somebody who makes attempts; whatever goes wrong with one is an outcome, not an exception."""
+
+    async def attempt(self, request: Request) -> Attempt:
+        """Return what came of an attempt."""
+        ...
+
+
+@dataclass(slots=True)
+class ProcessTrainer:
+    """
+    Has each attempt made by a process of its own, which reads the journal, trains, and answers by files.
+
+    state  directory with the journal; jobs have their folders in `training/` there
+    store  folder of tapes: what is known of the markets from before the journal; None: the default one
+    """
+
+    state: Path
+    settings: LearningSettings
+    store: str | None = None
+    on_event: OnEvent | None = None
+    command: tuple[str, ...] = _LEARNER
+
+    async def attempt(self, request: Request) -> Attempt:
+        """Run the process and return what came of it; a job that a kill cut off goes on where it was."""
+        folder = self.state / "training" / f"{request.number:06d}"
+        await asyncio.to_thread(self._prepare, folder, request)
+        limit_s = self.settings.time_limit_s + START_GRACE_S
+        ended = await follow(folder, limit_s, self.on_event, self.command)
+        outcome, reason = ended.outcome, ended.reason
+        if outcome == "done":
+            try:
+                attempts, _ = await asyncio.to_thread(read_result, folder, ended.sha256)
+                if [attempt.due_ms for attempt in attempts] == [request.due_ms]:
+                    return replace(attempts[0], wall_s=ended.wall_s)
+                outcome, reason = "failed", "the result is that of another job"
+            except DataError as error:
+                outcome, reason = "failed", str(error)
+        return Attempt(
+            request.due_ms,
+            request.effective_ms,
+            request.trigger,
+            outcome,
+            reason,
+            kind=self.settings.kind,
+            champion=request.champion_version,
+            wall_s=ended.wall_s,
+        )
+
+    def _prepare(self, folder: Path, request: Request) -> None:
+        """Write down what is asked, and remove what earlier attempts left."""
+        for other in folder.parent.glob("*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "asked.safetensors").write_bytes(request.champion)
+        values: dict[str, Any] = request._asdict()
+        del values["champion"]
+        values |= {
+            "state": str(self.state.resolve()),
+            "store": self.store,
+            "settings": asdict(self.settings),
+        }
+        (folder / REQUEST).write_text(json.dumps(values), encoding="utf-8")
+
+
+@dataclass(slots=True)
+class ThreadTrainer:
+    """Asks another trainer in an event loop of its own, whose seconds are the machine's whatever the caller's are."""
+
+    inner: Trainer
+
+    async def attempt(self, request: Request) -> Attempt:
+        """Return what the other one says; cancelled, it is cancelled too."""
+        running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Attempt]]] = []
+
+        async def work() -> Attempt:
+            task = asyncio.ensure_future(self.inner.attempt(request))
+            running.append((asyncio.get_running_loop(), task))
+            return await task
+
+        try:
+            return await asyncio.to_thread(lambda: asyncio.run(work()))
+        except asyncio.CancelledError:
+            for loop, task in running:
+                loop.call_soon_threadsafe(task.cancel)
+            raise

@@ -1,0 +1,53 @@
+"""
+`python -m papertape.daemon.learning.worker FOLDER`: the daemon's training process.
+
+It reads the journal of the daemon that asked, makes the rows to learn from, and does the rest as a replay's training
+process does it. Candles, features and torch are in its memory alone.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from papertape.daemon.journal import Journal
+from papertape.daemon.learning.dataset import gather
+from papertape.daemon.learning.trainer import REQUEST
+from papertape.engine.errors import PapertapeError
+from papertape.replay.learning import worker
+from papertape.replay.learning.job import Job, write_job
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.tapes.store import Store
+
+
+def prepare(folder: Path) -> Job:
+    """Return the job that a request means, made from the journal as it was at the due time."""
+    values = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    state = Path(values["state"])
+    settings = LearningSettings.from_json(values["settings"])
+    with Journal.read(state) as journal:
+        found = gather(state, journal, values["due_ms"], settings, Store(values["store"]))
+    return Job(
+        replace(settings, tapes=found.tapes),
+        (values["due_ms"],),
+        found.rows,
+        values["trigger"],
+        champion=(folder / "asked.safetensors").read_bytes(),
+        champion_version=values["champion_version"],
+    )
+
+
+def main(folder: Path) -> int:
+    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.worker` does."""
+    worker.settle()
+    try:
+        write_job(folder, prepare(folder))
+    except PapertapeError as error:
+        sys.stdout.write(json.dumps({"event": "refused", "reason": str(error)}) + "\n")
+        sys.stdout.flush()
+        return error.exit_code
+    return worker.main(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

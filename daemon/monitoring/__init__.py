@@ -1,0 +1,7 @@
+"""
+What is seen of a daemon from outside, and what may be asked of it.
+
+    observer model_observer     metrics, HTTP, logs and systemd put together; models, attempts and drift
+    server routes schemas access states   HTTP: sockets, routes, requests and answers, who may ask, parts of the status
+    log systemd                 log lines; what the supervisor is told
+"""
