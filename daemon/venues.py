@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from papertape.daemon.app import FeedStart, OpenFeed, Source
-from papertape.daemon.feeds.delta.backoff import Backoff
+from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity

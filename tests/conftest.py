@@ -1,7 +1,6 @@
-"""Make `helpers` and `tests.oracles` importable from every test module."""
+"""Make `tests.support` and `tests.oracles` importable, whichever way pytest was started."""
 
 import sys
 from pathlib import Path
 
-_TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(_TESTS), str(_TESTS.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

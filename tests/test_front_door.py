@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import random_candles
 
 import papertape
 from papertape.engine.errors import ConfigError, DataError, PapertapeError
@@ -16,6 +15,7 @@ from papertape.replay.config import Config, Data
 from papertape.replay.config.spec import make_spec
 from papertape.replay.front.strategy import with_strategy
 from papertape.replay.learning.attempt import Attempt
+from tests.support.helpers import random_candles
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {

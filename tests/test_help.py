@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import typer
-from helpers import START_MS, random_candles
 
 from papertape.daemon.cli import make_app
 from papertape.replay.tapes.store import Store, Tape
+from tests.support.helpers import START_MS, random_candles
 
 BIN = Path(sys.executable).parent
 # They talk to a venue or a daemon, or end with a tape of years; the README's test runs those that train.

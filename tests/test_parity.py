@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import interleave, random_candles, run_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import BracketW2, Confluence, Decision, EmaCross, RsiReversion
+from tests.support.helpers import interleave, random_candles, run_all
 
 ROOT = Path(__file__).resolve().parents[1]
 PERPETUAL = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001}
@@ -153,7 +153,7 @@ PROGRAM = """
 import sys
 sys.path.insert(0, "tests")
 from test_parity import STRATEGIES, candles_for, make_engine
-from helpers import run_all
+from tests.support.helpers import run_all
 for name in sorted(STRATEGIES):
     engine = make_engine(name, 2)
     run_all(engine, candles_for(2, int(sys.argv[1])), 100)

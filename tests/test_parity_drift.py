@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from journals import SYMBOLS, candles, identity, model_bytes, recorded, served
 
 import papertape.replay.learning.walk_forward as walk_module
 from papertape.daemon.journal import Journal
@@ -28,6 +27,7 @@ from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.job import Job
 from papertape.replay.learning.settings import LearningSettings, settings_of
 from papertape.replay.learning.walk_forward import walk
+from tests.support.journals import SYMBOLS, candles, identity, model_bytes, recorded, served
 
 HOUR_MS = 3_600_000
 ROWS = candles(1_000)  # quarters of an hour of two markets: 250 closes of the strategy

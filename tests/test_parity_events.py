@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Outcome, interleave, random_candles, run_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -33,6 +32,7 @@ from papertape.replay.backtesting.schedule import model_features
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.helpers import Outcome, interleave, random_candles, run_all
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE_MS = 15 * MINUTE_MS

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import needs_shared
 
-from tests.pictures import draw, profit_factor, profit_factors
-from tests.smc_package import recorded_candles
+from tests.oracles.smc_package import recorded_candles
+from tests.support.helpers import needs_shared
+from tests.support.pictures import draw, profit_factor, profit_factors
 
 
 def test_profit_factor_by_hand() -> None:

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import START_MS, needs_torch
 
 from papertape.engine.jit.cache import cache_directory
+from tests.support.helpers import START_MS, needs_torch
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import SHARED, needs_shared
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
@@ -16,6 +15,7 @@ from papertape.engine.jit import Rows
 from papertape.replay.backtesting.run import make_spec, replay
 from papertape.replay.config import make_config
 from papertape.replay.tapes.store import Tape
+from tests.support.helpers import SHARED, needs_shared
 
 pytestmark = [pytest.mark.slow, needs_shared]
 

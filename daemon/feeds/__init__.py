@@ -1,7 +1,7 @@
 """
 Live feeds: from a venue's sockets to final candles.
 
-    protocol answers      what a live feed is; one answer of a venue's history
+    protocol answers      what a live feed is; one answer of a history        backoff   how long to wait before the next attempt
     delta                 Delta Exchange: its sockets and messages
     ccxt                  every other venue, through ccxt.pro
     finality              forming, closed, final: which candle counts, and when

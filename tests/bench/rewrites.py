@@ -23,7 +23,7 @@ from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.jit import IntArray, Rows
 from papertape.replay.tapes.synthetic import synthesize
 from tests.oracles.smc_batch import SmcBatch
-from tests.smc_package import STEP_MS, Package, recorded_candles
+from tests.oracles.smc_package import STEP_MS, Package, recorded_candles
 
 SWING_LENGTH = 5
 FIRST = 1_000  # candles known before the count begins, as in the reference

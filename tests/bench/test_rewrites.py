@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers import needs_shared, random_candles
 
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.jit import Rows
 from tests.bench import rewrites
+from tests.support.helpers import needs_shared, random_candles
 
 
 def test_count_finds_changed_missing_and_late_cells() -> None:

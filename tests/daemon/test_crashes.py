@@ -15,17 +15,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import crashes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journals import WITH_STRUCTURE, derived
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.runtime.restep import verify_state
+from tests.support import crashes
+from tests.support.journals import WITH_STRUCTURE, derived
 
 PROGRAM = Path(crashes.__file__)
 KILLED = -signal.SIGKILL
@@ -49,7 +49,7 @@ def run(signals: str) -> Iterator[Run]:
     """Return what runs one daemon in a forked process: (state, crash point, log) → exit status."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", str(PROGRAM)],
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])},
+        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[2])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

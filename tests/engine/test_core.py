@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import START_MS, interleave, random_candles, run_all
 
 from papertape.engine import (
     ConfigError,
@@ -19,6 +18,7 @@ from papertape.engine.candles import CANDLE, FLAG_ABSENT, bucket_start, timefram
 from papertape.engine.digest import StreamDigest
 from papertape.engine.jit import Rows
 from papertape.engine.strategies import EmaCross
+from tests.support.helpers import START_MS, interleave, random_candles, run_all
 
 HOUR_MS = 3_600_000
 

@@ -4,7 +4,6 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pytest
-from helpers import FREE, Outcome, Scripted, make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from papertape.engine.performance import measure
 from papertape.engine.records import FLAT, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
+from tests.support.helpers import FREE, Outcome, Scripted, make_candles, random_candles
 
 UNITS = 10**9
 FLAT_CANDLES = [(100.0, 100.0, 100.0, 100.0)] * 6

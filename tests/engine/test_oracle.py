@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from helpers import random_candles
-from portfolio_oracle import Oracle
-from portfolios import Portfolio, run
 
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.records import FLAT, LONG, REASON_RUIN, SHORT
 from papertape.engine.spec import Settings
 from papertape.engine.strategies import Decision
+from tests.oracles.portfolio_oracle import Oracle
+from tests.support.helpers import random_candles
+from tests.support.portfolios import Portfolio, run
 
 
 def mixture(seed: int, n: int = 150) -> Portfolio:

@@ -6,8 +6,6 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import make_candles, needs_shared, random_candles
-from smc_package import STEP_MS, Package, recorded_candles, recorded_result
 
 from papertape.engine.features.smc.events import EVENT
 from papertape.engine.jit import Rows
@@ -15,6 +13,8 @@ from papertape.replay.importers.sample import sample_tape
 from tests.oracles.smc_batch import SESSIONS, PreviousLevels, Session, SmcBatch, events
 from tests.oracles.smc_batch.blocks import batch_blocks
 from tests.oracles.smc_batch.series import Series, View, rounding
+from tests.oracles.smc_package import STEP_MS, Package, recorded_candles, recorded_result
+from tests.support.helpers import make_candles, needs_shared, random_candles
 
 SINGLE = {"bos_choch": ("Level",), "ob": ("Top", "Bottom", "OBVolume", "Percentage")}
 

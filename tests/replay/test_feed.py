@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from helpers import START_MS, random_candles
 
 from papertape.engine.candles import FLAG_ABSENT, FLAG_UNLISTED, HOUR_MS
 from papertape.engine.errors import DataError
 from papertape.engine.events import Cause, Halt
 from papertape.engine.jit import Rows
 from papertape.replay.feed import ReplayFeed, common_span
+from tests.support.helpers import START_MS, random_candles
 
 TAPE = random_candles(50, seed=1)
 OTHER = random_candles(60, seed=2)

@@ -14,17 +14,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.ccxt.markets import DOUBT_EVERY_S, READ_EVERY_S, CcxtMarkets
 from papertape.daemon.feeds.ccxt.streams import REST_SLOTS, CcxtStreams
-from papertape.daemon.feeds.delta.backoff import Backoff
 from papertape.daemon.feeds.finality.backfill import (
     Backfill,
     count_backfilled,
     look_back,
     restart_gap,
 )
-from papertape.daemon.feeds.finality.bars import Bar, bars_of
-from papertape.daemon.feeds.finality.bars import Final as FinalCandle
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, bars_of
 from papertape.daemon.feeds.finality.finality import Finality, Request, Rules
 from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.halts import Halts
@@ -41,9 +40,7 @@ from papertape.replay.sources.ccxt_markets import make_exchange
 from papertape.replay.sources.errors import RestError, RestUnavailable, SymbolRefused
 
 ASK_RETRIES: Final = 1  # the table asks again by its own schedule
-IDLE_S: Final = (
-    15.0  # the table is looked at least so often, so that jumps of the clock are noticed
-)
+IDLE_S: Final = 15.0  # the table is looked at so often, whatever the clock does
 MEASURE_S: Final = 600.0  # between measurements of the venue's clock
 DELAYS_KEPT: Final = 10_000
 PROBED_BARS: Final = 2  # before the forming candle, when a silence is looked into
@@ -87,8 +84,7 @@ class CcxtFeed:
             )
         self.stats = FeedStats() if stats is None else stats
         self._live = live
-        self._symbols = tuple(symbols)
-        self._clock = clock
+        self._symbols, self._clock = tuple(symbols), clock
         self._after_ms, self._closes = after_ms, closes
         self._on_notice = on_notice
         self._chance = random.Random(seed)  # noqa: S311 # jitter is no secret

@@ -20,8 +20,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.ccxt.units import VolumeUnits
-from papertape.daemon.feeds.delta.backoff import Backoff
 from papertape.daemon.feeds.finality.bars import Bar
 from papertape.daemon.feeds.finality.finality import Finality
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice

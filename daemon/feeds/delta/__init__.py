@@ -2,7 +2,7 @@
 Delta Exchange's stream as a feed.
 
     feed                           all below put together with finality
-    connection backoff session     a socket that comes back, and how long it waits; one open socket
+    connection session             a socket that comes back; one open socket
     subscriptions                  what is asked for and what was acknowledged
     messages fields reader         bytes to small values, and what each message does
     funding freshness alarms       settlements; silent subscriptions; what is wrong around a feed

@@ -12,7 +12,7 @@ from typing import Literal
 
 import aiohttp
 
-from papertape.daemon.feeds.delta.backoff import Backoff
+from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.delta.messages import MAX_BYTES, Frame
 from papertape.daemon.feeds.delta.recorder import Recorder
 from papertape.daemon.feeds.delta.session import Session

@@ -35,7 +35,7 @@ from papertape.daemon.feeds.finality.backfill import (
     look_back,
     restart_gap,
 )
-from papertape.daemon.feeds.finality.bars import Final, Request
+from papertape.daemon.feeds.finality.bars import FinalCandle, Request
 from papertape.daemon.feeds.finality.finality import Finality, Rules, Step
 from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.halts import Halts
@@ -337,7 +337,7 @@ class DeltaFeed:
                 self.stats.arrival_delay_ms.append(now_ms - close_ms)
         await self._outbox.put(self._merge.rows(finals))
 
-    async def _judge_silence(self, final: Final) -> None:
+    async def _judge_silence(self, final: FinalCandle) -> None:
         """Notice a subscription that is acknowledged and silent."""
         symbol, open_ms = final.symbol, final.bar.open_ms
         if not final.bar.has_traded and not self._is_gone(symbol):

@@ -1,5 +1,6 @@
 """A candle on its way to being final: its values, and what one state of it says about another."""
 
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from papertape.engine.candles import FLAG_FILLED
@@ -45,7 +46,7 @@ class Bar(NamedTuple):
         )
 
 
-class Final(NamedTuple):
+class FinalCandle(NamedTuple):
     """
     A final candle of a symbol.
 
@@ -79,3 +80,14 @@ def bars_of(rows: Rows) -> list[Bar]:
     names = ("open_ms", "open", "high", "low", "close", "volume")
     columns = [rows[name].tolist() for name in names]
     return [Bar(*values) for values in zip(*columns, strict=True)]
+
+
+@dataclass(slots=True)
+class Seen:
+    """The newest state of a candle from the stream."""
+
+    bar: Bar
+    published_us: int  # the stamp that it bore
+    is_derived: bool  # its sender did not say which candle it is
+    traded_ms: int | None  # when it was first seen to have traded
+    heard_ms: int  # newest time of any of its states: the venue's stamp, or else that of receipt

@@ -37,13 +37,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from papertape.daemon.feeds.finality.bars import Bar, Final, Request, bars_of
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, Request, bars_of
 from papertape.daemon.feeds.finality.rules import Rules
 from papertape.daemon.feeds.finality.symbol_state import SymbolState
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.jit import Rows
 
-__all__ = ["Bar", "Final", "Finality", "Request", "Rules", "Step"]
+__all__ = ["Bar", "FinalCandle", "Finality", "Request", "Rules", "Step"]
 
 JUMP_MS = 30_000  # `advance` so long after the time that was asked for: a clock was set, or a machine slept
 
@@ -51,7 +51,7 @@ JUMP_MS = 30_000  # `advance` so long after the time that was asked for: a clock
 class Step(NamedTuple):
     """What `advance` has to say, in the order of each symbol's candles."""
 
-    finals: list[Final]
+    finals: list[FinalCandle]
     wanted: list[Request]
     notices: list[Notice]
 
@@ -129,7 +129,7 @@ class Finality:
         """Move to a time; return what became final and what to ask the history."""
         self._notice_jump(now_ms)
         self._decide(now_ms)
-        finals: list[Final] = []
+        finals: list[FinalCandle] = []
         wanted: list[Request] = []
         for state in self._states.values():
             request = state.ask(now_ms) if state.next_ms else None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from papertape.daemon.feeds.finality.bars import Final
+from papertape.daemon.feeds.finality.bars import FinalCandle
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
 
@@ -26,7 +26,7 @@ class Merge:
     def __init__(self, symbols: Sequence[str], waited_ms: Counter[str] | None = None) -> None:
         self._waited_ms = Counter[str]() if waited_ms is None else waited_ms
         self._index = {symbol: index for index, symbol in enumerate(symbols)}
-        self._waiting: dict[int, dict[str, Final]] = {}
+        self._waiting: dict[int, dict[str, FinalCandle]] = {}
         self._next_ms = dict.fromkeys(symbols, 0)
 
     @property
@@ -34,7 +34,7 @@ class Merge:
         """Return how many instants are incomplete."""
         return len(self._waiting)
 
-    def put(self, final: Final) -> None:
+    def put(self, final: FinalCandle) -> None:
         """Take one final candle."""
         self._waiting.setdefault(final.bar.open_ms, {})[final.symbol] = final
 
@@ -42,9 +42,9 @@ class Merge:
         """Take note that a symbol has no further candle before `next_ms`."""
         self._next_ms[symbol] = next_ms
 
-    def take(self) -> list[Final]:
+    def take(self) -> list[FinalCandle]:
         """Return the candles of the instants that are complete, in order."""
-        complete: list[Final] = []
+        complete: list[FinalCandle] = []
         reached_ms = min(self._next_ms.values())
         for open_ms in sorted(ms for ms in self._waiting if ms < reached_ms):
             finals = self._waiting.pop(open_ms)
@@ -53,12 +53,12 @@ class Merge:
                 complete += (finals[symbol] for symbol in self._index)
         return complete
 
-    def _count_wait(self, finals: list[Final]) -> None:
+    def _count_wait(self, finals: list[FinalCandle]) -> None:
         if len(finals) > 1:
             *_, before, last = sorted(finals, key=lambda final: final.ready_ms)
             self._waited_ms[last.symbol] += last.ready_ms - before.ready_ms
 
-    def rows(self, finals: Sequence[Final]) -> Rows:
+    def rows(self, finals: Sequence[FinalCandle]) -> Rows:
         """Return final candles as CANDLE rows."""
         rows = np.zeros(len(finals), CANDLE)
         for number, (symbol, bar, flag_bits, *_) in enumerate(finals):

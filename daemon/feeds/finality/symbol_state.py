@@ -1,10 +1,9 @@
 """One symbol's row of the finality table: what was seen, what is asked, what comes next. See `finality.py`."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from papertape.daemon.feeds.answers import REACH_BARS, Answer
-from papertape.daemon.feeds.finality.bars import Bar, Final, Request
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, Request, Seen
 from papertape.daemon.feeds.finality.rules import (
     HEARD_MS,
     NEWS_MS,
@@ -22,17 +21,6 @@ KEPT_FINALS = 16  # asked for again and compared with every answer, to tell corr
 KEPT_SEEN = 64  # states of candles that are not final; a backfill may take hours
 LAG_MS = 1_000  # a history that lacks what the stream showed this long ago is behind
 MAX_FUTURE_MS = 5_000  # how far ahead of our idea of the venue's time a candle may open
-
-
-@dataclass(slots=True)
-class _Seen:
-    """The newest state of a candle from the stream."""
-
-    bar: Bar
-    published_us: int  # the stamp that it bore
-    is_derived: bool  # its sender did not say which candle it is
-    traded_ms: int | None  # when it was first seen to have traded
-    heard_ms: int  # newest time of any of its states: the venue's stamp, or else that of receipt
 
 
 class SymbolState:
@@ -58,7 +46,7 @@ class SymbolState:
         self.patient_since_ms: int | None = None  # None: the stream is down
         self.gone_ms: int | None = None  # from here on there are no candles; None: it is listed
         self._traded_ms = 0  # newest final candle that traded
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, Seen] = {}
         self._answer: Answer | None = None  # the history's last
         self._leaves_out: bool | None = None  # whether it leaves out what did not trade
         self._ready_ms = 0  # since when the next candle can be decided
@@ -66,8 +54,8 @@ class SymbolState:
         self._asked_last_ms = 0  # newest candle that was asked for
         self._in_flight: Request | None = None
         self._gap_end_ms = 0
-        self._kept: dict[int, Final] = {}
-        self._finals: list[Final] = []
+        self._kept: dict[int, FinalCandle] = {}
+        self._finals: list[FinalCandle] = []
 
     def start(self, after_ms: int, last_close: float, traded_ms: int) -> None:
         """Want candles after `after_ms`; the last one that traded opened at `traded_ms`, 0 when not known."""
@@ -78,7 +66,7 @@ class SymbolState:
         self._answer, self._asked_ms, self._ready_ms, self._in_flight = None, 0, 0, None
         self._kept.clear()
 
-    def take(self) -> list[Final]:
+    def take(self) -> list[FinalCandle]:
         """Return what became final since the last call."""
         finals, self._finals = self._finals, []
         return finals
@@ -98,7 +86,7 @@ class SymbolState:
         heard_ms = published_us // 1000 or now_ms
         if seen is None:
             traded_ms = now_ms if bar.has_traded else None
-            self._seen[bar.open_ms] = _Seen(bar, published_us, is_derived, traded_ms, heard_ms)
+            self._seen[bar.open_ms] = Seen(bar, published_us, is_derived, traded_ms, heard_ms)
             if len(self._seen) > KEPT_SEEN:
                 del self._seen[min(self._seen)]
         elif not published_us or published_us > seen.published_us:
@@ -266,7 +254,7 @@ class SymbolState:
             elif row.has_traded:
                 self._correct(final, row, now_ms, "history")
 
-    def _correct(self, final: Final, bar: Bar, now_ms: int, detail: str) -> None:
+    def _correct(self, final: FinalCandle, bar: Bar, now_ms: int, detail: str) -> None:
         change = bar.volume - final.bar.volume
         self.notices.append(
             Notice(NoticeKind.CORRECTION, now_ms, self.symbol, final.bar.open_ms, change, detail)
@@ -384,7 +372,9 @@ class SymbolState:
             if not choice.is_confirmed:
                 self._tell(NoticeKind.UNCONFIRMED, now_ms)
         if bar is not None:
-            final = Final(self.symbol, bar, flag_bits, choice.source, choice.is_confirmed, ready_ms)
+            final = FinalCandle(
+                self.symbol, bar, flag_bits, choice.source, choice.is_confirmed, ready_ms
+            )
             self._finals.append(final)
             self._keep(final)
             self.last_close = bar.close
@@ -394,7 +384,7 @@ class SymbolState:
         self._ready_ms = 0
         self.next_ms += self.rules.length_ms
 
-    def _keep(self, final: Final) -> None:
+    def _keep(self, final: FinalCandle) -> None:
         self._kept[final.bar.open_ms] = final
         if len(self._kept) > KEPT_FINALS:
             del self._kept[next(iter(self._kept))]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
 from prometheus_client import CollectorRegistry, generate_latest
 
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
@@ -20,6 +19,14 @@ from papertape.engine.records import FLAT, LONG, REASON_ENTRY, REFUSED_SIZE, SHO
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.confluence import Confluence
+from tests.support.helpers import (
+    START_MS,
+    Outcome,
+    Scripted,
+    interleave,
+    make_candles,
+    random_candles,
+)
 
 QUOTE = 1e-9
 SYMBOLS = ("AAA", "BBB")

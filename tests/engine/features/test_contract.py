@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.features import FEATURES, evaluate, perceive, plan_features, read_request
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, Rows
+from tests.support.helpers import make_candles, random_candles
 
 # Every feature with its defaults, every one that can with its other start, and short and long windows.
 REQUESTS = [

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import START_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
+from tests.support.helpers import START_MS
 
 # What market does for some candles: it trades with volumes and moves of a size, stands still, or falls to a price.
 TRADES, SILENT, FALLS = "trades", "silent", "falls"

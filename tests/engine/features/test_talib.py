@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import talib
-from helpers import SHARED, needs_shared, random_candles
 
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
 from papertape.replay.tapes.tables import as_candles
+from tests.support.helpers import SHARED, needs_shared, random_candles
 
 Oracle = Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
 

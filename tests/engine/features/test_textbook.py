@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from helpers import START_MS, make_candles, random_candles
 
 from papertape.engine.features import evaluate
+from tests.support.helpers import START_MS, make_candles, random_candles
 
 CANDLES = random_candles(500, seed=21)
 O, H, L, C, V = (CANDLES[name] for name in ("open", "high", "low", "close", "volume"))  # noqa: E741 # prices

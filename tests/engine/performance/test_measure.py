@@ -5,7 +5,6 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from helpers import START_MS
 
 from papertape.engine.candles import DAY_MS, HOUR_MS
 from papertape.engine.jit import Rows
@@ -21,6 +20,7 @@ from papertape.engine.performance import (
 )
 from papertape.engine.performance.significance import expected_best_sharpe
 from papertape.engine.records import MARK, REASON_END, REASON_SIGNAL, TRADE
+from tests.support.helpers import START_MS
 
 
 def hourly(equity: list[float], start_ms: int = START_MS) -> Rows:

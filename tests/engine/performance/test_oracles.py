@@ -7,12 +7,12 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import START_MS
 
 from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.performance import Performance, daily_returns, measure
 from papertape.engine.records import MARK, TRADE
+from tests.support.helpers import START_MS
 
 CAPITAL = 10_000.0
 YEAR = 365

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from helpers import random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from papertape.engine.performance import (
 )
 from papertape.engine.performance.regimes import WARM_UP, write_is_above
 from papertape.engine.records import REASON_STOP, REASON_TARGET, TRADE
+from tests.support.helpers import random_candles
 
 scores = st.floats(-1, 1) | st.just(0.0)
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import random_candles
 
 import papertape
 from papertape.engine.errors import DataError
@@ -15,6 +14,7 @@ from papertape.replay.config import Config
 from papertape.replay.front.data import names_of, tape_of_table, tapes_of
 from papertape.replay.tapes.store import Store, Tape, write_tape
 from papertape.replay.tapes.tables import candle_frame
+from tests.support.helpers import random_candles
 
 CANDLES = random_candles(60, 5)
 TAPE = Tape(CANDLES, "binance-spot", "AAAUSDT", "1h")

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted import FEATURES, planted
 from typer.testing import CliRunner
 
 from papertape.daemon.cli import app
@@ -18,6 +17,7 @@ from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.feasible import check_learning, shortages
 from papertape.replay.learning.settings import cadence_of
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.planted import FEATURES, planted
 
 
 def is_refused(n: int, n_symbols: int, learning: Learning) -> bool:

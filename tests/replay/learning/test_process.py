@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import needs_torch
-from planted_rows import due_times, planted_rows, quick_settings
 
 from papertape.replay.learning import process, runner
 from papertape.replay.learning.attempt import Attempt, Learned
@@ -19,13 +17,15 @@ from papertape.replay.learning.process import Lines, follow
 from papertape.replay.learning.runner import run_attempt, run_walk
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
+from tests.support.helpers import needs_torch
+from tests.support.planted_rows import due_times, planted_rows, quick_settings
 
 TESTS = Path(__file__).resolve().parents[2]
 ROOT = TESTS.parent
 
 
 def bad(how: str) -> tuple[str, ...]:
-    return (sys.executable, str(TESTS / "bad_child.py"), how)
+    return (sys.executable, str(TESTS / "support/bad_child.py"), how)
 
 
 def job(**changes: Any) -> Job:
@@ -124,7 +124,7 @@ def test_it_trains_for_process_1() -> None:
 import asyncio, os, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, "tests")
-from planted_rows import due_times, planted_rows, quick_settings
+from tests.support.planted_rows import due_times, planted_rows, quick_settings
 from papertape.replay.learning.job import Job
 from papertape.replay.learning.runner import run_attempt
 assert os.getpid() == 1
@@ -227,7 +227,7 @@ for room in (engine, replay, daemon):
             importlib.import_module(module.name)
 assert "torch" not in sys.modules, "imported"
 sys.path.insert(0, "tests")
-from helpers import random_candles
+from tests.support.helpers import random_candles
 from papertape.replay import Tape, backtest
 tape = Tape(random_candles(900, 1), "binance-usdm", "T", "1h", source="made in a test")
 learning = {"window_days": 18, "gate_days": 10, "epochs": 1, "horizon_bars": 4, "sizes": {"hidden": 4}}

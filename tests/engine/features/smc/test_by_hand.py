@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers import make_candles, random_candles
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.features.smc import KIND_NAMES, TAG_NAMES, SmartMoney
 from papertape.engine.jit import Rows
+from tests.support.helpers import make_candles, random_candles
 
 Told = list[tuple[int, str, int, float]]
 SMALL = {

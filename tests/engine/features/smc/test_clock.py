@@ -5,13 +5,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from helpers import random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.features.smc import KIND_NAMES, TAG_NAMES, SmartMoney
 from papertape.engine.features.smc.calendar import days_of, new_york_offset_ms, year_month
 from papertape.engine.jit import Rows
+from tests.support.helpers import random_candles
 
 NEW_YORK = ZoneInfo("America/New_York")
 

@@ -4,12 +4,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from helpers import random_candles
 
 from papertape.engine.features import evaluate
 from papertape.engine.features.smc import KIND_NAMES, SmartMoney
 from papertape.engine.features.smc.columns import COLUMNS, FARTHEST, OLDEST
 from papertape.engine.jit import FloatArray, Rows
+from tests.support.helpers import random_candles
 
 N = 3_000
 FROM = 200  # warm-up of smc_10_3_50

@@ -3,12 +3,12 @@
 import itertools
 
 import numpy as np
-from helpers import random_candles
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.events import HTF_BIAS
 from papertape.engine.jit import Rows
+from tests.support.helpers import random_candles
 
 FOUR_HOURS = 4 * 3_600_000
 

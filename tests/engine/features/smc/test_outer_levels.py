@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from helpers import make_candles, random_candles
 
 from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc import events as e
 from papertape.engine.jit import Rows
+from tests.support.helpers import make_candles, random_candles
 
 RETURN_BARS = 3
 Verdict = tuple[int, int, int, int, float, int]  # known_bar, kind, scale, direction, level, tag

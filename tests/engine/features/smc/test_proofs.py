@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_candles, random_candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.features.smc import EVENT, KIND_NAMES, SmartMoney
 from papertape.engine.features.smc.events import GAP_EXPIRED
 from papertape.engine.jit import Rows
+from tests.support.helpers import make_candles, random_candles
 
 ROOT = Path(__file__).resolve().parents[4]
 SMALL = {

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import SHARED, needs_shared, random_candles
-from recorded_smc import eurusd
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.features.smc import SmartMoney
 from papertape.engine.jit import Rows
+from tests.oracles.recorded_smc import eurusd
+from tests.support.helpers import SHARED, needs_shared, random_candles
 
 pytestmark = [needs_shared, pytest.mark.slow]
 

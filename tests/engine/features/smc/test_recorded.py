@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from helpers import needs_shared
-from recorded_smc import FOLDER, Line, as_dicts, eurusd, lines_of_file
 
 from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.columns import zone_of
+from tests.oracles.recorded_smc import FOLDER, Line, as_dicts, eurusd, lines_of_file
+from tests.support.helpers import needs_shared
 
 pytestmark = needs_shared
 

@@ -1,0 +1,199 @@
+"""`papertape features` and `papertape study` as a user meets them."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from papertape.daemon.cli import app, main
+from papertape.engine.candles import HOUR_MS
+from papertape.engine.features import evaluate
+from papertape.engine.features.smc import SmartMoney
+from papertape.replay.tapes.resample import resample
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
+
+ROOT = Path(__file__).resolve().parents[3]
+TAPE = synthesize("regimes", 3_000, "1h", seed=4)
+
+
+def papertape(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "papertape.daemon.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+class Inside:
+    """Runs commands in this process, where kernels are loaded already."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, cwd: Path) -> tuple[int, str, str]:
+        """Return the exit code, and what went to stdout and stderr."""
+        self.monkeypatch.chdir(cwd)
+        self.monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
+        self.monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = self.capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), told.out, told.err
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """Return a way to run commands without a process of their own."""
+    return Inside(monkeypatch, capsys)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a working folder whose store holds one synthetic tape."""
+    Store(tmp_path / "tapes").save(TAPE)
+    return tmp_path
+
+
+def test_features_writes_columns_and_events_that_the_engine_says(folder: Path) -> None:
+    asked = ("--feature", "rsi_14", "--feature", "macd")
+    done = papertape("features", "--tape", "SYNTH", *asked, "--out", "seen", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "seen/features.parquet: 4 columns at 3,000 candles" in done.stdout
+    assert {path.name for path in (folder / "seen").iterdir()} == {
+        "features.parquet",
+        "events.parquet",
+    }
+    columns = pd.read_parquet(folder / "seen/features.parquet")
+    np.testing.assert_array_equal(columns["rsi_14"], evaluate("rsi_14", TAPE.candles)[0])
+    assert list(columns)[:3] == ["bar", "time", "known_time"]
+    assert (columns["bar"] == np.arange(3_000)).all()
+    assert (columns["known_time"] - columns["time"] == pd.Timedelta("1h")).all()
+    events = pd.read_parquet(folder / "seen/events.parquet")
+    wanted = SmartMoney("1h").update(TAPE.candles)
+    assert len(events) == len(wanted) > 1_000
+    np.testing.assert_array_equal(events["known_at"], wanted["known_bar"])
+    np.testing.assert_array_equal(events["top"], wanted["top"])
+    opens = pd.to_datetime(TAPE.candles["open_ms"], unit="ms", utc=True)
+    assert (opens[events["known_at"]] + pd.Timedelta("1h") == events["known_time"]).all()
+    assert {"SWING", "BOS", "CHOCH", "OB", "FVG", "SWEEP"} <= set(events["kind"])
+    assert set(events["timeframe"]) == {"1h"}
+    assert {"internal", "swing"} <= set(events["scale"])
+    assert {"HH", "LL"} <= set(events["tag"])
+
+
+def test_features_of_a_longer_timeframe_as_json(folder: Path, inside: Inside) -> None:
+    arguments = ("--timeframe", "4h", "--feature", "ema_12", "--feature", "smc", "--no-events")
+    _, out, _ = inside(
+        "features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder
+    )
+
+    told = json.loads(out)
+    longer = resample(TAPE, "4h")
+    assert told["tape_sha256"] == longer.sha256
+    assert (told["columns"][0], told["candles"]) == ("ema_12", len(longer.candles))
+    assert (told["events"], told["event_counts"]) == (None, {})
+    written = pd.read_parquet(folder / told["features"])
+    wanted = [*evaluate("ema_12", longer.candles), *evaluate("smc", longer.candles, 4 * HOUR_MS)]
+    for name, column in zip(told["columns"], wanted, strict=True):
+        np.testing.assert_array_equal(written[name], column, name)
+    assert not (folder / "seen/events.parquet").exists()
+
+
+def test_study_prints_its_rules_and_writes_every_row(folder: Path, inside: Inside) -> None:
+    code, out, error = inside(
+        "study", "--tape", "SYNTH", "--horizon", "4", "--resamples", "200", "--out", "s", cwd=folder
+    )
+
+    assert code == 0, error
+    for told in (
+        "excess (95 %)",
+        "false-discovery rate",
+        "open of the candle after",
+        "s/study.parquet",
+    ):
+        assert told in out
+    table = pd.read_parquet(folder / "s/study.parquet")
+    assert set(table["horizon_bars"]) == {4}
+    assert not table.duplicated(["symbol", "timeframe", "kind", "scale", "horizon_bars"]).any()
+    counts = pd.Series(SmartMoney("1h").update(TAPE.candles)["kind"]).nunique()
+    assert table["kind"].nunique() == counts
+
+
+def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: Inside) -> None:
+    arguments = ("--timeframe", "1h", "--timeframe", "4h", "--horizon", "2", "--horizon", "8")
+    _, out, _ = inside(
+        "study", "--tape", "SYNTH", *arguments, "--resamples", "100", "--json", cwd=folder
+    )
+
+    told = json.loads(out)
+    assert [tape["candles"] for tape in told["tapes"]] == [3_000, 750]
+    assert set(told["rows"]["timeframe"]) == {"1h", "4h"}
+    assert told["options"]["horizons_bars"] == [2, 8]
+    assert told["summary"]["rows"] == len(told["rows"]["kind"])
+    assert (folder / told.pop("file")).is_file()
+    assert json.loads((folder / "results/study/study.json").read_text()) == told
+
+
+def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) -> None:
+    Store(folder / "tapes").save(replace(TAPE.between(end="2020-02-20"), venue="elsewhere"))
+    tapes = ("--tape", "synthetic_SYNTH_1h", "--tape", "elsewhere_SYNTH_1h")
+    _, out, _ = inside(
+        "study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder
+    )
+
+    assert set(json.loads(out)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("features", "--tape", "NOPE", "--out", "x"), 1, "NOPE"),
+        (("features", "--feature", "rsy_14", "--out", "x"), 1, "unknown feature 'rsy_14'"),
+        (("features", "--tape", "SYNTH"), 2, "--out"),
+        (
+            ("features", "--tape", "SYNTH", "--timeframe", "7h", "--out", "x"),
+            1,
+            "unknown timeframe",
+        ),
+        (("features", "--tape", "SYNTH", "--timeframe", "30m", "--out", "x"), 1, "no multiple"),
+        (("features", "--tape", "SYNTH", "--out", "file/x"), 1, "cannot be written"),
+        (("study", "--tape", "SYNTH", "--horizon", "0"), 1, "must be 1 bar or more"),
+        (("study", "--tape", "SYNTH", "--resamples", "5"), 1, "fewer than 100"),
+        (("study", "--tape", "SYNTH", "--rate", "2"), 1, "not between 0 and 1"),
+        (("study", "--tape", "SYNTH", "--tape", "SYNTH"), 1, "twice"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_a_code(
+    folder: Path, inside: Inside, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    (folder / "file").write_text("in the way")
+
+    ended, _, error = inside(*arguments, cwd=folder)
+
+    assert ended == code
+    assert told in error
+    assert not (folder / "x").exists()
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize("command", ["features", "study"])
+def test_help_has_an_example(command: str) -> None:
+    done = CliRunner().invoke(app, [command, "--help"])
+
+    assert done.exit_code == 0
+    assert f"papertape {command} " in done.stdout.split("Example", 1)[1]

@@ -1,0 +1,412 @@
+"""The journal: what goes in comes out, every change is found, every fault is one sentence."""
+
+import asyncio
+import hashlib
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from papertape.daemon.journal import Journal, Snapshot, ThreadWriter, encode, schema, take_back
+from papertape.daemon.journal.archive import (
+    all_inputs,
+    back_up,
+    forget,
+    last_to_archive,
+    release_pages,
+    write_archive,
+)
+from papertape.daemon.journal.codec import decode
+from papertape.daemon.journal.export import export_tables, export_tapes
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.replay.feed import ReplayFeed
+from papertape.replay.tapes.store import read_tape
+from tests.support.helpers import random_candles
+from tests.support.journals import SYMBOLS, candles, derived, filled, identity
+
+
+def snapshot_of(engine: Engine, journal: Journal, sequence: int | None = None) -> Snapshot:
+    state = engine.snapshot()
+    at = journal.sequence if sequence is None else sequence
+    return Snapshot(
+        at, 0, engine.spec.fingerprint(), engine.digest, journal.hash_of(at), hashlib.sha256(state).digest(), state
+    )  # fmt: skip
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+events = st.one_of(
+    st.builds(Command, st.sampled_from(list(Action)), st.just(1.0) | finite),
+    st.builds(NewModel, st.integers(1, 2**40), st.binary(max_size=200)),
+    st.builds(Funding, st.integers(0, 2**45), st.integers(0, 9), finite, finite),
+    st.integers(1, 5).map(lambda n: random_candles(n, seed=n)),
+)
+
+
+@given(events)
+def test_an_input_reads_back_to_the_same_bits(event: Event) -> None:
+    encoded = encode(event)
+    again = decode(encoded.kind, encoded.payload)
+
+    if isinstance(event, np.ndarray):
+        assert isinstance(again, np.ndarray)
+        assert again.tobytes() == event.tobytes()
+        assert (encoded.first_ms, encoded.last_ms) == (event["open_ms"][0], event["open_ms"][-1])
+    else:
+        assert again == event
+        assert type(again) is type(event)
+
+
+def test_a_command_without_a_value_keeps_the_bytes_it_always_had() -> None:
+    assert encode(Command(Action.PAUSE)).payload == b'{"action": "pause"}'
+    assert encode(Command(Action.SCALE, 0.5)).payload == b'{"action": "scale", "value": 0.5}'
+    assert decode("command", b'{"action": "kill"}') == Command(Action.KILL, 1.0)
+
+
+def test_a_kind_of_a_later_version_is_refused() -> None:
+    with pytest.raises(
+        DataError, match="kind 'dividend' is unknown; use the version that wrote it"
+    ):
+        decode("dividend", b"{}")
+    with pytest.raises(DataError, match="kind 'command' cannot be read"):
+        decode("command", b'{"action": "dance"}')
+
+
+def test_the_chain_is_the_formula_of_the_schema(tmp_path: Path) -> None:
+    rows = candles(6)
+    with Journal.open(tmp_path, 0) as journal:
+        for event in (rows[:4], Command(Action.PAUSE), rows[4:]):
+            journal.commit([lambda j, e=event: j.add_input(encode(e), 7)])
+
+    # With nothing but sqlite and hashlib, as a stranger would.
+    connection = sqlite3.connect(tmp_path / "journal.db")
+    before = bytes(32)
+    for kind, payload, found in connection.execute(
+        "SELECT kind, payload, hash FROM inputs ORDER BY sequence"
+    ):
+        before = hashlib.sha256(before + kind.encode() + payload).digest()
+        assert before == found
+    kinds = connection.execute("SELECT group_concat(kind) FROM inputs").fetchone()[0]
+    connection.close()
+    assert kinds == "candles,command,candles"
+
+
+def test_a_commit_is_on_the_disk_and_a_failed_one_leaves_nothing(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, 0) as journal:
+        assert journal.one("PRAGMA journal_mode")[0] == "wal"
+        assert journal.one("PRAGMA synchronous")[0] == 2  # FULL
+        journal.commit([lambda j: j.add_input(encode(Command(Action.PAUSE)), 1)])
+        tip = journal.sequence, journal.hash
+
+        def fail(_: Journal) -> None:
+            raise DataError("no")
+
+        with pytest.raises(DataError, match="no"):
+            journal.commit([lambda j: j.add_input(encode(Command(Action.RESUME)), 2), fail])
+
+        assert (journal.sequence, journal.hash) == tip
+        assert journal.one("SELECT count(*) FROM inputs")[0] == 1
+
+
+def test_tables_hold_what_the_engine_reported(tmp_path: Path) -> None:
+    rows = candles(1_500)
+    engine = filled(tmp_path, rows)
+    plain = Engine(identity().spec).step(rows)
+
+    tables = derived(tmp_path)
+
+    assert len(plain.fills) > 20
+    assert [row[0] for row in tables["fills"]] == plain.fills["sequence"].tolist()
+    assert [row[6] for row in tables["fills"]] == plain.fills["price"].tolist()
+    assert [row[2] for row in tables["fills"]] == [SYMBOLS[i] for i in plain.fills["symbol"]]
+    assert [row[0] for row in tables["trades"]] == sorted(plain.trades["number"].tolist())
+    assert [row[1] for row in tables["equity"]] == plain.marks["equity"].tolist()  # 15 m: all kept
+    assert engine.digest == _digest(rows)
+
+
+def _digest(rows: Any) -> str:
+    engine = Engine(identity().spec)
+    engine.step(rows)
+    return engine.digest
+
+
+def test_anyone_reads_it_with_plain_sql_while_it_is_written(tmp_path: Path) -> None:
+    filled(tmp_path, candles(600))
+    with Journal.open(tmp_path, 0) as journal:
+        journal.connection.execute("BEGIN IMMEDIATE")
+        journal.add_input(encode(Command(Action.PAUSE)), 1)  # a write is in progress
+
+        reader = sqlite3.connect(f"file:{tmp_path}/journal.db?mode=ro", uri=True)
+        quote, units = reader.execute(
+            "SELECT q.pnl, t.pnl FROM trades_quote q JOIN trades t USING (number)"
+        ).fetchone()
+        time = reader.execute("SELECT time_time FROM equity_quote ORDER BY 1 LIMIT 1").fetchone()[0]
+        reader.close()
+        journal.connection.execute("ROLLBACK")
+
+    assert quote == pytest.approx(units / 1e9, rel=1e-12)
+    assert time == "2020-01-01T00:15:00Z"  # close of the first quarter of an hour
+
+
+def test_what_is_stepped_again_can_be_taken_back(tmp_path: Path) -> None:
+    filled(tmp_path, candles(1_500))
+    before = derived(tmp_path)["fills"]
+    with Journal.open(tmp_path, 0) as journal:
+        half = journal.sequence // 2
+        journal.commit([lambda j: take_back(j.connection, half)])
+        kept = journal.one("SELECT count(*), max(input) FROM fills")
+
+    assert 0 < kept[0] < len(before)
+    assert kept[1] <= half
+    assert derived(tmp_path)["fills"] == before[: kept[0]]
+
+
+def change(state: Path, statement: str, *values: object) -> None:
+    """Change a journal behind the daemon's back."""
+    connection = sqlite3.connect(state / "journal.db")
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE inputs SET payload = payload || x'00' WHERE sequence = 3",
+        "UPDATE inputs SET kind = 'command' WHERE sequence = 3",
+        "UPDATE inputs SET hash = zeroblob(32) WHERE sequence = 3",
+        "DELETE FROM inputs WHERE sequence = 3",
+    ],
+)
+def test_a_changed_input_is_named(tmp_path: Path, statement: str) -> None:
+    filled(tmp_path, candles(200))
+    change(tmp_path, statement)
+
+    with Journal.read(tmp_path) as journal, pytest.raises(InvariantError, match="input 3 is missing or was changed"):  # fmt: skip
+        list(journal.inputs())
+    assert InvariantError.exit_code == 3
+
+
+def test_newest_snapshots_are_kept_and_a_damaged_one_is_known(tmp_path: Path) -> None:
+    engine = filled(tmp_path, candles(200))
+    with Journal.open(tmp_path, 0) as journal:
+        for sequence in range(1, 6):
+            snapshot = snapshot_of(engine, journal, sequence)
+            journal.commit([lambda j, s=snapshot: j.add_snapshot(s, keep=3)])
+    change(tmp_path, "UPDATE snapshots SET state = zeroblob(length(state)) WHERE sequence = 5")
+
+    with Journal.read(tmp_path) as journal:
+        found = [(s.sequence, s.is_whole) for s in journal.snapshots()]
+
+    assert found == [(5, False), (4, True), (3, True)]
+
+
+def test_a_newer_or_foreign_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    filled(tmp_path, candles(10))
+    change(tmp_path, f"PRAGMA user_version = {schema.VERSION + 1}")
+    with pytest.raises(
+        DataError, match=r"journal.db: version \d is newer than \d; update papertape"
+    ):
+        Journal.open(tmp_path, 0)
+
+    other = tmp_path / "other"
+    other.mkdir()
+    change(other, "CREATE TABLE somebody (elses INTEGER)")
+    with pytest.raises(DataError, match="not a journal of papertape"):
+        Journal.open(other, 0)
+
+    (other / "journal.db").write_bytes(b"not a database, but long enough to look like one" * 100)
+    with pytest.raises(
+        InvariantError, match=r"damaged: file is not a database; put the newest file of .*backup"
+    ):
+        Journal.open(other, 0)
+
+    with pytest.raises(DataError, match=r"no journal.db there; name the state directory"):
+        Journal.read(tmp_path / "nowhere")
+
+
+def test_a_damaged_page_stops_with_a_sentence(tmp_path: Path) -> None:
+    filled(tmp_path, candles(3_000))
+    path = tmp_path / "journal.db"
+    data = bytearray(path.read_bytes())
+    data[4096 * 8 : 4096 * 60] = b"\xff" * (4096 * 52)
+    path.write_bytes(data)
+
+    with (
+        pytest.raises(InvariantError, match=r"damaged|was changed"),
+        Journal.read(tmp_path) as journal,
+    ):
+        list(journal.inputs())
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    filled(tmp_path, candles(100))
+    with Journal.open(tmp_path, 0) as journal:
+        pages = journal.one("PRAGMA page_count")[0]
+        journal.connection.execute(f"PRAGMA max_page_count = {pages}")
+        tip = journal.sequence
+
+        with pytest.raises(
+            DataError, match="the disk is full; free some space and start again"
+        ) as caught:
+            journal.commit([lambda j: j.add_input(encode(candles(5_000)), 0)])
+
+        assert journal.sequence == tip
+    assert caught.value.exit_code == 1
+    with Journal.read(tmp_path) as journal:
+        assert len(list(journal.inputs())) == tip
+
+
+def test_a_read_only_disk_is_one_sentence(tmp_path: Path) -> None:
+    filled(tmp_path, candles(10))
+    with Journal.open(tmp_path, 0) as journal:
+        journal.connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(
+            DataError, match="read-only; make it writable or choose another --state"
+        ):
+            journal.commit([lambda j: j.add_input(encode(Command(Action.PAUSE)), 0)])
+
+
+def test_old_inputs_leave_for_a_file_and_the_chain_still_holds(tmp_path: Path) -> None:
+    rows = candles(2_000)
+    engine = filled(tmp_path, rows)
+    with Journal.open(tmp_path, 0) as journal:
+        everything = list(journal.inputs())
+        size = (tmp_path / "journal.db").stat().st_size
+        limit = int(rows["open_ms"][2 * 1_500])
+        assert last_to_archive(journal, limit) == 0  # without a snapshot nothing may go
+        snapshot = snapshot_of(engine, journal, 90)
+        journal.commit([lambda j: j.add_snapshot(snapshot, 8)])
+
+        last = last_to_archive(journal, limit)
+        path = write_archive(tmp_path, journal, last)
+        assert list(all_inputs(tmp_path, journal)) == everything  # killed here, both are there
+        journal.commit([forget(last)])
+        assert journal.commit([release_pages]) == [0]
+
+        # 40 rows of 2 symbols: 20 instants an input; input 75 ends before instant 1,500
+        assert last == 75
+        assert path.name == "inputs-000000000001-000000000075.parquet"
+        assert [found.sequence for found in journal.inputs(last)] == list(range(76, 101))
+        assert list(all_inputs(tmp_path, journal)) == everything
+        assert list(all_inputs(tmp_path, journal, 60)) == everything[60:]
+        assert last_to_archive(journal, 2**62) == 90  # no further than the oldest snapshot
+    assert (tmp_path / "journal.db").stat().st_size < 0.8 * size
+
+    table = pq.read_table(path)
+    (tmp_path / "tape" / path.name).unlink()
+    pq.write_table(table.slice(1), path)
+    with Journal.read(tmp_path) as journal, pytest.raises(InvariantError, match="input 1 is missing or was changed"):  # fmt: skip
+        list(all_inputs(tmp_path, journal))
+
+
+def test_a_backup_is_a_whole_journal_and_seven_are_kept(tmp_path: Path) -> None:
+    filled(tmp_path, candles(400))
+    with Journal.read(tmp_path) as journal:
+        for day in range(9):
+            path = back_up(tmp_path, journal, f"journal-2020010{day}")
+        everything = list(journal.inputs())
+
+    assert len(list((tmp_path / "backup").iterdir())) == 7
+    other = tmp_path / "restored"
+    other.mkdir()
+    path.rename(other / "journal.db")
+    with Journal.open(other, 0) as journal:
+        assert list(journal.inputs()) == everything
+    assert derived(other) == derived(tmp_path)
+
+
+def test_export_gives_back_the_tape_that_was_received(tmp_path: Path) -> None:
+    tapes = [random_candles(300, seed, "15m") for seed in (1, 2)]
+    missing = np.ones(300, np.bool_)
+    missing[[50, 51, 120]] = False
+    received = next(ReplayFeed([tapes[0], tapes[1][missing]], 900_000, batch_rows=10**6).batches())
+    filled(tmp_path, received)
+
+    with Journal.read(tmp_path) as journal:
+        first, second = export_tapes(tmp_path, journal, tmp_path / "out")
+        tables = export_tables(journal, tmp_path / "out" / "tables")
+
+    assert read_tape(first).candles.tobytes() == tapes[0].tobytes()
+    assert read_tape(second).candles.tobytes() == tapes[1][missing].tobytes()
+    assert (read_tape(first).venue, read_tape(second).symbol) == ("test", "BBB")
+    fills = pq.read_table(next(path for path in tables if path.stem == "fills"))
+    assert [tuple(row.values())[1:] for row in fills.to_pylist()] == derived(tmp_path)["fills"]
+
+
+@pytest.mark.asyncio
+async def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(
+    tmp_path: Path,
+) -> None:
+    async def write() -> tuple[list[int], int]:
+        journal = Journal.open(tmp_path, 0)
+        writer = ThreadWriter(journal)
+        gate, started = threading.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        commits = 0
+        commit = journal.commit
+
+        def counted(works: Any) -> Any:
+            nonlocal commits
+            commits += 1
+            loop.call_soon_threadsafe(started.set)
+            return commit(works)
+
+        journal.commit = counted  # type: ignore[method-assign]
+        first = asyncio.ensure_future(writer.submit(lambda _: gate.wait(10)))
+        await started.wait()
+        rest = [
+            asyncio.ensure_future(writer.submit(lambda j: j.add_input(encode(Command(Action.PAUSE)), 0)))
+            for _ in range(50)
+        ]  # fmt: skip
+        await asyncio.sleep(0)
+        gate.set()
+        assert await first
+        sequences = list(await asyncio.gather(*rest))
+        await writer.close()
+        return sequences, commits
+
+    sequences, commits = await write()
+
+    assert sequences == list(range(1, 51))
+    assert commits == 2
+    with Journal.read(tmp_path) as journal:
+        assert journal.sequence == 50
+
+
+@pytest.mark.asyncio
+async def test_a_failed_commit_ends_the_writer_and_tells_everybody(tmp_path: Path) -> None:
+    async def write() -> None:
+        journal = Journal.open(tmp_path, 0)
+        writer = ThreadWriter(journal)
+        journal.connection.execute("PRAGMA query_only = ON")
+        writer.post(lambda j: j.add_input(encode(Command(Action.PAUSE)), 0))
+        with pytest.raises(DataError, match="read-only"):
+            await asyncio.wait_for(writer.failed(), 10)
+        with pytest.raises(DataError, match="read-only"):
+            await writer.submit(lambda j: j.sequence)
+        await writer.close()
+
+    await write()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(events, min_size=1, max_size=8))
+def test_any_inputs_in_any_order_read_back(
+    tmp_path_factory: Any, given_events: list[Event]
+) -> None:
+    state = tmp_path_factory.mktemp("journal")
+    with Journal.open(state, 0) as journal:
+        for event in given_events:
+            journal.commit([lambda j, e=event: j.add_input(encode(e), 0)])
+    with Journal.read(state) as journal:
+        found = [(row.kind, row.payload) for row in journal.inputs()]
+
+    assert found == [encode(event)[:2] for event in given_events]

@@ -1,0 +1,194 @@
+"""Kernels: one source, the same bits however they are called, and refusals where they break the rules."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from papertape.engine.features.trend import AVERAGE
+from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
+from papertape.engine.jit.cache import is_plain, kernel_digest
+from papertape.engine.model.functions import sigmoid
+
+ROOT = Path(__file__).resolve().parents[3]
+PAIR = record(("total", "f8"), ("n", "i8"))
+
+
+def scaled(value: float, power: int) -> float:
+    for _ in range(power):
+        value *= 1.5
+    return value
+
+
+def add(pair: Row, value: float, power: int) -> int:
+    pair.total += scaled_kernel(value, power)
+    pair.n += 1
+    return int(pair.n)
+
+
+def add_all(pairs: FloatArray, values: FloatArray) -> int:
+    pair = pairs[0]
+    for value in values:
+        add_kernel(pair, value, 2)
+        add_kernel(pair, value, 3)
+    return add_kernel(pair, 0.0, len(values))
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Return a kernel that is not stored on disk: what is loaded from there has no parts to count."""
+    if numba.config.DISABLE_JIT or is_plain():
+        return function if numba.config.DISABLE_JIT else numba.njit(function)
+    from papertape.engine.jit.dispatch import Kernel
+
+    return Kernel(function)
+
+
+needs_dispatch = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT) or is_plain(), reason="nothing is compiled in our way"
+)
+scaled_kernel, add_kernel, add_all_kernel = compiled(scaled), compiled(add), compiled(add_all)
+
+
+@needs_dispatch
+def test_a_kernel_called_by_kernels_is_compiled_once_whatever_constants_it_is_given() -> None:
+    from papertape.engine.jit.dispatch import Kernel
+
+    pairs = np.zeros(1, PAIR)
+
+    assert add_all_kernel(pairs, np.array([1.0, 2.0])) == 5
+
+    # 2.25 and 3.375 of each, by hand
+    assert pairs[0].total == 3.0 * (2.25 + 3.375)
+    assert isinstance(add_kernel, Kernel)
+    assert len(add_kernel._part.overloads) == 1
+    assert len(add_kernel.overloads) == 0  # no machine code of its own
+
+
+def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
+    pairs = np.zeros(1, PAIR)
+    add_all_kernel(pairs, np.array([1.0]))
+    before = pairs[0].total
+
+    assert add_kernel(pairs[0], 4.0, 1) == 4
+    assert scaled_kernel(4.0, 1) == 6.0
+
+    assert pairs[0].total == before + 6.0
+
+
+def allocate(n: int) -> float:
+    return float(np.empty(n)[0])
+
+
+@needs_dispatch
+def test_a_kernel_that_allocates_is_refused() -> None:
+    with pytest.raises(numba.TypingError, match="empty"):
+        kernel(allocate)(3)
+
+
+def hold(values: FloatArray, places: IntArray) -> float:
+    part = values[1:]
+    words = part.view(AVERAGE)
+    total = 0.0
+    for place in places:
+        total += part[place]
+    return total + len(words)
+
+
+def test_a_kernel_leaves_the_count_of_its_arrays_alone() -> None:
+    n_words = AVERAGE.itemsize // 8
+    values, places = np.arange(1.0 + n_words), np.zeros(1, np.int64)
+    before = sys.getrefcount(values), sys.getrefcount(places)
+
+    for _ in range(1_000):
+        assert kernel_hold(values, places) == 2.0
+
+    assert (sys.getrefcount(values), sys.getrefcount(places)) == before
+
+
+kernel_hold = kernel(hold)
+
+
+def test_without_the_compiler_a_kernel_is_its_function() -> None:
+    program = (
+        "from papertape.engine.broker.orders import mute_absent; print(type(mute_absent).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"NUMBA_DISABLE_JIT": "1", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "function"
+
+
+PLAIN = """
+import sys
+from papertape.engine.jit.cache import cache_directory
+from papertape.engine.jit import is_stored
+from papertape.engine.model.functions import sigmoid
+value = sigmoid(0.5)
+print(cache_directory().name, "papertape.engine.jit.dispatch" in sys.modules, is_stored(sigmoid), value.hex())
+"""
+
+
+def test_the_switch_compiles_without_numbas_insides_into_a_folder_of_its_own(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PLAIN],
+        cwd=ROOT,
+        env={**os.environ, "PAPERTAPE_PLAIN_JIT": "1", "PAPERTAPE_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+
+    folder = f"kernels-{kernel_digest()}-plain"
+    assert done.stdout.split() == [folder, "False", "True", float(sigmoid(0.5)).hex()]
+
+
+def test_numba_code_that_is_not_ours_may_call_a_kernel() -> None:
+    loop = numba.njit(error_model="numpy")(lambda x: sigmoid(x) + sigmoid(2.0 * x))
+
+    assert loop(0.5) == sigmoid(0.5) + sigmoid(1.0)
+
+
+LOADED = """
+import sys
+import numba
+from papertape.engine.broker.ledger import money
+COMPILER = "numba.np.linalg"  # one of the modules that only compiling needs
+print(money(2.5), COMPILER in sys.modules)
+print(numba.njit(lambda x: money(x) + 1)(2.5), COMPILER in sys.modules)
+"""
+
+
+@needs_dispatch
+def test_machine_code_from_disk_is_loaded_without_the_compiler(tmp_path: Path) -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", LOADED],
+            cwd=ROOT,
+            env={**os.environ, "PAPERTAPE_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+
+    # 2.5 quote are 2.5e9 units. What is compiled later finds the compiler as ever.
+    assert said[0] == ["2500000000", "True", "2500000001", "True"]
+    assert said[1] == ["2500000000", "False", "2500000001", "True"]

@@ -1,0 +1,173 @@
+"""The cold start: what the second process leaves, and that nothing depends on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.strategies import Confluence, EmaCross
+from papertape.replay.runtime import compile
+
+ROOT = Path(__file__).resolve().parents[3]
+
+ONE_KERNEL = """
+import json
+from papertape.engine.jit import is_stored
+from papertape.engine.model.functions import sigmoid
+was_stored = is_stored(sigmoid)
+value = sigmoid(0.5)
+print(json.dumps([was_stored, is_stored(sigmoid), value, sum(sigmoid._cache_hits.values())]))
+"""
+WHOLE = """
+import sys
+from papertape.engine.features.smc.feature import smc
+from papertape.engine.jit import is_stored
+from papertape.replay.runtime.compile import compile_kernels
+from tests.bench.candles import make
+from tests.bench.work import Batches, drive, everything
+spec = everything(use_smc=True)
+compile_kernels(spec)
+assert is_stored(smc) and not smc.overloads
+print(drive(spec, Batches(make(500), 1))[1].digest, sum(smc._cache_hits.values()))
+"""
+
+
+def start(program: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PAPERTAPE_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    told, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    return told
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count what this process would compile, without compiling it."""
+    done: list[str] = []
+    monkeypatch.setattr(compile, "compile_common", lambda: done.append("common"))
+    return done
+
+
+def test_a_second_process_that_is_killed_only_leaves_its_work_undone(
+    compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "HELPER", "import os; os.kill(os.getpid(), 9)")
+
+    compile.compile_in_two()
+
+    assert compiled == ["common"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Collect the second processes, which wait for ever."""
+    found: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def remember(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        found.append(popen(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(compile.subprocess, "Popen", remember)
+    monkeypatch.setattr(compile, "HELPER", "import signal; signal.pause()")
+    return found
+
+
+def test_a_second_process_that_hangs_is_ended(
+    compiled: list[str], started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "LIMIT_S", 0.1)
+
+    compile.compile_in_two()
+
+    assert compiled == ["common"]
+    assert [process.returncode for process in started] == [-9]
+
+
+def test_no_second_process_stays_when_this_one_is_interrupted(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compile, "compile_common", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        compile.compile_in_two()
+
+    assert [process.returncode for process in started] == [-9]
+
+
+def test_without_a_second_process_the_engine_compiles_by_itself(
+    compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    compile.compile_in_two()
+
+    assert compiled == []
+
+
+def test_a_second_process_is_for_structure_that_is_not_on_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(compile, "compile_in_two", lambda: asked.append("two"))
+    monkeypatch.setattr(compile, "is_stored", lambda kernel: False)
+    monkeypatch.setattr(compile.os, "cpu_count", lambda: 2)
+    plain = EngineSpec([Market("X")], EmaCross(), "1m", "1m")
+    whole = EngineSpec([Market("X")], Confluence(use_ml=False), "1m", "1m")
+
+    compile.compile_kernels(plain)
+    assert asked == []
+    compile.compile_kernels(whole)
+    assert asked == ["two"]
+    monkeypatch.setattr(compile, "is_stored", lambda kernel: True)
+    compile.compile_kernels(whole)
+    assert asked == ["two"]
+
+
+def test_two_cold_starts_at_once_leave_a_cache_that_a_third_reads(tmp_path: Path) -> None:
+    one, two = start(ONE_KERNEL, tmp_path), start(ONE_KERNEL, tmp_path)
+    first, second = json.loads(finish(one)), json.loads(finish(two))
+    third = json.loads(finish(start(ONE_KERNEL, tmp_path)))
+
+    assert first[1:3] == second[1:3] == third[1:3]
+    assert third[0]
+    assert third[3] == 1
+    assert not list(tmp_path.rglob("*.tmp.*"))
+
+
+def test_a_cache_folder_that_cannot_be_made_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way", encoding="utf-8")
+
+    was_stored, is_stored, value, hits = json.loads(finish(start(ONE_KERNEL, blocked)))
+
+    assert was_stored  # nobody is sent to store it
+    assert is_stored
+    assert hits == 0
+    assert abs(value - 0.6224593312018546) < 1e-15  # 1 / (1 + exp(-0.5))
+    assert blocked.read_text(encoding="utf-8") == "in the way"
+
+
+@pytest.mark.slow
+def test_a_cold_start_in_two_processes_decides_what_a_warm_one_decides(tmp_path: Path) -> None:
+    cold = finish(start(WHOLE, tmp_path))
+    warm = finish(start(WHOLE, tmp_path))
+
+    assert cold == warm
+    assert cold.split()[1] == "1"  # structure came from the second process

@@ -1,0 +1,1 @@
+"""What tests share: feeds, venues, journals, processes and pictures made for them."""
