@@ -14,16 +14,17 @@ from papertape.replay.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "deploy" / "docs"
+ROOMS = ("engine", "replay", "daemon")
+GENERATED = ("configuration.md", "metrics.md", "candle.svg", *(f"{room}.svg" for room in ROOMS))
 DOCUMENTS = sorted(
     [
         ROOT / "README.md",
         *(ROOT / "deploy").glob("*.md"),
         *DOCS.rglob("*.md"),
         *(ROOT / ".github").rglob("*.md"),
-        *(ROOT / room / "README.md" for room in ("engine", "replay", "daemon")),
+        *(ROOT / room / "README.md" for room in ROOMS),
     ]
 )
-DOCUMENTS = [path for path in DOCUMENTS if path.is_file()]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 # Where programs run and people fill in, nothing is there to be checked.
 NOT_HERE = {"deploy/secrets"}
@@ -31,6 +32,13 @@ NOT_HERE = {"deploy/secrets"}
 CODE = re.compile(r"`([^`\n]+)`")
 PLACE = re.compile(r"(?:engine|replay|daemon|tests|deploy|\.ci|\.github)/[\w./-]*(?:::\w+)?")
 MODULE = re.compile(r"papertape\.(?:engine|replay|daemon)(?:\.\w+)*")
+# "`limit` in `engine/broker/orders.py`", "`a` and `b` in …", "a row in `_ROWS` of `…`"
+NAMED = re.compile(
+    r"((?:`[A-Za-z_][\w.]*`(?:, | and ))*`[A-Za-z_][\w.]*`)(?: \([^)`]*\))? (?:in|of) `([\w/]+\.py)`"
+)
+# "2. `engine/model/kinds/__init__.py`: a code, a row in `KINDS`, …", up to the next path
+STEP = re.compile(r"^\d\. `([\w/]+\.py)`: ((?:`[^`/\n]+`|[^`\n])*)", re.MULTILINE)
+TABLE = re.compile(r"`(_?[A-Z][A-Z_]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -46,11 +54,11 @@ def builder() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "metrics.md", "candle.svg"])
+@pytest.mark.parametrize("name", GENERATED)
 def test_what_is_generated_is_what_the_code_says(name: str) -> None:
     made = builder().FILES
 
-    assert set(made) == {"configuration.md", "metrics.md", "candle.svg"}
+    assert set(made) == set(GENERATED)
     assert (DOCS / name).read_text(encoding="utf-8") == made[name](), (
         f"deploy/docs/{name} is not what the code says now: run `python deploy/docs/build.py`"
     )
@@ -74,6 +82,10 @@ def missing(text: str, folder: Path) -> list[str]:
     for code in CODE.findall(text):
         found += [place for place in PLACE.findall(code) if not is_there(place)]
         found += [module for module in MODULE.findall(code) if not is_importable(module)]
+    for names, place in NAMED.findall(text):
+        found += [f"{place}: {name}" for name in CODE.findall(names) if not is_defined(name, place)]
+    for place, step in STEP.findall(text):
+        found += [f"{place}: {name}" for name in TABLE.findall(step) if not is_defined(name, place)]
     links = [link for link in LINK.findall(text) if "://" not in link]
     return found + [link for link in links if not (folder / link).exists()]
 
@@ -85,6 +97,20 @@ def is_there(place: str) -> bool:
         return True
     file = ROOT / path.rstrip(".")
     return file.exists() and (not test or f"def {test}(" in file.read_text(encoding="utf-8"))
+
+
+def is_defined(name: str, place: str) -> bool:
+    """Return whether a file of ours has what a document says is in it, as a definition or as a field."""
+    path = ROOT / place
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8")
+    return all(
+        re.search(
+            rf"(?:def|class) {part}\b|^\s*{part}(?:: [^=\n]+)? ?=|^\s*{part}: ", text, re.MULTILINE
+        )
+        for part in name.split(".")
+    )
 
 
 def is_importable(name: str) -> bool:
@@ -110,6 +136,8 @@ def test_what_a_document_names_is_there(name: str) -> None:
 
 def test_what_is_not_there_is_found() -> None:
     text = (
+        "1. `engine/model/kinds/__init__.py`: a row in `KINDS` and one in `GONE`.\n"
+        "`Engine.step` and `gone` in `engine/core.py`; "
         "`engine/gone.py`, `tests/test_docs.py::test_gone`, `papertape.engine.gone`, "
         "`papertape.engine.core.Gone`, [a](gone.md), `engine/core.py`, `papertape.engine.core.Engine`"
     )
@@ -119,8 +147,31 @@ def test_what_is_not_there_is_found() -> None:
         "tests/test_docs.py::test_gone",
         "papertape.engine.gone",
         "papertape.engine.core.Gone",
+        "engine/core.py: gone",
+        "engine/model/kinds/__init__.py: GONE",
         "gone.md",
     ]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_a_map_of_all_its_folders_that_is_read_in_minutes(room: str) -> None:
+    text = (ROOT / room / "README.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in text.splitlines() if line.startswith(f"| `{room}/"))
+
+    folders = {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
+    assert {name for name in folders if f"`{room}/{name}/`" not in table} == set()
+    assert len(text.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_picture_of_a_room_shows_what_is_there(room: str) -> None:
+    builder()  # its folder is on the path from now on
+    cells = importlib.import_module("rooms").ROOMS[room].cells
+
+    named = [cell.name for cell in cells if re.search(r"/|\.py$", cell.name)]
+    assert len(named) > 6
+    assert [name for name in named if not (ROOT / room / name).exists()] == []
+    assert len({(cell.column, cell.row) for cell in cells}) == len(cells)
 
 
 def test_versions_of_formats_are_those_of_the_code() -> None:

@@ -4,12 +4,15 @@ Build what is generated here: `python deploy/docs/build.py`. A test builds it ag
     configuration.md   from the configuration's models
     metrics.md         from the catalogue of metrics
     candle.svg         a candle's way, from `picture.py`
+    engine.svg …       the three rooms, from `rooms.py`
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from picture import picture
+from rooms import ROOMS, room_picture
 
 from papertape.daemon.metrics.catalogue import markdown
 from papertape.replay.config import Config
@@ -101,7 +104,12 @@ def metrics() -> str:
     return f"{METRICS}\n{markdown().rstrip()}\n"
 
 
-FILES = {"configuration.md": configuration, "metrics.md": metrics, "candle.svg": picture}
+FILES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "candle.svg": picture,
+    **{f"{name}.svg": partial(room_picture, name) for name in ROOMS},
+}
 
 if __name__ == "__main__":
     for name, made in FILES.items():

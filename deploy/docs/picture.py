@@ -5,11 +5,13 @@ The picture brings its own background, so it is readable wherever it is shown; n
 `architecture.md`.
 """
 
+from collections.abc import Iterable
 from html import escape
 
 WIDTH, HEIGHT = 960, 508
-HEAD = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t">
-<title id="t">A candle's way: live or recorded, it enters one engine, which decides and reports</title>
+TITLE = "A candle's way: live or recorded, it enters one engine, which decides and reports"
+HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="t">
+<title id="t">{title}</title>
 <style>
 svg {{ --paper: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #818b98; --live: #ddf4ff; --tape: #fff1c2; --core: #dafbe1; --out: #f3f4f6 }}
 @media (prefers-color-scheme: dark) {{
@@ -25,10 +27,15 @@ path {{ fill: none; stroke: var(--line); stroke-width: 1.6; marker-end: url(#a) 
 .again {{ stroke-dasharray: 5 4 }}
 </style>
 <marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" style="fill: var(--line); stroke: none; marker-end: none"/></marker>
-<rect width="{WIDTH}" height="{HEIGHT}" style="fill: var(--paper); stroke: none"/>"""
+<rect width="{width}" height="{height}" style="fill: var(--paper); stroke: none"/>"""
 
-# (kind, left, top, width, height, title, what it does)
-BOXES = (
+Box = tuple[
+    str, float, float, float, float, str, str
+]  # kind, left, top, width, height, title, what it does
+Arrow = tuple[str, str]  # class, way
+Text = tuple[str, float, float, str]  # class, x, y, text
+
+BOXES: tuple[Box, ...] = (
     ("out", 20, 44, 110, 56, "exchange", "websocket, REST"),
     ("live", 166, 44, 150, 56, "1 feed", "frames, venue's clock"),
     ("live", 352, 44, 160, 56, "2 finality", "the history decides"),
@@ -48,8 +55,7 @@ BOXES = (
     ("tape", 790, 424, 150, 56, "14 result", "figures, report page"),
     ("live", 352, 424, 240, 56, "15 audit", "the journal stepped again: equal?"),
 )
-# (class, way)
-ARROWS = (
+ARROWS: tuple[Arrow, ...] = (
     ("", "M130 72H162"),
     ("", "M316 72H348"),
     ("", "M512 72H544"),
@@ -68,8 +74,7 @@ ARROWS = (
     ("", "M865 334V420"),
     ("again", "M618 452H596"),
 )
-# (class, x, y, text)
-TEXTS = (
+TEXTS: tuple[Text, ...] = (
     ("soft left", 20, 26, "live: blue · recorded: yellow · the same engine for both: green"),
     (
         "soft left",
@@ -83,16 +88,26 @@ TEXTS = (
 
 def picture() -> str:
     """Return the whole picture."""
-    parts = [HEAD, '<rect class="room" x="20" y="240" width="920" height="104"/>']
-    for kind, x, y, width, height, title, about in BOXES:
+    room = '<rect class="room" x="20" y="240" width="920" height="104"/>'
+    return "\n".join([head(WIDTH, HEIGHT, TITLE), room, *drawn(BOXES, ARROWS, TEXTS), "</svg>", ""])
+
+
+def head(width: int, height: int, title: str) -> str:
+    """Return what a picture begins with: its size, its title for who cannot see it, and its colours."""
+    return HEAD.format(width=width, height=height, title=escape(title, quote=False))
+
+
+def drawn(boxes: Iterable[Box], arrows: Iterable[Arrow], texts: Iterable[Text]) -> list[str]:
+    """Return boxes, arrows over them and words over both, one element a line."""
+    parts = []
+    for kind, x, y, width, height, title, about in boxes:
         middle = x + width / 2
         parts += [
             f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}"/>',
             f'<text x="{middle:g}" y="{y + height / 2 - 4:g}">{escape(title)}</text>',
             f'<text class="soft" x="{middle:g}" y="{y + height / 2 + 15:g}">{escape(about)}</text>',
         ]
-    parts += [f'<path class="{kind}" d="{way}"/>' for kind, way in ARROWS]
-    parts += [
-        f'<text class="{kind}" x="{x}" y="{y}">{escape(text)}</text>' for kind, x, y, text in TEXTS
+    parts += [f'<path class="{kind}" d="{way}"/>' for kind, way in arrows]
+    return parts + [
+        f'<text class="{kind}" x="{x}" y="{y}">{escape(text)}</text>' for kind, x, y, text in texts
     ]
-    return "\n".join([*parts, "</svg>", ""])
