@@ -28,7 +28,7 @@ from papertape.daemon.learning.retraining import Retraining
 from papertape.daemon.learning.trainer import ProcessTrainer, ThreadTrainer, Trainer
 from papertape.daemon.runtime import maintenance
 from papertape.daemon.runtime.audit import Auditor, last_finding
-from papertape.daemon.runtime.daemon import Daemon, Hooks, wall_ms
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
@@ -56,14 +56,14 @@ class FeedStart(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-class Source(NamedTuple):
+class FeedSource(NamedTuple):
     """An open live feed and the clock that it goes by."""
 
     feed: Feed
     now_ms: Callable[[], int]
 
 
-OpenFeed = Callable[[FeedStart], AbstractAsyncContextManager[Source]]
+OpenFeed = Callable[[FeedStart], AbstractAsyncContextManager[FeedSource]]
 
 
 async def serve(
@@ -73,7 +73,7 @@ async def serve(
     *,
     is_virtual: bool = False,
     has_jobs: bool | None = None,
-) -> Daemon:
+) -> RunningDaemon:
     """
     Run a daemon on its state directory until it ends, and return it as it stood then.
 
@@ -107,7 +107,7 @@ async def serve(
                 )  # fmt: skip
                 tables = Tables(feed, engine, writer, limit_ms)
                 faults = StrategyFaults(engine, writer, hooks.on_fault)
-                daemon = Daemon(
+                daemon = RunningDaemon(
                     state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state), faults, finding=finding
                 )  # fmt: skip
                 make_learning(daemon, journal, is_virtual=is_virtual)
@@ -121,7 +121,7 @@ async def serve(
             await writer.close()
 
 
-async def _run(daemon: Daemon, *, was_stepped: bool) -> None:
+async def _run(daemon: RunningDaemon, *, was_stepped: bool) -> None:
     """Run a daemon to its end; what recovery had to step need not be stepped again."""
     if was_stepped:
         await daemon.snapshot()
@@ -131,7 +131,7 @@ async def _run(daemon: Daemon, *, was_stepped: bool) -> None:
         await daemon.auditor.close()
 
 
-def make_learning(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> None:
+def make_learning(daemon: RunningDaemon, journal: Journal, *, is_virtual: bool) -> None:
     """Give a daemon its retraining and its watch on drift; an account that uses no model has neither."""
     account, engine, hooks = daemon.identity, daemon.engine, daemon.hooks
     if not account.config.signals.use_ml:
@@ -171,7 +171,7 @@ def make_learning(daemon: Daemon, journal: Journal, *, is_virtual: bool) -> None
     daemon.journal_feed.calendar = Calendar(parts)
 
 
-def make_jobs(daemon: Daemon) -> list[Job]:
+def make_jobs(daemon: RunningDaemon) -> list[Job]:
     """Return the jobs of a daemon with their times."""
     state, writer, settings = daemon.state, daemon.writer, daemon.identity.config.daemon
 
@@ -244,7 +244,7 @@ def _closing_on_error(journal: Journal) -> Iterator[Journal]:
 
 
 @contextmanager
-def _stopping_on_signals(daemon: Daemon) -> Iterator[None]:
+def _stopping_on_signals(daemon: RunningDaemon) -> Iterator[None]:
     """Stop after the candle at the first SIGTERM or SIGINT, at once at the second: the journal is whole at any time."""
     loop, seen = asyncio.get_running_loop(), False
 
@@ -286,4 +286,4 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-__all__ = ["FeedStart", "OpenFeed", "Source", "make_jobs", "serve"]
+__all__ = ["FeedSource", "FeedStart", "OpenFeed", "make_jobs", "serve"]

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from papertape.daemon.app import FeedStart, OpenFeed, Source
+from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
@@ -104,7 +104,7 @@ def opener(identity: Identity, tapes: Sequence[Tape] = ()) -> OpenFeed:
 @asynccontextmanager
 async def _open_sim(
     identity: Identity, tapes: Sequence[Tape], start: FeedStart
-) -> AsyncIterator[Source]:
+) -> AsyncIterator[FeedSource]:
     """
     Start the local exchange where the journal ends, as if time had stood still, and follow it to the end.
 
@@ -127,13 +127,15 @@ async def _open_sim(
         changed = live.model_copy(update={**urls, "history_bars": history})
         here = identity._replace(config=identity.config.model_copy(update={"live": changed}))
         async with _open_delta(here, clock, start) as source:
-            yield Source(_until(source.feed, last_ms), source.now_ms)
+            yield FeedSource(_until(source.feed, last_ms), source.now_ms)
     finally:
         await venue.stop()
 
 
 @asynccontextmanager
-async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[Source]:
+async def _open_delta(
+    identity: Identity, clock: Clock, start: FeedStart
+) -> AsyncIterator[FeedSource]:
     """Open Delta's stream and history; settlements come between its candles."""
     from papertape.daemon.feeds.delta.feed import DeltaFeed
     from papertape.daemon.feeds.halts import WithHalts
@@ -157,11 +159,11 @@ async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> Asy
             dropped=start.dropped,
         )
         events = WithHalts(feed, feed.halts)
-        yield Source(_with_settlements(events, settlements, identity), clock.now_ms)
+        yield FeedSource(_with_settlements(events, settlements, identity), clock.now_ms)
 
 
 @asynccontextmanager
-async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Source]:
+async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[FeedSource]:
     """Open the stream of a venue that ccxt knows."""
     from papertape.daemon.feeds.ccxt.feed import CcxtFeed
     from papertape.daemon.feeds.halts import WithHalts
@@ -183,7 +185,7 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Sour
         is_skewed = abs(start.stats.clock_offset_ms) > SKEW_MS
         feed.halts.tell(Cause.CLOCK, "", clock.now_ms(), is_on=is_skewed)
 
-    yield Source(WithHalts(feed, feed.halts, look), clock.now_ms)
+    yield FeedSource(WithHalts(feed, feed.halts, look), clock.now_ms)
 
 
 class _Events:

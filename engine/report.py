@@ -12,7 +12,7 @@ from papertape.engine.records import PREDICTION
 _NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
 
 
-class Fault(NamedTuple):
+class StrategyFault(NamedTuple):
     """What a user's strategy did at one close that no decision can be made of; entries are paused from there on."""
 
     strategy: str
@@ -52,7 +52,7 @@ class Report:
     swaps: Rows
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
     predictions: Rows = field(default_factory=lambda: _NO_PREDICTIONS)
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[StrategyFault, ...] = ()
     unheeded: int = 0
 
 

@@ -10,7 +10,7 @@ from papertape.engine.broker.execution import execute
 from papertape.engine.broker.ledger import money, open_ledger
 from papertape.engine.broker.orders import N_COUNTERS
 from papertape.engine.candles import CANDLE, timeframe_ms
-from papertape.engine.features.matrix import Frames
+from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
@@ -77,7 +77,7 @@ class EngineState:
         requests = (*strategy.features, *spec.extra_features, *spec.model_features)
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
-        self.frames = Frames(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
+        self.frames = FeatureMatrix(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
         most = self.frames.main[0].closed.size
         self.model = CurrentModel(
             self.frames.columns, spec.model_features, spec.timeframe, self.symbols, most

@@ -16,7 +16,7 @@ import pytest
 import papertape.replay.learning.walk_forward as walk_module
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.learning.trainer import Request
+from papertape.daemon.learning.trainer import TrainingRequest
 from papertape.daemon.runtime.daemon import Hooks
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.model.dataset import Dataset
@@ -24,7 +24,7 @@ from papertape.engine.model.drift.policy import DriftOptions
 from papertape.replay.config.cadence import cadence
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.settings import LearningSettings, settings_of
 from papertape.replay.learning.walk_forward import walk
 from tests.support.journals import SYMBOLS, candles, identity, model_bytes, recorded, served
@@ -75,7 +75,7 @@ def attempt_of(due_ms: int, effective_ms: int, trigger: str) -> Attempt:
 class Formula:
     """The daemon's trainer."""
 
-    async def attempt(self, request: Request) -> Attempt:
+    async def attempt(self, request: TrainingRequest) -> Attempt:
         return attempt_of(request.due_ms, request.effective_ms, request.trigger)
 
 
@@ -111,7 +111,7 @@ def walked(about: Identity, every: str, monkeypatch: pytest.MonkeyPatch) -> Did:
         return attempt_of(due_ms, due_ms + how.activation_delay_ms, trigger)
 
     levels: list[tuple[int, int]] = []
-    look = walk_module.Watch.look
+    look = walk_module.WalkDrift.look
 
     def noted(watch: Any) -> bool:
         time_ms, is_wanted = watch.next_ms, look(watch)
@@ -119,9 +119,9 @@ def walked(about: Identity, every: str, monkeypatch: pytest.MonkeyPatch) -> Did:
         return is_wanted
 
     monkeypatch.setattr(walk_module, "challenge", scripted)
-    monkeypatch.setattr(walk_module.Watch, "look", noted)
+    monkeypatch.setattr(walk_module.WalkDrift, "look", noted)
     found = walk(
-        Job(settings, tuple(due.between(START_MS, END_MS)), rows, "schedule", is_walk=True),
+        TrainingJob(settings, tuple(due.between(START_MS, END_MS)), rows, "schedule", is_walk=True),
         train=None,  # type: ignore[arg-type] # nothing is trained here
     )
     ended = [a for a in found.attempts if a.effective_ms <= END_MS]

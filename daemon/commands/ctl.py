@@ -19,7 +19,7 @@ _TIMEOUT_S = 20.0
 _TOKEN = "PAPERTAPE_TOKEN"  # noqa: S105 - the name of a variable
 
 
-class Order(StrEnum):
+class CtlRequest(StrEnum):
     """What can be asked for."""
 
     PAUSE = "pause"
@@ -33,7 +33,7 @@ class Order(StrEnum):
 
 
 def ctl_command(
-    order: Annotated[Order, typer.Argument(help="what to do", show_default=False)],
+    order: Annotated[CtlRequest, typer.Argument(help="what to do", show_default=False)],
     config: Annotated[
         Path | None, typer.Option(help="the daemon's TOML file; none: the defaults")
     ] = None,
@@ -57,12 +57,12 @@ def ctl_command(
     """
     settings = load_config(config).daemon
     base = (url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    if order is Order.STATUS:
+    if order is CtlRequest.STATUS:
         answer = asyncio.run(_ask("GET", f"{base}/status", None, {}))
     else:
         token = read_token(settings.token_file)
         body: dict[str, Any] = {"reason": reason} if reason else {}
-        if order is Order.SCALE:
+        if order is CtlRequest.SCALE:
             body["value"] = size
         answer = asyncio.run(_ask("POST", f"{base}/api/v1/commands/{order.value}", token, body))
     if as_json:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
-from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.daemon.doctor.machine import examine_config, examine_machine
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.live import Live
@@ -66,7 +66,7 @@ def doctor_command(
         with progress_bars() as show:
             findings += asyncio.run(_examine(exam, record, show))
     _show(findings, as_json)
-    if any(found.status is Status.FAILED for found in findings):
+    if any(found.status is FindingStatus.FAILED for found in findings):
         raise typer.Exit(_FAILED)
 
 
@@ -137,8 +137,8 @@ def _show(findings: list[Finding], as_json: bool) -> None:
     for found in findings:
         table.add_row(found.status, found.row, found.check, found.expected, found.observed)
     console.print(table)
-    counts = {status: sum(found.status is status for found in findings) for status in Status}
+    counts = {status: sum(found.status is status for found in findings) for status in FindingStatus}
     console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
-    missing = [found.row for found in findings if found.status is Status.NOT_RUN]
+    missing = [found.row for found in findings if found.status is FindingStatus.NOT_RUN]
     if missing:
         console.print(f"not run: {', '.join(missing)}", markup=False, soft_wrap=True)

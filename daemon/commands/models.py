@@ -9,7 +9,7 @@ from rich.table import Table
 from papertape.daemon.commands.models_compare import compare_command
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
-from papertape.daemon.learning.model_store import Entry, ModelStore
+from papertape.daemon.learning.model_store import ModelEntry, ModelStore
 from papertape.engine.model import MODEL_FEATURES
 from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import load_config
@@ -137,7 +137,7 @@ def fit_command(
         console.print("! no better than the base rate on candles that it did not see")
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: ModelEntry) -> dict[str, Any]:
     return {
         "version": entry.version,
         "is_champion": entry.is_champion,
@@ -146,7 +146,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: ModelEntry) -> list[str]:
     if entry.record is None:
         return ["cannot be used", "", "", "", ""]
     record = entry.record

@@ -12,7 +12,7 @@ import typer
 from papertape.daemon.app import serve
 from papertape.daemon.commands.output import console, progress_bars
 from papertape.daemon.monitoring.observer import Operation
-from papertape.daemon.runtime.daemon import Daemon, Hooks, wall_ms
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.daemon.runtime.tape_time import placed
 from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
@@ -98,11 +98,11 @@ def _streamed(settings: Config) -> list[Tape]:
     return [tape.between(data.start, data.end) for tape in tapes]
 
 
-def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> Daemon:
+def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> RunningDaemon:
     """Run a daemon in a loop of the configured kind."""
     is_paced = bool(tapes) and settings.live.speed != 1.0
 
-    async def work() -> Daemon:
+    async def work() -> RunningDaemon:
         identity = sim_identity(settings, tapes) if tapes else await live_identity(settings, _warn)
         operation = Operation(settings, identity, is_paced=is_paced)
         open_feed = opener(identity, tapes)

@@ -16,7 +16,7 @@ from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import make_config
 from papertape.replay.events.events import in_timeframe, market_events
 from papertape.replay.events.export import EVENTS_FILE, FEATURES_FILE, write_events, write_features
-from papertape.replay.events.study import HORIZONS, Lane, StudyOptions, study
+from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries, study
 from papertape.replay.report.event_study import sentence, study_section
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.store import Tape
@@ -106,7 +106,7 @@ def study_command(
     ]
     with progress_bars() as show:
         lanes = [
-            Lane(name, s.candles, market_events(s, partial(show, f"events of {s.name}")))
+            StudySeries(name, s.candles, market_events(s, partial(show, f"events of {s.name}")))
             for name, s in zip(_labels(sources), sources, strict=True)
         ]
         table = study(lanes, options, show)

@@ -10,7 +10,7 @@ from papertape.daemon.commands.output import console
 from papertape.engine.errors import DataError
 from papertape.replay.importers import Options, build_tape, raw_quality, read_raw
 from papertape.replay.tapes.quality import Quality, measure, sentences
-from papertape.replay.tapes.store import Entry, Tape
+from papertape.replay.tapes.store import Tape, TapeEntry
 from papertape.replay.tapes.timestamps import utc_text
 
 
@@ -61,7 +61,7 @@ def print_checks(checks: Sequence[Checked]) -> None:
             console.print(line, markup=False, soft_wrap=True)
 
 
-def tape_table(entries: Sequence[Entry]) -> Table:
+def tape_table(entries: Sequence[TapeEntry]) -> Table:
     """Return the list of a store."""
     table = Table(box=None, pad_edge=False)
     for name in ("tape", "candles", "first", "last", "hash"):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.daemon.doctor.rest import clock_finding
 from papertape.engine.candles import timeframe_ms
 from papertape.replay.runtime.clock import Clock
@@ -27,14 +27,14 @@ async def examine_library_venue(
     history = CcxtHistory(exchange, clock, retries=1)
     try:
         await history.start()
-        found = [_row(f"{venue}'s markets", "load", f"{len(exchange.markets):,}", Status.OK)]
+        found = [_row(f"{venue}'s markets", "load", f"{len(exchange.markets):,}", FindingStatus.OK)]
         found.append(clock_finding(history.clock_offset_ms))
         way = "watchOHLCV" if exchange.has.get("watchOHLCV") else "none: it is polled"
-        found.append(_row("stream of candles", "watchOHLCV, or polling", way, Status.OK))
+        found.append(_row("stream of candles", "watchOHLCV, or polling", way, FindingStatus.OK))
         found += [await _symbol(history, symbol, timeframe) for symbol in symbols]
     except RestError as error:
         is_away = isinstance(error, RestUnavailable) and base_url is None
-        status = Status.NOT_RUN if is_away else Status.FAILED
+        status = FindingStatus.NOT_RUN if is_away else FindingStatus.FAILED
         found = [_row(f"{venue}'s markets", "load", str(error), status)]
     finally:
         await exchange.close()
@@ -52,10 +52,10 @@ async def _symbol(history: CcxtHistory, symbol: str, timeframe: str) -> Finding:
             market.unified, timeframe, now_ms - (BARS + 1) * length_ms, now_ms
         )
     except RestError as error:
-        return _row(check, expected, str(error), Status.FAILED)
+        return _row(check, expected, str(error), FindingStatus.FAILED)
     told = f"{len(rows)} of {market.venue} {market.symbol}"
-    return _row(check, expected, told, Status.OK if len(rows) else Status.FAILED)
+    return _row(check, expected, told, FindingStatus.OK if len(rows) else FindingStatus.FAILED)
 
 
-def _row(check: str, expected: str, observed: str, status: Status) -> Finding:
+def _row(check: str, expected: str, observed: str, status: FindingStatus) -> Finding:
     return Finding("venue", check, expected, observed, status)

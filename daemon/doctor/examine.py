@@ -4,7 +4,14 @@ import asyncio
 from typing import Final
 
 from papertape.daemon.doctor.exam import Exam, OnProgress
-from papertape.daemon.doctor.finding import LONG_ROWS, NEVER_RUN, Finding, Status, finding, not_run
+from papertape.daemon.doctor.finding import (
+    LONG_ROWS,
+    NEVER_RUN,
+    Finding,
+    FindingStatus,
+    finding,
+    not_run,
+)
 from papertape.daemon.doctor.fixtures import Fixtures
 from papertape.daemon.doctor.listen import PING, Heard, listen, subscription
 from papertape.daemon.doctor.rest import RestExam, clock_finding
@@ -21,7 +28,7 @@ from papertape.daemon.feeds.delta.messages import CandleFrame, NoTrade, Refusal,
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.jit import Rows
 from papertape.replay.runtime.clock import Clock
-from papertape.replay.sources.delta_http import Seen
+from papertape.replay.sources.delta_http import SeenHeaders
 from papertape.replay.sources.delta_parse import number
 from papertape.replay.sources.delta_rest import DeltaRest
 from papertape.replay.sources.errors import RestError, RestUnavailable
@@ -44,7 +51,7 @@ async def examine_venue(
     check, expected = "the venue's REST interface", "answers"
     exam_of_rest: list[RestExam] = []
 
-    def see(seen: Seen) -> None:
+    def see(seen: SeenHeaders) -> None:
         fixtures.answer(seen)
         for asker in exam_of_rest:
             asker.see(seen)
@@ -54,12 +61,12 @@ async def examine_venue(
             product = await rest.product(exam.symbol)
         except RestError as error:
             is_away = isinstance(error, RestUnavailable) and not exam.is_required
-            status = Status.NOT_RUN if is_away else Status.FAILED
+            status = FindingStatus.NOT_RUN if is_away else FindingStatus.FAILED
             why = "no connection to the venue" if is_away else "the venue did not answer"
             rows = sorted((*VENUE_ROWS, *LONG_ROWS), key=int)
             return [Finding("venue", check, expected, str(error), status), *not_run(rows, why)]
         told = f"{url}; {exam.symbol}: {product.state}, {product.trading_status}"
-        found = [Finding("venue", check, expected, told, Status.OK)]
+        found = [Finding("venue", check, expected, told, FindingStatus.OK)]
         exam_of_rest.append(RestExam(rest, clock, exam.symbol))
         found += await _Examination(exam, clock, fixtures, rest, exam_of_rest[0], on_progress).run()
         return found
@@ -101,7 +108,7 @@ class _Examination:
         streams = await self._judge(heard.result(), thin)
         short, long = streams[:6], streams[6:]
         rows = [*short[1:], legacy.result(), *asked, other.result(), *long]
-        rows += [finding(row, Status.NOT_RUN, why) for row, why in NEVER_RUN.items()]
+        rows += [finding(row, FindingStatus.NOT_RUN, why) for row, why in NEVER_RUN.items()]
         clock = clock_finding(self._rest.clock_offset_ms)
         return [clock, short[0], *sorted(rows, key=lambda found: int(found.row))]
 
@@ -146,7 +153,7 @@ class _Examination:
         """Row 6."""
         url = self._exam.profile.legacy_url
         if not url:
-            return finding("6", Status.NOT_RUN, "no legacy address was given")
+            return finding("6", FindingStatus.NOT_RUN, "no legacy address was given")
         heard = await listen(
             url,
             [subscription({"candlestick_1m": [self._exam.symbol]})],
@@ -159,20 +166,22 @@ class _Examination:
         if isinstance(last, CandleFrame | NoTrade):
             is_long = '"candle_start_time"' in heard.frames[-1].text
             told = f"still serves candles, {'long' if is_long else 'short'} keys"
-            return finding("6", Status.DIFFERS, told)
+            return finding("6", FindingStatus.DIFFERS, told)
         why = last.message if isinstance(last, Refusal) else heard.ended or "no candle came"
-        return finding("6", Status.OK, f"no: {why}")
+        return finding("6", FindingStatus.OK, f"no: {why}")
 
     async def _global(self) -> Finding:
         """Row 14."""
         if not self._exam.global_url:
-            return finding("14", Status.NOT_RUN, "another venue than Delta's own was given")
+            return finding("14", FindingStatus.NOT_RUN, "another venue than Delta's own was given")
         heard = await listen(
             self._exam.global_url, [PING], GLOBAL_S, self._clock, enough=lambda text: True
         )
         if heard.frames:
-            return finding("14", Status.OK, f"{self._exam.global_url} answers")
-        return finding("14", Status.DIFFERS, f"{self._exam.global_url}: {heard.ended or 'silent'}")
+            return finding("14", FindingStatus.OK, f"{self._exam.global_url} answers")
+        return finding(
+            "14", FindingStatus.DIFFERS, f"{self._exam.global_url}: {heard.ended or 'silent'}"
+        )
 
     async def _judge(self, heard: Heard, thin: str) -> list[Finding]:
         """Return the row about parsing, rows 1 to 5, and the long ones."""
@@ -182,11 +191,11 @@ class _Examination:
         try:
             history = await self._minutes(heard, symbol)
             quiet = judge_no_trade(heard, thin, await self._minutes(heard, thin)) if thin else \
-                finding("3", Status.NOT_RUN, "no thin market is known; give --thin")  # fmt: skip
+                finding("3", FindingStatus.NOT_RUN, "no thin market is known; give --thin")  # fmt: skip
             final = judge_final_frames(heard, symbol, history)
         except RestError as error:
-            quiet = finding("3", Status.NOT_RUN, str(error))
-            final = finding("2", Status.FAILED, str(error))
+            quiet = finding("3", FindingStatus.NOT_RUN, str(error))
+            final = finding("2", FindingStatus.FAILED, str(error))
         found += [judge_start_stamps(heard), final, quiet]
         found += [judge_publishing(heard, symbol), judge_heartbeats(heard)]
         if not self._exam.is_long:
@@ -207,5 +216,5 @@ class _Examination:
                 else []
             )
         except RestError as error:
-            return finding("11", Status.NOT_RUN, str(error))
+            return finding("11", FindingStatus.NOT_RUN, str(error))
         return judge_settlement(heard, self._exam.symbol, charged)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Status(StrEnum):
+class FindingStatus(StrEnum):
     """What a row means."""
 
     OK = "ok"
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
     check: str
     expected: str
     observed: str
-    status: Status
+    status: FindingStatus
 
 
 # What each row of the reference's section 10 asks, and what the client assumes.
@@ -53,7 +53,7 @@ NEVER_RUN = {
 }
 
 
-def finding(row: str, status: Status, observed: str) -> Finding:
+def finding(row: str, status: FindingStatus, observed: str) -> Finding:
     """Return a row of the reference's section 10."""
     check, expected = QUESTIONS[row]
     return Finding(row, check, expected, observed, status)
@@ -61,4 +61,4 @@ def finding(row: str, status: Status, observed: str) -> Finding:
 
 def not_run(rows: Iterable[str], why: str) -> list[Finding]:
     """Return rows that could not be looked at."""
-    return [finding(row, Status.NOT_RUN, why) for row in rows]
+    return [finding(row, FindingStatus.NOT_RUN, why) for row in rows]

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from papertape.daemon.feeds.delta.recorder import Recorder
-from papertape.replay.sources.delta_http import Seen
+from papertape.daemon.feeds.delta.recorder import FrameRecorder
+from papertape.replay.sources.delta_http import SeenHeaders
 
 
 class Fixtures:
@@ -19,7 +19,7 @@ class Fixtures:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._recorders: dict[str, Recorder] = {}
+        self._recorders: dict[str, FrameRecorder] = {}
         self._n_answers = 0
 
     def __enter__(self) -> Self:
@@ -43,10 +43,10 @@ class Fixtures:
         if self.folder is None:
             return
         if stream not in self._recorders:
-            self._recorders[stream] = Recorder(self.folder / f"{stream}.jsonl")
+            self._recorders[stream] = FrameRecorder(self.folder / f"{stream}.jsonl")
         self._recorders[stream].write(time_ms, "in", text)
 
-    def answer(self, seen: Seen) -> None:
+    def answer(self, seen: SeenHeaders) -> None:
         """Keep an answer."""
         if self.folder is None:
             return

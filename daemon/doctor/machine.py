@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.engine.errors import PapertapeError
 from papertape.engine.jit.cache import cache_directory
 from papertape.replay.config import Config
@@ -44,19 +44,21 @@ def examine_config(config: Config, name: str) -> Finding:
     try:
         check_strategy(config.strategy.name, config.strategy.parameters)
     except PapertapeError as error:
-        return _row(f"configuration {name}", "fit to run", str(error), Status.FAILED)
+        return _row(f"configuration {name}", "fit to run", str(error), FindingStatus.FAILED)
     if not config.live.symbols:
-        return _row(f"configuration {name}", "fit to run", "fine; no live.symbols", Status.OK)
+        return _row(
+            f"configuration {name}", "fit to run", "fine; no live.symbols", FindingStatus.OK
+        )
     told = f"{config.live.venue}, {', '.join(config.live.symbols)} at {config.live.timeframe}"
-    return _row(f"configuration {name}", "fit to run", told, Status.OK)
+    return _row(f"configuration {name}", "fit to run", told, FindingStatus.OK)
 
 
-def _row(check: str, expected: str, observed: str, status: Status) -> Finding:
+def _row(check: str, expected: str, observed: str, status: FindingStatus) -> Finding:
     return Finding("machine", check, expected, observed, status)
 
 
-def _judge(is_good: bool, otherwise: Status = Status.FAILED) -> Status:
-    return Status.OK if is_good else otherwise
+def _judge(is_good: bool, otherwise: FindingStatus = FindingStatus.FAILED) -> FindingStatus:
+    return FindingStatus.OK if is_good else otherwise
 
 
 def _python() -> Finding:
@@ -71,9 +73,9 @@ def _libraries() -> list[Finding]:
         try:
             found = version(name)
         except PackageNotFoundError:
-            rows.append(_row(name, f"{wanted}x", "not installed", Status.FAILED))
+            rows.append(_row(name, f"{wanted}x", "not installed", FindingStatus.FAILED))
             continue
-        status = _judge(found.startswith(wanted), Status.DIFFERS)
+        status = _judge(found.startswith(wanted), FindingStatus.DIFFERS)
         rows.append(_row(name, f"{wanted}x", found, status))
     return rows
 
@@ -81,7 +83,9 @@ def _libraries() -> list[Finding]:
 def _cores() -> Finding:
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     told = f"{n_cores or 1} usable"
-    return _row("cores", "2 or more: one trains", told, _judge((n_cores or 1) >= 2, Status.DIFFERS))
+    return _row(
+        "cores", "2 or more: one trains", told, _judge((n_cores or 1) >= 2, FindingStatus.DIFFERS)
+    )
 
 
 def _disk_space(folder: Path) -> Finding:
@@ -114,11 +118,14 @@ def _fsync(folder: Path) -> Finding:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         return _row(
-            "fsync", "the state's folder can be written to", f"{place}: {reason}", Status.FAILED
+            "fsync",
+            "the state's folder can be written to",
+            f"{place}: {reason}",
+            FindingStatus.FAILED,
         )
     median_ms = statistics.median(times_ms)
     told = f"{median_ms:.1f} ms, at most {max(times_ms):.1f} ms of {FSYNCS}"
-    status = _judge(median_ms <= FSYNC_MS, Status.DIFFERS)
+    status = _judge(median_ms <= FSYNC_MS, FindingStatus.DIFFERS)
     return _row("fsync", f"{FSYNC_MS:g} ms or less", told, status)
 
 
@@ -129,8 +136,8 @@ def _clock() -> Finding:
     step_ms = abs((time.time() - wall_s) - (time.monotonic() - steady_s)) * 1000.0
     told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall_s))
     if wall_s < EARLIEST_S:
-        return _row("clock", "a date of these years", told, Status.FAILED)
-    status = _judge(step_ms <= CLOCK_STEP_MS, Status.DIFFERS)
+        return _row("clock", "a date of these years", told, FindingStatus.FAILED)
+    status = _judge(step_ms <= CLOCK_STEP_MS, FindingStatus.DIFFERS)
     return _row(
         "clock", "a date of these years, no steps", f"{told}, steps {step_ms:.1f} ms", status
     )
@@ -145,8 +152,10 @@ def _kernel_cache() -> Finding:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         told = f"{folder}: {reason}; every start compiles for some 15 s: set PAPERTAPE_CACHE_DIR"
-        return _row("kernel cache", "can be written to", told, Status.DIFFERS)
+        return _row("kernel cache", "can be written to", told, FindingStatus.DIFFERS)
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only when it was made just now, and is empty
-    return _row("kernel cache", "can be written to", f"{folder}, {n_kernels} kernels", Status.OK)
+    return _row(
+        "kernel cache", "can be written to", f"{folder}, {n_kernels} kernels", FindingStatus.OK
+    )

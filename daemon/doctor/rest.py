@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.daemon.doctor.finding import Finding, Status, finding
+from papertape.daemon.doctor.finding import Finding, FindingStatus, finding
 from papertape.engine.candles import DAY_MS, MINUTE_MS, SECOND_MS
 from papertape.engine.jit import Rows
 from papertape.replay.runtime.clock import Clock
-from papertape.replay.sources.delta_http import Seen
+from papertape.replay.sources.delta_http import SeenHeaders
 from papertape.replay.sources.delta_parse import time_to_ms
 from papertape.replay.sources.delta_rest import DeltaRest
 from papertape.replay.sources.errors import RestError, RestRefused
@@ -34,7 +34,7 @@ class RestExam:
         self._symbol = symbol
         self._headers: Mapping[str, str] = {}
 
-    def see(self, seen: Seen) -> None:
+    def see(self, seen: SeenHeaders) -> None:
         """Remember the headers of the newest answer."""
         self._headers = seen.headers
 
@@ -50,9 +50,9 @@ class RestExam:
             cache = self._cache()
             ahead = await self._bars(now_ms - 2 * MINUTE_MS, now_ms + FUTURE_BARS * MINUTE_MS)
         except RestError as error:
-            return finding("7", Status.FAILED, str(error))
+            return finding("7", FindingStatus.FAILED, str(error))
         if not many:
-            return finding("7", Status.FAILED, f"no candles of {self._symbol}")
+            return finding("7", FindingStatus.FAILED, f"no candles of {self._symbol}")
         invented = sum(ms > self._rest.venue_now_ms() for ms in ahead)
         order = "newest first" if many == sorted(many, reverse=True) else "another order"
         observed = (
@@ -60,7 +60,7 @@ class RestExam:
             f"invented; {cache}; {lag}"
         )
         is_expected = len(many) in (2000, 4000, 4001) and order == "newest first"
-        return finding("7", Status.OK if is_expected else Status.DIFFERS, observed)
+        return finding("7", FindingStatus.OK if is_expected else FindingStatus.DIFFERS, observed)
 
     async def products(self) -> Finding:
         """Row 8: one pass with the largest page."""
@@ -78,12 +78,12 @@ class RestExam:
                 parameters["after"] = str(meta["after"])
             listed = await self._rest.products()
         except RestError as error:
-            return finding("8", Status.FAILED, str(error))
+            return finding("8", FindingStatus.FAILED, str(error))
         told = f"{len(sizes)} pages of {', '.join(map(str, sizes))}; {total} in all, "
         told += f"{sum(p.is_live for p in listed.values())} live perpetuals"
         if self._symbol not in listed:
-            return finding("8", Status.FAILED, f"{told}; {self._symbol} is not listed")
-        return finding("8", Status.OK, told)
+            return finding("8", FindingStatus.FAILED, f"{told}; {self._symbol} is not listed")
+        return finding("8", FindingStatus.OK, told)
 
     async def weeks(self) -> Finding:
         """Row 10."""
@@ -91,7 +91,7 @@ class RestExam:
         try:
             weekly = await self._bars(now_ms - 60 * DAY_MS, now_ms, "1w")
         except RestError as error:
-            return finding("10", Status.DIFFERS, str(error))
+            return finding("10", FindingStatus.DIFFERS, str(error))
         # 1970-01-01 was a Thursday.
         days = sorted({WEEKDAYS[(ms // DAY_MS + 3) % 7] for ms in weekly})
         try:
@@ -101,7 +101,11 @@ class RestExam:
             told = "12h is refused"
         except RestError as error:
             told = f"12h: {error}"
-        status = Status.OK if len(days) == 1 and told == "12h is refused" else Status.DIFFERS
+        status = (
+            FindingStatus.OK
+            if len(days) == 1 and told == "12h is refused"
+            else FindingStatus.DIFFERS
+        )
         return finding("10", status, f"weeks begin on {', '.join(days) or 'no day'}; {told}")
 
     async def trades(self) -> Finding:
@@ -113,7 +117,7 @@ class RestExam:
                 shapes.append(_shape(body.get("result") if isinstance(body, dict) else body))
             except RestError as error:
                 shapes.append(f"refused with {error.status}" if error.status else str(error))
-        status = Status.OK if shapes[0].startswith("list") else Status.DIFFERS
+        status = FindingStatus.OK if shapes[0].startswith("list") else FindingStatus.DIFFERS
         return finding("13", status, f"{shapes[0]}; unknown symbol: {shapes[1]}")
 
     async def lag(self, within_s: float) -> str:
@@ -170,9 +174,11 @@ def clock_finding(offset_ms: float | None) -> Finding:
     """Return whether the clocks agree well enough to know when a candle ends."""
     check, expected = "the venue's clock minus ours", "within 5 s; beyond 30 s nothing is traded"
     if offset_ms is None:
-        return Finding("venue", check, expected, "the venue does not tell its time", Status.DIFFERS)
+        return Finding(
+            "venue", check, expected, "the venue does not tell its time", FindingStatus.DIFFERS
+        )
     size_ms = abs(offset_ms)
-    status = Status.OK if size_ms <= 5_000 else Status.FAILED
+    status = FindingStatus.OK if size_ms <= 5_000 else FindingStatus.FAILED
     if 5_000 < size_ms <= 30_000:
-        status = Status.DIFFERS
+        status = FindingStatus.DIFFERS
     return Finding("venue", check, expected, f"{np.round(offset_ms):+.0f} ms", status)

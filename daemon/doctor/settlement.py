@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from papertape.daemon.doctor.finding import Finding, Status, finding
+from papertape.daemon.doctor.finding import Finding, FindingStatus, finding
 from papertape.daemon.doctor.listen import Heard
 from papertape.daemon.feeds.delta.messages import FundingFrame, parse
 from papertape.engine.candles import MINUTE_MS
-from papertape.replay.sources.delta_rest import Settlement
+from papertape.replay.sources.delta_rest import RateSettlement
 from papertape.replay.tapes.timestamps import utc_text
 
 SAME_RATE: Final = 5e-7  # the stream rounds to four decimals of a percent
@@ -22,7 +22,7 @@ def settlement_in(heard: Heard, symbol: str) -> int | None:
     return None
 
 
-def judge_settlement(heard: Heard, symbol: str, settlements: Sequence[Settlement]) -> Finding:
+def judge_settlement(heard: Heard, symbol: str, settlements: Sequence[RateSettlement]) -> Finding:
     """
     Row 11: is the rate of the history's bar the last estimate before the settlement?
 
@@ -32,22 +32,22 @@ def judge_settlement(heard: Heard, symbol: str, settlements: Sequence[Settlement
     if time_ms is None:
         later = [frame.settles_ms for frame in _fundings(heard, symbol) if frame.settles_ms]
         when = f"the next one is at {utc_text(later[-1])} UTC" if later else "no estimate came"
-        return finding("11", Status.NOT_RUN, f"no settlement while we listened; {when}")
+        return finding("11", FindingStatus.NOT_RUN, f"no settlement while we listened; {when}")
     last = [f for f in _fundings(heard, symbol) if f.settles_ms == time_ms][-1]
     charged = [s for s in settlements if s.time_ms == time_ms]
     if not charged:
-        return finding("11", Status.DIFFERS, f"no FUNDING: bar at {utc_text(time_ms)}")
+        return finding("11", FindingStatus.DIFFERS, f"no FUNDING: bar at {utc_text(time_ms)}")
     is_same = abs(charged[0].rate - last.rate_fraction) <= SAME_RATE
     told = f"last estimate {last.rate_fraction:.4%}, the bar {charged[0].rate:.4%}"
-    return finding("11", Status.OK if is_same else Status.DIFFERS, told)
+    return finding("11", FindingStatus.OK if is_same else FindingStatus.DIFFERS, told)
 
 
 def judge_lifetime(heard: Heard) -> Finding:
     """Row 15: how long the connection lasted."""
     minutes = (heard.ended_ms - heard.opened_ms) / MINUTE_MS
     if heard.ended:
-        return finding("15", Status.DIFFERS, f"{minutes:.1f} min: {heard.ended}")
-    return finding("15", Status.OK, f"{minutes:.1f} min without a cut; 24 h were not tried")
+        return finding("15", FindingStatus.DIFFERS, f"{minutes:.1f} min: {heard.ended}")
+    return finding("15", FindingStatus.OK, f"{minutes:.1f} min without a cut; 24 h were not tried")
 
 
 def _fundings(heard: Heard, symbol: str) -> list[FundingFrame]:

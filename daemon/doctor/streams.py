@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from papertape.daemon.doctor.finding import Finding, Status, finding
+from papertape.daemon.doctor.finding import Finding, FindingStatus, finding
 from papertape.daemon.doctor.listen import Heard
 from papertape.daemon.feeds.delta.messages import Bad, CandleFrame, Heartbeat, NoTrade, parse
 from papertape.engine.candles import MINUTE_MS, timeframe_ms
@@ -47,7 +47,7 @@ def judge_parsing(heard: Heard) -> Finding:
         observed += f"; {heard.ended}"
     is_good = bool(heard.frames) and not bad
     return Finding("stream", "the client can read every frame", "all read", observed,
-                   Status.OK if is_good else Status.FAILED)  # fmt: skip
+                   FindingStatus.OK if is_good else FindingStatus.FAILED)  # fmt: skip
 
 
 def judge_start_stamps(heard: Heard) -> Finding:
@@ -59,11 +59,13 @@ def judge_start_stamps(heard: Heard) -> Finding:
         seen[name] += 1
         valid[name] += _is_start(message.get("cst"), message.get("ts"), frame.timeframe)
     if not seen:
-        return finding("1", Status.FAILED, "no candle frame came")
+        return finding("1", FindingStatus.FAILED, "no candle frame came")
     lacking = [f"{name} {valid[name]} of {n}" for name, n in seen.items() if valid[name] < n]
     if not lacking:
-        return finding("1", Status.OK, f"on every frame of {', '.join(seen)}")
-    return finding("1", Status.DIFFERS, f"valid on: {', '.join(lacking)}; the client derives it")
+        return finding("1", FindingStatus.OK, f"on every frame of {', '.join(seen)}")
+    return finding(
+        "1", FindingStatus.DIFFERS, f"valid on: {', '.join(lacking)}; the client derives it"
+    )
 
 
 def _is_start(start: Any, stamp: Any, timeframe: str) -> bool:
@@ -86,7 +88,7 @@ def judge_final_frames(heard: Heard, symbol: str, history: Rows) -> Finding:
     # A minute that was open when we came, or is open still, says nothing.
     whole = [ms for ms in sorted(by_open)[1:-1] if ms in truth]
     if not whole:
-        return finding("2", Status.FAILED, f"no candle of {symbol} closed while we listened")
+        return finding("2", FindingStatus.FAILED, f"no candle of {symbol} closed while we listened")
     same = late = 0
     for open_ms in whole:
         last = by_open[open_ms][-1]
@@ -94,7 +96,7 @@ def judge_final_frames(heard: Heard, symbol: str, history: Rows) -> Finding:
         later = by_open.get(open_ms + MINUTE_MS, [])
         late += bool(later) and last.time_ms > later[0].time_ms
     observed = f"{same} of {len(whole)} equal the history, {late} came after the next one's first"
-    return finding("2", Status.OK, observed)
+    return finding("2", FindingStatus.OK, observed)
 
 
 def judge_no_trade(heard: Heard, symbol: str, history: Rows) -> Finding:
@@ -107,7 +109,9 @@ def judge_no_trade(heard: Heard, symbol: str, history: Rows) -> Finding:
         if row["volume"] == 0.0 and first_ms <= row["open_ms"] <= heard.ended_ms - MINUTE_MS
     ]
     if not quiet:
-        return finding("3", Status.NOT_RUN, f"every minute of {symbol} traded; --long waits longer")
+        return finding(
+            "3", FindingStatus.NOT_RUN, f"every minute of {symbol} traded; --long waits longer"
+        )
     ways: Counter[str] = Counter()
     for open_ms in quiet:
         frames = [heard.frame for heard in by_open.get(open_ms, [])]
@@ -117,7 +121,7 @@ def judge_no_trade(heard: Heard, symbol: str, history: Rows) -> Finding:
             ways["null prices"] += 1
         else:
             ways["flat, volume 0"] += 1
-    status = Status.OK if set(ways) == {"silent"} else Status.DIFFERS
+    status = FindingStatus.OK if set(ways) == {"silent"} else FindingStatus.DIFFERS
     told = ", ".join(f"{n} {way}" for way, n in ways.most_common())
     return finding("3", status, f"{symbol}: {told}")
 
@@ -126,21 +130,23 @@ def judge_publishing(heard: Heard, symbol: str) -> Finding:
     """Row 4: the first frame, and how often the next ones come."""
     frames = [h for h in candles_heard(heard) if h.frame.symbol == symbol and _is_minute(h)]
     if len(frames) < 2:
-        return finding("4", Status.NOT_RUN, f"{len(frames)} frames of {symbol} came")
+        return finding("4", FindingStatus.NOT_RUN, f"{len(frames)} frames of {symbol} came")
     first_s = (frames[0].time_ms - heard.opened_ms) / 1000.0
     steps_ms = [b.time_ms - a.time_ms for a, b in pairwise(frames)]
     repeats = sum(_state(a) == _state(b) for a, b in pairwise(frames))
     rule = f"{repeats} of {len(steps_ms)} repeat the one before" if repeats else "on change only"
     median_ms = statistics.median(steps_ms)
     observed = f"first after {first_s:.1f} s; then each {median_ms:.0f} ms (median), {rule}"
-    return finding("4", Status.DIFFERS if repeats else Status.OK, observed)
+    return finding("4", FindingStatus.DIFFERS if repeats else FindingStatus.OK, observed)
 
 
 def judge_heartbeats(heard: Heard) -> Finding:
     """Row 5: the period and the extra fields."""
     beats = [(f.time_ms, f.text) for f in heard.frames if isinstance(parse(f.text), Heartbeat)]
     if len(beats) < 2:
-        return finding("5", Status.DIFFERS, f"{len(beats)} heartbeats; pings keep the watchdog fed")
+        return finding(
+            "5", FindingStatus.DIFFERS, f"{len(beats)} heartbeats; pings keep the watchdog fed"
+        )
     steps_s = [(b[0] - a[0]) / 1000.0 for a, b in pairwise(beats)]
     period_s = statistics.median(steps_s)
     extra = sorted(orjson.loads(beats[0][1]).keys() - {"type"})
@@ -149,7 +155,7 @@ def judge_heartbeats(heard: Heard) -> Finding:
     if silent_s > HEARTBEAT_MAX_S:
         observed += f"; none in the last {silent_s:.0f} s"
     is_steady = max(period_s, silent_s) <= HEARTBEAT_MAX_S
-    return finding("5", Status.OK if is_steady else Status.DIFFERS, observed)
+    return finding("5", FindingStatus.OK if is_steady else FindingStatus.DIFFERS, observed)
 
 
 def _by_minute(heard: Heard, symbol: str) -> dict[int, list[CandleHeard]]:

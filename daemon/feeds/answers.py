@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
-from papertape.daemon.feeds.finality.bars import Bar, Request
+from papertape.daemon.feeds.finality.bars import Bar, HistoryRequest
 
 # A history answers an empty span with nothing, so a request reaches back to a candle that traded, within reason.
 REACH_BARS = 240
 
 
-class Answer(NamedTuple):
+class HistoryAnswer(NamedTuple):
     """
     The candles of one answer.
 
@@ -18,13 +18,13 @@ class Answer(NamedTuple):
     traded_ms   open time of the newest that has traded; -1: none has
     """
 
-    request: Request
+    request: HistoryRequest
     rows: dict[int, Bar]
     oldest_ms: int
     traded_ms: int
 
     @classmethod
-    def of(cls, request: Request, bars: Iterable[Bar], now_ms: int) -> Self:
+    def of(cls, request: HistoryRequest, bars: Iterable[Bar], now_ms: int) -> Self:
         """Return the answer to a request."""
         rows = {bar.open_ms: bar for bar in bars if bar.open_ms <= now_ms}
         traded_ms = max((ms for ms, bar in rows.items() if bar.has_traded), default=-1)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from papertape.daemon.feeds.finality.bars import Request
+from papertape.daemon.feeds.finality.bars import HistoryRequest
 from papertape.daemon.feeds.finality.finality import Finality
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
@@ -20,7 +20,7 @@ LAST_PAUSE_S = 30.0
 T = TypeVar("T")
 
 
-class Product(Protocol):
+class Contract(Protocol):
     """A contract, as far as a feed cares."""
 
     @property
@@ -44,7 +44,7 @@ class Product(Protocol):
         ...
 
 
-class Source(Protocol):
+class HistoryClient(Protocol):
     """A venue's history of candles and its list of products."""
 
     @property
@@ -70,7 +70,7 @@ class Source(Protocol):
         """Return candles by open time, both ends included, never from the future."""
         ...
 
-    async def products(self) -> Mapping[str, Product]:
+    async def products(self) -> Mapping[str, Contract]:
         """Return every product by symbol."""
         ...
 
@@ -86,7 +86,7 @@ class History:
 
     def __init__(
         self,
-        source: Source,
+        source: HistoryClient,
         timeframe: str,
         clock: Clock,
         venue: VenueClock,
@@ -95,7 +95,7 @@ class History:
     ) -> None:
         self._on_trouble = on_trouble
         self._is_in_trouble = False
-        self.products: dict[str, Product] = {}
+        self.products: dict[str, Contract] = {}
         self.listed: set[str] = set()
         self._source, self._timeframe = source, timeframe
         self._clock, self._venue, self._chance = clock, venue, chance
@@ -104,7 +104,7 @@ class History:
         """Return base units per contract: the one factor of every volume, whatever way it came."""
         return self.products[symbol].contract_value
 
-    async def ask(self, request: Request, table: Finality) -> None:
+    async def ask(self, request: HistoryRequest, table: Finality) -> None:
         """Put one request of the table and give it the answer, or the failure."""
         try:
             async with self._clock.timeout(ASK_WITHIN_S):
@@ -183,7 +183,7 @@ class History:
             self._venue.header_doubt_ms = self._source.clock_doubt_ms
 
 
-def _difference(before: Product, after: Product) -> str:
+def _difference(before: Contract, after: Contract) -> str:
     """Return what has changed about a contract, in words; "" when nothing has."""
     names = ("contract_value", "tick_size", "state", "trading_status")
     changes = (

@@ -39,7 +39,7 @@ _MONEY: Final = frozenset({
 })  # fmt: skip
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     """
     One stream of a report and where it is kept.
 
@@ -91,13 +91,13 @@ class Table(NamedTuple):
 
 
 TABLES: Final = (
-    Table("decisions", "decisions", "sequence", DECISION),
-    Table("fills", "fills", "sequence", FILL),
-    Table("trades", "trades", "number", TRADE),
-    Table("payments", "payments", "sequence", PAYMENT),
-    Table("models", "swaps", "sequence", SWAP),
-    Table("equity", "marks", "time_ms", MARK),
-    Table("predictions", "predictions", "time_ms, symbol", PREDICTION),
+    ReportTable("decisions", "decisions", "sequence", DECISION),
+    ReportTable("fills", "fills", "sequence", FILL),
+    ReportTable("trades", "trades", "number", TRADE),
+    ReportTable("payments", "payments", "sequence", PAYMENT),
+    ReportTable("models", "swaps", "sequence", SWAP),
+    ReportTable("equity", "marks", "time_ms", MARK),
+    ReportTable("predictions", "predictions", "time_ms, symbol", PREDICTION),
 )
 
 
@@ -124,7 +124,7 @@ def ensure_tables(connection: sqlite3.Connection) -> None:
         connection.execute(table.view())
 
 
-def kept(table: Table, report: Report) -> Rows:
+def kept(table: ReportTable, report: Report) -> Rows:
     """Return the records of a report that the table keeps."""
     rows: Rows = getattr(report, table.stream)
     if table.name == "equity" and len(rows):
@@ -132,7 +132,7 @@ def kept(table: Table, report: Report) -> Rows:
     return rows
 
 
-def as_values(table: Table, rows: Rows, symbols: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def as_values(table: ReportTable, rows: Rows, symbols: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """Yield each record as a row of its table reads back: names, numbers, None for NaN."""
     columns = []
     for name in table.fields:

@@ -17,7 +17,7 @@ from papertape.daemon.feeds.candle_schedule import Act
 from papertape.daemon.journal import Journal, Work, Writer
 from papertape.daemon.journal.attempts import PENDING, AttemptRow
 from papertape.daemon.learning.drift_training import TrainingWatch
-from papertape.daemon.learning.outcomes import NOTHING, Outcomes, Waiting
+from papertape.daemon.learning.outcomes import NOTHING, KnownOutcomes, Waiting
 from papertape.daemon.learning.retraining import DRIFT, News, Retraining
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
@@ -34,7 +34,7 @@ STATE: Final = "drift"  # key of the journal's meta
 KEPT_OUTCOMES: Final = 2_000
 
 
-class Look(NamedTuple):
+class DriftCheck(NamedTuple):
     """
     What is told of a look.
 
@@ -46,7 +46,7 @@ class Look(NamedTuple):
     time_ms: int
     version: int
     figures: Figures | None
-    outcomes: Outcomes
+    outcomes: KnownOutcomes
     recent: tuple[tuple[float, float], ...]
 
 
@@ -67,7 +67,7 @@ class DriftWatch:
         settings: LearningSettings,
         is_warming: Callable[[], bool],
         now_ms: Callable[[], int],
-        on_look: Callable[[Look], None] = lambda _: None,
+        on_look: Callable[[DriftCheck], None] = lambda _: None,
     ) -> None:
         self._engine, self._writer, self._retraining = engine, writer, retraining
         self._settings, self._is_warming = settings, is_warming
@@ -212,7 +212,7 @@ class DriftWatch:
             self._look(time_ms)
         elif not self._machine.version and self._training.window is not None:
             figures = self._training.look(time_ms)
-            self._on_look(Look(time_ms, 0, figures, NOTHING, ()))
+            self._on_look(DriftCheck(time_ms, 0, figures, NOTHING, ()))
         for act in self._acts():
             yield act
 
@@ -241,9 +241,9 @@ class DriftWatch:
             self._machine.take_wish()  # another one is under way: as whatever is due then, it is passed over
         self._writer.post(self._written(time_ms, figures))
         version = self._machine.version
-        self._on_look(Look(time_ms, version, figures, outcomes, tuple(self._recent)))
+        self._on_look(DriftCheck(time_ms, version, figures, outcomes, tuple(self._recent)))
 
-    def _figures(self, outcomes: Outcomes, time_ms: int) -> Figures | None:
+    def _figures(self, outcomes: KnownOutcomes, time_ms: int) -> Figures | None:
         """Return what the machine makes of what has become known, and of the rows since the model took over."""
         machine, model = self._machine, self._engine.model
         mine = (outcomes.time_ms > machine.since_ms) & (outcomes.version == machine.version)
@@ -259,7 +259,7 @@ class DriftWatch:
             {name: found.probabilities[-n:] for name, found in seen.items()},
         )
 
-    def _keep(self, outcomes: Outcomes) -> None:
+    def _keep(self, outcomes: KnownOutcomes) -> None:
         """Keep the latest outcomes, for scores over a window."""
         is_known = ~(np.isnan(outcomes.p) | np.isnan(outcomes.y))
         self._recent.extend(

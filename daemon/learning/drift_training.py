@@ -20,7 +20,7 @@ from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.inference.recent import RECENT
 
 
-class Window(NamedTuple):
+class TrainingWindow(NamedTuple):
     """The training window that is watched: its reference, and where it ends; what closed later it has not seen."""
 
     monitor: DriftMonitor
@@ -40,7 +40,7 @@ class TrainingWatch:
         self._engine, self._horizon_bars = engine, horizon_bars
         self._every_ms, self._options = every_ms, options
         self._looked_ms = 0
-        self.window: Window | None = None
+        self.window: TrainingWindow | None = None
 
     def recall(self, journal: Journal, read: Callable[[int], bytes]) -> None:
         """Take up the newest model that was trained; read: a version's artefact out of the store, DataError without one."""
@@ -58,7 +58,7 @@ class TrainingWatch:
             return
         reference: Mapping[str, Any] = {"inputs": inputs}
         monitor = DriftMonitor(reference, self._horizon_bars, self._options)
-        self.window = Window(monitor, artefact.record.end_ms)
+        self.window = TrainingWindow(monitor, artefact.record.end_ms)
         self._looked_ms = max(self._looked_ms, time_ms - time_ms % self._engine.length_ms)
 
     @property

@@ -35,7 +35,7 @@ _LARGEST_VERSION: Final = 999_999
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ModelEntry:
     """One version in the store; `record` is None and `fault` says why when its file cannot be used."""
 
     version: int
@@ -140,7 +140,7 @@ class ModelStore:
         """Return the record of a version, or raise DataError."""
         return read_artefact(self.read(version)).record
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ModelEntry]:
         """Return every version, oldest first; one that cannot be used carries its fault."""
         champion = self.champion()
         entries = []
@@ -150,7 +150,7 @@ class ModelStore:
                 record = self.show(version)
             except DataError as error:
                 fault = str(error)
-            entries.append(Entry(version, record, fault, version == champion))
+            entries.append(ModelEntry(version, record, fault, version == champion))
         return entries
 
     def champion(self) -> int:

@@ -17,7 +17,7 @@ from papertape.replay.learning.settings import LearningSettings
 _PRICES = ("open", "high", "low", "close")
 
 
-class Outcomes(NamedTuple):
+class KnownOutcomes(NamedTuple):
     """Predictions whose outcome is known, by close and symbol: arrays of one length, y NaN where a trade had none."""
 
     time_ms: IntArray
@@ -28,7 +28,7 @@ class Outcomes(NamedTuple):
 
 
 _NONE: Final = np.zeros(0, np.int64)
-NOTHING: Final = Outcomes(_NONE, _NONE, _NONE, np.zeros(0), np.zeros(0))
+NOTHING: Final = KnownOutcomes(_NONE, _NONE, _NONE, np.zeros(0), np.zeros(0))
 
 
 class Waiting:
@@ -47,7 +47,7 @@ class Waiting:
         if len(rows):
             self._rows = join_rows([self._rows, copy_rows(rows)])
 
-    def resolve(self, reached_ms: int) -> Outcomes:
+    def resolve(self, reached_ms: int) -> KnownOutcomes:
         """Return those whose horizon has passed at a close, and let go of them."""
         known_ms = reached_ms - self._settings.horizon_bars * self._length_ms
         rows = self._rows
@@ -61,7 +61,7 @@ class Waiting:
         at = (found["time_ms"] - first_ms) // self._length_ms
         self._rows = copy_rows(np.ascontiguousarray(rows[~chosen]))
         symbol = found["symbol"].copy()
-        return Outcomes(
+        return KnownOutcomes(
             found["time_ms"].copy(),
             symbol,
             found["version"].copy(),

@@ -23,7 +23,7 @@ from papertape.daemon.journal import Journal, Writer
 from papertape.daemon.journal.attempts import PENDING, AttemptRow, begin_attempt, end_attempt
 from papertape.daemon.journal.crash_points import passes
 from papertape.daemon.learning.model_store import ModelStore
-from papertape.daemon.learning.trainer import Request, Trainer
+from papertape.daemon.learning.trainer import Trainer, TrainingRequest
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
@@ -56,7 +56,7 @@ class News(NamedTuple):
 class _Pending:
     """An attempt whose end is not known; `is_overdue`: its model takes over as soon as it is there."""
 
-    request: Request
+    request: TrainingRequest
     started_ms: int
     done: "asyncio.Future[Attempt]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -229,17 +229,19 @@ class Retraining:
         begin = begin_attempt(due_ms, effective_ms, trigger, version, started_ms)
         number = await self._writer.submit(begin)
         passes("attempt.begun")
-        request = Request(number, due_ms, effective_ms, trigger, self._champion(), version)
+        request = TrainingRequest(number, due_ms, effective_ms, trigger, self._champion(), version)
         self._enqueue(_Pending(request, started_ms))
 
     def _champion(self) -> bytes:
         """Return the model in force, empty for none."""
         return self._engine.model.save()["model_artefact"].tobytes()
 
-    def _request_of(self, row: AttemptRow) -> Request:
+    def _request_of(self, row: AttemptRow) -> TrainingRequest:
         """Return what a trainer is asked once more: the model in force is still the one to beat."""
         version = int(self._engine.account[0].model_version)
-        return Request(row.id, row.due_ms, row.effective_ms, row.cause, self._champion(), version)
+        return TrainingRequest(
+            row.id, row.due_ms, row.effective_ms, row.cause, self._champion(), version
+        )
 
     def _enqueue(self, pending: _Pending) -> None:
         self._pending = pending

@@ -22,7 +22,7 @@ from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.learning_pass import rows_of
 from papertape.replay.learning.process import OnEvent
 from papertape.replay.learning.runner import run_attempt
@@ -168,7 +168,9 @@ def train_attempt(
     version = models.champion()
     champion = models.read(version) if version else b""
     due_ms = int(rows.time_ms[-1])
-    job = Job(settings, (due_ms,), rows, "manual", champion=champion, champion_version=version)
+    job = TrainingJob(
+        settings, (due_ms,), rows, "manual", champion=champion, champion_version=version
+    )
     folder = models.folder / ".training" / _digest(job)
     folder.mkdir(parents=True, exist_ok=True)
     attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
@@ -176,7 +178,7 @@ def train_attempt(
     return attempt
 
 
-def _digest(job: Job) -> str:
+def _digest(job: TrainingJob) -> str:
     """Return a name for a job that changes with everything it depends on."""
     found = hashlib.sha256(json.dumps(asdict(job.settings), sort_keys=True).encode())
     for value in (job.rows.x, job.rows.close, job.rows.time_ms):

@@ -18,7 +18,7 @@ REQUEST: Final = "request.json"
 _LEARNER: Final = (sys.executable, "-P", "-m", "papertape.daemon.learning.worker")
 
 
-class Request(NamedTuple):
+class TrainingRequest(NamedTuple):
     """
     One attempt that is to be made.
 
@@ -38,7 +38,7 @@ class Request(NamedTuple):
 class Trainer(Protocol):
     """Somebody who makes attempts; whatever goes wrong with one is an outcome, not an exception."""
 
-    async def attempt(self, request: Request) -> Attempt:
+    async def attempt(self, request: TrainingRequest) -> Attempt:
         """Return what came of an attempt."""
         ...
 
@@ -58,7 +58,7 @@ class ProcessTrainer:
     on_event: OnEvent | None = None
     command: tuple[str, ...] = _LEARNER
 
-    async def attempt(self, request: Request) -> Attempt:
+    async def attempt(self, request: TrainingRequest) -> Attempt:
         """Run the process and return what came of it; a job that a kill cut off goes on where it was."""
         folder = self.state / "training" / f"{request.number:06d}"
         await asyncio.to_thread(self._prepare, folder, request)
@@ -84,7 +84,7 @@ class ProcessTrainer:
             wall_s=ended.wall_s,
         )
 
-    def _prepare(self, folder: Path, request: Request) -> None:
+    def _prepare(self, folder: Path, request: TrainingRequest) -> None:
         """Write down what is asked, and remove what earlier attempts left."""
         for other in folder.parent.glob("*"):
             if other != folder:
@@ -107,7 +107,7 @@ class ThreadTrainer:
 
     inner: Trainer
 
-    async def attempt(self, request: Request) -> Attempt:
+    async def attempt(self, request: TrainingRequest) -> Attempt:
         """Return what the other one says; cancelled, it is cancelled too."""
         running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Attempt]]] = []
 

@@ -15,19 +15,19 @@ from papertape.daemon.learning.dataset import gather
 from papertape.daemon.learning.trainer import REQUEST
 from papertape.engine.errors import PapertapeError
 from papertape.replay.learning import worker
-from papertape.replay.learning.job import Job, write_job
+from papertape.replay.learning.job import TrainingJob, write_job
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.tapes.store import Store
 
 
-def prepare(folder: Path) -> Job:
+def prepare(folder: Path) -> TrainingJob:
     """Return the job that a request means, made from the journal as it was at the due time."""
     values = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     state = Path(values["state"])
     settings = LearningSettings.from_json(values["settings"])
     with Journal.read(state) as journal:
         found = gather(state, journal, values["due_ms"], settings, Store(values["store"]))
-    return Job(
+    return TrainingJob(
         replace(settings, tapes=found.tapes),
         (values["due_ms"],),
         found.rows,

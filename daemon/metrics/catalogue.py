@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from papertape.daemon.metrics.definitions import PREFIX, Definition, Kind, Label, Scoped
+from papertape.daemon.metrics.definitions import PREFIX, Definition, Label, MetricKind, Scoped
 from papertape.daemon.metrics.drift_families import DRIFT_FAMILIES
 from papertape.daemon.metrics.model_families import MODEL_FAMILIES
 from papertape.daemon.metrics.operation_families import (
@@ -50,7 +50,7 @@ def markdown() -> str:
 def _row(definition: Definition) -> str:
     """Return one line of the table; a closed set is written out."""
     kind = definition.kind.value
-    if definition.kind is Kind.HISTOGRAM:
+    if definition.kind is MetricKind.HISTOGRAM:
         first, last = definition.buckets[0], definition.buckets[-1]
         kind = f"histogram, {len(definition.buckets)} buckets from {first:g} to {last:g}"
     labels = "; ".join(_label(label) for label in definition.labels) or "–"

@@ -8,7 +8,7 @@ from typing import Final
 PREFIX: Final = "papertape_"
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """The kinds in use; summaries are not: their quantiles cannot be aggregated."""
 
     COUNTER = "counter"
@@ -55,7 +55,7 @@ class Definition:
     """One family: what `# HELP` and `# TYPE` say, its labels, and where it stands in the documentation."""
 
     name: str  # without the prefix; counters with their `_total`
-    kind: Kind
+    kind: MetricKind
     help: str
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
@@ -129,19 +129,19 @@ class Scope:
 
 def counter(name: str, text: str, *labels: Label) -> Definition:
     """Return the definition of something that only grows."""
-    return Definition(name, Kind.COUNTER, text, labels)
+    return Definition(name, MetricKind.COUNTER, text, labels)
 
 
 def gauge(name: str, text: str, *labels: Label) -> Definition:
     """Return the definition of something that goes up and down, or of the time of an event."""
-    return Definition(name, Kind.GAUGE, text, labels)
+    return Definition(name, MetricKind.GAUGE, text, labels)
 
 
 def measured(name: str, text: str, *labels: Label) -> Definition:
     """Return the definition of a gauge that is absent until it was measured."""
-    return Definition(name, Kind.GAUGE, text, labels, is_measured=True)
+    return Definition(name, MetricKind.GAUGE, text, labels, is_measured=True)
 
 
 def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: Label) -> Definition:
     """Return the definition of a distribution over fixed buckets; +Inf is understood."""
-    return Definition(name, Kind.HISTOGRAM, text, labels, buckets)
+    return Definition(name, MetricKind.HISTOGRAM, text, labels, buckets)

@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client.samples import Sample
 
-from papertape.daemon.metrics.definitions import Definition, Kind, Scope, Scoped
+from papertape.daemon.metrics.definitions import Definition, MetricKind, Scope, Scoped
 
 Key: TypeAlias = tuple[str, ...]
 Client = TypeVar("Client", Counter, Gauge, Histogram)
@@ -141,9 +141,9 @@ class Series:
 def _make(definition: Definition, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
     """Register one family with the client library."""
     name, text, labels = definition.full_name, definition.help, definition.label_names
-    if definition.kind is Kind.COUNTER:
+    if definition.kind is MetricKind.COUNTER:
         return Counter(name, text, labels, registry=registry)
-    if definition.kind is Kind.GAUGE:
+    if definition.kind is MetricKind.GAUGE:
         return Gauge(name, text, labels, registry=registry)
     kind = SignedHistogram if definition.buckets[0] < 0.0 else Histogram
     return kind(name, text, labels, registry=registry, buckets=definition.buckets)

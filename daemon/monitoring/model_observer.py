@@ -7,12 +7,12 @@ import numpy as np
 import structlog
 
 from papertape.daemon.journal import Journal
-from papertape.daemon.learning.drift import Look
+from papertape.daemon.learning.drift import DriftCheck
 from papertape.daemon.learning.retraining import News
 from papertape.daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDrift, WindowScores
 from papertape.daemon.metrics.model_families import WINDOWS
 from papertape.daemon.monitoring.schemas import AttemptState, ModelState
-from papertape.daemon.runtime.daemon import Daemon
+from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.model.drift.monitor import Figures
@@ -43,16 +43,16 @@ def model_times(journal: Journal) -> ModelTimes:
     return ModelTimes(*(row[0] / 1000.0 if row else None for row in (loaded, trained)))
 
 
-class Learning:
+class ModelObserver:
     """Reads what the retraining and the watch on drift tell; sets nothing there."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._attempt: AttemptState | None = None
-        self._daemon: Daemon | None = None
+        self._daemon: RunningDaemon | None = None
         self._log = structlog.get_logger("learning")
 
-    def on_ready(self, daemon: Daemon) -> None:
+    def on_ready(self, daemon: RunningDaemon) -> None:
         """Show the model in force and the cadences."""
         self._daemon = daemon
         config, spec = daemon.identity.config, daemon.engine.spec
@@ -67,7 +67,7 @@ class Learning:
         """Take over when the model in force was made and loaded."""
         self._metrics.model.on_times(times.loaded_s, times.trained_s)
 
-    def on_report(self, report: Report, daemon: Daemon) -> None:
+    def on_report(self, report: Report, daemon: RunningDaemon) -> None:
         """Count predictions, and show a model that has taken over."""
         self._metrics.model.on_predictions(report.predictions, daemon.engine.symbols)
         if len(report.swaps):
@@ -77,13 +77,13 @@ class Learning:
             self._log.info("model", version=int(report.swaps["version"][-1]))
         self._on_account(daemon)
 
-    def _on_account(self, daemon: Daemon) -> None:
+    def _on_account(self, daemon: RunningDaemon) -> None:
         self._metrics.drift.set_size_factor(float(daemon.engine.account[0].size_factor))
         halted = self.halted(daemon)
         for reason in ("drift", "divergence"):
             self._metrics.on_halt(reason, reason in halted)
 
-    def _on_model(self, daemon: Daemon, times: ModelTimes) -> None:
+    def _on_model(self, daemon: RunningDaemon, times: ModelTimes) -> None:
         """Show the model in force."""
         artefact = daemon.engine.model.artefact
         if artefact is None:
@@ -120,7 +120,7 @@ class Learning:
         """Say what went wrong beside the trading."""
         self._log.warning("learning", reason=sentence)
 
-    def on_look(self, look: Look) -> None:
+    def on_look(self, look: DriftCheck) -> None:
         """Show what a look at drift came to."""
         if look.version == 0:
             self._on_training(look)
@@ -137,7 +137,7 @@ class Learning:
                 level = LEVELS[look.figures.policy.level]
                 self._log.warning("drift", level=level, reason=look.figures.reason)
 
-    def _on_training(self, look: Look) -> None:
+    def _on_training(self, look: DriftCheck) -> None:
         """Show features alone: no model is in force, and no policy acts."""
         assert look.figures is not None
         figures = as_metrics(look.figures)
@@ -148,7 +148,7 @@ class Learning:
             if end_ms is not None:
                 self._metrics.drift.set_reference(end_ms / 1000.0)
 
-    def halted(self, daemon: Daemon) -> tuple[str, ...]:
+    def halted(self, daemon: RunningDaemon) -> tuple[str, ...]:
         """Return why no new position is entered; a market that does not trade with its symbol."""
         engine, watch = daemon.engine, daemon.watch
         found = ["ruin"] if engine.account[0].ruined_ms else []
@@ -167,7 +167,7 @@ class Learning:
             found += [f"{reason} {engine.symbols[number]}" for number in concerned]
         return tuple(found)
 
-    def state(self, daemon: Daemon) -> ModelState:
+    def state(self, daemon: RunningDaemon) -> ModelState:
         """Return the part of the status that is about the model."""
         artefact, watch = daemon.engine.model.artefact, daemon.watch
         return ModelState(

@@ -20,7 +20,7 @@ from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
 from papertape.daemon.monitoring.access import check_address, load_token
 from papertape.daemon.monitoring.log import set_up_logging
-from papertape.daemon.monitoring.model_observer import Learning, model_times
+from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
 from papertape.daemon.monitoring.schemas import (
     CommandDone,
     CommandName,
@@ -33,14 +33,14 @@ from papertape.daemon.monitoring.schemas import (
 from papertape.daemon.monitoring.server import Server, Views
 from papertape.daemon.monitoring.states import account_state, feed_state, position_states
 from papertape.daemon.monitoring.systemd import Notifier
-from papertape.daemon.runtime.audit import Finding
-from papertape.daemon.runtime.daemon import JOB_NAMES, Daemon, Hooks
+from papertape.daemon.runtime.audit import AuditResult
+from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.engine.broker.grid import plain
 from papertape.engine.events import Action
 from papertape.engine.features import columns_of
 from papertape.engine.records import UNITS_PER_QUOTE
-from papertape.engine.report import Fault, Report
+from papertape.engine.report import Report, StrategyFault
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.runtime.loops import freezing
@@ -66,7 +66,7 @@ class Operation:
         self._started_s = time.time()
         self._peak = 0.0
         self._is_ruined = False
-        self._daemon: Daemon | None = None
+        self._daemon: RunningDaemon | None = None
         self._notifier = Notifier()
         spec = identity.spec
         self.metrics = Metrics(
@@ -89,7 +89,7 @@ class Operation:
             on_message=self.metrics.on_log,
         )
         self._log = structlog.get_logger("daemon")
-        self._learning = Learning(self.metrics)
+        self._learning = ModelObserver(self.metrics)
 
     def hang_on(self, hooks: Hooks) -> Hooks:
         """Return hooks that this hangs on, beside what was there."""
@@ -118,7 +118,7 @@ class Operation:
             hooks.services = [*hooks.services, lambda _: self.metrics.probe_loop()]
         return hooks
 
-    def _on_ready(self, daemon: Daemon) -> None:
+    def _on_ready(self, daemon: RunningDaemon) -> None:
         """Show what outlived the last process, before anybody is told that this one is ready."""
         self._daemon = daemon
         metrics = self.metrics
@@ -130,7 +130,7 @@ class Operation:
         metrics.on_account(daemon.engine)
         self._learning.on_ready(daemon)
 
-    async def _serve(self, daemon: Daemon) -> None:
+    async def _serve(self, daemon: RunningDaemon) -> None:
         """Restore, then serve until cancelled."""
         found = await daemon.writer.submit(_restored)
         self._peak = found.equity_peak
@@ -183,7 +183,7 @@ class Operation:
                 quantity=plain(fill["quantity"], market.lot_size),
             )
 
-    def _on_fault(self, fault: Fault) -> None:
+    def _on_fault(self, fault: StrategyFault) -> None:
         """Say that a user's strategy failed: entries are paused until somebody resumes them."""
         self._log.error("strategy_fault", symbol=fault.symbol, reason=str(fault))
 
@@ -191,7 +191,7 @@ class Operation:
         self.metrics.on_notice(notice, self._feed)
         self._log.info("feed", **{**notice._asdict(), "kind": notice.kind.value})
 
-    def _on_finding(self, finding: Finding) -> None:
+    def _on_finding(self, finding: AuditResult) -> None:
         self.metrics.on_audit("match" if finding.is_equal else "diverged", time.time())
         if not finding.is_equal:
             self._log.error("divergence", sequence=finding.sequence, difference=finding.difference)
@@ -254,7 +254,7 @@ class Operation:
             ),
         )
 
-    def _running(self) -> Daemon:
+    def _running(self) -> RunningDaemon:
         assert self._daemon is not None, "the daemon tells when it is ready, before anything else"
         return self._daemon
 

@@ -32,7 +32,7 @@ _ANSWER_S: Final = 600.0  # the first answer steps everything since the oldest s
 _END_S: Final = 5.0
 
 
-class Finding(NamedTuple):
+class AuditResult(NamedTuple):
     """What one audit came to; `difference` is empty when all is equal."""
 
     sequence: int
@@ -46,12 +46,12 @@ class Finding(NamedTuple):
         return not self.difference
 
 
-def last_finding(journal: Journal) -> Finding | None:
+def last_finding(journal: Journal) -> AuditResult | None:
     """Return what the newest audit of a journal came to, None before the first."""
     found = journal.all(
         "SELECT sequence, digest_live, digest_again, detail FROM audits ORDER BY id DESC LIMIT 1"
     )
-    return Finding(*found[0]) if found else None
+    return AuditResult(*found[0]) if found else None
 
 
 class Auditor:
@@ -61,7 +61,7 @@ class Auditor:
         self._state = state
         self._process: asyncio.subprocess.Process | None = None
 
-    async def check(self, sequence: int, digest: str, sha256: str) -> Finding:
+    async def check(self, sequence: int, digest: str, sha256: str) -> AuditResult:
         """
         Return what the child finds at input `sequence`.
 
@@ -91,7 +91,7 @@ class Auditor:
         if "refused" in answer:
             await self.close()
             raise DataError(f"audit: {answer['refused']}")
-        finding = Finding(**answer)
+        finding = AuditResult(**answer)
         if not finding.is_equal:
             await self.close()  # its engine has left the way; the next audit begins anew
         return finding
@@ -125,7 +125,7 @@ class Auditor:
         process.stdin.close()
 
 
-def answer(again: Again, question: dict[str, Any]) -> Finding:
+def answer(again: Again, question: dict[str, Any]) -> AuditResult:
     """Step on to where the daemon was and return what differs."""
     sequence, digest = question["sequence"], question["digest"]
     difference: Difference | None = None
@@ -143,7 +143,7 @@ def answer(again: Again, question: dict[str, Any]) -> Finding:
         and hashlib.sha256(again.engine.snapshot()).hexdigest() != question["sha256"]
     ):
         told = f"input {sequence}: the records are equal, the state of the engine is not"
-    return Finding(sequence, digest, mine, told)
+    return AuditResult(sequence, digest, mine, told)
 
 
 def broken_chain(state: Path, journal: Journal, last: int) -> str:
@@ -171,7 +171,9 @@ def main(state: Path) -> None:
                 broken = "" if is_checked else broken_chain(state, journal, question["sequence"])
                 is_checked = True
                 if broken:
-                    _say(Finding(question["sequence"], question["digest"], "", broken)._asdict())
+                    _say(
+                        AuditResult(question["sequence"], question["digest"], "", broken)._asdict()
+                    )
                     continue
                 _say(answer(again, question)._asdict())
     except BrokenPipeError:

@@ -20,10 +20,10 @@ from papertape.daemon.feeds.journalled import JournalledFeed, Tables
 from papertape.daemon.feeds.protocol import FeedStats, OnNotice
 from papertape.daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.learning.drift import DriftWatch, Look
+from papertape.daemon.learning.drift import DriftCheck, DriftWatch
 from papertape.daemon.learning.retraining import MANUAL, News, Retraining
 from papertape.daemon.learning.trainer import Trainer
-from papertape.daemon.runtime.audit import Auditor, Finding
+from papertape.daemon.runtime.audit import Auditor, AuditResult
 from papertape.daemon.runtime.jobs import Jobs, JobStats
 from papertape.daemon.runtime.recovery import Progress, Recovered
 from papertape.daemon.runtime.strategy_faults import StrategyFaults
@@ -34,9 +34,9 @@ from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event
 from papertape.engine.loop import run
 from papertape.engine.records import UNITS_PER_QUOTE
-from papertape.engine.report import Fault, Sink
+from papertape.engine.report import Sink, StrategyFault
 
-Service = Callable[["Daemon"], Coroutine[Any, Any, None]]
+Service = Callable[["RunningDaemon"], Coroutine[Any, Any, None]]
 
 _KEPT_AUDITS = 10_000  # a week of one a minute
 
@@ -66,20 +66,20 @@ class Hooks:
     sinks: Sequence[Sink] = ()
     services: Sequence[Service] = ()
     on_recovered: Callable[[Recovered], None] = lambda _: None
-    on_ready: Callable[["Daemon"], None] = lambda _: None
+    on_ready: Callable[["RunningDaemon"], None] = lambda _: None
     on_notice: OnNotice = lambda _: None
-    on_finding: Callable[[Finding], None] = lambda _: None
+    on_finding: Callable[[AuditResult], None] = lambda _: None
     on_commit: OnCommit = lambda seconds, ok: None
     on_progress: Progress | None = None
     on_retrain: Callable[[News], None] = lambda _: None
     on_trouble: Callable[[str], None] = lambda _: None
-    on_look: Callable[[Look], None] = lambda _: None
-    on_fault: Callable[[Fault], None] = lambda _: None
+    on_look: Callable[[DriftCheck], None] = lambda _: None
+    on_fault: Callable[[StrategyFault], None] = lambda _: None
     trainer: Trainer | None = None
 
 
 @dataclass(slots=True)
-class Daemon:
+class RunningDaemon:
     """A running daemon: what commands, the server and the jobs may ask of it."""
 
     state: Path
@@ -97,7 +97,7 @@ class Daemon:
     jobs: Jobs | None = None
     retraining: Retraining | None = None
     watch: DriftWatch | None = None
-    finding: Finding | None = None
+    finding: AuditResult | None = None
 
     async def offer(self, event: Event) -> int:
         """Let a command, model or settlement in between two instants; return its sequence when it is in force."""
@@ -233,7 +233,7 @@ def snapshot_work(engine: Engine, sequence: int, now_ms: int, keep: int) -> Work
     return work
 
 
-def _audit_work(now_ms: int, finding: Finding) -> Work[Any]:
+def _audit_work(now_ms: int, finding: AuditResult) -> Work[Any]:
     """Return the work that writes an audit's finding; what differs is kept for ever, what is equal for a while."""
     sequence, live, again, difference = finding
     outcome = "equal" if finding.is_equal else "differs"

@@ -15,7 +15,7 @@ import numpy as np
 from papertape.daemon.journal import Input, Journal
 from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.journal.export import identity_of
-from papertape.daemon.journal.tables import TABLES, Table, as_values, kept
+from papertape.daemon.journal.tables import TABLES, ReportTable, as_values, kept
 from papertape.daemon.runtime.recovery import step
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
@@ -101,7 +101,7 @@ class Again:
         return min((d for d in firsts if d is not None), default=None, key=lambda d: d.sequence)
 
     def _table_differs(
-        self, table: Table, reports: Sequence[tuple[Input, Report]]
+        self, table: ReportTable, reports: Sequence[tuple[Input, Report]]
     ) -> Difference | None:
         rows = self._journal.all(
             f"SELECT * FROM {table.name} WHERE input BETWEEN ? AND ? ORDER BY input, {table.key}",  # noqa: S608
@@ -137,7 +137,7 @@ class Again:
 
 
 def _first(
-    table: Table, sequence: int, live: list[tuple[Any, ...]], again: list[tuple[Any, ...]]
+    table: ReportTable, sequence: int, live: list[tuple[Any, ...]], again: list[tuple[Any, ...]]
 ) -> Difference:
     """Return the first field that differs between two lists of rows that are not equal."""
     for old, new in zip(live, again, strict=False):
@@ -150,7 +150,7 @@ def _first(
     return Difference(sequence, _named(table, again[len(live)]), table.key, "missing", "there")
 
 
-def _named(table: Table, row: tuple[Any, ...]) -> str:
+def _named(table: ReportTable, row: tuple[Any, ...]) -> str:
     """Return which record a row is."""
     return " ".join([table.name, *(str(row[place]) for place in table.key_places)])
 
@@ -172,7 +172,7 @@ def _field_of(sequence: int, name: str, live: Any, again: Any) -> Difference:
     raise AssertionError("the arrays are equal")
 
 
-class Verdict(NamedTuple):
+class RestepVerdict(NamedTuple):
     """What a verification of a whole state directory found; `difference` is None when everything is equal."""
 
     inputs: int
@@ -186,7 +186,9 @@ class Verdict(NamedTuple):
         return self.difference is None
 
 
-def verify_state(state: Path, on_progress: Any = None, *, trust_code: bool = False) -> Verdict:
+def verify_state(
+    state: Path, on_progress: Any = None, *, trust_code: bool = False
+) -> RestepVerdict:
     """
     Return whether all inputs of a state directory, stepped again, lead to its records, digests and snapshots.
 
@@ -210,7 +212,7 @@ def verify_state(state: Path, on_progress: Any = None, *, trust_code: bool = Fal
                 difference = _advance(again, snapshot.sequence, last, on_progress)
                 difference = difference or again.state_differs(snapshot.state)
         difference = difference or _advance(again, last, last, on_progress)
-        return Verdict(again.sequence, again.engine.digest, tuple(told), difference)
+        return RestepVerdict(again.sequence, again.engine.digest, tuple(told), difference)
 
 
 def _advance(again: Again, to: int, last: int, on_progress: Any) -> Difference | None:

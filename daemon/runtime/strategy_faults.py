@@ -10,13 +10,15 @@ from collections.abc import Callable
 from papertape.daemon.journal import Writer
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
-from papertape.engine.report import Fault, Report
+from papertape.engine.report import Report, StrategyFault
 
 
 class StrategyFaults:
     """A sink that tells of faults."""
 
-    def __init__(self, engine: Engine, writer: Writer, on_fault: Callable[[Fault], None]) -> None:
+    def __init__(
+        self, engine: Engine, writer: Writer, on_fault: Callable[[StrategyFault], None]
+    ) -> None:
         self._engine, self._writer, self._on_fault = engine, writer, on_fault
         self._told: dict[str, str] = {}
 
@@ -36,7 +38,7 @@ class StrategyFaults:
                 self._told[fault.symbol] = fault.reason
                 self._tell(fault)
 
-    def _tell(self, fault: Fault) -> None:
+    def _tell(self, fault: StrategyFault) -> None:
         row = (fault.time_ms, fault.symbol, str(fault))
         self._writer.post(
             lambda journal: journal.connection.execute(

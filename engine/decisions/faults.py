@@ -10,7 +10,7 @@ from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.broker.orders import N_DECISIONS
 from papertape.engine.errors import PapertapeError
 from papertape.engine.records import DECISION, KEEP, REFUSED_FAULT
-from papertape.engine.report import Fault
+from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 
 _OURS: Final = errors.__file__.removesuffix("errors.py")  # whatever of the engine
@@ -38,7 +38,7 @@ def told_change(name: str, is_kernel: bool) -> str:
     return f"it changed {name} while it decided; what lasts from candle to candle belongs in {way}"
 
 
-def pause(engine: EngineState, fault: Fault) -> None:
+def pause(engine: EngineState, fault: StrategyFault) -> None:
     """Stop entries and report why; stops and targets stay, exits go on."""
     account, counters = engine.account[0], engine.outputs.counters
     rows = np.zeros(1, DECISION)

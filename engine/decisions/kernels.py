@@ -19,11 +19,11 @@ from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.faults import pause, told, told_change
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
-from papertape.engine.report import Fault
+from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import LEVELS, SCORES, SHARES, fault_of
 from papertape.engine.strategies.protocol import Decision, KernelStrategy
-from papertape.engine.strategies.undeclared_state import Watch
+from papertape.engine.strategies.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 
@@ -43,12 +43,12 @@ class KernelDecider:
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = engine.spec.settings.sizing == "all_in"
         is_ours = kind.__module__.partition(".")[0] == "papertape"
-        self._watch = None if is_ours else Watch(strategy)
-        self._found: list[tuple[int, Fault]] = []  # at which close of the batch, and what
+        self._watch = None if is_ours else StateWatch(strategy)
+        self._found: list[tuple[int, StrategyFault]] = []  # at which close of the batch, and what
         self.unheeded = 0
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[StrategyFault]:
         """Return the faults of the newest batch, in time order."""
         return [fault for _, fault in self._found]
 
@@ -136,12 +136,12 @@ class KernelDecider:
         self._watch.put_back()
         strategy = self._engine.spec.new_strategy()
         assert isinstance(strategy, KernelStrategy)
-        self._strategy, self._watch = strategy, Watch(strategy)
+        self._strategy, self._watch = strategy, StateWatch(strategy)
 
-    def _fault(self, candles: Rows, instant: int, symbol: int, reason: str) -> Fault:
+    def _fault(self, candles: Rows, instant: int, symbol: int, reason: str) -> StrategyFault:
         engine = self._engine
         close_ms = int(candles["open_ms"][instant * len(engine.symbols)]) + engine.base_ms
-        return Fault(self._name, engine.symbols[symbol], close_ms, reason)
+        return StrategyFault(self._name, engine.symbols[symbol], close_ms, reason)
 
     def _run(self, engine: EngineState, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Run the instants of one account; at a fault entries pause before the wishes of that close rest."""

@@ -18,18 +18,18 @@ from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
 from papertape.engine.records import KEEP, UNITS_PER_QUOTE
-from papertape.engine.report import Fault
+from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.protocol import (
-    Columns,
     Decision,
+    FeatureColumns,
     KernelStrategy,
     Strategy,
     View,
     state_type,
 )
-from papertape.engine.strategies.undeclared_state import Watch
+from papertape.engine.strategies.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
@@ -51,7 +51,7 @@ class PythonDecider:
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = spec.settings.sizing == "all_in"
         self._rows = _readable(engine, strategy)
-        self._watch = Watch(strategy)
+        self._watch = StateWatch(strategy)
         fields = tuple(getattr(strategy, "state_fields", ()))
         self._n_fields = len(fields)
         self._states = [state_type(fields)(len(fields)) for _ in range(n)]
@@ -68,7 +68,7 @@ class PythonDecider:
         # Bytes are copied as one, records field by field.
         self._live: list[Rows] = [array.view(np.uint8) for array in live]
         self._saved = [array.copy() for array in self._live]
-        self.faults: list[Fault] = []
+        self.faults: list[StrategyFault] = []
         self.unheeded = 0
 
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
@@ -111,7 +111,7 @@ class PythonDecider:
         self._columns, self._bars = [], []
         for symbol, lane in enumerate(engine.frames.main):
             matrix = engine.signals(symbol, closed, at)
-            self._columns.append(Columns(matrix, self._rows, closed))
+            self._columns.append(FeatureColumns(matrix, self._rows, closed))
             bars = lane.closed[:closed]
             self._bars.append(list(zip(*(bars[name].tolist() for name in _FIELDS), strict=True)))
         self._kept = engine.strategy_state.view(np.float64).reshape(len(engine.symbols), -1)
@@ -185,7 +185,7 @@ class PythonDecider:
             self._start_again()
         if not reason:
             return _KEEP if wish is None else wish
-        self.faults.append(Fault(self._name, view.symbol, view.time_ms, reason))
+        self.faults.append(StrategyFault(self._name, view.symbol, view.time_ms, reason))
         return _KEEP
 
     def _start_again(self) -> None:
@@ -194,7 +194,7 @@ class PythonDecider:
         strategy = self._engine.spec.new_strategy()
         assert not isinstance(strategy, KernelStrategy)
         self._strategy = strategy
-        self._watch = Watch(self._strategy)
+        self._watch = StateWatch(self._strategy)
 
     def _take(self, column: int, close_ms: int) -> None:
         """Write the answers of one close where they rest; faults pause all entries and are reported first."""

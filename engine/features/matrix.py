@@ -13,7 +13,7 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.features import columns_of, plan_features
-from papertape.engine.features.series import BLOCK, Lane, as_of
+from papertape.engine.features.series import BLOCK, FeatureSeries, as_of
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
@@ -22,7 +22,7 @@ MODEL_PROBABILITY: Final = "model_probability"  # NaN while no model has an opin
 _EVENT_ROWS: Final = 64 * (2 * BLOCK + 2) + 8_192
 
 
-class Frames:
+class FeatureMatrix:
     """Lanes by symbol and timeframe, advanced together."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Frames:
             by_timeframe.setdefault(other or timeframe, []).append(name)
         self.timeframe = timeframe
         self.n_symbols = n_symbols
-        self._lanes: dict[str, list[Lane]] = {}
+        self._lanes: dict[str, list[FeatureSeries]] = {}
         for frame, names in by_timeframe.items():
             if timeframe_ms(frame) % base_ms:
                 raise ConfigError(
@@ -48,7 +48,7 @@ class Frames:
                 )
             length_ms = timeframe_ms(frame)
             plan = plan_features(tuple(names), length_ms)
-            self._lanes[frame] = [Lane(plan, base_ms, length_ms) for _ in range(n_symbols)]
+            self._lanes[frame] = [FeatureSeries(plan, base_ms, length_ms) for _ in range(n_symbols)]
         self._sources = self._order(requests)
         self._told: list[Rows] = []
         self._events = np.zeros(_EVENT_ROWS if is_telling else 1, EVENT)
@@ -60,7 +60,7 @@ class Frames:
         )
 
     @property
-    def main(self) -> list[Lane]:
+    def main(self) -> list[FeatureSeries]:
         """Return the lanes of the strategy's timeframe, one per symbol."""
         return self._lanes[self.timeframe]
 

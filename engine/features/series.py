@@ -67,7 +67,7 @@ def advance(
     return n_closed
 
 
-class Lane:
+class FeatureSeries:
     """The buffers and the state of one symbol on one timeframe."""
 
     def __init__(self, plan: FeaturePlan, base_ms: int, length_ms: int) -> None:

@@ -164,7 +164,7 @@ _ROWS: Final = (
 FEATURES: Final[dict[str, Feature]] = {row.name: row for row in _ROWS}
 
 
-class Request(NamedTuple):
+class FeatureRequest(NamedTuple):
     """A request that has been read: the feature, its parameters, and whether it starts at its first candle."""
 
     text: str
@@ -180,7 +180,7 @@ class Request(NamedTuple):
         )
 
 
-def read_request(text: str) -> Request:
+def read_request(text: str) -> FeatureRequest:
     """Return what `name_1_2.5:first` asks for, or raise ConfigError."""
     body, _, variant = text.partition(":")
     parts = body.split("_")
@@ -198,7 +198,7 @@ def read_request(text: str) -> Request:
     values = tuple(_value(text, p, word) for p, word in zip(feature.parameters, given, strict=True))
     if name == "macd" and values[0] >= values[1]:
         raise ConfigError(f"feature {text!r}: fast {values[0]:g} is not below slow {values[1]:g}")
-    return Request(text, feature, values, variant == "first")
+    return FeatureRequest(text, feature, values, variant == "first")
 
 
 def columns_of(request: str) -> tuple[str, ...]:

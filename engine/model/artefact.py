@@ -25,7 +25,7 @@ from safetensors.numpy import load, save
 
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.engine.model.kinds import KINDS, Kind
+from papertape.engine.model.kinds import KINDS, ModelKind
 from papertape.engine.model.record import FORMAT, ModelRecord
 
 _KEY: Final = "papertape"
@@ -45,7 +45,7 @@ class Artefact:
     tensors: dict[str, FloatArray]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ModelKind:
         """Return its row in the table of kinds."""
         return KINDS[self.record.kind]
 

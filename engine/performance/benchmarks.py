@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
-from papertape.engine.performance.curve import Columns, Marks
+from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.performance.lanes import Busy, busy_candles, lane_products
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import Performance
@@ -44,7 +44,7 @@ def buy_and_hold(
     """
     worth = hold_worth(close, len(marks), slice(None), entry_cost_rate)
     units = worth * capital * UNITS_PER_QUOTE  # what grew by itself may be beyond int64
-    held = Columns(
+    held = CurveColumns(
         time_ms=np.ascontiguousarray(marks["time_ms"]),
         equity=units,
         exposure=units,
@@ -58,7 +58,7 @@ def always_flat(marks: Marks, capital: float) -> Performance:
     nothing = np.broadcast_to(np.int64(0), len(marks))
     units = np.full(len(marks), np.rint(capital * UNITS_PER_QUOTE), np.int64)
     time_ms = np.ascontiguousarray(marks["time_ms"])
-    flat = Columns(time_ms=time_ms, equity=units, exposure=nothing, open_positions=nothing)
+    flat = CurveColumns(time_ms=time_ms, equity=units, exposure=nothing, open_positions=nothing)
     return measure(np.zeros(0, TRADE), flat, capital)
 
 

@@ -16,7 +16,7 @@ from papertape.engine.records import MARK
 _BLOCK_ROWS: Final = 131_072  # 1 MB of a column
 
 
-class Columns:
+class CurveColumns:
     """MARK records by column, read like records: `marks["equity"]`, `len(marks)`; a column may be missing."""
 
     def __init__(self, **columns: IntArray | FloatArray) -> None:
@@ -31,12 +31,12 @@ class Columns:
     def __len__(self) -> int:
         return len(self._columns["time_ms"])
 
-    def between(self, start: int, end: int) -> "Columns":
+    def between(self, start: int, end: int) -> "CurveColumns":
         """Return the marks of these rows, without a copy."""
-        return Columns(**{name: column[start:end] for name, column in self._columns.items()})
+        return CurveColumns(**{name: column[start:end] for name, column in self._columns.items()})
 
 
-Marks = Rows | Columns
+Marks = Rows | CurveColumns
 
 
 class Collector:
@@ -81,7 +81,7 @@ def _type_of(name: str) -> type[np.signedinteger[Any]]:
     return np.int32 if name == "open_positions" else np.int64
 
 
-def rows_of(columns: Columns) -> Rows:
+def rows_of(columns: CurveColumns) -> Rows:
     """Return columns as MARK records again."""
     assert MARK.names is not None
     rows = np.zeros(len(columns), MARK)
@@ -92,4 +92,4 @@ def rows_of(columns: Columns) -> Rows:
 
 def has_column(marks: Marks, name: str) -> bool:
     """Return whether marks hold this column; records hold all."""
-    return not isinstance(marks, Columns) or name in marks
+    return not isinstance(marks, CurveColumns) or name in marks

@@ -58,7 +58,7 @@ class Decision(NamedTuple):
     score_technical: float = 0.0
 
 
-class State:
+class StrategyState:
     """
     What a strategy keeps of one symbol between two candles: the floats that it names in `state_fields`, 0 at the start.
 
@@ -79,23 +79,23 @@ class State:
         return self._values
 
 
-def state_type(names: Sequence[str]) -> type[State]:
+def state_type(names: Sequence[str]) -> type[StrategyState]:
     """Return the type whose attributes are these fields; any other attribute is an error."""
 
     def field(index: int) -> property:
-        def get(state: State) -> float:
+        def get(state: StrategyState) -> float:
             return state._values[index]
 
-        def keep(state: State, value: float) -> None:
+        def keep(state: StrategyState, value: float) -> None:
             state._values[index] = float(value)
 
         return property(get, keep)
 
     fields: dict[str, Any] = {name: field(index) for index, name in enumerate(names)}
-    return type("State", (State,), {"__slots__": (), **fields})
+    return type("StrategyState", (StrategyState,), {"__slots__": (), **fields})
 
 
-class Columns(dict[str, list[float]]):
+class FeatureColumns(dict[str, list[float]]):
     """The features of one symbol over a batch, each made a list of plain numbers when it is first asked for."""
 
     def __init__(self, matrix: FloatArray, rows: Mapping[str, int], n: int) -> None:
@@ -161,7 +161,7 @@ class View:
         cash: float,
         equity: float,
         state: Any,
-        columns: Columns,
+        columns: FeatureColumns,
         row: int,
     ) -> None:
         self.symbol = symbol

@@ -121,7 +121,7 @@ class _Kept(NamedTuple):
         return _Picture(now).leaves != self.picture.leaves
 
 
-class Watch:
+class StateWatch:
     """Watches one strategy for what a snapshot would not find."""
 
     def __init__(self, strategy: Any) -> None:

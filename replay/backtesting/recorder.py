@@ -8,7 +8,7 @@ import numpy as np
 from papertape.engine.errors import StrategyError
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
-from papertape.engine.performance.curve import Collector, Columns, rows_of
+from papertape.engine.performance.curve import Collector, CurveColumns, rows_of
 from papertape.engine.records import DECISION, FILL, PAYMENT, PREDICTION, SWAP, TRADE
 from papertape.engine.report import Report
 
@@ -80,9 +80,9 @@ class Recorder:
         return self._joined("trades", TRADE)
 
     @property
-    def curve(self) -> Columns:
+    def curve(self) -> CurveColumns:
         """Return the MARK records by column."""
-        return Columns(**self._marks.columns())
+        return CurveColumns(**self._marks.columns())
 
     @property
     def marks(self) -> Rows:
@@ -123,7 +123,7 @@ class Ending:
             self._trades.append(report.trades)
         self._equity.add(report.marks)
 
-    def take(self, still_open: Rows, time_ms: IntArray) -> tuple[Rows, Columns]:
+    def take(self, still_open: Rows, time_ms: IntArray) -> tuple[Rows, CurveColumns]:
         """
         Return every TRADE record, those that are still open last, and the equity; a sink lives as long as its engine,
         so nothing is kept.
@@ -132,7 +132,7 @@ class Ending:
         """
         trades, equity = [*self._trades, still_open], self._equity
         self._trades, self._equity = [], Collector(["equity"])
-        return join_rows(trades), Columns(time_ms=time_ms, **equity.columns())
+        return join_rows(trades), CurveColumns(time_ms=time_ms, **equity.columns())
 
 
 @dataclass(slots=True)

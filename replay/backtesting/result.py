@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
-from papertape.engine.performance.curve import Columns
+from papertape.engine.performance.curve import CurveColumns
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.report.notebook import Page, card
 from papertape.replay.report.page import report_parts, write_report
@@ -71,7 +71,7 @@ class Result:
 
     summary: dict[str, Any]
     traded: Table
-    marks: Columns
+    marks: CurveColumns
     fills: Rows
     decisions: Rows
     candles: Mapping[str, Rows] = field(default_factory=dict)
@@ -202,7 +202,7 @@ class Result:
         write_report(target, *self._shown())
         return Page(target)
 
-    def _shown(self) -> tuple[Mapping[str, Any], Table, Columns, Mapping[str, Rows], Rows]:
+    def _shown(self) -> tuple[Mapping[str, Any], Table, CurveColumns, Mapping[str, Rows], Rows]:
         return self.summary, self.traded, self.marks, self.candles, self.events
 
     def save(self, directory: str | Path) -> Path:
@@ -273,7 +273,7 @@ def model_path(number: int) -> Path:
     return Path("models") / f"{number + 1:04d}.safetensors"
 
 
-def _write_equity(path: Path, marks: Columns) -> None:
+def _write_equity(path: Path, marks: CurveColumns) -> None:
     """Write the table of the account in row groups: of a million candles a whole one takes 40 MB."""
     schema = arrow_table(equity_columns(marks.between(0, 0))).schema
     # A dictionary of amounts that hardly repeat takes 50 MB and makes the file larger.

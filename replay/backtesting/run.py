@@ -232,11 +232,13 @@ def _study(
 ) -> dict[str, Any]:
     """Return what followed every market event on the strategy's timeframe, for the report; pandas is loaded for it."""
     from papertape.replay.events.events import market_events
-    from papertape.replay.events.study import Lane, StudyOptions, study
+    from papertape.replay.events.study import StudyOptions, StudySeries, study
     from papertape.replay.report.event_study import sentence, study_section
 
     sources = [replace(t, candles=bars[t.symbol], timeframe=timeframe, quality={}) for t in tapes]
-    lanes = [Lane(source.symbol, source.candles, market_events(source)) for source in sources]
+    lanes = [
+        StudySeries(source.symbol, source.candles, market_events(source)) for source in sources
+    ]
     options = StudyOptions()
     section = study_section(study(lanes, options, on_progress), options)
     return {**section, "sentence": sentence(section)}

@@ -29,7 +29,7 @@ from papertape.engine.performance import (
     random_entry,
     regimes_when,
 )
-from papertape.engine.performance.curve import Columns, Marks
+from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.backtesting.models import model_section
 from papertape.replay.backtesting.recorder import Recorder
@@ -73,7 +73,7 @@ class Run:
     engine: Engine
     recorder: Recorder
     trades: Rows
-    marks: Columns
+    marks: CurveColumns
     feed: ReplayFeed
     models: Sequence[tuple[int, bytes]]
     wall_s: float

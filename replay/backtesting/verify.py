@@ -22,7 +22,7 @@ from papertape.replay.tapes.store import Tape, read_tape
 _NOT_COMPARED = frozenset({"timings", "papertape"})
 
 
-class Verdict(NamedTuple):
+class Verification(NamedTuple):
     """What a verification found; `differences` is empty when everything is equal."""
 
     digest_saved: str
@@ -63,7 +63,7 @@ def verify(
     on_progress: Progress | None = None,
     *,
     trust_code: bool = False,
-) -> Verdict:
+) -> Verification:
     """
     Return what differs between a saved result and the same run done now.
 
@@ -100,7 +100,7 @@ def verify(
         *_values_differ("result.json", _json(result.summary), saved),
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
-    return Verdict(str(saved.get("digest")), result.digest, compared, tuple(differences))
+    return Verification(str(saved.get("digest")), result.digest, compared, tuple(differences))
 
 
 def _kept(directory: Path) -> list[Tape]:

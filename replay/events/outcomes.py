@@ -16,7 +16,7 @@ from papertape.engine.features import evaluate
 from papertape.engine.jit import FloatArray, Rows
 
 
-class Outcomes(NamedTuple):
+class EventOutcomes(NamedTuple):
     """Per candle k, what followed; NaN where it cannot be known or the entry candle was never traded."""
 
     log_return: FloatArray  # of a long position
@@ -29,13 +29,13 @@ class Outcomes(NamedTuple):
         return ~np.isnan(self.log_return)
 
 
-def outcomes(candles: Rows, horizon_bars: int) -> Outcomes:
+def outcomes(candles: Rows, horizon_bars: int) -> EventOutcomes:
     """Return the outcomes after every candle at one horizon, at least 1."""
     assert horizon_bars >= 1
     n = len(candles)
     columns = [np.full(n, np.nan) for _ in range(3)]
     if n <= horizon_bars:
-        return Outcomes(*columns)
+        return EventOutcomes(*columns)
     known, entry = slice(0, n - horizon_bars), candles["open"][1 : n - horizon_bars + 1]
     atr = evaluate("atr_14", candles)[0][known]
     leave = candles["close"][horizon_bars:]
@@ -49,7 +49,7 @@ def outcomes(candles: Rows, horizon_bars: int) -> Outcomes:
         column[known] = np.where(is_known, values, np.nan)
     for column in columns[1:]:
         column[known] /= np.where(is_known, atr, np.nan)
-    return Outcomes(*columns)
+    return EventOutcomes(*columns)
 
 
 def _rolling(values: FloatArray, length: int, *, highest: bool) -> FloatArray:

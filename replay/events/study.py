@@ -31,7 +31,7 @@ from papertape.replay.events.inference import (
     stationary_weights,
     two_sided,
 )
-from papertape.replay.events.outcomes import Outcomes, outcomes
+from papertape.replay.events.outcomes import EventOutcomes, outcomes
 
 HORIZONS: Final = (1, 4, 16, 48)  # bars
 EVENTS_LEAST: Final = 30  # fewer are shown and not tested
@@ -42,7 +42,7 @@ _BPS: Final = 1e4
 _WIDTH: Final = (2.5, 97.5)  # percentiles of the intervals
 
 
-class Lane(NamedTuple):
+class StudySeries(NamedTuple):
     """Candles of one symbol and timeframe with the EVENT rows said about them."""
 
     symbol: str
@@ -86,7 +86,7 @@ class Group(NamedTuple):
 
 
 def study(
-    lanes: Sequence[Lane],
+    lanes: Sequence[StudySeries],
     options: StudyOptions | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -125,7 +125,7 @@ def group_events(events: Rows) -> list[Group]:
     return groups
 
 
-def _study_lane(lane: Lane, options: StudyOptions) -> list[dict[str, Any]]:
+def _study_lane(lane: StudySeries, options: StudyOptions) -> list[dict[str, Any]]:
     n = len(lane.candles)
     if not len(lane.events):
         return []
@@ -164,7 +164,7 @@ class _Entered(NamedTuple):
         return [cells.totals(self.bars), *(cells.totals(self.bars, field) for field in self[1:])]
 
 
-def _enter(group: Group, followed: Outcomes) -> _Entered:
+def _enter(group: Group, followed: EventOutcomes) -> _Entered:
     is_known = followed.is_known[group.bars]
     bars, sides = group.bars[is_known], group.sides[is_known]
     returns = sides * followed.log_return[bars]
@@ -189,7 +189,7 @@ class _Anywhere(NamedTuple):
     down: float
 
 
-def _anywhere(followed: Outcomes, bars: IntArray) -> _Anywhere:
+def _anywhere(followed: EventOutcomes, bars: IntArray) -> _Anywhere:
     returns, up, down = (column[bars] for column in followed)
     columns = (returns, returns > 0.0, returns < 0.0, up, down)
     return _Anywhere(*(float(column.mean()) if len(bars) else np.nan for column in columns))
@@ -199,7 +199,7 @@ _TOTALS: Final = len(_Entered._fields)  # columns of `totals`
 
 
 def _measure_all(
-    groups: Sequence[Group], followed: Outcomes, cells: Cells, weights: FloatArray
+    groups: Sequence[Group], followed: EventOutcomes, cells: Cells, weights: FloatArray
 ) -> list[dict[str, Any]]:
     """Return the figures of every group at one horizon; all are summed over the histories in one product."""
     anywhere = np.flatnonzero(followed.is_known)

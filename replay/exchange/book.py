@@ -12,7 +12,7 @@ from zlib import crc32
 
 import orjson
 
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.messages import US
 
 LEVELS: Final = 15
@@ -29,7 +29,7 @@ class Book(NamedTuple):
     bids: list[Level]
 
 
-def book_at(market: Market, time_ms: int) -> Book | None:
+def book_at(market: TapeMarket, time_ms: int) -> Book | None:
     """Return the book at an instant; None before the first trade."""
     newest = market.last_trades(time_ms, 1)
     if not newest:
@@ -43,7 +43,7 @@ def book_at(market: Market, time_ms: int) -> Book | None:
     return Book(asks, [level for level in bids if level is not None and level[0][0] != "-"])
 
 
-def _level(price: Decimal, depth: int, moment: int, market: Market) -> Level:
+def _level(price: Decimal, depth: int, moment: int, market: TapeMarket) -> Level:
     text = f"{price:.{market.listing.decimals}f}"
     salt = f"{text} {moment}" if depth <= _LIVELY else text
     return text, str(1 + crc32(salt.encode()) % 2500)
@@ -68,7 +68,7 @@ def changes(before: list[Level], after: list[Level]) -> list[Level]:
 class BookUpdates:
     """The numbered updates of one book, and the snapshot that a new subscriber gets."""
 
-    def __init__(self, market: Market, symbol: str, after_ms: int) -> None:
+    def __init__(self, market: TapeMarket, symbol: str, after_ms: int) -> None:
         self._market = market
         self._symbol = symbol
         self._book = book_at(market, after_ms) or Book([], [])

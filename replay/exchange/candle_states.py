@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from papertape.replay.exchange.market import Market, joined, traded
+from papertape.replay.exchange.market import TapeMarket, joined, traded
 from papertape.replay.exchange.quirks import FinalFrame, Publishing, Switches
 from papertape.replay.exchange.trades import Candle, Trade
 
@@ -20,7 +20,7 @@ _EMPTY_MS: Final = 150  # after a candle's start: a frame that says it has no tr
 FinalFrameAt = Callable[[int], FinalFrame]
 
 
-class State(NamedTuple):
+class CandleState(NamedTuple):
     """One frame to be: the state of a candle, and when it is published."""
 
     publish_ms: int
@@ -46,12 +46,12 @@ class Segment(NamedTuple):
 
 
 def candle_states(
-    market: Market,
+    market: TapeMarket,
     length_ms: int,
     after_ms: int,
     switches: Switches,
     final_frame_at: FinalFrameAt | None = None,
-) -> Iterator[State]:
+) -> Iterator[CandleState]:
     """
     Yield the states that are published after `after_ms`, in time order, until the tape is over.
 
@@ -62,7 +62,7 @@ def candle_states(
     start_ms = market.bucket(max(after_ms - step_ms, market.first_ms), step_ms)
     state = market.candle(market.bucket(start_ms, length_ms), length_ms, start_ms - 1)
     held: Held | None = None
-    waiting: list[State] = []
+    waiting: list[CandleState] = []
     while start_ms < market.end_ms or held is not None or waiting:
         bucket_ms, end_ms = market.bucket(start_ms, length_ms), start_ms + step_ms
         segment = Segment(
@@ -76,7 +76,7 @@ def candle_states(
         how = final_frame_at(end_ms) if final_frame_at else switches.final_frame
         states, state, following = _told(market, segment, switches, how)
         if held is not None:
-            states.append(State(_late_ms(held, states, start_ms, switches), held.candle))
+            states.append(CandleState(_late_ms(held, states, start_ms, switches), held.candle))
         held = following
         states = sorted([*waiting, *states], key=_publish_ms)
         waiting = [known for known in states if known.publish_ms >= end_ms]
@@ -85,8 +85,8 @@ def candle_states(
 
 
 def _told(
-    market: Market, segment: Segment, switches: Switches, how: FinalFrame
-) -> tuple[list[State], Candle | None, Held | None]:
+    market: TapeMarket, segment: Segment, switches: Switches, how: FinalFrame
+) -> tuple[list[CandleState], Candle | None, Held | None]:
     """Return what is told during a segment, the candle's state after it, and what is held back for later."""
     trades = market.between(segment.start_ms, segment.end_ms)
     candles = _states_after(trades, segment)
@@ -101,7 +101,7 @@ def _told(
     return states, final, None if how == "missing" else Held(final, how)
 
 
-def _publish_ms(state: State) -> int:
+def _publish_ms(state: CandleState) -> int:
     return state.publish_ms
 
 
@@ -118,10 +118,13 @@ def _states_after(trades: list[Trade], segment: Segment) -> list[Candle]:
 
 def _published(
     segment: Segment, trades: list[Trade], candles: list[Candle], publishing: Publishing
-) -> list[State]:
+) -> list[CandleState]:
     """Return the states that the publishing rule lets out."""
     if publishing == "every_trade":
-        return [State(trade.time_ms, candle) for trade, candle in zip(trades, candles, strict=True)]
+        return [
+            CandleState(trade.time_ms, candle)
+            for trade, candle in zip(trades, candles, strict=True)
+        ]
     newest: dict[int, Candle] = {}  # by publication
     for trade, candle in zip(trades, candles, strict=True):
         newest[min(-(-trade.time_ms // GRID_MS) * GRID_MS, segment.end_ms - 1)] = candle
@@ -131,15 +134,15 @@ def _published(
         for publish_ms in range(-(-first_ms // GRID_MS) * GRID_MS, segment.end_ms, GRID_MS):
             last = repeated.setdefault(publish_ms, last)
         newest = repeated
-    return [State(publish_ms, candle) for publish_ms, candle in newest.items()]
+    return [CandleState(publish_ms, candle) for publish_ms, candle in newest.items()]
 
 
 def _empty(
-    market: Market,
+    market: TapeMarket,
     segment: Segment,
     trades: list[Trade],
     switches: Switches,
-) -> list[State]:
+) -> list[CandleState]:
     """Return the frames that say of a candle that it has no trades, yet or at all."""
     if switches.no_trade == "silent" or segment.before is not None:
         return []
@@ -151,17 +154,17 @@ def _empty(
     first_ms, last_ms = segment.start_ms + _EMPTY_MS, segment.end_ms - 1
     states = []
     if switches.no_trade_at != "end" and segment.start_ms == segment.bucket_ms:
-        states.append(State(first_ms, candle))
+        states.append(CandleState(first_ms, candle))
         if switches.publishing == "always":
             until_ms = trades[0].time_ms if trades else segment.end_ms
             grid = range(-(-first_ms // GRID_MS) * GRID_MS, until_ms, GRID_MS)
-            states += [State(publish_ms, candle) for publish_ms in grid]
+            states += [CandleState(publish_ms, candle) for publish_ms in grid]
     if switches.no_trade_at != "start" and segment.is_last and not trades:
-        states.append(State(last_ms, candle))
+        states.append(CandleState(last_ms, candle))
     return states
 
 
-def _late_ms(late: Held, states: list[State], start_ms: int, switches: Switches) -> int:
+def _late_ms(late: Held, states: list[CandleState], start_ms: int, switches: Switches) -> int:
     """Return when a held state is published: after the boundary, or after the first frame of the next candle."""
     first_ms = min((state.publish_ms for state in states), default=start_ms)
     if late.how == "late":

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from papertape.replay.exchange.messages import US
-from papertape.replay.exchange.rest import Answer
+from papertape.replay.exchange.rest import RestAnswer
 
 _ADDRESSES_MAX: Final = 1000
 
 
 class _Kept(NamedTuple):
-    answer: Answer
+    answer: RestAnswer
     answered_ms: int
     until_ms: int
 
@@ -25,7 +25,7 @@ class Cdn:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
 
-    def keep(self, address: str, answer: Answer, now_ms: int, keep_ms: int) -> None:
+    def keep(self, address: str, answer: RestAnswer, now_ms: int, keep_ms: int) -> None:
         """Keep a good answer."""
         if answer.status != 200:
             return
@@ -33,7 +33,7 @@ class Cdn:
             self._kept.clear()
         self._kept[address] = _Kept(answer, now_ms, now_ms + keep_ms)
 
-    def find(self, address: str, now_ms: int) -> Answer | None:
+    def find(self, address: str, now_ms: int) -> RestAnswer | None:
         """Return the answer that is kept for an address."""
         kept = self._kept.get(address)
         if kept is None or now_ms >= kept.until_ms:

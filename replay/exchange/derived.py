@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.candles import DAY_MS, HOUR_MS
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.products import EIGHT_HOURS_S
 from papertape.replay.exchange.trades import Candle
 
@@ -31,7 +31,7 @@ class Day(NamedTuple):
     turnover: float
 
 
-def day_of(market: Market, now_ms: int) -> Day:
+def day_of(market: TapeMarket, now_ms: int) -> Day:
     """Return the last 24 hours, whole base candles and the forming one."""
     forming_ms = market.bucket(now_ms, market.base_ms)
     rows = slice(market.index(now_ms - DAY_MS), market.index(forming_ms))
@@ -54,25 +54,25 @@ def day_of(market: Market, now_ms: int) -> Day:
     )
 
 
-def open_interest(market: Market, now_ms: int) -> int:
+def open_interest(market: TapeMarket, now_ms: int) -> int:
     """Return the open contracts."""
     rows = slice(market.index(now_ms - DAY_MS), market.index(now_ms - market.base_ms + 1))
     return round(float(market.columns["volume"][rows].sum()))
 
 
-def open_interest_change(market: Market, now_ms: int) -> float:
+def open_interest_change(market: TapeMarket, now_ms: int) -> float:
     """Return by how much open interest grew in six hours, in quote."""
     change = open_interest(market, now_ms) - open_interest(market, now_ms - _SIX_HOURS_MS)
     return change * (market.last_price(now_ms) or 0.0)
 
 
-def next_settlement_ms(market: Market, now_ms: int) -> int:
+def next_settlement_ms(market: TapeMarket, now_ms: int) -> int:
     """Return the first settlement after `now_ms`."""
     interval_ms = market.listing.funding_s * 1000
     return (now_ms // interval_ms + 1) * interval_ms
 
 
-def funding_rate(market: Market, now_ms: int) -> float:
+def funding_rate(market: TapeMarket, now_ms: int) -> float:
     """Return the estimate for the running interval, in percent per interval."""
     interval_ms = market.listing.funding_s * 1000
     start_ms = now_ms // interval_ms * interval_ms
@@ -87,13 +87,13 @@ def funding_rate(market: Market, now_ms: int) -> float:
     return round(premium + min(max(INTEREST_PERCENT * scale - premium, -clamp), clamp), 6)
 
 
-def settled_rate(market: Market, now_ms: int) -> float:
+def settled_rate(market: TapeMarket, now_ms: int) -> float:
     """Return the rate of the newest settlement up to `now_ms`: the last estimate of the interval before."""
     interval_ms = market.listing.funding_s * 1000
     return funding_rate(market, now_ms // interval_ms * interval_ms - 1)
 
 
-def derived_candles(kind: str, market: Market, candles: list[Candle]) -> list[Candle]:
+def derived_candles(kind: str, market: TapeMarket, candles: list[Candle]) -> list[Candle]:
     """Return the candles of a FUNDING or OI series in the buckets of the traded one."""
     if kind not in ("FUNDING", "OI"):
         return candles

@@ -14,7 +14,7 @@ import numpy as np
 from papertape.engine.errors import ConfigError, did_you_mean
 
 
-class Kind(NamedTuple):
+class FaultKind(NamedTuple):
     """What a kind of fault does, and its usual length and size."""
 
     text: str
@@ -22,59 +22,71 @@ class Kind(NamedTuple):
     amount: float = 0.0
 
 
-FAULT_KINDS: Final[Mapping[str, Kind]] = {
+FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     # connections
-    "abort": Kind("every connection is cut without a close frame"),
-    "close": Kind("every connection is closed; amount: the code", amount=1001),
-    "refuse": Kind("connections are cut and upgrades refused; amount: the status", 10_000, 503),
-    "down": Kind("the server restarts: everything is cut and nothing answers", 10_000),
-    "half_open": Kind("open connections stay up and never say anything again"),
-    "freeze": Kind("nothing is sent, heartbeats and pongs included; frames are lost", 45_000),
-    "stall": Kind("nothing is sent; the frames come in one burst at the end", 20_000),
-    "never_ack": Kind("connections are cut; new ones get no acknowledgement and no data", 20_000),
-    "silence": Kind("no data; heartbeats and pongs go on", 100_000),
-    "blind": Kind("no data, heartbeats go on, and the history is unavailable", 40_000),
+    "abort": FaultKind("every connection is cut without a close frame"),
+    "close": FaultKind("every connection is closed; amount: the code", amount=1001),
+    "refuse": FaultKind(
+        "connections are cut and upgrades refused; amount: the status", 10_000, 503
+    ),
+    "down": FaultKind("the server restarts: everything is cut and nothing answers", 10_000),
+    "half_open": FaultKind("open connections stay up and never say anything again"),
+    "freeze": FaultKind("nothing is sent, heartbeats and pongs included; frames are lost", 45_000),
+    "stall": FaultKind("nothing is sent; the frames come in one burst at the end", 20_000),
+    "never_ack": FaultKind(
+        "connections are cut; new ones get no acknowledgement and no data", 20_000
+    ),
+    "silence": FaultKind("no data; heartbeats and pongs go on", 100_000),
+    "blind": FaultKind("no data, heartbeats go on, and the history is unavailable", 40_000),
     # frames
-    "duplicate": Kind("a share of frames comes twice", 60_000, 0.5),
-    "swap": Kind("a share of frames changes places with the next", 60_000, 0.5),
-    "drop": Kind("a share of frames is lost", 60_000, 0.3),
-    "truncate": Kind("a share of frames is cut short", 60_000, 0.3),
-    "garbage": Kind("text that is no JSON before a share of frames", 60_000, 0.3),
-    "unknown_type": Kind("a frame of unknown type before a share of frames", 60_000, 0.3),
-    "nan": Kind("NaN in a copy before a share of frames", 60_000, 0.3),
-    "null_candle": Kind("null prices in a copy before a share of candle frames", 60_000, 0.3),
-    "spike": Kind("a price ten times too high in a copy before a share of frames", 60_000, 0.2),
-    "wrong_symbol": Kind("a copy under a foreign symbol before a share of frames", 60_000, 0.3),
-    "huge": Kind("one frame of this many bytes per connection", 60_000, 1_000_000),
-    "late_final": Kind("final frames of candles come after the next candle's first", 180_000),
-    "missing_final": Kind("final frames of candles do not come", 180_000),
-    "stamp_spike": Kind("one frame of each channel is stamped amount ms ahead", 60_000, 40_000),
-    "stamp_skew": Kind("the stamps of all frames are off by amount ms", 120_000, 40_000),
-    "seq_gap": Kind("a share of book updates is lost", 60_000, 0.2),
-    "wrong_cs": Kind("a share of book updates has a wrong checksum", 60_000, 0.2),
+    "duplicate": FaultKind("a share of frames comes twice", 60_000, 0.5),
+    "swap": FaultKind("a share of frames changes places with the next", 60_000, 0.5),
+    "drop": FaultKind("a share of frames is lost", 60_000, 0.3),
+    "truncate": FaultKind("a share of frames is cut short", 60_000, 0.3),
+    "garbage": FaultKind("text that is no JSON before a share of frames", 60_000, 0.3),
+    "unknown_type": FaultKind("a frame of unknown type before a share of frames", 60_000, 0.3),
+    "nan": FaultKind("NaN in a copy before a share of frames", 60_000, 0.3),
+    "null_candle": FaultKind("null prices in a copy before a share of candle frames", 60_000, 0.3),
+    "spike": FaultKind(
+        "a price ten times too high in a copy before a share of frames", 60_000, 0.2
+    ),
+    "wrong_symbol": FaultKind(
+        "a copy under a foreign symbol before a share of frames", 60_000, 0.3
+    ),
+    "huge": FaultKind("one frame of this many bytes per connection", 60_000, 1_000_000),
+    "late_final": FaultKind("final frames of candles come after the next candle's first", 180_000),
+    "missing_final": FaultKind("final frames of candles do not come", 180_000),
+    "stamp_spike": FaultKind(
+        "one frame of each channel is stamped amount ms ahead", 60_000, 40_000
+    ),
+    "stamp_skew": FaultKind("the stamps of all frames are off by amount ms", 120_000, 40_000),
+    "seq_gap": FaultKind("a share of book updates is lost", 60_000, 0.2),
+    "wrong_cs": FaultKind("a share of book updates has a wrong checksum", 60_000, 0.2),
     # the history
-    "rest_lag_absent": Kind("the history is amount seconds behind and shows no more", 180_000, 5),
-    "rest_lag_flat": Kind("the history is behind and pads what it does not know", 180_000, 5),
-    "rest_lag_partial": Kind("the history is behind and shows older states", 180_000, 5),
-    "rest_403": Kind("the CDN refuses", 30_000),
-    "rest_429": Kind("too many requests; X-RATE-LIMIT-RESET says when to come again", 30_000),
-    "rest_500": Kind("an error of the server", 30_000),
-    "rest_502": Kind("an error of the CDN, in HTML", 30_000),
-    "rest_503": Kind("unavailable", 30_000),
-    "rest_timeout": Kind("requests get no answer", 30_000),
-    "rest_slow": Kind("answers take amount seconds", 60_000, 4),
-    "rest_cached": Kind("equal addresses get equal answers for amount seconds", 180_000, 60),
-    "rest_sparse": Kind("the history leaves out candles without trades", 240_000),
-    "rest_truncated": Kind("bodies are cut in half", 30_000),
-    "correction": Kind("an old candle's high and volume grow by this factor", amount=1.001),
-    "clock_skew": Kind("the times in headers are off by amount ms", 120_000, 5_000),
+    "rest_lag_absent": FaultKind(
+        "the history is amount seconds behind and shows no more", 180_000, 5
+    ),
+    "rest_lag_flat": FaultKind("the history is behind and pads what it does not know", 180_000, 5),
+    "rest_lag_partial": FaultKind("the history is behind and shows older states", 180_000, 5),
+    "rest_403": FaultKind("the CDN refuses", 30_000),
+    "rest_429": FaultKind("too many requests; X-RATE-LIMIT-RESET says when to come again", 30_000),
+    "rest_500": FaultKind("an error of the server", 30_000),
+    "rest_502": FaultKind("an error of the CDN, in HTML", 30_000),
+    "rest_503": FaultKind("unavailable", 30_000),
+    "rest_timeout": FaultKind("requests get no answer", 30_000),
+    "rest_slow": FaultKind("answers take amount seconds", 60_000, 4),
+    "rest_cached": FaultKind("equal addresses get equal answers for amount seconds", 180_000, 60),
+    "rest_sparse": FaultKind("the history leaves out candles without trades", 240_000),
+    "rest_truncated": FaultKind("bodies are cut in half", 30_000),
+    "correction": FaultKind("an old candle's high and volume grow by this factor", amount=1.001),
+    "clock_skew": FaultKind("the times in headers are off by amount ms", 120_000, 5_000),
     # the venue
-    "maintenance": Kind("announced, cut, 503, then an auction; the candles exist", 120_000),
-    "maintenance_gap": Kind("the same, and nothing was traded meanwhile", 120_000),
-    "quiet": Kind("nobody trades, and everything else goes on", 300_000),
-    "disruption": Kind("nothing is matched, then an auction; the candles exist", 120_000),
-    "tick_size": Kind("the tick size is multiplied by amount", amount=10),
-    "delisting": Kind("the symbol, or each one, expires: nothing is traded any more"),
+    "maintenance": FaultKind("announced, cut, 503, then an auction; the candles exist", 120_000),
+    "maintenance_gap": FaultKind("the same, and nothing was traded meanwhile", 120_000),
+    "quiet": FaultKind("nobody trades, and everything else goes on", 300_000),
+    "disruption": FaultKind("nothing is matched, then an auction; the candles exist", 120_000),
+    "tick_size": FaultKind("the tick size is multiplied by amount", amount=10),
+    "delisting": FaultKind("the symbol, or each one, expires: nothing is traded any more"),
 }
 
 # What a seed draws from: everything after which the tape can still be had in full.
@@ -226,7 +238,7 @@ def make_fault(
     amount: float | None = None,
 ) -> Fault:
     """Return a fault with the usual length and size of its kind unless given, or raise ConfigError."""
-    usual = FAULT_KINDS.get(kind, Kind(""))
+    usual = FAULT_KINDS.get(kind, FaultKind(""))
     fault = Fault(
         time_ms,
         kind,

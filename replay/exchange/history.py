@@ -13,7 +13,7 @@ import numpy as np
 
 from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WEEK_MS
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.replay.exchange.market import Market, joined
+from papertape.replay.exchange.market import TapeMarket, joined
 from papertape.replay.exchange.quirks import RestLag, Switches
 from papertape.replay.exchange.trades import Candle
 
@@ -34,7 +34,7 @@ RESOLUTIONS: Final = {
 
 
 def candle_history(
-    market: Market,
+    market: TapeMarket,
     length_ms: int,
     start_ms: int,
     end_ms: int,
@@ -52,7 +52,7 @@ def candle_history(
 
 
 def _seen(
-    market: Market, length_ms: int, now_ms: int, lag_ms: int, lag: RestLag
+    market: TapeMarket, length_ms: int, now_ms: int, lag_ms: int, lag: RestLag
 ) -> tuple[int, int]:
     """Return until when trades are known, and the newest candle that may be shown."""
     if not lag_ms:
@@ -64,7 +64,7 @@ def _seen(
     return (begun_ms - 1 if lag == "flat" else known_ms), int(np.iinfo(np.int64).max)
 
 
-def _traded(market: Market, length_ms: int, first_ms: int, until_ms: int) -> list[Candle]:
+def _traded(market: TapeMarket, length_ms: int, first_ms: int, until_ms: int) -> list[Candle]:
     """Return the candles with trades that open from `first_ms` on, as they were at `until_ms`."""
     if until_ms < first_ms:
         return []
@@ -82,7 +82,9 @@ def _traded(market: Market, length_ms: int, first_ms: int, until_ms: int) -> lis
     return found
 
 
-def _from_trades(market: Market, length_ms: int, first_ms: int, until_ms: int) -> Iterator[Candle]:
+def _from_trades(
+    market: TapeMarket, length_ms: int, first_ms: int, until_ms: int
+) -> Iterator[Candle]:
     """Yield candles of a resolution that base candles do not divide."""
     seen = -1
     for trade in market.between(first_ms, until_ms + 1):
@@ -94,7 +96,7 @@ def _from_trades(market: Market, length_ms: int, first_ms: int, until_ms: int) -
             yield candle
 
 
-def _grouped(market: Market, length_ms: int, rows: slice) -> list[Candle]:
+def _grouped(market: TapeMarket, length_ms: int, rows: slice) -> list[Candle]:
     """Return whole base candles aggregated; volumes are added in time order, as the stream adds them."""
     columns = {name: column[rows] for name, column in market.columns.items()}
     stamps = columns["open_ms"]

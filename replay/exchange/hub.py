@@ -20,7 +20,7 @@ class Listener(Protocol):
         """Take a frame of a topic."""
 
 
-class Connection(Listener, Protocol):
+class HubConnection(Listener, Protocol):
     """A connection, as faults see it."""
 
     is_dead: bool
@@ -44,7 +44,7 @@ class Hub:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.sessions: dict[Connection, None] = {}
+        self.sessions: dict[HubConnection, None] = {}
         self._n_sessions = 0
         self._listeners: dict[Key, dict[Listener, None]] = {}
         self._streams: dict[Key, Stream] = {}

@@ -18,7 +18,7 @@ from papertape.replay.tapes.tape import Tape
 _REMEMBERED: Final = 512  # candles whose trades are kept
 
 
-class Market:
+class TapeMarket:
     """
     A tape as a venue sees it; its volumes are contracts here, while `truth` stays in the tape's base units.
 

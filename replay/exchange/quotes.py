@@ -15,13 +15,13 @@ from papertape.replay.exchange.derived import (
     open_interest,
     open_interest_change,
 )
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.messages import US, Host, number, price_text
 from papertape.replay.exchange.quirks import Switches
 
 
 def _top(
-    market: Market, now_ms: int
+    market: TapeMarket, now_ms: int
 ) -> tuple[Level | tuple[None, None], Level | tuple[None, None]]:
     book = book_at(market, now_ms)
     nothing = (None, None)
@@ -30,7 +30,7 @@ def _top(
     return book.asks[0], (book.bids[0] if book.bids else nothing)
 
 
-def _price(market: Market, now_ms: int) -> str | None:
+def _price(market: TapeMarket, now_ms: int) -> str | None:
     price = market.last_price(now_ms)
     return None if price is None else price_text(price)
 
@@ -40,12 +40,12 @@ def _change(day: Day) -> str:
     return f"{100.0 * (day.close / day.open - 1.0):.4f}" if day.open and day.close else "0"
 
 
-def _band(market: Market, now_ms: int) -> tuple[str, str]:
+def _band(market: TapeMarket, now_ms: int) -> tuple[str, str]:
     price = market.last_price(now_ms) or 0.0
     return price_text(round(price * 0.95, 8)), price_text(round(price * 1.05, 8))
 
 
-def ticker_frame(market: Market, symbol: str, now_ms: int, switches: Switches) -> bytes:
+def ticker_frame(market: TapeMarket, symbol: str, now_ms: int, switches: Switches) -> bytes:
     """Return a compact ticker."""
     day, (ask, bid) = day_of(market, now_ms), _top(market, now_ms)
     ohlc = [number(v, switches.numbers) for v in (day.open, day.high, day.low, day.close)]
@@ -69,7 +69,7 @@ def ticker_frame(market: Market, symbol: str, now_ms: int, switches: Switches) -
     return orjson.dumps({**values, "type": "ticker"})
 
 
-def ticker_values(market: Market, now_ms: int) -> dict[str, Any]:
+def ticker_values(market: TapeMarket, now_ms: int) -> dict[str, Any]:
     """Return the ticker of REST and of the legacy host."""
     day, (ask, bid), listing = day_of(market, now_ms), _top(market, now_ms), market.listing
     base, quote = listing.assets
@@ -123,12 +123,12 @@ def ticker_values(market: Market, now_ms: int) -> dict[str, Any]:
     }
 
 
-def legacy_ticker_frame(market: Market, now_ms: int) -> bytes:
+def legacy_ticker_frame(market: TapeMarket, now_ms: int) -> bytes:
     """Return a `v2/ticker` frame."""
     return orjson.dumps({**ticker_values(market, now_ms), "type": "v2/ticker"})
 
 
-def mark_frame(host: Host, market: Market, symbol: str, now_ms: int) -> bytes:
+def mark_frame(host: Host, market: TapeMarket, symbol: str, now_ms: int) -> bytes:
     """Return a mark price."""
     price = _price(market, now_ms)
     if host == "compact":
@@ -145,7 +145,7 @@ def mark_frame(host: Host, market: Market, symbol: str, now_ms: int) -> bytes:
     return orjson.dumps({**values, "type": "mark_price"})
 
 
-def index_frame(host: Host, market: Market, symbol: str, now_ms: int) -> bytes:
+def index_frame(host: Host, market: TapeMarket, symbol: str, now_ms: int) -> bytes:
     """Return an index price; on the compact host a text or a number, and at times without its own time."""
     price, second = market.last_price(now_ms), now_ms // 1000
     text = None if price is None else price_text(price)
@@ -159,7 +159,7 @@ def index_frame(host: Host, market: Market, symbol: str, now_ms: int) -> bytes:
     return orjson.dumps({**values, "type": "spot_price"})
 
 
-def funding_frame(host: Host, market: Market, symbol: str, now_ms: int) -> bytes:
+def funding_frame(host: Host, market: TapeMarket, symbol: str, now_ms: int) -> bytes:
     """Return the running funding estimate, in percent per interval."""
     rate, settled_us = funding_rate(market, now_ms), next_settlement_ms(market, now_ms) * US
     interval_s = market.listing.funding_s
@@ -184,14 +184,14 @@ def funding_frame(host: Host, market: Market, symbol: str, now_ms: int) -> bytes
     return orjson.dumps({**values, "type": "funding_rate"})
 
 
-def best_frame(market: Market, symbol: str, now_ms: int) -> bytes:
+def best_frame(market: TapeMarket, symbol: str, now_ms: int) -> bytes:
     """Return the best levels."""
     ask, bid = _top(market, now_ms)
     values = {"ap": ask[0], "as": ask[1], "bp": bid[0], "bs": bid[1], "lts": now_ms * US}
     return orjson.dumps({**values, "sy": symbol, "ts": now_ms * US + 57, "type": "ob_l1"})
 
 
-def depth_frame(market: Market, symbol: str, now_ms: int) -> bytes:
+def depth_frame(market: TapeMarket, symbol: str, now_ms: int) -> bytes:
     """Return fifteen levels a side."""
     book = book_at(market, now_ms)
     values = {"a": book.asks if book else [], "b": book.bids if book else [], "lts": now_ms * US}

@@ -41,7 +41,7 @@ _REFUSALS: Final = {
 
 
 @dataclass(slots=True)
-class Answer:
+class RestAnswer:
     """A response to be."""
 
     status: int
@@ -50,26 +50,26 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Endpoint = Callable[[str, Mapping[str, str]], Answer]
+Endpoint = Callable[[str, Mapping[str, str]], RestAnswer]
 
 
-def success(result: Any, **more: Any) -> Answer:
+def success(result: Any, **more: Any) -> RestAnswer:
     """Return the envelope of a result."""
-    return Answer(200, orjson.dumps({"success": True, "result": result, **more}))
+    return RestAnswer(200, orjson.dumps({"success": True, "result": result, **more}))
 
 
-def failure(status: int, error: Any) -> Answer:
+def failure(status: int, error: Any) -> RestAnswer:
     """Return the envelope of an error: an object or a bare string."""
-    return Answer(status, orjson.dumps({"success": False, "error": error}))
+    return RestAnswer(status, orjson.dumps({"success": False, "error": error}))
 
 
-def html(status: int, title: str) -> Answer:
+def html(status: int, title: str) -> RestAnswer:
     """Return a page of the CDN."""
     page = f"<HTML><HEAD><TITLE>ERROR: {title}</TITLE></HEAD><BODY>{status}</BODY></HTML>"
-    return Answer(status, page.encode(), "text/html")
+    return RestAnswer(status, page.encode(), "text/html")
 
 
-def limited(wait_ms: int) -> Answer:
+def limited(wait_ms: int) -> RestAnswer:
     """Return a refusal that says when to come again."""
     refusal = failure(429, "too_many_requests")
     refusal.headers["X-RATE-LIMIT-RESET"] = str(wait_ms)
@@ -96,7 +96,7 @@ class Rest:
             "rate_limits/quota": self._quota,
         }
 
-    def answer(self, path: str, query: Mapping[str, str], user_agent: str | None) -> Answer:
+    def answer(self, path: str, query: Mapping[str, str], user_agent: str | None) -> RestAnswer:
         """Return the response to a GET."""
         if not user_agent:
             return html(403, "The request could not be satisfied")
@@ -108,14 +108,14 @@ class Rest:
             answer.body = answer.body[: len(answer.body) // 2]
         return answer
 
-    def _refused(self, status: int, until_ms: int) -> Answer:
+    def _refused(self, status: int, until_ms: int) -> RestAnswer:
         if status == 429:
             return limited(max(until_ms - self._world.now_ms, 1))
         if status in (403, 502):
             return html(status, "The request could not be satisfied")
         return failure(status, {"code": "unavailable" if status == 503 else "internal_error"})
 
-    def _routed(self, path: str, query: Mapping[str, str]) -> Answer:
+    def _routed(self, path: str, query: Mapping[str, str]) -> RestAnswer:
         if path.startswith(_PRIVATE):
             return failure(401, "unauthorized")
         name, _, rest = path.removeprefix("/v2/").partition("/")
@@ -123,7 +123,7 @@ class Rest:
             name, rest = f"{name}/{rest}", ""
         endpoint = self._endpoints.get(name) if path.startswith("/v2/") else None
         if endpoint is None:
-            return Answer(404, b"Not Found", "text/plain")
+            return RestAnswer(404, b"Not Found", "text/plain")
         window, into_ms = divmod(self._world.now_ms, WINDOW_MS)
         if window != self._window:
             self._window, self._used = window, 0
@@ -136,7 +136,7 @@ class Rest:
             fault = {"code": "validation_error", "message": str(error), "param": error.param}
             return failure(400, {"code": "bad_schema", "context": {"schema_errors": [fault]}})
 
-    def _candles(self, _: str, query: Mapping[str, str]) -> Answer:
+    def _candles(self, _: str, query: Mapping[str, str]) -> RestAnswer:
         for param in ("resolution", "symbol", "start", "end"):
             if not query.get(param):
                 raise BadRequest(param, f"{param} is required")
@@ -167,7 +167,7 @@ class Rest:
             else switches
         )
 
-    def _products(self, symbol: str, query: Mapping[str, str]) -> Answer:
+    def _products(self, symbol: str, query: Mapping[str, str]) -> RestAnswer:
         if symbol:
             market = self._world.markets.get(symbol)
             if market is None or self._is_unlisted(market.listing):
@@ -193,7 +193,7 @@ class Rest:
         """Return whether a market is no more and the list of products is silent about it."""
         return listing.state != "live" and self._world.switches.delisted == "unlisted"
 
-    def _tickers(self, text: str, query: Mapping[str, str]) -> Answer:
+    def _tickers(self, text: str, query: Mapping[str, str]) -> RestAnswer:
         markets, now_ms = self._world.markets, self._world.now_ms
         types, bases = _list(query, "contract_types"), _list(query, "underlying_asset_symbols")
         if not text:
@@ -213,7 +213,7 @@ class Rest:
             return success(values)
         return success(values[0] if values else None)
 
-    def _book(self, symbol: str, query: Mapping[str, str]) -> Answer:
+    def _book(self, symbol: str, query: Mapping[str, str]) -> RestAnswer:
         market, now_ms = self._world.markets.get(symbol), self._world.now_ms
         if market is None:
             return failure(400, {"code": "invalid_contract"})
@@ -227,7 +227,7 @@ class Rest:
                 sides[name].append({"price": price, "size": int(size), "depth": str(total)})
         return success({"symbol": symbol, "last_updated_at": now_ms * US, **sides})
 
-    def _trades(self, symbol: str, _: Mapping[str, str]) -> Answer:
+    def _trades(self, symbol: str, _: Mapping[str, str]) -> RestAnswer:
         market = self._world.markets.get(symbol)
         recent = market.last_trades(self._world.now_ms, _RECENT_TRADES) if market else []
         if self._world.switches.trades_list == "list":
@@ -239,7 +239,7 @@ class Rest:
             shown.append({"side": side, **{k: values[k] for k in ("size", "price", "timestamp")}})
         return success({"trades": shown})
 
-    def _assets(self, _: str, __: Mapping[str, str]) -> Answer:
+    def _assets(self, _: str, __: Mapping[str, str]) -> RestAnswer:
         names: dict[str, None] = {}
         for market in self._world.markets.values():
             names |= dict.fromkeys(market.listing.assets)
@@ -247,14 +247,14 @@ class Rest:
             [{"id": i + 1, "symbol": name, "precision": 8} for i, name in enumerate(names)]
         )
 
-    def _indices(self, _: str, __: Mapping[str, str]) -> Answer:
+    def _indices(self, _: str, __: Mapping[str, str]) -> RestAnswer:
         listings = [market.listing for market in self._world.markets.values()]
         return success([listing.product()["spot_index"] for listing in listings])
 
-    def _settings(self, _: str, __: Mapping[str, str]) -> Answer:
+    def _settings(self, _: str, __: Mapping[str, str]) -> RestAnswer:
         return success({"under_maintenance": self._world.faults.status != "live"})
 
-    def _sparklines(self, _: str, __: Mapping[str, str]) -> Answer:
+    def _sparklines(self, _: str, __: Mapping[str, str]) -> RestAnswer:
         """Return an hourly line of the day for everything; the venue ignores what was asked for."""
         now_ms, hour_ms = self._world.now_ms, RESOLUTIONS["1h"]
         lines = {}
@@ -265,10 +265,10 @@ class Rest:
             lines[symbol] = [[candle.open_ms // 1000, candle.close] for candle in candles]
         return success(lines)
 
-    def _quota(self, _: str, __: Mapping[str, str]) -> Answer:
+    def _quota(self, _: str, __: Mapping[str, str]) -> RestAnswer:
         left_ms = WINDOW_MS - self._world.now_ms % WINDOW_MS
         values = {"current_quota": self._used, "remaining_time_in_milliseconds": left_ms}
-        return Answer(200, orjson.dumps(values))
+        return RestAnswer(200, orjson.dumps(values))
 
 
 def _candle(candle: Candle, has_volume: bool, numbers: Numbers) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from papertape.replay.exchange.faults import Faults, fault_from
 from papertape.replay.exchange.hub import Hub
 from papertape.replay.exchange.messages import US, Host
 from papertape.replay.exchange.quirks import Switches
-from papertape.replay.exchange.rest import Answer, Rest
+from papertape.replay.exchange.rest import Rest, RestAnswer
 from papertape.replay.exchange.session import Session
 from papertape.replay.exchange.world import World
 from papertape.replay.runtime.clock import Clock
@@ -183,7 +183,7 @@ class Venue:
         skew_ms = int(skew.amount) if skew is not None else 0
         return _response(answer, in_ms + skew_ms, self.world.now_ms + skew_ms)
 
-    def _answer(self, request: web.Request, now_ms: int) -> Answer:
+    def _answer(self, request: web.Request, now_ms: int) -> RestAnswer:
         """Return the answer to a request: from the cache while a fault makes it keep answers, or fresh."""
         cached = self.world.faults.on("rest_cached")
         kept = self._cdn.find(request.path_qs, now_ms) if cached is not None else None
@@ -242,7 +242,7 @@ def _cut(request: web.Request) -> web.Response:
     return web.Response(status=503)
 
 
-def _response(answer: Answer, in_ms: int, out_ms: int) -> web.Response:
+def _response(answer: RestAnswer, in_ms: int, out_ms: int) -> web.Response:
     headers: dict[str, Any] = {
         "Date": formatdate(out_ms / 1000.0, usegmt=True),
         "Request-In-Time": str(in_ms * US),

@@ -13,7 +13,7 @@ import orjson
 from papertape.engine.candles import timeframe_ms
 from papertape.replay.exchange.book import BookUpdates
 from papertape.replay.exchange.candle_states import candle_states
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.messages import Host, candle_frame, trade_frame, trade_values
 from papertape.replay.exchange.quotes import (
     best_frame,
@@ -50,14 +50,14 @@ class Stream(NamedTuple):
     snapshot: Callable[[int], list[bytes]]
 
 
-class Source(NamedTuple):
+class StreamSource(NamedTuple):
     """Whose stream it is."""
 
     world: World
     host: Host
     channel: str
     symbol: str  # as subscribed, with its prefix
-    market: Market
+    market: TapeMarket
 
 
 def open_stream(
@@ -69,7 +69,7 @@ def open_stream(
     market = world.market_of(channel, symbol)
     if market is None:
         return None
-    source = Source(world, host, channel, symbol, market)
+    source = StreamSource(world, host, channel, symbol, market)
     if channel.startswith("candlestick_"):
         return Stream(_candles(source, after_ms), partial(_first_candle, source))
     if channel in ("trades", "all_trades"):
@@ -82,7 +82,7 @@ def open_stream(
     return _quotes(source, after_ms)
 
 
-def _quotes(source: Source, after_ms: int) -> Stream | None:
+def _quotes(source: StreamSource, after_ms: int) -> Stream | None:
     """Return a stream whose frames depend on nothing but the time: on a timer, or with the market."""
     world, host, channel, symbol, market = source
     frame_of: dict[str, Callable[[int], bytes]] = {
@@ -104,13 +104,13 @@ def _quotes(source: Source, after_ms: int) -> Stream | None:
     return Stream(((ms, make(ms)) for ms in times), lambda ms: [make(ms)])
 
 
-def timer_times(market: Market, after_ms: int, period_ms: int) -> Iterator[int]:
+def timer_times(market: TapeMarket, after_ms: int, period_ms: int) -> Iterator[int]:
     """Yield the multiples of a period after `after_ms`, as long as the tape goes on."""
     yield from range((after_ms // period_ms + 1) * period_ms, market.end_ms, period_ms)
 
 
 def change_times(
-    market: Market, after_ms: int, grid_ms: int, quiet_ms: int | None
+    market: TapeMarket, after_ms: int, grid_ms: int, quiet_ms: int | None
 ) -> Iterator[int]:
     """Yield when a book is published: after each change on a grid, and at the latest every `quiet_ms`."""
     last_ms = after_ms
@@ -125,7 +125,7 @@ def change_times(
         yield publish_ms
 
 
-def trades_after(market: Market, after_ms: int) -> Iterator[Trade]:
+def trades_after(market: TapeMarket, after_ms: int) -> Iterator[Trade]:
     """Yield the trades of a market after an instant."""
     start_ms = market.bucket(after_ms, market.base_ms)
     for k in range(market.index(start_ms), len(market.stamps)):
@@ -138,7 +138,7 @@ def _nothing(_: int) -> list[bytes]:
     return []
 
 
-def _candles(source: Source, after_ms: int) -> Iterator[Timed]:
+def _candles(source: StreamSource, after_ms: int) -> Iterator[Timed]:
     world, market, resolution = source.world, source.market, source.channel[12:]
     final_frame_at = partial(world.faults.final_frame, market.symbol)
     states = candle_states(
@@ -151,7 +151,7 @@ def _candles(source: Source, after_ms: int) -> Iterator[Timed]:
         )
 
 
-def _first_candle(source: Source, now_ms: int) -> list[bytes]:
+def _first_candle(source: StreamSource, now_ms: int) -> list[bytes]:
     switches, market, resolution = source.world.switches, source.market, source.channel[12:]
     length_ms = timeframe_ms(resolution)
     if switches.first_frame != "at_once":
@@ -162,14 +162,14 @@ def _first_candle(source: Source, now_ms: int) -> list[bytes]:
     return [candle_frame(source.host, source.symbol, resolution, candle, now_ms, switches)]
 
 
-def _trades(source: Source, after_ms: int) -> Iterator[Timed]:
+def _trades(source: StreamSource, after_ms: int) -> Iterator[Timed]:
     numbers = source.world.switches.numbers
     for trade in trades_after(source.market, after_ms - TRADE_DELAY_MS):
         publish_ms = trade.time_ms + TRADE_DELAY_MS
         yield publish_ms, trade_frame(source.host, source.symbol, trade, publish_ms, numbers)
 
 
-def _recent_trades(source: Source, now_ms: int) -> list[bytes]:
+def _recent_trades(source: StreamSource, now_ms: int) -> list[bytes]:
     """Return the legacy snapshot of what has been published."""
     recent = source.market.last_trades(now_ms - TRADE_DELAY_MS, RECENT_TRADES)
     return [

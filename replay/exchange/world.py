@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from papertape.engine.candles import WEEK_ANCHOR_MS
 from papertape.engine.errors import DataError
 from papertape.replay.exchange.active_faults import ActiveFaults
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.products import list_tapes
 from papertape.replay.exchange.quirks import Switches
 from papertape.replay.exchange.schedule import Schedule
@@ -40,7 +40,7 @@ class World:
         anchor_ms = WEEK_ANCHOR_MS if switches.week_start == "monday" else 0
         listings = list_tapes(tapes, funding_hours, contract_values)
         self.markets = {
-            tape.symbol: Market(tape, listings[tape.symbol], seed, anchor_ms) for tape in tapes
+            tape.symbol: TapeMarket(tape, listings[tape.symbol], seed, anchor_ms) for tape in tapes
         }
         self._indices = {market.listing.index_symbol: market for market in self.markets.values()}
         self.schedule = Schedule()
@@ -61,7 +61,7 @@ class World:
         """Return when the last tape is over."""
         return max(market.end_ms for market in self.markets.values())
 
-    def market_of(self, channel: str, symbol: str) -> Market | None:
+    def market_of(self, channel: str, symbol: str) -> TapeMarket | None:
         """Return whose data a channel carries under a symbol; None for what is not listed."""
         if channel in ("mark_price",) or symbol.startswith("MARK:"):
             is_mark = symbol.startswith("MARK:") and (
@@ -72,7 +72,7 @@ class World:
             return self._indices.get(symbol)
         return self.markets.get(symbol)
 
-    def series(self, symbol: str) -> tuple[str, Market] | None:
+    def series(self, symbol: str) -> tuple[str, TapeMarket] | None:
         """Return the kind and market of a series of the history: trade, MARK, FUNDING, OI or index."""
         prefix, colon, name = symbol.partition(":")
         if colon:

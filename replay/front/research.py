@@ -15,7 +15,7 @@ from papertape.replay.config import Config, make_config
 from papertape.replay.config.cadence import cadence
 from papertape.replay.config.spec import make_spec
 from papertape.replay.events.events import in_timeframe, market_events
-from papertape.replay.events.study import HORIZONS, Lane, StudyOptions
+from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries
 from papertape.replay.events.study import study as study_lanes
 from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
@@ -145,7 +145,7 @@ def study(
     venues = {source.venue for source in sources}
     with watched(progress) as on_progress:
         lanes = [
-            Lane(
+            StudySeries(
                 source.symbol if len(venues) == 1 else f"{source.venue}:{source.symbol}",
                 source.candles,
                 market_events(source, partial(on_progress, source.name) if on_progress else None),

@@ -14,7 +14,7 @@ import numpy as np
 
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.honesty import pipeline
-from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
 from papertape.replay.research.gate_study import chance_of_more
 
 _THRESHOLD = 0.06  # of the trading rule: about where an edge of these markets pays its costs
@@ -26,7 +26,7 @@ _SURE = 0.01
 
 def edges(options: HonestyOptions, show: Show | None = None) -> Iterator[HonestyRow]:
     """Yield a row per planted edge and model, and the shuffled one."""
-    clock = Clock()
+    clock = RowTimer()
     known = pipeline.market("edge", options.attempts, options.seed + 7, options.edge)
     best = 0.5 + math.asin(options.edge) / math.pi
     case = Case(known, best, pipeline.WINDOW_DAYS, options.attempts, is_only_known=True)
@@ -55,7 +55,7 @@ class Case(NamedTuple):
                    gate has to refuse a network that is no better
     """
 
-    known: pipeline.Known
+    known: pipeline.KnownMarket
     best: float
     window_days: int
     n_attempts: int
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 
 
 def _recovered(
-    clock: Clock, model: str, case: Case, options: HonestyOptions, show: Show | None
+    clock: RowTimer, model: str, case: Case, options: HonestyOptions, show: Show | None
 ) -> HonestyRow:
     """Return whether a model found an edge, no less and no more than there is."""
     best, rows = case.best, case.known.rows
@@ -95,7 +95,7 @@ def _recovered(
 
 
 def _shuffled(
-    clock: Clock, known: pipeline.Known, options: HonestyOptions, show: Show | None
+    clock: RowTimer, known: pipeline.KnownMarket, options: HonestyOptions, show: Show | None
 ) -> HonestyRow:
     """Return whether the same pipeline finds nothing once labels and inputs no longer belong together."""
     how = pipeline.settings("logistic", options, label="direction", horizon_bars=1)

@@ -78,7 +78,7 @@ class HonestyRow(NamedTuple):
     wall_s: float
 
 
-class Clock:
+class RowTimer:
     """Makes rows, each with the time since the one before."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.training import options, parts, prepare
 from papertape.engine.model.training.labels import BoolArray
 from papertape.replay.honesty import pipeline
-from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
 from papertape.replay.honesty.patched import swapped
 from papertape.replay.learning.settings import DAY_MS
 from papertape.replay.learning.trainer import train_model
@@ -35,7 +35,7 @@ _AHEAD: Final = 6  # closes from which the planted feature knows
 
 def leaks(study: HonestyOptions, show: Show | None = None) -> Iterator[HonestyRow]:
     """Yield a row per leak."""
-    clock = Clock()
+    clock = RowTimer()
     yield _purge(clock, study, show)
     yield _past_only(clock, study)
     yield _recomputed(clock, study, show)
@@ -54,7 +54,7 @@ class Hits(NamedTuple):
         return self.mean - _DEVIATIONS * self.error > 0.5
 
 
-def _purge(clock: Clock, study: HonestyOptions, show: Show | None) -> HonestyRow:
+def _purge(clock: RowTimer, study: HonestyOptions, show: Show | None) -> HonestyRow:
     """
     Return whether the parts that training makes are free of each other.
 
@@ -125,7 +125,7 @@ def without_purge(
     return parts.purged_parts(at_once, is_usable, shares, 0)
 
 
-def _past_only(clock: Clock, study: HonestyOptions) -> HonestyRow:
+def _past_only(clock: RowTimer, study: HonestyOptions) -> HonestyRow:
     """Return whether scaling and weights come from the training part alone, and nothing of the gate's rows enters a model."""
     known = pipeline.market("garch", 1, study.seed + 5)
     # Every direction label is known after the horizon, whatever the candles do, so that the parts end where they did.
@@ -155,7 +155,7 @@ def _past_only(clock: Clock, study: HonestyOptions) -> HonestyRow:
     )
 
 
-def _recomputed(clock: Clock, study: HonestyOptions, show: Show | None) -> HonestyRow:
+def _recomputed(clock: RowTimer, study: HonestyOptions, show: Show | None) -> HonestyRow:
     """Return whether every input is the same on a tape that ends there, and whether a planted look-ahead is not."""
     known = pipeline.market("jumps", 1, study.seed + 9)
     own = first_difference(known.candles, pipeline.rows_of, study.seed, show)
@@ -202,7 +202,7 @@ def look_ahead(rows: Dataset) -> Dataset:
     return rows._replace(x=x)
 
 
-def _too_good(clock: Clock, study: HonestyOptions, show: Show | None) -> HonestyRow:
+def _too_good(clock: RowTimer, study: HonestyOptions, show: Show | None) -> HonestyRow:
     """Return whether a look-ahead that nobody proved shows in the scores: noise cannot be known."""
     known = pipeline.market("noise", study.attempts, study.seed + 13)
     how = pipeline.settings("logistic", study)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from papertape.replay.honesty import pipeline
-from papertape.replay.honesty.experiment import Clock, HonestyOptions, HonestyRow, Show
+from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
 from papertape.replay.research.gate_study import chance_of_more
 
 KINDS: Final = ("noise", "garch", "jumps")
@@ -18,7 +18,7 @@ _SURE: Final = 0.01
 
 def noise(options: HonestyOptions, show: Show | None = None) -> Iterator[HonestyRow]:
     """Yield a row per kind of noise and kind of model."""
-    clock = Clock()
+    clock = RowTimer()
     for number, kind in enumerate(KINDS):
         known = pipeline.market(kind, options.attempts, options.seed + 101 * number)
         for model in ("logistic", *options.networks):

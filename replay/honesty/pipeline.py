@@ -19,7 +19,7 @@ from papertape.replay.honesty.experiment import HonestyOptions, Show
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import evidence, opinions, outcomes
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
@@ -34,7 +34,7 @@ _SURE: Final = 0.01  # of an edge that is reported
 _CAPITAL: Final = 10_000.0
 
 
-class Known(NamedTuple):
+class KnownMarket(NamedTuple):
     """A synthetic tape: its candles, and the rows that a model may learn from."""
 
     candles: Rows
@@ -43,12 +43,12 @@ class Known(NamedTuple):
 
 def market(
     kind: str, n_attempts: int, seed: int, edge: float = 0.25, window_days: int = WINDOW_DAYS
-) -> Known:
+) -> KnownMarket:
     """Return hours long enough for so many attempts, and for what follows the last of them."""
     days = window_days + GATE_DAYS + STEP_DAYS * n_attempts + 2
     tape = synthesize(kind, days * _DAY_ROWS, "1h", seed, symbol=SYMBOL, edge=edge)
     candles = copy_rows(tape.candles)
-    return Known(candles, rows_of(candles))
+    return KnownMarket(candles, rows_of(candles))
 
 
 def rows_of(candles: Rows) -> Dataset:
@@ -95,7 +95,7 @@ def attempts(
         if show is not None:
             show(name, number + (not isinstance(what, int)), of)
 
-    return walk(Job(how, due, rows, is_walk=True), train_model, on_attempt=told).attempts
+    return walk(TrainingJob(how, due, rows, is_walk=True), train_model, on_attempt=told).attempts
 
 
 def out_of_sample(rows: Dataset, made: Sequence[Attempt], how: LearningSettings) -> Verdict:

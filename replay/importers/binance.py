@@ -14,8 +14,8 @@ import numpy as np
 from papertape.engine.errors import DataError
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
-from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import Table, is_number, numbers, read_table, split
+from papertape.replay.importers.source import FileSource
+from papertape.replay.importers.table import TextTable, is_number, numbers, read_table, split
 from papertape.replay.importers.times import times
 from papertape.replay.tapes.raw import Raw, raw_candles
 from papertape.replay.tapes.timestamps import TIMEFRAME_OF
@@ -24,11 +24,11 @@ _COLUMNS = 12
 _BASE_VOLUME = 7  # of coin-margined futures
 
 
-def _has_header(source: Source) -> bool:
+def _has_header(source: FileSource) -> bool:
     return bool(source.lines) and not is_number(split(source.lines[0])[0])
 
 
-def matches(source: Source) -> bool:
+def matches(source: FileSource) -> bool:
     """Return whether rows are open time, …, close time, … in twelve columns."""
     rows = [split(line) for line in source.lines[:2]]
     if not rows or any(len(row) != _COLUMNS for row in rows):
@@ -41,7 +41,7 @@ def matches(source: Source) -> bool:
     return length > 0 and length < 1e13
 
 
-def read(source: Source, options: Options) -> Raw:
+def read(source: FileSource, options: Options) -> Raw:
     """Return the candles, and venue, symbol and timeframe where content and name tell them."""
     table = read_table(source, has_header=_has_header(source))
     if len(table.columns) < _COLUMNS:
@@ -69,7 +69,7 @@ def read(source: Source, options: Options) -> Raw:
     )
 
 
-def _venue(source: Source, table: Table, symbol: str | None) -> tuple[str | None, str]:
+def _venue(source: FileSource, table: TextTable, symbol: str | None) -> tuple[str | None, str]:
     """Return spot or which futures, and what tells it; None when nothing does."""
     if symbol and re.search(r"USD_(PERP|\d{6})$", symbol):
         return "binance-coinm", "coin-margined futures by the symbol; volume is the base column"

@@ -12,7 +12,7 @@ from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.lists import BITFINEX as ORDER
 from papertape.replay.importers.lists import WIDTH, column_order, head_rows, read_rows
 from papertape.replay.importers.options import Options, name_hints
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 from papertape.replay.importers.table import is_number, numbers, read_table, split
 from papertape.replay.importers.times import numeric_times
 from papertape.replay.tapes.raw import Part, Raw, raw_candles
@@ -20,7 +20,7 @@ from papertape.replay.tapes.raw import Part, Raw, raw_candles
 _NAMES = ("time", "open", "close", "high", "low", "volume")
 
 
-def _csv_head(source: Source) -> FloatArray | None:
+def _csv_head(source: FileSource) -> FloatArray | None:
     """Return the first rows of a CSV of six numbers, or None."""
     rows = [split(line) for line in source.lines]
     if not rows or not all(len(row) == WIDTH and all(map(is_number, row)) for row in rows):
@@ -28,7 +28,7 @@ def _csv_head(source: Source) -> FloatArray | None:
     return np.asarray(rows, dtype=np.float64)
 
 
-def matches(source: Source) -> bool:
+def matches(source: FileSource) -> bool:
     """Return whether the candles contradict the usual order of columns and fit Bitfinex's."""
     rows = head_rows(source)
     if rows is None:
@@ -36,7 +36,7 @@ def matches(source: Source) -> bool:
     return rows is not None and column_order(rows) == ORDER
 
 
-def read(source: Source, options: Options) -> Raw:
+def read(source: FileSource, options: Options) -> Raw:
     """Return the candles; the venue is told by nothing but the order."""
     if source.data.lstrip().startswith(b"["):
         rows = read_rows(source)

@@ -12,18 +12,18 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import IntArray
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints, plain_symbol
-from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import Table, numbers, read_table, split
+from papertape.replay.importers.source import FileSource
+from papertape.replay.importers.table import TextTable, numbers, read_table, split
 from papertape.replay.importers.times import text_times, times
 from papertape.replay.tapes.raw import PRICES, Raw, raw_candles
 
 
-def _skip(source: Source) -> int:
+def _skip(source: FileSource) -> int:
     """Return how many lines stand before the header."""
     return int(bool(source.lines) and "cryptodatadownload" in source.lines[0].lower())
 
 
-def matches(source: Source) -> bool:
+def matches(source: FileSource) -> bool:
     """Return whether the header has a symbol column and a volume named by its coin."""
     lines = source.lines[_skip(source) :]
     names = [name.lower() for name in split(lines[0])] if lines else []
@@ -35,7 +35,7 @@ def matches(source: Source) -> bool:
     )
 
 
-def read(source: Source, options: Options) -> Raw:
+def read(source: FileSource, options: Options) -> Raw:
     """Return the candles in the file's order, the volume in base units."""
     table = read_table(source, skip=_skip(source), has_header=True)
     names = [name.lower() for name in table.header or ()]
@@ -62,7 +62,7 @@ def read(source: Source, options: Options) -> Raw:
     )
 
 
-def _symbol(table: Table, column: int) -> str:
+def _symbol(table: TextTable, column: int) -> str:
     """Return the one symbol of the file."""
     found = table.columns[column].unique().to_pylist()
     if len(found) != 1:
@@ -72,7 +72,7 @@ def _symbol(table: Table, column: int) -> str:
     return plain_symbol(str(found[0]))
 
 
-def _times(table: Table, names: list[str]) -> tuple[IntArray, str]:
+def _times(table: TextTable, names: list[str]) -> tuple[IntArray, str]:
     """Return the times from `unix` if there is one, otherwise from `date`."""
     if "unix" in names:
         return times(table, names.index("unix"), mixed_units=True)
@@ -86,7 +86,7 @@ def _times(table: Table, names: list[str]) -> tuple[IntArray, str]:
     return times(table, column)
 
 
-def _base_volume(table: Table, names: list[str], symbol: str) -> int:
+def _base_volume(table: TextTable, names: list[str], symbol: str) -> int:
     """Return the column of the volume in base units: the one whose coin the symbol begins with."""
     volumes = [i for i, name in enumerate(names) if name.startswith("volume")]
     base = [

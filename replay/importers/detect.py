@@ -16,7 +16,7 @@ from papertape.replay.importers import (
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options
 from papertape.replay.importers.refuse import refuse_known, refuse_unknown
-from papertape.replay.importers.source import Source, open_sources
+from papertape.replay.importers.source import FileSource, open_sources
 from papertape.replay.tapes.raw import Raw, join_raws
 
 # The first that matches the content reads the file: the particular before the general.
@@ -37,7 +37,7 @@ IMPORTERS: dict[str, Importer] = {
 }
 
 
-def detect(source: Source) -> Importer:
+def detect(source: FileSource) -> Importer:
     """Return the importer for a source by its content, or raise DataError that says what it seems to be."""
     refuse_known(source)
     for importer in IMPORTERS.values():
@@ -66,11 +66,11 @@ def _is_aside(path: Path) -> bool:
     return path.name.startswith(".") or path.suffix == ".CHECKSUM"
 
 
-def _read_sources(sources: Sequence[Source], options: Options) -> Raw:
+def _read_sources(sources: Sequence[FileSource], options: Options) -> Raw:
     return join_raws([_read_source(source, options) for source in sources])
 
 
-def _read_source(source: Source, options: Options) -> Raw:
+def _read_source(source: FileSource, options: Options) -> Raw:
     if options.format is None:
         if not options.for_tables:
             return detect(source).read(source, options)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from papertape.replay.importers.options import Options
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 from papertape.replay.tapes.raw import Raw
 
 
@@ -18,5 +18,5 @@ class Importer(NamedTuple):
 
     name: str
     what: str
-    matches: Callable[[Source], bool]
-    read: Callable[[Source, Options], Raw]
+    matches: Callable[[FileSource], bool]
+    read: Callable[[FileSource, Options], Raw]

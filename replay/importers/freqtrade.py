@@ -11,19 +11,19 @@ from papertape.engine.jit import Rows
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.lists import USUAL, column_order, head_rows, read_rows
 from papertape.replay.importers.options import Options, exchange_hint, name_hints
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 from papertape.replay.importers.times import numeric_times
 from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
 
 _MAGICS = (b"ARROW1", b"FEA1")
 
 
-def matches_feather(source: Source) -> bool:
+def matches_feather(source: FileSource) -> bool:
     """Return whether this is an Arrow file."""
     return source.data.startswith(_MAGICS)
 
 
-def read_feather(source: Source, options: Options) -> Raw:
+def read_feather(source: FileSource, options: Options) -> Raw:
     """Return the candles of a feather file."""
     try:
         table = feather.read_table(io.BytesIO(source.data), memory_map=False)
@@ -51,13 +51,13 @@ def read_feather(source: Source, options: Options) -> Raw:
     return _raw(source, candles, "freqtrade", ())
 
 
-def matches_json(source: Source) -> bool:
+def matches_json(source: FileSource) -> bool:
     """Return whether this is a JSON list of time, open, high, low, close, volume."""
     rows = head_rows(source)
     return rows is not None and column_order(rows) == USUAL
 
 
-def read_json(source: Source, options: Options) -> Raw:
+def read_json(source: FileSource, options: Options) -> Raw:
     """Return the candles of a JSON list."""
     rows = read_rows(source)
     open_ms, how = numeric_times(rows[:, 0], Part(0, source.name, 1))
@@ -65,7 +65,7 @@ def read_json(source: Source, options: Options) -> Raw:
     return _raw(source, candles, "freqtrade-json", (how,))
 
 
-def _raw(source: Source, candles: Rows, dialect: str, notes: tuple[str, ...]) -> Raw:
+def _raw(source: FileSource, candles: Rows, dialect: str, notes: tuple[str, ...]) -> Raw:
     """Return the candles with what freqtrade's name and folder say: BTC_USDT_USDT-5m-futures in binance/futures."""
     name = source.path.name
     is_future = bool(re.search(r"-(futures|mark|index)\b", name))

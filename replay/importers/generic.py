@@ -14,8 +14,8 @@ from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
-from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import Table, is_number, numbers, read_table, split
+from papertape.replay.importers.source import FileSource
+from papertape.replay.importers.table import TextTable, is_number, numbers, read_table, split
 from papertape.replay.importers.times import in_zone, is_clock, numeric_times, text_times, times
 from papertape.replay.tapes.arrow import plain_column
 from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
@@ -88,12 +88,12 @@ def _position(names: Sequence[str], wanted: str, where: str) -> int:
     raise DataError(f"{where}: no column {wanted!r}{did_you_mean(wanted, names)}")
 
 
-def _delimiter(source: Source) -> str:
+def _delimiter(source: FileSource) -> str:
     line = source.lines[0] if source.lines else ""
     return max(",;\t", key=line.count)
 
 
-def matches_csv(source: Source) -> bool:
+def matches_csv(source: FileSource) -> bool:
     """Return whether the header names a candle's fields, or there is none and rows are six numbers."""
     if not source.lines:
         return False
@@ -105,7 +105,7 @@ def matches_csv(source: Source) -> bool:
     return all(plain & set(NAMES[field]) for field in ("time", *PRICES))
 
 
-def read_csv(source: Source, options: Options) -> Raw:
+def read_csv(source: FileSource, options: Options) -> Raw:
     """Return the candles of a table."""
     delimiter = _delimiter(source)
     cells = split(source.lines[0], delimiter) if source.lines else []
@@ -141,7 +141,7 @@ def _fields(options: Options) -> tuple[str, ...]:
 
 
 def _time_pair(
-    table: Table, names: Sequence[str], given: Mapping[str, str], where: str
+    table: TextTable, names: Sequence[str], given: Mapping[str, str], where: str
 ) -> tuple[int, int] | None:
     """Return the columns of date and clock where the time stands in two: named as `date+clock`, or plainly so."""
     wanted = given.get("time", "")
@@ -155,7 +155,7 @@ def _time_pair(
     return (date_at, clock_at) if is_clock(str(table.columns[clock_at][0])) else None
 
 
-def _times(table: Table, places: Sequence[int], options: Options) -> tuple[IntArray, str]:
+def _times(table: TextTable, places: Sequence[int], options: Options) -> tuple[IntArray, str]:
     """Return the times of one column, or of date and clock in two, as the options say."""
     pattern, zone = options.date_format, options.time_zone
     cells = table.columns[places[0]]
@@ -176,12 +176,12 @@ def _assumed(venue: str | None, options: Options) -> list[str]:
     return [*named, *(["no volume was recorded: it stands as zero"] if options.no_volume else [])]
 
 
-def matches_parquet(source: Source) -> bool:
+def matches_parquet(source: FileSource) -> bool:
     """Return whether this is Parquet."""
     return source.data.startswith(b"PAR1")
 
 
-def read_parquet(source: Source, options: Options) -> Raw:
+def read_parquet(source: FileSource, options: Options) -> Raw:
     """Return the candles of a Parquet table, or of a tape of ours with its flags."""
     try:
         with pq.ParquetFile(io.BytesIO(source.data)) as file:
@@ -209,7 +209,7 @@ def read_parquet(source: Source, options: Options) -> Raw:
     )
 
 
-def _tape(source: Source) -> Raw:
+def _tape(source: FileSource) -> Raw:
     """Return a tape's candles, its hash verified."""
     tape = read_tape(source.path)
     return Raw(

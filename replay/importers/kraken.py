@@ -14,7 +14,7 @@ from papertape.engine.errors import DataError
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.lists import parse_json
 from papertape.replay.importers.options import Options, is_symbol, name_hints
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 from papertape.replay.importers.table import is_number, numbers, read_table, split
 from papertape.replay.importers.times import numeric_times
 from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
@@ -24,7 +24,7 @@ _REST_COLUMNS = 8
 _VOLUME = 6
 
 
-def matches_csv(source: Source) -> bool:
+def matches_csv(source: FileSource) -> bool:
     """Return whether rows are seven numbers: seconds first, a whole count of trades last."""
     rows = [split(line) for line in source.lines[:20]]
     return bool(rows) and all(
@@ -36,7 +36,7 @@ def matches_csv(source: Source) -> bool:
     )
 
 
-def read_csv(source: Source, options: Options) -> Raw:
+def read_csv(source: FileSource, options: Options) -> Raw:
     """Return the candles of a downloaded CSV; candles without a trade are not in it."""
     table = read_table(source, has_header=False)
     if len(table.columns) != _CSV_COLUMNS:
@@ -65,7 +65,7 @@ def _minutes(text: str) -> str | None:
         return None
 
 
-def matches_rest(source: Source) -> bool:
+def matches_rest(source: FileSource) -> bool:
     """Return whether this is an OHLC answer: lists of eight behind the pair's name."""
     head = source.head or ""
     return bool(
@@ -75,7 +75,7 @@ def matches_rest(source: Source) -> bool:
     )
 
 
-def read_rest(source: Source, options: Options) -> Raw:
+def read_rest(source: FileSource, options: Options) -> Raw:
     """Return the final candles of an OHLC answer."""
     answer = parse_json(source)
     result = answer.get("result") if isinstance(answer, dict) else None

@@ -15,8 +15,8 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, Rows, copy_rows
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, exchange_hint
-from papertape.replay.importers.source import Source
-from papertape.replay.importers.table import Table, numbers, read_table, split
+from papertape.replay.importers.source import FileSource
+from papertape.replay.importers.table import TextTable, numbers, read_table, split
 from papertape.replay.importers.times import text_times
 from papertape.replay.tapes.raw import PRICES, Part, Raw, VolumeUnit, raw_candles
 
@@ -33,7 +33,7 @@ _COIN_MARGINED_FACE = {"BTCUSD": 100.0}
 _COIN_MARGINED_FACE_OTHERS = 10.0
 
 
-def matches(source: Source) -> bool:
+def matches(source: FileSource) -> bool:
     """Return whether this is a member of a zip named as LEAN names them, or with LEAN's times."""
     if not source.is_zip:
         return False
@@ -43,7 +43,7 @@ def matches(source: Source) -> bool:
     return bool(cells) and bool(re.fullmatch(r"\d{8} \d\d:\d\d", cells[0]))
 
 
-def read(source: Source, options: Options) -> Raw:
+def read(source: FileSource, options: Options) -> Raw:
     """Return the trade bars of one inner file."""
     inner = source.inner.rpartition("/")[2]
     match = _MINUTE_NAME.match(inner)
@@ -100,11 +100,11 @@ def _minutes(seconds: Rows, part: Part) -> tuple[Rows, Part]:
     return rows, part._replace(lines=part.first_row + starts)
 
 
-def _width(source: Source) -> int:
+def _width(source: FileSource) -> int:
     return len(split(source.lines[0])) if source.lines else 0
 
 
-def _check_offsets(table: Table, offsets: FloatArray) -> None:
+def _check_offsets(table: TextTable, offsets: FloatArray) -> None:
     bad = ~((offsets >= 0) & (offsets < 86_400_000))
     if bad.any():
         index = int(np.argmax(bad))
@@ -114,7 +114,7 @@ def _check_offsets(table: Table, offsets: FloatArray) -> None:
 
 
 def _market(
-    source: Source, symbol: str, is_perpetual: bool
+    source: FileSource, symbol: str, is_perpetual: bool
 ) -> tuple[str | None, VolumeUnit, float | None, tuple[str, ...]]:
     """Return venue, volume unit and contract value, and what tells them."""
     exchange = exchange_hint(source)

@@ -12,14 +12,14 @@ import numpy as np
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray
-from papertape.replay.importers.source import HEAD_BYTES, Source
+from papertape.replay.importers.source import HEAD_BYTES, FileSource
 
 USUAL: Final = (1, 2, 3, 4)  # positions of open, high, low, close
 BITFINEX: Final = (1, 3, 4, 2)
 WIDTH: Final = 6
 
 
-def parse_json(source: Source) -> Any:
+def parse_json(source: FileSource) -> Any:
     """Return the document, or raise DataError where it breaks off."""
     try:
         return json.loads(source.text)
@@ -31,7 +31,7 @@ def parse_json(source: Source) -> Any:
         raise DataError(f"{source.name}: not whole JSON in UTF-8") from error
 
 
-def head_rows(source: Source) -> FloatArray | None:
+def head_rows(source: FileSource) -> FloatArray | None:
     """Return the first rows of a JSON list of six numbers each, shape (n, 6), or None if it is none."""
     head = source.head
     if head is None or not head.lstrip().startswith("["):
@@ -57,7 +57,7 @@ def as_rows(values: Any) -> FloatArray | None:
     return rows if rows.shape == (len(values), WIDTH) else None
 
 
-def read_rows(source: Source) -> FloatArray:
+def read_rows(source: FileSource) -> FloatArray:
     """Return all rows of a JSON list, or raise DataError at the first that is no candle."""
     values = parse_json(source)
     rows = as_rows(values)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from papertape.replay.tapes.store import Entry, Store, Tape, read_metadata, read_tape
+from papertape.replay.tapes.store import Store, Tape, TapeEntry, read_metadata, read_tape
 from papertape.replay.tapes.tape import is_tape_file, tape_name
 
 _SAMPLE: Final = {"venue": "binance-spot", "symbol": "BTCUSDT", "timeframe": "1h"}
@@ -42,7 +42,7 @@ def sample_about() -> dict[str, Any]:
 def _is_sample(name: str, store: Store) -> bool:
     if any(entry.answers_to(name) for entry in store.entries()):
         return False
-    return Entry(Path(f"{tape_name(**_SAMPLE)}.parquet"), sample_about(), None).answers_to(name)
+    return TapeEntry(Path(f"{tape_name(**_SAMPLE)}.parquet"), sample_about(), None).answers_to(name)
 
 
 def is_file(name: str) -> bool:

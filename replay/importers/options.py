@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import DataError
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 from papertape.replay.importers.table import NumberStyle
 from papertape.replay.tapes.cleaning import Keep
 from papertape.replay.tapes.raw import VolumeUnit
@@ -137,7 +137,7 @@ _NAME_FORMS = (
 _WORDS = {"d": "1d", "minute": "1m", "hour": "1h", "daily": "1d"}
 
 
-def name_hints(source: Source) -> Hints:
+def name_hints(source: FileSource) -> Hints:
     """Return what the file's name, or its name in a zip, hints at."""
     found = [_hints_of(name) for name in (source.path.name, source.inner.rpartition("/")[2])]
     return Hints(*(outer or inner for outer, inner in zip(*found, strict=True)))
@@ -160,7 +160,7 @@ def _hints_of(name: str) -> Hints:
     return Hints(None, None, None)
 
 
-def exchange_hint(source: Source) -> str | None:
+def exchange_hint(source: FileSource) -> str | None:
     """Return the exchange that stands in the file's name or folders, the nearest first."""
     words = re.split(r"[^a-z0-9]+", source.hints.lower())
     return next((word for word in reversed(words) if word in EXCHANGES), None)

@@ -3,7 +3,7 @@
 import re
 
 from papertape.engine.errors import DataError
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 
 # First match wins; the patterns look at the first 64 KiB of text.
 _KNOWN = (
@@ -37,7 +37,7 @@ _KNOWN = (
 )
 
 
-def refuse_known(source: Source) -> None:
+def refuse_known(source: FileSource) -> None:
     """Raise DataError when this is something known that is not candles."""
     if not source.data.strip():
         raise DataError(f"{source.name}: the file is empty")
@@ -49,7 +49,7 @@ def refuse_known(source: Source) -> None:
             raise DataError(f"{source.name}: {what}")
 
 
-def refuse_unknown(source: Source, names: str) -> DataError:
+def refuse_unknown(source: FileSource, names: str) -> DataError:
     """Return the error for a file that no importer knows."""
     if source.head is None:
         what = "is neither UTF-8 text nor a known binary format"

@@ -24,7 +24,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class FileSource:
     """
     A file, or one member of a zip.
 
@@ -76,7 +76,7 @@ class Source:
         return "/".join([*folders, self.path.name, self.inner])
 
 
-def open_sources(path: Path) -> list[Source]:
+def open_sources(path: Path) -> list[FileSource]:
     """
     Return what a file holds: itself, unpacked if it is gzip, or the members of a zip in the order of their names.
 
@@ -94,7 +94,7 @@ def open_sources(path: Path) -> list[Source]:
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path.name}: the gzip file is truncated or damaged") from error
         _refuse_huge(path.name, len(data))
-    return [Source(path, path.name, re.sub(r"\.gz$", "", path.name), data)]
+    return [FileSource(path, path.name, re.sub(r"\.gz$", "", path.name), data)]
 
 
 def _read(path: Path) -> bytes:
@@ -104,7 +104,7 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _members(path: Path, data: bytes) -> list[Source]:
+def _members(path: Path, data: bytes) -> list[FileSource]:
     """Return the files of a zip."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -124,7 +124,7 @@ def _members(path: Path, data: bytes) -> list[Source]:
     if not found:
         raise DataError(f"{path.name}: the zip file holds no file")
     return [
-        Source(path, f"{path.name}/{inner}", inner, content, is_zip=True)
+        FileSource(path, f"{path.name}/{inner}", inner, content, is_zip=True)
         for inner, content in sorted(found)
     ]
 

@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray
-from papertape.replay.importers.source import Source
+from papertape.replay.importers.source import FileSource
 from papertape.replay.tapes.raw import Part
 
 
@@ -43,7 +43,7 @@ _LIKELY_STYLES = (
 )
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """
     Text columns of a CSV file by position.
 
@@ -69,13 +69,13 @@ def is_number(cell: str) -> bool:
 
 
 def read_table(
-    source: Source,
+    source: FileSource,
     *,
     skip: int = 0,
     has_header: bool,
     delimiter: str = ",",
     style: NumberStyle = PLAIN,
-) -> Table:
+) -> TextTable:
     """
     Return a CSV file as text columns; blank lines count for nothing.
 
@@ -105,10 +105,10 @@ def read_table(
         pc.utf8_trim_whitespace(c.chunk(0) if isinstance(c, pa.ChunkedArray) else c)
         for c in columns
     )
-    return Table(source.name, header, columns_text, part, style)
+    return TextTable(source.name, header, columns_text, part, style)
 
 
-def _body(source: Source, skip: int) -> tuple[bytes, Part]:
+def _body(source: FileSource, skip: int) -> tuple[bytes, Part]:
     """Return the text behind the first lines that are not blank, and where its rows stand in the file."""
     text = source.text
     blank = re.compile(rb"(?m)^[ \t\r]*(?:\n|\Z)")
@@ -138,7 +138,7 @@ def _reason(error: Exception, body: bytes, part: Part, width: int, delimiter: st
     return f"{part.name}: not a whole table: {text.rstrip('.')}"
 
 
-def numbers(table: Table, column: int, what: str) -> FloatArray:
+def numbers(table: TextTable, column: int, what: str) -> FloatArray:
     """Return a column as float64, correctly rounded, or raise DataError at the first cell that is no number."""
     cells = table.columns[column]
     try:

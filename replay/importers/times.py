@@ -9,7 +9,7 @@ import numpy as np
 
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.replay.importers.table import Table, is_number, numbers
+from papertape.replay.importers.table import TextTable, is_number, numbers
 from papertape.replay.tapes.raw import Part
 
 if TYPE_CHECKING:  # it takes a third of a second to import, which numbers need not
@@ -26,7 +26,7 @@ _LATEST = 1e20
 _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
 
 
-def times(table: Table, column: int, *, mixed_units: bool = False) -> tuple[IntArray, str]:
+def times(table: TextTable, column: int, *, mixed_units: bool = False) -> tuple[IntArray, str]:
     """Return a column as ms UTC, and in words how it was read; it may hold numbers or ISO dates."""
     cells = table.columns[column]
     first = str(cells[0].as_py())

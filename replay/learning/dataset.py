@@ -7,7 +7,7 @@ import numpy as np
 from papertape.engine.broker.listing import begun
 from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
 from papertape.engine.features import columns_of
-from papertape.engine.features.matrix import Frames
+from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.dataset import Dataset
@@ -36,7 +36,7 @@ def dataset_of(
     base_ms = timeframe_ms(base_timeframe)
     n_symbols = len(symbols)
     columns = tuple(dict.fromkeys(name for request in features for name in columns_of(request)))
-    frames = Frames(n_symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
+    frames = FeatureMatrix(n_symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
     picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
     feed = ReplayFeed(
         candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress

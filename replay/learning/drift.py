@@ -15,13 +15,13 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.drift.policy import LEVELS, DriftOptions
 from papertape.engine.model.drift.watch import DriftMachine
 from papertape.replay.learning.challenge import Champion
-from papertape.replay.learning.evidence import Outcomes, opinions
+from papertape.replay.learning.evidence import RowOutcomes, opinions
 from papertape.replay.learning.settings import LearningSettings
 
 Command = tuple[int, str, float, str]  # time in ms, action, value, reason
 
 
-class Look(NamedTuple):
+class DriftChange(NamedTuple):
     """A look at which the level changed or a training became due."""
 
     time_ms: int
@@ -35,14 +35,14 @@ class Look(NamedTuple):
         return self._asdict()
 
 
-class Watch:
+class WalkDrift:
     """
     The machine over the rows of a walk.
 
     rows, followed  everything there is; only what was known at a look takes part in it
     """
 
-    def __init__(self, rows: Dataset, followed: Outcomes, settings: LearningSettings) -> None:
+    def __init__(self, rows: Dataset, followed: RowOutcomes, settings: LearningSettings) -> None:
         assert settings.check_bars
         self._rows, self._followed, self._settings = rows, followed, settings
         length_ms = timeframe_ms(rows.timeframe)
@@ -55,7 +55,7 @@ class Watch:
             0  # rows: of the model in force; whose outcomes are not known yet
         )
         self.commands: list[Command] = []
-        self.looks: list[Look] = []
+        self.looks: list[DriftChange] = []
 
     def took_over(self, champion: Champion, effective_ms: int) -> None:
         """Watch a champion from its first prediction on."""
@@ -127,7 +127,7 @@ class Watch:
         """Note a change of the level, and what the engine is to be told."""
         level = LEVELS[self._level]
         if self._level != before or is_due:
-            self.looks.append(Look(time_ms, self._machine.version, level, is_due, reason))
+            self.looks.append(DriftChange(time_ms, self._machine.version, level, is_due, reason))
         while (order := self._machine.next_order()) is not None:
             told = f"drift {level}: {reason}"
             self.commands.append((time_ms, order.action.value, order.value, told))

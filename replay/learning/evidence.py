@@ -16,7 +16,7 @@ from papertape.engine.model.training.labels import bracket_labels, direction_lab
 from papertape.replay.learning.settings import LearningSettings
 
 
-class Outcomes(NamedTuple):
+class RowOutcomes(NamedTuple):
     """What followed each row, shape (n_symbols, n); NaN where it is not known within the rows."""
 
     y: FloatArray
@@ -24,12 +24,12 @@ class Outcomes(NamedTuple):
     short_return: FloatArray
     known: Any
 
-    def between(self, chosen: slice) -> "Outcomes":
+    def between(self, chosen: slice) -> "RowOutcomes":
         """Return those of some rows; what was known of them stays known."""
-        return Outcomes(*(values[:, chosen] for values in self))
+        return RowOutcomes(*(values[:, chosen] for values in self))
 
 
-def outcomes(rows: Dataset, settings: LearningSettings) -> Outcomes:
+def outcomes(rows: Dataset, settings: LearningSettings) -> RowOutcomes:
     """Return what followed each row as far as these rows tell: cut them first, and nothing later is looked at."""
     found = []
     for symbol in range(len(rows.symbols)):
@@ -49,7 +49,7 @@ def outcomes(rows: Dataset, settings: LearningSettings) -> Outcomes:
                     settings.horizon_bars,
                 )
             )
-    return Outcomes(
+    return RowOutcomes(
         np.stack([labels.y for labels in found]),
         np.stack([labels.long_return for labels in found]),
         np.stack([labels.short_return for labels in found]),
@@ -75,7 +75,7 @@ def opinions(artefact: Artefact, rows: Dataset, after_ms: int) -> FloatArray:
 
 
 def evidence(
-    followed: Outcomes,
+    followed: RowOutcomes,
     said: Mapping[str, FloatArray],
     majority: float,
     settings: LearningSettings,
@@ -95,7 +95,7 @@ def evidence(
 
 
 def scores_of(
-    followed: Outcomes, said: Mapping[str, FloatArray], majority: FloatArray | float
+    followed: RowOutcomes, said: Mapping[str, FloatArray], majority: FloatArray | float
 ) -> dict[str, Any]:
     """
     Return the scores of every contender on the rows where all have an opinion and the outcome is known.

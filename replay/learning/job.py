@@ -37,7 +37,7 @@ _ARRAYS: Final = ("time_ms", "x", "open", "high", "low", "close", "atr")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """
     Work for a training process.
 
@@ -59,7 +59,7 @@ class Job:
     lost: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def write_job(folder: Path, job: Job) -> None:
+def write_job(folder: Path, job: TrainingJob) -> None:
     """Write a job into its folder, or raise DataError; what an earlier process finished there stays."""
     rows = job.rows
     arrays = {name: getattr(rows, name) for name in _ARRAYS}
@@ -80,7 +80,7 @@ def write_job(folder: Path, job: Job) -> None:
     write_json(folder / "job.json", values)
 
 
-def read_job(folder: Path) -> Job:
+def read_job(folder: Path) -> TrainingJob:
     """Return the job of a folder, or raise DataError."""
     values = _read_json(folder / "job.json")
     try:
@@ -95,7 +95,7 @@ def read_job(folder: Path) -> Job:
                 *(arrays[name] for name in _ARRAYS),
             )
         champion = folder / "champion.safetensors"
-        return Job(
+        return TrainingJob(
             LearningSettings.from_json(values["settings"]),
             tuple(values["due_ms"]),
             dataset,

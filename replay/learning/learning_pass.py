@@ -16,7 +16,7 @@ from papertape.replay.feed import whole_span
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import lack
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.process import CHILD
 from papertape.replay.learning.runner import run_walk
 from papertape.replay.learning.settings import LearningSettings, settings_of
@@ -53,7 +53,7 @@ def learn(
     if not due:
         return Learned(skipped, [], {}, time.monotonic() - started_s)
     rows = _rows(config, spec, held, settings, on_progress)
-    job = Job(settings, tuple(due), rows, is_walk=True)
+    job = TrainingJob(settings, tuple(due), rows, is_walk=True)
     with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
         learned = wait_for(run_walk(Path(folder), job, _shown(on_progress), command))
     took_s = time.monotonic() - started_s

@@ -10,14 +10,14 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.learning.job import Job, read_attempt, read_result, write_job
+from papertape.replay.learning.job import TrainingJob, read_attempt, read_result, write_job
 from papertape.replay.learning.process import CHILD, START_GRACE_S, Ended, OnEvent, follow
 
 _MOST_LOST: Final = 5  # processes of one walk; a machine on which more are lost cannot train
 
 
 async def run_attempt(
-    folder: Path, job: Job, on_event: OnEvent | None = None, command: Sequence[str] = CHILD
+    folder: Path, job: TrainingJob, on_event: OnEvent | None = None, command: Sequence[str] = CHILD
 ) -> Attempt:
     """
     Run one attempt in a process of its own and return what came of it, never an exception of the training.
@@ -38,7 +38,7 @@ async def run_attempt(
 
 
 async def run_walk(
-    folder: Path, job: Job, on_event: OnEvent | None = None, command: Sequence[str] = CHILD
+    folder: Path, job: TrainingJob, on_event: OnEvent | None = None, command: Sequence[str] = CHILD
 ) -> Learned:
     """
     Run every attempt of a replay in a process of its own and return what came of them.
@@ -64,7 +64,9 @@ async def run_walk(
     return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
 
 
-async def _run(folder: Path, job: Job, on_event: OnEvent | None, command: Sequence[str]) -> Ended:
+async def _run(
+    folder: Path, job: TrainingJob, on_event: OnEvent | None, command: Sequence[str]
+) -> Ended:
     """Write a job and run it; a disk that is full is a failure like any other."""
     try:
         await asyncio.to_thread(write_job, folder, job)
@@ -73,12 +75,12 @@ async def _run(folder: Path, job: Job, on_event: OnEvent | None, command: Sequen
     return await follow(folder, _limit_s(job), on_event, command)
 
 
-def _limit_s(job: Job) -> float:
+def _limit_s(job: TrainingJob) -> float:
     """Return how long a process may be at one attempt: the challenger, the baseline and the gate, and its start."""
     return job.settings.time_limit_s + START_GRACE_S
 
 
-def _lost(job: Job, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0) -> Attempt:
+def _lost(job: TrainingJob, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0) -> Attempt:
     settings = job.settings
     return Attempt(
         due_ms,
@@ -92,7 +94,7 @@ def _lost(job: Job, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0)
     )
 
 
-def _what_is_left(folder: Path, job: Job, ended: Ended) -> list[Attempt]:
+def _what_is_left(folder: Path, job: TrainingJob, ended: Ended) -> list[Attempt]:
     """Return the attempts that were kept, and every other due time as lost."""
     kept: dict[int, Attempt] = {}
     for number in itertools.count():  # drift may have added some

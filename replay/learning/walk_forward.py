@@ -22,9 +22,9 @@ from papertape.engine.model.buckets import confidence_buckets
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
-from papertape.replay.learning.drift import Command, Watch
-from papertape.replay.learning.evidence import Outcomes, opinions, outcomes, scores_of
-from papertape.replay.learning.job import Job, read_attempt, write_attempt
+from papertape.replay.learning.drift import Command, WalkDrift
+from papertape.replay.learning.evidence import RowOutcomes, opinions, outcomes, scores_of
+from papertape.replay.learning.job import TrainingJob, read_attempt, write_attempt
 from papertape.replay.learning.settings import LearningSettings
 
 OnAttempt = Callable[[Attempt | int, int, int], None]
@@ -47,7 +47,7 @@ class Said(NamedTuple):
 
 
 def walk(
-    job: Job,
+    job: TrainingJob,
     train: Train,
     folder: Path | None = None,
     on_attempt: OnAttempt | None = None,
@@ -77,7 +77,7 @@ class _Pass:
 
     def __init__(
         self,
-        job: Job,
+        job: TrainingJob,
         train: Train,
         folder: Path | None,
         on_attempt: OnAttempt | None,
@@ -89,9 +89,9 @@ class _Pass:
         self._due = deque(job.due_ms)
         self._pending: Attempt | None = None
         self.attempts: list[Attempt] = []
-        self.watch: Watch | None = None
+        self.watch: WalkDrift | None = None
         if job.is_walk and job.settings.check_bars:
-            self.watch = Watch(job.rows, outcomes(job.rows, job.settings), job.settings)
+            self.watch = WalkDrift(job.rows, outcomes(job.rows, job.settings), job.settings)
             if self._champion is not None:
                 self.watch.took_over(self._champion, int(job.rows.time_ms[0]))
 
@@ -151,12 +151,12 @@ class _Pass:
             self.watch.refused(attempt.effective_ms)
 
 
-def _first_champion(job: Job) -> Champion | None:
+def _first_champion(job: TrainingJob) -> Champion | None:
     return Champion(job.champion_version, read_artefact(job.champion)) if job.champion else None
 
 
 def _attempt(
-    job: Job,
+    job: TrainingJob,
     due_ms: int,
     trigger: str,
     number: int,
@@ -247,12 +247,12 @@ def said_of(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champ
     return Said(chosen, contenders, float(attempt.gate["majority"]))
 
 
-def _together(followed: Outcomes, pooled: Sequence[Said]) -> dict[str, Any]:
+def _together(followed: RowOutcomes, pooled: Sequence[Said]) -> dict[str, Any]:
     """Return the scores over the rows of all attempts, and how often the challengers were right by how sure they were."""
     if not pooled:
         return {}
     chosen = np.concatenate([np.arange(said.chosen.start, said.chosen.stop) for said in pooled])
-    joined = Outcomes(*(values[:, chosen] for values in followed))
+    joined = RowOutcomes(*(values[:, chosen] for values in followed))
     said = {
         name: np.concatenate([part.contenders[name] for part in pooled], axis=1)
         for name in ("challenger", BASELINE)

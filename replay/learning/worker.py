@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from papertape.engine.errors import PapertapeError
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Train
-from papertape.replay.learning.job import Job, read_job, write_result
+from papertape.replay.learning.job import TrainingJob, read_job, write_result
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.runtime.process import end_with_parent, step_back
@@ -38,7 +38,7 @@ def main(folder: Path, train: Train = train_model) -> int:
     return 0
 
 
-def _work(folder: Path, job: Job, train: Train, say: "Speaker") -> str:
+def _work(folder: Path, job: TrainingJob, train: Train, say: "Speaker") -> str:
     """Walk through the job, write its result and return the result's hash."""
     done = walk(job, train, folder, say.attempt, say.epoch)
     more = {"commands": done.commands, "summary": done.summary}

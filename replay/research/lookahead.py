@@ -37,7 +37,7 @@ from papertape.engine.records import (
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import load_object
 from papertape.replay.research.cuts import even_cuts, telling_cuts
-from papertape.replay.runtime.isolated import Answer, run_apart
+from papertape.replay.runtime.isolated import ForkResult, run_apart
 from papertape.replay.runtime.warm import Silent
 from papertape.replay.tapes.tables import candle_frame
 
@@ -193,7 +193,7 @@ class _Trial:
         names = answer.values["names"]
         return {name: (answer.arrays[f"0 {name}"], answer.arrays[f"1 {name}"]) for name in names}
 
-    def _note(self, answer: Answer) -> None:
+    def _note(self, answer: ForkResult) -> None:
         """Keep what was read, and load libraries here that the next process would load again."""
         self._reads |= dict.fromkeys(answer.reads)
         for name in answer.libraries:

@@ -23,7 +23,7 @@ from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import BASELINE
 from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.intervals import Interval, Intervals, losses
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.process import CHILD, OnEvent
 from papertape.replay.learning.runner import run_walk
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
@@ -80,7 +80,7 @@ def compare_windows(
     walks = []
     for length in days:
         chosen = replace(settings, window_ms=round(length * DAY_MS), check_bars=0)
-        job = Job(chosen, tuple(due), rows, is_walk=True)
+        job = TrainingJob(chosen, tuple(due), rows, is_walk=True)
         with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
             shown = _shown(f"{length:g} days", on_progress)
             walks.append(wait_for(run_walk(Path(folder), job, shown, command)))

@@ -35,7 +35,7 @@ _OUTSIDE: Final = {
 Arrays = Mapping[str, Any]
 
 
-class Answer(NamedTuple):
+class ForkResult(NamedTuple):
     """
     What came of some work.
 
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
     libraries: tuple[str, ...]
 
 
-def run_apart(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> Answer:
+def run_apart(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> ForkResult:
     """
     Return what work returns (plain values, arrays by name), done in a process of its own.
 
@@ -114,7 +114,7 @@ def _answer(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> bytes:
     return written.getvalue()
 
 
-def _read(found: bytes) -> Answer:
+def _read(found: bytes) -> ForkResult:
     """Return what `_answer` wrote, or raise what it says."""
     line, _, rest = found.partition(b"\n")
     if not line:
@@ -125,7 +125,7 @@ def _read(found: bytes) -> Answer:
         raise kind(header["error"])
     with np.load(io.BytesIO(rest), allow_pickle=False) as stored:
         arrays = {name: stored[f"a{place}"] for place, name in enumerate(header["names"])}
-    return Answer(header["values"], arrays, tuple(header["reads"]), tuple(header["libraries"]))
+    return ForkResult(header["values"], arrays, tuple(header["reads"]), tuple(header["libraries"]))
 
 
 def _listener(reads: dict[str, None]) -> Callable[[str, tuple[Any, ...]], None]:

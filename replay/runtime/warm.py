@@ -9,7 +9,7 @@ from papertape.engine.candles import empty_candles
 from papertape.engine.core import Engine
 from papertape.engine.features import plan_features
 from papertape.engine.features.compute import perceive_structure
-from papertape.engine.features.series import Lane
+from papertape.engine.features.series import FeatureSeries
 from papertape.engine.features.smc import EVENT
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence, Decision, View
@@ -40,6 +40,6 @@ def compile_common() -> None:
 
 def compile_structure() -> None:
     """Compile market structure."""
-    lane = Lane(plan_features(("smc",), _MINUTE_MS), _MINUTE_MS, _MINUTE_MS)
+    lane = FeatureSeries(plan_features(("smc",), _MINUTE_MS), _MINUTE_MS, _MINUTE_MS)
     nobody = np.zeros(1, EVENT)
     perceive_structure(lane.history, 0, 1, 0, lane.plan, lane.slab, lane.out, nobody, lane.written)

@@ -19,7 +19,7 @@ from papertape.engine.jit import Rows, join_rows
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.ccxt_errors import library_errors, one_line
 from papertape.replay.sources.errors import RestRefused, RestUnavailable, SymbolRefused
-from papertape.replay.sources.paging import BackwardPages, Window
+from papertape.replay.sources.paging import BackwardPages, PageWindow
 from papertape.replay.sources.rules import good_rows
 
 RETRIES: Final = 5
@@ -203,7 +203,7 @@ class CcxtHistory:
         return min(int(limit or WINDOW_BARS_DEFAULT), WINDOW_BARS_MAX)
 
     async def _window(
-        self, symbol: str, timeframe: str, window: Window, length_ms: int, lead_ms: int
+        self, symbol: str, timeframe: str, window: PageWindow, length_ms: int, lead_ms: int
     ) -> Rows:
         """
         Return every good candle of a window.
@@ -238,7 +238,7 @@ class CcxtHistory:
         return join_rows(parts) if parts else np.zeros(0, CANDLE)
 
 
-def _is_whole(window: Window, length_ms: int) -> bool:
+def _is_whole(window: PageWindow, length_ms: int) -> bool:
     """Return whether no cap can cut an answer for a window short."""
     return (window.last_ms - window.first_ms) // length_ms < CAP_LEAST
 

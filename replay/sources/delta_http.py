@@ -39,7 +39,7 @@ BURST_SHARE: Final = 0.18
 FLOW_SHARE: Final = 0.72
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """A good answer: its JSON, and the venue's time at which it was true."""
 
     body: Any
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
     is_cached: bool
 
 
-class Seen(NamedTuple):
+class SeenHeaders(NamedTuple):
     """One answer as it came, whatever it was worth; for recorders."""
 
     path: str
@@ -148,7 +148,7 @@ class RestTransport:
         quota: int = QUOTA,
         retries: int = RETRIES,
         jitter: Callable[[], float] = random.random,
-        on_seen: Callable[[Seen], None] = lambda seen: None,
+        on_seen: Callable[[SeenHeaders], None] = lambda seen: None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ConfigError(f"rest_url: {base_url!r} is not an http:// or https:// address")
@@ -181,7 +181,7 @@ class RestTransport:
             await self._session.close()
             self._session = None
 
-    async def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> Answer:
+    async def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> HttpAnswer:
         """
         Return the answer to a GET.
 
@@ -203,7 +203,7 @@ class RestTransport:
     def _pause_s(self, attempt: int) -> float:
         return self._jitter() * min(BACKOFF_FIRST_S * 2.0**attempt, BACKOFF_LAST_S)
 
-    async def _try(self, path: str, parameters: Mapping[str, str | int]) -> Answer:
+    async def _try(self, path: str, parameters: Mapping[str, str | int]) -> HttpAnswer:
         assert self._session is not None, "use DeltaRest as an async context manager"
         what = f"GET {self.base_url}{path}"
         self.follow_clock()
@@ -221,7 +221,7 @@ class RestTransport:
             reason = (str(error) or type(error).__name__).rstrip(".")
             raise RestUnavailable(f"{what}: not reached: {reason}") from error
         self.stats[str(response.status)] += 1
-        self._on_seen(Seen(path, parameters, response.status, response.headers, text))
+        self._on_seen(SeenHeaders(path, parameters, response.status, response.headers, text))
         self._obey_limit(response)
         age_s = _age_s(response.headers)
         self.follow_clock()
@@ -230,7 +230,7 @@ class RestTransport:
             self._measure(response.headers, sent_ms)
         body = self._judge(response.status, text, what)
         venue_ms = sent_ms + (self.offset.offset_ms or 0.0) - 1000.0 * (age_s or 0.0)
-        return Answer(body, int(venue_ms), age_s is not None)
+        return HttpAnswer(body, int(venue_ms), age_s is not None)
 
     def follow_clock(self) -> None:
         """Keep the venue's time when our own clock was set."""

@@ -16,7 +16,13 @@ from papertape.engine.candles import CANDLE, HOUR_MS, SECOND_MS, WEEK_MS, timefr
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.runtime.clock import Clock
-from papertape.replay.sources.delta_http import QUOTA, RETRIES, Answer, RestTransport, Seen
+from papertape.replay.sources.delta_http import (
+    QUOTA,
+    RETRIES,
+    HttpAnswer,
+    RestTransport,
+    SeenHeaders,
+)
 from papertape.replay.sources.delta_parse import (
     bars_to_candles,
     is_trade_series,
@@ -26,7 +32,7 @@ from papertape.replay.sources.delta_parse import (
 )
 from papertape.replay.sources.delta_products import FUNDING_INTERVAL_S, Product, parse_product
 from papertape.replay.sources.errors import RestRefused, RestUnavailable
-from papertape.replay.sources.paging import BackwardPages, Window
+from papertape.replay.sources.paging import BackwardPages, PageWindow
 
 RESOLUTIONS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "1d", "1w")
 WINDOW_BARS: Final = 2000
@@ -47,7 +53,7 @@ class Ticker(NamedTuple):
     trading_status: str
 
 
-class Settlement(NamedTuple):
+class RateSettlement(NamedTuple):
     """One settlement of funding: when, the rate charged as a fraction, and the bar that says so."""
 
     time_ms: int
@@ -72,7 +78,7 @@ class DeltaRest:
         quota: int = QUOTA,
         retries: int = RETRIES,
         jitter: Callable[[], float] = random.random,
-        on_seen: Callable[[Seen], None] = lambda seen: None,
+        on_seen: Callable[[SeenHeaders], None] = lambda seen: None,
     ) -> None:
         self.transport = RestTransport(
             base_url,
@@ -174,7 +180,9 @@ class DeltaRest:
             if len(rows):
                 yield rows
 
-    async def _bars(self, symbol: str, timeframe: str, window: Window, length_ms: int) -> Answer:
+    async def _bars(
+        self, symbol: str, timeframe: str, window: PageWindow, length_ms: int
+    ) -> HttpAnswer:
         # Caches go by the address: asking about a candle again is asked until a later second of it, up to its last.
         end_ms = min(self.venue_now_ms(), window.last_ms + length_ms - SECOND_MS)
         return await self.transport.get(
@@ -240,7 +248,7 @@ class DeltaRest:
         last_ms: int,
         *,
         interval_s: int = FUNDING_INTERVAL_S,
-    ) -> list[Settlement]:
+    ) -> list[RateSettlement]:
         """
         Return the settlements from `first_ms` to `last_ms`, both included, in time order.
 
@@ -257,7 +265,7 @@ class DeltaRest:
         for time_ms in range(-(-first_ms // interval_ms) * interval_ms, last_ms + 1, interval_ms):
             bar_ms = time_ms // HOUR_MS * HOUR_MS
             if bar_ms in closes:
-                found.append(Settlement(time_ms, closes[bar_ms] / 100.0, bar_ms))
+                found.append(RateSettlement(time_ms, closes[bar_ms] / 100.0, bar_ms))
         return found
 
 
@@ -279,7 +287,7 @@ def _pages(first_ms: int, last_ms: int, length_ms: int) -> BackwardPages:
     return BackwardPages(first, last_ms // length_ms * length_ms, length_ms, WINDOW_BARS)
 
 
-def _result(answer: Answer) -> Any:
+def _result(answer: HttpAnswer) -> Any:
     """Return what an envelope holds; RestUnavailable when it is none."""
     if not isinstance(answer.body, dict) or "result" not in answer.body:
         raise RestUnavailable("the answer has no `result`: is this address Delta's?", 200)
@@ -288,7 +296,7 @@ def _result(answer: Answer) -> Any:
 
 def _list(body: Any) -> list[Any]:
     """Return the list of an envelope, or raise."""
-    result = _result(Answer(body, 0, False))
+    result = _result(HttpAnswer(body, 0, False))
     if not isinstance(result, list):
         raise RestUnavailable("the answer's `result` is no list: is this address Delta's?", 200)
     return result

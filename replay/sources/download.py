@@ -18,7 +18,7 @@ from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.sources.errors import RestError, RestUnavailable
-from papertape.replay.sources.sources import Listing, Source
+from papertape.replay.sources.sources import HistorySource, SourceListing
 from papertape.replay.tapes.quality import measure
 from papertape.replay.tapes.store import Store, Tape, read_tape
 from papertape.replay.tapes.tape import tape_name
@@ -56,7 +56,7 @@ def no_progress(_what: str, _done: int, _total: int) -> None:
 
 
 async def fetch_first(
-    sources: Sequence[tuple[Source, str]],
+    sources: Sequence[tuple[HistorySource, str]],
     wanted: Wanted,
     store: Store,
     *,
@@ -91,8 +91,8 @@ class Download:
 
     def __init__(
         self,
-        source: Source,
-        listing: Listing,
+        source: HistorySource,
+        listing: SourceListing,
         wanted: Wanted,
         store: Store,
         renew: bool,

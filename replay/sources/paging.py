@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 EMPTY_WINDOWS_MAX: Final = 3
 
 
-class Window(NamedTuple):
+class PageWindow(NamedTuple):
     """Open times to ask for, both included."""
 
     first_ms: int
@@ -33,13 +33,13 @@ class BackwardPages:
         self._span_ms = (window_bars - 1) * length_ms
         self._empty = 0
 
-    def next_window(self) -> Window | None:
+    def next_window(self) -> PageWindow | None:
         """Return what to ask for next; None when the range is done or history has ended."""
         if self._last_ms < self.first_ms or self._empty >= EMPTY_WINDOWS_MAX:
             return None
-        return Window(max(self.first_ms, self._last_ms - self._span_ms), self._last_ms)
+        return PageWindow(max(self.first_ms, self._last_ms - self._span_ms), self._last_ms)
 
-    def take(self, window: Window, oldest_ms: int | None) -> None:
+    def take(self, window: PageWindow, oldest_ms: int | None) -> None:
         """Say what came back: the oldest open time in the window, None when it was empty."""
         if oldest_ms is None:
             self._empty += 1

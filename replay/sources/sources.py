@@ -19,7 +19,7 @@ from papertape.replay.sources.delta_rest import DeltaRest
 from papertape.replay.sources.errors import RestRefused
 
 
-class Listing(NamedTuple):
+class SourceListing(NamedTuple):
     """
     One market of a source, and how a tape of it is called.
 
@@ -36,7 +36,7 @@ class Listing(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Source(Protocol):
+class HistorySource(Protocol):
     """A place that has history. Use it as an async context manager."""
 
     name: str  # what a tape says of where its candles come from
@@ -50,7 +50,7 @@ class Source(Protocol):
         """Leave nothing open."""
         ...
 
-    async def find(self, symbol: str) -> Listing:
+    async def find(self, symbol: str) -> SourceListing:
         """Return a market. Raises RestError: RestRefused, with the nearest name, when there is none."""
         ...
 
@@ -59,7 +59,7 @@ class Source(Protocol):
         ...
 
     def candle_pages(
-        self, listing: Listing, timeframe: str, first_ms: int, last_ms: int
+        self, listing: SourceListing, timeframe: str, first_ms: int, last_ms: int
     ) -> AsyncGenerator[Rows, None]:
         """Yield final candles that open in a range, the newest page first, volume in base units."""
         ...
@@ -90,7 +90,7 @@ class DeltaSource:
         """Return the venue's time as well as it is known."""
         return self._rest.venue_now_ms()
 
-    async def find(self, symbol: str) -> Listing:
+    async def find(self, symbol: str) -> SourceListing:
         """Return a contract, or a series of it such as MARK:BTCUSD."""
         contract = symbol.rpartition(":")[2]
         try:
@@ -101,7 +101,7 @@ class DeltaSource:
             known = {product.symbol for product in (await self._rest.products()).values()}
             raise RestRefused(f"{self._venue} does not list {contract!r}{_nearest(contract, known)}") \
                 from error  # fmt: skip
-        return Listing(
+        return SourceListing(
             wanted=symbol,
             venue=self._venue,
             symbol=symbol,
@@ -114,7 +114,7 @@ class DeltaSource:
         )
 
     async def candle_pages(
-        self, listing: Listing, timeframe: str, first_ms: int, last_ms: int
+        self, listing: SourceListing, timeframe: str, first_ms: int, last_ms: int
     ) -> AsyncGenerator[Rows, None]:
         """Yield final candles, the newest page first, volume in base units."""
         async for page in self._rest.candle_pages(listing.wanted, timeframe, first_ms, last_ms):
@@ -151,7 +151,7 @@ class CcxtSource:
         """Return the venue's time as well as it is known."""
         return self._history.venue_now_ms()
 
-    async def find(self, symbol: str) -> Listing:
+    async def find(self, symbol: str) -> SourceListing:
         """Return a market by any of its names; a dollar market that is not listed gives way to its tether sister."""
         notes: tuple[str, ...] = ()
         if not self._exchange.markets:
@@ -165,7 +165,7 @@ class CcxtSource:
             notes = (
                 f"{symbol} is not listed on {self._exchange.id}: {market.symbol} in its place",
             )
-        return Listing(
+        return SourceListing(
             wanted=market.unified,
             venue=market.venue,
             symbol=market.symbol,
@@ -174,7 +174,7 @@ class CcxtSource:
         )
 
     async def candle_pages(
-        self, listing: Listing, timeframe: str, first_ms: int, last_ms: int
+        self, listing: SourceListing, timeframe: str, first_ms: int, last_ms: int
     ) -> AsyncGenerator[Rows, None]:
         """Yield final candles, the newest page first, volume as ccxt gives it."""
         async for page in self._history.candle_pages(listing.wanted, timeframe, first_ms, last_ms):
@@ -183,7 +183,7 @@ class CcxtSource:
 
 def make_source(
     venue: str, clock: Clock, *, profile: str = "india", rest_url: str | None = None
-) -> Source:
+) -> HistorySource:
     """Return a source by name: `delta`, or a venue of ccxt. Raises ConfigError for an unknown one."""
     if venue == "delta":
         return DeltaSource(clock, profile, rest_url=rest_url)

@@ -84,7 +84,7 @@ class Quality:
         return values
 
 
-class Faults(NamedTuple):
+class FaultCounts(NamedTuple):
     """Where rows break the rules of a candle; the rules exclude each other, the first one counts."""
 
     not_finite: Any
@@ -98,7 +98,7 @@ class Faults(NamedTuple):
         return self.not_finite | self.not_positive | self.inconsistent | self.negative_volume
 
 
-FAULT_WORDS = Faults(
+FAULT_WORDS = FaultCounts(
     "a price or the volume is not a finite number",
     "a price is not above zero",
     "open or close is not between low and high",
@@ -106,7 +106,7 @@ FAULT_WORDS = Faults(
 )
 
 
-def find_faults(candles: Rows) -> Faults:
+def find_faults(candles: Rows) -> FaultCounts:
     """Return which rows break which rule."""
     opens, high, low, close = (candles[name] for name in PRICES)
     volume = candles["volume"]
@@ -115,7 +115,7 @@ def find_faults(candles: Rows) -> Faults:
         finite &= np.isfinite(column)
     positive = np.minimum(np.minimum(low, high), np.minimum(opens, close)) > 0.0
     inside = (high >= np.maximum(opens, close)) & (low <= np.minimum(opens, close))
-    return Faults(
+    return FaultCounts(
         ~finite,
         finite & ~positive,
         finite & positive & ~inside,
@@ -173,7 +173,7 @@ def measure(candles: Rows, timeframe: str) -> Quality:
         off_grid=int((floor_to(stamps, length_ms) != stamps).sum()),
         zero_volume=int((rows["volume"] == 0.0).sum()),
         flat=int((rows["high"] == rows["low"]).sum()),
-        **{name: int(rule.sum()) for name, rule in zip(Faults._fields, faults, strict=True)},
+        **{name: int(rule.sum()) for name, rule in zip(FaultCounts._fields, faults, strict=True)},
         largest_move=_largest(moves),
         largest_jump=_largest(jumps),
         extreme_moves=len(extremes),
@@ -274,7 +274,7 @@ def sentences(quality: Quality) -> list[str]:
     told = [
         *(
             (getattr(q, name), f"{counted(getattr(q, name), 'row')} where {rule}")
-            for name, rule in zip(Faults._fields, FAULT_WORDS, strict=True)
+            for name, rule in zip(FaultCounts._fields, FAULT_WORDS, strict=True)
         ),
         (q.conflicts, f"{counted(q.conflicts, 'stamp')} twice with different candles"),
         (same, f"{counted(same, 'stamp')} twice with the same candle"),

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "FORMAT",
-    "Entry",
     "Store",
     "Tape",
+    "TapeEntry",
     "hash_columns",
     "iter_candles",
     "merge_tapes",
@@ -51,7 +51,7 @@ ENVIRONMENT = "PAPERTAPE_TAPES"
 DEFAULT_DIRECTORY = "tapes"
 
 
-class Entry(NamedTuple):
+class TapeEntry(NamedTuple):
     """One file of a store: what it says about itself, or why it cannot be read."""
 
     path: Path
@@ -106,19 +106,19 @@ class Store:
         """Return where a tape lives in this store."""
         return self.directory / f"{tape.name}.parquet"
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TapeEntry]:
         """Return every tape by name, without reading candles; unreadable files carry their problem."""
         found = []
         for path in sorted(self.directory.glob("*.parquet")):
             if path.name.startswith("."):
                 continue  # left by a writer that was killed
             try:
-                found.append(Entry(path, read_metadata(path), None))
+                found.append(TapeEntry(path, read_metadata(path), None))
             except DataError as error:
-                found.append(Entry(path, {}, str(error)))
+                found.append(TapeEntry(path, {}, str(error)))
         return found
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> TapeEntry:
         """Return the one tape that `name` means: its name, symbol, venue_symbol or symbol_timeframe."""
         entries = self.entries()
         if not entries:

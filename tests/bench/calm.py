@@ -22,11 +22,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.daemon.app import FeedStart, Source, serve
+from papertape.daemon.app import FeedSource, FeedStart, serve
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics.runtime import resident_bytes
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.report import Report
 from papertape.engine.spec import Market
@@ -34,7 +34,7 @@ from papertape.replay.config import make_config
 from papertape.replay.config.spec import spec_for
 from papertape.replay.exchange import Venue
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.job import Job, write_job
+from papertape.replay.learning.job import TrainingJob, write_job
 from papertape.replay.learning.process import CHILD
 from papertape.replay.learning.settings import settings_of
 from papertape.replay.runtime.clock import Clock
@@ -81,20 +81,20 @@ async def _run(n_symbols: int, seconds: float, state: Path) -> tuple[list[float]
     latencies_ms: list[float] = []
 
     @asynccontextmanager
-    async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
+    async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
         async with DeltaRest(venue.rest_url, clock) as rest:
             feed = DeltaFeed(
                 about.config.live, start.symbols, clock, rest, after_ms=start.after_ms,
                 on_notice=start.on_notice, stats=start.stats,
             )  # fmt: skip
             timed.append(Timed(feed))
-            yield Source(timed[0], clock.now_ms)
+            yield FeedSource(timed[0], clock.now_ms)
 
     def sink(report: Report) -> None:
         if report.candles == n_symbols:  # one instant: history comes in thousands
             latencies_ms.append((time.perf_counter_ns() - timed[0].handed_ns) / 1e6)
 
-    async def probe(daemon: Daemon) -> None:
+    async def probe(daemon: RunningDaemon) -> None:
         loop = asyncio.get_running_loop()
         while daemon.journal_feed.is_warming:  # noqa: ASYNC110 - nothing tells when it is over
             await asyncio.sleep(0.1)
@@ -138,14 +138,14 @@ def in_a_process() -> dict[str, Any]:
     return found
 
 
-def _job() -> Job:
+def _job() -> TrainingJob:
     """Return a training that outlasts the measurement: cnn_lstm on a window of ninety days and a gate of thirty."""
     tape = synthesize("regimes", 24 * 120 + 200, "1h", seed=7, symbol="S00")
     account = make_config({"learning": {"epochs": 10_000, "patience": 10_000}})
     spec = spec_for(account, (Market("S00", is_perpetual=True),), "1h", MODEL_FEATURES)
     settings = settings_of(account, spec)
     rows = dataset_of(("S00",), [tape.candles], "1h", "1h", settings.features)
-    return Job(settings, (int(rows.time_ms[-1]),), rows)
+    return TrainingJob(settings, (int(rows.time_ms[-1]),), rows)
 
 
 def _beside(command: list[str], work: str, n_symbols: int, seconds: float) -> dict[str, Any]:

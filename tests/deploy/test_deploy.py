@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from papertape.daemon.metrics import CATALOGUE, PREFIX
-from papertape.daemon.metrics.definitions import Kind
+from papertape.daemon.metrics.definitions import MetricKind
 from papertape.daemon.monitoring.access import is_loopback
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import load_config
@@ -275,7 +275,7 @@ def test_dashboard_and_rules_know_only_metrics_that_exist() -> None:
     known = set(LIBRARY_METRICS)
     for definition in CATALOGUE:
         known.add(definition.full_name)
-        if definition.kind is Kind.HISTOGRAM:
+        if definition.kind is MetricKind.HISTOGRAM:
             known |= {f"{definition.full_name}_{end}" for end in ("bucket", "count", "sum")}
     recorded = set(re.findall(r"record: (\S+)", rules()))
 

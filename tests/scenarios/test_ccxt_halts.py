@@ -19,7 +19,7 @@ import papertape.daemon.venues
 from papertape.daemon.app import serve
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import opener
 from papertape.engine.candles import FLAG_ABSENT
@@ -53,15 +53,15 @@ def account(state: Path) -> Identity:
     return Identity(make_config(values), "binance-spot", "1m", tuple(markets))
 
 
-def run(state: Path, start_ms: int, minutes: float, script: Script) -> Daemon:
+def run(state: Path, start_ms: int, minutes: float, script: Script) -> RunningDaemon:
     """Run a daemon for so many minutes at a venue that a script changes, and return it."""
     about = account(state)
 
-    async def main() -> Daemon:
+    async def main() -> RunningDaemon:
         clock = Clock(start_ms)
         venue = FakeExchange(clock, SYMBOLS)
 
-        async def stop(daemon: Daemon) -> None:
+        async def stop(daemon: RunningDaemon) -> None:
             await clock.sleep(minutes * 60.0)
             daemon.stop()
             await asyncio.Event().wait()

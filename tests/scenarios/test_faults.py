@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from papertape.daemon.journal import Journal
-from papertape.daemon.runtime.daemon import Daemon
+from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.events import NewModel
@@ -41,7 +41,7 @@ PAIR = (tape("AAA", 24, 3), tape("BBB", 24, 4))
 THIN = (PAIR[0], quiet(PAIR[1], 1, 2, 3, 6, 10, 11, 15))
 
 
-def assert_undisturbed(scenario: Scenario, state: Path) -> Daemon:
+def assert_undisturbed(scenario: Scenario, state: Path) -> RunningDaemon:
     """Run a scenario and compare with a plain replay of its tapes, and of what the venue said of its markets."""
     daemon = streamed(scenario, state)
     plain = replayed(scenario, events=halts_of(state))
@@ -165,7 +165,7 @@ def test_a_model_that_takes_over_during_an_outage_is_in_force_where_the_journal_
     later = Tape(rows, "binance-usdm", "AAA", "1m")
     told: list[int] = []
 
-    async def swap(daemon: Daemon, clock: Clock) -> None:
+    async def swap(daemon: RunningDaemon, clock: Clock) -> None:
         await clock.sleep(26 * 60.0)  # six minutes into the outage
         told.append(await daemon.offer(NewModel(1, artefact)))
         await asyncio.Event().wait()

@@ -13,7 +13,7 @@ import numpy as np
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning.dataset import gather
 from papertape.daemon.learning.model_store import ModelStore
-from papertape.daemon.learning.trainer import Request
+from papertape.daemon.learning.trainer import TrainingRequest
 from papertape.daemon.runtime.daemon import Hooks
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.events import NewModel
@@ -68,7 +68,7 @@ class FromJournal:
         about = identity(scenario, state)
         self.state, self.settings = state, settings_of(about.config, about.spec)
 
-    async def attempt(self, request: Request) -> Attempt:
+    async def attempt(self, request: TrainingRequest) -> Attempt:
         with Journal.read(self.state) as journal:
             found = gather(self.state, journal, request.due_ms, self.settings, Store(self.state))
         return Attempt(

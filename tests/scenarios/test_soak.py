@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from papertape.daemon.monitoring.observer import Operation
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.replay.runtime.clock import Clock
 from tests.support.streams import Scenario, identity, streamed, tape
 
@@ -43,7 +43,7 @@ def soak(hours: float, state: Path) -> np.ndarray[Any, Any]:
     rows: list[tuple[float, ...]] = []
     port = free_port()
 
-    async def scrape(daemon: Daemon, clock: Clock) -> None:
+    async def scrape(daemon: RunningDaemon, clock: Clock) -> None:
         url = f"http://127.0.0.1:{port}/metrics"
         while True:
             await clock.sleep(SCRAPE_S)

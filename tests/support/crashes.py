@@ -16,7 +16,7 @@ from typing import Any
 from papertape.daemon.app import serve
 from papertape.daemon.journal import crash_points, encode
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.maintenance import backup, compaction, day_summary
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command, Event, Funding, NewModel
@@ -92,7 +92,7 @@ def account(state: Path) -> Identity:
 
 async def run_daemon(state: Path) -> None:
     """Run a daemon from wherever its journal ends to the end of the candles, doing what is to be done on the way."""
-    daemons: list[Daemon] = []
+    daemons: list[RunningDaemon] = []
     starts: list[int] = []
 
     async def hold(instant: int) -> None:
@@ -105,7 +105,7 @@ async def run_daemon(state: Path) -> None:
             await backup(state, here)
             await day_summary(state, daemon.writer)
 
-    def ready(daemon: Daemon) -> None:
+    def ready(daemon: RunningDaemon) -> None:
         daemons.append(daemon)
         starts.append(int(daemon.engine.account["instants"][0]))
 
@@ -114,7 +114,7 @@ async def run_daemon(state: Path) -> None:
     await serve(account(state), open_feed, hooks, is_virtual=True)
 
 
-async def was_done(daemon: Daemon, event: Event) -> bool:
+async def was_done(daemon: RunningDaemon, event: Event) -> bool:
     """Return whether an event came after the newest candles: the operator asks again only for what was not accepted."""
 
     def newest(journal: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from papertape.daemon.feeds.finality.bars import Bar, FinalCandle
-from papertape.daemon.feeds.finality.finality import Finality, Request
+from papertape.daemon.feeds.finality.finality import Finality, HistoryRequest
 from papertape.daemon.feeds.protocol import Notice
 from papertape.engine.candles import CANDLE, FLAG_FILLED
 from papertape.engine.jit import Rows
@@ -174,7 +174,7 @@ class Simulation:
     answers   what the history says to a request at a time; None: it fails
     """
 
-    def __init__(self, table: Finality, answers: Callable[[Request], Rows | None]) -> None:
+    def __init__(self, table: Finality, answers: Callable[[HistoryRequest], Rows | None]) -> None:
         self.table = table
         self.answers = answers
         self.finals: list[FinalCandle] = []
@@ -211,7 +211,7 @@ class Simulation:
         for request in step.wanted:
             self.at(request.asked_ms + 100, lambda now_ms, r=request: self._answer(r, now_ms))
 
-    def _answer(self, request: Request, now_ms: int) -> None:
+    def _answer(self, request: HistoryRequest, now_ms: int) -> None:
         rows = self.answers(request)
         if rows is None:
             self.table.fail(request, now_ms)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from papertape.daemon.app import FeedStart, OpenFeed, Source, serve
+from papertape.daemon.app import FeedSource, FeedStart, OpenFeed, serve
 from papertape.daemon.journal import InlineWriter, Journal, encode, write_report
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.tables import TABLES
-from papertape.daemon.learning.trainer import Request
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.learning.trainer import TrainingRequest
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
 from papertape.engine.model import MODEL_FEATURES, ModelRecord, write_artefact
@@ -109,10 +109,10 @@ class Scripted:
 
     def __init__(self, outcomes: dict[int, str] | None = None, *, is_watched: bool = False) -> None:
         self.outcomes, self.is_watched = outcomes or {}, is_watched
-        self.requests: list[Request] = []
+        self.requests: list[TrainingRequest] = []
         self.release: asyncio.Event | None = None
 
-    async def attempt(self, request: Request) -> Attempt:
+    async def attempt(self, request: TrainingRequest) -> Attempt:
         self.requests.append(request)
         if self.release is not None:
             await self.release.wait()
@@ -156,20 +156,20 @@ def recorded(
     """Return how to open recorded candles as a live feed, `batch` instants at a time, by a clock that stands still."""
 
     @asynccontextmanager
-    async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
+    async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
         if starts is not None:
             starts.append(start)
         after_ms = -1 if start.after_ms is None else start.after_ms
         left = rows[rows["open_ms"] > after_ms]
         taken = (len(rows) - len(left)) // len(SYMBOLS)
-        yield Source(Recorded(left, batch, hold, taken), lambda: now_ms)
+        yield FeedSource(Recorded(left, batch, hold, taken), lambda: now_ms)
 
     return open_feed
 
 
 def served(
     state: Path, open_feed: OpenFeed, hooks: Hooks | None = None, about: Identity | None = None
-) -> Daemon:
+) -> RunningDaemon:
     """Run a daemon to its end, commits in its own thread, and return it as it stood then."""
     about = about or identity(daemon={"state": str(state)})
     return asyncio.run(serve(about, open_feed, hooks, is_virtual=True))

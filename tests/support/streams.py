@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from papertape.daemon.app import FeedStart, Source, serve
+from papertape.daemon.app import FeedSource, FeedStart, serve
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.halts import WithHalts
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.engine.core import Engine
 from papertape.engine.events import Halt
 from papertape.engine.jit import Rows, join_rows
@@ -48,7 +48,7 @@ class Scenario(NamedTuple):
     switches: Switches = Switches()
     live: dict[str, Any] = {}  # noqa: RUF012
     faults: Faults = Faults.none()
-    beside: Callable[[Daemon, Clock], Awaitable[None]] | None = None
+    beside: Callable[[RunningDaemon, Clock], Awaitable[None]] | None = None
     features: Sequence[str] = ("rsi_14@5m", "atr_14", "volume_z_20")
     seed: int = 1
     sections: dict[str, Any] = {}  # noqa: RUF012
@@ -96,7 +96,7 @@ def identity(scenario: Scenario, state: Path) -> Identity:
     return Identity(make_config(values), "sim", "1m", tuple(markets))
 
 
-async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> Daemon:
+async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> RunningDaemon:
     """Run venue and daemon until the daemon has the tapes' last candle, and return the daemon."""
     first_ms = int(scenario.tapes[0].candles["open_ms"][scenario.start])
     last_ms = max(int(tape.candles["open_ms"][-1]) for tape in scenario.tapes)
@@ -120,7 +120,7 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
     before_ms = None if live.history_bars else first_ms - 60_000
 
     @asynccontextmanager
-    async def open_feed(start: FeedStart) -> AsyncIterator[Source]:
+    async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
         async with DeltaRest(venue.rest_url, clock) as rest:
             feed = DeltaFeed(
                 live,
@@ -134,15 +134,15 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
                 seed=scenario.seed,
                 dropped=start.dropped,
             )
-            yield Source(WithHalts(feed, feed.halts), clock.now_ms)
+            yield FeedSource(WithHalts(feed, feed.halts), clock.now_ms)
 
-    async def until_done(daemon: Daemon) -> None:
+    async def until_done(daemon: RunningDaemon) -> None:
         while int(daemon.engine.last_open_ms[0]) < last_ms:
             await clock.sleep(1.0)
         daemon.stop()
         await asyncio.Event().wait()
 
-    async def beside(daemon: Daemon) -> None:
+    async def beside(daemon: RunningDaemon) -> None:
         if scenario.beside is not None:
             await scenario.beside(daemon, clock)
         await asyncio.Event().wait()
@@ -156,7 +156,7 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
         await venue.stop()
 
 
-def streamed(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> Daemon:
+def streamed(scenario: Scenario, state: Path, hooks: Hooks | None = None) -> RunningDaemon:
     """Run `stream` in an event loop whose time jumps."""
     loop = VirtualTimeLoop()
     asyncio.set_event_loop(loop)

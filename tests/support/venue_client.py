@@ -11,7 +11,7 @@ import numpy as np
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
 from papertape.replay.exchange import Faults, Switches, Venue
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.products import list_tapes
 from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
 from papertape.replay.tapes.store import Tape
@@ -42,7 +42,7 @@ def make_tape(n: int = 5, symbol: str = "BTCUSDT", seed: int = 1) -> Tape:
     return synthesize("noise", HISTORY + n, "1m", seed, symbol=symbol, start_ms=first_ms)
 
 
-def make_market(volumes: list[float], minutes: list[int] | None = None) -> Market:
+def make_market(volumes: list[float], minutes: list[int] | None = None) -> TapeMarket:
     """Return a market whose k-th candle has close 100 + k and this volume; minutes leave gaps."""
     rows: Rows = np.zeros(len(volumes), CANDLE)
     rows["open_ms"] = T0 + MINUTE_MS * np.asarray(
@@ -53,7 +53,7 @@ def make_market(volumes: list[float], minutes: list[int] | None = None) -> Marke
     rows["high"], rows["low"] = 102.0 + k, 99.0 + k
     rows["volume"] = volumes
     tape = Tape(rows, "test", "BTCUSD", "1m")
-    return Market(tape, list_tapes([tape])["BTCUSD"], seed=1)
+    return TapeMarket(tape, list_tapes([tape])["BTCUSD"], seed=1)
 
 
 class Client:

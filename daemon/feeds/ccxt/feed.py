@@ -24,7 +24,7 @@ from papertape.daemon.feeds.finality.backfill import (
     restart_gap,
 )
 from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, bars_of
-from papertape.daemon.feeds.finality.finality import Finality, Request, Rules
+from papertape.daemon.feeds.finality.finality import Finality, HistoryRequest, Rules
 from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.outbox import Outbox
@@ -313,7 +313,7 @@ class CcxtFeed:
                 async with self._clock.timeout(wait_s):
                     await self._wake.wait()
 
-    async def _ask(self, request: Request) -> None:
+    async def _ask(self, request: HistoryRequest) -> None:
         """Ask the history, and the venue's clock now and then."""
         async with self._rest:
             try:

@@ -14,7 +14,7 @@ import aiohttp
 
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.delta.messages import MAX_BYTES, Frame
-from papertape.daemon.feeds.delta.recorder import Recorder
+from papertape.daemon.feeds.delta.recorder import FrameRecorder
 from papertape.daemon.feeds.delta.session import Session
 from papertape.daemon.feeds.delta.subscriptions import Protocol, Subscriptions
 from papertape.engine.errors import ConfigError
@@ -51,7 +51,7 @@ class Connection:
         on_refused: Callable[[str, str], None],
     ) -> None:
         self.in_maintenance = False
-        self.recorder: Recorder | None = None
+        self.recorder: FrameRecorder | None = None
         self._urls = {"compact": urls.compact_url, "legacy": urls.legacy_url}
         self._protocols = _protocols(choice, urls)
         self._subscriptions = subscriptions

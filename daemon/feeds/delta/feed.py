@@ -23,23 +23,23 @@ import numpy as np
 from papertape.daemon.feeds.delta.alarms import Alarms
 from papertape.daemon.feeds.delta.connection import Connection
 from papertape.daemon.feeds.delta.freshness import Remedy
-from papertape.daemon.feeds.delta.funding import Fundings, Settlement
+from papertape.daemon.feeds.delta.funding import ChargedFunding, Fundings
 from papertape.daemon.feeds.delta.messages import Frame, ProductUpdate, SystemStatus
 from papertape.daemon.feeds.delta.reader import MAX_MEASURED, FrameReader
-from papertape.daemon.feeds.delta.recorder import Recorder
+from papertape.daemon.feeds.delta.recorder import FrameRecorder
 from papertape.daemon.feeds.delta.subscriptions import Protocol, Subscriptions
 from papertape.daemon.feeds.finality.backfill import (
     Backfill,
-    Known,
+    KnownBefore,
     count_backfilled,
     look_back,
     restart_gap,
 )
-from papertape.daemon.feeds.finality.bars import FinalCandle, Request
+from papertape.daemon.feeds.finality.bars import FinalCandle, HistoryRequest
 from papertape.daemon.feeds.finality.finality import Finality, Rules, Step
 from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.halts import Halts
-from papertape.daemon.feeds.history import History, Source
+from papertape.daemon.feeds.history import History, HistoryClient
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
 from papertape.daemon.feeds.venue_clock import VenueClock
@@ -81,18 +81,18 @@ class DeltaFeed:
         live: Live,
         symbols: Sequence[str],
         clock: Clock,
-        rest: Source,
+        rest: HistoryClient,
         *,
         after_ms: int | None = None,
         closes: Sequence[float] = (),
         on_notice: OnNotice = lambda notice: None,
-        on_funding: Callable[[Settlement], None] = lambda settlement: None,
+        on_funding: Callable[[ChargedFunding], None] = lambda settlement: None,
         stats: FeedStats | None = None,
         seed: int | None = None,
         dropped: Collection[str] = (),
     ) -> None:
         self.stats = FeedStats() if stats is None else stats
-        self.settlements: deque[Settlement] = deque(maxlen=KEPT_SETTLEMENTS)
+        self.settlements: deque[ChargedFunding] = deque(maxlen=KEPT_SETTLEMENTS)
         self.venue = VenueClock(clock)
         self._live, self._symbols, self._clock = live, tuple(symbols), clock
         self._after_ms, self._closes = after_ms, closes
@@ -174,7 +174,7 @@ class DeltaFeed:
         """Write raw frames to a JSONL file from now on; None stops it."""
         if self._connection.recorder is not None:
             self._connection.recorder.close()
-        self._connection.recorder = None if path is None else Recorder(path)
+        self._connection.recorder = None if path is None else FrameRecorder(path)
 
     async def _run(self) -> None:
         """Own every task of the feed; the reader ends when this does."""
@@ -223,7 +223,7 @@ class DeltaFeed:
                 self._tell(NoticeKind.GAP, settlement.symbol, "funding rate unknown")
             self._on_funding(settlement)
 
-    async def _ask(self, request: Request) -> None:
+    async def _ask(self, request: HistoryRequest) -> None:
         await self._history.ask(request, self._table)
         self._wake.set()
 
@@ -281,7 +281,7 @@ class DeltaFeed:
             self._tell(NoticeKind.CLOCK, "", f"entries {'halt' if is_on else 'go on'}")
         return is_news
 
-    async def _backfill(self) -> tuple[int, list[Known]]:
+    async def _backfill(self) -> tuple[int, list[KnownBefore]]:
         """Yield history up to the candles that have just ended; return the last one's open time, and what is known."""
         now_ms, length_ms = self.venue.now_ms(), self._length_ms
         first_ms = now_ms // length_ms * length_ms - self._live.history_bars * length_ms

@@ -13,7 +13,7 @@ FRESH_US = 300_000_000
 SETTLE_AFTER_MS = 2_000  # frames published before the settlement may still be on their way
 
 
-class Settlement(NamedTuple):
+class ChargedFunding(NamedTuple):
     """Funding that was charged to whoever held a position at `time_ms`; the rate is None when it is not known."""
 
     symbol: str
@@ -46,7 +46,7 @@ class Fundings:
         if is_new and frame.published_us <= settles_ms * 1000:
             self._pending[frame.symbol, settles_ms] = frame
 
-    def settle(self, now_ms: int) -> list[Settlement]:
+    def settle(self, now_ms: int) -> list[ChargedFunding]:
         """Return the settlements that have passed, each once, in order."""
         due = sorted(
             (key for key in self._pending if key[1] + SETTLE_AFTER_MS <= now_ms),
@@ -59,6 +59,6 @@ class Fundings:
             mark = self.marks.get(symbol)
             price = mark.price if mark is not None else 0.0
             rate = frame.rate_fraction if is_fresh else None
-            settlements.append(Settlement(symbol, time_ms, rate, price))
+            settlements.append(ChargedFunding(symbol, time_ms, rate, price))
             self._settled_ms[symbol] = max(self._settled_ms.get(symbol, 0), time_ms)
         return settlements

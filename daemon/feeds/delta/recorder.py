@@ -8,7 +8,7 @@ import orjson
 MAX_BYTES = 256 * 1024 * 1024
 
 
-class Recorder:
+class FrameRecorder:
     """Writes every frame with the time and direction it had; stops, and says so, at `max_bytes`."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:

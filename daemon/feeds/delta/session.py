@@ -21,7 +21,7 @@ from papertape.daemon.feeds.delta.messages import (
     TradeFrame,
     parse,
 )
-from papertape.daemon.feeds.delta.recorder import Recorder
+from papertape.daemon.feeds.delta.recorder import FrameRecorder
 from papertape.daemon.feeds.delta.subscriptions import (
     ENABLE_HEARTBEAT,
     PING,
@@ -61,7 +61,7 @@ class Session:
         on_frame: Callable[[Frame], None],
         on_subscribed: Callable[[], None],
         on_refused: Callable[[str, str], None],
-        recorder: Callable[[], Recorder | None] = lambda: None,
+        recorder: Callable[[], FrameRecorder | None] = lambda: None,
     ) -> None:
         self.protocol = protocol
         self.is_subscribed = False

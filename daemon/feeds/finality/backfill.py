@@ -25,7 +25,7 @@ Fetch = Callable[
 ]  # symbol, first and last open time → candles, however long it takes
 
 
-class Known(NamedTuple):
+class KnownBefore(NamedTuple):
     """
     What is known of a symbol when its candles begin.
 
@@ -36,23 +36,23 @@ class Known(NamedTuple):
     close: float = 0.0
     traded_ms: int = 0
 
-    def after(self, rows: Rows) -> "Known":
+    def after(self, rows: Rows) -> "KnownBefore":
         """Return what is known after some more candles."""
         if not len(rows):
             return self
         traded = [bar.open_ms for bar in bars_of(rows) if bar.has_traded]
-        return Known(float(rows["close"][-1]), traded[-1] if traded else self.traded_ms)
+        return KnownBefore(float(rows["close"][-1]), traded[-1] if traded else self.traded_ms)
 
 
 async def look_back(
     symbol: str, first_ms: int, length_ms: int, fetch: Fetch, close: float = 0.0
-) -> Known:
+) -> KnownBefore:
     """
     Return what is known of a symbol before `first_ms`, as far as a page of history goes.
 
     close  what the account has as its last close, if it has begun: of a market that has been silent for longer
     """
-    known = Known(close)
+    known = KnownBefore(close)
     for n_bars in (REACH_BARS, WINDOW_BARS):
         since_ms = max(first_ms - n_bars * length_ms, 0)
         known = known.after(await fetch(symbol, since_ms, first_ms - length_ms))
@@ -80,7 +80,7 @@ def restart_gap(after_ms: int, now_ms: int, length_ms: int) -> Notice | None:
     return Notice(NoticeKind.GAP, now_ms, "", first_ms, n_missing, "restart")
 
 
-class Window(NamedTuple):
+class MissingWindow(NamedTuple):
     """Open times to ask every symbol's history for, and the first of them that is wanted."""
 
     ask_ms: int
@@ -96,23 +96,27 @@ class Backfill:
     """
 
     def __init__(
-        self, symbols: Sequence[str], length_ms: int, first_ms: int, known: Sequence[Known] = ()
+        self,
+        symbols: Sequence[str],
+        length_ms: int,
+        first_ms: int,
+        known: Sequence[KnownBefore] = (),
     ) -> None:
         self._symbols = tuple(symbols)
         self._length_ms = length_ms
         self.next_ms = first_ms
-        self.known = list(known) or [Known()] * len(self._symbols)
+        self.known = list(known) or [KnownBefore()] * len(self._symbols)
 
-    def window(self, settled_ms: int) -> Window | None:
+    def window(self, settled_ms: int) -> MissingWindow | None:
         """Return what to fetch next of the candles that ended by `settled_ms`, None when there is nothing left."""
         length_ms = self._length_ms
         last_ms = settled_ms // length_ms * length_ms - length_ms
         if last_ms < self.next_ms:
             return None
         last_ms = min(last_ms, self.next_ms + (WINDOW_BARS - REACH_BARS - 1) * length_ms)
-        return Window(max(self.next_ms - REACH_BARS * length_ms, 0), self.next_ms, last_ms)
+        return MissingWindow(max(self.next_ms - REACH_BARS * length_ms, 0), self.next_ms, last_ms)
 
-    def fill(self, window: Window, tapes: Mapping[str, Rows]) -> Rows:
+    def fill(self, window: MissingWindow, tapes: Mapping[str, Rows]) -> Rows:
         """Return the complete instants of a window from each symbol's candles, in order; who has no tape is gone."""
         assert window.first_ms == self.next_ms
         stamps = np.arange(window.first_ms, window.last_ms + 1, self._length_ms, dtype=np.int64)

@@ -61,7 +61,7 @@ class FinalCandle(NamedTuple):
     ready_ms: int = 0
 
 
-class Request(NamedTuple):
+class HistoryRequest(NamedTuple):
     """
     Candles to ask the venue's history for: open times from `first_ms` to `last_ms`, the forming one included.
 

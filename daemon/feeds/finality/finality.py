@@ -37,13 +37,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, Request, bars_of
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, HistoryRequest, bars_of
 from papertape.daemon.feeds.finality.rules import Rules
 from papertape.daemon.feeds.finality.symbol_state import SymbolState
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.jit import Rows
 
-__all__ = ["Bar", "FinalCandle", "Finality", "Request", "Rules", "Step"]
+__all__ = ["Bar", "FinalCandle", "Finality", "HistoryRequest", "Rules", "Step"]
 
 JUMP_MS = 30_000  # `advance` so long after the time that was asked for: a clock was set, or a machine slept
 
@@ -52,7 +52,7 @@ class Step(NamedTuple):
     """What `advance` has to say, in the order of each symbol's candles."""
 
     finals: list[FinalCandle]
-    wanted: list[Request]
+    wanted: list[HistoryRequest]
     notices: list[Notice]
 
 
@@ -113,7 +113,9 @@ class Finality:
         """
         self._states[symbol].see(bar, published_us, now_ms)
 
-    def answer(self, request: Request, rows: Rows, now_ms: int, left_ms: int | None = None) -> None:
+    def answer(
+        self, request: HistoryRequest, rows: Rows, now_ms: int, left_ms: int | None = None
+    ) -> None:
         """
         Take the history's candles for a request, the forming one included when it is within the span.
 
@@ -121,7 +123,7 @@ class Finality:
         """
         self._states[request.symbol].answer(request, bars_of(rows), now_ms, left_ms)
 
-    def fail(self, request: Request, now_ms: int) -> None:
+    def fail(self, request: HistoryRequest, now_ms: int) -> None:
         """Take note that a request was not answered; it is asked again by schedule."""
         self._states[request.symbol].fail(request)
 
@@ -130,7 +132,7 @@ class Finality:
         self._notice_jump(now_ms)
         self._decide(now_ms)
         finals: list[FinalCandle] = []
-        wanted: list[Request] = []
+        wanted: list[HistoryRequest] = []
         for state in self._states.values():
             request = state.ask(now_ms) if state.next_ms else None
             if request is not None:

@@ -67,7 +67,7 @@ class Rules(NamedTuple):
         return asked_ms + HELD_RETRY_MS
 
 
-class Verdict(Enum):
+class HistoryVerdict(Enum):
     """What to do with a candle after an answer."""
 
     ASK_AGAIN = "ask again"
@@ -77,7 +77,7 @@ class Verdict(Enum):
     HOLE = "none: nobody traded"
 
 
-class Look(NamedTuple):
+class HistoryEvidence(NamedTuple):
     """
     What else is known when an answer is judged.
 
@@ -108,18 +108,18 @@ class Choice(NamedTuple):
     change: float = 0.0  # and by how much volume
 
 
-def judge(seen: Bar | None, row: Bar | None, look: Look) -> Verdict:
+def judge(seen: Bar | None, row: Bar | None, look: HistoryEvidence) -> HistoryVerdict:
     """Return whose candle counts: `seen` is the newest state from the stream, `row` the history's."""
     stream_volume = seen.volume if seen is not None and seen.has_traded else 0.0
     is_last = look.is_last or look.is_late
     is_kept = (look.is_last and look.is_heard) or look.is_late
     if row is None:
         if seen is not None and seen.has_traded:
-            return Verdict.STREAM if is_kept else Verdict.ASK_AGAIN
+            return HistoryVerdict.STREAM if is_kept else HistoryVerdict.ASK_AGAIN
         is_hole = look.is_past or look.is_late or (look.is_last and look.is_quiet)
-        return Verdict.HOLE if is_hole else Verdict.ASK_AGAIN
+        return HistoryVerdict.HOLE if is_hole else HistoryVerdict.ASK_AGAIN
     if stream_volume <= row.volume * SAME_SUM:
-        return Verdict.HISTORY if look.is_past or is_last else Verdict.ASK_AGAIN
+        return HistoryVerdict.HISTORY if look.is_past or is_last else HistoryVerdict.ASK_AGAIN
     if is_last and (look.is_past or look.is_sum) and row.has_traded:
-        return Verdict.CONFLICT
-    return Verdict.STREAM if is_kept else Verdict.ASK_AGAIN
+        return HistoryVerdict.CONFLICT
+    return HistoryVerdict.STREAM if is_kept else HistoryVerdict.ASK_AGAIN

@@ -2,15 +2,15 @@
 
 from collections import Counter
 
-from papertape.daemon.feeds.answers import REACH_BARS, Answer
-from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, Request, Seen
+from papertape.daemon.feeds.answers import REACH_BARS, HistoryAnswer
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, HistoryRequest, Seen
 from papertape.daemon.feeds.finality.rules import (
     HEARD_MS,
     NEWS_MS,
     Choice,
-    Look,
+    HistoryEvidence,
+    HistoryVerdict,
     Rules,
-    Verdict,
     judge,
 )
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
@@ -47,12 +47,12 @@ class SymbolState:
         self.gone_ms: int | None = None  # from here on there are no candles; None: it is listed
         self._traded_ms = 0  # newest final candle that traded
         self._seen: dict[int, Seen] = {}
-        self._answer: Answer | None = None  # the history's last
+        self._answer: HistoryAnswer | None = None  # the history's last
         self._leaves_out: bool | None = None  # whether it leaves out what did not trade
         self._ready_ms = 0  # since when the next candle can be decided
         self._asked_ms = 0
         self._asked_last_ms = 0  # newest candle that was asked for
-        self._in_flight: Request | None = None
+        self._in_flight: HistoryRequest | None = None
         self._gap_end_ms = 0
         self._kept: dict[int, FinalCandle] = {}
         self._finals: list[FinalCandle] = []
@@ -127,13 +127,13 @@ class SymbolState:
         if final is not None and not final.is_confirmed and bar.volume > final.bar.volume:
             self._correct(final, bar, now_ms, "stream")
 
-    def fail(self, request: Request) -> None:
+    def fail(self, request: HistoryRequest) -> None:
         """Take note that a request has no answer."""
         if request is self._in_flight:
             self._in_flight = None
 
     def answer(
-        self, request: Request, bars: list[Bar], now_ms: int, left_ms: int | None = None
+        self, request: HistoryRequest, bars: list[Bar], now_ms: int, left_ms: int | None = None
     ) -> None:
         """Take the history's candles, asked for at `left_ms` if that was later; make final what they prove."""
         if request is self._in_flight:
@@ -142,7 +142,7 @@ class SymbolState:
             queued_ms = left_ms - request.asked_ms
             request = request._replace(asked_ms=left_ms, queued_ms=queued_ms)
             self._asked_ms = max(self._asked_ms, left_ms)
-        self._answer = answer = Answer.of(request, bars, now_ms)
+        self._answer = answer = HistoryAnswer.of(request, bars, now_ms)
         settled_ms = request.asked_ms - self.rules.grace_ms
         leaves_out = answer.leaves_out(self.rules.length_ms, settled_ms)
         self._leaves_out = self._leaves_out if leaves_out is None else leaves_out
@@ -172,7 +172,7 @@ class SymbolState:
         is_past = answer.traded_ms > self.next_ms
         is_same = bar is not None and row is not None and bar.equals(row)
         is_behind = not is_past and self._is_behind(asked_ms)
-        look = Look(
+        look = HistoryEvidence(
             is_past=is_past,
             is_last=self._is_last_look(answer.request) and (is_same or not is_behind),
             is_late=asked_ms >= self._end_ms + self.rules.grace_ms,
@@ -183,28 +183,28 @@ class SymbolState:
         return self._choose(judge(bar, row, look), bar, row, is_past=is_past)
 
     def _choose(
-        self, verdict: Verdict, bar: Bar | None, row: Bar | None, *, is_past: bool
+        self, verdict: HistoryVerdict, bar: Bar | None, row: Bar | None, *, is_past: bool
     ) -> Choice | None:
         """Return the choice that a verdict means."""
         change = bar.volume - row.volume if bar is not None and row is not None else 0.0
         match verdict:
-            case Verdict.HISTORY if row is not None:
+            case HistoryVerdict.HISTORY if row is not None:
                 if not row.close:
                     return Choice(None, "absent", is_proven=is_past)
                 is_same = bar is not None and bar.equals(row)
                 source = self.source if is_same or self.source == "poll" else "backfill"
                 is_other = bar is not None and bar.has_traded and not bar.may_become(row)
                 return Choice(row, source, True, is_past, "" if is_other else None, change)
-            case Verdict.CONFLICT:
+            case HistoryVerdict.CONFLICT:
                 return Choice(row, "backfill", True, is_past, "", change)
-            case Verdict.STREAM:
+            case HistoryVerdict.STREAM:
                 told = "stream kept" if row is not None else None
                 return Choice(bar, self.source, conflict=told, change=change)
-            case Verdict.HOLE:
+            case HistoryVerdict.HOLE:
                 return Choice(None, "absent", is_proven=is_past)
         return None
 
-    def _row(self, answer: Answer) -> Bar | None:
+    def _row(self, answer: HistoryAnswer) -> Bar | None:
         """Return what an answer says of the next candle, None when it has none."""
         row = answer.rows.get(self.next_ms)
         if row is None and not self._leaves_out:
@@ -223,7 +223,7 @@ class SymbolState:
         """Return whether the stream was up for all of the next candle."""
         return self.patient_since_ms is not None and self.patient_since_ms <= self.next_ms
 
-    def _is_last_look(self, request: Request) -> bool:
+    def _is_last_look(self, request: HistoryRequest) -> bool:
         """Return whether no later question could leave before the deadline: one would wait as long as this one did."""
         age_ms, looks_ms = request.asked_ms - self._end_ms, self.rules.looks_ms
         next_ms = next((ms for ms in looks_ms if ms > age_ms), None)
@@ -243,7 +243,7 @@ class SymbolState:
         if seen is not None and seen.is_derived and seen.bar.equals(row):
             del self._seen[after_ms]
 
-    def _compare_finals(self, answer: Answer, now_ms: int) -> None:
+    def _compare_finals(self, answer: HistoryAnswer, now_ms: int) -> None:
         """Tell what the history has changed since it was emitted; padding and what it still lacks is no change."""
         for open_ms, final in self._kept.items():
             row = answer.rows.get(open_ms)
@@ -261,7 +261,7 @@ class SymbolState:
         )
         self._kept[final.bar.open_ms] = final._replace(bar=bar, is_confirmed=True)
 
-    def ask(self, now_ms: int) -> Request | None:
+    def ask(self, now_ms: int) -> HistoryRequest | None:
         """Return what to ask the history now."""
         if self._in_flight is not None or now_ms < self._ask_at_ms or self.is_gone:
             return None
@@ -324,12 +324,12 @@ class SymbolState:
         later = (seen for open_ms, seen in self._seen.items() if open_ms > self.next_ms)
         return min((seen.traded_ms for seen in later if seen.traded_ms is not None), default=None)
 
-    def _make_request(self, now_ms: int) -> Request:
+    def _make_request(self, now_ms: int) -> HistoryRequest:
         length_ms = self.rules.length_ms
         first_ms = min(self.next_ms - length_ms, self._traded_ms, *self._kept)
         first_ms = max(first_ms, self.next_ms - REACH_BARS * length_ms, 0)
         last_ms = min(now_ms // length_ms * length_ms, first_ms + (REQUEST_BARS - 1) * length_ms)
-        return Request(self.symbol, first_ms, last_ms, now_ms)
+        return HistoryRequest(self.symbol, first_ms, last_ms, now_ms)
 
     def _due_ms(self) -> int | None:
         """Return when the next candle is decided without the history, None while that cannot be said."""

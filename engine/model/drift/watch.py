@@ -21,7 +21,7 @@ from papertape.engine.model.drift.policy import DriftOptions, PolicyState, retra
 from papertape.engine.model.inference.recent import RECENT
 
 
-class Order(NamedTuple):
+class DriftOrder(NamedTuple):
     """What the engine is to be told: SCALE with the factor on new entries, PAUSE or RESUME."""
 
     action: Action
@@ -134,15 +134,15 @@ class DriftMachine:
         """Return whether the policy wants something that the engine was not told yet."""
         return self._wanted() != self._asked
 
-    def next_order(self) -> Order | None:
+    def next_order(self) -> DriftOrder | None:
         """Return what the engine is to be told next and take it as told; None when it is as the policy wants."""
         factor, is_paused = self._wanted()
         if factor != self._asked[0]:
             self._asked = (factor, self._asked[1])
-            return Order(Action.SCALE, factor)
+            return DriftOrder(Action.SCALE, factor)
         if is_paused != self._asked[1]:
             self._asked = (factor, is_paused)
-            return Order(Action.PAUSE if is_paused else Action.RESUME)
+            return DriftOrder(Action.PAUSE if is_paused else Action.RESUME)
         return None
 
     def _wanted(self) -> tuple[float, bool]:

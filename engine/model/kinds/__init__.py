@@ -30,7 +30,7 @@ _ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 Sizes = Mapping[str, int]
 
 
-class Kind(NamedTuple):
+class ModelKind(NamedTuple):
     """
     One row of the table.
 
@@ -51,8 +51,8 @@ class Kind(NamedTuple):
     sizes: Sizes
 
 
-KINDS: Final[dict[str, Kind]] = {
-    "logistic": Kind(
+KINDS: Final[dict[str, ModelKind]] = {
+    "logistic": ModelKind(
         LOGISTIC,
         logistic.shapes,
         logistic.POSITIVE,
@@ -60,7 +60,7 @@ KINDS: Final[dict[str, Kind]] = {
         logistic.work_length,
         logistic.SIZES,
     ),
-    "lstm": Kind(
+    "lstm": ModelKind(
         LSTM,
         lstm.shapes,
         lstm.POSITIVE,
@@ -68,7 +68,7 @@ KINDS: Final[dict[str, Kind]] = {
         lstm.work_length,
         lstm.SIZES,
     ),
-    "cnn_lstm": Kind(
+    "cnn_lstm": ModelKind(
         CNN_LSTM,
         cnn_lstm.shapes,
         cnn_lstm.POSITIVE,
@@ -76,7 +76,7 @@ KINDS: Final[dict[str, Kind]] = {
         cnn_lstm.work_length,
         cnn_lstm.SIZES,
     ),
-    "transformer": Kind(
+    "transformer": ModelKind(
         TRANSFORMER,
         transformer.shapes,
         transformer.POSITIVE,

@@ -78,7 +78,7 @@ class Epoch(NamedTuple):
     best: int
 
 
-class Watch(NamedTuple):
+class FitWatch(NamedTuple):
     """What looks on while a model trains: told each epoch, asked whether time is up, given checkpoints."""
 
     on_epoch: Callable[[Epoch], None] | None = None
@@ -114,7 +114,7 @@ def fit_network(
     windows: tuple[Sequences, Sequences],
     options: TrainingOptions,
     name: str = "model",
-    watch: Watch | None = None,
+    watch: FitWatch | None = None,
 ) -> NetworkFit:
     """
     Return the weights of the epoch with the smallest loss on the second windows, learnt from the first.
@@ -130,13 +130,13 @@ def fit_network(
         raise ConfigError(NO_TORCH) from error
 
     device = _device(options.device)
-    watch = watch or Watch()
+    watch = watch or FitWatch()
     with _one_thread(device):
-        trainer = Trainer(network, start, windows, options, name, torch.device(device))
+        trainer = TorchTrainer(network, start, windows, options, name, torch.device(device))
         fit = trainer.run(watch)
         if device == "cpu" or trainer.agrees_with_cpu():
             return fit
-        return Trainer(network, start, windows, options, name, torch.device("cpu")).run(watch)
+        return TorchTrainer(network, start, windows, options, name, torch.device("cpu")).run(watch)
 
 
 def _device(wanted: str) -> str:
@@ -164,7 +164,7 @@ def _one_thread(device: str) -> Iterator[None]:
         torch.use_deterministic_algorithms(is_strict)
 
 
-class Trainer:
+class TorchTrainer:
     """One training: weights, optimiser, the best so far."""
 
     def __init__(
@@ -204,7 +204,7 @@ class Trainer:
         self._best_epoch = 0
         self._fingerprint = _fingerprint(windows, start, options, device.type)
 
-    def run(self, watch: Watch) -> NetworkFit:
+    def run(self, watch: FitWatch) -> NetworkFit:
         """Train to the end, from a checkpoint of the same training if there is one."""
         self._resume(watch.store)
         stopped = "epochs"

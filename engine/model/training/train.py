@@ -31,7 +31,7 @@ from papertape.engine.model.training.torch_fit import (
     NETWORKS,
     CheckpointStore,
     Epoch,
-    Watch,
+    FitWatch,
     fit_network,
 )
 
@@ -95,7 +95,7 @@ def train(
     def is_over() -> bool:
         return elapsed_s is not None and elapsed_s() >= options.time_limit_s
 
-    watch = Watch(on_epoch, is_over, checkpoint)
+    watch = FitWatch(on_epoch, is_over, checkpoint)
     fits = [
         _fit(rows, options, watch)
         for rows in _groups(dataset.symbols, ready, mean, scale, options, parent)
@@ -162,7 +162,7 @@ def _own(parent: Artefact) -> Tensors:
     return {name: parent.tensors[name] for name in names}
 
 
-def _fit(rows: Scaled, options: TrainingOptions, watch: Watch) -> tuple[Tensors, dict[str, Any]]:
+def _fit(rows: Scaled, options: TrainingOptions, watch: FitWatch) -> tuple[Tensors, dict[str, Any]]:
     """Return the kind's own tensors, and what there is to tell."""
     if options.kind == "logistic":
         return _fit_logistic(rows, options)

@@ -12,7 +12,7 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.learning.retraining import News
-from papertape.daemon.runtime.daemon import JOB_NAMES, Daemon, Hooks
+from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import opener, sim_identity
 from papertape.engine.candles import MINUTE_MS
@@ -49,7 +49,7 @@ def account(state: Path, *changes: str) -> Identity:
     return sim_identity(load_config(None, [*values, *changes]), tapes())
 
 
-def run(about: Identity, hooks: Hooks | None = None) -> Daemon:
+def run(about: Identity, hooks: Hooks | None = None) -> RunningDaemon:
     """Run a daemon to the end of the tapes, as fast as it goes."""
     with asyncio.Runner(loop_factory=lambda: PacedLoop(1e9)) as runner:
         work = serve(about, opener(about, tapes()), hooks, is_virtual=True)
@@ -96,7 +96,7 @@ def test_live_through_sockets_is_the_replay_of_the_tape(tmp_path: Path) -> None:
 def test_stopped_and_started_against_the_exchange_it_ends_the_same(tmp_path: Path) -> None:
     whole = run(account(tmp_path / "whole"))
 
-    async def stop_soon(daemon: Daemon) -> None:
+    async def stop_soon(daemon: RunningDaemon) -> None:
         start = daemon.tables.stepped
         while daemon.tables.stepped < start + 20:  # noqa: ASYNC110 - of the exchange's time
             await asyncio.sleep(1.0)

@@ -21,7 +21,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact
 from papertape.replay.learning import runner
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.runtime.clock import WallClock
@@ -36,12 +36,12 @@ QUICK = ("--set", "signals.model=logistic", "--set", "signals.use_smc=false")
 SHORT = ("--set", "learning.window_days=60", "--set", "learning.horizon_bars=6")
 
 
-async def attempt_here(folder: object, job: Job, *_: object) -> Attempt:
+async def attempt_here(folder: object, job: TrainingJob, *_: object) -> Attempt:
     """Make an attempt in this process: what the other one does is the same, and tested beside it."""
     return walk(job, train_model).attempts[0]
 
 
-async def walk_here(folder: object, job: Job, *_: object) -> Learned:
+async def walk_here(folder: object, job: TrainingJob, *_: object) -> Learned:
     return Learned(*walk(job, train_model), 0.0)
 
 

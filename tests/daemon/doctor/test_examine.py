@@ -9,7 +9,7 @@ import pytest
 
 from papertape.daemon.doctor.exam import Exam
 from papertape.daemon.doctor.examine import examine_venue
-from papertape.daemon.doctor.finding import Finding, Status
+from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.daemon.doctor.fixtures import Fixtures
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.jit import Rows
@@ -157,7 +157,7 @@ def test_every_answer_to_an_open_question_is_told_and_none_is_a_failure(
     found = examine(switches=venue_room.Switches(**switch))
 
     assert told in found[row].observed
-    assert not [f for f in found.values() if f.status is Status.FAILED]
+    assert not [f for f in found.values() if f.status is FindingStatus.FAILED]
 
 
 @pytest.mark.parametrize(

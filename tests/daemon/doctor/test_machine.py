@@ -14,7 +14,7 @@ from papertape.daemon.cli import app
 from papertape.daemon.doctor.ccxt_venue import examine_library_venue
 from papertape.daemon.doctor.exam import Exam
 from papertape.daemon.doctor.examine import examine_venue
-from papertape.daemon.doctor.finding import QUESTIONS, Finding, Status
+from papertape.daemon.doctor.finding import QUESTIONS, Finding, FindingStatus
 from papertape.daemon.doctor.fixtures import Fixtures
 from papertape.daemon.doctor.listen import Heard, HeardFrame
 from papertape.daemon.doctor.machine import examine_config, examine_machine
@@ -64,7 +64,7 @@ def statuses(found: dict[str, Finding]) -> dict[str, str]:
 
 
 def failed(found: dict[str, Finding]) -> set[str]:
-    return {row for row, finding in found.items() if finding.status is Status.FAILED}
+    return {row for row, finding in found.items() if finding.status is FindingStatus.FAILED}
 
 
 def test_a_venue_as_expected_passes_every_row_that_four_minutes_can_show() -> None:
@@ -102,7 +102,7 @@ def test_what_is_only_different_is_told_and_is_no_failure(
 ) -> None:
     found = examine(change)
 
-    assert found[row].status is Status.DIFFERS
+    assert found[row].status is FindingStatus.DIFFERS
     assert told in found[row].observed
     assert not failed(found)
 
@@ -167,13 +167,13 @@ def test_a_long_examination_sees_a_settlement_and_how_long_the_line_lasts() -> N
 def test_a_line_that_is_cut_is_told_with_how_long_it_lasted() -> None:
     found = examine(lambda v: setattr(v, "cut_after_s", 130.0), is_long=True, minutes=10.0)
 
-    assert found["15"].status is Status.DIFFERS
+    assert found["15"].status is FindingStatus.DIFFERS
     assert found["15"].observed.startswith("2.2 min: closed by the venue, code 1012")
-    assert found["11"].status is Status.NOT_RUN
+    assert found["11"].status is FindingStatus.NOT_RUN
 
 
 def test_another_global_host_is_tried_when_it_is_given() -> None:
-    assert examine(global_url="ws://127.0.0.1:9")["14"].status is Status.DIFFERS
+    assert examine(global_url="ws://127.0.0.1:9")["14"].status is FindingStatus.DIFFERS
 
 
 def test_frames_and_answers_are_recorded_as_they_came(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_start_off_the_grid_or_long_ago_is_no_start() -> None:
 
     found = judge_start_stamps(heard(good, off, text))
 
-    assert found.status is Status.DIFFERS
+    assert found.status is FindingStatus.DIFFERS
     assert "X 1m 1 of 3" in found.observed
 
 
@@ -238,7 +238,7 @@ def test_a_minute_without_a_trade_is_told_by_what_the_stream_said(
     found = judge_no_trade(heard(*[dict(f) for f in frames]), "X", history)
 
     assert found.observed == told
-    assert (found.status is Status.OK) == ("silent" in told)
+    assert (found.status is FindingStatus.OK) == ("silent" in told)
 
 
 def test_repeated_states_mean_a_timer() -> None:
@@ -273,7 +273,7 @@ def test_this_machine_is_fit_enough_to_run_the_tests(tmp_path: Path) -> None:
         "Python", "aiohttp", "ccxt", "cores", "disk space", "fsync", "clock", "kernel cache",
     }  # fmt: skip
     for name in ("Python", "aiohttp", "ccxt", "clock"):
-        assert found[name].status is Status.OK
+        assert found[name].status is FindingStatus.OK
     assert str(tmp_path) in found["disk space"].observed
     assert not (tmp_path / "not").exists()
 
@@ -288,14 +288,14 @@ def test_a_kernel_cache_that_cannot_be_made_is_told_with_the_way_out(
 
     found = {row.check: row for row in examine_machine(tmp_path)}
 
-    assert found["kernel cache"].status is Status.DIFFERS
+    assert found["kernel cache"].status is FindingStatus.DIFFERS
     assert "PAPERTAPE_CACHE_DIR" in found["kernel cache"].observed
 
 
 def test_a_strategy_that_does_not_exist_is_found() -> None:
     found = examine_config(load_config(None, ["strategy.name=ema_kross"]), "x.toml")
 
-    assert found.status is Status.FAILED
+    assert found.status is FindingStatus.FAILED
     assert "ema_cross" in found.observed
 
 
@@ -311,10 +311,10 @@ def test_a_venue_of_the_library_is_asked_for_every_symbol() -> None:
     found = {row.check: row for row in in_virtual_time(main())}
 
     assert found["candles of BTCUSDT"].observed == "10 of binance-spot BTCUSDT"
-    assert found["candles of ETHUSDT"].status is Status.FAILED
+    assert found["candles of ETHUSDT"].status is FindingStatus.FAILED
     assert "did you mean 'BTCUSDT'" in found["candles of ETHUSDT"].observed
     assert found["stream of candles"].observed == "watchOHLCV"
-    assert found["the venue's clock minus ours"].status is Status.OK
+    assert found["the venue's clock minus ours"].status is FindingStatus.OK
 
 
 def test_a_venue_of_the_library_that_is_away_fails_when_it_was_asked_for() -> None:
@@ -325,7 +325,7 @@ def test_a_venue_of_the_library_that_is_away_fails_when_it_was_asked_for() -> No
 
     (found,) = in_virtual_time(main())
 
-    assert found.status is Status.FAILED
+    assert found.status is FindingStatus.FAILED
     assert "binance load_markets" in found.observed
 
 

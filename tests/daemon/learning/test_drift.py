@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.learning.drift import DriftWatch, Look
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.learning.drift import DriftCheck, DriftWatch
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action
@@ -90,7 +90,7 @@ def test_features_are_watched_against_the_newest_training_without_a_champion(
     tmp_path: Path,
 ) -> None:
     """Every model was refused: features are measured all the same, and nothing is asked for or called fine."""
-    looks: list[Look] = []
+    looks: list[DriftCheck] = []
     about = identity(
         daemon={"state": str(tmp_path)},
         signals={"use_smc": False, "retrain_every": "1d"},
@@ -99,7 +99,7 @@ def test_features_are_watched_against_the_newest_training_without_a_champion(
     trainer = Scripted(dict.fromkeys(range(1, 9), "rejected"), is_watched=True)
     rows = candles(480)  # five days of quarters of an hour
 
-    def run(part: Any) -> Daemon:
+    def run(part: Any) -> RunningDaemon:
         hooks = Hooks(trainer=trainer, on_look=looks.append)
         return served(tmp_path, recorded(part, 40), hooks, about)
 

@@ -14,8 +14,8 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.learning.retraining import News
-from papertape.daemon.learning.trainer import Request
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.learning.trainer import TrainingRequest
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
@@ -48,7 +48,7 @@ def about(state: Path, cadence: str = "1d", **learning: Any) -> Identity:
 def run(
     state: Path, trainer: Scripted, rows: Any = ROWS, batch: int = 40, cadence: str = "1d",
     hooks: Hooks | None = None, **learning: Any,
-) -> Daemon:  # fmt: skip
+) -> RunningDaemon:  # fmt: skip
     hooks = hooks or Hooks()
     hooks.trainer = trainer
     return served(state, recorded(rows, batch), hooks, about(state, cadence, **learning))
@@ -150,7 +150,7 @@ def test_a_stop_while_the_feed_waits_leaves_the_attempt_pending(tmp_path: Path) 
     async def work() -> None:
         trainer = Scripted()
         trainer.release = asyncio.Event()
-        daemons: list[Daemon] = []
+        daemons: list[RunningDaemon] = []
 
         def heard(news: News) -> None:
             asyncio.get_running_loop().call_later(0.05, daemons[0].stop)
@@ -171,10 +171,10 @@ def test_a_stop_while_the_feed_waits_leaves_the_attempt_pending(tmp_path: Path) 
 async def test_candles_that_come_in_time_wait_for_no_training(tmp_path: Path) -> None:
     """Live, the candle after the due time is decided on at once; the model takes over when it is there."""
 
-    async def work() -> Daemon:
+    async def work() -> RunningDaemon:
         trainer = Scripted()
         trainer.release = asyncio.Event()
-        daemons: list[Daemon] = []
+        daemons: list[RunningDaemon] = []
 
         async def hold(instant: int) -> None:
             if instant == 240:  # two quarters of a day after the due time
@@ -195,7 +195,7 @@ async def test_candles_that_come_in_time_wait_for_no_training(tmp_path: Path) ->
     assert verify_state(tmp_path).is_equal
 
 
-def stepped(daemon: Daemon) -> int:
+def stepped(daemon: RunningDaemon) -> int:
     return int(daemon.engine.account[0].instants)
 
 
@@ -203,8 +203,8 @@ def stored_in(state: Path) -> list[int]:
     return ModelStore(state / "models").promoted()
 
 
-def ask_at(instant: int, said: list[str]) -> Callable[[list[Daemon]], Any]:
-    def holding(daemons: list[Daemon]) -> Any:
+def ask_at(instant: int, said: list[str]) -> Callable[[list[RunningDaemon]], Any]:
+    def holding(daemons: list[RunningDaemon]) -> Any:
         async def hold(at: int) -> None:
             if at == instant:
                 await until(lambda: stepped(daemons[0]) == instant)
@@ -221,7 +221,7 @@ def ask_at(instant: int, said: list[str]) -> Callable[[list[Daemon]], Any]:
 
 def test_an_operator_asks_for_an_attempt_before_its_time(tmp_path: Path) -> None:
     said: list[str] = []
-    daemons: list[Daemon] = []
+    daemons: list[RunningDaemon] = []
     trainer = Scripted()
     open_feed = recorded(ROWS, 40, hold=ask_at(240, said)(daemons))
 
@@ -235,7 +235,7 @@ def test_an_operator_asks_for_an_attempt_before_its_time(tmp_path: Path) -> None
 
 
 def test_an_account_without_models_says_so(tmp_path: Path) -> None:
-    daemons: list[Daemon] = []
+    daemons: list[RunningDaemon] = []
     said: list[str] = []
     without = identity(daemon={"state": str(tmp_path)}, signals={"use_ml": False, "use_smc": False})
 
@@ -247,7 +247,7 @@ def test_an_account_without_models_says_so(tmp_path: Path) -> None:
 
 def test_a_model_that_the_engine_would_refuse_is_a_failed_attempt(tmp_path: Path) -> None:
     class Foreign(Scripted):
-        async def attempt(self, request: Request) -> Attempt:
+        async def attempt(self, request: TrainingRequest) -> Attempt:
             found = await super().attempt(request)
             artefact = read_artefact(found.artefact)
             from papertape.engine.model import write_artefact

@@ -10,7 +10,7 @@ import pytest
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning import trainer as training
 from papertape.daemon.learning.dataset import gather
-from papertape.daemon.learning.trainer import ProcessTrainer, Request, ThreadTrainer
+from papertape.daemon.learning.trainer import ProcessTrainer, ThreadTrainer, TrainingRequest
 from papertape.daemon.learning.worker import prepare
 from papertape.engine.errors import DataError
 from papertape.replay.learning.settings import LearningSettings
@@ -21,7 +21,7 @@ FEATURES = ("log_return_1", "rsi_14")
 SETTINGS = LearningSettings("logistic", "1h", FEATURES, symbols=("AAA", "BBB"), time_limit_s=0.5)
 ROWS = candles(400)
 DUE_MS = int(ROWS["open_ms"][0]) + 96 * 900_000
-REQUEST = Request(7, DUE_MS, DUE_MS + 60_000, "manual", model_bytes(3), 3)
+REQUEST = TrainingRequest(7, DUE_MS, DUE_MS + 60_000, "manual", model_bytes(3), 3)
 
 
 @pytest.mark.asyncio

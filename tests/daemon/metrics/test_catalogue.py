@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from papertape.daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
 from papertape.daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
-from papertape.daemon.metrics.definitions import Definition, Kind, Scoped
+from papertape.daemon.metrics.definitions import Definition, MetricKind, Scoped
 from papertape.daemon.metrics.trading_families import EXIT_REASONS, ORDER_TYPES, REJECTIONS
 from papertape.engine.records import (
     REASON_END,
@@ -74,7 +74,7 @@ def metrics() -> Metrics:
 @pytest.mark.parametrize("definition", CATALOGUE, ids=lambda definition: definition.name)
 def test_names_and_labels_keep_the_conventions(definition: Definition) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", definition.name)
-    assert definition.name.endswith("_total") == (definition.kind is Kind.COUNTER)
+    assert definition.name.endswith("_total") == (definition.kind is MetricKind.COUNTER)
     assert definition.name.endswith(UNITS) or definition.name in WITHOUT_UNIT
     assert not re.search(r"_(ms|millis|percent|pct|usd|count|bucket|sum)(_|$)", definition.name)
     assert ("currency" in definition.label_names) == (definition.name in MONEY)
@@ -89,7 +89,7 @@ def test_names_and_labels_keep_the_conventions(definition: Definition) -> None:
 
 @pytest.mark.parametrize("definition", CATALOGUE, ids=lambda definition: definition.name)
 def test_buckets_ascend_and_belong_to_histograms(definition: Definition) -> None:
-    assert bool(definition.buckets) == (definition.kind is Kind.HISTOGRAM)
+    assert bool(definition.buckets) == (definition.kind is MetricKind.HISTOGRAM)
     assert list(definition.buckets) == sorted(set(definition.buckets))
 
 
@@ -159,7 +159,7 @@ def test_no_gauge_says_0_for_what_was_not_measured() -> None:
         is_time = definition.name.endswith(
             "_timestamp_seconds"
         )  # of events: they age from the start
-        if definition.kind is Kind.GAUGE and not is_told and not is_time:
+        if definition.kind is MetricKind.GAUGE and not is_told and not is_time:
             assert definition.name in known, definition.name
 
 
@@ -170,9 +170,9 @@ def observe_everything(metrics: Metrics) -> None:
         if definition.is_info:
             continue
         for number, key in enumerate(SCOPE.combinations(definition)):
-            if definition.kind is Kind.COUNTER:
+            if definition.kind is MetricKind.COUNTER:
                 series.counters(definition.name)[key].inc(0.5 * number, {"decision_id": "7"})
-            elif definition.kind is Kind.HISTOGRAM:
+            elif definition.kind is MetricKind.HISTOGRAM:
                 for bound in (-1e9, *definition.buckets, 1e9):
                     series.histograms(definition.name)[key].observe(bound, {"decision_id": "7"})
             elif definition.is_measured:
@@ -208,7 +208,7 @@ def test_a_sum_that_may_fall_is_not_told_and_a_count_not_without_it(metrics: Met
     families = exposed(metrics)
 
     for definition in CATALOGUE:
-        if definition.kind is Kind.HISTOGRAM:
+        if definition.kind is MetricKind.HISTOGRAM:
             ends = {name.rsplit("_", 1)[1] for name, _, _ in families[definition.full_name]}
             is_signed = definition.buckets[0] < 0.0
             assert ends == ({"bucket"} if is_signed else {"bucket", "count", "sum"}), (

@@ -34,7 +34,7 @@ from papertape.daemon.metrics import (
     SymbolDrift,
     WindowScores,
 )
-from papertape.daemon.metrics.definitions import Definition, Kind
+from papertape.daemon.metrics.definitions import Definition, MetricKind
 from papertape.daemon.metrics.model_families import CRITERIA, SCORE_NAMES, WINDOWS
 from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.schemas import ParityState, Status
@@ -89,7 +89,7 @@ class Found(NamedTuple):
 
 def series_ends(definition: Definition) -> tuple[str, ...]:
     """Return what the names of a family's series end with; OpenMetrics has no sum and count where values can be negative."""
-    if definition.kind is not Kind.HISTOGRAM:
+    if definition.kind is not MetricKind.HISTOGRAM:
         return ("",)
     return ("_bucket",) if definition.buckets[0] < 0.0 else ("_bucket", "_count", "_sum")
 

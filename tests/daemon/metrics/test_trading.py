@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
-from papertape.daemon.monitoring.model_observer import Learning
+from papertape.daemon.monitoring.model_observer import ModelObserver
 from papertape.daemon.monitoring.states import account_state, position_states
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
@@ -401,9 +401,9 @@ def test_a_ruin_halts_and_is_an_exit_of_its_own() -> None:
     assert not state.is_paused
     unfaulted = SimpleNamespace(is_halting=False)
     daemon = SimpleNamespace(engine=engine, watch=None, faults=unfaulted, is_diverged=False)
-    assert Learning.halted(None, daemon) == ("ruin",)  # type: ignore[arg-type]
+    assert ModelObserver.halted(None, daemon) == ("ruin",)  # type: ignore[arg-type]
     engine.step(Command(Action.PAUSE))
-    assert Learning.halted(None, daemon) == ("ruin", "manual")  # type: ignore[arg-type]
+    assert ModelObserver.halted(None, daemon) == ("ruin", "manual")  # type: ignore[arg-type]
 
 
 def test_positions_are_told_on_the_grid_of_their_market() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.daemon.app import OpenFeed, Source, serve
+from papertape.daemon.app import FeedSource, OpenFeed, serve
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.daemon.journal import Journal
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
@@ -29,12 +29,14 @@ ROWS = candles(800)
 class Gate:
     """Holds the feed before one instant until something was done to the daemon."""
 
-    def __init__(self, acts: dict[int, Callable[[Daemon], Coroutine[Any, Any, Any]]]) -> None:
+    def __init__(
+        self, acts: dict[int, Callable[[RunningDaemon], Coroutine[Any, Any, Any]]]
+    ) -> None:
         self.acts = acts
         self.results: dict[int, Any] = {}
-        self.daemon: Daemon | None = None
+        self.daemon: RunningDaemon | None = None
 
-    def ready(self, daemon: Daemon) -> None:
+    def ready(self, daemon: RunningDaemon) -> None:
         self.daemon = daemon
 
     async def hold(self, instant: int) -> None:
@@ -45,7 +47,7 @@ class Gate:
 
 async def run_gated(
     state: Path, gate: Gate, rows: Any = ROWS, batch: int = 20, hooks: Hooks | None = None
-) -> Daemon:
+) -> RunningDaemon:
     hooks = hooks or Hooks()
     hooks.on_ready = gate.ready
     about = identity(daemon={"state": str(state)})
@@ -60,13 +62,13 @@ def by_hand(*events: Event) -> Engine:
     return engine
 
 
-def act(action: Action) -> Callable[[Daemon], Coroutine[Any, Any, int]]:
+def act(action: Action) -> Callable[[RunningDaemon], Coroutine[Any, Any, int]]:
     return lambda daemon: daemon.command(action)
 
 
 @pytest.mark.asyncio
 async def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
-    def pause(daemon: Daemon) -> Coroutine[Any, Any, int]:
+    def pause(daemon: RunningDaemon) -> Coroutine[Any, Any, int]:
         return daemon.command(Action.PAUSE, "the venue is in maintenance")
 
     gate = Gate({200: pause, 400: act(Action.RESUME), 600: act(Action.FLATTEN)})
@@ -101,12 +103,12 @@ async def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_scale_is_an_input_that_outlives_the_daemon(tmp_path: Path) -> None:
-    async def too_much(daemon: Daemon) -> str:
+    async def too_much(daemon: RunningDaemon) -> str:
         with pytest.raises(DataError, match=r"size factor 1.5 is not between 0 and 1") as refusal:
             await daemon.command(Action.SCALE, value=1.5)
         return str(refusal.value)
 
-    def halve(daemon: Daemon) -> Coroutine[Any, Any, int]:
+    def halve(daemon: RunningDaemon) -> Coroutine[Any, Any, int]:
         return daemon.command(Action.SCALE, "drift", 0.5)
 
     daemon = await run_gated(tmp_path, Gate({200: halve, 240: too_much}))
@@ -176,7 +178,7 @@ async def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None
 
 @pytest.mark.asyncio
 async def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
-    async def bad(daemon: Daemon) -> list[str]:
+    async def bad(daemon: RunningDaemon) -> list[str]:
         said = []
         for event in (Funding(0, 9, 1e-4, 100.0), Funding(0, 0, 7.0, 100.0), NewModel(0, b"")):
             with pytest.raises(DataError) as caught:
@@ -209,7 +211,7 @@ async def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(
 
     @asynccontextmanager
     async def open_feed(_: Any) -> Any:
-        yield Source(Feed(), lambda: 77)
+        yield FeedSource(Feed(), lambda: 77)
 
     about = identity(daemon={"state": str(tmp_path)})
     daemon = await serve(about, open_feed, Hooks(on_notice=notices.append), is_virtual=True)
@@ -223,10 +225,10 @@ async def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(
 
 @pytest.mark.asyncio
 async def test_status_tells_how_the_account_stands(tmp_path: Path) -> None:
-    async def look(daemon: Daemon) -> Any:
+    async def look(daemon: RunningDaemon) -> Any:
         return daemon.status()
 
-    async def pause(daemon: Daemon) -> Any:
+    async def pause(daemon: RunningDaemon) -> Any:
         await daemon.command(Action.PAUSE)
         return daemon.status()
 
@@ -243,7 +245,9 @@ async def test_status_tells_how_the_account_stands(tmp_path: Path) -> None:
     assert (status["is_paused"], status["sequence"]) == (True, 21)
 
 
-async def _until_signalled(state: Path, open_feed: OpenFeed, send: Callable[[], None]) -> Daemon:
+async def _until_signalled(
+    state: Path, open_feed: OpenFeed, send: Callable[[], None]
+) -> RunningDaemon:
     about = identity(daemon={"state": str(state), "snapshot_every_s": 0})
     return await serve(about, open_feed, Hooks(on_ready=lambda _: send()), is_virtual=True)
 
@@ -264,7 +268,7 @@ async def test_sigterm_finishes_the_candle_and_leaves_a_snapshot(tmp_path: Path)
 
 @pytest.mark.asyncio
 async def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    async def late(daemon: Daemon) -> str:
+    async def late(daemon: RunningDaemon) -> str:
         daemon.stop()
         with pytest.raises(DataError) as caught:
             await daemon.command(Action.PAUSE)
@@ -280,7 +284,7 @@ async def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -
 async def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(
     tmp_path: Path,
 ) -> None:
-    async def broken(daemon: Daemon) -> None:
+    async def broken(daemon: RunningDaemon) -> None:
         await until(lambda: daemon.tables.stepped >= 10)
         raise DataError("port 9464 is taken")
 

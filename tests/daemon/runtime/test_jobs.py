@@ -13,9 +13,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from papertape.daemon.app import serve
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.monitoring.model_observer import Learning
+from papertape.daemon.monitoring.model_observer import ModelObserver
 from papertape.daemon.runtime.audit import Auditor
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.jobs import Job, Jobs, JobStats, is_overdue, stats_of
 from papertape.daemon.runtime.maintenance import backup, day_summary
 from papertape.daemon.runtime.restep import Again, Difference
@@ -249,7 +249,7 @@ async def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configure
     findings = []
     said: list[str] = []
 
-    async def spoil(daemon: Daemon) -> None:
+    async def spoil(daemon: RunningDaemon) -> None:
         await until(lambda: daemon.tables.stepped >= 20)
         if halts:  # one of the two is enough: each audit here starts a process
             said.append(await daemon.audit())
@@ -276,7 +276,7 @@ async def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configure
     again = await serve(about, recorded(ROWS), is_virtual=True)
 
     for daemon in (first, again):  # the reason outlives the process that found it
-        assert Learning.halted(None, daemon) == (("manual", "divergence") if halts else ())  # type: ignore[arg-type]
+        assert ModelObserver.halted(None, daemon) == (("manual", "divergence") if halts else ())  # type: ignore[arg-type]
     assert said == (["equal up to input 20", "True"] if halts else ["False"])
     assert [finding.is_equal for finding in findings] == ([True, False] if halts else [False])
     expected = [(20, "equal"), (20, "differs")]
@@ -284,7 +284,7 @@ async def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configure
 
 
 def spoil_service(work: Any) -> Any:
-    async def service(daemon: Daemon) -> None:
+    async def service(daemon: RunningDaemon) -> None:
         await work(daemon)
         await asyncio.Event().wait()
 

@@ -20,7 +20,7 @@ import papertape.engine.spec
 from papertape.daemon.app import FeedStart, serve
 from papertape.daemon.journal import InlineWriter, Journal, encode, schema
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.runtime.audit import Auditor, Finding
+from papertape.daemon.runtime.audit import Auditor, AuditResult
 from papertape.daemon.runtime.daemon import Hooks
 from papertape.daemon.runtime.maintenance import compaction
 from papertape.daemon.runtime.recovery import Recovered
@@ -171,7 +171,7 @@ def test_a_change_from_long_ago_is_found_by_the_audit(
 
     daemon = served(tmp_path, recorded(ROWS))  # the start does not look so far back
 
-    async def audit() -> Finding:
+    async def audit() -> AuditResult:
         auditor = Auditor(tmp_path)
         try:
             return await auditor.check(daemon.tables.stepped, daemon.engine.digest, "")

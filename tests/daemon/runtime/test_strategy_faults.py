@@ -8,14 +8,14 @@ import pytest
 
 from papertape.daemon.app import serve
 from papertape.daemon.journal import Journal
-from papertape.daemon.monitoring.model_observer import Learning
-from papertape.daemon.runtime.daemon import Daemon, Hooks
+from papertape.daemon.monitoring.model_observer import ModelObserver
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
 from papertape.engine.events import Action
 from papertape.engine.records import REFUSED_FAULT
-from papertape.engine.report import Fault
+from papertape.engine.report import StrategyFault
 from tests.support.journals import candles, derived, identity, recorded
 
 ROWS = candles(800)
@@ -69,16 +69,18 @@ def about(state: Path, kind: str = "Faulty") -> Any:
     )
 
 
-def run(state: Path, rows: Any, hold: Any = None, kind: str = "Faulty", **hooks: Any) -> Daemon:
+def run(
+    state: Path, rows: Any, hold: Any = None, kind: str = "Faulty", **hooks: Any
+) -> RunningDaemon:
     open_feed = recorded(rows, 20, hold=hold)
     return asyncio.run(
         asyncio.wait_for(serve(about(state, kind), open_feed, Hooks(**hooks), is_virtual=True), 300)
     )
 
 
-def halted(daemon: Daemon) -> tuple[str, ...]:
+def halted(daemon: RunningDaemon) -> tuple[str, ...]:
     """Return what the status gives as reasons."""
-    return Learning.halted(None, daemon)  # type: ignore[arg-type]
+    return ModelObserver.halted(None, daemon)  # type: ignore[arg-type]
 
 
 def notices(state: Path) -> list[tuple[Any, ...]]:
@@ -135,14 +137,14 @@ def test_why_entries_are_paused_survives_a_restart(tmp_path: Path, kind: str) ->
     assert recovered[0].told == (f"entries are paused: {detail}",)
 
 
-async def _resume_and_pause(instant: int, daemons: list[Daemon]) -> None:
+async def _resume_and_pause(instant: int, daemons: list[RunningDaemon]) -> None:
     if instant == 400:
         await daemons[0].command(Action.RESUME)
         await daemons[0].command(Action.PAUSE)
 
 
 def test_a_pause_by_hand_after_it_is_a_pause_by_hand(tmp_path: Path) -> None:
-    daemons: list[Daemon] = []
+    daemons: list[RunningDaemon] = []
     hold = lambda instant: _resume_and_pause(instant, daemons)  # noqa: E731
 
     daemon = run(tmp_path, ROWS, hold=hold, on_ready=daemons.append)
@@ -155,7 +157,7 @@ def test_a_pause_by_hand_after_it_is_a_pause_by_hand(tmp_path: Path) -> None:
 
 def test_a_kernel_that_fails_is_an_outcome_as_a_class_in_python_is(tmp_path: Path) -> None:
     python, kernel = tmp_path / "python", tmp_path / "kernel"
-    told: list[Fault] = []
+    told: list[StrategyFault] = []
 
     run(python, ROWS)
     daemon = run(kernel, ROWS, kind="FaultyKernel", on_fault=told.append)
@@ -178,5 +180,5 @@ def test_resume_lets_entries_in_and_the_next_fault_is_news(tmp_path: Path) -> No
 
     assert [fault.time_ms for fault in told] == sorted({fault.time_ms for fault in told})
     assert len(told) == len(notices(state)) == 2
-    assert all(isinstance(fault, Fault) for fault in told)
+    assert all(isinstance(fault, StrategyFault) for fault in told)
     assert daemon.engine.account["is_paused"][0] == PAUSED_BY_FAULT

@@ -11,7 +11,7 @@ import pytest
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.model.buckets import CONFIDENCE_BUCKETS, confidence_buckets
-from papertape.engine.performance.curve import Columns
+from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import PREDICTION, TRADE
 from papertape.replay.backtesting.models import model_section, note, resolve
 from papertape.replay.learning.attempt import Attempt, Learned
@@ -148,7 +148,7 @@ def test_the_note_says_what_came_of_retraining() -> None:
     assert note([], LEARNED).endswith("no model earned its place, so the ML component is absent")
 
 
-NO_MARKS = Columns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
+NO_MARKS = CurveColumns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
 
 
 def test_records_of_models_stay_out_of_the_page() -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from papertape.engine.performance.curve import Collector, Columns, rows_of
+from papertape.engine.performance.curve import Collector, CurveColumns, rows_of
 from papertape.engine.records import MARK
 from papertape.replay import Tape
 from papertape.replay.backtesting import result as results
@@ -24,10 +24,10 @@ from papertape.replay.tapes.tables import equity_columns, frame
 from tests.bench.candles import make
 
 
-def some_marks(n: int) -> Columns:
+def some_marks(n: int) -> CurveColumns:
     """Return marks that begin 2020-01-01 00:01."""
     random = np.random.default_rng(4)
-    return Columns(
+    return CurveColumns(
         time_ms=1_577_836_860_000 + 60_000 * np.arange(n),
         equity=random.integers(1, 10**12, n),
         cash=random.integers(-(10**12), 10**12, n),
@@ -61,7 +61,7 @@ def test_collected_marks_are_those_that_came(sizes: list[int]) -> None:
         if size == 2:  # asked on the way, it goes on
             assert len(collector.columns()["equity"]) == start
 
-    found = rows_of(Columns(**collector.columns()))
+    found = rows_of(CurveColumns(**collector.columns()))
 
     assert found.dtype == MARK
     assert found.tobytes() == rows.tobytes()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import papertape
-from papertape.daemon.doctor.finding import Status
+from papertape.daemon.doctor.finding import FindingStatus
 from papertape.daemon.doctor.machine import examine_config
 from papertape.daemon.journal import Journal
 from papertape.daemon.runtime.restep import verify_state
@@ -125,7 +125,7 @@ def test_strategy_is_checked_without_running_anything(
         check_strategy(name, parameters)
 
     config = make_config({"strategy": {"name": name, "parameters": parameters}})
-    assert (examine_config(config, "x.toml").status is Status.OK) == (not told)
+    assert (examine_config(config, "x.toml").status is FindingStatus.OK) == (not told)
     assert traces(folder) == []
     assert not {
         module for module in set(sys.modules) - before if "mine" in module or "tells" in module

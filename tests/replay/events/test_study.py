@@ -15,7 +15,13 @@ from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.events import BOS, EQUAL_HIGHS, EVENT, PERIOD, SCALE_SWING, SWING
 from papertape.engine.jit import Rows
 from papertape.replay.events.outcomes import outcomes
-from papertape.replay.events.study import EVENTS_LEAST, Lane, StudyOptions, group_events, study
+from papertape.replay.events.study import (
+    EVENTS_LEAST,
+    StudyOptions,
+    StudySeries,
+    group_events,
+    study,
+)
 from papertape.replay.report.event_study import sentence, study_section
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.helpers import make_candles, random_candles
@@ -92,7 +98,7 @@ def test_figures_of_a_row_by_hand() -> None:
     returns = [math.log((102.0 + k) / (101.0 + k)) for k in range(14, n - 1)]
     at = {k: math.log((102.0 + k) / (101.0 + k)) for k in (50, 60, 70)}
 
-    row = study([Lane("X", candles, events)], StudyOptions((1,), resamples=100)).iloc[0]
+    row = study([StudySeries("X", candles, events)], StudyOptions((1,), resamples=100)).iloc[0]
 
     assert (row["symbol"], row["timeframe"], row["kind"], row["scale"]) == ("X", "1h", "BOS", "")
     assert (row["count"], row["horizon_bars"]) == (3, 1)
@@ -133,7 +139,9 @@ def test_a_planted_edge_is_found_among_noise() -> None:
     candles["low"] = np.minimum(candles["low"], np.minimum(candles["open"], candles["close"]))
     noise = [random_events(n, 400, kind, random) for kind in range(3, 23)]
 
-    table = study([Lane("X", candles, np.concatenate([planted, *noise]))], StudyOptions(rate=0.01))
+    table = study(
+        [StudySeries("X", candles, np.concatenate([planted, *noise]))], StudyOptions(rate=0.01)
+    )
 
     row = table[(table["kind"] == "BOS") & (table["horizon_bars"] == horizon)].iloc[0]
     # Sixteen candles of drift; other planted stretches overlap with random signs, which adds noise and no bias.
@@ -163,7 +171,7 @@ def test_noise_gives_no_more_than_the_nominal_share_of_discoveries() -> None:
                 make_events(bars.tolist(), np.repeat(random.choice([-1, 1]), len(bars)), kind)
             )
         table = study(
-            [Lane("X", candles, np.concatenate(parts))],
+            [StudySeries("X", candles, np.concatenate(parts))],
             StudyOptions((4, 16), resamples=300, seed=seed, rate=0.1),
         )
         p_values += table["p_value"].tolist()
@@ -202,7 +210,7 @@ def test_equal_seeds_give_equal_studies_and_lanes_are_corrected_together() -> No
     lanes = []
     for symbol, seed in (("A", 1), ("B", 2)):
         candles = random_candles(1_500, seed=seed)
-        lanes.append(Lane(symbol, candles, SmartMoney("1h").update(candles)))
+        lanes.append(StudySeries(symbol, candles, SmartMoney("1h").update(candles)))
     options = StudyOptions((2, 8), resamples=150)
 
     one, two = study(lanes, options), study(lanes, options)
@@ -224,7 +232,9 @@ def test_events_in_few_stretches_of_time_are_not_tested() -> None:
     candles = random_candles(3_000, seed=3)
     bars = [*range(1_000, 1_040)]
 
-    row = study([Lane("X", candles, make_events(bars, [1] * 40))], StudyOptions((4,), 100)).iloc[0]
+    row = study(
+        [StudySeries("X", candles, make_events(bars, [1] * 40))], StudyOptions((4,), 100)
+    ).iloc[0]
 
     assert row["count"] == 40
     assert np.isnan(row["p_value"])
@@ -233,9 +243,9 @@ def test_events_in_few_stretches_of_time_are_not_tested() -> None:
 def test_a_tape_shorter_than_a_horizon_has_counts_and_no_figures() -> None:
     candles = random_candles(20)
 
-    row = study([Lane("X", candles, make_events([15, 18], [1, 1]))], StudyOptions((48,), 100)).iloc[
-        0
-    ]
+    row = study(
+        [StudySeries("X", candles, make_events([15, 18], [1, 1]))], StudyOptions((48,), 100)
+    ).iloc[0]
 
     assert row["count"] == 0
     assert np.isnan(row["mean_bps"])
@@ -257,7 +267,7 @@ def test_what_cannot_be_studied_is_refused(options: dict[str, object], told: str
 
 def test_no_event_is_refused_in_words() -> None:
     with pytest.raises(DataError, match="nothing to study"):
-        study([Lane("X", random_candles(50), np.zeros(0, EVENT))])
+        study([StudySeries("X", random_candles(50), np.zeros(0, EVENT))])
 
 
 def test_section_is_json_and_says_what_was_found() -> None:
@@ -265,7 +275,7 @@ def test_section_is_json_and_says_what_was_found() -> None:
     random = np.random.default_rng(1)
     events = np.concatenate([random_events(900, 80, BOS, random), make_events([40], [1], PERIOD)])
     options = StudyOptions((1, 4), resamples=100)
-    table = study([Lane("X", candles, events)], options)
+    table = study([StudySeries("X", candles, events)], options)
 
     section = study_section(table, options)
 

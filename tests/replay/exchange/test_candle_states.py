@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from papertape.replay.exchange.candle_states import GRID_MS, State, candle_states
+from papertape.replay.exchange.candle_states import GRID_MS, CandleState, candle_states
 from papertape.replay.exchange.history import candle_history
 from papertape.replay.exchange.quirks import Switches
 from papertape.replay.exchange.trades import Candle
@@ -13,7 +13,7 @@ from tests.support.venue_client import MINUTE_MS, T0, make_market
 END_MS = T0 + 6 * MINUTE_MS
 
 
-def states(length_ms: int = MINUTE_MS, after_ms: int = T0, **switches: Any) -> list[State]:
+def states(length_ms: int = MINUTE_MS, after_ms: int = T0, **switches: Any) -> list[CandleState]:
     """Return the states of a market of six minutes, the fourth of which has no trades."""
     market = make_market([1.0, 2.0, 3.0, 0.0, 5.0, 6.0])
     return list(candle_states(market, length_ms, after_ms, Switches(**switches)))
@@ -24,11 +24,11 @@ def truth(minute: int) -> Candle:
     return Candle(T0 + k * MINUTE_MS, 100.5 + k, 102.0 + k, 99.0 + k, 100.0 + k, float(k + 1))
 
 
-def of_minute(found: list[State], minute: int) -> list[State]:
+def of_minute(found: list[CandleState], minute: int) -> list[CandleState]:
     return [state for state in found if state.candle.open_ms == T0 + minute * MINUTE_MS]
 
 
-def is_after_end(state: State) -> bool:
+def is_after_end(state: CandleState) -> bool:
     return state.publish_ms >= state.candle.open_ms + MINUTE_MS
 
 
@@ -86,8 +86,8 @@ def test_a_late_final_frame_comes_after_the_first_frame_of_the_next_candle() -> 
         assert [s.candle for s in late] == [truth(minute)]
         assert late[0].publish_ms == first.publish_ms + 300
     # Nothing follows the third at once, and nothing at all the last: the boundary counts then.
-    assert of_minute(found, 2)[-1] == State(T0 + 3 * MINUTE_MS + 300, truth(2))
-    assert of_minute(found, 5)[-1] == State(END_MS + 300, truth(5))
+    assert of_minute(found, 2)[-1] == CandleState(T0 + 3 * MINUTE_MS + 300, truth(2))
+    assert of_minute(found, 5)[-1] == CandleState(END_MS + 300, truth(5))
 
 
 def test_a_final_frame_after_the_boundary_comes_before_the_next_candles_first() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from papertape.engine.candles import CANDLE
 from papertape.replay.exchange.history import RESOLUTIONS, candle_history
-from papertape.replay.exchange.market import Market
+from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.products import list_tapes
 from papertape.replay.exchange.quirks import Switches
 from papertape.replay.exchange.trades import Candle
@@ -20,7 +20,12 @@ FOREVER = T0 + 10**10
 
 
 def ask(
-    market: Market, start: int, end: int, now_ms: int, length_ms: int = MINUTE_MS, **switches: Any
+    market: TapeMarket,
+    start: int,
+    end: int,
+    now_ms: int,
+    length_ms: int = MINUTE_MS,
+    **switches: Any,
 ) -> list[Candle]:
     """Ask for minutes `start` … `end` after T0."""
     return candle_history(
@@ -128,7 +133,7 @@ def test_longer_candles_begin_on_their_grid_and_weeks_on_the_day_of_the_switch()
     week_ms = RESOLUTIONS["1w"]
 
     def opens(anchor_ms: int) -> list[int]:
-        market = Market(tape, listing, 1, anchor_ms)
+        market = TapeMarket(tape, listing, 1, anchor_ms)
         found = candle_history(market, week_ms, T0 - week_ms, T0 + 2 * week_ms, FOREVER, Switches())
         return [(candle.open_ms - T0) // 86_400_000 for candle in found]
 
@@ -137,7 +142,7 @@ def test_longer_candles_begin_on_their_grid_and_weeks_on_the_day_of_the_switch()
 
 
 def literal_reading(
-    market: Market, length_ms: int, start_ms: int, end_ms: int, now_ms: int, cap: int
+    market: TapeMarket, length_ms: int, start_ms: int, end_ms: int, now_ms: int, cap: int
 ) -> list[Candle]:
     """Do what section 7.1 says, step by step, from single trades."""
     low = max(start_ms, end_ms - cap * length_ms)

@@ -10,7 +10,7 @@ from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.learning import learning_pass
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.settings import DAY_MS
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
@@ -19,7 +19,7 @@ from tests.support.helpers import START_MS, make_candles
 LEARNING = {"window_days": 40, "gate_days": 20, "label": "direction", "horizon_bars": 2}
 
 
-async def walk_here(folder: object, job: Job, *_: object) -> Learned:
+async def walk_here(folder: object, job: TrainingJob, *_: object) -> Learned:
     return Learned(*walk(job, train_model), 0.0)
 
 

@@ -12,7 +12,7 @@ import pytest
 from papertape.replay.learning import process, runner
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import challenge
-from papertape.replay.learning.job import Job, read_job, write_job
+from papertape.replay.learning.job import TrainingJob, read_job, write_job
 from papertape.replay.learning.process import Lines, follow
 from papertape.replay.learning.runner import run_attempt, run_walk
 from papertape.replay.learning.trainer import train_model
@@ -28,9 +28,9 @@ def bad(how: str) -> tuple[str, ...]:
     return (sys.executable, str(TESTS / "support/bad_child.py"), how)
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> TrainingJob:
     settings = quick_settings(**changes.pop("settings", {}))
-    return Job(settings, changes.pop("due_ms", due_times()[:1]), planted_rows(), **changes)
+    return TrainingJob(settings, changes.pop("due_ms", due_times()[:1]), planted_rows(), **changes)
 
 
 async def attempted(folder: Path, how: str, **changes: Any) -> Attempt:

@@ -19,7 +19,7 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Champion, challenge
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import opinions
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import Walked, walk
@@ -28,7 +28,9 @@ from tests.support.planted_rows import HOUR_MS, due_times, planted_rows, quick_s
 
 
 def walked(rows: Dataset, due: tuple[int, ...] = due_times(), **changes: Any) -> Walked:
-    job = Job(quick_settings(**changes.pop("settings", {})), due, rows, is_walk=True, **changes)
+    job = TrainingJob(
+        quick_settings(**changes.pop("settings", {})), due, rows, is_walk=True, **changes
+    )
     return walk(job, train_model)
 
 
@@ -186,7 +188,7 @@ def test_a_delay_is_added_to_the_due_time_and_decides_nothing(planted: Walked) -
 def test_an_interrupted_walk_goes_on_behind_its_last_attempt(
     tmp_path: Path, planted: Walked
 ) -> None:
-    job = Job(quick_settings(), due_times(), planted_rows(), is_walk=True)
+    job = TrainingJob(quick_settings(), due_times(), planted_rows(), is_walk=True)
     calls: list[int] = []
 
     def dies_in_the_third(rows: Dataset, *rest: Any) -> bytes:
@@ -299,7 +301,7 @@ def test_what_drift_does_before_a_time_depends_on_nothing_after_it() -> None:
 
 
 def test_a_walk_with_drift_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
-    job = Job(quick_settings(**WATCHED), due_times(60, 60), broken(90), is_walk=True)
+    job = TrainingJob(quick_settings(**WATCHED), due_times(60, 60), broken(90), is_walk=True)
     whole = walk(job, train_model, tmp_path)
 
     def never(*_: Any) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from papertape.engine.performance.curve import Columns
+from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.report.data import (
@@ -149,7 +149,7 @@ def test_fewer_points_hide_no_drawdown() -> None:
     worth = 10_000 * np.exp(np.cumsum(random.normal(0, 0.001, 200_000)))
     worth[123_456] *= 0.3  # one candle's spike
     time_ms = 1_577_836_800_000 + 60_000 * np.arange(len(worth))
-    marks = Columns(time_ms=time_ms, equity=worth * UNITS_PER_QUOTE)
+    marks = CurveColumns(time_ms=time_ms, equity=worth * UNITS_PER_QUOTE)
     peak = np.maximum.accumulate(np.maximum(worth, 10_000))
 
     drawn = equity_curve(marks, {}, 10_000.0)
@@ -174,13 +174,13 @@ def test_text_from_data_cannot_become_markup(result: Result) -> None:
     assert json.loads(page.data)["summary"]["symbols"] == [evil]
 
 
-NO_MARKS = Columns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
+NO_MARKS = CurveColumns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
 
 
 def test_a_year_of_minutes_stays_small_and_quick(tmp_path: Path) -> None:
     candles = random_candles(525_600, 5, "1m")
     worth = 10_000 * UNITS_PER_QUOTE * candles["close"] / candles["close"][0]
-    marks = Columns(time_ms=candles["open_ms"] + 60_000, equity=worth)
+    marks = CurveColumns(time_ms=candles["open_ms"] + 60_000, equity=worth)
     started = time.perf_counter()
 
     write_report(tmp_path / "r.html", {"capital": 10_000.0}, {}, marks, {"X": candles})

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from papertape.engine.performance.curve import Columns
+from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.report.data import equity_curve
 from papertape.replay.report.returns import returns_of, rolling_sharpe
@@ -12,9 +12,9 @@ from papertape.replay.report.returns import returns_of, rolling_sharpe
 HOUR_MS = 3_600_000
 
 
-def hourly(worth: list[float]) -> Columns:
+def hourly(worth: list[float]) -> CurveColumns:
     """Return marks of every hour from 2023-12-30 01:00."""
-    return Columns(
+    return CurveColumns(
         time_ms=1_703_898_000_000 + HOUR_MS * np.arange(len(worth)),
         equity=np.array(worth) * UNITS_PER_QUOTE,
     )
@@ -75,7 +75,10 @@ def test_the_curve_of_buy_and_hold_ends_where_the_metric_says() -> None:
     worth = np.full(50, 1_000.0 * UNITS_PER_QUOTE)
 
     drawn = equity_curve(
-        Columns(time_ms=candles["open_ms"] + HOUR_MS, equity=worth), {"X": candles}, 1_000.0, 0.25
+        CurveColumns(time_ms=candles["open_ms"] + HOUR_MS, equity=worth),
+        {"X": candles},
+        1_000.0,
+        0.25,
     )
 
     assert drawn["hold"][-1] == 1_250.0

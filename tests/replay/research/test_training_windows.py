@@ -8,7 +8,7 @@ from papertape.engine.model.artefact import read_artefact
 from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.evidence import opinions, outcomes
-from papertape.replay.learning.job import Job
+from papertape.replay.learning.job import TrainingJob
 from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.research import training_windows
@@ -26,7 +26,7 @@ def every(text: str) -> Cadence:
 def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Walk in this process: that the other one does the same is tested beside it."""
 
-    async def here(folder: object, job: Job, *_: object) -> Learned:
+    async def here(folder: object, job: TrainingJob, *_: object) -> Learned:
         done = walk(job, train_model)
         return Learned(done.attempts, done.commands, done.summary, 0.0)
 
@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_models_that_were_in_turn() -> None:
     due = every("10d").between(
         int(rows.time_ms[0]) + settings.window_ms + settings.gate_ms, int(rows.time_ms[-1]) - 1
     )
-    attempts = walk(Job(settings, tuple(due), rows, is_walk=True), train_model).attempts
+    attempts = walk(TrainingJob(settings, tuple(due), rows, is_walk=True), train_model).attempts
     y, said = outcomes(rows, settings).y[0], np.full(len(rows.time_ms), np.nan)
     for attempt in attempts:
         later = opinions(read_artefact(attempt.artefact), rows, attempt.due_ms)[0]

@@ -15,7 +15,7 @@ from papertape.engine.jit import Rows
 from papertape.replay.sources import download
 from papertape.replay.sources.download import Fetched, Wanted, fetch_first
 from papertape.replay.sources.errors import RestRefused, RestUnavailable
-from papertape.replay.sources.sources import Listing
+from papertape.replay.sources.sources import SourceListing
 from papertape.replay.tapes.store import Store
 from tests.support.loopback import in_virtual_time
 
@@ -59,14 +59,14 @@ class Fake:
     def venue_now_ms(self) -> int:
         return self.now_ms
 
-    async def find(self, symbol: str) -> Listing:
+    async def find(self, symbol: str) -> SourceListing:
         assert self.is_open
         if self.unknown:
             raise RestRefused(f"{self.name} does not list {symbol!r}")
-        return Listing(symbol, f"{self.name}-spot", symbol, "spot")
+        return SourceListing(symbol, f"{self.name}-spot", symbol, "spot")
 
     async def candle_pages(
-        self, listing: Listing, timeframe: str, first_ms: int, last_ms: int
+        self, listing: SourceListing, timeframe: str, first_ms: int, last_ms: int
     ) -> AsyncGenerator[Rows, None]:
         self.asked.append((first_ms, last_ms))
         rows = bars(max(first_ms, self.listed_ms), last_ms)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from papertape.daemon.feeds.delta.feed import DeltaFeed
-from papertape.daemon.feeds.delta.funding import Settlement
+from papertape.daemon.feeds.delta.funding import ChargedFunding
 from papertape.daemon.feeds.finality.bars import Bar
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
@@ -41,7 +41,7 @@ class Stage:
         self.history = ScriptedHistory(self.markets, self.clock, switches)
         self.n_bars = N_BARS
         self.notices: list[Notice] = []
-        self.settlements: list[Settlement] = []
+        self.settlements: list[ChargedFunding] = []
         self.batches: list[Rows] = []
         self.feed: DeltaFeed
 
@@ -418,7 +418,7 @@ def test_prices_funding_and_halts_are_followed() -> None:
 
     stage = run(events, n_bars=2)
 
-    assert stage.settlements == [Settlement("BTCUSD", START_MS + 60 * SECOND, 0.0001, 86418.2)]
+    assert stage.settlements == [ChargedFunding("BTCUSD", START_MS + 60 * SECOND, 0.0001, 86418.2)]
     assert list(stage.feed.settlements) == stage.settlements
     assert stage.told(NoticeKind.VENUE) == [
         ("", "maintenance_started: maintenance"), ("BTCUSD", "start_auction: disrupted_post_only"),

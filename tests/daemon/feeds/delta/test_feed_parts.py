@@ -13,15 +13,15 @@ from papertape.daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
 from papertape.daemon.feeds.delta.alarms import Alarms
 from papertape.daemon.feeds.delta.fields import time_us
 from papertape.daemon.feeds.delta.freshness import Freshness, Remedy
-from papertape.daemon.feeds.delta.funding import Fundings, Settlement
+from papertape.daemon.feeds.delta.funding import ChargedFunding, Fundings
 from papertape.daemon.feeds.delta.messages import Ack, Channel, FundingFrame, MarkFrame
-from papertape.daemon.feeds.delta.recorder import Recorder
+from papertape.daemon.feeds.delta.recorder import FrameRecorder
 from papertape.daemon.feeds.delta.subscriptions import Subscriptions
 from papertape.daemon.feeds.finality.backfill import (
     REACH_BARS,
     WINDOW_BARS,
     Backfill,
-    Known,
+    KnownBefore,
     look_back,
 )
 from papertape.daemon.feeds.finality.bars import Bar, FinalCandle
@@ -129,7 +129,7 @@ def test_backfill_declares_absent_what_history_lacks() -> None:
 
 def test_a_market_without_any_history_has_not_traded_one_with_a_hole_is_absent() -> None:
     """B traded last two hours ago, C trades in the second minute and then no more: a sparse history shows just that."""
-    known = [Known(), Known(7.0, T - 120 * MINUTE), Known(9.0)]
+    known = [KnownBefore(), KnownBefore(7.0, T - 120 * MINUTE), KnownBefore(9.0)]
     backfill = Backfill(["A", "B", "C"], MINUTE, T, known)
     window = backfill.window(T + 3 * MINUTE)
     assert window is not None
@@ -139,23 +139,23 @@ def test_a_market_without_any_history_has_not_traded_one_with_a_hole_is_absent()
     assert flags == [[0, 0, 0], [FLAG_FILLED] * 3, [FLAG_FILLED, 0, FLAG_ABSENT]]
     assert rows["close"][rows["symbol"] == 1].tolist() == [7.0] * 3
     assert backfill.known == [
-        Known(102.0, T + 2 * MINUTE), Known(7.0, T - 120 * MINUTE), Known(101.0, T + MINUTE)
+        KnownBefore(102.0, T + 2 * MINUTE), KnownBefore(7.0, T - 120 * MINUTE), KnownBefore(101.0, T + MINUTE)
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("traded", "known", "n_asked"),
     [
-        (1, Known(99.0, T - MINUTE), 1),
-        (240, Known(100.0 - 240, T - 240 * MINUTE), 1),
-        (241, Known(100.0 - 241, T - 241 * MINUTE), 2),
-        (2_000, Known(100.0 - 2_000, T - 2_000 * MINUTE), 2),
-        (2_001, Known(55.0), 2),
+        (1, KnownBefore(99.0, T - MINUTE), 1),
+        (240, KnownBefore(100.0 - 240, T - 240 * MINUTE), 1),
+        (241, KnownBefore(100.0 - 241, T - 241 * MINUTE), 2),
+        (2_000, KnownBefore(100.0 - 2_000, T - 2_000 * MINUTE), 2),
+        (2_001, KnownBefore(55.0), 2),
     ],
 )
 @pytest.mark.asyncio
 async def test_the_last_trade_is_looked_for_as_far_as_a_page_goes(
-    traded: int, known: Known, n_asked: int
+    traded: int, known: KnownBefore, n_asked: int
 ) -> None:
     asked: list[int] = []
 
@@ -397,7 +397,7 @@ def test_a_settlement_charges_the_last_estimate_before_it() -> None:
     fundings.estimate(FundingFrame("X", 0.0009, 28_800, next_ms, (SETTLES + 500) * US))
     assert fundings.settle(SETTLES + 1_999) == []
 
-    assert fundings.settle(SETTLES + 2_000) == [Settlement("X", SETTLES, 0.0002, 86_500.0)]
+    assert fundings.settle(SETTLES + 2_000) == [ChargedFunding("X", SETTLES, 0.0002, 86_500.0)]
     assert fundings.settle(SETTLES + 9_000) == []
     assert fundings.rates["X"].rate_fraction == 0.0009
 
@@ -406,7 +406,7 @@ def test_a_stale_estimate_is_not_charged() -> None:
     fundings = Fundings()
     fundings.estimate(FundingFrame("X", 0.0001, 28_800, SETTLES, (SETTLES - 300_001) * US))
 
-    assert fundings.settle(SETTLES + 2_000) == [Settlement("X", SETTLES, None, 0.0)]
+    assert fundings.settle(SETTLES + 2_000) == [ChargedFunding("X", SETTLES, None, 0.0)]
 
 
 def test_lost_candles_lead_to_remedies_one_after_the_other() -> None:
@@ -444,7 +444,7 @@ def test_the_outbox_joins_what_has_arrived_and_holds_a_slow_reader_up() -> None:
 
 def test_the_recorder_writes_lines_up_to_a_size(tmp_path: Path) -> None:
     path = tmp_path / "frames" / "today.jsonl"
-    with Recorder(path, max_bytes=130) as recorder:
+    with FrameRecorder(path, max_bytes=130) as recorder:
         recorder.write(T, "out", b'{"type":"ping"}')
         recorder.write(T + 1, "in", '{"type":"pong"}')
         recorder.write(T + 2, "in", "x" * 100)

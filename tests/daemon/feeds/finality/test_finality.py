@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, Request
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, HistoryRequest
 from papertape.daemon.feeds.finality.finality import Finality, Rules
-from papertape.daemon.feeds.finality.rules import Look, Verdict, judge
+from papertape.daemon.feeds.finality.rules import HistoryEvidence, HistoryVerdict, judge
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows
@@ -39,7 +39,7 @@ class History:
         self.said = said
         self.asked_s: list[float] = []
 
-    def __call__(self, request: Request) -> Rows | None:
+    def __call__(self, request: HistoryRequest) -> Rows | None:
         after_s = (request.asked_ms - END) / SECOND
         self.asked_s.append(after_s)
         bars = [self.said[s] for s in sorted(self.said) if s <= after_s]
@@ -263,9 +263,11 @@ def test_sums_of_the_same_trades_in_another_order_agree() -> None:
     total, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
     assert total > other
 
-    verdict = judge(WHOLE._replace(volume=total), WHOLE._replace(volume=other), Look(is_past=True))
+    verdict = judge(
+        WHOLE._replace(volume=total), WHOLE._replace(volume=other), HistoryEvidence(is_past=True)
+    )
 
-    assert verdict is Verdict.HISTORY
+    assert verdict is HistoryVerdict.HISTORY
 
 
 def test_a_gap_is_closed_in_order_and_told_once() -> None:
@@ -281,9 +283,9 @@ def test_a_very_long_gap_is_closed_page_by_page() -> None:
     n = 4_500
     table = Finality(["X"], Rules(LENGTH_MS))
     table.start("X", T - LENGTH_MS, LAST_CLOSE)
-    asked: list[Request] = []
+    asked: list[HistoryRequest] = []
 
-    def answer(request: Request) -> Rows:
+    def answer(request: HistoryRequest) -> Rows:
         asked.append(request)
         stamps = range(request.first_ms, request.last_ms + 1, LENGTH_MS)
         return rows_of(*(WHOLE._replace(open_ms=ms) for ms in stamps))
@@ -352,7 +354,7 @@ def test_a_quiet_market_is_asked_back_to_its_last_trade(n_bars: int) -> None:
     """A padded history begins at a trade: asked from later on it says nothing, and nothing would be declared absent."""
     traded = BEFORE._replace(open_ms=T - n_bars * LENGTH_MS)
 
-    def history(request: Request) -> Rows:
+    def history(request: HistoryRequest) -> Rows:
         if request.first_ms > traded.open_ms:
             return rows_of()
         stamps = range(traded.open_ms + LENGTH_MS, request.last_ms + 1, LENGTH_MS)

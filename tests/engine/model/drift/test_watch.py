@@ -9,7 +9,7 @@ import pytest
 from papertape.engine.events import Action
 from papertape.engine.model.drift.detectors import DETECTORS
 from papertape.engine.model.drift.policy import RETRAIN, SMALLER, STOP, DriftOptions
-from papertape.engine.model.drift.watch import DriftMachine, Order
+from papertape.engine.model.drift.watch import DriftMachine, DriftOrder
 
 HOUR_MS = 3_600_000
 OPTIONS = DriftOptions(
@@ -35,7 +35,7 @@ def look(watch: DriftMachine, hour: int, p: float) -> None:
     watch.look(hour * HOUR_MS, resolved, rows, {"S": np.full(n, p)})
 
 
-def orders(watch: DriftMachine) -> list[Order]:
+def orders(watch: DriftMachine) -> list[DriftOrder]:
     found = []
     while (order := watch.next_order()) is not None:
         found.append(order)
@@ -84,7 +84,7 @@ def test_a_change_wants_smaller_positions_and_one_training() -> None:
     watch, _ = alarmed()
 
     assert watch.policy.level == RETRAIN
-    assert orders(watch) == [Order(Action.SCALE, 0.5)]
+    assert orders(watch) == [DriftOrder(Action.SCALE, 0.5)]
     assert orders(watch) == []
     assert watch.take_wish()
     assert not watch.take_wish()
@@ -98,7 +98,7 @@ def test_a_model_that_takes_over_ends_what_drift_began_and_a_refused_one_does_no
     promoted.took_over(2, (hour + 5) * HOUR_MS, REFERENCE)
     refused.refused((hour + 5) * HOUR_MS)
 
-    assert orders(promoted) == [Order(Action.SCALE, 1.0)]
+    assert orders(promoted) == [DriftOrder(Action.SCALE, 1.0)]
     assert promoted.next_ms == (hour + 15) * HOUR_MS
     assert orders(refused) == []
     assert refused.policy.level == SMALLER
@@ -124,7 +124,7 @@ def test_a_change_soon_after_a_training_stops_entries_and_a_later_one_trains_aga
     is_soon = later <= OPTIONS.again_bars
     assert (watch.policy.level == STOP) == is_soon
     assert watch.take_wish() == (not is_soon)
-    assert orders(watch) == ([Order(Action.PAUSE)] if is_soon else [])
+    assert orders(watch) == ([DriftOrder(Action.PAUSE)] if is_soon else [])
 
 
 def test_a_model_without_a_reference_is_not_called_fine() -> None:

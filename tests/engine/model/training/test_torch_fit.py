@@ -12,7 +12,7 @@ from papertape.engine.model import TrainingOptions, read_artefact, train
 from papertape.engine.model.calibrate import log_loss
 from papertape.engine.model.training.diagnostics import log_odds, probabilities
 from papertape.engine.model.training.prepare import Prepared, prepare, scaled, scaling, sequences
-from papertape.engine.model.training.torch_fit import NETWORKS, Arrays, Epoch, Trainer
+from papertape.engine.model.training.torch_fit import NETWORKS, Arrays, Epoch, TorchTrainer
 from tests.support.helpers import needs_torch
 from tests.support.planted import FEATURES, planted
 
@@ -200,7 +200,7 @@ def test_device_whose_log_odds_are_not_those_of_the_cpu_is_noticed(
     windows = tuple(sequences(x, ready, mask, 16, 8) for mask in (ready.train, ready.validate))
     start = network.initial(3, SIZES["lstm"], 7)
 
-    trainer = Trainer(network, start, windows, OPTIONS, "model", torch.device("cpu"))
+    trainer = TorchTrainer(network, start, windows, OPTIONS, "model", torch.device("cpu"))
 
     assert trainer.agrees_with_cpu() is agrees
 
