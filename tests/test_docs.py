@@ -189,5 +189,5 @@ def test_versions_of_formats_are_those_of_the_code() -> None:
             r"^(FORMAT|VERSION): Final = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE
         ):
             defined.add("papertape." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
-    assert defined - {"papertape.replay.learning.job"} == set(found)
+    assert defined - {"papertape.replay.learning.jobs.job"} == set(found)
     assert len(found) == 6

@@ -24,7 +24,7 @@ from papertape.engine.model.drift.policy import DriftOptions
 from papertape.replay.config.cadence import cadence
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.job import TrainingJob
+from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.settings import LearningSettings, settings_of
 from papertape.replay.learning.walk_forward import walk
 from tests.support.journals import SYMBOLS, candles, identity, model_bytes, recorded, served

@@ -22,13 +22,13 @@ from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.job import TrainingJob
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.runner import run_attempt
 from papertape.replay.learning.learning_pass import rows_of
-from papertape.replay.learning.process import OnEvent
-from papertape.replay.learning.runner import run_attempt
 from papertape.replay.learning.settings import features_of, settings_of
 from papertape.replay.report.notebook import card
 from papertape.replay.runtime.sync import wait_for
+from papertape.replay.runtime.worker import OnEvent
 from papertape.replay.tapes.store import Tape
 
 _BASELINES: Final = ("logistic", "majority", "champion")

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from papertape.engine.errors import DataError
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.job import read_result
-from papertape.replay.learning.process import START_GRACE_S, OnEvent, follow
+from papertape.replay.learning.jobs.job import read_result
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.runtime.worker import START_GRACE_S, OnEvent, follow
 
 REQUEST: Final = "request.json"
 _LEARNER: Final = (sys.executable, "-P", "-m", "papertape.daemon.learning.worker")

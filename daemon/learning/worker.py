@@ -14,8 +14,8 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.learning.dataset import gather
 from papertape.daemon.learning.trainer import REQUEST
 from papertape.engine.errors import PapertapeError
-from papertape.replay.learning import worker
-from papertape.replay.learning.job import TrainingJob, write_job
+from papertape.replay.learning.jobs import worker
+from papertape.replay.learning.jobs.job import TrainingJob, write_job
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.tapes.store import Store
 
@@ -38,7 +38,7 @@ def prepare(folder: Path) -> TrainingJob:
 
 
 def main(folder: Path) -> int:
-    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.worker` does."""
+    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.jobs.worker` does."""
     worker.settle()
     try:
         write_job(folder, prepare(folder))

@@ -20,8 +20,8 @@ from papertape.engine.model.training.labels import BoolArray
 from papertape.replay.honesty import pipeline
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
 from papertape.replay.honesty.patched import swapped
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS
-from papertape.replay.learning.trainer import train_model
 from papertape.replay.research.lookahead import scramble
 from papertape.replay.tapes.synthetic import synthesize
 

@@ -19,9 +19,9 @@ from papertape.replay.honesty.experiment import HonestyOptions, Show
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import evidence, opinions, outcomes
-from papertape.replay.learning.job import TrainingJob
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
-from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.tapes.synthetic import synthesize
 

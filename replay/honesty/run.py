@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from papertape.engine.errors import DataError
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, Show
-from papertape.replay.learning.job import write_json
-from papertape.replay.learning.process import follow
+from papertape.replay.learning.jobs.job import write_json
 from papertape.replay.runtime.sync import wait_for
+from papertape.replay.runtime.worker import follow
 
 CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.honesty.worker")
 ASKED: Final = "honesty.json"

@@ -8,8 +8,8 @@ from papertape.engine.errors import PapertapeError
 from papertape.replay.honesty.experiment import HonestyOptions
 from papertape.replay.honesty.run import ANSWERED, ASKED
 from papertape.replay.honesty.study import honesty
-from papertape.replay.learning.job import write_json
-from papertape.replay.learning.worker import Speaker, own_stdout, settle
+from papertape.replay.learning.jobs.job import write_json
+from papertape.replay.learning.jobs.worker import Speaker, own_stdout, settle
 
 
 def main(folder: Path) -> int:

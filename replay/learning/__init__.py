@@ -5,7 +5,7 @@ Learning: retraining on the clock of the candles, in replay and live alike.
     challenge attempt           one attempt: train, judge, promote or not; what came of it, as a value
     evidence comparison intervals   what models would have said; two of them side by side, and how sure the difference is
     walk_forward drift          every attempt of a replay, in order, with the watch on drift
-    learning_pass runner job    the learning pass of a backtest; jobs in a process of their own; the folder of a job
-    worker trainer checkpoints  that process; from settings to a model; where it goes on after it was cut off
+    learning_pass               the learning pass of a backtest
+    jobs                        training in a process of its own
     by_hand                     a logistic model of one tape
 """

@@ -16,9 +16,8 @@ from papertape.replay.feed import whole_span
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import lack
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.job import TrainingJob
-from papertape.replay.learning.process import CHILD
-from papertape.replay.learning.runner import run_walk
+from papertape.replay.learning.jobs.job import CHILD, TrainingJob
+from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import LearningSettings, settings_of
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.tapes.store import Tape

@@ -24,7 +24,7 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
 from papertape.replay.learning.drift import Command, WalkDrift
 from papertape.replay.learning.evidence import RowOutcomes, opinions, outcomes, scores_of
-from papertape.replay.learning.job import TrainingJob, read_attempt, write_attempt
+from papertape.replay.learning.jobs.job import TrainingJob, read_attempt, write_attempt
 from papertape.replay.learning.settings import LearningSettings
 
 OnAttempt = Callable[[Attempt | int, int, int], None]

@@ -23,12 +23,12 @@ from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import BASELINE
 from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.intervals import Interval, Intervals, losses
-from papertape.replay.learning.job import TrainingJob
-from papertape.replay.learning.process import CHILD, OnEvent
-from papertape.replay.learning.runner import run_walk
+from papertape.replay.learning.jobs.job import CHILD, TrainingJob
+from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
 from papertape.replay.learning.walk_forward import said_of
 from papertape.replay.runtime.sync import wait_for
+from papertape.replay.runtime.worker import OnEvent
 
 CONTENDERS: Final = ("challenger", BASELINE, "majority")
 

@@ -34,8 +34,7 @@ from papertape.replay.config import make_config
 from papertape.replay.config.spec import spec_for
 from papertape.replay.exchange import Venue
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.job import TrainingJob, write_job
-from papertape.replay.learning.process import CHILD
+from papertape.replay.learning.jobs.job import CHILD, TrainingJob, write_job
 from papertape.replay.learning.settings import settings_of
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.delta_rest import DeltaRest

@@ -18,14 +18,14 @@ def say(text: str) -> None:
 
 
 def real(train: Any) -> int:
-    from papertape.replay.learning.worker import main
+    from papertape.replay.learning.jobs.worker import main
 
     return main(FOLDER, train)
 
 
 def killed_in_the_second(rows: Any, *rest: Any) -> bytes:
     """Train, but on the second window of the walk the process is killed as the kernel kills for memory."""
-    from papertape.replay.learning.trainer import train_model
+    from papertape.replay.learning.jobs.trainer import train_model
     from tests.support.planted_rows import due_times, quick_settings
 
     if rows.time_ms[-1] == due_times()[1] - quick_settings().gate_ms:
@@ -59,7 +59,7 @@ elif HOW == "deaf":
     say(f'{{"event": "attempt", "due_ms": {os.getpid()}, "number": 0, "of": 1}}')
     time.sleep(60.0)
 elif HOW.startswith("straggler"):
-    from papertape.replay.learning.trainer import train_model
+    from papertape.replay.learning.jobs.trainer import train_model
 
     kept = (
         os.dup(1) if HOW == "straggler_that_talks" else None

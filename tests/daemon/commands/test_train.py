@@ -19,10 +19,10 @@ from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact
-from papertape.replay.learning import runner
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.learning.job import TrainingJob
-from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.jobs import runner
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.runtime.clock import WallClock
 from papertape.replay.tapes.store import Store

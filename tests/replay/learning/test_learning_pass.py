@@ -10,9 +10,9 @@ from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.learning import learning_pass
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.learning.job import TrainingJob
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS
-from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from tests.support.helpers import START_MS, make_candles
 

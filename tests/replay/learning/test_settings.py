@@ -11,6 +11,7 @@ from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.replay.backtesting.run import make_spec
 from papertape.replay.config import Config, load_config, make_config
+from papertape.replay.learning.jobs.trainer import options_of
 from papertape.replay.learning.settings import (
     LearningSettings,
     cadence_of,
@@ -18,7 +19,6 @@ from papertape.replay.learning.settings import (
     gate_ms_of,
     settings_of,
 )
-from papertape.replay.learning.trainer import options_of
 from papertape.replay.tapes.synthetic import synthesize
 
 TAPE = synthesize("noise", 50, "1h", seed=1)

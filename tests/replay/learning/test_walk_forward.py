@@ -19,9 +19,9 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Champion, challenge
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import opinions
-from papertape.replay.learning.job import TrainingJob
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
-from papertape.replay.learning.trainer import train_model
 from papertape.replay.learning.walk_forward import Walked, walk
 from tests.support.helpers import START_MS, random_candles
 from tests.support.planted_rows import HOUR_MS, due_times, planted_rows, quick_settings

@@ -8,8 +8,8 @@ from papertape.engine.model.artefact import read_artefact
 from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.evidence import opinions, outcomes
-from papertape.replay.learning.job import TrainingJob
-from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.research import training_windows
 from papertape.replay.research.training_windows import compare_windows

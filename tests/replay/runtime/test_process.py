@@ -10,7 +10,7 @@ import pytest
 from papertape.replay.runtime.process import PARENT, child_environment, how_it_ended
 
 CHILDREN = (
-    "papertape.replay.learning.worker",
+    "papertape.replay.learning.jobs.worker",
     "papertape.replay.honesty.worker",
     "papertape.daemon.learning.worker",
     "papertape.daemon.runtime.audit",

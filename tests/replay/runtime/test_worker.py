@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from papertape.replay.learning import process, runner
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import challenge
-from papertape.replay.learning.job import TrainingJob, read_job, write_job
-from papertape.replay.learning.process import Lines, follow
-from papertape.replay.learning.runner import run_attempt, run_walk
-from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.jobs import runner
+from papertape.replay.learning.jobs.job import TrainingJob, read_job, write_job
+from papertape.replay.learning.jobs.runner import run_attempt, run_walk
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
+from papertape.replay.runtime import worker
+from papertape.replay.runtime.worker import Lines, follow
 from tests.support.helpers import needs_torch
 from tests.support.planted_rows import due_times, planted_rows, quick_settings
 
@@ -105,7 +106,7 @@ async def test_a_process_that_does_not_answer_is_ended_at_its_limit(
 async def test_what_was_announced_counts_however_the_process_ends_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(process, "_LINGER_S", 0.1)
+    monkeypatch.setattr(worker, "_LINGER_S", 0.1)
 
     found = await attempted(tmp_path, how)
 
@@ -125,11 +126,11 @@ import asyncio, os, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, "tests")
 from tests.support.planted_rows import due_times, planted_rows, quick_settings
-from papertape.replay.learning.job import Job
-from papertape.replay.learning.runner import run_attempt
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.runner import run_attempt
 assert os.getpid() == 1
 with tempfile.TemporaryDirectory() as folder:
-    job = Job(quick_settings(), due_times()[:1], planted_rows())
+    job = TrainingJob(quick_settings(), due_times()[:1], planted_rows())
     found = asyncio.run(run_attempt(Path(folder), job))
 print(found.outcome, len(found.artefact), found.reason)
 """

@@ -9,7 +9,7 @@ from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.torch_fit import Epoch
 from papertape.engine.model.training.train import train
 from papertape.replay.learning.challenge import OnEpoch
-from papertape.replay.learning.checkpoints import Checkpoints
+from papertape.replay.learning.jobs.checkpoints import Checkpoints
 from papertape.replay.learning.settings import LearningSettings
 
 

@@ -10,8 +10,14 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.learning.job import TrainingJob, read_attempt, read_result, write_job
-from papertape.replay.learning.process import CHILD, START_GRACE_S, Ended, OnEvent, follow
+from papertape.replay.learning.jobs.job import (
+    CHILD,
+    TrainingJob,
+    read_attempt,
+    read_result,
+    write_job,
+)
+from papertape.replay.runtime.worker import START_GRACE_S, Ended, OnEvent, follow
 
 _MOST_LOST: Final = 5  # processes of one walk; a machine on which more are lost cannot train
 

@@ -1,5 +1,5 @@
 """
-`python -m papertape.replay.learning.worker FOLDER`: the process that trains; torch is loaded here and nowhere else.
+`python -m papertape.replay.learning.jobs.worker FOLDER`: the process that trains; torch is loaded here and nowhere else.
 
 It is nice to others, takes no more memory than it may and one thread, says what it does as JSON lines on stdout, and ends
 when nobody listens any more. Whatever else is printed goes to stderr.
@@ -15,8 +15,8 @@ from typing import Any, TextIO
 from papertape.engine.errors import PapertapeError
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Train
-from papertape.replay.learning.job import TrainingJob, read_job, write_result
-from papertape.replay.learning.trainer import train_model
+from papertape.replay.learning.jobs.job import TrainingJob, read_job, write_result
+from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.runtime.process import end_with_parent, step_back
 

@@ -1,5 +1,5 @@
 """
-The training process: started, followed line by line, ended, and whatever it does is an outcome, never an exception.
+A process that does a job: started, followed line by line, ended, and whatever it does is an outcome, never an exception.
 
 It says what it does as JSON lines. What is no JSON is passed over; a line that is too long, a flood, a silence beyond
 the time limit, an exit without a result and a result that is not the one it announced each have their sentence. A result that
@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,6 @@ _LINGER_S: Final = 2.0  # that one may take to end by itself after it announced 
 _LONGEST_LINE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 26
 _STDERR_SHOWN: Final = 400
-CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.learning.worker")
 _ONE_THREAD: Final = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -107,8 +105,8 @@ class _Follower:
 async def follow(
     folder: Path,
     limit_s: float,
-    on_event: OnEvent | None = None,
-    command: Sequence[str] = CHILD,
+    on_event: OnEvent | None,
+    command: Sequence[str],
 ) -> Ended:
     """
     Run the job of a folder in a process of its own and return how that ended.

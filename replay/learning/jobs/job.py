@@ -16,6 +16,7 @@ is that of the process which was asked.
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +31,9 @@ from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.files import write_whole
+
+# The process that does a job; the folder is its one argument.
+CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.learning.jobs.worker")
 
 FORMAT: Final = 1
 _MODELS: Final = ("safetensors", "baseline.safetensors")
