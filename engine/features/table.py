@@ -2,7 +2,8 @@
 The table of features: one row each, from which requests are read, states laid out and checks derived.
 
 A request is a name and its parameters, `macd_12_26_9`, optionally with `:first` for a feature that can start at its
-first candle instead of after a mean. To add a feature: its kernel in a family, a branch in `perceive`, a row here.
+first candle instead of after a mean. To add a feature: its kernel in a family, a branch in
+`compute.follow_price` or `compute.measure`, a row here.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,7 @@
 """
 The table of kinds of model. To add one: its file with `SIZES`, `POSITIVE`, `shapes`, `state_length`, `work_length` and
-a step; a code, a branch in `infer` and a row here.
+a step; a code, a branch in `infer` and a row here; one with a memory also `forward`, and a row in `NETWORKS` of
+`engine/model/training/torch_fit.py`.
 
     logistic    a weighted sum, no state
     lstm cnn_lstm transformer   those with a memory
