@@ -5,10 +5,17 @@
 # somebody has looked; 1 and 2 would only come back. So these become 0, said in the log; everything else (a crash, a kill
 # for memory) stays a failure and is started again. Signals are passed on: the daemon finishes its candle.
 
+child= asked=
+pass_on() { # a signal may come before the process that it is for has a number
+    asked=$1
+    [ -z "$child" ] || kill "-$1" "$child" 2>/dev/null
+}
+trap 'pass_on TERM' TERM
+trap 'pass_on INT' INT
+
 papertape "$@" &
 child=$!
-trap 'kill -TERM "$child" 2>/dev/null' TERM
-trap 'kill -INT "$child" 2>/dev/null' INT
+[ -z "$asked" ] || kill "-$asked" "$child" 2>/dev/null
 
 wait "$child"
 code=$?

@@ -442,6 +442,17 @@ def test_the_containers_entry_passes_signals_on_and_waits(tmp_path: Path) -> Non
     assert (process.returncode, out, err) == (0, "finished\n", "")
 
 
+def test_a_signal_at_the_very_start_reaches_papertape(tmp_path: Path) -> None:
+    """The entry was killed alone when it came before its traps, and papertape went on without anybody."""
+    for _ in range(20):
+        process = run_entry(
+            tmp_path, "trap 'exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.05; done"
+        )
+        out, err = process.communicate(timeout=20)
+
+        assert (process.returncode, out, err) == (0, "", "")
+
+
 def run_entry(folder: Path, script: str) -> subprocess.Popen[str]:
     """Start the entry over a stand-in for papertape."""
     fake = folder / "papertape"
