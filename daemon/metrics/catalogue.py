@@ -25,7 +25,6 @@ AREAS: Final[dict[str, tuple[Definition, ...]]] = {
 CATALOGUE: Final[tuple[Definition, ...]] = tuple(
     definition for families in AREAS.values() for definition in families
 )
-BY_NAME: Final[dict[str, Definition]] = {definition.name: definition for definition in CATALOGUE}
 
 # Series of one daemon with up to five symbols; a test counts them.
 SERIES_BUDGET: Final = 3_000

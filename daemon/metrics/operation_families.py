@@ -4,7 +4,6 @@ from typing import Final
 
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.daemon.metrics.definitions import (
-    Definition,
     Label,
     Scoped,
     counter,
@@ -228,10 +227,4 @@ RUNTIME_FAMILIES: Final = (
         Label("status", HTTP_STATUSES),
     ),
     histogram("http_request_duration_seconds", "API request time.", LATENCY, _ENDPOINT),
-)
-
-OPERATION_FAMILIES: Final[tuple[Definition, ...]] = (
-    *FEED_FAMILIES,
-    *PARITY_FAMILIES,
-    *RUNTIME_FAMILIES,
 )

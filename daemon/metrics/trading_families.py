@@ -3,7 +3,6 @@
 from typing import Final
 
 from papertape.daemon.metrics.definitions import (
-    Definition,
     Label,
     Scoped,
     counter,
@@ -281,5 +280,3 @@ DECISION_FAMILIES: Final = (
         Label("reason", HALTS),
     ),
 )
-
-TRADING_FAMILIES: Final[tuple[Definition, ...]] = (*ACCOUNT_FAMILIES, *DECISION_FAMILIES)

@@ -21,7 +21,6 @@ HIGH: Final = 2
 LOW: Final = 3
 CLOSE: Final = 4
 VOLUME: Final = 5
-N_COLUMNS: Final = 6
 
 # Below this share of the largest value since the last fresh sum, a sum of squares is rounding noise.
 _NOISE: Final = 1e-13

@@ -115,11 +115,6 @@ class _Watch:
         return alarms
 
 
-def load_detectors() -> None:
-    """Import river ahead of the first detector, which takes about a second: for a thread at a daemon's start."""
-    import river.drift  # noqa: F401 # for its effect
-
-
 class Detectors:
     """All series; a function of the blocks that were added, so that feeding them again makes the same detectors."""
 
