@@ -16,12 +16,13 @@ from papertape.engine.events import Action, Command, Event, Funding, Halt, NewMo
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
+from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.backtesting.recorder import Ending, Recorder, refuse_faults
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.schedule import model_events, model_features
-from papertape.replay.backtesting.summary import Outcome, Run, measured, summarise
+from papertape.replay.backtesting.summary import Outcome, Run, summarise
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.feed import ReplayFeed
@@ -86,18 +87,17 @@ def run_backtest(
             event_kinds=DRAWN_KINDS,
             followers=beside if is_kernel else {},
         )
-    # Measured at once and let go: of a million candles each takes 12 MB.
-    others = {name: measured(config, main.others.pop(name)) for name in list(main.others)}
     for name, changed in {} if is_kernel else beside.items():
         run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=told)
-        others[name] = measured(config, Outcome(run.trades, run.marks))
+        equity = CurveColumns(time_ms=main.marks["time_ms"], equity=run.marks["equity"])
+        main.others[name] = Outcome(run.trades, equity)
         del run
     return_free_memory()
     bars = {
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
     }
-    summary, labels = summarise(config, tapes, bars, main, others, learned)
+    summary, labels = summarise(config, tapes, bars, main, learned)
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     drawn = main.recorder.events

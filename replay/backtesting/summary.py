@@ -1,6 +1,7 @@
 """From a finished run to the content of result.json: metrics, tables, benchmarks, lineage, doubts."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -10,7 +11,7 @@ import numpy as np
 
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
-from papertape.engine.jit import FloatArray, Rows
+from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model import read_artefact
 from papertape.engine.performance import (
     CONVENTIONS,
@@ -86,22 +87,13 @@ def summarise(
     tapes: Sequence[Tape],
     bars: Mapping[str, Rows],
     main: Run,
-    others: Mapping[str, Performance],
     learned: Learned | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """
-    Return the content of result.json, and the regime in which each trade was decided.
-
-    others  the runs with one thing changed
-    """
+    """Return the content of result.json, and the regime in which each trade was decided."""
     capital = config.account.capital
     trades, marks = main.trades, main.marks
     qualities = [brief(tape.candles, tape.timeframe) for tape in tapes]
-    closes = main.feed.closes()
-    performance = measured(config, Outcome(trades, marks), closes, _entry_cost_rate(main))
-    regime_codes = np.zeros(len(trades), np.int64)
-    if config.report.regimes:
-        regime_codes = _regime_codes(trades, main.engine, bars)
+    performance, others, benchmarks, regime_codes = _measurements(config, main, bars)
     n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
     spec = main.engine.spec
     summary: dict[str, Any] = {
@@ -131,7 +123,7 @@ def summarise(
         "refusals": refusal_counts(main.recorder.decisions, main.recorder.unheeded),
         "fills_without_volume": n_untraded,
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
-        "benchmarks": _benchmarks(config, main, marks, closes),
+        "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
         "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded),
@@ -152,6 +144,33 @@ def doubts(summary: Mapping[str, Any]) -> list[str]:
         why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
         said.append(f"No trade was made: {why}.")
     return said
+
+
+class _Measurements(NamedTuple):
+    """What is made of a run's trades and marks."""
+
+    performance: Performance
+    others: dict[str, Performance]  # the runs with one thing changed
+    benchmarks: dict[str, Any]
+    regime_codes: IntArray
+
+
+def _measurements(config: Config, main: Run, bars: Mapping[str, Rows]) -> _Measurements:
+    """Return all that is measured, two at a time: none looks at another, and long arrays need no interpreter."""
+    own, closes = Outcome(main.trades, main.marks), main.feed.closes()
+    with ThreadPoolExecutor(2) as pool:
+        benchmarks = pool.submit(_benchmarks, config, main, closes)
+        performance = pool.submit(measured, config, own, closes, _entry_cost_rate(main))
+        codes = pool.submit(_regime_codes, config, main, bars)
+        others = [
+            (name, pool.submit(measured, config, outcome)) for name, outcome in main.others.items()
+        ]
+        return _Measurements(
+            performance.result(),
+            {name: pending.result() for name, pending in others},
+            benchmarks.result(),
+            codes.result(),
+        )
 
 
 def _lineage(run: Run) -> list[dict[str, Any]]:
@@ -227,10 +246,11 @@ def _tape(tape: Tape, quality: Brief) -> dict[str, Any]:
     }
 
 
-def _regime_codes(trades: Rows, engine: Engine, bars: Mapping[str, Rows]) -> Any:
+def _regime_codes(config: Config, run: Run, bars: Mapping[str, Rows]) -> IntArray:
     """Return the regime in which each trade was decided, on its own symbol and the strategy's timeframe."""
+    trades, engine = run.trades, run.engine
     codes = np.zeros(len(trades), np.int64)
-    for index, symbol in enumerate(engine.symbols):
+    for index, symbol in enumerate(engine.symbols if config.report.regimes else ()):
         chosen = trades["symbol"] == index
         rows = bars[symbol]
         if chosen.any():
@@ -260,9 +280,9 @@ def _breakdown(
     return found
 
 
-def _benchmarks(config: Config, run: Run, marks: Marks, closes: FloatArray) -> dict[str, Any]:
+def _benchmarks(config: Config, run: Run, closes: FloatArray) -> dict[str, Any]:
     """Return those of buy-and-hold, always-flat and random entries that are asked for, each with what can be said of it."""
-    capital, draws = config.account.capital, config.report.random_draws
+    marks, capital, draws = run.marks, config.account.capital, config.report.random_draws
     found: dict[str, Any] = {}
     if config.report.benchmarks:
         found = _simple_benchmarks(config, run, marks, closes)
