@@ -15,13 +15,14 @@ from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
 from papertape.engine.broker.listing import begun
+from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, end_all
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
 from papertape.engine.decisions.kernels import KernelDecider
 from papertape.engine.decisions.python import PythonDecider
 from papertape.engine.digest import StreamDigest
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
+from papertape.engine.events import Action, Cause, Command, Event, Funding, Halt, NewModel
 from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.records import (
@@ -35,7 +36,7 @@ from papertape.engine.spec import EngineSpec
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.protocol import KernelStrategy
 
-_STREAMS: Final = ("decisions", "fills", "payments", "swaps")  # fields of a report in the digest
+_STREAMS: Final = ("decisions", "fills", "payments", "swaps", "orders")  # fields of a report in the digest
 
 
 class Engine(EngineState):
@@ -153,6 +154,7 @@ class Engine(EngineState):
         if command.action in (Action.FLATTEN, Action.KILL):
             # Entries that rest are taken back too; a position is closed at the next open.
             self.orders["is_active"] = 0
+            self._end_orders(BY_COMMAND)
             for symbol in np.flatnonzero(self.positions["quantity"]):
                 order = self.orders[symbol]
                 order.is_active, order.target, order.reason = 1, FLAT, REASON_COMMAND
@@ -162,6 +164,15 @@ class Engine(EngineState):
         elif command.action is not Action.FLATTEN:
             account.is_paused |= PAUSED_BY_COMMAND
         return self.outputs.take(0)
+
+    def _end_orders(self, cause: int, symbol: int | None = None) -> None:
+        """Take back the working orders of one symbol or of all, between two instants."""
+        time_ms = int(self.last_open_ms[0]) + self.base_ms
+        for each in range(len(self.symbols)) if symbol is None else (symbol,):
+            end_all(
+                self.account[0], self.positions[each], self.working[each], each, time_ms, cause,
+                False, False, self.outputs.orders, self.outputs.counters,
+            )  # fmt: skip
 
     def _funding(self, funding: Funding) -> Report:
         """Post a funding settlement between two instants."""
@@ -174,6 +185,8 @@ class Engine(EngineState):
     def _halt(self, halt: Halt) -> Report:
         """Let a halt begin or end between two instants."""
         refuse_bad_halt(halt, self.symbols)
+        if halt.cause is Cause.GONE and halt.is_on:
+            self._end_orders(BY_DELISTING, halt.symbol)
         report = self.outputs.take(0)
         report.fills, report.trades = impose(
             halt,
@@ -217,10 +230,11 @@ class Engine(EngineState):
         """
         Return the digest of every decision, fill, payment and model swap so far; equal digests mean equal runs.
 
-        Payments and swaps are left out where there were none, so that a run without them has its digest by itself.
+        Payments, swaps and working orders are left out where there were none, so that a run without them has its digest
+        by itself.
         """
         parts = [self._digests["decisions"].digest(), self._digests["fills"].digest()]
-        for name in ("payments", "swaps"):
+        for name in ("payments", "swaps", "orders"):
             if not self._digests[name].is_empty:
                 parts += [name.encode(), self._digests[name].digest()]
         joined = StreamDigest()
@@ -234,8 +248,11 @@ class Engine(EngineState):
             "positions": self.positions,
             "trades": self.trades,
             "orders": self.orders,
+            "working": self.working,
             "strategy": self.strategy_state,
             "pending": self.pending,
+            "unseen_fills": self.unseen_fills,
+            "unseen_trades": self.unseen_trades,
             "last_open_ms": self.last_open_ms,
             "unlisted": self.unlisted,
             **{f"{name}_digest": digest.save() for name, digest in self._digests.items()},
@@ -255,12 +272,15 @@ class Engine(EngineState):
             "positions",
             "trades",
             "orders",
+            "working",
             "strategy",
             "unlisted",
             "last_open_ms",
         ):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
         self.pending = saved["pending"]
+        self.unseen_fills = saved["unseen_fills"]
+        self.unseen_trades = saved["unseen_trades"]
         for name, digest in self._digests.items():
             digest.load(saved[f"{name}_digest"])
         self.model.load(saved)
@@ -284,4 +304,5 @@ def _joined(reports: list[Report]) -> Report:
         join_rows([report.predictions for report in reports]),
         tuple(fault for report in reports for fault in report.faults),
         sum(report.unheeded for report in reports),
+        join_rows([report.orders for report in reports]),
     )

@@ -29,6 +29,8 @@ REASON_END: Final = 7  # still open at the end of the tape; marked at the last c
 REASON_LIQUIDATION: Final = 8
 REASON_DELISTED: Final = 9  # the market is no more; closed at its last price
 REASON_RUIN: Final = 10  # equity was not above 0 at a close
+# By a working order: this and the order's kind.
+REASON_ORDER: Final = 10
 REASON_NAMES: Final = {
     REASON_ENTRY: "entry",
     REASON_SIGNAL: "signal",
@@ -40,6 +42,13 @@ REASON_NAMES: Final = {
     REASON_LIQUIDATION: "liquidation",
     REASON_DELISTED: "delisted",
     REASON_RUIN: "ruin",
+    REASON_ORDER + 1: "market order",
+    REASON_ORDER + 2: "limit order",
+    REASON_ORDER + 3: "stop order",
+    REASON_ORDER + 4: "stop-limit order",
+    REASON_ORDER + 5: "market-if-touched order",
+    REASON_ORDER + 6: "limit-if-touched order",
+    REASON_ORDER + 7: "trailing stop",
 }
 
 REFUSED_NO: Final = 0

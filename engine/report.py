@@ -5,10 +5,12 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
 from papertape.engine.records import PREDICTION
 
+_NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)  # of every step without working orders
 _NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
 
 
@@ -40,6 +42,7 @@ class Report:
     events       EVENT records of market structure, if the engine was asked for them
     predictions  PREDICTION records: what the model in force said, by close and symbol
     faults       what a user's strategy did that no decision can be made of; each has a record among the decisions
+    orders       ORDER_EVENT records: what happened to working orders
     unheeded     answers that asked for the side that is held or ordered with another stop, target or size
     """
 
@@ -54,6 +57,7 @@ class Report:
     predictions: Rows = field(default_factory=lambda: _NO_PREDICTIONS)
     faults: tuple[StrategyFault, ...] = ()
     unheeded: int = 0
+    orders: Rows = field(default_factory=lambda: _NO_ORDERS)
 
 
 class Sink(Protocol):

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from papertape.engine.broker.account import SETTINGS, SIZE_ALL_IN, SIZE_BY_FRACTION, SIZE_BY_RISK
+from papertape.engine.broker.account import (
+    FILL_THROUGH,
+    FILL_TOUCH,
+    SETTINGS,
+    SIZE_ALL_IN,
+    SIZE_BY_FRACTION,
+    SIZE_BY_RISK,
+)
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Rows
@@ -22,6 +29,9 @@ SIZINGS: dict[str, int] = {
     "fraction": SIZE_BY_FRACTION,
     "all_in": SIZE_ALL_IN,
 }
+
+
+LIMIT_FILLS: dict[str, int] = {"through": FILL_THROUGH, "touch": FILL_TOUCH}
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,6 +71,8 @@ class Settings:
     cash_share      largest part of buying power that one order may use
     leverage_cap    gross notional ÷ equity on perpetuals
     latency_bars    base candles between the earliest possible fill and ours
+    volume_share    of a candle's volume that working orders may fill; 0 = any
+    limit_fill      through | touch: when a working limit order fills
     """
 
     sizing: str = "risk"
@@ -70,6 +82,8 @@ class Settings:
     leverage_cap: float = 1.0
     latency_bars: int = 0
     allow_short: bool = True
+    volume_share: float = 0.0
+    limit_fill: str = "through"
 
     def rows(self) -> Rows:
         """Return the settings as one SETTINGS record."""
@@ -77,16 +91,14 @@ class Settings:
             raise ConfigError(
                 f"account.sizing: unknown {self.sizing!r}{did_you_mean(self.sizing, SIZINGS)}"
             )
+        if self.limit_fill not in LIMIT_FILLS:
+            known = did_you_mean(self.limit_fill, LIMIT_FILLS)
+            raise ConfigError(f"account.limit_fill: unknown {self.limit_fill!r}{known}")
+        named = {"sizing": SIZINGS, "limit_fill": LIMIT_FILLS}
         rows = np.zeros(1, SETTINGS)
-        rows[0] = (
-            SIZINGS[self.sizing],
-            self.risk_fraction,
-            self.fixed_fraction,
-            self.cash_share,
-            self.leverage_cap,
-            self.latency_bars,
-            self.allow_short,
-        )
+        for name in SETTINGS.names or ():
+            value = getattr(self, name)
+            rows[name] = named[name][value] if name in named else value
         return rows
 
 

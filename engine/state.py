@@ -9,6 +9,8 @@ from papertape.engine.broker.entries import ENTRY
 from papertape.engine.broker.execution import execute
 from papertape.engine.broker.ledger import money, open_ledger
 from papertape.engine.broker.orders import N_COUNTERS
+from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
+from papertape.engine.broker.working.orders import CAPACITY, ORDER_EVENT, WORKING_ORDER
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.series import BLOCK
@@ -27,23 +29,29 @@ _NO_TRADES: Final = np.zeros(0, TRADE)
 _NO_EVENTS: Final = np.zeros(0, EVENT)
 _NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
 _NO_SWAPS: Final = np.zeros(0, SWAP)
+_NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)
 
 
 class Outputs:
     """Buffers that kernels write to, and the counters that say how far."""
 
-    def __init__(self, n_symbols: int) -> None:
+    def __init__(self, n_symbols: int, has_orders: bool) -> None:
+        """Allocate them; the system gives what is never written to no memory."""
         rows = BLOCK * n_symbols
-        self.fills = np.zeros(_FILLS_PER_CANDLE * rows, FILL)
-        self.trades = np.zeros(2 * rows, TRADE)
+        more = CAPACITY if has_orders else 0
+        events = MOST_INSTRUCTIONS + 5 * CAPACITY if has_orders else 0
+        # An order fills once a candle at most, against a position and then for one.
+        self.fills = np.zeros((_FILLS_PER_CANDLE + 2 * more) * rows, FILL)
+        self.trades = np.zeros((2 + more) * rows, TRADE)
         self.marks = np.zeros(BLOCK, MARK)
         self.decisions = np.zeros(2 * rows, DECISION)
         self.entries = np.zeros(n_symbols, ENTRY)
+        self.orders = np.zeros(events * rows, ORDER_EVENT)
         self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
 
     def take(self, candles: int) -> Report:
         """Return copies of what was written and start again."""
-        fills, trades, marks, decisions = self.counters.tolist()
+        fills, trades, marks, decisions, orders = self.counters.tolist()
         self.counters[:] = 0
         # Most candles decide and fill nothing, and an empty copy costs as much as a small one.
         return Report(
@@ -55,6 +63,7 @@ class Outputs:
             _NO_PAYMENTS,
             _NO_SWAPS,
             _NO_EVENTS,
+            orders=copy_rows(self.orders[:orders]) if orders else _NO_ORDERS,
         )
 
 
@@ -88,12 +97,18 @@ class EngineState:
         self.positions = np.zeros(n, POSITION)
         self.trades = np.zeros(n, TRADE)
         self.orders = np.zeros(n, ORDER)
+        self.working = np.zeros((n, CAPACITY), WORKING_ORDER)
+        self.instructions = np.zeros((n, MOST_INSTRUCTIONS), INSTRUCTION)
+        self.n_instructions: IntArray = np.zeros(n, np.int64)
         self.strategy_state = np.zeros(n, state_dtype_of(strategy))
         self.pending = np.zeros(0, CANDLE)
+        # What a strategy with hooks has not been told yet.
+        self.unseen_fills = np.zeros(0, FILL)
+        self.unseen_trades = np.zeros(0, TRADE)
         self.unlisted: IntArray = np.zeros(n, np.int64)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
-        self.outputs = Outputs(n)
+        self.outputs = Outputs(n, not isinstance(strategy, KernelStrategy))
         self.followers: list[EngineState] = []
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
@@ -124,5 +139,7 @@ class EngineState:
             outputs.trades,
             outputs.marks,
             outputs.decisions,
+            self.working,
+            outputs.orders,
             outputs.counters,
         )

@@ -28,6 +28,9 @@ ACCOUNT: Final = record(
     ("is_skewed", "i8"),  # clocks are too far apart for new entries
     ("model_version", "i8"),  # of the model in force; 0 = none
     ("size_factor", "f8"),  # share of their size that new entries get, 0 … 1
+    ("orders", "i8"),  # working orders placed so far
+    ("working", "i8"),  # working orders now
+    ("moves", "i8"),  # positions whose stop or target is about to move
 )
 
 POSITION: Final = record(
@@ -43,6 +46,16 @@ POSITION: Final = record(
     ("last_refused", "i8"),  # target that was refused last, so that it is said once
     ("is_halted", "i8"),  # the venue matches nothing
     ("is_gone", "i8"),  # no longer listed or followed
+    ("realised", "i8"),  # of the parts that were closed already, before fees
+    ("exit_price", "f8"),  # their average price
+    ("exit_quantity", "f8"),
+    ("working", "i8"),  # working orders of this symbol now
+    ("order_rows", "i8"),  # of their table that are in use, or were a moment ago
+    ("volume_left", "f8"),  # what orders may still fill of this candle, base units
+    ("fresh_leg", "i8"),  # of the candle's way in which the position was opened; -1 = before or at the open
+    ("moved_instant", "i8"),  # from which the levels below hold; 0 = none was asked for
+    ("moved_stop_price", "f8"),  # NaN = stays as it is, 0 = none any more
+    ("moved_target_price", "f8"),
 )
 
 ORDER: Final = record(
@@ -69,6 +82,9 @@ SIZE_BY_RISK: Final = 0
 SIZE_BY_FRACTION: Final = 1
 SIZE_ALL_IN: Final = 2
 
+FILL_THROUGH: Final = 0  # a limit fills when the price trades beyond it by a tick
+FILL_TOUCH: Final = 1  # or as soon as it is reached
+
 SETTINGS: Final = record(
     ("sizing", "i8"),  # SIZE_…
     ("risk_fraction", "f8"),  # of equity, lost when the stop is hit
@@ -80,6 +96,8 @@ SETTINGS: Final = record(
         "i8",
     ),  # base candles between a decision and the earliest fill, beyond the next
     ("allow_short", "i8"),
+    ("volume_share", "f8"),  # of a candle's volume that working orders may fill; 0 = any
+    ("limit_fill", "i8"),  # FILL_THROUGH or FILL_TOUCH
 )
 
 

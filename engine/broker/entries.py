@@ -35,6 +35,14 @@ ENTRY: Final = record(
     ("target_price", "f8"),
     ("quantity", "f8"),  # base units, as if nobody else entered
     ("share", "i8"),  # of buying power, in 1 / 2^52
+    ("may_close", "i8"),  # for working orders, from here on: whether this step closes
+    ("may_open", "i8"),
+    ("power", "f8"),  # largest notional that an order may open if it were alone, quote
+    ("factor", "f8"),  # on what they open, so that buying power suffices for all
+    ("worth", "i8"),  # equity at the step, money units
+    ("leg", "i8"),  # of the candle's way; -1 = its open
+    ("seen_low", "f8"),  # prices that were certainly there while the position was held
+    ("seen_high", "f8"),
 )
 
 
@@ -170,6 +178,8 @@ def enter_all(
                 fill,
                 REASON_ENTRY,
                 worth,
+                markets[symbol].taker_fee_rate,
+                candle.open,
             )
         elif position.last_refused != order.target:
             position.last_refused = order.target

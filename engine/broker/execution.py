@@ -3,9 +3,11 @@ Every instant of a batch in one call: match, post, mark, and let decisions rest.
 
 An instant is one base candle of every symbol. For all symbols together, in this order:
 
-1. every close at the open: orders of earlier instants, and brackets that the open has passed;
-2. every entry at the open, sized on one book and shared out pro rata (`papertape.engine.broker.entries`);
-3. every bracket inside the candle;
+1. every close at the open: orders of earlier instants, and brackets that the open has passed; then working orders that
+   close something;
+2. every entry at the open, sized on one book and shared out pro rata (`papertape.engine.broker.entries`); then working
+   orders that open something, shared out among themselves;
+3. every bracket and working order inside the candle (`papertape.engine.broker.working.matching`);
 4. the mark at the close; until then a new position is marked at its fill.
 
 Only then may a decision that was taken at that close rest as an order. Nothing that happens inside a candle pays for,
@@ -35,6 +37,9 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
+from papertape.engine.broker.working.funds import share_out
+from papertape.engine.broker.working.matching import is_traded, match_opens, match_way, wake_all
+from papertape.engine.broker.working.orders import BY_FLAT, BY_RUIN, end_all
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
 
@@ -90,6 +95,8 @@ def execute(
     trades_out: Rows,
     marks: Rows,
     decisions_out: Rows,
+    working: Rows,
+    order_events: Rows,
     counters: IntArray,
 ) -> None:
     """
@@ -99,6 +106,7 @@ def execute(
     decisions   DECISION, shape (n_symbols, n), what the strategy wants at each close of its timeframe
     decided_at  shape (n,), the instant of the batch at which each became known, ascending
     entries     ENTRY, shape (n_symbols,), scratch
+    working     WORKING_ORDER, shape (n_symbols, CAPACITY)
     counters    rows written so far; outputs are large enough for three fills per candle
 
     Marking stands in here although it could be a kernel of its own: handing the arrays on costs a third of the speed.
@@ -113,6 +121,11 @@ def execute(
         account.instants += 1
         base = instant * n_symbols
         n_due = 0
+        if account.working + account.moves > 0:
+            wake_all(
+                account, positions, working, markets, settings, candles, base,
+                order_events, counters,
+            )  # fmt: skip
         for symbol in range(n_symbols):
             candle = candles[base + symbol]
             position = positions[symbol]
@@ -131,6 +144,16 @@ def execute(
                     trades_out[counters[N_TRADES]] = trade
                     counters[N_FILLS] += 1
                     counters[N_TRADES] += 1
+                    if position.working > 0:
+                        end_all(
+                            account, position, working[symbol], symbol, candle.open_ms, BY_FLAT,
+                            True, False, order_events, counters,
+                        )  # fmt: skip
+        if account.working > 0:
+            match_opens(
+                account, positions, trades, working, entries, markets, settings, candles, base,
+                False, fills, trades_out, order_events, counters,
+            )  # fmt: skip
         if n_due > 0:
             enter_all(
                 account,
@@ -146,10 +169,22 @@ def execute(
                 decisions_out,
                 counters,
             )
+        if account.working > 0:
+            match_opens(
+                account, positions, trades, working, entries, markets, settings, candles, base,
+                True, fills, trades_out, order_events, counters,
+            )  # fmt: skip
+            share_out(account, positions, working, entries, markets, settings, candles, base, False)
         for symbol in range(n_symbols):
             position = positions[symbol]
             candle = candles[base + symbol]
-            if (
+            if position.working > 0:
+                if is_traded(position, candle):
+                    match_way(
+                        account, position, trades[symbol], working[symbol], entries[symbol],
+                        markets[symbol], settings, candle, fills, trades_out, order_events, counters,
+                    )  # fmt: skip
+            elif (
                 position.quantity != 0.0
                 and candle.flag_bits & _ABSENT == 0
                 and position.is_halted == 0
@@ -181,6 +216,11 @@ def execute(
         mark.open_positions = n_open
         if worth <= 0 and account.ruined_ms == 0:
             stop_at_ruin(account, positions, orders, close_ms)
+            for symbol in range(n_symbols):
+                end_all(
+                    account, positions[symbol], working[symbol], symbol, close_ms, BY_RUIN,
+                    False, False, order_events, counters,
+                )  # fmt: skip
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:

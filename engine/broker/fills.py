@@ -118,13 +118,15 @@ def open_position(
     fill: Row,
     reason: int,
     worth: int,
+    fee_rate: float,
+    reference: float,
 ) -> None:
     """Open a position with its bracket as planned in `entry`, mark it at its fill and start its trade."""
     side = order.target
     price = entry.price
     stop_price = entry.stop_price
     notional = money(quantity * price)
-    fee = money(quantity * price * market.taker_fee_rate)
+    fee = money(quantity * price * fee_rate)
     if market.is_perpetual == 0:
         post(account, -notional - fee, inventory=notional, fees=fee)
     else:
@@ -135,6 +137,10 @@ def open_position(
     position.stop_price = stop_price
     position.target_price = entry.target_price
     position.last_price = price
+    position.realised = 0
+    position.exit_price = 0.0
+    position.exit_quantity = 0.0
+    position.fresh_leg = -1
     start_trade(account, trade, order, candle)
     trade.entry_price = price
     trade.quantity = quantity
@@ -147,7 +153,7 @@ def open_position(
     fill.realised = 0
     fill.position = position.quantity
     trade.fees = fee
-    book_costs(fill, trade, market, candle.open)
+    book_costs(fill, trade, market, reference)
 
 
 @kernel
@@ -190,32 +196,81 @@ def close_position(
     reason: int,
     fill: Row,
 ) -> None:
-    """Close the whole position at `price`, settle it in the ledger and finish its trade."""
+    """Close the whole position at `price`, the taker fee paid."""
     quantity = abs(position.quantity)
+    fee_rate = market.taker_fee_rate
+    reduce_position(
+        account, position, trade, market, candle, quantity, price, fee_rate, reason, fill
+    )
+
+
+@kernel
+def reduce_position(
+    account: Row,
+    position: Row,
+    trade: Row,
+    market: Row,
+    candle: Row,
+    quantity: float,
+    price: float,
+    fee_rate: float,
+    reason: int,
+    fill: Row,
+) -> None:
+    """
+    Close `quantity` of the position at `price` and settle it in the ledger; with the last of it the trade is finished.
+
+    What it cost goes with it in proportion, rounded once; the last part takes what is left.
+    """
+    held = abs(position.quantity)
+    is_whole = quantity >= held
+    cost = position.cost
+    if not is_whole:
+        cost = np.int64(np.rint(cost * (quantity / held)))
     notional = money(quantity * price)
-    fee = money(quantity * price * market.taker_fee_rate)
-    realised = notional - position.cost if position.quantity > 0.0 else position.cost - notional
+    fee = money(quantity * price * fee_rate)
+    realised = notional - cost if position.quantity > 0.0 else cost - notional
     if market.is_perpetual == 0:
-        post(account, notional - fee, inventory=-position.cost, realised=-realised, fees=fee)
+        post(account, notional - fee, inventory=-cost, realised=-realised, fees=fee)
     else:
         post(account, realised - fee, realised=-realised, fees=fee)
-    side = -trade.side
-    position.quantity = 0.0
-    position.cost = 0
-    position.stop_price = 0.0
-    position.target_price = 0.0
-    write_fill(fill, account, candle, trade, side, reason, price, quantity, notional, fee)
+    left = 0.0 if is_whole else on_lot(held - quantity, market.lot_size)
+    position.quantity = trade.side * left
+    position.cost -= cost
+    write_fill(fill, account, candle, trade, -trade.side, reason, price, quantity, notional, fee)
     fill.realised = realised
-    fill.position = 0.0
+    fill.position = position.quantity
     fill.spread = 0
     fill.slippage = 0
     trade.fees += fee
-    trade.exit_ms = candle.open_ms
-    trade.exit_price = price
-    trade.exit_reason = reason
-    trade.bars += 1
-    trade.pnl = realised - trade.fees - trade.funding
-    trade.pnl_optimistic = trade.pnl
+    position.realised += realised
+    exit_price = price
+    if position.exit_quantity > 0.0:
+        value = position.exit_price * position.exit_quantity + price * quantity
+        exit_price = value / (position.exit_quantity + quantity)
+    position.exit_price = exit_price
+    position.exit_quantity += quantity
+    if is_whole:
+        position.quantity = 0.0
+        position.stop_price = 0.0
+        position.target_price = 0.0
+        if position.moved_instant != 0:
+            position.moved_instant = 0
+            account.moves -= 1
+        trade.exit_ms = candle.open_ms
+        trade.exit_price = exit_price
+        trade.exit_reason = reason
+        trade.bars += 1
+        trade.pnl = position.realised - trade.fees - trade.funding
+        trade.pnl_optimistic = trade.pnl
+
+
+@kernel
+def on_lot(quantity: float, lot_size: float) -> float:
+    """Return a difference of whole lots without the float noise of its subtraction."""
+    if lot_size <= 0.0:
+        return quantity
+    return whole_steps(np.rint(quantity / lot_size), lot_size)
 
 
 @kernel
@@ -315,7 +370,7 @@ def fill_bracket(
         value = money(quantity * at_target)
         fee = money(quantity * at_target * market.taker_fee_rate)
         gain = value - position.cost if is_long else position.cost - value
-        optimistic = gain - fee - trade.fees - trade.funding
+        optimistic = position.realised + gain - fee - trade.fees - trade.funding
     close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
     book_costs(fill, trade, market, reference)
     if hit == 3:
@@ -327,7 +382,7 @@ def fill_bracket(
 def finish_open_trade(position: Row, trade: Row, market: Row, close_ms: int) -> None:
     """Mark a trade that is still open at its last close: no fill, no exit cost, said by its reason."""
     value = unrealised(position, market)
-    trade.pnl = value - trade.fees - trade.funding
+    trade.pnl = position.realised + value - trade.fees - trade.funding
     if market.is_perpetual == 0:
         trade.pnl -= position.cost
     trade.pnl_optimistic = trade.pnl

@@ -30,7 +30,8 @@ N_FILLS = 0
 N_TRADES = 1
 N_MARKS = 2
 N_DECISIONS = 3
-N_COUNTERS = 4
+N_ORDERS = 4  # of working orders
+N_COUNTERS = 5
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 

@@ -66,7 +66,12 @@ def wanted_size(
 @kernel
 def tradable_size(account: Row, market: Row, quantity: float, price: float) -> float:
     """Return a quantity as the account's size factor and the market's lots leave it, 0 below the market's minimum."""
-    quantity *= account.size_factor
+    return whole_lots(market, quantity * account.size_factor, price)
+
+
+@kernel
+def whole_lots(market: Row, quantity: float, price: float) -> float:
+    """Return a quantity rounded down to the market's lots, 0 below the market's minimum."""
     if market.lot_size > 0.0:
         # A size that is a whole number of lots up to float noise must not lose a lot.
         lots = quantity / market.lot_size

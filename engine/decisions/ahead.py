@@ -6,9 +6,13 @@ They stand apart from `papertape.engine.decisions.python`, which knows the engin
 
 from typing import Final
 
+import numpy as np
+
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.execution import execute, rest_all
-from papertape.engine.broker.orders import held
+from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
+from papertape.engine.broker.working.instructions import obey_all
+from papertape.engine.broker.working.orders import CAPACITY
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
 
 # What a strategy may know of the account at a close, and what has been asked for one symbol.
@@ -23,6 +27,12 @@ LOOK: Final = record(
     ("stop_price", "f8"),
     ("target_price", "f8"),
     ("size_scale", "f8"),
+    ("held_stop_price", "f8"),  # of the position, asked for or in force; 0 = none
+    ("held_target_price", "f8"),
+    ("entry_ms", "i8"),  # open of the candle that it was opened in; 0 when flat
+    ("working", "i8"),  # working orders
+    ("fills", "i8"),  # rows of the batch's outputs so far
+    ("trades", "i8"),
 )
 
 
@@ -48,15 +58,21 @@ def run_ahead(
     trades_out: Rows,
     marks: Rows,
     decisions_out: Rows,
+    working: Rows,
+    instructions: Rows,
+    n_instructions: IntArray,
+    order_events: Rows,
     counters: IntArray,
     looks: Rows,
+    looks_at_orders: Rows,
 ) -> None:
     """
     Let a column of decisions rest, then run instants `first` … `last - 1` and write what is seen at some of them.
 
     closes      shape (>= n_closes,), the instants at whose close the strategy is asked, ascending
     resting     column of `decisions` that was taken at `resting_ms`, -1 for none
-    looks       LOOK, shape (>= n_closes, n_symbols)
+    looks       LOOK, shape (>= n_closes, n_symbols); looks_at_orders: WORKING_ORDER, (>= n_closes, n_symbols, CAPACITY),
+                of symbols that have any
     """
     if resting >= 0:
         rest_all(
@@ -71,6 +87,10 @@ def run_ahead(
             decisions_out,
             counters,
         )
+        obey_all(
+            account_rows, positions, working, markets, settings_rows, instructions, n_instructions,
+            resting_ms, order_events, counters,
+        )  # fmt: skip
     for close in range(n_closes + 1):
         until = closes[close] + 1 if close < n_closes else last
         execute(
@@ -92,19 +112,37 @@ def run_ahead(
             trades_out,
             marks,
             decisions_out,
+            working,
+            order_events,
             counters,
         )
         first = until
         if close < n_closes:
-            look_at_all(account_rows[0], positions, orders, markets, looks[close])
+            look_at_all(account_rows[0], positions, trades, orders, markets, counters, looks[close])
+            for symbol in range(len(positions)):
+                if positions[symbol].working > 0:
+                    for slot in range(CAPACITY):
+                        looks_at_orders[close, symbol, slot] = working[symbol, slot]
 
 
 @kernel
-def look_at_all(account: Row, positions: Rows, orders: Rows, markets: Rows, looks: Rows) -> None:
+def look_at_all(
+    account: Row,
+    positions: Rows,
+    trades: Rows,
+    orders: Rows,
+    markets: Rows,
+    counters: IntArray,
+    looks: Rows,
+) -> None:
     """Write what is seen of every symbol now; `looks` has the shape (n_symbols,)."""
     worth = equity(account, positions, markets)
     for symbol in range(len(positions)):
-        look_at(account, positions[symbol], orders[symbol], worth, looks[symbol])
+        look = looks[symbol]
+        look_at(account, positions[symbol], orders[symbol], worth, look)
+        look.entry_ms = trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
+        look.fills = counters[N_FILLS]
+        look.trades = counters[N_TRADES]
 
 
 @kernel
@@ -120,3 +158,11 @@ def look_at(account: Row, position: Row, order: Row, worth: int, look: Row) -> N
     look.stop_price = order.stop_price
     look.target_price = order.target_price
     look.size_scale = order.size_scale
+    look.held_stop_price = position.stop_price
+    look.held_target_price = position.target_price
+    if position.moved_instant != 0:
+        if not np.isnan(position.moved_stop_price):
+            look.held_stop_price = position.moved_stop_price
+        if not np.isnan(position.moved_target_price):
+            look.held_target_price = position.moved_target_price
+    look.working = position.working

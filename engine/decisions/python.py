@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import LOOK, run_ahead
 from papertape.engine.decisions.faults import pause, told, told_change
+from papertape.engine.decisions.hooks import Hooks
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
@@ -21,6 +23,7 @@ from papertape.engine.records import KEEP, UNITS_PER_QUOTE
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import fault_of
+from papertape.engine.strategies.instructions import Instructions
 from papertape.engine.strategies.protocol import (
     Decision,
     FeatureColumns,
@@ -57,12 +60,18 @@ class PythonDecider:
         self._states = [state_type(fields)(len(fields)) for _ in range(n)]
         self._wishes = [_KEEP] * n
         self._looks = np.zeros((_LONGEST, n), LOOK)
+        self._looks_at_orders = np.zeros((_LONGEST, *engine.working.shape), WORKING_ORDER)
+        self._instructions = [Instructions(engine.length_ms) for _ in range(n)]
+        self._hooks = Hooks(engine, strategy)
         self._stretch = 1
         live = (
             engine.account,
             engine.positions,
             engine.trades,
             engine.orders,
+            engine.working,
+            engine.instructions,
+            engine.n_instructions,
             engine.outputs.counters,
         )
         # Bytes are copied as one, records field by field.
@@ -109,6 +118,7 @@ class PythonDecider:
         """Make the candles and features of a batch readable for the strategy, and load what it keeps."""
         engine = self._engine
         self._columns, self._bars = [], []
+        self._hooks.open_batch()
         for symbol, lane in enumerate(engine.frames.main):
             matrix = engine.signals(symbol, closed, at)
             self._columns.append(FeatureColumns(matrix, self._rows, closed))
@@ -120,6 +130,7 @@ class PythonDecider:
 
     def _close_batch(self) -> None:
         """Store what the strategy keeps, and end what was readable."""
+        self._hooks.close_batch()
         for state, kept, columns in zip(self._states, self._kept, self._columns, strict=True):
             kept[: self._n_fields] = state.store()
             columns.close()
@@ -128,11 +139,13 @@ class PythonDecider:
         """Ask close by close; return the place of the first whose answers change something, -1 for none."""
         looks = self._looks[: len(asked)].tolist()
         for place, (column, _, close_ms) in enumerate(asked):
-            if self._ask(column, close_ms, looks[place]):
+            if self._ask(column, close_ms, looks[place], self._looks_at_orders[place]):
                 return place
         return -1
 
-    def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]]) -> bool:
+    def _ask(
+        self, column: int, close_ms: int, looks: list[tuple[Any, ...]], working: Rows
+    ) -> bool:
         """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
         is_change = False
         for symbol, look in enumerate(looks):
@@ -155,8 +168,12 @@ class PythonDecider:
                 self._states[symbol],
                 self._columns[symbol],
                 column,
+                look,
+                working[symbol],
+                self._instructions[symbol],
             )
-            wish = self._wishes[symbol] = self._answer(view)
+            wish = self._wishes[symbol] = self._answer(view, symbol, look)
+            is_change |= bool(self._instructions[symbol].rows)
             target = wish[0]
             if wish is _KEEP or target == KEEP:
                 continue
@@ -166,11 +183,15 @@ class PythonDecider:
                 self.unheeded += 1
         return is_change or (bool(self.faults) and self.faults[-1].time_ms == close_ms)
 
-    def _answer(self, view: View) -> Decision:
-        """Return what the strategy wants, KEEP when it wants nothing or is at fault."""
+    def _answer(self, view: View, symbol: int, look: tuple[Any, ...]) -> Decision:
+        """Return what the strategy wants, KEEP when it wants nothing or is at fault; its instructions are collected."""
         reason = ""
         wish: Any = None
+        instructions = self._instructions[symbol]
+        instructions.time_ms = view.time_ms
         try:
+            if self._hooks.is_used:
+                self._hooks.call(self._strategy, view, symbol, look)
             wish = self._strategy.decide(view)
         except (
             Exception,
@@ -186,6 +207,7 @@ class PythonDecider:
         if not reason:
             return _KEEP if wish is None else wish
         self.faults.append(StrategyFault(self._name, view.symbol, view.time_ms, reason))
+        instructions.rows.clear()
         return _KEEP
 
     def _start_again(self) -> None:
@@ -203,6 +225,13 @@ class PythonDecider:
             row = engine.wishes[symbol, column]
             for name, value in zip(Decision._fields, wish, strict=True):
                 row[name] = value
+            asked = self._instructions[symbol].rows
+            engine.n_instructions[symbol] = len(asked)
+            engine.instructions[symbol, : len(asked)] = 0
+            for place, fields in enumerate(asked):
+                for name, value in fields.items():
+                    engine.instructions[symbol, place][name] = value
+            asked.clear()
         for fault in self.faults:
             if fault.time_ms == close_ms:
                 pause(self._engine, fault)
@@ -233,8 +262,13 @@ class PythonDecider:
             outputs.trades,
             outputs.marks,
             outputs.decisions,
+            engine.working,
+            engine.instructions,
+            engine.n_instructions,
+            outputs.orders,
             outputs.counters,
             self._looks,
+            self._looks_at_orders,
         )
 
     def _save(self) -> None:

@@ -7,13 +7,14 @@ once per closed candle, on the same features, the same broker and the same ledge
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError, StrategyError, did_you_mean
 from papertape.engine.jit import FloatArray, Rows, record
 from papertape.engine.records import KEEP
+from papertape.engine.strategies.instructions import Instructions, WorkingOrder, orders_of
 
 
 @runtime_checkable
@@ -131,7 +132,10 @@ class View:
 
     __slots__ = (
         "_columns",
+        "_instructions",
+        "_look",
         "_row",
+        "_working",
         "cash",
         "close",
         "entry_price",
@@ -163,6 +167,9 @@ class View:
         state: Any,
         columns: FeatureColumns,
         row: int,
+        look: Sequence[Any],
+        working: Rows,
+        instructions: Instructions,
     ) -> None:
         self.symbol = symbol
         self.time_ms = time_ms
@@ -178,16 +185,105 @@ class View:
         self.state = state
         self._columns = columns
         self._row = row
+        self._look = look
+        self._working = working
+        self._instructions = instructions
 
     def __getitem__(self, feature: str) -> float:
         """Return a feature's value at this close; NaN while it warms up; ConfigError for one that was not named."""
         return self._columns[feature][self._row]
 
+    @property
+    def stop(self) -> float:
+        """Return the position's stop, in force or asked for; 0 = none. What is assigned holds from the next candle on."""
+        return self._look[HELD_STOP]  # type: ignore[no-any-return]
+
+    @stop.setter
+    def stop(self, price: float | None) -> None:
+        if price != self._look[HELD_STOP]:
+            self._instructions.move("stop", price)
+
+    @property
+    def target(self) -> float:
+        """Return the position's target, in force or asked for; 0 = none. What is assigned holds from the next candle on."""
+        return self._look[HELD_TARGET]  # type: ignore[no-any-return]
+
+    @target.setter
+    def target(self, price: float | None) -> None:
+        if price != self._look[HELD_TARGET]:
+            self._instructions.move("target", price)
+
+    @property
+    def entry_ms(self) -> int:
+        """Return the open time of the candle in which the position was opened, 0 when flat."""
+        return self._look[ENTRY_MS]  # type: ignore[no-any-return]
+
+    @property
+    def orders(self) -> tuple[WorkingOrder, ...]:
+        """Return the working orders of this symbol, oldest first."""
+        return orders_of(self._working) if self._look[WORKING] else ()
+
+    def buy(self, quantity: float | None = None, **options: Any) -> None:
+        """
+        Place an order to buy, for the next candle at the earliest; raises StrategyError for what no order can mean.
+
+        How much, one of: `quantity` in base units, `fraction` of equity as notional; neither: by the account's rule.
+        How, none: at market; `limit`, `stop`, `touch` as prices, `stop` or `touch` with `limit`; `trail` in quote or
+        `trail_percent`, with `activate` as the price from which it trails.
+        With it: `stop_loss` and `take_profit` as prices, or `stop_distance` and `target_distance` from the fill, for the
+        position that it opens; `reduce_only`; `post_only`; `time_in_force` gtc, ioc or fok; `expires_bars` or
+        `expires_ms`; `oco`, a name whose first fill cancels the others; `tag`, a name of up to eight characters.
+        """
+        self._place("buy", 1, quantity, options)
+
+    def sell(self, quantity: float | None = None, **options: Any) -> None:
+        """Place an order to sell; see `buy`."""
+        self._place("sell", -1, quantity, options)
+
+    def exit(self, share: float | None = None, **options: Any) -> None:
+        """
+        Place an order that only reduces the position: a `share` of it, or a `quantity`; the whole of it without either.
+
+        The other options are those of `buy`. Without a position it is refused.
+        """
+        if self.position == 0.0:
+            raise StrategyError("view.exit: there is no position; look at view.position first")
+        if options.get("quantity") is None and options.get("share") is None:
+            options["share"] = 1.0 if share is None else share
+        options["reduce_only"] = True
+        self._place("exit", -1 if self.position > 0.0 else 1, None, options)
+
+    def cancel(self, tag: str = "") -> None:
+        """Take back the working orders of this symbol with a tag, all without one."""
+        self._instructions.cancel(tag)
+
+    def _place(self, what: str, side: int, quantity: float | None, options: dict[str, Any]) -> None:
+        for name in options:
+            if name not in _OPTIONS:
+                raise StrategyError(f"view.{what}: {name} is unknown{did_you_mean(name, _OPTIONS)}")
+        if quantity is not None:
+            options["quantity"] = quantity
+        self._instructions.place(what, side, options)
+
+
+_OPTIONS: Final = (
+    "quantity", "fraction", "share", "limit", "stop", "touch", "trail", "trail_percent", "activate", "stop_loss",
+    "take_profit", "stop_distance", "target_distance", "reduce_only", "post_only", "time_in_force", "expires_bars",
+    "expires_ms", "oco", "tag",
+)  # fmt: skip
+# Places in what is known of the account at a close (`papertape.engine.decisions.ahead.LOOK`).
+HELD_STOP: Final = 10
+HELD_TARGET: Final = 11
+ENTRY_MS: Final = 12
+WORKING: Final = 13
+
 
 @runtime_checkable
 class Strategy(Protocol):
     """
-    A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol.
+    A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol;
+    `on_fill(view, fill)` and `on_close(view, trade)`, asked before `decide` at the first close after it happened, fills
+    first, each in the order in which they happened.
 
     What lasts from one candle to the next belongs there: every engine has an instance of its own, a daemon starts again
     with a new one, and a strategy that changes itself is refused.

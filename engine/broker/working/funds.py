@@ -1,0 +1,70 @@
+"""
+Buying power shared out among working orders: those that may open something at one open, or inside one candle.
+
+As for entries by decision (`papertape.engine.broker.entries`): each takes a share of the buying power that it would have
+alone, and when the shares add up to more than the whole, all are scaled down by one factor, so that neither the names of
+symbols nor the age of an order decides who comes first. What a candle sets free inside itself pays for nothing in it.
+"""
+
+from papertape.engine.broker.account import equity, exposure
+from papertape.engine.broker.sizing import buying_power
+from papertape.engine.broker.working.levels import RESTS, at_open, level_of
+from papertape.engine.broker.working.orders import FREE, PLACED
+from papertape.engine.jit import Row, Rows, kernel
+
+_ABSENT = 2  # engine.candles.FLAG_ABSENT
+_WHOLE = 17_592_186_044_416  # 2^44: shares are integers of it, so that their sum does not depend on the order
+
+
+@kernel
+def share_out(
+    account: Row,
+    positions: Rows,
+    working: Rows,
+    entries: Rows,
+    markets: Rows,
+    settings: Row,
+    candles: Rows,
+    base: int,
+    is_open: bool,
+) -> None:
+    """Write the factor on what working orders open, at the open or inside the candles that begin at row `base`."""
+    worth = equity(account, positions, markets)
+    gross = exposure(positions)
+    total = 0
+    for symbol in range(len(positions)):
+        entry = entries[symbol]
+        entry.worth = worth
+        position = positions[symbol]
+        if position.working == 0 or candles[base + symbol].flag_bits & _ABSENT != 0:
+            continue
+        market = markets[symbol]
+        candle = candles[base + symbol]
+        power = max(buying_power(account, market, settings, worth, gross), 0.0)
+        entry.power = power
+        for slot in range(position.order_rows):
+            order = working[symbol, slot]
+            price = price_if_met(order, market, settings, candle, is_open)
+            if price <= 0.0 or order.is_reduce_only != 0:
+                continue
+            quantity = min(order.remaining, position.volume_left)
+            if order.target * position.quantity < 0.0:
+                quantity -= abs(position.quantity)
+            if quantity > 0.0 and power > 0.0:
+                total += int(min(quantity * price / power, 1.0) * _WHOLE)
+    factor = _WHOLE / total if total > _WHOLE else 1.0
+    for symbol in range(len(positions)):
+        entries[symbol].factor = factor
+
+
+@kernel
+def price_if_met(order: Row, market: Row, settings: Row, candle: Row, is_open: bool) -> float:
+    """Return the price at which an order may open something in this step, 0 when it cannot."""
+    if order.status == FREE or order.status == PLACED:
+        return 0.0
+    if is_open:
+        if at_open(order, market, settings, candle.open) == RESTS:
+            return 0.0
+        return candle.open  # type: ignore[no-any-return]
+    level = level_of(order, market.tick_size)
+    return level if candle.low <= level <= candle.high else 0.0

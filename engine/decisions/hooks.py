@@ -1,0 +1,107 @@
+"""
+What a Python strategy is told of its fills and trades: `on_fill` and `on_close`, before `decide` at the next close.
+
+A close comes to know what happened since the one before it, symbol by symbol. What happened after the last close of a
+batch is kept for the next batch, in the snapshot as well, so that no batching and no restart loses or repeats a call.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from papertape.engine.jit import Rows, join_rows
+from papertape.engine.records import REASON_NAMES, UNITS_PER_QUOTE
+from papertape.engine.state import EngineState
+from papertape.engine.strategies.instructions import ClosedTrade, Fill
+from papertape.engine.strategies.protocol import Strategy, View
+
+# Places in LOOK.
+_N_FILLS: Final = 14
+_N_TRADES: Final = 15
+
+
+class Hooks:
+    """Calls the hooks that a strategy has; `is_used` tells whether it has any."""
+
+    def __init__(self, engine: EngineState, strategy: Strategy) -> None:
+        self._engine = engine
+        self._has_fill = callable(getattr(strategy, "on_fill", None))
+        self._has_close = callable(getattr(strategy, "on_close", None))
+        self.is_used = self._has_fill or self._has_close
+        self._told: list[tuple[int, int]] = []
+
+    def open_batch(self) -> None:
+        """Begin a batch, of whose outputs nothing has been told."""
+        self._told = [(0, 0)] * len(self._engine.symbols)
+
+    def call(self, strategy: Any, view: View, symbol: int, look: tuple[Any, ...]) -> None:
+        """Tell what happened to one symbol since it was asked last."""
+        engine, outputs = self._engine, self._engine.outputs
+        n_fills, n_trades = self._told[symbol]
+        self._told[symbol] = (look[_N_FILLS], look[_N_TRADES])
+        fills = self._since(engine.unseen_fills, outputs.fills[n_fills : look[_N_FILLS]], symbol)
+        trades = self._since(
+            engine.unseen_trades, outputs.trades[n_trades : look[_N_TRADES]], symbol
+        )
+        engine.unseen_fills = engine.unseen_fills[engine.unseen_fills["symbol"] != symbol]
+        engine.unseen_trades = engine.unseen_trades[engine.unseen_trades["symbol"] != symbol]
+        if self._has_fill:
+            for row in fills:
+                strategy.on_fill(view, _fill(row))
+        if self._has_close:
+            for row in trades:
+                strategy.on_close(view, _trade(row))
+
+    def close_batch(self) -> None:
+        """Keep what has not been told for the next batch."""
+        if not self.is_used:
+            return
+        engine, outputs = self._engine, self._engine.outputs
+        ends = outputs.counters[:2].tolist()
+        for symbol, (n_fills, n_trades) in enumerate(self._told):
+            fills = outputs.fills[n_fills : ends[0]]
+            trades = outputs.trades[n_trades : ends[1]]
+            engine.unseen_fills = self._kept(engine.unseen_fills, fills, symbol)
+            engine.unseen_trades = self._kept(engine.unseen_trades, trades, symbol)
+
+    @staticmethod
+    def _since(unseen: Rows, rows: Rows, symbol: int) -> Rows:
+        """Return the rows of one symbol, those of earlier batches first."""
+        if not len(unseen) and not len(rows):
+            return rows
+        joined = join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
+        return joined[joined["symbol"] == symbol]
+
+    @staticmethod
+    def _kept(unseen: Rows, rows: Rows, symbol: int) -> Rows:
+        """Return what is unseen with the rows of one symbol after it."""
+        rows = rows[rows["symbol"] == symbol]
+        if not len(rows):
+            return unseen
+        return join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
+
+
+def _fill(row: Any) -> Fill:
+    return Fill(
+        int(row["candle_ms"]),
+        int(row["side"]),
+        float(row["price"]),
+        float(row["quantity"]),
+        REASON_NAMES[int(row["reason"])],
+        int(row["fee"]) / UNITS_PER_QUOTE,
+        int(row["realised"]) / UNITS_PER_QUOTE,
+        float(row["position"]),
+    )
+
+
+def _trade(row: Any) -> ClosedTrade:
+    return ClosedTrade(
+        int(row["side"]),
+        int(row["entry_ms"]),
+        int(row["exit_ms"]),
+        float(row["entry_price"]),
+        float(row["exit_price"]),
+        float(row["quantity"]),
+        int(row["pnl"]) / UNITS_PER_QUOTE,
+        REASON_NAMES[int(row["exit_reason"])],
+    )

@@ -1,0 +1,223 @@
+"""
+What a strategy asks for beside its decision: orders that rest, orders taken back, stop and target moved.
+
+Everything is checked where it is written, in one sentence that names the thing, the rule and the value; the engine then
+decides what can be done with it (`papertape.engine.broker.working.instructions`).
+"""
+
+from collections.abc import Sequence
+from math import inf, nan
+from numbers import Real
+from typing import Any, Final, NamedTuple
+
+from papertape.engine.broker.working import instructions as action
+from papertape.engine.broker.working import orders as kinds
+from papertape.engine.broker.working.orders import KIND_NAMES, tag_code, tag_text
+from papertape.engine.errors import StrategyError, did_you_mean
+from papertape.engine.jit import Row
+
+_TIMES_IN_FORCE: Final = {"gtc": kinds.GTC, "ioc": kinds.IOC, "fok": kinds.FOK}
+_LONGEST_TAG: Final = 8
+
+
+class WorkingOrder(NamedTuple):
+    """An order of this symbol that waits: what is left of it, and where."""
+
+    number: int
+    tag: str
+    kind: str  # market, limit, stop, stop-limit, market-if-touched, limit-if-touched, trailing stop
+    side: int  # +1 buy, -1 sell
+    quantity: float  # what is left of it, base units
+    limit: float  # 0 = none
+    trigger: float  # of a stop or touch order; of a trailing one its best price so far
+    reduce_only: bool
+
+
+class Fill(NamedTuple):
+    """What `on_fill` is told: one fill of this symbol since the strategy was asked last."""
+
+    time_ms: int  # open of the candle in which it filled
+    side: int  # +1 bought, -1 sold
+    price: float
+    quantity: float
+    reason: str
+    fee: float  # quote
+    realised: float  # quote, before the fee; 0 for an entry
+    position: float  # signed, after it
+
+
+class ClosedTrade(NamedTuple):
+    """What `on_close` is told: one trade of this symbol that ended since the strategy was asked last."""
+
+    side: int
+    entry_ms: int
+    exit_ms: int
+    entry_price: float
+    exit_price: float
+    quantity: float
+    pnl: float  # quote, after all costs
+    reason: str
+
+
+class Instructions:
+    """The instructions of one symbol at one close, as fields of INSTRUCTION records."""
+
+    __slots__ = ("length_ms", "rows", "time_ms")
+
+    def __init__(self, length_ms: int) -> None:
+        self.length_ms = length_ms
+        self.time_ms = 0
+        self.rows: list[dict[str, float]] = []
+
+    def add(self, what: str, **fields: float) -> None:
+        """Take in one instruction; raises StrategyError when there are too many."""
+        if len(self.rows) == action.MOST_INSTRUCTIONS:
+            raise StrategyError(
+                f"view.{what}: {action.MOST_INSTRUCTIONS} instructions of one symbol at one close are the most"
+            )
+        self.rows.append(fields)
+
+    def place(self, what: str, side: int, options: dict[str, Any]) -> None:
+        """Check the options of an order and take it in; raises StrategyError for what no order can mean."""
+        fields: dict[str, float] = {"action": action.PLACE, "target": side, "confidence": 1.0}
+        fields["size_scale"] = 1.0
+        for name, field in _PRICES.items():
+            value = options.get(name)
+            if value is not None:
+                fields[field] = _positive(what, name, value)
+        fields |= _kind(what, options)
+        fields |= _amount(what, options)
+        fields |= self._life(what, options, int(fields["kind"]))
+        for name in ("tag", "oco"):
+            if options.get(name):
+                fields["group" if name == "oco" else name] = _text(what, name, options[name])
+        if options.get("reduce_only"):
+            fields["is_reduce_only"] = 1
+        self.add(what, **fields)
+
+    def _life(self, what: str, options: dict[str, Any], kind: int) -> dict[str, float]:
+        """Return how long an order may work, and whether it may take."""
+        fields: dict[str, float] = {}
+        name = options.get("time_in_force", "gtc")
+        if name not in _TIMES_IN_FORCE:
+            raise StrategyError(
+                f"view.{what}: time_in_force {name!r} is unknown{did_you_mean(str(name), _TIMES_IN_FORCE)}"
+            )
+        fields["time_in_force"] = _TIMES_IN_FORCE[name]
+        if name != "gtc" and kind not in (kinds.AT_MARKET, kinds.LIMIT):
+            raise StrategyError(f"view.{what}: time_in_force {name!r} is for market and limit orders")
+        if options.get("post_only"):
+            if kind != kinds.LIMIT or name != "gtc":
+                raise StrategyError(f"view.{what}: post_only is for limit orders that may rest")
+            fields["is_post_only"] = 1
+        bars, until = options.get("expires_bars"), options.get("expires_ms")
+        if bars is not None and until is not None:
+            raise StrategyError(f"view.{what}: expires_bars and expires_ms are two ways to say one thing")
+        if bars is not None:
+            fields["expires_ms"] = self.time_ms + int(_positive(what, "expires_bars", bars)) * self.length_ms
+        elif until is not None:
+            fields["expires_ms"] = int(_positive(what, "expires_ms", until))
+        return fields
+
+    def move(self, name: str, value: Any) -> None:
+        """Take in another stop or target of the position; 0 or None removes it."""
+        if value is None:
+            value = 0.0
+        if not isinstance(value, Real) or not 0.0 <= float(value) < inf:
+            raise StrategyError(
+                f"view.{name} = {value!r:.80} is not a price: finite and at least 0 (0 is none)"
+            )
+        levels = {"stop_price": nan, "target_price": nan, f"{name}_price": float(value)}
+        self.add(name, action=action.MOVE, **levels)
+
+    def cancel(self, tag: str) -> None:
+        """Take back the orders with a tag, all without one."""
+        code = _text("cancel", "tag", tag) if tag else 0
+        self.add("cancel", action=action.CANCEL, tag=code)
+
+
+# Options of an order and the fields that they are kept in.
+_PRICES: Final = {
+    "limit": "limit_price",
+    "stop_loss": "stop_price",
+    "take_profit": "target_price",
+    "stop_distance": "stop_distance",
+    "target_distance": "target_distance",
+    "activate": "activation_price",
+}
+
+
+def _positive(what: str, name: str, value: Any) -> float:
+    """Return a number above 0, or raise StrategyError."""
+    if not isinstance(value, Real) or not 0.0 < float(value) < inf:
+        raise StrategyError(f"view.{what}: {name} {value!r:.80} is not a finite number above 0")
+    return float(value)
+
+
+def _text(what: str, name: str, value: Any) -> int:
+    """Return a short name as a number, or raise StrategyError."""
+    if not isinstance(value, str) or not value.isascii() or not 0 < len(value) <= _LONGEST_TAG:
+        raise StrategyError(
+            f"view.{what}: {name} {value!r:.80} is not a text of 1 to {_LONGEST_TAG} ASCII characters"
+        )
+    return tag_code(value)
+
+
+def _kind(what: str, options: dict[str, Any]) -> dict[str, float]:
+    """Return the kind of order that its prices make it, and what triggers it."""
+    given = [n for n in ("stop", "touch", "trail", "trail_percent") if options.get(n) is not None]
+    has_limit = options.get("limit") is not None
+    if len(given) > 1:
+        raise StrategyError(f"view.{what}: {' and '.join(given)} are different orders; place two")
+    if not given:
+        if options.get("activate") is not None:
+            raise StrategyError(f"view.{what}: activate is for trailing stops; add trail")
+        return {"kind": kinds.LIMIT if has_limit else kinds.AT_MARKET}
+    name = given[0]
+    value = _positive(what, name, options[name])
+    if name in ("stop", "touch"):
+        if options.get("activate") is not None:
+            raise StrategyError(f"view.{what}: activate is for trailing stops, not for {name}")
+        pairs = {"stop": (kinds.STOP, kinds.STOP_LIMIT), "touch": (kinds.TOUCH, kinds.TOUCH_LIMIT)}
+        return {"kind": pairs[name][has_limit], "trigger_price": value}
+    if has_limit:
+        raise StrategyError(f"view.{what}: a trailing stop trades at market; leave limit out")
+    if name == "trail":
+        return {"kind": kinds.TRAIL, "trail_distance": value}
+    if value >= 100.0:
+        raise StrategyError(f"view.{what}: trail_percent {value!r} is not below 100")
+    return {"kind": kinds.TRAIL, "trail_rate": value / 100.0}
+
+
+def _amount(what: str, options: dict[str, Any]) -> dict[str, float]:
+    """Return how much of what; nothing at all leaves it to the account's rule."""
+    given = [n for n in ("quantity", "fraction", "share") if options.get(n) is not None]
+    if len(given) > 1:
+        raise StrategyError(f"view.{what}: {' and '.join(given)} are two sizes; give one")
+    if not given:
+        return {}
+    name = given[0]
+    value = _positive(what, name, options[name])
+    if name == "share":
+        if value > 1.0:
+            raise StrategyError(f"view.{what}: share {value!r} is not above 0 and at most 1")
+        return {"is_whole": 1} if value == 1.0 else {"share": value}
+    return {name: value}
+
+
+def orders_of(rows: Sequence[Row]) -> tuple[WorkingOrder, ...]:
+    """Return the working orders among rows of the table, oldest first."""
+    return tuple(
+        WorkingOrder(
+            int(row["number"]),
+            tag_text(row["tag"]),
+            KIND_NAMES[int(row["kind"])],
+            int(row["target"]),
+            float(row["remaining"]),
+            float(row["limit_price"]),
+            float(row["extreme"] if row["kind"] == kinds.TRAIL else row["trigger_price"]),
+            bool(row["is_reduce_only"]),
+        )
+        for row in rows
+        if row["status"] != kinds.FREE
+    )
