@@ -22,17 +22,21 @@ from papertape.engine.errors import ConfigError, DataError, InvariantError, Pape
 from papertape.engine.loop import run
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision, View
+from papertape.engine.strategies.instructions import ClosedTrade, Fill, WorkingOrder
 
 __all__ = [
+    "ClosedTrade",
     "ConfigError",
     "DataError",
     "Decision",
     "Engine",
     "EngineSpec",
+    "Fill",
     "InvariantError",
     "Market",
     "PapertapeError",
     "Settings",
     "View",
+    "WorkingOrder",
     "run",
 ]

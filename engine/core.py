@@ -36,7 +36,13 @@ from papertape.engine.spec import EngineSpec
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.protocol import KernelStrategy
 
-_STREAMS: Final = ("decisions", "fills", "payments", "swaps", "orders")  # fields of a report in the digest
+_STREAMS: Final = (
+    "decisions",
+    "fills",
+    "payments",
+    "swaps",
+    "orders",
+)  # fields of a report in the digest
 
 
 class Engine(EngineState):

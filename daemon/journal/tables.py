@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.jit import Rows
 from papertape.engine.records import (
@@ -94,6 +95,7 @@ TABLES: Final = (
     ReportTable("decisions", "decisions", "sequence", DECISION),
     ReportTable("fills", "fills", "sequence", FILL),
     ReportTable("trades", "trades", "number", TRADE),
+    ReportTable("orders", "orders", "sequence", ORDER_EVENT),
     ReportTable("payments", "payments", "sequence", PAYMENT),
     ReportTable("models", "swaps", "sequence", SWAP),
     ReportTable("equity", "marks", "time_ms", MARK),

@@ -52,7 +52,10 @@ POSITION: Final = record(
     ("working", "i8"),  # working orders of this symbol now
     ("order_rows", "i8"),  # of their table that are in use, or were a moment ago
     ("volume_left", "f8"),  # what orders may still fill of this candle, base units
-    ("fresh_leg", "i8"),  # of the candle's way in which the position was opened; -1 = before or at the open
+    (
+        "fresh_leg",
+        "i8",
+    ),  # of the candle's way in which the position was opened; -1 = before or at the open
     ("moved_instant", "i8"),  # from which the levels below hold; 0 = none was asked for
     ("moved_stop_price", "f8"),  # NaN = stays as it is, 0 = none any more
     ("moved_target_price", "f8"),

@@ -38,8 +38,9 @@ from papertape.engine.broker.orders import (
     stop_at_ruin,
 )
 from papertape.engine.broker.working.funds import share_out
-from papertape.engine.broker.working.matching import is_traded, match_opens, match_way, wake_all
+from papertape.engine.broker.working.matching import is_traded, match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_FLAT, BY_RUIN, end_all
+from papertape.engine.broker.working.way import match_way
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
 

@@ -70,7 +70,7 @@ class Hooks:
         if not len(unseen) and not len(rows):
             return rows
         joined = join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
-        return joined[joined["symbol"] == symbol]
+        return np.asarray(joined[joined["symbol"] == symbol])
 
     @staticmethod
     def _kept(unseen: Rows, rows: Rows, symbol: int) -> Rows:

@@ -143,9 +143,7 @@ class PythonDecider:
                 return place
         return -1
 
-    def _ask(
-        self, column: int, close_ms: int, looks: list[tuple[Any, ...]], working: Rows
-    ) -> bool:
+    def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]], working: Rows) -> bool:
         """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
         is_change = False
         for symbol, look in enumerate(looks):

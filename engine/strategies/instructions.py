@@ -5,7 +5,6 @@ Everything is checked where it is written, in one sentence that names the thing,
 decides what can be done with it (`papertape.engine.broker.working.instructions`).
 """
 
-from collections.abc import Sequence
 from math import inf, nan
 from numbers import Real
 from typing import Any, Final, NamedTuple
@@ -14,7 +13,7 @@ from papertape.engine.broker.working import instructions as action
 from papertape.engine.broker.working import orders as kinds
 from papertape.engine.broker.working.orders import KIND_NAMES, tag_code, tag_text
 from papertape.engine.errors import StrategyError, did_you_mean
-from papertape.engine.jit import Row
+from papertape.engine.jit import Rows
 
 _TIMES_IN_FORCE: Final = {"gtc": kinds.GTC, "ioc": kinds.IOC, "fok": kinds.FOK}
 _LONGEST_TAG: Final = 8
@@ -105,16 +104,22 @@ class Instructions:
             )
         fields["time_in_force"] = _TIMES_IN_FORCE[name]
         if name != "gtc" and kind not in (kinds.AT_MARKET, kinds.LIMIT):
-            raise StrategyError(f"view.{what}: time_in_force {name!r} is for market and limit orders")
+            raise StrategyError(
+                f"view.{what}: time_in_force {name!r} is for market and limit orders"
+            )
         if options.get("post_only"):
             if kind != kinds.LIMIT or name != "gtc":
                 raise StrategyError(f"view.{what}: post_only is for limit orders that may rest")
             fields["is_post_only"] = 1
         bars, until = options.get("expires_bars"), options.get("expires_ms")
         if bars is not None and until is not None:
-            raise StrategyError(f"view.{what}: expires_bars and expires_ms are two ways to say one thing")
+            raise StrategyError(
+                f"view.{what}: expires_bars and expires_ms are two ways to say one thing"
+            )
         if bars is not None:
-            fields["expires_ms"] = self.time_ms + int(_positive(what, "expires_bars", bars)) * self.length_ms
+            fields["expires_ms"] = (
+                self.time_ms + int(_positive(what, "expires_bars", bars)) * self.length_ms
+            )
         elif until is not None:
             fields["expires_ms"] = int(_positive(what, "expires_ms", until))
         return fields
@@ -205,7 +210,7 @@ def _amount(what: str, options: dict[str, Any]) -> dict[str, float]:
     return {name: value}
 
 
-def orders_of(rows: Sequence[Row]) -> tuple[WorkingOrder, ...]:
+def orders_of(rows: Rows) -> tuple[WorkingOrder, ...]:
     """Return the working orders among rows of the table, oldest first."""
     return tuple(
         WorkingOrder(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import StrategyError
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
@@ -20,6 +21,7 @@ _KINDS = (
     "swaps",
     "events",
     "predictions",
+    "orders",
 )
 
 
@@ -103,6 +105,11 @@ class Recorder:
     def events(self) -> Rows:
         """Return every EVENT record of market structure, if the engine was asked for them."""
         return self._joined("events", EVENT)
+
+    @property
+    def orders(self) -> Rows:
+        """Return every ORDER_EVENT record: what happened to working orders."""
+        return self._joined("orders", ORDER_EVENT)
 
     @property
     def predictions(self) -> Rows:

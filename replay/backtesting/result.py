@@ -9,6 +9,7 @@ be taken for a whole one:
     equity.parquet    the account at the close of every base candle
     fills.parquet     FILL and DECISION records as the engine reported them, uncompressed: `papertape verify`
     decisions.parquet   names the first record and field that differ
+    orders.parquet    ORDER_EVENT records: what happened to working orders, when there were any
     tapes/            the candles, when no file and no store has them under the names in the configuration
     models/           the artefacts that took over, when there were any
     report.html       one file, opens offline
@@ -28,10 +29,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from papertape.engine.broker.working.orders import (
+    CAUSE_NAMES,
+    KIND_NAMES,
+    ORDER_EVENT,
+    STATUS_NAMES,
+    tag_text,
+)
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
+from papertape.engine.records import REFUSED_NAMES
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.report.notebook import Page, card
 from papertape.replay.report.page import report_parts, write_report
@@ -67,6 +76,7 @@ class Result:
     models     artefacts in the order of the lineage in the summary
     events     EVENT records of market structure, for drawing; none when the strategy does not look at it
     tapes      all that were replayed, where the names in the configuration would not find them again
+    orders     ORDER_EVENT records: what happened to working orders
     """
 
     summary: dict[str, Any]
@@ -78,6 +88,7 @@ class Result:
     models: Sequence[bytes] = ()
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
     tapes: Sequence[Tape] = ()
+    orders: Rows = field(default_factory=lambda: np.zeros(0, ORDER_EVENT))
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
     _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
@@ -151,6 +162,16 @@ class Result:
     def decision_table(self) -> "pd.DataFrame":
         """Return every decision, as the engine reported it, with its time in UTC."""
         return record_table(self.decisions, "time_ms")
+
+    @property
+    def order_table(self) -> "pd.DataFrame":
+        """Return what happened to working orders, one row each, with names and its time in UTC."""
+        table = record_table(self.orders, "time_ms")
+        causes = {**REFUSED_NAMES, **CAUSE_NAMES}
+        for name, names in (("status", STATUS_NAMES), ("cause", causes), ("kind", KIND_NAMES)):
+            table[name] = [names.get(int(code), "") for code in table[name]]
+        table["tag"] = [tag_text(code) for code in table["tag"]]
+        return table
 
     def candle_table(self, symbol: str | None = None) -> "pd.DataFrame":
         """Return the candles of a symbol, or of the only one, indexed by open time."""
@@ -236,6 +257,8 @@ class Result:
         _write_equity(folder / "equity.parquet", self.marks)
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
+        if len(self.orders):
+            write_records(folder / "orders.parquet", self.orders)
         for number, tape in enumerate(self.tapes):
             path = folder / TAPES / f"{number + 1:04d}.parquet"
             path.parent.mkdir(exist_ok=True)

@@ -106,7 +106,15 @@ def run_backtest(
     used = [data for _, data in main.models]
     recorder = main.recorder
     return Result(
-        summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used, recorder.events
+        summary,
+        trades,
+        main.marks,
+        recorder.fills,
+        recorder.decisions,
+        bars,
+        used,
+        recorder.events,
+        orders=recorder.orders,
     )
 
 

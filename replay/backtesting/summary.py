@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.working.orders import BY_FUNDS, BY_POST_ONLY, BY_RUIN, CAUSE_NAMES
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
 from papertape.engine.jit import FloatArray, IntArray, Rows
@@ -41,7 +42,7 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.structure import left_out
 from papertape.replay.tapes.quality import Brief, brief, counted
 from papertape.replay.tapes.store import Tape
-from papertape.replay.tapes.tables import refusal_counts
+from papertape.replay.tapes.tables import order_counts, refusal_counts
 from papertape.replay.tapes.untraded import fills_without_volume, sentence
 
 FORMAT: Final = 1
@@ -51,10 +52,15 @@ _FILL_CONVENTIONS: Final = (
     "Several symbols in one instant: every close at the open, then every entry, sized on one book and scaled down pro rata where buying power does not suffice for all, then brackets, then marks.",
     "Stop and target inside one candle: the stop; what the target would have made is kept as the optimistic bound.",
     "A gap through a stop fills at the open; a target fills at its price without slippage and pays the taker fee.",
+    "Working orders are matched on the way open, adverse extreme, other extreme, close; what begins inside a candle meets only what surely came after it; limit orders fill when the price trades through them (account.limit_fill).",
     "Nothing fills in an absent candle, and a strategy candle that is absent as a whole decides nothing.",
     "An account whose equity is not above 0 at a close is ruined: its positions are closed at the next open, and nothing is opened any more.",
     "A trade that is open at the end is marked at the last close; its exit costs are not included.",
 )
+
+
+# Ends of orders that nobody asked for.
+_FELL_SHORT: Final = frozenset(CAUSE_NAMES[code] for code in (BY_FUNDS, BY_POST_ONLY, BY_RUIN))
 
 
 class Outcome(NamedTuple):
@@ -130,6 +136,8 @@ def summarise(
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
+    if len(main.recorder.orders):
+        summary["orders"] = order_counts(main.recorder.orders)
     summary["doubts"] = doubts(summary)
     labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
     return summary, labels or [""] * len(trades)
@@ -140,6 +148,12 @@ def doubts(summary: Mapping[str, Any]) -> list[str]:
     said = [*summary["warnings"], *summary["notes"]]
     refused = summary["refusals"].items()
     said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
+    ended = {what.partition(": ")[::2]: n for what, n in summary.get("orders", {}).items()}
+    said += [
+        f"{counted(count, 'order')} {what}: {why}"
+        for (what, why), count in ended.items()
+        if what == "refused" or why in _FELL_SHORT
+    ]
     if not summary["metrics"]["trades"]:
         why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
         said.append(f"No trade was made: {why}.")

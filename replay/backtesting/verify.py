@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.engine.records import DECISION, FILL
@@ -96,11 +97,21 @@ def verify(
     differences = [
         *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
         *_records_differ(directory / "fills.parquet", FILL, result.fills),
+        *_orders_differ(directory / "orders.parquet", result.orders),
         *_tables_differ(directory, result),
         *_values_differ("result.json", _json(result.summary), saved),
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
     return Verification(str(saved.get("digest")), result.digest, compared, tuple(differences))
+
+
+def _orders_differ(path: Path, orders: Rows) -> list[str]:
+    """Return what differs of the working orders; a result without any has no file of them."""
+    if not path.exists():
+        return (
+            [f"{path.name}: missing, and there were {len(orders)} records"] if len(orders) else []
+        )
+    return _records_differ(path, ORDER_EVENT, orders)
 
 
 def _kept(directory: Path) -> list[Tape]:

@@ -97,6 +97,13 @@ class Account(_Section):
     leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
     latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
     allow_short: bool = Field(True, description="whether positions below zero may be opened")
+    volume_share: float = Field(
+        0.0, ge=0.0, le=1.0, description="of a candle's volume that working orders may fill; 0: any"
+    )
+    limit_fill: Literal["through", "touch"] = Field(
+        "through",
+        description="when a working limit order fills: traded through by a tick, or touched",
+    )
 
     @property
     def risk(self) -> float:

@@ -75,6 +75,8 @@ def spec_for(
             leverage_cap=account.leverage_cap,
             latency_bars=account.latency_bars,
             allow_short=account.allow_short,
+            volume_share=account.volume_share,
+            limit_fill=account.limit_fill,
         ),
         extra_features=config.signals.extra_features,
         model_features=tuple(dict.fromkeys((*config.signals.model_features, *model_features))),

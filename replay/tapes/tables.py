@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.broker.grid import on_grid
+from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WORKING
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
@@ -159,6 +160,18 @@ def refusal_counts(decisions: Rows, unheeded: int = 0) -> dict[str, int]:
     codes, counts = np.unique(decisions["refused"][decisions["refused"] != 0], return_counts=True)
     found = {REFUSED_NAMES[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
     return {**found, REFUSED_NAMES[REFUSED_HELD]: unheeded} if unheeded else found
+
+
+def order_counts(orders: Rows) -> dict[str, int]:
+    """Return how many working orders were placed, filled, cancelled, …, with the cause where there is one."""
+    names: dict[str, int] = {}
+    for row in orders[orders["status"] != WORKING]:
+        cause = int(row["cause"])
+        what = STATUS_NAMES[int(row["status"])]
+        if cause:
+            what += f": {CAUSE_NAMES.get(cause) or REFUSED_NAMES[cause]}"
+        names[what] = names.get(what, 0) + 1
+    return names
 
 
 def candle_frame(candles: Rows) -> "pd.DataFrame":

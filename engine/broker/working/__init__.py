@@ -6,5 +6,6 @@ Working orders: what a strategy places beside its decision, until it is filled, 
     changes       what a fill does to a position: open, add, reduce, close
     levels        where an order fills, and which way the price has to come from
     funds         buying power shared out among orders
-    matching      the open of a candle, and its way from there to the close
+    matching      the open of a candle
+    way           its way from there to the close
 """

@@ -58,7 +58,10 @@ INSTRUCTION: Final = record(
     ("action", "i8"),
     ("share", "f8"),  # of the position, in place of a quantity; 0 = by quantity
     ("fraction", "f8"),  # of equity as notional, in place of a quantity; 0 = by quantity
-    ("size_scale", "f8"),  # on the size that the account's rule gives when nothing else says how much
+    (
+        "size_scale",
+        "f8",
+    ),  # on the size that the account's rule gives when nothing else says how much
     *((name, WORKING_ORDER[name].str[1:]) for name in WORKING_ORDER.names or ()),
 )
 
@@ -80,9 +83,7 @@ def obey(
 ) -> None:
     """Obey one instruction of one symbol at a close."""
     if instruction.action == CANCEL:
-        cancel(
-            account, position, orders, settings, instruction, symbol, close_ms, events, counters
-        )
+        cancel(account, position, orders, settings, instruction, symbol, close_ms, events, counters)
         return
     cause = REFUSED_NO
     if instruction.action == MOVE:
@@ -142,9 +143,7 @@ def size(
             distance = abs(price - instruction.stop_price)
         power = buying_power(account, market, settings, worth, gross)
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
-            quantity = wanted_size(
-                settings, power, worth, price, distance, instruction.size_scale
-            )
+            quantity = wanted_size(settings, power, worth, price, distance, instruction.size_scale)
             quantity = tradable_size(account, market, quantity, price)
     instruction.quantity = quantity
 

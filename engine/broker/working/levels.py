@@ -136,3 +136,15 @@ def needed_beyond(order: Row, settings: Row, tick_size: float) -> float:
     if not is_limit(order) or settings.limit_fill == FILL_TOUCH:
         return 0.0
     return tick_size * (1.0 - 1e-9) if tick_size > 0.0 else -1.0
+
+
+@kernel
+def follow(order: Row, price: float) -> None:
+    """Let a trailing order know a price: it becomes active at its activation price and never moves back."""
+    side = order.target
+    if order.extreme <= 0.0:
+        if order.activation_price > 0.0 and side * (order.activation_price - price) < 0.0:
+            return
+        order.extreme = price
+    elif side * (order.extreme - price) > 0.0:
+        order.extreme = price

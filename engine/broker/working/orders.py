@@ -112,7 +112,10 @@ WORKING_ORDER: Final = record(
     ("time_in_force", "i8"),
     ("is_new", "i8"),  # this candle is the first in which it may fill
     ("tried_ms", "i8"),  # open of the candle in which it last filled or tried to: once a candle
-    ("fresh_leg", "i8"),  # of the candle's way in which it became a limit order; -1 = before the candle
+    (
+        "fresh_leg",
+        "i8",
+    ),  # of the candle's way in which it became a limit order; -1 = before the candle
     ("decided_ms", "i8"),
     ("expires_ms", "i8"),  # it does not work in a candle that opens then or later; 0 = never
     ("ready_instant", "i8"),
@@ -141,7 +144,10 @@ WORKING_ORDER: Final = record(
 # What happened to a working order.
 ORDER_EVENT: Final = record(
     ("sequence", "i8"),
-    ("time_ms", "i8"),  # close at which it was asked for, or open of the candle in which it happened
+    (
+        "time_ms",
+        "i8",
+    ),  # close at which it was asked for, or open of the candle in which it happened
     ("symbol", "i8"),
     ("number", "i8"),
     ("status", "i8"),  # STATUS_NAMES
@@ -270,9 +276,7 @@ def end_all(
             continue
         if only_opening and order.is_reduce_only != 0:
             continue
-        end_order(
-            account, position, order, symbol, time_ms, CANCELLED, cause, events, counters
-        )
+        end_order(account, position, order, symbol, time_ms, CANCELLED, cause, events, counters)
 
 
 @kernel
@@ -294,6 +298,19 @@ def end_group(
             end_order(
                 account, position, order, symbol, time_ms, CANCELLED, BY_OTHER, events, counters
             )
+
+
+@kernel
+def trigger(account: Row, order: Row, candle: Row, events: Rows, counters: IntArray) -> None:
+    """Report that an order has met its trigger."""
+    price = price_of(order)
+    if order.kind == TRAIL:
+        price = order.extreme
+    step_to(order, TRIGGERED)
+    write_event(
+        account, order, candle.symbol, candle.open_ms, TRIGGERED, 0, order.remaining, price, -1,
+        events, counters,
+    )  # fmt: skip
 
 
 def tag_code(tag: str) -> int:
