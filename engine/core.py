@@ -254,7 +254,7 @@ class Engine(EngineState):
             "positions": self.positions,
             "trades": self.trades,
             "orders": self.orders,
-            "working": self.working,
+            "working": np.ascontiguousarray(self.working[:, : self.positions["order_rows"].max()]),
             "strategy": self.strategy_state,
             "pending": self.pending,
             "unseen_fills": self.unseen_fills,
@@ -278,12 +278,13 @@ class Engine(EngineState):
             "positions",
             "trades",
             "orders",
-            "working",
             "strategy",
             "unlisted",
             "last_open_ms",
         ):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
+        self.working[:] = 0
+        self.working[:, : saved["working"].shape[1]] = saved["working"]
         self.pending = saved["pending"]
         self.unseen_fills = saved["unseen_fills"]
         self.unseen_trades = saved["unseen_trades"]

@@ -5,6 +5,6 @@ The broker: from decisions to orders, fills and money, one instant of all symbol
     orders      from a decision to an order that rests                 sizing    from risk to a quantity
     execution   every instant of a batch: match, post, mark, decide    fills     what an order or a bracket gets from a candle
     entries     entries of one instant, shared out                     grid      prices and sizes as the market writes them
-    funding     settlements of perpetuals
+    funding     settlements of perpetuals                          working   orders that rest: life cycle, instructions, matching
     halts listing   what is not traded for now; what is not there yet, or no more
 """

@@ -4,5 +4,6 @@ Decisions: those that ask a strategy at its closes and run the instants between.
     kernels   a strategy in kernels, a whole batch at a time
     python    a strategy in Python, once per close
     ahead     kernels that run instants ahead of a strategy in Python
+    hooks     what a strategy in Python is told of its fills and trades
     faults    a strategy at fault: what is said of it, and how entries pause
 """

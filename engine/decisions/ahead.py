@@ -76,17 +76,9 @@ def run_ahead(
     """
     if resting >= 0:
         rest_all(
-            account_rows,
-            positions,
-            orders,
-            markets,
-            settings_rows,
-            decisions,
-            resting,
-            resting_ms,
-            decisions_out,
-            counters,
-        )
+            account_rows, positions, orders, markets, settings_rows, decisions, resting,
+            resting_ms, decisions_out, counters,
+        )  # fmt: skip
         obey_all(
             account_rows, positions, working, markets, settings_rows, instructions, n_instructions,
             resting_ms, order_events, counters,
@@ -94,35 +86,16 @@ def run_ahead(
     for close in range(n_closes + 1):
         until = closes[close] + 1 if close < n_closes else last
         execute(
-            candles,
-            first,
-            until,
-            base_ms,
-            decisions,
-            closes,
-            0,
-            account_rows,
-            positions,
-            trades,
-            orders,
-            entries,
-            markets,
-            settings_rows,
-            fills,
-            trades_out,
-            marks,
-            decisions_out,
-            working,
-            order_events,
-            counters,
-        )
+            candles, first, until, base_ms, decisions, closes, 0, account_rows, positions, trades,
+            orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out,
+            working, order_events, counters,
+        )  # fmt: skip
         first = until
         if close < n_closes:
-            look_at_all(account_rows[0], positions, trades, orders, markets, counters, looks[close])
-            for symbol in range(len(positions)):
-                if positions[symbol].working > 0:
-                    for slot in range(CAPACITY):
-                        looks_at_orders[close, symbol, slot] = working[symbol, slot]
+            look_at_all(
+                account_rows[0], positions, trades, orders, working, markets, counters,
+                looks[close], looks_at_orders[close],
+            )  # fmt: skip
 
 
 @kernel
@@ -131,11 +104,13 @@ def look_at_all(
     positions: Rows,
     trades: Rows,
     orders: Rows,
+    working: Rows,
     markets: Rows,
     counters: IntArray,
     looks: Rows,
+    looks_at_orders: Rows,
 ) -> None:
-    """Write what is seen of every symbol now; `looks` has the shape (n_symbols,)."""
+    """Write what is seen of every symbol now; `looks` has the shape (n_symbols,), that at orders a table for each."""
     worth = equity(account, positions, markets)
     for symbol in range(len(positions)):
         look = looks[symbol]
@@ -143,6 +118,9 @@ def look_at_all(
         look.entry_ms = trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
         look.fills = counters[N_FILLS]
         look.trades = counters[N_TRADES]
+        if look.working > 0:
+            for slot in range(CAPACITY):
+                looks_at_orders[symbol, slot] = working[symbol, slot]
 
 
 @kernel

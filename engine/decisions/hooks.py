@@ -20,7 +20,7 @@ _N_FILLS: Final = 14
 _N_TRADES: Final = 15
 
 
-class Hooks:
+class StrategyHooks:
     """Calls the hooks that a strategy has; `is_used` tells whether it has any."""
 
     def __init__(self, engine: EngineState, strategy: Strategy) -> None:

@@ -15,7 +15,7 @@ from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import LOOK, run_ahead
 from papertape.engine.decisions.faults import pause, told, told_change
-from papertape.engine.decisions.hooks import Hooks
+from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
@@ -62,7 +62,7 @@ class PythonDecider:
         self._looks = np.zeros((_LONGEST, n), LOOK)
         self._looks_at_orders = np.zeros((_LONGEST, *engine.working.shape), WORKING_ORDER)
         self._instructions = [Instructions(engine.length_ms) for _ in range(n)]
-        self._hooks = Hooks(engine, strategy)
+        self._hooks = StrategyHooks(engine, strategy)
         self._stretch = 1
         live = (
             engine.account,

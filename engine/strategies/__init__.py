@@ -6,6 +6,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     trend_bracket          eight indicators and a bracket (W2)
     rsi_reversion          an example in Python to copy
     protocol decisions     what a strategy is; how kernels write a decision
+    instructions           what it may ask for beside its decision: orders, and levels that move
     decision_rules         what a decision may hold
     undeclared_state       what a strategy keeps where no snapshot finds it
 

@@ -200,7 +200,7 @@ class View:
 
     @stop.setter
     def stop(self, price: float | None) -> None:
-        if price != self._look[HELD_STOP]:
+        if (price or 0.0) != self._look[HELD_STOP]:
             self._instructions.move("stop", price)
 
     @property
@@ -210,7 +210,7 @@ class View:
 
     @target.setter
     def target(self, price: float | None) -> None:
-        if price != self._look[HELD_TARGET]:
+        if (price or 0.0) != self._look[HELD_TARGET]:
             self._instructions.move("target", price)
 
     @property

@@ -106,16 +106,9 @@ def run_backtest(
     used = [data for _, data in main.models]
     recorder = main.recorder
     return Result(
-        summary,
-        trades,
-        main.marks,
-        recorder.fills,
-        recorder.decisions,
-        bars,
-        used,
-        recorder.events,
-        orders=recorder.orders,
-    )
+        summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
+        recorder.events, orders=recorder.orders,
+    )  # fmt: skip
 
 
 def _learned(

@@ -13,6 +13,7 @@ from papertape.engine.broker.fills import (
     book_costs,
     close_position,
     market_price,
+    opened_beyond,
     track_excursion,
 )
 from papertape.engine.broker.ledger import money
@@ -79,12 +80,18 @@ def match_way(
     counters: IntArray,
 ) -> None:
     """Let what lies between a candle's open and its close meet orders and bracket of one symbol."""
-    is_down_first = goes_down_first(position, candle)
     price = candle.open
     entry.seen_low = price
     entry.seen_high = price
     entry.may_close = 1
     entry.may_open = 1
+    passed = opened_beyond(position, candle)
+    if passed != 0:  # of a position that this open has just made, or added to
+        exit_bracket(
+            account, position, trade, orders, entry, market, candle, price, passed == 1,
+            fills, trades_out, events, counters,
+        )  # fmt: skip
+    is_down_first = goes_down_first(position, candle)
     for leg in range(3):
         entry.leg = leg
         end = end_of_leg(candle, is_down_first, leg)
