@@ -132,6 +132,7 @@ class Engine(EngineState):
         """Let everything that is kept of a market begin with its first candle."""
         self.frames.restart(symbol)
         self.model.restart(symbol)
+        self._decider.restart(symbol)
         self.strategy_state[symbol] = np.zeros(1, self.strategy_state.dtype)[0]
 
     def _block(self, candles: Rows) -> Report:
@@ -264,6 +265,7 @@ class Engine(EngineState):
             **{f"{name}_digest": digest.save() for name, digest in self._digests.items()},
             **self.model.save(),
             **self.frames.save(),
+            **self._decider.save(),
         }
 
     def snapshot(self) -> bytes:
@@ -292,6 +294,7 @@ class Engine(EngineState):
             digest.load(saved[f"{name}_digest"])
         self.model.load(saved)
         self.frames.load(saved)
+        self._decider.load(saved)
 
 
 def _joined(reports: list[Report]) -> Report:

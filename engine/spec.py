@@ -22,6 +22,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
+from papertape.engine.strategies.past import history_bars_of
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
 SIZINGS: dict[str, int] = {
@@ -162,7 +163,7 @@ class EngineSpec:
     def fingerprint(self) -> str:
         """Return a digest of these values and of the engine's sources."""
         strategy = self.strategy
-        values = {
+        values: dict[str, Any] = {
             "sources": source_digest(),
             "markets": sorted(repr(market) for market in self.markets),
             "strategy": [
@@ -173,6 +174,9 @@ class EngineSpec:
             "rest": [self.timeframe, self.base_timeframe, self.capital, repr(self.settings)],
             "extra": [list(self.extra_features), list(self.model_features)],
         }
+        bars = history_bars_of(strategy)
+        if bars:
+            values["history_bars"] = [bars]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 

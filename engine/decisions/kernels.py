@@ -52,6 +52,16 @@ class KernelDecider:
         """Return the faults of the newest batch, in time order."""
         return [fault for _, fault in self._found]
 
+    def save(self) -> dict[str, Rows]:
+        """Return what is kept beside the engine's own state: nothing."""
+        return {}
+
+    def load(self, saved: dict[str, Rows]) -> None:
+        """Take over what `save` returned."""
+
+    def restart(self, symbol: int) -> None:
+        """Let a symbol begin anew."""
+
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Ask about the newest `closed` closes of every symbol, then run `n` instants with the answers."""
         engine, self._found = self._engine, []

@@ -24,6 +24,7 @@ from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.instructions import Instructions
+from papertape.engine.strategies.past import PastColumns, history_bars_of, new_past
 from papertape.engine.strategies.protocol import (
     Decision,
     FeatureColumns,
@@ -58,6 +59,7 @@ class PythonDecider:
         fields = tuple(getattr(strategy, "state_fields", ()))
         self._n_fields = len(fields)
         self._states = [state_type(fields)(len(fields)) for _ in range(n)]
+        self._past = new_past(n, len(self._rows), history_bars_of(strategy))
         self._wishes = [_KEEP] * n
         self._looks = np.zeros((_LONGEST, n), LOOK)
         self._looks_at_orders = np.zeros((_LONGEST, *engine.working.shape), WORKING_ORDER)
@@ -79,6 +81,20 @@ class PythonDecider:
         self._saved = [array.copy() for array in self._live]
         self.faults: list[StrategyFault] = []
         self.unheeded = 0
+
+    def save(self) -> dict[str, Rows]:
+        """Return what is kept from batch to batch beside the engine's own state: nothing, unless it is asked for."""
+        return {"past": self._past} if len(self._past) else {}
+
+    def load(self, saved: dict[str, Rows]) -> None:
+        """Take over what `save` returned."""
+        if len(self._past):
+            self._past[:] = saved["past"]
+
+    def restart(self, symbol: int) -> None:
+        """Let a symbol begin anew."""
+        if len(self._past):
+            self._past[symbol] = np.zeros(1, self._past.dtype)[0]
 
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Run `n` instants, asking the strategy at every close of its timeframe, of which the newest are `closed`."""
@@ -121,8 +137,12 @@ class PythonDecider:
         self._hooks.open_batch()
         for symbol, lane in enumerate(engine.frames.main):
             matrix = engine.signals(symbol, closed, at)
-            self._columns.append(FeatureColumns(matrix, self._rows, closed))
+            columns = FeatureColumns(matrix, self._rows, closed)
             bars = lane.closed[:closed]
+            if len(self._past):
+                ring = self._past[symbol : symbol + 1]
+                columns.past = PastColumns(ring, self._rows, matrix, bars, closed)
+            self._columns.append(columns)
             self._bars.append(list(zip(*(bars[name].tolist() for name in _FIELDS), strict=True)))
         self._kept = engine.strategy_state.view(np.float64).reshape(len(engine.symbols), -1)
         for state, kept in zip(self._states, self._kept, strict=True):

@@ -7,6 +7,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     rsi_reversion          an example in Python to copy
     protocol decisions     what a strategy is; how kernels write a decision
     instructions           what it may ask for beside its decision: orders, and levels that move
+    past                   what a strategy may look back on
     decision_rules         what a decision may hold
     undeclared_state       what a strategy keeps where no snapshot finds it
 

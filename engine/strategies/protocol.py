@@ -15,6 +15,7 @@ from papertape.engine.errors import ConfigError, StrategyError, did_you_mean
 from papertape.engine.jit import FloatArray, Rows, record
 from papertape.engine.records import KEEP
 from papertape.engine.strategies.instructions import Instructions, WorkingOrder, orders_of
+from papertape.engine.strategies.past import PastColumns
 
 
 @runtime_checkable
@@ -97,7 +98,13 @@ def state_type(names: Sequence[str]) -> type[StrategyState]:
 
 
 class FeatureColumns(dict[str, list[float]]):
-    """The features of one symbol over a batch, each made a list of plain numbers when it is first asked for."""
+    """
+    The features of one symbol over a batch, each made a list of plain numbers when it is first asked for.
+
+    past  what lies before them, None for a strategy that did not name `history_bars`
+    """
+
+    past: PastColumns | None = None
 
     def __init__(self, matrix: FloatArray, rows: Mapping[str, int], n: int) -> None:
         super().__init__()
@@ -119,6 +126,8 @@ class FeatureColumns(dict[str, list[float]]):
     def close(self) -> None:
         """Let go of the batch: its buffer is about to hold the next one."""
         self._matrix = None
+        if self.past is not None:
+            self.past.close()
 
 
 class View:
@@ -192,6 +201,21 @@ class View:
     def __getitem__(self, feature: str) -> float:
         """Return a feature's value at this close; NaN while it warms up; ConfigError for one that was not named."""
         return self._columns[feature][self._row]
+
+    def history(self, column: str, bars: int) -> FloatArray:
+        """
+        Return the newest values of a feature that was named, or of open, high, low, close or volume, oldest first.
+
+        The last is this close's; read-only; at most `bars`, fewer while the market has had fewer candles. The strategy
+        says how far it ever looks with `history_bars = 50`; ConfigError beyond, and for a column that it did not name.
+        """
+        past = self._columns.past
+        if past is None:
+            raise ConfigError(
+                f"view.history({column!r}, {bars!r}) needs to know how far it ever looks: write history_bars = {bars!r} in "
+                "the class"
+            )
+        return past.up_to(column, self._row, bars)
 
     @property
     def stop(self) -> float:
@@ -284,6 +308,8 @@ class Strategy(Protocol):
     A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol;
     `on_fill(view, fill)` and `on_close(view, trade)`, asked before `decide` at the first close after it happened, fills
     first, each in the order in which they happened.
+    A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol, and
+    `history_bars`, how many candles `view.history` ever looks back on.
 
     What lasts from one candle to the next belongs there: every engine has an instance of its own, a daemon starts again
     with a new one, and a strategy that changes itself is refused.
