@@ -306,10 +306,8 @@ WORKING: Final = 13
 class Strategy(Protocol):
     """
     A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol;
-    `on_fill(view, fill)` and `on_close(view, trade)`, asked before `decide` at the first close after it happened, fills
-    first, each in the order in which they happened.
-    A user's strategy: `features` and `decide`. Optional: `state_fields`, names of floats that it keeps per symbol, and
-    `history_bars`, how many candles `view.history` ever looks back on.
+    `history_bars`, how many candles `view.history` ever looks back on; `on_fill(view, fill)` and `on_close(view, trade)`,
+    asked before `decide` at the first close after it happened, fills first, each in the order in which they happened.
 
     What lasts from one candle to the next belongs there: every engine has an instance of its own, a daemon starts again
     with a new one, and a strategy that changes itself is refused.

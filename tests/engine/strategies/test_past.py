@@ -169,8 +169,8 @@ def test_it_costs_nothing_that_is_not_asked_for() -> None:
     class Without(Look):
         history_bars = 0
 
-    assert b'"past"' in Engine(spec_of(Look(lambda view: None))).snapshot()[:4_000]
-    assert b'"past"' not in Engine(spec_of(Without(lambda view: None))).snapshot()[:4_000]
+    assert b'"past"' in Engine(spec_of(Look(lambda view: None))).snapshot().partition(b"\n")[0]
+    assert b'"past"' not in Engine(spec_of(Without(lambda view: None))).snapshot()
 
 
 def test_a_snapshot_of_another_length_is_refused() -> None:
