@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -55,11 +54,6 @@ class Market:
     half_spread_rate: float = 0.00005
     slippage_rate: float = 0.0001
     maximum_leverage: float = 0.0
-
-    def row(self) -> tuple[Any, ...]:
-        """Return the values in the order of the MARKET record."""
-        assert MARKET.names is not None
-        return tuple(getattr(self, name) for name in MARKET.names)
 
 
 @dataclass(slots=True, frozen=True)
@@ -158,7 +152,10 @@ class EngineSpec:
     def market_rows(self) -> Rows:
         """Return one MARKET record per symbol, in processing order."""
         by_symbol = {market.symbol: market for market in self.markets}
-        return np.array([by_symbol[symbol].row() for symbol in self.symbols], MARKET)
+        rows = np.zeros(len(by_symbol), MARKET)
+        for name in MARKET.names or ():
+            rows[name] = [getattr(by_symbol[symbol], name) for symbol in self.symbols]
+        return rows
 
     def fingerprint(self) -> str:
         """Return a digest of these values and of the engine's sources."""

@@ -168,3 +168,22 @@ def test_functions_take_few_parameters() -> None:
                 assert n <= most or node.name in WIDE or is_record, (
                     f"{place}: {node.name} takes {n}"
                 )
+
+
+LONGEST_TUPLE = 3  # that may be one value of a mapping
+BY_PLACE = {"engine/strategies/confluence.py self._parameters"}  # its record is in the same file
+
+
+def test_records_are_filled_by_name() -> None:
+    """Two fields of one type that changed places would be a quiet wrong trade."""
+    found = {
+        f"{path.relative_to(ROOT)} {ast.unparse(target.value)}"
+        for room in ROOMS
+        for path in modules(room)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        for target in node.targets
+        if isinstance(target, ast.Subscript) and len(node.value.elts) > LONGEST_TUPLE
+    }
+
+    assert found <= BY_PLACE

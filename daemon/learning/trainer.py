@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from papertape.engine.errors import DataError
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.jobs.job import read_result
+from papertape.replay.learning.jobs.runner import answered
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.worker import START_GRACE_S, OnEvent, follow
 
@@ -64,25 +63,10 @@ class ProcessTrainer:
         await asyncio.to_thread(self._prepare, folder, request)
         limit_s = self.settings.time_limit_s + START_GRACE_S
         ended = await follow(folder, limit_s, self.on_event, self.command)
-        outcome, reason = ended.outcome, ended.reason
-        if outcome == "done":
-            try:
-                attempts, _ = await asyncio.to_thread(read_result, folder, ended.sha256)
-                if [attempt.due_ms for attempt in attempts] == [request.due_ms]:
-                    return replace(attempts[0], wall_s=ended.wall_s)
-                outcome, reason = "failed", "the result is that of another job"
-            except DataError as error:
-                outcome, reason = "failed", str(error)
-        return Attempt(
-            request.due_ms,
-            request.effective_ms,
-            request.trigger,
-            outcome,
-            reason,
-            kind=self.settings.kind,
-            champion=request.champion_version,
-            wall_s=ended.wall_s,
+        blank = Attempt.lost(
+            self.settings, request.due_ms, request.trigger, request.champion_version
         )
+        return await answered(folder, replace(blank, effective_ms=request.effective_ms), ended)
 
     def _prepare(self, folder: Path, request: TrainingRequest) -> None:
         """Write down what is asked, and remove what earlier attempts left."""

@@ -4,6 +4,7 @@ One configuration for replay and live: pydantic over TOML, read once at the edge
     learning live   the sections about models, and those that only live operation reads
     cadence         when models are trained
     markets spec    market data, overridden by the configuration; what an engine is built from
+    fields          what a section and a dataclass have in common
     user_code       a user's code, looked at and not run
     template        a configuration to begin with
 

@@ -1,11 +1,12 @@
 """The sections of the configuration about models: how they are trained and judged, and what drift leads to."""
 
-from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from papertape.engine.errors import ConfigError
 from papertape.engine.model.drift.policy import DriftOptions
+from papertape.replay.config.fields import keys_of, shared
 
 Days = Annotated[float, Field(gt=0.0, le=3_650.0)]
 
@@ -54,6 +55,7 @@ class Learning(BaseModel):
     seed: int = Field(7, ge=0, lt=2**31, description="of first weights and of the gate's bootstrap")
 
 
+@keys_of(DriftOptions)
 class Drift(BaseModel):
     """When drift counts, and what it may do; levels: warn, smaller, retrain, stop."""
 
@@ -63,43 +65,15 @@ class Drift(BaseModel):
     check_bars: int = Field(
         24, ge=1, le=10_000, description="of the strategy's timeframe between two looks"
     )
-    warn_psi: float = Field(0.1, gt=0.0, description="index from which on there is a warning")
-    severe_psi: float = Field(
-        0.25, gt=0.0, description="index that counts as far, not below warn_psi"
-    )
-    chance: float = Field(
-        0.001,
-        gt=0.0,
-        lt=0.5,
-        description="of a false sign, per figure and look, on stationary data",
-    )
-    severe_share: float = Field(
-        0.3, gt=0.0, le=1.0, description="of the features that are far before positions are smaller"
-    )
-    least_rows: int = Field(500, ge=50, description="recent closes for an index")
-    adwin_delta: float = Field(0.1, gt=0.0, lt=1.0, description="of ADWIN, per cut and block")
-    page_hinkley: float = Field(20.0, gt=0.0, description="threshold, in deviations of a block")
-    page_hinkley_delta: float = Field(0.25, ge=0.0, description="change that is let pass, likewise")
-    least_blocks: int = Field(20, ge=2, description="of outcomes before a detector speaks")
-    size_factor: float = Field(
-        0.5, ge=0.0, le=1.0, description="of new entries from level smaller on"
-    )
-    calm_bars: int = Field(240, ge=1, description="without a sign before a level falls by one")
-    again_bars: int = Field(
-        720,
-        ge=1,
-        description="after a training that drift asked for, in which another change means stop",
-    )
-    is_retraining: bool = Field(True, description="whether drift may have a model trained early")
-    is_stopping: bool = Field(True, description="whether drift may stop new entries")
 
     @model_validator(mode="after")
-    def _marks_are_in_order(self) -> "Drift":
-        if self.severe_psi < self.warn_psi:
-            raise ValueError(f"severe_psi {self.severe_psi} is below warn_psi {self.warn_psi}")
+    def _options_are_possible(self) -> "Drift":
+        try:
+            self.options()
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("drift: ")) from error
         return self
 
     def options(self) -> DriftOptions:
         """Return the policy as the watch takes it."""
-        names = [entry.name for entry in fields(DriftOptions)]
-        return DriftOptions(**{name: getattr(self, name) for name in names})
+        return DriftOptions(**shared(self, DriftOptions))

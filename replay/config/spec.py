@@ -6,6 +6,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
+from papertape.replay.config.fields import shared
 from papertape.replay.config.markets import market_for
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
 from papertape.replay.tapes.store import Store, Tape
@@ -67,17 +68,7 @@ def spec_for(
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
         capital=account.capital,
-        settings=Settings(
-            sizing=account.sizing,
-            risk_fraction=account.risk,
-            fixed_fraction=account.fixed_fraction,
-            cash_share=account.cash_share,
-            leverage_cap=account.leverage_cap,
-            latency_bars=account.latency_bars,
-            allow_short=account.allow_short,
-            volume_share=account.volume_share,
-            limit_fill=account.limit_fill,
-        ),
+        settings=Settings(**{**shared(account, Settings), "risk_fraction": account.risk}),
         extra_features=config.signals.extra_features,
         model_features=tuple(dict.fromkeys((*config.signals.model_features, *model_features))),
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
+from papertape.replay.learning.settings import LearningSettings
+
 OUTCOMES: Final = (
     "promoted",  # it passed the gate and takes over at `effective_ms`
     "rejected",  # it was trained and did not pass
@@ -42,6 +44,20 @@ class Attempt:
     wall_s: float = 0.0
     artefact: bytes = field(default=b"", repr=False)
     baseline: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def lost(
+        cls,
+        settings: LearningSettings,
+        due_ms: int,
+        trigger: str,
+        champion: int = 0,
+        outcome: str = "failed",
+        reason: str = "",
+    ) -> Self:
+        """Return one that brings no model, or none yet."""
+        effective_ms = due_ms + settings.activation_delay_ms
+        return cls(due_ms, effective_ms, trigger, outcome, reason, settings.kind, champion)
 
     @property
     def is_promoted(self) -> bool:

@@ -72,15 +72,7 @@ def challenge(
     checkpoint  folder in which the training can be taken up again; None: it cannot
     """
     started_s = time.monotonic()
-    blank = Attempt(
-        due_ms,
-        due_ms + settings.activation_delay_ms,
-        trigger,
-        "failed",
-        "",
-        kind=settings.kind,
-        champion=champion.version if champion else 0,
-    )
+    blank = Attempt.lost(settings, due_ms, trigger, champion.version if champion else 0)
 
     def ended(outcome: str, reason: str, **more: Any) -> Attempt:
         took_s = time.monotonic() - started_s

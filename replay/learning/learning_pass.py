@@ -104,16 +104,7 @@ def _sorted_out(
     skipped, due = [], []
     for time_ms in due_ms:
         if reason := lack(first_close_ms, time_ms, settings):
-            skipped.append(
-                Attempt(
-                    time_ms,
-                    time_ms + settings.activation_delay_ms,
-                    "schedule",
-                    "skipped",
-                    reason,
-                    kind=settings.kind,
-                )
-            )
+            skipped.append(Attempt.lost(settings, time_ms, "schedule", 0, "skipped", reason))
         else:
             due.append(time_ms)
     return skipped, due

@@ -10,6 +10,7 @@ from papertape.engine.model.inputs import default_inputs
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence, cadence
+from papertape.replay.config.fields import shared
 from papertape.replay.config.learning import Learning
 
 DAY_MS: Final = 86_400_000
@@ -125,6 +126,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
     )
     sides = [m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in spec.markets]
     return LearningSettings(
+        **shared(learning, LearningSettings),
         kind=config.signals.model,
         timeframe=spec.timeframe,
         features=features,
@@ -133,13 +135,9 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
         tapes=tuple(tapes),
         window_ms=round(learning.window_days * DAY_MS),
         gate_ms=gate_ms_of(learning, timeframe_ms(spec.timeframe)),
-        gate_alpha=learning.gate_alpha,
         cost=2.0 * sum(sides) / len(sides),
-        label=learning.label,
-        horizon_bars=learning.horizon_bars,
         stop_atr=stop,
         target_atr=target,
-        sizes=dict(learning.sizes),
         options={
             "epochs": learning.epochs,
             "patience": learning.patience,
@@ -147,11 +145,8 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
             "embargo_bars": learning.embargo_bars,
             "device": learning.device,
         },
-        seed=learning.seed,
         is_fine_tuned=learning.fine_tune,
         activation_delay_ms=round(learning.activation_delay_s * 1000.0),
-        time_limit_s=learning.time_limit_s,
-        memory_limit_mb=learning.memory_limit_mb,
         drift=asdict(config.drift.options()),
         check_bars=config.drift.check_bars if config.drift.is_watched else 0,
     )

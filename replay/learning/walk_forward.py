@@ -172,16 +172,8 @@ def _attempt(
             return kept
     settings = job.settings
     if due_ms in job.lost:
-        outcome, reason = job.lost[due_ms]
-        attempt = Attempt(
-            due_ms,
-            due_ms + settings.activation_delay_ms,
-            trigger,
-            outcome,
-            reason,
-            kind=settings.kind,
-            champion=champion.version if champion else 0,
-        )
+        version = champion.version if champion else 0
+        attempt = Attempt.lost(settings, due_ms, trigger, version, *job.lost[due_ms])
     else:
         checkpoint = folder / f"checkpoint-{number + 1:04d}" if folder else None
         attempt = challenge(

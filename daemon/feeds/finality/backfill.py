@@ -152,7 +152,9 @@ class Backfill:
                 close = float(tape["close"][at])
             elif close > 0.0:
                 flag_bits = FLAG_FILLED if stamp < oldest_ms else FLAG_ABSENT
-                column[i] = (stamp, index, close, close, close, close, 0.0, flag_bits)
+                column["open_ms"][i], column["flag_bits"][i] = stamp, flag_bits
+                for name in ("open", "high", "low", "close"):
+                    column[name][i] = close
             else:
                 skipped = i + 1
         column["symbol"] = index

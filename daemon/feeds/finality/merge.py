@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from papertape.daemon.feeds.finality.bars import FinalCandle
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
 
@@ -61,6 +61,8 @@ class Merge:
     def rows(self, finals: Sequence[FinalCandle]) -> Rows:
         """Return final candles as CANDLE rows."""
         rows = np.zeros(len(finals), CANDLE)
-        for number, (symbol, bar, flag_bits, *_) in enumerate(finals):
-            rows[number] = (bar.open_ms, self._index[symbol], *bar[1:], flag_bits)
+        rows["symbol"] = [self._index[final.symbol] for final in finals]
+        rows["flag_bits"] = [final.flag_bits for final in finals]
+        for name in Bar._fields:
+            rows[name] = [getattr(final.bar, name) for final in finals]
         return rows

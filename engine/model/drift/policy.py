@@ -13,8 +13,9 @@ A level rises at once and falls one step (from 4 to 2: nothing is trained on the
 is the state, plain numbers; the only time is the number of the close.
 """
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+import operator
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import ConfigError
 
@@ -24,55 +25,58 @@ _FALL: Final = {WARN: OK, SMALLER: WARN, RETRAIN: SMALLER, STOP: SMALLER}
 _NEVER: Final = -1
 
 
+# A bound as a configuration calls it: what holds it, and how a sentence says it.
+_BOUNDS: Final = {
+    "gt": (operator.gt, "above"),
+    "ge": (operator.ge, "at least"),
+    "lt": (operator.lt, "below"),
+    "le": (operator.le, "at most"),
+}
+
+
+def _option(default: Any, description: str, **bounds: float) -> Any:
+    """Return a field with what it means and between which bounds it lies, for this check and for a configuration."""
+    return field(default=default, metadata={"description": description, **bounds})
+
+
 @dataclass(frozen=True, slots=True)
 class DriftOptions:
-    """
-    When drift counts, and what it may do.
+    """When drift counts, and what it may do; the section [drift] of a configuration has the same keys."""
 
-    warn_psi, severe_psi  marks of the index; chance: with which stationary data may pass its noise, per figure and check
-    severe_share          of the features that must be severe for smaller positions
-    least_rows            of the recent window; fewer give no index
-    adwin_delta           of ADWIN, per cut and block of outcomes
-    page_hinkley          threshold, and page_hinkley_delta the change that is let pass, in deviations of a block
-    least_blocks          before a detector speaks
-    size_factor           of new entries from level 2 on
-    calm_bars             without a sign before a level falls; again_bars: after a training, in which a change is a repetition
-    is_retraining, is_stopping   whether the policy may go to levels 3 and 4
-    """
-
-    warn_psi: float = 0.1
-    severe_psi: float = 0.25
-    chance: float = 0.001
-    severe_share: float = 0.3
-    least_rows: int = 500
-    adwin_delta: float = 0.1
-    page_hinkley: float = 20.0
-    page_hinkley_delta: float = 0.25
-    least_blocks: int = 20
-    size_factor: float = 0.5
-    calm_bars: int = 240
-    again_bars: int = 720
-    is_retraining: bool = True
-    is_stopping: bool = True
+    warn_psi: float = _option(0.1, "index from which on there is a warning", gt=0.0)
+    severe_psi: float = _option(0.25, "index that counts as far, not below warn_psi", gt=0.0)
+    chance: float = _option(
+        0.001, "of a false sign, per figure and look, on stationary data", gt=0.0, lt=0.5
+    )
+    severe_share: float = _option(
+        0.3, "of the features that are far before positions are smaller", gt=0.0, le=1.0
+    )
+    least_rows: int = _option(500, "recent closes for an index", ge=50)
+    adwin_delta: float = _option(0.1, "of ADWIN, per cut and block", gt=0.0, lt=1.0)
+    page_hinkley: float = _option(20.0, "threshold, in deviations of a block", gt=0.0)
+    page_hinkley_delta: float = _option(0.25, "change that is let pass, likewise", ge=0.0)
+    least_blocks: int = _option(20, "of outcomes before a detector speaks", ge=2)
+    size_factor: float = _option(0.5, "of new entries from level smaller on", ge=0.0, le=1.0)
+    calm_bars: int = _option(240, "without a sign before a level falls by one", ge=1)
+    again_bars: int = _option(
+        720, "after a training that drift asked for, in which another change means stop", ge=1
+    )
+    is_retraining: bool = _option(True, "whether drift may have a model trained early")
+    is_stopping: bool = _option(True, "whether drift may stop new entries")
 
     def __post_init__(self) -> None:
-        rules = (
-            ("warn_psi", self.warn_psi > 0.0, "above 0"),
-            ("severe_psi", self.severe_psi >= self.warn_psi, "at least warn_psi"),
-            ("chance", 0.0 < self.chance < 0.5, "between 0 and 0.5"),
-            ("severe_share", 0.0 < self.severe_share <= 1.0, "above 0 and at most 1"),
-            ("least_rows", self.least_rows >= 50, "at least 50"),
-            ("adwin_delta", 0.0 < self.adwin_delta < 1.0, "between 0 and 1"),
-            ("page_hinkley", self.page_hinkley > 0.0, "above 0"),
-            ("page_hinkley_delta", self.page_hinkley_delta >= 0.0, "at least 0"),
-            ("least_blocks", self.least_blocks >= 2, "at least 2"),
-            ("size_factor", 0.0 <= self.size_factor <= 1.0, "between 0 and 1"),
-            ("calm_bars", self.calm_bars >= 1, "at least 1"),
-            ("again_bars", self.again_bars >= 1, "at least 1"),
-        )
-        for name, is_good, rule in rules:
-            if not is_good:
-                raise ConfigError(f"drift: {name} {getattr(self, name)} is not {rule}")
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            for name in _BOUNDS.keys() & entry.metadata.keys():
+                is_met, words = _BOUNDS[name]
+                if not is_met(value, entry.metadata[name]):
+                    raise ConfigError(
+                        f"drift: {entry.name} {value} is not {words} {entry.metadata[name]:g}"
+                    )
+        if self.severe_psi < self.warn_psi:
+            raise ConfigError(
+                f"drift: severe_psi {self.severe_psi} is below warn_psi {self.warn_psi}"
+            )
 
 
 class Signs(NamedTuple):

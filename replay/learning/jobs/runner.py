@@ -31,16 +31,23 @@ async def run_attempt(
     folder   of the job; one that was cut off goes on where it was
     command  that is started with the folder as its argument
     """
-    ended = await _run(folder, job, on_event, command)
-    if ended.outcome == "done":
+    blank = _lost(job, job.due_ms[0])
+    return await answered(folder, blank, await _run(folder, job, on_event, command))
+
+
+async def answered(folder: Path, blank: Attempt, ended: Ended) -> Attempt:
+    """Return the attempt that a process has left in its folder, or the blank one with why there is none."""
+    outcome, reason = ended.outcome, ended.reason
+    if outcome == "done":
+        outcome = "failed"
         try:
             attempts, _ = await asyncio.to_thread(read_result, folder, ended.sha256)
-            if [attempt.due_ms for attempt in attempts] == list(job.due_ms):
+            if [attempt.due_ms for attempt in attempts] == [blank.due_ms]:
                 return replace(attempts[0], wall_s=ended.wall_s)
-            ended = ended._replace(outcome="failed", reason="the result is that of another job")
+            reason = "the result is that of another job"
         except DataError as error:
-            ended = ended._replace(outcome="failed", reason=str(error))
-    return _lost(job, job.due_ms[0], ended.outcome, ended.reason, ended.wall_s)
+            reason = str(error)
+    return replace(blank, outcome=outcome, reason=reason, wall_s=ended.wall_s)
 
 
 async def run_walk(
@@ -86,17 +93,9 @@ def _limit_s(job: TrainingJob) -> float:
     return job.settings.time_limit_s + START_GRACE_S
 
 
-def _lost(job: TrainingJob, due_ms: int, outcome: str, reason: str, wall_s: float = 0.0) -> Attempt:
-    settings = job.settings
-    return Attempt(
-        due_ms,
-        due_ms + settings.activation_delay_ms,
-        job.trigger,
-        outcome,
-        reason,
-        kind=settings.kind,
-        champion=job.champion_version,
-        wall_s=wall_s,
+def _lost(job: TrainingJob, due_ms: int, *outcome_and_reason: str) -> Attempt:
+    return Attempt.lost(
+        job.settings, due_ms, job.trigger, job.champion_version, *outcome_and_reason
     )
 
 
@@ -114,6 +113,5 @@ def _what_is_left(folder: Path, job: TrainingJob, ended: Ended) -> list[Attempt]
     outcome = "timeout" if ended.outcome == "timeout" else "failed"
     for due_ms in job.due_ms:
         if due_ms not in kept:
-            lost = job.lost.get(due_ms, (outcome, ended.reason))
-            kept[due_ms] = _lost(job, due_ms, *lost)
+            kept[due_ms] = _lost(job, due_ms, *job.lost.get(due_ms, (outcome, ended.reason)))
     return [kept[due_ms] for due_ms in sorted(kept)]

@@ -8,6 +8,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.torch_fit import Epoch
 from papertape.engine.model.training.train import train
+from papertape.replay.config.fields import shared
 from papertape.replay.learning.challenge import OnEpoch
 from papertape.replay.learning.jobs.checkpoints import Checkpoints
 from papertape.replay.learning.settings import LearningSettings
@@ -15,21 +16,9 @@ from papertape.replay.learning.settings import LearningSettings
 
 def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) -> TrainingOptions:
     """Return how a model of a kind is trained, or raise ConfigError."""
-    own = settings.kind == kind
-    return TrainingOptions(
-        kind=kind,
-        features=settings.features,
-        inputs=settings.inputs,
-        sizes=dict(settings.sizes) if own else {},
-        label=settings.label,
-        horizon_bars=settings.horizon_bars,
-        stop_atr=settings.stop_atr,
-        target_atr=settings.target_atr,
-        seed=settings.seed,
-        time_limit_s=settings.time_limit_s,
-        is_fine_tuned=is_fine_tuned,
-        **settings.options,
-    )
+    values = {**shared(settings, TrainingOptions), **settings.options, "kind": kind}
+    sizes = dict(settings.sizes) if settings.kind == kind else {}
+    return TrainingOptions(**{**values, "sizes": sizes, "is_fine_tuned": is_fine_tuned})
 
 
 def train_model(
