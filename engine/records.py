@@ -29,8 +29,9 @@ REASON_END: Final = 7  # still open at the end of the tape; marked at the last c
 REASON_LIQUIDATION: Final = 8
 REASON_DELISTED: Final = 9  # the market is no more; closed at its last price
 REASON_RUIN: Final = 10  # equity was not above 0 at a close
-# By a working order: this and the order's kind.
+# By a working order: what it leaves by this and the order's kind, what it enters always by the last.
 REASON_ORDER: Final = 10
+REASON_ENTRY_BY_ORDER: Final = 18
 REASON_NAMES: Final = {
     REASON_ENTRY: "entry",
     REASON_SIGNAL: "signal",
@@ -49,6 +50,7 @@ REASON_NAMES: Final = {
     REASON_ORDER + 5: "market-if-touched order",
     REASON_ORDER + 6: "limit-if-touched order",
     REASON_ORDER + 7: "trailing stop",
+    REASON_ENTRY_BY_ORDER: "entry",
 }
 
 REFUSED_NO: Final = 0

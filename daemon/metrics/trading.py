@@ -8,6 +8,7 @@ import numpy as np
 
 from papertape.daemon.metrics.registry import Series
 from papertape.daemon.metrics.trading_families import (
+    ENTRIES,
     EXIT_REASONS,
     LEVELS,
     MAX_EXPOSURE,
@@ -22,7 +23,6 @@ from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, a
 from papertape.engine.records import (
     FLAT,
     LONG,
-    REASON_ENTRY,
     REFUSED_HELD,
     REFUSED_NO,
     REFUSED_PRICE,
@@ -216,7 +216,7 @@ class Trading:
         self._orders[(symbol, side, ORDER_TYPES[reason], "filled")].inc()
         series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] / UNITS_PER_QUOTE)
         if fill["candle_ms"] >= self._newest_ms:
-            action = "entry" if reason == REASON_ENTRY else "exit"
+            action = "entry" if reason in ENTRIES else "exit"
             series.measure("fill_price", fill["price"], symbol, side, action, self._currency)
         cost = (fill["slippage"] + fill["spread"]) / fill["notional"]
         series.histograms("fill_slippage_ratio")[(symbol,)].observe(cost)

@@ -10,13 +10,16 @@ from papertape.daemon.metrics.definitions import (
     histogram,
     measured,
 )
+from papertape.engine.broker.working.orders import KIND_NAMES
 from papertape.engine.performance.attribution import COMPONENTS
 from papertape.engine.records import (
     REASON_COMMAND,
     REASON_DELISTED,
     REASON_ENTRY,
+    REASON_ENTRY_BY_ORDER,
     REASON_FLIP,
     REASON_LIQUIDATION,
+    REASON_ORDER,
     REASON_RUIN,
     REASON_SIGNAL,
     REASON_STOP,
@@ -34,6 +37,12 @@ from papertape.engine.records import (
     REFUSED_STOP,
 )
 
+# Of working orders: the kind that filled.
+_KINDS: Final = {
+    REASON_ORDER + kind: name.replace("-", "_").replace(" ", "_")
+    for kind, name in KIND_NAMES.items()
+}
+ENTRIES: Final = (REASON_ENTRY, REASON_ENTRY_BY_ORDER)
 # The engine's codes as label values. The end of a tape is no exit: nothing live ends.
 EXIT_REASONS: Final = {
     REASON_SIGNAL: "signal",
@@ -44,6 +53,7 @@ EXIT_REASONS: Final = {
     REASON_DELISTED: "delisted",
     REASON_RUIN: "ruin",
     REASON_LIQUIDATION: "liquidation",
+    **{reason: f"order_{name}" for reason, name in _KINDS.items()},
 }
 ORDER_TYPES: Final = {
     REASON_ENTRY: "market",
@@ -55,6 +65,8 @@ ORDER_TYPES: Final = {
     REASON_DELISTED: "delisting",
     REASON_RUIN: "market",
     REASON_LIQUIDATION: "liquidation",
+    REASON_ENTRY_BY_ORDER: "working",
+    **_KINDS,
 }
 REJECTIONS: Final = {
     REFUSED_SHORT: "short_not_allowed",

@@ -35,7 +35,7 @@ from papertape.engine.broker.working.orders import (
     write_event,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
-from papertape.engine.records import REASON_ENTRY, REASON_ORDER, REFUSED_PRICE
+from papertape.engine.records import REASON_ENTRY_BY_ORDER, REASON_ORDER, REFUSED_PRICE
 
 _NOISE = 1e-12  # of an order is none of it
 
@@ -177,7 +177,7 @@ def open_by(
     counters[N_FILLS] += 1
     if position.quantity == 0.0:
         open_position(
-            account, position, trade, order, market, candle, entry, quantity, fill, REASON_ENTRY,
+            account, position, trade, order, market, candle, entry, quantity, fill, REASON_ENTRY_BY_ORDER,
             entry.worth, fee_rate, reference,
         )  # fmt: skip
         position.fresh_leg = entry.leg
@@ -274,7 +274,9 @@ def add_to_position(
     if entry.stop_price > 0.0:
         trade.risk += money(quantity * abs(price - entry.stop_price))
     trade.fees += fee
-    write_fill(fill, account, candle, trade, side, REASON_ENTRY, price, quantity, notional, fee)
+    write_fill(
+        fill, account, candle, trade, side, REASON_ENTRY_BY_ORDER, price, quantity, notional, fee
+    )
     fill.realised = 0
     fill.position = position.quantity
 

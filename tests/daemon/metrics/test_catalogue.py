@@ -14,10 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from papertape.daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
 from papertape.daemon.metrics.catalogue import AREAS, FAMILY_BUDGET, SERIES_BUDGET
 from papertape.daemon.metrics.definitions import Definition, MetricKind, Scoped
-from papertape.daemon.metrics.trading_families import EXIT_REASONS, ORDER_TYPES, REJECTIONS
+from papertape.daemon.metrics.trading_families import ENTRIES, EXIT_REASONS, ORDER_TYPES, REJECTIONS
 from papertape.engine.records import (
     REASON_END,
-    REASON_ENTRY,
     REASON_NAMES,
     REFUSED_NAMES,
     REFUSED_NO,
@@ -272,7 +271,7 @@ def test_every_code_of_the_engine_has_a_label_value() -> None:
     """A code that is missing here would end the daemon at its first fill or refusal."""
     assert set(REJECTIONS) == set(REFUSED_NAMES) - {REFUSED_NO}
     assert set(ORDER_TYPES) == set(REASON_NAMES) - {REASON_END}
-    assert set(EXIT_REASONS) == set(ORDER_TYPES) - {REASON_ENTRY}
+    assert set(EXIT_REASONS) == set(ORDER_TYPES) - set(ENTRIES)
     for names in (REJECTIONS, EXIT_REASONS):
         assert len(set(names.values())) == len(names)
 

@@ -1,0 +1,81 @@
+"""The page of idioms as a user copies it: every class trades, in any batching and through a restart, and knows no tomorrow."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papertape.engine import Engine, EngineSpec, Market, Settings
+from papertape.engine.jit import Rows
+from papertape.replay.front.research import prove
+from papertape.replay.importers.sample import sample_tape
+
+PAGE = Path(__file__).parents[1] / "deploy" / "docs" / "idioms.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+N_CANDLES = 6_000
+
+
+@pytest.fixture(scope="module")
+def idioms() -> ModuleType:
+    """Return the page's program as a module of its own."""
+    module = ModuleType("idioms")
+    sys.modules["idioms"] = module
+    exec("\n\n".join(BLOCKS), module.__dict__)  # noqa: S102
+    return module
+
+
+NAMES = re.findall(r"^class (\w+)", "\n".join(BLOCKS), re.M)
+
+
+@pytest.fixture(scope="module")
+def candles() -> Rows:
+    """Return embedded hours."""
+    return sample_tape().candles[:N_CANDLES].copy()
+
+
+def engine_of(kind: type[Any]) -> Engine:
+    market = Market("BTCUSDT", is_perpetual=True, tick_size=0.1, lot_size=0.001)
+    settings = Settings(sizing="fraction", fixed_fraction=0.5, leverage_cap=2.0)
+    return Engine(EngineSpec([market], kind(), "1h", "1h", settings=settings))
+
+
+def test_the_page_has_its_idioms_each_in_a_dozen_lines() -> None:
+    assert len(NAMES) >= 10
+    for block in BLOCKS[1:]:
+        assert block.startswith("class ")
+        assert len([line for line in block.splitlines() if line.strip()]) <= 13, block
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_idiom_trades_the_same_in_any_batching_and_through_a_restart(
+    name: str, idioms: ModuleType, candles: Rows
+) -> None:
+    kind = getattr(idioms, name)
+    whole = engine_of(kind)
+    report = whole.step(candles)
+    assert not report.faults, report.faults[0]
+    assert len(report.trades) >= 3
+
+    pieces = engine_of(kind)
+    for start in range(0, len(candles), 7):
+        pieces.step(candles[start : start + 7])
+    assert pieces.digest == whole.digest
+
+    first = engine_of(kind)
+    place = int(np.searchsorted(candles["open_ms"], report.fills["candle_ms"][7])) + 1
+    first.step(candles[:place])
+    second = engine_of(kind)
+    second.restore(first.snapshot())
+    second.step(candles[place:])
+    assert second.digest == whole.digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_an_idiom_knows_no_tomorrow(name: str, idioms: ModuleType) -> None:
+    proof = prove(strategy=getattr(idioms, name), candles=1_200, cuts=12, progress=False)
+    assert proof.is_proven, str(proof)
