@@ -35,19 +35,30 @@ _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)
 class Outputs:
     """Buffers that kernels write to, and the counters that say how far."""
 
-    def __init__(self, n_symbols: int, has_orders: bool) -> None:
-        """Allocate them; the system gives what is never written to no memory."""
+    def __init__(self, n_symbols: int) -> None:
         rows = BLOCK * n_symbols
-        more = CAPACITY if has_orders else 0
-        events = MOST_INSTRUCTIONS + 5 * CAPACITY if has_orders else 0
-        # An order fills once a candle at most, against a position and then for one.
-        self.fills = np.zeros((_FILLS_PER_CANDLE + 2 * more) * rows, FILL)
-        self.trades = np.zeros((2 + more) * rows, TRADE)
+        self.fills = np.zeros(_FILLS_PER_CANDLE * rows, FILL)
+        self.trades = np.zeros(2 * rows, TRADE)
         self.marks = np.zeros(BLOCK, MARK)
         self.decisions = np.zeros(2 * rows, DECISION)
         self.entries = np.zeros(n_symbols, ENTRY)
-        self.orders = np.zeros(events * rows, ORDER_EVENT)
+        self.orders = np.zeros(0, ORDER_EVENT)
         self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
+
+    def make_room_for_orders(self) -> None:
+        """
+        Grow to what working orders may write at every candle; called before the first of them is placed.
+
+        Each fills once a candle at most, against a position and then for one; each begins, turns, fills twice and ends.
+        """
+        if len(self.orders):
+            return
+        rows = len(self.trades) // 2
+        self.orders = np.zeros((MOST_INSTRUCTIONS + 5 * CAPACITY) * rows, ORDER_EVENT)
+        fills, trades = self.fills, self.trades
+        self.fills = np.zeros(len(fills) + 2 * CAPACITY * rows, FILL)
+        self.trades = np.zeros(len(trades) + CAPACITY * rows, TRADE)
+        self.fills[: len(fills)], self.trades[: len(trades)] = fills, trades
 
     def take(self, candles: int) -> Report:
         """Return copies of what was written and start again."""
@@ -108,7 +119,7 @@ class EngineState:
         self.unlisted: IntArray = np.zeros(n, np.int64)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
-        self.outputs = Outputs(n, not isinstance(strategy, KernelStrategy))
+        self.outputs = Outputs(n)
         self.followers: list[EngineState] = []
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:

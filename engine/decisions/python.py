@@ -8,6 +8,7 @@ rests, and the next stretch begins. The strategy is asked once per close and nev
 """
 
 from typing import Any, Final
+from weakref import proxy
 
 import numpy as np
 
@@ -49,7 +50,9 @@ class PythonDecider:
     """
 
     def __init__(self, engine: EngineState, strategy: Strategy) -> None:
-        self._engine, self._strategy = engine, strategy
+        # Not counted, as for kernels: an engine that nobody holds any more is to go at once.
+        self._engine: EngineState = proxy(engine)
+        self._strategy = strategy
         spec, n = engine.spec, len(engine.symbols)
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
@@ -64,7 +67,7 @@ class PythonDecider:
         self._looks = np.zeros((_LONGEST, n), LOOK)
         self._looks_at_orders = np.zeros((_LONGEST, *engine.working.shape), WORKING_ORDER)
         self._instructions = [Instructions(engine.length_ms) for _ in range(n)]
-        self._hooks = StrategyHooks(engine, strategy)
+        self._hooks = StrategyHooks(self._engine, strategy)
         self._stretch = 1
         live = (
             engine.account,
@@ -244,6 +247,8 @@ class PythonDecider:
             for name, value in zip(Decision._fields, wish, strict=True):
                 row[name] = value
             asked = self._instructions[symbol].rows
+            if asked:
+                engine.outputs.make_room_for_orders()
             engine.n_instructions[symbol] = len(asked)
             engine.instructions[symbol, : len(asked)] = 0
             for place, fields in enumerate(asked):
