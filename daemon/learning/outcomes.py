@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
-from papertape.engine.model.training.labels import Labels, bracket_labels, direction_labels
+from papertape.engine.model.training.labels import Labels, labels_for
 from papertape.engine.records import PREDICTION
 from papertape.replay.learning.settings import LearningSettings
 
@@ -76,16 +76,4 @@ class Waiting:
         grid = {name: np.full(n, np.nan) for name in (*_PRICES, "atr")}
         for name, values in grid.items():
             values[at[at < n]] = mine[name][at < n]
-        settings = self._settings
-        if settings.label == "direction":
-            return direction_labels(grid["close"], grid["open"], settings.horizon_bars)
-        return bracket_labels(
-            grid["open"],
-            grid["high"],
-            grid["low"],
-            grid["close"],
-            grid["atr"],
-            settings.stop_atr,
-            settings.target_atr,
-            settings.horizon_bars,
-        )
+        return labels_for(self._settings, **grid)

@@ -14,7 +14,8 @@ import numpy as np
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.buckets import confidence_buckets
 from papertape.engine.model.scores import scores
-from papertape.engine.model.training.labels import bracket_labels, direction_labels
+from papertape.engine.model.training.labels import LabelRule, labels_for
+from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.performance.tables import breakdown
 from papertape.replay.learning.attempt import Learned
 
@@ -47,7 +48,7 @@ def model_section(
     section: dict[str, Any] = {"note": note(lineage, learned), "lineage": list(lineage)}
     section |= learned.to_json() if learned is not None else _NOTHING_LEARNED
     if lineage:
-        found = resolve(_label(lineage[-1]), predictions, bars)
+        found = resolve(_rule(lineage[-1]), predictions, bars)
         rates = {int(record["version"]): base_rate(record) for record in lineage}
         if len(found.y):
             section["in_force"] = _in_force(found, rates)
@@ -71,9 +72,10 @@ def note(lineage: Sequence[Mapping[str, Any]], learned: Learned | None) -> str:
     return told if lineage else f"{told}; no model earned its place, so the ML component is absent"
 
 
-def _label(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _rule(record: Mapping[str, Any]) -> LabelRule:
     """Return what a model was taught; one of the first format knows a direction and its horizon only."""
-    return record["label"] or {"kind": "direction", "horizon_bars": record["horizon_bars"]}
+    label = record["label"] or {"kind": "direction", "horizon_bars": record["horizon_bars"]}
+    return TrainingOptions(**{"label" if n == "kind" else n: value for n, value in label.items()})
 
 
 def base_rate(record: Mapping[str, Any]) -> float:
@@ -81,10 +83,10 @@ def base_rate(record: Mapping[str, Any]) -> float:
     return float(record.get("metrics", {}).get("base_rate", 0.5))
 
 
-def resolve(label: Mapping[str, Any], predictions: Rows, bars: Mapping[str, Rows]) -> Resolved:
+def resolve(rule: LabelRule, predictions: Rows, bars: Mapping[str, Rows]) -> Resolved:
     """Return the predictions whose outcome, as the models were taught it, lies within the run."""
     parts = [
-        _resolve_one(label, predictions[predictions["symbol"] == index], rows)
+        _resolve_one(rule, predictions[predictions["symbol"] == index], rows)
         for index, rows in enumerate(bars.values())
     ]
     order = np.argsort(np.concatenate([part.time_ms for part in parts]), kind="stable")
@@ -96,20 +98,13 @@ def resolve(label: Mapping[str, Any], predictions: Rows, bars: Mapping[str, Rows
     )
 
 
-def _resolve_one(label: Mapping[str, Any], predictions: Rows, bars: Rows) -> Resolved:
+def _resolve_one(rule: LabelRule, predictions: Rows, bars: Rows) -> Resolved:
     """Return the resolved predictions of one symbol."""
     at = np.searchsorted(bars["open_ms"], predictions["time_ms"]) - 1  # the candle that ends there
     atr = np.full(len(bars), np.nan)
     atr[at] = predictions["atr"]
-    opens, close = np.asarray(bars["open"]), np.asarray(bars["close"])
-    horizon = int(label["horizon_bars"])
-    if label["kind"] == "bracket":
-        high, low = np.asarray(bars["high"]), np.asarray(bars["low"])
-        found = bracket_labels(
-            opens, high, low, close, atr, label["stop_atr"], label["target_atr"], horizon
-        )
-    else:
-        found = direction_labels(close, opens, horizon)
+    prices = (np.asarray(bars[name]) for name in ("open", "high", "low", "close"))
+    found = labels_for(rule, *prices, atr)
     y, p = found.y[at], predictions["probability"]
     known = ~np.isnan(y) & ~np.isnan(p)
     return Resolved(

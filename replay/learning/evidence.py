@@ -12,7 +12,7 @@ from papertape.engine.model.gate.gate import Evidence
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.inference.recent import RECENT
 from papertape.engine.model.scores import scores
-from papertape.engine.model.training.labels import bracket_labels, direction_labels
+from papertape.engine.model.training.prepare import labels_of
 from papertape.replay.learning.settings import LearningSettings
 
 
@@ -31,24 +31,7 @@ class RowOutcomes(NamedTuple):
 
 def outcomes(rows: Dataset, settings: LearningSettings) -> RowOutcomes:
     """Return what followed each row as far as these rows tell: cut them first, and nothing later is looked at."""
-    found = []
-    for symbol in range(len(rows.symbols)):
-        opens, close = rows.open[symbol], rows.close[symbol]
-        if settings.label == "direction":
-            found.append(direction_labels(close, opens, settings.horizon_bars))
-        else:
-            found.append(
-                bracket_labels(
-                    opens,
-                    rows.high[symbol],
-                    rows.low[symbol],
-                    close,
-                    rows.atr[symbol],
-                    settings.stop_atr,
-                    settings.target_atr,
-                    settings.horizon_bars,
-                )
-            )
+    found = [labels_of(rows, symbol, settings) for symbol in range(len(rows.symbols))]
     return RowOutcomes(
         np.stack([labels.y for labels in found]),
         np.stack([labels.long_return for labels in found]),

@@ -10,7 +10,7 @@ A candle whose prices are NaN is absent: nothing fills in it. A trade that would
 lies beyond the last row, has no outcome; its label is NaN and its `known` is the number of rows.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,35 @@ class Labels(NamedTuple):
     known: IntArray
     long_return: FloatArray
     short_return: FloatArray
+
+
+class LabelRule(Protocol):
+    """What a model is to foresee: one of LABELS, when a trade ends at the latest, and its bracket in ATR."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def horizon_bars(self) -> int: ...
+    @property
+    def stop_atr(self) -> float: ...
+    @property
+    def target_atr(self) -> float: ...
+
+
+def labels_for(
+    rule: LabelRule,
+    open: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    atr: FloatArray,
+) -> Labels:
+    """Return what followed each close of one symbol, as a rule asks for it; `atr` is that of the close."""
+    if rule.label == "direction":
+        return direction_labels(close, open, rule.horizon_bars)
+    return bracket_labels(
+        open, high, low, close, atr, rule.stop_atr, rule.target_atr, rule.horizon_bars
+    )
 
 
 def bracket_labels(

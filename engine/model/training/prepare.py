@@ -18,9 +18,9 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.kinds import CLIP
 from papertape.engine.model.training.labels import (
     BoolArray,
+    LabelRule,
     Labels,
-    bracket_labels,
-    direction_labels,
+    labels_for,
     uniqueness,
 )
 from papertape.engine.model.training.options import TrainingOptions
@@ -85,21 +85,10 @@ def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
     return Prepared(x, is_whole, y, weights, *parts)
 
 
-def labels_of(dataset: Dataset, symbol: int, options: TrainingOptions) -> Labels:
-    """Return the labels of one symbol, by its place, as the options define them."""
-    open, close = dataset.open[symbol], dataset.close[symbol]
-    if options.label == "direction":
-        return direction_labels(close, open, options.horizon_bars)
-    return bracket_labels(
-        open,
-        dataset.high[symbol],
-        dataset.low[symbol],
-        close,
-        dataset.atr[symbol],
-        options.stop_atr,
-        options.target_atr,
-        options.horizon_bars,
-    )
+def labels_of(dataset: Dataset, symbol: int, rule: LabelRule) -> Labels:
+    """Return the labels of one symbol, by its place, as far as these rows tell."""
+    prices = (dataset.open, dataset.high, dataset.low, dataset.close, dataset.atr)
+    return labels_for(rule, *(values[symbol] for values in prices))
 
 
 def _check_rows(n: int, told: Callable[[], str]) -> None:

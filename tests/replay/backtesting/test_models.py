@@ -11,6 +11,7 @@ import pytest
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.model.buckets import CONFIDENCE_BUCKETS, confidence_buckets
+from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import PREDICTION, TRADE
 from papertape.replay.backtesting.models import model_section, note, resolve
@@ -21,6 +22,7 @@ from tests.support.browser import needs_browser, open_in_browser
 HOUR_MS = 3_600_000
 CLOSES = [100.0, 101.0, 103.0, 102.0, 100.0, 99.0, 104.0, 105.0]
 DIRECTION = {"kind": "direction", "horizon_bars": 2}
+RISES = TrainingOptions(label="direction", horizon_bars=2)
 
 
 def bars() -> Any:
@@ -52,7 +54,7 @@ def record(version: int) -> dict[str, Any]:
 def test_outcomes_are_those_that_models_are_taught() -> None:
     said = predictions([0.6, 0.7, np.nan, 0.4, 0.2, 0.5, 0.5, 0.5], [1] * 8)
 
-    found = resolve(DIRECTION, said, {"X": bars()})
+    found = resolve(RISES, said, {"X": bars()})
 
     # entry, the open of t + 1:  100 101 103 102 100  99
     # exit, the close of t + 2:  103 102 100  99 104 105; row 2 has no probability
@@ -61,11 +63,11 @@ def test_outcomes_are_those_that_models_are_taught() -> None:
 
 
 def test_a_brackets_outcome_needs_its_atr() -> None:
-    label = {"kind": "bracket", "horizon_bars": 2, "stop_atr": 2.0, "target_atr": 1.0}
+    rule = TrainingOptions(label="bracket", horizon_bars=2, stop_atr=2.0, target_atr=1.0)
     said = predictions([0.6, 0.6, 0.6], [1] * 3)
     said["atr"][1] = np.nan
 
-    found = resolve(label, said, {"X": bars()})
+    found = resolve(rule, said, {"X": bars()})
 
     assert len(found.y) == 2
     assert found.y[0] == 1.0  # 100 → 101 is a long's target
@@ -74,7 +76,7 @@ def test_a_brackets_outcome_needs_its_atr() -> None:
 def test_symbols_are_joined_in_the_order_of_time() -> None:
     said = np.concatenate([predictions([0.6, 0.7], [1, 1]), predictions([0.1, 0.2], [1, 1], 1)])
 
-    found = resolve(DIRECTION, said, {"X": bars(), "Y": bars()})
+    found = resolve(RISES, said, {"X": bars(), "Y": bars()})
 
     assert found.p.tolist() == [0.6, 0.1, 0.7, 0.2]
     assert found.time_ms.tolist() == [HOUR_MS, HOUR_MS, 2 * HOUR_MS, 2 * HOUR_MS]
