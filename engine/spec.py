@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,10 @@ class EngineSpec:
                 f"strategy {kind}: every run needs an instance of its own, and this one cannot be copied ({error}); keep "
                 "files, locks and connections out of it"
             ) from error
+
+    def reading(self, features: Sequence[str]) -> "EngineSpec":
+        """Return the same with more features for models, each once."""
+        return replace(self, model_features=tuple(dict.fromkeys((*self.model_features, *features))))
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Identity(NamedTuple):
     def spec(self) -> EngineSpec:
         """Return what the engine is built from; a fresh strategy each time, and features for models to come."""
         features = features_of(self.config, self.config.data.timeframe or self.base_timeframe)
-        return spec_for(self.config, self.markets, self.base_timeframe, features)
+        return spec_for(self.config, self.markets, self.base_timeframe).reading(features)
 
     @property
     def symbols(self) -> tuple[str, ...]:

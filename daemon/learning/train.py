@@ -17,15 +17,13 @@ import pandas as pd
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config
-from papertape.replay.config.spec import make_spec
 from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.runner import run_attempt
-from papertape.replay.learning.learning_pass import rows_of
-from papertape.replay.learning.settings import features_of, settings_of
+from papertape.replay.learning.learning_pass import lesson_of
 from papertape.replay.report.notebook import card
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import OnEvent
@@ -160,11 +158,7 @@ def train_attempt(
     """
     if not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off; a model would have nothing to read")
-    tapes = sorted(tapes, key=lambda one: one.symbol)
-    spec = make_spec(config, tapes)
-    spec = make_spec(config, tapes, features_of(config, spec.timeframe))
-    settings = settings_of(config, spec, [one.sha256 for one in tapes])
-    rows = rows_of(config, spec, tapes, settings, on_progress)
+    settings, rows = lesson_of(config, tapes, on_progress)
     version = models.champion()
     champion = models.read(version) if version else b""
     due_ms = int(rows.time_ms[-1])

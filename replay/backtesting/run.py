@@ -60,10 +60,11 @@ def run_backtest(
     cuts = [_cut(tape, config) for tape in tapes]
     if config.data.no_volume == "refuse":
         refuse_untraded(tapes, cuts)
+    spec = make_spec(config, tapes)
     if models is None:
-        learned = _learned(config, tapes, cuts, on_progress)
+        learned = _learned(config, spec, tapes, cuts, on_progress)
         models = learned.schedule if learned is not None else ()
-    spec = make_spec(config, tapes, model_features(models))
+    spec = spec.reading(model_features(models))
     commands = learned.commands if learned is not None else ()
     told = [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     gaps = config.data.gaps
@@ -112,14 +113,17 @@ def run_backtest(
 
 
 def _learned(
-    config: Config, tapes: Sequence[Tape], cuts: Sequence[Rows], on_progress: Progress | None
+    config: Config,
+    spec: EngineSpec,
+    tapes: Sequence[Tape],
+    cuts: Sequence[Rows],
+    on_progress: Progress | None,
 ) -> Learned | None:
     """Return what comes of the retraining that is configured, None without any."""
-    spec = make_spec(config, tapes)
     cadence = cadence_of(config, spec)
     if cadence is None:
         return None
-    compile_kernels(make_spec(config, tapes, features_of(config, spec.timeframe)))
+    compile_kernels(spec.reading(features_of(config, spec.timeframe)))
     return learn(config, spec, tapes, cuts, cadence, on_progress)
 
 

@@ -18,10 +18,8 @@ def load_tapes(config: Config) -> list[Tape]:
     return [named_tape(name, store) for name in config.data.tapes] or [sample()]
 
 
-def make_spec(
-    config: Config, tapes: Sequence[Tape], model_features: Sequence[str] = ()
-) -> EngineSpec:
-    """Return the engine's specification for these tapes; `model_features` are computed for models to come."""
+def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
+    """Return the engine's specification for these tapes."""
     frames = {tape.timeframe for tape in tapes}
     if len(frames) != 1:
         raise ConfigError(
@@ -29,7 +27,7 @@ def make_spec(
             "`papertape tape resample`"
         )
     markets = [market_for(tape, config) for tape in tapes]
-    return spec_for(config, markets, frames.pop(), model_features)
+    return spec_for(config, markets, frames.pop())
 
 
 def check_names(config: Config) -> None:
@@ -53,9 +51,7 @@ def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def spec_for(
-    config: Config, markets: Sequence[Market], base: str, model_features: Sequence[str] = ()
-) -> EngineSpec:
+def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     refuse_unknown_markets(config, [market.symbol for market in markets])
     account, parameters = config.account, dict(config.strategy.parameters)
@@ -70,5 +66,4 @@ def spec_for(
         capital=account.capital,
         settings=Settings(**{**shared(account, Settings), "risk_fraction": account.risk}),
         extra_features=config.signals.extra_features,
-        model_features=tuple(dict.fromkeys((*config.signals.model_features, *model_features))),
-    )
+    ).reading(config.signals.model_features)

@@ -21,8 +21,8 @@ from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
-from papertape.replay.learning.learning_pass import rows_of
-from papertape.replay.learning.settings import LearningSettings, features_of, settings_of
+from papertape.replay.learning.learning_pass import lesson_of
+from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.research.lookahead import (
     Proof,
     feature_subject,
@@ -86,11 +86,7 @@ def window_studies(
         raise ConfigError(
             "windows: without a model or a cadence there is nothing to compare; set signals.retrain_every"
         )
-    tapes = sorted(tapes, key=lambda one: one.symbol)
-    spec = make_spec(config, tapes)
-    spec = make_spec(config, tapes, features_of(config, spec.timeframe))
-    learning = settings_of(config, spec, [one.sha256 for one in tapes])
-    rows = rows_of(config, spec, tapes, learning, on_progress)
+    learning, rows = lesson_of(config, tapes, on_progress)
     found = compare_windows(rows, learning, every, tuple(days), on_progress)
     return learning, (int(rows.time_ms[0]), int(rows.time_ms[-1])), found
 

@@ -12,6 +12,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence
+from papertape.replay.config.spec import make_spec
 from papertape.replay.feed import whole_span
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import lack
@@ -57,6 +58,16 @@ def learn(
         learned = wait_for(run_walk(Path(folder), job, _shown(on_progress), command))
     took_s = time.monotonic() - started_s
     return learned._replace(attempts=[*skipped, *learned.attempts], wall_s=took_s)
+
+
+def lesson_of(
+    config: Config, tapes: Sequence[Tape], on_progress: Progress | None = None
+) -> tuple[LearningSettings, Dataset]:
+    """Return how models are trained on these tapes, and the rows of the configured span."""
+    tapes = sorted(tapes, key=lambda tape: tape.symbol)
+    spec = make_spec(config, tapes)
+    settings = settings_of(config, spec, [tape.sha256 for tape in tapes])
+    return settings, rows_of(config, spec, tapes, settings, on_progress)
 
 
 def rows_of(

@@ -27,7 +27,6 @@ from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics.runtime import resident_bytes
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
-from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.report import Report
 from papertape.engine.spec import Market
 from papertape.replay.config import make_config
@@ -141,7 +140,7 @@ def _job() -> TrainingJob:
     """Return a training that outlasts the measurement: cnn_lstm on a window of ninety days and a gate of thirty."""
     tape = synthesize("regimes", 24 * 120 + 200, "1h", seed=7, symbol="S00")
     account = make_config({"learning": {"epochs": 10_000, "patience": 10_000}})
-    spec = spec_for(account, (Market("S00", is_perpetual=True),), "1h", MODEL_FEATURES)
+    spec = spec_for(account, (Market("S00", is_perpetual=True),), "1h")
     settings = settings_of(account, spec)
     rows = dataset_of(("S00",), [tape.candles], "1h", "1h", settings.features)
     return TrainingJob(settings, (int(rows.time_ms[-1]),), rows)

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from papertape.engine.spec import EngineSpec
 from papertape.replay import Result, Tape, backtest
+from papertape.replay.backtesting import run
 from papertape.replay.backtesting.verify import verify
+from papertape.replay.config.spec import make_spec
 from papertape.replay.learning import learning_pass
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.jobs.job import TrainingJob
@@ -110,3 +113,19 @@ def test_what_a_tape_holds_before_the_replay_may_be_learnt_from() -> None:
     assert attempts[0]["due_ms"] >= START_MS + 60 * DAY_MS
     assert attempts[0]["outcome"] in ("promoted", "rejected")
     assert attempts[0]["record"]["end_ms"] == attempts[0]["due_ms"] - 20 * DAY_MS
+
+
+def test_a_backtest_that_learns_is_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One specification for retraining and replay, so that a user's strategy is made once."""
+    planned: list[EngineSpec] = []
+
+    def counted(*given: Any) -> EngineSpec:
+        planned.append(make_spec(*given))
+        return planned[-1]
+
+    monkeypatch.setattr(run, "make_spec", counted)
+
+    result = learnt(trending(300))
+
+    assert [attempt["outcome"] for attempt in result.summary["model"]["attempts"]] == ["skipped"]
+    assert len(planned) == 1
