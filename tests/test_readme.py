@@ -67,13 +67,28 @@ def run(command: str, folder: Path, home: Path | None = None) -> subprocess.Comp
     )
 
 
-LONG = ("demo", "train", "windows", "honesty")  # they train models
+TRAINING = ("demo", "train", "windows", "honesty")
+# Seconds of their own, and each has default tests: tests/daemon/commands/test_run.py, tests/replay/research/test_lookahead.py.
+LONG = ("run", "verify state/", "prove --strategy")
+
+
+def group(command: str) -> str:
+    """Return which run of the test a command belongs to."""
+    words = command.removeprefix("papertape ")
+    return (
+        "training" if words.startswith(TRAINING) else "long" if words.startswith(LONG) else "quick"
+    )
 
 
 @pytest.mark.parametrize(
-    "is_long", [False, pytest.param(True, marks=[pytest.mark.slow, needs_torch])]
+    "chosen",
+    [
+        "quick",
+        pytest.param("long", marks=pytest.mark.slow),
+        pytest.param("training", marks=[pytest.mark.slow, needs_torch]),
+    ],
 )
-def test_commands_print_what_is_shown(tmp_path: Path, is_long: bool) -> None:
+def test_commands_print_what_is_shown(tmp_path: Path, chosen: str) -> None:
     ran = 0
     for kind, body in blocks():
         if kind == "python" and body.startswith("# "):
@@ -82,16 +97,17 @@ def test_commands_print_what_is_shown(tmp_path: Path, is_long: bool) -> None:
         for command, code, shown in commands(body) if kind == "console" else ():
             if not command.startswith("papertape ") or "Downloads" in body:
                 continue
-            if (command.split()[1] in LONG) != is_long:
+            if group(command) != chosen:
                 continue
             done = run(command, tmp_path)
             ran += 1
             assert done.returncode == code, f"{command}: {done.stderr}"
             masked = (mask(shown), "\n".join(mask(done.stdout.splitlines())))
-            is_there = is_shown(*masked) if is_long else is_shown(shown, done.stdout)
+            is_training = chosen == "training"
+            is_there = is_shown(*masked) if is_training else is_shown(shown, done.stdout)
             assert is_there, f"{command} printed\n{done.stdout}"
 
-    assert ran >= len(LONG)
+    assert ran >= 3
 
 
 def test_importing_your_own_candles_works_as_shown(tmp_path: Path) -> None:

@@ -9,11 +9,17 @@ T = TypeVar("T")
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return what it returns."""
+    """
+    Run a coroutine to its end and return what it returns.
+
+    An interrupt is raised where the program is. `asyncio.run` would only ask the task to end at its next `await`, and a
+    strategy in Python is asked candle by candle without one.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        with asyncio.Runner() as runner:
+            return runner.get_loop().run_until_complete(work)
     found: list[T] = []
     errors: list[BaseException] = []
 
