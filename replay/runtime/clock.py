@@ -1,20 +1,13 @@
 """
-Clocks of the outer rooms: the wall, a faster one, and virtual time for tests.
+Clocks of the outer rooms: the wall, and a faster one.
 
 Everything that waits for a venue asks its clock, so that a tape can be streamed at any speed and a test of a day takes
 a second. The engine has no clock: its time is the candle's.
 """
 
 import asyncio
-import os
-import selectors
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
+from typing import Final
 
 
 class Clock:
@@ -78,65 +71,3 @@ class Steps:
         step_ms = self._apart_ms() - self._base_ms
         self._base_ms += step_ms
         return step_ms if abs(step_ms) >= STEP_MS else 0.0
-
-
-_THREAD_WAIT_S: Final = 0.05
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    """A selector that never waits: when no socket is ready, the loop's time jumps to the next timer."""
-
-    jumped_s = 0.0
-    # Loopback data is readable when `send` returns, unless the kernel put the delivery off to a thread of its own,
-    # which runs when we yield. Waiting instead costs a whole millisecond, epoll's unit, at every jump.
-    looks = 2
-    # Calls that threads are working on: time stands still until they are done.
-    in_threads = 0
-    settle_s = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        """Return what is ready; otherwise move time on by `timeout`."""
-        ready = super().select(0)
-        if ready or timeout is None or timeout <= 0:
-            return ready if ready or timeout is not None else super().select(None)
-        if self.in_threads:
-            return super().select(_THREAD_WAIT_S)  # its end wakes the loop
-        for _ in range(self.looks):
-            os.sched_yield()
-            ready = super().select(self.settle_s)
-            if ready:
-                return ready
-        self.jumped_s += timeout
-        return ready
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """
-    An event loop whose time stands still while anything happens and jumps to the next timer when nothing does.
-
-    Sockets are real, as long as both ends live in this loop; hours of venue time pass in seconds, and a timeout
-    never fires because the machine was slow. What `run_in_executor` was given is waited for; other processes are not.
-
-    settle_s  real time that passes before each jump: for libraries that look at the wall's clock themselves
-    """
-
-    def __init__(self, settle_s: float = 0.0) -> None:
-        self._jumping = _JumpingSelector()
-        self._jumping.settle_s = settle_s
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        """Return the loop's time in seconds: jumps only."""
-        return self._jumping.jumped_s
-
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
-    ) -> asyncio.Future[T]:
-        """Run a call in a thread, as every loop does; time stands still meanwhile."""
-        future = super().run_in_executor(executor, func, *args)
-        self._jumping.in_threads += 1
-        future.add_done_callback(self._thread_is_done)
-        return future
-
-    def _thread_is_done(self, _: Any) -> None:
-        self._jumping.in_threads -= 1

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from papertape.replay.runtime.clock import VirtualTimeLoop
+from tests.support.virtual_time import VirtualTimeLoop
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

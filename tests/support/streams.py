@@ -21,10 +21,11 @@ from papertape.engine.spec import Market
 from papertape.replay.backtesting.run import replay
 from papertape.replay.config import make_config
 from papertape.replay.exchange import Faults, Switches, Venue
-from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.delta_rest import DeltaRest
 from papertape.replay.tapes.store import Tape
 from tests.support.helpers import random_candles
+from tests.support.virtual_time import VirtualTimeLoop
 
 LATEST_S = (
     24 * 3600.0

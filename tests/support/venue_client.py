@@ -13,9 +13,10 @@ from papertape.engine.jit import Rows
 from papertape.replay.exchange import Faults, Switches, Venue
 from papertape.replay.exchange.market import TapeMarket
 from papertape.replay.exchange.products import list_tapes
-from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.runtime.clock import Clock
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.virtual_time import VirtualTimeLoop
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC, the reference's example

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from papertape.daemon.feeds.venue_clock import SKEW_MS, VenueClock
-from papertape.replay.runtime.clock import Clock, Steps, VirtualTimeLoop
+from papertape.replay.runtime.clock import Clock, Steps
 from papertape.replay.sources.delta_http import RestTransport
+from tests.support.virtual_time import VirtualTimeLoop
 
 T = 1_795_428_900_000
 S = 1_000  # ms

@@ -8,7 +8,7 @@ import pytest
 
 from papertape.daemon.metrics import PREFIX, Metrics, Scope
 from papertape.engine.errors import DataError, InvariantError
-from papertape.replay.runtime.clock import VirtualTimeLoop
+from tests.support.virtual_time import VirtualTimeLoop
 
 SCOPE = Scope(
     symbols=("BTCUSD",),

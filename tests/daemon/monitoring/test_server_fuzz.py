@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from papertape.daemon.metrics import PREFIX, Metrics, Scope
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
 from papertape.daemon.monitoring.server import KEEP_S, Server, Views
-from papertape.replay.runtime.clock import VirtualTimeLoop
+from tests.support.virtual_time import VirtualTimeLoop
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 COMMANDS = b"/api/v1/commands/"

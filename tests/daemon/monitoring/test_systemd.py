@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from papertape.daemon.monitoring.systemd import Notifier
-from papertape.replay.runtime.clock import VirtualTimeLoop
+from tests.support.virtual_time import VirtualTimeLoop
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from papertape.engine.candles import FLAG_FILLED
 from papertape.engine.jit import Rows
 from papertape.replay.config.live import Live
 from papertape.replay.exchange import FAULT_KINDS, Faults, Switches, Venue
-from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.delta_rest import DeltaRest
 from papertape.replay.tapes.synthetic import synthesize
 from papertape.replay.tapes.tape import Tape
+from tests.support.virtual_time import VirtualTimeLoop
 
 MINUTE_MS = 60_000
 START_MS = 1_795_428_900_000  # 2026-11-23 10:15 UTC

@@ -19,9 +19,10 @@ from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
 from papertape.replay.config.live import Live
-from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.runtime.clock import Clock
 from tests.support.feed_market import LENGTH_MS, START_MS, Market, Switches
 from tests.support.feed_venue import Product, ScriptedHistory, ScriptedVenue, serving, subscribed
+from tests.support.virtual_time import VirtualTimeLoop
 
 N_BARS = 8  # of the markets; most tests need only the first
 SECOND = 1_000

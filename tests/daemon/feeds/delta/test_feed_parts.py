@@ -33,8 +33,9 @@ from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows
 from papertape.replay.config.live import Live
-from papertape.replay.runtime.clock import Clock, VirtualTimeLoop
+from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.delta_profiles import PROFILES, find_profile
+from tests.support.virtual_time import VirtualTimeLoop
 
 MINUTE = 60_000
 T = 1_795_428_900_000
