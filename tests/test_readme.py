@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from papertape.engine.jit.cache import cache_directory
+from tests.support.commands import Inside
 from tests.support.helpers import START_MS, needs_torch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +90,7 @@ def group(command: str) -> str:
         pytest.param("training", marks=[pytest.mark.slow, needs_torch]),
     ],
 )
-def test_commands_print_what_is_shown(tmp_path: Path, chosen: str) -> None:
+def test_commands_print_what_is_shown(tmp_path: Path, inside: Inside, chosen: str) -> None:
     ran = 0
     for kind, body in blocks():
         if kind == "python" and body.startswith("# "):
@@ -99,7 +101,9 @@ def test_commands_print_what_is_shown(tmp_path: Path, chosen: str) -> None:
                 continue
             if group(command) != chosen:
                 continue
-            done = run(command, tmp_path)
+            is_quick = chosen == "quick"
+            words = shlex.split(command)[1:]
+            done = inside(*words, cwd=tmp_path) if is_quick else run(command, tmp_path)
             ran += 1
             assert done.returncode == code, f"{command}: {done.stderr}"
             masked = (mask(shown), "\n".join(mask(done.stdout.splitlines())))

@@ -13,16 +13,17 @@ from typer.testing import CliRunner
 from papertape.daemon.cli import app
 from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.commands import Inside
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def papertape(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed command as a user does."""
+def papertape(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user does; the others run inside the test."""
     return subprocess.run(
         [sys.executable, "-m", "papertape.daemon.cli", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -41,7 +42,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_replay_prints_a_table_and_writes_a_result_that_verifies(folder: Path) -> None:
+def test_replay_prints_a_table_and_writes_a_result_that_verifies(
+    folder: Path, inside: Inside
+) -> None:
     quick = ("--set", "signals.model=logistic")
     done = papertape("replay", "--tape", "SYNTH", "--out", "out", *quick, cwd=folder)
 
@@ -62,20 +65,20 @@ def test_replay_prints_a_table_and_writes_a_result_that_verifies(folder: Path) -
         "result.json", "trades.parquet", "equity.parquet", "fills.parquet", "decisions.parquet", "report.html",
     }  # fmt: skip
 
-    verified = papertape("verify", "out", cwd=folder)
+    verified = inside("verify", "out", cwd=folder)
     assert verified.returncode == 0, verified.stdout
     assert verified.stdout.startswith("equal: decisions, fills, trades, equity, result.json")
 
     data = bytearray((folder / "out/decisions.parquet").read_bytes())
     data[len(data) // 3] ^= 4
     (folder / "out/decisions.parquet").write_bytes(data)
-    broken = papertape("verify", "out", cwd=folder)
+    broken = inside("verify", "out", cwd=folder)
     assert broken.returncode == 1
     assert "decisions.parquet" in broken.stdout
 
 
-def test_json_is_one_document_and_equals_the_file(folder: Path) -> None:
-    done = papertape(*UNTRAINED, "--out", "out", "--json", cwd=folder)
+def test_json_is_one_document_and_equals_the_file(folder: Path, inside: Inside) -> None:
+    done = inside(*UNTRAINED, "--out", "out", "--json", cwd=folder)
 
     assert json.loads(done.stdout) == json.loads((folder / "out/result.json").read_text())
 
@@ -97,9 +100,9 @@ def test_json_is_one_document_and_equals_the_file(folder: Path) -> None:
     ],
 )
 def test_wrong_input_is_one_sentence_and_a_code(
-    folder: Path, arguments: tuple[str, ...], code: int, told: str
+    folder: Path, arguments: tuple[str, ...], code: int, told: str, inside: Inside
 ) -> None:
-    done = papertape(*arguments, cwd=folder)
+    done = inside(*arguments, cwd=folder)
 
     assert done.returncode == code
     assert told in done.stderr
@@ -107,29 +110,26 @@ def test_wrong_input_is_one_sentence_and_a_code(
     assert not (folder / "results").exists()
 
 
-def test_unwritable_place_is_one_sentence(folder: Path) -> None:
+def test_unwritable_place_is_one_sentence(folder: Path, inside: Inside) -> None:
     (folder / "file").write_text("in the way")
 
-    done = papertape(*UNTRAINED, "--out", "file/out", cwd=folder)
+    done = inside(*UNTRAINED, "--out", "file/out", cwd=folder)
 
     assert done.returncode == 1
     assert "could not be written" in done.stderr
 
 
-def test_prove_says_ok_and_finds_a_leak(folder: Path) -> None:
+def test_prove_says_ok_and_finds_a_leak(folder: Path, inside: Inside) -> None:
     (folder / "mine.py").write_text("def peek(candles):\n    return candles['close'].shift(-1)\n")
 
-    honest = papertape(
-        "prove", "--feature", "rsi_14", "--candles", "200", "--cuts", "4", cwd=folder
-    )
-    leaking = papertape(
+    honest = inside("prove", "--feature", "rsi_14", "--candles", "200", "--cuts", "4", cwd=folder)
+    leaking = inside(
         "prove",
         "--feature",
         "mine:peek",
         "--candles",
         "200",
         cwd=folder,
-        PYTHONPATH=f"{ROOT}:{folder}",
     )
 
     assert honest.returncode == 0, honest.stderr
@@ -150,19 +150,19 @@ def test_every_command_has_help_with_an_example() -> None:
         assert f"papertape {' '.join(command)}" in done.stdout.split("Example", 1)[1], command
 
 
-def test_example_configurations_are_fine_and_run(folder: Path) -> None:
+def test_example_configurations_are_fine_and_run(folder: Path, inside: Inside) -> None:
     for path in sorted((ROOT / "deploy").glob("*.toml")):
-        checked = papertape("config", "check", str(path), cwd=folder)
+        checked = inside("config", "check", str(path), cwd=folder)
         assert checked.returncode == 0, checked.stderr
         if path.name.startswith("run-"):
             continue  # of the daemon
         quick = ("--set", "signals.retrain_every=never")
-        ran = papertape("replay", str(path), "--out", path.stem, *quick, cwd=folder)
+        ran = inside("replay", str(path), "--out", path.stem, *quick, cwd=folder)
         assert ran.returncode == 0, ran.stderr
 
 
-def test_schema_is_json(folder: Path) -> None:
-    schema = json.loads(papertape("config", "schema", cwd=folder).stdout)
+def test_schema_is_json(folder: Path, inside: Inside) -> None:
+    schema = json.loads(inside("config", "schema", cwd=folder).stdout)
 
     assert {"data", "account", "strategy"} <= set(schema["properties"])
 
@@ -218,9 +218,11 @@ main()
 """
 
 
-def test_a_kill_while_saving_leaves_the_old_result_and_the_next_run_tidies_up(folder: Path) -> None:
+def test_a_kill_while_saving_leaves_the_old_result_and_the_next_run_tidies_up(
+    folder: Path, inside: Inside
+) -> None:
     again = (*UNTRAINED, "--out", "out/x")
-    assert papertape(*again, cwd=folder).returncode == 0
+    assert inside(*again, cwd=folder).returncode == 0
     before = (folder / "out/x/result.json").read_bytes()
 
     killed = subprocess.run(
@@ -233,14 +235,14 @@ def test_a_kill_while_saving_leaves_the_old_result_and_the_next_run_tidies_up(fo
     assert killed.returncode == -signal.SIGKILL
     assert (folder / "out/x/result.json").read_bytes() == before
     assert len(list((folder / "out").iterdir())) == 2  # the result and what was begun
-    assert papertape(*again, cwd=folder).returncode == 0
+    assert inside(*again, cwd=folder).returncode == 0
     assert [path.name for path in (folder / "out").iterdir()] == ["x"]
 
 
-def test_a_full_disk_is_one_sentence_and_the_old_result_stays(folder: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_the_old_result_stays(folder: Path, inside: Inside) -> None:
     """A limit on the size of files stands in for the disk: the kernel refuses the same write."""
     again = (*UNTRAINED, "--out", "out/x")
-    assert papertape(*again, cwd=folder).returncode == 0
+    assert inside(*again, cwd=folder).returncode == 0
     before = (folder / "out/x/result.json").read_bytes()
 
     full = subprocess.run(

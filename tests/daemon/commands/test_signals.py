@@ -1,9 +1,6 @@
 """`papertape features` and `papertape study` as a user meets them."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,53 +9,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from papertape.daemon.cli import app, main
+from papertape.daemon.cli import app
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.features import evaluate
 from papertape.engine.features.smc import SmartMoney
 from papertape.replay.tapes.resample import resample
 from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.commands import Inside
 
 ROOT = Path(__file__).resolve().parents[3]
 TAPE = synthesize("regimes", 3_000, "1h", seed=4)
-
-
-def papertape(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the installed command as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "papertape.daemon.cli", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-class Inside:
-    """Runs commands in this process, where kernels are loaded already."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: str, cwd: Path) -> tuple[int, str, str]:
-        """Return the exit code, and what went to stdout and stderr."""
-        self.monkeypatch.chdir(cwd)
-        self.monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
-        self.monkeypatch.setattr(sys, "path", list(sys.path))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = self.capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), told.out, told.err
-
-
-@pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
-    """Return a way to run commands without a process of their own."""
-    return Inside(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -68,9 +29,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_features_writes_columns_and_events_that_the_engine_says(folder: Path) -> None:
+def test_features_writes_columns_and_events_that_the_engine_says(
+    folder: Path, inside: Inside
+) -> None:
     asked = ("--feature", "rsi_14", "--feature", "macd")
-    done = papertape("features", "--tape", "SYNTH", *asked, "--out", "seen", cwd=folder)
+    done = inside("features", "--tape", "SYNTH", *asked, "--out", "seen", cwd=folder)
 
     assert done.returncode == 0, done.stderr
     assert "seen/features.parquet: 4 columns at 3,000 candles" in done.stdout
@@ -98,11 +61,9 @@ def test_features_writes_columns_and_events_that_the_engine_says(folder: Path) -
 
 def test_features_of_a_longer_timeframe_as_json(folder: Path, inside: Inside) -> None:
     arguments = ("--timeframe", "4h", "--feature", "ema_12", "--feature", "smc", "--no-events")
-    _, out, _ = inside(
-        "features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder
-    )
+    done = inside("features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder)
 
-    told = json.loads(out)
+    told = json.loads(done.stdout)
     longer = resample(TAPE, "4h")
     assert told["tape_sha256"] == longer.sha256
     assert (told["columns"][0], told["candles"]) == ("ema_12", len(longer.candles))
@@ -115,18 +76,18 @@ def test_features_of_a_longer_timeframe_as_json(folder: Path, inside: Inside) ->
 
 
 def test_study_prints_its_rules_and_writes_every_row(folder: Path, inside: Inside) -> None:
-    code, out, error = inside(
+    done = inside(
         "study", "--tape", "SYNTH", "--horizon", "4", "--resamples", "200", "--out", "s", cwd=folder
     )
 
-    assert code == 0, error
+    assert done.returncode == 0, done.stderr
     for told in (
         "excess (95 %)",
         "false-discovery rate",
         "open of the candle after",
         "s/study.parquet",
     ):
-        assert told in out
+        assert told in done.stdout
     table = pd.read_parquet(folder / "s/study.parquet")
     assert set(table["horizon_bars"]) == {4}
     assert not table.duplicated(["symbol", "timeframe", "kind", "scale", "horizon_bars"]).any()
@@ -136,11 +97,11 @@ def test_study_prints_its_rules_and_writes_every_row(folder: Path, inside: Insid
 
 def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: Inside) -> None:
     arguments = ("--timeframe", "1h", "--timeframe", "4h", "--horizon", "2", "--horizon", "8")
-    _, out, _ = inside(
+    done = inside(
         "study", "--tape", "SYNTH", *arguments, "--resamples", "100", "--json", cwd=folder
     )
 
-    told = json.loads(out)
+    told = json.loads(done.stdout)
     assert [tape["candles"] for tape in told["tapes"]] == [3_000, 750]
     assert set(told["rows"]["timeframe"]) == {"1h", "4h"}
     assert told["options"]["horizons_bars"] == [2, 8]
@@ -152,11 +113,9 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: 
 def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) -> None:
     Store(folder / "tapes").save(replace(TAPE.between(end="2020-02-20"), venue="elsewhere"))
     tapes = ("--tape", "synthetic_SYNTH_1h", "--tape", "elsewhere_SYNTH_1h")
-    _, out, _ = inside(
-        "study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder
-    )
+    done = inside("study", *tapes, "--horizon", "2", "--resamples", "100", "--json", cwd=folder)
 
-    assert set(json.loads(out)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
+    assert set(json.loads(done.stdout)["rows"]["symbol"]) == {"synthetic:SYNTH", "elsewhere:SYNTH"}
 
 
 @pytest.mark.parametrize(
@@ -183,10 +142,10 @@ def test_wrong_input_is_one_sentence_and_a_code(
 ) -> None:
     (folder / "file").write_text("in the way")
 
-    ended, _, error = inside(*arguments, cwd=folder)
+    done = inside(*arguments, cwd=folder)
 
-    assert ended == code
-    assert told in error
+    assert done.returncode == code
+    assert told in done.stderr
     assert not (folder / "x").exists()
     assert not (folder / "results").exists()
 

@@ -1,0 +1,30 @@
+"""Commands run in the test's own process, where libraries and kernels are loaded already: as typed, but for the second of a start."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from papertape.daemon.cli import main
+
+
+class Inside:
+    """Runs commands as the installed one does: its words, its folder, its streams and its exit code."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Return the exit code, and what went to stdout and stderr."""
+        self._monkeypatch.chdir(cwd)
+        self._monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
+        self._monkeypatch.setattr(sys, "path", list(sys.path))
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = self._capsys.readouterr()
+        code = ended.value.code
+        return subprocess.CompletedProcess(
+            arguments, code if isinstance(code, int) else int(code is not None), out, error
+        )
