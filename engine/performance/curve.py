@@ -44,22 +44,25 @@ class Collector:
     Collect MARK records by column as they come, and give them by column at any time.
 
     Columns grow in blocks that the system takes back whole: records would be held twice while columns are made of them.
+    Whoever knows how many marks will come says so (`expected`): one block then holds a column from the start, in large
+    pages where the system has them.
     """
 
-    def __init__(self, names: Sequence[str] = MARK.names or ()) -> None:
+    def __init__(self, names: Sequence[str] = MARK.names or (), expected: int = 0) -> None:
+        self._block_rows = expected or _BLOCK_ROWS
         self._joined = {name: np.zeros(0, _type_of(name)) for name in names}
         self._blocks: dict[str, list[IntArray]] = {name: [] for name in names}
-        self._used = _BLOCK_ROWS  # rows of the last block
+        self._used = self._block_rows  # rows of the last block
 
     def add(self, marks: Rows) -> None:
         """Take in marks that follow those before."""
         done = 0
         while done < len(marks):
-            if self._used == _BLOCK_ROWS:
+            if self._used == self._block_rows:
                 for name, blocks in self._blocks.items():
-                    blocks.append(np.empty(_BLOCK_ROWS, _type_of(name)))
+                    blocks.append(np.empty(self._block_rows, _type_of(name)))
                 self._used = 0
-            taken = min(_BLOCK_ROWS - self._used, len(marks) - done)
+            taken = min(self._block_rows - self._used, len(marks) - done)
             for name, blocks in self._blocks.items():
                 blocks[-1][self._used : self._used + taken] = marks[name][done : done + taken]
             self._used += taken
@@ -70,9 +73,10 @@ class Collector:
         for name, blocks in self._blocks.items():
             if blocks:
                 blocks[-1] = blocks[-1][: self._used]
-                self._joined[name] = np.concatenate([self._joined[name], *blocks])
+                parts = [part for part in (self._joined[name], *blocks) if len(part)]
+                self._joined[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
                 blocks.clear()
-        self._used = _BLOCK_ROWS
+        self._block_rows = self._used = _BLOCK_ROWS
         return dict(self._joined)
 
 

@@ -37,13 +37,18 @@ class Recorder:
     Keep everything that was reported, for a result.
 
     event_kinds  the only EVENT records that are kept; None: all
+    expected     how many marks will come, when that is known
     """
 
     candles: int = 0
     unheeded: int = 0
     event_kinds: Sequence[int] | None = None
+    expected: int = 0
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
-    _marks: Collector = field(default_factory=Collector)
+    _marks: Collector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._marks = Collector(expected=self.expected)
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""
@@ -119,10 +124,14 @@ class Recorder:
 
 @dataclass(slots=True)
 class Ending:
-    """Keep trades and equity alone: all that is asked of a run that stands beside another."""
+    """Keep trades and equity alone, of as many marks as are expected: all that is asked of a run beside another."""
 
+    expected: int = 0
     _trades: list[Rows] = field(default_factory=list)
-    _equity: Collector = field(default_factory=lambda: Collector(["equity"]))
+    _equity: Collector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._equity = Collector(["equity"], self.expected)
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""

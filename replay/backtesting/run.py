@@ -148,10 +148,6 @@ def replay(
     followers    accounts with other markets or settings that act on the same decisions, by name
     """
     engine = Engine(spec)
-    endings = {name: Ending() for name in followers or {}}
-    beside = {
-        name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
-    }
     scheduled = [*model_events(models), *events]
     feed = ReplayFeed(
         candles,
@@ -161,7 +157,11 @@ def replay(
         on_progress=on_progress,
         events=scheduled,
     )
-    recorder = Recorder(event_kinds=event_kinds)
+    endings = {name: Ending(feed.n_instants) for name in followers or {}}
+    beside = {
+        name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
+    }
+    recorder = Recorder(event_kinds=event_kinds, expected=feed.n_instants)
     started = time.perf_counter()
     warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()
