@@ -22,6 +22,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
+from papertape.engine.strategies.parameters import parameters_of
 from papertape.engine.strategies.past import history_bars_of
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
@@ -133,6 +134,7 @@ class EngineSpec:
         symbols = [market.symbol for market in self.markets]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
+        parameters_of(self.strategy)
 
     def new_strategy(self) -> KernelStrategy | Strategy:
         """Return an instance of the strategy for one engine; the one that stands here is never asked anything."""
@@ -186,7 +188,7 @@ def _values(strategy: object) -> list[str]:
     """Return a strategy's plain parameters, as text."""
     names = getattr(strategy, "__slots__", None) or vars(strategy)
     kinds = (int, float, str, bool, tuple)
-    found = {name: getattr(strategy, name, None) for name in names}
+    found = {name: getattr(strategy, name, None) for name in names} | parameters_of(strategy)
     return [
         f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, kinds)
     ]

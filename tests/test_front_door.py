@@ -19,7 +19,8 @@ from tests.support.helpers import random_candles
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {
-    "backtest", "train", "windows", "prove", "study", "fetch", "Config", "Store", "ModelStore", "Tape",
+    "backtest", "train", "windows", "prove", "study", "fetch",
+    "parameter", "Config", "Store", "ModelStore", "Tape",
     "Decision", "LONG", "SHORT", "FLAT",
 }  # fmt: skip
 QUIET: dict[str, Any] = {"use_ml": False, "use_smc": False, "report": {"sensitivity": False}}

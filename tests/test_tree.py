@@ -25,6 +25,7 @@ ORDER = {
 FAMILIES = {
     "engine/features": "one file per family of signals",
     "engine/performance": "one file per kind of measure",
+    "engine/strategies": "one file per strategy, beside what they are made with",
     "engine/features/smc": "one file per concept",
     "replay/importers": "one file per dialect",
     "replay/exchange": "one file per part of the protocol",

@@ -1,12 +1,15 @@
-"""`papertape config`: begin a configuration, check one, or print its JSON Schema."""
+"""`papertape config`: begin a configuration, check one, print its JSON Schema, or list what can be set of a strategy."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from papertape.daemon.commands.output import console, print_json
 from papertape.engine.errors import ConfigError
+from papertape.engine.strategies import class_of, declared_parameters
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import check_names
 from papertape.replay.config.template import config_template
@@ -61,3 +64,29 @@ def schema_command() -> None:
     Example: papertape config schema > papertape.schema.json
     """
     print_json(Config.model_json_schema())
+
+
+@config_app.command("parameters")
+def parameters_command(
+    strategy: Annotated[
+        str, typer.Argument(help="a built-in strategy or module:Class, which is imported")
+    ] = "confluence",
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """
+    List the parameters that a strategy declares, with default, range and meaning.
+
+    Example: papertape config parameters ema_cross
+    """
+    declared = declared_parameters(class_of(strategy))
+    if as_json:
+        print_json([one.to_json() for one in declared.values()])
+    elif not declared:
+        console.print(f"{strategy} declares no parameters", markup=False)
+    else:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("parameter", "default", "allowed", "meaning"):
+            table.add_column(heading, overflow="fold")
+        for name, one in declared.items():
+            table.add_row(*map(escape, (name, str(one.default), one.range, one.help)))
+        console.print(table)

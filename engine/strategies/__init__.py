@@ -7,6 +7,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     rsi_reversion          an example in Python to copy
     protocol decisions     what a strategy is; how kernels write a decision
     instructions           what it may ask for beside its decision: orders, and levels that move
+    parameters             what can be set of a strategy, declared once
     past                   what a strategy may look back on
     decision_rules         what a decision may hold
     undeclared_state       what a strategy keeps where no snapshot finds it
@@ -22,6 +23,11 @@ from typing import Any, Final
 from papertape.engine.errors import ConfigError, PapertapeError, did_you_mean
 from papertape.engine.strategies.confluence import Confluence
 from papertape.engine.strategies.ema_cross import EmaCross
+from papertape.engine.strategies.parameters import (
+    declared_parameters,
+    parameters_of,
+    with_parameters,
+)
 from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy, View
 from papertape.engine.strategies.rsi_reversion import RsiReversion
 from papertape.engine.strategies.trend_bracket import BracketW2
@@ -64,20 +70,18 @@ def make_strategy(
     made_by: Callable[..., KernelStrategy | Strategy] | None = None,
 ) -> KernelStrategy | Strategy:
     """Return a strategy by its name or its `module:Class`, or by the class itself; raises ConfigError."""
-    if made_by is not None:
-        make = made_by
-    elif ":" in name:
-        make = load_class(name)
-    elif name in STRATEGIES:
-        make = STRATEGIES[name]
-    else:
-        raise ConfigError(f"strategy.name: unknown {name!r}{did_you_mean(name, STRATEGIES)}")
-    known = signature(make).parameters
+    make = class_of(name) if made_by is None else made_by
+    taken = signature(make).parameters
+    known = {**taken, **declared_parameters(make)}
     for key in parameters:
         if key not in known:
             raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, known)}")
     try:
-        strategy: KernelStrategy | Strategy = make(**parameters)
+        strategy: KernelStrategy | Strategy = (
+            with_parameters(make, parameters, taken)
+            if isinstance(make, type)
+            else make(**parameters)
+        )
     except PapertapeError:
         raise
     except Exception as error:  # a user's class may raise anything while it is made
@@ -86,6 +90,15 @@ def make_strategy(
             f"strategy.name: {name} cannot be made with {dict(parameters)}: {said}"
         ) from error
     return strategy
+
+
+def class_of(name: str) -> Callable[..., KernelStrategy | Strategy]:
+    """Return the class of a built-in strategy, or what `module:Class` names; raises ConfigError."""
+    if ":" in name:
+        return load_class(name)
+    if name not in STRATEGIES:
+        raise ConfigError(f"strategy.name: unknown {name!r}{did_you_mean(name, STRATEGIES)}")
+    return STRATEGIES[name]
 
 
 def load_class(path: str) -> type[Any]:
@@ -121,7 +134,10 @@ __all__ = [
     "RsiReversion",
     "Strategy",
     "View",
+    "class_of",
+    "declared_parameters",
     "load_class",
     "load_object",
     "make_strategy",
+    "parameters_of",
 ]

@@ -22,10 +22,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError
 from papertape.engine.jit import FloatArray, Row, Rows, kernel, record
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
 from papertape.engine.strategies.decisions import want
+from papertape.engine.strategies.parameters import parameter
 from papertape.engine.strategies.smc_score import smc_score, structure_bracket
 
 PARAMETERS: Final = record(
@@ -134,7 +135,7 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
         want(decisions[k], target, stop, goal, confidence, technical, smc, model, size)
 
 
-@dataclass(slots=True)
+@dataclass
 class Confluence:
     """
     Additive confluence of components with a bracket of `stop_atr` and `target_atr` average true ranges.
@@ -149,19 +150,27 @@ class Confluence:
                           each from volatility where structure offers none
     """
 
-    confidence_threshold: float = 0.45
-    exit_threshold: float = 0.1
-    stop_atr: float = 2.0
-    target_atr: float = 3.0
-    allow_short: bool = True
-    use_ml: bool = True
-    use_smc: bool = True
-    weight_ml: float = 1.0
-    weight_smc: float = 1.0
-    weight_technical: float = 1.0
-    bracket: str = "volatility"
-    ml_full_edge: float = 0.2
-    size_by_confidence: bool = False
+    confidence_threshold: float = parameter(
+        0.45, low=0.0, high=1.0, help="magnitude of the score above which it enters"
+    )
+    exit_threshold: float = parameter(
+        0.1, low=0.0, high=1.0, help="magnitude below which it leaves before stop or target"
+    )
+    stop_atr: float = parameter(2.0, low=0.0, help="distance of the stop in ATR, above 0")
+    target_atr: float = parameter(3.0, low=0.0, help="distance of the target in ATR, above 0")
+    allow_short: bool = parameter(True, help="sell short; otherwise leave")
+    use_ml: bool = parameter(True, help="a model takes part")
+    use_smc: bool = parameter(True, help="market structure takes part")
+    weight_ml: float = parameter(1.0, low=0.0, high=_LARGEST_WEIGHT, help="of the model")
+    weight_smc: float = parameter(1.0, low=0.0, high=_LARGEST_WEIGHT, help="of market structure")
+    weight_technical: float = parameter(
+        1.0, low=0.0, high=_LARGEST_WEIGHT, help="of technical signals"
+    )
+    bracket: str = parameter("volatility", choices=BRACKETS, help="where stop and target are")
+    ml_full_edge: float = parameter(
+        0.2, low=0.0, high=1.0, help="|2p − 1| from which the model counts whole, above 0"
+    )
+    size_by_confidence: bool = parameter(False, help="half size at the threshold, all at 1")
     name: str = field(default="confluence", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
     features: Sequence[str] = field(default=_TECHNICAL, init=False)
@@ -179,19 +188,9 @@ class Confluence:
         for name in ("stop_atr", "target_atr"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(f"strategy.{name}: {getattr(self, name)} is not above 0")
-        for name in ("weight_ml", "weight_smc", "weight_technical"):
-            if not 0.0 <= getattr(self, name) <= _LARGEST_WEIGHT:
-                value = getattr(self, name)
-                raise ConfigError(
-                    f"strategy.{name}: {value} is not between 0 and {_LARGEST_WEIGHT:g}"
-                )
         if not 0.0 < self.ml_full_edge <= 1.0:
             raise ConfigError(
                 f"strategy.ml_full_edge: {self.ml_full_edge} is not above 0 and at most 1"
-            )
-        if self.bracket not in BRACKETS:
-            raise ConfigError(
-                f"strategy.bracket: unknown {self.bracket!r}{did_you_mean(self.bracket, BRACKETS)}"
             )
         has_smc = self.use_smc and self.weight_smc > 0.0
         if self.bracket == "structure" and not has_smc:

@@ -10,6 +10,7 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.jit import FloatArray, Row, Rows, kernel, record
 from papertape.engine.records import FLAT, LONG, SHORT
 from papertape.engine.strategies.decisions import want
+from papertape.engine.strategies.parameters import parameter
 
 PARAMETERS: Final = record(("warm_up_bars", "i8"), ("is_short_allowed", "i8"))
 STATE: Final = record(("bars", "i8"))
@@ -33,7 +34,7 @@ def decide(features: FloatArray, n: int, parameters: Row, state: Rows, decisions
     state[0].bars = bars
 
 
-@dataclass(slots=True)
+@dataclass
 class EmaCross:
     """
     Moving-average cross, always in the market on the side of the trend.
@@ -42,9 +43,9 @@ class EmaCross:
     reference benchmark.
     """
 
-    fast: int = 12
-    slow: int = 26
-    allow_short: bool = False
+    fast: int = parameter(12, low=1, high=4_999, help="bars of the fast average")
+    slow: int = parameter(26, low=2, high=5_000, help="bars of the slow average, above fast")
+    allow_short: bool = parameter(False, help="short while fast is below slow, in place of nothing")
     name: str = field(default="ema_cross", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
     features: Sequence[str] = field(default=(), init=False)

@@ -83,7 +83,10 @@ class PastColumns(dict[str, bytes]):
         """Return up to `bars` values, the newest that of a column of the batch."""
         if not self._is_open:
             raise ConfigError(f"view.history({name!r}, …) was asked for after its candle")
-        if isinstance(bars, bool) or not isinstance(bars, int | np.integer) or bars < 1:
+        # An int nearly always: this runs at every candle.
+        if type(bars) is not int and isinstance(bars, np.integer):
+            bars = int(bars)
+        if type(bars) is not int or bars < 1:
             raise ConfigError(
                 f"view.history({name!r}, {bars!r}): {bars!r} is not a number of candles"
             )
@@ -93,7 +96,7 @@ class PastColumns(dict[str, bytes]):
                 f"history_bars = {bars} in the class"
             )
         end = self._kept + column + 1
-        return np.frombuffer(self[name][8 * max(end - int(bars), 0) : 8 * end])
+        return np.frombuffer(self[name][8 * max(end - bars, 0) : 8 * end])
 
     def close(self) -> None:
         """Put the newest values into the ring, and let go of the batch."""

@@ -1,9 +1,13 @@
 """An example of a strategy in Python: buy weakness in an uptrend, leave when it is over. Copy it and change it."""
 
+from dataclasses import dataclass
+
 from papertape.engine.records import FLAT, LONG
+from papertape.engine.strategies.parameters import parameter
 from papertape.engine.strategies.protocol import Decision, View
 
 
+@dataclass
 class RsiReversion:
     """
     Long when the two-bar RSI is below `entry` and the close above its long average; out when RSI is above `exit`.
@@ -13,8 +17,9 @@ class RsiReversion:
 
     features = ("rsi_2", "sma_200", "atr_14")
 
-    def __init__(self, entry: float = 10.0, exit: float = 70.0, stop_atr: float = 3.0) -> None:
-        self.entry, self.exit, self.stop_atr = entry, exit, stop_atr
+    entry: float = parameter(10.0, low=0.0, high=100.0, help="RSI below which it buys")
+    exit: float = parameter(70.0, low=0.0, high=100.0, help="RSI above which it sells")
+    stop_atr: float = parameter(3.0, low=0.0, help="distance of the stop in ATR; 0: none")
 
     def decide(self, view: View) -> Decision | None:
         """Return what to hold; None keeps it."""

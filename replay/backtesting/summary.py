@@ -33,6 +33,7 @@ from papertape.engine.performance import (
 )
 from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.strategies import parameters_of
 from papertape.replay.backtesting.models import model_section
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
@@ -107,6 +108,7 @@ def summarise(
         "papertape": version("papertape"),
         "name": config.report.name or config.strategy.name,
         "strategy": config.strategy.name,
+        "parameters": parameters_of(spec.strategy),
         "symbols": list(main.engine.symbols),
         "timeframe": spec.timeframe,
         "base_timeframe": spec.base_timeframe,
@@ -310,8 +312,7 @@ def _simple_benchmarks(
     config: Config, run: Run, marks: Marks, closes: FloatArray
 ) -> dict[str, Any]:
     """Return buy-and-hold and always-flat."""
-    capital = config.account.capital
-    rf = config.report.risk_free_rate
+    capital, rf = config.account.capital, config.report.risk_free_rate
     held = buy_and_hold(marks, closes, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
     flat = always_flat(marks, capital)
     return {

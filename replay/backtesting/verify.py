@@ -21,6 +21,7 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.tapes.store import Tape, read_tape
 
 _NOT_COMPARED = frozenset({"timings", "papertape"})
+_ADDED = frozenset({"parameters"})  # results that were saved before do not have them
 
 
 class Verification(NamedTuple):
@@ -188,7 +189,7 @@ def _values_differ(path: str, now: Any, saved: Any) -> list[str]:
     """Return the first value that differs, with its path; timings are not compared."""
     if isinstance(now, Mapping) and isinstance(saved, Mapping):
         for key in [*now, *(key for key in saved if key not in now)]:
-            if key in _NOT_COMPARED:
+            if key in _NOT_COMPARED or (key in _ADDED and key not in saved):
                 continue
             found = _values_differ(
                 f"{path}: {key}" if path == "result.json" else f"{path}.{key}",

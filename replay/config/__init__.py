@@ -6,6 +6,7 @@ One configuration for replay and live: pydantic over TOML, read once at the edge
     markets spec    market data, overridden by the configuration; what an engine is built from
     fields          what a section and a dataclass have in common
     user_code       a user's code, looked at and not run
+    declarations    parameters that it declares, likewise
     template        a configuration to begin with
 
 Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.

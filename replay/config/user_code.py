@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.strategies import make_strategy
+from papertape.replay.config.declarations import check_value, declared_in
 
 _FOLLOWED: Final = 5  # modules from which a name is imported, one from the other
 _DECIDES: Final = ("decide", "decide_batch")
@@ -75,9 +76,15 @@ def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
             f"strategy.name: {name} names no `features` ({found.file.name}, line {found.node.lineno})"
         )
     known = _parameters(classes) if is_whole else None
+    declared = declared_in(classes)
     for key in parameters:
+        if key in declared:
+            check_value(key, declared[key], parameters[key])
+            continue
         if known is not None and key not in known:
-            raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, known)}")
+            raise ConfigError(
+                f"strategy.parameters.{key}: unknown{did_you_mean(key, {*known, *declared})}"
+            )
 
 
 def refuse_code(name: str, where: object, trust_code: bool) -> None:

@@ -6,7 +6,7 @@ Papertape: the backtest is what runs.
     prove study         look-ahead and repaint proof; what followed every kind of market event
     fetch Store Tape    history from a venue; candles on disk, and as a value
     Config ModelStore   one configuration for replay and live; models on disk
-    Decision LONG SHORT FLAT   what a strategy answers
+    Decision LONG SHORT FLAT   what a strategy answers; parameter: what can be set of it
 
 Each name is loaded when it is asked for. `papertape.engine` decides, `papertape.replay` knows recorded data,
 `papertape.daemon` the world.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from papertape.daemon.learning.model_store import ModelStore
     from papertape.daemon.learning.train import train
     from papertape.engine.records import FLAT, LONG, SHORT
+    from papertape.engine.strategies.parameters import parameter
     from papertape.engine.strategies.protocol import Decision
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
@@ -40,6 +41,7 @@ __all__ = [
     "Tape",
     "backtest",
     "fetch",
+    "parameter",
     "prove",
     "study",
     "train",
@@ -57,6 +59,7 @@ _FROM = {
     "Tape": "replay.tapes.tape",
     "backtest": "replay.front.backtest",
     "fetch": "replay.front.research",
+    "parameter": "engine.strategies.parameters",
     "prove": "replay.front.research",
     "study": "replay.front.research",
     "train": "daemon.learning.train",

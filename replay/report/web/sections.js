@@ -121,6 +121,7 @@ function drawRest() {
   for (const line of SUMMARY.conventions ?? []) $("conventions").append(element("li", line));
   $("tapes").append(table(SUMMARY.tapes ?? [], [["symbol", (r) => r.symbol], ["venue", (r) => r.venue, null, "minor"], ["", (r) => r.timeframe], ["candles", (r) => r.rows, "count"], ["gaps", (r) => r.gaps, "count"], ["missing", (r) => r.missing, "count"], ["sha256", (r) => (r.sha256 ?? "").slice(0, 12), null, "minor"]]));
   for (const tape of SUMMARY.tapes ?? []) $("tapes").append(element("p", `${tape.symbol}: ${tape.source ?? ""}`, "quiet"));
-  $("config").textContent = JSON.stringify(SUMMARY.config ?? {}, null, 1);
+  const settings = { parameters: SUMMARY.parameters ?? {}, ...SUMMARY.config };
+  $("config").textContent = JSON.stringify(settings, null, 1);
   $("digest").textContent = SUMMARY.digest ?? "";
 }
