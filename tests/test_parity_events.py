@@ -316,7 +316,7 @@ def test_size_by_confidence_goes_from_a_half_at_the_threshold_to_all_of_it() -> 
         assert said["size_scale"] == pytest.approx(size)
     assert decided(0.55, **options)["size_scale"] == 1.0  # nothing is entered
     with pytest.raises(
-        ConfigError, match=r"strategy\.ml_full_edge: 0.0 is not above 0 and at most 1"
+        ConfigError, match=r"strategy\.parameters\.ml_full_edge: 0.0 is not between 0.001 and 1"
     ):
         Confluence(ml_full_edge=0.0)
 

@@ -151,13 +151,13 @@ class Confluence:
     """
 
     confidence_threshold: float = parameter(
-        0.45, low=0.0, high=1.0, help="magnitude of the score above which it enters"
+        0.45, low=0.001, high=0.999, help="magnitude of the score above which it enters"
     )
     exit_threshold: float = parameter(
         0.1, low=0.0, high=1.0, help="magnitude below which it leaves before stop or target"
     )
-    stop_atr: float = parameter(2.0, low=0.0, help="distance of the stop in ATR, above 0")
-    target_atr: float = parameter(3.0, low=0.0, help="distance of the target in ATR, above 0")
+    stop_atr: float = parameter(2.0, low=0.01, help="distance of the stop in ATR")
+    target_atr: float = parameter(3.0, low=0.01, help="distance of the target in ATR")
     allow_short: bool = parameter(True, help="sell short; otherwise leave")
     use_ml: bool = parameter(True, help="a model takes part")
     use_smc: bool = parameter(True, help="market structure takes part")
@@ -168,7 +168,7 @@ class Confluence:
     )
     bracket: str = parameter("volatility", choices=BRACKETS, help="where stop and target are")
     ml_full_edge: float = parameter(
-        0.2, low=0.0, high=1.0, help="|2p − 1| from which the model counts whole, above 0"
+        0.2, low=0.001, high=1.0, help="|2p − 1| from which the model counts whole"
     )
     size_by_confidence: bool = parameter(False, help="half size at the threshold, all at 1")
     name: str = field(default="confluence", init=False)
@@ -177,20 +177,10 @@ class Confluence:
     _parameters: Rows = field(default_factory=lambda: np.zeros(1, PARAMETERS), init=False)
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.confidence_threshold < 1.0:
-            value = self.confidence_threshold
-            raise ConfigError(f"strategy.confidence_threshold: {value} is not between 0 and 1")
-        if not 0.0 <= self.exit_threshold <= self.confidence_threshold:
+        if self.exit_threshold > self.confidence_threshold:
             raise ConfigError(
-                f"strategy.exit_threshold: {self.exit_threshold} is not between 0 and "
+                f"strategy.exit_threshold: {self.exit_threshold} is not at most "
                 f"confidence_threshold = {self.confidence_threshold}"
-            )
-        for name in ("stop_atr", "target_atr"):
-            if not getattr(self, name) > 0.0:
-                raise ConfigError(f"strategy.{name}: {getattr(self, name)} is not above 0")
-        if not 0.0 < self.ml_full_edge <= 1.0:
-            raise ConfigError(
-                f"strategy.ml_full_edge: {self.ml_full_edge} is not above 0 and at most 1"
             )
         has_smc = self.use_smc and self.weight_smc > 0.0
         if self.bracket == "structure" and not has_smc:

@@ -132,7 +132,7 @@ def test_portfolio_shares_one_account() -> None:
         ({"start": "2030-01-01"}, DataError, "no candle between"),
         ({"strategy": "confluense"}, ConfigError, "did you mean 'confluence'"),
         ({"parameters": {"stop_art": 1}}, ConfigError, "did you mean 'stop_atr'"),
-        ({"parameters": {"stop_atr": -1.0}}, ConfigError, "not above 0"),
+        ({"parameters": {"stop_atr": -1.0}}, ConfigError, "not at least 0.01; the nearest is 0.01"),
         ({"account": {"leverage": 3}}, ConfigError, "did you mean 'leverage_cap'"),
     ],
 )
