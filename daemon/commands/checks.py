@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from papertape.daemon.commands.options import AsJson, OneTape
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.runtime.restep import verify_state
@@ -38,7 +39,7 @@ def verify_command(
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Run a result or a daemon's inputs again and compare; name the first record and field that differ.
@@ -92,11 +93,11 @@ def prove_command(
     feature: Annotated[
         str | None, typer.Option(help="a feature such as ema_12, module:function, or `all`")
     ] = None,
-    tape: Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")] = None,
+    tape: OneTape = None,
     candles: Annotated[int, typer.Option(min=50, help="how many of the newest candles")] = 1500,
     cuts: Annotated[int, typer.Option(min=2, max=1000, help="how many cuts")] = 25,
     seed: Annotated[int, typer.Option(help="of the cuts and of the scrambled futures")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Prove that a strategy or a feature neither looks ahead nor repaints, or show where it does.

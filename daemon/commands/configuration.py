@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json
 from papertape.engine.errors import ConfigError
 from papertape.engine.strategies import class_of, declared_parameters
@@ -22,7 +23,7 @@ config_app = typer.Typer(help="Begin a configuration, check or describe it.", no
 @config_app.command("check")
 def check_command(
     file: Annotated[Path, typer.Argument(help="a TOML file", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Check a configuration file and tell all its faults at once; a strategy of your own is read, not run.

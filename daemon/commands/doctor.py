@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
 from papertape.daemon.doctor.finding import Finding, FindingStatus
@@ -41,7 +42,7 @@ def doctor_command(
     record: Annotated[
         Path | None, typer.Option(help="folder for raw frames and answers", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Check the machine, a configuration and, with internet, the live venue; four minutes.

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.gate.gate import GateOptions
@@ -21,7 +22,7 @@ def drift_command(
     ] = False,
     gate_runs: Annotated[int, typer.Option(min=10, help="gates per case")] = 400,
     seed: Annotated[int, typer.Option(help="of every history")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Measure false alarms of the drift detectors on still data and their delay on injected drift.

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json
 from papertape.replay.honesty import HonestyOptions, HonestyRow, run_honesty
 
@@ -23,7 +24,7 @@ def honesty_command(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="of every market and model")] = 1,
     plant: Annotated[str | None, typer.Option(hidden=True)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Test the learning pipeline on noise, on planted edges and with leaks; exit code 0 when every row is as it should be.

@@ -1,12 +1,12 @@
 """`papertape models`: what is in the store, which model is the champion, two of them compared, a logistic one from a tape."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from papertape.daemon.commands.models_compare import compare_command
+from papertape.daemon.commands.options import AsJson, ModelFolder, OneTape
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
 from papertape.daemon.learning.model_store import ModelEntry, ModelStore
@@ -21,15 +21,11 @@ models_app = typer.Typer(
 )
 models_app.command("compare")(compare_command)
 
-Json = Annotated[bool, typer.Option("--json", help="for machines")]
-Folder = Annotated[
-    Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_MODELS or models/")
-]
 Version = Annotated[int, typer.Argument(help="a version in the store", min=1, show_default=False)]
 
 
 @models_app.command("list")
-def list_command(store: Folder = None, as_json: Json = False) -> None:
+def list_command(store: ModelFolder = None, as_json: AsJson = False) -> None:
     """
     List every version; the champion is marked, and a file that cannot be used says why.
 
@@ -51,7 +47,7 @@ def list_command(store: Folder = None, as_json: Json = False) -> None:
 
 
 @models_app.command("show")
-def show_command(version: Version, store: Folder = None, as_json: Json = False) -> None:
+def show_command(version: Version, store: ModelFolder = None, as_json: AsJson = False) -> None:
     """
     Show the record of a version: features, data, measurements, gate.
 
@@ -67,7 +63,7 @@ def show_command(version: Version, store: Folder = None, as_json: Json = False) 
 
 
 @models_app.command("promote")
-def promote_command(version: Version, store: Folder = None) -> None:
+def promote_command(version: Version, store: ModelFolder = None) -> None:
     """
     Make a version the champion.
 
@@ -79,7 +75,7 @@ def promote_command(version: Version, store: Folder = None) -> None:
 
 
 @models_app.command("rollback")
-def rollback_command(store: Folder = None) -> None:
+def rollback_command(store: ModelFolder = None) -> None:
     """
     Go back to the champion before this one.
 
@@ -92,7 +88,7 @@ def rollback_command(store: Folder = None) -> None:
 
 @models_app.command("fit")
 def fit_command(
-    tape: Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")] = None,
+    tape: OneTape = None,
     until: Annotated[str | None, typer.Option(help="last day or time it may see, UTC")] = None,
     timeframe: Annotated[
         str | None, typer.Option(help="of the strategy; default: the tape's")
@@ -102,8 +98,8 @@ def fit_command(
         list[str] | None, typer.Option(help="repeatable; default: the built-in list")
     ] = None,
     l2: Annotated[float, typer.Option(help="penalty on the coefficients")] = 1.0,
-    store: Folder = None,
-    as_json: Json = False,
+    store: ModelFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """
     Fit a logistic model to a tape and add it to the store; it is not promoted by this.

@@ -1,11 +1,11 @@
 """`papertape models compare`: two versions of a store on candles that neither has learnt from."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from papertape.daemon.commands.learning_tables import scores_table
+from papertape.daemon.commands.options import AsJson, Changes, ModelFolder, with_tapes
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import DataError
@@ -24,13 +24,9 @@ def compare_command(
     tape: Annotated[
         list[str] | None, typer.Option(help="a name or a file, repeatable; default: the sample")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="the store; default: $PAPERTAPE_MODELS or models/")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    changes: Changes = None,
+    store: ModelFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """
     Compare two models on the rows after the newest that either has learnt from.
@@ -45,9 +41,7 @@ def compare_command(
             f"compare: the models read different timeframes: {', '.join(sorted(frames))}"
         )
     config = load_config(None, [f'data.timeframe="{frames.pop()}"', *(changes or ())])
-    if tape:
-        data = config.data.model_copy(update={"tapes": tuple(tape)})
-        config = config.model_copy(update={"data": data})
+    config = with_tapes(config, tape)
     tapes = sorted(load_tapes(config), key=lambda one: one.symbol)
     spec = make_spec(config, tapes)
     features = tuple(dict.fromkeys(n for model in artefacts for n in model.record.features))

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
+from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import FIGURES, written
@@ -18,16 +19,12 @@ from papertape.replay.runtime.allocation import return_large_arrays
 
 
 def replay_command(
-    config: Annotated[
-        Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
-    ] = None,
+    config: ConfigFile = None,
     tape: Annotated[
         list[str] | None,
         typer.Option(help="a name in the store or a file; repeat for a portfolio"),
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
-    ] = None,
+    changes: Changes = None,
     out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/latest"),
     as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
 ) -> None:
@@ -37,9 +34,7 @@ def replay_command(
     Example: papertape replay --set strategy.name=ema_cross --set account.sizing=all_in --out results/cross
     """
     settings = load_config(config, changes or ())
-    if tape:
-        data = settings.data.model_copy(update={"tapes": tuple(tape)})
-        settings = settings.model_copy(update={"data": data})
+    settings = with_tapes(settings, tape)
     show(run(settings), out, as_json)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from papertape.daemon.app import serve
+from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, progress_bars
 from papertape.daemon.monitoring.observer import Operation
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
@@ -26,9 +27,7 @@ from papertape.replay.tapes.store import Tape
 
 
 def run_command(
-    config: Annotated[
-        Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
-    ] = None,
+    config: ConfigFile = None,
     venue: Annotated[
         str | None, typer.Option(help="in place of live.venue; sim: the local exchange, offline")
     ] = None,
@@ -40,9 +39,7 @@ def run_command(
     speed: Annotated[
         float | None, typer.Option(help="of the local exchange's clock; in place of live.speed")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
-    ] = None,
+    changes: Changes = None,
 ) -> None:
     """
     Trade on paper until told to stop (SIGTERM finishes the candle, a second one ends at once).
@@ -80,12 +77,9 @@ def _settings(
     given = {"live.venue": venue, "daemon.state": state, "live.speed": speed}
     words = [f"{key}={value}" for key, value in given.items() if value is not None]
     settings = load_config(path, [*changes, *words])
-    if tape:
-        if settings.live.venue != SIM:
-            raise ConfigError("--tape: only the local exchange streams tapes; add --venue sim")
-        data = settings.data.model_copy(update={"tapes": tuple(tape)})
-        settings = settings.model_copy(update={"data": data})
-    return settings
+    if tape and settings.live.venue != SIM:
+        raise ConfigError("--tape: only the local exchange streams tapes; add --venue sim")
+    return with_tapes(settings, tape)
 
 
 def _streamed(settings: Config) -> list[Tape]:

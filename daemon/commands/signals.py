@@ -9,6 +9,7 @@ import pandas as pd
 import typer
 from rich.table import Table
 
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.errors import ConfigError
 from papertape.engine.features import FEATURES, plan_features
@@ -24,7 +25,6 @@ from papertape.replay.tapes.store import Tape
 _STUDY_FILE = "study.parquet"
 _SECTION_FILE = "study.json"  # what a report shows of it
 _SHOWN = 20  # rows of the study on the terminal; the file has all
-Json = Annotated[bool, typer.Option("--json", help="for machines")]
 Timeframes = Annotated[
     list[str] | None, typer.Option(help="longer than the tape's; repeat for several")
 ]
@@ -41,7 +41,7 @@ def features_command(
     ] = None,
     timeframe: Annotated[str | None, typer.Option(help="longer than the tape's")] = None,
     events: Annotated[bool, typer.Option(help="market structure as well")] = True,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Write every feature at every candle, and every market event with the candle that made it known, to Parquet.
@@ -90,7 +90,7 @@ def study_command(
     out: Annotated[Path, typer.Option(help="folder for study.parquet and study.json")] = Path(
         "results/study"
     ),
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Measure what followed every kind of market event, beside the same at random times.

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from papertape.daemon.commands.options import AsJson, TapeFolder
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.commands.tape_fetch import fetch_command
 from papertape.daemon.commands.tape_options import with_file_options
@@ -27,10 +28,6 @@ tape_app = typer.Typer(help="The candle store: recorded candles as tapes.", no_a
 tape_app.command("fetch")(fetch_command)
 
 _FAILED = 1
-Json = Annotated[bool, typer.Option("--json", help="for machines")]
-Folder = Annotated[
-    Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
-]
 Replace = Annotated[bool, typer.Option("--replace", help="put it in the place of another tape")]
 
 
@@ -39,10 +36,10 @@ Replace = Annotated[bool, typer.Option("--replace", help="put it in the place of
 def import_command(
     files: Annotated[list[Path], typer.Argument(help="files or folders", show_default=False)],
     options: Options,
-    store: Folder = None,
+    store: TapeFolder = None,
     replace: Replace = False,
     merge: Annotated[bool, typer.Option("--merge", help="join with the stored tape")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Import candles from files of any known format; files of one market become one tape.
@@ -97,8 +94,8 @@ def check_command(
         list[str], typer.Argument(help="files, or names in the store", show_default=False)
     ],
     options: Options,
-    store: Folder = None,
-    as_json: Json = False,
+    store: TapeFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """
     Report the quality of tapes and of files not yet imported; fail if one could not be traded on as it is.
@@ -123,7 +120,7 @@ def check_command(
 
 
 @tape_app.command("list")
-def list_command(store: Folder = None, as_json: Json = False) -> None:
+def list_command(store: TapeFolder = None, as_json: AsJson = False) -> None:
     """
     List the tapes of the store.
 
@@ -151,9 +148,9 @@ def list_command(store: Folder = None, as_json: Json = False) -> None:
 def resample_command(
     name: Annotated[str, typer.Argument(help="a name in the store, or a tape's file")],
     timeframe: Annotated[str, typer.Argument(help="longer than the tape's, for example 4h")],
-    store: Folder = None,
+    store: TapeFolder = None,
     replace: Replace = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Make a longer timeframe of a tape and store it beside.
@@ -172,9 +169,9 @@ def synth_command(
     timeframe: Annotated[str, typer.Option(help="for example 1h")] = "1h",
     seed: Annotated[int, typer.Option(min=0, help="equal seeds give equal candles")] = 1,
     symbol: Annotated[str | None, typer.Option(help="default: the kind in capitals")] = None,
-    store: Folder = None,
+    store: TapeFolder = None,
     replace: Replace = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Make a seeded synthetic market; its candles stay flagged wherever they go.

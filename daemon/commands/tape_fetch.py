@@ -1,11 +1,11 @@
 """`papertape tape fetch`: download history into the candle store."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from papertape.daemon.commands.options import AsJson, TapeFolder
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.commands.tape_tables import checked_tape, print_checks
 from papertape.engine.candles import timeframe_ms
@@ -38,13 +38,11 @@ def fetch_command(
         str | None,
         typer.Option(help="asked in place of --venue's address, for example a local one"),
     ] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
-    ] = None,
+    store: TapeFolder = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="fetch what is stored once more")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Download candles of a market; what is there already is kept, so a download that was cut goes on.

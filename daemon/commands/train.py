@@ -9,6 +9,7 @@ import typer
 
 from papertape.daemon.commands.fresh import fetch_newest
 from papertape.daemon.commands.learning_tables import scores_table
+from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tapes, identity_of
@@ -23,9 +24,7 @@ from papertape.replay.tapes.timestamps import utc_text
 
 
 def train_command(
-    config: Annotated[
-        Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
-    ] = None,
+    config: ConfigFile = None,
     tape: Annotated[
         list[str] | None,
         typer.Option(help="a name in the store or a file, repeatable; default: the sample"),
@@ -45,9 +44,7 @@ def train_command(
     rest_url: Annotated[
         str | None, typer.Option(help="with --fresh: asked in place of the venue's address")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
-    ] = None,
+    changes: Changes = None,
     store: Annotated[
         Path | None,
         typer.Option(help="of models; default: the state's own, $PAPERTAPE_MODELS or models/"),
@@ -55,7 +52,7 @@ def train_command(
     is_promoting: Annotated[
         bool, typer.Option("--promote/--no-promote", help="whether a model that passes takes over")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Train a model, judge it against the champion and its baselines, and promote it only if it passes.
@@ -76,9 +73,7 @@ def train_command(
                 wanted = (venue or "delta", fresh, settings.data.timeframe or "1h")
                 where = (settings.data.store, rest_url, on_progress)
                 tape = [fetch_newest(*wanted, days or 90.0, *where)]
-            if tape:
-                data = settings.data.model_copy(update={"tapes": tuple(tape)})
-                settings = settings.model_copy(update={"data": data})
+            settings = with_tapes(settings, tape)
             tapes = load_tapes(settings)
         attempt = train_attempt(models, settings, tapes, on_progress)
     version = keep(models, attempt, is_promoting)

@@ -1,11 +1,11 @@
 """`papertape windows`: 30, 60 and 90 days of training beside each other, with baselines and how sure they are."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from papertape.daemon.commands.options import AsJson, Changes, ConfigFile
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -15,19 +15,15 @@ from papertape.replay.tapes.timestamps import utc_text
 
 
 def windows_command(
-    config: Annotated[
-        Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
-    ] = None,
+    config: ConfigFile = None,
     tape: Annotated[
         list[str] | None, typer.Option(help="a name in the store or a file, repeatable")
     ] = None,
     days: Annotated[
         list[float] | None, typer.Option(min=1.0, help="length of a window, repeatable; 30 60 90")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, repeatable")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    changes: Changes = None,
+    as_json: AsJson = False,
 ) -> None:
     """
     Compare how many days of the past a model should learn from, walk-forward, on rows that no model has seen.

@@ -103,8 +103,8 @@ def _resolve_one(rule: LabelRule, predictions: Rows, bars: Rows) -> Resolved:
     at = np.searchsorted(bars["open_ms"], predictions["time_ms"]) - 1  # the candle that ends there
     atr = np.full(len(bars), np.nan)
     atr[at] = predictions["atr"]
-    prices = (np.asarray(bars[name]) for name in ("open", "high", "low", "close"))
-    found = labels_for(rule, *prices, atr)
+    prices = {name: np.asarray(bars[name]) for name in ("open", "high", "low", "close")}
+    found = labels_for(rule, **prices, atr=atr)
     y, p = found.y[at], predictions["probability"]
     known = ~np.isnan(y) & ~np.isnan(p)
     return Resolved(

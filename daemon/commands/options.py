@@ -1,0 +1,31 @@
+"""Options and arguments that commands share, each written once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from papertape.replay.config import Config
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
+]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable")]
+AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
+OneTape = Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")]
+TapeFolder = Annotated[
+    Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
+]
+ModelFolder = Annotated[
+    Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_MODELS or models/")
+]
+
+
+def with_tapes(config: "Config", tapes: Sequence[str] | None) -> "Config":
+    """Return a configuration with the tapes that were named on the command line, if any were."""
+    if not tapes:
+        return config
+    data = config.data.model_copy(update={"tapes": tuple(tapes)})
+    return config.model_copy(update={"data": data})
