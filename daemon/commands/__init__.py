@@ -4,7 +4,7 @@ Commands: one file per group, each from words to values, to one call, to a table
     replay checks signals          replay, demo; verify, prove; features, study
     run ctl sim doctor journal     a daemon, and what is done about one
     tape tape_fetch tape_options tape_tables   recorded candles
-    train models models_compare windows drift honesty fresh learning_tables   models
+    train models windows drift honesty learning_tables   models
     configuration                  the configuration
-    output terminal                what they share: consoles, JSON, progress; nothing wide is cut
+    options output terminal        what they share: options, consoles, JSON, progress; nothing wide is cut
 """

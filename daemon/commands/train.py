@@ -1,26 +1,34 @@
 """`papertape train`: a model from tapes, a daemon's journal or the newest candles of a venue, through the gate into the store."""
 
+import asyncio
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from papertape.daemon.commands.fresh import fetch_newest
 from papertape.daemon.commands.learning_tables import scores_table
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.tape_fetch import fetch
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tapes, identity_of
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.learning.train import keep, train_attempt
-from papertape.engine.errors import ConfigError
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes
+from papertape.replay.importers.options import is_symbol
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.tapes.store import Tape, read_tape
+from papertape.replay.learning.learning_pass import Progress
+from papertape.replay.runtime.clock import WallClock
+from papertape.replay.tapes.store import Store, Tape, read_tape
 from papertape.replay.tapes.timestamps import utc_text
+
+_DAY_MS: Final = 86_400_000
+_LATEST_MS: Final = 1 << 52
 
 
 def train_command(
@@ -131,3 +139,31 @@ def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool
         markup=False,
         soft_wrap=True,
     )
+
+
+def fetch_newest(
+    venue: str,
+    symbol: str,
+    timeframe: str,
+    days: float,
+    store: str | None,
+    rest_url: str | None,
+    on_progress: Progress,
+) -> str:
+    """Fetch the candles of the last days and return the tape's file; what is stored already is kept."""
+    if not is_symbol(symbol):
+        raise DataError(f"{symbol!r} is no symbol; write it like BTCUSD or BTC/USDT:USDT")
+
+    async def newest() -> str:
+        length_ms = timeframe_ms(timeframe)
+        first_ms = (WallClock().now_ms() - round(days * _DAY_MS)) // length_ms * length_ms
+        wanted = (timeframe, first_ms, _LATEST_MS)
+        place = [(venue, symbol)]
+        found = await fetch(place, wanted, Store(store), "india", rest_url, False, on_progress)
+        return str(found.path)
+
+    try:
+        return asyncio.run(newest())
+    except KeyboardInterrupt:
+        console.print("interrupted; what came is kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
