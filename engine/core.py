@@ -144,6 +144,7 @@ class Engine(EngineState):
             sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles))
         report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
+        report.unmet = self._decider.take_unmet()
         report.events = self.frames.take_events()
         if self.model.artefact is not None:
             version = int(self.account[0].model_version)
@@ -317,4 +318,5 @@ def _joined(reports: list[Report]) -> Report:
         tuple(fault for report in reports for fault in report.faults),
         sum(report.unheeded for report in reports),
         join_rows([report.orders for report in reports]),
+        tuple(one for report in reports for one in report.unmet),
     )

@@ -6,7 +6,7 @@ and scores are float64. `sequence` counts decisions, refusals, fills, payments a
 they happened, so the streams fix their interleaving.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from papertape.engine.jit import record
 
@@ -188,6 +188,17 @@ PREDICTION: Final = record(
     ("close", "f8"),
     ("atr", "f8"),  # atr_14, quote per base; NaN while it warms up
 )
+
+
+class Unmet(NamedTuple):
+    """The first condition that a strategy found unmet at a close, with what it compared; no decision depends on it."""
+
+    symbol: str
+    time_ms: int
+    condition: str
+    value: float
+    threshold: float
+
 
 # The account at the close of every base candle.
 MARK: Final = record(

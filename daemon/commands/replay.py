@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
@@ -73,11 +75,27 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     console.print(_metric_table(result))
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))
+    if "conditions" in summary:
+        console.print(_conditions_table(summary["conditions"]))
     _show_learning(summary["model"])
     for line in summary["doubts"]:
         console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
     console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _conditions_table(conditions: Mapping[str, Any]) -> Table:
+    table = Table(title="first unmet condition", title_justify="left", box=None, pad_edge=False)
+    for name in ("condition", "candles", "newest", "value", "threshold"):
+        table.add_column(name, justify="left" if name == "condition" else "right")
+    newest = {row["condition"]: row for row in conditions["newest"]}
+    for text, count in conditions["counts"].items():
+        row = newest.get(text, {})
+        when = str(np.datetime64(row["time_ms"], "ms"))[:16].replace("T", " ") if row else "–"
+        numbers = [row.get(name) for name in ("value", "threshold")]
+        shown = ["–" if number is None else f"{number:.6g}" for number in numbers]
+        table.add_row(escape(text), f"{count:,}", when, *shown)
+    return table
 
 
 def _show_learning(model: Mapping[str, Any]) -> None:

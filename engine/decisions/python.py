@@ -20,9 +20,10 @@ from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
-from papertape.engine.records import KEEP, UNITS_PER_QUOTE
+from papertape.engine.records import KEEP, UNITS_PER_QUOTE, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
+from papertape.engine.strategies.conditions import Conditions
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.instructions import Instructions
 from papertape.engine.strategies.past import PastColumns, history_bars_of, new_past
@@ -84,6 +85,11 @@ class PythonDecider:
         self._saved = [array.copy() for array in self._live]
         self.faults: list[StrategyFault] = []
         self.unheeded = 0
+        self._conditions = Conditions()
+
+    def take_unmet(self) -> tuple[Unmet, ...]:
+        """Return the first unmet condition of each candle of the newest batch."""
+        return self._conditions.take()
 
     def save(self) -> dict[str, Rows]:
         """Return what is kept from batch to batch beside the engine's own state: nothing, unless it is asked for."""
@@ -141,6 +147,7 @@ class PythonDecider:
         for symbol, lane in enumerate(engine.frames.main):
             matrix = engine.signals(symbol, closed, at)
             columns = FeatureColumns(matrix, self._rows, closed)
+            columns.conditions = self._conditions
             bars = lane.closed[:closed]
             if len(self._past):
                 ring = self._past[symbol : symbol + 1]

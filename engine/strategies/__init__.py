@@ -8,6 +8,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     protocol decisions     what a strategy is; how kernels write a decision
     instructions           what it may ask for beside its decision: orders, and levels that move
     parameters             what can be set of a strategy, declared once
+    conditions             why it did nothing
     past                   what a strategy may look back on
     decision_rules         what a decision may hold
     undeclared_state       what a strategy keeps where no snapshot finds it

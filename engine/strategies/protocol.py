@@ -14,6 +14,7 @@ import numpy as np
 from papertape.engine.errors import ConfigError, StrategyError, did_you_mean
 from papertape.engine.jit import FloatArray, Rows, record
 from papertape.engine.records import KEEP
+from papertape.engine.strategies.conditions import Conditions
 from papertape.engine.strategies.instructions import Instructions, WorkingOrder, orders_of
 from papertape.engine.strategies.past import PastColumns
 
@@ -101,10 +102,12 @@ class FeatureColumns(dict[str, list[float]]):
     """
     The features of one symbol over a batch, each made a list of plain numbers when it is first asked for.
 
-    past  what lies before them, None for a strategy that did not name `history_bars`
+    past        what lies before them, None for a strategy that did not name `history_bars`
+    conditions  where what was unmet is kept
     """
 
     past: PastColumns | None = None
+    conditions: Conditions
 
     def __init__(self, matrix: FloatArray, rows: Mapping[str, int], n: int) -> None:
         super().__init__()
@@ -216,6 +219,16 @@ class View:
                 "the class"
             )
         return past.up_to(column, self._row, bars)
+
+    def why(self, condition: str, value: Any, threshold: float | None = None) -> bool:
+        """
+        Return whether a condition is not met, and keep the first such of this candle for the report.
+
+        condition  `rsi below 30`: below, above, at least or at most say how value and threshold compare; without a
+                   threshold the value is true or false. A condition is words alone: its numbers are kept beside it.
+        """
+        columns = self._columns
+        return columns.conditions.is_unmet(self.symbol, self.time_ms, condition, value, threshold)
 
     @property
     def stop(self) -> float:

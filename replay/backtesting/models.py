@@ -142,3 +142,18 @@ def _versions(found: Resolved, trades: Rows) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def why_none(learned: Learned | None) -> str:
+    """Return why no model took over, as the beginning of a sentence."""
+    if learned is None:
+        return ""
+    trained = sum(bool(attempt.record) for attempt in learned.attempts)
+    if trained:
+        return f"of {trained} that were trained none passed the gate; "
+    failed = sum(attempt.outcome != "skipped" for attempt in learned.attempts)
+    if failed:  # why is told of the first of them
+        return f"none of {failed} retrainings brought a model; "
+    if learned.attempts:
+        return f"there were too few candles to learn from ({learned.attempts[-1].reason}); "
+    return "no retraining was due; "

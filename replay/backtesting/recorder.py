@@ -12,6 +12,7 @@ from papertape.engine.jit import IntArray, Rows, join_rows
 from papertape.engine.performance.curve import Collector, CurveColumns, rows_of
 from papertape.engine.records import DECISION, FILL, PAYMENT, PREDICTION, SWAP, TRADE
 from papertape.engine.report import Report
+from papertape.replay.backtesting.conditions import UnmetConditions
 
 _KINDS = (
     "decisions",
@@ -38,12 +39,14 @@ class Recorder:
 
     event_kinds  the only EVENT records that are kept; None: all
     expected     how many marks will come, when that is known
+    conditions   what a strategy said was unmet
     """
 
     candles: int = 0
     unheeded: int = 0
     event_kinds: Sequence[int] | None = None
     expected: int = 0
+    conditions: UnmetConditions = field(default_factory=UnmetConditions)
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
     _marks: Collector = field(init=False)
 
@@ -54,6 +57,8 @@ class Recorder:
         """Take in one report."""
         self.candles += report.candles
         self.unheeded += report.unheeded
+        if report.unmet:
+            self.conditions.add(report.unmet)
         self._marks.add(report.marks)
         for name, parts in self._parts.items():
             rows = getattr(report, name)

@@ -34,7 +34,7 @@ from papertape.engine.performance import (
 from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.strategies import parameters_of
-from papertape.replay.backtesting.models import model_section
+from papertape.replay.backtesting.models import model_section, why_none
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
 from papertape.replay.config import Config
@@ -130,6 +130,7 @@ def summarise(
         ],
         "refusals": refusal_counts(main.recorder.decisions, main.recorder.unheeded),
         "fills_without_volume": n_untraded,
+        **main.recorder.conditions.section(),
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),
@@ -375,7 +376,7 @@ def _warnings(
         )
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
-        said.append(f"No model took part: {_why_none(learned)}the other components' scores decide.")
+        said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")
     lost = [a for a in learned.attempts if a.outcome in ("failed", "timeout")] if learned else []
     if lost:
         said.append(
@@ -383,18 +384,3 @@ def _warnings(
             f"{lost[0].reason}."
         )
     return said
-
-
-def _why_none(learned: Learned | None) -> str:
-    """Return why no model took over, as the beginning of a sentence."""
-    if learned is None:
-        return ""
-    trained = sum(bool(attempt.record) for attempt in learned.attempts)
-    if trained:
-        return f"of {trained} that were trained none passed the gate; "
-    failed = sum(attempt.outcome != "skipped" for attempt in learned.attempts)
-    if failed:  # why is told of the first of them
-        return f"none of {failed} retrainings brought a model; "
-    if learned.attempts:
-        return f"there were too few candles to learn from ({learned.attempts[-1].reason}); "
-    return "no retraining was due; "

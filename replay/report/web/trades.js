@@ -78,7 +78,7 @@ function chooseTheme() {
 
 async function main() {
   chooseTheme();
-  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawStudy(); drawModels(); drawRest();
+  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawStudy(); drawModels(); drawRest();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);
   $("symbol").append(...symbols.map((s) => new Option(s, s)));
