@@ -13,10 +13,10 @@ from pathlib import Path
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning.dataset import gather
 from papertape.daemon.learning.trainer import REQUEST
-from papertape.engine.errors import PapertapeError
-from papertape.replay.learning.jobs import worker
 from papertape.replay.learning.jobs.job import TrainingJob, write_job
+from papertape.replay.learning.jobs.worker import do
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.runtime.process import Say, serve
 from papertape.replay.tapes.store import Store
 
 
@@ -38,15 +38,13 @@ def prepare(folder: Path) -> TrainingJob:
 
 
 def main(folder: Path) -> int:
-    """Do what is asked and return the exit code; it speaks as `papertape.replay.learning.jobs.worker` does."""
-    worker.settle()
-    try:
+    """Do what is asked and return the exit code."""
+
+    def work(say: Say) -> str:
         write_job(folder, prepare(folder))
-    except PapertapeError as error:
-        sys.stdout.write(json.dumps({"event": "refused", "reason": str(error)}) + "\n")
-        sys.stdout.flush()
-        return error.exit_code
-    return worker.main(folder)
+        return do(folder, say)
+
+    return serve(work)
 
 
 if __name__ == "__main__":

@@ -4,34 +4,29 @@ import json
 import sys
 from pathlib import Path
 
-from papertape.engine.errors import PapertapeError
 from papertape.replay.honesty.experiment import HonestyOptions
 from papertape.replay.honesty.run import ANSWERED, ASKED
 from papertape.replay.honesty.study import honesty
 from papertape.replay.learning.jobs.job import write_json
-from papertape.replay.learning.jobs.worker import Speaker, own_stdout, settle
+from papertape.replay.runtime.process import Say, serve
 
 
 def main(folder: Path) -> int:
     """Run the study that a folder asks for and return the exit code."""
-    say = Speaker(own_stdout())
-    settle()
-    asked = json.loads((folder / ASKED).read_bytes())
-    rows = []
 
-    def show(what: str, done: int, of: int) -> None:
-        say.line(event="progress", what=what, done=done, of=of)
+    def work(say: Say) -> str:
+        asked = json.loads((folder / ASKED).read_bytes())
+        options, rows = HonestyOptions.from_json(asked["options"]), []
 
-    try:
-        options = HonestyOptions.from_json(asked["options"])
+        def show(what: str, done: int, of: int) -> None:
+            say(event="progress", what=what, done=done, of=of)
+
         for row in honesty(options, show, plant=asked["plant"]):
             rows.append(list(row))
-            say.line(event="row", row=row._asdict())
-    except PapertapeError as error:
-        say.line(event="refused", reason=str(error))
-        return error.exit_code
-    say.done(write_json(folder / ANSWERED, rows))
-    return 0
+            say(event="row", row=row._asdict())
+        return write_json(folder / ANSWERED, rows)
+
+    return serve(work)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ is handed to process 1, and in a container the daemon itself is process 1.
 """
 
 import ctypes
+import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from papertape.engine.errors import PapertapeError
 
 PARENT: Final = "PAPERTAPE_PARENT_PID"
 _NICE: Final = 10
@@ -54,3 +57,34 @@ def how_it_ended(code: int) -> str:
         return f"was killed by signal {-code}"
     cause = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
     return f"was killed by signal {-code} ({name}{cause})"
+
+
+Say = Callable[..., None]  # one thing to whoever started this process, as a line of JSON
+
+
+def serve(work: Callable[[Say], str]) -> int:
+    """
+    Do what this process was started for and return its exit code; `papertape.replay.runtime.worker` is who follows it.
+
+    work  returns the hash of its result and may say what it does; when nobody listens any more that ends the process
+
+    Stdout is for these lines alone: what libraries print goes to stderr.
+    """
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def say(**values: Any) -> None:
+        own.write(json.dumps(values, allow_nan=False) + "\n")
+        own.flush()
+
+    try:
+        step_back()
+        end_with_parent()
+        say(event="done", sha256=work(say))
+    except PapertapeError as error:
+        say(event="refused", reason=str(error))
+        return error.exit_code
+    except MemoryError:
+        say(event="refused", reason="the memory that it may take is not enough to begin")
+        return 1
+    return 0
