@@ -152,7 +152,12 @@ def _is_code(name: str) -> bool:
 
 def _is_library(name: str) -> bool:
     """Return whether a file belongs to Python, to an installed library, to us or to the kernels' cache."""
-    return "site-packages" in name or "dist-packages" in name or name.startswith(_OWN)
+    return (
+        "site-packages" in name
+        or "dist-packages" in name
+        or name.startswith(_OWN)
+        or name in sys.path  # Python looks into an archive that it finds there, should there be one
+    )
 
 
 _OWN: Final = tuple(
