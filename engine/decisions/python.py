@@ -12,6 +12,7 @@ from weakref import proxy
 
 import numpy as np
 
+from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
 from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import LOOK, run_ahead
@@ -20,7 +21,7 @@ from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.jit import IntArray, Rows
-from papertape.engine.records import KEEP, UNITS_PER_QUOTE, Unmet
+from papertape.engine.records import DECISION, KEEP, UNITS_PER_QUOTE, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.conditions import Conditions
@@ -39,6 +40,13 @@ from papertape.engine.strategies.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
+assert DECISION.names is not None
+_FIRST: Final = DECISION.names.index("target")
+assert DECISION.names[_FIRST : _FIRST + len(_KEEP)] == Decision._fields
+_COLUMNS: Final = {
+    name: (place, INSTRUCTION[name] == np.int64)
+    for place, name in enumerate(INSTRUCTION.names or ())
+}
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
 
 
@@ -65,6 +73,13 @@ class PythonDecider:
         self._states = [state_type(fields)(len(fields)) for _ in range(n)]
         self._past = new_past(n, len(self._rows), history_bars_of(strategy))
         self._wishes = [_KEEP] * n
+        # As words: fields of records are slow to write from Python.
+        self._wish_floats = engine.wishes.view(np.float64).reshape(*engine.wishes.shape, -1)
+        self._wish_integers = self._wish_floats.view(np.int64)
+        self._instruction_floats = engine.instructions.view(np.float64).reshape(
+            n, MOST_INSTRUCTIONS, -1
+        )
+        self._instruction_integers = self._instruction_floats.view(np.int64)
         self._looks = np.zeros((_LONGEST, n), LOOK)
         self._looks_at_orders = np.zeros((_LONGEST, *engine.working.shape), WORKING_ORDER)
         self._instructions = [Instructions(engine.length_ms) for _ in range(n)]
@@ -83,6 +98,7 @@ class PythonDecider:
         # Bytes are copied as one, records field by field.
         self._live: list[Rows] = [array.view(np.uint8) for array in live]
         self._saved = [array.copy() for array in self._live]
+        self._arrays = self._kernel_arrays()
         self.faults: list[StrategyFault] = []
         self.unheeded = 0
         self._conditions = Conditions()
@@ -96,7 +112,8 @@ class PythonDecider:
         return {"past": self._past} if len(self._past) else {}
 
     def load(self, saved: dict[str, Rows]) -> None:
-        """Take over what `save` returned."""
+        """Take over what `save` returned; the engine's outputs may have grown."""
+        self._arrays = self._kernel_arrays()
         if len(self._past):
             self._past[:] = saved["past"]
 
@@ -248,38 +265,35 @@ class PythonDecider:
 
     def _take(self, column: int, close_ms: int) -> None:
         """Write the answers of one close where they rest; faults pause all entries and are reported first."""
-        engine = self._engine
         for symbol, wish in enumerate(self._wishes):
-            row = engine.wishes[symbol, column]
-            for name, value in zip(Decision._fields, wish, strict=True):
-                row[name] = value
-            asked = self._instructions[symbol].rows
-            if asked:
-                engine.outputs.make_room_for_orders()
-            engine.n_instructions[symbol] = len(asked)
-            engine.instructions[symbol, : len(asked)] = 0
-            for place, fields in enumerate(asked):
-                for name, value in fields.items():
-                    engine.instructions[symbol, place][name] = value
-            asked.clear()
+            self._wish_integers[symbol, column, _FIRST] = wish[0]
+            self._wish_floats[symbol, column, _FIRST + 1 : _FIRST + len(wish)] = wish[1:]
+            if self._instructions[symbol].rows:
+                self._write_instructions(symbol)
         for fault in self.faults:
             if fault.time_ms == close_ms:
                 pause(self._engine, fault)
 
-    def _run(
-        self, candles: Rows, first: int, last: int, closes: IntArray, resting: tuple[int, int]
-    ) -> None:
-        """Run instants with what rests before the first of them."""
+    def _write_instructions(self, symbol: int) -> None:
+        """Write what was asked for one symbol where kernels read it; fields one by one, as words: records are slow."""
+        engine, asked = self._engine, self._instructions[symbol].rows
+        if not len(engine.outputs.orders):
+            engine.outputs.make_room_for_orders()
+            self._arrays = self._kernel_arrays()
+        engine.n_instructions[symbol] = len(asked)
+        self._instruction_integers[symbol, : len(asked)] = 0
+        for place, fields in enumerate(asked):
+            floats = self._instruction_floats[symbol, place]
+            integers = self._instruction_integers[symbol, place]
+            for name, value in fields.items():
+                column, is_integer = _COLUMNS[name]
+                (integers if is_integer else floats)[column] = value
+        asked.clear()
+
+    def _kernel_arrays(self) -> tuple[Rows, ...]:
+        """Return the arrays that every run of instants is given, in the order of `run_ahead`."""
         engine, outputs = self._engine, self._engine.outputs
-        run_ahead(
-            candles,
-            first,
-            last,
-            closes,
-            len(closes),
-            resting[0],
-            resting[1],
-            engine.base_ms,
+        return (
             engine.wishes,
             engine.account,
             engine.positions,
@@ -300,6 +314,13 @@ class PythonDecider:
             self._looks,
             self._looks_at_orders,
         )
+
+    def _run(
+        self, candles: Rows, first: int, last: int, closes: IntArray, resting: tuple[int, int]
+    ) -> None:
+        """Run instants with what rests before the first of them."""
+        base_ms, n = self._engine.base_ms, len(closes)
+        run_ahead(candles, first, last, closes, n, *resting, base_ms, *self._arrays)
 
     def _save(self) -> None:
         for saved, live in zip(self._saved, self._live, strict=True):

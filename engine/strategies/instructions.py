@@ -9,6 +9,8 @@ from math import inf, nan
 from numbers import Real
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from papertape.engine.broker.working import instructions as action
 from papertape.engine.broker.working import orders as kinds
 from papertape.engine.broker.working.orders import KIND_NAMES, tag_code, tag_text
@@ -68,41 +70,55 @@ class Instructions:
         self.time_ms = 0
         self.rows: list[dict[str, float]] = []
 
-    def add(self, what: str, **fields: float) -> None:
+    def add(self, what: str, kind: int, fields: dict[str, float]) -> None:
         """Take in one instruction; raises StrategyError when there are too many."""
         if len(self.rows) == action.MOST_INSTRUCTIONS:
             raise StrategyError(
                 f"view.{what}: {action.MOST_INSTRUCTIONS} instructions of one symbol at one close are the most"
             )
+        fields["action"] = kind
         self.rows.append(fields)
 
     def place(self, what: str, side: int, options: dict[str, Any]) -> None:
         """Check the options of an order and take it in; raises StrategyError for what no order can mean."""
-        fields: dict[str, float] = {"action": action.PLACE, "target": side, "confidence": 1.0}
-        fields["size_scale"] = 1.0
-        for name, field in _PRICES.items():
-            value = options.get(name)
-            if value is not None:
+        if None in options.values():
+            options = {name: value for name, value in options.items() if value is not None}
+        fields: dict[str, float] = {"target": side, "confidence": 1.0, "size_scale": 1.0}
+        fields["kind"] = kinds.LIMIT if "limit" in options else kinds.AT_MARKET
+        rare = False
+        for name, value in options.items():
+            field = _PRICES.get(name)
+            if field is None:
+                rare = True
+            elif type(value) is float and 0.0 < value < inf:  # nearly always
+                fields[field] = value
+            else:
                 fields[field] = _positive(what, name, value)
-        fields |= _kind(what, options)
-        fields |= _amount(what, options)
-        fields |= self._life(what, options, int(fields["kind"]))
-        for name in ("tag", "oco"):
+        if rare or "activate" in options:
+            fields |= self._rare(what, options)
+        if "quantity" in options and "fraction" in options:
+            raise StrategyError(f"view.{what}: fraction and quantity are two sizes; give one")
+        self.add(what, action.PLACE, fields)
+
+    def _rare(self, what: str, options: dict[str, Any]) -> dict[str, float]:
+        """Return the fields that are made of options which are no prices and no sizes."""
+        fields = _kind(what, options) | _share(what, options)
+        if _LIFE & options.keys():
+            fields |= self._life(what, options, int(fields["kind"]))
+        for name, field in _TEXTS.items():
             if options.get(name):
-                fields["group" if name == "oco" else name] = _text(what, name, options[name])
+                fields[field] = _text(what, name, options[name])
         if options.get("reduce_only"):
             fields["is_reduce_only"] = 1
-        self.add(what, **fields)
+        return fields
 
     def _life(self, what: str, options: dict[str, Any], kind: int) -> dict[str, float]:
         """Return how long an order may work, and whether it may take."""
-        fields: dict[str, float] = {}
         name = options.get("time_in_force", "gtc")
         if name not in _TIMES_IN_FORCE:
-            raise StrategyError(
-                f"view.{what}: time_in_force {name!r} is unknown{did_you_mean(str(name), _TIMES_IN_FORCE)}"
-            )
-        fields["time_in_force"] = _TIMES_IN_FORCE[name]
+            known = did_you_mean(str(name), _TIMES_IN_FORCE)
+            raise StrategyError(f"view.{what}: time_in_force {name!r} is unknown{known}")
+        fields: dict[str, float] = {"time_in_force": _TIMES_IN_FORCE[name]}
         if name != "gtc" and kind not in (kinds.AT_MARKET, kinds.LIMIT):
             raise StrategyError(
                 f"view.{what}: time_in_force {name!r} is for market and limit orders"
@@ -111,17 +127,15 @@ class Instructions:
             if kind != kinds.LIMIT or name != "gtc":
                 raise StrategyError(f"view.{what}: post_only is for limit orders that may rest")
             fields["is_post_only"] = 1
-        bars, until = options.get("expires_bars"), options.get("expires_ms")
-        if bars is not None and until is not None:
+        if "expires_bars" in options and "expires_ms" in options:
             raise StrategyError(
-                f"view.{what}: expires_bars and expires_ms are two ways to say one thing"
+                f"view.{what}: expires_bars and expires_ms are two ways to say one thing; give one"
             )
-        if bars is not None:
-            fields["expires_ms"] = (
-                self.time_ms + int(_positive(what, "expires_bars", bars)) * self.length_ms
-            )
-        elif until is not None:
-            fields["expires_ms"] = int(_positive(what, "expires_ms", until))
+        if "expires_bars" in options:
+            bars = int(_positive(what, "expires_bars", options["expires_bars"]))
+            fields["expires_ms"] = self.time_ms + bars * self.length_ms
+        elif "expires_ms" in options:
+            fields["expires_ms"] = int(_positive(what, "expires_ms", options["expires_ms"]))
         return fields
 
     def move(self, name: str, value: Any) -> None:
@@ -133,16 +147,23 @@ class Instructions:
                 f"view.{name} = {value!r:.80} is not a price: finite and at least 0 (0 is none)"
             )
         levels = {"stop_price": nan, "target_price": nan, f"{name}_price": float(value)}
-        self.add(name, action=action.MOVE, **levels)
+        self.add(name, action.MOVE, levels)
 
     def cancel(self, tag: str) -> None:
         """Take back the orders with a tag, all without one."""
         code = _text("cancel", "tag", tag) if tag else 0
-        self.add("cancel", action=action.CANCEL, tag=code)
+        self.add("cancel", action.CANCEL, {"tag": code})
 
 
+# The usual types of numbers; others are looked at one by one.
+_NUMBERS: Final = frozenset({float, int, np.float64})
+_TRIGGERS: Final = frozenset({"stop", "touch", "trail", "trail_percent"})
+_LIFE: Final = frozenset({"time_in_force", "post_only", "expires_bars", "expires_ms"})
+_TEXTS: Final = {"tag": "tag", "oco": "group"}
 # Options of an order and the fields that they are kept in.
 _PRICES: Final = {
+    "quantity": "quantity",
+    "fraction": "fraction",
     "limit": "limit_price",
     "stop_loss": "stop_price",
     "take_profit": "target_price",
@@ -154,7 +175,8 @@ _PRICES: Final = {
 
 def _positive(what: str, name: str, value: Any) -> float:
     """Return a number above 0, or raise StrategyError."""
-    if not isinstance(value, Real) or not 0.0 < float(value) < inf:
+    is_number = type(value) in _NUMBERS or isinstance(value, Real)
+    if not is_number or not 0.0 < float(value) < inf:
         raise StrategyError(f"view.{what}: {name} {value!r:.80} is not a finite number above 0")
     return float(value)
 
@@ -170,18 +192,18 @@ def _text(what: str, name: str, value: Any) -> int:
 
 def _kind(what: str, options: dict[str, Any]) -> dict[str, float]:
     """Return the kind of order that its prices make it, and what triggers it."""
-    given = [n for n in ("stop", "touch", "trail", "trail_percent") if options.get(n) is not None]
-    has_limit = options.get("limit") is not None
+    given = sorted(_TRIGGERS & options.keys())
+    has_limit = "limit" in options
     if len(given) > 1:
         raise StrategyError(f"view.{what}: {' and '.join(given)} are different orders; place two")
     if not given:
-        if options.get("activate") is not None:
+        if "activate" in options:
             raise StrategyError(f"view.{what}: activate is for trailing stops; add trail")
         return {"kind": kinds.LIMIT if has_limit else kinds.AT_MARKET}
     name = given[0]
     value = _positive(what, name, options[name])
     if name in ("stop", "touch"):
-        if options.get("activate") is not None:
+        if "activate" in options:
             raise StrategyError(f"view.{what}: activate is for trailing stops, not for {name}")
         pairs = {"stop": (kinds.STOP, kinds.STOP_LIMIT), "touch": (kinds.TOUCH, kinds.TOUCH_LIMIT)}
         return {"kind": pairs[name][has_limit], "trigger_price": value}
@@ -194,20 +216,17 @@ def _kind(what: str, options: dict[str, Any]) -> dict[str, float]:
     return {"kind": kinds.TRAIL, "trail_rate": value / 100.0}
 
 
-def _amount(what: str, options: dict[str, Any]) -> dict[str, float]:
-    """Return how much of what; nothing at all leaves it to the account's rule."""
-    given = [n for n in ("quantity", "fraction", "share") if options.get(n) is not None]
-    if len(given) > 1:
-        raise StrategyError(f"view.{what}: {' and '.join(given)} are two sizes; give one")
-    if not given:
+def _share(what: str, options: dict[str, Any]) -> dict[str, float]:
+    """Return how much of the position, where that is asked for."""
+    if "share" not in options:
         return {}
-    name = given[0]
-    value = _positive(what, name, options[name])
-    if name == "share":
-        if value > 1.0:
-            raise StrategyError(f"view.{what}: share {value!r} is not above 0 and at most 1")
-        return {"is_whole": 1} if value == 1.0 else {"share": value}
-    return {name: value}
+    others = sorted({"quantity", "fraction"} & options.keys())
+    if others:
+        raise StrategyError(f"view.{what}: {others[0]} and share are two sizes; give one")
+    value = _positive(what, "share", options["share"])
+    if value > 1.0:
+        raise StrategyError(f"view.{what}: share {value!r} is not above 0 and at most 1")
+    return {"is_whole": 1} if value == 1.0 else {"share": value}
 
 
 def orders_of(rows: Rows) -> tuple[WorkingOrder, ...]:

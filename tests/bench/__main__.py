@@ -24,6 +24,7 @@ from tests.bench import (
     calm,
     feed,
     models,
+    orders,
     processes,
     python_strategy,
     smc,
@@ -160,7 +161,7 @@ def main() -> None:
     n, runs = (100_000, 3) if options.quick else (1_000_000, 5)
     check_reference(n)
     result: dict[str, Any] = {"speeds": speeds(n, runs), "one_candle": one_at_a_time(5_000)}
-    result["python"] = [python_strategy.per_candle(n // 10, runs)]
+    result["python"] = [python_strategy.per_candle(n // 10, runs), *orders.speeds(n, runs)]
     result["structure"] = smc.speeds(n)
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
     result["models"] = models.speeds(n // 10)
