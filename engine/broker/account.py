@@ -51,6 +51,7 @@ POSITION: Final = record(
     ("exit_quantity", "f8"),
     ("working", "i8"),  # working orders of this symbol now
     ("order_rows", "i8"),  # of their table that are in use, or were a moment ago
+    ("is_met", "i8"),  # a working order may come to something in this candle
     ("volume_left", "f8"),  # what orders may still fill of this candle, base units
     (
         "fresh_leg",

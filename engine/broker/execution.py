@@ -38,7 +38,7 @@ from papertape.engine.broker.orders import (
     stop_at_ruin,
 )
 from papertape.engine.broker.working.funds import share_out
-from papertape.engine.broker.working.matching import is_traded, match_opens, wake_all
+from papertape.engine.broker.working.matching import match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_FLAT, BY_RUIN, end_all
 from papertape.engine.broker.working.way import match_way
 from papertape.engine.jit import IntArray, Row, Rows, kernel
@@ -122,8 +122,9 @@ def execute(
         account.instants += 1
         base = instant * n_symbols
         n_due = 0
+        n_met = 0
         if account.working + account.moves > 0:
-            wake_all(
+            n_met = wake_all(
                 account, positions, working, markets, settings, candles, base,
                 order_events, counters,
             )  # fmt: skip
@@ -150,7 +151,7 @@ def execute(
                             account, position, working[symbol], symbol, candle.open_ms, BY_FLAT,
                             True, False, order_events, counters,
                         )  # fmt: skip
-        if account.working > 0:
+        if n_met > 0:
             match_opens(
                 account, positions, trades, working, entries, markets, settings, candles, base,
                 False, fills, trades_out, order_events, counters,
@@ -170,7 +171,7 @@ def execute(
                 decisions_out,
                 counters,
             )
-        if account.working > 0:
+        if n_met > 0:
             match_opens(
                 account, positions, trades, working, entries, markets, settings, candles, base,
                 True, fills, trades_out, order_events, counters,
@@ -179,12 +180,11 @@ def execute(
         for symbol in range(n_symbols):
             position = positions[symbol]
             candle = candles[base + symbol]
-            if position.working > 0:
-                if is_traded(position, candle):
-                    match_way(
-                        account, position, trades[symbol], working[symbol], entries[symbol],
-                        markets[symbol], settings, candle, fills, trades_out, order_events, counters,
-                    )  # fmt: skip
+            if position.is_met != 0:
+                match_way(
+                    account, position, trades[symbol], working[symbol], entries[symbol],
+                    markets[symbol], settings, candle, fills, trades_out, order_events, counters,
+                )  # fmt: skip
             elif (
                 position.quantity != 0.0
                 and candle.flag_bits & _ABSENT == 0
@@ -196,6 +196,11 @@ def execute(
                     trades_out[counters[N_TRADES]] = trade
                     counters[N_FILLS] += 1
                     counters[N_TRADES] += 1
+                    if position.working > 0:
+                        end_all(
+                            account, position, working[symbol], symbol, candle.open_ms, BY_FLAT,
+                            True, False, order_events, counters,
+                        )  # fmt: skip
         close_ms = candles[base].open_ms + base_ms
         mark = marks[counters[N_MARKS]]
         counters[N_MARKS] += 1

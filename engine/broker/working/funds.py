@@ -12,7 +12,6 @@ from papertape.engine.broker.working.levels import RESTS, at_open, level_of
 from papertape.engine.broker.working.orders import FREE, PLACED
 from papertape.engine.jit import Row, Rows, kernel
 
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 _WHOLE = 17_592_186_044_416  # 2^44: shares are integers of it, so that their sum does not depend on the order
 
 
@@ -36,7 +35,7 @@ def share_out(
         entry = entries[symbol]
         entry.worth = worth
         position = positions[symbol]
-        if position.working == 0 or candles[base + symbol].flag_bits & _ABSENT != 0:
+        if position.is_met == 0:
             continue
         market = markets[symbol]
         candle = candles[base + symbol]

@@ -10,7 +10,15 @@ import numpy as np
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.working.changes import fill_order
 from papertape.engine.broker.working.funds import share_out
-from papertape.engine.broker.working.levels import MAKES, RESTS, TURNS, at_open, follow
+from papertape.engine.broker.working.levels import (
+    MAKES,
+    RESTS,
+    TURNS,
+    approach_of,
+    at_open,
+    follow,
+    level_of,
+)
 from papertape.engine.broker.working.orders import (
     AT_MARKET,
     BY_POST_ONLY,
@@ -45,12 +53,16 @@ def wake(
     events: Rows,
     counters: IntArray,
 ) -> None:
-    """Begin a candle: what has expired or was taken back ends, what has waited for its latency works, levels move."""
+    """
+    Begin a candle: what has expired or was taken back ends, what has waited for its latency works, levels move; and note
+    whether anything may come of the orders that are left: of most candles nothing does.
+    """
     if position.moved_instant != 0 and account.instants >= position.moved_instant:
         take_moved(account, position, market)
     position.volume_left = np.inf
     if settings.volume_share > 0.0:
         position.volume_left = settings.volume_share * candle.volume
+    position.is_met = 0
     for slot in range(position.order_rows):
         order = orders[slot]
         if order.status == FREE:
@@ -73,6 +85,8 @@ def wake(
             order.is_new = 1
         if order.kind == TRAIL and order.status == WORKING:
             follow(order, candle.open)
+        if order.status != PLACED and may_meet(order, market, candle):
+            position.is_met = 1
 
 
 @kernel
@@ -84,6 +98,17 @@ def take_moved(account: Row, position: Row, market: Row) -> None:
         position.target_price = on_tick(position.moved_target_price, market.tick_size, 0)
     position.moved_instant = 0
     account.moves -= 1
+
+
+@kernel
+def may_meet(order: Row, market: Row, candle: Row) -> bool:
+    """Return whether a candle is worth a closer look for an order: one that trails follows every candle."""
+    if order.is_new != 0 or order.kind == TRAIL or order.time_in_force != GTC:
+        return True
+    level = level_of(order, market.tick_size)
+    if level <= 0.0:
+        return True
+    return candle.low <= level if approach_of(order) < 0 else candle.high >= level  # type: ignore[no-any-return]
 
 
 @kernel
@@ -160,16 +185,24 @@ def wake_all(
     base: int,
     events: Rows,
     counters: IntArray,
-) -> None:
-    """Begin the candles of an instant for the working orders of every symbol; `base` is the row of the first."""
+) -> int:
+    """
+    Begin the candles of an instant for the working orders of every symbol; `base` is the row of the first.
+
+    Returns for how many of them the candle may come to something.
+    """
+    n_met = 0
     for symbol in range(len(positions)):
         candle = candles[base + symbol]
         position = positions[symbol]
+        position.is_met = 0
         if is_traded(position, candle):
             wake(
                 account, position, working[symbol], markets[symbol], settings, candle,
                 events, counters,
             )  # fmt: skip
+            n_met += position.is_met
+    return n_met
 
 
 @kernel
@@ -195,7 +228,7 @@ def match_opens(
     for symbol in range(len(positions)):
         candle = candles[base + symbol]
         position = positions[symbol]
-        if position.working == 0 or not is_traded(position, candle):
+        if position.is_met == 0:
             continue
         entry = entries[symbol]
         entry.may_close = 0 if is_entry else 1

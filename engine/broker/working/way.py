@@ -259,6 +259,7 @@ def finish_way(position: Row, trade: Row, orders: Rows, entry: Row, candle: Row)
             track_excursion(trade, candle.close, candle.close)
         trade.bars += 1
     position.fresh_leg = -1
+    position.is_met = 0
     for slot in range(position.order_rows):
         order = orders[slot]
         if order.status == FREE:
