@@ -75,6 +75,9 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     console.print(_metric_table(result))
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))
+    if "orders" in summary:
+        counts = ", ".join(f"{count:,} {what}" for what, count in summary["orders"].items())
+        console.print(f"orders                 {counts}", markup=False, soft_wrap=True)
     if "conditions" in summary:
         console.print(_conditions_table(summary["conditions"]))
     _show_learning(summary["model"])
