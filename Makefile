@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed$(TORCH:%=-%)
 
-.PHONY: demo test test-slow chaos soak lint bench image clean
+.PHONY: demo test test-slow chaos soak lint bench conformance image clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -40,6 +40,11 @@ bench: $(STAMP)
 	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra bench --editable
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.rewrites
+
+# What an order gets, beside another engine: deploy/docs/conformance.md.
+conformance: $(STAMP)
+	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra bench --editable
+	$(BIN)/python -m tests.bench.conformance
 
 # The container's image, and `papertape demo` in it as process 1. Needs a container engine that is up, and nothing else.
 image:
