@@ -15,6 +15,7 @@ import typer
 
 from papertape.daemon.cli import make_app
 from papertape.replay.tapes.store import Store, Tape
+from tests.support.commands import Inside
 from tests.support.helpers import START_MS, random_candles
 
 BIN = Path(sys.executable).parent
@@ -101,9 +102,11 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_examples_of_tapes_work(files: Path) -> None:
+def test_the_examples_of_tapes_work(files: Path, inside: Inside) -> None:
     for name in ("tape check", "tape resample", "tape import", "tape synth", "tape list"):
-        done = run(example(COMMANDS[name]), files)
+        words = shlex.split(example(COMMANDS[name]))[1:]
+        named = [found for word in words for found in sorted(files.glob(word)) or [word]]
+        done = inside(*map(str, named), cwd=files)
 
         assert done.returncode == 0, f"{name}\n{done.stdout}{done.stderr}"
 

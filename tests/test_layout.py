@@ -1,6 +1,7 @@
 """Which room may import which, what the engine must not touch, and that the packages are what they say."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,16 @@ def modules(room: str) -> list[Path]:
     return sorted((ROOT / room).rglob("*.py"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Return the top-level names that a file imports, at any depth."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {_top(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -57,10 +64,9 @@ def test_rooms_import_in_one_direction(room: str) -> None:
 def test_engine_is_pure() -> None:
     for path in modules("engine"):
         assert not imported(path) & FORBIDDEN_IN_ENGINE, path
-        text = path.read_text(encoding="utf-8")
         calls = {
             node.func.id
-            for node in ast.walk(ast.parse(text))
+            for node in ast.walk(tree_of(path))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert not calls & {"open", "print", "input", "eval", "exec"}, path
@@ -88,7 +94,7 @@ def on_import(body: list[ast.stmt]) -> list[ast.stmt]:
 def test_importing_a_module_never_imports_torch(room: str) -> None:
     """It costs a second and 200 MB, which only a process that trains should pay."""
     for path in modules(room):
-        for node in on_import(ast.parse(path.read_text(encoding="utf-8")).body):
+        for node in on_import(tree_of(path).body):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert "torch" not in {name.split(".")[0] for name in names}, path
@@ -102,7 +108,7 @@ def test_only_the_loop_and_feeds_are_asynchronous() -> None:
         for path in modules("engine")
         if any(
             isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor)
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for node in ast.walk(tree_of(path))
         )
     }
 
@@ -129,7 +135,7 @@ LONG_FUNCTIONS = {"engine/broker/execution.py execute", "replay/front/backtest.p
 def test_no_function_grows_beyond_reading() -> None:
     for room in ROOMS:
         for path in modules(room):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(tree_of(path)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     where = f"{path.relative_to(ROOT)} {node.name}"
                     assert node.end_lineno is not None

@@ -196,7 +196,7 @@ def test_process_environment_changes_nothing(environment: dict[str, str]) -> Non
 
 
 def test_plain_python_and_compiled_give_the_same_digests() -> None:
-    assert digests_in_a_process(900, NUMBA_DISABLE_JIT="1") == digests_here(900)
+    assert digests_in_a_process(400, NUMBA_DISABLE_JIT="1") == digests_here(400)
 
 
 @pytest.mark.slow

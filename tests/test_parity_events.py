@@ -390,7 +390,7 @@ sys.path.insert(0, "tests")
 from test_parity_events import FEATURES, candles_for, make_engine, mixed, schedule_for, step_all
 for name in ("confluence", "python"):
     engine = make_engine(name, FEATURES["two timeframes"])
-    step_all(engine, mixed(candles_for(400), schedule_for(FEATURES["two timeframes"], 400), 50))
+    step_all(engine, mixed(candles_for(150), schedule_for(FEATURES["two timeframes"], 150), 50))
     print(name, engine.digest)
 """
 

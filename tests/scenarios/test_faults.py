@@ -37,6 +37,7 @@ from tests.support.streams import (
 MINUTE_MS = 60_000
 SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "200"))
 PAIR = (tape("AAA", 24, 3), tape("BBB", 24, 4))
+BRIEF = (tape("AAA", 14, 3), tape("BBB", 14, 4))  # one fault takes four minutes at most
 # Nobody trades in the second market for a while after the start, nor now and then.
 THIN = (PAIR[0], quiet(PAIR[1], 1, 2, 3, 6, 10, 11, 15))
 
@@ -57,16 +58,23 @@ def assert_undisturbed(scenario: Scenario, state: Path) -> RunningDaemon:
     return daemon
 
 
-@pytest.mark.parametrize("kind", RECOVERABLE)
+# Every kind reaches the feed by default, in tests/daemon/feeds/delta/test_against_exchange.py; here, each fourth one.
+EACH = [
+    pytest.param(kind, marks=[pytest.mark.slow] if number % 4 else [])
+    for number, kind in enumerate(RECOVERABLE)
+]
+
+
+@pytest.mark.parametrize("kind", EACH)
 def test_one_fault_of_every_kind(kind: str, tmp_path: Path) -> None:
-    assert_undisturbed(Scenario(PAIR, faults=Faults.single(kind, 95_000)), tmp_path)
+    assert_undisturbed(Scenario(BRIEF, faults=Faults.single(kind, 95_000)), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("candles", ["trades", "poll"])
 @pytest.mark.parametrize("kind", RECOVERABLE)
 def test_one_fault_of_every_kind_for_other_sources(kind: str, candles: str, tmp_path: Path) -> None:
-    scenario = Scenario(PAIR, candles=candles, faults=Faults.single(kind, 95_000))
+    scenario = Scenario(BRIEF, candles=candles, faults=Faults.single(kind, 95_000))
 
     assert_undisturbed(scenario, tmp_path)
 
@@ -122,18 +130,19 @@ def test_a_correction_is_recorded_and_never_applied(tmp_path: Path) -> None:
     assert daemon.engine.digest == replayed(scenario).digest
 
 
-def midnight_tape(n: int, seed: int) -> Tape:
-    """Return minutes that begin an hour before midnight."""
+def midnight_tape(n: int, seed: int, before: int = 60) -> Tape:
+    """Return minutes that begin so many before midnight."""
     one = tape("AAA", n, seed)
     rows = one.candles.copy()
-    rows["open_ms"] += 23 * 60 * MINUTE_MS
+    rows["open_ms"] += (24 * 60 - before) * MINUTE_MS
     return Tape(rows, "binance-usdm", "AAA", "1m")
 
 
 @pytest.mark.parametrize("minutes", [3, 45])
 def test_an_outage_changes_nothing_but_what_was_missed(minutes: int, tmp_path: Path) -> None:
     scenario = Scenario(
-        (midnight_tape(110, 7),), faults=Faults.single("down", 40 * MINUTE_MS, minutes * MINUTE_MS)
+        (midnight_tape(25 + minutes, 7, 10),),
+        faults=Faults.single("down", 5 * MINUTE_MS, minutes * MINUTE_MS),
     )
 
     assert_undisturbed(scenario, tmp_path)
@@ -158,10 +167,10 @@ def test_hours_without_the_venue_over_midnight_with_every_concept_on(tmp_path: P
 def test_a_model_that_takes_over_during_an_outage_is_in_force_where_the_journal_says(
     tmp_path: Path,
 ) -> None:
-    history = tape("AAA", 3_000, 11)
+    history = tape("AAA", 2_000, 11)
     artefact = fit_from_tape(history, "1m", horizon_bars=5)
     rows = history.candles[-60:].copy()
-    rows["open_ms"] += 3_000 * MINUTE_MS  # candles that the model cannot have seen
+    rows["open_ms"] += 2_000 * MINUTE_MS  # candles that the model cannot have seen
     later = Tape(rows, "binance-usdm", "AAA", "1m")
     told: list[int] = []
 

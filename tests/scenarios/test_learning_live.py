@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning.dataset import gather
@@ -107,19 +108,23 @@ def assert_learns_as_a_replay(scenario: Scenario, state: Path) -> list[tuple[int
     return [(time_ms, command.action.value) for time_ms, command in asked]
 
 
-def test_models_trained_beside_the_trading_are_those_of_a_replay(tmp_path: Path) -> None:
-    asked = assert_learns_as_a_replay(Scenario(PAIR, sections=SECTIONS), tmp_path)
-
-    # The references fit nothing: positions are smaller once there are rows enough, and whole again with each model.
+def assert_scaled(asked: list[tuple[int, str]]) -> None:
+    """The references fit nothing: positions are smaller once there are rows enough, and whole again with each model."""
     assert asked
     assert {action for _, action in asked} == {"scale"}
+
+
+@pytest.mark.slow
+def test_models_trained_beside_the_trading_are_those_of_a_replay(tmp_path: Path) -> None:
+    assert_scaled(assert_learns_as_a_replay(Scenario(PAIR, sections=SECTIONS), tmp_path))
 
 
 def test_an_outage_over_a_retrain_changes_no_model(tmp_path: Path) -> None:
     """Down from five minutes before the second due time until ten behind it: the model takes over at its time all the same."""
     faults = Faults.single("down", 75 * MINUTE_MS, 15 * MINUTE_MS)
 
-    assert_learns_as_a_replay(Scenario(PAIR, sections=SECTIONS, faults=faults), tmp_path)
+    scenario = Scenario(PAIR, sections=SECTIONS, faults=faults)
+    assert_scaled(assert_learns_as_a_replay(scenario, tmp_path))
 
     with Journal.read(tmp_path) as journal:
         assert journal.one("SELECT count(*) FROM outages")[0] > 0

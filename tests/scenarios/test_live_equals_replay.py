@@ -23,12 +23,12 @@ from papertape.replay.exchange import Switches
 from papertape.replay.tapes.store import Tape
 from tests.support.streams import Scenario, identity, journalled, quiet, replayed, streamed, tape
 
-PAIR = (tape("AAA", 90, 3), tape("BBB", 90, 4))
-ONE = (tape("AAA", 45, 5),)
+PAIR = (tape("AAA", 36, 3), tape("BBB", 36, 4))
+LONG = (tape("AAA", 90, 3), tape("BBB", 90, 4))
 
 
 # Minutes in which nobody traded every now and then: flat, without volume, as an exchange's history says.
-QUIET = (quiet(tape("AAA", 60, 6), 7, 20, 21, 22, 40),)
+QUIET = (quiet(tape("AAA", 30, 6), 5, 12, 13, 14, 24),)
 
 
 def told_apart(switches: Switches) -> str:
@@ -48,8 +48,13 @@ def assert_equal(scenario: Scenario, state: Path) -> None:
 
 @pytest.mark.parametrize("candles", ["stream", "trades", "poll"])
 @pytest.mark.parametrize("protocol", ["compact", "legacy", "auto"])
-def test_every_protocol_and_source_of_candles(protocol: str, candles: str, tmp_path: Path) -> None:
-    scenario = Scenario(PAIR, protocol=protocol, candles=candles)
+@pytest.mark.parametrize(
+    "tapes", [PAIR, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_every_protocol_and_source_of_candles(
+    tapes: tuple[Tape, ...], protocol: str, candles: str, tmp_path: Path
+) -> None:
+    scenario = Scenario(tapes, protocol=protocol, candles=candles)
 
     daemon = streamed(scenario, tmp_path)
     plain = replayed(scenario)
@@ -61,7 +66,7 @@ def test_every_protocol_and_source_of_candles(protocol: str, candles: str, tmp_p
 
 
 def test_with_every_concept_of_market_structure_on(tmp_path: Path) -> None:
-    assert_equal(Scenario(PAIR, features=("smc", "smc_10_3_50@5m")), tmp_path)
+    assert_equal(Scenario(LONG, features=("smc", "smc_10_3_50@5m")), tmp_path)
 
 
 COMBINATIONS = list(Switches.combinations())
@@ -125,7 +130,7 @@ def test_a_hole_in_the_tape_is_what_the_venue_makes_of_it(
 
 def test_history_warms_up_and_trades_nothing(tmp_path: Path) -> None:
     """Entries are paused until the first candle that came in time; replayed with the same commands it is the same."""
-    scenario = Scenario(PAIR, start=40, live={"history_bars": 30})
+    scenario = Scenario(LONG, start=40, live={"history_bars": 30})
 
     daemon = streamed(scenario, tmp_path)
 

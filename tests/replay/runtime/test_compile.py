@@ -140,6 +140,7 @@ def test_a_second_process_is_for_structure_that_is_not_on_disk(
     assert asked == ["two"]
 
 
+@pytest.mark.slow  # by default tests/engine/jit/test_dispatch.py compiles into a folder of its own
 def test_two_cold_starts_at_once_leave_a_cache_that_a_third_reads(tmp_path: Path) -> None:
     one, two = start(ONE_KERNEL, tmp_path), start(ONE_KERNEL, tmp_path)
     first, second = json.loads(finish(one)), json.loads(finish(two))

@@ -216,6 +216,7 @@ def test_lines_come_out_of_any_chunks_and_long_ones_are_left_out() -> None:
         assert found == [b"one", b"two", b""]
 
 
+@pytest.mark.slow  # by default tests/test_layout.py reads what every module imports
 @needs_torch
 def test_nothing_but_the_training_process_loads_torch() -> None:
     """Every module of the three rooms is imported, and a replay trains a network."""
