@@ -129,11 +129,6 @@ class Retraining:
     def _after(self, time_ms: int) -> int | None:
         return self._cadence.after(time_ms) if self._cadence is not None else None
 
-    @property
-    def is_running(self) -> bool:
-        """Return whether an attempt is under way."""
-        return self._pending is not None
-
     def tell(self, listener: Callable[[News], None]) -> None:
         """Tell somebody else of every attempt from now on."""
         self._listeners.append(listener)

@@ -26,8 +26,6 @@ CATALOGUE: Final[tuple[Definition, ...]] = tuple(
     definition for families in AREAS.values() for definition in families
 )
 
-# Series of one daemon with up to five symbols; a test counts them.
-SERIES_BUDGET: Final = 3_000
 FAMILY_BUDGET: Final = 150
 
 

@@ -14,10 +14,9 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.errors import InvariantError
-from papertape.engine.jit import Row, kernel, record
+from papertape.engine.jit import Row, kernel
 
 LEDGER_FIELDS: Final = ("capital", "cash", "inventory", "realised", "fees", "funding")
-LEDGER: Final = record(*((name, "i8") for name in LEDGER_FIELDS))
 
 LARGEST_QUOTE: Final = 9.0e9  # an amount stays below it, as money units fit int64
 _LARGEST_AMOUNT: Final = 9.0e18  # the same in units

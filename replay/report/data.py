@@ -77,14 +77,6 @@ def pack_integers(values: IntArray) -> str:
     return f"{width}{base64.b64encode(packed).decode('ascii')}"
 
 
-def unpack_integers(text: str) -> IntArray:
-    """Return what `pack_integers` packed."""
-    width = int(text[0])
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text[1:])), np.uint8)
-    words = np.ascontiguousarray(planes.reshape(width, -1).T)
-    return words.view(f"<i{width}").reshape(-1).astype(np.int64)
-
-
 def pack_candles(candles: Rows) -> dict[str, Any]:
     """Return candles as differences: time and open to the one before, close to open, wicks to the body."""
     names = ("open", "high", "low", "close")
@@ -126,25 +118,6 @@ def three_digits(values: FloatArray) -> tuple[Any, Any]:
 
 def _power_of(values: FloatArray) -> Any:
     return np.floor(np.log10(np.where(values > 0.0, values, 1.0))) - 2
-
-
-def unpack_candles(packed: Mapping[str, Any]) -> dict[str, FloatArray]:
-    """Return time in seconds and prices as the page decodes them."""
-    unit = 10.0 ** packed["decimals"]
-    part = {
-        name: unpack_integers(packed[name])
-        for name in ("time", "open", "close", "high", "low", "volume", "volume_power")
-    }
-    close = np.cumsum(part["open"] + part["close"]) + packed["first_open"]
-    opens = close - part["close"]
-    return {
-        "time": (np.cumsum(part["time"]) + packed["first"]).astype(np.float64),
-        "open": opens / unit,
-        "high": (np.maximum(opens, close) + part["high"]) / unit,
-        "low": (np.minimum(opens, close) - part["low"]) / unit,
-        "close": close / unit,
-        "volume": part["volume"] * 10.0 ** part["volume_power"],
-    }
 
 
 def curve_points(values: FloatArray, stretches: int = CURVE_STRETCHES) -> IntArray:

@@ -53,11 +53,6 @@ class Product:
         """Return whether it is listed now; trading may still be halted."""
         return self.state == "live"
 
-    @property
-    def is_operational(self) -> bool:
-        """Return whether orders are matched now."""
-        return self.is_live and self.trading_status == "operational"
-
 
 def parse_product(values: Any) -> Product | None:
     """Return a product, None when it has no symbol."""

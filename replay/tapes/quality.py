@@ -71,11 +71,6 @@ class Quality:
         """Return how many rows break a rule that a candle must keep, counting a row once per rule."""
         return self.not_finite + self.not_positive + self.inconsistent + self.negative_volume
 
-    @property
-    def is_tradable(self) -> bool:
-        """Return whether an import would take these candles as they are."""
-        return not self.bad_rows and not self.conflicts
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)

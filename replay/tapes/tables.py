@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from papertape.engine.broker.grid import on_grid
 from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WORKING
-from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
 from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES, UNITS_PER_QUOTE
@@ -180,14 +179,3 @@ def candle_frame(candles: Rows) -> "pd.DataFrame":
 
     columns = {name: candles[name] for name in ("open", "high", "low", "close", "volume")}
     return pd.DataFrame(columns, index=utc(candles["open_ms"]))
-
-
-def as_candles(table: "pd.DataFrame") -> Rows:
-    """Return a table of open, high, low, close, volume indexed by open time as CANDLE records."""
-    import pandas as pd
-
-    candles = np.zeros(len(table), CANDLE)
-    candles["open_ms"] = pd.DatetimeIndex(table.index).as_unit("ms").asi8
-    for name in ("open", "high", "low", "close", "volume"):
-        candles[name] = table[name].to_numpy()
-    return candles

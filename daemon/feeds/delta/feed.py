@@ -14,7 +14,7 @@ that opens later is closed by finality itself, which asks the history for whatev
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 
@@ -154,11 +154,6 @@ class DeltaFeed:
     def fundings(self) -> Fundings:
         """Return the newest funding estimates and mark prices."""
         return self._reader.fundings
-
-    @property
-    def ignored(self) -> Counter[str]:
-        """Return how many states of candles changed nothing, by reason: duplicate, out_of_order, late, future."""
-        return self._table.counts
 
     @property
     def halted(self) -> dict[str, str]:

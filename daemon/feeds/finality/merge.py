@@ -29,11 +29,6 @@ class Merge:
         self._waiting: dict[int, dict[str, FinalCandle]] = {}
         self._next_ms = dict.fromkeys(symbols, 0)
 
-    @property
-    def n_waiting(self) -> int:
-        """Return how many instants are incomplete."""
-        return len(self._waiting)
-
     def put(self, final: FinalCandle) -> None:
         """Take one final candle."""
         self._waiting.setdefault(final.bar.open_ms, {})[final.symbol] = final

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from papertape.engine.broker.ledger import LEDGER, LEDGER_FIELDS, money, open_ledger, post
+from papertape.engine.broker.ledger import LEDGER_FIELDS, money, open_ledger, post
 from papertape.engine.core import Engine
 from papertape.engine.errors import InvariantError
+from papertape.engine.jit import record
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from tests.support.helpers import Outcome, Scripted, random_candles, run_all
 
 UNIT = Decimal("1e-9")
+LEDGER = record(*((name, "i8") for name in LEDGER_FIELDS))  # a ledger by itself
 
 
 def _fresh() -> np.ndarray:

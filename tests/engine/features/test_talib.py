@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 import talib
 
+from papertape.engine.candles import CANDLE
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
-from papertape.replay.tapes.tables import as_candles
 from tests.support.helpers import SHARED, needs_shared, random_candles
 
 Oracle = Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
@@ -60,6 +61,15 @@ def check(name: str, candles: Rows) -> None:
         assert worst < 1e-9, f"{name} column {row}: {worst:.2e}"
 
 
+def as_candles(table: pd.DataFrame) -> Rows:
+    """Return a table of open, high, low, close, volume indexed by open time as CANDLE records."""
+    candles = np.zeros(len(table), CANDLE)
+    candles["open_ms"] = pd.DatetimeIndex(table.index).as_unit("ms").asi8
+    for name in ("open", "high", "low", "close", "volume"):
+        candles[name] = table[name].to_numpy()
+    return candles
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_feature_equals_talib_on_a_tick_rounded_walk(name: str) -> None:
     check(name, random_candles(3_000, seed=3, tick=0.05))
@@ -68,8 +78,6 @@ def test_feature_equals_talib_on_a_tick_rounded_walk(name: str) -> None:
 @needs_shared
 @pytest.mark.parametrize("name", CASES)
 def test_feature_equals_talib_on_real_candles(name: str) -> None:
-    import pandas as pd
-
     path = SHARED / "data/candles/binance-spot_ADAUSDT_15m_20230401_20240409.parquet"
     frame = pd.read_parquet(path)
     frame.index = pd.to_datetime(frame.pop("open_time"), unit="ms", utc=True)

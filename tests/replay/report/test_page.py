@@ -19,12 +19,11 @@ from papertape.replay.report.data import (
     pack_candles,
     pack_integers,
     plain_values,
-    unpack_candles,
-    unpack_integers,
 )
 from papertape.replay.report.page import report_parts, write_report
 from tests.support.browser import browser_tab, needs_browser, open_in_browser
 from tests.support.helpers import random_candles
+from tests.support.packed import unpack_candles, unpack_integers
 
 
 @pytest.fixture(scope="module")

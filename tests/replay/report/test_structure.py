@@ -9,7 +9,6 @@ import pytest
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.features.smc import events as e
 from papertape.engine.jit import Rows
-from papertape.replay.report.data import unpack_integers
 from papertape.replay.report.structure import (
     GROUPS,
     left_out,
@@ -18,6 +17,7 @@ from papertape.replay.report.structure import (
     structure_of,
 )
 from tests.support.helpers import random_candles
+from tests.support.packed import unpack_integers
 
 HOUR_MS = 3_600_000
 

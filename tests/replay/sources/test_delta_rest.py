@@ -392,7 +392,7 @@ def test_products_are_read_page_by_page_with_defaults_for_what_is_missing() -> N
     assert bitcoin.maximum_leverage == pytest.approx(200.0)
     assert bitcoin.initial_margin_slope == pytest.approx(2.5e-8)
     assert (bitcoin.taker_fee_rate, bitcoin.funding_interval_s) == (0.0005, 14_400)
-    assert bitcoin.is_operational
+    assert (bitcoin.is_live, bitcoin.trading_status) == (True, "operational")
     assert (bare.contract_value, bare.is_inverse, bare.funding_interval_s) == (1.0, True, 28_800)
     assert bare.is_live
 

@@ -158,7 +158,6 @@ def test_rows_that_break_a_rule_are_refused_with_their_row_or_dropped_when_asked
     kept, repairs = clean(as_raw(candles), "1h", drop_bad=True)
 
     assert getattr(q, count) == q.bad_rows == 1
-    assert not q.is_tradable
     assert kept["open_ms"].tolist() == [START_MS + h * HOUR_MS for h in (0, 1, 3)]
     assert repairs.dropped == 1
 

@@ -28,7 +28,7 @@ def test_every_market_is_labelled_tradable_and_without_gaps(kind: str) -> None:
     assert tape.venue == "synthetic"
     assert f"synthetic {kind}, seed 3" in tape.source
     assert (tape.candles["flag_bits"] == FLAG_SYNTHETIC).all()
-    assert q.is_tradable
+    assert (q.bad_rows, q.conflicts) == (0, 0)
     assert (q.gaps, q.duplicates, q.zero_volume) == (0, 0, 0)
     assert q.first_ms == START_MS
     assert np.array_equal(tape.candles["open"][1:], tape.candles["close"][:-1])
