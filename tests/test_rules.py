@@ -136,6 +136,7 @@ COVERED_BY = {
     "engine/state.py": "tests/engine/test_core.py",
     "engine/strategies/": "tests/engine/decisions",
     "replay/backtesting/": "tests/replay/backtesting/test_edges.py",
+    "replay/config/": "tests/replay/config",
     "replay/exchange/": "tests/replay/exchange",
     "replay/front/": "tests/test_front_door.py",
     "replay/honesty/": "tests/replay/honesty/test_honesty.py",
