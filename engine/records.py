@@ -18,6 +18,12 @@ FLAT: Final = 0
 LONG: Final = 1
 KEEP: Final = 2
 
+# What a candle does not tell about a trade.
+AMBIGUOUS_EXIT: Final = 1  # stop and target both lay inside the exit candle
+AMBIGUOUS_ENTRY: Final = (
+    2  # entered inside a candle in which its stop lay, too, before or after: taken as not met
+)
+
 # Why a fill happened or an order was refused.
 REASON_ENTRY: Final = 1
 REASON_SIGNAL: Final = 2  # the strategy no longer wants the position
@@ -146,7 +152,7 @@ TRADE: Final = record(
     ("notional", "i8"),  # at entry
     ("mae_price", "f8"),  # worst excursion against the entry price, quote per base, <= 0
     ("mfe_price", "f8"),  # best excursion, >= 0
-    ("is_ambiguous", "i8"),  # stop and target both lay inside the exit candle
+    ("is_ambiguous", "i8"),  # 0, or AMBIGUOUS_… added up
     ("pnl_optimistic", "i8"),  # had the target come first; equals pnl when not ambiguous
     ("confidence", "f8"),
     ("score_model", "f8"),

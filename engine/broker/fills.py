@@ -27,7 +27,7 @@ import numpy as np
 from papertape.engine.broker.account import FLOAT_NOISE, unrealised, whole_steps
 from papertape.engine.broker.ledger import money, post
 from papertape.engine.jit import Row, Rows, kernel
-from papertape.engine.records import REASON_END, REASON_STOP, REASON_TARGET
+from papertape.engine.records import AMBIGUOUS_EXIT, REASON_END, REASON_STOP, REASON_TARGET
 
 
 @kernel
@@ -374,7 +374,7 @@ def fill_bracket(
     close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
     book_costs(fill, trade, market, reference)
     if hit == 3:
-        trade.is_ambiguous = 1
+        trade.is_ambiguous |= AMBIGUOUS_EXIT
         trade.pnl_optimistic = optimistic
 
 

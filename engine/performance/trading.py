@@ -7,7 +7,7 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.metrics import MINIMUM_TRADES, Sheet, quotient
-from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
+from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_END, UNITS_PER_QUOTE
 
 _NO_TRADES: Final = "no trades"
 _NO_LOSS: Final = "no losing trade"
@@ -56,6 +56,14 @@ def put_trades(sheet: Sheet, trades: Rows) -> None:
     sheet.put("ambiguous_trades", ambiguous)
     sheet.put("ambiguous_share", quotient(ambiguous, n), _NO_TRADES)
     sheet.put("optimistic_pnl_quote", total_quote(trades["pnl_optimistic"]))
+    unproven = trades[trades["is_ambiguous"] & AMBIGUOUS_ENTRY != 0]
+    if len(unproven):
+        plural = "trades were" if len(unproven) > 1 else "trade was"
+        less = total_quote(unproven["pnl"]) + total_quote(unproven["risk"])
+        sheet.notes.append(
+            f"{len(unproven)} {plural} entered inside a candle in which the stop lay, too, before or after: taken as not "
+            f"met; stopped there, they would have made {less:,.2f} quote less"
+        )
 
 
 def _put_wins(sheet: Sheet, pnl: IntArray) -> None:

@@ -41,7 +41,12 @@ from papertape.engine.broker.working.orders import (
     trigger,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
-from papertape.engine.records import REASON_STOP, REASON_TARGET
+from papertape.engine.records import (
+    AMBIGUOUS_ENTRY,
+    AMBIGUOUS_EXIT,
+    REASON_STOP,
+    REASON_TARGET,
+)
 
 _NOTHING = -1
 _THE_STOP = -2
@@ -238,7 +243,7 @@ def exit_bracket(
     if is_stop:
         book_costs(fill, trade, market, level)
     if is_ambiguous:
-        trade.is_ambiguous = 1
+        trade.is_ambiguous |= AMBIGUOUS_EXIT
         trade.pnl_optimistic = optimistic
     trades_out[counters[N_TRADES]] = trade
     counters[N_TRADES] += 1
@@ -257,6 +262,8 @@ def finish_way(position: Row, trade: Row, orders: Rows, entry: Row, candle: Row)
         else:
             track_excursion(trade, entry.seen_low, entry.seen_high)
             track_excursion(trade, candle.close, candle.close)
+            if position.stop_price > 0.0 and candle.low <= position.stop_price <= candle.high:
+                trade.is_ambiguous |= AMBIGUOUS_ENTRY
         trade.bars += 1
     position.fresh_leg = -1
     position.is_met = 0

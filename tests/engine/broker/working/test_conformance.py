@@ -26,7 +26,8 @@ from papertape.engine.broker.working.orders import (
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
-from papertape.engine.records import REASON_NAMES, REFUSED_NAMES
+from papertape.engine.performance import measure
+from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_NAMES, REFUSED_NAMES
 
 FOLDER = Path(__file__).parent / "conformance"
 MINUTE_MS = 60_000
@@ -202,3 +203,25 @@ def test_an_order_does_what_a_venue_would_do(situation: Situation) -> None:
     one_by_one = engine_of(situation)
     assert outcome(one_by_one, rows, 1) == told
     assert one_by_one.digest == engine.digest
+
+
+def test_an_entry_in_whose_candle_the_stop_lies_too_is_said_with_what_it_might_have_cost() -> None:
+    """Bought 1 at 102 in a candle down to 97, stop 98 and risk 4; sold at 101, so 1 lost: 3 less."""
+    situation = Situation(
+        "before or after",
+        candles=[
+            (100, 101, 99, 100),
+            (100, 103, 97, 101),
+            (101, 102, 100, 101),
+            (101, 102, 100, 101),
+        ],
+        asked={1: ["view.buy(1, stop=102, stop_loss=98)"], 3: ["view.exit()"]},
+    )
+    report = engine_of(situation).step(candles_of(situation))
+    sheet = measure(report.trades, report.marks, 10_000.0)
+
+    assert report.trades["is_ambiguous"].tolist() == [AMBIGUOUS_ENTRY]
+    assert sheet.metrics["ambiguous_trades"] == 1
+    [note] = [note for note in sheet.notes if "inside a candle" in note]
+    assert note.startswith("1 trade was entered inside a candle in which the stop lay, too")
+    assert note.endswith("stopped there, they would have made 3.00 quote less")
