@@ -15,7 +15,7 @@ from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
 from papertape.engine.broker.listing import begun
-from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, end_all
+from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE, end_all
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
 from papertape.engine.decisions.kernels import KernelDecider
@@ -256,7 +256,7 @@ class Engine(EngineState):
             "positions": self.positions,
             "trades": self.trades,
             "orders": self.orders,
-            "working": np.ascontiguousarray(self.working[:, : self.positions["order_rows"].max()]),
+            "working": self._working_orders(),
             "strategy": self.strategy_state,
             "pending": self.pending,
             "unseen_fills": self.unseen_fills,
@@ -268,6 +268,12 @@ class Engine(EngineState):
             **self.frames.save(),
             **self._decider.save(),
         }
+
+    def _working_orders(self) -> Rows:
+        """Return the rows of working orders that are in use; what ended orders left in free ones is no state."""
+        working = self.working[:, : self.positions["order_rows"].max()].copy()
+        working[working["status"] == FREE] = 0
+        return working
 
     def snapshot(self) -> bytes:
         """Return the whole state between two events."""

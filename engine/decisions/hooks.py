@@ -63,6 +63,9 @@ class StrategyHooks:
             trades = outputs.trades[n_trades : ends[1]]
             engine.unseen_fills = self._kept(engine.unseen_fills, fills, symbol)
             engine.unseen_trades = self._kept(engine.unseen_trades, trades, symbol)
+        # In the order in which they happened: by symbol it would depend on where batches ended.
+        engine.unseen_fills = engine.unseen_fills[np.argsort(engine.unseen_fills["sequence"])]
+        engine.unseen_trades = engine.unseen_trades[np.argsort(engine.unseen_trades["number"])]
 
     @staticmethod
     def _since(unseen: Rows, rows: Rows, symbol: int) -> Rows:

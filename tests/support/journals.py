@@ -26,13 +26,17 @@ from tests.support.helpers import interleave, random_candles
 
 SYMBOLS = ("AAA", "BBB")
 WITH_STRUCTURE = "PAPERTAPE_TEST_STRUCTURE"
+WITH_ORDERS = "PAPERTAPE_TEST_ORDERS"
 PERPETUAL = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001}
 
 
 def identity(**sections: Any) -> Identity:
     """Return an account that trades often: quarter-hour candles, hourly decisions."""
+    strategy: dict[str, Any] = {"name": "confluence", "parameters": {"confidence_threshold": 0.3}}
+    if WITH_ORDERS in os.environ:
+        strategy = {"name": "tests.support.every_order:EveryOrder"}
     values = {
-        "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
+        "strategy": strategy,
         "data": {"timeframe": "1h"},
         # Its state is most of a snapshot: the suites that are about it switch it on, in their processes too.
         "signals": {"use_smc": WITH_STRUCTURE in os.environ, "retrain_every": "never"},
