@@ -51,6 +51,10 @@ POSITION: Final = record(
     ("exit_quantity", "f8"),
     ("working", "i8"),  # working orders of this symbol now
     ("order_rows", "i8"),  # of their table that are in use, or were a moment ago
+    (
+        "barred_by",
+        "i8",
+    ),  # why the newest order to open something was refused, so that it is said once; 0 = it was not
     ("is_met", "i8"),  # a working order may come to something in this candle
     ("volume_left", "f8"),  # what orders may still fill of this candle, base units
     (

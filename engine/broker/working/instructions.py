@@ -98,11 +98,16 @@ def obey(
         if cause == REFUSED_NO and position.order_rows == CAPACITY:
             cause = TABLE_FULL
     if cause != REFUSED_NO:
+        is_barred = cause == bar_to_entry(account, position)
+        if is_barred and cause == position.barred_by:
+            return  # said before, and nothing has changed
+        position.barred_by = cause if is_barred else 0
         write_event(
             account, instruction, symbol, close_ms, REFUSED, cause, instruction.quantity,
             price_of(instruction), -1, events, counters,
         )  # fmt: skip
         return
+    position.barred_by = 0
     order = orders[position.order_rows]
     place(account, position, order, settings, instruction, close_ms)
     write_event(

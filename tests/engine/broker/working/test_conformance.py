@@ -25,6 +25,7 @@ from papertape.engine.broker.working.orders import (
 )
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
+from papertape.engine.events import Action, Command
 from papertape.engine.jit import Rows
 from papertape.engine.performance import measure
 from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_NAMES, REFUSED_NAMES
@@ -225,3 +226,44 @@ def test_an_entry_in_whose_candle_the_stop_lies_too_is_said_with_what_it_might_h
     [note] = [note for note in sheet.notes if "inside a candle" in note]
     assert note.startswith("1 trade was entered inside a candle in which the stop lay, too")
     assert note.endswith("stopped there, they would have made 3.00 quote less")
+
+
+def test_why_nothing_may_be_opened_is_said_once_until_it_is_over() -> None:
+    situation = Situation(
+        "paused", candles=[(100, 101, 99, 100)] * 9, asked={n: ["view.buy(1)"] for n in range(1, 9)}
+    )
+    engine, rows = engine_of(situation), candles_of(situation)
+    engine.step(Command(Action.PAUSE))
+    assert outcome(engine, rows[:4], 1) == ["refused: trading is paused"]
+    engine.step(Command(Action.RESUME))
+    assert outcome(engine, rows[4:6], 1) == ["6 buy 1 @ 100 entry"]
+    engine.step(Command(Action.PAUSE))
+    assert outcome(engine, rows[6:], 1) == ["refused: trading is paused"]
+
+
+def test_an_order_that_rests_waits_for_the_end_of_a_pause() -> None:
+    situation = Situation(
+        "resting",
+        candles=[(100, 101, 99, 100)] + [(100, 101, 97, 100)] * 4,
+        asked={1: ["view.buy(1, limit=98)"]},
+    )
+    engine, rows = engine_of(situation), candles_of(situation)
+    assert outcome(engine, rows[:1], 1) == []
+    engine.step(Command(Action.PAUSE))
+    assert outcome(engine, rows[1:3], 1) == []
+    engine.step(Command(Action.RESUME))
+    assert outcome(engine, rows[3:], 1) == ["4 buy 1 @ 98 entry"]
+
+
+def test_flatten_takes_every_order_back() -> None:
+    situation = Situation(
+        "flatten",
+        candles=[(100, 101, 99, 100)] * 5,
+        asked={1: ["view.buy(1)", "view.buy(1, limit=50, tag='dip')"], 2: ["view.exit(0.5, limit=200, tag='tp')"]},
+    )  # fmt: skip
+    engine, rows = engine_of(situation), candles_of(situation)
+    assert outcome(engine, rows[:3], 1) == ["2 buy 1 @ 100 entry"]
+    taken = engine.step(Command(Action.FLATTEN)).orders
+    assert [tag_text(row["tag"]) for row in taken] == ["dip", "tp"]
+    assert outcome(engine, rows[3:], 1) == ["4 sell 1 @ 100 command"]
+    assert left_over(engine)["orders"] == 0
