@@ -42,6 +42,10 @@ class Market:
     What is known of a market; sizes of 0 mean "any", rates are fractions.
 
     Quantities are in base units; `contract_value` converts a venue's contracts to them.
+
+    >>> market = Market("BTCUSD", is_perpetual=True, contract_value=0.001, taker_fee_rate=0.0005)
+    >>> round(20_000.0 * 0.5 * market.taker_fee_rate, 9)  # the fee of half a bitcoin at 20,000
+    5.0
     """
 
     symbol: str

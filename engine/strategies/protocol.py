@@ -47,7 +47,13 @@ class KernelStrategy(Protocol):
 
 
 class Decision(NamedTuple):
-    """What a Python strategy wants; distances are quote per base from the fill price, 0 = none."""
+    """
+    What a Python strategy wants; distances are quote per base from the fill price, 0 = none.
+
+    >>> from papertape import LONG
+    >>> Decision(LONG, stop_distance=120.0).target_price  # a stop 120 below the fill, no target
+    0.0
+    """
 
     target: int = KEEP
     stop_distance: float = 0.0

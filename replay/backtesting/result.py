@@ -77,6 +77,14 @@ class Result:
     events     EVENT records of market structure, for drawing; none when the strategy does not look at it
     tapes      all that were replayed, where the names in the configuration would not find them again
     orders     ORDER_EVENT records: what happened to working orders
+
+    >>> from papertape import backtest
+    >>> asked = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False}
+    >>> result = backtest(start="2021-01-01", end="2021-01-31", **asked)
+    >>> bool(result.trades["pnl"].gt(0).mean() == result.metrics["win_rate"])
+    True
+    >>> (result.save("cross") / "result.json").is_file()
+    True
     """
 
     summary: dict[str, Any]

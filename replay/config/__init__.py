@@ -226,6 +226,9 @@ def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config
     Return the configuration of a TOML file with `section.key=value` changes applied to it.
 
     Raises ConfigError with every fault, one a line.
+
+    >>> load_config(changes=["account.capital=5000", "data.timeframe=4h"]).account.capital
+    5000.0
     """
     values: dict[str, Any] = {}
     where = "configuration"

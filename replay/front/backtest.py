@@ -66,6 +66,11 @@ def backtest(
 
     What is not given is the configuration's own default (`papertape config schema`).
     Raises ConfigError or DataError, with one sentence each.
+
+    >>> january = {"start": "2021-01-01", "end": "2021-01-31", "use_ml": False}
+    >>> result = backtest(**january, strategy="ema_cross", account={"sizing": "all_in"})
+    >>> len(result.equity) == 31 * 24, result.metrics["trades"] == len(result.trades) > 0
+    (True, True)
     """
     given = {
         "start": ("data.start", start),

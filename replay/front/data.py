@@ -121,6 +121,11 @@ def tape_of_table(frame: pd.DataFrame, symbol: str, venue: str = TABLE_VENUE) ->
 
     Its times are the index or a column (time, date, timestamp, open_time, …): dates, UTC where they name no zone, or
     numbers since 1970. It goes through the same checks as a file that is imported. Raises DataError.
+
+    >>> prices = {"open": [1.0, 2.0], "high": [2.0, 3.0], "low": [1.0, 2.0], "close": [2.0, 3.0], "volume": [5.0, 6.0]}
+    >>> days = pd.DatetimeIndex(["2024-01-01", "2024-01-02"])
+    >>> tape_of_table(pd.DataFrame(prices, index=days), "MINE").timeframe
+    '1d'
     """
     if isinstance(frame.columns, pd.MultiIndex):
         frame = _one_market(frame)

@@ -51,6 +51,13 @@ def import_tape(
     now_ms  what the clock says; a candle whose end is later is not final, and one that begins later is refused
 
     Raises DataError for anything that must not be traded on, and when venue or symbol cannot be told.
+
+    >>> from papertape.replay.importers import Options
+    >>> rows = ["time,open,high,low,close,volume", "2024-01-01,1,2,1,2,5", "2024-01-02,2,3,2,3,6"]
+    >>> _ = Path("mine.csv").write_text("\\n".join(rows))
+    >>> made = import_tape(Path("mine.csv"), Options(venue="binance-spot", symbol="MINEUSDT"))
+    >>> made.tape.candles["close"].tolist()
+    [2.0, 3.0]
     """
     options = options or Options()
     chosen = [paths] if isinstance(paths, Path) else list(paths)

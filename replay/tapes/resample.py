@@ -21,6 +21,12 @@ def resample(tape: Tape, timeframe: str) -> Tape:
     Return the tape in a longer timeframe; flags are those of all candles inside.
 
     Raises DataError when the timeframe is no multiple of the tape's or no whole candle comes out.
+
+    >>> from papertape.replay.tapes.synthetic import synthesize
+    >>> hours = synthesize("noise", 48, "1h")
+    >>> days = resample(hours, "1d")
+    >>> len(days.candles), bool(days.candles["high"][0] == hours.candles["high"][:24].max())
+    (2, True)
     """
     length_ms, base_ms = timeframe_ms(timeframe), tape.length_ms
     if length_ms <= base_ms or length_ms % base_ms:

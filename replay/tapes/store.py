@@ -80,7 +80,16 @@ class TapeEntry(NamedTuple):
 
 
 class Store:
-    """A folder of tapes: the one given, or $PAPERTAPE_TAPES, or `tapes` in the working directory."""
+    """
+    A folder of tapes: the one given, or $PAPERTAPE_TAPES, or `tapes` in the working directory.
+
+    >>> from papertape.replay.tapes.synthetic import synthesize
+    >>> store = Store("my_tapes")
+    >>> print(store.save(synthesize("noise", 100, "1h")))
+    my_tapes/synthetic_SYNTH_1h.parquet
+    >>> len(store.find("SYNTH").candles)
+    100
+    """
 
     def __init__(self, directory: Path | str | None = None) -> None:
         self.directory = Path(directory or os.environ.get(ENVIRONMENT) or DEFAULT_DIRECTORY)

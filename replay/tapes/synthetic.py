@@ -63,6 +63,9 @@ def synthesize(
     start_ms    floored to the grid
     volatility  σ of log returns per candle; None scales 0.8 % per hour by the square root of time
     edge        φ of the kinds `edge` and `pattern`, between -1 and 1
+
+    >>> synthesize("noise", 24, "1h", seed=7).sha256 == synthesize("noise", 24, "1h", seed=7).sha256
+    True
     """
     if kind not in KINDS:
         raise DataError(f"unknown synthetic market {kind!r}{did_you_mean(kind, KINDS)}")

@@ -54,6 +54,13 @@ class Tape:
     kind     spot, linear or inverse
     source   where the candles come from, in words
     notes    what was assumed and repaired on the way; `quality` are the counts of the import
+
+    >>> from papertape.replay.tapes.synthetic import synthesize
+    >>> tape = synthesize("noise", 48, "1h")
+    >>> tape
+    <Tape synthetic_SYNTH_1h: 48 candles 2020-01-01 00:00 … 2020-01-02 23:00>
+    >>> tape.between("2020-01-02").table().shape
+    (24, 5)
     """
 
     candles: Rows
@@ -138,12 +145,22 @@ class Tape:
 
 
 def tape_name(venue: str, symbol: str, timeframe: str) -> str:
-    """Return the name of a market's tape: `binance-spot_BTCUSDT_1h`."""
+    """
+    Return the name of a market's tape.
+
+    >>> tape_name("binance-spot", "BTCUSDT", "1h")
+    'binance-spot_BTCUSDT_1h'
+    """
     return f"{venue}_{symbol.replace('/', '-').replace(':', '-')}_{timeframe}"
 
 
 def time_ms(value: Time, *, is_end: bool = False) -> int:
-    """Return a time as ms UTC; a bare date at an end is the last ms of its day."""
+    """
+    Return a time as ms UTC; a bare date at an end is the last ms of its day.
+
+    >>> time_ms("1970-01-02"), time_ms("1970-01-02", is_end=True)
+    (86400000, 172799999)
+    """
     if isinstance(value, int):
         return value
     text = str(value)

@@ -65,6 +65,9 @@ def psi(shares: FloatArray, edges: FloatArray, values: FloatArray) -> float:
     Return the index of finite values against the reference's shares, 0 without values.
 
     shares  shape (n_bins,); edges: (n_bins − 1,), ascending
+
+    >>> psi(np.array([0.5, 0.5]), np.array([0.0]), np.array([-1.0, 1.0, -2.0, 2.0]))  # as it was
+    0.0
     """
     values = values[np.isfinite(values)]
     if not len(values):
