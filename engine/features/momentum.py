@@ -117,7 +117,10 @@ def cci(
 def roc(
     history: FloatArray, first: int, last: int, count: int, p: FloatArray, out: FloatArray
 ) -> None:
-    """Write the rate of change of the close over `period` bars, in percent as TA-Lib gives it."""
+    """
+    Write the rate of change of the close over `period` bars, in percent as TA-Lib gives it; the first `period` candles
+    have none.
+    """
     period = int(p[0])
     for i in range(first, last):
         is_ready = count + i - first >= period

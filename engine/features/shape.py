@@ -18,7 +18,7 @@ _TURN: Final = 6.283185307179586
 def log_return(
     history: FloatArray, first: int, last: int, count: int, p: FloatArray, out: FloatArray
 ) -> None:
-    """Write ln(close ÷ close `bars` candles ago)."""
+    """Write ln(close ÷ close `bars` candles ago), a fraction; the first `bars` candles have none."""
     bars = int(p[0])
     for i in range(first, last):
         out[i - first] = np.nan

@@ -207,7 +207,10 @@ def aroon(
     cells: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write Aroon up, down and their difference: how recent the extremes of the last `period` + 1 candles are."""
+    """
+    Write Aroon up, down and their difference (Chande 1995), 0 … 100 and −100 … 100: how recent the extremes of the
+    last `period` + 1 candles are. The first `period` candles have none.
+    """
     period = int(p[0])
     window = period + 1
     high, low = history[HIGH], history[LOW]
@@ -233,7 +236,10 @@ def slope(
     state: Row,
     out: FloatArray,
 ) -> None:
-    """Write the slope of the least-squares line through the last `period` closes, in quote per bar."""
+    """
+    Write the slope of the least-squares line through the last `period` closes, in quote per bar (TA-Lib's LINEARREG_SLOPE).
+    The first `period` − 1 candles have none.
+    """
     period, row = int(p[0]), history[CLOSE]
     half = 0.5 * (period - 1)
     spread = period * (period * period - 1.0) / 12.0  # sum of squared distances from the middle

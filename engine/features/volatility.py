@@ -54,7 +54,10 @@ def atr(
     state: Row,
     out: FloatArray,
 ) -> None:
-    """Write the average true range in quote per base."""
+    """
+    Write Wilder's average true range (1978), in quote per base; the first value is at candle `period`, of the ranges
+    of candles 1 … period.
+    """
     period, is_first = int(p[0]), p[3] != 0.0
     for i in range(first, last):
         t = count + i - first
@@ -103,7 +106,10 @@ def keltner(
     cells: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write upper, middle and lower line: an exponential average of the close and `factor` ATR around it."""
+    """
+    Write upper, middle and lower line in quote: an exponential average of the close and `factor` ATR around it
+    (Keltner 1960, with Raschke's ATR). It begins when both averages have.
+    """
     average = cells[:2].view(AVERAGE)[0]
     period, atr_period, factor = int(p[0]), int(p[1]), p[2]
     for i in range(first, last):
@@ -126,7 +132,10 @@ def donchian(
     cells: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write the highest high, the lowest low and their middle over `period` candles, this one included."""
+    """
+    Write the highest high, the lowest low and their middle in quote over `period` candles, this one included (Donchian
+    1960). The first `period` − 1 candles have none.
+    """
     period = int(p[0])
     high, low = history[HIGH], history[LOW]
     for i in range(first, last):
@@ -150,7 +159,9 @@ def volatility_close(
     out: FloatArray,
 ) -> None:
     """
-    Write the sample standard deviation of the last `period` log returns, per bar.
+    Write the sample standard deviation (n − 1) of the last `period` log returns: a fraction per bar, not per year.
+
+    The first value is at candle `period`, which ends that many returns.
 
     ring  four moments, then the `period` newest log returns, each at its number modulo the period
     """
@@ -204,7 +215,11 @@ def volatility_parkinson(
     out: FloatArray,
 ) -> None:
     """
-    Write Parkinson's volatility per bar: the root of the mean of ln(high ÷ low)² ÷ (4 ln 2) over `period` candles.
+    Write Parkinson's volatility: the root of the mean of ln(high ÷ low)² ÷ (4 ln 2) over `period` candles.
+
+    A fraction per bar, not per year. M. Parkinson, The Extreme Value Method for Estimating the Variance of the Rate of
+    Return, Journal of Business 53 (1980), equation 4: a walk without drift that trades all the time, so gaps between
+    candles and a coarse tick lower it. The first `period` − 1 candles have none.
 
     ring  the sum and the largest since it was made, then the `period` newest squares, each at its number modulo the period
     """

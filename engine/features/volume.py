@@ -34,7 +34,10 @@ _DAY_MS: Final = 86_400_000.0
 def obv(
     history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray
 ) -> None:
-    """Write on-balance volume: the sum of volumes, signed by the direction of the close."""
+    """
+    Write on-balance volume (Granville 1963) in base units: the sum of volumes, signed by the direction of the close. Its
+    level depends on where the tape begins; only its changes mean something.
+    """
     for i in range(first, last):
         if count + i - first == 0:
             state.total = history[VOLUME, i]
@@ -136,7 +139,10 @@ def volume_z(
     moments: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write how many population deviations the volume is above its mean over `period` candles; 0 when all are equal."""
+    """
+    Write how many population deviations the volume is above its mean over `period` candles, this one included; 0 when
+    all are equal. The first `period` − 1 candles have none.
+    """
     period, row = int(p[0]), history[VOLUME]
     for i in range(first, last):
         t = count + i - first

@@ -25,10 +25,16 @@ MAX_FUTURE_MS = 5_000  # how far ahead of our idea of the venue's time a candle 
 
 class SymbolState:
     """
-    Forming, closed and final candles of one symbol.
+    Forming, closed and final candles of one symbol; the next one (`next_ms`) is in one of these states:
 
-    What the history proves becomes final at once. What is only the best that is known is decided by `decide`, which the
-    table calls when every symbol that the instant waits for `can_decide`: until then something better may come.
+        forming   now is before its end; left by its end and the first look, `_ask_at_ms`
+        asked     `_in_flight`: a question is out; left by `answer`, or by `fail`: asked again by schedule
+        proven    `_judge` says so; `_settle` makes it final at once
+        ready     `_judge` is not sure, or `_due_ms` (None while the stream is down) is over: left by `decide`
+        gone      it begins at `gone_ms` or later: nothing is asked, and `decide` makes it absent
+
+    `decide` is for the best that is known: the table calls it when every symbol of the instant `can_decide`, for until
+    then something better may come.
     """
 
     def __init__(

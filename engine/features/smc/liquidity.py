@@ -130,7 +130,9 @@ def judge_levels(
     kept = 0
     for place in range(shelf.n_pending):
         level = shelf.pending[place]
-        edge = -side * level.key
+        edge = (
+            -side * level.key
+        )  # keys carry the sign that sorts the nearest level last: this undoes it
         if side * close < edge * side:
             say_verdict(liquidity, level, side, True, BY_RETURN, is_pool, scale, chart, log, events)
         elif t - level.reference >= return_bars:
@@ -140,12 +142,14 @@ def judge_levels(
                 shelf.pending[kept] = level
             kept += 1
     shelf.n_pending = kept
+    # The nearest level is the last row, so only levels that were passed are looked at, however many are kept.
     reach = -chart.now.high if side > 0 else chart.now.low
     n_before = shelf.n
     while shelf.n > 0 and shelf.rows[shelf.n - 1].key > reach:
         shelf.n -= 1
         level = shelf.rows[shelf.n]
         level.reference = t
+        # Closed back on its own side at once: a sweep by the wick. Closed beyond: `return_bars` candles may still return.
         if -side * close > level.key:
             say_verdict(liquidity, level, side, True, BY_WICK, is_pool, scale, chart, log, events)
         elif shelf.n_pending < len(shelf.pending):
@@ -182,6 +186,7 @@ def add_level(
 ) -> None:
     """Keep a price as a level from the next candle on; `origin` is its scale, 0 for a pivot."""
     if shelf.n == LEVEL_CAPACITY:
+        # Full: the oldest goes, which may be the nearest; what is dropped is counted, for then the columns are not whole.
         shelf.n = remove_row(shelf.rows, shelf.n, oldest_row(shelf.rows, shelf.n))
         liquidity.n_dropped += 1
     zone = liquidity.scratch[0]

@@ -146,16 +146,20 @@ def attend(
     for slot in range(window):
         scores[slot] = 0.0
     add_products(scores, query, keys)
+    # The ring's older part lies at its end: slots from `oldest` on are further back than slots before it, and the bias,
+    # whose last entry is the newest row's, is read to match.
     scale = 1.0 / np.sqrt(float(size))
     for slot in range(oldest):
         scores[slot] = scores[slot] * scale + bias[window - oldest + slot]
     for slot in range(oldest, n_rows):
         scores[slot] = scores[slot] * scale + bias[slot - oldest]
+    # Without its largest, no exponent is above 0: nothing overflows, and the sum is at least 1.
     highest = scores[newest]
     for slot in range(n_rows):
         highest = max(highest, scores[slot])
     for slot in range(n_rows):
         scores[slot] = decay(scores[slot] - highest)
+    # Both sums run from the oldest row to the newest, wherever the ring begins: in another order they are other bits.
     total = 0.0
     for slot in range(oldest, n_rows):
         total += scores[slot]
@@ -185,6 +189,7 @@ def look_back(
     width, window = len(mixed), len(scores)
     size = width // heads
     keys, values = rings[: width * window], rings[width * window :]
+    # Keys lie feature by feature and values row by row, so that both products run along memory.
     for i in range(width):
         keys[i * window + newest] = qkv[width + i]
     for head in range(heads):
