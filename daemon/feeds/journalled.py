@@ -9,12 +9,13 @@ event n when the loop asks for event n + 1.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from papertape.daemon.feeds.candle_schedule import Calendar
+from papertape.daemon.feeds.candle_schedule import Act, Calendar
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
 from papertape.daemon.journal.codec import encode
 from papertape.daemon.journal.journal import Journal, Work
@@ -35,7 +36,7 @@ class _Offer(NamedTuple):
     """An event and who wants to hear that the engine has taken it; `beside` is done in its transaction."""
 
     event: Event
-    taken: "asyncio.Future[int]"
+    taken: "asyncio.Future[int] | None" = None
     beside: Work[Any] | None = None
 
 
@@ -67,6 +68,8 @@ class JournalledFeed:
         self._live, self._engine, self._writer = live, engine, writer
         self._now_ms, self._limit_ms, self._on_notice = now_ms, limit_ms, on_notice
         self._queue: asyncio.Queue[Rows | Event | _Offer | None] = asyncio.Queue(_QUEUE_LENGTH)
+        self._parts: deque[Rows | Command] = deque()  # what is left of a batch
+        self._acts: AsyncIterator[Act] | None = None  # what the calendar has begun
         self._is_stopping = False
         self.sequence = journal.sequence
         self.received_ms = 0
@@ -104,81 +107,69 @@ class JournalledFeed:
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield events, each committed before it is yielded."""
         try:
-            while (item := await self._queue.get()) is not None:
-                if self._is_stopping:
-                    _refuse(item)
-                    break
-                if isinstance(item, _Offer):
-                    async for event in self._offered(item):
-                        yield event
-                elif isinstance(item, np.ndarray):
-                    async for event in self._timed(item):
-                        yield event
-                elif isinstance(item, Halt) and not self._engine.would_change(item):
-                    continue  # the account stands so already, perhaps since before a restart
-                elif self._refused(item) is None:  # a settlement or halt that the venue announced
-                    await self._accept(item)
-                    yield item
+            while (offer := await self._next()) is not None:
+                await self._accept(offer.event, offer.beside)
+                yield offer.event
+                if offer.taken is not None and not offer.taken.done():
+                    offer.taken.set_result(self.sequence)
         finally:
             self._refuse_waiting()
 
-    async def _offered(self, offer: _Offer) -> AsyncIterator[Event]:
-        """Yield an offered event and tell its bringer when the engine has taken it, or why it may not."""
-        refusal = rehearse(self._engine, offer.event)
-        if refusal is None:
-            await self._accept(offer.event, offer.beside)
-            yield offer.event
-        if offer.taken.done():
-            return  # nobody waits any more
-        if refusal is None:
-            offer.taken.set_result(self.sequence)
-        else:
-            offer.taken.set_exception(refusal)
+    async def _next(self) -> _Offer | None:
+        """Return what enters the engine next, None when nothing more does: a calendar's begun work is always finished."""
+        while True:
+            if self._acts is not None:
+                if (act := await anext(self._acts, None)) is not None:
+                    return _Offer(act.event, beside=act.beside)
+                self._acts = None
+            elif self._is_stopping:
+                return None
+            elif self._parts:
+                if (part := self._part(self._parts[0])) is not None:
+                    return _Offer(part)
+            elif (item := await self._queue.get()) is None or self._is_stopping:
+                _refuse(item)
+                return None
+            elif isinstance(item, np.ndarray):
+                self._parts.extend(self._checked(item))
+            elif (offer := self._taken_in(item)) is not None:
+                return offer
 
-    async def _timed(self, candles: Rows) -> AsyncIterator[Event]:
-        """Yield candles that were checked, and what the calendar has at its times before, between and after them."""
-        for event in self._checked(candles):
-            if isinstance(event, Command):
-                await self._accept(event)
-                yield event
-                continue
-            async for each in self._parted(event):
-                yield each
+    def _part(self, first: Rows | Command) -> Rows | Command | None:
+        """Return candles up to the calendar's next time, or a command; None: they are over, or the calendar comes first."""
+        if isinstance(first, Command):
+            return self._parts.popleft()
+        base_ms, n = self._engine.base_ms, len(first)
+        reached_ms = self._reached_ms(first)
+        due = self.calendar.next_ms(reached_ms)
+        if due is not None and due < reached_ms + base_ms:
+            self._acts = self.calendar.at(due, may_wait=self._may_wait(reached_ms))
+            return None
+        if not n:
+            self._parts.popleft()
+            return None
+        end = n if due is None else int(np.searchsorted(first["open_ms"] + base_ms, due, "right"))
+        end = max(end, len(self._engine.symbols))  # a time off the grid lies before a candle
+        self._parts[0] = first[end:]
+        return first[:end]
 
-    async def _parted(self, candles: Rows) -> AsyncIterator[Event]:
-        """Yield candles up to the calendar's next time, what it has then, and so on to their end."""
-        closes = candles["open_ms"] + self._engine.base_ms
-        reached_ms, done = self._reached_ms(int(candles["open_ms"][0])), 0
-        while not self._is_stopping:
-            async for between in self._interlude(reached_ms):
-                yield between
-            if done == len(candles) or self._is_stopping:
-                return
-            due = self.calendar.next_ms(reached_ms)
-            end = len(candles) if due is None else int(np.searchsorted(closes, due, "right"))
-            end = max(
-                end, done + len(self._engine.symbols)
-            )  # a time off the grid lies before a candle
-            await self._accept(candles[done:end])
-            yield candles[done:end]
-            done, reached_ms = end, int(closes[end - 1])
+    def _taken_in(self, item: Event | _Offer) -> _Offer | None:
+        """Return what came beside candles, unless the engine would refuse it, or stands so already as a halt wants it."""
+        if isinstance(item, _Offer):
+            refusal = rehearse(self._engine, item.event)
+            if refusal is None:
+                return item
+            _refuse(item, refusal)
+            return None
+        is_new = not isinstance(item, Halt) or self._engine.would_change(item)
+        return _Offer(item) if is_new and self._refused(item) is None else None
 
-    def _reached_ms(self, open_ms: int) -> int:
+    def _reached_ms(self, rows: Rows) -> int:
         """Return the newest close, before the first candle its open."""
         engine = self._engine
         if not engine.account[0].instants:
-            return open_ms
+            return int(rows["open_ms"][0])
         return int(engine.last_open_ms[0]) + engine.base_ms
-
-    async def _interlude(self, reached_ms: int) -> AsyncIterator[Event]:
-        """Yield what the calendar has before the next candle closes."""
-        following_ms = reached_ms + self._engine.base_ms
-        while (due := self.calendar.next_ms(reached_ms)) is not None and due < following_ms:
-            if self._is_stopping:
-                return
-            async for act in self.calendar.at(due, may_wait=self._may_wait(reached_ms)):
-                await self._accept(act.event, act.beside)
-                yield act.event
 
     def _may_wait(self, reached_ms: int) -> bool:
         """Return whether nothing is lost by waiting after a close: the next candle is too late to act on anyway."""
@@ -243,9 +234,10 @@ class JournalledFeed:
             _refuse(self._queue.get_nowait())
 
 
-def _refuse(item: Rows | Event | _Offer | None) -> None:
-    if isinstance(item, _Offer) and not item.taken.done():
-        item.taken.set_exception(DataError("the daemon is stopping; it was not accepted"))
+def _refuse(item: Rows | Event | _Offer | None, why: DataError | None = None) -> None:
+    """Tell whoever waits why an event was not accepted."""
+    if isinstance(item, _Offer) and item.taken is not None and not item.taken.done():
+        item.taken.set_exception(why or DataError("the daemon is stopping; it was not accepted"))
 
 
 class Tables:
