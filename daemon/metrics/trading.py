@@ -12,10 +12,13 @@ from papertape.daemon.metrics.trading_families import (
     EXIT_REASONS,
     LEVELS,
     MAX_EXPOSURE,
+    ORDER_ENDS,
+    ORDER_EVENTS,
     ORDER_TYPES,
     REJECTIONS,
 )
 from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT, equity
+from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.candles import WEEK_ANCHOR_MS, WEEK_MS
 from papertape.engine.core import Engine
 from papertape.engine.jit import Row, Rows
@@ -85,6 +88,7 @@ class Trading:
         for fill in self._rows(report.fills, engine.symbols):
             self._on_fill(fill, engine.symbols[fill["symbol"]])
         self._on_trades(report.trades, engine.symbols)
+        self._on_orders(report.orders, engine.symbols)
         if len(report.marks):
             self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
         self.on_account(engine)
@@ -157,6 +161,7 @@ class Trading:
             )
         if symbol in self._series.symbols:
             self._set_prices(symbol, position)
+            self._series.gauges("orders_working")[(symbol,)].set(float(position["working"]))
             opened, exposure = (
                 self._series.gauges("positions_open"),
                 self._series.gauges("exposure"),
@@ -222,6 +227,17 @@ class Trading:
         series.histograms("fill_slippage_ratio")[(symbol,)].observe(cost)
         if reason in EXIT_REASONS:
             series.counters("exits_total")[(symbol, EXIT_REASONS[reason])].inc()
+
+    def _on_orders(self, orders: Rows, symbols: tuple[str, ...]) -> None:
+        """Count what happened to working orders, and why those ended that did not fill."""
+        if not len(orders):
+            return
+        events = self._series.counters("order_events_total")
+        ends = self._series.counters("order_ends_total")
+        for row in self._rows(orders, symbols):
+            events[(symbols[row["symbol"]], ORDER_EVENTS[row["status"]])].inc()
+            if row["status"] in (CANCELLED, EXPIRED, REFUSED):
+                ends[(ORDER_ENDS[row["cause"]],)].inc()
 
     def _on_trades(self, trades: Rows, symbols: tuple[str, ...]) -> None:
         """Count closed trades, their results, and the parts that each component earned."""

@@ -10,6 +10,7 @@ from papertape.daemon.metrics.definitions import (
     histogram,
     measured,
 )
+from papertape.engine.broker.working import orders as working
 from papertape.engine.broker.working.orders import KIND_NAMES
 from papertape.engine.performance.attribution import COMPONENTS
 from papertape.engine.records import (
@@ -66,7 +67,14 @@ ORDER_TYPES: Final = {
     REASON_RUIN: "market",
     REASON_LIQUIDATION: "liquidation",
     REASON_ENTRY_BY_ORDER: "working",
-    **_KINDS,
+    # By how they trade: a type for each kind would be beyond a family's budget of series.
+    REASON_ORDER + working.AT_MARKET: "market",
+    REASON_ORDER + working.LIMIT: "limit",
+    REASON_ORDER + working.STOP: "stop",
+    REASON_ORDER + working.STOP_LIMIT: "limit",
+    REASON_ORDER + working.TOUCH: "market",
+    REASON_ORDER + working.TOUCH_LIMIT: "limit",
+    REASON_ORDER + working.TRAIL: "stop",
 }
 REJECTIONS: Final = {
     REFUSED_SHORT: "short_not_allowed",
@@ -80,6 +88,32 @@ REJECTIONS: Final = {
     REFUSED_GONE: "symbol_gone",
     REFUSED_FAULT: "strategy_fault",
     REFUSED_HELD: "held_already",
+}
+ORDER_EVENTS: Final = {
+    working.PLACED: "placed",
+    working.WORKING: "partly_filled",
+    working.TRIGGERED: "triggered",
+    working.FILLED: "filled",
+    working.CANCELLED: "cancelled",
+    working.EXPIRED: "expired",
+    working.REFUSED: "refused",
+}
+ORDER_ENDS: Final = {
+    working.BY_STRATEGY: "strategy",
+    working.BY_OTHER: "group",
+    working.BY_FLAT: "flat",
+    working.BY_COMMAND: "command",
+    working.BY_TIME_IN_FORCE: "time_in_force",
+    working.BY_POST_ONLY: "post_only",
+    working.BY_FUNDS: "funds",
+    working.BY_RUIN: "ruin",
+    working.BY_DELISTING: "delisting",
+    working.WRONG_SIDE: "wrong_side",
+    working.TABLE_FULL: "table_full",
+    working.NO_POSITION: "no_position",
+    working.NO_SUCH_ORDER: "no_such_order",
+    0: "expired",  # what ends by its own time has no other cause
+    **REJECTIONS,
 }
 ACTIONS: Final = ("enter_long", "enter_short", "exit", "hold", "skip")
 OUTCOMES: Final = ("win", "loss", "flat")
@@ -275,6 +309,18 @@ DECISION_FAMILIES: Final = (
         Label("type", tuple(dict.fromkeys(ORDER_TYPES.values()))),
         Label("status", ORDER_STATUSES),
     ),
+    counter(
+        "order_events_total",
+        "What happened to orders that a strategy placed beside its decisions; a part that fills is an event too.",
+        _SYMBOL,
+        Label("status", tuple(ORDER_EVENTS.values())),
+    ),
+    counter(
+        "order_ends_total",
+        "Orders of a strategy that were refused, cancelled or expired, and moves of stop and target that were refused.",
+        Label("cause", tuple(dict.fromkeys(ORDER_ENDS.values()))),
+    ),
+    gauge("orders_working", "Orders of a strategy that rest.", _SYMBOL),
     histogram(
         "fill_slippage_ratio",
         "Half spread and slippage paid in the price of a fill, on its notional; positive is worse.",

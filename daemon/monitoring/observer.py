@@ -31,12 +31,19 @@ from papertape.daemon.monitoring.schemas import (
     Status,
 )
 from papertape.daemon.monitoring.server import Server, Views
-from papertape.daemon.monitoring.states import account_state, feed_state, position_states
+from papertape.daemon.monitoring.states import (
+    account_state,
+    feed_state,
+    order_states,
+    order_told,
+    position_states,
+)
 from papertape.daemon.monitoring.systemd import Notifier
 from papertape.daemon.runtime.audit import AuditResult
 from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.engine.broker.grid import plain
+from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.events import Action
 from papertape.engine.features import columns_of
 from papertape.engine.records import UNITS_PER_QUOTE
@@ -183,6 +190,10 @@ class Operation:
                 quantity=plain(fill["quantity"], market.lot_size),
             )
 
+        for order in report.orders:
+            if order["status"] in (CANCELLED, EXPIRED, REFUSED):
+                self._log.info("order", **order_told(daemon.engine, order))
+
     def _on_fault(self, fault: StrategyFault) -> None:
         """Say that a user's strategy failed: entries are paused until somebody resumes them."""
         self._log.error("strategy_fault", symbol=fault.symbol, reason=str(fault))
@@ -231,6 +242,7 @@ class Operation:
             halted=self._learning.halted(daemon),
             account=account_state(engine, self._settings.account.quote, self._peak),
             positions=position_states(engine),
+            orders=order_states(engine),
             feeds=(feed_state(self._feed, daemon.stats, engine.symbols),),
             last_input=InputState(sequence=newest, kind="candles", time_ms=close_ms)
             if engine.account[0].instants

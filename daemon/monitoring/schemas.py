@@ -86,6 +86,20 @@ class PositionState(_Model):
     target_price: float | None
 
 
+class OrderState(_Model):
+    """One order of the strategy that rests."""
+
+    symbol: str
+    number: int
+    tag: str
+    kind: str = Field(description="limit, stop, stop-limit, trailing stop and so on")
+    side: Literal["buy", "sell"]
+    quantity: float = Field(description="what is left of it, base units")
+    limit_price: float | None
+    trigger_price: float | None = Field(description="of a trailing stop: its best price so far")
+    is_reduce_only: bool
+
+
 class SymbolFreshness(_Model):
     """When a symbol was heard of last."""
 
@@ -164,6 +178,7 @@ class Status(_Model):
     halted: tuple[str, ...] = Field((), description="why no new position is entered")
     account: AccountState
     positions: tuple[PositionState, ...]
+    orders: tuple[OrderState, ...] = ()
     feeds: tuple[FeedState, ...]
     last_input: InputState | None
     digest: str = Field(description="of every decision and fill so far")

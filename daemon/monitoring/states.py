@@ -1,19 +1,29 @@
 """Parts of the status that the engine and the feed know by themselves."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from papertape.daemon.feeds.protocol import FeedStats
 from papertape.daemon.metrics.trading import net_realised
 from papertape.daemon.monitoring.schemas import (
     AccountState,
     FeedState,
+    OrderState,
     PositionState,
     SymbolFreshness,
 )
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.grid import plain
+from papertape.engine.broker.working.orders import (
+    CAUSE_NAMES,
+    KIND_NAMES,
+    STATUS_NAMES,
+    tag_text,
+)
 from papertape.engine.core import Engine
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.jit import Row
+from papertape.engine.records import REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.strategies.instructions import orders_of
 
 
 def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountState:
@@ -61,6 +71,41 @@ def position_states(engine: Engine) -> tuple[PositionState, ...]:
             )
         )
     return tuple(found)
+
+
+def order_states(engine: Engine) -> tuple[OrderState, ...]:
+    """Return every order that rests, in the order of symbols, oldest first."""
+    return tuple(
+        OrderState(
+            symbol=symbol,
+            number=order.number,
+            tag=order.tag,
+            kind=order.kind,
+            side="buy" if order.side > 0 else "sell",
+            quantity=plain(order.quantity, market.lot_size),
+            limit_price=plain(order.limit, market.tick_size) or None,
+            trigger_price=plain(order.trigger, market.tick_size) or None,
+            is_reduce_only=order.reduce_only,
+        )
+        for symbol, market, rows in zip(engine.symbols, engine.markets, engine.working, strict=True)
+        for order in orders_of(rows)
+    )
+
+
+def order_told(engine: Engine, order: Row) -> dict[str, Any]:
+    """Return what a log line says of an order that was refused or ended without a fill."""
+    market, cause = engine.markets[int(order["symbol"])], int(order["cause"])
+    return {
+        "symbol": engine.symbols[int(order["symbol"])],
+        "status": STATUS_NAMES[int(order["status"])],
+        "cause": CAUSE_NAMES[cause] if cause in CAUSE_NAMES else REFUSED_NAMES.get(cause, ""),
+        "number": int(order["number"]),
+        "tag": tag_text(order["tag"]),
+        "kind": KIND_NAMES.get(int(order["kind"]), "move"),
+        "side": int(order["side"]),
+        "price": plain(order["price"], market.tick_size),
+        "quantity": plain(order["quantity"], market.lot_size),
+    }
 
 
 def feed_state(name: str, stats: FeedStats, symbols: Sequence[str]) -> FeedState:

@@ -14,7 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from papertape.daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
 from papertape.daemon.metrics.catalogue import AREAS, FAMILY_BUDGET
 from papertape.daemon.metrics.definitions import Definition, MetricKind, Scoped
-from papertape.daemon.metrics.trading_families import ENTRIES, EXIT_REASONS, ORDER_TYPES, REJECTIONS
+from papertape.daemon.metrics.trading_families import (
+    ENTRIES,
+    EXIT_REASONS,
+    ORDER_ENDS,
+    ORDER_EVENTS,
+    ORDER_TYPES,
+    REJECTIONS,
+)
+from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES
 from papertape.engine.records import (
     REASON_END,
     REASON_NAMES,
@@ -44,6 +52,7 @@ WITHOUT_UNIT = {
     "prediction_confidence", "predictions_resolved", "retrain_in_progress", "retrain_validation_score", "feature_psi",
     "prediction_psi", "target_psi", "drifted_features", "drift_window_samples", "drift_level",
     "gate_criterion_passed", "market_price", "position_price", "position_quantity", "fill_price",
+    "orders_working",
 }  # fmt: skip
 MONEY = {
     "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
@@ -143,7 +152,7 @@ ZERO_IS_SO = {
     "account": {"equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "drawdown_ratio",
                 "exposure", "leverage_ratio", "positions_open", "position_quantity", "risk_limit_usage_ratio"},  # set when the engine is there
     "states": {"candle_waiting_seconds", "trading_halted", "feed_connected", "ready", "retrain_in_progress", "size_factor_ratio"},
-    "counts": {"event_loop_tasks", "queue_depth", "predictions_resolved", "drift_window_samples"},
+    "counts": {"event_loop_tasks", "queue_depth", "predictions_resolved", "drift_window_samples", "orders_working"},
     "sizes": {"journal_size_bytes", "worker_resident_memory_bytes"},
     "0 is off": {"retrain_cadence_seconds", "drift_cadence_seconds"},
     "constants": {"timeframe_seconds"},
@@ -282,3 +291,8 @@ def test_every_code_of_the_engine_has_a_label_value() -> None:
 def test_sets_from_the_configuration_all_exist() -> None:
     for scoped in Scoped:
         assert SCOPE.values(scoped)
+
+
+def test_every_order_event_and_every_end_has_a_label() -> None:
+    assert set(ORDER_EVENTS) == set(STATUS_NAMES)
+    assert set(ORDER_ENDS) == {*CAUSE_NAMES, 0, *REJECTIONS}

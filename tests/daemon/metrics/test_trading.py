@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
 from papertape.daemon.monitoring.model_observer import ModelObserver
-from papertape.daemon.monitoring.states import account_state, position_states
+from papertape.daemon.monitoring.states import (
+    account_state,
+    order_states,
+    order_told,
+    position_states,
+)
+from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WRONG_SIDE
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.performance.attribution import COMPONENTS, attribution
@@ -19,6 +26,7 @@ from papertape.engine.records import FLAT, LONG, REASON_ENTRY, REFUSED_SIZE, SHO
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.confluence import Confluence
+from tests.support.every_order import EveryOrder
 from tests.support.helpers import (
     START_MS,
     Outcome,
@@ -489,3 +497,44 @@ def test_a_removed_symbol_comes_back_with_no_report() -> None:
     values = Values(metrics.registry)
     assert not [s for s in values.samples if s.labels.get("symbol") == "BBB"]
     assert values.total("decisions_total", symbol="AAA") == 1500 / 4
+
+
+def test_orders_of_a_strategy_are_counted_and_told() -> None:
+    spec = EngineSpec(
+        [Market(symbol, is_perpetual=True, lot_size=0.001) for symbol in SYMBOLS],
+        EveryOrder(), "1h", "1h", settings=Settings(leverage_cap=2.0),
+    )  # fmt: skip
+    engine, metrics = Engine(spec), Metrics(replace(SCOPE, timeframe="1h"))
+    rows = []
+    for first in range(0, 1_200, 40):
+        report = engine.step(TAPE[first : first + 40])
+        metrics.on_report(report, engine)
+        rows += [
+            dict(zip(report.orders.dtype.names or (), row, strict=True))
+            for row in report.orders.tolist()
+        ]
+        told = [order_told(engine, order) for order in report.orders]
+        assert all(t["status"] and t["kind"] and t["symbol"] in SYMBOLS for t in told)
+    values = Values(metrics.registry)
+
+    counted = Counter((SYMBOLS[row["symbol"]], STATUS_NAMES[row["status"]]) for row in rows)
+    assert len(counted) > 10
+    for (symbol, status), n in counted.items():
+        label = status.replace(" ", "_")
+        assert values.total("order_events_total", symbol=symbol, status=label) == n
+    ended = [
+        row for row in rows if STATUS_NAMES[row["status"]] in ("refused", "cancelled", "expired")
+    ]
+    assert values.total("order_ends_total") == len(ended)
+    wrong = sum(CAUSE_NAMES.get(row["cause"]) == CAUSE_NAMES[WRONG_SIDE] for row in ended)
+    assert values.total("order_ends_total", cause="wrong_side") == wrong > 0
+    states = order_states(engine)
+    # What was placed and has not ended rests; a fill of all of it is an end too.
+    ends = {
+        row["number"]
+        for row in rows
+        if STATUS_NAMES[row["status"]] in ("filled", "cancelled", "expired")
+    }
+    placed = {row["number"] for row in rows if STATUS_NAMES[row["status"]] == "placed"}
+    assert {state.number for state in states} == placed - ends
+    assert values.total("orders_working") == len(states)
