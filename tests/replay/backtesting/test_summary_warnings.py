@@ -2,7 +2,7 @@
 
 import pytest
 
-from papertape.replay.backtesting.summary import _why_none
+from papertape.replay.backtesting.models import why_none
 from papertape.replay.learning.attempt import Attempt, Learned
 
 FEW = "12.0 of 90 days to learn from lie before the 30 of the gate; at least 50% are needed"
@@ -32,5 +32,5 @@ def attempt(outcome: str, reason: str, **more: object) -> Attempt:
 def test_the_reason_why_no_model_took_part_is_the_real_one(
     attempts: list[Attempt], told: str
 ) -> None:
-    assert _why_none(Learned(attempts, [], {}, 0.0)) == told
-    assert _why_none(None) == ""
+    assert why_none(Learned(attempts, [], {}, 0.0)) == told
+    assert why_none(None) == ""
