@@ -8,6 +8,7 @@ Technical signals, one file per family, each value from the candles up to its ow
     shape        log returns, candle shape, time on a circle
     smc          market structure: events, and columns that say where price stands among them
     history      the columns that kernels read, and sliding windows
+    requests     what a request says: symbol, name, timeframe
     table codes  one row per feature: requests, parameters, warm-up, state; the numbers by which kernels know them
     evaluate     a feature over an array of candles
     compute      every feature of a series, a whole batch at a time
@@ -17,6 +18,7 @@ Technical signals, one file per family, each value from the candles up to its ow
 
 from papertape.engine.features.compute import perceive
 from papertape.engine.features.evaluate import evaluate
+from papertape.engine.features.requests import split_request
 from papertape.engine.features.table import (
     FEATURES,
     FeaturePlan,
@@ -33,4 +35,5 @@ __all__ = [
     "perceive",
     "plan_features",
     "read_request",
+    "split_request",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.features import columns_of, plan_features
+from papertape.engine.features.requests import split_request
 from papertape.engine.features.series import BLOCK, FeatureSeries, as_of
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
@@ -36,8 +37,12 @@ class FeatureMatrix:
         base_ms = timeframe_ms(base_timeframe)
         by_timeframe: dict[str, list[str]] = {timeframe: []}
         for request in requests:
-            name, _, other = request.partition("@")
-            by_timeframe.setdefault(other or timeframe, []).append(name)
+            asked = split_request(request)
+            if asked.symbol:
+                raise ConfigError(
+                    f"feature {request!r}: another symbol cannot be read; write {asked.name}"
+                )
+            by_timeframe.setdefault(asked.timeframe or timeframe, []).append(asked.name)
         self.timeframe = timeframe
         self.n_symbols = n_symbols
         self._lanes: dict[str, list[FeatureSeries]] = {}
@@ -68,11 +73,11 @@ class FeatureMatrix:
         """Return (column, timeframe, row in its lane) for every requested column, in order, once."""
         ordered: dict[str, tuple[str, str, int]] = {}
         for request in requests:
-            name, _, other = request.partition("@")
-            frame = other or self.timeframe
+            asked = split_request(request)
+            frame = asked.timeframe or self.timeframe
             rows = self._lanes[frame][0].plan.columns
-            for column, label in zip(columns_of(name), columns_of(request), strict=True):
-                ordered[label] = (label, frame, rows.index(column))
+            for column in columns_of(asked.name):
+                ordered[asked.label(column)] = (asked.label(column), frame, rows.index(column))
         return list(ordered.values())
 
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:

@@ -17,6 +17,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import codes
 from papertape.engine.features.history import WINDOW
 from papertape.engine.features.momentum import RSI
+from papertape.engine.features.requests import split_request, split_variant
 from papertape.engine.features.smc.columns import COLUMNS
 from papertape.engine.features.smc.feature import SMC_STATE
 from papertape.engine.features.smc.parameters import LONGEST_PIVOT
@@ -183,14 +184,14 @@ class FeatureRequest(NamedTuple):
 
 def read_request(text: str) -> FeatureRequest:
     """Return what `name_1_2.5:first` asks for, or raise ConfigError."""
-    body, _, variant = text.partition(":")
+    body, variant = split_variant(text)
     parts = body.split("_")
     split = next((i for i, part in enumerate(parts) if part[:1].isdigit()), len(parts))
     name = "_".join(parts[:split])
     if name not in FEATURES:
         raise ConfigError(f"unknown feature {text!r}{did_you_mean(name, FEATURES)}")
     feature = FEATURES[name]
-    if variant and (variant != "first" or not feature.has_first):
+    if variant and not feature.has_first:
         raise ConfigError(f"feature {text!r}: {name} has no variant {variant!r}")
     given = parts[split:] or [str(p.default) for p in feature.parameters]
     if len(given) != len(feature.parameters):
@@ -199,14 +200,16 @@ def read_request(text: str) -> FeatureRequest:
     values = tuple(_value(text, p, word) for p, word in zip(feature.parameters, given, strict=True))
     if name == "macd" and values[0] >= values[1]:
         raise ConfigError(f"feature {text!r}: fast {values[0]:g} is not below slow {values[1]:g}")
-    return FeatureRequest(text, feature, values, variant == "first")
+    return FeatureRequest(text, feature, values, bool(variant))
 
 
 def columns_of(request: str) -> tuple[str, ...]:
-    """Return the names of the columns that a request gives, `adx_14@4h` with its timeframe in each."""
-    name, _, timeframe = request.partition("@")
-    columns = read_request(name).columns
-    return tuple(f"{column}@{timeframe}" for column in columns) if timeframe else columns
+    """Return the names of the columns that a request gives, `BTCUSDT:adx_14@4h` with symbol and timeframe in each."""
+    parts = split_request(request)
+    owner = parts.symbol.partition("_")[0]
+    if owner in FEATURES:
+        raise ConfigError(f"feature {request!r}: {owner} has no variant {parts.name!r}")
+    return tuple(parts.label(column) for column in read_request(parts.name).columns)
 
 
 def _value(text: str, parameter: Parameter, word: str) -> float:

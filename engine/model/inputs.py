@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from papertape.engine.features import columns_of
+from papertape.engine.features.requests import RequestParts
 
 MODEL_FEATURES: Final = (
     "log_return_1",
@@ -52,11 +53,11 @@ def default_inputs(
     features: list[str] = []
     inputs: list[str] = []
     for frame in dict.fromkeys((timeframe, *timeframes)):
-        suffix = "" if frame == timeframe else f"@{frame}"
+        at = RequestParts("", "", "" if frame == timeframe else frame)
         for name in MODEL_FEATURES:
-            features.append(f"{name}{suffix}")
-            inputs.extend(columns_of(f"{name}{suffix}"))
+            features.append(at.label(name))
+            inputs.extend(columns_of(at.label(name)))
         if use_smc:
-            features.append(f"smc{suffix}")
-            inputs.extend(f"{name}{suffix}" for name in STRUCTURE_INPUTS)
+            features.append(at.label("smc"))
+            inputs.extend(at.label(name) for name in STRUCTURE_INPUTS)
     return tuple(features), tuple(inputs)
