@@ -275,14 +275,14 @@ def test_a_read_only_disk_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_old_inputs_leave_for_a_file_and_the_chain_still_holds(tmp_path: Path) -> None:
-    rows = candles(2_000)
+    rows = candles(4_000)
     engine = filled(tmp_path, rows)
     with Journal.open(tmp_path, 0) as journal:
         everything = list(journal.inputs())
         size = (tmp_path / "journal.db").stat().st_size
-        limit = int(rows["open_ms"][2 * 1_500])
+        limit = int(rows["open_ms"][2 * 3_000])
         assert last_to_archive(journal, limit) == 0  # without a snapshot nothing may go
-        snapshot = snapshot_of(engine, journal, 90)
+        snapshot = snapshot_of(engine, journal, 190)
         journal.commit([lambda j: j.add_snapshot(snapshot, 8)])
 
         last = last_to_archive(journal, limit)
@@ -291,14 +291,14 @@ def test_old_inputs_leave_for_a_file_and_the_chain_still_holds(tmp_path: Path) -
         journal.commit([forget(last)])
         assert journal.commit([release_pages]) == [0]
 
-        # 40 rows of 2 symbols: 20 instants an input; input 75 ends before instant 1,500
-        assert last == 75
-        assert path.name == "inputs-000000000001-000000000075.parquet"
-        assert [found.sequence for found in journal.inputs(last)] == list(range(76, 101))
+        # 40 rows of 2 symbols: 20 instants an input; input 150 ends before instant 3,000
+        assert last == 150
+        assert path.name == "inputs-000000000001-000000000150.parquet"
+        assert [found.sequence for found in journal.inputs(last)] == list(range(151, 201))
         assert list(all_inputs(tmp_path, journal)) == everything
         assert list(all_inputs(tmp_path, journal, 60)) == everything[60:]
-        assert last_to_archive(journal, 2**62) == 90  # no further than the oldest snapshot
-    assert (tmp_path / "journal.db").stat().st_size < 0.85 * size
+        assert last_to_archive(journal, 2**62) == 190  # no further than the oldest snapshot
+    assert (tmp_path / "journal.db").stat().st_size < 0.8 * size
 
     table = pq.read_table(path)
     (tmp_path / "tape" / path.name).unlink()
