@@ -195,8 +195,9 @@ def test_process_environment_changes_nothing(environment: dict[str, str]) -> Non
     assert digests_in_a_process(1_500, **environment) == digests_here(1_500)
 
 
-def test_plain_python_and_compiled_give_the_same_digests() -> None:
-    assert digests_in_a_process(400, NUMBA_DISABLE_JIT="1") == digests_here(400)
+@pytest.mark.parametrize("n", [400, pytest.param(900, marks=pytest.mark.slow)])
+def test_plain_python_and_compiled_give_the_same_digests(n: int) -> None:
+    assert digests_in_a_process(n, NUMBA_DISABLE_JIT="1") == digests_here(n)
 
 
 @pytest.mark.slow

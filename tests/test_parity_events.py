@@ -388,17 +388,19 @@ PROGRAM = """
 import sys
 sys.path.insert(0, "tests")
 from test_parity_events import FEATURES, candles_for, make_engine, mixed, schedule_for, step_all
+n = int(sys.argv[1])
 for name in ("confluence", "python"):
     engine = make_engine(name, FEATURES["two timeframes"])
-    step_all(engine, mixed(candles_for(150), schedule_for(FEATURES["two timeframes"], 150), 50))
+    step_all(engine, mixed(candles_for(n), schedule_for(FEATURES["two timeframes"], n), 50))
     print(name, engine.digest)
 """
 
 
-def test_the_compiler_changes_nothing() -> None:
+@pytest.mark.parametrize("n", [150, pytest.param(400, marks=pytest.mark.slow)])
+def test_the_compiler_changes_nothing(n: int) -> None:
     said = [
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", PROGRAM],
+            [sys.executable, "-W", "error", "-c", PROGRAM, str(n)],
             env={**os.environ, "NUMBA_DISABLE_JIT": off, "PYTHONPATH": str(ROOT)},
             cwd=ROOT,
             capture_output=True,
