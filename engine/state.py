@@ -97,7 +97,9 @@ class EngineState:
         requests = (*strategy.features, *spec.extra_features, *spec.model_features)
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
-        self.frames = FeatureMatrix(n, spec.base_timeframe, spec.timeframe, requests, spec.events)
+        self.frames = FeatureMatrix(
+            self.symbols, spec.base_timeframe, spec.timeframe, requests, spec.events
+        )
         most = self.frames.main[0].closed.size
         self.model = CurrentModel(
             self.frames.columns, spec.model_features, spec.timeframe, self.symbols, most

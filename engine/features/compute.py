@@ -10,6 +10,7 @@ from papertape.engine.features.codes import (
     AROON,
     ATR,
     BOLLINGER,
+    CANDLE_LINE,
     CANDLE_SHAPE,
     CCI,
     CLOCK,
@@ -218,3 +219,6 @@ def measure(
         candle_shape(history, first, last, lines)
     elif code == CLOCK:
         clock(history, first, last, lines)
+    elif code > CANDLE_LINE:
+        for i in range(first, last):
+            lines[0, i - first] = history[code - CANDLE_LINE, i]

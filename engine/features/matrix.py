@@ -2,25 +2,45 @@
 The lanes of a portfolio: every symbol on every timeframe that a strategy reads, and the feature matrix they make.
 
 Rows of the matrix are in the order in which the strategy asked, and one more, the last, that the model writes; columns
-are the closes of the strategy's timeframe. A value of another timeframe is the newest that was known at that close.
+are the closes of the strategy's timeframe. A value of another timeframe or symbol is the newest that was known at that
+close; of another symbol it is NaN while that symbol's newest candle is absent: not listed yet, late beyond the grace
+period, delisted.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.candles import timeframe_ms
-from papertape.engine.errors import ConfigError
+from papertape.engine.candles import TIMEFRAMES, timeframe_ms
+from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import columns_of, plan_features
 from papertape.engine.features.requests import split_request
-from papertape.engine.features.series import BLOCK, FeatureSeries, as_of
+from papertape.engine.features.series import BLOCK, FeatureSeries, as_of, as_of_traded
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
 MODEL_PROBABILITY: Final = "model_probability"  # NaN while no model has an opinion
 # A candle cannot begin more than 64 things that are told, and what is on the shelves is told at most once more each.
 _EVENT_ROWS: Final = 64 * (2 * BLOCK + 2) + 8_192
+_OWN: Final = -1
+
+
+class _Wanted(NamedTuple):
+    """A request: on which timeframe, of which symbol (`_OWN`: of whoever asks), which feature; and what its columns are called."""
+
+    timeframe: str
+    symbol: int
+    name: str
+    labels: tuple[str, ...]
+
+
+class _Source(NamedTuple):
+    """Where a column comes from: a lane's timeframe and symbol, and its row there."""
+
+    timeframe: str
+    symbol: int
+    row: int
 
 
 class FeatureMatrix:
@@ -28,76 +48,83 @@ class FeatureMatrix:
 
     def __init__(
         self,
-        n_symbols: int,
+        symbols: Sequence[str],
         base_timeframe: str,
         timeframe: str,
         requests: Sequence[str],
         is_telling: bool = False,
     ) -> None:
-        base_ms = timeframe_ms(base_timeframe)
-        by_timeframe: dict[str, list[str]] = {timeframe: []}
-        for request in requests:
-            asked = split_request(request)
-            if asked.symbol:
-                raise ConfigError(
-                    f"feature {request!r}: another symbol cannot be read; write {asked.name}"
-                )
-            by_timeframe.setdefault(asked.timeframe or timeframe, []).append(asked.name)
         self.timeframe = timeframe
-        self.n_symbols = n_symbols
-        self._lanes: dict[str, list[FeatureSeries]] = {}
-        for frame, names in by_timeframe.items():
-            if timeframe_ms(frame) % base_ms:
-                raise ConfigError(
-                    f"features: timeframe {frame} is not a multiple of the base {base_timeframe}"
-                )
-            length_ms = timeframe_ms(frame)
-            plan = plan_features(tuple(names), length_ms)
-            self._lanes[frame] = [FeatureSeries(plan, base_ms, length_ms) for _ in range(n_symbols)]
-        self._sources = self._order(requests)
+        self.n_symbols = len(symbols)
+        wanted = list(_wanted(symbols, timeframe, requests))
+        self._lanes = {
+            frame: self._lanes_of(frame, base_timeframe, wanted)
+            for frame in dict.fromkeys((timeframe, *(each.timeframe for each in wanted)))
+        }
+        self._each = [
+            (frame, symbol, lane)
+            for frame, lanes in self._lanes.items()
+            for symbol, lane in lanes.items()
+        ]
+        # Of the strategy's timeframe every symbol has one.
+        self.main = list(self._lanes[timeframe].values())
+        self._sources = self._order(wanted)
         self._told: list[Rows] = []
         self._events = np.zeros(_EVENT_ROWS if is_telling else 1, EVENT)
-        self.columns = (*(name for name, _, _ in self._sources), MODEL_PROBABILITY)
-        self._is_direct = len(self._lanes) == 1
+        self.columns = (*self._sources, MODEL_PROBABILITY)
+        # Where every column is the lane's own, in its order, nothing has to be put together.
+        self._is_direct = [*self._sources.values()] == [
+            _Source(timeframe, _OWN, row) for row in range(len(self.main[0].plan.columns))
+        ]
         shape = (len(self.columns), self.main[0].closed.size)
         self._matrices = (
-            [] if self._is_direct else [np.full(shape, np.nan) for _ in range(n_symbols)]
+            [] if self._is_direct else [np.full(shape, np.nan) for _ in range(self.n_symbols)]
         )
 
-    @property
-    def main(self) -> list[FeatureSeries]:
-        """Return the lanes of the strategy's timeframe, one per symbol."""
-        return self._lanes[self.timeframe]
+    def _lanes_of(
+        self, frame: str, base_timeframe: str, wanted: Sequence[_Wanted]
+    ) -> dict[int, FeatureSeries]:
+        """Return the lanes of one timeframe by symbol; what every symbol has comes first in each, at the same rows."""
+        base_ms, length_ms = timeframe_ms(base_timeframe), timeframe_ms(frame)
+        if length_ms % base_ms:
+            raise ConfigError(
+                f"features: timeframe {frame} is not a multiple of the base {base_timeframe}"
+            )
+        lanes = {}
+        here = [each for each in wanted if each.timeframe == frame]
+        own = [each.name for each in here if each.symbol == _OWN]
+        for symbol in range(self.n_symbols):
+            others = [each.name for each in here if each.symbol == symbol]
+            if own or others or frame == self.timeframe:
+                plan = plan_features((*own, *others), length_ms)
+                lanes[symbol] = FeatureSeries(plan, base_ms, length_ms)
+        return lanes
 
-    def _order(self, requests: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Return (column, timeframe, row in its lane) for every requested column, in order, once."""
-        ordered: dict[str, tuple[str, str, int]] = {}
-        for request in requests:
-            asked = split_request(request)
-            frame = asked.timeframe or self.timeframe
-            rows = self._lanes[frame][0].plan.columns
-            for column in columns_of(asked.name):
-                ordered[asked.label(column)] = (asked.label(column), frame, rows.index(column))
-        return list(ordered.values())
+    def _order(self, wanted: Sequence[_Wanted]) -> dict[str, _Source]:
+        """Return where every requested column comes from, by its name, in order."""
+        ordered: dict[str, _Source] = {}
+        for frame, symbol, name, labels in wanted:
+            rows = self._lanes[frame][max(symbol, 0)].plan.columns
+            for column, label in zip(columns_of(name), labels, strict=True):
+                ordered[label] = _Source(frame, symbol, rows.index(column))
+        return ordered
 
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
         """Take `n` complete instants; return how many strategy candles closed, and at which instants."""
         assert n <= BLOCK
-        closed = 0
-        for lanes in self._lanes.values():
-            for symbol, lane in enumerate(lanes):
-                count = lane.advance(candles, symbol, self.n_symbols, n, self._events)
-                if lane.written[0]:
-                    self._told.append(lane.told(candles, symbol, self.n_symbols, self._events))
-                if lanes is self.main:
-                    assert symbol == 0 or count == closed
-                    closed = count
+        for _, symbol, lane in self._each:
+            lane.advance(candles, symbol, self.n_symbols, n, self._events)
+            if lane.written[0]:
+                self._told.append(lane.told(candles, symbol, self.n_symbols, self._events))
+        closed = self.main[0].n_closed
+        assert all(lane.n_closed == closed for lane in self.main)
         return closed, self.main[0].closed_at
 
     def restart(self, symbol: int) -> None:
         """Let a symbol's lanes begin anew."""
         for lanes in self._lanes.values():
-            lanes[symbol].restart()
+            if symbol in lanes:
+                lanes[symbol].restart()
 
     def take_events(self) -> Rows:
         """Return what became known since the last call, by instant, timeframe, symbol and order of saying."""
@@ -115,37 +142,51 @@ class FeatureMatrix:
         if self._is_direct:
             return self.main[symbol].out
         matrix = self._matrices[symbol]
-        for row, (_, frame, source_row) in enumerate(self._sources):
-            lane = self._lanes[frame][symbol]
-            as_of(
-                lane.out,
-                lane.closed_at,
-                lane.n_closed,
-                lane.latest,
-                source_row,
-                at,
-                closed,
-                matrix,
-                row,
-            )
+        for row, source in enumerate(self._sources.values()):
+            if source.symbol == _OWN:
+                lane = self._lanes[source.timeframe][symbol]
+                as_of(
+                    lane.out, lane.closed_at, lane.n_closed, lane.latest, source.row,
+                    at, closed, matrix, row,
+                )  # fmt: skip
+            else:
+                lane = self._lanes[source.timeframe][source.symbol]
+                as_of_traded(
+                    lane.out, lane.closed_at, lane.closed, lane.n_closed, lane.latest,
+                    lane.latest_flags, source.row, at, closed, matrix, row,
+                )  # fmt: skip
         return matrix
 
     def save(self) -> dict[str, Rows]:
         """Return every lane's state under a name of its own."""
         return {
             f"{frame}.{symbol}.{name}": array
-            for frame, lanes in self._lanes.items()
-            for symbol, lane in enumerate(lanes)
+            for frame, symbol, lane in self._each
             for name, array in lane.save().items()
         }
 
     def load(self, saved: dict[str, Rows]) -> None:
         """Take over what `save` returned."""
-        for frame, lanes in self._lanes.items():
-            for symbol, lane in enumerate(lanes):
-                prefix = f"{frame}.{symbol}."
-                lane.load(
-                    {key[len(prefix) :]: saved[key] for key in saved if key.startswith(prefix)}
-                )
+        for frame, symbol, lane in self._each:
+            prefix = f"{frame}.{symbol}."
+            lane.load({key[len(prefix) :]: saved[key] for key in saved if key.startswith(prefix)})
         for matrix in self._matrices:
             matrix[-1] = np.nan
+
+
+def _wanted(symbols: Sequence[str], timeframe: str, requests: Sequence[str]) -> Iterator[_Wanted]:
+    """Yield what each request asks for, or raise ConfigError for a symbol that is not among those of the run."""
+    for request in requests:
+        asked, labels = split_request(request), columns_of(request)
+        if asked.symbol and asked.symbol not in symbols:
+            raise ConfigError(
+                f"feature {request!r}: {asked.symbol} is not among the symbols of this run"
+                f"{did_you_mean(asked.symbol, symbols)}"
+            )
+        if asked.timeframe and asked.timeframe not in TIMEFRAMES:
+            raise ConfigError(
+                f"feature {request!r}: unknown timeframe {asked.timeframe!r}"
+                f"{did_you_mean(asked.timeframe, TIMEFRAMES)}"
+            )
+        symbol = symbols.index(asked.symbol) if asked.symbol else _OWN
+        yield _Wanted(asked.timeframe or timeframe, symbol, asked.name, labels)

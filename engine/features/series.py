@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.engine.candles import CANDLE
+from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.features import FeaturePlan
 from papertape.engine.features.compute import measure_all, perceive_structure
 from papertape.engine.features.resample import FRAME_STATE, aggregate
@@ -86,6 +86,7 @@ class FeatureSeries:
         self.state = plan.initial_state()
         self.slab: FloatArray = self.state.view(np.float64).reshape(-1)
         self.latest: FloatArray = np.full(len(plan.columns) + 1, np.nan)
+        self.latest_flags = np.zeros(1, np.int64)  # of the candle that `latest` is of
         self.n_closed = 0
         self.written = np.zeros(1, np.int64)
 
@@ -98,6 +99,7 @@ class FeatureSeries:
         self.written[0] = 0
         if self.n_closed:
             self.latest[:] = self.out[:, self.n_closed - 1]
+            self.latest_flags[0] = self.closed["flag_bits"][self.n_closed - 1]
         self.n_closed = advance(
             candles,
             symbol,
@@ -135,6 +137,7 @@ class FeatureSeries:
         self.state[:] = self.plan.initial_state()
         self.cursor[:] = 0
         self.latest[:] = np.nan
+        self.latest_flags[0] = 0
         self.n_closed = 0
 
     def told(self, candles: Rows, symbol: int, n_symbols: int, events: Rows) -> Rows:
@@ -152,13 +155,17 @@ class FeatureSeries:
         tail = np.zeros((_COLUMNS, look_back))
         kept = min(end, look_back)
         tail[:, look_back - kept :] = self.history[:, end - kept : end]
-        latest = self.out[:, self.n_closed - 1] if self.n_closed else self.latest
+        latest, flags = self.latest, self.latest_flags
+        if self.n_closed:
+            newest = slice(self.n_closed - 1, self.n_closed)
+            latest, flags = self.out[:, newest].reshape(-1), self.closed["flag_bits"][newest]
         return {
             "frame": self.frame.copy(),
             "features": self.state.copy(),
             "history": tail,
             "count": self.cursor[1:].copy(),
             "latest": latest.copy(),
+            "latest_flags": flags.copy(),
         }
 
     def load(self, saved: dict[str, Any]) -> None:
@@ -171,6 +178,7 @@ class FeatureSeries:
         self.history[:, :kept] = saved["history"][:, look_back - kept :]
         self.cursor[:] = (kept, count)
         self.latest[:] = saved["latest"]
+        self.latest_flags[:] = saved["latest_flags"]
         self.out[-1] = np.nan
         self.n_closed = 0
 
@@ -187,11 +195,39 @@ def as_of(
     target: FloatArray,
     target_row: int,
 ) -> None:
-    """Write, for each instant in `at`, the newest value of another lane that was known by then."""
+    """Write, for each instant in `at`, the newest value of another timeframe's lane that was known by then."""
     j = 0
     value = latest[source_row]
     for k in range(n):
         while j < n_source and source_at[j] <= at[k]:
             value = source[source_row, j]
+            j += 1
+        target[target_row, k] = value
+
+
+@kernel
+def as_of_traded(
+    source: FloatArray,
+    source_at: IntArray,
+    closed: Rows,
+    n_source: int,
+    latest: FloatArray,
+    latest_flags: IntArray,
+    source_row: int,
+    at: IntArray,
+    n: int,
+    target: FloatArray,
+    target_row: int,
+) -> None:
+    """
+    Write the same of another symbol's lane, NaN where its newest candle was absent.
+
+    closed  CANDLE, the lane's candles; latest_flags: of the one before them
+    """
+    j = 0
+    value = latest[source_row] if latest_flags[0] & FLAG_ABSENT == 0 else np.nan
+    for k in range(n):
+        while j < n_source and source_at[j] <= at[k]:
+            value = source[source_row, j] if closed[j].flag_bits & FLAG_ABSENT == 0 else np.nan
             j += 1
         target[target_row, k] = value

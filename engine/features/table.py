@@ -15,7 +15,7 @@ import numpy as np
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import codes
-from papertape.engine.features.history import WINDOW
+from papertape.engine.features.history import CLOSE, HIGH, LOW, OPEN, VOLUME, WINDOW
 from papertape.engine.features.momentum import RSI
 from papertape.engine.features.requests import split_request, split_variant
 from papertape.engine.features.smc.columns import COLUMNS
@@ -161,6 +161,12 @@ _ROWS: Final = (
         COLUMNS, lambda p: max(200, 2 * int(p[0])), _none, SMC_STATE, price_power=1, flat_outputs=COLUMNS[:-1],
         is_clocked=True,
     ),
+    # The candle itself: of another symbol, of another timeframe, or for a model.
+    *(
+        Feature(name, codes.CANDLE_LINE + column, (), ("",), _none, _none, price_power=1)
+        for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE))
+    ),
+    Feature("volume", codes.CANDLE_LINE + VOLUME, (), ("",), _none, _none, volume_power=1),
 )  # fmt: skip
 
 FEATURES: Final[dict[str, Feature]] = {row.name: row for row in _ROWS}

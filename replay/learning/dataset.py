@@ -36,7 +36,7 @@ def dataset_of(
     base_ms = timeframe_ms(base_timeframe)
     n_symbols = len(symbols)
     columns = tuple(dict.fromkeys(name for request in features for name in columns_of(request)))
-    frames = FeatureMatrix(n_symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
+    frames = FeatureMatrix(symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
     picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
     feed = ReplayFeed(
         candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress
