@@ -294,7 +294,7 @@ class Engine(EngineState):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
         self.working[:] = 0
         self.working[:, : saved["working"].shape[1]] = saved["working"]
-        if saved["working"].size:
+        if saved["working"].size or self.account[0].moves:
             self.outputs.make_room_for_orders()
         self.pending = saved["pending"]
         self.unseen_fills = saved["unseen_fills"]

@@ -138,7 +138,7 @@ TRADE: Final = record(
     ("entry_price", "f8"),
     ("exit_price", "f8"),
     ("quantity", "f8"),
-    ("stop_price", "f8"),  # 0 = none
+    ("stop_price", "f8"),  # of its entry, wherever it moved; 0 = none
     ("target_price", "f8"),
     ("exit_reason", "i8"),
     ("bars", "i8"),  # base candles held, entry and exit candle included

@@ -49,12 +49,13 @@ class Outputs:
         """
         Grow to what working orders may write at every candle; called before the first of them is placed.
 
-        Each fills once a candle at most, against a position and then for one; each begins, turns, fills twice and ends.
+        Each fills once a candle at most, against a position and then for one; each begins, trails, turns, fills twice,
+        moves stop and target as it adds, and ends; and stop and target move once more by themselves.
         """
         if len(self.orders):
             return
         rows = len(self.trades) // 2
-        self.orders = np.zeros((MOST_INSTRUCTIONS + 5 * CAPACITY) * rows, ORDER_EVENT)
+        self.orders = np.zeros((MOST_INSTRUCTIONS + 8 * CAPACITY + 2) * rows, ORDER_EVENT)
         fills, trades = self.fills, self.trades
         self.fills = np.zeros(len(fills) + 2 * CAPACITY * rows, FILL)
         self.trades = np.zeros(len(trades) + CAPACITY * rows, TRADE)

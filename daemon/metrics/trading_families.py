@@ -97,6 +97,7 @@ ORDER_EVENTS: Final = {
     working.CANCELLED: "cancelled",
     working.EXPIRED: "expired",
     working.REFUSED: "refused",
+    working.MOVED: "moved",
 }
 ORDER_ENDS: Final = {
     working.BY_STRATEGY: "strategy",

@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from papertape.engine.broker.working.orders import (
     CAUSE_NAMES,
     KIND_NAMES,
+    LEVEL_NAMES,
     ORDER_EVENT,
     STATUS_NAMES,
     tag_text,
@@ -176,7 +177,11 @@ class Result:
         """Return what happened to working orders, one row each, with names and its time in UTC."""
         table = record_table(self.orders, "time_ms")
         causes = {**REFUSED_NAMES, **CAUSE_NAMES}
-        for name, names in (("status", STATUS_NAMES), ("cause", causes), ("kind", KIND_NAMES)):
+        for name, names in (
+            ("status", STATUS_NAMES),
+            ("cause", causes),
+            ("kind", {**KIND_NAMES, **LEVEL_NAMES}),
+        ):
             table[name] = [names.get(int(code), "") for code in table[name]]
         table["tag"] = [tag_text(code) for code in table["tag"]]
         return table

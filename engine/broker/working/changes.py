@@ -33,6 +33,7 @@ from papertape.engine.broker.working.orders import (
     free,
     step_to,
     write_event,
+    write_levels,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import REASON_ENTRY_BY_ORDER, REASON_ORDER, REFUSED_PRICE
@@ -185,8 +186,9 @@ def open_by(
         entry.seen_high = price
     else:
         add_to_position(
-            account, position, trade, entry, market, candle, side, quantity, fee_rate, fill
-        )
+            account, position, trade, entry, market, candle, side, quantity, fee_rate, fill,
+            events, counters,
+        )  # fmt: skip
         book_costs(fill, trade, market, reference)
     if is_maker:
         trade.spread -= fill.spread
@@ -250,8 +252,12 @@ def add_to_position(
     quantity: float,
     fee_rate: float,
     fill: Row,
+    events: Rows,
+    counters: IntArray,
 ) -> None:
     """Add to a position on its side: the entry price becomes the average, the risk that of every part at its stop."""
+    stop_before = position.stop_price
+    target_before = position.target_price
     price = entry.price
     notional = money(quantity * price)
     fee = money(quantity * price * fee_rate)
@@ -269,8 +275,6 @@ def add_to_position(
     trade.entry_price = position.entry_price
     trade.quantity += quantity
     trade.notional += notional
-    trade.stop_price = entry.stop_price
-    trade.target_price = entry.target_price
     if entry.stop_price > 0.0:
         trade.risk += money(quantity * abs(price - entry.stop_price))
     trade.fees += fee
@@ -279,6 +283,10 @@ def add_to_position(
     )
     fill.realised = 0
     fill.position = position.quantity
+    write_levels(
+        account, position, candle.symbol, candle.open_ms, stop_before, target_before,
+        fill.sequence, events, counters,
+    )  # fmt: skip
 
 
 @kernel

@@ -231,6 +231,7 @@ def place(
     order.trail_rate = instruction.trail_rate
     order.activation_price = instruction.activation_price
     order.extreme = 0.0
+    order.told_price = 0.0
     order.stop_price = instruction.stop_price
     order.target_price = instruction.target_price
     order.stop_distance = instruction.stop_distance

@@ -18,6 +18,7 @@ from papertape.engine.broker.working.levels import (
     at_open,
     follow,
     level_of,
+    trail_level,
 )
 from papertape.engine.broker.working.orders import (
     AT_MARKET,
@@ -30,12 +31,15 @@ from papertape.engine.broker.working.orders import (
     FREE,
     GTC,
     LIMIT,
+    MOVED,
     PLACED,
     TRAIL,
     WORKING,
     end_order,
     step_to,
     trigger,
+    write_event,
+    write_levels,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 
@@ -58,7 +62,7 @@ def wake(
     whether anything may come of the orders that are left: of most candles nothing does.
     """
     if position.moved_instant != 0 and account.instants >= position.moved_instant:
-        take_moved(account, position, market)
+        take_moved(account, position, market, candle, events, counters)
     position.volume_left = np.inf
     if settings.volume_share > 0.0:
         position.volume_left = settings.volume_share * candle.volume
@@ -84,20 +88,44 @@ def wake(
             step_to(order, WORKING)
             order.is_new = 1
         if order.kind == TRAIL and order.status == WORKING:
-            follow(order, candle.open)
+            trail(account, order, market, candle, events, counters)
         if order.status != PLACED and may_meet(order, market, candle):
             position.is_met = 1
 
 
 @kernel
-def take_moved(account: Row, position: Row, market: Row) -> None:
-    """Let the levels that were asked for hold from here on."""
+def take_moved(
+    account: Row, position: Row, market: Row, candle: Row, events: Rows, counters: IntArray
+) -> None:
+    """Let the levels that were asked for hold from here on, and report those that are others than before."""
+    stop_before = position.stop_price
+    target_before = position.target_price
     if not np.isnan(position.moved_stop_price):
         position.stop_price = on_tick(position.moved_stop_price, market.tick_size, 0)
     if not np.isnan(position.moved_target_price):
         position.target_price = on_tick(position.moved_target_price, market.tick_size, 0)
     position.moved_instant = 0
     account.moves -= 1
+    write_levels(
+        account, position, candle.symbol, candle.open_ms, stop_before, target_before, -1,
+        events, counters,
+    )  # fmt: skip
+
+
+@kernel
+def trail(
+    account: Row, order: Row, market: Row, candle: Row, events: Rows, counters: IntArray
+) -> None:
+    """Let a trailing order know the open, and report where it stands when that is not where it was said to."""
+    follow(order, candle.open)
+    level = trail_level(order, market.tick_size)
+    if level == order.told_price:
+        return
+    order.told_price = level
+    write_event(
+        account, order, candle.symbol, candle.open_ms, MOVED, 0, order.remaining, level, -1,
+        events, counters,
+    )  # fmt: skip
 
 
 @kernel

@@ -27,6 +27,7 @@ FILLED: Final = 4
 CANCELLED: Final = 5
 EXPIRED: Final = 6
 REFUSED: Final = 7
+MOVED: Final = 8  # of an event alone: a level holds from this candle on, or from this fill
 STATUS_NAMES: Final = {
     PLACED: "placed",
     WORKING: "partly filled",  # as an event; as a state: working
@@ -35,6 +36,7 @@ STATUS_NAMES: Final = {
     CANCELLED: "cancelled",
     EXPIRED: "expired",
     REFUSED: "refused",
+    MOVED: "moved",
 }
 # Row: from, column: to.
 _LEGAL: Final = (
@@ -65,6 +67,10 @@ KIND_NAMES: Final = {
     TOUCH_LIMIT: "limit-if-touched",
     TRAIL: "trailing stop",
 }
+# What moves and is no order: the bracket that covers the whole position.
+POSITION_STOP: Final = 8
+POSITION_TARGET: Final = 9
+LEVEL_NAMES: Final = {POSITION_STOP: "position's stop", POSITION_TARGET: "position's target"}
 
 # Time in force.
 GTC: Final = 0
@@ -128,6 +134,7 @@ WORKING_ORDER: Final = record(
     ("trail_rate", "f8"),
     ("activation_price", "f8"),  # 0 = at once
     ("extreme", "f8"),  # best price that the trail has known; 0 = not active yet
+    ("told_price", "f8"),  # where the trail was said to stand; 0 = not yet
     ("stop_price", "f8"),  # bracket of the position that it opens; 0 = none, or by distance
     ("target_price", "f8"),
     ("stop_distance", "f8"),
@@ -152,10 +159,13 @@ ORDER_EVENT: Final = record(
     ("number", "i8"),
     ("status", "i8"),  # STATUS_NAMES
     ("cause", "i8"),  # 0, CAUSE_NAMES or REFUSED_NAMES
-    ("kind", "i8"),
+    ("kind", "i8"),  # KIND_NAMES or LEVEL_NAMES
     ("side", "i8"),
-    ("quantity", "f8"),  # of this fill, else what remains
-    ("price", "f8"),  # of this fill, else its limit or trigger
+    ("quantity", "f8"),  # of this fill, else what remains; of a bracket what it covers
+    (
+        "price",
+        "f8",
+    ),  # of this fill, else its limit or trigger; where a level has moved to, 0 = away
     ("fill", "i8"),  # sequence of the FILL; -1 = none
     ("tag", "i8"),
 )
@@ -199,6 +209,41 @@ def write_event(
     row.price = price
     row.fill = fill
     row.tag = order.tag
+
+
+@kernel
+def write_levels(
+    account: Row,
+    position: Row,
+    symbol: int,
+    time_ms: int,
+    stop_before: float,
+    target_before: float,
+    fill: int,
+    events: Rows,
+    counters: IntArray,
+) -> None:
+    """Report stop and target of a position where they are no longer what they were."""
+    for kind in range(POSITION_STOP, POSITION_TARGET + 1):
+        is_stop = kind == POSITION_STOP
+        price = position.stop_price if is_stop else position.target_price
+        if price == (stop_before if is_stop else target_before):
+            continue
+        row = events[counters[N_ORDERS]]
+        counters[N_ORDERS] += 1
+        row.sequence = account.sequence
+        account.sequence += 1
+        row.time_ms = time_ms
+        row.symbol = symbol
+        row.number = 0
+        row.status = MOVED
+        row.cause = 0
+        row.kind = kind
+        row.side = -1 if position.quantity > 0.0 else 1
+        row.quantity = abs(position.quantity)
+        row.price = price
+        row.fill = fill
+        row.tag = 0
 
 
 @kernel
