@@ -41,7 +41,8 @@ class Market:
     """
     What is known of a market; sizes of 0 mean "any", rates are fractions.
 
-    Quantities are in base units; `contract_value` converts a venue's contracts to them.
+    Quantities are in base units; `contract_value` converts a venue's contracts to them. What is `read_only` feeds features
+    of others (`BTCUSD:rsi_14`) and is never traded: no strategy is asked about it, and no model learns from it.
 
     >>> market = Market("BTCUSD", is_perpetual=True, contract_value=0.001, taker_fee_rate=0.0005)
     >>> round(20_000.0 * 0.5 * market.taker_fee_rate, 9)  # the fee of half a bitcoin at 20,000
@@ -60,6 +61,7 @@ class Market:
     half_spread_rate: float = 0.00005
     slippage_rate: float = 0.0001
     maximum_leverage: float = 0.0
+    read_only: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -138,6 +140,8 @@ class EngineSpec:
         symbols = [market.symbol for market in self.markets]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
+        if not self.traded:
+            raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
         parameters_of(self.strategy)
 
     def new_strategy(self) -> KernelStrategy | Strategy:
@@ -159,6 +163,11 @@ class EngineSpec:
     def symbols(self) -> tuple[str, ...]:
         """Return the symbols in the order in which they are processed."""
         return tuple(sorted(market.symbol for market in self.markets))
+
+    @property
+    def traded(self) -> tuple[str, ...]:
+        """Return the symbols that are traded, in the same order."""
+        return tuple(sorted(market.symbol for market in self.markets if not market.read_only))
 
     def market_rows(self) -> Rows:
         """Return one MARKET record per symbol, in processing order."""

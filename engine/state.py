@@ -17,7 +17,7 @@ from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
 from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
-from papertape.engine.records import DECISION, FILL, MARK, PAYMENT, SWAP, TRADE
+from papertape.engine.records import DECISION, FILL, KEEP, MARK, PAYMENT, SWAP, TRADE
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy, state_dtype_of
@@ -83,6 +83,7 @@ class EngineState:
     """
     What an engine is between two events, and what those that decide need of it.
 
+    traded     the numbers of the symbols that are not read only
     followers  engines that act on this one's decisions, too
     wishes     the decision of every symbol at every close of the newest batch
     """
@@ -90,6 +91,7 @@ class EngineState:
     def __init__(self, spec: EngineSpec, strategy: Strategy | KernelStrategy) -> None:
         self.spec = spec
         self.symbols = spec.symbols
+        self.traded = tuple(self.symbols.index(symbol) for symbol in spec.traded)
         n = len(self.symbols)
         self.markets = spec.market_rows()
         self.settings = spec.settings.rows()
@@ -103,7 +105,12 @@ class EngineState:
         )
         most = self.frames.main[0].closed.size
         self.model = CurrentModel(
-            self.frames.columns, spec.model_features, spec.timeframe, self.symbols, most
+            self.frames.columns,
+            spec.model_features,
+            spec.timeframe,
+            self.symbols,
+            most,
+            self.traded,
         )
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
@@ -122,6 +129,8 @@ class EngineState:
         self.unlisted: IntArray = np.zeros(n, np.int64)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.wishes = np.zeros((n, most), DECISION)
+        read_only = [symbol for symbol in range(n) if symbol not in self.traded]
+        self.wishes["target"][read_only] = KEEP  # for good: nobody writes there
         self.outputs = Outputs(n)
         self.followers: list[EngineState] = []
 

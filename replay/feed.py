@@ -18,6 +18,7 @@ from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC, FLAG_U
 from papertape.engine.errors import DataError
 from papertape.engine.events import Cause, Command, Event, Funding, Halt, NewModel
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
+from papertape.engine.spec import EngineSpec
 
 Gaps = Literal["absent", "skip"]
 
@@ -39,6 +40,26 @@ def common_span(tapes: Sequence[Rows]) -> tuple[int, int]:
     if last < first:
         raise DataError("the tapes have no common span: one ends before another begins")
     return first, last
+
+
+def within_traded(spec: EngineSpec, tapes: Sequence[Rows]) -> list[Rows]:
+    """
+    Return tapes, in the order of the symbols, of which what is read only begins and ends with what is traded.
+
+    So a run is not longer, and begins no earlier, by what it reads.
+    """
+    if spec.traded == spec.symbols:
+        return list(tapes)
+    held = dict(zip(spec.symbols, tapes, strict=True))
+    first_ms, last_ms = whole_span([held[symbol] for symbol in spec.traded])
+    for symbol in set(spec.symbols) - set(spec.traded):
+        opens = held[symbol]["open_ms"]
+        held[symbol] = held[symbol][(opens >= first_ms) & (opens <= last_ms)]
+        if not len(held[symbol]):
+            raise DataError(
+                f"{symbol}: it is read only, and has no candle while anything is traded; leave it out"
+            )
+    return list(held.values())
 
 
 class ReplayFeed:

@@ -50,6 +50,7 @@ def gather(
         about.base_timeframe,
         settings.timeframe,
         settings.features,
+        traded=settings.symbols or None,
     )
     return Gathered(rows, tuple(tape.sha256 for tape in tapes))
 

@@ -251,7 +251,7 @@ class DriftWatch:
         n = machine.rows_at(time_ms)
         inputs = machine.monitor.inputs if machine.monitor is not None else ()
         columns = [model.columns.index(name) for name in inputs]
-        seen = {name: model.recent(i) for i, name in enumerate(self._engine.symbols)}
+        seen = {self._engine.symbols[i]: model.recent(i) for i in self._engine.traded}
         return machine.look(
             time_ms,
             (bars, outcomes.p[mine], outcomes.y[mine]),

@@ -74,8 +74,8 @@ class TrainingWatch:
         n = min(max((time_ms - end_ms) // self._engine.length_ms, 1), RECENT)
         columns = [model.columns.index(name) for name in monitor.inputs]
         rows = {
-            symbol: model.recent(index).rows[-n:][:, columns]
-            for index, symbol in enumerate(self._engine.symbols)
+            self._engine.symbols[index]: model.recent(index).rows[-n:][:, columns]
+            for index in self._engine.traded
         }
         nobody = {symbol: np.full(len(part), np.nan) for symbol, part in rows.items()}
         return monitor.check(rows, nobody, time_ms // self._engine.length_ms)

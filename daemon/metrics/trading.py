@@ -190,7 +190,7 @@ class Trading:
         n_closed = _closed(report.marks, engine.length_ms)
         if report.unheeded:
             self._rejected[(UNATTRIBUTED, REJECTIONS[REFUSED_HELD])].inc(report.unheeded)
-        holds = {s: n_closed for s in engine.symbols if s in self._series.symbols}
+        holds = {s: n_closed for s in engine.spec.traded if s in self._series.symbols}
         for row in self._rows(report.decisions, engine.symbols):
             symbol, target, refused = engine.symbols[row["symbol"]], row["target"], row["refused"]
             signal = primary_cause({n: row[f"score_{n}"] for n in _SCORES}, target)

@@ -69,7 +69,7 @@ class KernelDecider:
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Ask about the newest `closed` closes of every symbol, then run `n` instants with the answers."""
         engine, self._found = self._engine, []
-        for symbol in range(len(engine.symbols) if closed else 0):
+        for symbol in engine.traded if closed else ():
             matrix = engine.signals(symbol, closed, at)
             bars = engine.frames.main[symbol].closed
             state, wishes = engine.strategy_state[symbol : symbol + 1], engine.wishes[symbol]

@@ -162,11 +162,12 @@ class PythonDecider:
         self._columns, self._bars = [], []
         self._hooks.open_batch()
         for symbol, lane in enumerate(engine.frames.main):
-            matrix = engine.signals(symbol, closed, at)
+            is_traded = symbol in engine.traded
+            matrix = engine.signals(symbol, closed, at) if is_traded else lane.out
             columns = FeatureColumns(matrix, self._rows, closed)
             columns.conditions = self._conditions
             bars = lane.closed[:closed]
-            if len(self._past):
+            if len(self._past) and is_traded:
                 ring = self._past[symbol : symbol + 1]
                 columns.past = PastColumns(ring, self._rows, matrix, bars, closed)
             self._columns.append(columns)
@@ -193,8 +194,8 @@ class PythonDecider:
     def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]], working: Rows) -> bool:
         """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
         is_change = False
-        for symbol, look in enumerate(looks):
-            bar = self._bars[symbol][column]
+        for symbol in self._engine.traded:
+            look, bar = looks[symbol], self._bars[symbol][column]
             if bar[5] & FLAG_ABSENT:
                 self._wishes[symbol] = _KEEP
                 continue

@@ -5,7 +5,7 @@ Technical signals, one file per family, each value from the candles up to its ow
     momentum     RSI, stochastic, CCI, rate of change, Williams %R
     volatility   ATR, Bollinger, Keltner, Donchian, realised volatility
     volume       OBV, money flow, session VWAP, volume z-score
-    shape        log returns, candle shape, time on a circle
+    shape        log returns, candle shape, time on a circle; in the table alone: the candle itself (`close`, `volume` …)
     smc          market structure: events, and columns that say where price stands among them
     history      the columns that kernels read, and sliding windows
     requests     what a request says: symbol, name, timeframe

@@ -25,7 +25,7 @@ from papertape.replay.backtesting.schedule import model_events, model_features
 from papertape.replay.backtesting.summary import Outcome, Run, summarise
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
-from papertape.replay.feed import ReplayFeed
+from papertape.replay.feed import ReplayFeed, within_traded
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import learn
 from papertape.replay.learning.settings import cadence_of, features_of
@@ -57,10 +57,10 @@ def run_backtest(
     tapes = sorted(tapes, key=lambda tape: tape.symbol)
     if models and not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
-    cuts = [_cut(tape, config) for tape in tapes]
-    if config.data.no_volume == "refuse":
-        refuse_untraded(tapes, cuts)
     spec = make_spec(config, tapes)
+    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes])
+    if config.data.no_volume == "refuse":
+        refuse_untraded(tapes, cuts, spec.traded)
     if models is None:
         learned = _learned(config, spec, tapes, cuts, on_progress)
         models = learned.schedule if learned is not None else ()

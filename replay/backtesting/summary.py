@@ -187,7 +187,8 @@ def _measurements(config: Config, main: Run, bars: Mapping[str, Rows]) -> _Measu
     with ThreadPoolExecutor(2) as pool:
         others = dict(zip(names, pool.map(beside, names), strict=True))
         codes = pool.submit(_regime_codes, config, main, bars)
-        performance = pool.submit(measured, config, own, closes, _entry_cost_rate(main))
+        could = _of_traded(main, closes)
+        performance = pool.submit(measured, config, own, could, _entry_cost_rate(main))
         benchmarks = pool.submit(_benchmarks, config, main, closes)
         return _Measurements(performance.result(), others, benchmarks.result(), codes.result())
 
@@ -218,9 +219,15 @@ def measured(
     )
 
 
+def _of_traded(run: Run, closes: FloatArray) -> FloatArray:
+    """Return the closes of what could be bought."""
+    traded = run.engine.traded
+    return closes if len(traded) == closes.shape[1] else closes[:, list(traded)]
+
+
 def _entry_cost_rate(run: Run) -> float:
     """Return what one purchase costs, as a fraction of its notional, the mean over the markets."""
-    markets = run.engine.spec.markets
+    markets = [market for market in run.engine.spec.markets if not market.read_only]
     return float(
         np.mean([m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in markets])
     )
@@ -316,7 +323,8 @@ def _simple_benchmarks(
 ) -> dict[str, Any]:
     """Return buy-and-hold and always-flat."""
     capital, rf = config.account.capital, config.report.risk_free_rate
-    held = buy_and_hold(marks, closes, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
+    could = _of_traded(run, closes)
+    held = buy_and_hold(marks, could, capital, entry_cost_rate=_entry_cost_rate(run), rf=rf)
     flat = always_flat(marks, capital)
     return {
         "buy_and_hold": {name: held.metrics[name] for name in _BENCHMARK_METRICS},
@@ -371,7 +379,7 @@ def _warnings(
         )
     said += span_sentences(config.data, tapes, run.feed)
     said += sentence(n_untraded, len(run.recorder.fills))
-    is_perpetual = any(market.is_perpetual for market in run.engine.spec.markets)
+    is_perpetual = any(m.is_perpetual and not m.read_only for m in run.engine.spec.markets)
     if is_perpetual and not len(run.recorder.payments):
         said.append(
             "No funding is included: positions on perpetuals neither paid nor received any."

@@ -131,6 +131,9 @@ class MarketSettings(_Section):
     )
     slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
     maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
+    read_only: bool | None = Field(
+        None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
+    )
 
 
 class StrategySettings(_Section):

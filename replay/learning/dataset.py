@@ -25,16 +25,19 @@ def dataset_of(
     features: Sequence[str],
     gaps: Gaps = "absent",
     on_progress: Callable[[int, int], None] | None = None,
+    traded: Sequence[str] | None = None,
 ) -> Dataset:
     """
     Return a row for every close of `timeframe` that an engine on these candles would see.
 
-    symbols, candles  in the engine's order; features: requests on `timeframe`, or with @timeframe
+    symbols, candles  in the engine's order; features: requests on `timeframe`, with @timeframe or of another symbol
+    traded            those that there are rows of; default: all
 
     In a candle that was absent as a whole everything is NaN: no model reads it, and nothing fills in it.
     """
     base_ms = timeframe_ms(base_timeframe)
     n_symbols = len(symbols)
+    taken = [symbols.index(symbol) for symbol in traded or symbols]
     columns = tuple(dict.fromkeys(name for request in features for name in columns_of(request)))
     frames = FeatureMatrix(symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
     picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
@@ -42,30 +45,30 @@ def dataset_of(
         candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress
     )
     times: list[IntArray] = []
-    values: list[list[FloatArray]] = [[] for _ in symbols]
-    prices: list[list[FloatArray]] = [[] for _ in symbols]
+    values: list[list[FloatArray]] = [[] for _ in taken]
+    prices: list[list[FloatArray]] = [[] for _ in taken]
     unlisted: IntArray = np.zeros(n_symbols, np.int64)
     for batch, listed in (part for rows in feed.batches() for part in begun(rows, unlisted)):
         for symbol in listed:
             frames.restart(symbol)
         closed, at = frames.advance(batch, len(batch) // n_symbols)
         times.append(batch["open_ms"][at[:closed] * n_symbols] + base_ms)
-        for symbol in range(n_symbols):
+        for place, symbol in enumerate(taken):
             bars = frames.main[symbol].closed[:closed]
             rows = frames.matrix(symbol, closed, at)[picked, :closed].T
             candle = np.stack([bars[name] for name in _PRICES], axis=1)
             is_absent = bars["flag_bits"] & FLAG_ABSENT != 0
             rows[is_absent] = np.nan
             candle[is_absent] = np.nan
-            values[symbol].append(rows)
-            prices[symbol].append(candle)
+            values[place].append(rows)
+            prices[place].append(candle)
     x = np.stack([np.concatenate(parts) for parts in values])
     candle = np.stack([np.concatenate(parts) for parts in prices])
     prices_by_name = {
         name: np.ascontiguousarray(candle[:, :, number]) for number, name in enumerate(_PRICES)
     }
     return Dataset(
-        symbols=tuple(symbols),
+        symbols=tuple(symbols[symbol] for symbol in taken),
         columns=columns,
         timeframe=timeframe,
         time_ms=_ascending(np.concatenate(times)),

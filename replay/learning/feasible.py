@@ -30,9 +30,9 @@ def check_learning(config: Config, where: str = "configuration") -> None:
     every = cadence(config.signals.retrain_every)
     if not config.signals.use_ml or every is None or timeframe is None:
         return
-    faults = shortages(
-        config.learning, timeframe, max(len(config.data.tapes), len(config.live.symbols), 1)
-    )
+    read_only = sum(bool(market.read_only) for market in config.markets.values())
+    named = max(len(config.data.tapes), len(config.live.symbols))
+    faults = shortages(config.learning, timeframe, max(named - read_only, 1))
     try:
         every.check_length(timeframe)
     except ConfigError as error:

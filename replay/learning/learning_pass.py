@@ -13,7 +13,7 @@ from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence
 from papertape.replay.config.spec import make_spec
-from papertape.replay.feed import whole_span
+from papertape.replay.feed import whole_span, within_traded
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import lack
 from papertape.replay.learning.dataset import dataset_of
@@ -47,7 +47,9 @@ def learn(
     first_ms, last_ms = whole_span(candles)
     due_ms = cadence.between(first_ms - 1, last_ms + base_ms)
     settings = settings_of(config, spec, [tape.sha256 for tape in tapes])
-    held = [_reaching_back(tape.candles, first_ms, last_ms, settings) for tape in tapes]
+    held = within_traded(
+        spec, [_reaching_back(tape.candles, first_ms, last_ms, settings) for tape in tapes]
+    )
     first_close_ms = whole_span(held)[0] + timeframe_ms(spec.timeframe)
     skipped, due = _sorted_out(due_ms, first_close_ms, settings)
     if not due:
@@ -79,7 +81,7 @@ def rows_of(
 ) -> Dataset:
     """Return the rows of the configured span of tapes, which are in the engine's order."""
     data = config.data
-    held = [tape.between(data.start, data.end).candles for tape in tapes]
+    held = within_traded(spec, [tape.between(data.start, data.end).candles for tape in tapes])
     return _rows(config, spec, held, settings, on_progress)
 
 
@@ -98,6 +100,7 @@ def _rows(
         settings.features,
         config.data.gaps,
         None if on_progress is None else lambda done, of: on_progress("rows", done, of),
+        spec.traded,
     )
 
 

@@ -124,14 +124,15 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
         float(getattr(spec.strategy, name, default))
         for name, default in zip(("stop_atr", "target_atr"), _BRACKET, strict=True)
     )
-    sides = [m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in spec.markets]
+    traded = [market for market in spec.markets if not market.read_only]
+    sides = [m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in traded]
     return LearningSettings(
         **shared(learning, LearningSettings),
         kind=config.signals.model,
         timeframe=spec.timeframe,
         features=features,
         inputs=inputs,
-        symbols=spec.symbols,
+        symbols=spec.traded,
         tapes=tuple(tapes),
         window_ms=round(learning.window_days * DAY_MS),
         gate_ms=gate_ms_of(learning, timeframe_ms(spec.timeframe)),

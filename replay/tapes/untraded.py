@@ -13,13 +13,17 @@ _MARKS: Final = "MARK:"  # what Delta puts before the symbol of a series of mark
 _WAY_OUT: Final = "--set data.no_volume=trade (in Python no_volume='trade') replays it all the same"
 
 
-def refuse_untraded(tapes: Sequence[Tape], cuts: Sequence[Rows]) -> None:
+def refuse_untraded(
+    tapes: Sequence[Tape], cuts: Sequence[Rows], traded: Sequence[str] | None = None
+) -> None:
     """
     Raise ConfigError for a tape on which no order can have filled.
 
-    cuts  what is replayed of each tape
+    cuts  what is replayed of each tape; traded: symbols that are not read only; default: all
     """
     for tape, rows in zip(tapes, cuts, strict=True):
+        if traded is not None and tape.symbol not in traded:
+            continue
         if tape.symbol.startswith(_MARKS) or tape.kind == "mark":
             raise ConfigError(
                 f"{tape.symbol}: a series of mark prices, at which nobody trades; {_WAY_OUT}"

@@ -59,6 +59,7 @@ class CurrentModel:
     features   requests that models may read; none: there will be no model
     timeframe  of the strategy; a model of another one is refused
     most       closes of one block of candles
+    traded     numbers of the symbols that it is asked about; default: all
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class CurrentModel:
         timeframe: str,
         symbols: Sequence[str],
         most: int,
+        traded: Sequence[int] | None = None,
     ) -> None:
         row_by_column = {name: row for row, name in enumerate(columns)}
         names = dict.fromkeys(name for request in features for name in columns_of(request))
@@ -76,6 +78,7 @@ class CurrentModel:
         self._probability_row = len(columns) - 1
         self._timeframe = timeframe
         self._symbols = tuple(symbols)
+        self._traded = tuple(range(len(symbols)) if traded is None else traded)
         self._recent = Recent(len(symbols), len(names))
         self._predictions = Predictions(
             len(symbols),
@@ -91,7 +94,7 @@ class CurrentModel:
         """Make an artefact the one in force; state: shape (n_symbols, state_length)."""
         columns = [self.columns.index(name) for name in artefact.record.inputs]
         self._inputs = self._rows[columns]
-        self._weights = [artefact.weights_for(symbol) for symbol in self._symbols]
+        self._weights = {i: artefact.weights_for(self._symbols[i]) for i in self._traded}
         self._sizes = artefact.sizes
         self._work = artefact.scratch()
         self._code = artefact.kind.code
@@ -117,13 +120,15 @@ class CurrentModel:
                 f"model {version}: feature {missing[0]!r} is not computed here; add it to model_features"
             )
         try:
-            read = [self._warm_up(artefact, symbol) for symbol in range(len(self._symbols))]
+            read = {symbol: self._warm_up(artefact, symbol) for symbol in self._traded}
         except DataError as error:
             raise DataError(f"model {version}: {error}") from error
-        self._install(artefact, np.stack([state for _, state in read]))
-        self._bytes = data
-        for symbol, (probabilities, _) in enumerate(read):
+        states = np.zeros((len(self._symbols), artefact.state_length))
+        for symbol, (probabilities, state) in read.items():
+            states[symbol] = state
             self._recent.tell(symbol, probabilities)
+        self._install(artefact, states)
+        self._bytes = data
 
     def _warm_up(self, artefact: Artefact, symbol: int) -> tuple[FloatArray, FloatArray]:
         """Return what a model makes of one symbol's recent rows, and its state after them."""

@@ -56,6 +56,7 @@ class Predictions:
         """Write what was said of one symbol at `n` closes, the same number for every symbol of a block."""
         if not len(self._rows):  # most engines never have a model
             self._rows = np.zeros(self._most * self._n_symbols, PREDICTION)
+            self._rows["symbol"] = _NOBODY  # nothing is written of what is read only
         tell(
             features,
             n,

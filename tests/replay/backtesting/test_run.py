@@ -269,3 +269,20 @@ def test_the_report_can_hold_a_study_of_what_followed_each_event() -> None:
     assert study["sentence"]
     assert "BOS" in study["rows"]["kind"]
     assert study["sentence"] in found.report()
+
+
+def test_a_market_that_is_read_only_changes_no_figure() -> None:
+    """Longer than what is traded, without volume, and before it by name: but for what it reads a run is the same."""
+    other = random_candles(1_500, 9)
+    other["open_ms"] -= 300 * 3_600_000
+    other["volume"] = 0.0
+    settings = {"confidence_threshold": 0.3, "markets": {"BTC": {"read_only": True}}}
+
+    alone = backtest(tapes=[tape("ETH")], confidence_threshold=0.3).summary
+    beside = backtest(tapes=[tape("ETH"), tape("BTC", rows=other)], **settings).summary
+
+    assert alone["metrics"]["trades"] > 10
+    for part in ("metrics", "benchmarks", "sensitivity", "monthly", "refusals", "start", "end"):
+        assert beside[part] == alone[part], part
+    assert beside["markets"]["BTC"]["read_only"]
+    assert beside["symbols"] == ["BTC", "ETH"]
