@@ -7,11 +7,15 @@ from types import ModuleType
 import pytest
 
 from papertape import backtest
+from papertape.engine.features import split_request
 from papertape.engine.strategies import STRATEGIES
+from papertape.replay.importers.sample import sample_tape
+from papertape.replay.tapes.synthetic import synthesize
 from tests.test_readme import BLOCK, commands, is_shown, run
 
 PAGE = Path(__file__).resolve().parents[1] / "deploy" / "docs" / "strategies.md"
 BLOCKS = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+LED = synthesize("regimes", 35_000, "1h", symbol="ETHUSDT")
 FILES = {body.split("\n")[0][2:]: body for kind, body in BLOCKS if kind == "python"}
 
 
@@ -34,7 +38,9 @@ def test_every_example_trades(name: str, tmp_path: Path) -> None:
     assert kinds
 
     for kind in kinds:
+        reads = {split_request(feature).symbol for feature in kind().features} - {""}
         result = backtest(
+            tapes=[sample_tape(), LED] if reads else [sample_tape()],
             start="2023-01-01",
             timeframe="4h",
             strategy=kind,

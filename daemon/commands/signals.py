@@ -12,7 +12,7 @@ from rich.table import Table
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.errors import ConfigError
-from papertape.engine.features import FEATURES, plan_features
+from papertape.engine.features import FEATURES, plan_features, split_request
 from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import make_config
 from papertape.replay.events.events import in_timeframe, market_events
@@ -49,6 +49,8 @@ def features_command(
     Example: papertape features --tape BTCUSDT --feature rsi_14 --feature macd --out seen
     """
     requests = feature or list(FEATURES)
+    for request in requests:
+        _refuse_joined(request)
     plan_features(requests)
     source = in_timeframe(_tapes([tape] if tape else [])[0], timeframe)
     with progress_bars() as show:
@@ -72,6 +74,18 @@ def features_command(
     if events:
         told = f"{sum(counts.values()):,} events of {len(counts):,} kinds"
         console.print(f"{out / EVENTS_FILE}: {told}", markup=False, soft_wrap=True)
+
+
+def _refuse_joined(request: str) -> None:
+    """Raise ConfigError for a feature of another symbol or timeframe: a file holds what one tape says by itself."""
+    parts = split_request(request)
+    if parts.symbol or parts.timeframe:
+        tape = f"--tape {parts.symbol} " if parts.symbol else ""
+        frame = f"--timeframe {parts.timeframe} " if parts.timeframe else ""
+        raise ConfigError(
+            f"feature {request!r}: a file holds one tape on one timeframe; write {tape}{frame}--feature {parts.name} and "
+            "join the files on known_time"
+        )
 
 
 def study_command(

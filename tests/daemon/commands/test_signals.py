@@ -123,6 +123,11 @@ def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) ->
     [
         (("features", "--tape", "NOPE", "--out", "x"), 1, "NOPE"),
         (("features", "--feature", "rsy_14", "--out", "x"), 1, "unknown feature 'rsy_14'"),
+        (
+            ("features", "--feature", "BTC/USDT:USDT:ema_12:first@4h", "--out", "x"),
+            1,
+            "write --tape BTC/USDT:USDT --timeframe 4h --feature ema_12:first and join the files on known_time",
+        ),
         (("features", "--tape", "SYNTH"), 2, "--out"),
         (
             ("features", "--tape", "SYNTH", "--timeframe", "7h", "--out", "x"),

@@ -12,11 +12,10 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
-from papertape.engine.records import FLAT, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies import Decision
 from papertape.replay.feed import ReplayFeed
 from tests.support.helpers import FREE, START_MS, interleave, make_candles, random_candles, run_all
+from tests.support.pair import Pair
 
 NAN = math.nan
 SWAP = "BTC/USDT:USDT"  # as ccxt names a perpetual
@@ -178,28 +177,6 @@ def test_history_of_another_symbol_is_what_was_joined() -> None:
         np.testing.assert_array_equal(values, joined[max(0, at - 2) : at + 1])
 
 
-class Spread:
-    """Trade each symbol against another by name, its longer trend and its past."""
-
-    history_bars = 12
-    state_fields = ("before",)
-
-    def __init__(self, other: str) -> None:
-        self.other = other
-        self.features = (f"{other}:close", f"{other}:rsi_4@4h", "rsi_14", f"{other}:ema_5")
-
-    def decide(self, view: Any) -> Decision | None:
-        close, rsi = view[f"{self.other}:close"], view[f"{self.other}:rsi_4@4h"]
-        if math.isnan(close) or math.isnan(rsi):
-            return Decision(FLAT) if view.position else None
-        past = view.history(f"{self.other}:close", 12)
-        strength = view.close / close - view.history("close", 12)[0] / past[0]
-        view.state.before = strength if strength == strength else 0.0
-        if view.position == 0.0 and abs(strength) > 0.01 and view["rsi_14"] != rsi:
-            return Decision(SHORT if strength > 0 else LONG, stop_distance=0.03 * view.close)
-        return Decision(FLAT) if abs(strength) < 0.002 else None
-
-
 def thin(candles: Rows, every: int) -> Rows:
     """Return a tape that lacks every so many-th candle, and a stretch."""
     kept = np.arange(len(candles)) % every != 0
@@ -212,7 +189,7 @@ def traded(
     names: Sequence[str], tapes: dict[str, Rows], other: str, batch: int
 ) -> tuple[str, bytes, list[Any]]:
     """Return digest, snapshot and what was filled, with names in place of numbers."""
-    engine = engine_of(Spread(other), names, "1h", "15m")
+    engine = engine_of(Pair(other), names, "1h", "15m")
     order = sorted(names)
     feed = ReplayFeed(
         [tapes[name] for name in order], engine.base_ms, batch_rows=batch * len(names)
@@ -244,14 +221,14 @@ def test_batch_size_changes_nothing(batch: int) -> None:
 
 
 def test_a_restart_at_any_candle_changes_nothing() -> None:
-    engine, again = (engine_of(Spread("BBB"), list(PAIR), "1h", "15m") for _ in range(2))
+    engine, again = (engine_of(Pair("BBB"), list(PAIR), "1h", "15m") for _ in range(2))
     short = {name: tape[tape["open_ms"] < START_MS + 110 * HOUR_MS] for name, tape in PAIR.items()}
     events = list(ReplayFeed(list(short.values()), engine.base_ms, batch_rows=3).events())
     assert len(events) >= 440
     for event in events:
         engine.step(event)
         again.step(event)
-        fresh = engine_of(Spread("BBB"), list(PAIR), "1h", "15m")
+        fresh = engine_of(Pair("BBB"), list(PAIR), "1h", "15m")
         fresh.restore(again.snapshot())
         again = fresh
     assert again.digest == engine.digest
