@@ -1,5 +1,6 @@
 """The state of an engine: its arrays, the features at each close, and the one way to run instants over them."""
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -85,6 +86,7 @@ class EngineState:
 
     traded     the numbers of the symbols that are not read only
     followers  engines that act on this one's decisions, too
+    watch      is shown a symbol's features and candles at the closes of every batch; nothing depends on it
     wishes     the decision of every symbol at every close of the newest batch
     """
 
@@ -133,11 +135,15 @@ class EngineState:
         self.wishes["target"][read_only] = KEEP  # for good: nobody writes there
         self.outputs = Outputs(n)
         self.followers: list[EngineState] = []
+        self.watch: Callable[[int, FloatArray, Rows], None] | None = None
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""
         matrix = self.frames.matrix(symbol, closed, at)
-        self.model.infer(symbol, matrix, self.frames.main[symbol].closed, closed)
+        bars = self.frames.main[symbol].closed
+        self.model.infer(symbol, matrix, bars, closed)
+        if self.watch is not None:
+            self.watch(symbol, matrix, bars[:closed])
         return matrix
 
     def run_instants(self, candles: Rows, first: int, last: int, at: IntArray, closed: int) -> None:

@@ -13,6 +13,7 @@ from papertape.engine.performance.curve import Collector, CurveColumns, rows_of
 from papertape.engine.records import DECISION, FILL, PAYMENT, PREDICTION, SWAP, TRADE
 from papertape.engine.report import Report
 from papertape.replay.backtesting.conditions import UnmetConditions
+from papertape.replay.report.features import FeatureLines
 
 _KINDS = (
     "decisions",
@@ -40,6 +41,7 @@ class Recorder:
     event_kinds  the only EVENT records that are kept; None: all
     expected     how many marks will come, when that is known
     conditions   what a strategy said was unmet
+    features     what it named, for drawing; None: not kept
     """
 
     candles: int = 0
@@ -47,6 +49,7 @@ class Recorder:
     event_kinds: Sequence[int] | None = None
     expected: int = 0
     conditions: UnmetConditions = field(default_factory=UnmetConditions)
+    features: FeatureLines | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
     _marks: Collector = field(init=False)
 

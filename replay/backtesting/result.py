@@ -43,8 +43,9 @@ from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import REFUSED_NAMES
 from papertape.replay.backtesting.figures import FIGURES, written
+from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.notebook import Page, card
-from papertape.replay.report.page import report_parts, write_report
+from papertape.replay.report.page import Drawing, report_parts, write_report
 from papertape.replay.runtime.allocation import return_free_memory
 from papertape.replay.tapes.arrow import arrow_table
 from papertape.replay.tapes.tables import (
@@ -78,6 +79,7 @@ class Result:
     events     EVENT records of market structure, for drawing; none when the strategy does not look at it
     tapes      all that were replayed, where the names in the configuration would not find them again
     orders     ORDER_EVENT records: what happened to working orders
+    features   what the strategy named, for drawing
 
     >>> from papertape import backtest
     >>> asked = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False}
@@ -98,6 +100,7 @@ class Result:
     events: Rows = field(default_factory=lambda: np.zeros(0, EVENT))
     tapes: Sequence[Tape] = ()
     orders: Rows = field(default_factory=lambda: np.zeros(0, ORDER_EVENT))
+    features: FeatureLines | None = None
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
     _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
@@ -236,8 +239,9 @@ class Result:
         write_report(target, *self._shown())
         return Page(target)
 
-    def _shown(self) -> tuple[Mapping[str, Any], Table, CurveColumns, Mapping[str, Rows], Rows]:
-        return self.summary, self.traded, self.marks, self.candles, self.events
+    def _shown(self) -> tuple[Mapping[str, Any], Table, CurveColumns, Mapping[str, Rows], Drawing]:
+        drawing = Drawing(self.events, self.fills, self.orders, self.features)
+        return self.summary, self.traded, self.marks, self.candles, drawing
 
     def save(self, directory: str | Path) -> Path:
         """

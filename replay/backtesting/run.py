@@ -29,6 +29,8 @@ from papertape.replay.feed import ReplayFeed, within_traded
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import learn
 from papertape.replay.learning.settings import cadence_of, features_of
+from papertape.replay.report.features import FeatureLines, drawn_columns
+from papertape.replay.report.orders import orders_left_out
 from papertape.replay.report.structure import DRAWN_KINDS, left_out
 from papertape.replay.runtime.allocation import return_free_memory
 from papertape.replay.runtime.compile import compile_kernels
@@ -85,7 +87,7 @@ def run_backtest(
             _named(on_progress, "replay"),
             models=models,
             events=told,
-            event_kinds=DRAWN_KINDS,
+            is_drawn=True,
             followers=beside if is_kernel else {},
         )
     for name, changed in {} if is_kernel else beside.items():
@@ -101,14 +103,13 @@ def run_backtest(
     summary, labels = summarise(config, tapes, bars, main, learned)
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
-    drawn = main.recorder.events
-    summary["notes"] += left_out(drawn, main.engine.symbols, main.engine.length_ms)
+    summary["notes"] += _not_drawn(main)
     trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
     used = [data for _, data in main.models]
     recorder = main.recorder
     return Result(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
-        recorder.events, orders=recorder.orders,
+        recorder.events, orders=recorder.orders, features=recorder.features,
     )  # fmt: skip
 
 
@@ -135,7 +136,7 @@ def replay(
     batch_rows: int | None = None,
     models: Sequence[tuple[int, bytes]] = (),
     events: Sequence[tuple[int, Command | Funding | Halt]] = (),
-    event_kinds: Sequence[int] | None = None,
+    is_drawn: bool = False,
     followers: Mapping[str, EngineSpec] | None = None,
 ) -> Run:
     """
@@ -144,8 +145,8 @@ def replay(
     Raises StrategyError at the first candle at which a user's strategy fails or asks for what no order can mean.
 
     models  (close in ms at which it takes over, artefact); events: (time in ms, anything else that happened)
-    event_kinds  of market structure that are kept; None: all
-    followers    accounts with other markets or settings that act on the same decisions, by name
+    is_drawn   of market structure only what a report draws is kept, and features as well
+    followers  accounts with other markets or settings that act on the same decisions, by name
     """
     engine = Engine(spec)
     scheduled = [*model_events(models), *events]
@@ -161,7 +162,8 @@ def replay(
     beside = {
         name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
     }
-    recorder = Recorder(event_kinds=event_kinds, expected=feed.n_instants)
+    recorder = Recorder(event_kinds=DRAWN_KINDS if is_drawn else None, expected=feed.n_instants)
+    engine.watch = recorder.features = _lines(engine, feed.n_instants) if is_drawn else None
     started = time.perf_counter()
     warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()
@@ -176,6 +178,21 @@ def replay(
     end_ms = feed.last_ms + engine.base_ms
     used = sorted((model for model in models if model[0] <= end_ms), key=lambda model: model[0])
     return Run(engine, recorder, trades, marks, feed, used, done - warm, warm - started, others)
+
+
+def _not_drawn(run: Run) -> list[str]:
+    """Return a sentence for everything that a report draws only in part."""
+    engine, recorder = run.engine, run.recorder
+    said = left_out(recorder.events, engine.symbols, engine.length_ms)
+    said += orders_left_out(recorder.orders, recorder.fills, engine.symbols)
+    return said + (recorder.features.left_out() if recorder.features is not None else [])
+
+
+def _lines(engine: Engine, n_instants: int) -> FeatureLines:
+    """Return what keeps the features that the engine's strategy names."""
+    columns = drawn_columns(engine.spec.strategy.features, engine.frames.columns)
+    n_closes = n_instants * engine.base_ms // engine.length_ms
+    return FeatureLines(columns, len(engine.symbols), n_closes)
 
 
 def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] = ()) -> None:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
 from papertape.replay.report.data import equity_curve, pack_candles, pack_trades
+from papertape.replay.report.features import FeatureLines
+from papertape.replay.report.orders import pack_orders
 from papertape.replay.report.returns import returns_of
 from papertape.replay.report.structure import pack_structure
 from papertape.replay.runtime.files import write_whole
@@ -25,6 +27,9 @@ _ASSETS: Final = {
         "data.js",
         "charts.js",
         "structure.js",
+        "orders.js",
+        "features.js",
+        "marks.js",
         "candles.js",
         "sections.js",
         "models.js",
@@ -34,12 +39,30 @@ _ASSETS: Final = {
 }
 
 
+class Drawing(NamedTuple):
+    """
+    What is drawn on the candles; what is None is not.
+
+    events    EVENT records of market structure
+    fills     FILL records; orders: ORDER_EVENT records
+    features  what the strategy named, as the run computed it
+    """
+
+    events: Rows | None = None
+    fills: Rows | None = None
+    orders: Rows | None = None
+    features: FeatureLines | None = None
+
+
+NOTHING_DRAWN: Final = Drawing()
+
+
 def report_parts(
     summary: Mapping[str, Any],
     trades: Table,
     marks: Marks,
     candles: Mapping[str, Rows],
-    events: Rows | None = None,
+    drawing: Drawing = NOTHING_DRAWN,
 ) -> Iterator[str]:
     """
     Yield the page of a result as HTML text, piece by piece: of a million candles the whole page takes 10 MB.
@@ -48,7 +71,7 @@ def report_parts(
     trades   one row per trade, as in trades.parquet; none of them: no columns either
     marks    the account at the close of every base candle
     candles  by symbol, CANDLE records of the strategy's timeframe
-    events   EVENT records of market structure, drawn on the candles
+    drawing  what is drawn on them beside trades
     """
 
     def data() -> Iterator[tuple[str, Any]]:
@@ -59,7 +82,12 @@ def report_parts(
         yield "equity", equity_curve(marks, candles, capital, held)
         yield "returns", returns_of(marks, capital)
         yield "candles", {name: pack_candles(rows) for name, rows in candles.items() if len(rows)}
-        yield "structure", _structure(summary, events)
+        yield "structure", _structure(summary, drawing.events)
+        symbols = summary.get("symbols", ())
+        if drawing.fills is not None and drawing.orders is not None:
+            yield "orders", pack_orders(drawing.orders, drawing.fills, symbols)
+        if drawing.features is not None:
+            yield "features", drawing.features.pack(symbols)
 
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"
@@ -128,12 +156,12 @@ def write_report(
     trades: Table,
     marks: Marks,
     candles: Mapping[str, Rows],
-    events: Rows | None = None,
+    drawing: Drawing = NOTHING_DRAWN,
 ) -> None:
     """Write the page of a result under a temporary name and rename it when it is complete."""
 
     def write(file: BinaryIO) -> None:
-        for part in report_parts(summary, trades, marks, candles, events):
+        for part in report_parts(summary, trades, marks, candles, drawing):
             file.write(part.encode("utf-8"))
 
     write_whole(path, write)

@@ -21,6 +21,10 @@ needs_browser = pytest.mark.skipif(
     not CHROMIUM, reason="no chromium on this machine to open the page with"
 )
 
+# What is wider than its place and cannot be seen without pushing it about.
+CUT = """[...document.querySelectorAll("main *")].filter((n) => n.clientWidth > 0 && n.scrollWidth > n.clientWidth + 1
+  && getComputedStyle(n).overflowX !== "visible").map((n) => `${n.tagName} ${n.id} ${n.className}`)"""
+
 
 def open_in_browser(page: Path, profile: Path, query: str = "") -> str:
     """Return the page's DOM after its scripts have run."""

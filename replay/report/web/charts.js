@@ -36,7 +36,7 @@ function beforePrint() {
   setTheme("light");
   for (const view of CHARTS) {
     const picture = element("img", undefined, "printed");
-    picture.src = view.chart.takeScreenshot().toDataURL();
+    picture.src = view.chart.takeScreenshot(true).toDataURL();
     view.chart.chartElement().parentElement.append(picture);
   }
 }

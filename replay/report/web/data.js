@@ -3,6 +3,7 @@
 window.onerror = (message) => { document.documentElement.dataset.errors = String(message); };
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const SUMMARY = DATA.summary;
+const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
 const $ = (id) => document.getElementById(id);
 
 function element(tag, text, className) {

@@ -71,17 +71,10 @@ class StructureLayer {
       if (left === null || end === null || top === null || bottom === null) continue;
       const right = Math.max(end, left + 2);
       this.drawItem(context, i, left, right, top, bottom, isPoint);
-      if (right - left > 24 || isPoint) this.drawLabel(context, items.labels[items.label[i]], left + 3, items.side[i] > 0 ? top - 3 : bottom + 10, taken);
+      if (right - left > 24 || isPoint) writeFree(context, items.labels[items.label[i]], left + 3, items.side[i] > 0 ? top - 3 : bottom + 10, taken);
     }
     context.globalAlpha = 1;
     context.setLineDash([]);
-  }
-  // A name is written where none stands yet; the newest come first.
-  drawLabel(context, text, x, y, taken) {
-    const width = context.measureText(text).width;
-    if (taken.some((box) => x < box.right + 4 && box.left < x + width + 4 && Math.abs(y - box.y) < 12)) return;
-    taken.push({ left: x, right: x + width, y });
-    context.fillText(text, x, y);
   }
   drawItem(context, i, left, right, top, bottom, isPoint) {
     const items = this.items, tone = items.side[i] > 0 ? "gain" : "loss";
@@ -100,13 +93,7 @@ class StructureLayer {
   }
   controls(parent) {
     if (!DATA.structure || !Object.keys(DATA.structure).length) return;
-    const add = (title, isOn, change) => {
-      const label = element("label", undefined, "quiet"), box = element("input");
-      box.type = "checkbox"; box.checked = isOn;
-      box.onchange = () => { change(box.checked); this.update?.(); };
-      label.append(box, " " + title);
-      parent.append(label);
-    };
+    const add = (title, isOn, change) => parent.append(toggle(title, isOn, (on) => { change(on); this.update?.(); }));
     for (const [name, title] of STRUCTURE_GROUPS) add(title, this.shown.has(name), (on) => (on ? this.shown.add(name) : this.shown.delete(name)));
     add("as it was known", true, (on) => { this.isKnownMode = on; });
     parent.hidden = false;

@@ -1,22 +1,23 @@
 "use strict";
 // The trade list: sorted, filtered, paged; a row jumps to its trade on the chart.
-const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
 const PAGE_ROWS = 50;
-const COLUMNS = [
+let COLUMNS = [
   ["#", "number", "count"], ["symbol", "symbol"], ["side", "side"], ["entry", "entry", "time"], ["exit", "exit", "time", "minor"], ["at", "entry_price", "price", "minor"], ["out at", "exit_price", "price", "minor"],
-  ["by", "exit_reason"], ["stop", "stop_price", "price", "minor"], ["target", "target_price", "price", "minor"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money", "minor"],
+  ["by", "exit_reason"], ["stop", "stop_price", "price", "minor"], ["last stop", "last_stop", "price", "minor"], ["target", "target_price", "price", "minor"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money", "minor"],
   ["conf.", "confidence", "number", "minor"], ["ML", "score_model", "number", "minor"], ["SMC", "score_smc", "number", "minor"], ["techn.", "score_technical", "number", "minor"], ["regime", "regime", undefined, "minor"],
-].filter(([, name]) => isTold(name));
+];
 // A column that says the same of every trade, or nothing, only takes room.
 function isTold(name) {
   if (name === "symbol") return Object.keys(DATA.candles).length > 1;
   if (name.startsWith("score_") || name === "confidence" || name === "return_r") return TRADES.some((trade) => trade[name]);
+  if (name === "last_stop") return TRADES.some((trade) => trade.last_stop !== trade.stop_price);
   return !["stop_price", "target_price", "regime"].includes(name) || TRADES.some((trade) => trade[name]);
 }
 
 class TradeList {
   constructor(view) {
     this.view = view; this.key = "number"; this.isDown = false; this.page = 0;
+    COLUMNS = COLUMNS.filter(([, name]) => isTold(name));
     for (const [id, name, all] of [["side", "side", "both sides"], ["reason", "exit_reason", "every exit"]]) {
       $(id).append(new Option(all, ""), ...[...new Set(TRADES.map((t) => t[name]))].sort().map((v) => new Option(v, v)));
       $(id).onchange = () => { this.page = 0; this.draw(); };
@@ -51,7 +52,9 @@ class TradeList {
     const pages = Math.max(Math.ceil(rows.length / PAGE_ROWS), 1);
     this.page = Math.min(Math.max(this.page, 0), pages - 1);
     $("count").textContent = rows.length ? `${shown(rows.length, "count")} trades, page ${this.page + 1} of ${pages}` : "no trade";
-    const cell = (trade, name, kind) => (kind === "time" ? stamp(trade[name]) : kind ? shown(trade[name], kind) : trade[name]);
+    // A fill may lie between the prices of the tape; one digit more than those have says enough in a list.
+    const price = (trade, x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumFractionDigits: Math.min((DATA.candles[trade.symbol]?.decimals ?? 7) + 1, 8) }));
+    const cell = (trade, name, kind) => (kind === "time" ? stamp(trade[name]) : kind === "price" ? price(trade, trade[name]) : kind ? shown(trade[name], kind) : trade[name]);
     const made = table(rows.slice(this.page * PAGE_ROWS, (this.page + 1) * PAGE_ROWS), COLUMNS.map(([title, name, kind, options]) => [title, (t) => cell(t, name, kind), null, options]), (line, trade) => {
       line.tabIndex = 0;
       if (trade === this.view.chosen) line.className = "chosen";
@@ -79,6 +82,7 @@ function chooseTheme() {
 async function main() {
   chooseTheme();
   drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawStudy(); drawModels(); drawRest();
+  await readOrders();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);
   $("symbol").append(...symbols.map((s) => new Option(s, s)));

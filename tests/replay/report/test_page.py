@@ -21,7 +21,7 @@ from papertape.replay.report.data import (
     plain_values,
 )
 from papertape.replay.report.page import report_parts, write_report
-from tests.support.browser import browser_tab, needs_browser, open_in_browser
+from tests.support.browser import CUT, browser_tab, needs_browser, open_in_browser
 from tests.support.helpers import random_candles
 from tests.support.packed import unpack_candles, unpack_integers
 
@@ -213,11 +213,6 @@ def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
     assert "data-errors" not in dom
     assert "No candle was replayed." in dom
     assert "no trade" in dom
-
-
-# What is wider than its place and cannot be seen without pushing it about.
-CUT = """[...document.querySelectorAll("main *")].filter((n) => n.clientWidth > 0 && n.scrollWidth > n.clientWidth + 1
-  && getComputedStyle(n).overflowX !== "visible").map((n) => `${n.tagName} ${n.id} ${n.className}`)"""
 
 
 @needs_browser

@@ -1,0 +1,232 @@
+"""
+Orders for the report's page: where each rested and how it ended, what fills did to a trade, and the path of its levels.
+
+    resting  every order but those at market: from the close at which it was asked for to its end
+    trails   where trailing orders stood, from the candle on in which they stood there
+    levels   likewise stop and target of trades where they moved; a trade has its first ones itself
+    parts    the fills of trades that have more than two: additions, partial exits, and the average entry after each
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.broker.working.orders import (
+    AT_MARKET,
+    CANCELLED,
+    CAUSE_NAMES,
+    EXPIRED,
+    FILLED,
+    KIND_NAMES,
+    MOVED,
+    PLACED,
+    POSITION_STOP,
+    STATUS_NAMES,
+    TRAIL,
+    WORKING,
+    tag_text,
+)
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.records import REFUSED_NAMES
+from papertape.replay.report.data import decimals_of, pack_integers, plain_values
+
+MOST_ROWS: Final = 60_000  # of one symbol, of each table: the newest
+_ENDS: Final = (FILLED, CANCELLED, EXPIRED)
+_RESTS: Final = "still working"
+
+
+class RestingOrders(NamedTuple):
+    """Orders of one symbol by column, oldest first; times are ms, `ended_ms` -1 for one that still works."""
+
+    number: IntArray
+    kind: IntArray
+    side: IntArray
+    tag: IntArray
+    begun_ms: IntArray
+    ended_ms: IntArray
+    price: FloatArray  # trigger, or else limit; 0 of a trailing order
+    quantity: FloatArray
+    end: IntArray  # status × 1000 + cause
+    fill_price: FloatArray  # of its last fill; 0 = none
+
+
+class LevelPath(NamedTuple):
+    """Where levels stood, by column: `owner` is a trade's or an order's number; 0 is no level any more."""
+
+    owner: IntArray
+    kind: IntArray
+    time_ms: IntArray
+    price: FloatArray
+
+
+def resting_of(orders: Rows) -> RestingOrders:
+    """Return every order of one symbol that rested, from its ORDER_EVENT records."""
+    own = orders[(orders["number"] > 0) & (orders["kind"] != AT_MARKET)]
+    own = own[np.argsort(own["number"], kind="stable")]
+    first = np.flatnonzero(np.diff(own["number"], prepend=-1))
+    begun, last = own[first], own[np.append(first, len(own))[1:] - 1]
+    is_over = np.isin(last["status"], _ENDS)
+    filled = own[np.isin(own["status"], (WORKING, FILLED))]
+    at = np.searchsorted(filled["number"], begun["number"], "right") - 1
+    is_filled = (at >= 0) & (filled["number"][at] == begun["number"] if len(filled) else False)
+    price = np.zeros(len(begun))
+    price[is_filled] = filled["price"][at[is_filled]]
+    return RestingOrders(
+        begun["number"], begun["kind"], begun["side"], begun["tag"], begun["time_ms"],
+        np.where(is_over, last["time_ms"], -1), begun["price"], begun["quantity"],
+        np.where(is_over, last["status"] * 1000 + last["cause"], 0), price,
+    )  # fmt: skip
+
+
+def trails_of(orders: Rows) -> LevelPath:
+    """Return the path of every trailing order of one symbol."""
+    rows = orders[(orders["status"] == MOVED) & (orders["kind"] == TRAIL)]
+    rows = rows[np.argsort(rows["number"], kind="stable")]
+    return LevelPath(rows["number"], rows["kind"], rows["time_ms"], rows["price"])
+
+
+def levels_of(orders: Rows, fills: Rows) -> LevelPath:
+    """Return how stop and target of every trade of one symbol moved, from its ORDER_EVENT and FILL records."""
+    rows = orders[(orders["status"] == MOVED) & (orders["kind"] >= POSITION_STOP)]
+    rows = rows[np.lexsort((rows["sequence"], rows["kind"]))]
+    # What moves belongs to the trade that is open, and so to that of the last fill before.
+    trade = fills["trade"][np.searchsorted(fills["sequence"], rows["sequence"]) - 1]
+    order = np.argsort(trade, kind="stable")
+    return LevelPath(trade[order], *(rows[name][order] for name in ("kind", "time_ms", "price")))
+
+
+def parts_of(fills: Rows) -> dict[str, Any]:
+    """Return the fills of every trade of one symbol that has more than two, with the average entry after each."""
+    numbers, counts = np.unique(fills["trade"], return_counts=True)
+    rows = fills[np.isin(fills["trade"], numbers[counts > 2])]
+    average = np.zeros(len(rows))
+    held = cost = 0.0
+    columns = (rows[name].tolist() for name in ("trade", "price", "quantity", "position"))
+    number = -1
+    for place, (trade, price, quantity, position) in enumerate(zip(*columns, strict=True)):
+        if trade != number:
+            number, held, cost = trade, 0.0, 0.0
+        if abs(position) > held:
+            cost = (cost * held + price * quantity) / (held + quantity)
+        held = abs(position)
+        average[place] = cost
+    return {
+        "trade": rows["trade"], "time_ms": rows["candle_ms"], "side": rows["side"], "price": rows["price"],
+        "quantity": rows["quantity"], "position": rows["position"], "average": average,
+    }  # fmt: skip
+
+
+def pack_orders(orders: Rows, fills: Rows, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what the page draws of orders, by symbol; symbols without any are left out."""
+    packed = {}
+    for index, symbol in enumerate(symbols):
+        own, filled = (rows[rows["symbol"] == index] for rows in (orders, fills))
+        parts = parts_of(filled)
+        if len(own) or len(parts["trade"]):
+            packed[symbol] = {
+                "resting": _resting(_newest(resting_of(own))),
+                "trails": _path(_newest(trails_of(own))),
+                "levels": _path(_newest(levels_of(own, filled))),
+                "parts": _parts(_newest(parts)),
+            }
+    return packed
+
+
+def orders_left_out(orders: Rows, fills: Rows, symbols: Sequence[str]) -> list[str]:
+    """Return a sentence for every symbol of whose orders, levels or fills a part is not drawn."""
+    said = []
+    for index, symbol in enumerate(symbols):
+        own, filled = (rows[rows["symbol"] == index] for rows in (orders, fills))
+        sizes = {
+            "orders": len(np.unique(own["number"])),
+            "moves of levels": int((own["status"] == MOVED).sum()),
+            "fills": len(filled),
+        }
+        said += [
+            f"{symbol}: of {n:,} {what} the report draws the newest {MOST_ROWS:,}."
+            for what, n in sizes.items()
+            if n > MOST_ROWS
+        ]
+    return said
+
+
+def _newest(columns: Any) -> Any:
+    """Return the newest MOST_ROWS rows of columns, without the rest of what was cut in two."""
+    named = columns if isinstance(columns, dict) else columns._asdict()
+    owner = next(iter(named.values()))
+    if len(owner) <= MOST_ROWS:
+        return columns
+    cut = len(owner) - MOST_ROWS
+    cut = int(np.searchsorted(owner, owner[cut - 1], "right"))
+    named = {name: values[cut:] for name, values in named.items()}
+    return named if isinstance(columns, dict) else type(columns)(**named)
+
+
+def _resting(rows: RestingOrders) -> dict[str, Any]:
+    kinds, kind = np.unique(rows.kind, return_inverse=True)
+    tags, tag = np.unique(rows.tag, return_inverse=True)
+    ends, end = np.unique(rows.end, return_inverse=True)
+    begun = rows.begun_ms // 1000
+    return {
+        "kinds": [KIND_NAMES[code] for code in kinds.tolist()],
+        "tags": [tag_text(code) for code in tags.tolist()],
+        "ends": [_end(code) for code in ends.tolist()],
+        "number": _steps(rows.number),
+        "kind": pack_integers(kind),
+        "tag": pack_integers(tag),
+        "end": pack_integers(end),
+        "side": pack_integers(rows.side),
+        "begun": _steps(begun),
+        "life": pack_integers(np.where(rows.ended_ms < 0, -1, rows.ended_ms // 1000 - begun)),
+        **_prices({"price": rows.price, "fill_price": rows.fill_price}),
+        "quantity": plain_values(rows.quantity),
+    }
+
+
+def _end(code: int) -> str:
+    """Return in words how an order ended."""
+    status, cause = divmod(code, 1000)
+    if not status:
+        return _RESTS
+    said = CAUSE_NAMES.get(cause) or REFUSED_NAMES.get(cause, "")
+    return f"{STATUS_NAMES[status]}: {said}" if said else STATUS_NAMES[status]
+
+
+def _path(rows: LevelPath) -> dict[str, Any]:
+    return {
+        "owner": _steps(rows.owner),
+        "is_target": pack_integers((rows.kind > POSITION_STOP).astype(np.int64)),
+        "time": _steps(rows.time_ms // 1000),
+        **_prices({"price": rows.price}),
+    }
+
+
+def _parts(rows: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "trade": _steps(rows["trade"]),
+        "time": _steps(rows["time_ms"] // 1000),
+        "side": pack_integers(rows["side"]),
+        **_prices({"price": rows["price"], "average": rows["average"]}),
+        "quantity": plain_values(rows["quantity"]),
+        "position": plain_values(rows["position"]),
+    }
+
+
+def _steps(values: IntArray) -> dict[str, Any]:
+    """Return integers as their first and the differences to the one before."""
+    first = int(values[0]) if len(values) else 0
+    return {"first": first, "steps": pack_integers(np.diff(values, prepend=first))}
+
+
+def _prices(columns: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Return columns of prices as integers, with the decimals that they share."""
+    given = np.concatenate([values[values > 0.0] for values in columns.values()])
+    decimals = decimals_of(given) if len(given) else 0
+    packed: dict[str, Any] = {"decimals": decimals}
+    for name, values in columns.items():
+        packed[name] = _steps(np.rint(values * 10.0**decimals).astype(np.int64))
+    return packed
+
+
+assert PLACED < WORKING < FILLED  # the order in which an order's rows are told
