@@ -28,12 +28,13 @@ class FeatureLayer {
     for (let i = 0, time = this.packed?.first ?? 0; i < this.times.length; i++) this.times[i] = time += this.times[i];
     await this.build();
   }
-  // Series anew for what is shown: columns of one request share a pane. Read first, then drawn at once, so that of two
-  // changes the later one counts.
+  // Series anew for what is shown: columns of one request share a pane. They are read first, and of two changes only the
+  // later one is drawn.
   async build() {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     const chosen = (this.packed?.columns ?? []).filter((column) => this.shown.has(column.request));
     for (const column of chosen) column.values ??= await columnOf(column);
-    if (chosen.some((column) => !this.shown.has(column.request)) || !chosen.every((column) => this.packed.columns.includes(column))) return;
+    if (turn !== this.turn) return;
     for (const { series } of this.lines) this.view.chart.removeSeries(series);
     this.lines = [];
     const panes = [...new Set(chosen.filter((column) => !column.is_over).map((column) => column.request))];
