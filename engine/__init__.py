@@ -4,6 +4,7 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     candles check     what a candle is, and what may be stepped     errors    exceptions and exit codes
     events report     what may enter, and what a step says          records   rows that leave the engine
     jit               the compiler of kernels, and its cache
+    user_code         what code of users may raise, and keep where no snapshot finds it
     features          technical signals and market structure, on every timeframe
     broker            account, orders, fills, sizes, funding, halts: the stages of an instant
     model             models, their training, the gate, drift

@@ -19,6 +19,9 @@ from papertape.engine.broker.account import (
 )
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.own.definition import definition_of
+from papertape.engine.features.own.names import own_features
 from papertape.engine.jit import Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
@@ -115,6 +118,7 @@ class EngineSpec:
     capital         starting cash in quote
     extra_features  computed beside the strategy's own, on the strategy's timeframe or with @timeframe
     model_features  likewise, for models: a model that reads another one is refused
+    own_features    features of somebody's own that the others may name, beside those that the strategy holds itself
     events          report the events of market structure (`smc` among the features); decisions do not depend on it
     """
 
@@ -127,6 +131,7 @@ class EngineSpec:
     extra_features: Sequence[str] = ()
     model_features: Sequence[str] = ()
     events: bool = False
+    own_features: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
@@ -143,6 +148,11 @@ class EngineSpec:
         if not self.traded:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
         parameters_of(self.strategy)
+
+    @property
+    def own(self) -> dict[str, OwnFeature]:
+        """Return the features of somebody's own, by name; raises ConfigError for what cannot be one."""
+        return own_features((*self.strategy.features, *self.own_features))
 
     def new_strategy(self) -> KernelStrategy | Strategy:
         """Return an instance of the strategy for one engine; the one that stands here is never asked anything."""
@@ -191,6 +201,9 @@ class EngineSpec:
             "rest": [self.timeframe, self.base_timeframe, self.capital, repr(self.settings)],
             "extra": [list(self.extra_features), list(self.model_features)],
         }
+        own = {name: definition_of(feature) for name, feature in sorted(self.own.items())}
+        if own:
+            values["own_features"] = own
         bars = history_bars_of(strategy)
         if bars:
             values["history_bars"] = [bars]

@@ -14,6 +14,7 @@ from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTR
 from papertape.engine.broker.working.orders import CAPACITY, ORDER_EVENT, WORKING_ORDER
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.features.matrix import FeatureMatrix
+from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
@@ -99,11 +100,12 @@ class EngineState:
         self.settings = spec.settings.rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
-        requests = (*strategy.features, *spec.extra_features, *spec.model_features)
+        named = request_texts(strategy.features)
+        requests = (*named, *spec.extra_features, *spec.model_features)
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
         self.frames = FeatureMatrix(
-            self.symbols, spec.base_timeframe, spec.timeframe, requests, spec.events
+            self.symbols, spec.base_timeframe, spec.timeframe, requests, spec.events, spec.own
         )
         most = self.frames.main[0].closed.size
         self.model = CurrentModel(

@@ -22,6 +22,7 @@ PROMISED = {
     "backtest", "train", "windows", "prove", "study", "fetch",
     "parameter", "Config", "Store", "ModelStore", "Tape",
     "Decision", "LONG", "SHORT", "FLAT",
+    "table_feature", "kernel_feature", "kernel",
 }  # fmt: skip
 QUIET: dict[str, Any] = {"use_ml": False, "use_smc": False, "report": {"sensitivity": False}}
 

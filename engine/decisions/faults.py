@@ -1,31 +1,12 @@
 """A strategy of a user at fault: what is told of it, and how entries pause."""
 
-from traceback import extract_tb
-from typing import Final
-
 import numpy as np
 
-from papertape.engine import errors
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.broker.orders import N_DECISIONS
-from papertape.engine.errors import PapertapeError
 from papertape.engine.records import DECISION, KEEP, REFUSED_FAULT
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
-
-_OURS: Final = errors.__file__.removesuffix("errors.py")  # whatever of the engine
-
-
-def told(error: BaseException) -> str:
-    """Return an exception of a user's code in words: what, and the last line of theirs that it passed."""
-    said = " ".join(str(error).split())[:300]
-    if not isinstance(error, PapertapeError):
-        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(_OURS)]
-    if not frames:
-        return said
-    file = frames[-1].filename.replace("\\", "/").rpartition("/")[2]
-    return f"{said} ({file}, line {frames[-1].lineno})"
 
 
 def told_change(name: str, is_kernel: bool) -> str:

@@ -16,14 +16,15 @@ import numpy as np
 from papertape.engine.broker.execution import rest_all
 from papertape.engine.broker.orders import mute_absent
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.decisions.faults import pause, told, told_change
+from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import LEVELS, SCORES, SHARES, fault_of
 from papertape.engine.strategies.protocol import Decision, KernelStrategy
-from papertape.engine.strategies.undeclared_state import StateWatch
+from papertape.engine.user_code.raised import told
+from papertape.engine.user_code.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 
@@ -68,7 +69,8 @@ class KernelDecider:
 
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Ask about the newest `closed` closes of every symbol, then run `n` instants with the answers."""
-        engine, self._found = self._engine, []
+        engine = self._engine
+        self._found = self._bad_values(candles, at[:closed]) if engine.frames.faults.waiting else []
         for symbol in engine.traded if closed else ():
             matrix = engine.signals(symbol, closed, at)
             bars = engine.frames.main[symbol].closed
@@ -84,6 +86,18 @@ class KernelDecider:
         self._found.sort(key=lambda found: found[0])
         for acting in (engine, *engine.followers):
             self._run(acting, candles, n, at, closed)
+
+    def _bad_values(self, candles: Rows, at: IntArray) -> list[tuple[int, StrategyFault]]:
+        """Return what was wrong with features by each close."""
+        engine = self._engine
+        closes_ms = candles["open_ms"][at * len(engine.symbols)] + engine.base_ms
+        return [
+            (
+                int(np.searchsorted(closes_ms, bad.close_ms)),
+                StrategyFault(self._name, engine.symbols[bad.symbol], bad.close_ms, bad.reason),
+            )
+            for bad in engine.frames.faults.take(closes_ms)
+        ]
 
     def _ask(
         self, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows

@@ -16,10 +16,12 @@ from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTR
 from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import LOOK, run_ahead
-from papertape.engine.decisions.faults import pause, told, told_change
+from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
+from papertape.engine.features.own.faults import FeatureFault
+from papertape.engine.features.own.names import request_texts
 from papertape.engine.jit import IntArray, Rows
 from papertape.engine.records import DECISION, KEEP, UNITS_PER_QUOTE, Unmet
 from papertape.engine.report import StrategyFault
@@ -36,7 +38,8 @@ from papertape.engine.strategies.protocol import (
     View,
     state_type,
 )
-from papertape.engine.strategies.undeclared_state import StateWatch
+from papertape.engine.user_code.raised import told
+from papertape.engine.user_code.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
@@ -100,6 +103,7 @@ class PythonDecider:
         self._saved = [array.copy() for array in self._live]
         self._arrays = self._kernel_arrays()
         self.faults: list[StrategyFault] = []
+        self._bad_values: list[FeatureFault] = []  # of the newest batch
         self.unheeded = 0
         self._conditions = Conditions()
 
@@ -130,6 +134,7 @@ class PythonDecider:
         closes = at[columns]
         close_ms = candles["open_ms"][closes * len(self._engine.symbols)] + self._engine.base_ms
         asked = list(zip(columns.tolist(), closes.tolist(), close_ms.tolist(), strict=True))
+        self._bad_values = self._engine.frames.faults.take(close_ms)
         self._open_batch(closed, at)
         done, first, resting = 0, 0, (-1, 0)
         while done < len(asked):
@@ -194,6 +199,8 @@ class PythonDecider:
     def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]], working: Rows) -> bool:
         """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
         is_change = False
+        if self._bad_values:
+            self._tell_bad_values(close_ms)
         for symbol in self._engine.traded:
             look, bar = looks[symbol], self._bars[symbol][column]
             if bar[5] & FLAG_ABSENT:
@@ -228,6 +235,14 @@ class PythonDecider:
             elif target and (wish[1:5] != look[5:9] or wish[6] != look[9]):
                 self.unheeded += 1
         return is_change or (bool(self.faults) and self.faults[-1].time_ms == close_ms)
+
+    def _tell_bad_values(self, close_ms: int) -> None:
+        """Report what was wrong with features by this close."""
+        symbols = self._engine.symbols
+        for bad in self._bad_values:
+            if bad.close_ms == close_ms:
+                fault = StrategyFault(self._name, symbols[bad.symbol], close_ms, bad.reason)
+                self.faults.append(fault)
 
     def _answer(self, view: View, symbol: int, look: tuple[Any, ...]) -> Decision:
         """Return what the strategy wants, KEEP when it wants nothing or is at fault; its instructions are collected."""
@@ -334,7 +349,7 @@ class PythonDecider:
 
 def _readable(engine: EngineState, strategy: Strategy) -> dict[str, int]:
     """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
-    named = [c for request in strategy.features for c in columns_of(request)]
+    named = [c for request in request_texts(strategy.features) for c in columns_of(request)]
     added = [c for request in engine.spec.extra_features for c in columns_of(request)]
     rows = {name: row for row, name in enumerate(engine.frames.columns)}
     return {name: rows[name] for name in (*named, *added, MODEL_PROBABILITY)}

@@ -7,6 +7,7 @@ Technical signals, one file per family, each value from the candles up to its ow
     volume       OBV, money flow, session VWAP, volume z-score
     shape        log returns, candle shape, time on a circle; in the table alone: the candle itself (`close`, `volume` …)
     smc          market structure: events, and columns that say where price stands among them
+    own          features of somebody's own: objects, kernels, functions over a table
     history      the columns that kernels read, and sliding windows
     requests     what a request says: symbol, name, timeframe
     table codes  one row per feature: requests, parameters, warm-up, state; the numbers by which kernels know them

@@ -7,7 +7,8 @@ close; of another symbol it is NaN while that symbol's newest candle is absent: 
 period, delisted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from papertape.engine.candles import TIMEFRAMES, timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import columns_of, plan_features
+from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.own.faults import FeatureFaults
 from papertape.engine.features.requests import split_request
 from papertape.engine.features.series import BLOCK, FeatureSeries, as_of, as_of_traded
 from papertape.engine.features.smc import EVENT
@@ -53,9 +56,17 @@ class FeatureMatrix:
         timeframe: str,
         requests: Sequence[str],
         is_telling: bool = False,
+        own: Mapping[str, OwnFeature] = MappingProxyType({}),
     ) -> None:
+        """
+        Make every lane that requests ask for, or raise ConfigError.
+
+        is_telling  keep the events of market structure; own: features of somebody's own, by name
+        """
         self.timeframe = timeframe
         self.n_symbols = len(symbols)
+        self._own = own
+        self.faults = FeatureFaults()
         wanted = list(_wanted(symbols, timeframe, requests))
         self._lanes = {
             frame: self._lanes_of(frame, base_timeframe, wanted)
@@ -96,7 +107,7 @@ class FeatureMatrix:
         for symbol in range(self.n_symbols):
             others = [each.name for each in here if each.symbol == symbol]
             if own or others or frame == self.timeframe:
-                plan = plan_features((*own, *others), length_ms)
+                plan = plan_features((*own, *others), length_ms, self._own)
                 lanes[symbol] = FeatureSeries(plan, base_ms, length_ms)
         return lanes
 
@@ -112,10 +123,14 @@ class FeatureMatrix:
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
         """Take `n` complete instants; return how many strategy candles closed, and at which instants."""
         assert n <= BLOCK
-        for _, symbol, lane in self._each:
+        for frame, symbol, lane in self._each:
             lane.advance(candles, symbol, self.n_symbols, n, self._events)
             if lane.written[0]:
                 self._told.append(lane.told(candles, symbol, self.n_symbols, self._events))
+            if lane.bad_values:
+                at = "" if frame == self.timeframe else f"@{frame}"
+                known_ms = lane.known_ms(candles, self.n_symbols)
+                self.faults.add(lane.bad_values, symbol, at, known_ms)
         closed = self.main[0].n_closed
         assert all(lane.n_closed == closed for lane in self.main)
         return closed, self.main[0].closed_at
@@ -158,18 +173,20 @@ class FeatureMatrix:
         return matrix
 
     def save(self) -> dict[str, Rows]:
-        """Return every lane's state under a name of its own."""
-        return {
+        """Return every lane's state under a name of its own, and what is wrong with features and not told."""
+        lanes = {
             f"{frame}.{symbol}.{name}": array
             for frame, symbol, lane in self._each
             for name, array in lane.save().items()
         }
+        return lanes | self.faults.save()
 
     def load(self, saved: dict[str, Rows]) -> None:
         """Take over what `save` returned."""
         for frame, symbol, lane in self._each:
             prefix = f"{frame}.{symbol}."
             lane.load({key[len(prefix) :]: saved[key] for key in saved if key.startswith(prefix)})
+        self.faults.load(saved)
         for matrix in self._matrices:
             matrix[-1] = np.nan
 

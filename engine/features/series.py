@@ -13,6 +13,8 @@ import numpy as np
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.features import FeaturePlan
 from papertape.engine.features.compute import measure_all, perceive_structure
+from papertape.engine.features.own.base import NewCandles
+from papertape.engine.features.own.series import BadValue, OwnSeries
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
 
@@ -89,6 +91,8 @@ class FeatureSeries:
         self.latest_flags = np.zeros(1, np.int64)  # of the candle that `latest` is of
         self.n_closed = 0
         self.written = np.zeros(1, np.int64)
+        self._own = OwnSeries(plan.own) if plan.own else None
+        self.bad_values: list[BadValue] = []  # of the newest `advance`
 
     def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int, events: Rows) -> int:
         """
@@ -130,6 +134,10 @@ class FeatureSeries:
                 events,
                 self.written,
             )
+        if self._own is not None:
+            end, count = self.cursor.tolist()
+            new = NewCandles(self.history, end - self.n_closed, end, count - self.n_closed)
+            self.bad_values = self._own.update(new, self.slab, self.out)
         return self.n_closed
 
     def restart(self) -> None:
@@ -144,10 +152,14 @@ class FeatureSeries:
         """Return the events of the newest `advance`, with the symbol and the instant at which each became known."""
         told = copy_rows(events[: self.written[0]])
         told["symbol"] = symbol
-        # After a gap a lane's candle closes later than its own end: with the base candle that shows it.
         number = told["known_bar"] - (self.cursor[1] - self.n_closed)
-        told["known_ms"] = candles["open_ms"][self.closed_at[number] * n_symbols] + self.base_ms
+        told["known_ms"] = self.known_ms(candles, n_symbols)[number]
         return told
+
+    def known_ms(self, candles: Rows, n_symbols: int) -> IntArray:
+        """Return when each candle of the newest `advance` was known: after a gap with the base candle that shows it."""
+        times: IntArray = candles["open_ms"][self.closed_at[: self.n_closed] * n_symbols]
+        return times + self.base_ms
 
     def save(self) -> dict[str, Rows]:
         """Return the state in a form that does not depend on how candles were batched."""

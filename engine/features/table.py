@@ -6,8 +6,9 @@ first candle instead of after a mean. To add a feature: its kernel in a family, 
 `compute.follow_price` or `compute.measure`, a row here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import codes
 from papertape.engine.features.history import CLOSE, HIGH, LOW, OPEN, VOLUME, WINDOW
 from papertape.engine.features.momentum import RSI
+from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.own.series import OwnPlan
 from papertape.engine.features.requests import split_request, split_variant
 from papertape.engine.features.smc.columns import COLUMNS
 from papertape.engine.features.smc.feature import SMC_STATE
@@ -24,7 +27,7 @@ from papertape.engine.features.smc.parameters import LONGEST_PIVOT
 from papertape.engine.features.trend import ADX, AVERAGE, MACD
 from papertape.engine.features.volatility import WILDER
 from papertape.engine.features.volume import MFI, OBV, VWAP
-from papertape.engine.jit import FloatArray, Rows, record
+from papertape.engine.jit import FloatArray, Row, Rows, record
 
 Values = tuple[float, ...]
 _LONGEST: Final = 5_000  # bars; a longer window is a mistake more often than a wish
@@ -188,18 +191,16 @@ class FeatureRequest(NamedTuple):
         )
 
 
-def read_request(text: str) -> FeatureRequest:
-    """Return what `name_1_2.5:first` asks for, or raise ConfigError."""
+def read_request(text: str, own: Iterable[str] = ()) -> FeatureRequest:
+    """Return what `name_1_2.5:first` asks for, or raise ConfigError; own: names that it may have been meant to be, too."""
     body, variant = split_variant(text)
-    parts = body.split("_")
-    split = next((i for i, part in enumerate(parts) if part[:1].isdigit()), len(parts))
-    name = "_".join(parts[:split])
+    name, numbers = _stem(body)
     if name not in FEATURES:
-        raise ConfigError(f"unknown feature {text!r}{did_you_mean(name, FEATURES)}")
+        raise ConfigError(f"unknown feature {text!r}{did_you_mean(name, (*FEATURES, *own))}")
     feature = FEATURES[name]
     if variant and not feature.has_first:
         raise ConfigError(f"feature {text!r}: {name} has no variant {variant!r}")
-    given = parts[split:] or [str(p.default) for p in feature.parameters]
+    given = numbers or [str(p.default) for p in feature.parameters]
     if len(given) != len(feature.parameters):
         wanted = "_".join(p.name for p in feature.parameters)
         raise ConfigError(f"feature {text!r}: write {name}_{wanted}, or {name} for its defaults")
@@ -209,12 +210,30 @@ def read_request(text: str) -> FeatureRequest:
     return FeatureRequest(text, feature, values, bool(variant))
 
 
+def _stem(body: str) -> tuple[str, list[str]]:
+    """Return the name in a request, and its parameters."""
+    parts = body.split("_")
+    split = next((i for i, part in enumerate(parts) if part[:1].isdigit()), len(parts))
+    return "_".join(parts[:split]), parts[split:]
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a name asks for a feature of the table."""
+    return _stem(split_variant(name)[0])[0] in FEATURES
+
+
 def columns_of(request: str) -> tuple[str, ...]:
-    """Return the names of the columns that a request gives, `BTCUSDT:adx_14@4h` with symbol and timeframe in each."""
+    """
+    Return the names of the columns that a request gives, `BTCUSDT:adx_14@4h` with symbol and timeframe in each.
+
+    A feature of somebody's own has one column of its name; whether there is such a feature is known where it is planned.
+    """
     parts = split_request(request)
     owner = parts.symbol.partition("_")[0]
     if owner in FEATURES:
         raise ConfigError(f"feature {request!r}: {owner} has no variant {parts.name!r}")
+    if parts.name.isidentifier() and not is_built_in(parts.name):
+        return (request,)
     return tuple(parts.label(column) for column in read_request(parts.name).columns)
 
 
@@ -246,10 +265,11 @@ class FeaturePlan:
     The features of one lane: what `perceive` needs.
 
     columns      names of the output rows, in the order of the requests
-    look_back    candles of history before the newest that any kernel reads
-    program      PROGRAM, one row per feature
+    look_back    candles of history before the newest that any feature reads
+    program      PROGRAM, one row per feature of the table
     state_dtype  record of named records, one per feature
     structure    where market structure is, which `perceive` computes apart
+    own          features of somebody's own, which whoever has the plan computes (`own.series`)
     """
 
     columns: tuple[str, ...]
@@ -257,37 +277,68 @@ class FeaturePlan:
     program: Rows
     state_dtype: np.dtype[Any]
     structure: tuple[StructurePlan, ...] = ()
+    own: tuple[OwnPlan, ...] = ()
 
     def initial_state(self) -> Rows:
         """Return the state before the first candle, shape (1,)."""
-        return np.zeros(1, self.state_dtype)
+        state = np.zeros(1, self.state_dtype)
+        for plan in self.own:
+            state[plan.feature.name] = plan.feature.initial_state()
+        return state
 
 
-def plan_features(requests: Sequence[str], length_ms: int = HOUR_MS) -> FeaturePlan:
+def plan_features(
+    requests: Sequence[str],
+    length_ms: int = HOUR_MS,
+    own: Mapping[str, OwnFeature] = MappingProxyType({}),
+) -> FeaturePlan:
     """
     Return the plan for requests on one timeframe, each once, or raise ConfigError.
 
     length_ms  of a candle; only features that look at the clock ask for it
+    own        features of somebody's own by name, some of which may be asked for
     """
-    read = [read_request(text) for text in dict.fromkeys(requests)]
-    program = np.zeros(len(read), codes.PROGRAM)
+    names = list(dict.fromkeys(requests))
+    read = [None if name in own else read_request(name, own) for name in names]
+    program = np.zeros(len(names) - read.count(None), codes.PROGRAM)
+    rows = iter(program)
     fields: list[tuple[Any, ...]] = []
     columns: list[str] = []
+    theirs: list[OwnPlan] = []
     words = 0
-    for row, request in zip(program, read, strict=True):
-        dtype = request.feature.state_dtype(request.values)
-        fields.append((request.text, dtype))
-        row["code"] = request.feature.code
-        row["parameters"][: len(request.values)] = request.values
-        # The last parameter says where the feature starts; no feature with that choice has four of its own.
-        row["parameters"][3] = float(request.is_first)
-        row["state"], row["state_length"] = words, dtype.itemsize // 8
-        row["column"], row["outputs"] = len(columns), len(request.columns)
+    for name, request in zip(names, read, strict=True):
+        if request is None:
+            dtype = own[name].state_dtype
+            place = slice(words, words + dtype.itemsize // 8)
+            theirs.append(OwnPlan(own[name], place, len(columns)))
+            columns.append(name)
+        else:
+            dtype = request.feature.state_dtype(request.values)
+            _write_row(next(rows), request, words, len(columns))
+            columns.extend(request.columns)
+        fields.append((name, dtype))
         words += dtype.itemsize // 8
-        columns.extend(request.columns)
-    look_back = max((r.feature.look_back(r.values) for r in read), default=0)
+    look_back = max((r.feature.look_back(r.values) for r in read if r is not None), default=0)
+    look_back = max([look_back, *(plan.feature.kept_bars for plan in theirs)])
     state_dtype = record(*fields) if fields else record(("unused", "f8"))
-    structure = tuple(
+    structure = _structure_of(program, length_ms)
+    return FeaturePlan(tuple(columns), look_back, program, state_dtype, structure, tuple(theirs))
+
+
+def _write_row(row: Row, request: FeatureRequest, words: int, column: int) -> None:
+    """Write what a program says of one feature; its state begins at word `words`, its columns at `column`."""
+    dtype = request.feature.state_dtype(request.values)
+    row["code"] = request.feature.code
+    row["parameters"][: len(request.values)] = request.values
+    # The last parameter says where the feature starts; no feature with that choice has four of its own.
+    row["parameters"][3] = float(request.is_first)
+    row["state"], row["state_length"] = words, dtype.itemsize // 8
+    row["column"], row["outputs"] = column, len(request.columns)
+
+
+def _structure_of(program: Rows, length_ms: int) -> tuple[StructurePlan, ...]:
+    """Return where a program asks for market structure."""
+    return tuple(
         StructurePlan(
             slice(int(row["state"]), int(row["state"] + row["state_length"])),
             slice(int(row["column"]), int(row["column"] + row["outputs"])),
@@ -296,4 +347,3 @@ def plan_features(requests: Sequence[str], length_ms: int = HOUR_MS) -> FeatureP
         )
         for row in program[program["code"] == codes.SMC]
     )
-    return FeaturePlan(tuple(columns), look_back, program, state_dtype, structure)

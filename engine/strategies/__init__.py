@@ -11,7 +11,6 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     conditions             why it did nothing
     past                   what a strategy may look back on
     decision_rules         what a decision may hold
-    undeclared_state       what a strategy keeps where no snapshot finds it
 
 `module:Class` names one of your own.
 """

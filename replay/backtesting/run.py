@@ -13,6 +13,7 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
+from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
@@ -35,7 +36,7 @@ from papertape.replay.report.structure import DRAWN_KINDS, left_out
 from papertape.replay.runtime.allocation import return_free_memory
 from papertape.replay.runtime.compile import compile_kernels
 from papertape.replay.runtime.sync import wait_for
-from papertape.replay.runtime.warm import Silent
+from papertape.replay.runtime.warm import silent
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.tables import trade_columns
 from papertape.replay.tapes.untraded import refuse_untraded
@@ -71,7 +72,7 @@ def run_backtest(
     told = [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     gaps = config.data.gaps
     telling = replace(
-        spec, events="smc" in spec.strategy.features
+        spec, events="smc" in request_texts(spec.strategy.features)
     )  # for drawing; nothing depends on it
     compile_kernels(telling)
     beside = _changed_specs(spec) if config.report.sensitivity else {}
@@ -198,7 +199,7 @@ def _lines(engine: Engine, n_instants: int) -> FeatureLines:
 def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] = ()) -> None:
     """Compile or load every kernel that a run needs, on a throw-away engine, the first few candles and no user's code."""
     if not isinstance(spec.strategy, KernelStrategy):
-        spec = replace(spec, strategy=Silent(spec.strategy.features))
+        spec = silent(spec)
     engine = Engine(spec)
     for event in events:
         if isinstance(event, NewModel):

@@ -1,6 +1,7 @@
 """Compile ahead: run each kernel once over arrays of the kinds that an engine hands it. The cold start uses it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -9,12 +10,39 @@ from papertape.engine.candles import empty_candles
 from papertape.engine.core import Engine
 from papertape.engine.features import plan_features
 from papertape.engine.features.compute import perceive_structure
+from papertape.engine.features.own.base import Found, NewCandles, OwnFeature, Runner
+from papertape.engine.features.own.kernels import KernelFeature
+from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.series import FeatureSeries
 from papertape.engine.features.smc import EVENT
+from papertape.engine.jit import FloatArray
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence, Decision, View
 
 _MINUTE_MS: Final = 60_000
+
+
+class SilentFeature(OwnFeature):
+    """A feature without values: it stands for a user's that is not in a kernel where only kernels matter."""
+
+    def start(self) -> Runner:
+        """Return itself, which keeps nothing."""
+        return self
+
+    def update(self, new: NewCandles, words: FloatArray, line: FloatArray) -> Found:
+        """Write nothing."""
+        line[: new.last - new.first] = np.nan
+        return []
+
+
+def silent(spec: EngineSpec) -> EngineSpec:
+    """Return a specification with the same kernels and none of a user's code in Python."""
+    own = [
+        feature if isinstance(feature, KernelFeature) else SilentFeature(name, 0, None)
+        for name, feature in spec.own.items()
+    ]
+    strategy = Silent(request_texts(spec.strategy.features))
+    return replace(spec, strategy=strategy, own_features=own)
 
 
 class Silent:

@@ -7,6 +7,7 @@ Papertape: the backtest is what runs.
     fetch Store Tape    history from a venue; candles on disk, and as a value
     Config ModelStore   one configuration for replay and live; models on disk
     Decision LONG SHORT FLAT   what a strategy answers; parameter: what can be set of it
+    table_feature kernel_feature kernel   a feature of your own, as a function of a table of candles or in a kernel
 
 Each name is loaded when it is asked for. `papertape.engine` decides, `papertape.replay` knows recorded data,
 `papertape.daemon` the world.
@@ -19,12 +20,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from papertape.daemon.learning.model_store import ModelStore
     from papertape.daemon.learning.train import train
+    from papertape.engine.features.own.kernels import kernel_feature
+    from papertape.engine.jit import kernel
     from papertape.engine.records import FLAT, LONG, SHORT
     from papertape.engine.strategies.parameters import parameter
     from papertape.engine.strategies.protocol import Decision
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
     from papertape.replay.front.research import fetch, prove, study, windows
+    from papertape.replay.tapes.own_features import table_feature
     from papertape.replay.tapes.store import Store
     from papertape.replay.tapes.tape import Tape
 
@@ -41,9 +45,12 @@ __all__ = [
     "Tape",
     "backtest",
     "fetch",
+    "kernel",
+    "kernel_feature",
     "parameter",
     "prove",
     "study",
+    "table_feature",
     "train",
     "windows",
 ]
@@ -59,9 +66,12 @@ _FROM = {
     "Tape": "replay.tapes.tape",
     "backtest": "replay.front.backtest",
     "fetch": "replay.front.research",
+    "kernel": "engine.jit",
+    "kernel_feature": "engine.features.own.kernels",
     "parameter": "engine.strategies.parameters",
     "prove": "replay.front.research",
     "study": "replay.front.research",
+    "table_feature": "replay.tapes.own_features",
     "train": "daemon.learning.train",
     "windows": "replay.front.research",
 }

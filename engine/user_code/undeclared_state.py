@@ -1,30 +1,39 @@
 """
-Whether a strategy keeps something where no snapshot finds it: on itself, on its class, or in its module.
+Whether code of a user keeps something where no snapshot finds it: on itself, on its class, or in its module.
 
 What lasts from one candle to the next belongs in `state_fields`. Anything else would be lost when a daemon starts again,
 shared by runs that must not know of one another, and mixed up between symbols; so a change is noticed at the candle that
-makes it, and refused there. Looked at are the attributes of the instance, the data of its classes, and those variables
-of its module that its methods name. `functools.cached_property` may fill itself.
+makes it, and refused there. Looked at are the attributes of a strategy or feature, the data of its classes, and those
+variables of its module that its methods name; of a function its attributes, defaults and closure, too.
+`functools.cached_property` may fill itself.
 
-What cannot be seen: closures, files, and what libraries keep in machine code.
+What cannot be seen: closures of methods, files, and what libraries keep in machine code.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from functools import cached_property, partial
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+
+class Fixed:
+    """Base of what never changes after it was made, and so need not be looked into."""
+
+
 _PLAIN: Final = (int, float, complex, str, bytes, type(None), np.generic)
-_FIXED: Final = (*_PLAIN, type, FunctionType, BuiltinFunctionType, ModuleType, np.dtype, range)
+_FIXED: Final = (
+    *_PLAIN, type, FunctionType, BuiltinFunctionType, ModuleType, np.dtype, range, Fixed,
+)  # fmt: skip
 _DATA: Final = (*_PLAIN, tuple, frozenset, list, dict, set, deque, bytearray, np.ndarray)
 _OURS: Final = ("builtins", "abc", "typing", "papertape")
 _LARGE: Final = 1_000  # plain values: what holds more is compared as a whole only at …
 _WHOLE_EVERY: Final = 256  # … one candle of these, and by its length at the others
 _MISSING: Final = object()
+_EMPTY: Final = CellType()  # of a variable that has no value yet
 
 
 class _Picture:
@@ -122,19 +131,28 @@ class _Kept(NamedTuple):
 
 
 class StateWatch:
-    """Watches one strategy for what a snapshot would not find."""
+    """
+    Watches one strategy or feature for what a snapshot would not find.
 
-    def __init__(self, strategy: Any) -> None:
+    declared  attributes that it may change, since they are saved
+    """
+
+    def __init__(self, strategy: Any, declared: Sequence[str] = ()) -> None:
         kind = type(strategy)
         self._own = _own_values(strategy)
         self._n_own = len(self._own)
         self._lazy = {n for c in kind.__mro__ for n, v in vars(c).items() if _is_lazy(v)}
-        self._kept = [_kept("self", name, self._own) for name in self._own]
-        # What outlives the instance, how to put it back, and a copy of what it was.
-        self._lasting: list[tuple[Callable[[Any], None], Any]] = []
-        for label, name, values, put in _shared(kind):
+        self._lazy |= set(declared)
+        is_function = isinstance(strategy, FunctionType)
+        self._label = strategy.__name__ if is_function else "self"
+        self._kept = [
+            _kept(self._label, name, self._own) for name in self._own if name not in declared
+        ]
+        # What outlives the instance, how to put it back, and a copy of what it held.
+        self._lasting: list[tuple[Callable[[Any], None], Any, Any]] = []
+        for label, name, values, put in _of_function(strategy) if is_function else _shared(kind):
             self._kept.append(_kept(label, name, values))
-            self._lasting.append((put, _copy(values[name])))
+            self._lasting.append((put, values[name], _copy(values[name])))
 
     def change(self, time_ms: int, length_ms: int) -> str:
         """
@@ -147,16 +165,21 @@ class StateWatch:
             known = {kept.name for kept in self._kept if kept.values is self._own}
             for name in self._own:
                 if name not in known and name not in self._lazy:
-                    return f"self.{name}"
+                    return f"{self._label}.{name}"
         for kept in self._kept:
             if kept.is_changed(is_whole):
                 return f"{kept.label}.{kept.name}"
         return ""
 
     def put_back(self) -> None:
-        """Give classes and modules what they had; the instance is for its engine to replace."""
-        for put, copy in self._lasting:
-            put(_copy(copy))
+        """
+        Give classes and modules what they had; the instance is for its engine to replace.
+
+        They are given the very object, with its content, for others may watch it as well.
+        """
+        for put, value, copy in self._lasting:
+            _fill(value, _copy(copy))
+            put(value)
 
 
 class _Slots(Mapping[str, Any]):
@@ -219,6 +242,23 @@ def _copy(value: Any) -> Any:
         return value
 
 
+def _fill(value: Any, held: Any) -> None:
+    """Let a container hold again what a copy of it holds."""
+    if isinstance(value, (dict, set)):
+        value.clear()
+        value.update(held)
+    elif isinstance(value, deque):
+        value.clear()
+        value.extend(held)
+    elif isinstance(value, list | bytearray):
+        value[:] = held
+    elif isinstance(value, np.ndarray) and value.shape == held.shape and value.flags.writeable:
+        value[...] = held
+    elif isinstance(value, tuple):
+        for inner, was in zip(value, held, strict=True):
+            _fill(inner, was)
+
+
 def _shared(kind: type) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[[Any], None]]]:
     """Yield the data that outlives an instance: label, name, where it is read, and what puts a value there."""
     for owner in kind.__mro__:
@@ -229,9 +269,55 @@ def _shared(kind: type) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[
                 yield owner.__name__, name, vars(owner), _setter(owner, name)
         functions = [value for value in vars(owner).values() if isinstance(value, FunctionType)]
         if functions:
-            found = functions[0].__globals__
-            for name in sorted(_named(functions, found)):
-                yield owner.__module__, name, found, _item_setter(found, name)
+            yield from _of_module(owner.__module__, functions)
+
+
+def _of_module(
+    label: str, functions: list[FunctionType]
+) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[[Any], None]]]:
+    """Yield the data of their module that functions name."""
+    found = functions[0].__globals__
+    for name in sorted(_named(functions, found)):
+        yield label, name, found, _item_setter(found, name)
+
+
+def _of_function(
+    function: FunctionType,
+) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[[Any], None]]]:
+    """Yield what outlives a call: the module's data that it names, its defaults, its closure."""
+    yield from _of_module(function.__module__, [function])
+    held = _Held(function)
+    for name in held:
+        yield function.__name__, name, held, partial(held.put, name)
+
+
+class _Held(Mapping[str, Any]):
+    """The defaults of a function and what its closure holds, by name."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self._function = function
+        self._cells = dict(
+            zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._cells:
+            return self._cells[name].cell_contents
+        return getattr(self._function, name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ("__defaults__", "__kwdefaults__")
+        yield from (name for name, cell in self._cells.items() if cell != _EMPTY)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def put(self, name: str, value: Any) -> None:
+        """Give back what was held."""
+        if name in self._cells:
+            self._cells[name].cell_contents = value
+        else:
+            setattr(self._function, name, value)
 
 
 def _setter(owner: type, name: str) -> Callable[[Any], None]:

@@ -1,0 +1,116 @@
+"""What defines a feature of somebody's own: its code and all of theirs that it names, and nothing that does not matter."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from papertape.engine.features.own.definition import definition_of
+from papertape.engine.features.own.names import as_feature
+
+BASE = '''
+from papertape import kernel_feature, table_feature
+from papertape.engine.jit import kernel
+
+FACTOR = 2.0
+WORDS = {"a", "b", "c"}
+
+def helper(x):
+    return FACTOR * x if "a" in WORDS else x
+
+@kernel
+def part(x):
+    return x + 1.0
+
+class Parent:
+    def scale(self, x):
+        return helper(x)
+
+class Mine(Parent):
+    name = "mine"
+    state_fields = ("total",)
+    def __init__(self, bars=3):
+        self.bars = bars
+    def update(self, candle):
+        self.total += self.scale(candle.close) if candle.volume in {"x", "y", "z", 1.0} else 0.0
+        return self.total
+
+@kernel_feature(look_back=2, state=[("x", "f8")], parameters=(3,), name="k")
+def k(history, first, last, count, p, state, out):
+    for i in range(first, last):
+        out[i - first] = part(history[4, i])
+
+@table_feature(look_back=5, name="t")
+def t(candles):
+    return candles["close"].rolling(5).apply(lambda values: helper(values.sum()))
+'''  # fmt: skip
+
+
+def definitions(text: str, folder: Path, seed: str = "0") -> dict[str, str]:
+    """Return the digests of the three features of a program, by a process of its own."""
+    (folder / "mine.py").write_text(text)
+    program = (
+        "import mine\nfrom tests.engine.features.own.test_definition import as_feature, definition_of\n"
+        "for one in (mine.Mine(), mine.k, mine.t):\n"
+        "    print(as_feature(one).name, definition_of(as_feature(one)))"
+    )
+    root = str(Path(__file__).resolve().parents[4])
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{root}", "PYTHONHASHSEED": seed}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+@pytest.mark.slow
+def test_what_matters_makes_another_definition_and_nothing_else_does(tmp_path: Path) -> None:
+    before = definitions(BASE, tmp_path)
+    assert len(set(before.values())) == 3
+    assert definitions(f"# a comment\n\n{BASE}", tmp_path, "12345") == before
+
+    for old, new, changed in (
+        ("return x + 1.0", "return x + 2.0", "k"),
+        ("FACTOR = 2.0", "FACTOR = 3.0", "mine t"),
+        ("parameters=(3,)", "parameters=(4,)", "k"),
+        ("look_back=5", "look_back=6", "t"),
+        ("bars=3", "bars=4", "mine"),
+        ('[("x", "f8")]', '[("y", "f8")]', "k"),
+        ("def scale(self, x):", "def scale(self, x, y=1):", "mine"),
+        ("history[4, i]", "history[3, i]", "k"),
+        ("values.sum()", "values.mean()", "t"),
+    ):
+        assert old in BASE
+        now = definitions(BASE.replace(old, new), tmp_path)
+        assert {name for name in now if now[name] != before[name]} == set(changed.split()), new
+
+
+class Holder:
+    """Holds what it is given."""
+
+    name = "holder"
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def update(self, candle: Any) -> float:
+        return float(len(self.held))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [([1], [2]), ({"a": 1}, {"a": 2}), ({"a"}, {"b"}), ((1, "1"), ("1", 1)), (Holder([1]), Holder([2]))],
+)  # fmt: skip
+def test_what_an_instance_holds_belongs_to_it(one: Any, other: Any) -> None:
+    first, again, second = (definition_of(as_feature(Holder(x))) for x in (one, one, other))
+
+    assert first == again != second
+
+
+def test_what_holds_itself_ends() -> None:
+    held: list[Any] = []
+    held.append(held)
+
+    assert definition_of(as_feature(Holder(held)))
