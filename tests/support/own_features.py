@@ -93,6 +93,7 @@ def by_hand(close: FloatArray) -> dict[str, FloatArray]:
 class Trader:
     """Trades on all three, on two timeframes, and keeps what it has seen."""
 
+    features: Any = ()  # of an instance: those that it is made with
     history_bars = 5
 
     def __init__(
