@@ -92,3 +92,13 @@ class EveryOrder:
         if view.time_ms - view.entry_ms >= 12 * 3_600_000:
             view.cancel()
             view.exit()
+
+
+class AskingEveryOrder(EveryOrder):
+    """Lets a model choose among the plans as well, so that models are trained for it."""
+
+    reads_model = True
+
+    def enter(self, view: Any, atr: float, plan: int) -> Decision | None:
+        """Take the next plan where the model expects a rise."""
+        return super().enter(view, atr, (plan + (view["model_probability"] > 0.5)) % N_PLANS)

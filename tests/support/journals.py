@@ -34,7 +34,7 @@ def identity(**sections: Any) -> Identity:
     """Return an account that trades often: quarter-hour candles, hourly decisions."""
     strategy: dict[str, Any] = {"name": "confluence", "parameters": {"confidence_threshold": 0.3}}
     if WITH_ORDERS in os.environ:
-        strategy = {"name": "tests.support.every_order:EveryOrder"}
+        strategy = {"name": "tests.support.every_order:AskingEveryOrder"}
     values = {
         "strategy": strategy,
         "data": {"timeframe": "1h"},
