@@ -113,6 +113,7 @@ ORDER_ENDS: Final = {
     working.TABLE_FULL: "table_full",
     working.NO_POSITION: "no_position",
     working.NO_SUCH_ORDER: "no_such_order",
+    working.MOVES_FULL: "moves_full",
     0: "expired",  # what ends by its own time has no other cause
     **REJECTIONS,
 }

@@ -33,6 +33,8 @@ ACCOUNT: Final = record(
     ("moves", "i8"),  # positions whose stop or target is about to move
 )
 
+MOST_MOVES: Final = 16  # of one position that wait for their latency
+
 POSITION: Final = record(
     ("quantity", "f8"),  # signed, base units
     ("entry_price", "f8"),
@@ -61,9 +63,10 @@ POSITION: Final = record(
         "fresh_leg",
         "i8",
     ),  # of the candle's way in which the position was opened; -1 = before or at the open
-    ("moved_instant", "i8"),  # from which the levels below hold; 0 = none was asked for
-    ("moved_stop_price", "f8"),  # NaN = stays as it is, 0 = none any more
-    ("moved_target_price", "f8"),
+    ("moves", "i8"),  # of stop and target that wait for their latency, the oldest first
+    ("move_instants", "i8", (MOST_MOVES,)),  # from which the levels below hold
+    ("move_stop_prices", "f8", (MOST_MOVES,)),  # NaN = stays as it is, 0 = none any more
+    ("move_target_prices", "f8", (MOST_MOVES,)),
 )
 
 ORDER: Final = record(
@@ -160,3 +163,15 @@ def exposure(positions: Rows) -> int:
         if position.quantity != 0.0:
             total += money(abs(position.quantity) * position.last_price)
     return total
+
+
+@kernel
+def end_moves(account: Row, position: Row, left: int) -> None:
+    """Forget the moves of stop and target that wait, but for the first `left`; nothing stays behind that is no state."""
+    for k in range(left, position.moves):
+        position.move_instants[k] = 0
+        position.move_stop_prices[k] = 0.0
+        position.move_target_prices[k] = 0.0
+    position.moves = left
+    if left == 0:
+        account.moves -= 1

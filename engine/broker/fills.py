@@ -24,7 +24,7 @@ have made at the target is kept beside it. Nothing fills in an absent candle.
 
 import numpy as np
 
-from papertape.engine.broker.account import FLOAT_NOISE, unrealised, whole_steps
+from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
 from papertape.engine.broker.ledger import money, post
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import AMBIGUOUS_EXIT, REASON_END, REASON_STOP, REASON_TARGET
@@ -254,9 +254,8 @@ def reduce_position(
         position.quantity = 0.0
         position.stop_price = 0.0
         position.target_price = 0.0
-        if position.moved_instant != 0:
-            position.moved_instant = 0
-            account.moves -= 1
+        if position.moves > 0:
+            end_moves(account, position, 0)
         trade.exit_ms = candle.open_ms
         trade.exit_price = exit_price
         trade.exit_reason = reason

@@ -138,9 +138,9 @@ def look_at(account: Row, position: Row, order: Row, worth: int, look: Row) -> N
     look.size_scale = order.size_scale
     look.held_stop_price = position.stop_price
     look.held_target_price = position.target_price
-    if position.moved_instant != 0:
-        if not np.isnan(position.moved_stop_price):
-            look.held_stop_price = position.moved_stop_price
-        if not np.isnan(position.moved_target_price):
-            look.held_target_price = position.moved_target_price
+    for k in range(position.moves):
+        if not np.isnan(position.move_stop_prices[k]):
+            look.held_stop_price = position.move_stop_prices[k]
+        if not np.isnan(position.move_target_prices[k]):
+            look.held_target_price = position.move_target_prices[k]
     look.working = position.working

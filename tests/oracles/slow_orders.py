@@ -84,8 +84,7 @@ class SlowBook:
     candle: int = -1
     placed: int = 0
     last: Decimal = ZERO
-    moves: dict[str, Decimal | None] = field(default_factory=dict)
-    move_at: int = 0
+    moves: list[tuple[int, str, Decimal | None]] = field(default_factory=list)  # from when on, what
     volume: Decimal = ENDLESS
     power: Decimal = ZERO
     factor: Decimal = ONE
@@ -131,6 +130,8 @@ class SlowBook:
         if tag and not named:
             self.told.append(("refused", tag))
         for order in named:
+            if self.rules.latency and order.cancel_at is not None:
+                continue
             if self.rules.latency:
                 order.cancel_at = self.candle + 1 + self.rules.latency
             else:
@@ -144,8 +145,14 @@ class SlowBook:
         if price is not None and sign * (self.last - price) <= 0:
             self.told.append(("refused", ""))
             return
-        self.moves[name] = price
-        self.move_at = self.candle + 1 + self.rules.latency
+        at = self.candle + 1 + self.rules.latency
+        if (
+            at not in {due for due, _, _ in self.moves}
+            and len({due for due, _, _ in self.moves}) == 16
+        ):
+            self.told.append(("refused", ""))
+            return
+        self.moves.append((at, name, price))
 
     # One candle.
 
@@ -154,11 +161,11 @@ class SlowBook:
         self.candle += 1
         rules = self.rules
         self.volume = rules.volume_share * volume if rules.volume_share else ENDLESS
-        if self.moves and self.candle >= self.move_at:
-            for name, price in self.moves.items():
+        for at, name, price in self.moves:
+            if at <= self.candle:
                 moved = None if price is None else rounded(price, rules.tick, ROUND_HALF_EVEN)
                 setattr(self, name, moved)
-            self.moves = {}
+        self.moves = [move for move in self.moves if move[0] > self.candle]
         for order in list(self.orders):
             if order.expires is not None and self.candle >= order.expires:
                 self.remove(order, "expired")
@@ -446,7 +453,7 @@ class SlowBook:
         self.position -= side * quantity
         if not self.position:
             self.stop = self.target = None
-            self.moves = {}
+            self.moves = []
             self.cost = ZERO
 
     def end_reducing(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import SIZE_BY_RISK, equity, exposure
+from papertape.engine.broker.account import MOST_MOVES, SIZE_BY_RISK, equity, exposure
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.orders import held
 from papertape.engine.broker.sizing import buying_power, tradable_size, wanted_size, whole_lots
@@ -20,6 +20,7 @@ from papertape.engine.broker.working.orders import (
     CANCELLED,
     CAPACITY,
     FREE,
+    MOVES_FULL,
     NO_POSITION,
     NO_SUCH_ORDER,
     PLACED,
@@ -265,7 +266,8 @@ def cancel(
             continue
         n_found += 1
         if settings.latency_bars > 0:
-            order.cancel_instant = account.instants + 1 + settings.latency_bars
+            if order.cancel_instant == 0:  # asked again, it comes no later
+                order.cancel_instant = account.instants + 1 + settings.latency_bars
             continue
         end_order(
             account, position, order, symbol, close_ms, CANCELLED, BY_STRATEGY, events, counters
@@ -289,15 +291,22 @@ def move(account: Row, position: Row, settings: Row, instruction: Row) -> int:
         return WRONG_SIDE
     if target_price > 0.0 and side * (target_price - position.last_price) <= 0.0:
         return WRONG_SIDE
-    if position.moved_instant == 0:
-        account.moves += 1
-        position.moved_stop_price = np.nan
-        position.moved_target_price = np.nan
+    instant = account.instants + 1 + settings.latency_bars
+    last = position.moves - 1
+    if last < 0 or position.move_instants[last] != instant:
+        last += 1
+        if last == MOST_MOVES:
+            return MOVES_FULL
+        if last == 0:
+            account.moves += 1
+        position.moves = last + 1
+        position.move_instants[last] = instant
+        position.move_stop_prices[last] = np.nan
+        position.move_target_prices[last] = np.nan
     if not np.isnan(stop_price):
-        position.moved_stop_price = stop_price
+        position.move_stop_prices[last] = stop_price
     if not np.isnan(target_price):
-        position.moved_target_price = target_price
-    position.moved_instant = account.instants + 1 + settings.latency_bars
+        position.move_target_prices[last] = target_price
     return REFUSED_NO
 
 

@@ -7,6 +7,7 @@ and by what was inside a candle after that candle.
 
 import numpy as np
 
+from papertape.engine.broker.account import end_moves
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.working.changes import fill_order
 from papertape.engine.broker.working.funds import share_out
@@ -61,7 +62,7 @@ def wake(
     Begin a candle: what has expired or was taken back ends, what has waited for its latency works, levels move; and note
     whether anything may come of the orders that are left: of most candles nothing does.
     """
-    if position.moved_instant != 0 and account.instants >= position.moved_instant:
+    if position.moves > 0 and account.instants >= position.move_instants[0]:
         take_moved(account, position, market, candle, events, counters)
     position.volume_left = np.inf
     if settings.volume_share > 0.0:
@@ -100,12 +101,18 @@ def take_moved(
     """Let the levels that were asked for hold from here on, and report those that are others than before."""
     stop_before = position.stop_price
     target_before = position.target_price
-    if not np.isnan(position.moved_stop_price):
-        position.stop_price = on_tick(position.moved_stop_price, market.tick_size, 0)
-    if not np.isnan(position.moved_target_price):
-        position.target_price = on_tick(position.moved_target_price, market.tick_size, 0)
-    position.moved_instant = 0
-    account.moves -= 1
+    n = 0
+    while n < position.moves and account.instants >= position.move_instants[n]:
+        if not np.isnan(position.move_stop_prices[n]):
+            position.stop_price = on_tick(position.move_stop_prices[n], market.tick_size, 0)
+        if not np.isnan(position.move_target_prices[n]):
+            position.target_price = on_tick(position.move_target_prices[n], market.tick_size, 0)
+        n += 1
+    for k in range(n, position.moves):
+        position.move_instants[k - n] = position.move_instants[k]
+        position.move_stop_prices[k - n] = position.move_stop_prices[k]
+        position.move_target_prices[k - n] = position.move_target_prices[k]
+    end_moves(account, position, position.moves - n)
     write_levels(
         account, position, candle.symbol, candle.open_ms, stop_before, target_before, -1,
         events, counters,

@@ -12,6 +12,7 @@ filled as a whole. Every other step breaks the engine's invariants and stops it.
 
 from typing import Final
 
+from papertape.engine.broker.account import MOST_MOVES
 from papertape.engine.broker.orders import N_ORDERS
 from papertape.engine.errors import InvariantError
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
@@ -91,6 +92,7 @@ WRONG_SIDE: Final = 110
 TABLE_FULL: Final = 111
 NO_POSITION: Final = 112
 NO_SUCH_ORDER: Final = 113
+MOVES_FULL: Final = 114
 CAUSE_NAMES: Final = {
     BY_STRATEGY: "the strategy took it back",
     BY_OTHER: "another order of its group filled",
@@ -105,6 +107,7 @@ CAUSE_NAMES: Final = {
     TABLE_FULL: f"{CAPACITY} orders of this symbol work already",
     NO_POSITION: "there is no position that it could change",
     NO_SUCH_ORDER: "no working order has this tag",
+    MOVES_FULL: f"{MOST_MOVES} moves of its stop and target wait for their latency",
 }
 
 WORKING_ORDER: Final = record(

@@ -160,7 +160,8 @@ def slow_run(rules: Rules, rows: Rows, script: Script, capital: float) -> SlowBo
 
 def shown(book: SlowBook, name: str) -> Decimal | None:
     """Return a level as a strategy sees it: asked for or in force."""
-    level: Decimal | None = book.moves.get(name, getattr(book, name))
+    asked = [price for _, what, price in book.moves if what == name]
+    level: Decimal | None = asked[-1] if asked else getattr(book, name)
     return level
 
 
