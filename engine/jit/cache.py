@@ -50,7 +50,8 @@ def _digest(paths: list[Path]) -> str:
 def kernel_sources(engine: Path) -> list[Path]:
     """Return the files of an engine that define kernels, and those that they import, in order."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(engine.rglob("*.py"))}
-    waiting = [path for path, text in texts.items() if "@kernel" in text]
+    # A line of its own: text that speaks of kernels defines none.
+    waiting = [path for path, text in texts.items() if "\n@kernel\n" in text]
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
