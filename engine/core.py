@@ -18,6 +18,7 @@ from papertape.engine.broker.listing import begun
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE, end_all
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
+from papertape.engine.decisions.compiled import CompiledDecider
 from papertape.engine.decisions.kernels import KernelDecider
 from papertape.engine.decisions.python import PythonDecider
 from papertape.engine.digest import StreamDigest
@@ -34,6 +35,7 @@ from papertape.engine.report import Report, Sink
 from papertape.engine.snapshot import pack, unpack
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import EngineState
+from papertape.engine.strategies.compiled.entry import is_compiled
 from papertape.engine.strategies.protocol import KernelStrategy
 
 _STREAMS: Final = (
@@ -51,11 +53,13 @@ class Engine(EngineState):
     def __init__(self, spec: EngineSpec) -> None:
         strategy = spec.new_strategy()
         super().__init__(spec, strategy)
-        self._decider = (
-            KernelDecider(self, strategy)
-            if isinstance(strategy, KernelStrategy)
-            else PythonDecider(self, strategy)
-        )
+        self._decider: KernelDecider | CompiledDecider | PythonDecider
+        if isinstance(strategy, KernelStrategy):
+            self._decider = KernelDecider(self, strategy)
+        elif is_compiled(strategy):
+            self._decider = CompiledDecider(self, strategy)
+        else:
+            self._decider = PythonDecider(self, strategy)
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink]] = []
 

@@ -12,6 +12,7 @@ import pytest
 from papertape.engine import Engine, EngineSpec, Market, Settings
 from papertape.engine.features import split_request
 from papertape.engine.jit import Rows
+from papertape.engine.strategies.compiled.entry import is_compiled
 from papertape.replay.front.research import prove
 from papertape.replay.importers.sample import sample_tape
 from tests.support.helpers import interleave, random_candles
@@ -31,6 +32,7 @@ def idioms() -> ModuleType:
 
 
 NAMES = re.findall(r"^class (\w+)", "\n".join(BLOCKS), re.M)
+IN_PYTHON = [name for name in NAMES if not name.endswith("Kernel")]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,8 @@ def engine_of(kind: type[Any]) -> Engine:
 
 
 def test_the_page_has_its_idioms_each_in_a_dozen_lines() -> None:
-    assert len(NAMES) >= 10
+    assert len(IN_PYTHON) >= 10
+    assert [name for each in IN_PYTHON for name in (each, f"{each}Kernel")] == NAMES
     for block in BLOCKS[1:]:
         assert block.startswith("class ")
         assert len([line for line in block.splitlines() if line.strip()]) <= 13, block
@@ -90,6 +93,19 @@ def test_an_idiom_trades_the_same_in_any_batching_and_through_a_restart(
     second.restore(first.snapshot())
     second.step(candles[place:])
     assert second.digest == whole.digest
+
+
+@pytest.mark.parametrize("name", IN_PYTHON)
+def test_a_kernel_is_its_text_in_python(name: str, idioms: ModuleType, candles: Rows) -> None:
+    candles = interleave(tapes_of(getattr(idioms, name), candles))
+    python, compiled = (engine_of(getattr(idioms, each)) for each in (name, f"{name}Kernel"))
+
+    expected = python.step(candles).orders
+    report = compiled.step(candles)
+
+    assert is_compiled(compiled.spec.strategy)
+    assert compiled.digest == python.digest
+    assert report.orders.tobytes() == expected.tobytes()
 
 
 @pytest.mark.slow

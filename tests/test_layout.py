@@ -128,8 +128,12 @@ def test_no_file_grows_beyond_reading() -> None:
             assert lines <= 400, f"{path}: {lines} lines"
 
 
-# One is the loop over instants, whose docstring says what a split costs; of the other most lines are its manual.
-LONG_FUNCTIONS = {"engine/broker/execution.py execute", "replay/front/backtest.py backtest"}
+# Two are loops over instants, whose parts would each take all their arrays; of the other most lines are its manual.
+LONG_FUNCTIONS = {
+    "engine/broker/execution.py execute",
+    "engine/decisions/closes.py run_closes",
+    "replay/front/backtest.py backtest",
+}
 
 
 def test_no_function_grows_beyond_reading() -> None:

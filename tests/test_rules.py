@@ -22,7 +22,7 @@ FOR_USERS = {
 }
 # What calls by name: commands, validators, a library's hooks, and how a notebook shows a value.
 CALLED_BY_NAME = ("command", "validator", "serializer", "overload")
-HOOKS = {"add_llvm_module", "load_overload", "add_overload"}
+HOOKS = {"add_llvm_module", "load_overload", "add_overload", "typeof"}
 
 
 @cache
@@ -128,6 +128,7 @@ COVERED_BY = {
     "engine/decisions/": "tests/engine/decisions",
     "engine/features/": "tests/engine/features/test_contract.py",
     "engine/features/smc/": "tests/engine/features/smc",
+    "engine/jit/native.py": "tests/engine/decisions/test_compiled.py",
     "engine/loop.py": "tests/test_parity.py",
     "engine/model/gate/": "tests/engine/model/gate/test_gate.py",
     "engine/model/inference/": "tests/engine/model/inference/test_current.py",

@@ -45,6 +45,11 @@ OPTIONS = ("daemon/commands/", "replay/front/", "daemon/learning/train.py")
 WIDE = {
     "execute": "a kernel takes its arrays one by one; a record of arrays is no kernel argument",
     "run_ahead": "the same, and what it writes down",
+    "run_closes": "the same, and whom it asks",
+    "place": "an order's options, one by one, as a strategy names them",
+    "exit_position": "the same",
+    "decision": "the fields of a Decision, as its own constructor takes them",
+    "call_order": "the same",
     "advance": "the same",
     "replay": "the parts of one run, by name",
     "synthesize": "what its command asks, one option each",

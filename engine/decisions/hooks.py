@@ -5,6 +5,7 @@ A close comes to know what happened since the one before it, symbol by symbol. W
 batch is kept for the next batch, in the snapshot as well, so that no batching and no restart loses or repeats a call.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -43,8 +44,7 @@ class StrategyHooks:
         trades = self._since(
             engine.unseen_trades, outputs.trades[n_trades : look[_N_TRADES]], symbol
         )
-        engine.unseen_fills = engine.unseen_fills[engine.unseen_fills["symbol"] != symbol]
-        engine.unseen_trades = engine.unseen_trades[engine.unseen_trades["symbol"] != symbol]
+        forget_seen(engine, symbol)
         if self._has_fill:
             for row in fills:
                 strategy.on_fill(view, _fill(row))
@@ -54,18 +54,8 @@ class StrategyHooks:
 
     def close_batch(self) -> None:
         """Keep what has not been told for the next batch."""
-        if not self.is_used:
-            return
-        engine, outputs = self._engine, self._engine.outputs
-        ends = outputs.counters[:2].tolist()
-        for symbol, (n_fills, n_trades) in enumerate(self._told):
-            fills = outputs.fills[n_fills : ends[0]]
-            trades = outputs.trades[n_trades : ends[1]]
-            engine.unseen_fills = self._kept(engine.unseen_fills, fills, symbol)
-            engine.unseen_trades = self._kept(engine.unseen_trades, trades, symbol)
-        # In the order in which they happened: by symbol it would depend on where batches ended.
-        engine.unseen_fills = engine.unseen_fills[np.argsort(engine.unseen_fills["sequence"])]
-        engine.unseen_trades = engine.unseen_trades[np.argsort(engine.unseen_trades["number"])]
+        if self.is_used:
+            keep_unseen(self._engine, self._told)
 
     @staticmethod
     def _since(unseen: Rows, rows: Rows, symbol: int) -> Rows:
@@ -75,13 +65,32 @@ class StrategyHooks:
         joined = join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
         return np.asarray(joined[joined["symbol"] == symbol])
 
-    @staticmethod
-    def _kept(unseen: Rows, rows: Rows, symbol: int) -> Rows:
-        """Return what is unseen with the rows of one symbol after it."""
-        rows = rows[rows["symbol"] == symbol]
-        if not len(rows):
-            return unseen
-        return join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
+
+def forget_seen(engine: EngineState, symbol: int) -> None:
+    """Let go of what was unseen of earlier batches of one symbol: it has been told."""
+    engine.unseen_fills = engine.unseen_fills[engine.unseen_fills["symbol"] != symbol]
+    engine.unseen_trades = engine.unseen_trades[engine.unseen_trades["symbol"] != symbol]
+
+
+def keep_unseen(engine: EngineState, told: Sequence[tuple[int, int]]) -> None:
+    """Keep what has not been told for the next batch; of each symbol the first so many fills and trades were."""
+    ends = engine.outputs.counters[:2].tolist()
+    for symbol, (n_fills, n_trades) in enumerate(told):
+        fills = engine.outputs.fills[n_fills : ends[0]]
+        trades = engine.outputs.trades[n_trades : ends[1]]
+        engine.unseen_fills = _kept(engine.unseen_fills, fills, symbol)
+        engine.unseen_trades = _kept(engine.unseen_trades, trades, symbol)
+    # In the order in which they happened: by symbol it would depend on where batches ended.
+    engine.unseen_fills = engine.unseen_fills[np.argsort(engine.unseen_fills["sequence"])]
+    engine.unseen_trades = engine.unseen_trades[np.argsort(engine.unseen_trades["number"])]
+
+
+def _kept(unseen: Rows, rows: Rows, symbol: int) -> Rows:
+    """Return what is unseen with the rows of one symbol after it."""
+    rows = rows[rows["symbol"] == symbol]
+    if not len(rows):
+        return unseen
+    return join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
 
 
 def _fill(row: Any) -> Fill:

@@ -16,12 +16,10 @@ from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTR
 from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import LOOK, run_ahead
+from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import StrategyHooks
-from papertape.engine.features import columns_of
-from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.features.own.faults import FeatureFault
-from papertape.engine.features.own.names import request_texts
 from papertape.engine.jit import IntArray, Rows
 from papertape.engine.records import DECISION, KEEP, UNITS_PER_QUOTE, Unmet
 from papertape.engine.report import StrategyFault
@@ -69,7 +67,7 @@ class PythonDecider:
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = spec.settings.sizing == "all_in"
-        self._rows = _readable(engine, strategy)
+        self._rows = readable(engine, strategy)
         self._watch = StateWatch(strategy)
         fields = tuple(getattr(strategy, "state_fields", ()))
         self._n_fields = len(fields)
@@ -345,11 +343,3 @@ class PythonDecider:
     def _put_back(self) -> None:
         for saved, live in zip(self._saved, self._live, strict=True):
             live[:] = saved
-
-
-def _readable(engine: EngineState, strategy: Strategy) -> dict[str, int]:
-    """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
-    named = [c for request in request_texts(strategy.features) for c in columns_of(request)]
-    added = [c for request in engine.spec.extra_features for c in columns_of(request)]
-    rows = {name: row for row, name in enumerate(engine.frames.columns)}
-    return {name: rows[name] for name in (*named, *added, MODEL_PROBABILITY)}

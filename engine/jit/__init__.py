@@ -3,13 +3,17 @@ The one way to compile: `@kernel`.
 
     dispatch   only what Python calls becomes machine code; what kernels call is linked into it
     cache      a folder of compiled kernels for each state of the sources that they see
+    native     machine code by its address, for kernels that call a user's
 
 Kernels are plain functions over structured arrays that numba compiles. No fast maths and no contraction: the same source gives the
 same bits with and without the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
+from functools import update_wrapper
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
@@ -63,17 +67,28 @@ def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
     config: Any = numba.config
     if config.DISABLE_JIT:
-        return function
+        return _plain(function)
     # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())
     try:
         compiled = _dispatcher(function)
         if can_store():
-            compiled.enable_caching()
+            with contextlib.suppress(RuntimeError):  # a function without a file, typed at a prompt
+                compiled.enable_caching()
         return cast(F, compiled)
     finally:
         config.CACHE_DIR = before
+
+
+def _plain(function: F) -> F:
+    """Return a function that is one of ours without the compiler, too; what it was made of stays as it was."""
+    made: Any = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__,
+        function.__closure__,
+    )  # fmt: skip
+    made.py_func = function
+    return cast(F, update_wrapper(made, function))
 
 
 def _dispatcher(function: Callable[..., Any]) -> Any:

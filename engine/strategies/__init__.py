@@ -7,6 +7,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     rsi_reversion          an example in Python to copy
     protocol decisions     what a strategy is; how kernels write a decision
     instructions           what it may ask for beside its decision: orders, and levels that move
+    compiled               the same text as a kernel
     parameters             what can be set of a strategy, declared once
     conditions             why it did nothing
     past                   what a strategy may look back on

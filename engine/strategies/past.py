@@ -37,6 +37,23 @@ def new_past(n_symbols: int, n_columns: int, bars: int) -> Rows:
     return np.zeros(n_symbols, record(("count", "i8"), ("values", "f8", (width, bars))))
 
 
+def unrolled(ring: Rows) -> FloatArray:
+    """Return what one record of `new_past` holds of the candles before a batch, oldest first, shape (width, kept)."""
+    values, count = ring["values"], int(ring["count"])
+    bars = values.shape[1]
+    kept = min(count, bars - 1)
+    return values[:, np.arange(count - kept, count) % bars]
+
+
+def roll(rings: Rows, symbol: int, newest: FloatArray, n: int) -> None:
+    """Put the last of `n` new candles into a symbol's ring; `newest` ends with them, shape (width, any number)."""
+    bars = rings["values"].shape[2]
+    count, kept = int(rings["count"][symbol]), min(n, bars)
+    at = np.arange(count + n - kept, count + n) % bars
+    rings["values"][symbol][:, at] = newest[:, newest.shape[1] - kept :]
+    rings["count"][symbol] = count + n
+
+
 class PastColumns(dict[str, bytes]):
     """
     The past of one symbol during one batch, each column put together when it is first asked for.

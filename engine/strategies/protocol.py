@@ -352,6 +352,9 @@ def state_dtype_of(strategy: Any) -> np.dtype[Any]:
         if isinstance(getattr(strategy, field, ()), str):
             name = getattr(strategy, field)
             raise ConfigError(f"strategy: {field} = {name!r} is one string; write ({name!r},)")
+    declared = getattr(strategy, "state_dtype", None)
+    if isinstance(declared, np.dtype) and hasattr(type(strategy).decide, "py_func"):
+        return declared  # of a kernel, which may keep arrays
     names = getattr(strategy, "state_fields", ()) or ("unused",)
     bad = [name for name in names if not (isinstance(name, str) and name.isidentifier())]
     if bad or len(set(names)) != len(names):

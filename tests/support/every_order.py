@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from papertape.engine.jit import kernel
 from papertape.engine.records import LONG, SHORT
 from papertape.engine.strategies import Decision
 
@@ -18,6 +19,7 @@ class EveryOrder:
     features = ("atr_14", "rsi_14")
     state_fields = ("bars", "plan", "bought", "earned", "closed")
     history_bars = 8
+    reads_model = False
 
     def on_fill(self, view: Any, fill: Any) -> None:
         view.state.bought += fill.side * fill.quantity + fill.fee
@@ -32,66 +34,111 @@ class EveryOrder:
         if not atr > 0.0:
             return None
         if view.position != 0.0:
-            self.hold(view, atr)
+            hold(view, atr)
             return None
         if view.orders:
             if state.bars % 5 == 0:
                 view.cancel()
             return None
         state.plan = (state.plan + 1 + (state.earned < 0.0)) % N_PLANS
-        return self.enter(view, atr, int(state.plan))
+        plan = int(state.plan)
+        if self.reads_model and view["model_probability"] > 0.5:
+            plan = (plan + 1) % N_PLANS
+        return enter(view, atr, plan)
 
-    def enter(self, view: Any, atr: float, plan: int) -> Decision | None:
-        """Place what one plan says; plans 10 and 11 are what is refused, and today's decision."""
-        close, low = view.close, float(view.history("low", 8).min())
-        bracket = {"stop_distance": 2 * atr, "target_distance": 3 * atr}
-        if plan == 0:
-            view.buy(**bracket)
-        elif plan == 1:
-            view.sell(fraction=0.3, limit=close + 0.5 * atr, post_only=True, tag="fade", **bracket)
-        elif plan == 2:
-            view.buy(fraction=0.2, stop=close + 0.3 * atr, oco="out", **bracket)
-            view.sell(fraction=0.2, stop=close - 0.3 * atr, oco="out", **bracket)
-        elif plan == 3:
-            view.buy(fraction=0.4, stop=close + 0.2 * atr, limit=close + 0.4 * atr, expires_bars=3)
-        elif plan == 4:
-            view.buy(fraction=0.3, touch=min(low, close - 0.2 * atr), **bracket)
-        elif plan == 5:
-            view.sell(fraction=0.3, touch=close + 0.2 * atr, limit=close, tag="touch", **bracket)
-        elif plan == 6:
-            view.buy(fraction=0.3, trail=atr, activate=close - 0.2 * atr, **bracket)
-        elif plan == 7:
-            view.sell(fraction=0.2, trail_percent=0.8, expires_ms=view.time_ms + 20 * 3_600_000)
-        elif plan == 8:
-            view.buy(fraction=0.5, limit=close + atr, time_in_force="ioc", **bracket)
-        elif plan == 9:
-            view.sell(fraction=0.5, time_in_force="fok", **bracket)
-        elif plan == 10:
-            view.buy(fraction=0.2, stop=close - atr)  # refused: on the wrong side of the close
-            view.cancel("nobody")
-            view.buy(fraction=0.2, limit=close - 0.1 * atr, tag="dip")
+
+def enter(view: Any, atr: float, plan: int) -> Decision | None:
+    """Place what one plan says; plans 10 and 11 are what is refused, and today's decision."""
+    close, low = view.close, float(view.history("low", 8).min())
+    near, far = 2 * atr, 3 * atr
+    if plan == 0:
+        view.buy(stop_distance=near, target_distance=far)
+    elif plan == 1:
+        view.sell(
+            fraction=0.3,
+            limit=close + 0.5 * atr,
+            post_only=True,
+            tag="fade",
+            stop_distance=near,
+            target_distance=far,
+        )
+    elif plan == 2:
+        view.buy(
+            fraction=0.2, stop=close + 0.3 * atr, oco="out", stop_distance=near, target_distance=far
+        )
+        view.sell(
+            fraction=0.2, stop=close - 0.3 * atr, oco="out", stop_distance=near, target_distance=far
+        )
+    elif plan == 3:
+        view.buy(fraction=0.4, stop=close + 0.2 * atr, limit=close + 0.4 * atr, expires_bars=3)
+    elif plan == 4:
+        view.buy(
+            fraction=0.3, touch=min(low, close - 0.2 * atr), stop_distance=near, target_distance=far
+        )
+    elif plan == 5:
+        view.sell(
+            fraction=0.3,
+            touch=close + 0.2 * atr,
+            limit=close,
+            tag="touch",
+            stop_distance=near,
+            target_distance=far,
+        )
+    elif plan == 6:
+        view.buy(
+            fraction=0.3,
+            trail=atr,
+            activate=close - 0.2 * atr,
+            stop_distance=near,
+            target_distance=far,
+        )
+    elif plan == 7:
+        view.sell(fraction=0.2, trail_percent=0.8, expires_ms=view.time_ms + 20 * 3_600_000)
+    elif plan == 8:
+        view.buy(
+            fraction=0.5,
+            limit=close + atr,
+            time_in_force="ioc",
+            stop_distance=near,
+            target_distance=far,
+        )
+    elif plan == 9:
+        view.sell(fraction=0.5, time_in_force="fok", stop_distance=near, target_distance=far)
+    elif plan == 10:
+        view.buy(fraction=0.2, stop=close - atr)  # refused: on the wrong side of the close
+        view.cancel("nobody")
+        view.buy(fraction=0.2, limit=close - 0.1 * atr, tag="dip")
+    else:
+        side = LONG if view["rsi_14"] < 50.0 else SHORT
+        return Decision(side, 2 * atr, 3 * atr)
+    return None
+
+
+def hold(view: Any, atr: float) -> None:
+    """Add once, take parts off, move stop and target, and leave in time."""
+    side = 1 if view.position > 0.0 else -1
+    n_leaving, n_adding = 0, 0
+    for order in view.orders:
+        if order.tag == "part" or order.tag == "trail":
+            n_leaving += 1
+        if order.tag == "more":
+            n_adding += 1
+    gain = side * (view.close - view.entry_price)
+    if n_leaving == 0:
+        view.exit(0.3, limit=view.close + side * 0.6 * atr, tag="part")
+        view.exit(0.3, trail=1.5 * atr, tag="trail")
+    if gain > 0.5 * atr:
+        view.stop = view.entry_price  # break-even
+        view.target = view.entry_price + side * 4 * atr
+    elif gain < -0.5 * atr and n_adding == 0:
+        price = view.close - side * 0.3 * atr
+        if side > 0:
+            view.buy(fraction=0.1, limit=price, tag="more", expires_bars=8)
         else:
-            side = LONG if view["rsi_14"] < 50.0 else SHORT
-            return Decision(side, 2 * atr, 3 * atr)
-        return None
-
-    def hold(self, view: Any, atr: float) -> None:
-        """Add once, take parts off, move stop and target, and leave in time."""
-        side = 1 if view.position > 0.0 else -1
-        tags = {order.tag for order in view.orders}
-        gain = side * (view.close - view.entry_price)
-        if "part" not in tags and "trail" not in tags:
-            view.exit(0.3, limit=view.close + side * 0.6 * atr, tag="part")
-            view.exit(0.3, trail=1.5 * atr, tag="trail")
-        if gain > 0.5 * atr:
-            view.stop = view.entry_price  # break-even
-            view.target = view.entry_price + side * 4 * atr
-        elif gain < -0.5 * atr and "more" not in tags:
-            add = view.buy if side > 0 else view.sell
-            add(fraction=0.1, limit=view.close - side * 0.3 * atr, tag="more", expires_bars=8)
-        if view.time_ms - view.entry_ms >= 12 * 3_600_000:
-            view.cancel()
-            view.exit()
+            view.sell(fraction=0.1, limit=price, tag="more", expires_bars=8)
+    if view.time_ms - view.entry_ms >= 12 * 3_600_000:
+        view.cancel()
+        view.exit()
 
 
 class AskingEveryOrder(EveryOrder):
@@ -99,6 +146,10 @@ class AskingEveryOrder(EveryOrder):
 
     reads_model = True
 
-    def enter(self, view: Any, atr: float, plan: int) -> Decision | None:
-        """Take the next plan where the model expects a rise."""
-        return super().enter(view, atr, (plan + (view["model_probability"] > 0.5)) % N_PLANS)
+
+class EveryOrderKernel(EveryOrder):
+    """The same text, compiled."""
+
+    decide = kernel(EveryOrder.decide)
+    on_fill = kernel(EveryOrder.on_fill)
+    on_close = kernel(EveryOrder.on_close)

@@ -7,7 +7,7 @@ Papertape: the backtest is what runs.
     fetch Store Tape    history from a venue; candles on disk, and as a value
     Config ModelStore   one configuration for replay and live; models on disk
     Decision LONG SHORT FLAT   what a strategy answers; parameter: what can be set of it
-    table_feature kernel_feature kernel   a feature of your own, as a function of a table of candles or in a kernel
+    table_feature kernel_feature kernel   a feature of your own, as a function of a table of candles or in a kernel; a strategy compiled
 
 Each name is loaded when it is asked for. `papertape.engine` decides, `papertape.replay` knows recorded data,
 `papertape.daemon` the world.

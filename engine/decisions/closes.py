@@ -1,0 +1,332 @@
+"""
+Every close of a batch in one call, for strategies in kernels: run instants, show, ask, and let the answers rest.
+
+All symbols are asked at a close, in their order, before any answer rests; then decisions rest, and instructions are
+obeyed, exactly as for a strategy in Python (`papertape.engine.decisions.python`). Where the strategy is at fault the
+call ends, or an exception passes through it; `PROGRESS` tells how far it was, and the next call goes on from there.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.broker.execution import execute, rest_all
+from papertape.engine.broker.orders import N_FILLS, N_TRADES
+from papertape.engine.broker.working.instructions import obey_all
+from papertape.engine.broker.working.orders import CAPACITY, FREE, TRAIL
+from papertape.engine.decisions.ahead import look_at_all
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
+from papertape.engine.jit.native import call_at
+from papertape.engine.records import FLAT, KEEP, LONG, SHORT, UNITS_PER_QUOTE
+from papertape.engine.strategies.compiled.records import SAME_REASON
+
+_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
+
+# Where a close is.
+RUN: Final = 0  # its instants have to be run
+ASK: Final = 1  # symbols have to be asked
+REST: Final = 2  # the answers have to rest
+
+# Why a call ended.
+DONE: Final = 0
+IN_DOUBT: Final = 1  # of the newest answer: the rules with words have to look at it
+AT_FAULT: Final = 2  # all symbols of a close were asked, and some answer was at fault
+NO_ROOM: Final = 3  # orders are about to be placed for the first time
+
+PROGRESS: Final = record(
+    ("close", "i8"),  # of the batch's closes
+    ("stage", "i8"),
+    ("symbol", "i8"),  # that is asked next
+    ("instant", "i8"),  # that is run next
+    ("n_faults", "i8"),  # at this close
+    ("unheeded", "i8"),
+    ("is_all_in", "i8"),
+    ("decide_at", "i8"),  # addresses of the strategy's kernels; 0 = it has none
+    ("on_fill_at", "i8"),
+    ("on_close_at", "i8"),
+)
+
+
+@kernel
+def run_closes(
+    progress_rows: Rows,
+    candles: Rows,
+    n: int,
+    closes: IntArray,
+    columns: IntArray,
+    n_bad: IntArray,
+    is_traded: IntArray,
+    base_ms: int,
+    own_rows: Rows,
+    own_words: IntArray,
+    own_before: IntArray,
+    views: Rows,
+    named: FloatArray,
+    asked: Rows,
+    n_asked: IntArray,
+    features: FloatArray,
+    bars: Rows,
+    kept: IntArray,
+    told: IntArray,
+    seen: Rows,
+    seen_trades: Rows,
+    unseen_fills: Rows,
+    unseen_trades: Rows,
+    looks: Rows,
+    looks_at_orders: Rows,
+    decisions: Rows,
+    account_rows: Rows,
+    positions: Rows,
+    trades: Rows,
+    orders: Rows,
+    entries: Rows,
+    markets: Rows,
+    settings_rows: Rows,
+    fills: Rows,
+    trades_out: Rows,
+    marks: Rows,
+    decisions_out: Rows,
+    working: Rows,
+    order_events: Rows,
+    counters: IntArray,
+) -> int:
+    """
+    Go on with the closes of a batch and return why this call ended.
+
+    closes    shape (n_closes,), instants; columns: the strategy candle that each is about; n_bad: faults of its features
+    own_rows  what `self` is, shape (1,), as words and as they were
+    views     HEAD, shape (n_symbols,); named: their features; asked: their instructions
+    features  shape (n_symbols, n_named, >= columns); bars: CANDLE, (n_symbols, >= columns)
+    kept      shape (n_symbols,), candles before the batch that can be looked back on
+    told      shape (n_symbols, 2), fills and trades of the batch that were told; -1: nor what is unseen of earlier ones
+    """
+    progress = progress_rows[0]
+    account = account_rows[0]
+    while progress.close < len(closes):
+        column = columns[progress.close]
+        close_ms = candles[closes[progress.close] * len(positions)].open_ms + base_ms
+        if progress.stage == RUN:
+            execute(
+                candles, progress.instant, closes[progress.close] + 1, base_ms, decisions, closes, 0,
+                account_rows, positions, trades, orders, entries, markets, settings_rows, fills,
+                trades_out, marks, decisions_out, working, order_events, counters,
+            )  # fmt: skip
+            progress.instant = closes[progress.close] + 1
+            look_at_all(
+                account,
+                positions,
+                trades,
+                orders,
+                working,
+                markets,
+                counters,
+                looks,
+                looks_at_orders,
+            )
+            progress.symbol = 0
+            progress.n_faults = n_bad[progress.close]
+            progress.stage = ASK
+        while progress.stage == ASK and progress.symbol < len(positions):
+            symbol = progress.symbol
+            # Counted before it is asked: whatever it raises, the next is the next.
+            progress.symbol += 1
+            view = views[symbol]
+            view.n_asked = 0
+            view.wishes[0] = KEEP
+            if is_traded[symbol] != 0 and bars[symbol, column].flag_bits & _ABSENT == 0:
+                show(
+                    view, bars[symbol, column], looks[symbol], looks_at_orders[symbol], close_ms,
+                    kept[symbol] + column + 1,
+                )  # fmt: skip
+                for index in range(features.shape[1]):
+                    named[symbol, index] = features[symbol, index, column]
+                tell(
+                    progress, own_rows[0], view, symbol, told, fills, trades_out, unseen_fills,
+                    unseen_trades, counters, seen, seen_trades,
+                )  # fmt: skip
+                call_at(progress.decide_at, own_rows[0], view, seen[0])
+                if not is_sound(view.wishes, progress.is_all_in):
+                    return IN_DOUBT
+                for word in range(len(own_words)):
+                    if own_words[word] != own_before[word]:
+                        return IN_DOUBT
+        progress.stage = REST
+        if progress.n_faults > 0:
+            progress.n_faults = 0
+            return AT_FAULT
+        total = 0
+        for symbol in range(len(positions)):
+            view = views[symbol]
+            n_asked[symbol] = view.n_asked
+            total += view.n_asked
+        if total > 0 and len(order_events) == 0:
+            return NO_ROOM
+        for symbol in range(len(positions)):
+            answer(views[symbol].wishes, looks[symbol], decisions[symbol, column], progress)
+        rest_all(
+            account_rows, positions, orders, markets, settings_rows, decisions, column, close_ms,
+            decisions_out, counters,
+        )  # fmt: skip
+        if total > 0:
+            obey_all(
+                account_rows, positions, working, markets, settings_rows, asked, n_asked, close_ms,
+                order_events, counters,
+            )  # fmt: skip
+        progress.close += 1
+        progress.stage = RUN
+    execute(
+        candles, progress.instant, n, base_ms, decisions, closes, 0, account_rows, positions, trades,
+        orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out, working,
+        order_events, counters,
+    )  # fmt: skip
+    return DONE
+
+
+@kernel
+def show(view: Row, bar: Row, look: Row, orders: Rows, close_ms: int, n_past: int) -> None:
+    """Write what a strategy sees of one symbol at a close, features aside."""
+    view.time_ms = close_ms
+    view.open = bar.open
+    view.high = bar.high
+    view.low = bar.low
+    view.close = bar.close
+    view.volume = bar.volume
+    view.position = look.quantity
+    view.entry_price = look.entry_price
+    view.cash = look.cash / UNITS_PER_QUOTE
+    view.equity = look.equity / UNITS_PER_QUOTE
+    view.stop = look.held_stop_price
+    view.target = look.held_target_price
+    view.known_stop = look.held_stop_price
+    view.known_target = look.held_target_price
+    view.entry_ms = look.entry_ms
+    view.n_past = n_past
+    view.n_orders = 0
+    view.refused = 0
+    if look.working == 0:
+        return
+    for slot in range(CAPACITY):
+        order = orders[slot]
+        if order.status == FREE:
+            continue
+        row = view.order_rows[view.n_orders]
+        view.n_orders += 1
+        row.number = order.number
+        row.tag = order.tag
+        row.kind = order.kind
+        row.side = order.target
+        row.quantity = order.remaining
+        row.limit = order.limit_price
+        row.trigger = order.extreme if order.kind == TRAIL else order.trigger_price
+        row.reduce_only = order.is_reduce_only
+
+
+@kernel
+def tell(
+    progress: Row,
+    own: Row,
+    view: Row,
+    symbol: int,
+    told: IntArray,
+    fills: Rows,
+    trades: Rows,
+    unseen_fills: Rows,
+    unseen_trades: Rows,
+    counters: IntArray,
+    seen: Rows,
+    seen_trades: Rows,
+) -> None:
+    """Tell what happened to one symbol since it was asked last: fills first, each kind in its order."""
+    if progress.on_fill_at == 0 and progress.on_close_at == 0:
+        return
+    first_fill = told[symbol, 0]
+    first_trade = told[symbol, 1]
+    told[symbol, 0] = counters[N_FILLS]
+    told[symbol, 1] = counters[N_TRADES]
+    if progress.on_fill_at != 0:
+        for index in range(len(unseen_fills) if first_fill < 0 else 0):
+            tell_fill(progress.on_fill_at, own, view, symbol, unseen_fills[index], seen[0])
+        for index in range(max(first_fill, 0), counters[N_FILLS]):
+            tell_fill(progress.on_fill_at, own, view, symbol, fills[index], seen[0])
+    if progress.on_close_at != 0:
+        for index in range(len(unseen_trades) if first_trade < 0 else 0):
+            tell_trade(
+                progress.on_close_at, own, view, symbol, unseen_trades[index], seen_trades[0]
+            )
+        for index in range(max(first_trade, 0), counters[N_TRADES]):
+            tell_trade(progress.on_close_at, own, view, symbol, trades[index], seen_trades[0])
+
+
+@kernel
+def tell_fill(address: int, own: Row, view: Row, symbol: int, fill: Row, seen: Row) -> None:
+    """Call `on_fill` about one fill, if it is of this symbol."""
+    if fill.symbol != symbol:
+        return
+    seen.time_ms = fill.candle_ms
+    seen.side = fill.side
+    seen.price = fill.price
+    seen.quantity = fill.quantity
+    seen.reason = SAME_REASON[fill.reason]
+    seen.fee = fill.fee / UNITS_PER_QUOTE
+    seen.realised = fill.realised / UNITS_PER_QUOTE
+    seen.position = fill.position
+    call_at(address, own, view, seen)
+
+
+@kernel
+def tell_trade(address: int, own: Row, view: Row, symbol: int, trade: Row, seen: Row) -> None:
+    """Call `on_close` about one trade, if it is of this symbol."""
+    if trade.symbol != symbol:
+        return
+    seen.side = trade.side
+    seen.entry_ms = trade.entry_ms
+    seen.exit_ms = trade.exit_ms
+    seen.entry_price = trade.entry_price
+    seen.exit_price = trade.exit_price
+    seen.quantity = trade.quantity
+    seen.pnl = trade.pnl / UNITS_PER_QUOTE
+    seen.reason = SAME_REASON[trade.exit_reason]
+    call_at(address, own, view, seen)
+
+
+@kernel
+def is_sound(wishes: FloatArray, is_all_in: int) -> bool:
+    """Return whether an answer is surely one that an order can mean; the others the rules with words look at."""
+    target = wishes[0]
+    if target == KEEP:
+        return True
+    if target != LONG and target != SHORT and target != FLAT:
+        return False
+    for field in range(1, 5):
+        if not 0.0 <= wishes[field] < np.inf:
+            return False
+    for field in range(5, 7):
+        if not 0.0 <= wishes[field] <= 1.0:
+            return False
+    total = wishes[7] + wishes[8] + wishes[9]
+    return abs(total) < np.inf and (is_all_in == 0 or wishes[6] == 1.0)
+
+
+@kernel
+def answer(wishes: FloatArray, look: Row, decision: Row, progress: Row) -> None:
+    """Write an answer where it rests; one for the side that is held, with other levels or size, is counted."""
+    decision.target = int(wishes[0])
+    decision.stop_distance = wishes[1]
+    decision.target_distance = wishes[2]
+    decision.stop_price = wishes[3]
+    decision.target_price = wishes[4]
+    decision.confidence = wishes[5]
+    decision.size_scale = wishes[6]
+    decision.score_model = wishes[7]
+    decision.score_smc = wishes[8]
+    decision.score_technical = wishes[9]
+    if decision.target == KEEP or decision.target == FLAT or decision.target != look.wanted:
+        return
+    if (
+        decision.stop_distance != look.stop_distance
+        or decision.target_distance != look.target_distance
+        or decision.stop_price != look.stop_price
+        or decision.target_price != look.target_price
+        or decision.size_scale != look.size_scale
+    ):
+        progress.unheeded += 1

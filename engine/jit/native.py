@@ -1,0 +1,52 @@
+# mypy: disable-error-code="misc, no-untyped-def, no-untyped-call"
+"""
+Machine code by its address: how a kernel that is on disk calls one that a user has just written.
+
+A kernel that takes or closes over a kernel is never found in the cache again. One that calls by address is: it knows
+what the callee takes, and where it is told. Exceptions pass through as they do through any call.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+# Without the compiler an address is a key of this.
+PLAIN: Final[dict[int, Callable[..., None]]] = {}
+
+
+def native(compiled: Any, *arguments: np.dtype[Any]) -> int:
+    """Return the address of the machine code of a kernel for these records, compiled now if it is not there yet."""
+    kinds = tuple(numba.from_dtype(dtype) for dtype in arguments)
+    compiled.compile(kinds)
+    code = compiled.overloads[kinds]
+    return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)  # type: ignore[no-any-return]
+
+
+def _call_plain(address: int, own: Any, view: Any, told: Any) -> None:
+    PLAIN[address](view, told)
+
+
+@intrinsic
+def _call_native(typing, address, own, view, told):
+    kinds = (own, view, told)
+
+    def generate(context, builder, signature, args):
+        convention = context.call_conv
+        pointer = convention.get_function_type(types.none, kinds).as_pointer()
+        function = builder.inttoptr(args[0], pointer)
+        status, _ = convention.call_function(builder, function, types.none, kinds, args[1:])
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.none(types.intp, *kinds), generate
+
+
+_config: Any = numba.config
+# Call a kernel of three records at an address: what `self` is, the view, and what it is told.
+call_at: Any = _call_plain if _config.DISABLE_JIT else _call_native
