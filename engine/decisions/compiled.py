@@ -124,7 +124,9 @@ class CompiledDecider:
         self.faults = []
         # Two strategy candles may become known at one instant after a gap: only the newest is asked about.
         columns = np.flatnonzero(np.diff(at[:closed], append=n))
-        closes_ms = candles["open_ms"][at[columns] * len(self._engine.symbols)] + self._engine.base_ms
+        closes_ms = (
+            candles["open_ms"][at[columns] * len(self._engine.symbols)] + self._engine.base_ms
+        )
         bad_values = self._engine.frames.faults.take(closes_ms)
         bad_at = np.array([bad.close_ms for bad in bad_values], np.int64)
         n_bad: IntArray = np.sum(closes_ms[:, None] == bad_at, axis=1, dtype=np.int64)

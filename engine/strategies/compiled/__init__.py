@@ -1,5 +1,5 @@
 """
-Strategies in kernels that are asked close by close: the text of a strategy in Python, with `@kernel` over its methods.
+Strategies in kernels that are asked close by close: the text of a strategy in Python, with `kernel` over its methods.
 
     records   what such a strategy sees and writes at a close
     meaning   what a call of it means: an instruction, or what no order can mean

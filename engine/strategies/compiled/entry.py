@@ -2,8 +2,8 @@
 """
 A strategy's methods as machine code that the engine's loop calls by address.
 
-What the user wrote with `@kernel` is compiled once more, with every index checked and with `Decision` as a tuple, and
-so is every `@kernel` of the user's that it calls. That is kept in memory only: it takes about a second at a start, and
+What the user put `kernel` over is compiled once more, with every index checked and with `Decision` as a tuple, and
+so is every function of the same package that it calls. That is kept in memory only: it takes about a second at a start, and
 what a function sees of its module could change without its file.
 """
 
@@ -75,7 +75,7 @@ class Entry:
         kind, function = type(strategy).__name__, function_of(strategy, method)
         if function is None:
             raise ConfigError(
-                f"strategy {kind}: {method} is not a kernel, as decide is; put @kernel over it, too"
+                f"strategy {kind}: {method} is not a kernel, as decide is; put kernel over it, too"
             )
         n, n_wanted = len(inspect.signature(function).parameters), 2 if method == "decide" else 3
         if n != n_wanted:
