@@ -1,12 +1,12 @@
 """An exception of a user's code in words: what, and the last line of theirs that it passed."""
 
+from inspect import getfile
 from traceback import extract_tb
 from typing import Final
 
-from papertape.engine import errors
 from papertape.engine.errors import PapertapeError
 
-_OURS: Final = errors.__file__.removesuffix("errors.py")  # whatever of the engine
+_OURS: Final = getfile(PapertapeError).removesuffix("errors.py")  # whatever of the engine
 
 
 def told(error: BaseException) -> str:
