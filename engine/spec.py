@@ -21,7 +21,7 @@ from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.definition import definition_of
-from papertape.engine.features.own.names import own_features
+from papertape.engine.features.own.names import own_features, request_texts
 from papertape.engine.jit import Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
@@ -148,6 +148,11 @@ class EngineSpec:
         if not self.traded:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
         parameters_of(self.strategy)
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Return what the strategy reads, as text."""
+        return request_texts(self.strategy.features)
 
     @property
     def own(self) -> dict[str, OwnFeature]:

@@ -52,6 +52,7 @@ WIDE = {
     "call_order": "the same",
     "advance": "the same",
     "replay": "the parts of one run, by name",
+    "dataset_of": "the same",
     "synthesize": "what its command asks, one option each",
     "perceive": "a kernel's wrapper",
     "perceive_structure": "a kernel's wrapper",

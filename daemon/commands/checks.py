@@ -19,12 +19,12 @@ from papertape.engine.strategies import STRATEGIES
 from papertape.replay.backtesting.run import load_tapes, make_spec
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import load_config
+from papertape.replay.research.feature_subjects import feature_subject
 from papertape.replay.research.lookahead import (
     LIMITS,
     Foreign,
     Proof,
     Subject,
-    feature_subject,
     prove,
     strategy_subject,
 )
@@ -91,7 +91,7 @@ def prove_command(
         str | None, typer.Option(help="a built-in strategy or module:Class; `all`: every one")
     ] = None,
     feature: Annotated[
-        str | None, typer.Option(help="a feature such as ema_12, module:function, or `all`")
+        str | None, typer.Option(help="a feature such as ema_12, module:name of yours, or `all`")
     ] = None,
     tape: OneTape = None,
     candles: Annotated[int, typer.Option(min=50, help="how many of the newest candles")] = 1500,

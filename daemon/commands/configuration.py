@@ -14,7 +14,7 @@ from papertape.engine.strategies import class_of, declared_parameters
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import check_names
 from papertape.replay.config.template import config_template
-from papertape.replay.config.user_code import check_strategy
+from papertape.replay.config.user_code import check_code
 from papertape.replay.learning.feasible import check_learning
 
 config_app = typer.Typer(help="Begin a configuration, check or describe it.", no_args_is_help=True)
@@ -32,7 +32,7 @@ def check_command(
     """
     config = load_config(file)
     check_names(config)
-    check_strategy(config.strategy.name, config.strategy.parameters)
+    check_code(config)
     check_learning(config, str(file))
     if as_json:
         print_json(config.model_dump(mode="json"))

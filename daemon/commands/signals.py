@@ -20,6 +20,7 @@ from papertape.replay.events.export import EVENTS_FILE, FEATURES_FILE, write_eve
 from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries, study
 from papertape.replay.report.event_study import sentence, study_section
 from papertape.replay.runtime.files import write_whole
+from papertape.replay.tapes.own_features import with_own
 from papertape.replay.tapes.store import Tape
 
 _STUDY_FILE = "study.parquet"
@@ -37,7 +38,9 @@ def features_command(
     ] = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(help="such as ema_12; repeat for several; default: every one"),
+        typer.Option(
+            help="such as ema_12, or module:name of yours; repeatable; default: every built-in one"
+        ),
     ] = None,
     timeframe: Annotated[str | None, typer.Option(help="longer than the tape's")] = None,
     events: Annotated[bool, typer.Option(help="market structure as well")] = True,
@@ -48,13 +51,13 @@ def features_command(
 
     Example: papertape features --tape BTCUSDT --feature rsi_14 --feature macd --out seen
     """
-    requests = feature or list(FEATURES)
+    requests, own = with_own(feature or list(FEATURES))
     for request in requests:
         _refuse_joined(request)
-    plan_features(requests)
+    plan_features(requests, own=own)
     source = in_timeframe(_tapes([tape] if tape else [])[0], timeframe)
     with progress_bars() as show:
-        columns = write_features(out / FEATURES_FILE, source, requests, show)
+        columns = write_features(out / FEATURES_FILE, source, requests, show, own)
         counts = write_events(out / EVENTS_FILE, source, show) if events else {}
     if as_json:
         print_json(

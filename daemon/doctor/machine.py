@@ -15,7 +15,7 @@ from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.engine.errors import PapertapeError
 from papertape.engine.jit.cache import cache_directory
 from papertape.replay.config import Config
-from papertape.replay.config.user_code import check_strategy
+from papertape.replay.config.user_code import check_code
 
 PYTHON: Final = (3, 11)
 FREE_BYTES: Final = 1 << 30
@@ -42,7 +42,7 @@ def examine_machine(folder: Path) -> list[Finding]:
 def examine_config(config: Config, name: str) -> Finding:
     """Return whether what a configuration names exists; that it is well-formed is known already."""
     try:
-        check_strategy(config.strategy.name, config.strategy.parameters)
+        check_code(config)
     except PapertapeError as error:
         return _row(f"configuration {name}", "fit to run", str(error), FindingStatus.FAILED)
     if not config.live.symbols:

@@ -25,7 +25,14 @@ _DECIDING: Final = {
     "market": None,
     "markets": None,
     "strategy": None,
-    "signals": ("use_ml", "use_smc", "extra_features", "model_features", "model_timeframes"),
+    "signals": (
+        "use_ml",
+        "use_smc",
+        "own_features",
+        "extra_features",
+        "model_features",
+        "model_timeframes",
+    ),
     "live": ("venue", "symbols", "timeframe"),
     "data": ("timeframe",),
 }

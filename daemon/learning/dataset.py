@@ -51,6 +51,7 @@ def gather(
         settings.timeframe,
         settings.features,
         traded=settings.symbols or None,
+        own=about.spec.own,
     )
     return Gathered(rows, tuple(tape.sha256 for tape in tapes))
 

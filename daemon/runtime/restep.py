@@ -197,7 +197,7 @@ def verify_state(
     Raises ConfigError when the state names code that is not trusted, InvariantError where an input is missing or was changed.
     """
     with Journal.read(state) as journal:
-        refuse_code(identity_of(journal).config.strategy.name, state, trust_code)
+        refuse_code(identity_of(journal).config, state, trust_code)
         again = Again(state, journal)
         fingerprint = again.engine.spec.fingerprint()
         last, told, difference = journal.sequence, [], None

@@ -13,7 +13,6 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
-from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.loop import run
@@ -71,9 +70,7 @@ def run_backtest(
     commands = learned.commands if learned is not None else ()
     told = [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     gaps = config.data.gaps
-    telling = replace(
-        spec, events="smc" in request_texts(spec.strategy.features)
-    )  # for drawing; nothing depends on it
+    telling = replace(spec, events="smc" in spec.requests)  # for drawing; nothing depends on it
     compile_kernels(telling)
     beside = _changed_specs(spec) if config.report.sensitivity else {}
     # A strategy in Python is shown its account, so it has to run again for another one.
@@ -191,7 +188,7 @@ def _not_drawn(run: Run) -> list[str]:
 
 def _lines(engine: Engine, n_instants: int) -> FeatureLines:
     """Return what keeps the features that the engine's strategy names."""
-    columns = drawn_columns(engine.spec.strategy.features, engine.frames.columns)
+    columns = drawn_columns(engine.spec.requests, engine.frames.columns)
     n_closes = n_instants * engine.base_ms // engine.length_ms
     return FeatureLines(columns, len(engine.symbols), n_closes)
 

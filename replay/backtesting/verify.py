@@ -81,7 +81,7 @@ def verify(
         hashes = {tape["symbol"]: tape["sha256"] for tape in saved["tapes"]}
     except (KeyError, TypeError) as error:
         raise DataError(f"{directory / 'result.json'}: damaged: no {error}") from error
-    refuse_code(config.strategy.name, directory, trust_code)
+    refuse_code(config, directory, trust_code)
     found = list(tapes) or _kept(directory) or load_tapes(config)
     for tape in found:
         if hashes.get(tape.symbol) != tape.sha256:

@@ -169,6 +169,10 @@ class Signals(_Section):
     retrain_every: str = Field(
         "30d", description="30d, 12h, daily, weekly, monthly, five cron fields in UTC, or never"
     )
+    own_features: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = Field(
+        (),
+        description="yours, as module:name; each can then be asked for by its name wherever a feature can",
+    )
     extra_features: tuple[str, ...] = Field((), description="computed beside the strategy's own")
     model_features: tuple[str, ...] = Field(
         (),

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
 from papertape.replay.config.fields import shared
 from papertape.replay.config.markets import market_for
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
+from papertape.replay.tapes.own_features import load_feature
 from papertape.replay.tapes.store import Store, Tape
 
 
@@ -51,6 +53,17 @@ def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
         raise ConfigError("\n".join(lines))
 
 
+def own_features_of(config: Config) -> tuple[OwnFeature, ...]:
+    """Return the features of somebody's own that a configuration names; their modules are imported."""
+    found = []
+    for path in config.signals.own_features:
+        try:
+            found.append(load_feature(path))
+        except ConfigError as error:
+            raise ConfigError(f"signals.own_features: {error}") from error
+    return tuple(found)
+
+
 def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     refuse_unknown_markets(config, [market.symbol for market in markets])
@@ -66,4 +79,5 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         capital=account.capital,
         settings=Settings(**{**shared(account, Settings), "risk_fraction": account.risk}),
         extra_features=config.signals.extra_features,
+        own_features=own_features_of(config),
     ).reading(config.signals.model_features)

@@ -1,5 +1,5 @@
 """
-Code of users that is looked at, not run: where `module:Class` lies, and whether it can be a strategy.
+Code of users that is looked at, not run: where `module:name` lies, and whether it can be a strategy or a feature.
 
 Importing a module runs it, and so does looking for a submodule, whose package is imported; so files are found by the rules
 of `sys.path` and read as text. What only running could tell (a base class of another module, a class that is made by a
@@ -15,10 +15,13 @@ from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.strategies import make_strategy
+from papertape.replay.config import Config
 from papertape.replay.config.declarations import check_value, declared_in
+from papertape.replay.tapes.own_features import name_an_instance
 
 _FOLLOWED: Final = 5  # modules from which a name is imported, one from the other
 _DECIDES: Final = ("decide", "decide_batch")
+_FEATURES: Final = "signals.own_features"
 
 
 class _Found(NamedTuple):
@@ -47,6 +50,28 @@ def file_of(module: str) -> Path | None:
     return Path(spec.origin)
 
 
+def check_code(config: Config) -> None:
+    """Raise ConfigError for a strategy or a feature that cannot be one, as far as that can be told without running it."""
+    check_strategy(config.strategy.name, config.strategy.parameters)
+    for path in config.signals.own_features:
+        check_feature(path)
+
+
+def check_feature(path: str) -> None:
+    """Raise ConfigError for a feature of somebody's own that cannot be one."""
+    found = _look_up(_FEATURES, path, _FOLLOWED)
+    if found is None:
+        return
+    where = f"{_FEATURES}: {path}"
+    if isinstance(found.node, ast.ClassDef):
+        raise ConfigError(f"{where} is a class; {name_an_instance(path)}")
+    if isinstance(found.node, ast.FunctionDef) and not found.node.decorator_list:
+        raise ConfigError(
+            f"{where} has to say how far it looks back; write @table_feature(look_back=50) or @kernel_feature(look_back=50) "
+            "above it"
+        )
+
+
 def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
     """
     Raise ConfigError for a strategy that cannot be one, as far as that can be told without running a user's code.
@@ -56,8 +81,7 @@ def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
     if ":" not in name:
         make_strategy(name, parameters)
         return
-    module, _, kind = name.partition(":")
-    found = _look_up(name, module, kind, _FOLLOWED)
+    found = _look_up("strategy.name", name, _FOLLOWED)
     if found is None:
         return
     if not isinstance(found.node, ast.ClassDef):
@@ -87,33 +111,41 @@ def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
             )
 
 
-def refuse_code(name: str, where: object, trust_code: bool) -> None:
-    """Raise ConfigError for a strategy of somebody's own that a file names, unless its code is trusted."""
-    if trust_code or ":" not in name:
+def refuse_code(config: Config, where: object, trust_code: bool) -> None:
+    """Raise ConfigError for a strategy or feature of somebody's own that a file names, unless its code is trusted."""
+    named = [("strategy", config.strategy.name)] if ":" in config.strategy.name else []
+    named += [("feature", path) for path in config.signals.own_features]
+    if trust_code or not named:
         return
+    kind, name = named[0]
     file = file_of(name.partition(":")[0])
     place = f"in {file}" if file else "not found here"
     raise ConfigError(
-        f"{where}: it names code, strategy {name} ({place}), and running it again would run that code; look at it, then "
+        f"{where}: it names code, {kind} {name} ({place}), and running it again would run that code; look at it, then "
         "say --trust-code"
     )
 
 
-def _look_up(path: str, module: str, name: str, depth: int) -> _Found | None:
-    """Return what a name of a module is, None where only running could tell."""
+def _look_up(key: str, path: str, depth: int) -> _Found | None:
+    """Return what a name of a module is, None where only running could tell; key: of the configuration, for messages."""
+    return _look_into(f"{key}: {path}", path.partition(":")[0], path.partition(":")[2], depth)
+
+
+def _look_into(where: str, module: str, name: str, depth: int) -> _Found | None:
     file = file_of(module)
     if file is None:
-        raise ConfigError(f"strategy.name: {path}: there is no Python file of module {module!r}")
+        raise ConfigError(f"{where}: there is no Python file of module {module!r}")
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"strategy.name: {path}: {file.name} cannot be read: {error}") from error
+        raise ConfigError(f"{where}: {file.name} cannot be read: {error}") from error
     names = dict(_bindings(tree.body))
     node = names.get(name)
     if node is None:
-        classes = [key for key, value in names.items() if isinstance(value, ast.ClassDef)]
-        hint = did_you_mean(name, classes) if classes else "; it has no class"
-        raise ConfigError(f"strategy.name: {path}: {file.name} has no {name!r}{hint}")
+        kinds = ast.ClassDef if where.startswith("strategy") else ast.AST
+        near = [key for key, value in names.items() if isinstance(value, kinds)]
+        hint = did_you_mean(name, near) if near else "; it has no class"
+        raise ConfigError(f"{where}: {file.name} has no {name!r}{hint}")
     if not isinstance(node, ast.ImportFrom):
         return (
             None
@@ -124,7 +156,7 @@ def _look_up(path: str, module: str, name: str, depth: int) -> _Found | None:
         return None
     source = _absolute(node, module, file)
     original = next(a.name for a in node.names if (a.asname or a.name) == name)
-    return _look_up(path, source, original, depth - 1)
+    return _look_into(where, source, original, depth - 1)
 
 
 def _absolute(node: ast.ImportFrom, module: str, file: Path) -> str:

@@ -1,8 +1,9 @@
 """Feature columns and market events of a tape as Parquet files that any reader opens, in constant memory per column."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from papertape.engine.features import FeaturePlan, perceive, plan_features
+from papertape.engine.features.own.base import NewCandles, OwnFeature
+from papertape.engine.features.own.series import OwnSeries, refuse_bad
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, Rows
 from papertape.replay.events.events import event_table, iter_market_events
@@ -23,15 +26,22 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_features(
-    path: Path, tape: Tape, requests: Sequence[str], on_progress: Progress | None = None
+    path: Path,
+    tape: Tape,
+    requests: Sequence[str],
+    on_progress: Progress | None = None,
+    own: Mapping[str, OwnFeature] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """
     Write every requested feature at every candle and return the names of the columns.
 
+    own  features of somebody's own that are among them, by name
+
     The file has `bar`, `time` (open), `known_time` (close, when the row was known) and one float64 column per output,
-    NaN while it warms up. Raises ConfigError for an unknown feature, before anything is written.
+    NaN while it warms up. Raises ConfigError for an unknown feature, before anything is written, and StrategyError for a
+    value of somebody's own that is none.
     """
-    plan = plan_features(requests, tape.length_ms)
+    plan = plan_features(requests, tape.length_ms, own)
     stamps = [("bar", pa.int64()), ("time", _TIME), ("known_time", _TIME)]
     schema = pa.schema([*stamps, *((name, pa.float64()) for name in plan.columns)])
 
@@ -57,11 +67,14 @@ def _write_groups(
     history = _history(tape.candles)
     slab = plan.initial_state().view(np.float64).reshape(-1)
     nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)  # events have a file of their own
+    series = OwnSeries(plan.own)
     out = np.empty((len(plan.columns), min(ROW_GROUP_ROWS, len(tape.candles))))
     for first in range(0, len(tape.candles), ROW_GROUP_ROWS):
         last = min(first + ROW_GROUP_ROWS, len(tape.candles))
         perceive(history, first, last, first, plan, slab, out, nobody, written)
         opens = tape.candles["open_ms"][first:last]
+        bad = series.update(NewCandles(history, first, last, first), slab, out)
+        refuse_bad(bad, f"{tape.symbol}, ", opens + tape.length_ms)
         columns = [np.arange(first, last), opens, opens + tape.length_ms]
         columns += [line[: last - first].copy() for line in out]
         arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]

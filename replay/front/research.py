@@ -23,10 +23,9 @@ from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
 from papertape.replay.learning.learning_pass import lesson_of
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.research.feature_subjects import feature_subject, given_subject
 from papertape.replay.research.lookahead import (
     Proof,
-    feature_subject,
-    function_subject,
     strategy_subject,
 )
 from papertape.replay.research.lookahead import prove as prove_subject
@@ -153,7 +152,7 @@ def study(
 
 def prove(
     strategy: Given = None,
-    feature: str | Callable[[pd.DataFrame], Any] | None = None,
+    feature: Any = None,
     data: Data = None,
     *,
     symbol: str | None = None,
@@ -169,7 +168,7 @@ def prove(
     Return the proof that a strategy or a feature neither looks ahead nor repaints, or the first leak.
 
     strategy  a name, `module:Class`, a class, or an instance
-    feature   such as ema_12, `module:function`, or a function of a table of candles
+    feature   such as ema_12, `module:name`, a feature of your own, or a function of a table of candles
     candles   how many of the newest; cuts: how many places are tried
     """
     if (strategy is None) == (feature is None):
@@ -189,8 +188,8 @@ def prove(
     elif isinstance(feature, str):
         name, subject = f"feature {feature}", feature_subject(feature, step_ms)
     else:
-        called = getattr(feature, "__qualname__", type(feature).__name__)
-        name, subject = f"feature {called}", function_subject(feature, called, step_ms)
+        called = getattr(feature, "__qualname__", getattr(feature, "name", type(feature).__name__))
+        name, subject = f"feature {called}", given_subject(feature, called, step_ms)
     with watched(progress) as on_progress:
         told_of = partial(on_progress, name) if on_progress else None
         return prove_subject(name, subject, source.candles[-candles:], cuts, seed, told_of)

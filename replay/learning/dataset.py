@@ -1,6 +1,7 @@
 """From candles to the rows that models learn from, through the lanes that an engine has: what it knew at each close."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from papertape.engine.broker.listing import begun
 from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import FeatureMatrix
+from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.dataset import Dataset
@@ -26,12 +28,14 @@ def dataset_of(
     gaps: Gaps = "absent",
     on_progress: Callable[[int, int], None] | None = None,
     traded: Sequence[str] | None = None,
+    own: Mapping[str, OwnFeature] = MappingProxyType({}),
 ) -> Dataset:
     """
     Return a row for every close of `timeframe` that an engine on these candles would see.
 
     symbols, candles  in the engine's order; features: requests on `timeframe`, with @timeframe or of another symbol
     traded            those that there are rows of; default: all
+    own               features of somebody's own, by name; a value of theirs that is none is NaN
 
     In a candle that was absent as a whole everything is NaN: no model reads it, and nothing fills in it.
     """
@@ -39,7 +43,8 @@ def dataset_of(
     n_symbols = len(symbols)
     taken = [symbols.index(symbol) for symbol in traded or symbols]
     columns = tuple(dict.fromkeys(name for request in features for name in columns_of(request)))
-    frames = FeatureMatrix(symbols, base_timeframe, timeframe, (*features, MODEL_ATR))
+    requests = (*features, MODEL_ATR)
+    frames = FeatureMatrix(symbols, base_timeframe, timeframe, requests, own=own)
     picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
     feed = ReplayFeed(
         candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress
@@ -52,6 +57,7 @@ def dataset_of(
         for symbol in listed:
             frames.restart(symbol)
         closed, at = frames.advance(batch, len(batch) // n_symbols)
+        frames.faults.waiting.clear()
         times.append(batch["open_ms"][at[:closed] * n_symbols] + base_ms)
         for place, symbol in enumerate(taken):
             bars = frames.main[symbol].closed[:closed]

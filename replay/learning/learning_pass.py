@@ -101,6 +101,7 @@ def _rows(
         config.data.gaps,
         None if on_progress is None else lambda done, of: on_progress("rows", done, of),
         spec.traded,
+        spec.own,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.features import columns_of, split_request
-from papertape.engine.features.table import FEATURES, read_request
+from papertape.engine.features.table import FEATURES, is_built_in, read_request
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.replay.report.data import decimals_of, pack_integers
 
@@ -33,22 +33,23 @@ class DrawnColumn(NamedTuple):
     is_price: bool | None  # None: nobody knows but the values
 
 
-def drawn_columns(requests: Sequence[Any], columns: Sequence[str]) -> list[DrawnColumn]:
+def drawn_columns(requests: Sequence[str], columns: Sequence[str]) -> list[DrawnColumn]:
     """Return which columns of a feature matrix are drawn for what a strategy names, in its order."""
     rows = {name: row for row, name in enumerate(columns)}
     found: dict[str, DrawnColumn] = {}
     for request in requests:
         names = columns_of(request)
-        is_price = _are_prices(request) if isinstance(request, str) else [None] * len(names)
-        title = request if isinstance(request, str) else names[0]
+        is_price = _are_prices(request)
         for name, price in zip(names, is_price, strict=True) if is_price else ():
-            found.setdefault(name, DrawnColumn(name, rows[name], title, price))
+            found.setdefault(name, DrawnColumn(name, rows[name], request, price))
     return list(found.values())
 
 
-def _are_prices(request: str) -> list[bool]:
-    """Return of every column that a request of the table gives whether it is a price of this market; none of structure."""
+def _are_prices(request: str) -> Sequence[bool | None]:
+    """Return of every column of a request whether it is a price of this market; nothing of structure."""
     asked = split_request(request)
+    if not is_built_in(asked.name):
+        return [None]
     feature = read_request(asked.name).feature
     if feature is FEATURES["smc"]:
         return []

@@ -17,15 +17,13 @@ import contextlib
 import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import BuiltinFunctionType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from papertape.engine.candles import FLAG_SYNTHETIC
-from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.features import evaluate, plan_features
+from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.records import (
     REASON_COMMAND,
@@ -35,11 +33,9 @@ from papertape.engine.records import (
     REASON_SIGNAL,
 )
 from papertape.engine.spec import EngineSpec, Market
-from papertape.engine.strategies import load_object
 from papertape.replay.research.cuts import even_cuts, telling_cuts
 from papertape.replay.runtime.isolated import ForkResult, run_apart
 from papertape.replay.runtime.warm import Silent
-from papertape.replay.tapes.tables import candle_frame
 
 _AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN)
 LIMITS: Final = (
@@ -281,65 +277,6 @@ def _same(a: Any, b: Any) -> Any:
     if a.dtype == np.float64 and b.dtype == np.float64:
         return (a.view(np.int64) == b.view(np.int64)) | (np.isnan(a) & np.isnan(b)) | (a == b)
     return a == b
-
-
-def feature_subject(request: str, step_ms: int) -> Subject | Foreign:
-    """
-    Return the subject of a built-in feature (`ema_12`) or of a function `module:name`.
-
-    The function gets a DataFrame of open, high, low, close, volume indexed by open time and returns a value per
-    candle: a Series, a DataFrame, or an array of shape (n,) or (n, k).
-    """
-    if ":" in request and not request.endswith(":first"):
-        return Foreign(
-            lambda candles: _from_function(_load_function(request), request, candles, step_ms)
-        )
-    plan = plan_features((request,), step_ms)
-
-    def subject(candles: Rows) -> Said:
-        out = evaluate(request, candles, step_ms)
-        closes = candles["open_ms"] + step_ms
-        return {name: (closes, out[row]) for row, name in enumerate(plan.columns)}
-
-    return subject
-
-
-def function_subject(function: Callable[[pd.DataFrame], Any], name: str, step_ms: int) -> Foreign:
-    """Return the subject of a user's function of a table of candles."""
-    return Foreign(lambda candles: _from_function(function, name, candles, step_ms))
-
-
-def _load_function(path: str) -> Callable[[pd.DataFrame], Any]:
-    """Return the function that `module:name` names; what takes no table of candles is refused, and not called."""
-    found = load_object(path)
-    if isinstance(found, type | BuiltinFunctionType) or not callable(found):
-        raise ConfigError(
-            f"{path} is a {type(found).__name__}, not a function of a table of candles; it was not called"
-        )
-    return found  # type: ignore[no-any-return]
-
-
-def _from_function(
-    function: Callable[[pd.DataFrame], Any], name: str, candles: Rows, step_ms: int
-) -> Said:
-    """Call a user's function and return its columns."""
-    values = function(candle_frame(candles))
-    closes = candles["open_ms"] + step_ms
-    if isinstance(values, pd.DataFrame):
-        columns = {f"{name}.{column}": values[column].to_numpy() for column in values.columns}
-    else:
-        array = np.asarray(values)
-        if array.ndim == 1:
-            columns = {name: array}
-        else:
-            columns = {f"{name}.{i}": array[:, i] for i in range(array.shape[1])}
-    for column, array in columns.items():
-        if len(array) != len(candles):
-            raise ConfigError(
-                f"{column}: returned {len(array)} values for {len(candles)} candles; one per candle "
-                "is needed"
-            )
-    return {column: (closes, array.astype(np.float64)) for column, array in columns.items()}
 
 
 def strategy_subject(

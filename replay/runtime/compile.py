@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.smc.feature import smc
 from papertape.engine.jit import is_stored
 from papertape.engine.spec import EngineSpec
@@ -31,8 +30,7 @@ HELPER: Final = (
 
 def compile_kernels(spec: EngineSpec) -> None:
     """Compile what an engine of this specification needs, in two processes, unless it is on disk already."""
-    named = request_texts(spec.strategy.features)
-    names = (*named, *spec.extra_features, *spec.model_features)
+    names = (*spec.requests, *spec.extra_features, *spec.model_features)
     has_structure = any(name.startswith("smc") for name in names)
     if has_structure and not is_stored(smc) and (os.cpu_count() or 1) > 1:
         compile_in_two()

@@ -12,7 +12,6 @@ from papertape.engine.features import plan_features
 from papertape.engine.features.compute import perceive_structure
 from papertape.engine.features.own.base import Found, NewCandles, OwnFeature, Runner
 from papertape.engine.features.own.kernels import KernelFeature
-from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.series import FeatureSeries
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray
@@ -41,7 +40,7 @@ def silent(spec: EngineSpec) -> EngineSpec:
         feature if isinstance(feature, KernelFeature) else SilentFeature(name, 0, None)
         for name, feature in spec.own.items()
     ]
-    strategy = Silent(request_texts(spec.strategy.features))
+    strategy = Silent(spec.requests)
     return replace(spec, strategy=strategy, own_features=own)
 
 

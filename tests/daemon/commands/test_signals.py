@@ -59,6 +59,50 @@ def test_features_writes_columns_and_events_that_the_engine_says(
     assert {"HH", "LL"} <= set(events["tag"])
 
 
+def test_features_of_ones_own_are_written_beside_the_built_in(folder: Path, inside: Inside) -> None:
+    program = """
+from papertape import table_feature
+
+class Count:
+    name = "count"
+    state_fields = ("bars",)
+    def update(self, candle):
+        self.bars += 1
+        return self.bars if self.bars != 2_900 or candle.volume >= 0 else None
+
+count = Count()
+
+@table_feature(look_back=5)
+def spread(candles):
+    return (candles["high"] - candles["low"]).rolling(5).mean()
+
+class Bad(Count):
+    name = "bad"
+    def update(self, candle):
+        return "text"
+
+bad = Bad()
+"""
+    (folder / "mine_here.py").write_text(program)
+    asked = ("--tape", "SYNTH", "--no-events", "--out", "seen")
+    named = ("--feature", "mine_here:count", "--feature", "ema_5", "--feature", "mine_here:spread")
+    done = inside("features", *asked, *named, cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    columns = pd.read_parquet(folder / "seen/features.parquet")
+    assert list(columns)[3:] == ["count", "ema_5", "spread"]
+    np.testing.assert_array_equal(columns["count"], np.arange(1.0, 3_001.0))
+    high, low = TAPE.candles["high"], TAPE.candles["low"]
+    expected = np.convolve(high - low, np.ones(5) / 5, "valid")
+    np.testing.assert_allclose(columns["spread"][4:], expected, rtol=1e-9)
+    assert columns["spread"][:4].isna().all()
+
+    done = inside("features", *asked, "--feature", "mine_here:bad", cwd=folder)
+    assert done.returncode == 1
+    assert "feature bad: SYNTH, candle closed" in done.stderr
+    assert "it returned 'text', which is no number" in " ".join(done.stderr.split())
+
+
 def test_features_of_a_longer_timeframe_as_json(folder: Path, inside: Inside) -> None:
     arguments = ("--timeframe", "4h", "--feature", "ema_12", "--feature", "smc", "--no-events")
     done = inside("features", "--tape", "SYNTH", *arguments, "--out", "seen", "--json", cwd=folder)

@@ -2,12 +2,22 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import papertape
-from papertape.engine.errors import StrategyError
+from papertape.engine import Engine
+from papertape.engine.errors import DataError, StrategyError
+from papertape.engine.events import NewModel
+from papertape.engine.features.own.names import own_features
+from papertape.engine.model import read_artefact
+from papertape.engine.model.inference.current import read_rows
+from papertape.engine.model.training.options import TrainingOptions
+from papertape.engine.model.training.train import train
+from papertape.replay.learning.dataset import dataset_of
+from papertape.replay.runtime.warm import Silent
 from tests.support.helpers import random_candles
-from tests.support.own_features import Efficiency, Trader, wilder
+from tests.support.own_features import FEATURES, Efficiency, Trader, spec_of, wilder
 
 QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "random_draws": 0}}
 
@@ -64,3 +74,54 @@ def test_a_replay_ends_at_the_first_value_that_is_none() -> None:
     message = r"Fragile: T, candle closed 2020-\S+Z: feature broken: it returned 'none', which is no number"
     with pytest.raises(StrategyError, match=message):
         papertape.backtest(tape(), strategy=Fragile, **QUIET)
+
+
+READ = ("wilder", "stretch@4h", "log_return_1")
+
+
+def test_models_are_trained_on_what_the_configuration_brings() -> None:
+    path = "tests.support.own_features"
+    result = papertape.backtest(
+        papertape.Tape(random_candles(3_000, 3), "binance-usdm", "T", "1h"),
+        model="logistic",
+        retrain_every="60d",
+        signals={"own_features": [f"{path}:wilder", f"{path}:stretch"], "model_features": READ},
+        learning={"window_days": 60, "gate_days": 30, "horizon_bars": 12},
+        report={"sensitivity": False, "random_draws": 0},
+    )
+
+    attempts = result.summary["model"]["attempts"]
+    assert {attempt["outcome"] for attempt in attempts} & {"promoted", "rejected"}, attempts
+
+
+def test_a_model_reads_them_in_the_engine_in_any_batching() -> None:
+    candles = random_candles(1_200, 3)
+    rows = dataset_of(["AAA"], [candles], "1h", "1h", READ, own=own_features(FEATURES))
+    options = TrainingOptions("logistic", READ, label="direction", horizon_bars=12)
+    artefact = train(rows, options).data
+    spec = spec_of(Silent(("ema_5",)), own_features=FEATURES, model_features=READ)
+
+    def said(batch: int) -> Any:
+        engine = Engine(spec)
+        engine.step(candles[:100])
+        engine.step(NewModel(1, artefact))
+        parts = [engine.step(candles[i : i + batch]) for i in range(100, 1_200, batch)]
+        return np.concatenate([report.predictions["probability"] for report in parts])
+
+    whole = said(1_100)
+    expected = read_rows(read_artefact(artefact), "AAA", rows.x[0])[0]
+    np.testing.assert_allclose(whole[-1_000:], expected[-1_000:], rtol=1e-12)
+    np.testing.assert_array_equal(said(7), whole)
+
+
+def test_a_model_that_reads_what_is_not_there_says_how_to_bring_it() -> None:
+    rows = dataset_of(
+        ["AAA"], [random_candles(600, 3)], "1h", "1h", READ, own=own_features(FEATURES)
+    )
+    options = TrainingOptions("logistic", READ, label="direction", horizon_bars=12)
+    engine = Engine(spec_of(Silent(()), model_features=("log_return_1",)))
+
+    with pytest.raises(
+        DataError, match="feature 'wilder' is not computed here; add it to model_features"
+    ):
+        engine.step(NewModel(1, train(rows, options).data))

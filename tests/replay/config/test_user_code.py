@@ -18,7 +18,7 @@ from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.strategies import make_strategy
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import make_config
-from papertape.replay.config.user_code import check_strategy, file_of
+from papertape.replay.config.user_code import check_code, check_strategy, file_of
 from papertape.replay.tapes.store import Tape
 from tests.support.helpers import random_candles
 from tests.support.journals import candles, filled
@@ -231,3 +231,65 @@ def test_file_of_a_module_is_found_as_python_would() -> None:
     assert file_of("sys") is None
     with pytest.raises(PapertapeError):
         check_strategy("..:x", {})
+
+
+OWN = (
+    TELLS
+    + """
+from papertape import table_feature
+
+@table_feature(look_back=3)
+def mean(candles):
+    return candles["close"].rolling(3).mean()
+
+class Plain:
+    name = "plain"
+    def update(self, candle):
+        return candle.close
+
+plain = Plain()
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("has_features:mean", ""),
+        ("has_features:plain", ""),
+        ("has_features:Plain", "is a class; write plain = Plain.. in the module and name has_features:plain"),
+        ("has_features:make", "has to say how far it looks back; write @table_feature"),
+        ("has_features:meen", "has_features.py has no 'meen': did you mean 'mean'"),
+        ("no_such_module:mean", "no Python file of module 'no_such_module'"),
+    ],
+)  # fmt: skip
+def test_features_are_checked_without_running_anything(folder: Path, path: str, told: str) -> None:
+    (folder / "has_features.py").write_text(OWN)
+    config = make_config({"signals": {"own_features": [path]}})
+    if told:
+        with pytest.raises(ConfigError, match=f"signals.own_features: {path}.* {told}|{told}"):
+            check_code(config)
+    else:
+        check_code(config)
+
+    assert traces(folder) == []
+
+
+def test_result_that_names_a_feature_is_not_run_until_it_is_trusted(folder: Path) -> None:
+    (folder / "has_features.py").write_text(OWN)
+    saved, tape = result_of(folder, "rsi_reversion")
+    path = saved / "result.json"
+    summary = json.loads(path.read_text())
+    summary["config"]["signals"]["own_features"] = ["has_features:mean"]
+    path.write_text(json.dumps(summary))
+
+    with pytest.raises(ConfigError, match=r"feature has_features:mean \(in .*\).*--trust-code"):
+        verify(saved, [tape])
+    assert traces(folder) == []
+    assert verify(saved, [tape], trust_code=True).is_equal
+
+
+@pytest.mark.parametrize("bad", ["mean", "has_features:", ":mean", "a b:mean", "x:y:z"])
+def test_what_is_no_path_of_a_feature_is_refused(bad: str) -> None:
+    with pytest.raises(ConfigError, match=r"signals\.own_features"):
+        make_config({"signals": {"own_features": [bad]}})

@@ -5,8 +5,10 @@ import pytest
 import talib
 
 from papertape.engine.candles import timeframe_ms
+from papertape.engine.features.own.names import own_features
 from papertape.replay.learning.dataset import dataset_of
 from tests.support.helpers import START_MS, random_candles
+from tests.support.own_features import FEATURES, by_hand, joined
 
 HOUR_MS = 3_600_000
 
@@ -75,3 +77,17 @@ def test_a_cut_of_the_tape_gives_the_first_rows(n: int) -> None:
     np.testing.assert_array_equal(cut.time_ms, whole.time_ms[:k])
     assert (np.diff(whole.time_ms) == timeframe_ms("1h")).all()
     assert whole.time_ms[0] == START_MS + HOUR_MS
+
+
+def test_features_of_ones_own_are_columns_like_any() -> None:
+    candles = random_candles(300, 4)
+    own = own_features(FEATURES)
+
+    rows = dataset_of(["X"], [candles], "1h", "1h", ("stretch", "rsi_14", "wilder@4h"), own=own)
+
+    assert rows.columns == ("stretch", "rsi_14", "wilder@4h")
+    expected = by_hand(candles["close"])["stretch"]
+    np.testing.assert_allclose(rows.x[0, :, 0], expected, rtol=1e-9, atol=1e-9)
+    slow = by_hand(joined(candles, 4)["close"])["wilder"]
+    expected = np.concatenate([np.full(3, np.nan), np.repeat(slow, 4)])[:300]
+    np.testing.assert_allclose(rows.x[0, :, 2], expected, rtol=1e-9)

@@ -7,7 +7,6 @@ import pytest
 
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.core import Engine
-from papertape.engine.errors import ConfigError
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.jit import FloatArray
 from papertape.engine.spec import EngineSpec, Market
@@ -52,8 +51,11 @@ def test_what_a_strategy_names_is_drawn_and_structure_and_the_model_are_not() ->
         ("bollinger_20_2_lower", 3, True), ("bollinger_20_2_width", 4, False),
         ("bollinger_20_2_place", 5, False), ("rsi_14@4h", 6, False), ("BTC/USDT:ema_9", 7, False),
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="unknown feature"):
-        drawn_columns(("emma_20",), columns)
+    own = drawn_columns(("stretch", "stretch@4h"), ("stretch@4h", "stretch"))
+    assert own == [
+        DrawnColumn("stretch", 1, "stretch", None),
+        DrawnColumn("stretch@4h", 0, "stretch@4h", None),
+    ]
 
 
 def unpacked(packed: dict[str, Any]) -> FloatArray:

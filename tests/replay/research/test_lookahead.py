@@ -19,10 +19,10 @@ from papertape.engine.records import FLAT, LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import STRATEGIES, Decision, make_strategy
 from papertape.replay.research.cuts import even_cuts, telling_cuts
+from papertape.replay.research.feature_subjects import feature_subject
 from papertape.replay.research.lookahead import (
     Proof,
     Said,
-    feature_subject,
     prove,
     scramble,
     statements,
