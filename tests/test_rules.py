@@ -149,7 +149,6 @@ COVERED_BY = {
     "replay/runtime/allocation.py": "tests/replay/backtesting/test_result_memory.py",
     "replay/runtime/files.py": "tests/replay/tapes/test_store.py",
     "replay/runtime/isolated.py": "tests/replay/research/test_lookahead.py",
-    "replay/runtime/warm.py": "tests/replay/runtime/test_compile.py",
     "replay/sources/ccxt": "tests/replay/sources/test_ccxt_history.py",
     "replay/sources/": "tests/replay/sources/test_delta_rest.py",
     "daemon/commands/": "tests/daemon/commands",
