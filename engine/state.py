@@ -88,6 +88,7 @@ class EngineState:
     traded     the numbers of the symbols that are not read only
     followers  engines that act on this one's decisions, too
     watch      is shown a symbol's features and candles at the closes of every batch; nothing depends on it
+    on_instructions  is told what a strategy asked for beside a decision: number of the symbol, close in ms, INSTRUCTION rows
     wishes     the decision of every symbol at every close of the newest batch
     """
 
@@ -138,6 +139,7 @@ class EngineState:
         self.outputs = Outputs(n)
         self.followers: list[EngineState] = []
         self.watch: Callable[[int, FloatArray, Rows], None] | None = None
+        self.on_instructions: Callable[[int, int, Rows], None] | None = None
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""

@@ -15,6 +15,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.strategies.compiled.entry import is_compiled
 from papertape.replay.front.research import prove
 from papertape.replay.importers.sample import sample_tape
+from papertape.replay.tapes.store import Tape
 from tests.support.helpers import interleave, random_candles
 
 PAGE = Path(__file__).parents[1] / "deploy" / "docs" / "idioms.md"
@@ -110,7 +111,10 @@ def test_a_kernel_is_its_text_in_python(name: str, idioms: ModuleType, candles: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_an_idiom_knows_no_tomorrow(name: str, idioms: ModuleType) -> None:
-    proof = prove(strategy=getattr(idioms, name), candles=1_200, cuts=12, progress=False)
+def test_an_idiom_knows_no_tomorrow(name: str, idioms: ModuleType, candles: Rows) -> None:
+    kind = getattr(idioms, name)
+    tapes = zip(symbols_of(kind), tapes_of(kind, candles), strict=True)
+    data = [Tape(rows, "binance-usdm", symbol, "1h") for symbol, rows in tapes]
+    proof = prove(strategy=kind, data=data, candles=1_200, cuts=12, progress=False)
     assert proof.reads == ()
     assert proof.leak is None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from papertape.daemon.commands.options import AsJson, OneTape
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.runtime.restep import verify_state
@@ -18,15 +18,15 @@ from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies import STRATEGIES
 from papertape.replay.backtesting.run import load_tapes, make_spec
 from papertape.replay.backtesting.verify import verify
-from papertape.replay.config import load_config
+from papertape.replay.config import load_config, make_config
 from papertape.replay.research.feature_subjects import feature_subject
-from papertape.replay.research.lookahead import (
-    LIMITS,
+from papertape.replay.research.lookahead import LIMITS, Proof, prove
+from papertape.replay.research.subjects import (
     Foreign,
-    Proof,
     Subject,
-    prove,
+    Tapes,
     strategy_subject,
+    together,
 )
 
 _FAILED = 1
@@ -93,7 +93,10 @@ def prove_command(
     feature: Annotated[
         str | None, typer.Option(help="a feature such as ema_12, module:name of yours, or `all`")
     ] = None,
-    tape: OneTape = None,
+    tape: Annotated[
+        list[str] | None,
+        typer.Option(help="repeat it for a strategy that reads several; default: the sample"),
+    ] = None,
     candles: Annotated[int, typer.Option(min=50, help="how many of the newest candles")] = 1500,
     cuts: Annotated[int, typer.Option(min=2, max=1000, help="how many cuts")] = 25,
     seed: Annotated[int, typer.Option(help="of the cuts and of the scrambled futures")] = 1,
@@ -101,6 +104,8 @@ def prove_command(
 ) -> None:
     """
     Prove that a strategy or a feature neither looks ahead nor repaints, or show where it does.
+
+    A strategy that reads several symbols gets a --tape of each: all are cut at one time.
 
     The tape is cut at many places and what follows is removed or scrambled; nothing said before the cut may change. Code of
     your own runs in a new process each time, and is cut behind every candle as far as ten seconds reach.
@@ -113,24 +118,28 @@ def prove_command(
     """
     if strategy is None and feature is None:
         raise ConfigError("prove: name a --strategy or a --feature; `all` means every built-in one")
-    config = load_config(None, [f'data.tapes=["{tape}"]'] if tape else [])
-    source = load_tapes(config)[0]
-    step_ms = timeframe_ms(source.timeframe)
-    rows = source.candles[-candles:]
+    sources = load_tapes(make_config({"data": {"tapes": tuple(tape or ())}}))
+    step_ms = timeframe_ms(sources[0].timeframe)
+    one: Tapes = sources[0].candles[-candles:]
     subjects: dict[str, Subject | Foreign] = {}
     for name in _names(feature, FEATURES):
         subjects[f"feature {name}"] = feature_subject(name, step_ms)
     for name in _names(strategy, STRATEGIES):
 
         def build(name: str = name) -> EngineSpec:
-            return make_spec(load_config(None, [f"strategy.name={name}"]), [source])
+            return make_spec(load_config(None, [f"strategy.name={name}"]), sources)
 
         subjects[f"strategy {name}"] = strategy_subject(build, is_ours=":" not in name)
+    sources.sort(key=lambda source: source.symbol)
+    every = together([source.candles for source in sources], candles)
     with progress_bars() as show:
         proofs = [
-            prove(name, subject, rows, cuts, seed, partial(show, name))
+            prove(
+                name, subject, every if name.startswith("strategy") else one, cuts, seed,
+                partial(show, name),
+            )
             for name, subject in subjects.items()
-        ]
+        ]  # fmt: skip
     _print(proofs, as_json)
 
 

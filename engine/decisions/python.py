@@ -20,7 +20,7 @@ from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.features.own.faults import FeatureFault
-from papertape.engine.jit import IntArray, Rows
+from papertape.engine.jit import IntArray, Rows, copy_rows
 from papertape.engine.records import DECISION, KEEP, UNITS_PER_QUOTE, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
@@ -284,6 +284,9 @@ class PythonDecider:
             self._wish_floats[symbol, column, _FIRST + 1 : _FIRST + len(wish)] = wish[1:]
             if self._instructions[symbol].rows:
                 self._write_instructions(symbol)
+                if self._engine.on_instructions is not None:
+                    asked = self._engine.instructions[symbol, : self._engine.n_instructions[symbol]]
+                    self._engine.on_instructions(symbol, close_ms, copy_rows(asked))
         for fault in self.faults:
             if fault.time_ms == close_ms:
                 pause(self._engine, fault)

@@ -24,11 +24,13 @@ from papertape.replay.front.strategy import Given, named, with_strategy
 from papertape.replay.learning.learning_pass import lesson_of
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.research.feature_subjects import feature_subject, given_subject
-from papertape.replay.research.lookahead import (
-    Proof,
-    strategy_subject,
-)
+from papertape.replay.research.lookahead import Proof
 from papertape.replay.research.lookahead import prove as prove_subject
+from papertape.replay.research.subjects import (
+    Tapes,
+    strategy_subject,
+    together,
+)
 from papertape.replay.research.training_windows import WindowStudy, compare_windows
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.tapes.store import Store, Tape, time_ms
@@ -155,7 +157,7 @@ def prove(
     feature: Any = None,
     data: Data = None,
     *,
-    symbol: str | None = None,
+    symbol: str | Sequence[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     candles: int = 1_500,
     cuts: int = 25,
@@ -168,21 +170,27 @@ def prove(
     Return the proof that a strategy or a feature neither looks ahead nor repaints, or the first leak.
 
     strategy  a name, `module:Class`, a class, or an instance
-    feature   such as ema_12, `module:name`, a feature of your own, or a function of a table of candles
+    feature   such as ema_12, `module:name`, a feature of your own, or a function of a table of candles; on the first of the
+              data
+    data      of several symbols for a strategy that reads more than one; the instants that all of them have
     candles   how many of the newest; cuts: how many places are tried
     """
     if (strategy is None) == (feature is None):
         raise ConfigError("prove: name either a strategy or a feature")
     settings = configuration("prove", _names(prove), {}, unknown)
-    source = tapes_of(data, settings, symbol, venue)[0]
-    step_ms = timeframe_ms(source.timeframe)
+    sources = tapes_of(data, settings, symbol, venue)
+    step_ms = timeframe_ms(sources[0].timeframe)
+    shown: Tapes = sources[0].candles[-candles:]
     if feature is None:
         told = {"name": named(strategy), "parameters": dict(parameters or {})}
         chosen = with_strategy(make_config({"strategy": told}, "prove"), strategy)
 
         def build() -> EngineSpec:
-            return make_spec(chosen, [source])
+            return make_spec(chosen, sources)
 
+        sources.sort(key=lambda tape: tape.symbol)
+
+        shown = together([source.candles for source in sources], candles)
         is_ours = isinstance(strategy, str) and ":" not in strategy
         name, subject = f"strategy {told['name']}", strategy_subject(build, is_ours=is_ours)
     elif isinstance(feature, str):
@@ -192,7 +200,7 @@ def prove(
         name, subject = f"feature {called}", given_subject(feature, called, step_ms)
     with watched(progress) as on_progress:
         told_of = partial(on_progress, name) if on_progress else None
-        return prove_subject(name, subject, source.candles[-candles:], cuts, seed, told_of)
+        return prove_subject(name, subject, shown, cuts, seed, told_of)
 
 
 def fetch(

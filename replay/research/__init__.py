@@ -2,7 +2,7 @@
 Research: experiments on the machinery itself.
 
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
-    feature_subjects            features as what is proven, of users as well
+    subjects feature_subjects   what a proof is about: strategies; features, of users as well
     training_windows            how many days of the past a model should learn from
     gate_study drift_study planted   how often gate and drift watch err, on rows of a known law
 """

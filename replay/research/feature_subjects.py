@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from papertape.engine.errors import ConfigError, StrategyError
-from papertape.engine.features import evaluate, plan_features
+from papertape.engine.features import evaluate, plan_features, split_request
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.names import as_feature, own_features
 from papertape.engine.features.own.tables import TableFeature, told_difference
 from papertape.engine.jit import Rows
 from papertape.engine.strategies import load_object
-from papertape.replay.research.lookahead import Foreign, Said, Subject
+from papertape.replay.research.subjects import Foreign, Said, Subject
 from papertape.replay.tapes.own_features import names_code
 from papertape.replay.tapes.tables import candle_frame
 
@@ -36,6 +36,7 @@ def feature_subject(request: str, step_ms: int) -> Subject | Foreign:
     """
     if names_code(request):
         return Foreign(lambda candles: _from_path(request, candles, step_ms))
+    _refuse_joined(request)
     plan = plan_features((request,), step_ms)
 
     def subject(candles: Rows) -> Said:
@@ -44,6 +45,16 @@ def feature_subject(request: str, step_ms: int) -> Subject | Foreign:
         return {name: (closes, out[row]) for row, name in enumerate(plan.columns)}
 
     return subject
+
+
+def _refuse_joined(request: str) -> None:
+    """Raise ConfigError for a feature of another symbol or timeframe: it is the same feature over other candles."""
+    parts = split_request(request)
+    if parts.symbol or parts.timeframe:
+        raise ConfigError(
+            f"prove: feature {request!r} is {parts.name} of other candles, and is proven on those of the tape; write "
+            f"{parts.name}, or prove a strategy that reads it"
+        )
 
 
 def given_subject(given: Any, name: str, step_ms: int) -> Foreign:

@@ -16,7 +16,7 @@ that is noticed, and the proof then says that there is none.
 import contextlib
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -25,28 +25,23 @@ import pandas as pd
 from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, copy_rows
-from papertape.engine.records import (
-    REASON_COMMAND,
-    REASON_ENTRY,
-    REASON_FLIP,
-    REASON_RUIN,
-    REASON_SIGNAL,
-)
-from papertape.engine.spec import EngineSpec, Market
 from papertape.replay.research.cuts import even_cuts, telling_cuts
+from papertape.replay.research.subjects import (
+    OPENING_MS,
+    Foreign,
+    Said,
+    Subject,
+    Tapes,
+    each_of,
+    together,
+)
 from papertape.replay.runtime.isolated import ForkResult, run_apart
-from papertape.replay.runtime.warm import Silent
 
-_AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN)
 LIMITS: Final = (
     "not seen: what is opened outside Python's own sight, what a library keeps in machine code, and data that is written in "
     "the code itself"
 )
 _EVERYWHERE_S: Final = 10.0
-_OPENING_MS: Final = 1  # a candle opens after the one before has closed, at the same stamp
-
-Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
-Subject = Callable[[Rows], Said]
 
 
 class Leak(NamedTuple):
@@ -89,27 +84,10 @@ class Proof(NamedTuple):
         return self.leak is None and not self.reads
 
 
-class Foreign(NamedTuple):
-    """
-    A subject of a user's code.
-
-    run     the subject; what it needs is imported when it is called
-    is_fed  whether the second argument, how many candles at a time, is heard: then no tape need be cut to try each candle
-    warm    loads what is ours and would be loaded anew in every process
-    """
-
-    run: Callable[..., Said]
-    is_fed: bool = False
-    warm: Callable[[Rows], None] | None = None
-
-    def __call__(self, candles: Rows) -> Said:
-        return self.run(candles)
-
-
 def prove(
     name: str,
     subject: Subject | Foreign,
-    candles: Rows,
+    candles: Tapes,
     n_cuts: int = 40,
     seed: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
@@ -118,61 +96,76 @@ def prove(
     Return the proof, or the first leak, for a subject over these candles.
 
     subject  a function of candles that returns what was said, by name, each with the close time at which it was said
+    candles  of one symbol, or of several in the engine's order: then the instants that all of them have, cut at one time
     n_cuts   how many places are tried, spread over the tape with a seeded jitter; of a user's code as many more, where
              something happened
     """
-    if len(candles) < 50:
-        raise DataError(f"prove: {len(candles)} candles are fewer than the 50 that it needs")
+    tapes = together(each_of(candles))
+    first = tapes[0]
+    if len(first) < 50:
+        raise DataError(f"prove: {len(first)} candles are fewer than the 50 that it needs")
     random = np.random.default_rng(seed)
-    trial = _Trial(subject, candles)
-    cuts = even_cuts(len(candles), n_cuts, random)
-    whole = trial.run(candles)
+    trial = _Trial(subject, tapes)
+    cuts = even_cuts(len(first), n_cuts, random)
+    whole = trial.run(tapes)
     compared, cut_off = 0, 0
     leak: Leak | None = None
     if isinstance(subject, Foreign):
-        telling = telling_cuts(candles, whole, trial.step_ms, random)
+        telling = telling_cuts(first, whole, trial.step_ms, random)
         cuts = sorted({*cuts, *telling[:n_cuts]})
         compared, cut_off, leak = trial.cut_everywhere(telling, whole)
     for number, cut in enumerate(cuts if leak is None else ()):
-        cut_off_said = trial.run(candles[:cut])
-        scrambled = trial.run(scramble(candles, cut, random))
-        opened = trial.run(scramble(candles, cut, random, keeps_open=True))
-        known_ms = int(candles["open_ms"][cut - 1]) + trial.step_ms
-        open_ms = int(candles["open_ms"][cut]) + _OPENING_MS
-        for kind, at_ms, then, later in (
-            ("repaint", known_ms, cut_off_said, whole),
-            ("look-ahead", known_ms, cut_off_said, scrambled),
-            ("look-ahead inside a candle", open_ms, opened, whole),
-        ):
-            count, leak = _compare(kind, cut, at_ms, then, later)
-            compared += count
-            if leak is not None:
-                break
+        count, leak = _try(trial, cut, whole, random)
+        compared += count
         if leak is not None:
             break
         if on_progress is not None:
             on_progress(number + 1, len(cuts))
-    return Proof(name, len(candles), tuple(cuts), compared, leak, cut_off, trial.reads)
+    return Proof(name, len(first), tuple(cuts), compared, leak, cut_off, trial.reads)
+
+
+def _try(
+    trial: "_Trial", cut: int, whole: Said, random: np.random.Generator
+) -> tuple[int, Leak | None]:
+    """Return how many statements were compared at one cut, and the first that its future changed."""
+    tapes = trial.tapes
+    cut_off = trial.run([tape[:cut] for tape in tapes])
+    scrambled = trial.run([scramble(tape, cut, random) for tape in tapes])
+    opened = trial.run([scramble(tape, cut, random, keeps_open=True) for tape in tapes])
+    known_ms = int(tapes[0]["open_ms"][cut - 1]) + trial.step_ms
+    open_ms = int(tapes[0]["open_ms"][cut]) + OPENING_MS
+    compared = 0
+    for kind, at_ms, then, later in (
+        ("repaint", known_ms, cut_off, whole),
+        ("look-ahead", known_ms, cut_off, scrambled),
+        ("look-ahead inside a candle", open_ms, opened, whole),
+    ):
+        count, leak = _compare(kind, cut, at_ms, then, later)
+        compared += count
+        if leak is not None:
+            return compared, leak
+    return compared, None
 
 
 class _Trial:
     """Runs a subject over candles: ours here, a user's each time in a process of its own."""
 
-    def __init__(self, subject: Subject | Foreign, candles: Rows) -> None:
-        self._subject, self._candles = subject, candles
-        self.step_ms = int(np.min(np.diff(candles["open_ms"])))
+    def __init__(self, subject: Subject | Foreign, tapes: list[Rows]) -> None:
+        self._subject, self.tapes = subject, tapes
+        self.step_ms = int(np.min(np.diff(tapes[0]["open_ms"])))
         self._reads: dict[str, None] = {}
         if isinstance(subject, Foreign) and subject.warm is not None:
-            subject.warm(candles)
+            subject.warm(tapes)
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Return what a user's code read beside its candles."""
         return tuple(self._reads)
 
-    def run(self, candles: Rows, batch: int = 0) -> Said:
+    def run(self, tapes: list[Rows], batch: int = 0) -> Said:
         """Return what the subject says of candles, `batch` at a time if it is fed; 0: all at once."""
-        rows = copy_rows(candles)
+        copies = [copy_rows(tape) for tape in tapes]
+        rows = copies[0] if len(copies) == 1 else copies
         if not isinstance(self._subject, Foreign):
             return self._subject(rows)
         run = self._subject.run
@@ -200,11 +193,11 @@ class _Trial:
 
     def cut_everywhere(self, cuts: list[int], whole: Said) -> tuple[int, int, Leak | None]:
         """Return how many statements were compared, behind how many candles the tape ended, and the first leak."""
-        subject, candles, step_ms = self._subject, self._candles, self.step_ms
+        subject, candles, step_ms = self._subject, self.tapes[0], self.step_ms
         assert isinstance(subject, Foreign)
         if subject.is_fed:
             end_ms = int(candles["open_ms"][-1]) + step_ms
-            one_by_one = self.run(candles, batch=1)
+            one_by_one = self.run(self.tapes, batch=1)
             count, leak = _compare("repaint", len(candles), end_ms, one_by_one, whole)
             return count, len(candles), leak
 
@@ -277,45 +270,3 @@ def _same(a: Any, b: Any) -> Any:
     if a.dtype == np.float64 and b.dtype == np.float64:
         return (a.view(np.int64) == b.view(np.int64)) | (np.isnan(a) & np.isnan(b)) | (a == b)
     return a == b
-
-
-def strategy_subject(
-    make_spec: Callable[[], EngineSpec], *, is_ours: bool = False
-) -> Subject | Foreign:
-    """
-    Return the subject of a strategy: every decision, fill and mark of a run over the candles.
-
-    is_ours  the strategy is built in, and so keeps nothing from one run to the next
-    """
-    from papertape.replay.backtesting.run import replay, warm_up
-
-    def run(candles: Rows, batch: int = 0) -> Said:
-        done = replay(make_spec(), [candles], "skip", batch_rows=batch or None)
-        return statements(done.recorder, done.engine.base_ms)
-
-    def warm(candles: Rows) -> None:
-        spec = EngineSpec([Market("X")], Silent(("ema_12",)), "1h", "1h")
-        warm_up(spec, [candles])
-
-    if is_ours:
-        return run
-    return Foreign(run, is_fed=True, warm=warm)
-
-
-def statements(records: Any, base_ms: int) -> Said:
-    """Return every field of the decisions, fills and marks of a run, each where it was known."""
-    decisions, fills, marks = records.decisions, records.fills, records.marks
-    said = _columns("decision", decisions, decisions["time_ms"])
-    # What an order fills at an open is known there; what a bracket fills, when the candle has closed.
-    at_open = np.isin(fills["reason"], _AT_OPEN)
-    known_ms = fills["candle_ms"] + np.where(at_open, _OPENING_MS, base_ms)
-    said |= _columns("fill at an open", fills[at_open], known_ms[at_open])
-    said |= _columns("fill of a bracket", fills[~at_open], known_ms[~at_open])
-    said |= _columns("mark", marks, marks["time_ms"])
-    return said
-
-
-def _columns(kind: str, records: Rows, times: Any) -> dict[str, tuple[Any, Any]]:
-    """Return every field of some records as statements."""
-    names: Sequence[str] = records.dtype.names or ()
-    return {f"{kind}.{name}": (times, np.ascontiguousarray(records[name])) for name in names}

@@ -94,6 +94,11 @@ def test_json_is_one_document_and_equals_the_file(folder: Path, inside: Inside) 
         (("replay", "--nonsense"), 2, "No such option"),
         (("prove",), 1, "name a --strategy or a --feature"),
         (("prove", "--feature", "ema_0"), 1, "not between 1 and 5000"),
+        (
+            ("prove", "--feature", "BTC/USDT:USDT:ema_12:first@4h"),
+            1,
+            "write ema_12:first, or prove",
+        ),
         (("verify", "nowhere"), 1, "not a result folder"),
         (("config", "check", "none.toml"), 1, "No such file"),
         (("tape", "check", "none.csv"), 1, "none.csv"),
@@ -117,6 +122,21 @@ def test_unwritable_place_is_one_sentence(folder: Path, inside: Inside) -> None:
 
     assert done.returncode == 1
     assert "could not be written" in done.stderr
+
+
+def test_prove_takes_a_tape_of_every_symbol_that_a_strategy_reads(
+    folder: Path, inside: Inside
+) -> None:
+    Store(folder / "tapes").save(synthesize("regimes", 600, "1h", seed=5, symbol="AAA"))
+    asked = ("prove", "--strategy", "tests.support.pair:Pair", "--candles", "200", "--cuts", "2")
+
+    pair = inside(*asked, "--tape", "SYNTH", "--tape", "AAA", cwd=folder)
+    alone = inside(*asked, "--tape", "SYNTH", cwd=folder)
+
+    assert pair.returncode == 0, pair.stderr
+    assert pair.stdout.startswith("ok   strategy tests.support.pair:Pair: ")
+    assert alone.returncode == 1
+    assert "'AAA:close': AAA is not among the symbols of this run" in alone.stderr
 
 
 def test_prove_says_ok_and_finds_a_leak(folder: Path, inside: Inside) -> None:

@@ -206,3 +206,86 @@ class ReadsFile:
         with open(FUTURE) as file:
             rises = len(file.readline()) > 3
         return Decision(LONG if rises else 0, stop_distance=view.close * 0.02)
+
+
+def tomorrow(view, column):  # type: ignore[no-untyped-def]
+    """Return the next value of a column where the engine has read ahead, else this one: what no strategy is shown."""
+    rows = view._columns[column]
+    return rows[min(view._row + 1, len(rows) - 1)]
+
+
+class LimitFromTomorrow:
+    """A limit order that never fills, at a price that the next candle makes."""
+
+    features = ("low",)
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        view.cancel()
+        view.buy(limit=0.5 * tomorrow(view, "low"))
+
+
+class BracketFromTomorrow:
+    """A limit order that never fills, whose stop is as wide as the next candle."""
+
+    features = ("high", "low")
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        view.cancel()
+        width = tomorrow(view, "high") - tomorrow(view, "low")
+        view.buy(limit=0.5 * view.close, stop_distance=max(width, 0.01))
+
+
+class TrailsOnTomorrow:
+    """A stop, too far to be hit, that hangs below the high of the very candle from which on it holds."""
+
+    features = ("high",)
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        if view.position == 0.0:
+            return Decision(LONG, stop_distance=0.7 * view.close)
+        view.stop = max(view.stop, 0.4 * tomorrow(view, "high"))
+        return None
+
+
+class HistoryAhead:
+    """Orders by a history that goes on to the next candle."""
+
+    features = ("sma_20",)
+    history_bars = 4
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        columns = view._columns
+        last = len(columns["sma_20"]) - 1
+        closes = columns.past.up_to("close", min(view._row + 1, last), 2)
+        view.cancel()
+        view.buy(limit=0.4 * closes[-1])
+
+
+class OtherAhead:
+    """Orders by another symbol's next candle."""
+
+    features = ("BBB:close",)
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        view.cancel()
+        view.sell(limit=2.0 * view.close * (1.0 + (tomorrow(view, "BBB:close") > 100.0)))
+
+
+ORDERS = (LimitFromTomorrow, BracketFromTomorrow, TrailsOnTomorrow, HistoryAhead)
+
+
+class HonestOrders:
+    """Every kind of order and a moved stop, by what it is shown."""
+
+    features = ("atr_14", "BBB:close")
+    history_bars = 8
+
+    def decide(self, view):  # type: ignore[no-untyped-def]
+        atr, high = view["atr_14"], view.history("high", 8).max()
+        if view.position == 0.0 and not view.orders and atr > 0.0:
+            view.buy(limit=view.close - atr, stop_distance=2 * atr, expires_bars=4, oco="in")
+            view.buy(stop=high + 0.1 * atr, stop_distance=2 * atr, target_distance=atr, oco="in")
+        elif view.position > 0.0:
+            view.stop = max(view.stop, high - 3 * atr)
+            if len(view.orders) < 2 and view["BBB:close"] > 0.0:
+                view.exit(0.5, trail=atr)

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,25 +13,32 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import leaks
 
+from papertape.engine.broker.working.instructions import PLACE
+from papertape.engine.broker.working.orders import (
+    CANCELLED,
+    EXPIRED,
+    FILLED,
+    MOVED,
+    ORDER_EVENT,
+    PLACED,
+    REFUSED,
+    TRIGGERED,
+    WORKING,
+)
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.errors import ConfigError, DataError, StrategyError
-from papertape.engine.features import FEATURES
+from papertape.engine.features import FEATURES, matrix
 from papertape.engine.jit import Rows
-from papertape.engine.records import FLAT, LONG
+from papertape.engine.records import DECISION, FILL, FLAT, LONG, MARK
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import STRATEGIES, Decision, make_strategy
 from papertape.replay.research.cuts import even_cuts, telling_cuts
 from papertape.replay.research.feature_subjects import feature_subject
-from papertape.replay.research.lookahead import (
-    Proof,
-    Said,
-    prove,
-    scramble,
-    statements,
-    strategy_subject,
-)
+from papertape.replay.research.lookahead import Proof, prove, scramble
+from papertape.replay.research.subjects import Said, statements, strategy_subject
 from papertape.replay.tapes.tables import candle_frame
 from tests.support.helpers import random_candles
+from tests.support.pair import Pair
 from tests.support.portfolios import Portfolio, run
 
 CANDLES = random_candles(500, seed=60)
@@ -86,6 +95,116 @@ def test_honest_strategy_passes_and_one_that_looks_past_its_view_does_not() -> N
     assert honest.is_proven
     assert honest.cut_off == len(SHORT)
     assert strategy_proof(leaks.ReadsAhead).leak is not None
+
+
+@pytest.mark.parametrize("kind", leaks.ORDERS, ids=lambda k: k.__name__)
+def test_an_order_that_knows_the_next_candle_is_found_though_it_never_fills(
+    kind: type[object],
+) -> None:
+    proof = strategy_proof(kind)
+
+    assert proof.leak is not None
+    assert proof.leak.name.startswith(("order", "instruction"))
+
+
+PAIR = [CANDLES, random_candles(len(CANDLES), seed=62)]
+
+
+def pair_proof(make: Callable[[], object], tapes: list[Rows] = PAIR) -> Proof:
+    def spec() -> EngineSpec:
+        markets = [Market(name, is_perpetual=True) for name in ("AAA", "BBB")]
+        account = Settings("fraction", leverage_cap=3.0)
+        return EngineSpec(markets, make(), "1h", "1h", settings=account)
+
+    return prove("strategy", strategy_subject(spec), tapes, 4)
+
+
+def test_another_symbols_future_is_found() -> None:
+    proof = pair_proof(leaks.OtherAhead)
+
+    assert proof.leak is not None
+    assert proof.leak.name.startswith(("order", "instruction"))
+
+
+def test_a_join_that_reads_one_candle_ahead_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine at fault: the other symbol's value is that of its next candle."""
+    right = matrix.as_of_traded
+
+    def ahead(*arguments: Any) -> None:
+        right(*arguments)
+        *_, closed, target, row = arguments
+        target[row, : closed - 1] = target[row, 1:closed].copy()
+
+    monkeypatch.setattr(matrix, "as_of_traded", ahead)
+
+    assert pair_proof(lambda: Pair("BBB")).leak is not None
+
+
+@pytest.mark.parametrize("peeks", [False, True])
+def test_a_level_that_is_moved_by_the_same_candles_later_high_is_found(peeks: bool) -> None:
+    """An engine at fault, in a caricature: a trail that is told at the open to stand below the high that comes after it."""
+
+    def subject(candles: Rows) -> Said:
+        orders = np.zeros(len(candles), ORDER_EVENT)
+        orders["time_ms"], orders["status"], orders["fill"] = candles["open_ms"], MOVED, -1
+        orders["price"] = candles["high" if peeks else "open"] - 1.0
+        nothing = SimpleNamespace(
+            decisions=np.zeros(0, DECISION), fills=np.zeros(0, FILL), marks=np.zeros(0, MARK)
+        )
+        nothing.orders = orders
+        return statements(nothing, HOUR_MS)
+
+    proof = prove("engine", subject, CANDLES, n_cuts=8)
+
+    assert (proof.leak is not None) == peeks
+    if proof.leak is not None:
+        assert proof.leak.kind == "look-ahead inside a candle"
+        assert proof.leak.name == "order at an open.price"
+
+
+def test_what_happens_to_an_order_is_said_where_it_is_known() -> None:
+    """At the close that asks, at the open before which it ends or moves, and otherwise when the candle has closed."""
+
+    def spec() -> EngineSpec:
+        markets = [Market(name, is_perpetual=True) for name in ("AAA", "BBB")]
+        return EngineSpec(markets, leaks.HonestOrders(), "1h", "1h", settings=Settings("fraction"))
+
+    said = strategy_subject(spec)(PAIR)
+    closes, opens = CANDLES["open_ms"] + HOUR_MS, CANDLES["open_ms"] + 1
+
+    for where, times, status in (
+        ("at a close", closes, {PLACED, REFUSED}),
+        ("at an open", opens, {MOVED, EXPIRED}),
+        ("in a candle", closes, {TRIGGERED, FILLED, CANCELLED, MOVED, WORKING}),
+    ):
+        known, values = said[f"order {where}.status"]
+        assert set(known.tolist()) <= set(times.tolist()), where
+        assert (np.diff(known) >= 0).all(), where
+        assert set(values.tolist()) <= status, where
+        assert len(values) > 20, where
+    asked = said["instruction.action"][1]
+    answered = said["order at a close.status"][1]
+    placed = np.count_nonzero(answered == PLACED)
+    assert 100 < placed <= np.count_nonzero(asked == PLACE) <= len(answered)
+
+
+def test_honest_orders_on_two_symbols_pass() -> None:
+    proof = pair_proof(leaks.HonestOrders)
+
+    assert proof.is_proven
+    assert proof.compared > 50_000
+    assert proof.cut_off == len(CANDLES)
+
+
+def test_several_tapes_are_cut_where_all_have_a_candle() -> None:
+    thin = np.delete(PAIR[1], range(5, 500, 7))[3:]
+
+    proof = pair_proof(leaks.HonestOrders, [PAIR[0], thin])
+
+    assert proof.is_proven
+    assert proof.candles == len(thin)
+    with pytest.raises(DataError, match="no candle of the same time"):
+        pair_proof(leaks.HonestOrders, [PAIR[0][:200], PAIR[1][200:]])
 
 
 def test_strategy_that_keeps_what_it_saw_is_refused() -> None:
