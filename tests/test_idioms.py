@@ -11,6 +11,7 @@ import pytest
 
 from papertape.engine import Engine, EngineSpec, Market, Settings
 from papertape.engine.features import split_request
+from papertape.engine.features.own.names import request_texts
 from papertape.engine.jit import Rows
 from papertape.engine.strategies.compiled.entry import is_compiled
 from papertape.replay.front.research import prove
@@ -44,7 +45,7 @@ def candles() -> Rows:
 
 def symbols_of(kind: type[Any]) -> tuple[str, ...]:
     """Return what an idiom is tried on: one symbol, or two where it reads another one."""
-    is_pair = any(split_request(request).symbol for request in kind().features)
+    is_pair = any(split_request(request).symbol for request in request_texts(kind().features))
     return ("BTCUSDT", "ETHUSDT") if is_pair else ("BTCUSDT",)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from papertape import backtest
 from papertape.engine.features import split_request
+from papertape.engine.features.own.names import request_texts
 from papertape.engine.strategies import STRATEGIES
 from papertape.replay.importers.sample import sample_tape
 from papertape.replay.tapes.synthetic import synthesize
@@ -38,7 +39,7 @@ def test_every_example_trades(name: str, tmp_path: Path) -> None:
     assert kinds
 
     for kind in kinds:
-        reads = {split_request(feature).symbol for feature in kind().features} - {""}
+        reads = {split_request(feature).symbol for feature in request_texts(kind().features)} - {""}
         result = backtest(
             tapes=[sample_tape(), LED] if reads else [sample_tape()],
             start="2023-01-01",
