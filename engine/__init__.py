@@ -2,6 +2,7 @@
 The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no unseeded randomness.
 
     candles check     what a candle is, and what may be stepped     errors    exceptions and exit codes
+    options           fields of dataclasses with their meanings and bounds
     events report     what may enter, and what a step says          records   rows that leave the engine
     jit               the compiler of kernels, and its cache
     user_code         what code of users may raise, and keep where no snapshot finds it
@@ -12,7 +13,7 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     spec state        what an engine is built from; its arrays between two events
     decisions         those that ask a strategy, and what its faults come to
     core loop         step, snapshot, restore; the run loop
-    digest snapshot   equality and restart
+    snapshot          restart and equality
     performance       definitions of metrics
 
 A kernel calls the candle that it is at `i`, a close of the batch `k`, and `at[k]` is the instant at which that close is known.

@@ -14,6 +14,7 @@ from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
+from papertape.engine.broker.limits import resume
 from papertape.engine.broker.listing import begun
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE, end_all
 from papertape.engine.candles import CANDLE
@@ -21,7 +22,6 @@ from papertape.engine.check import refuse_bad, split_instants
 from papertape.engine.decisions.compiled import CompiledDecider
 from papertape.engine.decisions.kernels import KernelDecider
 from papertape.engine.decisions.python import PythonDecider
-from papertape.engine.digest import StreamDigest
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import Action, Cause, Command, Event, Funding, Halt, NewModel
 from papertape.engine.features.series import BLOCK
@@ -32,7 +32,7 @@ from papertape.engine.records import (
     SWAP,
 )
 from papertape.engine.report import Report, Sink
-from papertape.engine.snapshot import pack, unpack
+from papertape.engine.snapshot import StreamDigest, pack, unpack
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.compiled.entry import is_compiled
@@ -44,6 +44,7 @@ _STREAMS: Final = (
     "payments",
     "swaps",
     "orders",
+    "limits",
 )  # fields of a report in the digest
 
 
@@ -173,6 +174,7 @@ class Engine(EngineState):
                 order.ready_instant = account.instants + 1
         if command.action is Action.RESUME:
             account.is_paused = 0
+            resume(account)
         elif command.action is not Action.FLATTEN:
             account.is_paused |= PAUSED_BY_COMMAND
         return self.outputs.take(0)
@@ -242,11 +244,11 @@ class Engine(EngineState):
         """
         Return the digest of every decision, fill, payment and model swap so far; equal digests mean equal runs.
 
-        Payments, swaps and working orders are left out where there were none, so that a run without them has its digest
+        Payments, swaps, working orders and limits are left out where there were none, so that a run without them has its digest
         by itself.
         """
         parts = [self._digests["decisions"].digest(), self._digests["fills"].digest()]
-        for name in ("payments", "swaps", "orders"):
+        for name in ("payments", "swaps", "orders", "limits"):
             if not self._digests[name].is_empty:
                 parts += [name.encode(), self._digests[name].digest()]
         joined = StreamDigest()
@@ -329,4 +331,5 @@ def _joined(reports: list[Report]) -> Report:
         sum(report.unheeded for report in reports),
         join_rows([report.orders for report in reports]),
         tuple(one for report in reports for one in report.unmet),
+        join_rows([report.limits for report in reports]),
     )

@@ -38,6 +38,9 @@ REASON_RUIN: Final = 10  # equity was not above 0 at a close
 # By a working order: what it leaves by this and the order's kind, what it enters always by the last.
 REASON_ORDER: Final = 10
 REASON_ENTRY_BY_ORDER: Final = 18
+# By a limit of the account that was met at a close.
+REASON_DAILY_LOSS: Final = 19
+REASON_DRAWDOWN: Final = 20
 REASON_NAMES: Final = {
     REASON_ENTRY: "entry",
     REASON_SIGNAL: "signal",
@@ -57,6 +60,8 @@ REASON_NAMES: Final = {
     REASON_ORDER + 6: "limit-if-touched order",
     REASON_ORDER + 7: "trailing stop",
     REASON_ENTRY_BY_ORDER: "entry",
+    REASON_DAILY_LOSS: "daily loss",
+    REASON_DRAWDOWN: "drawdown",
 }
 
 REFUSED_NO: Final = 0
@@ -73,6 +78,11 @@ REFUSED_FAULT: Final = 7
 REFUSED_HELD: Final = (
     12  # counted, no record: nothing is refused that would have changed a position
 )
+# By a limit of the account: it is locked, or there is no room for what would be opened.
+REFUSED_DAILY_LOSS: Final = 13
+REFUSED_DRAWDOWN: Final = 14
+REFUSED_LOSSES: Final = 15
+REFUSED_EXPOSURE: Final = 16
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -86,6 +96,10 @@ REFUSED_NAMES: Final = {
     REFUSED_GONE: "this symbol is no longer listed or followed",
     REFUSED_FAULT: "the strategy failed, or asked for what no order can mean",
     REFUSED_HELD: "the side is held or ordered already; its stop, target and size stay as they were",
+    REFUSED_DAILY_LOSS: "locked until the day ends: limits.daily_loss was met",
+    REFUSED_DRAWDOWN: "locked: limits.drawdown was met",
+    REFUSED_LOSSES: "locked for a while: as many losses in a row as limits.losses",
+    REFUSED_EXPOSURE: "limits.gross or limits.net leaves no room",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.
@@ -205,6 +219,22 @@ class Unmet(NamedTuple):
     value: float
     threshold: float
 
+
+# A limit of the account that was met at a close; nothing is opened until the lock ends.
+LIMIT_EVENT: Final = record(
+    ("sequence", "i8"),
+    ("time_ms", "i8"),  # close of the base candle
+    ("limit", "i8"),  # REFUSED_DAILY_LOSS, REFUSED_DRAWDOWN or REFUSED_LOSSES
+    ("value", "f8"),  # share of equity that was lost, or losses in a row
+    ("threshold", "f8"),
+    ("until_ms", "i8"),  # end of the lock; UNTIL_RESUMED: an operator's word
+)
+UNTIL_RESUMED: Final = 9_223_372_036_854_775_807
+LIMIT_NAMES: Final = {
+    REFUSED_DAILY_LOSS: "daily loss",
+    REFUSED_DRAWDOWN: "drawdown",
+    REFUSED_LOSSES: "losses in a row",
+}
 
 # The account at the close of every base candle.
 MARK: Final = record(

@@ -8,9 +8,10 @@ import numpy as np
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
-from papertape.engine.records import PREDICTION, Unmet
+from papertape.engine.records import LIMIT_EVENT, PREDICTION, Unmet
 
 _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)  # of every step without working orders
+_NO_LIMITS: Final = np.zeros(0, LIMIT_EVENT)  # of every step without one that was met
 _NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
 
 
@@ -44,6 +45,7 @@ class Report:
     faults       what a user's strategy did that no decision can be made of; each has a record among the decisions
     orders       ORDER_EVENT records: what happened to working orders
     unheeded     answers that asked for the side that is held or ordered with another stop, target or size
+    limits       LIMIT_EVENT records: limits of the account that were met
     unmet        the first condition of each candle that a strategy found unmet, if it says why it does nothing
     """
 
@@ -60,6 +62,7 @@ class Report:
     unheeded: int = 0
     orders: Rows = field(default_factory=lambda: _NO_ORDERS)
     unmet: tuple[Unmet, ...] = ()
+    limits: Rows = field(default_factory=lambda: _NO_LIMITS)
 
 
 class Sink(Protocol):

@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from papertape.engine.broker.account import (
     SIZE_BY_FRACTION,
     SIZE_BY_RISK,
 )
+from papertape.engine.broker.limits import Limits
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
@@ -36,6 +37,7 @@ SIZINGS: dict[str, int] = {
 }
 
 
+_NO_LIMITS: Final = Limits()
 LIMIT_FILLS: dict[str, int] = {"through": FILL_THROUGH, "touch": FILL_TOUCH}
 
 
@@ -102,9 +104,9 @@ class Settings:
             raise ConfigError(f"account.limit_fill: unknown {self.limit_fill!r}{known}")
         named = {"sizing": SIZINGS, "limit_fill": LIMIT_FILLS}
         rows = np.zeros(1, SETTINGS)
-        for name in SETTINGS.names or ():
-            value = getattr(self, name)
-            rows[name] = named[name][value] if name in named else value
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            rows[entry.name] = named[entry.name][value] if entry.name in named else value
         return rows
 
 
@@ -120,6 +122,7 @@ class EngineSpec:
     model_features  likewise, for models: a model that reads another one is refused
     own_features    features of somebody's own that the others may name, beside those that the strategy holds itself
     events          report the events of market structure (`smc` among the features); decisions do not depend on it
+    limits          on what may be lost and held
     """
 
     markets: Sequence[Market]
@@ -132,6 +135,7 @@ class EngineSpec:
     model_features: Sequence[str] = ()
     events: bool = False
     own_features: Sequence[Any] = ()
+    limits: Limits = _NO_LIMITS
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
@@ -158,6 +162,14 @@ class EngineSpec:
     def own(self) -> dict[str, OwnFeature]:
         """Return the features of somebody's own, by name; raises ConfigError for what cannot be one."""
         return own_features((*self.strategy.features, *self.own_features))
+
+    def settings_rows(self) -> Rows:
+        """Return how the account trades and what limits it, as one SETTINGS record."""
+        rows = self.settings.rows()
+        rows["has_limits"] = self.limits.is_any
+        for entry in fields(self.limits):
+            rows[f"limit_{entry.name}"] = getattr(self.limits, entry.name)
+        return rows
 
     def new_strategy(self) -> KernelStrategy | Strategy:
         """Return an instance of the strategy for one engine; the one that stands here is never asked anything."""
@@ -209,6 +221,8 @@ class EngineSpec:
         own = {name: definition_of(feature) for name, feature in sorted(self.own.items())}
         if own:
             values["own_features"] = own
+        if self.limits.is_any:
+            values["limits"] = [repr(self.limits)]
         bars = history_bars_of(strategy)
         if bars:
             values["history_bars"] = [bars]

@@ -19,7 +19,16 @@ from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
 from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
-from papertape.engine.records import DECISION, FILL, KEEP, MARK, PAYMENT, SWAP, TRADE
+from papertape.engine.records import (
+    DECISION,
+    FILL,
+    KEEP,
+    LIMIT_EVENT,
+    MARK,
+    PAYMENT,
+    SWAP,
+    TRADE,
+)
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy, state_dtype_of
@@ -32,6 +41,7 @@ _NO_EVENTS: Final = np.zeros(0, EVENT)
 _NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
 _NO_SWAPS: Final = np.zeros(0, SWAP)
 _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)
+_NO_LIMITS: Final = np.zeros(0, LIMIT_EVENT)
 
 
 class Outputs:
@@ -45,6 +55,7 @@ class Outputs:
         self.decisions = np.zeros(2 * rows, DECISION)
         self.entries = np.zeros(n_symbols, ENTRY)
         self.orders = np.zeros(0, ORDER_EVENT)
+        self.limits = np.zeros(BLOCK, LIMIT_EVENT)  # at most one an instant
         self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
 
     def make_room_for_orders(self) -> None:
@@ -65,7 +76,7 @@ class Outputs:
 
     def take(self, candles: int) -> Report:
         """Return copies of what was written and start again."""
-        fills, trades, marks, decisions, orders = self.counters.tolist()
+        fills, trades, marks, decisions, orders, limits = self.counters.tolist()
         self.counters[:] = 0
         # Most candles decide and fill nothing, and an empty copy costs as much as a small one.
         return Report(
@@ -78,6 +89,7 @@ class Outputs:
             _NO_SWAPS,
             _NO_EVENTS,
             orders=copy_rows(self.orders[:orders]) if orders else _NO_ORDERS,
+            limits=copy_rows(self.limits[:limits]) if limits else _NO_LIMITS,
         )
 
 
@@ -98,7 +110,7 @@ class EngineState:
         self.traded = tuple(self.symbols.index(symbol) for symbol in spec.traded)
         n = len(self.symbols)
         self.markets = spec.market_rows()
-        self.settings = spec.settings.rows()
+        self.settings = spec.settings_rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
         named = request_texts(strategy.features)
@@ -120,6 +132,8 @@ class EngineState:
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))
         self.account["size_factor"] = 1.0
+        for name in ("marked_equity", "day_equity", "peak_equity"):
+            self.account[name] = money(spec.capital)
         self.positions = np.zeros(n, POSITION)
         self.trades = np.zeros(n, TRADE)
         self.orders = np.zeros(n, ORDER)
@@ -174,5 +188,6 @@ class EngineState:
             outputs.decisions,
             self.working,
             outputs.orders,
+            outputs.limits,
             outputs.counters,
         )

@@ -14,6 +14,7 @@ FOR_USERS = {
     "replay/backtesting/result.py fill_table": "a result in a notebook",
     "replay/backtesting/result.py decision_table": "a result in a notebook",
     "replay/backtesting/result.py order_table": "a result in a notebook",
+    "replay/backtesting/result.py limit_table": "a result in a notebook",
     "replay/tapes/tape.py iter_candles": "a tape larger than memory",
     "replay/exchange/faults.py single": "a scenario of one's own on the local exchange",
     "daemon/metrics/catalogue.py markdown": "deploy/docs/metrics.md is made by it",
@@ -124,6 +125,7 @@ def test_no_module_is_there_for_tests_alone() -> None:
 # Modules that no test names, because they are parts of something: by place, and the tests that hold them.
 COVERED_BY = {
     "engine/broker/": "tests/engine/broker",
+    "engine/options.py": "tests/engine/broker/test_limits.py",
     "engine/check.py": "tests/engine/test_core.py",
     "engine/decisions/": "tests/engine/decisions",
     "engine/features/": "tests/engine/features/test_contract.py",
@@ -134,7 +136,6 @@ COVERED_BY = {
     "engine/model/inference/": "tests/engine/model/inference/test_current.py",
     "engine/model/kinds/": "tests/engine/model/kinds/test_kinds.py",
     "engine/performance/": "tests/engine/performance/test_measure.py",
-    "engine/snapshot.py": "tests/test_parity.py",
     "engine/state.py": "tests/engine/test_core.py",
     "engine/strategies/": "tests/engine/decisions",
     "engine/user_code/raised.py": "tests/engine/decisions",

@@ -13,7 +13,7 @@ ROOMS = ("engine", "replay", "daemon")
 # The order inside each room: a unit imports those before it, never those after it.
 ORDER = {
     "engine": (
-        "errors jit user_code candles records events digest snapshot check features broker performance report "
+        "errors options jit user_code candles records events snapshot check features broker performance report "
         "model strategies spec state decisions core loop"
     ),
     "replay": (

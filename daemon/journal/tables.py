@@ -23,6 +23,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import (
     DECISION,
     FILL,
+    LIMIT_EVENT,
     MARK,
     PAYMENT,
     PREDICTION,
@@ -96,6 +97,7 @@ TABLES: Final = (
     ReportTable("fills", "fills", "sequence", FILL),
     ReportTable("trades", "trades", "number", TRADE),
     ReportTable("orders", "orders", "sequence", ORDER_EVENT),
+    ReportTable("limits", "limits", "sequence", LIMIT_EVENT),
     ReportTable("payments", "payments", "sequence", PAYMENT),
     ReportTable("models", "swaps", "sequence", SWAP),
     ReportTable("equity", "marks", "time_ms", MARK),

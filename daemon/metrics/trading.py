@@ -11,6 +11,7 @@ from papertape.daemon.metrics.trading_families import (
     ENTRIES,
     EXIT_REASONS,
     LEVELS,
+    LOCKS,
     MAX_EXPOSURE,
     ORDER_ENDS,
     ORDER_EVENTS,
@@ -121,6 +122,8 @@ class Trading:
         for reason, bit in (("manual", PAUSED_BY_COMMAND), ("errors", PAUSED_BY_FAULT)):
             self._halted[(reason,)].set(float(account["is_paused"] & bit != 0))
         self._halted[("ruin",)].set(float(account["ruined_ms"] != 0))
+        for limit, reason in LOCKS.items():
+            self._halted[(reason,)].set(float(account["locked_by"] == limit))
         self._halted[("clock",)].set(float(account["is_skewed"]))
         for reason, name in (("market", "is_halted"), ("gone", "is_gone")):
             self._halted[(reason,)].set(float(engine.positions[name].any()))

@@ -14,8 +14,11 @@ from papertape.engine.broker.working import orders as working
 from papertape.engine.broker.working.orders import KIND_NAMES
 from papertape.engine.performance.attribution import COMPONENTS
 from papertape.engine.records import (
+    LIMIT_NAMES,
     REASON_COMMAND,
+    REASON_DAILY_LOSS,
     REASON_DELISTED,
+    REASON_DRAWDOWN,
     REASON_ENTRY,
     REASON_ENTRY_BY_ORDER,
     REASON_FLIP,
@@ -26,6 +29,7 @@ from papertape.engine.records import (
     REASON_STOP,
     REASON_TARGET,
     REFUSED_CLOCK,
+    REFUSED_EXPOSURE,
     REFUSED_FAULT,
     REFUSED_GONE,
     REFUSED_HELD,
@@ -54,6 +58,8 @@ EXIT_REASONS: Final = {
     REASON_DELISTED: "delisted",
     REASON_RUIN: "ruin",
     REASON_LIQUIDATION: "liquidation",
+    REASON_DAILY_LOSS: "daily_loss",
+    REASON_DRAWDOWN: "drawdown",
     **{reason: f"order_{name}" for reason, name in _KINDS.items()},
 }
 ORDER_TYPES: Final = {
@@ -66,6 +72,8 @@ ORDER_TYPES: Final = {
     REASON_DELISTED: "delisting",
     REASON_RUIN: "market",
     REASON_LIQUIDATION: "liquidation",
+    REASON_DAILY_LOSS: "market",
+    REASON_DRAWDOWN: "market",
     REASON_ENTRY_BY_ORDER: "working",
     # By how they trade: a type for each kind would be beyond a family's budget of series.
     REASON_ORDER + working.AT_MARKET: "market",
@@ -76,6 +84,8 @@ ORDER_TYPES: Final = {
     REASON_ORDER + working.TOUCH_LIMIT: "limit",
     REASON_ORDER + working.TRAIL: "stop",
 }
+# What locks an account, by the refusal that a lock gives.
+LOCKS: Final = {code: name.replace(" ", "_") for code, name in LIMIT_NAMES.items()}
 REJECTIONS: Final = {
     REFUSED_SHORT: "short_not_allowed",
     REFUSED_SIZE: "below_minimum_size",
@@ -88,6 +98,8 @@ REJECTIONS: Final = {
     REFUSED_GONE: "symbol_gone",
     REFUSED_FAULT: "strategy_fault",
     REFUSED_HELD: "held_already",
+    **{limit: f"{name}_limit" for limit, name in LOCKS.items()},
+    REFUSED_EXPOSURE: "exposure_limit",
 }
 ORDER_EVENTS: Final = {
     working.PLACED: "placed",
@@ -109,6 +121,7 @@ ORDER_ENDS: Final = {
     working.BY_FUNDS: "funds",
     working.BY_RUIN: "ruin",
     working.BY_DELISTING: "delisting",
+    working.BY_LIMIT: "limit",
     working.WRONG_SIDE: "wrong_side",
     working.TABLE_FULL: "table_full",
     working.NO_POSITION: "no_position",
@@ -124,7 +137,9 @@ ORDER_SIDES: Final = ("buy", "sell")
 ORDER_STATUSES: Final = ("filled", "rejected")
 LEVELS: Final = ("entry", "stop", "target")
 FILL_ACTIONS: Final = ("entry", "exit")
-HALTS: Final = ("manual", "divergence", "drift", "errors", "ruin", "clock", "market", "gone")
+HALTS: Final = (
+    "manual", "divergence", "drift", "errors", "ruin", "clock", "market", "gone", *LOCKS.values(),
+)  # fmt: skip
 STAGES: Final = ("journal", "engine", "total")
 MAX_EXPOSURE: Final = "max_exposure"
 

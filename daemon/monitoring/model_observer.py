@@ -11,6 +11,7 @@ from papertape.daemon.learning.drift import DriftCheck
 from papertape.daemon.learning.retraining import News
 from papertape.daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDrift, WindowScores
 from papertape.daemon.metrics.model_families import WINDOWS
+from papertape.daemon.metrics.trading_families import LOCKS
 from papertape.daemon.monitoring.schemas import AttemptState, ModelState
 from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.engine.broker.account import PAUSED_BY_COMMAND
@@ -160,6 +161,8 @@ class ModelObserver:
                 found.append("drift")
         if daemon.faults.is_halting:
             found.append("errors")
+        if limit := int(engine.account[0].locked_by):
+            found.append(LOCKS[limit])
         if engine.account[0].is_skewed:
             found.append("clock")
         for reason, field in (("market", "is_halted"), ("gone", "is_gone")):

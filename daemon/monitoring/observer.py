@@ -34,6 +34,7 @@ from papertape.daemon.monitoring.server import Server, Views
 from papertape.daemon.monitoring.states import (
     account_state,
     feed_state,
+    locked_until_ms,
     order_states,
     order_told,
     position_states,
@@ -46,7 +47,7 @@ from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.events import Action
 from papertape.engine.features import columns_of
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
 from papertape.engine.report import Report, StrategyFault
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
@@ -190,6 +191,14 @@ class Operation:
                 quantity=plain(fill["quantity"], market.lot_size),
             )
 
+        for limit in report.limits:
+            self._log.warning(
+                "limit",
+                limit=LIMIT_NAMES[int(limit["limit"])],
+                value=float(limit["value"]),
+                threshold=float(limit["threshold"]),
+                until_ms=locked_until_ms(daemon.engine.account[0]),
+            )
         for order in report.orders:
             if order["status"] in (CANCELLED, EXPIRED, REFUSED):
                 self._log.info("order", **order_told(daemon.engine, order))

@@ -71,6 +71,10 @@ class AccountState(_Model):
     ruined_ms: int | None = Field(
         None, description="close at which equity was not above 0, after which nothing is opened"
     )
+    locked_by: str | None = Field(None, description="limit that was met; nothing is opened")
+    locked_until_ms: int | None = Field(
+        None, description="end of the lock; none: until an operator resumes"
+    )
     size_factor: float = Field(1.0, description="share of their size that new entries get")
 
 

@@ -22,7 +22,7 @@ from papertape.engine.broker.working.orders import (
 )
 from papertape.engine.core import Engine
 from papertape.engine.jit import Row
-from papertape.engine.records import REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import LIMIT_NAMES, REFUSED_NAMES, UNITS_PER_QUOTE, UNTIL_RESUMED
 from papertape.engine.strategies.instructions import orders_of
 
 
@@ -41,8 +41,16 @@ def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountS
         funding_paid=int(account["funding"]) / UNITS_PER_QUOTE,
         is_paused=bool(account["is_paused"]),
         ruined_ms=int(account["ruined_ms"]) or None,
+        locked_by=LIMIT_NAMES.get(int(account["locked_by"])),
+        locked_until_ms=locked_until_ms(account),
         size_factor=float(account["size_factor"]),
     )
+
+
+def locked_until_ms(account: Row) -> int | None:
+    """Return when the lock of a limit ends; None without one, or until an operator resumes."""
+    until_ms = int(account["locked_until_ms"])
+    return None if until_ms in (0, UNTIL_RESUMED) else until_ms
 
 
 def position_states(engine: Engine) -> tuple[PositionState, ...]:

@@ -33,7 +33,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event
 from papertape.engine.loop import run
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
 from papertape.engine.report import Sink, StrategyFault
 
 Service = Callable[["RunningDaemon"], Coroutine[Any, Any, None]]
@@ -143,6 +143,7 @@ class RunningDaemon:
             "is_warming": feed.is_warming,
             "is_paused": bool(account.is_paused),
             "is_ruined": account.ruined_ms != 0,
+            "locked_by": LIMIT_NAMES.get(int(account.locked_by)),
             "sequence": self.tables.stepped,
             "digest": engine.digest,
             "last_close_ms": int(engine.last_open_ms[0]) + engine.base_ms

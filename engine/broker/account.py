@@ -31,6 +31,14 @@ ACCOUNT: Final = record(
     ("orders", "i8"),  # working orders placed so far
     ("working", "i8"),  # working orders now
     ("moves", "i8"),  # positions whose stop or target is about to move
+    # What the limits look at (`papertape.engine.broker.limits`); money units.
+    ("marked_equity", "i8"),  # at the newest close
+    ("day", "i8"),  # of the newest close, in days since 1970-01-01 UTC
+    ("day_equity", "i8"),  # at the last close before that day
+    ("peak_equity", "i8"),  # highest at a close since the start, or since a drawdown's lock ended
+    ("losses", "i8"),  # in a row
+    ("locked_by", "i8"),  # REFUSED_DAILY_LOSS, …_DRAWDOWN or …_LOSSES; 0 = nothing
+    ("locked_until_ms", "i8"),
 )
 
 MOST_MOVES: Final = 16  # of one position that wait for their latency
@@ -109,6 +117,15 @@ SETTINGS: Final = record(
     ("allow_short", "i8"),
     ("volume_share", "f8"),  # of a candle's volume that working orders may fill; 0 = any
     ("limit_fill", "i8"),  # FILL_THROUGH or FILL_TOUCH
+    ("has_limits", "i8"),  # whether there are any of those that follow
+    ("limit_daily_loss", "f8"),  # share of the day's first equity; 0 = none
+    ("limit_drawdown", "f8"),  # share of the highest equity
+    ("limit_drawdown_lock_days", "f8"),  # 0 = until an operator resumes
+    ("limit_losses", "i8"),  # in a row
+    ("limit_losses_lock_hours", "f8"),
+    ("limit_position", "f8"),  # notional ÷ equity, of one position
+    ("limit_gross", "f8"),  # of all
+    ("limit_net", "f8"),  # of longs less shorts, either way
 )
 
 
@@ -152,6 +169,15 @@ def equity(account: Row, positions: Rows, markets: Rows) -> int:
     for index in range(len(positions)):
         total += unrealised(positions[index], markets[index])
     return total  # type: ignore[no-any-return]
+
+
+@kernel
+def net_exposure(positions: Rows) -> int:
+    """Return the notional of long positions less that of short ones at their last close, in money units."""
+    total = 0
+    for index in range(len(positions)):
+        total += money(positions[index].quantity * positions[index].last_price)
+    return total
 
 
 @kernel

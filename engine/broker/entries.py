@@ -10,14 +10,20 @@ small alone takes no share; one that the sharing makes too small is refused, and
 
 from typing import Final
 
-from papertape.engine.broker.account import equity, exposure
+from papertape.engine.broker.account import equity, exposure, net_exposure
 from papertape.engine.broker.fills import market_price, on_tick, open_position
 from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, write_decision
-from papertape.engine.broker.sizing import buying_power, tradable_size, wanted_size
+from papertape.engine.broker.sizing import (
+    buying_power,
+    exposure_room,
+    tradable_size,
+    wanted_size,
+)
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
 from papertape.engine.records import (
     FLAT,
     REASON_ENTRY,
+    REFUSED_EXPOSURE,
     REFUSED_NO,
     REFUSED_PRICE,
     REFUSED_SIZE,
@@ -37,7 +43,9 @@ ENTRY: Final = record(
     ("share", "i8"),  # of buying power, in 1 / 2^52
     ("may_close", "i8"),  # for working orders, from here on: whether this step closes
     ("may_open", "i8"),
-    ("power", "f8"),  # largest notional that an order may open if it were alone, quote
+    ("power", "f8"),  # largest notional that an order to buy may open if it were alone, quote
+    ("power_short", "f8"),  # likewise to sell
+    ("room", "f8"),  # what the limit on a position leaves to it, quote; infinite without one
     ("factor", "f8"),  # on what they open, so that buying power suffices for all
     ("worth", "i8"),  # equity at the step, money units
     ("leg", "i8"),  # of the candle's way; -1 = its open
@@ -55,6 +63,7 @@ def plan_entry(
     candle: Row,
     worth: int,
     gross: int,
+    net: int,
     entry: Row,
 ) -> int:
     """Write what an order would open at the open of `candle` if it were alone; return 0, or why it is refused."""
@@ -81,9 +90,13 @@ def plan_entry(
     if target_price != 0.0 and not side * (target_price - price) > 0.0:
         return REFUSED_PRICE
     power = buying_power(account, market, settings, worth, gross)
-    quantity = wanted_size(settings, power, worth, price, stop_distance, order.size_scale)
+    room = exposure_room(settings, worth, gross, net, side)
+    quantity = wanted_size(
+        settings, min(power, room), worth, price, stop_distance, order.size_scale
+    )
     if tradable_size(account, market, quantity, price) <= 0.0:
-        return REFUSED_SIZE
+        return REFUSED_EXPOSURE if room < power else REFUSED_SIZE
+    power = min(power, room)
     entry.price = price
     entry.stop_price = max(stop_price, 0.0)
     entry.target_price = max(target_price, 0.0)
@@ -106,6 +119,7 @@ def plan_entries(
 ) -> float:
     """Plan every order that is due and take it off the book; return the factor on the sizes of all."""
     gross = exposure(positions)
+    net = net_exposure(positions)
     total = 0
     for symbol in range(len(positions)):
         order = orders[symbol]
@@ -123,7 +137,7 @@ def plan_entries(
             continue
         entry.is_planned = 1
         entry.refused = plan_entry(
-            account, order, markets[symbol], settings, candle, worth, gross, entry
+            account, order, markets[symbol], settings, candle, worth, gross, net, entry
         )
         if entry.refused == REFUSED_NO:
             total += entry.share

@@ -8,7 +8,7 @@ An instant is one base candle of every symbol. For all symbols together, in this
 2. every entry at the open, sized on one book and shared out pro rata (`papertape.engine.broker.entries`); then working
    orders that open something, shared out among themselves;
 3. every bracket and working order inside the candle (`papertape.engine.broker.working.matching`);
-4. the mark at the close; until then a new position is marked at its fill.
+4. the mark at the close, and what the account's limits say of it; until then a new position is marked at its fill.
 
 Only then may a decision that was taken at that close rest as an order. Nothing that happens inside a candle pays for,
 sizes or refuses what fills at its open, and nothing depends on the names of symbols: renamed, they give the same fills,
@@ -28,6 +28,7 @@ from papertape.engine.broker.fills import (
     track_excursion,
 )
 from papertape.engine.broker.ledger import money
+from papertape.engine.broker.limits import watch_limits
 from papertape.engine.broker.orders import (
     N_FILLS,
     N_MARKS,
@@ -39,7 +40,13 @@ from papertape.engine.broker.orders import (
 )
 from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.matching import match_opens, wake_all
-from papertape.engine.broker.working.orders import BY_FLAT, BY_RUIN, end_all
+from papertape.engine.broker.working.orders import (
+    BY_FLAT,
+    BY_LIMIT,
+    BY_RUIN,
+    end_all,
+    end_all_orders,
+)
 from papertape.engine.broker.working.way import match_way
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
@@ -98,6 +105,7 @@ def execute(
     decisions_out: Rows,
     working: Rows,
     order_events: Rows,
+    limit_events: Rows,
     counters: IntArray,
 ) -> None:
     """
@@ -123,6 +131,7 @@ def execute(
         base = instant * n_symbols
         n_due = 0
         n_met = 0
+        first_trade = counters[N_TRADES]
         if account.working + account.moves > 0:
             n_met = wake_all(
                 account, positions, working, markets, settings, candles, base,
@@ -222,11 +231,12 @@ def execute(
         mark.open_positions = n_open
         if worth <= 0 and account.ruined_ms == 0:
             stop_at_ruin(account, positions, orders, close_ms)
-            for symbol in range(n_symbols):
-                end_all(
-                    account, positions[symbol], working[symbol], symbol, close_ms, BY_RUIN,
-                    False, False, order_events, counters,
-                )  # fmt: skip
+            end_all_orders(account, positions, working, close_ms, BY_RUIN, order_events, counters)
+        elif settings.has_limits != 0 and account.ruined_ms == 0 and watch_limits(
+            account, positions, orders, settings, trades_out, first_trade, candles[base].open_ms,
+            close_ms, worth, limit_events, counters,
+        ):  # fmt: skip
+            end_all_orders(account, positions, working, close_ms, BY_LIMIT, order_events, counters)
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:

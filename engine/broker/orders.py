@@ -12,9 +12,13 @@ from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
     FLAT,
     KEEP,
+    REASON_DAILY_LOSS,
+    REASON_DRAWDOWN,
     REASON_RUIN,
     REASON_SIGNAL,
     REFUSED_CLOCK,
+    REFUSED_DAILY_LOSS,
+    REFUSED_DRAWDOWN,
     REFUSED_FAULT,
     REFUSED_GONE,
     REFUSED_MARKET,
@@ -31,7 +35,8 @@ N_TRADES = 1
 N_MARKS = 2
 N_DECISIONS = 3
 N_ORDERS = 4  # of working orders
-N_COUNTERS = 5
+N_LIMITS = 5  # of the account that were met
+N_COUNTERS = 6
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 
@@ -98,6 +103,8 @@ def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row
         return REFUSED_FAULT
     if account.is_paused != 0:
         return REFUSED_PAUSED
+    if account.locked_by != 0:
+        return account.locked_by  # type: ignore[no-any-return]
     if decision.target < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
         return REFUSED_SHORT
     has_stop = decision.stop_distance > 0.0 or decision.stop_price > 0.0
@@ -148,8 +155,9 @@ def rest(
         counters[N_DECISIONS] += 1
     if refused != REFUSED_NO:
         order.target = FLAT
-    if account.ruined_ms != 0:
-        close_for_ruin(account, order)  # whatever is said meanwhile
+    reason = reason_to_close(account)
+    if reason != 0:
+        close_for(account, order, reason)  # whatever is said meanwhile
     if order.target == held(position):
         order.is_active = 0
 
@@ -175,12 +183,31 @@ def fill_order(account: Row, order: Row, settings: Row, decision: Row, close_ms:
 
 
 @kernel
-def close_for_ruin(account: Row, order: Row) -> None:
-    """Write the order that closes a position of a ruined account at the next open, latency or not."""
+def reason_to_close(account: Row) -> int:
+    """Return why positions of this account are closed, 0 for no reason."""
+    if account.ruined_ms != 0:
+        return REASON_RUIN
+    if account.locked_by == REFUSED_DAILY_LOSS:
+        return REASON_DAILY_LOSS
+    return REASON_DRAWDOWN if account.locked_by == REFUSED_DRAWDOWN else 0
+
+
+@kernel
+def close_for(account: Row, order: Row, reason: int) -> None:
+    """Write the order that closes a position at the next open, latency or not."""
     order.is_active = 1
     order.target = FLAT
-    order.reason = REASON_RUIN
+    order.reason = reason
     order.ready_instant = account.instants + 1
+
+
+@kernel
+def close_all(account: Row, positions: Rows, orders: Rows, reason: int) -> None:
+    """Take back every order and close every position at the next open."""
+    for symbol in range(len(positions)):
+        orders[symbol].is_active = 0
+        if positions[symbol].quantity != 0.0:
+            close_for(account, orders[symbol], reason)
 
 
 @kernel
@@ -192,10 +219,7 @@ def stop_at_ruin(account: Row, positions: Rows, orders: Rows, close_ms: int) -> 
     under water could come back, and with it an account that no longer exists.
     """
     account.ruined_ms = close_ms
-    for symbol in range(len(positions)):
-        orders[symbol].is_active = 0
-        if positions[symbol].quantity != 0.0:
-            close_for_ruin(account, orders[symbol])
+    close_all(account, positions, orders, REASON_RUIN)
 
 
 @kernel

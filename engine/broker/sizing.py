@@ -41,6 +41,29 @@ def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: in
 
 
 @kernel
+def exposure_room(settings: Row, worth: int, gross: int, net: int, side: int) -> float:
+    """
+    Return the largest notional that the account's limits leave to what opens on a side, in quote; infinite without any.
+
+    worth  equity; gross, net: notional of all open positions, and of longs less shorts; money units
+    """
+    room = np.inf
+    if settings.limit_gross > 0.0:
+        room = settings.limit_gross * (worth * 1e-9) - gross * 1e-9
+    if settings.limit_net > 0.0:
+        room = min(room, settings.limit_net * (worth * 1e-9) - side * (net * 1e-9))
+    return max(room, 0.0)
+
+
+@kernel
+def position_room(settings: Row, worth: int, held: int) -> float:
+    """Return the largest notional that the limit on a position leaves to one, in quote; held: of it, money units."""
+    if settings.limit_position <= 0.0:
+        return np.inf
+    return max(settings.limit_position * (worth * 1e-9) - held * 1e-9, 0.0)  # type: ignore[no-any-return]
+
+
+@kernel
 def wanted_size(
     settings: Row, power: float, worth: int, price: float, stop_distance: float, scale: float
 ) -> float:
@@ -60,7 +83,7 @@ def wanted_size(
         else:
             wanted = settings.risk_fraction * (worth * 1e-9) / stop_distance
         quantity = min(quantity, wanted * scale)
-    return quantity
+    return min(quantity, position_room(settings, worth, 0) / price)
 
 
 @kernel

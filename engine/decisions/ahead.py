@@ -62,6 +62,7 @@ def run_ahead(
     instructions: Rows,
     n_instructions: IntArray,
     order_events: Rows,
+    limit_events: Rows,
     counters: IntArray,
     looks: Rows,
     looks_at_orders: Rows,
@@ -88,7 +89,7 @@ def run_ahead(
         execute(
             candles, first, until, base_ms, decisions, closes, 0, account_rows, positions, trades,
             orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out,
-            working, order_events, counters,
+            working, order_events, limit_events, counters,
         )  # fmt: skip
         first = until
         if close < n_closes:

@@ -88,6 +88,7 @@ def run_closes(
     decisions_out: Rows,
     working: Rows,
     order_events: Rows,
+    limit_events: Rows,
     counters: IntArray,
 ) -> int:
     """
@@ -109,7 +110,7 @@ def run_closes(
             execute(
                 candles, progress.instant, closes[progress.close] + 1, base_ms, decisions, closes, 0,
                 account_rows, positions, trades, orders, entries, markets, settings_rows, fills,
-                trades_out, marks, decisions_out, working, order_events, counters,
+                trades_out, marks, decisions_out, working, order_events, limit_events, counters,
             )  # fmt: skip
             progress.instant = closes[progress.close] + 1
             look_at_all(
@@ -177,7 +178,7 @@ def run_closes(
     execute(
         candles, progress.instant, n, base_ms, decisions, closes, 0, account_rows, positions, trades,
         orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out, working,
-        order_events, counters,
+        order_events, limit_events, counters,
     )  # fmt: skip
     return DONE
 

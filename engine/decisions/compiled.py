@@ -206,6 +206,7 @@ class CompiledDecider:
             outputs.decisions,
             engine.working,
             outputs.orders,
+            outputs.limits,
             outputs.counters,
         )
 

@@ -327,6 +327,7 @@ class PythonDecider:
             engine.instructions,
             engine.n_instructions,
             outputs.orders,
+            outputs.limits,
             outputs.counters,
             self._looks,
             self._looks_at_orders,

@@ -3,6 +3,7 @@ Backtesting: one engine over recorded tapes, from a configuration to a result.
 
     run schedule        the run, and the models that take over in it     recorder   what keeps the reports
     summary figures models spans   the content of result.json, and what of the tapes was replayed
-    conditions          why a strategy did nothing
+    conditions limits   why a strategy did nothing; what the account's limits locked
+    doubts              what a reader must know of a result
     result verify       a result as files; run again and compared
 """

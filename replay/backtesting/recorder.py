@@ -10,7 +10,15 @@ from papertape.engine.errors import StrategyError
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
 from papertape.engine.performance.curve import Collector, CurveColumns, rows_of
-from papertape.engine.records import DECISION, FILL, PAYMENT, PREDICTION, SWAP, TRADE
+from papertape.engine.records import (
+    DECISION,
+    FILL,
+    LIMIT_EVENT,
+    PAYMENT,
+    PREDICTION,
+    SWAP,
+    TRADE,
+)
 from papertape.engine.report import Report
 from papertape.replay.backtesting.conditions import UnmetConditions
 from papertape.replay.report.features import FeatureLines
@@ -24,6 +32,7 @@ _KINDS = (
     "events",
     "predictions",
     "orders",
+    "limits",
 )
 
 
@@ -123,6 +132,11 @@ class Recorder:
     def orders(self) -> Rows:
         """Return every ORDER_EVENT record: what happened to working orders."""
         return self._joined("orders", ORDER_EVENT)
+
+    @property
+    def limits(self) -> Rows:
+        """Return every LIMIT_EVENT record: limits of the account that were met."""
+        return self._joined("limits", LIMIT_EVENT)
 
     @property
     def predictions(self) -> Rows:

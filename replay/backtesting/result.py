@@ -10,6 +10,7 @@ be taken for a whole one:
     fills.parquet     FILL and DECISION records as the engine reported them, uncompressed: `papertape verify`
     decisions.parquet   names the first record and field that differ
     orders.parquet    ORDER_EVENT records: what happened to working orders, when there were any
+    limits.parquet    LIMIT_EVENT records: limits of the account that were met, when there were any
     tapes/            the candles, when no file and no store has them under the names in the configuration
     models/           the artefacts that took over, when there were any
     report.html       one file, opens offline
@@ -41,7 +42,7 @@ from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
-from papertape.engine.records import REFUSED_NAMES
+from papertape.engine.records import LIMIT_EVENT, LIMIT_NAMES, REFUSED_NAMES
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.notebook import Page, card
@@ -80,6 +81,7 @@ class Result:
     tapes      all that were replayed, where the names in the configuration would not find them again
     orders     ORDER_EVENT records: what happened to working orders
     features   what the strategy named, for drawing
+    limits     LIMIT_EVENT records: limits of the account that were met
 
     >>> from papertape import backtest
     >>> asked = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False}
@@ -101,6 +103,7 @@ class Result:
     tapes: Sequence[Tape] = ()
     orders: Rows = field(default_factory=lambda: np.zeros(0, ORDER_EVENT))
     features: FeatureLines | None = None
+    limits: Rows = field(default_factory=lambda: np.zeros(0, LIMIT_EVENT))
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
     _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
@@ -189,6 +192,13 @@ class Result:
         table["tag"] = [tag_text(code) for code in table["tag"]]
         return table
 
+    @property
+    def limit_table(self) -> "pd.DataFrame":
+        """Return every limit of the account that was met, with its name and its time in UTC."""
+        table = record_table(self.limits, "time_ms")
+        table["limit"] = [LIMIT_NAMES[int(code)] for code in table["limit"]]
+        return table
+
     def candle_table(self, symbol: str | None = None) -> "pd.DataFrame":
         """Return the candles of a symbol, or of the only one, indexed by open time."""
         if symbol is None and len(self.candles) == 1:
@@ -274,8 +284,9 @@ class Result:
         _write_equity(folder / "equity.parquet", self.marks)
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
-        if len(self.orders):
-            write_records(folder / "orders.parquet", self.orders)
+        for name, records in (("orders", self.orders), ("limits", self.limits)):
+            if len(records):
+                write_records(folder / f"{name}.parquet", records)
         for number, tape in enumerate(self.tapes):
             path = folder / TAPES / f"{number + 1:04d}.parquet"
             path.parent.mkdir(exist_ok=True)

@@ -107,7 +107,7 @@ def run_backtest(
     recorder = main.recorder
     return Result(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
-        recorder.events, orders=recorder.orders, features=recorder.features,
+        recorder.events, orders=recorder.orders, limits=recorder.limits, features=recorder.features,
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.broker.working.orders import BY_FUNDS, BY_POST_ONLY, BY_RUIN, CAUSE_NAMES
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
 from papertape.engine.jit import FloatArray, IntArray, Rows
@@ -34,6 +33,8 @@ from papertape.engine.performance import (
 from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.strategies import parameters_of
+from papertape.replay.backtesting.doubts import doubts
+from papertape.replay.backtesting.limits import limits_section
 from papertape.replay.backtesting.models import model_section, why_none
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
@@ -41,7 +42,7 @@ from papertape.replay.config import Config
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.structure import left_out
-from papertape.replay.tapes.quality import Brief, brief, counted
+from papertape.replay.tapes.quality import Brief, brief
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.tables import order_counts, refusal_counts
 from papertape.replay.tapes.untraded import fills_without_volume, sentence
@@ -56,12 +57,9 @@ _FILL_CONVENTIONS: Final = (
     "Working orders are matched on the way open, adverse extreme, other extreme, close; what begins inside a candle meets only what surely came after it; limit orders fill when the price trades through them (account.limit_fill).",
     "Nothing fills in an absent candle, and a strategy candle that is absent as a whole decides nothing.",
     "An account whose equity is not above 0 at a close is ruined: its positions are closed at the next open, and nothing is opened any more.",
+    "Limits of the account look at its equity at every close of a base candle; what they close fills at the next open.",
     "A trade that is open at the end is marked at the last close; its exit costs are not included.",
 )
-
-
-# Ends of orders that nobody asked for.
-_FELL_SHORT: Final = frozenset(CAUSE_NAMES[code] for code in (BY_FUNDS, BY_POST_ONLY, BY_RUIN))
 
 
 class Outcome(NamedTuple):
@@ -141,26 +139,10 @@ def summarise(
     }
     if len(main.recorder.orders):
         summary["orders"] = order_counts(main.recorder.orders)
+    summary |= limits_section(main.recorder.limits)
     summary["doubts"] = doubts(summary)
     labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
     return summary, labels or [""] * len(trades)
-
-
-def doubts(summary: Mapping[str, Any]) -> list[str]:
-    """Return what a reader must know of a result, as terminal and report say it: warnings, notes, refusals, no trade."""
-    said = [*summary["warnings"], *summary["notes"]]
-    refused = summary["refusals"].items()
-    said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
-    ended = {what.partition(": ")[::2]: n for what, n in summary.get("orders", {}).items()}
-    said += [
-        f"{counted(count, 'order')} {what}: {why}"
-        for (what, why), count in ended.items()
-        if what == "refused" or why in _FELL_SHORT
-    ]
-    if not summary["metrics"]["trades"]:
-        why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
-        said.append(f"No trade was made: {why}.")
-    return said
 
 
 class _Measurements(NamedTuple):

@@ -11,7 +11,7 @@ import pandas as pd
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
-from papertape.engine.records import DECISION, FILL
+from papertape.engine.records import DECISION, FILL, LIMIT_EVENT
 from papertape.replay.backtesting.result import TAPES, Result, model_path, read_records
 from papertape.replay.backtesting.run import Progress, load_tapes, run_backtest
 from papertape.replay.backtesting.summary import FORMAT
@@ -98,7 +98,8 @@ def verify(
     differences = [
         *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
         *_records_differ(directory / "fills.parquet", FILL, result.fills),
-        *_orders_differ(directory / "orders.parquet", result.orders),
+        *_some_differ(directory / "orders.parquet", ORDER_EVENT, result.orders),
+        *_some_differ(directory / "limits.parquet", LIMIT_EVENT, result.limits),
         *_tables_differ(directory, result),
         *_values_differ("result.json", _json(result.summary), saved),
     ]
@@ -106,13 +107,11 @@ def verify(
     return Verification(str(saved.get("digest")), result.digest, compared, tuple(differences))
 
 
-def _orders_differ(path: Path, orders: Rows) -> list[str]:
-    """Return what differs of the working orders; a result without any has no file of them."""
+def _some_differ(path: Path, dtype: np.dtype[Any], now: Rows) -> list[str]:
+    """Return what differs of records of which there are not always any; a result without them has no file."""
     if not path.exists():
-        return (
-            [f"{path.name}: missing, and there were {len(orders)} records"] if len(orders) else []
-        )
-    return _records_differ(path, ORDER_EVENT, orders)
+        return [f"{path.name}: missing, and there were {len(now)} records"] if len(now) else []
+    return _records_differ(path, dtype, now)
 
 
 def _kept(directory: Path) -> list[Tape]:

@@ -2,6 +2,7 @@
 One configuration for replay and live: pydantic over TOML, read once at the edge.
 
     learning live   the sections about models, and those that only live operation reads
+    limits          the section about what may be lost and held
     cadence         when models are trained
     markets spec    market data, overridden by the configuration; what an engine is built from
     fields          what a section and a dataclass have in common
@@ -35,6 +36,7 @@ from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
 from papertape.replay.config.learning import Drift, Learning
+from papertape.replay.config.limits import LimitSettings
 from papertape.replay.config.live import Daemon, Live
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -213,6 +215,7 @@ class Config(_Section):
 
     data: Data = Data()
     account: Account = Account()
+    limits: LimitSettings = LimitSettings()
     market: MarketSettings = Field(MarketSettings(), description="for every market")
     markets: dict[str, MarketSettings] = Field(default_factory=dict, description="by symbol")
     strategy: StrategySettings = StrategySettings()

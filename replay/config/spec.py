@@ -80,4 +80,5 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         settings=Settings(**{**shared(account, Settings), "risk_fraction": account.risk}),
         extra_features=config.signals.extra_features,
         own_features=own_features_of(config),
+        limits=config.limits.limits(),
     ).reading(config.signals.model_features)

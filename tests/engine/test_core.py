@@ -15,8 +15,8 @@ from papertape.engine import (
     Settings,
 )
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, bucket_start, timeframe_ms
-from papertape.engine.digest import StreamDigest
 from papertape.engine.jit import Rows
+from papertape.engine.snapshot import StreamDigest
 from papertape.engine.strategies import EmaCross
 from tests.support.helpers import START_MS, interleave, random_candles, run_all
 

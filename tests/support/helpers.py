@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from papertape.engine.broker.limits import Limits
+from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
-from papertape.engine.records import DECISION, FILL, MARK, PREDICTION, TRADE
+from papertape.engine.records import DECISION, FILL, LIMIT_EVENT, MARK, PREDICTION, TRADE
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 
@@ -27,6 +29,7 @@ needs_torch = pytest.mark.skipif(
     reason="networks are trained with torch (extra `train`), which is not installed",
 )
 
+NO_LIMITS = Limits()
 FREE = {"taker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}
 
 
@@ -96,6 +99,8 @@ class Outcome:
             ("trades", TRADE),
             ("marks", MARK),
             ("predictions", PREDICTION),
+            ("orders", ORDER_EVENT),
+            ("limits", LIMIT_EVENT),
         ):
             parts = [getattr(report, name) for report in reports]
             setattr(self, name, np.concatenate(parts) if parts else np.zeros(0, dtype))
@@ -105,6 +110,8 @@ class Outcome:
     trades: Rows
     marks: Rows
     predictions: Rows
+    orders: Rows
+    limits: Rows
 
 
 def run_all(engine: Engine, candles: Rows, batch: int | None = None) -> Outcome:
@@ -120,6 +127,7 @@ def run_script(
     *,
     market: Mapping[str, Any] = FREE,
     capital: float = 10_000.0,
+    limits: Limits = NO_LIMITS,
     **settings: Any,
 ) -> Outcome:
     """Run a scripted strategy on one symbol; by default without costs and all-in."""
@@ -131,5 +139,6 @@ def run_script(
         base_timeframe="1h",
         capital=capital,
         settings=Settings(**options),
+        limits=limits,
     )
     return run_all(Engine(spec), candles)

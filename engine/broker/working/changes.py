@@ -156,7 +156,8 @@ def open_by(
         return
     wanted = min(order.remaining, position.volume_left)
     price = reference if is_maker else market_price(reference, side, market)
-    affordable = min(wanted, entry.power / price) * entry.factor
+    power = entry.power if side > 0 else entry.power_short
+    affordable = min(min(wanted, power / price) * entry.factor, entry.room / price)
     quantity = whole_lots(market, affordable, price)
     cause = 0
     if not plan_bracket(position, order, market, price, entry):
@@ -210,6 +211,7 @@ def is_barred(account: Row, position: Row) -> bool:
         account.is_paused != 0
         or account.is_skewed != 0
         or account.ruined_ms != 0
+        or account.locked_by != 0
         or position.is_gone != 0
     )
 

@@ -6,8 +6,9 @@ alone, and when the shares add up to more than the whole, all are scaled down by
 symbols nor the age of an order decides who comes first. What a candle sets free inside itself pays for nothing in it.
 """
 
-from papertape.engine.broker.account import equity, exposure
-from papertape.engine.broker.sizing import buying_power
+from papertape.engine.broker.account import equity, exposure, net_exposure
+from papertape.engine.broker.ledger import money
+from papertape.engine.broker.sizing import buying_power, exposure_room, position_room
 from papertape.engine.broker.working.levels import RESTS, at_open, level_of
 from papertape.engine.broker.working.orders import FREE, PLACED
 from papertape.engine.jit import Row, Rows, kernel
@@ -30,6 +31,7 @@ def share_out(
     """Write the factor on what working orders open, at the open or inside the candles that begin at row `base`."""
     worth = equity(account, positions, markets)
     gross = exposure(positions)
+    net = net_exposure(positions)
     total = 0
     for symbol in range(len(positions)):
         entry = entries[symbol]
@@ -40,7 +42,10 @@ def share_out(
         market = markets[symbol]
         candle = candles[base + symbol]
         power = max(buying_power(account, market, settings, worth, gross), 0.0)
-        entry.power = power
+        entry.power = min(power, exposure_room(settings, worth, gross, net, 1))
+        entry.power_short = min(power, exposure_room(settings, worth, gross, net, -1))
+        held = money(abs(position.quantity) * position.last_price)
+        entry.room = position_room(settings, worth, held)
         for slot in range(position.order_rows):
             order = working[symbol, slot]
             price = price_if_met(order, market, settings, candle, is_open)
@@ -49,6 +54,7 @@ def share_out(
             quantity = min(order.remaining, position.volume_left)
             if order.target * position.quantity < 0.0:
                 quantity -= abs(position.quantity)
+            power = entry.power if order.target > 0 else entry.power_short
             if quantity > 0.0 and power > 0.0:
                 total += int(min(quantity * price / power, 1.0) * _WHOLE)
     factor = _WHOLE / total if total > _WHOLE else 1.0

@@ -10,10 +10,22 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import MOST_MOVES, SIZE_BY_RISK, equity, exposure
+from papertape.engine.broker.account import (
+    MOST_MOVES,
+    SIZE_BY_RISK,
+    equity,
+    exposure,
+    net_exposure,
+)
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.orders import held
-from papertape.engine.broker.sizing import buying_power, tradable_size, wanted_size, whole_lots
+from papertape.engine.broker.sizing import (
+    buying_power,
+    exposure_room,
+    tradable_size,
+    wanted_size,
+    whole_lots,
+)
 from papertape.engine.broker.working.levels import is_met_at
 from papertape.engine.broker.working.orders import (
     BY_STRATEGY,
@@ -79,6 +91,7 @@ def obey(
     close_ms: int,
     worth: int,
     gross: int,
+    net: int,
     events: Rows,
     counters: IntArray,
 ) -> None:
@@ -94,7 +107,7 @@ def obey(
         instruction.quantity = abs(position.quantity)
     else:
         close_gaps(position, orders)
-        size(account, position, market, settings, instruction, worth, gross)
+        size(account, position, market, settings, instruction, worth, gross, net)
         cause = obstacle(account, position, market, settings, instruction)
         if cause == REFUSED_NO and position.order_rows == CAPACITY:
             cause = TABLE_FULL
@@ -126,6 +139,7 @@ def size(
     instruction: Row,
     worth: int,
     gross: int,
+    net: int,
 ) -> None:
     """Turn whatever says how much into a quantity on the market's lots, 0 for one that is too small."""
     price = price_of(instruction)
@@ -148,6 +162,7 @@ def size(
         if instruction.stop_price > 0.0:
             distance = abs(price - instruction.stop_price)
         power = buying_power(account, market, settings, worth, gross)
+        power = min(power, exposure_room(settings, worth, gross, net, instruction.target))
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
             quantity = wanted_size(settings, power, worth, price, distance, instruction.size_scale)
             quantity = tradable_size(account, market, quantity, price)
@@ -197,7 +212,7 @@ def bar_to_entry(account: Row, position: Row) -> int:
         return REFUSED_CLOCK
     if account.is_paused != 0:
         return REFUSED_PAUSED
-    return REFUSED_NO
+    return account.locked_by  # type: ignore[no-any-return]
 
 
 @kernel
@@ -332,10 +347,12 @@ def obey_all(
     account = account_rows[0]
     worth = equity(account, positions, markets)
     gross = exposure(positions)
+    net = net_exposure(positions)
     for symbol in range(len(positions)):
         for k in range(n_instructions[symbol]):
             obey(
                 account, positions[symbol], working[symbol], markets[symbol], settings_rows[0],
-                instructions[symbol, k], symbol, close_ms, worth, gross, events, counters,
+                instructions[symbol, k], symbol, close_ms, worth, gross, net,
+                events, counters,
             )  # fmt: skip
         n_instructions[symbol] = 0

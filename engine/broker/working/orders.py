@@ -93,6 +93,7 @@ TABLE_FULL: Final = 111
 NO_POSITION: Final = 112
 NO_SUCH_ORDER: Final = 113
 MOVES_FULL: Final = 114
+BY_LIMIT: Final = 115
 CAUSE_NAMES: Final = {
     BY_STRATEGY: "the strategy took it back",
     BY_OTHER: "another order of its group filled",
@@ -103,6 +104,7 @@ CAUSE_NAMES: Final = {
     BY_FUNDS: "buying power did not suffice for the rest of it",
     BY_RUIN: "the account is ruined",
     BY_DELISTING: "the market is no more",
+    BY_LIMIT: "a limit of the account was met",
     WRONG_SIDE: "its price is on the wrong side of the last close",
     TABLE_FULL: f"{CAPACITY} orders of this symbol work already",
     NO_POSITION: "there is no position that it could change",
@@ -325,6 +327,24 @@ def end_all(
         if only_opening and order.is_reduce_only != 0:
             continue
         end_order(account, position, order, symbol, time_ms, CANCELLED, cause, events, counters)
+
+
+@kernel
+def end_all_orders(
+    account: Row,
+    positions: Rows,
+    working: Rows,
+    time_ms: int,
+    cause: int,
+    events: Rows,
+    counters: IntArray,
+) -> None:
+    """Cancel the working orders of every symbol."""
+    for symbol in range(len(positions)):
+        end_all(
+            account, positions[symbol], working[symbol], symbol, time_ms, cause, False, False,
+            events, counters,
+        )  # fmt: skip
 
 
 @kernel

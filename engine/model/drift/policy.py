@@ -13,11 +13,11 @@ A level rises at once and falls one step (from 4 to 2: nothing is trained on the
 is the state, plain numbers; the only time is the number of the close.
 """
 
-import operator
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from papertape.engine.errors import ConfigError
+from papertape.engine.options import check_options, option
 
 OK, WARN, SMALLER, RETRAIN, STOP = range(5)
 LEVELS: Final = ("ok", "warn", "smaller", "retrain", "stop")
@@ -25,54 +25,33 @@ _FALL: Final = {WARN: OK, SMALLER: WARN, RETRAIN: SMALLER, STOP: SMALLER}
 _NEVER: Final = -1
 
 
-# A bound as a configuration calls it: what holds it, and how a sentence says it.
-_BOUNDS: Final = {
-    "gt": (operator.gt, "above"),
-    "ge": (operator.ge, "at least"),
-    "lt": (operator.lt, "below"),
-    "le": (operator.le, "at most"),
-}
-
-
-def _option(default: Any, description: str, **bounds: float) -> Any:
-    """Return a field with what it means and between which bounds it lies, for this check and for a configuration."""
-    return field(default=default, metadata={"description": description, **bounds})
-
-
 @dataclass(frozen=True, slots=True)
 class DriftOptions:
     """When drift counts, and what it may do; the section [drift] of a configuration has the same keys."""
 
-    warn_psi: float = _option(0.1, "index from which on there is a warning", gt=0.0)
-    severe_psi: float = _option(0.25, "index that counts as far, not below warn_psi", gt=0.0)
-    chance: float = _option(
+    warn_psi: float = option(0.1, "index from which on there is a warning", gt=0.0)
+    severe_psi: float = option(0.25, "index that counts as far, not below warn_psi", gt=0.0)
+    chance: float = option(
         0.001, "of a false sign, per figure and look, on stationary data", gt=0.0, lt=0.5
     )
-    severe_share: float = _option(
+    severe_share: float = option(
         0.3, "of the features that are far before positions are smaller", gt=0.0, le=1.0
     )
-    least_rows: int = _option(500, "recent closes for an index", ge=50)
-    adwin_delta: float = _option(0.1, "of ADWIN, per cut and block", gt=0.0, lt=1.0)
-    page_hinkley: float = _option(20.0, "threshold, in deviations of a block", gt=0.0)
-    page_hinkley_delta: float = _option(0.25, "change that is let pass, likewise", ge=0.0)
-    least_blocks: int = _option(20, "of outcomes before a detector speaks", ge=2)
-    size_factor: float = _option(0.5, "of new entries from level smaller on", ge=0.0, le=1.0)
-    calm_bars: int = _option(240, "without a sign before a level falls by one", ge=1)
-    again_bars: int = _option(
+    least_rows: int = option(500, "recent closes for an index", ge=50)
+    adwin_delta: float = option(0.1, "of ADWIN, per cut and block", gt=0.0, lt=1.0)
+    page_hinkley: float = option(20.0, "threshold, in deviations of a block", gt=0.0)
+    page_hinkley_delta: float = option(0.25, "change that is let pass, likewise", ge=0.0)
+    least_blocks: int = option(20, "of outcomes before a detector speaks", ge=2)
+    size_factor: float = option(0.5, "of new entries from level smaller on", ge=0.0, le=1.0)
+    calm_bars: int = option(240, "without a sign before a level falls by one", ge=1)
+    again_bars: int = option(
         720, "after a training that drift asked for, in which another change means stop", ge=1
     )
-    is_retraining: bool = _option(True, "whether drift may have a model trained early")
-    is_stopping: bool = _option(True, "whether drift may stop new entries")
+    is_retraining: bool = option(True, "whether drift may have a model trained early")
+    is_stopping: bool = option(True, "whether drift may stop new entries")
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            for name in _BOUNDS.keys() & entry.metadata.keys():
-                is_met, words = _BOUNDS[name]
-                if not is_met(value, entry.metadata[name]):
-                    raise ConfigError(
-                        f"drift: {entry.name} {value} is not {words} {entry.metadata[name]:g}"
-                    )
+        check_options("drift", self)
         if self.severe_psi < self.warn_psi:
             raise ConfigError(
                 f"drift: severe_psi {self.severe_psi} is below warn_psi {self.warn_psi}"

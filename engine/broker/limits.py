@@ -1,0 +1,167 @@
+"""
+Limits on what may be lost and held, looked at on equity that is marked to the market at every close of a base candle.
+
+A day's loss and a drawdown flatten and lock: what rests is taken back, positions are closed at the next open, and nothing
+is opened until the lock ends. Losses in a row only lock. A day is a UTC day and begins at the equity of the last close
+before it; a drawdown is measured from the highest close. A day's lock ends with the day, that of a drawdown after its
+days or when an operator resumes, and highest close and day then begin anew at the equity of that moment.
+
+Exposure is limited where sizes are made: what would be beyond a limit is not opened. A limit never makes a position smaller.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from papertape.engine.broker.orders import N_LIMITS, N_TRADES, close_all
+from papertape.engine.candles import DAY_MS
+from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.options import check_options, option
+from papertape.engine.records import (
+    REASON_DAILY_LOSS,
+    REASON_DRAWDOWN,
+    REFUSED_DAILY_LOSS,
+    REFUSED_DRAWDOWN,
+    REFUSED_LOSSES,
+    UNTIL_RESUMED,
+)
+
+_HOUR_MS: Final = 3_600_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What may be lost and held; the section [limits] of a configuration has the same keys. 0 = no limit.
+
+    >>> Limits(daily_loss=0.03).is_any, Limits().is_any
+    (True, False)
+    """
+
+    daily_loss: float = option(
+        0.0, "share of the day's first equity; met, it flattens and locks until the day ends (UTC)", ge=0.0, lt=1.0
+    )  # fmt: skip
+    drawdown: float = option(
+        0.0, "share of the highest equity; met, it flattens and locks", ge=0.0, lt=1.0
+    )
+    drawdown_lock_days: float = option(
+        0.0, "how long; 0: until an operator resumes", ge=0.0, le=3_650.0
+    )
+    losses: int = option(0, "losing trades in a row that lock entries for a while", ge=0, le=10_000)
+    losses_lock_hours: float = option(24.0, "how long", gt=0.0, le=87_600.0)
+    position: float = option(0.0, "largest notional of a position ÷ equity, when it is opened", ge=0.0, le=1_000.0)  # fmt: skip
+    gross: float = option(0.0, "of all positions", ge=0.0, le=1_000.0)
+    net: float = option(0.0, "of longs less shorts, either way", ge=0.0, le=1_000.0)
+
+    def __post_init__(self) -> None:
+        check_options("limits", self)
+
+    @property
+    def is_any(self) -> bool:
+        """Return whether there is a limit at all."""
+        return any((self.daily_loss, self.drawdown, self.losses, self.position, self.gross, self.net))  # fmt: skip
+
+
+@kernel
+def watch_limits(
+    account: Row,
+    positions: Rows,
+    orders: Rows,
+    settings: Row,
+    trades_out: Rows,
+    first_trade: int,
+    open_ms: int,
+    close_ms: int,
+    worth: int,
+    events: Rows,
+    counters: IntArray,
+) -> bool:
+    """
+    Take in the mark of an instant; return whether a limit was met that flattens.
+
+    first_trade  row of `trades_out` from which on trades closed in this instant; events: LIMIT_EVENT
+    """
+    day = open_ms // DAY_MS
+    if day != account.day:
+        account.day = day
+        account.day_equity = account.marked_equity
+    account.marked_equity = worth
+    account.peak_equity = max(account.peak_equity, worth)
+    # Gains of an instant end the row, then its losses count: so it does not matter which symbol is named first.
+    for row in range(first_trade, counters[N_TRADES]):
+        if trades_out[row].pnl > 0:
+            account.losses = 0
+    for row in range(first_trade, counters[N_TRADES]):
+        if trades_out[row].pnl < 0:
+            account.losses += 1
+    # The last close of a day ends its lock, and is still a close of that day: its loss is known by then.
+    is_over = account.locked_by != 0 and close_ms >= account.locked_until_ms
+    if is_over:
+        unlock(account)
+    if account.locked_by == REFUSED_DAILY_LOSS or account.locked_by == REFUSED_DRAWDOWN:
+        return False
+    fall = lost_share(account.peak_equity, worth)
+    if settings.limit_drawdown > 0.0 and fall >= settings.limit_drawdown:
+        days = settings.limit_drawdown_lock_days
+        until_ms = close_ms + int(days * DAY_MS) if days > 0.0 else UNTIL_RESUMED
+        lock(account, REFUSED_DRAWDOWN, close_ms, until_ms, fall, settings.limit_drawdown, events, counters)  # fmt: skip
+        close_all(account, positions, orders, REASON_DRAWDOWN)
+        return True
+    loss = lost_share(account.day_equity, worth)
+    if settings.limit_daily_loss > 0.0 and loss >= settings.limit_daily_loss and not is_over:
+        until_ms = (day + 1) * DAY_MS
+        lock(account, REFUSED_DAILY_LOSS, close_ms, until_ms, loss, settings.limit_daily_loss, events, counters)  # fmt: skip
+        close_all(account, positions, orders, REASON_DAILY_LOSS)
+        return True
+    if 0 < settings.limit_losses <= account.losses:
+        until_ms = close_ms + int(settings.limit_losses_lock_hours * _HOUR_MS)
+        lock(account, REFUSED_LOSSES, close_ms, until_ms, float(account.losses), float(settings.limit_losses), events, counters)  # fmt: skip
+        account.losses = 0
+    return False
+
+
+@kernel
+def lost_share(before: int, now: int) -> float:
+    """Return which share of an earlier equity is gone, 0 for none."""
+    return (before - now) / before if before > now else 0.0
+
+
+@kernel
+def lock(
+    account: Row,
+    limit: int,
+    close_ms: int,
+    until_ms: int,
+    value: float,
+    threshold: float,
+    events: Rows,
+    counters: IntArray,
+) -> None:
+    """Open nothing until a time, and report why."""
+    account.locked_by = limit
+    account.locked_until_ms = until_ms
+    event = events[counters[N_LIMITS]]
+    counters[N_LIMITS] += 1
+    event.sequence = account.sequence
+    account.sequence += 1
+    event.time_ms = close_ms
+    event.limit = limit
+    event.value = value
+    event.threshold = threshold
+    event.until_ms = until_ms
+
+
+@kernel
+def unlock(account: Row) -> None:
+    """End a lock; after a drawdown the highest equity begins anew."""
+    if account.locked_by == REFUSED_DRAWDOWN:
+        account.peak_equity = account.marked_equity
+    account.locked_by = 0
+    account.locked_until_ms = 0
+
+
+def resume(account: Row) -> None:
+    """End whatever lock there is at an operator's word: day, highest equity and losses begin anew."""
+    unlock(account)
+    account.peak_equity = account.marked_equity
+    account.day_equity = account.marked_equity
+    account.losses = 0

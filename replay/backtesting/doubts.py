@@ -1,0 +1,52 @@
+"""What a reader must know of a result: warnings, notes, locks, refusals, orders that fell short, no trade."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from papertape.engine.broker.working.orders import (
+    BY_FUNDS,
+    BY_LIMIT,
+    BY_POST_ONLY,
+    BY_RUIN,
+    CAUSE_NAMES,
+)
+from papertape.replay.tapes.quality import counted
+from papertape.replay.tapes.timestamps import utc_text
+
+# Ends of orders that nobody asked for.
+_FELL_SHORT: Final = frozenset(
+    CAUSE_NAMES[code] for code in (BY_FUNDS, BY_POST_ONLY, BY_RUIN, BY_LIMIT)
+)
+
+
+def doubts(summary: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know of a result, as terminal and report say it: warnings, notes, refusals, no trade."""
+    said = [*summary["warnings"], *summary["notes"], *limits_doubts(summary.get("limits", {}))]
+    refused = summary["refusals"].items()
+    said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
+    ended = {what.partition(": ")[::2]: n for what, n in summary.get("orders", {}).items()}
+    said += [
+        f"{counted(count, 'order')} {what}: {why}"
+        for (what, why), count in ended.items()
+        if what == "refused" or why in _FELL_SHORT
+    ]
+    if not summary["metrics"]["trades"]:
+        why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
+        said.append(f"No trade was made: {why}.")
+    return said
+
+
+def limits_doubts(section: dict[str, Any]) -> list[str]:
+    """Return what a reader must know of the limits that were met, from the section of result.json."""
+    if not section:
+        return []
+    said = [
+        f"{counted(n, 'lock')} by the limit on {name}." for name, n in section["counts"].items()
+    ]
+    last = section["newest"][-1]
+    if last["until_ms"] is None:
+        said.append(
+            f"LOCKED since {utc_text(last['time_ms'])} by the limit on {last['limit']}: nothing was opened after that, for "
+            "nobody resumed (limits.drawdown_lock_days ends such a lock)."
+        )
+    return said
