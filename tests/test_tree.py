@@ -65,7 +65,6 @@ CONSTRUCTORS = (
     "daemon/feeds/delta/connection.py",
     "daemon/feeds/delta/feed.py",
     "daemon/learning/retraining.py",
-    "engine/strategies/protocol.py",
 )
 
 

@@ -4,7 +4,8 @@ Decisions: those that ask a strategy at its closes and run the instants between.
     kernels   a strategy in kernels, a whole batch at a time
     python    a strategy in Python, once per close
     compiled  the same text as a kernel, once per close
-    ahead     kernels that run instants ahead of a strategy in Python
+    stretch   closes that are run ahead of a strategy in Python, and the rows of its answers
+    ahead     the kernels of that
     closes    the loop over closes around a strategy in kernels
     columns   what a strategy may read
     hooks     what a strategy in Python is told of its fills and trades

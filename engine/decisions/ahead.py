@@ -14,14 +14,16 @@ from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
 from papertape.engine.broker.working.instructions import obey_all
 from papertape.engine.broker.working.orders import CAPACITY
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.records import UNITS_PER_QUOTE
 
-# What a strategy may know of the account at a close, and what has been asked for one symbol.
+# What a strategy may know of the account at a close, and what has been asked for one symbol; numbers alone, so that
+# Python reads a row of them at once.
 LOOK: Final = record(
     ("quantity", "f8"),
     ("entry_price", "f8"),  # 0 when flat
-    ("cash", "i8"),
-    ("equity", "i8"),
-    ("wanted", "i8"),  # the side that is ordered, or else held
+    ("cash", "f8"),  # quote
+    ("equity", "f8"),
+    ("wanted", "f8"),  # the side that is ordered, or else held
     ("stop_distance", "f8"),  # of the newest order, filled or not, from here on
     ("target_distance", "f8"),
     ("stop_price", "f8"),
@@ -29,10 +31,10 @@ LOOK: Final = record(
     ("size_scale", "f8"),
     ("held_stop_price", "f8"),  # of the position, asked for or in force; 0 = none
     ("held_target_price", "f8"),
-    ("entry_ms", "i8"),  # open of the candle that it was opened in; 0 when flat
-    ("working", "i8"),  # working orders
-    ("fills", "i8"),  # rows of the batch's outputs so far
-    ("trades", "i8"),
+    ("entry_ms", "f8"),  # open of the candle that it was opened in; 0 when flat
+    ("working", "f8"),  # working orders
+    ("fills", "f8"),  # rows of the batch's outputs so far
+    ("trades", "f8"),
 )
 
 
@@ -129,8 +131,8 @@ def look_at(account: Row, position: Row, order: Row, worth: int, look: Row) -> N
     """Write what is seen of one symbol now."""
     look.quantity = position.quantity
     look.entry_price = position.entry_price if position.quantity != 0.0 else 0.0
-    look.cash = account.cash
-    look.equity = worth
+    look.cash = account.cash / UNITS_PER_QUOTE
+    look.equity = worth / UNITS_PER_QUOTE
     look.wanted = order.target if order.is_active != 0 else held(position)
     look.stop_distance = order.stop_distance
     look.target_distance = order.target_distance

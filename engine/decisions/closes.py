@@ -32,6 +32,7 @@ DONE: Final = 0
 IN_DOUBT: Final = 1  # of the newest answer: the rules with words have to look at it
 AT_FAULT: Final = 2  # all symbols of a close were asked, and some answer was at fault
 NO_ROOM: Final = 3  # orders are about to be placed for the first time
+TO_TELL: Final = 4  # somebody wants to see what was asked for beside decisions
 
 PROGRESS: Final = record(
     ("close", "i8"),  # of the batch's closes
@@ -41,6 +42,10 @@ PROGRESS: Final = record(
     ("n_faults", "i8"),  # at this close
     ("unheeded", "i8"),
     ("is_all_in", "i8"),
+    (
+        "is_watched",
+        "i8",
+    ),  # somebody is told of instructions: 1, and 2 once it has been told of those of this close
     ("decide_at", "i8"),  # addresses of the strategy's kernels; 0 = it has none
     ("on_fill_at", "i8"),
     ("on_close_at", "i8"),
@@ -162,6 +167,10 @@ def run_closes(
             total += view.n_asked
         if total > 0 and len(order_events) == 0:
             return NO_ROOM
+        if total > 0 and progress.is_watched == 1:
+            progress.is_watched = 2
+            return TO_TELL
+        progress.is_watched = min(progress.is_watched, 1)
         for symbol in range(len(positions)):
             answer(views[symbol].wishes, looks[symbol], decisions[symbol, column], progress)
         rest_all(
@@ -194,13 +203,13 @@ def show(view: Row, bar: Row, look: Row, orders: Rows, close_ms: int, n_past: in
     view.volume = bar.volume
     view.position = look.quantity
     view.entry_price = look.entry_price
-    view.cash = look.cash / UNITS_PER_QUOTE
-    view.equity = look.equity / UNITS_PER_QUOTE
+    view.cash = look.cash
+    view.equity = look.equity
     view.stop = look.held_stop_price
     view.target = look.held_target_price
     view.known_stop = look.held_stop_price
     view.known_target = look.held_target_price
-    view.entry_ms = look.entry_ms
+    view.entry_ms = int(look.entry_ms)
     view.n_past = n_past
     view.n_orders = 0
     view.refused = 0

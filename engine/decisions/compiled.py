@@ -19,7 +19,7 @@ from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import forget_seen, keep_unseen
 from papertape.engine.errors import InvariantError, StrategyError
 from papertape.engine.features.own.faults import FeatureFault
-from papertape.engine.jit import FloatArray, IntArray, Rows, record
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, record
 from papertape.engine.records import KEEP, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
@@ -35,7 +35,8 @@ from papertape.engine.strategies.past import (
     roll,
     unrolled,
 )
-from papertape.engine.strategies.protocol import Decision, FeatureColumns, Strategy, View
+from papertape.engine.strategies.protocol import Decision, Strategy
+from papertape.engine.strategies.view import FeatureColumns, SymbolBatch, View
 from papertape.engine.user_code.raised import told
 
 _HOOKS: Final = ("on_fill", "on_close")
@@ -133,6 +134,7 @@ class CompiledDecider:
         self._open_batch(closed, at)
         for name in ("close", "stage", "instant", "unheeded"):
             self._progress[name] = 0
+        self._progress["is_watched"] = self._engine.on_instructions is not None
         while True:
             reason = ""
             try:
@@ -145,8 +147,10 @@ class CompiledDecider:
                 self._judge(reason)
             elif end == loop.AT_FAULT:
                 self._pause(int(closes_ms[self._progress["close"][0]]), bad_values)
-            else:
+            elif end == loop.NO_ROOM:
                 self._engine.outputs.make_room_for_orders()
+            else:
+                self._tell(int(closes_ms[self._progress["close"][0]]))
         self.unheeded = int(self._progress["unheeded"][0])
         self._close_batch(closed)
 
@@ -160,6 +164,13 @@ class CompiledDecider:
         ]
         for fault in self.faults[n_before:]:
             pause(self._engine, fault)
+
+    def _tell(self, close_ms: int) -> None:
+        """Show somebody what was asked for at a close beside decisions."""
+        for symbol in self._engine.traded:
+            asked = self._views["asked"][symbol, : self._n_asked[symbol]]
+            if len(asked) and self._engine.on_instructions is not None:
+                self._engine.on_instructions(symbol, close_ms, copy_rows(asked))
 
     def _run(
         self, candles: Rows, n: int, closes: IntArray, columns: IntArray, n_bad: IntArray
@@ -306,7 +317,6 @@ class CompiledDecider:
         head, engine = self._heads[symbol], self._engine
         columns = FeatureColumns(np.zeros((0, 0)), {}, 0)
         bar = [float(head[name]) for name in ("open", "high", "low", "close", "volume")]
-        account = [float(head[name]) for name in ("position", "entry_price", "cash", "equity")]
-        look, working = (0.0,) * len(LOOK.names or ()), self._looks_at_orders[symbol]
-        rest: tuple[Any, ...] = (*bar, *account, None, columns, 0, look, working, instructions)
-        return View(engine.symbols[symbol], int(head["time_ms"]), *rest)
+        look = [float(value) for value in self._looks[symbol].tolist()]
+        batch = SymbolBatch(engine.symbols[symbol], None, columns, instructions)
+        return View(batch, 0, int(head["time_ms"]), bar, look, self._looks_at_orders[symbol])

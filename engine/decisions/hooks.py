@@ -14,7 +14,8 @@ from papertape.engine.jit import Rows, join_rows
 from papertape.engine.records import REASON_NAMES, UNITS_PER_QUOTE
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.instructions import ClosedTrade, Fill
-from papertape.engine.strategies.protocol import Strategy, View
+from papertape.engine.strategies.protocol import Strategy
+from papertape.engine.strategies.view import View
 
 # Places in LOOK.
 _N_FILLS: Final = 14
@@ -35,15 +36,13 @@ class StrategyHooks:
         """Begin a batch, of whose outputs nothing has been told."""
         self._told = [(0, 0)] * len(self._engine.symbols)
 
-    def call(self, strategy: Any, view: View, symbol: int, look: tuple[Any, ...]) -> None:
+    def call(self, strategy: Any, view: View, symbol: int, look: Sequence[float]) -> None:
         """Tell what happened to one symbol since it was asked last."""
         engine, outputs = self._engine, self._engine.outputs
         n_fills, n_trades = self._told[symbol]
-        self._told[symbol] = (look[_N_FILLS], look[_N_TRADES])
-        fills = self._since(engine.unseen_fills, outputs.fills[n_fills : look[_N_FILLS]], symbol)
-        trades = self._since(
-            engine.unseen_trades, outputs.trades[n_trades : look[_N_TRADES]], symbol
-        )
+        ends = self._told[symbol] = (int(look[_N_FILLS]), int(look[_N_TRADES]))
+        fills = self._since(engine.unseen_fills, outputs.fills[n_fills : ends[0]], symbol)
+        trades = self._since(engine.unseen_trades, outputs.trades[n_trades : ends[1]], symbol)
         forget_seen(engine, symbol)
         if self._has_fill:
             for row in fills:

@@ -12,42 +12,28 @@ from weakref import proxy
 
 import numpy as np
 
-from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
-from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.decisions.ahead import LOOK, run_ahead
 from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import StrategyHooks
+from papertape.engine.decisions.stretch import AnswerRows, Stretches
 from papertape.engine.features.own.faults import FeatureFault
 from papertape.engine.jit import IntArray, Rows, copy_rows
-from papertape.engine.records import DECISION, KEEP, UNITS_PER_QUOTE, Unmet
+from papertape.engine.records import KEEP, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.conditions import Conditions
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.instructions import Instructions
+from papertape.engine.strategies.kept_state import state_type
 from papertape.engine.strategies.past import PastColumns, history_bars_of, new_past
-from papertape.engine.strategies.protocol import (
-    Decision,
-    FeatureColumns,
-    KernelStrategy,
-    Strategy,
-    View,
-    state_type,
-)
+from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy
+from papertape.engine.strategies.view import FeatureColumns, SymbolBatch, View
 from papertape.engine.user_code.raised import told
 from papertape.engine.user_code.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
-assert DECISION.names is not None
-_FIRST: Final = DECISION.names.index("target")
-assert DECISION.names[_FIRST : _FIRST + len(_KEEP)] == Decision._fields
-_COLUMNS: Final = {
-    name: (place, INSTRUCTION[name] == np.int64)
-    for place, name in enumerate(INSTRUCTION.names or ())
-}
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
 
 
@@ -67,6 +53,9 @@ class PythonDecider:
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = spec.settings.sizing == "all_in"
+        # Here, too, and not behind the reference above: they are read at every close.
+        self._symbols, self._traded = engine.symbols, engine.traded
+        self._base_ms, self._length_ms = engine.base_ms, engine.length_ms
         self._rows = readable(engine, strategy)
         self._watch = StateWatch(strategy)
         fields = tuple(getattr(strategy, "state_fields", ()))
@@ -74,32 +63,11 @@ class PythonDecider:
         self._states = [state_type(fields)(len(fields)) for _ in range(n)]
         self._past = new_past(n, len(self._rows), history_bars_of(strategy))
         self._wishes = [_KEEP] * n
-        # As words: fields of records are slow to write from Python.
-        self._wish_floats = engine.wishes.view(np.float64).reshape(*engine.wishes.shape, -1)
-        self._wish_integers = self._wish_floats.view(np.int64)
-        self._instruction_floats = engine.instructions.view(np.float64).reshape(
-            n, MOST_INSTRUCTIONS, -1
-        )
-        self._instruction_integers = self._instruction_floats.view(np.int64)
-        self._looks = np.zeros((_LONGEST, n), LOOK)
-        self._looks_at_orders = np.zeros((_LONGEST, *engine.working.shape), WORKING_ORDER)
         self._instructions = [Instructions(engine.length_ms) for _ in range(n)]
         self._hooks = StrategyHooks(self._engine, strategy)
         self._stretch = 1
-        live = (
-            engine.account,
-            engine.positions,
-            engine.trades,
-            engine.orders,
-            engine.working,
-            engine.instructions,
-            engine.n_instructions,
-            engine.outputs.counters,
-        )
-        # Bytes are copied as one, records field by field.
-        self._live: list[Rows] = [array.view(np.uint8) for array in live]
-        self._saved = [array.copy() for array in self._live]
-        self._arrays = self._kernel_arrays()
+        self._ahead = Stretches(self._engine, _LONGEST)
+        self._answers = AnswerRows(engine)
         self.faults: list[StrategyFault] = []
         self._bad_values: list[FeatureFault] = []  # of the newest batch
         self.unheeded = 0
@@ -115,7 +83,7 @@ class PythonDecider:
 
     def load(self, saved: dict[str, Rows]) -> None:
         """Take over what `save` returned; the engine's outputs may have grown."""
-        self._arrays = self._kernel_arrays()
+        self._ahead.take_arrays()
         if len(self._past):
             self._past[:] = saved["past"]
 
@@ -130,39 +98,41 @@ class PythonDecider:
         # Two strategy candles may become known at one instant after a gap: only the newest is asked about.
         columns = np.flatnonzero(np.diff(at[:closed], append=n))
         closes = at[columns]
-        close_ms = candles["open_ms"][closes * len(self._engine.symbols)] + self._engine.base_ms
+        close_ms = candles["open_ms"][closes * len(self._symbols)] + self._base_ms
         asked = list(zip(columns.tolist(), closes.tolist(), close_ms.tolist(), strict=True))
         self._bad_values = self._engine.frames.faults.take(close_ms)
         self._open_batch(closed, at)
+        ahead = self._ahead
+        ahead.open_batch(candles, closes)
         done, first, resting = 0, 0, (-1, 0)
         while done < len(asked):
             stretch = min(self._stretch, len(asked) - done)
             if stretch > 1:
-                self._save()
-            ahead = closes[done : done + stretch]
-            self._run(candles, first, int(ahead[-1]) + 1, ahead, resting)
-            changes_at = self._ask_all(asked[done : done + stretch])
+                ahead.save()
+            end = asked[done + stretch - 1][1] + 1
+            ahead.run(first, end, done, stretch, resting)
+            changes_at = self._ask_all(asked, done, stretch)
             if changes_at < 0:
-                first, resting = int(ahead[-1]) + 1, (-1, 0)
+                first, resting = end, (-1, 0)
                 done += stretch
                 self._stretch = min(2 * stretch, _LONGEST)
                 continue
             column, instant, instant_ms = asked[done + changes_at]
             if changes_at + 1 < stretch:
-                self._put_back()
-                self._run(candles, first, instant + 1, ahead[: changes_at + 1], resting)
+                ahead.put_back()
+                ahead.run(first, instant + 1, done, changes_at + 1, resting)
             self._take(column, instant_ms)
             first, resting = instant + 1, (column, instant_ms)
             done += changes_at + 1
             self._stretch = changes_at + 1
         if first < n or resting[0] >= 0:
-            self._run(candles, first, n, closes[:0], resting)
+            ahead.run(first, n, done, 0, resting)
         self._close_batch()
 
     def _open_batch(self, closed: int, at: IntArray) -> None:
         """Make the candles and features of a batch readable for the strategy, and load what it keeps."""
         engine = self._engine
-        self._columns, self._bars = [], []
+        self._batches, self._bars = [], []
         self._hooks.open_batch()
         for symbol, lane in enumerate(engine.frames.main):
             is_traded = symbol in engine.traded
@@ -173,7 +143,8 @@ class PythonDecider:
             if len(self._past) and is_traded:
                 ring = self._past[symbol : symbol + 1]
                 columns.past = PastColumns(ring, self._rows, matrix, bars, closed)
-            self._columns.append(columns)
+            state, instructions = self._states[symbol], self._instructions[symbol]
+            self._batches.append(SymbolBatch(self._symbols[symbol], state, columns, instructions))
             self._bars.append(list(zip(*(bars[name].tolist() for name in _FIELDS), strict=True)))
         self._kept = engine.strategy_state.view(np.float64).reshape(len(engine.symbols), -1)
         for state, kept in zip(self._states, self._kept, strict=True):
@@ -182,67 +153,51 @@ class PythonDecider:
     def _close_batch(self) -> None:
         """Store what the strategy keeps, and end what was readable."""
         self._hooks.close_batch()
-        for state, kept, columns in zip(self._states, self._kept, self._columns, strict=True):
+        for state, kept, batch in zip(self._states, self._kept, self._batches, strict=True):
             kept[: self._n_fields] = state.store()
-            columns.close()
+            batch.columns.close()
 
-    def _ask_all(self, asked: list[tuple[int, int, int]]) -> int:
+    def _ask_all(self, asked: list[tuple[int, int, int]], done: int, stretch: int) -> int:
         """Ask close by close; return the place of the first whose answers change something, -1 for none."""
-        looks = self._looks[: len(asked)].tolist()
-        for place, (column, _, close_ms) in enumerate(asked):
-            if self._ask(column, close_ms, looks[place], self._looks_at_orders[place]):
+        looks, orders = self._ahead.looks(stretch), self._ahead.looks_at_orders
+        for place in range(stretch):
+            column, _, close_ms = asked[done + place]
+            if self._ask(column, close_ms, looks[place], orders[place]):
                 return place
         return -1
 
-    def _ask(self, column: int, close_ms: int, looks: list[tuple[Any, ...]], working: Rows) -> bool:
+    def _ask(self, column: int, close_ms: int, looks: list[list[float]], working: Rows) -> bool:
         """Ask about every symbol at one close; return whether an order may come of it, or a pause."""
         is_change = False
         if self._bad_values:
             self._tell_bad_values(close_ms)
-        for symbol in self._engine.traded:
+        for symbol in self._traded:
             look, bar = looks[symbol], self._bars[symbol][column]
             if bar[5] & FLAG_ABSENT:
                 self._wishes[symbol] = _KEEP
                 continue
-            view = View(
-                self._engine.symbols[symbol],
-                close_ms,
-                bar[0],
-                bar[1],
-                bar[2],
-                bar[3],
-                bar[4],
-                look[0],
-                look[1],
-                look[2] / UNITS_PER_QUOTE,
-                look[3] / UNITS_PER_QUOTE,
-                self._states[symbol],
-                self._columns[symbol],
-                column,
-                look,
-                working[symbol],
-                self._instructions[symbol],
-            )
+            batch = self._batches[symbol]
+            view = View(batch, column, close_ms, bar, look, working[symbol])
             wish = self._wishes[symbol] = self._answer(view, symbol, look)
-            is_change |= bool(self._instructions[symbol].rows)
+            if batch.instructions.rows:
+                is_change = True
             target = wish[0]
             if wish is _KEEP or target == KEEP:
                 continue
             if target != look[4]:
                 is_change = True
-            elif target and (wish[1:5] != look[5:9] or wish[6] != look[9]):
+            elif target and (wish[1:5] != tuple(look[5:9]) or wish[6] != look[9]):
                 self.unheeded += 1
         return is_change or (bool(self.faults) and self.faults[-1].time_ms == close_ms)
 
     def _tell_bad_values(self, close_ms: int) -> None:
         """Report what was wrong with features by this close."""
-        symbols = self._engine.symbols
         for bad in self._bad_values:
             if bad.close_ms == close_ms:
-                fault = StrategyFault(self._name, symbols[bad.symbol], close_ms, bad.reason)
+                fault = StrategyFault(self._name, self._symbols[bad.symbol], close_ms, bad.reason)
                 self.faults.append(fault)
 
-    def _answer(self, view: View, symbol: int, look: tuple[Any, ...]) -> Decision:
+    def _answer(self, view: View, symbol: int, look: list[float]) -> Decision:
         """Return what the strategy wants, KEEP when it wants nothing or is at fault; its instructions are collected."""
         reason = ""
         wish: Any = None
@@ -259,7 +214,7 @@ class PythonDecider:
             reason = told(error)
         if not reason and wish is not None:
             reason = fault_of(wish, self._is_all_in)
-        changed = self._watch.change(view.time_ms, self._engine.length_ms)
+        changed = self._watch.change(view.time_ms, self._length_ms)
         if changed:
             reason = reason or told_change(changed, is_kernel=False)
             self._start_again()
@@ -279,71 +234,17 @@ class PythonDecider:
 
     def _take(self, column: int, close_ms: int) -> None:
         """Write the answers of one close where they rest; faults pause all entries and are reported first."""
-        for symbol, wish in enumerate(self._wishes):
-            self._wish_integers[symbol, column, _FIRST] = wish[0]
-            self._wish_floats[symbol, column, _FIRST + 1 : _FIRST + len(wish)] = wish[1:]
-            if self._instructions[symbol].rows:
-                self._write_instructions(symbol)
-                if self._engine.on_instructions is not None:
-                    asked = self._engine.instructions[symbol, : self._engine.n_instructions[symbol]]
-                    self._engine.on_instructions(symbol, close_ms, copy_rows(asked))
+        engine = self._engine
+        for symbol in self._traded:
+            self._answers.write(symbol, column, self._wishes[symbol])
+            asked = self._instructions[symbol].rows
+            if asked:
+                if self._answers.instruct(symbol, asked):
+                    self._ahead.take_arrays()
+                if engine.on_instructions is not None:
+                    rows = engine.instructions[symbol, : len(asked)]
+                    engine.on_instructions(symbol, close_ms, copy_rows(rows))
+                asked.clear()
         for fault in self.faults:
             if fault.time_ms == close_ms:
-                pause(self._engine, fault)
-
-    def _write_instructions(self, symbol: int) -> None:
-        """Write what was asked for one symbol where kernels read it; fields one by one, as words: records are slow."""
-        engine, asked = self._engine, self._instructions[symbol].rows
-        if not len(engine.outputs.orders):
-            engine.outputs.make_room_for_orders()
-            self._arrays = self._kernel_arrays()
-        engine.n_instructions[symbol] = len(asked)
-        self._instruction_integers[symbol, : len(asked)] = 0
-        for place, fields in enumerate(asked):
-            floats = self._instruction_floats[symbol, place]
-            integers = self._instruction_integers[symbol, place]
-            for name, value in fields.items():
-                column, is_integer = _COLUMNS[name]
-                (integers if is_integer else floats)[column] = value
-        asked.clear()
-
-    def _kernel_arrays(self) -> tuple[Rows, ...]:
-        """Return the arrays that every run of instants is given, in the order of `run_ahead`."""
-        engine, outputs = self._engine, self._engine.outputs
-        return (
-            engine.wishes,
-            engine.account,
-            engine.positions,
-            engine.trades,
-            engine.orders,
-            outputs.entries,
-            engine.markets,
-            engine.settings,
-            outputs.fills,
-            outputs.trades,
-            outputs.marks,
-            outputs.decisions,
-            engine.working,
-            engine.instructions,
-            engine.n_instructions,
-            outputs.orders,
-            outputs.limits,
-            outputs.counters,
-            self._looks,
-            self._looks_at_orders,
-        )
-
-    def _run(
-        self, candles: Rows, first: int, last: int, closes: IntArray, resting: tuple[int, int]
-    ) -> None:
-        """Run instants with what rests before the first of them."""
-        base_ms, n = self._engine.base_ms, len(closes)
-        run_ahead(candles, first, last, closes, n, *resting, base_ms, *self._arrays)
-
-    def _save(self) -> None:
-        for saved, live in zip(self._saved, self._live, strict=True):
-            saved[:] = live
-
-    def _put_back(self) -> None:
-        for saved, live in zip(self._saved, self._live, strict=True):
-            live[:] = saved
+                pause(engine, fault)

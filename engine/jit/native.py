@@ -27,6 +27,20 @@ def native(compiled: Any, *arguments: np.dtype[Any]) -> int:
     return code.library.get_pointer_to_function(code.fndesc.llvm_func_name)  # type: ignore[no-any-return]
 
 
+def direct(compiled: Any, *arguments: Any) -> Callable[..., Any]:
+    """
+    Return what calls a kernel with values of exactly these types, without looking at types again.
+
+    Of a call with twenty arrays that is four fifths of the time. Values of other types are read as if they were these.
+    """
+    config: Any = numba.config
+    if config.DISABLE_JIT:
+        return compiled  # type: ignore[no-any-return]
+    kinds = tuple(numba.typeof(argument) for argument in arguments)
+    compiled.compile(kinds)
+    return compiled.overloads[kinds].entry_point  # type: ignore[no-any-return]
+
+
 def _call_plain(address: int, own: Any, view: Any, told: Any) -> None:
     PLAIN[address](view, told)
 

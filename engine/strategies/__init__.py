@@ -6,6 +6,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     trend_bracket          eight indicators and a bracket (W2)
     rsi_reversion          an example in Python to copy
     protocol decisions     what a strategy is; how kernels write a decision
+    view kept_state        what one in Python sees and writes at a close; what it keeps
     instructions           what it may ask for beside its decision: orders, and levels that move
     compiled               the same text as a kernel
     parameters             what can be set of a strategy, declared once
@@ -29,9 +30,10 @@ from papertape.engine.strategies.parameters import (
     parameters_of,
     with_parameters,
 )
-from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy, View
+from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy
 from papertape.engine.strategies.rsi_reversion import RsiReversion
 from papertape.engine.strategies.trend_bracket import BracketW2
+from papertape.engine.strategies.view import View
 
 STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
     "confluence": Confluence,

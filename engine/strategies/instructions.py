@@ -81,21 +81,21 @@ class Instructions:
 
     def place(self, what: str, side: int, options: dict[str, Any]) -> None:
         """Check the options of an order and take it in; raises StrategyError for what no order can mean."""
-        if None in options.values():
-            options = {name: value for name, value in options.items() if value is not None}
         fields: dict[str, float] = {"target": side, "confidence": 1.0, "size_scale": 1.0}
-        fields["kind"] = kinds.LIMIT if "limit" in options else kinds.AT_MARKET
-        rare = False
+        is_rare = False
         for name, value in options.items():
             field = _PRICES.get(name)
-            if field is None:
-                rare = True
+            if field is None or value is None:
+                is_rare = True
             elif type(value) is float and 0.0 < value < inf:  # nearly always
                 fields[field] = value
             else:
                 fields[field] = _positive(what, name, value)
-        if rare or "activate" in options:
+        if is_rare or "activate" in options:
+            options = _given(what, options)
             fields |= self._rare(what, options)
+        else:
+            fields["kind"] = kinds.LIMIT if "limit" in options else kinds.AT_MARKET
         if "quantity" in options and "fraction" in options:
             raise StrategyError(f"view.{what}: fraction and quantity are two sizes; give one")
         self.add(what, action.PLACE, fields)
@@ -131,12 +131,20 @@ class Instructions:
             raise StrategyError(
                 f"view.{what}: expires_bars and expires_ms are two ways to say one thing; give one"
             )
-        if "expires_bars" in options:
-            bars = int(_positive(what, "expires_bars", options["expires_bars"]))
-            fields["expires_ms"] = self.time_ms + bars * self.length_ms
-        elif "expires_ms" in options:
-            fields["expires_ms"] = int(_positive(what, "expires_ms", options["expires_ms"]))
+        for name in ("expires_bars", "expires_ms"):
+            if name in options:
+                fields["expires_ms"] = self._end_ms(what, name, options[name])
         return fields
+
+    def _end_ms(self, what: str, name: str, value: Any) -> int:
+        """Return when an order ends, or raise StrategyError."""
+        number = int(_positive(what, name, value))
+        end_ms = self.time_ms + number * self.length_ms if name == "expires_bars" else number
+        if end_ms >= action.LATEST_MS:
+            raise StrategyError(
+                f"view.{what}: {name} {value!r:.80} is further away than any candle"
+            )
+        return end_ms
 
     def move(self, name: str, value: Any) -> None:
         """Take in another stop or target of the position; 0 or None removes it."""
@@ -171,6 +179,21 @@ _PRICES: Final = {
     "target_distance": "target_distance",
     "activate": "activation_price",
 }
+
+
+_RARE: Final = (
+    "share", "stop", "touch", "trail", "trail_percent", "reduce_only", "post_only", "time_in_force", "expires_bars",
+    "expires_ms", "oco", "tag",
+)  # fmt: skip
+
+
+def _given(what: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options without those that are None, or raise StrategyError for one that there is not."""
+    for name in options:
+        if name not in _PRICES and name not in _RARE:
+            known = did_you_mean(name, (*_PRICES, *_RARE))
+            raise StrategyError(f"view.{what}: {name} is unknown{known}")
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _positive(what: str, name: str, value: Any) -> float:

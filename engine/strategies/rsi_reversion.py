@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from papertape.engine.records import FLAT, LONG
 from papertape.engine.strategies.parameters import parameter
-from papertape.engine.strategies.protocol import Decision, View
+from papertape.engine.strategies.protocol import Decision
+from papertape.engine.strategies.view import View
 
 
 @dataclass

@@ -167,7 +167,9 @@ class StateWatch:
                 if name not in known and name not in self._lazy:
                     return f"{self._label}.{name}"
         for kept in self._kept:
-            if kept.is_changed(is_whole):
+            # Looked at here first: this runs at every candle, and nearly all that is kept is plain.
+            is_same = kept.picture is None and kept.values.get(kept.name, _MISSING) is kept.was
+            if not is_same and kept.is_changed(is_whole):
                 return f"{kept.label}.{kept.name}"
         return ""
 

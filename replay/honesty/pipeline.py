@@ -13,7 +13,7 @@ from papertape.engine.model.gate.verdict import Verdict
 from papertape.engine.records import FLAT, LONG, SHORT, UNITS_PER_QUOTE
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
-from papertape.engine.strategies.protocol import View
+from papertape.engine.strategies.view import View
 from papertape.replay.backtesting.run import replay
 from papertape.replay.honesty.experiment import HonestyOptions, Show
 from papertape.replay.learning.attempt import Attempt

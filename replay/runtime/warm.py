@@ -14,9 +14,10 @@ from papertape.engine.features.own.base import Found, NewCandles, OwnFeature, Ru
 from papertape.engine.features.own.kernels import KernelFeature
 from papertape.engine.features.series import FeatureSeries
 from papertape.engine.features.smc import EVENT
-from papertape.engine.jit import FloatArray
+from papertape.engine.jit import FloatArray, kernel
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence, Decision, View
+from papertape.engine.strategies.compiled.entry import is_compiled
 
 _MINUTE_MS: Final = 60_000
 
@@ -40,7 +41,8 @@ def silent(spec: EngineSpec) -> EngineSpec:
         feature if isinstance(feature, KernelFeature) else SilentFeature(name, 0, None)
         for name, feature in spec.own.items()
     ]
-    strategy = Silent(spec.requests)
+    kind = SilentKernel if is_compiled(spec.strategy) else Silent
+    strategy = kind(spec.requests)
     return replace(spec, strategy=strategy, own_features=own)
 
 
@@ -54,6 +56,12 @@ class Silent:
         """Return nothing."""
         del view
         return None
+
+
+class SilentKernel(Silent):
+    """The same for a user's strategy in kernels, which the engine asks in another loop."""
+
+    decide = kernel(Silent.decide)
 
 
 def compile_common() -> None:

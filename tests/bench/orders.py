@@ -1,9 +1,10 @@
-"""Working orders: sixteen that rest on every candle, and a strategy in Python that looks back and places two at every close."""
+"""Working orders: sixteen that rest on every candle, and a strategy that looks back and places two at every close."""
 
 from typing import Any, Final
 
 import numpy as np
 
+from papertape.engine.jit import kernel
 from papertape.engine.spec import EngineSpec, Market, Settings
 from tests.bench.candles import make
 from tests.bench.work import Batches, drive
@@ -40,6 +41,12 @@ class TwoOrders:
         view.sell(0.01, limit=2.0 * float(closes[-1]))
 
 
+class TwoOrdersKernel(TwoOrders):
+    """The same text, compiled."""
+
+    decide = kernel(TwoOrders.decide)
+
+
 def speeds(n: int, runs: int) -> list[dict[str, Any]]:
     """Return the lines of the table."""
     candles = make(n)
@@ -48,10 +55,7 @@ def speeds(n: int, runs: int) -> list[dict[str, Any]]:
     drive(resting, tape)
     rate = n / float(np.median([drive(resting, tape)[0] for _ in range(runs)]))
     few = Batches(candles[: n // 10], 2048)
-    asking = EngineSpec([_MARKET], TwoOrders(), "1m", "1m", 1e6, Settings("all_in"))
-    drive(asking, few)
-    seconds = float(np.median([drive(asking, few)[0] for _ in range(runs)]))
-    each_us = seconds / len(few.candles) * 1e6
+    each_us, compiled_us = (_each_us(kind(), few, runs) for kind in (TwoOrders, TwoOrdersKernel))
     return [
         {
             "work": "sixteen resting orders",
@@ -67,4 +71,19 @@ def speeds(n: int, runs: int) -> list[dict[str, Any]]:
             "must": MUST_US,
             "is_met": each_us <= MUST_US,
         },
+        {
+            "work": "the same as a kernel",
+            "candles": len(few.candles),
+            "us_per_candle": compiled_us,
+            "of_python": compiled_us / each_us,
+            "is_met": True,
+        },
     ]
+
+
+def _each_us(strategy: Any, tape: Batches, runs: int) -> float:
+    """Return microseconds a candle of a strategy that decides at every candle, the median of some runs."""
+    spec = EngineSpec([_MARKET], strategy, "1m", "1m", 1e6, Settings("all_in"))
+    drive(spec, tape)
+    seconds = float(np.median([drive(spec, tape)[0] for _ in range(runs)]))
+    return seconds / len(tape.candles) * 1e6

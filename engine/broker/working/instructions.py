@@ -61,6 +61,7 @@ from papertape.engine.records import (
 )
 
 MOST_INSTRUCTIONS: Final = 16  # of one symbol at one close
+LATEST_MS: Final = 1 << 52  # before which an order ends
 
 # Actions.
 PLACE: Final = 1

@@ -13,6 +13,7 @@ from papertape.engine.broker.working.instructions import (
     CANCEL as TAKE_BACK,
 )
 from papertape.engine.broker.working.instructions import (
+    LATEST_MS,
     MOST_INSTRUCTIONS,
     MOVE,
     PLACE,
@@ -200,6 +201,8 @@ def has_life(view: Row, call: Row, instruction: Row) -> bool:
     bars = amount(call.expires_bars)
     until_ms = amount(call.expires_ms)
     if np.isnan(bars + until_ms) or (bars > 0.0 and until_ms > 0.0):
+        return False
+    if bars * view.length_ms + view.time_ms >= LATEST_MS or until_ms >= LATEST_MS:
         return False
     if bars > 0.0:
         instruction.expires_ms = view.time_ms + int(bars) * view.length_ms

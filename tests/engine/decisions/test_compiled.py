@@ -335,6 +335,19 @@ def test_a_market_that_is_listed_later_has_no_past() -> None:
     assert run(one, late) == run(other, late)
 
 
+def test_who_wants_to_see_instructions_sees_the_same() -> None:
+    seen: dict[type[Any], list[tuple[int, int, bytes]]] = {}
+    for kind in (EveryOrder, EveryOrderKernel):
+        engine, found = engine_of(kind(), "XY"), seen.setdefault(kind, [])
+        engine.on_instructions = lambda symbol, close_ms, rows, found=found: found.append(
+            (symbol, close_ms, rows.tobytes())
+        )
+        run(engine, tape("XY", 120))
+
+    assert len(seen[EveryOrder]) > 10
+    assert seen[EveryOrderKernel] == seen[EveryOrder]
+
+
 def test_it_decides_for_no_other_account() -> None:
     engine = engine_of(EveryOrderKernel())
 

@@ -67,7 +67,9 @@ def in_a_kernel(what: int, options: dict[str, Any], position: float, asked: int)
     return view["asked"][0, asked : asked + 1].copy()
 
 
-prices = st.sampled_from([1.0, 0.5, 99.5, 100.0, 250.0, 0.0, -1.0, math.nan, math.inf, -math.inf])
+prices = st.sampled_from(
+    [1.0, 0.5, 99.5, 100.0, 250.0, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e300]
+)
 good = st.sampled_from([0.25, 1.0, 7.0, 99.0])
 numbers = {name: st.one_of(good, good, good, prices) for name in called.NUMBERS}
 words = {
