@@ -61,7 +61,10 @@ class Silent:
 class SilentKernel(Silent):
     """The same for a user's strategy in kernels, which the engine asks in another loop."""
 
-    decide = kernel(Silent.decide)
+    @kernel
+    def decide(self, view: View) -> Decision | None:
+        """Return nothing."""
+        return None
 
 
 def compile_common() -> None:
