@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from papertape.engine.candles import CANDLE
+from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.core import Engine
-from papertape.engine.errors import ConfigError
+from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows, join_rows
@@ -25,7 +25,9 @@ from papertape.replay.backtesting.schedule import model_events, model_features
 from papertape.replay.backtesting.summary import Outcome, Run, summarise
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
+from papertape.replay.events.funding import FundingUse, funding_use
 from papertape.replay.feed import ReplayFeed, within_traded
+from papertape.replay.importers.funding import read_funding
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import learn
 from papertape.replay.learning.settings import cadence_of, features_of
@@ -68,7 +70,9 @@ def run_backtest(
         models = learned.schedule if learned is not None else ()
     spec = spec.reading(model_features(models))
     commands = learned.commands if learned is not None else ()
-    told = [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
+    funding = _funding(config, spec, cuts)
+    told: list[tuple[int, Command | Funding]] = [event for use in funding for event in use.events]
+    told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     gaps = config.data.gaps
     telling = replace(spec, events="smc" in spec.requests)  # for drawing; nothing depends on it
     compile_kernels(telling)
@@ -98,7 +102,7 @@ def run_backtest(
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
     }
-    summary, labels = summarise(config, tapes, bars, main, learned)
+    summary, labels = summarise(config, tapes, bars, main, learned, funding)
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     summary["notes"] += _not_drawn(main)
@@ -109,6 +113,27 @@ def run_backtest(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
         recorder.events, orders=recorder.orders, limits=recorder.limits, features=recorder.features,
     )  # fmt: skip
+
+
+def _funding(config: Config, spec: EngineSpec, cuts: Sequence[Rows]) -> list[FundingUse]:
+    """Return the funding that is charged, symbol by symbol; ConfigError for a symbol that has none."""
+    found = []
+    by_symbol = {market.symbol: market for market in spec.markets}
+    for symbol, path in sorted(config.data.funding.items()):
+        where = f"data.funding.{symbol}"
+        if symbol not in by_symbol:
+            raise ConfigError(f"{where}: no tape has that symbol{did_you_mean(symbol, by_symbol)}")
+        if not by_symbol[symbol].is_perpetual:
+            raise ConfigError(
+                f"{where}: a spot market has no funding; where it is a perpetual, write "
+                f'markets.{symbol}.kind = "perpetual"'
+            )
+        index = spec.symbols.index(symbol)
+        rates = read_funding(path, symbol)
+        found.append(
+            funding_use(rates, symbol, index, cuts[index], timeframe_ms(spec.base_timeframe))
+        )
+    return found
 
 
 def _learned(

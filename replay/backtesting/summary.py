@@ -32,6 +32,7 @@ from papertape.engine.performance import (
 )
 from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.spec import Market
 from papertape.engine.strategies import parameters_of
 from papertape.replay.backtesting.doubts import doubts
 from papertape.replay.backtesting.limits import limits_section
@@ -39,6 +40,7 @@ from papertape.replay.backtesting.models import model_section, why_none
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
 from papertape.replay.config import Config
+from papertape.replay.events.funding import FundingUse
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.structure import left_out
@@ -93,6 +95,7 @@ def summarise(
     bars: Mapping[str, Rows],
     main: Run,
     learned: Learned | None = None,
+    funding: Sequence[FundingUse] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the content of result.json, and the regime in which each trade was decided."""
     capital = config.account.capital
@@ -133,13 +136,15 @@ def summarise(
         "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
-        "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded),
+        "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded, funding),
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
     if len(main.recorder.orders):
         summary["orders"] = order_counts(main.recorder.orders)
     summary |= limits_section(main.recorder.limits)
+    if funding:
+        summary["funding"] = {use.symbol: use.section() for use in funding}
     summary["doubts"] = doubts(summary)
     labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
     return summary, labels or [""] * len(trades)
@@ -325,6 +330,14 @@ def _sensitivity(main: Performance, others: Mapping[str, Performance]) -> list[d
     ]
 
 
+def _without_funding(markets: Sequence[Market], funding: Sequence[FundingUse]) -> list[str]:
+    """Return which perpetuals neither paid nor received funding, where others did."""
+    given = {use.symbol for use in funding}
+    others = [m.symbol for m in markets if m.is_perpetual and not m.read_only]
+    without = [symbol for symbol in others if symbol not in given] if given else []
+    return [f"{symbol}: no funding is included; data.funding names no rates of it." for symbol in without]  # fmt: skip
+
+
 def _warnings(
     config: Config,
     tapes: Sequence[Tape],
@@ -332,6 +345,7 @@ def _warnings(
     run: Run,
     learned: Learned | None,
     n_untraded: int,
+    funding: Sequence[FundingUse],
 ) -> list[str]:
     """
     Return what a reader must know before anything else.
@@ -362,10 +376,13 @@ def _warnings(
     said += span_sentences(config.data, tapes, run.feed)
     said += sentence(n_untraded, len(run.recorder.fills))
     is_perpetual = any(m.is_perpetual and not m.read_only for m in run.engine.spec.markets)
-    if is_perpetual and not len(run.recorder.payments):
+    if is_perpetual and not funding and not len(run.recorder.payments):
         said.append(
-            "No funding is included: positions on perpetuals neither paid nor received any."
+            "No funding is included: positions on perpetuals neither paid nor received any; data.funding takes files of "
+            "rates by symbol."
         )
+    said += [line for use in funding for line in use.sentences()]
+    said += _without_funding(run.engine.spec.markets, funding)
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
         said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")

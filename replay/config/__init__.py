@@ -63,6 +63,9 @@ class Data(_Section):
         "absent", description="absent: flat candles keep the clock going; skip: nothing happens"
     )
 
+    funding: dict[str, Path] = Field(
+        default_factory=dict, description="files of funding rates, by the symbol of a perpetual"
+    )
     no_volume: Literal["refuse", "trade"] = Field(
         "refuse", description="a tape of marks, or without any volume: refused, or traded on"
     )

@@ -34,6 +34,7 @@ def backtest(
     venue: str | None = None,
     gaps: str | None = None,
     no_volume: str | None = None,
+    funding: Mapping[str, str | Path] | None = None,
     store: str | Path | None = None,
     config: Config | str | Path | None = None,
     tapes: Sequence[Tape] = (),
@@ -57,6 +58,7 @@ def backtest(
     venue         of a table or a file that does not say it, such as binance-spot: its costs and sizes
     gaps          of candles that no tape has: absent (flat candles keep the clock going) or skip (nothing happens)
     no_volume     of a tape of mark prices, or without any volume: refuse or trade
+    funding       files of funding rates, by the symbol of a perpetual
     store         the folder of tapes that names are looked for in
     config        a ready configuration or its file, in place of everything above but data, symbol and venue
     tapes         the same as data
@@ -78,6 +80,7 @@ def backtest(
         "timeframe": ("data.timeframe", timeframe),
         "gaps": ("data.gaps", gaps),
         "no_volume": ("data.no_volume", no_volume),
+        "funding": ("data.funding", funding),
         "store": ("data.store", None if store is None else str(store)),
         "initial_capital": ("account.capital", initial_capital),
         "risk_level": ("account.risk_level", risk_level),
