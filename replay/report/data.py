@@ -30,7 +30,7 @@ _LARGEST: Final = 2**30  # packed prices stay clear of the int32 limit, also aft
 _MOST_DECIMALS: Final = 8
 _DIGITS: Final = 10  # significant, of floats in the trade list
 _TRADE_COLUMNS: Final = (
-    "number", "symbol", "side", "entry_price", "exit_price", "quantity", "stop_price", "target_price", "exit_reason",
+    "number", "symbol", "side", "entry_price", "exit_price", "quantity", "stop_price", "last_stop_price", "target_price", "exit_reason",
     "bars", "pnl", "return_r", "is_ambiguous", "pnl_optimistic", "confidence", "score_model", "score_smc",
     "score_technical", "model_version", "regime",
 )  # fmt: skip

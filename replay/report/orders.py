@@ -30,6 +30,7 @@ from papertape.engine.broker.working.orders import (
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import REFUSED_NAMES
 from papertape.replay.report.data import decimals_of, pack_integers, plain_values
+from papertape.replay.tapes.tables import Table
 
 MOST_ROWS: Final = 60_000  # of one symbol, of each table: the newest
 _ENDS: Final = (FILLED, CANCELLED, EXPIRED)
@@ -94,6 +95,20 @@ def levels_of(orders: Rows, fills: Rows) -> LevelPath:
     trade = fills["trade"][np.searchsorted(fills["sequence"], rows["sequence"]) - 1]
     order = np.argsort(trade, kind="stable")
     return LevelPath(trade[order], *(rows[name][order] for name in ("kind", "time_ms", "price")))
+
+
+def last_stops(trades: Table, orders: Rows, fills: Rows) -> FloatArray:
+    """Return where the stop of every trade stood at last, that of its entry where it never moved; NaN is none."""
+    found = trades["stop_price"].copy()
+    by_number = np.argsort(trades["number"])
+    for symbol in np.unique(orders["symbol"]):
+        path = levels_of(orders[orders["symbol"] == symbol], fills[fills["symbol"] == symbol])
+        is_stop = path.kind == POSITION_STOP
+        owner, price = path.owner[is_stop], path.price[is_stop]
+        last = np.flatnonzero(np.diff(owner, append=-1))
+        rows = by_number[np.searchsorted(trades["number"], owner[last], sorter=by_number)]
+        found[rows] = np.where(price[last] > 0.0, price[last], np.nan)
+    return np.asarray(found)
 
 
 def parts_of(fills: Rows) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 "use strict";
 // Orders that rested, from the close at which they were asked for to their end; and what is read of trades' fills and
 // levels. Times are seconds, a level of 0 is none any more; see report/orders.py.
-const MOST_ORDERS_DRAWN = 400;
+const ORDER_WIDTH = 10; // of the chart, for each: closer together they cannot be told apart
 const ORDERS = {};
 
 async function stepsOf({ first, steps }) {
@@ -52,8 +52,6 @@ function addPaths(trade, orders) {
   trade.fills = orders?.parts.get(trade.number);
   const added = trade.fills?.filter((fill) => (fill.side > 0) === (trade.side === "long")) ?? [];
   trade.entries = added.length ? added.map((fill) => [fill.time, fill.average]) : [[trade.entry, trade.entry_price]];
-  const last = trade.stops[trade.stops.length - 1][1];
-  trade.last_stop = trade.stops.length > 1 ? last || null : trade.stop_price;
 }
 
 class OrdersLayer {
@@ -66,11 +64,12 @@ class OrdersLayer {
     if (!range || !this.shown.has("resting")) return [];
     return this.items.filter((order) => order.ended >= range.from && order.begun <= range.to);
   }
-  isTooMuch() { return this.inSight().length > MOST_ORDERS_DRAWN; }
+  isFar(orders) { return orders.length * ORDER_WIDTH > this.chart.timeScale().width(); }
+  isTooMuch() { return this.chart !== undefined && this.isFar(this.inSight()); }
   draw(context, size) {
     this.hits = [];
     const orders = this.inSight();
-    if (orders.length > MOST_ORDERS_DRAWN) return;
+    if (this.isFar(orders)) return;
     context.font = "10px system-ui, sans-serif";
     context.lineWidth = 1;
     for (const order of orders) this.drawOrder(context, order, size);

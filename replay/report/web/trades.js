@@ -3,14 +3,14 @@
 const PAGE_ROWS = 50;
 let COLUMNS = [
   ["#", "number", "count"], ["symbol", "symbol"], ["side", "side"], ["entry", "entry", "time"], ["exit", "exit", "time", "minor"], ["at", "entry_price", "price", "minor"], ["out at", "exit_price", "price", "minor"],
-  ["by", "exit_reason"], ["stop", "stop_price", "price", "minor"], ["last stop", "last_stop", "price", "minor"], ["target", "target_price", "price", "minor"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money", "minor"],
+  ["by", "exit_reason"], ["stop", "stop_price", "price", "minor"], ["last stop", "last_stop_price", "price", "minor"], ["target", "target_price", "price", "minor"], ["profit", "pnl", "money"], ["R", "return_r", "number"], ["costs", "costs", "money", "minor"],
   ["conf.", "confidence", "number", "minor"], ["ML", "score_model", "number", "minor"], ["SMC", "score_smc", "number", "minor"], ["techn.", "score_technical", "number", "minor"], ["regime", "regime", undefined, "minor"],
 ];
 // A column that says the same of every trade, or nothing, only takes room.
 function isTold(name) {
   if (name === "symbol") return Object.keys(DATA.candles).length > 1;
   if (name.startsWith("score_") || name === "confidence" || name === "return_r") return TRADES.some((trade) => trade[name]);
-  if (name === "last_stop") return TRADES.some((trade) => trade.last_stop !== trade.stop_price);
+  if (name === "last_stop_price") return TRADES.some((trade) => trade.last_stop_price !== trade.stop_price);
   return !["stop_price", "target_price", "regime"].includes(name) || TRADES.some((trade) => trade[name]);
 }
 

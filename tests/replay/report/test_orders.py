@@ -53,12 +53,29 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Watching:
 
 # What the page knows after reading, as it draws it.
 READ = """({
-  trades: TRADES.map(({ number, side, entry, exit, stops, targets, entries, fills, last_stop }) => ({ number, side, entry, exit, stops, targets, entries, fills: fills ?? null, last_stop })),
+  trades: TRADES.map(({ number, side, entry, exit, stops, targets, entries, fills }) => ({ number, side, entry, exit, stops, targets, entries, fills: fills ?? null })),
   resting: ORDERS.TEST.resting.map(({ number, kind, tag, begun, end, path, fill_price, ended }) => ({ number, kind, tag, begun, end, path, fill_price, ended: ended === Infinity ? null : ended })),
   times: [...CHARTS[0].features.times],
 })"""
 COLUMNS = """(async () => Object.fromEntries(await Promise.all(DATA.features.TEST.columns.map(async (column) =>
   [column.name, { is_over: column.is_over, request: column.request, values: [...await columnOf(column)].map((x) => (Number.isFinite(x) ? x : null)) }]))))()"""
+
+
+def test_a_trade_knows_where_its_stop_stood_at_last(run: Watching) -> None:
+    """The newest move between its first and its last fill, or else the stop of its entry."""
+    orders, fills = run.result.orders, run.result.fills
+    moves = orders[(orders["status"] == working.MOVED) & (orders["kind"] == working.POSITION_STOP)]
+    moved = 0
+    for trade in run.result.trades.itertuples():
+        own = fills["sequence"][fills["trade"] == trade.number]
+        within = moves[(moves["sequence"] > own[0]) & (moves["sequence"] < own[-1])]
+        expected = within["price"][-1] if len(within) and trade.exit_reason != "end" else None
+        if expected is None and trade.exit_reason != "end":
+            expected = trade.stop_price
+        if expected is not None and expected > 0.0:
+            assert trade.last_stop_price == pytest.approx(expected, abs=1e-6)
+            moved += len(within) > 0
+    assert moved > 20
 
 
 def at(path: list[list[float]], time_s: float) -> float:
