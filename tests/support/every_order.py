@@ -153,3 +153,22 @@ class EveryOrderKernel(EveryOrder):
     decide = kernel(EveryOrder.decide)
     on_fill = kernel(EveryOrder.on_fill)
     on_close = kernel(EveryOrder.on_close)
+
+
+class EveryOrderBeside(EveryOrder):
+    """The same, and what another symbol did decides which plan is next: its candles, its longer trend, its past."""
+
+    def __init__(self, other: str = "BBB") -> None:
+        self.other = other
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*EveryOrder.features, f"{self.other}:close", f"{self.other}:ema_3@4h")
+
+    def decide(self, view: Any) -> Decision | None:
+        past = view.history(f"{self.other}:close", 8)
+        if past[-1] != past[-1]:
+            return None  # it is not there
+        if view.position == 0.0 and past[-1] < view[f"{self.other}:ema_3@4h"]:
+            view.state.plan = (view.state.plan + 1) % N_PLANS
+        return super().decide(view)

@@ -10,11 +10,16 @@ import pytest
 from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
+from papertape.engine.events import NewModel
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
+from papertape.engine.model import ModelRecord, write_artefact
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.replay.feed import ReplayFeed
+from papertape.replay.learning.dataset import dataset_of
 from tests.support.helpers import FREE, START_MS, interleave, make_candles, random_candles, run_all
+from tests.support.own_features import FEATURES as THEIRS
+from tests.support.own_features import by_hand
 from tests.support.pair import Pair
 
 NAN = math.nan
@@ -279,3 +284,56 @@ def test_the_own_timeframe_may_be_named() -> None:
 
     np.testing.assert_array_equal(found["rsi_14"], found["rsi_14@1h"])
     np.testing.assert_array_equal(found["sma_3"], evaluate("sma_3", random_candles(50))[0])
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_a_feature_of_ones_own_is_read_of_another_symbol(batch: int) -> None:
+    tapes = {"A": random_candles(120, 1), "B": random_candles(120, 2)}
+    requests = ["A:wilder", "A:efficiency", "A:stretch@2h"]
+    found: dict[str, list[float]] = {request: [] for request in requests}
+
+    def look(view: Any) -> None:
+        for request in requests:
+            found[request].append(view[request])
+
+    strategy = Look("B", (), look)
+    strategy.features = (*THEIRS, *requests)  # type: ignore[assignment]
+    run_all(engine_of(strategy, "AB"), interleave(list(tapes.values())), 2 * batch)
+
+    close = tapes["A"]["close"]
+    np.testing.assert_allclose(found["A:wilder"], by_hand(close)["wilder"], rtol=1e-12)
+    np.testing.assert_allclose(found["A:efficiency"], by_hand(close)["efficiency"], rtol=1e-12)
+    longer = by_hand(close[1::2])["stretch"]  # the candles that end at even hours
+    expected = [NAN, *np.repeat(longer, 2)[:119]]
+    np.testing.assert_allclose(found["A:stretch@2h"], expected, rtol=1e-9)
+
+
+def test_a_model_reads_another_symbol_as_it_learned_it() -> None:
+    """Its inputs in the engine are the rows of the training set, absent and unlisted candles of the other included."""
+    features = ("log_return_1", "BBB:rsi_4@4h", "BBB:close")
+    names, tapes = list(PAIR), list(PAIR.values())
+    markets = [Market(name, is_perpetual=True) for name in names]
+    spec = EngineSpec(markets, Pair("BBB"), "1h", "15m", model_features=features)
+    record = ModelRecord("logistic", features, "1h", 4)
+    n = len(record.inputs)
+    tensors = {
+        "mean": np.zeros((1, n)), "scale": np.full((1, n), 100.0), "coefficients": np.ones(n),
+        "intercept": np.zeros(1), "temperature": np.ones(1),
+    }  # fmt: skip
+
+    rows = dataset_of(names, tapes, "15m", "1h", features)
+
+    for batch in (1, 7, 100_000):
+        engine = Engine(spec)
+        engine.step(NewModel(1, write_artefact(record, tensors)))
+        feed = ReplayFeed(tapes, engine.base_ms, batch_rows=batch * len(names))
+        told = np.concatenate([engine.step(event).predictions for event in feed.events()])
+        for place in range(3):
+            mine = told[told["symbol"] == place]
+            at = np.searchsorted(rows.time_ms, mine["time_ms"])
+            x = rows.x[place, at]
+            np.testing.assert_allclose(
+                mine["probability"], 1.0 / (1.0 + np.exp(-x.sum(axis=1) / 100.0)), rtol=1e-9
+            )
+            assert np.isfinite(mine["probability"]).sum() > 50
+            assert np.isnan(mine["probability"]).sum() > 10
