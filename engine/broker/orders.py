@@ -87,10 +87,8 @@ def is_meant(decision: Row) -> bool:
 
 
 @kernel
-def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row) -> int:
-    """Return 0, or why a decision may not become an order."""
-    if decision.target == FLAT:
-        return REFUSED_NO
+def bar_to_entry(account: Row, position: Row) -> int:
+    """Return 0, or why nothing may be opened now: by a decision, by an order that is placed, by one that rests."""
     if account.ruined_ms != 0:
         return REFUSED_RUIN
     if position.is_gone != 0:
@@ -99,12 +97,21 @@ def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row
         return REFUSED_MARKET
     if account.is_skewed != 0:
         return REFUSED_CLOCK
-    if not is_meant(decision):
-        return REFUSED_FAULT
     if account.is_paused != 0:
         return REFUSED_PAUSED
-    if account.locked_by != 0:
-        return account.locked_by  # type: ignore[no-any-return]
+    return account.locked_by  # type: ignore[no-any-return]
+
+
+@kernel
+def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row) -> int:
+    """Return 0, or why a decision may not become an order."""
+    if decision.target == FLAT:
+        return REFUSED_NO
+    if not is_meant(decision):
+        return REFUSED_FAULT
+    cause = bar_to_entry(account, position)
+    if cause != REFUSED_NO:
+        return cause
     if decision.target < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
         return REFUSED_SHORT
     has_stop = decision.stop_distance > 0.0 or decision.stop_price > 0.0

@@ -16,7 +16,7 @@ from papertape.engine.broker.fills import (
     write_fill,
 )
 from papertape.engine.broker.ledger import money, post
-from papertape.engine.broker.orders import N_FILLS, N_TRADES
+from papertape.engine.broker.orders import N_FILLS, N_TRADES, bar_to_entry
 from papertape.engine.broker.sizing import whole_lots
 from papertape.engine.broker.working.orders import (
     BY_FLAT,
@@ -36,7 +36,7 @@ from papertape.engine.broker.working.orders import (
     write_levels,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
-from papertape.engine.records import REASON_ENTRY_BY_ORDER, REASON_ORDER, REFUSED_PRICE
+from papertape.engine.records import REASON_ENTRY_BY_ORDER, REASON_ORDER, REFUSED_NO, REFUSED_PRICE
 
 _NOISE = 1e-12  # of an order is none of it
 
@@ -152,7 +152,8 @@ def open_by(
 ) -> None:
     """Open or add what an order asks for, as far as buying power, the market's lots and the candle's volume allow."""
     side = order.target
-    if order.is_reduce_only != 0 or side * position.quantity < 0.0 or is_barred(account, position):
+    is_barred = bar_to_entry(account, position) != REFUSED_NO  # it waits, as it does in a halt
+    if order.is_reduce_only != 0 or side * position.quantity < 0.0 or is_barred:
         return
     wanted = min(order.remaining, position.volume_left)
     price = reference if is_maker else market_price(reference, side, market)
@@ -202,18 +203,6 @@ def open_by(
             account, position, order, candle.symbol, candle.open_ms, CANCELLED, BY_FUNDS,
             events, counters,
         )  # fmt: skip
-
-
-@kernel
-def is_barred(account: Row, position: Row) -> bool:
-    """Return whether nothing may be opened now; orders that would wait, as they do in a halt."""
-    return (  # type: ignore[no-any-return]
-        account.is_paused != 0
-        or account.is_skewed != 0
-        or account.ruined_ms != 0
-        or account.locked_by != 0
-        or position.is_gone != 0
-    )
 
 
 @kernel

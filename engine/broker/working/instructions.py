@@ -18,7 +18,7 @@ from papertape.engine.broker.account import (
     net_exposure,
 )
 from papertape.engine.broker.fills import on_tick
-from papertape.engine.broker.orders import held
+from papertape.engine.broker.orders import bar_to_entry, held
 from papertape.engine.broker.sizing import (
     buying_power,
     exposure_room,
@@ -49,12 +49,7 @@ from papertape.engine.broker.working.orders import (
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
 from papertape.engine.records import (
-    REFUSED_CLOCK,
-    REFUSED_GONE,
-    REFUSED_MARKET,
     REFUSED_NO,
-    REFUSED_PAUSED,
-    REFUSED_RUIN,
     REFUSED_SHORT,
     REFUSED_SIZE,
     REFUSED_STOP,
@@ -198,22 +193,6 @@ def obstacle(account: Row, position: Row, market: Row, settings: Row, instructio
         instruction, position.last_price, market.tick_size
     )
     return WRONG_SIDE if is_triggered else REFUSED_NO
-
-
-@kernel
-def bar_to_entry(account: Row, position: Row) -> int:
-    """Return 0, or why nothing may be opened now."""
-    if account.ruined_ms != 0:
-        return REFUSED_RUIN
-    if position.is_gone != 0:
-        return REFUSED_GONE
-    if position.is_halted != 0:
-        return REFUSED_MARKET
-    if account.is_skewed != 0:
-        return REFUSED_CLOCK
-    if account.is_paused != 0:
-        return REFUSED_PAUSED
-    return account.locked_by  # type: ignore[no-any-return]
 
 
 @kernel

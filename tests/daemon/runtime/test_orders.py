@@ -19,21 +19,21 @@ from papertape.engine.jit import Rows
 from tests.support.journals import candles, identity, recorded
 
 ROWS = candles(600)
-STRATEGY = {"name": "tests.support.every_order:EveryOrder"}
+NAME = "tests.support.every_order:EveryOrder"
 
 
-def about(state: Path) -> Any:
-    return identity(strategy=STRATEGY, daemon={"state": str(state)})
+def about(state: Path, name: str = NAME) -> Any:
+    return identity(strategy={"name": name}, daemon={"state": str(state)})
 
 
-def run(state: Path, rows: Rows, hold: Any = None, **hooks: Any) -> RunningDaemon:
+def run(state: Path, rows: Rows, hold: Any = None, name: str = NAME, **hooks: Any) -> RunningDaemon:
     open_feed = recorded(rows, 20, hold=hold)
-    return asyncio.run(serve(about(state), open_feed, Hooks(**hooks), is_virtual=True))
+    return asyncio.run(serve(about(state, name), open_feed, Hooks(**hooks), is_virtual=True))
 
 
 def by_hand(*events: Event) -> tuple[Engine, Rows]:
     """Return an engine after these events, and what happened to orders."""
-    engine = Engine(identity(strategy=STRATEGY).spec)
+    engine = Engine(identity(strategy={"name": NAME}).spec)
     return engine, np.concatenate([engine.step(event).orders for event in events])
 
 
@@ -50,13 +50,17 @@ def expected(orders: Rows) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_live_is_the_replay_also_when_it_starts_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [NAME, pytest.param(f"{NAME}Kernel", marks=pytest.mark.slow)])
+def test_live_is_the_replay_also_when_it_starts_anew(name: str, tmp_path: Path) -> None:
+    """In a kernel, too, and that is what its text makes in Python."""
     plain, orders = by_hand(ROWS)
     assert len(orders) > 100
 
-    whole = run(tmp_path / "whole", ROWS)
-    run(tmp_path / "twice", ROWS[:610])  # 305 instants: within a batch and a candle of the strategy
-    twice = run(tmp_path / "twice", ROWS)
+    whole = run(tmp_path / "whole", ROWS, name=name)
+    run(
+        tmp_path / "twice", ROWS[:610], name=name
+    )  # 305 instants: within a batch and a candle of the strategy
+    twice = run(tmp_path / "twice", ROWS, name=name)
 
     assert whole.engine.digest == twice.engine.digest == plain.digest
     assert twice.engine.snapshot() == whole.engine.snapshot()
