@@ -262,3 +262,24 @@ async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\dO [\d.,]+H [\d.,]+L [\d.,]+C [\d.,]+", legend)
     assert "Vol " in legend
     assert told == [True] * 4
+
+
+@needs_browser
+@pytest.mark.asyncio
+async def test_the_browser_itself_keeps_the_page_off_the_net(
+    result: Result, tmp_path: Path
+) -> None:
+    """Whatever a page would ask for elsewhere, its own policy refuses."""
+    page = result.plot(tmp_path / "page.html")
+    async with browser_tab(tmp_path / "profile") as tab:
+        await tab.open(page, 1440)
+        assert tab.errors == []
+        asked = await tab.call(
+            "Runtime.evaluate",
+            expression="fetch('http://127.0.0.1:9/').then(() => 'came', (error) => error.name)",
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        assert asked["result"]["value"] == "TypeError"
+        refused = [line for line in tab.errors if "Content Security Policy" in line]
+        assert refused

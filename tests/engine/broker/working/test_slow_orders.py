@@ -8,15 +8,25 @@ import numpy as np
 import pytest
 
 from papertape.engine import EngineSpec, Market, Settings
-from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED, tag_text
+from papertape.engine.broker.working.orders import (
+    CANCELLED,
+    EXPIRED,
+    MOVED,
+    POSITION_STOP,
+    POSITION_TARGET,
+    REFUSED,
+    tag_text,
+)
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
+from papertape.engine.report import Report
 from tests.oracles.slow_orders import Rules, SlowBook
 
 D = Decimal
 N_CANDLES = 40
 ENDS = {CANCELLED: "cancelled", EXPIRED: "expired", REFUSED: "refused"}
+LEVELS = {POSITION_STOP: "stop", POSITION_TARGET: "target"}
 Script = dict[int, list[tuple[str, dict[str, Any]]]]
 
 
@@ -165,6 +175,22 @@ def shown(book: SlowBook, name: str) -> Decimal | None:
     return level
 
 
+def assert_told(engine: Engine, report: Report, levels: dict[str, float]) -> None:
+    """Hold what was told of stop and target, from the entry of a trade on, against where they stand."""
+    position, trade = engine.positions[0], engine.trades[0]
+    if not position["quantity"]:
+        return
+    since = -1
+    if levels.get("number") != trade["number"]:
+        levels.update(number=int(trade["number"]), stop=float(trade["stop_price"]), target=float(trade["target_price"]))  # fmt: skip
+        since = int(report.fills["sequence"][report.fills["trade"] == trade["number"]][0])
+    for event in report.orders[report.orders["status"] == MOVED]:
+        if event["kind"] in LEVELS and event["sequence"] > since:
+            levels[LEVELS[int(event["kind"])]] = float(event["price"])
+    assert levels["stop"] == position["stop_price"]
+    assert levels["target"] == position["target_price"]
+
+
 def compare(number: int, n_candles: int) -> Engine:
     seed = random.Random(number)
     rows = make_candles(seed, n_candles)
@@ -175,9 +201,12 @@ def compare(number: int, n_candles: int) -> Engine:
     engine = Engine(spec)
     batch = seed.choice([1, 7, n_candles])
     told: list[tuple[int, tuple[Any, ...]]] = []
+    levels: dict[str, float] = {}
     for start in range(0, n_candles, batch):
         report = engine.step(rows[start : start + batch])
         assert not report.faults, (number, str(report.faults[0]))
+        if batch == 1:
+            assert_told(engine, report, levels)
         for fill in report.fills:
             what = (int(fill["candle_ms"]) // 60_000, int(fill["side"]),
                     D(float(fill["quantity"])), D(float(fill["price"])))  # fmt: skip
