@@ -80,6 +80,11 @@ def unpack(data: bytes, fingerprint: str, like: dict[str, Rows]) -> dict[str, Ro
         array = np.frombuffer(payload, like[name].dtype, count, offset).reshape(shape)
         arrays[name] = array.copy()
         offset += array.nbytes
+    lacking = [name for name in like if name not in arrays]
+    if lacking:
+        raise DataError(
+            f"snapshot: there is no array {lacking[0]!r}; it is of another configuration"
+        )
     return arrays
 
 

@@ -42,19 +42,24 @@ def common_span(tapes: Sequence[Rows]) -> tuple[int, int]:
     return first, last
 
 
-def within_traded(spec: EngineSpec, tapes: Sequence[Rows]) -> list[Rows]:
+def within_traded(spec: EngineSpec, tapes: Sequence[Rows], gaps: Gaps = "absent") -> list[Rows]:
     """
     Return tapes, in the order of the symbols, of which what is read only begins and ends with what is traded.
 
-    So a run is not longer, and begins no earlier, by what it reads.
+    So a run is not longer, and begins no earlier, by what it reads; and has no other instants where gaps are skipped.
     """
     if spec.traded == spec.symbols:
         return list(tapes)
     held = dict(zip(spec.symbols, tapes, strict=True))
-    first_ms, last_ms = whole_span([held[symbol] for symbol in spec.traded])
+    traded = [held[symbol] for symbol in spec.traded]
+    first_ms, last_ms = whole_span(traded)
+    instants = np.unique(np.concatenate([rows["open_ms"] for rows in traded]))
     for symbol in set(spec.symbols) - set(spec.traded):
         opens = held[symbol]["open_ms"]
-        held[symbol] = held[symbol][(opens >= first_ms) & (opens <= last_ms)]
+        is_within = (opens >= first_ms) & (opens <= last_ms)
+        if gaps == "skip":
+            is_within &= np.isin(opens, instants)
+        held[symbol] = held[symbol][is_within]
         if not len(held[symbol]):
             raise DataError(
                 f"{symbol}: it is read only, and has no candle while anything is traded; leave it out"

@@ -62,7 +62,7 @@ def run_backtest(
     if models and not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
     spec = make_spec(config, tapes)
-    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes])
+    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes], config.data.gaps)
     if config.data.no_volume == "refuse":
         refuse_untraded(tapes, cuts, spec.traded)
     if models is None:

@@ -47,9 +47,8 @@ def learn(
     first_ms, last_ms = whole_span(candles)
     due_ms = cadence.between(first_ms - 1, last_ms + base_ms)
     settings = settings_of(config, spec, [tape.sha256 for tape in tapes])
-    held = within_traded(
-        spec, [_reaching_back(tape.candles, first_ms, last_ms, settings) for tape in tapes]
-    )
+    back = [_reaching_back(tape.candles, first_ms, last_ms, settings) for tape in tapes]
+    held = within_traded(spec, back, config.data.gaps)
     first_close_ms = whole_span(held)[0] + timeframe_ms(spec.timeframe)
     skipped, due = _sorted_out(due_ms, first_close_ms, settings)
     if not due:
@@ -81,7 +80,8 @@ def rows_of(
 ) -> Dataset:
     """Return the rows of the configured span of tapes, which are in the engine's order."""
     data = config.data
-    held = within_traded(spec, [tape.between(data.start, data.end).candles for tape in tapes])
+    cuts = [tape.between(data.start, data.end).candles for tape in tapes]
+    held = within_traded(spec, cuts, data.gaps)
     return _rows(config, spec, held, settings, on_progress)
 
 

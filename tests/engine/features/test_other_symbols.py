@@ -9,7 +9,7 @@ import pytest
 
 from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
 from papertape.engine.core import Engine
-from papertape.engine.errors import ConfigError
+from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import NewModel
 from papertape.engine.features import evaluate
 from papertape.engine.jit import Rows
@@ -337,3 +337,14 @@ def test_a_model_reads_another_symbol_as_it_learned_it() -> None:
             )
             assert np.isfinite(mine["probability"]).sum() > 50
             assert np.isnan(mine["probability"]).sum() > 10
+
+
+def test_a_snapshot_of_other_features_is_refused() -> None:
+    """The same class may have been edited since: a lane more is no state of the engine that was saved."""
+    tapes = interleave([random_candles(30, 1), random_candles(30, 2)])
+    engine = engine_of(Look("B", ("rsi_14",), print), "AB")
+    engine.step(tapes)
+
+    for features in (("rsi_14", "rsi_14@4h"), ("rsi_14", "A:rsi_3@2h"), ("rsi_14", "A:rsi_3")):
+        with pytest.raises(DataError, match="snapshot: "):
+            engine_of(Look("B", features, print), "AB").restore(engine.snapshot())

@@ -271,15 +271,18 @@ def test_the_report_can_hold_a_study_of_what_followed_each_event() -> None:
     assert study["sentence"] in found.report()
 
 
-def test_a_market_that_is_read_only_changes_no_figure() -> None:
-    """Longer than what is traded, without volume, and before it by name: but for what it reads a run is the same."""
+@pytest.mark.parametrize("gaps", ["absent", "skip"])
+def test_a_market_that_is_read_only_changes_no_figure(gaps: str) -> None:
+    """Longer than what is traded, without volume, with candles where it has none, and before it by name: nothing changes."""
     other = random_candles(1_500, 9)
     other["open_ms"] -= 300 * 3_600_000
     other["volume"] = 0.0
-    settings = {"confidence_threshold": 0.3, "markets": {"BTC": {"read_only": True}}}
+    asked = {"confidence_threshold": 0.3, "gaps": gaps}
+    holed = tape("ETH", rows=np.delete(random_candles(900, 1), [100, 101, 350]))
+    read_only = {"BTC": {"read_only": True}}
 
-    alone = backtest(tapes=[tape("ETH")], confidence_threshold=0.3).summary
-    beside = backtest(tapes=[tape("ETH"), tape("BTC", rows=other)], **settings).summary
+    alone = backtest(tapes=[holed], **asked).summary
+    beside = backtest(tapes=[holed, tape("BTC", rows=other)], markets=read_only, **asked).summary
 
     assert alone["metrics"]["trades"] > 10
     for part in ("metrics", "benchmarks", "sensitivity", "monthly", "refusals", "start", "end"):
