@@ -66,6 +66,7 @@ class CompiledDecider:
         memory = np.zeros((n + 1) * dtype.itemsize, np.uint8)
         self._views = memory.view(dtype)
         self._views["symbol_index"], self._views["length_ms"] = range(n + 1), engine.length_ms
+        self._views["symbol"][:-1] = [called.text_number(symbol) for symbol in engine.symbols]
         strides = self._views.strides
         self._heads: Rows = np.ndarray((n + 1,), called.HEAD, memory, 0, strides)
         self._named: FloatArray = np.ndarray(

@@ -10,7 +10,7 @@ what a function sees of its module could change without its file.
 import inspect
 import re
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import Any, Final, NamedTuple
 from weakref import finalize
 
@@ -21,6 +21,7 @@ from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Rows, record
 from papertape.engine.jit.native import PLAIN, native
+from papertape.engine.strategies.compiled.records import TEXT, text_number
 from papertape.engine.strategies.compiled.typing import as_seen, as_view, decision, take
 from papertape.engine.strategies.parameters import parameters_of
 from papertape.engine.strategies.protocol import Decision
@@ -50,21 +51,32 @@ def is_compiled(strategy: Any) -> bool:
 
 
 def own_rows(strategy: Any) -> Rows:
-    """Return what `self` is in a kernel: a record of the strategy's numbers, parameters and constants alike."""
+    """Return what `self` is in a kernel: a record of the strategy's numbers and texts, parameters and constants alike."""
     kinds = [kind for kind in reversed(type(strategy).__mro__) if kind is not object]
     names = {name for kind in kinds for name in vars(kind)} | set(getattr(strategy, "__dict__", ()))
-    values = {name: inspect.getattr_static(strategy, name, None) for name in sorted(names)}
-    values |= parameters_of(strategy)
-    numbers = {
+    plain = {name: inspect.getattr_static(strategy, name, None) for name in sorted(names)}
+    slots = {n: getattr(strategy, n, None) for n, x in plain.items() if _is_slot(x)}
+    values = {
         name: value
-        for name, value in values.items()
-        if isinstance(value, bool | int | float) and not name.startswith("__")
+        for name, value in (plain | slots | parameters_of(strategy)).items()
+        if isinstance(value, bool | int | float | str | np.number) and not name.startswith("__")
     }
-    kinds_of = {name: "f8" if isinstance(x, float) else "i8" for name, x in numbers.items()}
-    rows = np.zeros(1, record(*(kinds_of.items() or [("unused", "i8")])))
-    for name, value in numbers.items():
-        rows[name] = value
+    fields = [(name, _kind_of(value)) for name, value in values.items()]
+    rows = np.zeros(1, record(*(fields or [("unused", "i8")])))
+    for name, value in values.items():
+        rows[name] = text_number(value) if isinstance(value, str) else value
     return rows
+
+
+def _is_slot(value: Any) -> bool:
+    return isinstance(value, MemberDescriptorType)
+
+
+def _kind_of(value: Any) -> str:
+    """Return the type of a field that holds a value."""
+    if isinstance(value, str):
+        return TEXT
+    return "f8" if isinstance(value, float | np.floating) else "i8"
 
 
 class Entry:
@@ -83,7 +95,7 @@ class Entry:
         made = entry_of(function, n == 2)
         config: Any = numba.config
         if config.DISABLE_JIT:
-            self.address = _register(made, *arguments[:2])
+            self.address = _register(made, strategy, arguments[1])
             finalize(self, PLAIN.pop, self.address)
             return
         try:
@@ -94,10 +106,10 @@ class Entry:
             ) from None
 
 
-def _register(made: Callable[..., Any], own: Rows, views: Rows) -> int:
-    """Let a method be called by a number, without the compiler."""
+def _register(made: Callable[..., Any], strategy: Any, views: Rows) -> int:
+    """Let a method be called by a number, without the compiler: there `self` is the strategy."""
     address = max(PLAIN, default=0) + 1
-    PLAIN[address] = lambda view, told: made(own[0], views[int(view.symbol_index)], told)
+    PLAIN[address] = lambda view, told: made(strategy, views[int(view.symbol_index)], told)
     return address
 
 

@@ -5,6 +5,7 @@ After `HEAD` come the features that the strategy named, each under its name, the
 look back on. The engine's loop knows the head alone, so one loop in machine code serves every strategy.
 """
 
+import hashlib
 from typing import Any, Final
 
 import numpy as np
@@ -116,10 +117,23 @@ SAME_REASON: Final = tuple(
     REASON_CODES.get(REASON_NAMES.get(code, ""), 0) for code in range(max(REASON_NAMES) + 1)
 )
 
+# A text that kernels compare with literals is a number of 63 bits in a field of this type, which nothing else has.
+TEXT: Final = "u8"
+TEXTS_BY_NUMBER: Final[dict[int, str]] = {}
+
+
+def text_number(text: str) -> int:
+    """Return the number that stands for a text of any length."""
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+    TEXTS_BY_NUMBER[number] = text
+    return number
+
+
 N_WISHES: Final = 10  # fields of a Decision
 
 HEAD: Final = record(
     ("symbol_index", "i8"),
+    ("symbol", TEXT),
     ("time_ms", "i8"),
     ("open", "f8"),
     ("high", "f8"),

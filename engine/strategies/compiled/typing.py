@@ -30,7 +30,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit.native import native
 from papertape.engine.records import KEEP
 from papertape.engine.strategies.compiled.meaning import moved, understand
-from papertape.engine.strategies.compiled.records import HEAD, REASON_CODES
+from papertape.engine.strategies.compiled.records import HEAD, REASON_CODES, text_number
 from papertape.engine.strategies.compiled.view import (
     bars_of_view,
     buy,
@@ -56,14 +56,15 @@ class Word(types.Type):
 
     def number(self, word: str) -> int:
         """Return the number of a word; raises ConfigError for one that is none of them."""
-        if self.names == "tag":
-            return text_code(word)
+        if self.names in _NUMBERS:
+            return _NUMBERS[self.names](word)
         known = _WORDS[self.names]
         if word not in known:
             raise ConfigError(f"{self.names} is never {word!r}{did_you_mean(word, known)}")
         return known[word]
 
 
+_NUMBERS = {"tag": text_code, "text": text_number}
 _WORDS = {"reason": REASON_CODES, "kind": {word: code for code, word in KIND_NAMES.items()}}
 
 
@@ -109,6 +110,8 @@ def _seen(name: str, kind: Any) -> Any:
     """Return a field's type as a strategy sees it."""
     if name in ("reason", "kind", "tag"):
         return Word(name)
+    if kind == types.uint64:
+        return Word("text")
     return SeenRecord(kind) if name == "state" else kind
 
 

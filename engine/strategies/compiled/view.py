@@ -23,6 +23,7 @@ from papertape.engine.strategies.compiled.records import (
     NOT_GIVEN,
     ORDER_SEEN,
     SELL,
+    TEXTS_BY_NUMBER,
 )
 from papertape.engine.strategies.past import CANDLE_COLUMNS
 
@@ -195,6 +196,11 @@ class KernelView(np.record):  # type: ignore[misc] # as `SeenRow`
         newest = self.past[past_row(names, column), max(end - bars, 0) : end].view()
         newest.flags.writeable = False
         return newest  # type: ignore[no-any-return]
+
+    @property
+    def symbol(self) -> str:
+        """Return the symbol that the view is about."""
+        return TEXTS_BY_NUMBER[int(self["symbol"])]
 
     @property
     def orders(self) -> tuple[Row, ...]:

@@ -4,8 +4,10 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Command
 from papertape.engine.jit import Rows, kernel, record
-from papertape.engine.records import LONG, SHORT
+from papertape.engine.records import LONG, REASON_STOP, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.parameters import parameter
@@ -252,6 +254,47 @@ def test_parameters_constants_and_a_record_of_state_reach_a_kernel() -> None:
         seen = engine.strategy_state["seen"][0].tolist()
         assert seen == [first + 3.0 * 2.0 + 5] * 4
         assert engine.strategy_state["bars"][0] == len(candles)
+
+
+@dataclass(slots=True)
+class Slotted:
+    """Its attributes stand in slots, one of them is a word, and symbols are told apart by theirs."""
+
+    features: tuple[str, ...] = ("atr_14",)
+    distance: float = 3.0
+    side: str = parameter("long", choices=("long", "short"))
+
+    @kernel
+    def decide(self, view: Any) -> Any:
+        if view.position == 0.0 and view.symbol == "Y":
+            side = LONG if self.side == "long" else SHORT
+            return Decision(side, stop_distance=self.distance, target_distance=self.distance)
+        return None
+
+
+@pytest.mark.parametrize(("word", "side"), [("long", LONG), ("short", SHORT)])
+def test_words_are_compared_with_what_is_written(word: str, side: int) -> None:
+    strategy = Slotted(distance=2.0)
+    strategy.side = word
+
+    trades = engine_of(strategy, "XY").step(tape("XY", 200)).trades
+
+    assert set(trades["symbol"]) == {1}
+    assert set(trades["side"]) == {side}
+    closed = trades[trades["exit_reason"] == REASON_STOP]
+    risk = side * (closed["entry_price"] - closed["stop_price"])
+    assert len(risk) > 2
+    assert risk == pytest.approx(2.0)
+
+
+def test_an_engine_that_nobody_holds_is_gone_at_once() -> None:
+    engine = engine_of(EveryOrderKernel())
+    engine.step(random_candles(30, 1))
+    left = ref(engine)
+
+    del engine
+
+    assert left() is None
 
 
 class Writes(Base):
