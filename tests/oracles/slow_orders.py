@@ -31,6 +31,9 @@ class Rules:
     latency: int = 0
 
 
+_LAST_DIGITS = Decimal("1e-20")
+
+
 @dataclass
 class Order:
     """One order; prices None where there is none."""
@@ -410,7 +413,8 @@ class SlowBook:
     def open(self, order: Order, price: Decimal, rate: Decimal, leg: int | None) -> bool:
         wanted = min(order.quantity, self.volume)
         affordable = min(wanted, self.power / price) * self.factor
-        quantity = rounded(affordable, self.rules.lot, ROUND_FLOOR)
+        # An average of entries has digits without end: what is short of a whole lot by the 28th of them alone is one.
+        quantity = rounded(affordable + _LAST_DIGITS, self.rules.lot, ROUND_FLOOR)
         for level, sign in ((order.stop_loss, 1), (order.take_profit, -1)):
             if level is not None and order.side * sign * (price - level) <= 0:
                 self.remove(order, "cancelled")
