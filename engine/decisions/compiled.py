@@ -1,23 +1,24 @@
 """
 Stage 6 for strategies in kernels that are asked close by close: the loop is machine code, faults are told from here.
 
-The kernel knows that something means nothing, and not the words. Here the same call is made once more on the view of a
-strategy in Python, whose rules have them; so both say the same, at the same candle, and entries pause in the same way.
+Where the loop ends, or an exception passes through it, this decides whether the strategy was at fault, says so in the
+words of a strategy in Python, at the same candle, and lets entries pause in the same way.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from weakref import proxy
 
 import numpy as np
 
-from papertape.engine.broker.working.orders import WORKING_ORDER, tag_text
+from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.decisions import closes as loop
 from papertape.engine.decisions.ahead import LOOK
 from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import forget_seen, keep_unseen
-from papertape.engine.errors import InvariantError, StrategyError
+from papertape.engine.decisions.refused import refusal
+from papertape.engine.errors import StrategyError
 from papertape.engine.features.own.faults import FeatureFault
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, record
 from papertape.engine.records import KEEP, Unmet
@@ -27,7 +28,6 @@ from papertape.engine.strategies.compiled import records as called
 from papertape.engine.strategies.compiled.entry import Entry, own_rows
 from papertape.engine.strategies.compiled.view import view_dtype
 from papertape.engine.strategies.decision_rules import fault_of
-from papertape.engine.strategies.instructions import Instructions
 from papertape.engine.strategies.past import (
     CANDLE_COLUMNS,
     history_bars_of,
@@ -36,7 +36,6 @@ from papertape.engine.strategies.past import (
     unrolled,
 )
 from papertape.engine.strategies.protocol import Decision, Strategy
-from papertape.engine.strategies.view import FeatureColumns, SymbolBatch, View
 from papertape.engine.user_code.raised import told
 
 _HOOKS: Final = ("on_fill", "on_close")
@@ -288,36 +287,7 @@ class CompiledDecider:
         return told(error)
 
     def _words(self, symbol: int) -> str:
-        """Return what is wrong with the call that was refused, by calling the view of a strategy in Python."""
-        head = self._views[symbol : symbol + 1]
-        what = int(head["refused"][0])
-        instructions = Instructions(self._engine.length_ms)
-        instructions.time_ms = int(head["time_ms"][0])
-        instructions.rows = [{}] * int(head["n_asked"][0])
-        view = self._python_view(symbol, instructions)
-        call = {name: head["call"][name][0].item() for name in called.CALL.names or ()}
-        options: dict[str, Any] = {
-            k: call[k] for k in called.NUMBERS if call[k] != called.NOT_GIVEN
-        }
-        options |= {k: tag_text(call[k]) for k in called.TEXTS if call[k]}
-        options |= {k: True for k in called.SWITCHES if call[k]}
-        try:
-            if what in (called.MOVE_STOP, called.MOVE_TARGET):
-                name = called.CALL_NAMES[what]
-                instructions.move(name, float(head[name][0]))
-            elif what == called.CANCEL:
-                view.cancel(options.get("tag", ""))
-            else:
-                getattr(view, called.CALL_NAMES[what])(**options)
-        except StrategyError as error:
-            return str(error)
-        raise InvariantError(f"a kernel refused view.{called.CALL_NAMES[what]}({options})")
-
-    def _python_view(self, symbol: int, instructions: Instructions) -> View:
-        """Return the view that a strategy in Python would have at this close, as far as a call can depend on it."""
-        head, engine = self._heads[symbol], self._engine
-        columns = FeatureColumns(np.zeros((0, 0)), {}, 0)
-        bar = [float(head[name]) for name in ("open", "high", "low", "close", "volume")]
-        look = [float(value) for value in self._looks[symbol].tolist()]
-        batch = SymbolBatch(engine.symbols[symbol], None, columns, instructions)
-        return View(batch, 0, int(head["time_ms"]), bar, look, self._looks_at_orders[symbol])
+        """Return what is wrong with the call that was refused."""
+        view = self._views[symbol : symbol + 1]
+        look, working = self._looks[symbol], self._looks_at_orders[symbol]
+        return refusal(self._engine.symbols[symbol], view, look, working)

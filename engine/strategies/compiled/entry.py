@@ -21,8 +21,9 @@ from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Rows, record
 from papertape.engine.jit.native import PLAIN, native
+from papertape.engine.strategies.compiled.methods import decision, take
 from papertape.engine.strategies.compiled.records import TEXT, text_number
-from papertape.engine.strategies.compiled.typing import as_seen, as_view, decision, take
+from papertape.engine.strategies.compiled.typing import as_seen, as_view
 from papertape.engine.strategies.parameters import parameters_of
 from papertape.engine.strategies.protocol import Decision
 

@@ -2,7 +2,7 @@
 The view of a strategy in kernels: a record that is written to as the view of a strategy in Python is called.
 
 The functions here are its methods. With the compiler they are compiled into the strategy's own kernel
-(`papertape.engine.strategies.compiled.typing`); without it `KernelView` has them.
+(`papertape.engine.strategies.compiled.methods`); without it `KernelView` has them.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,0 +1,58 @@
+"""
+A call of a strategy in kernels that no order can mean, in words.
+
+The kernel knows that it means nothing, and not the words. Here the same call is made once more on the view of a strategy
+in Python, whose rules have them; so both say the same.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from papertape.engine.broker.working.orders import tag_text
+from papertape.engine.errors import InvariantError, StrategyError
+from papertape.engine.jit import Row, Rows
+from papertape.engine.strategies.compiled import records as called
+from papertape.engine.strategies.instructions import Instructions
+from papertape.engine.strategies.view import FeatureColumns, SymbolBatch, View
+
+
+def refusal(symbol: str, view: Rows, look: Row, working: Rows) -> str:
+    """
+    Return what is wrong with the call that was refused last.
+
+    view  of the strategy in kernels, shape (1,); look: LOOK; working: the symbol's orders
+    """
+    what = int(view["refused"][0])
+    instructions = Instructions(int(view["length_ms"][0]))
+    instructions.time_ms = int(view["time_ms"][0])
+    instructions.rows = [{}] * int(view["n_asked"][0])
+    call = {name: view["call"][name][0].item() for name in called.CALL.names or ()}
+    options: dict[str, Any] = {
+        name: call[name] for name in called.NUMBERS if call[name] != called.NOT_GIVEN
+    }
+    options |= {name: tag_text(call[name]) for name in called.TEXTS if call[name]}
+    options |= {name: True for name in called.SWITCHES if call[name]}
+    try:
+        if what in (called.MOVE_STOP, called.MOVE_TARGET):
+            name = called.CALL_NAMES[what]
+            instructions.move(name, float(view[name][0]))
+        elif what == called.CANCEL:
+            instructions.cancel(options.get("tag", ""))
+        else:
+            in_python = _in_python(symbol, view, look, working, instructions)
+            getattr(in_python, called.CALL_NAMES[what])(**options)
+    except StrategyError as error:
+        return str(error)
+    raise InvariantError(f"a kernel refused view.{called.CALL_NAMES[what]}({options})")
+
+
+def _in_python(
+    symbol: str, view: Rows, look: Row, working: Rows, instructions: Instructions
+) -> View:
+    """Return the view that a strategy in Python would have at this close, as far as a call can depend on it."""
+    columns = FeatureColumns(np.zeros((0, 0)), {}, 0)
+    bar = [float(view[name][0]) for name in ("open", "high", "low", "close", "volume")]
+    batch = SymbolBatch(symbol, None, columns, instructions)
+    seen = [float(value) for value in look.tolist()]
+    return View(batch, 0, int(view["time_ms"][0]), bar, seen, working)
