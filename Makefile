@@ -41,8 +41,15 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.rewrites
 
-# What an order gets, beside another engine: deploy/docs/conformance.md.
-conformance: $(STAMP)
+# An engine that cannot live with our pandas is asked in an environment of its own.
+OTHERS := .venv-conformance
+$(OTHERS)/.installed: tests/bench/conformance/requirements.txt
+	$(PYTHON) -m venv $(OTHERS)
+	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# What an order gets, beside other engines: writes deploy/docs/conformance.md.
+conformance: $(STAMP) $(OTHERS)/.installed
 	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra bench --editable
 	$(BIN)/python -m tests.bench.conformance
 
@@ -51,4 +58,4 @@ image:
 	TORCH=$(TORCH) deploy/image.sh
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv $(OTHERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,16 +1,47 @@
-"""The page that compares our orders with another engine's is what both do today."""
+"""The page that puts our orders beside other engines' is what all of them do today."""
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "deploy" / "docs" / "conformance.md"
+from tests.bench.conformance.engines import ENGINES, Engine, faults, recorded
+from tests.bench.conformance.page import PAGE, page
+from tests.bench.conformance.table import ROWS, ours
+
+BACKTESTING, NAUTILUS = ENGINES
+QUEER = "a market order fills at the next open"  # nautilus answers it otherwise
 
 
+def test_the_page_is_what_the_engines_answered_when_they_were_last_asked() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(recorded())
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: str(engine.name))
+def test_every_row_has_an_answer_and_every_difference_a_named_reason(engine: Engine) -> None:
+    answers = recorded()[engine.name]
+
+    assert list(answers) == list(ours())
+    assert faults(engine, answers) == []
+
+
+def test_a_difference_without_a_reason_and_a_reason_without_a_difference_are_told() -> None:
+    answers = dict(recorded()[NAUTILUS.name])
+    answers[QUEER] = ours()[QUEER]
+    answers["an order that nobody meets stays"] = [(2, 1.0, 50.0)]
+
+    assert faults(NAUTILUS, answers) == [
+        "nautilus_trader: an order that nobody meets stays: otherwise without a reason",
+        f"nautilus_trader: {QUEER}: a reason without a difference",
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("backtesting") is None, reason="`make conformance` installs it")
-def test_the_page_is_what_both_engines_do_and_every_difference_has_its_reason() -> None:
-    from tests.bench.conformance import REASONS, compared, page
+def test_backtesting_py_still_answers_as_recorded() -> None:
+    assert BACKTESTING.ask(ROWS) == recorded()[BACKTESTING.name]
 
-    assert PAGE.read_text(encoding="utf-8") == page()
-    assert {title for title, _, _ in compared()[1]} == set(REASONS)
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NAUTILUS.python.exists(), reason="`make conformance` installs it")
+def test_nautilus_trader_still_answers_as_recorded() -> None:
+    assert NAUTILUS.ask(ROWS) == recorded()[NAUTILUS.name]
