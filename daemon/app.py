@@ -33,6 +33,7 @@ from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.runtime.strategy_faults import StrategyFaults
+from papertape.engine.core import Engine
 from papertape.engine.errors import PapertapeError
 from papertape.engine.events import Feed
 from papertape.replay.learning.settings import cadence_of, settings_of
@@ -204,6 +205,7 @@ def _recover(journal: Journal, identity: Identity, hooks: Hooks) -> tuple[Identi
     text = journal.meta("identity")
     told: list[str] = []
     if text is None:
+        Engine(identity.spec)  # what cannot be built begins no account
         journal.commit([begin(identity)])
         account = identity
     else:

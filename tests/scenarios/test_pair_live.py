@@ -11,6 +11,7 @@ from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
 from papertape.replay.exchange import Switches
 from tests.support.journals import candles, identity, recorded
@@ -47,8 +48,8 @@ ROWS = candles(600)
 ROWS["flag_bits"][1::14] |= FLAG_ABSENT  # of the second market every seventh
 
 
-def run(state: Path, rows: Rows) -> RunningDaemon:
-    about = identity(strategy={"name": "tests.support.pair:Pair", "parameters": {"other": "BBB"}}, daemon={"state": str(state)})  # fmt: skip
+def run(state: Path, rows: Rows, other: str = "BBB") -> RunningDaemon:
+    about = identity(strategy={"name": "tests.support.pair:Pair", "parameters": {"other": other}}, daemon={"state": str(state)})  # fmt: skip
     return asyncio.run(serve(about, recorded(rows, 20), Hooks(), is_virtual=True))
 
 
@@ -64,3 +65,13 @@ def test_live_is_the_replay_also_when_it_starts_anew(tmp_path: Path) -> None:
     assert whole.engine.digest == twice.engine.digest == plain.digest
     assert twice.engine.snapshot() == whole.engine.snapshot()
     assert verify_state(tmp_path / "twice", trust_code=True).is_equal
+
+
+def test_a_start_that_cannot_be_begins_no_account(tmp_path: Path) -> None:
+    """The symbol is none of the run's; what stands in the folder then is no account that would refuse the right one."""
+    with pytest.raises(
+        ConfigError, match="BBC is not among the symbols of this run: did you mean 'BBB'"
+    ):
+        run(tmp_path, ROWS, other="BBC")
+
+    assert int(run(tmp_path, ROWS).engine.account[0].trades) > 5
