@@ -249,6 +249,9 @@ async def _delta_identity(config: Config) -> Identity:
                 "taker_fee_rate": product.taker_fee_rate,
                 "maker_fee_rate": product.maker_fee_rate,
                 "maximum_leverage": product.maximum_leverage,
+                "maintenance_rate": product.maintenance_margin_rate,
+                "maintenance_slope": product.maintenance_margin_slope,
+                "maintenance_from": product.margin_slope_from,
             }
             told = {name: value for name, value in told.items() if value > 0.0}
             markets.append(market_of(profile.venue, symbol, "linear", config, told))

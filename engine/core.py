@@ -14,9 +14,10 @@ from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
-from papertape.engine.broker.limits import resume
 from papertape.engine.broker.listing import begun
-from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE, end_all
+from papertape.engine.broker.risk.limits import resume
+from papertape.engine.broker.working.endings import end_all
+from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
 from papertape.engine.decisions.compiled import CompiledDecider

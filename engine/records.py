@@ -258,4 +258,10 @@ MARKET: Final = record(
     ("half_spread_rate", "f8"),
     ("slippage_rate", "f8"),
     ("maximum_leverage", "f8"),
+    # Isolated margin: notional ÷ leverage is what a position may lose. 0 = none, nothing is liquidated.
+    ("leverage", "f8"),
+    ("maintenance_rate", "f8"),  # of notional, which the margin must still be worth
+    ("maintenance_slope", "f8"),  # that it grows by per quote of notional beyond the next
+    ("maintenance_from", "f8"),  # quote
+    ("liquidation_fee_rate", "f8"),
 )

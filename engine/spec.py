@@ -17,7 +17,7 @@ from papertape.engine.broker.account import (
     SIZE_BY_FRACTION,
     SIZE_BY_RISK,
 )
-from papertape.engine.broker.limits import Limits
+from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
@@ -49,6 +49,10 @@ class Market:
     Quantities are in base units; `contract_value` converts a venue's contracts to them. What is `read_only` feeds features
     of others (`BTCUSD:rsi_14`) and is never traded: no strategy is asked about it, and no model learns from it.
 
+    leverage            of a position's isolated margin (`papertape.engine.broker.risk.margin`); 0: it is never liquidated
+    maintenance_rate    of notional that the margin must still be worth; it grows by `maintenance_slope` per quote of
+                        notional beyond `maintenance_from`
+
     >>> market = Market("BTCUSD", is_perpetual=True, contract_value=0.001, taker_fee_rate=0.0005)
     >>> round(20_000.0 * 0.5 * market.taker_fee_rate, 9)  # the fee of half a bitcoin at 20,000
     5.0
@@ -66,7 +70,28 @@ class Market:
     half_spread_rate: float = 0.00005
     slippage_rate: float = 0.0001
     maximum_leverage: float = 0.0
+    leverage: float = 0.0
+    maintenance_rate: float = 0.0
+    maintenance_slope: float = 0.0
+    maintenance_from: float = 0.0
+    liquidation_fee_rate: float = 0.0
     read_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.leverage:
+            return
+        where = f"market {self.symbol}: leverage {self.leverage:g}"
+        if not self.leverage > 0.0:
+            raise ConfigError(f"{where} is not above 0")
+        if not self.is_perpetual:
+            raise ConfigError(f"{where}: a spot market has no margin; leave it out")
+        if 0.0 < self.maximum_leverage < self.leverage:
+            raise ConfigError(f"{where} is above the market's {self.maximum_leverage:g}")
+        if 1.0 / self.leverage <= self.maintenance_rate:
+            raise ConfigError(
+                f"{where} leaves a margin of {1.0 / self.leverage:.3%}, and {self.maintenance_rate:.3%} must be maintained: a "
+                "position would be liquidated where it is opened; take less"
+            )
 
 
 @dataclass(slots=True, frozen=True)

@@ -125,7 +125,7 @@ def test_no_module_is_there_for_tests_alone() -> None:
 # Modules that no test names, because they are parts of something: by place, and the tests that hold them.
 COVERED_BY = {
     "engine/broker/": "tests/engine/broker",
-    "engine/options.py": "tests/engine/broker/test_limits.py",
+    "engine/options.py": "tests/engine/broker/risk/test_limits.py",
     "engine/check.py": "tests/engine/test_core.py",
     "engine/decisions/": "tests/engine/decisions",
     "engine/features/": "tests/engine/features/test_contract.py",

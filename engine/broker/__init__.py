@@ -6,6 +6,6 @@ The broker: from decisions to orders, fills and money, one instant of all symbol
     execution   every instant of a batch: match, post, mark, decide    fills     what an order or a bracket gets from a candle
     entries     entries of one instant, shared out                     grid      prices and sizes as the market writes them
     funding     settlements of perpetuals                          working   orders that rest: life cycle, instructions, matching
-    limits      on losses and exposure: what they lock, and what is not opened
+    bracket     stop, target and liquidation against a candle      risk       limits of the account, margin of a position
     halts listing   what is not traded for now; what is not there yet, or no more
 """

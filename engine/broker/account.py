@@ -31,7 +31,7 @@ ACCOUNT: Final = record(
     ("orders", "i8"),  # working orders placed so far
     ("working", "i8"),  # working orders now
     ("moves", "i8"),  # positions whose stop or target is about to move
-    # What the limits look at (`papertape.engine.broker.limits`); money units.
+    # What the limits look at (`papertape.engine.broker.risk.limits`); money units.
     ("marked_equity", "i8"),  # at the newest close
     ("day", "i8"),  # of the newest close, in days since 1970-01-01 UTC
     ("day_equity", "i8"),  # at the last close before that day
@@ -49,6 +49,8 @@ POSITION: Final = record(
     ("cost", "i8"),  # notional at entry, money units, above zero
     ("stop_price", "f8"),  # 0 = none
     ("target_price", "f8"),
+    ("liquidation_price", "f8"),  # 0 = none
+    ("bankruptcy_price", "f8"),  # at which its margin is lost as a whole
     (
         "last_price",
         "f8",

@@ -17,18 +17,20 @@ nor does one of a market that does not trade: its orders and brackets rest.
 """
 
 from papertape.engine.broker.account import position_value
+from papertape.engine.broker.bracket import (
+    LIQUIDATED,
+    fill_bracket,
+    match_bracket,
+    opened_beyond,
+)
 from papertape.engine.broker.entries import enter_all
 from papertape.engine.broker.fills import (
     book_costs,
     close_position,
-    fill_bracket,
     market_price,
-    match_bracket,
-    opened_beyond,
     track_excursion,
 )
 from papertape.engine.broker.ledger import money
-from papertape.engine.broker.limits import watch_limits
 from papertape.engine.broker.orders import (
     N_FILLS,
     N_MARKS,
@@ -38,15 +40,11 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
+from papertape.engine.broker.risk.limits import watch_limits
+from papertape.engine.broker.working.endings import end_all_orders, end_with_position
 from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.matching import match_opens, wake_all
-from papertape.engine.broker.working.orders import (
-    BY_FLAT,
-    BY_LIMIT,
-    BY_RUIN,
-    end_all,
-    end_all_orders,
-)
+from papertape.engine.broker.working.orders import BY_LIMIT, BY_RUIN
 from papertape.engine.broker.working.way import match_way
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
@@ -67,7 +65,8 @@ def close_at_open(
 ) -> bool:
     """Close a held position if its order or the open itself says so; return whether it closed."""
     side = held(position)
-    if is_due and order.target != side:
+    hit = opened_beyond(position, candle)
+    if is_due and order.target != side and hit != LIQUIDATED:
         price = market_price(candle.open, -side, market)
         reason = order.reason
         if order.target != FLAT and reason == REASON_SIGNAL:
@@ -76,7 +75,6 @@ def close_at_open(
         close_position(account, position, trade, market, candle, price, reason, fill)
         book_costs(fill, trade, market, candle.open)
         return True
-    hit = opened_beyond(position, candle)
     if hit == 0:
         return False
     fill_bracket(account, position, trade, market, candle, hit, fill)
@@ -156,9 +154,9 @@ def execute(
                     counters[N_FILLS] += 1
                     counters[N_TRADES] += 1
                     if position.working > 0:
-                        end_all(
-                            account, position, working[symbol], symbol, candle.open_ms, BY_FLAT,
-                            True, False, order_events, counters,
+                        end_with_position(
+                            account, position, working[symbol], symbol, candle.open_ms,
+                            fill.reason, order_events, counters,
                         )  # fmt: skip
         if n_met > 0:
             match_opens(
@@ -206,9 +204,9 @@ def execute(
                     counters[N_FILLS] += 1
                     counters[N_TRADES] += 1
                     if position.working > 0:
-                        end_all(
-                            account, position, working[symbol], symbol, candle.open_ms, BY_FLAT,
-                            True, False, order_events, counters,
+                        end_with_position(
+                            account, position, working[symbol], symbol, candle.open_ms,
+                            fill.reason, order_events, counters,
                         )  # fmt: skip
         close_ms = candles[base].open_ms + base_ms
         mark = marks[counters[N_MARKS]]

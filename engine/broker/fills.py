@@ -1,15 +1,8 @@
 """
-Fills: what a resting order or a bracket gets from one base candle.
+Fills: what opening, adding, reducing and closing do to position, trade and ledger.
 
-Intrabar order, pessimistic where a candle does not tell:
-
-1. what closes a position at the open: a resting market order, half spread and slippage against us; without one, a
-   bracket whose stop or target the open has already passed;
-2. what enters at the open (`papertape.engine.broker.entries`);
-3. the bracket inside the candle, the stop before the target. A stop fills at the worse of the open and the stop price,
-   with spread and slippage; a target fills at its price without slippage, and pays the taker fee all the same.
-
-Each of the three is done for every symbol before the next begins (`papertape.engine.broker.execution`).
+In which order a candle meets what rests is told in `papertape.engine.broker.execution`, what a bracket gets from it in
+`papertape.engine.broker.bracket`.
 
 Prices lie on the market's grid: market orders are rounded against us, stops and targets to the nearest tick, before
 sizes are made of them. What rounding takes is a cost like slippage, and nothing is sold below one tick.
@@ -17,17 +10,16 @@ sizes are made of them. What rounding takes is a cost like slippage, and nothing
 An excursion is made of prices that were there while the position was held: the open of every candle, also of the one
 it is closed in, whole candles in between, and of the last candle only what certainly came before the exit; before a
 target the adverse extreme counts too, as it may have come first.
-
-When stop and target both lie inside one candle the stop is taken, the trade is marked ambiguous, and what it would
-have made at the target is kept beside it. Nothing fills in an absent candle.
+Nothing fills in an absent candle.
 """
 
 import numpy as np
 
 from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
 from papertape.engine.broker.ledger import money, post
+from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.jit import Row, Rows, kernel
-from papertape.engine.records import AMBIGUOUS_EXIT, REASON_END, REASON_STOP, REASON_TARGET
+from papertape.engine.records import REASON_END
 
 
 @kernel
@@ -137,6 +129,7 @@ def open_position(
     position.stop_price = stop_price
     position.target_price = entry.target_price
     position.last_price = price
+    set_liquidation(position, market)
     position.realised = 0
     position.exit_price = 0.0
     position.exit_quantity = 0.0
@@ -250,10 +243,14 @@ def reduce_position(
         exit_price = value / (position.exit_quantity + quantity)
     position.exit_price = exit_price
     position.exit_quantity += quantity
-    if is_whole:
+    if not is_whole:
+        set_liquidation(position, market)
+    else:
         position.quantity = 0.0
         position.stop_price = 0.0
         position.target_price = 0.0
+        position.liquidation_price = 0.0
+        position.bankruptcy_price = 0.0
         if position.moves > 0:
             end_moves(account, position, 0)
         trade.exit_ms = candle.open_ms
@@ -281,100 +278,6 @@ def track_excursion(trade: Row, low: float, high: float) -> None:
         below, above = -above, -below
     trade.mae_price = min(trade.mae_price, below)
     trade.mfe_price = max(trade.mfe_price, above)
-
-
-@kernel
-def stop_reference(position: Row, candle: Row) -> float:
-    """Return where a touched stop turns into a market order: the worse of the open and the stop price."""
-    if position.quantity > 0.0:
-        return min(candle.open, position.stop_price)  # type: ignore[no-any-return]
-    return max(candle.open, position.stop_price)  # type: ignore[no-any-return]
-
-
-@kernel
-def opened_beyond(position: Row, candle: Row) -> int:
-    """Return 0 nothing, 1 the open has passed the stop, 2 it has passed the target."""
-    stop_price = position.stop_price
-    target_price = position.target_price
-    if position.quantity > 0.0:
-        if stop_price > 0.0 and candle.open <= stop_price:
-            return 1
-        return 2 if target_price > 0.0 and candle.open >= target_price else 0
-    if stop_price > 0.0 and candle.open >= stop_price:
-        return 1
-    return 2 if target_price > 0.0 and candle.open <= target_price else 0
-
-
-@kernel
-def bracket_hit(position: Row, candle: Row) -> int:
-    """
-    Return 0 nothing, 1 stop, 2 target, 3 stop with the target inside the same candle.
-
-    The open comes first: a candle that opens beyond a level has passed it before anything else happened.
-    """
-    hit = opened_beyond(position, candle)
-    if hit != 0:
-        return hit
-    if position.quantity > 0.0:
-        stop = position.stop_price > 0.0 and candle.low <= position.stop_price
-        target = position.target_price > 0.0 and candle.high >= position.target_price
-    else:
-        stop = position.stop_price > 0.0 and candle.high >= position.stop_price
-        target = position.target_price > 0.0 and candle.low <= position.target_price
-    if stop:
-        return 3 if target else 1
-    return 2 if target else 0
-
-
-@kernel
-def match_bracket(
-    account: Row, position: Row, trade: Row, market: Row, candle: Row, fill: Row
-) -> bool:
-    """Check stop and target of an open position against one candle; return whether it closed."""
-    hit = bracket_hit(position, candle)
-    if hit == 0:
-        track_excursion(trade, candle.low, candle.high)
-        trade.bars += 1
-        return False
-    fill_bracket(account, position, trade, market, candle, hit, fill)
-    return True
-
-
-@kernel
-def fill_bracket(
-    account: Row, position: Row, trade: Row, market: Row, candle: Row, hit: int, fill: Row
-) -> None:
-    """Close a position at the level that `bracket_hit` found."""
-    is_long = position.quantity > 0.0
-    if is_long:
-        at_target = max(candle.open, position.target_price)
-    else:
-        at_target = min(candle.open, position.target_price)
-    if hit == 2:
-        # The adverse extreme may have come first, the favourable one ends at the target; a gap ends both at the open.
-        if at_target == candle.open:
-            track_excursion(trade, at_target, at_target)
-        elif is_long:
-            track_excursion(trade, min(candle.low, at_target), at_target)
-        else:
-            track_excursion(trade, at_target, max(candle.high, at_target))
-        close_position(account, position, trade, market, candle, at_target, REASON_TARGET, fill)
-        return
-    reference = stop_reference(position, candle)
-    price = market_price(reference, -trade.side, market)
-    track_excursion(trade, min(price, candle.open), max(price, candle.open))
-    optimistic = trade.pnl_optimistic
-    if hit == 3:
-        quantity = abs(position.quantity)
-        value = money(quantity * at_target)
-        fee = money(quantity * at_target * market.taker_fee_rate)
-        gain = value - position.cost if is_long else position.cost - value
-        optimistic = position.realised + gain - fee - trade.fees - trade.funding
-    close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
-    book_costs(fill, trade, market, reference)
-    if hit == 3:
-        trade.is_ambiguous |= AMBIGUOUS_EXIT
-        trade.pnl_optimistic = optimistic
 
 
 @kernel

@@ -36,6 +36,8 @@ def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: in
     leverage = settings.leverage_cap
     if market.maximum_leverage > 0.0:
         leverage = min(leverage, market.maximum_leverage)
+    if market.leverage > 0.0:
+        leverage = min(leverage, market.leverage)
     free = worth * 1e-9 - gross * 1e-9 / leverage
     return settings.cash_share * max(free, 0.0) / (1.0 / leverage + market.taker_fee_rate)  # type: ignore[no-any-return]
 

@@ -1,7 +1,9 @@
 """What a reader must know of a result: warnings, notes, locks, refusals, orders that fell short, no trade."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import numpy as np
 
 from papertape.engine.broker.working.orders import (
     BY_FUNDS,
@@ -10,6 +12,9 @@ from papertape.engine.broker.working.orders import (
     BY_RUIN,
     CAUSE_NAMES,
 )
+from papertape.engine.jit import Rows
+from papertape.engine.records import REASON_LIQUIDATION
+from papertape.engine.spec import Market
 from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.timestamps import utc_text
 
@@ -50,3 +55,15 @@ def limits_doubts(section: dict[str, Any]) -> list[str]:
             "nobody resumed (limits.drawdown_lock_days ends such a lock)."
         )
     return said
+
+
+def liquidation_sentences(trades: Rows, markets: Sequence[Market]) -> list[str]:
+    """Return what a reader must know of isolated margin: what it is tested on, and how often it was lost."""
+    held = [m.symbol for m in markets if m.leverage > 0.0 and not m.read_only]
+    if not held:
+        return []
+    said = [
+        f"{', '.join(held)}: liquidation is tested on traded prices, high and low of each candle; there is no mark series."
+    ]
+    n = int(np.count_nonzero(trades["exit_reason"] == REASON_LIQUIDATION))
+    return [f"LIQUIDATED: {counted(n, 'position')} lost the whole margin.", *said] if n else said

@@ -34,7 +34,7 @@ from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.spec import Market
 from papertape.engine.strategies import parameters_of
-from papertape.replay.backtesting.doubts import doubts
+from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
 from papertape.replay.backtesting.limits import limits_section
 from papertape.replay.backtesting.models import model_section, why_none
 from papertape.replay.backtesting.recorder import Recorder
@@ -363,6 +363,7 @@ def _warnings(
             f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
             "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
         )
+    said += liquidation_sentences(run.trades, run.engine.spec.markets)
     for tape, quality in zip(tapes, qualities, strict=True):
         counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
         if counts:

@@ -136,6 +136,20 @@ class MarketSettings(_Section):
     )
     slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
     maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
+    leverage: float | None = Field(
+        None, ge=0.0, le=1_000.0,
+        description="isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never",
+    )  # fmt: skip
+    maintenance_rate: Rate | None = Field(
+        None, description="of notional that the margin must still be worth"
+    )
+    maintenance_slope: float | None = Field(
+        None, ge=0.0, le=1.0, description="that it grows by per quote of notional"
+    )
+    maintenance_from: float | None = Field(
+        None, ge=0.0, description="notional from which it grows, quote"
+    )
+    liquidation_fee_rate: Rate | None = Field(None, description="of notional, beside the margin")
     read_only: bool | None = Field(
         None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
     )

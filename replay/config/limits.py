@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from papertape.engine.broker.limits import Limits
+from papertape.engine.broker.risk.limits import Limits
 from papertape.replay.config.fields import keys_of, shared
 
 

@@ -27,6 +27,8 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.engine.records import (
     REASON_COMMAND,
+    REASON_DAILY_LOSS,
+    REASON_DRAWDOWN,
     REASON_ENTRY,
     REASON_FLIP,
     REASON_RUIN,
@@ -38,7 +40,9 @@ from papertape.replay.feed import ReplayFeed
 from papertape.replay.runtime.warm import Silent
 
 OPENING_MS: Final = 1  # a candle opens after the one before has closed, at the same stamp
-_AT_OPEN: Final = (REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN)
+_AT_OPEN: Final = (
+    REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN, REASON_DAILY_LOSS, REASON_DRAWDOWN,
+)  # fmt: skip
 
 Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
 Tapes = Rows | Sequence[Rows]  # of one symbol, or of several in the engine's order

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.engine.broker.limits import Limits
+from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.core import Engine

@@ -3,6 +3,7 @@ Working orders: what a strategy places beside its decision, until it is filled, 
 
     orders        the table of a symbol, the life cycle of an order, and what is reported of it
     instructions  what a strategy asks for at a close: place, cancel, move stop and target
+    endings       which orders end together
     changes       what a fill does to a position: open, add, reduce, close
     levels        where an order fills, and which way the price has to come from
     funds         buying power shared out among orders

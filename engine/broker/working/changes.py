@@ -17,7 +17,9 @@ from papertape.engine.broker.fills import (
 )
 from papertape.engine.broker.ledger import money, post
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, bar_to_entry
+from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.broker.sizing import whole_lots
+from papertape.engine.broker.working.endings import end_all, end_group
 from papertape.engine.broker.working.orders import (
     BY_FLAT,
     BY_FUNDS,
@@ -27,8 +29,6 @@ from papertape.engine.broker.working.orders import (
     FOK,
     FREE,
     WORKING,
-    end_all,
-    end_group,
     end_order,
     free,
     step_to,
@@ -263,6 +263,7 @@ def add_to_position(
     position.cost += notional
     position.stop_price = entry.stop_price
     position.target_price = entry.target_price
+    set_liquidation(position, market)
     trade.entry_price = position.entry_price
     trade.quantity += quantity
     trade.notional += notional

@@ -94,6 +94,7 @@ NO_POSITION: Final = 112
 NO_SUCH_ORDER: Final = 113
 MOVES_FULL: Final = 114
 BY_LIMIT: Final = 115
+BY_LIQUIDATION: Final = 116
 CAUSE_NAMES: Final = {
     BY_STRATEGY: "the strategy took it back",
     BY_OTHER: "another order of its group filled",
@@ -105,6 +106,7 @@ CAUSE_NAMES: Final = {
     BY_RUIN: "the account is ruined",
     BY_DELISTING: "the market is no more",
     BY_LIMIT: "a limit of the account was met",
+    BY_LIQUIDATION: "the position was liquidated",
     WRONG_SIDE: "its price is on the wrong side of the last close",
     TABLE_FULL: f"{CAPACITY} orders of this symbol work already",
     NO_POSITION: "there is no position that it could change",
@@ -302,70 +304,6 @@ def close_gaps(position: Row, orders: Rows) -> None:
     for slot in range(row, position.order_rows):
         orders[slot].status = FREE
     position.order_rows = row
-
-
-@kernel
-def end_all(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    symbol: int,
-    time_ms: int,
-    cause: int,
-    only_reducing: bool,
-    only_opening: bool,
-    events: Rows,
-    counters: IntArray,
-) -> None:
-    """Cancel the working orders of one symbol: all, those that only reduce a position, or those that may open one."""
-    for slot in range(position.order_rows):
-        order = orders[slot]
-        if order.status == FREE:
-            continue
-        if only_reducing and order.is_reduce_only == 0:
-            continue
-        if only_opening and order.is_reduce_only != 0:
-            continue
-        end_order(account, position, order, symbol, time_ms, CANCELLED, cause, events, counters)
-
-
-@kernel
-def end_all_orders(
-    account: Row,
-    positions: Rows,
-    working: Rows,
-    time_ms: int,
-    cause: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
-    """Cancel the working orders of every symbol."""
-    for symbol in range(len(positions)):
-        end_all(
-            account, positions[symbol], working[symbol], symbol, time_ms, cause, False, False,
-            events, counters,
-        )  # fmt: skip
-
-
-@kernel
-def end_group(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    group: int,
-    number: int,
-    symbol: int,
-    time_ms: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
-    """Cancel the other orders of a group: one of them has filled."""
-    for slot in range(position.order_rows):
-        order = orders[slot]
-        if order.status != FREE and order.group == group and order.number != number:
-            end_order(
-                account, position, order, symbol, time_ms, CANCELLED, BY_OTHER, events, counters
-            )
 
 
 @kernel

@@ -9,16 +9,18 @@ at one price. What came into being on the way meets afterwards only what surely 
 
 import numpy as np
 
+from papertape.engine.broker.bracket import LIQUIDATED, liquidate, opened_beyond
 from papertape.engine.broker.fills import (
     book_costs,
     close_position,
     market_price,
-    opened_beyond,
     track_excursion,
 )
 from papertape.engine.broker.ledger import money
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
+from papertape.engine.broker.risk.margin import adverse_level, is_liquidation_nearer
 from papertape.engine.broker.working.changes import fill_order
+from papertape.engine.broker.working.endings import end_with_position
 from papertape.engine.broker.working.levels import (
     approach_of,
     follow,
@@ -28,7 +30,6 @@ from papertape.engine.broker.working.levels import (
     needed_beyond,
 )
 from papertape.engine.broker.working.orders import (
-    BY_FLAT,
     FREE,
     GTC,
     STOP_LIMIT,
@@ -37,7 +38,6 @@ from papertape.engine.broker.working.orders import (
     TRIGGERED,
     WORKING,
     close_gaps,
-    end_all,
     trigger,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
@@ -93,7 +93,7 @@ def match_way(
     passed = opened_beyond(position, candle)
     if passed != 0:  # of a position that this open has just made, or added to
         exit_bracket(
-            account, position, trade, orders, entry, market, candle, price, passed == 1,
+            account, position, trade, orders, entry, market, candle, price, passed,
             fills, trades_out, events, counters,
         )  # fmt: skip
     is_down_first = goes_down_first(position, candle)
@@ -105,11 +105,14 @@ def match_way(
             if met == _NOTHING:
                 break
             if met in (_THE_STOP, _THE_TARGET):
-                is_stop = met == _THE_STOP
-                price = position.stop_price if is_stop else position.target_price
+                hit = 2
+                price = position.target_price
+                if met == _THE_STOP:
+                    hit = LIQUIDATED if is_liquidation_nearer(position) else 1
+                    price = adverse_level(position)
                 see(entry, price)
                 exit_bracket(
-                    account, position, trade, orders, entry, market, candle, price, is_stop,
+                    account, position, trade, orders, entry, market, candle, price, hit,
                     fills, trades_out, events, counters,
                 )  # fmt: skip
                 continue
@@ -165,7 +168,7 @@ def nearest(
     side = held(position)
     if side != 0:
         fresh_leg = position.fresh_leg
-        stop_price = position.stop_price
+        stop_price = adverse_level(position)
         if stop_price > 0.0 and is_certain(
             stop_price, -side, price, end, candle.close, leg, fresh_leg, 0.0
         ):
@@ -211,14 +214,15 @@ def exit_bracket(
     market: Row,
     candle: Row,
     level: float,
-    is_stop: bool,
+    hit: int,
     fills: Rows,
     trades_out: Rows,
     events: Rows,
     counters: IntArray,
 ) -> None:
-    """Close the whole position at its stop or its target, and end every order that only reduces it."""
+    """Close the whole position at its stop (`hit` 1), its target (2) or in liquidation, and end what ends with it."""
     side = held(position)
+    is_stop = hit != 2
     target_price = position.target_price
     is_ambiguous = (
         is_stop
@@ -226,7 +230,7 @@ def exit_bracket(
         and target_price > 0.0
         and candle.low <= target_price <= candle.high
     )
-    price = market_price(level, -side, market) if is_stop else level
+    price = market_price(level, -side, market) if hit == 1 else level
     see(entry, price)
     track_excursion(trade, entry.seen_low, entry.seen_high)
     optimistic = np.int64(0)
@@ -238,19 +242,21 @@ def exit_bracket(
         optimistic = position.realised + gain - fee - trade.fees - trade.funding
     fill = fills[counters[N_FILLS]]
     counters[N_FILLS] += 1
-    reason = REASON_STOP if is_stop else REASON_TARGET
-    close_position(account, position, trade, market, candle, price, reason, fill)
-    if is_stop:
+    if hit == LIQUIDATED:
+        liquidate(account, position, trade, market, candle, fill)
+    else:
+        reason = REASON_STOP if hit == 1 else REASON_TARGET
+        close_position(account, position, trade, market, candle, price, reason, fill)
+    if hit == 1:
         book_costs(fill, trade, market, level)
     if is_ambiguous:
         trade.is_ambiguous |= AMBIGUOUS_EXIT
         trade.pnl_optimistic = optimistic
     trades_out[counters[N_TRADES]] = trade
     counters[N_TRADES] += 1
-    end_all(
-        account, position, orders, candle.symbol, candle.open_ms, BY_FLAT, True, False,
-        events, counters,
-    )  # fmt: skip
+    end_with_position(
+        account, position, orders, candle.symbol, candle.open_ms, fill.reason, events, counters
+    )
 
 
 @kernel
@@ -262,7 +268,8 @@ def finish_way(position: Row, trade: Row, orders: Rows, entry: Row, candle: Row)
         else:
             track_excursion(trade, entry.seen_low, entry.seen_high)
             track_excursion(trade, candle.close, candle.close)
-            if position.stop_price > 0.0 and candle.low <= position.stop_price <= candle.high:
+            level = adverse_level(position)
+            if level > 0.0 and candle.low <= level <= candle.high:
                 trade.is_ambiguous |= AMBIGUOUS_ENTRY
         trade.bars += 1
     position.fresh_leg = -1

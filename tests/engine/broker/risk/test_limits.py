@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.engine.broker.limits import Limits
+from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.working.orders import BY_LIMIT, CANCELLED, REFUSED
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError

@@ -1,0 +1,165 @@
+"""
+Stop, target and liquidation of a position against one candle, pessimistic where it does not tell.
+
+A candle that opens beyond a level has passed it before anything else happened: a stop then fills at the open, with spread and
+slippage, a target at the open, and where the open lies beyond the liquidation the position is gone at its bankruptcy price,
+whatever its stop. Inside a candle the stop comes before the target, and of stop and liquidation the nearer. A target fills at
+its price without slippage, and pays the taker fee all the same.
+
+When stop or liquidation and target both lie inside one candle the worse is taken, the trade is marked ambiguous, and what it
+would have made at the target is kept beside it.
+"""
+
+from typing import Final
+
+from papertape.engine.broker.fills import (
+    book_costs,
+    close_position,
+    market_price,
+    on_tick,
+    reduce_position,
+    track_excursion,
+)
+from papertape.engine.broker.ledger import money
+from papertape.engine.broker.risk.margin import (
+    adverse_level,
+    is_liquidation_nearer,
+    opened_in_liquidation,
+)
+from papertape.engine.jit import Row, kernel
+from papertape.engine.records import (
+    AMBIGUOUS_EXIT,
+    REASON_LIQUIDATION,
+    REASON_STOP,
+    REASON_TARGET,
+)
+
+LIQUIDATED: Final = (
+    4  # what a level that was met comes to; 5: with the target inside the same candle
+)
+
+
+@kernel
+def stop_reference(position: Row, candle: Row) -> float:
+    """Return where a touched stop turns into a market order: the worse of the open and the stop price."""
+    if position.quantity > 0.0:
+        return min(candle.open, position.stop_price)  # type: ignore[no-any-return]
+    return max(candle.open, position.stop_price)  # type: ignore[no-any-return]
+
+
+@kernel
+def level_reached(position: Row, candle: Row) -> float:
+    """Return the price of a candle that was certainly there when a position was liquidated in it."""
+    if position.quantity > 0.0:
+        return min(candle.open, position.liquidation_price)  # type: ignore[no-any-return]
+    return max(candle.open, position.liquidation_price)  # type: ignore[no-any-return]
+
+
+@kernel
+def liquidate(account: Row, position: Row, trade: Row, market: Row, candle: Row, fill: Row) -> None:
+    """Close a position at its bankruptcy price, whatever the candle shows: its margin is lost, and the fee on top."""
+    price = on_tick(position.bankruptcy_price, market.tick_size, -trade.side)
+    price = max(price, min(market.tick_size, position.bankruptcy_price))
+    reduce_position(
+        account, position, trade, market, candle, abs(position.quantity), price,
+        market.liquidation_fee_rate, REASON_LIQUIDATION, fill,
+    )  # fmt: skip
+
+
+@kernel
+def opened_beyond(position: Row, candle: Row) -> int:
+    """Return 0 nothing, 1 the open has passed the stop, 2 it has passed the target, 4 the position is liquidated there."""
+    if opened_in_liquidation(position, candle.open):
+        return LIQUIDATED
+    stop_price = position.stop_price
+    target_price = position.target_price
+    if position.quantity > 0.0:
+        if stop_price > 0.0 and candle.open <= stop_price:
+            return 1
+        return 2 if target_price > 0.0 and candle.open >= target_price else 0
+    if stop_price > 0.0 and candle.open >= stop_price:
+        return 1
+    return 2 if target_price > 0.0 and candle.open <= target_price else 0
+
+
+@kernel
+def bracket_hit(position: Row, candle: Row) -> int:
+    """
+    Return 0 nothing, 1 stop, 2 target, 4 liquidation; 3 and 5: stop or liquidation with the target inside the same candle.
+
+    The open comes first: a candle that opens beyond a level has passed it before anything else happened.
+    """
+    hit = opened_beyond(position, candle)
+    if hit != 0:
+        return hit
+    level = adverse_level(position)
+    if position.quantity > 0.0:
+        stop = level > 0.0 and candle.low <= level
+        target = position.target_price > 0.0 and candle.high >= position.target_price
+    else:
+        stop = level > 0.0 and candle.high >= level
+        target = position.target_price > 0.0 and candle.low <= position.target_price
+    if stop:
+        hit = LIQUIDATED if is_liquidation_nearer(position) else 1
+        if target:
+            hit += 2 if hit == 1 else 1
+        return hit
+    return 2 if target else 0
+
+
+@kernel
+def match_bracket(
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, fill: Row
+) -> bool:
+    """Check stop and target of an open position against one candle; return whether it closed."""
+    hit = bracket_hit(position, candle)
+    if hit == 0:
+        track_excursion(trade, candle.low, candle.high)
+        trade.bars += 1
+        return False
+    fill_bracket(account, position, trade, market, candle, hit, fill)
+    return True
+
+
+@kernel
+def fill_bracket(
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, hit: int, fill: Row
+) -> None:
+    """Close a position at the level that `bracket_hit` found."""
+    is_long = position.quantity > 0.0
+    if is_long:
+        at_target = max(candle.open, position.target_price)
+    else:
+        at_target = min(candle.open, position.target_price)
+    if hit == 2:
+        # The adverse extreme may have come first, the favourable one ends at the target; a gap ends both at the open.
+        if at_target == candle.open:
+            track_excursion(trade, at_target, at_target)
+        elif is_long:
+            track_excursion(trade, min(candle.low, at_target), at_target)
+        else:
+            track_excursion(trade, at_target, max(candle.high, at_target))
+        close_position(account, position, trade, market, candle, at_target, REASON_TARGET, fill)
+        return
+    reference = stop_reference(position, candle)
+    price = market_price(reference, -trade.side, market)
+    if hit >= LIQUIDATED:
+        reference = level_reached(position, candle)
+        price = reference
+    track_excursion(trade, min(price, candle.open), max(price, candle.open))
+    optimistic = trade.pnl_optimistic
+    has_target = hit == 3 or hit == 5
+    if has_target:
+        quantity = abs(position.quantity)
+        value = money(quantity * at_target)
+        fee = money(quantity * at_target * market.taker_fee_rate)
+        gain = value - position.cost if is_long else position.cost - value
+        optimistic = position.realised + gain - fee - trade.fees - trade.funding
+    if hit >= LIQUIDATED:
+        liquidate(account, position, trade, market, candle, fill)
+    else:
+        close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
+        book_costs(fill, trade, market, reference)
+    if has_target:
+        trade.is_ambiguous |= AMBIGUOUS_EXIT
+        trade.pnl_optimistic = optimistic

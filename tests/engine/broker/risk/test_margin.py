@@ -1,0 +1,295 @@
+"""Isolated margin: liquidation levels against their formulas in fractions, and what happens there, by hand."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papertape.engine.broker.working.orders import BY_LIQUIDATION
+from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Rows
+from papertape.engine.records import (
+    AMBIGUOUS_EXIT,
+    LONG,
+    REASON_LIQUIDATION,
+    REASON_SIGNAL,
+    REASON_STOP,
+    REASON_TARGET,
+    SHORT,
+)
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import Decision
+from tests.support.every_order import EveryOrder
+from tests.support.helpers import (
+    FREE,
+    Outcome,
+    Scripted,
+    interleave,
+    make_candles,
+    random_candles,
+    run_all,
+)
+
+Bar = tuple[float, float, float, float]
+FLAT_BAR: Bar = (100.0, 100.0, 100.0, 100.0)
+
+
+class Resting(Scripted):
+    """The same, with an order far away, so that working orders and the way inside a candle take part."""
+
+    def decide(self, view: Any) -> Decision | None:
+        if not view.orders:
+            view.buy(1.0, limit=0.01)
+        return super().decide(view)
+
+
+def run(
+    bars: list[Bar], decision: Decision, leverage: float, strategy: type[Scripted] = Scripted,
+    script: dict[int, Decision] | None = None, **market: Any,
+) -> Outcome:  # fmt: skip
+    """Return what becomes of a position of 5,000 quote that enters at the open of candle 1, 100."""
+    spec = EngineSpec(
+        [Market("X", is_perpetual=True, leverage=leverage, **{**FREE, "maintenance_rate": 0.005, **market})],
+        strategy(script or {0: decision}), "1h", "1h",
+        settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
+    )  # fmt: skip
+    return run_all(Engine(spec), make_candles([FLAT_BAR, FLAT_BAR, *bars]))
+
+
+@pytest.mark.parametrize("strategy", [Scripted, Resting])
+@pytest.mark.parametrize(
+    ("side", "leverage", "level"),
+    # E × (1 ∓ (1/L - m)): 100 × (1 - (0.1 - 0.005)) = 90.5 and so on
+    [(LONG, 10, 90.5), (SHORT, 10, 109.5), (LONG, 50, 98.5), (SHORT, 50, 101.5)],
+)
+def test_a_position_is_gone_at_its_level_and_loses_its_margin(
+    side: int, leverage: int, level: float, strategy: type[Scripted]
+) -> None:
+    beyond = level - side * 0.01
+    within = level + side * 0.01
+    safe: Bar = (100.0, max(100.0, within), min(100.0, within), 100.0)
+    met: Bar = (100.0, max(100.0, beyond), min(100.0, beyond), 100.0)
+
+    outcome = run([safe, met, FLAT_BAR], Decision(side), leverage, strategy)
+
+    (trade,) = outcome.trades
+    assert trade.exit_reason == REASON_LIQUIDATION
+    assert (trade.exit_ms - trade.entry_ms) // 3_600_000 == 2
+    assert trade.exit_price == pytest.approx(100.0 * (1.0 - side / leverage), rel=1e-15)
+    assert trade.pnl * 1e-9 == pytest.approx(-5_000.0 / leverage, abs=1e-6)
+    # The bankruptcy price was never there; the level was.
+    assert trade.mae_price == pytest.approx(-abs(level - 100.0), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rate", "slope", "start", "notional"),
+    [
+        (0.0025, 0.0, 0.0, 5_000.0),
+        (0.0025, 1.25e-8, 100_000.0, 5e6),
+        (0.004, 2e-6, 1_000.0, 5_000.0),
+    ],
+)
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_levels_are_those_of_the_formula(
+    side: int, rate: float, slope: float, start: float, notional: float
+) -> None:
+    """Against fractions: IM% and MM% as Delta publishes them for BTCUSD, its slope in points per quote."""
+    leverage, entry = 8.0, 20_000.0
+    spec = EngineSpec(
+        [Market(
+            "X", is_perpetual=True, leverage=leverage, maintenance_rate=rate, maintenance_slope=slope,
+            maintenance_from=start, **FREE,
+        )],
+        Scripted({0: Decision(side)}), "1h", "1h", capital=2 * notional,
+        settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
+    )  # fmt: skip
+    engine = Engine(spec)
+    engine.step(make_candles([(entry,) * 4] * 2))
+
+    maintenance = Fraction(rate) + Fraction(slope) * max(Fraction(notional) - Fraction(start), 0)
+    expected = Fraction(entry) * (1 - side * (1 / Fraction(leverage) - maintenance))
+    position = engine.positions[0]
+    assert position.liquidation_price == pytest.approx(float(expected), rel=1e-12)
+    assert position.bankruptcy_price == pytest.approx(entry * (1 - side / leverage), rel=1e-14)
+
+
+@pytest.mark.parametrize("strategy", [Scripted, Resting])
+@pytest.mark.parametrize(
+    ("stop", "bar", "reason", "price"),
+    [
+        # The stop at 95 is nearer than 90.5: it comes first, however far the candle goes.
+        (95.0, (100.0, 100.0, 80.0, 82.0), REASON_STOP, 95.0),
+        # A stop beyond the liquidation never comes.
+        (85.0, (100.0, 100.0, 80.0, 82.0), REASON_LIQUIDATION, 90.0),
+        # One price for both is the stop's.
+        (90.5, (100.0, 100.0, 90.0, 91.0), REASON_STOP, 90.5),
+        # The candle opens between them: the stop, at the open.
+        (95.0, (93.0, 94.0, 93.0, 94.0), REASON_STOP, 93.0),
+        # It opens beyond both: there was no time for the stop.
+        (95.0, (90.4, 91.0, 90.0, 91.0), REASON_LIQUIDATION, 90.0),
+        # It opens beyond the bankruptcy price: no more than the margin is lost.
+        (95.0, (70.0, 71.0, 69.0, 70.0), REASON_LIQUIDATION, 90.0),
+    ],
+)
+def test_stop_and_liquidation(
+    stop: float, bar: Bar, reason: int, price: float, strategy: type[Scripted]
+) -> None:
+    outcome = run([bar], Decision(LONG, stop_price=stop), 10, strategy)
+
+    assert outcome.trades["exit_reason"].tolist() == [reason]
+    assert outcome.trades["exit_price"].tolist() == [pytest.approx(price, rel=1e-15)]
+
+
+@pytest.mark.parametrize("strategy", [Scripted, Resting])
+def test_liquidation_and_target_in_one_candle_are_ambiguous(strategy: type[Scripted]) -> None:
+    outcome = run([(100.0, 106.0, 88.0, 100.0)], Decision(LONG, target_price=105.0), 10, strategy)
+
+    (trade,) = outcome.trades
+    assert trade.exit_reason == REASON_LIQUIDATION
+    assert trade.is_ambiguous == AMBIGUOUS_EXIT
+    assert trade.pnl_optimistic * 1e-9 == pytest.approx(50 * 5.0, abs=1e-6)
+
+
+def test_a_target_that_the_open_has_passed_is_met() -> None:
+    outcome = run([(106.0, 106.0, 80.0, 100.0)], Decision(LONG, target_price=105.0), 10)
+
+    assert outcome.trades["exit_reason"].tolist() == [REASON_TARGET]
+
+
+@pytest.mark.parametrize(("opens", "reason"), [(90.6, REASON_SIGNAL), (90.4, REASON_LIQUIDATION)])
+def test_an_order_to_close_comes_too_late_where_the_open_has_passed_the_level(
+    opens: float, reason: int
+) -> None:
+    script = {0: Decision(LONG), 1: Decision(0)}
+
+    outcome = run([(opens, 95.0, opens, 95.0)], Decision(LONG), 10, script=script)
+
+    assert outcome.trades["exit_reason"].tolist() == [reason]
+
+
+def test_the_fee_comes_on_top_and_no_taker_fee() -> None:
+    costs = {"liquidation_fee_rate": 0.01, "taker_fee_rate": 0.0005}
+
+    outcome = run([(100.0, 100.0, 80.0, 82.0)], Decision(LONG), 10, **costs)
+
+    entry, exit_ = outcome.fills
+    assert entry.fee == round(entry.notional * 0.0005)
+    assert exit_.fee == round(exit_.notional * 0.01)
+    assert outcome.trades[0].pnl == exit_.realised - entry.fee - exit_.fee
+
+
+def test_without_leverage_nothing_is_liquidated() -> None:
+    outcome = run([(100.0, 100.0, 1.0, 50.0)], Decision(LONG), 0.0)
+
+    assert not len(outcome.trades)
+
+
+class Adds:
+    """Buys 10 at once, 10 more at the second close, and sells 5 at the third."""
+
+    features = ()
+
+    def decide(self, view: Any) -> None:
+        number = (view.time_ms - 1_577_836_800_000) // 3_600_000
+        if number < 3:
+            view.buy(10.0)
+        elif number == 3:
+            view.exit(quantity=5.0)
+
+
+def test_an_addition_moves_the_level_and_a_partial_exit_leaves_it() -> None:
+    spec = EngineSpec(
+        [Market("X", is_perpetual=True, leverage=10.0, maintenance_rate=0.005, **FREE)], Adds(), "1h", "1h",
+        settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
+    )  # fmt: skip
+    engine = Engine(spec)
+    bars = [FLAT_BAR, FLAT_BAR, (120.0,) * 4, (120.0,) * 4, (99.6,) * 4]
+    levels = []
+    for candle in make_candles(bars).reshape(-1, 1):
+        engine.step(candle)
+        levels.append(float(engine.positions[0].liquidation_price))
+
+    # 10 @ 100: 90.5; 20 @ 110 on average: 99.55; the same with 15 of them
+    assert levels == pytest.approx([0.0, 90.5, 99.55, 99.55, 99.55], rel=1e-14)
+    report = engine.step(make_candles([*bars, (99.5, 99.5, 99.5, 99.5)])[-1:])
+    (trade,) = report.trades
+    assert trade.exit_reason == REASON_LIQUIDATION
+    # Margin of what is left, 15 × 110 ÷ 10, and 5 × (120 - 110) of what was sold
+    assert trade.pnl * 1e-9 == pytest.approx(-165.0 + 5 * (120.0 - 110.0), abs=1e-6)
+
+
+TAPES = [random_candles(1_600, seed=70 + s, timeframe="15m") for s in range(2)]
+CANDLES = interleave(TAPES)
+
+
+def every_order(leverage: float = 40.0, names: tuple[str, ...] = ("AAA", "BBB")) -> Engine:
+    market = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001, "leverage": leverage}
+    markets = [Market(name, maintenance_rate=0.005, **market) for name in names]
+    account = Settings("risk", 0.02, leverage_cap=3.0)
+    return Engine(EngineSpec(markets, EveryOrder(), "1h", "15m", settings=account))
+
+
+def test_liquidations_among_every_order_lose_the_margin_and_take_orders_back() -> None:
+    outcome = run_all(every_order(), CANDLES)
+
+    lost = outcome.fills[outcome.fills["reason"] == REASON_LIQUIDATION]
+    assert len(lost) > 5
+    cost = np.array([float(f.notional) - float(f.realised) * np.sign(-f.side) for f in lost])
+    assert lost["realised"] / cost == pytest.approx(-1 / 40.0, abs=2e-4)  # to the tick
+    assert BY_LIQUIDATION in outcome.orders["cause"]
+    assert (outcome.marks["equity"] > 0).all()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_batches_and_restarts_change_nothing(batch: int) -> None:
+    whole, parts = every_order(), every_order()
+    run_all(whole, CANDLES)
+    for start in range(0, len(CANDLES), 2 * batch):
+        parts.step(CANDLES[start : start + 2 * batch])
+        if start % 40 == 0:
+            again = every_order()
+            again.restore(parts.snapshot())
+            parts = again
+
+    assert whole.digest == parts.digest
+    assert whole.snapshot() == parts.snapshot()
+
+
+def test_no_position_outlives_a_price_beyond_its_level() -> None:
+    """Step by step: what is held after a candle was held in it beyond no liquidation, entries inside it aside."""
+    engine = every_order()
+    before: Rows = engine.positions.copy()
+    n_alone = 0
+    for start in range(0, 1_200, 2):
+        candles = CANDLES[start : start + 2]
+        fills = engine.step(candles).fills
+        if (start // 2 + 1) % 4:  # not at a close of the strategy, which might place new ones
+            for symbol in fills[fills["reason"] == REASON_LIQUIDATION]["symbol"].tolist():
+                assert not engine.positions[symbol].working
+                n_alone += 1
+        for symbol in range(2):
+            position, old = engine.positions[symbol], before[symbol]
+            if position.quantity and old.quantity and position.quantity * old.quantity > 0:
+                reached = candles[symbol].low if old.quantity > 0 else candles[symbol].high
+                is_same = position.entry_price == old.entry_price
+                beyond = reached <= old.liquidation_price if old.quantity > 0 else reached >= old.liquidation_price  # fmt: skip
+                assert not (is_same and beyond)
+        before = engine.positions.copy()
+    assert n_alone > 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"leverage": 200.0, "maintenance_rate": 0.005}, "must be maintained"),
+        ({"leverage": 50.0, "maximum_leverage": 20.0}, "is above the market's 20"),
+        ({"leverage": -1.0}, "is not above 0"),
+        ({"leverage": float("nan")}, "is not above 0"),
+        ({"leverage": 10.0, "is_perpetual": False}, "a spot market has no margin"),
+    ],
+)
+def test_what_no_margin_can_be_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Market("X", **{"is_perpetual": True, **values})
