@@ -140,3 +140,35 @@ def joined(candles: Rows, hours: int) -> Rows:
     made["high"], made["low"] = whole["high"].max(axis=1), whole["low"].min(axis=1)
     made["close"], made["volume"] = whole["close"][:, -1], whole["volume"].sum(axis=1)
     return made
+
+
+class Mixed(Trader):
+    """The same with an object of its own, and the others by the names that a configuration brings."""
+
+    features = (
+        Efficiency(),
+        "ema_5",
+        "wilder",
+        "stretch@4h",
+        "efficiency@4h",
+        "BBB:efficiency@15m",
+    )
+
+    def __init__(self) -> None:
+        """Keep the class's features."""
+
+    def decide(self, view: Any) -> Decision | None:
+        others = [view["stretch@4h"], view["efficiency@4h"], view["BBB:efficiency@15m"]]
+        if view.position == 0 and view["wilder"] < 60 and view["efficiency"] > 0.2:
+            share = 0.1 + 0.5 / (1.0 + abs(float(np.nansum(others))))
+            return Decision(LONG, stop_distance=0.02 * view.close, size_scale=share)
+        return Decision(FLAT) if view["wilder"] > 60 else None
+
+
+class Holder:
+    """Buys once and holds, with a stop far below."""
+
+    features = ("level",)
+
+    def decide(self, view: Any) -> Decision | None:
+        return Decision(LONG, stop_price=0.5 * view.close) if view.position == 0 else None
