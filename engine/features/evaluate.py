@@ -29,13 +29,18 @@ def evaluate(
     Raises StrategyError where one of those has no value that a float could be.
     """
     plan = plan_features((request,), length_ms, own)
-    names = ("open_ms", "open", "high", "low", "close", "volume")
-    history = np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))
+    history = history_of(candles)
     out: FloatArray = np.full((len(plan.columns), len(candles)), np.nan)
     slab = plan.initial_state().view(np.float64).reshape(-1)
     if len(candles):
         nobody = np.zeros(1, EVENT)
         perceive(history, 0, len(candles), 0, plan, slab, out, nobody, np.zeros(1, np.int64))
-        bad = OwnSeries(plan.own).update(NewCandles(history, 0, len(candles), 0), slab, out)
+        bad = OwnSeries(plan.own, slab).update(NewCandles(history, 0, len(candles), 0), out)
         refuse_bad(bad, "", candles["open_ms"] + length_ms)
     return out
+
+
+def history_of(candles: Rows) -> FloatArray:
+    """Return candles as the columns that kernels read, shape (6, n)."""
+    names = ("open_ms", "open", "high", "low", "close", "volume")
+    return np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))

@@ -150,3 +150,12 @@ def bars_since_extreme(
         if sign * row[earlier + to_column] > sign * row[best + to_column]:
             best = earlier
     return t - best
+
+
+@kernel
+def has_infinite(values: FloatArray) -> bool:
+    """Return whether one of some values is infinite."""
+    found = False
+    for value in values:
+        found |= abs(value) == np.inf
+    return found

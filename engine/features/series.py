@@ -91,7 +91,7 @@ class FeatureSeries:
         self.latest_flags = np.zeros(1, np.int64)  # of the candle that `latest` is of
         self.n_closed = 0
         self.written = np.zeros(1, np.int64)
-        self._own = OwnSeries(plan.own) if plan.own else None
+        self._own = OwnSeries(plan.own, self.slab) if plan.own else None
         self.bad_values: list[BadValue] = []  # of the newest `advance`
 
     def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int, events: Rows) -> int:
@@ -137,7 +137,7 @@ class FeatureSeries:
         if self._own is not None:
             end, count = self.cursor.tolist()
             new = NewCandles(self.history, end - self.n_closed, end, count - self.n_closed)
-            self.bad_values = self._own.update(new, self.slab, self.out)
+            self.bad_values = self._own.update(new, self.out)
         return self.n_closed
 
     def restart(self) -> None:

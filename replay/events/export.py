@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from papertape.engine.features import FeaturePlan, perceive, plan_features
+from papertape.engine.features.evaluate import history_of
 from papertape.engine.features.own.base import NewCandles, OwnFeature
 from papertape.engine.features.own.series import OwnSeries, refuse_bad
 from papertape.engine.features.smc import EVENT
-from papertape.engine.jit import FloatArray, Rows
 from papertape.replay.events.events import event_table, iter_market_events
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.tape import Tape
@@ -64,16 +64,16 @@ def _write_groups(
     on_progress: Progress | None,
 ) -> None:
     """Compute and write one row group after the other; the states of the features run through."""
-    history = _history(tape.candles)
+    history = history_of(tape.candles)
     slab = plan.initial_state().view(np.float64).reshape(-1)
     nobody, written = np.zeros(1, EVENT), np.zeros(1, np.int64)  # events have a file of their own
-    series = OwnSeries(plan.own)
+    series = OwnSeries(plan.own, slab)
     out = np.empty((len(plan.columns), min(ROW_GROUP_ROWS, len(tape.candles))))
     for first in range(0, len(tape.candles), ROW_GROUP_ROWS):
         last = min(first + ROW_GROUP_ROWS, len(tape.candles))
         perceive(history, first, last, first, plan, slab, out, nobody, written)
         opens = tape.candles["open_ms"][first:last]
-        bad = series.update(NewCandles(history, first, last, first), slab, out)
+        bad = series.update(NewCandles(history, first, last, first), out)
         refuse_bad(bad, f"{tape.symbol}, ", opens + tape.length_ms)
         columns = [np.arange(first, last), opens, opens + tape.length_ms]
         columns += [line[: last - first].copy() for line in out]
@@ -81,12 +81,6 @@ def _write_groups(
         writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
         if on_progress is not None:
             on_progress("features", last, len(tape.candles))
-
-
-def _history(candles: Rows) -> FloatArray:
-    """Return the columns that kernels read, shape (6, n)."""
-    names = ("open_ms", "open", "high", "low", "close", "volume")
-    return np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))
 
 
 def write_events(path: Path, tape: Tape, on_progress: Progress | None = None) -> dict[str, int]:

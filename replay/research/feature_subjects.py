@@ -15,6 +15,7 @@ import pandas as pd
 
 from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features import evaluate, plan_features, split_request
+from papertape.engine.features.evaluate import history_of
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.names import as_feature, own_features
 from papertape.engine.features.own.tables import TableFeature, told_difference
@@ -100,8 +101,7 @@ def _from_own(feature: OwnFeature, candles: Rows, step_ms: int) -> Said:
 
 def _refuse_longer(feature: TableFeature, candles: Rows, values: Any, step_ms: int) -> None:
     """Raise StrategyError where all candles so far give another value than those that a feature looks back on."""
-    names = ("open_ms", "open", "high", "low", "close", "volume")
-    columns = np.stack([candles[name].astype(np.float64) for name in names])
+    columns = history_of(candles)
     n, bars = len(candles), feature.look_back
     for place in np.unique(np.linspace(2 * bars, n - 1, _TRIED, dtype=int)).tolist():
         if place >= n:

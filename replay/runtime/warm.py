@@ -25,13 +25,12 @@ _MINUTE_MS: Final = 60_000
 class SilentFeature(OwnFeature):
     """A feature without values: it stands for a user's that is not in a kernel where only kernels matter."""
 
-    def start(self) -> Runner:
+    def start(self, words: FloatArray) -> Runner:
         """Return itself, which keeps nothing."""
         return self
 
-    def update(self, new: NewCandles, words: FloatArray, line: FloatArray) -> Found:
+    def update(self, new: NewCandles, line: FloatArray) -> Found:
         """Write nothing."""
-        line[: new.last - new.first] = np.nan
         return []
 
 

@@ -25,6 +25,7 @@ from tests.bench import (
     feed,
     models,
     orders,
+    own_features,
     processes,
     python_strategy,
     smc,
@@ -162,6 +163,7 @@ def main() -> None:
     check_reference(n)
     result: dict[str, Any] = {"speeds": speeds(n, runs), "one_candle": one_at_a_time(5_000)}
     result["python"] = [python_strategy.per_candle(n // 10, runs), *orders.speeds(n, runs)]
+    result["own"] = own_features.costs(n, runs)
     result["structure"] = smc.speeds(n)
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
     result["models"] = models.speeds(n // 10)
@@ -178,7 +180,7 @@ def main() -> None:
         result["memory"] = processes.memory()
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
     lines = [*result["speeds"], result["structure"], *result["feed"], *result["models"]]
-    lines += [*result["python"], *result["whole"], *result["training"]]
+    lines += [*result["python"], *result["own"], *result["whole"], *result["training"]]
     lines += result.get("calm", ())
     if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
@@ -208,6 +210,7 @@ def table(result: dict[str, Any]) -> str:
     )
     for row in (
         *result["python"],
+        *result["own"],
         *result["whole"],
         *result["feed"],
         *result["models"],

@@ -43,11 +43,11 @@ class NewCandles(NamedTuple):
 class Runner(Protocol):
     """What computes one feature of one symbol on one timeframe."""
 
-    def update(self, new: NewCandles, words: FloatArray, line: FloatArray) -> Found:
+    def update(self, new: NewCandles, line: FloatArray) -> Found:
         """
-        Write the values of new candles, NaN where there is none, and return what was wrong at which of them.
+        Write the values of new candles, and return what was wrong at which of them.
 
-        words  the state, changed in place; line: shape (last - first,)
+        line  shape (last - first,), NaN, and left so where there is no value
         """
         ...
 
@@ -89,8 +89,8 @@ class OwnFeature(Fixed):
         """Return the state before the first candle, shape (1,)."""
         return np.zeros(1, self.state_dtype)
 
-    def start(self) -> Runner:
-        """Return what computes it for one symbol on one timeframe, or raise ConfigError."""
+    def start(self, words: FloatArray) -> Runner:
+        """Return what computes it for one symbol on one timeframe and keeps its state in these words, or raise ConfigError."""
         raise NotImplementedError
 
 
@@ -101,6 +101,8 @@ def looked_at_twice(count: int, n: int) -> list[int]:
     >>> looked_at_twice(3, 10)
     [1, 5]
     """
+    if count and count.bit_length() == (count + n - 1).bit_length() and count & (count - 1):
+        return []
     places = [0] if count == 0 and n else []
     number = 1 << max(count - 1, 0).bit_length()
     while number < count + n:

@@ -21,7 +21,6 @@ from numba import typeof
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.features.own.base import (
-    LONGEST,
     NOTHING_KEPT,
     Found,
     NewCandles,
@@ -30,10 +29,13 @@ from papertape.engine.features.own.base import (
     looked_at_twice,
     same_words,
 )
-from papertape.engine.jit import FloatArray, kernel, record
+from papertape.engine.jit import FloatArray, Row, kernel, record
 from papertape.engine.user_code.raised import told
 
 _COLUMNS: Final = 6
+_AROUND: Final = (
+    1_000  # candles of NaN on either side of those that a kernel may read, where it is tried
+)
 _WHERE: Final = ("Failed in", "-", "During", "File", "[")  # in the compiler that was
 
 
@@ -84,11 +86,31 @@ class KernelFeature(OwnFeature):
         """Return everything beside its name that defines it."""
         return (*super().parts, self.state_dtype, self.parameters)
 
-    def start(self) -> Runner:
+    def start(self, words: FloatArray) -> Runner:
         """Return what computes it, its kernel compiled; raises ConfigError for one that does not compile."""
-        runner = _KernelRunner(self)
-        runner.compile()
-        return runner
+        self._compile()
+        return _KernelRunner(self, words)
+
+    def _compile(self) -> None:
+        """Compile the kernel for what it is called with."""
+        words = np.zeros(self.state_dtype.itemsize // 8)
+        state, history = words.view(self.state_dtype)[0], np.zeros((_COLUMNS, 1))
+        arguments = (history, 0, 0, 0, self.parameters, state, np.zeros(0))
+        try:
+            if hasattr(self.kernel, "compile"):
+                kinds = tuple(typeof(each) for each in arguments)  # type: ignore[no-untyped-call] # numba's
+                self.kernel.compile(kinds)
+            else:  # without the compiler
+                signature(self.kernel).bind(*arguments)
+        except Exception as error:  # the compiler raises what it will on a user's code
+            said = [line.strip() for line in str(error).splitlines() if line.strip()]
+            said = [line for line in said if not line.startswith(_WHERE)] or [
+                "for no stated reason"
+            ]
+            raise ConfigError(
+                f"feature {self.name!r}: its kernel does not compile for (history, first, last, count, p, state, out): "
+                f"{type(error).__name__}: {said[0]}"
+            ) from None
 
 
 def _state_of(name: str, state: Any) -> np.dtype[Any]:
@@ -109,97 +131,84 @@ def _state_of(name: str, state: Any) -> np.dtype[Any]:
 class _KernelRunner:
     """Calls one kernel for one symbol on one timeframe."""
 
-    def __init__(self, feature: KernelFeature) -> None:
-        self._feature = feature
+    def __init__(self, feature: KernelFeature, words: FloatArray) -> None:
+        self._kernel, self._parameters = feature.kernel, feature.parameters
+        self._look_back, self._dtype = feature.look_back, feature.state_dtype
+        self._words, self._before = words, words.copy()
+        self._state = words.view(feature.state_dtype)[0]
 
-    def compile(self) -> None:
-        """Compile the kernel for what it is called with."""
-        words = np.zeros(self._feature.state_dtype.itemsize // 8)
-        nothing = NewCandles(np.full((_COLUMNS, 1), np.nan), 0, 0, 0)
-        arguments = self._arguments(nothing, words, np.zeros(0))
-        try:
-            if hasattr(self._feature.kernel, "compile"):
-                kinds = tuple(typeof(each) for each in arguments)  # type: ignore[no-untyped-call] # numba's
-                self._feature.kernel.compile(kinds)
-            else:  # without the compiler
-                signature(self._feature.kernel).bind(*arguments)
-        except Exception as error:  # the compiler raises what it will on a user's code
-            said = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = [line for line in said if not line.startswith(_WHERE)] or [
-                "for no stated reason"
-            ]
-            raise ConfigError(
-                f"feature {self._feature.name!r}: its kernel does not compile for (history, first, last, count, p, state, "
-                f"out): {type(error).__name__}: {said[0]}"
-            ) from None
-
-    def update(self, new: NewCandles, words: FloatArray, line: FloatArray) -> Found:
+    def update(self, new: NewCandles, line: FloatArray) -> Found:
         """Write the values of new candles; some of them are looked at twice."""
-        n = new.last - new.first
-        line[:n] = np.nan
+        twice = looked_at_twice(new.number, len(line))
+        return self._in_parts(new, line, twice) if twice else self._run(new, line)
+
+    def _in_parts(self, new: NewCandles, line: FloatArray, twice: Sequence[int]) -> Found:
+        """Compute those that are looked at twice by themselves, and what lies between them at once."""
         start, found = 0, []
-        for place in (*looked_at_twice(new.number, n), n):
+        for place in (*twice, len(line)):
             if start < place:
-                found += self._run(new, start, place, words, line)
-            if place < n:
-                found += self._try(new, place, words, line)
+                part = self._run(new.part(start, place), line[start:place])
+                found += [(start + k, reason) for k, reason in part]
+            if place < len(line):
+                reason = self._try(new.part(place, place + 1), line[place : place + 1])
+                found += [(place, reason)] if reason else []
             start = place + 1
         return found
 
-    def _run(
-        self, new: NewCandles, start: int, stop: int, words: FloatArray, line: FloatArray
-    ) -> Found:
+    def _run(self, new: NewCandles, line: FloatArray) -> Found:
         """Compute some candles at once; where the kernel raises, one by one from the state before them."""
-        before = words.copy()
+        self._before[:] = self._words
+        # As in `_call`, which one call more would show: a built-in feature takes four nanoseconds a candle.
         try:
-            self._call(new.part(start, stop), words, line[start:stop])
+            self._kernel(*new, self._parameters, self._state, line)
         except (
             Exception,
             SystemExit,
         ) as error:  # the boundary to a user's code: no error of it is ours
-            line[start:stop] = np.nan
-            if stop - start == 1:
-                return [(start, told(error))]
-        else:
-            return []
-        words[:] = before
+            return self._one_by_one(new, line, told(error))
+        return []
+
+    def _one_by_one(self, new: NewCandles, line: FloatArray, reason: str) -> Found:
+        line.fill(np.nan)
+        if len(line) == 1:
+            return [(0, reason)]
+        self._words[:] = self._before
         found = []
-        for place in range(start, stop):
-            found += self._run(new, place, place + 1, words, line)
+        for place in range(len(line)):
+            one = self._run(new.part(place, place + 1), line[place : place + 1])
+            found += [(place, reason) for _, reason in one]
         return found
 
-    def _try(self, new: NewCandles, place: int, words: FloatArray, line: FloatArray) -> Found:
-        """Compute one candle, and once more where only the candles that it may read are there."""
-        alone = self._alone(new.part(place, place + 1))
-        other, value = words.copy(), np.full(1, np.nan)
-        told_alone = self._run(alone, 0, 1, other, value)
-        found = self._run(new, place, place + 1, words, line)
-        if found or told_alone:
-            return found or [(place, text) for _, text in told_alone]
-        if same_words(value, line[place : place + 1]) and same_words(other, words):
-            return []
-        line[place] = np.nan
-        look_back = self._feature.look_back
-        return [
-            (
-                place,
-                f"it reads more than the {look_back} candles of look_back = {look_back}, this one included, or some before "
-                "the first or after this one",
+    def _try(self, new: NewCandles, line: FloatArray) -> str:
+        """Compute one candle, and once more where only the candles that it may read are there; return what is wrong."""
+        other, value = self._words.copy(), np.full(1, np.nan)
+        told_alone = self._call(self._alone(new), other.view(self._dtype)[0], value)
+        reason = self._call(new, self._state, line) or told_alone
+        if not reason and not (same_words(value, line) and same_words(other, self._words)):
+            bars = self._look_back
+            reason = (
+                f"it reads more than the {bars} candles of look_back = {bars}, this one included, or some before the first "
+                "or after this one"
             )
-        ]
+        if reason:
+            line[:] = np.nan
+        return reason
 
     def _alone(self, new: NewCandles) -> NewCandles:
         """Return one candle with those before it that may be read, and NaN all around."""
-        seen = min(new.number + 1, self._feature.look_back)
-        history = np.full((_COLUMNS, LONGEST + seen + LONGEST), np.nan)
-        end = LONGEST + seen
-        history[:, LONGEST:end] = new.history[:, new.last - seen : new.last]
+        seen = min(new.number + 1, self._look_back)
+        history = np.full((_COLUMNS, _AROUND + seen + _AROUND), np.nan)
+        end = _AROUND + seen
+        history[:, _AROUND:end] = new.history[:, new.last - seen : new.last]
         return NewCandles(history, end - 1, end, new.number)
 
-    def _call(self, new: NewCandles, words: FloatArray, line: FloatArray) -> None:
-        self._feature.kernel(*self._arguments(new, words, line))
-
-    def _arguments(self, new: NewCandles, words: FloatArray, line: FloatArray) -> tuple[Any, ...]:
-        """Return what a kernel is called with."""
-        state = words.view(self._feature.state_dtype)[0]
-        return (*new, self._feature.parameters, state, line)
+    def _call(self, new: NewCandles, state: Row, line: FloatArray) -> str:
+        """Call the kernel and return what it raises, empty for nothing."""
+        try:
+            self._kernel(*new, self._parameters, state, line)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the boundary to a user's code: no error of it is ours
+            return told(error)
+        return ""

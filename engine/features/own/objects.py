@@ -97,9 +97,9 @@ class ObjectFeature(OwnFeature):
         """Return what the instance holds in its fields."""
         return self._initial.copy()
 
-    def start(self) -> Runner:
+    def start(self, words: FloatArray) -> Runner:
         """Return what asks a copy of the instance."""
-        return _ObjectRunner(self)
+        return _ObjectRunner(self, words.view(self.state_dtype))
 
 
 def _fields_of(feature: str, fields: Any) -> dict[str, int]:
@@ -129,10 +129,10 @@ def _is_length(length: Any) -> bool:
 class _ObjectRunner:
     """Asks one instance about one symbol on one timeframe."""
 
-    def __init__(self, feature: ObjectFeature) -> None:
-        self._feature = feature
+    def __init__(self, feature: ObjectFeature, state: Rows) -> None:
+        self._feature, self._state = feature, state
+        self._views = {name: state[name][0] for name, length in feature.lengths.items() if length}
         self._numbers = [name for name, length in feature.lengths.items() if not length]
-        self._lists = [name for name, length in feature.lengths.items() if length]
         self._renew()
 
     def _renew(self) -> None:
@@ -140,28 +140,27 @@ class _ObjectRunner:
         self._own = self._feature.copy()
         self._watch = StateWatch(self._own, tuple(self._feature.lengths))
 
-    def update(self, new: NewCandles, words: FloatArray, line: FloatArray) -> Found:
+    def update(self, new: NewCandles, line: FloatArray) -> Found:
         """Ask about one candle after the other."""
-        state = words.view(self._feature.state_dtype)
-        self._load(state)
+        self._load()
         found = []
         rows = new.history[:, new.first : new.last].T.tolist()
         for place, (open_ms, *prices) in enumerate(rows):
-            line[place], reason = self._ask(ClosedCandle(int(open_ms), *prices), state)
+            line[place], reason = self._ask(ClosedCandle(int(open_ms), *prices))
             changed = self._watch.change(new.number + place, 1)
             if changed:
                 reason = reason or _told_change(changed)
                 line[place] = np.nan
-                self._store(state)
+                self._store()
                 self._watch.put_back()
                 self._renew()
-                self._load(state)
+                self._load()
             if reason:
                 found.append((place, reason))
-        self._store(state)
+        self._store()
         return found
 
-    def _ask(self, candle: ClosedCandle, state: Rows) -> tuple[float, str]:
+    def _ask(self, candle: ClosedCandle) -> tuple[float, str]:
         """Return the value at one candle and what is wrong with it or with the state after it."""
         value = np.nan
         try:
@@ -171,11 +170,11 @@ class _ObjectRunner:
             SystemExit,
         ) as error:  # the boundary to a user's code: no error of it is ours
             reason = told(error)
-        wrong = self._settle(state) if self._feature.lengths else ""
+        wrong = self._settle() if self._feature.lengths else ""
         return (np.nan, reason or wrong) if wrong else (value, reason)
 
-    def _settle(self, state: Rows) -> str:
-        """Make floats of what was kept, and return what cannot be; it then stays as it was before this batch."""
+    def _settle(self) -> str:
+        """Make floats of what was kept, and return what cannot be one."""
         own = self._own
         for name in self._numbers:
             value = getattr(own, name, None)
@@ -185,29 +184,28 @@ class _ObjectRunner:
                 except (TypeError, ValueError, OverflowError):
                     setattr(own, name, np.nan)
                     return f"it keeps {value!r:.60} in {name}, which is no number"
-        for name in self._lists:
-            value, kept = getattr(own, name, None), state[name][0]
-            if value is self._views[name]:
+        for name, kept in self._views.items():
+            value = getattr(own, name, None)
+            if value is kept:
                 continue
             try:
                 kept[:] = value
             except (TypeError, ValueError):
                 return f"it keeps {value!r:.60} in {name}, which is not {len(kept)} numbers"
             finally:
-                setattr(own, name, self._views[name])
+                setattr(own, name, kept)
         return ""
 
-    def _load(self, state: Rows) -> None:
+    def _load(self) -> None:
         """Give the instance what was saved; lists are views of it."""
-        self._views = {name: state[name][0] for name in self._lists}
         for name, view in self._views.items():
             setattr(self._own, name, view)
         for name in self._numbers:
-            setattr(self._own, name, float(state[name][0]))
+            setattr(self._own, name, float(self._state[name][0]))
 
-    def _store(self, state: Rows) -> None:
+    def _store(self) -> None:
         for name in self._numbers:
-            state[name] = getattr(self._own, name)
+            self._state[name] = getattr(self._own, name)
 
 
 def _told_change(name: str) -> str:

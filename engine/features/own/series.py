@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from papertape.engine.errors import StrategyError
+from papertape.engine.features.history import has_infinite
 from papertape.engine.features.own.base import NewCandles, OwnFeature, infinite
 from papertape.engine.jit import FloatArray, IntArray
 
@@ -29,19 +30,30 @@ class BadValue(NamedTuple):
 class OwnSeries:
     """What computes the features of a plan that are somebody's own."""
 
-    def __init__(self, plans: Sequence[OwnPlan]) -> None:
-        self._runners = [(plan, plan.feature.start()) for plan in plans]
+    def __init__(self, plans: Sequence[OwnPlan], slab: FloatArray) -> None:
+        """
+        Start every feature.
 
-    def update(self, new: NewCandles, slab: FloatArray, out: FloatArray) -> list[BadValue]:
+        slab  the states of all features of the plan as words, which are changed in place
+        """
+        self._runners = [
+            (plan.feature.name, plan.line, plan.feature.start(slab[plan.words])) for plan in plans
+        ]
+
+    def update(self, new: NewCandles, out: FloatArray) -> list[BadValue]:
         """Write the values of new candles, NaN where there is none, and return what was wrong."""
-        found = []
-        for plan, runner in self._runners:
-            line = out[plan.line, : new.last - new.first]
-            bad = runner.update(new, slab[plan.words], line)
-            for place in np.flatnonzero(np.isinf(line)).tolist():
-                bad.append((place, infinite(line[place])))
-                line[place] = np.nan
-            found += [BadValue(plan.feature.name, place, reason) for place, reason in bad]
+        found: list[BadValue] = []
+        n = new.last - new.first
+        for name, row, runner in self._runners:
+            line = out[row, :n]
+            line.fill(np.nan)
+            bad = runner.update(new, line)
+            if has_infinite(line):
+                for place in np.flatnonzero(np.isinf(line)).tolist():
+                    bad.append((place, infinite(line[place])))
+                    line[place] = np.nan
+            if bad:
+                found += [BadValue(name, place, reason) for place, reason in bad]
         return found
 
 

@@ -72,8 +72,9 @@ class TableFeature(OwnFeature):
         """Return how many candles before the newest must be kept for it: twice as many as it reads, to try it on them."""
         return 2 * self.look_back - 1
 
-    def start(self) -> Runner:
-        """Return what calls the function."""
+    def start(self, words: FloatArray) -> Runner:
+        """Return what calls the function, which keeps nothing."""
+        del words
         return _TableRunner(self)
 
     def value_of(self, columns: FloatArray) -> TableValue:
@@ -101,11 +102,9 @@ class _TableRunner:
         self._feature = feature
         self._watch = StateWatch(feature.subject)
 
-    def update(self, new: NewCandles, words: FloatArray, line: FloatArray) -> Found:
+    def update(self, new: NewCandles, line: FloatArray) -> Found:
         """Call the function with the newest candles at each new one, once there are so many."""
-        del words
         bars, n, found = self._feature.look_back, new.last - new.first, []
-        line[:n] = np.nan
         twice = set(looked_at_twice(new.number, n))
         for place in range(max(0, bars - 1 - new.number), n):
             end = new.first + place + 1
