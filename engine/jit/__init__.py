@@ -63,6 +63,18 @@ def is_stored(compiled: Any) -> bool:
     return Path(compiled._cache._cache_file._index_path).is_file()
 
 
+def refers_to(compiled: Any, digest: str) -> None:
+    """
+    Let machine code of a user's kernel on disk count for this digest alone, of everything that the kernel refers to.
+
+    numba looks at the kernel's own file, and would go on with what another file of theirs said before it was edited. Ours
+    lie in a folder for each state of the sources.
+    """
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:
+        file._source_stamp = digest
+
+
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
     config: Any = numba.config

@@ -22,9 +22,13 @@ _OURS: Final = ("papertape", "builtins", "numba", "numpy")
 
 def definition_of(feature: OwnFeature) -> str:
     """Return the digest of a feature's definition."""
+    return digest_of(type(feature).__name__, *feature.parts)
+
+
+def digest_of(*parts: Any) -> str:
+    """Return the digest of values with everything that they refer to."""
     written = _Definition()
-    written.add(type(feature).__name__)
-    for part in feature.parts:
+    for part in parts:
         written.add(part)
     return written.digest()
 

@@ -87,6 +87,48 @@ def test_what_matters_makes_another_definition_and_nothing_else_does(tmp_path: P
         assert {name for name in now if now[name] != before[name]} == set(changed.split()), new
 
 
+CALLER = """
+from helper_of_mine import part
+from papertape import kernel_feature
+
+@kernel_feature(look_back=1)
+def mine(history, first, last, count, p, state, out):
+    for i in range(first, last):
+        out[i - first] = part(history[4, i])
+"""
+HELPER = """
+from papertape import kernel
+
+@kernel
+def part(x):
+    return x + {}
+"""
+
+
+@pytest.mark.slow
+def test_machine_code_on_disk_is_not_of_a_helper_that_was_edited(tmp_path: Path) -> None:
+    program = (
+        "from caller_of_mine import mine\nfrom papertape.engine.features import evaluate\n"
+        "from tests.support.helpers import make_candles\n"
+        "print(evaluate('mine', make_candles([(1.0, 1.0, 1.0, 1.0)]), own={'mine': mine})[0, 0])"
+    )
+    root = str(Path(__file__).resolve().parents[4])
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{root}", "PAPERTAPE_CACHE_DIR": str(tmp_path / "cache")}  # fmt: skip
+    (tmp_path / "caller_of_mine.py").write_text(CALLER)
+
+    def said(number: str) -> str:
+        (tmp_path / "helper_of_mine.py").write_text(HELPER.format(number))
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        ).stdout.strip()
+
+    assert [said("1.0"), said("2.00"), said("1.0")] == ["2.0", "3.0", "2.0"]
+
+
 class Holder:
     """Holds what it is given."""
 

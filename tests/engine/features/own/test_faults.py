@@ -14,6 +14,7 @@ from papertape.engine.features import evaluate
 from papertape.engine.features.history import CLOSE
 from papertape.engine.features.own.kernels import kernel_feature
 from papertape.engine.features.own.names import own_features
+from papertape.engine.jit import kernel
 from papertape.engine.records import LONG, REFUSED_FAULT
 from papertape.engine.strategies import EmaCross
 from papertape.replay.tapes.own_features import table_feature
@@ -192,10 +193,18 @@ def test_no_batching_shows_in_what_follows(feature: Any, reason: str, batch: int
     assert len(whole[0]) >= 2
 
 
-@pytest.mark.parametrize("strategy", [Buyer, EmaCross], ids=["Python", "kernel"])
+class CompiledBuyer(Buyer):
+    """The same as machine code."""
+
+    decide = kernel(Buyer.decide)
+
+
+@pytest.mark.parametrize(
+    "strategy", [Buyer, CompiledBuyer, EmaCross], ids=["Python", "compiled", "batch"]
+)
 def test_entries_pause_and_stops_stay(strategy: Any) -> None:
     features: dict[str, Any] = {"own_features": (Odd("abc"),), "extra_features": ("odd",)}
-    made = Buyer() if strategy is Buyer else EmaCross(2, 3)
+    made = EmaCross(2, 3) if strategy is EmaCross else strategy()
     engine = Engine(spec_of(made, **features))
     report = engine.step(CANDLES)
 
@@ -208,11 +217,23 @@ def test_entries_pause_and_stops_stay(strategy: Any) -> None:
     before = Engine(spec_of(made)).step(CANDLES)
     n = int((before.fills["candle_ms"] <= AT_MS).sum())
     assert report.fills[:n].tobytes() == before.fills[:n].tobytes()
-    if strategy is Buyer:
+    if strategy is not EmaCross:
         assert engine.positions["stop_price"][0] > 0
 
     engine.step(Command(Action.RESUME))
     assert engine.account["is_paused"][0] == 0
+
+
+def test_every_kind_of_strategy_is_told_the_same_in_the_same_order() -> None:
+    def told(strategy: Any) -> tuple[list[str], str]:
+        spec = spec_of(strategy(Odd("abc"), "odd@2h"), ("AAA", "BBB"))
+        engine = Engine(spec)
+        report = engine.step(interleave([CANDLES, CANDLES]))
+        return [fault.reason for fault in report.faults], engine.digest
+
+    in_python, compiled = told(Buyer), told(CompiledBuyer)
+    assert in_python == compiled
+    assert len(in_python[0]) == 2
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5, 80])
