@@ -43,13 +43,13 @@ bench: $(STAMP)
 
 # An engine that cannot live with our pandas is asked in an environment of its own.
 OTHERS := .venv-conformance
-$(OTHERS)/.installed: tests/bench/conformance/requirements.txt
-	$(PYTHON) -m venv $(OTHERS)
-	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(OTHERS)/%/.installed: tests/bench/conformance/requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # What an order gets, beside other engines: writes deploy/docs/conformance.md.
-conformance: $(STAMP) $(OTHERS)/.installed
+conformance: $(STAMP) $(OTHERS)/nautilus/.installed $(OTHERS)/jesse/.installed
 	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra bench --editable
 	$(BIN)/python -m tests.bench.conformance
 

@@ -6,17 +6,32 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from tests.bench.conformance import backtesting_differences, nautilus_differences
+from tests.bench.conformance import backtesting_differences, jesse_differences, nautilus_differences
 from tests.bench.conformance.differences import Difference, names_by_row
 from tests.bench.conformance.rows import Fills, Row
 from tests.bench.conformance.table import ROWS, ours
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 RECORD: Final = Path(__file__).parent / "answers.json"
+OTHERS: Final = (
+    ROOT / ".venv-conformance"
+)  # an environment for each engine that cannot live with our packages
 ANSWER_S: Final = 600  # for all rows of an engine
+# As `python -m` in our root, but in a folder that goes: jesse leaves folders where it runs. It installs a package `tests`,
+# too, which would be found before ours.
+START: Final = """
+import runpy, sys
+root, module = sys.argv[1:3]
+sys.argv[1:3] = []
+sys.path.append(root)
+import tests
+tests.__path__ = [root + "/tests", *tests.__path__]
+runpy.run_module(module, run_name="__main__")
+"""
 
 
 @dataclass(frozen=True)
@@ -29,13 +44,20 @@ class Engine:
     python: Path
     differences: tuple[Difference, ...]
 
+    @property
+    def is_installed(self) -> bool:
+        if self.python == Path(sys.executable):
+            return find_spec("backtesting") is not None
+        return self.python.exists()
+
     def ask(self, rows: list[Row]) -> dict[str, Fills | str]:
         """Return its fills of each row, or what it has no words for, by title."""
         with tempfile.TemporaryDirectory() as folder:
             asked, told = Path(folder) / "rows.json", Path(folder) / "answers.json"
             asked.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
-            command = (self.python, "-m", f"tests.bench.conformance.{self.module}", asked, told)
-            subprocess.run(command, cwd=ROOT, check=True, timeout=ANSWER_S, stdout=sys.stderr)
+            module = f"tests.bench.conformance.{self.module}"
+            command = (self.python, "-c", START, ROOT, module, asked, told)
+            subprocess.run(command, cwd=folder, check=True, timeout=ANSWER_S, stdout=sys.stderr)
             return read(json.loads(told.read_text(encoding="utf-8")))
 
 
@@ -51,8 +73,15 @@ ENGINES: Final = (
         "nautilus_trader",
         "1.221.0",
         "nautilus",
-        ROOT / ".venv-conformance" / "bin" / "python",
+        OTHERS / "nautilus" / "bin" / "python",
         nautilus_differences.DIFFERENCES,
+    ),
+    Engine(
+        "jesse",
+        "3.5.3",
+        "jesse",
+        OTHERS / "jesse" / "bin" / "python",
+        jesse_differences.DIFFERENCES,
     ),
 )
 

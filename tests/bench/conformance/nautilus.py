@@ -1,7 +1,7 @@
 """
 A row said to nautilus_trader 1.221: its backtest engine, fed with bars of one minute of one instrument.
 
-    .venv-conformance/bin/python -m tests.bench.conformance.nautilus rows.json answers.json
+    .venv-conformance/nautilus/bin/python -m tests.bench.conformance.nautilus rows.json answers.json
 
 It runs where nautilus_trader is installed, which pandas 3 is not. Bars are its only data: of two settings that a reader
 may choose we take what is nearest to our rules, the nearer extreme first and no fill of a limit that is only touched.
