@@ -24,7 +24,16 @@ from papertape.engine.decisions.compiled import CompiledDecider
 from papertape.engine.decisions.kernels import KernelDecider
 from papertape.engine.decisions.python import PythonDecider
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.events import Action, Cause, Command, Event, Funding, Halt, NewModel
+from papertape.engine.events import (
+    OF_PAUSES,
+    Action,
+    Cause,
+    Command,
+    Event,
+    Funding,
+    Halt,
+    NewModel,
+)
 from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.records import (
@@ -175,7 +184,8 @@ class Engine(EngineState):
                 order.ready_instant = account.instants + 1
         if command.action is Action.RESUME:
             account.is_paused = 0
-            resume(account)
+            if command.value != OF_PAUSES:
+                resume(account)
         elif command.action is not Action.FLATTEN:
             account.is_paused |= PAUSED_BY_COMMAND
         return self.outputs.take(0)

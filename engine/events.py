@@ -7,7 +7,7 @@ comes one at a time and takes effect between two instants: after the newest comp
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from papertape.engine.jit import Rows
 
@@ -24,11 +24,17 @@ class Action(StrEnum):
     SCALE = "scale"  # new entries get this share of their size until the next scale
 
 
+OF_PAUSES: Final = (
+    0.0  # value of a RESUME that is no operator's: what a limit has locked stays locked
+)
+
+
 class Command(NamedTuple):
     """
     An operator's action.
 
-    value  of SCALE: the factor on the size of new entries, 0 … 1; other actions have none
+    value  of SCALE: the factor on the size of new entries, 0 … 1; of RESUME: OF_PAUSES where no operator said it; other
+           actions have none
     """
 
     action: Action

@@ -24,7 +24,7 @@ from papertape.daemon.journal.writer import Writer
 from papertape.engine.check import refuse_bad
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
-from papertape.engine.events import Action, Command, Event, Feed, Halt
+from papertape.engine.events import OF_PAUSES, Action, Command, Event, Feed, Halt
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
 
@@ -201,7 +201,7 @@ class JournalledFeed:
         if history:
             yield candles[:history]
         if history < len(candles):
-            yield Command(Action.RESUME)
+            yield Command(Action.RESUME, OF_PAUSES)
             yield candles[history:]
 
     async def _accept(self, event: Event, beside: Work[Any] | None = None) -> None:

@@ -14,7 +14,7 @@ then the model in force is watched as before. The host brings rows and outcomes,
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from papertape.engine.events import Action
+from papertape.engine.events import OF_PAUSES, Action
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.drift.monitor import DriftMonitor, Figures
 from papertape.engine.model.drift.policy import DriftOptions, PolicyState, retrained
@@ -142,7 +142,9 @@ class DriftMachine:
             return DriftOrder(Action.SCALE, factor)
         if is_paused != self._asked[1]:
             self._asked = (factor, is_paused)
-            return DriftOrder(Action.PAUSE if is_paused else Action.RESUME)
+            if is_paused:
+                return DriftOrder(Action.PAUSE)
+            return DriftOrder(Action.RESUME, OF_PAUSES)
         return None
 
     def _wanted(self) -> tuple[float, bool]:

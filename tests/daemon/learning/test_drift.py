@@ -10,7 +10,7 @@ from papertape.daemon.learning.drift import DriftCheck, DriftWatch
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT
 from papertape.engine.core import Engine
-from papertape.engine.events import Action
+from papertape.engine.events import OF_PAUSES, Action
 from papertape.engine.model.drift.policy import OK, SMALLER, STOP, PolicyState
 from papertape.replay.learning.settings import settings_of
 from tests.support.journals import Scripted, candles, identity, recorded, served
@@ -46,7 +46,7 @@ def test_levels_become_commands_and_their_return_takes_them_back(journal: Journa
     assert asked(watch, SMALLER) == [(Action.SCALE, 0.5)]
     assert asked(watch, STOP) == [(Action.PAUSE, 1.0)]
     assert asked(watch, STOP) == []
-    assert asked(watch, OK) == [(Action.SCALE, 1.0), (Action.RESUME, 1.0)]
+    assert asked(watch, OK) == [(Action.SCALE, 1.0), (Action.RESUME, OF_PAUSES)]
 
 
 @pytest.mark.parametrize("action", [Action.PAUSE, Action.KILL])
@@ -60,7 +60,7 @@ def test_drift_does_not_end_the_pause_of_an_operator(journal: Journal, action: A
 
     assert asked(again, STOP) == [(Action.SCALE, 0.5), (Action.PAUSE, 1.0)]
     again.on_operator(Action.RESUME)
-    assert asked(again, OK) == [(Action.SCALE, 1.0), (Action.RESUME, 1.0)]
+    assert asked(again, OK) == [(Action.SCALE, 1.0), (Action.RESUME, OF_PAUSES)]
 
 
 def test_drift_does_not_end_the_pause_of_a_fault(journal: Journal) -> None:
@@ -73,7 +73,7 @@ def test_drift_does_not_end_the_pause_of_a_fault(journal: Journal) -> None:
 
     asked(watch, STOP)
     account["is_paused"] = PAUSED_BY_COMMAND  # somebody let entries in, and drift stopped them anew
-    assert asked(watch, OK) == [(Action.SCALE, 1.0), (Action.RESUME, 1.0)]
+    assert asked(watch, OK) == [(Action.SCALE, 1.0), (Action.RESUME, OF_PAUSES)]
 
 
 def test_other_commands_hold_nothing(journal: Journal) -> None:
@@ -83,7 +83,7 @@ def test_other_commands_hold_nothing(journal: Journal) -> None:
     watch.on_operator(Action.FLATTEN)
     watch.on_operator(Action.SCALE)
 
-    assert (Action.RESUME, 1.0) in asked(watch, OK)
+    assert (Action.RESUME, OF_PAUSES) in asked(watch, OK)
 
 
 def test_features_are_watched_against_the_newest_training_without_a_champion(

@@ -28,7 +28,7 @@ from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import live_identity
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
-from papertape.engine.events import Action, Command
+from papertape.engine.events import OF_PAUSES, Action, Command
 from papertape.engine.jit import Rows
 from papertape.engine.records import REFUSED_PAUSED
 from papertape.replay.config import Config
@@ -374,7 +374,7 @@ def test_history_from_before_the_first_start_warms_up_without_trades(tmp_path: P
     assert kinds.count("command") == 2
     resumed = kinds.index("command", 1)
     assert inputs[0].event == Command(Action.PAUSE)
-    assert inputs[resumed].event == Command(Action.RESUME)
+    assert inputs[resumed].event == Command(Action.RESUME, OF_PAUSES)
     assert inputs[resumed].sequence == resumed + 1
     first_live_ms = inputs[resumed + 1].first_ms
     assert first_live_ms == int(ROWS["open_ms"][0]) + 699 * 900_000  # closed 10 s ago

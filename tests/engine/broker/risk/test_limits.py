@@ -10,7 +10,7 @@ from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.working.orders import BY_LIMIT, CANCELLED, REFUSED
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
-from papertape.engine.events import Action, Command
+from papertape.engine.events import OF_PAUSES, Action, Command
 from papertape.engine.jit import Rows
 from papertape.engine.records import (
     FLAT,
@@ -145,6 +145,20 @@ def test_an_operator_ends_a_lock_and_everything_begins_anew() -> None:
     assert outcome.limits["limit"].tolist() == [REFUSED_DRAWDOWN]
     assert outcome.fills["price"].tolist() == [100.0, 80.0, 80.0]
     assert outcome.marks[-1].equity == 7_300 * 10**9
+
+
+def test_a_resume_that_no_operator_said_ends_no_lock() -> None:
+    """The end of a warm-up and the watch on a model resume what they paused; a limit is not theirs."""
+    engine = every_order()
+    rows = iter(range(0, len(CANDLES), 2))
+    while not engine.account[0].locked_by:
+        start = next(rows)
+        engine.step(CANDLES[start : start + 2])
+    locked = engine.account.copy()
+
+    engine.step(Command(Action.RESUME, OF_PAUSES))
+
+    assert engine.account.tobytes() == locked.tobytes()
 
 
 def test_losses_in_a_row_lock_entries_and_leave_positions() -> None:
