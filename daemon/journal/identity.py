@@ -22,6 +22,7 @@ from papertape.replay.learning.settings import features_of
 # Sections and keys of the configuration that decide what the engine does.
 _DECIDING: Final = {
     "account": None,
+    "limits": None,
     "market": None,
     "markets": None,
     "strategy": None,

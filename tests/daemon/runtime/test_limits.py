@@ -4,15 +4,20 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from papertape.daemon.app import serve
 from papertape.daemon.journal import Journal
+from papertape.daemon.journal.identity import _DECIDING
 from papertape.daemon.monitoring.states import account_state
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError
 from papertape.engine.events import Action, Command, Event
 from papertape.engine.jit import Rows, join_rows
 from papertape.engine.records import LIMIT_EVENT, REFUSED_DRAWDOWN
+from papertape.replay.config import Config
 from tests.support.journals import candles, identity, recorded
 
 ROWS = candles(900)
@@ -88,3 +93,25 @@ def test_a_lock_that_was_taken_out_is_found(tmp_path: Path) -> None:
 
     assert not verdict.is_equal
     assert "limits" in str(verdict.difference)
+
+
+def test_limits_of_a_running_account_are_those_it_was_opened_with(tmp_path: Path) -> None:
+    run(tmp_path, ROWS[:100])
+    other = {**SECTIONS, "limits": {**SECTIONS["limits"], "drawdown": 0.5}}
+    about = identity(**other, daemon={"state": str(tmp_path)})
+
+    with pytest.raises(
+        ConfigError, match=r"limits\.drawdown: 0\.5 is not 0\.06, with which the journal began"
+    ):
+        asyncio.run(serve(about, recorded(ROWS, 20), Hooks(), is_virtual=True))
+
+
+def test_every_section_of_a_configuration_is_fixed_or_known_not_to_decide() -> None:
+    """A section that the engine sees and that might change at a new start would rewrite what was decided."""
+    free = {
+        "learning",
+        "drift",
+        "report",
+        "daemon",
+    }  # models enter as inputs; the rest is no engine's
+    assert set(Config.model_fields) == set(_DECIDING) | free
