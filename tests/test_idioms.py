@@ -36,6 +36,8 @@ def idioms() -> ModuleType:
 # The last class of a block is its strategy; before it may stand an indicator.
 NAMES = [re.findall(r"^class (\w+)", block, re.M)[-1] for block in BLOCKS[1:]]
 IN_PYTHON = [name for name in NAMES if not name.endswith("Kernel")]
+# A kernel has its text's digest in every batching; those with all there is to hooks, another symbol, a feature of one's own.
+PROVEN = [*IN_PYTHON, "ThreeTargetsKernel", "PairOfSymbolsKernel", "OwnIndicatorKernel"]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_a_kernel_is_its_text_in_python(name: str, idioms: ModuleType, candles: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PROVEN)
 def test_an_idiom_knows_no_tomorrow(name: str, idioms: ModuleType, candles: Rows) -> None:
     kind = getattr(idioms, name)
     tapes = zip(symbols_of(kind), tapes_of(kind, candles), strict=True)
