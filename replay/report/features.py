@@ -97,9 +97,9 @@ class FeatureLines:
         for index, symbol in enumerate(symbols):
             if not self._times[index] or not self.columns:
                 continue
-            times = np.concatenate(self._times[index])
-            values = np.concatenate(self._values[index], axis=1)
-            closes = np.concatenate(self._closes[index])
+            times = _in_one(self._times[index])
+            values = _in_one(self._values[index], axis=1)
+            closes = _in_one(self._closes[index])
             seconds = times // 1000
             packed[symbol] = {
                 "first": int(seconds[0]) if len(seconds) else 0,
@@ -110,6 +110,12 @@ class FeatureLines:
                 ],
             }
         return packed
+
+
+def _in_one(parts: list[Any], axis: int = 0) -> Any:
+    """Return arrays as one, which takes their place: held twice, a page's features would be the most of a command."""
+    parts[:] = [np.concatenate(parts, axis=axis)]
+    return parts[0]
 
 
 def is_on_candles(values: FloatArray, closes: FloatArray, is_price: bool | None) -> bool:
