@@ -29,6 +29,7 @@ from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
 
 _NO_CANDLES: Final = "no candle was processed"
 _NOT_KEPT: Final = "the exposure of this run was not kept"
+_PIECE: Final = 1 << 15  # marks that are looked at at once
 _RUIN: Final = "equity was zero or below, so returns have no meaning"
 
 
@@ -114,7 +115,7 @@ def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> tuple[int
     The first candle's open is not recorded, so a candle is taken to last as long as the shortest step between two
     marks; the curve starts one candle before the first mark.
     """
-    step_ms = int(np.diff(time_ms).min()) if len(time_ms) > 1 else 0
+    step_ms = _shortest_step_ms(time_ms)
     assert step_ms > 0 or len(time_ms) == 1
     start_ms = int(time_ms[0]) - step_ms
     sheet.put("total_return", float(equity[-1] / equity[0]) - 1.0)
@@ -140,13 +141,20 @@ def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> tuple[int
     return elapsed_ms, falls.lowest
 
 
+def _shortest_step_ms(time_ms: IntArray) -> int:
+    """Return the shortest step between two marks, 0 for a single one; in pieces, for a long curve's steps are as long."""
+    starts = range(0, len(time_ms) - 1, _PIECE)
+    return min((int(np.diff(time_ms[at : at + _PIECE + 1]).min()) for at in starts), default=0)
+
+
 def _put_activity(sheet: Sheet, trades: Rows, marks: Marks, equity: FloatArray) -> None:
     """
     Write mean gross leverage and turnover, for an equity above zero.
 
     Turnover is the notional of all fills ÷ average equity; a trade still open has only its entry.
     """
-    leverage = marks["exposure"] / UNITS_PER_QUOTE / equity
+    leverage = marks["exposure"] / UNITS_PER_QUOTE
+    leverage /= equity
     sheet.put("mean_leverage", float(leverage.mean()))
     exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
     traded = total_quote(trades["notional"]) + float(np.dot(trades["quantity"], exits))

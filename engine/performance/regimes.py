@@ -53,7 +53,7 @@ def regimes(
     """
     n = len(close)
     assert len(open_ms) == len(high) == len(low) == n
-    is_late = np.diff(open_ms) <= 0
+    is_late = open_ms[1:] <= open_ms[:-1]
     if is_late.any():
         row = int(np.argmax(is_late)) + 1
         raise DataError(
@@ -66,7 +66,7 @@ def regimes(
     places = asked[is_known] - WINDOW_BARS
     if not len(places):
         return labels
-    close = np.ascontiguousarray(close)
+    close = np.array(close)  # one's own, which is written over below
     changes = np.diff(close)
     path = _sums_at(np.abs(changes, out=changes), places)
     del changes
@@ -75,7 +75,8 @@ def regimes(
     efficiency = np.divide(distance, path, out=np.zeros_like(path), where=path > 0.0)
     # In place: of a million candles each working copy is 8 MB.
     ranges = np.maximum(high[1:], close[:-1])
-    ranges /= np.minimum(low[1:], close[:-1])
+    np.minimum(low[1:], close[:-1], out=close[:-1])
+    ranges /= close[:-1]
     del close
     np.log(ranges, out=ranges)
     np.square(ranges, out=ranges)

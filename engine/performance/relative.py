@@ -35,7 +35,8 @@ def hold_worth(
     worth = chosen / prices[0]
     # The mean of one is itself, and a million means of one take as long as a replay's tenth.
     mean: FloatArray = worth[:, 0] if worth.shape[1] == 1 else worth.mean(axis=1)
-    return mean / (1.0 + entry_cost_rate)
+    mean /= 1.0 + entry_cost_rate
+    return mean
 
 
 def put_relative(sheet: Sheet, returns: FloatArray, worth: FloatArray, rf: float) -> None:

@@ -81,6 +81,10 @@ class Recorder:
             if len(rows):
                 parts.append(rows)
 
+    def end(self, still_open: Rows) -> None:
+        """Take in the TRADE records of what is open at the end; joined elsewhere, all trades would be held twice."""
+        self._parts["trades"].append(still_open)
+
     def _joined(self, name: str, dtype: np.dtype[np.void]) -> Rows:
         parts = self._parts[name]
         if not parts:
@@ -100,7 +104,7 @@ class Recorder:
 
     @property
     def trades(self) -> Rows:
-        """Return every TRADE record that closed."""
+        """Return every TRADE record that closed, and after the end those that are still open."""
         return self._joined("trades", TRADE)
 
     @property

@@ -14,7 +14,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
 from papertape.engine.features.resample import FRAME_STATE, aggregate
-from papertape.engine.jit import Rows, copy_rows, join_rows
+from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.loop import run
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.spec import EngineSpec, Market
@@ -193,7 +193,7 @@ def replay(
     warm = time.perf_counter()
     wait_for(run(engine, feed, [recorder, refuse_faults]))
     done = time.perf_counter()
-    trades = join_rows([recorder.trades, engine.open_trades()])
+    recorder.end(engine.open_trades())
     marks = recorder.curve
     others = {
         name: Outcome(*ending.take(beside[name].open_trades(), marks["time_ms"]))
@@ -201,7 +201,9 @@ def replay(
     }
     end_ms = feed.last_ms + engine.base_ms
     used = sorted((model for model in models if model[0] <= end_ms), key=lambda model: model[0])
-    return Run(engine, recorder, trades, marks, feed, used, done - warm, warm - started, others)
+    return Run(
+        engine, recorder, recorder.trades, marks, feed, used, done - warm, warm - started, others
+    )
 
 
 def _not_drawn(run: Run) -> list[str]:

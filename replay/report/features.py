@@ -5,7 +5,7 @@ A column lies on the candles when its values are prices, near those of the candl
 columns of one request share a pane. Market structure (`smc`) is drawn as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -70,8 +70,7 @@ class FeatureLines:
         self._rows = [column.row for column in columns]
         self._seen = [0] * n_symbols
         self._values: list[list[FloatArray]] = [[] for _ in range(n_symbols)]
-        self._times: list[list[IntArray]] = [[] for _ in range(n_symbols)]
-        self._closes: list[list[FloatArray]] = [[] for _ in range(n_symbols)]
+        self._seconds: list[list[IntArray]] = [[] for _ in range(n_symbols)]
 
     def __call__(self, symbol: int, matrix: FloatArray, bars: Rows) -> None:
         """Take in one symbol's matrix at these closes, of which it has a column each."""
@@ -80,8 +79,8 @@ class FeatureLines:
         chosen = np.arange(first, len(bars), self.stride)
         chosen = chosen[bars["flag_bits"][chosen] & FLAG_ABSENT == 0]
         self._values[symbol].append(matrix[np.ix_(self._rows, chosen)])
-        self._times[symbol].append(bars["open_ms"][chosen])
-        self._closes[symbol].append(bars["close"][chosen])
+        # Beside every value half as much again: seconds fit into four bytes until 2106.
+        self._seconds[symbol].append((bars["open_ms"][chosen] // 1000).astype(np.uint32))
 
     def left_out(self) -> list[str]:
         """Return the sentence that says how much is drawn, when that is not everything."""
@@ -91,16 +90,19 @@ class FeatureLines:
             f"Of every feature the report draws one value in {self.stride}: a page holds {MOST_VALUES:,} of them."
         ]
 
-    def pack(self, symbols: Sequence[str]) -> dict[str, Any]:
-        """Return what the page draws, by symbol: times of the candles, and every column in integers of its own unit."""
+    def pack(self, symbols: Sequence[str], candles: Mapping[str, Rows]) -> dict[str, Any]:
+        """
+        Return what the page draws, by symbol: times of the candles, and every column in integers of its own unit.
+
+        candles  by symbol, CANDLE records of the strategy's timeframe, of which prices are read
+        """
         packed = {}
         for index, symbol in enumerate(symbols):
-            if not self._times[index] or not self.columns:
+            if not self._seconds[index] or not self.columns:
                 continue
-            times = _in_one(self._times[index])
+            seconds = _in_one(self._seconds[index]).astype(np.int64)
             values = _in_one(self._values[index], axis=1)
-            closes = _in_one(self._closes[index])
-            seconds = times // 1000
+            closes = _closes_at(candles[symbol], seconds)
             packed[symbol] = {
                 "first": int(seconds[0]) if len(seconds) else 0,
                 "time": pack_integers(np.diff(seconds, prepend=seconds[:1])),
@@ -110,6 +112,12 @@ class FeatureLines:
                 ],
             }
         return packed
+
+
+def _closes_at(candles: Rows, seconds: IntArray) -> FloatArray:
+    """Return the close of the candle that opened in each second."""
+    rows = np.searchsorted(candles["open_ms"], 1000 * seconds + 999, "right") - 1
+    return np.asarray(candles["close"][np.maximum(rows, 0)])
 
 
 def _in_one(parts: list[Any], axis: int = 0) -> Any:

@@ -87,7 +87,7 @@ def report_parts(
         if drawing.fills is not None and drawing.orders is not None:
             yield "orders", pack_orders(drawing.orders, drawing.fills, symbols)
         if drawing.features is not None:
-            yield "features", drawing.features.pack(symbols)
+            yield "features", drawing.features.pack(symbols, candles)
 
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"

@@ -87,7 +87,7 @@ def test_a_column_comes_back_to_four_digits_of_its_range(values: FloatArray) -> 
     bars = random_candles(50, 2)
     lines(0, values[None, :], bars)
 
-    [packed] = lines.pack(["AAA"])["AAA"]["columns"]
+    [packed] = lines.pack(["AAA"], {"AAA": bars})["AAA"]["columns"]
 
     known = values[np.isfinite(values)]
     span = max(np.ptp(known), np.abs(known).max()) if len(known) else 0.0
@@ -109,7 +109,7 @@ def test_of_a_long_tape_every_so_manieth_value_is_kept_whatever_the_batches(
     for first in range(0, 100, batch):
         lines(0, matrix[:, first : first + batch], bars[first : first + batch])
 
-    packed = lines.pack(["AAA"])["AAA"]
+    packed = lines.pack(["AAA"], {"AAA": bars})["AAA"]
 
     kept = [n for n in range(0, 100, 3) if n != 30]
     assert unpacked(packed["columns"][0]).tolist() == kept
@@ -130,7 +130,8 @@ class Reads:
 
 def test_an_engine_shows_its_features_and_nothing_depends_on_it() -> None:
     spec = EngineSpec([Market("AAA"), Market("BBB")], Reads(), "1h", "1h")
-    tape = interleave([random_candles(200, 2), random_candles(200, 3)])
+    bars = {"AAA": random_candles(200, 2), "BBB": random_candles(200, 3)}
+    tape = interleave(list(bars.values()))
     plain, watched = Engine(spec), Engine(spec)
     lines = FeatureLines(drawn_columns(Reads.features, watched.frames.columns), 2, 200)
     watched.watch = lines
@@ -138,7 +139,7 @@ def test_an_engine_shows_its_features_and_nothing_depends_on_it() -> None:
     watched.step(tape[:77])
     watched.step(tape[77:])
 
-    packed = lines.pack(["AAA", "BBB"])
+    packed = lines.pack(["AAA", "BBB"], bars)
 
     assert watched.snapshot() == plain.snapshot()
     assert [c["name"] for c in packed["BBB"]["columns"]] == ["ema_20", "rsi_14@4h"]
