@@ -83,6 +83,7 @@ REFUSED_DAILY_LOSS: Final = 13
 REFUSED_DRAWDOWN: Final = 14
 REFUSED_LOSSES: Final = 15
 REFUSED_EXPOSURE: Final = 16
+REFUSED_VOLATILITY: Final = 17
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -100,6 +101,7 @@ REFUSED_NAMES: Final = {
     REFUSED_DRAWDOWN: "locked: limits.drawdown was met",
     REFUSED_LOSSES: "locked for a while: as many losses in a row as limits.losses",
     REFUSED_EXPOSURE: "limits.gross or limits.net leaves no room",
+    REFUSED_VOLATILITY: "sizing by volatility knows too few candles of this market yet; see account.volatility_days",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.

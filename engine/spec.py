@@ -15,9 +15,12 @@ from papertape.engine.broker.account import (
     SETTINGS,
     SIZE_ALL_IN,
     SIZE_BY_FRACTION,
+    SIZE_BY_KELLY,
     SIZE_BY_RISK,
+    SIZE_BY_VOLATILITY,
 )
 from papertape.engine.broker.risk.limits import Limits
+from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
@@ -34,10 +37,13 @@ SIZINGS: dict[str, int] = {
     "risk": SIZE_BY_RISK,
     "fraction": SIZE_BY_FRACTION,
     "all_in": SIZE_ALL_IN,
+    "volatility": SIZE_BY_VOLATILITY,
+    "kelly": SIZE_BY_KELLY,
 }
 
 
 _NO_LIMITS: Final = Limits()
+_SIZES: Final = SizeRules()
 LIMIT_FILLS: dict[str, int] = {"through": FILL_THROUGH, "touch": FILL_TOUCH}
 
 
@@ -99,7 +105,7 @@ class Settings:
     """
     How the account trades.
 
-    sizing          risk | fraction | all_in
+    sizing          risk | fraction | all_in | volatility | kelly
     risk_fraction   of equity, lost at the stop; fixed_fraction: of equity, as notional
     cash_share      largest part of buying power that one order may use
     leverage_cap    gross notional ÷ equity on perpetuals
@@ -148,6 +154,7 @@ class EngineSpec:
     own_features    features of somebody's own that the others may name, beside those that the strategy holds itself
     events          report the events of market structure (`smc` among the features); decisions do not depend on it
     limits          on what may be lost and held
+    sizes           by volatility and by Kelly's fraction, where `settings.sizing` asks for them
     """
 
     markets: Sequence[Market]
@@ -161,6 +168,7 @@ class EngineSpec:
     events: bool = False
     own_features: Sequence[Any] = ()
     limits: Limits = _NO_LIMITS
+    sizes: SizeRules = _SIZES
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
@@ -194,6 +202,12 @@ class EngineSpec:
         rows["has_limits"] = self.limits.is_any
         for entry in fields(self.limits):
             rows[f"limit_{entry.name}"] = getattr(self.limits, entry.name)
+        base_ms, sizes = timeframe_ms(self.base_timeframe), self.sizes
+        rows["variance_target"] = sizes.variance_target(base_ms)
+        rows["variance_decay"] = sizes.variance_decay(base_ms)
+        rows["kelly_decay"] = sizes.kelly_decay()
+        for name in ("kelly_trades", "kelly_share", "kelly_least", "kelly_most"):
+            rows[name] = getattr(sizes, name)
         return rows
 
     def new_strategy(self) -> KernelStrategy | Strategy:
@@ -248,6 +262,8 @@ class EngineSpec:
             values["own_features"] = own
         if self.limits.is_any:
             values["limits"] = [repr(self.limits)]
+        if self.sizes != _SIZES:
+            values["sizes"] = [repr(self.sizes)]
         bars = history_bars_of(strategy)
         if bars:
             values["history_bars"] = [bars]

@@ -39,6 +39,10 @@ ACCOUNT: Final = record(
     ("losses", "i8"),  # in a row
     ("locked_by", "i8"),  # REFUSED_DAILY_LOSS, …_DRAWDOWN or …_LOSSES; 0 = nothing
     ("locked_until_ms", "i8"),
+    # What sizing by Kelly's fraction looks at (`papertape.engine.broker.risk.sizes`).
+    ("kelly_closed", "i8"),  # trades so far
+    ("kelly_sum", "f8"),  # of pnl ÷ notional, the newest weighing most
+    ("kelly_squares", "f8"),  # of its squares, likewise
 )
 
 MOST_MOVES: Final = 16  # of one position that wait for their latency
@@ -77,6 +81,10 @@ POSITION: Final = record(
     ("move_instants", "i8", (MOST_MOVES,)),  # from which the levels below hold
     ("move_stop_prices", "f8", (MOST_MOVES,)),  # NaN = stays as it is, 0 = none any more
     ("move_target_prices", "f8", (MOST_MOVES,)),
+    # What sizing by volatility looks at (`papertape.engine.broker.risk.sizes`).
+    ("variance_close", "f8"),  # of the newest base candle; 0 before the first
+    ("variance_sum", "f8"),  # of squared returns, the newest weighing most
+    ("variance_weight", "f8"),  # of all of them
 )
 
 ORDER: Final = record(
@@ -102,6 +110,8 @@ FLOAT_NOISE: Final = 2e-15  # relative error of a few float64 operations
 SIZE_BY_RISK: Final = 0
 SIZE_BY_FRACTION: Final = 1
 SIZE_ALL_IN: Final = 2
+SIZE_BY_VOLATILITY: Final = 3
+SIZE_BY_KELLY: Final = 4
 
 FILL_THROUGH: Final = 0  # a limit fills when the price trades beyond it by a tick
 FILL_TOUCH: Final = 1  # or as soon as it is reached
@@ -128,6 +138,13 @@ SETTINGS: Final = record(
     ("limit_position", "f8"),  # notional ÷ equity, of one position
     ("limit_gross", "f8"),  # of all
     ("limit_net", "f8"),  # of longs less shorts, either way
+    ("variance_target", "f8"),  # of a base candle's return, that a position may add
+    ("variance_decay", "f8"),  # what a return weighs of what it weighed a candle before
+    ("kelly_decay", "f8"),  # what a trade weighs of what it weighed a trade before
+    ("kelly_trades", "i8"),  # fixed_fraction until so many have closed
+    ("kelly_share", "f8"),  # of Kelly's fraction
+    ("kelly_least", "f8"),  # notional ÷ equity
+    ("kelly_most", "f8"),
 )
 
 

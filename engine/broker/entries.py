@@ -13,6 +13,7 @@ from typing import Final
 from papertape.engine.broker.account import equity, exposure, net_exposure
 from papertape.engine.broker.fills import market_price, on_tick, open_position
 from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, write_decision
+from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.broker.sizing import (
     buying_power,
     exposure_room,
@@ -57,6 +58,7 @@ ENTRY: Final = record(
 @kernel
 def plan_entry(
     account: Row,
+    position: Row,
     order: Row,
     market: Row,
     settings: Row,
@@ -91,8 +93,9 @@ def plan_entry(
         return REFUSED_PRICE
     power = buying_power(account, market, settings, worth, gross)
     room = exposure_room(settings, worth, gross, net, side)
+    share = notional_share(account, position, settings)
     quantity = wanted_size(
-        settings, min(power, room), worth, price, stop_distance, order.size_scale
+        settings, min(power, room), worth, price, stop_distance, order.size_scale, share
     )
     if tradable_size(account, market, quantity, price) <= 0.0:
         return REFUSED_EXPOSURE if room < power else REFUSED_SIZE
@@ -137,7 +140,16 @@ def plan_entries(
             continue
         entry.is_planned = 1
         entry.refused = plan_entry(
-            account, order, markets[symbol], settings, candle, worth, gross, net, entry
+            account,
+            positions[symbol],
+            order,
+            markets[symbol],
+            settings,
+            candle,
+            worth,
+            gross,
+            net,
+            entry,
         )
         if entry.refused == REFUSED_NO:
             total += entry.share

@@ -16,7 +16,7 @@ in each of the four steps in the order of their new names. An absent candle take
 nor does one of a market that does not trade: its orders and brackets rest.
 """
 
-from papertape.engine.broker.account import position_value
+from papertape.engine.broker.account import SIZE_BY_KELLY, SIZE_BY_VOLATILITY, position_value
 from papertape.engine.broker.bracket import (
     LIQUIDATED,
     fill_bracket,
@@ -41,6 +41,7 @@ from papertape.engine.broker.orders import (
     stop_at_ruin,
 )
 from papertape.engine.broker.risk.limits import watch_limits
+from papertape.engine.broker.risk.sizes import track_returns, track_variance
 from papertape.engine.broker.working.endings import end_all_orders, end_with_position
 from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.matching import match_opens, wake_all
@@ -217,11 +218,17 @@ def execute(
         for symbol in range(n_symbols):
             position = positions[symbol]
             position.last_price = candles[base + symbol].close
+            if settings.sizing == SIZE_BY_VOLATILITY:
+                track_variance(position, position.last_price, settings.variance_decay)
             if position.quantity != 0.0:
                 value = money(abs(position.quantity) * position.last_price)
                 worth += position_value(position, markets[symbol], value)
                 gross += value
                 n_open += 1
+        if settings.sizing == SIZE_BY_KELLY and counters[N_TRADES] > first_trade:
+            track_returns(
+                account, trades_out, first_trade, counters[N_TRADES], settings.kelly_decay
+            )
         mark.time_ms = close_ms
         mark.equity = worth
         mark.cash = account.cash

@@ -7,7 +7,8 @@ it; every order and every refusal is reported.
 
 import numpy as np
 
-from papertape.engine.broker.account import SIZE_BY_RISK
+from papertape.engine.broker.account import SIZE_BY_RISK, SIZE_BY_VOLATILITY
+from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
     FLAT,
@@ -27,6 +28,7 @@ from papertape.engine.records import (
     REFUSED_RUIN,
     REFUSED_SHORT,
     REFUSED_STOP,
+    REFUSED_VOLATILITY,
 )
 
 # Positions in the counter array: rows written so far to each output of a call.
@@ -117,6 +119,8 @@ def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row
     has_stop = decision.stop_distance > 0.0 or decision.stop_price > 0.0
     if settings.sizing == SIZE_BY_RISK and not has_stop:
         return REFUSED_STOP
+    if settings.sizing == SIZE_BY_VOLATILITY and not is_variance_known(position, settings):
+        return REFUSED_VOLATILITY
     return REFUSED_NO
 
 

@@ -4,14 +4,14 @@ Sizes: the only way from a wish to a quantity.
 A size is fixed at the fill, from the free cash and the equity after every close at that open (`papertape.engine.broker.entries`
 says what several entries of one open get): by risk (lose a stated fraction of equity at the stop), by fixed fraction of
 equity, or all-in. Buying power caps each of them; the account's size factor takes its share of what is left; lots are
-rounded down.
+rounded down. By volatility and by Kelly's fraction (`papertape.engine.broker.risk.sizes`) are fractions of equity as well.
 """
 
 from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_FRACTION, whole_steps
+from papertape.engine.broker.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_RISK, whole_steps
 from papertape.engine.jit import Row, kernel
 
 _MINIMUM: Final = (
@@ -67,7 +67,13 @@ def position_room(settings: Row, worth: int, held: int) -> float:
 
 @kernel
 def wanted_size(
-    settings: Row, power: float, worth: int, price: float, stop_distance: float, scale: float
+    settings: Row,
+    power: float,
+    worth: int,
+    price: float,
+    stop_distance: float,
+    scale: float,
+    share: float,
 ) -> float:
     """
     Return the quantity that a new position would have if it were the only one to enter, in base units.
@@ -77,13 +83,14 @@ def wanted_size(
     price          fill price, quote per base
     stop_distance  from the fill price to the stop, quote per base; needed for sizing by risk
     scale          factor 0 … 1 on the size before the cap
+    share          of equity, as notional, where it is sized by a share
     """
     quantity = power / price
     if settings.sizing != SIZE_ALL_IN:
-        if settings.sizing == SIZE_BY_FRACTION:
-            wanted = settings.fixed_fraction * (worth * 1e-9) / price
-        else:
+        if settings.sizing == SIZE_BY_RISK:
             wanted = settings.risk_fraction * (worth * 1e-9) / stop_distance
+        else:
+            wanted = share * (worth * 1e-9) / price
         quantity = min(quantity, wanted * scale)
     return min(quantity, position_room(settings, worth, 0) / price)
 

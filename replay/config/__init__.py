@@ -31,10 +31,12 @@ from pydantic import (
     model_validator,
 )
 
+from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.broker.sizing import RISK_LEVELS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
+from papertape.replay.config.fields import keys_of
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import LimitSettings
 from papertape.replay.config.live import Daemon, Live
@@ -84,14 +86,16 @@ class Data(_Section):
         return self
 
 
+@keys_of(SizeRules)
 class Account(_Section):
     """How the account trades."""
 
     capital: float = Field(10_000.0, gt=0.0, lt=1e9, description="starting cash in quote")
     quote: str = Field("USDT", min_length=1, description="currency of the cash")
-    sizing: Literal["risk", "fraction", "all_in"] = Field(
+    sizing: Literal["risk", "fraction", "all_in", "volatility", "kelly"] = Field(
         "risk",
-        description="risk: by the distance of the stop; fraction: of equity; all_in: all buying power",
+        description="risk: by the distance of the stop; fraction: of equity; all_in: all buying power; volatility: the same "
+        "movement from every market; kelly: by what the account's trades won",
     )
     risk_level: Literal["low", "medium", "high"] = Field(
         "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"

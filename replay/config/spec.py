@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.spec import EngineSpec, Market, Settings
@@ -81,4 +82,5 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         extra_features=config.signals.extra_features,
         own_features=own_features_of(config),
         limits=config.limits.limits(),
+        sizes=SizeRules(**shared(account, SizeRules)),
     ).reading(config.signals.model_features)

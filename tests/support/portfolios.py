@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.core import Engine
 from papertape.engine.events import Funding
@@ -52,6 +53,7 @@ class Portfolio(NamedTuple):
     capital: float = 10_000.0
     timeframe: str = "1h"
     base: str = "1h"
+    sizes: SizeRules = SizeRules()
 
     def engine(
         self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None
@@ -66,6 +68,7 @@ class Portfolio(NamedTuple):
                 self.base,
                 self.capital,
                 self.settings,
+                sizes=self.sizes,
             )
         )
 

@@ -13,12 +13,14 @@ import numpy as np
 from papertape.engine.broker.account import (
     MOST_MOVES,
     SIZE_BY_RISK,
+    SIZE_BY_VOLATILITY,
     equity,
     exposure,
     net_exposure,
 )
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.orders import bar_to_entry, held
+from papertape.engine.broker.risk.sizes import is_variance_known, notional_share
 from papertape.engine.broker.sizing import (
     buying_power,
     exposure_room,
@@ -53,6 +55,7 @@ from papertape.engine.records import (
     REFUSED_SHORT,
     REFUSED_SIZE,
     REFUSED_STOP,
+    REFUSED_VOLATILITY,
 )
 
 MOST_INSTRUCTIONS: Final = 16  # of one symbol at one close
@@ -160,7 +163,10 @@ def size(
         power = buying_power(account, market, settings, worth, gross)
         power = min(power, exposure_room(settings, worth, gross, net, instruction.target))
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
-            quantity = wanted_size(settings, power, worth, price, distance, instruction.size_scale)
+            share = notional_share(account, position, settings)
+            quantity = wanted_size(
+                settings, power, worth, price, distance, instruction.size_scale, share
+            )
             quantity = tradable_size(account, market, quantity, price)
     instruction.quantity = quantity
 
@@ -186,6 +192,9 @@ def obstacle(account: Row, position: Row, market: Row, settings: Row, instructio
         has_stop = instruction.stop_distance > 0.0 or instruction.stop_price > 0.0
         if is_by_rule and settings.sizing == SIZE_BY_RISK and not has_stop:
             return REFUSED_STOP
+        is_by_volatility = is_by_rule and settings.sizing == SIZE_BY_VOLATILITY
+        if is_by_volatility and not is_variance_known(position, settings):
+            return REFUSED_VOLATILITY
         return REFUSED_SIZE
     instruction.limit_price = on_tick(instruction.limit_price, market.tick_size, 0)
     instruction.trigger_price = on_tick(instruction.trigger_price, market.tick_size, 0)
