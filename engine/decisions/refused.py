@@ -37,6 +37,8 @@ def refusal(symbol: str, view: Rows, look: Row, working: Rows) -> str:
         if what in (called.MOVE_STOP, called.MOVE_TARGET):
             name = called.CALL_NAMES[what]
             instructions.move(name, float(view[name][0]))
+        elif what == called.HOLD:
+            instructions.hold(options.get("quantity"), options.get("fraction"), call["band"])
         elif what == called.CANCEL:
             instructions.cancel(options.get("tag", ""))
         else:

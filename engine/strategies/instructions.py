@@ -157,6 +157,20 @@ class Instructions:
         levels = {"stop_price": nan, "target_price": nan, f"{name}_price": float(value)}
         self.add(name, action.MOVE, levels)
 
+    def hold(self, quantity: Any, fraction: Any, band: Any) -> None:
+        """Take in a target position; raises StrategyError for what is none."""
+        if (quantity is None) == (fraction is None):
+            raise StrategyError("view.hold: quantity or fraction says how much; give one")
+        name, value = ("quantity", quantity) if fraction is None else ("fraction", fraction)
+        if not isinstance(value, Real) or not -inf < float(value) < inf:
+            raise StrategyError(f"view.hold: {name} {value!r:.80} is not a finite number")
+        if not isinstance(band, Real) or not 0.0 <= float(band) < inf:
+            raise StrategyError(
+                f"view.hold: band {band!r:.80} is not a finite number of at least 0"
+            )
+        fields: dict[str, float] = {name: float(value), "band": float(band)}
+        self.add("hold", action.HOLD, fields)
+
     def cancel(self, tag: str) -> None:
         """Take back the orders with a tag, all without one."""
         code = _text("cancel", "tag", tag) if tag else 0

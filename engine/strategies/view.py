@@ -212,6 +212,17 @@ class View:
         options["reduce_only"] = True
         self._instructions.place("exit", -1 if self.position > 0.0 else 1, options)
 
+    def hold(
+        self, quantity: float | None = None, *, fraction: float | None = None, band: float = 0.0
+    ) -> None:
+        """
+        Ask for whatever leads to a target position: `quantity` in base units, or `fraction` of equity as notional; below 0
+        short, 0 flat. What is asked for goes by the tag `hold` and trades at market.
+
+        band  of equity: a target that is as near is left alone; 0 is always gone to
+        """
+        self._instructions.hold(quantity, fraction, band)
+
     def cancel(self, tag: str = "") -> None:
         """Take back the working orders of this symbol with a tag, all without one."""
         self._instructions.cancel(tag)

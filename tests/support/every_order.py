@@ -6,7 +6,7 @@ from papertape.engine.jit import kernel
 from papertape.engine.records import LONG, SHORT
 from papertape.engine.strategies import Decision
 
-N_PLANS = 12
+N_PLANS = 13
 
 
 class EveryOrder:
@@ -35,6 +35,8 @@ class EveryOrder:
             return None
         if view.position != 0.0:
             hold(view, atr)
+            if int(state.plan) == 12 and state.bars % 4 == 0:
+                view.hold(fraction=-0.2 if view.position > 0.0 else 0.2, band=0.02)
             return None
         if view.orders:
             if state.bars % 5 == 0:
@@ -108,6 +110,8 @@ def enter(view: Any, atr: float, plan: int) -> Decision | None:
         view.buy(fraction=0.2, stop=close - atr)  # refused: on the wrong side of the close
         view.cancel("nobody")
         view.buy(fraction=0.2, limit=close - 0.1 * atr, tag="dip")
+    elif plan == 12:
+        view.hold(fraction=0.3)
     else:
         side = LONG if view["rsi_14"] < 50.0 else SHORT
         return Decision(side, 2 * atr, 3 * atr)

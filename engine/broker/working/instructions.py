@@ -1,5 +1,6 @@
 """
-What a strategy asks for at a close, beside its decision: place an order, take orders back, move stop and target.
+What a strategy asks for at a close, beside its decision: place an order, take orders back, move stop and target, hold
+a target position.
 
 Instructions are obeyed in the order in which they were given, after the mark and after the decision of that close. What
 cannot be is refused and reported with its cause; everything else takes effect after the latency, at the earliest at the
@@ -10,53 +11,21 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import (
-    MOST_MOVES,
-    SIZE_BY_RISK,
-    SIZE_BY_VOLATILITY,
-    equity,
-    exposure,
-    net_exposure,
-)
-from papertape.engine.broker.fills import on_tick
+from papertape.engine.broker.account import MOST_MOVES, equity, exposure, net_exposure
 from papertape.engine.broker.orders import bar_to_entry, held
-from papertape.engine.broker.risk.sizes import is_variance_known, notional_share
-from papertape.engine.broker.sizing import (
-    buying_power,
-    exposure_room,
-    tradable_size,
-    wanted_size,
-    whole_lots,
-)
-from papertape.engine.broker.working.levels import is_met_at
+from papertape.engine.broker.working.holding import hold
 from papertape.engine.broker.working.orders import (
-    BY_STRATEGY,
-    CANCELLED,
-    CAPACITY,
-    FREE,
     MOVES_FULL,
     NO_POSITION,
-    NO_SUCH_ORDER,
-    PLACED,
     REFUSED,
-    TABLE_FULL,
-    TRAIL,
     WORKING_ORDER,
     WRONG_SIDE,
-    close_gaps,
-    end_order,
     price_of,
-    step_to,
     write_event,
 )
+from papertape.engine.broker.working.placing import ask, cancel
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
-from papertape.engine.records import (
-    REFUSED_NO,
-    REFUSED_SHORT,
-    REFUSED_SIZE,
-    REFUSED_STOP,
-    REFUSED_VOLATILITY,
-)
+from papertape.engine.records import REFUSED_NO
 
 MOST_INSTRUCTIONS: Final = 16  # of one symbol at one close
 LATEST_MS: Final = 1 << 52  # before which an order ends
@@ -65,11 +34,13 @@ LATEST_MS: Final = 1 << 52  # before which an order ends
 PLACE: Final = 1
 CANCEL: Final = 2
 MOVE: Final = 3
+HOLD: Final = 4
 
 INSTRUCTION: Final = record(
     ("action", "i8"),
     ("share", "f8"),  # of the position, in place of a quantity; 0 = by quantity
     ("fraction", "f8"),  # of equity as notional, in place of a quantity; 0 = by quantity
+    ("band", "f8"),  # of equity: a target that is as near is held already
     (
         "size_scale",
         "f8",
@@ -101,186 +72,28 @@ def obey(
     cause = REFUSED_NO
     if instruction.action == MOVE:
         cause = move(account, position, settings, instruction)
-        if cause == REFUSED_NO:
-            return
         instruction.quantity = abs(position.quantity)
-    else:
-        close_gaps(position, orders)
-        size(account, position, market, settings, instruction, worth, gross, net)
-        cause = obstacle(account, position, market, settings, instruction)
-        if cause == REFUSED_NO and position.order_rows == CAPACITY:
-            cause = TABLE_FULL
-    if cause != REFUSED_NO:
-        is_barred = cause == bar_to_entry(account, position)
-        if is_barred and cause == position.barred_by:
-            return  # said before, and nothing has changed
-        position.barred_by = cause if is_barred else 0
-        write_event(
-            account, instruction, symbol, close_ms, REFUSED, cause, instruction.quantity,
-            price_of(instruction), -1, events, counters,
-        )  # fmt: skip
-        return
-    position.barred_by = 0
-    order = orders[position.order_rows]
-    place(account, position, order, settings, instruction, close_ms)
-    write_event(
-        account, order, symbol, close_ms, PLACED, 0, order.quantity, price_of(order), -1,
-        events, counters,
-    )  # fmt: skip
-
-
-@kernel
-def size(
-    account: Row,
-    position: Row,
-    market: Row,
-    settings: Row,
-    instruction: Row,
-    worth: int,
-    gross: int,
-    net: int,
-) -> None:
-    """Turn whatever says how much into a quantity on the market's lots, 0 for one that is too small."""
-    price = price_of(instruction)
-    if price <= 0.0:
-        price = position.last_price
-    quantity = instruction.quantity
-    if instruction.is_whole != 0:
-        instruction.quantity = abs(position.quantity)
-        return
-    if instruction.share > 0.0:
-        quantity = whole_lots(market, abs(position.quantity) * instruction.share, price)
-    elif instruction.fraction > 0.0:
-        quantity = tradable_size(
-            account, market, instruction.fraction * (worth * 1e-9) / price, price
-        )
-    elif quantity > 0.0:
-        quantity = whole_lots(market, quantity, price)
-    else:
-        distance = instruction.stop_distance
-        if instruction.stop_price > 0.0:
-            distance = abs(price - instruction.stop_price)
-        power = buying_power(account, market, settings, worth, gross)
-        power = min(power, exposure_room(settings, worth, gross, net, instruction.target))
-        if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
-            share = notional_share(account, position, settings)
-            quantity = wanted_size(
-                settings, power, worth, price, distance, instruction.size_scale, share
-            )
-            quantity = tradable_size(account, market, quantity, price)
-    instruction.quantity = quantity
-
-
-@kernel
-def obstacle(account: Row, position: Row, market: Row, settings: Row, instruction: Row) -> int:
-    """Return 0, or why an order cannot be placed."""
-    side = instruction.target
-    if instruction.is_reduce_only != 0:
-        if not side * position.quantity < 0.0:
-            return NO_POSITION
-    else:
-        cause = bar_to_entry(account, position)
-        is_against = side * position.quantity < 0.0
-        if cause != REFUSED_NO and not is_against:
-            return cause
-        if side < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
-            if not is_against:
-                return REFUSED_SHORT
-            instruction.is_reduce_only = 1
-    if instruction.quantity <= 0.0:
-        is_by_rule = instruction.share <= 0.0 and instruction.fraction <= 0.0
-        has_stop = instruction.stop_distance > 0.0 or instruction.stop_price > 0.0
-        if is_by_rule and settings.sizing == SIZE_BY_RISK and not has_stop:
-            return REFUSED_STOP
-        is_by_volatility = is_by_rule and settings.sizing == SIZE_BY_VOLATILITY
-        if is_by_volatility and not is_variance_known(position, settings):
-            return REFUSED_VOLATILITY
-        return REFUSED_SIZE
-    instruction.limit_price = on_tick(instruction.limit_price, market.tick_size, 0)
-    instruction.trigger_price = on_tick(instruction.trigger_price, market.tick_size, 0)
-    is_triggered = instruction.kind != TRAIL and is_met_at(
-        instruction, position.last_price, market.tick_size
-    )
-    return WRONG_SIDE if is_triggered else REFUSED_NO
-
-
-@kernel
-def place(
-    account: Row, position: Row, order: Row, settings: Row, instruction: Row, close_ms: int
-) -> None:
-    """Write a new order into a free row of the table."""
-    account.orders += 1
-    account.working += 1
-    position.working += 1
-    position.order_rows += 1
-    step_to(order, PLACED)
-    order.number = account.orders
-    order.kind = instruction.kind
-    order.target = instruction.target
-    order.is_reduce_only = instruction.is_reduce_only
-    order.is_whole = instruction.is_whole
-    order.is_post_only = instruction.is_post_only
-    order.time_in_force = instruction.time_in_force
-    order.is_new = 0
-    order.tried_ms = -1
-    order.fresh_leg = -1
-    order.decided_ms = close_ms
-    order.expires_ms = instruction.expires_ms
-    order.ready_instant = account.instants + 1 + settings.latency_bars
-    order.cancel_instant = 0
-    order.quantity = instruction.quantity
-    order.remaining = instruction.quantity
-    order.limit_price = instruction.limit_price
-    order.trigger_price = instruction.trigger_price
-    order.trail_distance = instruction.trail_distance
-    order.trail_rate = instruction.trail_rate
-    order.activation_price = instruction.activation_price
-    order.extreme = 0.0
-    order.told_price = 0.0
-    order.stop_price = instruction.stop_price
-    order.target_price = instruction.target_price
-    order.stop_distance = instruction.stop_distance
-    order.target_distance = instruction.target_distance
-    order.confidence = instruction.confidence
-    order.score_model = instruction.score_model
-    order.score_smc = instruction.score_smc
-    order.score_technical = instruction.score_technical
-    order.model_version = account.model_version
-    order.group = instruction.group
-    order.tag = instruction.tag
-
-
-@kernel
-def cancel(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    settings: Row,
-    instruction: Row,
-    symbol: int,
-    close_ms: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
-    """Take back the orders of a tag, all for none; with latency they work until the venue has heard of it."""
-    n_found = 0
-    for slot in range(position.order_rows):
-        order = orders[slot]
-        if order.status == FREE or (instruction.tag != 0 and order.tag != instruction.tag):
-            continue
-        n_found += 1
-        if settings.latency_bars > 0:
-            if order.cancel_instant == 0:  # asked again, it comes no later
-                order.cancel_instant = account.instants + 1 + settings.latency_bars
-            continue
-        end_order(
-            account, position, order, symbol, close_ms, CANCELLED, BY_STRATEGY, events, counters
-        )
-    if n_found == 0 and instruction.tag != 0:
-        write_event(
-            account, instruction, symbol, close_ms, REFUSED, NO_SUCH_ORDER, 0.0, 0.0, -1,
+    elif instruction.action == HOLD:
+        cause = hold(
+            account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
             events, counters,
         )  # fmt: skip
+    else:
+        cause = ask(
+            account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
+            events, counters,
+        )  # fmt: skip
+    if cause == REFUSED_NO:
+        return
+    # A target is asked for anew at every close, so what forbids it is said once; so is what forbids all entries.
+    is_lasting = instruction.action == HOLD or cause == bar_to_entry(account, position)
+    if is_lasting and cause == position.barred_by:
+        return
+    position.barred_by = cause if is_lasting else 0
+    write_event(
+        account, instruction, symbol, close_ms, REFUSED, cause, instruction.quantity,
+        price_of(instruction), -1, events, counters,
+    )  # fmt: skip
 
 
 @kernel

@@ -13,6 +13,9 @@ from papertape.engine.broker.working.instructions import (
     CANCEL as TAKE_BACK,
 )
 from papertape.engine.broker.working.instructions import (
+    HOLD as AS_TARGET,
+)
+from papertape.engine.broker.working.instructions import (
     LATEST_MS,
     MOST_INSTRUCTIONS,
     MOVE,
@@ -36,6 +39,7 @@ from papertape.engine.strategies.compiled.records import (
     BUY,
     CANCEL,
     EXIT,
+    HOLD,
     MOVE_STOP,
     MOVE_TARGET,
     NOT_GIVEN,
@@ -58,6 +62,9 @@ def understand(view: Row) -> int:
     if call.what == CANCEL:
         instruction.action = TAKE_BACK
         instruction.tag = call.tag
+    elif call.what == HOLD:
+        if not is_target(call, instruction):
+            return 0
     elif not is_order(view, call, instruction):
         return 0
     view.n_asked += 1
@@ -117,6 +124,21 @@ def is_order(view: Row, call: Row, instruction: Row) -> bool:
         and has_size(call, instruction)
         and has_life(view, call, instruction)
     )
+
+
+@kernel
+def is_target(call: Row, instruction: Row) -> bool:
+    """Write the target position that a call asks for; return whether it is one."""
+    instruction.action = AS_TARGET
+    if (call.quantity == NOT_GIVEN) == (call.fraction == NOT_GIVEN):
+        return False
+    value = call.quantity if call.fraction == NOT_GIVEN else call.fraction
+    if call.fraction == NOT_GIVEN:
+        instruction.quantity = value
+    else:
+        instruction.fraction = value
+    instruction.band = call.band
+    return abs(value) < np.inf and 0.0 <= call.band < np.inf
 
 
 @kernel

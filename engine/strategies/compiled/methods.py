@@ -34,6 +34,7 @@ from papertape.engine.strategies.compiled.view import (
     cancel,
     check_move,
     exit_position,
+    hold,
     note,
     note_move,
     past_row,
@@ -69,7 +70,8 @@ def _method(name: str, function: Callable[..., Any]) -> None:
     overload_method(ViewRecord, name, prefer_literal=True)(typed)
 
 
-for _name, _function in (("buy", buy), ("sell", sell), ("exit", exit_position), ("cancel", cancel)):
+_METHODS = {"buy": buy, "sell": sell, "exit": exit_position, "hold": hold, "cancel": cancel}
+for _name, _function in _METHODS.items():
     _method(_name, _function)
 
 

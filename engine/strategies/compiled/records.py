@@ -22,6 +22,7 @@ EXIT: Final = 3
 CANCEL: Final = 4
 MOVE_STOP: Final = 5
 MOVE_TARGET: Final = 6
+HOLD: Final = 7
 CALL_NAMES: Final = {
     BUY: "buy",
     SELL: "sell",
@@ -29,6 +30,7 @@ CALL_NAMES: Final = {
     CANCEL: "cancel",
     MOVE_STOP: "stop",
     MOVE_TARGET: "target",
+    HOLD: "hold",
 }
 
 # The lowest float64: no computation gives it, and NaN and -inf are values that have to be refused.
@@ -47,6 +49,7 @@ CALL: Final = record(
     ("what", "i8"),
     *((name, "f8") for name in NUMBERS),
     *((name, "i8") for name in (*TEXTS, *SWITCHES)),
+    ("band", "f8"),  # of `hold` alone
 )
 
 

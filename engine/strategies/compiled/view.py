@@ -20,6 +20,7 @@ from papertape.engine.strategies.compiled.records import (
     CANCEL,
     EXIT,
     HEAD,
+    HOLD,
     NOT_GIVEN,
     ORDER_SEEN,
     SELL,
@@ -130,6 +131,19 @@ def exit_position(
     )  # fmt: skip
 
 
+def hold(
+    view: Row, quantity: float = NOT_GIVEN, fraction: float = NOT_GIVEN, band: float = 0.0
+) -> None:
+    """Ask for whatever leads to a target position; see `View.hold`."""
+    call = view.call
+    call.what = HOLD
+    call.quantity = quantity
+    call.fraction = fraction
+    call.band = band
+    if note(view) == 0:
+        raise StrategyError("no order can mean it")
+
+
 def cancel(view: Row, tag: Any = 0) -> None:
     """Take back the working orders of this symbol with a tag, all without one."""
     view.call.what = CANCEL
@@ -180,7 +194,7 @@ class KernelView(np.record):  # type: ignore[misc] # as `SeenRow`
     """A view without the compiler: the same record, the same functions as its methods."""
 
     __slots__ = ()  # or what is assigned would not reach the record
-    buy, sell, exit, cancel = buy, sell, exit_position, cancel
+    buy, sell, exit, hold, cancel = buy, sell, exit_position, hold, cancel
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

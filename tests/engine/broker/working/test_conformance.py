@@ -83,6 +83,9 @@ def read(path: Path) -> Iterator[Situation]:
 
 
 SITUATIONS = [one for path in sorted(FOLDER.glob("*.txt")) for one in read(path)]
+TARGETS = list(
+    read(FOLDER.parent / "targets.txt")
+)  # a shorthand of ours: other engines are not asked
 
 
 class Scripted:
@@ -191,7 +194,7 @@ def test_the_table_is_large_and_no_two_rows_are_one() -> None:
     assert len(set(titles)) == len(titles) >= 150
 
 
-@pytest.mark.parametrize("situation", SITUATIONS, ids=str)
+@pytest.mark.parametrize("situation", [*SITUATIONS, *TARGETS], ids=str)
 def test_an_order_does_what_a_venue_would_do(situation: Situation) -> None:
     rows = candles_of(situation)
     engine = engine_of(situation)

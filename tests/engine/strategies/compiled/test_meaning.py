@@ -122,3 +122,31 @@ def test_a_level_that_is_moved_is_too(name: str, price: float, asked: int) -> No
         row = view["asked"][0, asked : asked + 1]
         assert row.tobytes() == row_of(instructions.rows[-1]).tobytes()
         assert view[f"known_{name}"][0] == price
+
+
+@given(
+    st.sampled_from(["quantity", "fraction", "both", "neither"]),
+    st.one_of(good, prices, prices.map(lambda value: -value)),
+    st.one_of(st.just(0.0), prices),
+    st.sampled_from([0, 15, MOST_INSTRUCTIONS]),
+)
+def test_a_target_means_the_same_in_a_kernel(
+    how: str, value: float, band: float, asked: int
+) -> None:
+    given_ = {name: value for name in ("quantity", "fraction") if how in (name, "both")}
+    instructions = Instructions(HOUR_MS)
+    instructions.rows = [{}] * asked
+    expected = None
+    with contextlib.suppress(StrategyError):
+        instructions.hold(given_.get("quantity"), given_.get("fraction"), band)
+        expected = row_of(instructions.rows[-1])
+    view = np.zeros(1, called.HEAD)
+    view["n_asked"], view["call"]["what"], view["call"]["band"] = asked, called.HOLD, band
+    for name in ("quantity", "fraction"):
+        view["call"][name] = given_.get(name, called.NOT_GIVEN)
+
+    found = understand(view[0])
+
+    assert found == (expected is not None)
+    if expected is not None:
+        assert view["asked"][0, asked : asked + 1].tobytes() == expected.tobytes()

@@ -1,0 +1,108 @@
+"""
+A target position: the orders that lead from what is held to what is wanted.
+
+What is wanted is rounded to the market's lots towards zero, so a target that is held asks for nothing. Towards zero it is
+reached by an order that only reduces, through zero by one that closes and one that opens: whatever a stop does first, the
+target is never passed. An order of an earlier target that is still under way is left alone when it leads where it should,
+and is taken back when it does not; what is then missing is asked for at the next close.
+"""
+
+from typing import Final
+
+from papertape.engine.broker.sizing import whole_lots
+from papertape.engine.broker.working.orders import AT_MARKET, FREE, tag_code
+from papertape.engine.broker.working.placing import ask, cancel
+from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.records import REFUSED_NO
+
+HOLD_TAG: Final = tag_code("hold")
+_NOISE: Final = 1e-9  # of a quantity: sums of partial fills
+
+
+@kernel
+def under_way(position: Row, orders: Rows) -> float:
+    """Return the signed quantity that earlier targets have still under way, 0 for none."""
+    total = 0.0
+    for slot in range(position.order_rows):
+        order = orders[slot]
+        if order.status != FREE and order.tag == HOLD_TAG:
+            quantity = abs(position.quantity) if order.is_whole != 0 else order.remaining
+            total += order.target * quantity
+    return total
+
+
+@kernel
+def wanted_position(
+    account: Row, position: Row, market: Row, instruction: Row, worth: int
+) -> float:
+    """Return the signed quantity that a target means, on the market's lots, 0 below the market's minimum."""
+    price = position.last_price
+    quantity = instruction.quantity
+    if instruction.fraction != 0.0:
+        quantity = account.size_factor * instruction.fraction * (worth * 1e-9) / price
+    lots = whole_lots(market, abs(quantity), price)
+    return lots if quantity > 0.0 else -lots  # type: ignore[no-any-return]
+
+
+@kernel
+def hold(
+    account: Row,
+    position: Row,
+    orders: Rows,
+    market: Row,
+    settings: Row,
+    instruction: Row,
+    symbol: int,
+    close_ms: int,
+    worth: int,
+    gross: int,
+    net: int,
+    events: Rows,
+    counters: IntArray,
+) -> int:
+    """Ask for what leads to a target; return 0, or why it cannot be had."""
+    now = position.quantity
+    wanted = wanted_position(account, position, market, instruction, worth)
+    noise = _NOISE * max(abs(now), abs(wanted))
+    coming = under_way(position, orders)
+    instruction.tag = HOLD_TAG
+    if coming != 0.0:
+        if abs(now + coming - wanted) > noise:
+            cancel(
+                account, position, orders, settings, instruction, symbol, close_ms, events, counters
+            )
+        return REFUSED_NO
+    change = wanted - now
+    if abs(change) <= noise:
+        return REFUSED_NO
+    is_near = abs(change) * position.last_price <= instruction.band * (worth * 1e-9)
+    if is_near and wanted != 0.0:
+        return REFUSED_NO
+    instruction.kind = AT_MARKET
+    instruction.fraction = 0.0
+    is_leaving = now * wanted <= 0.0 and now != 0.0
+    if is_leaving:
+        instruction.target = -1 if now > 0.0 else 1
+        instruction.is_reduce_only = 1
+        instruction.is_whole = 1
+        cause = ask(
+            account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
+            events, counters,
+        )  # fmt: skip
+        if cause != REFUSED_NO or wanted == 0.0:
+            return cause  # type: ignore[no-any-return]
+        change = wanted
+    is_reducing = not is_leaving and now * change < 0.0
+    quantity = whole_lots(market, abs(change), position.last_price)
+    if is_reducing and quantity <= 0.0:
+        return REFUSED_NO  # less than a lot too much
+    instruction.is_whole = 0
+    instruction.is_reduce_only = 1 if is_reducing else 0
+    instruction.target = 1 if change > 0.0 else -1
+    instruction.quantity = quantity
+    if quantity <= 0.0:
+        return REFUSED_NO  # less than a lot is missing
+    return ask(  # type: ignore[no-any-return]
+        account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
+        events, counters,
+    )  # fmt: skip
