@@ -41,7 +41,7 @@ def wanted_position(
     if instruction.fraction != 0.0:
         quantity = account.size_factor * instruction.fraction * (worth * 1e-9) / price
     lots = whole_lots(market, abs(quantity), price)
-    return lots if quantity > 0.0 else -lots  # type: ignore[no-any-return]
+    return lots if quantity > 0.0 else -lots
 
 
 @kernel
@@ -90,7 +90,7 @@ def hold(
             events, counters,
         )  # fmt: skip
         if cause != REFUSED_NO or wanted == 0.0:
-            return cause  # type: ignore[no-any-return]
+            return cause
         change = wanted
     is_reducing = not is_leaving and now * change < 0.0
     quantity = whole_lots(market, abs(change), position.last_price)
@@ -102,7 +102,7 @@ def hold(
     instruction.quantity = quantity
     if quantity <= 0.0:
         return REFUSED_NO  # less than a lot is missing
-    return ask(  # type: ignore[no-any-return]
+    return ask(
         account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
         events, counters,
     )  # fmt: skip

@@ -65,7 +65,7 @@ def ask(
     if cause == REFUSED_NO and position.order_rows == CAPACITY:
         cause = TABLE_FULL
     if cause != REFUSED_NO:
-        return cause  # type: ignore[no-any-return]
+        return cause
     position.barred_by = 0
     order = orders[position.order_rows]
     place(account, position, order, settings, instruction, close_ms)

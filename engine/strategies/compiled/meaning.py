@@ -138,7 +138,7 @@ def is_target(call: Row, instruction: Row) -> bool:
     else:
         instruction.fraction = value
     instruction.band = call.band
-    return abs(value) < np.inf and 0.0 <= call.band < np.inf
+    return abs(value) < np.inf and 0.0 <= call.band < np.inf  # type: ignore[no-any-return]
 
 
 @kernel
