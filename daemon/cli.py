@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "run": "run:run_command",
     "ctl": "ctl:ctl_command",
     "verify": "checks:verify_command",
+    "upgrade": "upgrade:upgrade_command",
     "prove": "checks:prove_command",
     "doctor": "doctor:doctor_command",
     "sim": "sim:sim_command",

@@ -19,8 +19,19 @@ from tests.support.commands import Inside
 from tests.support.helpers import START_MS, random_candles
 
 BIN = Path(sys.executable).parent
-# They talk to a venue or a daemon, or end with a tape of years; the README's test runs those that train.
-NOT_ALONE = {"ctl", "demo", "doctor", "run", "sim", "tape fetch", "train", "windows", "honesty"}
+# They talk to a venue or a daemon or need its state, or end with a tape of years; the README's test runs those that train.
+NOT_ALONE = {
+    "ctl",
+    "demo",
+    "doctor",
+    "run",
+    "sim",
+    "tape fetch",
+    "train",
+    "upgrade",
+    "windows",
+    "honesty",
+}
 STRATEGY = """from papertape.engine import Decision
 from papertape.engine.records import LONG
 

@@ -5,15 +5,16 @@ from typing import Annotated
 
 import typer
 
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
 from papertape.daemon.journal.export import export_tables, export_tapes
+from papertape.daemon.runtime.drill import drill
 
 journal_app = typer.Typer(help="A daemon's journal, also while it runs.", no_args_is_help=True)
 
 State = Annotated[Path, typer.Argument(help="a state directory", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="print the paths as JSON")]
+Json = Annotated[bool, typer.Option("--json", help="for machines")]
 
 
 @journal_app.command("export")
@@ -46,6 +47,45 @@ def backup_command(state: State, as_json: Json = False) -> None:
     """
     with Journal.read(state) as journal:
         _print([back_up(state, journal, f"journal-input-{journal.sequence:012d}")], as_json)
+
+
+@journal_app.command("drill")
+def drill_command(
+    state: State,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Bring the newest backup back to a running engine, on a copy, and say how long it took and what would be lost.
+
+    Also while the daemon runs. Exit code 1 when what came back is not what the daemon had.
+
+    Example: papertape journal drill state
+    """
+    with progress_bars() as on_progress:
+        found = drill(state, on_progress, trust_code=trust_code)
+    if as_json:
+        print_json({**found._asdict(), "backup": str(found.backup), "is_equal": found.is_equal})
+    else:
+        for line in found.told:
+            console.print(f"! {line}", markup=False, soft_wrap=True)
+        console.print(f"backup    {found.backup}", markup=False, soft_wrap=True)
+        console.print(
+            f"restored  {found.inputs:,} inputs in {found.seconds:.1f} s, {found.stepped:,} of them stepped again"
+        )
+        console.print(
+            f"lost      {found.lost:,} inputs since; live, the venue's history has their candles"
+        )
+        state_of = (
+            "no digest of that input to compare with" if not found.kept else "as the daemon had it"
+        )
+        console.print(
+            f"digest    {found.digest[:16]}, {state_of if found.is_equal else 'NOT what the daemon had'}"
+        )
+    if not found.is_equal:
+        raise typer.Exit(1)
 
 
 def _print(paths: list[Path], as_json: bool) -> None:

@@ -7,14 +7,15 @@ reading passes over what it has seen.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from papertape.daemon.journal.crash_points import passes
-from papertape.daemon.journal.journal import GENESIS, Input, Journal, Work, chain
+from papertape.daemon.journal.journal import GENESIS, NAME, Input, Journal, Work, chain
 from papertape.daemon.journal.sqlite_errors import plain_errors
-from papertape.engine.errors import InvariantError
+from papertape.engine.errors import DataError, InvariantError
 from papertape.replay.runtime.files import write_whole
 
 _GROUP_ROWS: Final = 4096
@@ -126,6 +127,24 @@ def _archived(state: Path, last: int) -> Iterator[Input]:
         raise InvariantError(
             f"{state / 'tape'}: input {sequence + 1} is in no file; inputs up to {last} were archived there"
         )
+
+
+def copy_of(state: Path, folder: Path) -> Path:
+    """
+    Write a copy of a state directory's journal, of whatever version, into a folder and return its path.
+
+    Raises DataError where there is none. What is archived stays where it is; a daemon may go on writing meanwhile.
+    """
+    path, copy = state / NAME, folder / NAME
+    if not path.is_file():
+        raise DataError(f"{state}: no {NAME} there; name the state directory of a daemon")
+    with plain_errors(path):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10.0)
+        try:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        finally:
+            connection.close()
+    return copy
 
 
 def back_up(state: Path, journal: Journal, name: str) -> Path:

@@ -155,6 +155,19 @@ def _storable(value: float) -> float | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def as_text(table: ReportTable, name: str, value: Any) -> str:
+    """Return a value of a row for people: times in UTC, money in quote, bytes in hexadecimal."""
+    if value is None:
+        return "NaN"
+    if isinstance(value, bytes):
+        return value.hex()[:12]
+    if name.endswith("_ms"):
+        return f"{np.datetime64(value, 'ms').astype('datetime64[s]')}Z"
+    if name in _MONEY and table.record[name] == np.int64:
+        return repr(value / UNITS_PER_QUOTE)
+    return str(value)
+
+
 def write_report(
     connection: sqlite3.Connection,
     report: Report,

@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from papertape.daemon.cli import main
+from papertape.daemon.cli import app, main
+from papertape.engine.errors import PapertapeError
 
 
 class Inside:
@@ -28,3 +30,12 @@ class Inside:
         return subprocess.CompletedProcess(
             arguments, code if isinstance(code, int) else int(code is not None), out, error
         )
+
+
+def invoke(*arguments: str, code: int = 0) -> str:
+    """Run a command in this process and return what it printed."""
+    done = CliRunner().invoke(app, list(arguments))
+    if isinstance(done.exception, PapertapeError):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done.stdout

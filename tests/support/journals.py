@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from papertape.daemon.app import FeedSource, FeedStart, OpenFeed, serve
-from papertape.daemon.journal import InlineWriter, Journal, encode, write_report
+from papertape.daemon.journal import InlineWriter, Journal, encode, schema, write_report
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.tables import TABLES
 from papertape.daemon.learning.trainer import TrainingRequest
@@ -106,6 +107,26 @@ def derived(state: Path) -> dict[str, list[Any]]:
             ]
             for table in TABLES
         }
+
+
+def change_to_version_1(state: Path) -> None:
+    """Make a file as version 1 wrote it: the statements of that version, the same inputs."""
+    path = state / "journal.db"
+    path.rename(state / "new.db")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(schema.STATEMENTS[1])
+    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("ATTACH ? AS new", (str(state / "new.db"),))
+    for table in ("meta", "inputs", "snapshots"):
+        connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")  # noqa: S608
+    connection.execute(
+        "INSERT INTO job_runs (job, started_ms, outcome, detail) VALUES ('backup', 1, 'done', '')"
+    )
+    connection.commit()
+    connection.close()
+    (state / "new.db").unlink()
 
 
 class Scripted:

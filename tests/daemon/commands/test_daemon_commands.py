@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from typer.testing import CliRunner
 
-from papertape.daemon.cli import app
 from papertape.daemon.commands.ctl import read_token
 from papertape.daemon.journal.identity import Identity, same_account
 from papertape.daemon.venues import sim_identity
@@ -25,6 +23,7 @@ from papertape.replay.importers.sample import sample_tape
 from papertape.replay.runtime.loops import PacedLoop
 from papertape.replay.tapes.store import Tape, read_tape, write_tape
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.commands import invoke
 from tests.support.journals import candles, recorded, served
 
 ROWS = candles(400)
@@ -36,15 +35,6 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     served(folder, recorded(ROWS))
     return folder
-
-
-def invoke(*arguments: str, code: int = 0) -> str:
-    """Run a command in this process and return what it printed."""
-    done = CliRunner().invoke(app, list(arguments))
-    if isinstance(done.exception, PapertapeError):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done.stdout
 
 
 def test_verify_takes_a_state_directory(state: Path, tmp_path: Path) -> None:

@@ -32,7 +32,16 @@ from papertape.engine.events import OF_PAUSES, Action, Command
 from papertape.engine.jit import Rows
 from papertape.engine.records import REFUSED_PAUSED
 from papertape.replay.config import Config
-from tests.support.journals import SYMBOLS, candles, derived, filled, identity, recorded, served
+from tests.support.journals import (
+    SYMBOLS,
+    candles,
+    change_to_version_1,
+    derived,
+    filled,
+    identity,
+    recorded,
+    served,
+)
 
 ROWS = candles(1_500)
 
@@ -264,26 +273,6 @@ async def test_a_live_start_on_an_empty_journal_asks_the_venue(
     monkeypatch.setattr(papertape.daemon.venues, "_ccxt_identity", ask)
 
     assert await live_identity(asked.config) is asked
-
-
-def change_to_version_1(state: Path) -> None:
-    """Make a file as version 1 wrote it: the statements of that version, the same inputs."""
-    path = state / "journal.db"
-    path.rename(state / "new.db")
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(schema.STATEMENTS[1])
-    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
-    connection.execute("ATTACH ? AS new", (str(state / "new.db"),))
-    for table in ("meta", "inputs", "snapshots"):
-        connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")  # noqa: S608
-    connection.execute(
-        "INSERT INTO job_runs (job, started_ms, outcome, detail) VALUES ('backup', 1, 'done', '')"
-    )
-    connection.commit()
-    connection.close()
-    (state / "new.db").unlink()
 
 
 def test_another_account_is_refused_with_every_key(tmp_path: Path) -> None:
