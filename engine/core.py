@@ -159,7 +159,7 @@ class Engine(EngineState):
             sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles))
         report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
-        report.unmet = self._decider.take_unmet()
+        report.unmet, report.notes = self._decider.take_said()
         report.events = self.frames.take_events()
         if self.model.artefact is not None:
             version = int(self.account[0].model_version)
@@ -343,4 +343,5 @@ def _joined(reports: list[Report]) -> Report:
         join_rows([report.orders for report in reports]),
         tuple(one for report in reports for one in report.unmet),
         join_rows([report.limits for report in reports]),
+        tuple(one for report in reports for one in report.notes),
     )

@@ -222,6 +222,14 @@ class Unmet(NamedTuple):
     threshold: float
 
 
+class Note(NamedTuple):
+    """What a strategy noted at a close, in its own words; no decision depends on it."""
+
+    symbol: str
+    time_ms: int
+    text: str
+
+
 # A limit of the account that was met at a close; nothing is opened until the lock ends.
 LIMIT_EVENT: Final = record(
     ("sequence", "i8"),

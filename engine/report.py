@@ -8,7 +8,7 @@ import numpy as np
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
-from papertape.engine.records import LIMIT_EVENT, PREDICTION, Unmet
+from papertape.engine.records import LIMIT_EVENT, PREDICTION, Note, Unmet
 
 _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)  # of every step without working orders
 _NO_LIMITS: Final = np.zeros(0, LIMIT_EVENT)  # of every step without one that was met
@@ -47,6 +47,7 @@ class Report:
     unheeded     answers that asked for the side that is held or ordered with another stop, target or size
     limits       LIMIT_EVENT records: limits of the account that were met
     unmet        the first condition of each candle that a strategy found unmet, if it says why it does nothing
+    notes        what a strategy noted in its own words
     """
 
     candles: int
@@ -63,6 +64,7 @@ class Report:
     orders: Rows = field(default_factory=lambda: _NO_ORDERS)
     unmet: tuple[Unmet, ...] = ()
     limits: Rows = field(default_factory=lambda: _NO_LIMITS)
+    notes: tuple[Note, ...] = ()
 
 
 class Sink(Protocol):

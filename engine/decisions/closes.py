@@ -13,7 +13,7 @@ import numpy as np
 from papertape.engine.broker.execution import execute, rest_all
 from papertape.engine.broker.working.instructions import obey_all
 from papertape.engine.decisions.ahead import look_at_all
-from papertape.engine.decisions.showing import show, tell
+from papertape.engine.decisions.showing import keep_unmet, show, tell
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
 from papertape.engine.jit.native import call_at
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
@@ -73,6 +73,7 @@ def run_closes(
     told: IntArray,
     seen: Rows,
     seen_trades: Rows,
+    unmet: Rows,
     unseen_fills: Rows,
     unseen_trades: Rows,
     looks: Rows,
@@ -102,6 +103,7 @@ def run_closes(
     views     HEAD, shape (n_symbols,); named: their features; asked: their instructions
     features  shape (n_symbols, n_named, >= columns); bars: CANDLE, (n_symbols, >= columns)
     kept      shape (n_symbols,), candles before the batch that can be looked back on
+    unmet     UNMET, shape (n_symbols, >= columns)
     told      shape (n_symbols, 2), fills and trades of the batch that were told; -1: nor what is unseen of earlier ones
     """
     progress = progress_rows[0]
@@ -149,6 +151,7 @@ def run_closes(
                     unseen_trades, counters, seen, seen_trades,
                 )  # fmt: skip
                 call_at(progress.decide_at, own_rows[0], view, seen[0])
+                keep_unmet(view, unmet[symbol, column])
                 if not is_sound(view.wishes, progress.is_all_in):
                     return IN_DOUBT
                 for word in range(len(own_words)):

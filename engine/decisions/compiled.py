@@ -18,10 +18,11 @@ from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import forget_seen, keep_unseen
 from papertape.engine.decisions.refused import refusal
+from papertape.engine.decisions.showing import keep_unmet
 from papertape.engine.errors import StrategyError
 from papertape.engine.features.own.faults import FeatureFault
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, record
-from papertape.engine.records import KEEP, Unmet
+from papertape.engine.records import KEEP, Note, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.compiled import records as called
@@ -76,6 +77,8 @@ class CompiledDecider:
         self._own_before = self._own_words.copy()
         self._features = np.zeros((n, len(self._rows), most))
         self._bars = np.zeros((n, most), engine.frames.main[0].closed.dtype)
+        self._unmet = np.zeros((n, most), called.UNMET)
+        self._columns: IntArray = np.zeros(0, np.int64)  # that the closes of the batch are about
         self._told = np.zeros((n, 2), np.int64)
         self._kept: IntArray = np.zeros(n, np.int64)
         self._is_traded: IntArray = np.isin(np.arange(n), engine.traded).astype(np.int64)
@@ -116,9 +119,20 @@ class CompiledDecider:
         if len(self._past):
             self._past[symbol] = np.zeros(1, self._past.dtype)[0]
 
-    def take_unmet(self) -> tuple[Unmet, ...]:
-        """Return nothing: a kernel does not say its conditions."""
-        return ()
+    def take_said(self) -> tuple[tuple[Unmet, ...], tuple[Note, ...]]:
+        """Return the first unmet condition of each candle of the newest batch; kernels have no notes."""
+        by_close = self._unmet.T
+        found = np.argwhere(by_close["condition"])
+        if not len(found):
+            return (), ()
+        unmet = tuple(
+            Unmet(self._engine.symbols[symbol], time_ms, called.TEXTS_BY_NUMBER[text], *compared)
+            for symbol, (text, time_ms, *compared) in zip(
+                found[:, 1].tolist(), by_close[tuple(found.T)].tolist(), strict=True
+            )
+        )
+        self._unmet["condition"] = 0
+        return unmet, ()
 
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Run `n` instants, asking the strategy at every close of its timeframe, of which the newest are `closed`."""
@@ -131,6 +145,7 @@ class CompiledDecider:
         bad_values = self._engine.frames.faults.take(closes_ms)
         bad_at = np.array([bad.close_ms for bad in bad_values], np.int64)
         n_bad: IntArray = np.sum(closes_ms[:, None] == bad_at, axis=1, dtype=np.int64)
+        self._columns = columns
         self._open_batch(closed, at)
         for name in ("close", "stage", "instant", "unheeded"):
             self._progress[name] = 0
@@ -199,6 +214,7 @@ class CompiledDecider:
             self._told,
             self._seen,
             self._seen_trades,
+            self._unmet,
             engine.unseen_fills,
             engine.unseen_trades,
             self._looks,
@@ -259,6 +275,9 @@ class CompiledDecider:
         """Decide whether the newest answer is at fault, and take it back if it is."""
         symbol = int(self._progress["symbol"][0]) - 1
         view = self._views[symbol : symbol + 1]
+        # An exception may have passed through the loop before it could.
+        column = self._columns[self._progress["close"][0]]
+        keep_unmet(self._heads[symbol], self._unmet[symbol, column])
         if view["refused"][0] and not reason:
             reason = self._words(symbol)
         if not reason:

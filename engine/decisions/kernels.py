@@ -18,7 +18,7 @@ from papertape.engine.broker.orders import mute_absent
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.records import FLAT, KEEP, LONG, SHORT, Unmet
+from papertape.engine.records import FLAT, KEEP, LONG, SHORT, Note, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import LEVELS, SCORES, SHARES, fault_of
@@ -63,9 +63,9 @@ class KernelDecider:
     def restart(self, symbol: int) -> None:
         """Let a symbol begin anew."""
 
-    def take_unmet(self) -> tuple[Unmet, ...]:
-        """Return nothing: a kernel does not say its conditions."""
-        return ()
+    def take_said(self) -> tuple[tuple[Unmet, ...], tuple[Note, ...]]:
+        """Return nothing: a strategy that answers batches says nothing of itself."""
+        return (), ()
 
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Ask about the newest `closed` closes of every symbol, then run `n` instants with the answers."""

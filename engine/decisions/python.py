@@ -19,7 +19,7 @@ from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.decisions.stretch import AnswerRows, Stretches
 from papertape.engine.features.own.faults import FeatureFault
 from papertape.engine.jit import IntArray, Rows, copy_rows
-from papertape.engine.records import KEEP, Unmet
+from papertape.engine.records import KEEP, Note, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.conditions import Conditions
@@ -73,8 +73,8 @@ class PythonDecider:
         self.unheeded = 0
         self._conditions = Conditions()
 
-    def take_unmet(self) -> tuple[Unmet, ...]:
-        """Return the first unmet condition of each candle of the newest batch."""
+    def take_said(self) -> tuple[tuple[Unmet, ...], tuple[Note, ...]]:
+        """Return the first unmet condition of each candle of the newest batch, and its notes."""
         return self._conditions.take()
 
     def save(self) -> dict[str, Rows]:

@@ -29,6 +29,7 @@ def show(view: Row, bar: Row, look: Row, orders: Rows, close_ms: int, n_past: in
     view.n_past = n_past
     view.n_orders = 0
     view.refused = 0
+    view.unmet = 0
     if look.working == 0:
         return
     for slot in range(CAPACITY):
@@ -45,6 +46,16 @@ def show(view: Row, bar: Row, look: Row, orders: Rows, close_ms: int, n_past: in
         row.limit = order.limit_price
         row.trigger = order.extreme if order.kind == TRAIL else order.trigger_price
         row.reduce_only = order.is_reduce_only
+
+
+@kernel
+def keep_unmet(view: Row, unmet: Row) -> None:
+    """Keep the first condition that a strategy found unmet at a close, if it said one."""
+    if view.unmet != 0:
+        unmet.condition = view.unmet
+        unmet.time_ms = view.time_ms
+        unmet.value = view.unmet_value
+        unmet.threshold = view.unmet_threshold
 
 
 @kernel

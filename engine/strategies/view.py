@@ -148,6 +148,10 @@ class View:
         columns = self._columns
         return columns.conditions.is_unmet(self.symbol, self.time_ms, condition, value, threshold)
 
+    def note(self, text: str) -> None:
+        """Keep a text of up to 200 characters for the report, with symbol and candle; no decision depends on it."""
+        self._columns.conditions.note(self.symbol, self.time_ms, text)
+
     @property
     def stop(self) -> float:
         """Return the position's stop, in force or asked for; 0 = none. What is assigned holds from the next candle on."""

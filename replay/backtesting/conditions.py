@@ -1,12 +1,13 @@
-"""Why a strategy did nothing, over a whole run: how often each condition was the first unmet one, and the newest."""
+"""What a strategy said of itself over a whole run: conditions that were the first unmet ones, and notes."""
 
 from collections import Counter as Counts
 from collections import deque
 from typing import Any, Final
 
-from papertape.engine.records import Unmet
+from papertape.engine.records import Note, Unmet
 
 _NEWEST: Final = 20
+_NEWEST_NOTES: Final = 100
 _MOST: Final = 100  # different conditions that are told apart
 _OTHERS: Final = "others"
 
@@ -34,6 +35,26 @@ class UnmetConditions:
             for one in self._newest
         ]
         return {"conditions": {"counts": dict(self._counts.most_common()), "newest": rows}}
+
+
+class Notes:
+    """The newest notes, and how many there were."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._newest: deque[Note] = deque(maxlen=_NEWEST_NOTES)
+
+    def add(self, notes: tuple[Note, ...]) -> None:
+        """Take in what one step reported."""
+        self._count += len(notes)
+        self._newest.extend(notes)
+
+    def section(self) -> dict[str, Any]:
+        """Return what result.json holds of them: the number, and the newest, oldest first."""
+        if not self._count:
+            return {}
+        rows = [one._asdict() for one in self._newest]
+        return {"strategy_notes": {"count": self._count, "newest": rows}}
 
 
 def _plain(value: float) -> float | None:

@@ -20,7 +20,7 @@ from papertape.engine.records import (
     TRADE,
 )
 from papertape.engine.report import Report
-from papertape.replay.backtesting.conditions import UnmetConditions
+from papertape.replay.backtesting.conditions import Notes, UnmetConditions
 from papertape.replay.report.features import FeatureLines
 
 _KINDS = (
@@ -49,7 +49,7 @@ class Recorder:
 
     event_kinds  the only EVENT records that are kept; None: all
     expected     how many marks will come, when that is known
-    conditions   what a strategy said was unmet
+    conditions   what a strategy said was unmet; notes: what it noted
     features     what it named, for drawing; None: not kept
     """
 
@@ -58,6 +58,7 @@ class Recorder:
     event_kinds: Sequence[int] | None = None
     expected: int = 0
     conditions: UnmetConditions = field(default_factory=UnmetConditions)
+    notes: Notes = field(default_factory=Notes)
     features: FeatureLines | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
     _marks: Collector = field(init=False)
@@ -71,6 +72,8 @@ class Recorder:
         self.unheeded += report.unheeded
         if report.unmet:
             self.conditions.add(report.unmet)
+        if report.notes:
+            self.notes.add(report.notes)
         self._marks.add(report.marks)
         for name, parts in self._parts.items():
             rows = getattr(report, name)

@@ -132,6 +132,7 @@ def summarise(
         "refusals": refusal_counts(main.recorder.decisions, main.recorder.unheeded),
         "fills_without_volume": n_untraded,
         **main.recorder.conditions.section(),
+        **main.recorder.notes.section(),
         "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
         "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),

@@ -31,14 +31,14 @@ class EveryOrder:
     def decide(self, view: Any) -> Decision | None:
         state, atr = view.state, view["atr_14"]
         state.bars += 1
-        if not atr > 0.0:
+        if view.why("atr above 0", atr, 0):
             return None
         if view.position != 0.0:
             hold(view, atr)
             if int(state.plan) == 12 and state.bars % 4 == 0:
                 view.hold(fraction=-0.2 if view.position > 0.0 else 0.2, band=0.02)
             return None
-        if view.orders:
+        if view.why("nothing waits", len(view.orders) == 0):
             if state.bars % 5 == 0:
                 view.cancel()
             return None

@@ -19,7 +19,7 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.jit.native import native
 from papertape.engine.records import KEEP
 from papertape.engine.strategies.compiled.meaning import moved, understand
-from papertape.engine.strategies.compiled.records import HEAD
+from papertape.engine.strategies.compiled.records import HEAD, text_number
 from papertape.engine.strategies.compiled.typing import (
     SeenRecord,
     ViewRecord,
@@ -33,12 +33,16 @@ from papertape.engine.strategies.compiled.view import (
     call_order,
     cancel,
     check_move,
+    comparison_of,
     exit_position,
     hold,
+    is_so,
+    keep_first,
     note,
     note_move,
     past_row,
     refuse_bars,
+    refuse_note,
     sell,
     text_code,
 )
@@ -168,9 +172,41 @@ def _history(view, column, bars):
     return look_back
 
 
-@overload_method(ViewRecord, "why")
+@overload(keep_first)
+@wraps(keep_first)
+def _keep_first(*args):
+    return keep_first
+
+
+@overload_method(ViewRecord, "why", prefer_literal=True)
 def _why(view, condition, value, threshold=None):
-    raise ConfigError("view.why is for strategies in Python; a kernel keeps no conditions")
+    if not isinstance(condition, types.StringLiteral):
+        raise ConfigError(
+            "view.why: what a condition of a kernel says is a literal, as \"rsi below 30\""
+        )
+    text = condition.literal_value
+    has_threshold = not isinstance(threshold, types.NoneType | types.Omitted) and threshold is not None
+    compare = comparison_of(text, isinstance(value, types.Boolean | types.BooleanLiteral), has_threshold)
+    number = text_number(text)
+
+    def why(view, condition, value, threshold=None):
+        if compare(value, threshold):
+            return False
+        keep_first(view, number, value, threshold)
+        return True
+
+    return why
+
+
+@overload(is_so)
+@wraps(is_so)
+def _is_so(*args):
+    return is_so
+
+
+@overload_method(ViewRecord, "note")
+def _no_note(view, text):
+    return refuse_note(view, text)
 
 
 def decision(

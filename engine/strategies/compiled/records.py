@@ -134,6 +134,11 @@ def text_number(text: str) -> int:
 
 N_WISHES: Final = 10  # fields of a Decision
 
+# The first unmet condition of a symbol at a close, which is in TEXTS_BY_NUMBER; 0 = none.
+UNMET: Final = record(
+    ("condition", "i8"), ("time_ms", "i8"), ("value", "f8"), ("threshold", "f8")
+)
+
 HEAD: Final = record(
     ("symbol_index", "i8"),
     ("symbol", TEXT),
@@ -157,6 +162,9 @@ HEAD: Final = record(
     ("n_orders", "i8"),
     ("n_asked", "i8"),
     ("refused", "i8"),  # which of the calls no order can mean; 0 = none
+    ("unmet", "i8"),  # text of the first unmet condition of this close; 0 = none
+    ("unmet_value", "f8"),
+    ("unmet_threshold", "f8"),
     ("wishes", "f8", (N_WISHES,)),  # the Decision, field by field
     ("call", CALL),  # the newest
     ("order_rows", ORDER_SEEN, (CAPACITY,)),

@@ -76,7 +76,7 @@ class SeenRecord(types.Record):
 class ViewRecord(SeenRecord):
     """A view: a record that has methods."""
 
-    methods = ("buy", "sell", "exit", "hold", "cancel", "history", "orders")
+    methods = ("buy", "sell", "exit", "hold", "cancel", "history", "orders", "why")
 
 
 def _seen(name: str, kind: Any) -> Any:

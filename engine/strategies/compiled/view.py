@@ -25,7 +25,9 @@ from papertape.engine.strategies.compiled.records import (
     ORDER_SEEN,
     SELL,
     TEXTS_BY_NUMBER,
+    text_number,
 )
+from papertape.engine.strategies.conditions import comparison
 from papertape.engine.strategies.past import CANDLE_COLUMNS
 
 _LONGEST_TEXT: Final = 8
@@ -152,6 +154,48 @@ def cancel(view: Row, tag: Any = 0) -> None:
         raise StrategyError("no order can mean it")
 
 
+def why(view: Row, condition: str, value: Any, threshold: float | None = None) -> bool:
+    """Return whether a condition is not met, and keep the first such of this candle; see `View.why`."""
+    compare = comparison_of(condition, isinstance(value, bool | np.bool_), threshold is not None)
+    if compare(value, threshold):
+        return False
+    keep_first(view, text_number(condition), value, threshold)
+    return True
+
+
+def is_so(value: Any, threshold: Any) -> bool:
+    """Return the value: what a condition without a threshold compares by."""
+    return value  # type: ignore[no-any-return]
+
+
+def comparison_of(
+    condition: str, is_truth: bool, has_threshold: bool
+) -> Callable[[Any, Any], Any]:
+    """Return what a condition compares by, or raise ConfigError."""
+    if has_threshold:
+        return comparison(condition)
+    if not is_truth:
+        raise ConfigError(
+            f"view.why({condition!r}, …): give a threshold, too, or say whether it holds"
+        )
+    return is_so
+
+
+def keep_first(view: Row, number: int, value: Any, threshold: Any) -> None:
+    """Keep an unmet condition if it is the first of its candle."""
+    if view.unmet == 0:
+        view.unmet = number
+        view.unmet_value = 0.0 if threshold is None else value
+        view.unmet_threshold = 1.0 if threshold is None else threshold
+
+
+def refuse_note(view: Row, text: Any) -> None:
+    """Raise ConfigError: a kernel handles no texts."""
+    raise ConfigError(
+        "view.note is for strategies in Python; a kernel says what its numbers are with view.why"
+    )
+
+
 def past_row(fields: Sequence[str], column: str) -> int:
     """Return the row of `past` that a column is kept in, by the names of a view's fields; raises ConfigError."""
     named = columns_of_view(fields)
@@ -195,6 +239,7 @@ class KernelView(np.record):  # type: ignore[misc] # as `SeenRow`
 
     __slots__ = ()  # or what is assigned would not reach the record
     buy, sell, exit, hold, cancel = buy, sell, exit_position, hold, cancel
+    why, note = why, refuse_note
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -96,12 +96,21 @@ function drawComparisons() {
   if (random) $("benchmarks").append(element("p", `The same positions at random times, ${random.draws} draws: ${shown(random.average, "percent")} on average, ${shown(random.low, "percent")} to ${shown(random.high, "percent")} in nine of ten; ${shown(random.share_below, "percent")} of them did worse than this.`, "quiet"));
 }
 
+const when = (row) => new Date(row.time_ms).toISOString().slice(0, 16).replace("T", " ");
+
+function drawNotes() {
+  const found = SUMMARY.strategy_notes;
+  if (!found) return;
+  $("notes-section").hidden = false;
+  $("notes-count").textContent = `${shown(found.count, "count")} in all`;
+  $("notes-newest").append(table([...found.newest].reverse(), [["close", when], ["symbol", (r) => r.symbol], ["note", (r) => r.text]]));
+}
+
 function drawConditions() {
   const found = SUMMARY.conditions;
   if (!found) return;
   $("conditions-section").hidden = false;
   $("conditions").append(table(Object.entries(found.counts), [["condition", (r) => r[0]], ["candles", (r) => r[1], "count"]]));
-  const when = (r) => new Date(r.time_ms).toISOString().slice(0, 16).replace("T", " ");
   $("conditions-newest").append(table([...found.newest].reverse(), [["close", when], ["symbol", (r) => r.symbol], ["condition", (r) => r.condition], ["value", (r) => r.value, "number"], ["threshold", (r) => r.threshold, "number"]]));
 }
 

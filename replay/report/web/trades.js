@@ -81,7 +81,7 @@ function chooseTheme() {
 
 async function main() {
   chooseTheme();
-  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawLimits(); drawStudy(); drawModels(); drawRest();
+  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawNotes(); drawLimits(); drawStudy(); drawModels(); drawRest();
   await readOrders();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);

@@ -58,15 +58,17 @@ def tape(symbols: str, n: int = 400) -> Rows:
 
 
 def run(engine: Engine, candles: Rows, batch: int = 64, *, resumes: bool = False) -> Any:
-    """Return faults without their places in files, answers that were not heeded, and the digest."""
-    faults, unheeded, size = [], 0, batch * len(engine.symbols)
+    """Return faults without their places in files, answers that were not heeded, what was unmet, and the digest."""
+    faults, unheeded, unmet, size = [], 0, [], batch * len(engine.symbols)
     for first in range(0, len(candles), size):
         report = engine.step(candles[first : first + size])
         faults += [(f.symbol, f.time_ms, f.reason.partition(" (")[0]) for f in report.faults]
         unheeded += report.unheeded
+        unmet += report.unmet
         if resumes and report.faults:
             engine.step(Command(Action.RESUME))
-    return faults, unheeded, engine.digest
+    # NaN is no equal of itself, so what was compared is told as it is written.
+    return faults, unheeded, repr(unmet), engine.digest
 
 
 @pytest.mark.parametrize(("symbols", "timeframe"), [("X", "1h"), ("XYZ", "1h"), ("XY", "4h")])
@@ -75,6 +77,7 @@ def test_a_kernel_does_what_its_text_does_in_python(symbols: str, timeframe: str
     python = engine_of(EveryOrder(), symbols, timeframe)
     expected = run(python, candles)
     assert python.account["orders"][0] > 20
+    assert expected[2].count("nothing waits") > 10 < expected[2].count("value=nan, threshold=0.0")
     pictures = set()
     for batch in (1, 7, 64, 1_000):
         engine = engine_of(EveryOrderKernel(), symbols, timeframe)
@@ -176,7 +179,8 @@ class BadDecision(Base):
 class Unlucky(Base):
     def decide(self, view: Any) -> Any:
         view.state.bars += 1
-        if view.state.bars % 7 == 0:
+        if view.why("no seventh bar", view.state.bars % 7 != 0):
+            view.why("close below 0", view.close, 0)  # not the first
             raise ValueError("unlucky")
         if view.position == 0.0:
             view.buy(0.2, stop_distance=3.0, target_distance=3.0)
@@ -309,7 +313,7 @@ class Writes(Base):
 
 def test_what_it_keeps_on_itself_is_refused_at_its_candle() -> None:
     for batch in (1, 50):
-        faults, _, _ = run(engine_of(Writes()), tape("X", 60), batch)
+        faults, *_ = run(engine_of(Writes()), tape("X", 60), batch)
 
         assert len(faults) == 1
         assert faults[0][1] == int(tape("X", 60)["open_ms"][29]) + HOUR_MS
@@ -326,7 +330,7 @@ class Looks(Base):
 
 
 def test_an_index_beyond_the_end_is_a_fault_and_no_future() -> None:
-    faults, _, _ = run(engine_of(Looks()), tape("X", 9))
+    faults, *_ = run(engine_of(Looks()), tape("X", 9))
 
     assert {reason for _, _, reason in faults} == {"IndexError: index is out of bounds"}
     assert len(faults) == 4  # five of the nine hours are missing
@@ -347,7 +351,10 @@ def bad(text: str, **members: Any) -> type[Any]:
         (bad('view.history("clos", 3)'), "did you mean 'close'"),
         (bad('view.history("close", 50)'), "further back than history_bars = 5; write history_bars = 50"),
         (bad('view.history("close", 5)', history_bars=0), "write history_bars = 5 in the class"),
-        (bad('view.why("rsi below 30", 3.0, 2.0)'), "view.why is for strategies in Python"),
+        (bad('view.why("rsi 30", view.close, 30)'), "view.why('rsi 30', …): say once below, above"),
+        (bad('view.why("an uptrend", view.close)'), "give a threshold, too, or say whether it holds"),
+        (bad('view.why(view.symbol, True)'), "what a condition of a kernel says is a literal"),
+        (bad('view.note("here")'), "view.note is for strategies in Python"),
         (bad('view.buy(1.0, tag="ninechars")'), "'ninechars' is not a text of up to 8"),
         (bad("view.bye(1.0)"), "did you mean 'buy'"),
         (bad("view.buy(limits=1.0)"), "decide cannot be compiled"),

@@ -9,10 +9,10 @@ import pytest
 from papertape import FLAT, LONG, Decision, backtest
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
-from papertape.engine.records import Unmet
+from papertape.engine.records import Note, Unmet
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies.conditions import Conditions
-from papertape.replay.backtesting.conditions import UnmetConditions
+from papertape.replay.backtesting.conditions import Notes, UnmetConditions
 from tests.support.helpers import FREE, interleave, random_candles
 
 
@@ -62,7 +62,7 @@ def test_words_say_how_value_and_threshold_compare(
     conditions = Conditions()
 
     assert conditions.is_unmet("X", 5, text, value, threshold) is is_unmet
-    assert [(one.symbol, one.time_ms, one.condition) for one in conditions.take()] == (
+    assert [(one.symbol, one.time_ms, one.condition) for one in conditions.take()[0]] == (
         [("X", 5, text)] if is_unmet else []
     )
 
@@ -95,7 +95,7 @@ def test_only_the_first_of_a_candle_is_kept() -> None:
         conditions.is_unmet(symbol, time_ms, "rsi below 30", 31, 30)
         conditions.is_unmet(symbol, time_ms, "close above sma", 1, 2)
 
-    assert list(conditions.take()) == [
+    assert list(conditions.take()[0]) == [
         Unmet(symbol, time_ms, "rsi below 30", 31.0, 30.0)
         for symbol, time_ms in (("A", 1), ("B", 1), ("B", 2), ("A", 2))
     ]
@@ -117,6 +117,52 @@ def test_no_batching_can_be_seen_and_nothing_is_decided_by_it() -> None:
     assert repr(found[1]) == repr(found[7]) == repr(found[len(candles)])
     assert len(found[1]) > 300
     assert found[1][0].value != found[1][0].value  # the first candles have no RSI
+
+
+class Noting(Reversion):
+    def decide(self, view: Any) -> Decision | None:
+        if view["rsi_14"] < 30:
+            view.note(f"rsi {view['rsi_14']:.1f}")
+            view.note(f"at {view.close:.2f}")
+        return super().decide(view)
+
+
+def test_every_note_is_kept_with_symbol_and_candle_whatever_the_batches() -> None:
+    candles = interleave([random_candles(2_400, 3 + i, "15m") for i in range(2)])
+    silent = engine_of(Silent(), "AB")
+    silent.step(candles)
+    found = {}
+    for batch in (1, 7, len(candles)):
+        engine = engine_of(Noting(), "AB")
+        steps = [engine.step(candles[i : i + batch]) for i in range(0, len(candles), batch)]
+        found[batch] = [one for report in steps for one in report.notes]
+
+        assert engine.digest == silent.digest
+    assert found[1] == found[7] == found[len(candles)]
+    assert len(found[1]) > 40
+    for first, second in zip(found[1][::2], found[1][1::2], strict=True):
+        assert first[:2] == second[:2]
+        assert 0.0 < float(first.text.removeprefix("rsi ")) <= 30.0
+        row = candles[(candles["symbol"] == "AB".index(first.symbol))]
+        close = row["close"][row["open_ms"] == first.time_ms - 900_000][0]
+        assert second.text == f"at {close:.2f}"
+
+
+@pytest.mark.parametrize("text", ["", 3, None, "x" * 201])
+def test_what_is_no_note_is_refused(text: Any) -> None:
+    with pytest.raises(ConfigError, match="a note is a text of 1 to 200 characters"):
+        Conditions().note("X", 5, text)
+
+
+def test_of_notes_the_newest_are_kept_and_all_are_counted() -> None:
+    notes = Notes()
+    notes.add(tuple(Note("X", i, f"note {i}") for i in range(450)))
+
+    section = notes.section()["strategy_notes"]
+
+    assert section["count"] == 450
+    assert [row["time_ms"] for row in section["newest"]] == list(range(350, 450))
+    assert Notes().section() == {}
 
 
 def test_a_table_stays_small_whatever_is_said() -> None:
@@ -144,4 +190,7 @@ def test_the_result_tells_how_often_and_when_last() -> None:
     assert set(found["conditions"]["counts"]) == {"rsi below 40", "close above sma"}
     not_flat = found["candles"] - sum(found["conditions"]["counts"].values())
     assert 0 < not_flat < 700
-    assert "conditions" not in summary(Silent)
+    assert not {"conditions", "strategy_notes"} & set(summary(Silent))
+    noted = summary(Noting)["strategy_notes"]
+    assert len(noted["newest"]) == noted["count"] > 5
+    assert set(noted["newest"][0]) == {"symbol", "time_ms", "text"}
