@@ -2,7 +2,7 @@
 Orders for the report's page: where each rested and how it ended, what fills did to a trade, and the path of its levels.
 
     resting  every order but those at market: from the close at which it was asked for to its end
-    trails   where trailing orders stood, from the candle on in which they stood there
+    trails   where trailing orders stood, from the candle on in which they stood there, and stop-limits once triggered
     levels   likewise stop and target of trades where they moved; a trade has its first ones itself
     parts    the fills of trades that have more than two: additions, partial exits, and the average entry after each
 """
@@ -23,7 +23,10 @@ from papertape.engine.broker.working.orders import (
     PLACED,
     POSITION_STOP,
     STATUS_NAMES,
+    STOP_LIMIT,
+    TOUCH_LIMIT,
     TRAIL,
+    TRIGGERED,
     WORKING,
     tag_text,
 )
@@ -81,8 +84,10 @@ def resting_of(orders: Rows) -> RestingOrders:
 
 
 def trails_of(orders: Rows) -> LevelPath:
-    """Return the path of every trailing order of one symbol."""
-    rows = orders[(orders["status"] == MOVED) & (orders["kind"] == TRAIL)]
+    """Return the path of every trailing order of one symbol, and from its trigger on of every one with a limit."""
+    is_trail = (orders["status"] == MOVED) & (orders["kind"] == TRAIL)
+    has_limit = np.isin(orders["kind"], (STOP_LIMIT, TOUCH_LIMIT))
+    rows = orders[is_trail | (has_limit & (orders["status"] == TRIGGERED))]
     rows = rows[np.argsort(rows["number"], kind="stable")]
     return LevelPath(rows["number"], rows["kind"], rows["time_ms"], rows["price"])
 

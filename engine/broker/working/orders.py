@@ -172,7 +172,7 @@ ORDER_EVENT: Final = record(
     (
         "price",
         "f8",
-    ),  # of this fill, else its limit or trigger; where a level has moved to, 0 = away
+    ),  # of this fill, else its trigger or limit (triggered: its limit); where a level has moved to, 0 = away
     ("fill", "i8"),  # sequence of the FILL; -1 = none
     ("tag", "i8"),
 )
@@ -308,11 +308,11 @@ def close_gaps(position: Row, orders: Rows) -> None:
 
 @kernel
 def trigger(account: Row, order: Row, candle: Row, events: Rows, counters: IntArray) -> None:
-    """Report that an order has met its trigger."""
-    price = price_of(order)
-    if order.kind == TRAIL:
-        price = order.extreme
+    """Report that an order has met its trigger, and with a limit where it rests from now on."""
+    price = order.extreme if order.kind == TRAIL else price_of(order)
     step_to(order, TRIGGERED)
+    if order.limit_price > 0.0:
+        price = order.limit_price
     write_event(
         account, order, candle.symbol, candle.open_ms, TRIGGERED, 0, order.remaining, price, -1,
         events, counters,

@@ -182,11 +182,15 @@ def _keep_first(*args):
 def _why(view, condition, value, threshold=None):
     if not isinstance(condition, types.StringLiteral):
         raise ConfigError(
-            "view.why: what a condition of a kernel says is a literal, as \"rsi below 30\""
+            'view.why: what a condition of a kernel says is a literal, as "rsi below 30"'
         )
     text = condition.literal_value
-    has_threshold = not isinstance(threshold, types.NoneType | types.Omitted) and threshold is not None
-    compare = comparison_of(text, isinstance(value, types.Boolean | types.BooleanLiteral), has_threshold)
+    has_threshold = (
+        not isinstance(threshold, types.NoneType | types.Omitted) and threshold is not None
+    )
+    compare = comparison_of(
+        text, isinstance(value, types.Boolean | types.BooleanLiteral), has_threshold
+    )
     number = text_number(text)
 
     def why(view, condition, value, threshold=None):

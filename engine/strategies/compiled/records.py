@@ -135,9 +135,7 @@ def text_number(text: str) -> int:
 N_WISHES: Final = 10  # fields of a Decision
 
 # The first unmet condition of a symbol at a close, which is in TEXTS_BY_NUMBER; 0 = none.
-UNMET: Final = record(
-    ("condition", "i8"), ("time_ms", "i8"), ("value", "f8"), ("threshold", "f8")
-)
+UNMET: Final = record(("condition", "i8"), ("time_ms", "i8"), ("value", "f8"), ("threshold", "f8"))
 
 HEAD: Final = record(
     ("symbol_index", "i8"),

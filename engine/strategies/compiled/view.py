@@ -168,9 +168,7 @@ def is_so(value: Any, threshold: Any) -> bool:
     return value  # type: ignore[no-any-return]
 
 
-def comparison_of(
-    condition: str, is_truth: bool, has_threshold: bool
-) -> Callable[[Any, Any], Any]:
+def comparison_of(condition: str, is_truth: bool, has_threshold: bool) -> Callable[[Any, Any], Any]:
     """Return what a condition compares by, or raise ConfigError."""
     if has_threshold:
         return comparison(condition)

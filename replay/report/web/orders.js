@@ -34,7 +34,8 @@ async function readOrders() {
     ]);
     const trailOf = grouped(trails, "owner");
     for (const order of resting) {
-      order.path = (trailOf.get(order.number) ?? []).map((row) => [row.time, row.price]);
+      // A stop-limit stands at its trigger until that is met, then at its limit; a trailing order has moves alone.
+      order.path = [...(order.price ? [[order.begun, order.price]] : []), ...(trailOf.get(order.number) ?? []).map((row) => [row.time, row.price])];
       order.ended = order.life < 0 ? Infinity : order.begun + order.life;
       order.kind = packed.resting.kinds[order.kind]; order.tag = packed.resting.tags[order.tag]; order.end = packed.resting.ends[order.end];
     }
@@ -79,7 +80,7 @@ class OrdersLayer {
     const isFilled = order.end.startsWith("filled");
     const begin = this.view.edge(order.begun);
     const end = order.ended === Infinity ? size.width : isFilled ? this.view.x(order.ended) : this.view.edge(order.ended);
-    const path = order.path.length ? order.path : order.price ? [[order.begun, order.price]] : [];
+    const path = order.path;
     if (begin === null || end === null || !path.length) return;
     context.strokeStyle = context.fillStyle = colour(order.side > 0 ? "gain" : "loss");
     context.setLineDash([4, 3]);

@@ -22,6 +22,7 @@ from papertape.replay.report.orders import (
     pack_orders,
     parts_of,
     resting_of,
+    trails_of,
 )
 from tests.support.browser import CUT, browser_tab, needs_browser
 from tests.support.every_level import DRAWN, Seen, Watched, seen_by
@@ -109,6 +110,12 @@ async def test_the_page_draws_what_the_strategy_saw_at_every_close(
         checks["resting"] += len(alive)
         check_features(look, read["times"].index(now), columns)
     assert all(n > 50 for n in checks.values()), checks
+    events = run.result.orders
+    met = events[(events["status"] == working.TRIGGERED) & np.isin(events["kind"], (working.STOP_LIMIT, working.TOUCH_LIMIT))]  # fmt: skip
+    limits = dict(zip(met["number"].tolist(), zip(met["time_ms"] // 1000, met["price"], strict=True), strict=True))  # fmt: skip
+    drawn = {o["number"]: o["path"][-1] for o in read["resting"] if o["number"] in limits}
+    assert len(drawn) == len(limits) > 3
+    assert all(path == pytest.approx(limits[number], abs=1e-6) for number, path in drawn.items())
     assert {name: column["is_over"] for name, column in columns.items() if name in DRAWN} == {
         "atr_14": False,  # a price by its unit, and far from the candles
         "rsi_14": False,
@@ -282,6 +289,24 @@ def test_an_order_rests_from_its_close_to_its_end_however_it_ends() -> None:
         "cancelled: no position is left that it could reduce", "expired", "filled", "still working",
     ]  # fmt: skip
     assert packed["tags"] == ["t"]
+
+
+def test_a_stop_limit_is_drawn_at_its_trigger_and_then_at_its_limit() -> None:
+    w = working
+    events = happened(
+        (1, w.PLACED, 0, w.STOP_LIMIT, 95.0, 2.0, 60),
+        (2, w.PLACED, 0, w.TOUCH_LIMIT, 110.0, 1.0, 60),
+        (3, w.PLACED, 0, w.STOP, 94.0, 2.0, 60),
+        (1, w.TRIGGERED, 0, w.STOP_LIMIT, 96.0, 2.0, 120),
+        (3, w.TRIGGERED, 0, w.STOP, 94.0, 2.0, 120),
+        (3, w.FILLED, 0, w.STOP, 94.0, 2.0, 120),
+        (1, w.FILLED, 0, w.STOP_LIMIT, 96.0, 2.0, 180),
+    )
+    rows = resting_of(events)
+    path = trails_of(events)
+
+    assert rows.price.tolist() == [95.0, 110.0, 94.0]
+    assert (path.owner.tolist(), path.time_ms.tolist(), path.price.tolist()) == ([1], [120_000], [96.0])  # fmt: skip
 
 
 def filled(*rows: tuple[int, int, float, float, float]) -> Rows:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from papertape.engine.broker.working.orders import (
+    FILLED,
     MOVED,
     PLACED,
     POSITION_STOP,
     POSITION_TARGET,
     TRAIL,
+    TRIGGERED,
 )
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
@@ -23,6 +25,38 @@ from tests.support.helpers import FREE, make_candles, random_candles
 
 HOUR_MS = 3_600_000
 TICK = 0.01
+
+
+class StopLimit:
+    """Asks once for a stop at 103 with a limit at 102, or for a touch of 97 with a limit at 96."""
+
+    features = ()
+    state_fields = ("n",)
+
+    def decide(self, view: Any) -> None:
+        view.state.n += 1
+        if view.state.n == 1:
+            view.buy(1, stop=103.0, limit=102.0)
+            view.buy(1, touch=97.0, limit=96.0)
+
+
+def test_a_stop_limit_is_told_where_it_rests_once_it_is_triggered() -> None:
+    candles = make_candles(
+        [(100, 101, 99, 100), (100, 104, 99.5, 103.5), (103.5, 104, 96.5, 98), (98, 99, 95, 96)]
+    )
+    market = Market("AAA", is_perpetual=True, **FREE)
+    report = Engine(EngineSpec([market], StopLimit(), "1h", "1h")).step(candles)
+    told = [
+        (int(row["number"]), int(row["status"]), float(row["price"]), int(row["time_ms"]))
+        for row in report.orders
+    ]
+    times = candles["open_ms"].tolist()
+
+    assert told == [
+        (1, PLACED, 103.0, times[1]), (2, PLACED, 97.0, times[1]),
+        (1, TRIGGERED, 102.0, times[1]), (1, FILLED, 102.0, times[2]),
+        (2, TRIGGERED, 96.0, times[2]), (2, FILLED, 96.0, times[3]),
+    ]  # fmt: skip
 
 
 def run(seed: int, n: int = 1_500) -> tuple[Engine, Report, Rows, list[Seen]]:
