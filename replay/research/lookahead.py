@@ -35,6 +35,7 @@ from papertape.replay.research.subjects import (
     each_of,
     together,
 )
+from papertape.replay.runtime.fork_server import ForkServer
 from papertape.replay.runtime.isolated import ForkResult, run_apart
 
 LIMITS: Final = (
@@ -105,12 +106,24 @@ def prove(
     if len(first) < 50:
         raise DataError(f"prove: {len(first)} candles are fewer than the 50 that it needs")
     random = np.random.default_rng(seed)
-    trial = _Trial(subject, tapes)
+    with contextlib.closing(_Trial(subject, tapes)) as trial:
+        return _proof(name, trial, n_cuts, random, on_progress)
+
+
+def _proof(
+    name: str,
+    trial: "_Trial",
+    n_cuts: int,
+    random: np.random.Generator,
+    on_progress: Callable[[int, int], None] | None,
+) -> Proof:
+    """Return the proof of what a trial runs."""
+    tapes, first = trial.tapes, trial.tapes[0]
     cuts = even_cuts(len(first), n_cuts, random)
     whole = trial.run(tapes)
     compared, cut_off = 0, 0
     leak: Leak | None = None
-    if isinstance(subject, Foreign):
+    if isinstance(trial.subject, Foreign):
         telling = telling_cuts(first, whole, trial.step_ms, random)
         cuts = sorted({*cuts, *telling[:n_cuts]})
         compared, cut_off, leak = trial.cut_everywhere(telling, whole)
@@ -151,11 +164,14 @@ class _Trial:
     """Runs a subject over candles: ours here, a user's each time in a process of its own."""
 
     def __init__(self, subject: Subject | Foreign, tapes: list[Rows]) -> None:
-        self._subject, self.tapes = subject, tapes
+        self.subject, self.tapes = subject, tapes
         self.step_ms = int(np.min(np.diff(tapes[0]["open_ms"])))
         self._reads: dict[str, None] = {}
         if isinstance(subject, Foreign) and subject.warm is not None:
             subject.warm(tapes)
+        self._server: ForkServer | None = None
+        if isinstance(subject, Foreign) and subject.begin is not None:
+            self._server = ForkServer(subject.begin, self._work)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -166,21 +182,29 @@ class _Trial:
         """Return what the subject says of candles, `batch` at a time if it is fed; 0: all at once."""
         copies = [copy_rows(tape) for tape in tapes]
         rows = copies[0] if len(copies) == 1 else copies
-        if not isinstance(self._subject, Foreign):
-            return self._subject(rows)
-        run = self._subject.run
-
-        def work() -> tuple[dict[str, Any], dict[str, Any]]:
-            said = run(rows, batch) if batch else run(rows)
-            arrays = {
-                f"{part} {name}": pair[part] for name, pair in said.items() for part in (0, 1)
-            }
-            return {"names": list(said)}, arrays
-
-        answer = run_apart(work)
+        if not isinstance(self.subject, Foreign):
+            return self.subject(rows)
+        if self._server is not None:
+            answer = self._server.run(copies, batch)
+        else:
+            answer = run_apart(lambda: self._work(copies, batch))
         self._note(answer)
         names = answer.values["names"]
         return {name: (answer.arrays[f"0 {name}"], answer.arrays[f"1 {name}"]) for name in names}
+
+    def close(self) -> None:
+        """End the process that trials are copies of, if there is one."""
+        if self._server is not None:
+            self._server.close()
+
+    def _work(self, tapes: list[Rows], batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a user's code says of candles, as arrays, in the process that is for it."""
+        rows = tapes[0] if len(tapes) == 1 else tapes
+        assert isinstance(self.subject, Foreign)
+        run = self.subject.run
+        said = run(rows, batch) if batch else run(rows)
+        arrays = {f"{part} {name}": pair[part] for name, pair in said.items() for part in (0, 1)}
+        return {"names": list(said)}, arrays
 
     def _note(self, answer: ForkResult) -> None:
         """Keep what was read, and load libraries here that the next process would load again."""
@@ -193,7 +217,7 @@ class _Trial:
 
     def cut_everywhere(self, cuts: list[int], whole: Said) -> tuple[int, int, Leak | None]:
         """Return how many statements were compared, behind how many candles the tape ended, and the first leak."""
-        subject, candles, step_ms = self._subject, self.tapes[0], self.step_ms
+        subject, candles, step_ms = self.subject, self.tapes[0], self.step_ms
         assert isinstance(subject, Foreign)
         if subject.is_fed:
             end_ms = int(candles["open_ms"][-1]) + step_ms

@@ -56,11 +56,13 @@ class Foreign(NamedTuple):
     run     the subject; what it needs is imported when it is called
     is_fed  whether the second argument, how many candles at a time, is heard: then no tape need be cut to try each candle
     warm    loads what is ours and would be loaded anew in every process
+    begin   what every process would begin with, before it is shown a candle: it is done once, and the processes are copies
     """
 
     run: Callable[..., Said]
     is_fed: bool = False
     warm: Callable[[Tapes], None] | None = None
+    begin: Callable[[], object] | None = None
 
     def __call__(self, candles: Tapes) -> Said:
         return self.run(candles)
@@ -98,7 +100,8 @@ def strategy_subject(
 
     if is_ours:
         return run
-    return Foreign(run, is_fed=True, warm=warm)
+    # A strategy in kernels is compiled when its engine is built, which takes a second and more.
+    return Foreign(run, is_fed=True, warm=warm, begin=lambda: Engine(make_spec()))
 
 
 def each_of(candles: Tapes) -> list[Rows]:

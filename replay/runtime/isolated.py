@@ -71,7 +71,7 @@ def run_apart(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> ForkResult:
         raise
     finally:
         os.waitpid(child, 0)
-    return _read(found)
+    return read_answer(found)
 
 
 def _end(work: Callable[[], tuple[dict[str, Any], Arrays]], writing: int) -> None:
@@ -79,16 +79,22 @@ def _end(work: Callable[[], tuple[dict[str, Any], Arrays]], writing: int) -> Non
     code = 1
     try:
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(_answer(work))
+            pipe.write(answer_of(work))
         code = 0
     finally:
         os._exit(code)
 
 
-def _answer(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> bytes:
-    """Return what came of work as bytes: a line of JSON, and arrays."""
-    reads: dict[str, None] = {}
+def answer_of(
+    work: Callable[[], tuple[dict[str, Any], Arrays]], reads: dict[str, None] | None = None
+) -> bytes:
+    """
+    Return what came of work as bytes: a line of JSON, and arrays.
+
+    reads  what a process that was begun for it has read already, and where it is noted from then on
+    """
     before = set(sys.modules)
+    reads = {} if reads is None else reads
     sys.addaudithook(_listener(reads))
     header: dict[str, Any]
     arrays: Arrays = {}
@@ -114,8 +120,8 @@ def _answer(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> bytes:
     return written.getvalue()
 
 
-def _read(found: bytes) -> ForkResult:
-    """Return what `_answer` wrote, or raise what it says."""
+def read_answer(found: bytes) -> ForkResult:
+    """Return what `answer_of` wrote, or raise what it says."""
     line, _, rest = found.partition(b"\n")
     if not line:
         raise ConfigError("the process that tried it ended without an answer")

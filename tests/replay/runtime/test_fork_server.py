@@ -1,0 +1,112 @@
+"""What every copy begins with is begun once; what a copy does is gone with it."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.jit import Rows
+from papertape.replay.runtime.fork_server import ForkServer
+from tests.support.helpers import random_candles
+
+KEPT: list[str] = []
+ONE, TWO = random_candles(7, 1), random_candles(5, 2)
+
+
+def begin() -> None:
+    KEPT.append("begun")
+
+
+def work(tapes: list[Rows], batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    KEPT.append("worked")
+    tapes[0]["close"][0] += 1.0
+    values = {"kept": KEPT, "batch": batch, "closes": [float(t["close"].sum()) for t in tapes]}
+    return values, {"high": tapes[-1]["high"]}
+
+
+def test_every_run_begins_alike_and_sees_its_candles() -> None:
+    with contextlib.closing(ForkServer(begin, work)) as server:
+        answers = [server.run([ONE, TWO], batch) for batch in (0, 1, 64)]
+        alone = server.run([TWO], 0)
+
+    for batch, answer in zip((0, 1, 64), answers, strict=True):
+        assert answer.values == {
+            "kept": ["begun", "worked"],
+            "batch": batch,
+            "closes": [pytest.approx(ONE["close"].sum() + 1.0), pytest.approx(TWO["close"].sum())],
+        }
+        np.testing.assert_array_equal(answer.arrays["high"], TWO["high"])
+    assert alone.values["closes"] == [pytest.approx(TWO["close"].sum() + 1.0)]
+    assert KEPT == []
+
+
+def test_what_beginning_reads_is_told_of_every_run(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("1")
+
+    with contextlib.closing(ForkServer(path.read_text, work)) as server:
+        first, second = server.run([ONE], 0), server.run([ONE], 0)
+
+    assert first.reads == second.reads == (str(path),)
+
+
+def fails(error: BaseException) -> Callable[..., Any]:
+    def raise_it(*_: Any) -> Any:
+        raise error
+
+    return raise_it
+
+
+@pytest.mark.parametrize(("error", "kind"), [(DataError("no"), DataError), (ValueError("x"), ConfigError)])  # fmt: skip
+@pytest.mark.parametrize("where", ["begin", "work"])
+def test_errors_come_back_and_the_server_goes_on(
+    where: str, error: Exception, kind: type[Exception]
+) -> None:
+    parts = (fails(error), work) if where == "begin" else (begin, fails(error))
+
+    with contextlib.closing(ForkServer(*parts)) as server:
+        for _ in range(2):
+            with pytest.raises(kind, match=str(error)):
+                server.run([ONE], 0)
+
+
+def test_a_copy_that_dies_is_told_and_the_next_one_works() -> None:
+    def die(tapes: list[Rows], batch: int) -> Any:
+        if batch:
+            os._exit(3)
+        return {"is_alive": True}, {}
+
+    with contextlib.closing(ForkServer(begin, die)) as server:
+        with pytest.raises(ConfigError, match="ended without an answer"):
+            server.run([ONE], 1)
+        assert server.run([ONE], 0).values == {"is_alive": True}
+
+
+def test_work_that_never_ends_is_ended_with_its_server(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+
+    def never_ends(tapes: list[Rows], batch: int) -> Any:
+        path.write_text(str(os.getpid()))
+        time.sleep(600)
+
+    server = ForkServer(begin, never_ends)
+    server._orders.write(b'{"lengths": [], "batch": 0}\n')
+    server._orders.flush()
+    while not path.exists() or not path.read_text():
+        time.sleep(0.01)
+    copy = int(path.read_text())
+
+    server.close()
+
+    for _ in range(500):
+        if not Path(f"/proc/{copy}").exists() or "Z" in Path(f"/proc/{copy}/stat").read_text():
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("the copy lives on")
