@@ -10,6 +10,7 @@ from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.journal.codec import CANDLES
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
+from papertape.daemon.journal.tables import TRADE_TAGS
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import copy_rows, join_rows
@@ -18,7 +19,7 @@ from papertape.replay.tapes.store import Store, Tape
 
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (
-    "decisions", "fills", "trades", "payments", "models", "equity", "outages",
+    "decisions", "fills", "trades", "orders", "limits", "payments", "models", "equity", "outages",
     "missed_decisions", "days", "notices", "job_runs", "audits", "predictions", "attempts", "drift_checks",
 )  # fmt: skip
 
@@ -65,8 +66,15 @@ def export_tables(journal: Journal, out: Path) -> list[Path]:
     import pyarrow.parquet as pq
 
     paths = []
+    made = {row[0] for row in journal.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for name in _TABLES:
+        if name not in made:
+            continue  # of a journal that an earlier version wrote
         columns = [(row[1], row[2]) for row in journal.all(f"PRAGMA table_info({name})")]
+        source = name
+        if name == "trades" and "orders" in made:
+            columns += [("entry_tag", "TEXT"), ("exit_tag", "TEXT")]
+            source = f"trades LEFT JOIN ({TRADE_TAGS}) USING (number)"
         kinds = {
             "INTEGER": pa.int64(),
             "REAL": pa.float64(),
@@ -74,7 +82,8 @@ def export_tables(journal: Journal, out: Path) -> list[Path]:
             "BLOB": pa.binary(),
         }
         schema = pa.schema([(column, kinds[kind]) for column, kind in columns])
-        rows = journal.all(f"SELECT * FROM {name} ORDER BY 1, 2")  # noqa: S608 - a name of the list above
+        names = ", ".join(f'"{column}"' for column, _ in columns)
+        rows = journal.all(f"SELECT {names} FROM {source} ORDER BY 1, 2")  # noqa: S608 - of the list above
         values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
         table = pa.table(values, schema=schema)
         path = out / f"{name}.parquet"

@@ -3,7 +3,7 @@ What the engine reported, as tables: one column per field of the record, symbols
 
 A row names the input that it came from, so that recovery can take back what it is about to step again. Tables follow
 the records: when an engine has other fields, its tables are made anew and filled by stepping the inputs again. Money
-stays in units of 1e-9 quote; the views `…_quote` show quote and UTC times.
+stays in units of 1e-9 quote; the views `…_quote` show quote and UTC times, `trade_tags` which orders opened and closed trades.
 
 Of the marks, one per base candle, only those at a multiple of five minutes are kept: 105,000 rows a year.
 
@@ -105,6 +105,21 @@ TABLES: Final = (
 )
 
 
+def _tag_text(column: str) -> str:
+    """Return what makes text of a tag's number (`papertape.engine.broker.working.orders.tag_text`)."""
+    letters = (f"{column} >> {8 * place} & 255" for place in range(8))
+    return " || ".join(f"CASE WHEN {code} THEN char({code}) ELSE '' END" for code in letters)
+
+
+# The tags of the orders that opened and closed every trade, empty where no order with a tag did.
+TRADE_TAGS: Final = f"""
+SELECT trade AS number, ifnull({_tag_text("opened.tag")}, '') AS entry_tag, ifnull({_tag_text("closed.tag")}, '') AS exit_tag
+FROM (SELECT trade, min(sequence) AS first, max(CASE WHEN position = 0 THEN sequence END) AS last FROM fills GROUP BY trade)
+LEFT JOIN orders AS opened ON opened.fill = first AND opened.number > 0
+LEFT JOIN orders AS closed ON closed.fill = last AND closed.number > 0
+"""  # noqa: S608
+
+
 def _sql_type(name: str, kind: np.dtype[Any]) -> str:
     if kind.shape:
         return "BLOB"
@@ -126,6 +141,7 @@ def ensure_tables(connection: sqlite3.Connection) -> None:
         connection.execute(table.statement())
         connection.execute(f"CREATE INDEX {table.name}_by_input ON {table.name} (input)")
         connection.execute(table.view())
+    connection.execute(f"CREATE VIEW IF NOT EXISTS trade_tags AS {TRADE_TAGS}")
 
 
 def kept(table: ReportTable, report: Report) -> Rows:

@@ -32,7 +32,7 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import learn
 from papertape.replay.learning.settings import cadence_of, features_of
 from papertape.replay.report.features import FeatureLines, drawn_columns
-from papertape.replay.report.orders import last_stops, orders_left_out
+from papertape.replay.report.orders import last_stops, orders_left_out, trade_tags
 from papertape.replay.report.structure import DRAWN_KINDS, left_out
 from papertape.replay.runtime.allocation import return_free_memory
 from papertape.replay.runtime.compile import compile_kernels
@@ -110,6 +110,7 @@ def run_backtest(
     used = [data for _, data in main.models]
     recorder = main.recorder
     trades["last_stop_price"] = last_stops(trades, recorder.orders, recorder.fills)
+    trades |= trade_tags(trades, recorder.orders, recorder.fills)
     return Result(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
         recorder.events, orders=recorder.orders, limits=recorder.limits, features=recorder.features,

@@ -33,6 +33,7 @@ _TRADE_COLUMNS: Final = (
     "number", "symbol", "side", "entry_price", "exit_price", "quantity", "stop_price", "last_stop_price", "target_price", "exit_reason",
     "bars", "pnl", "return_r", "is_ambiguous", "pnl_optimistic", "confidence", "score_model", "score_smc",
     "score_technical", "model_version", "regime",
+    "entry_tag", "exit_tag",
 )  # fmt: skip
 
 

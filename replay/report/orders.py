@@ -116,6 +116,26 @@ def last_stops(trades: Table, orders: Rows, fills: Rows) -> FloatArray:
     return np.asarray(found)
 
 
+def trade_tags(trades: Table, orders: Rows, fills: Rows) -> Table:
+    """Return the tags of the orders that opened and closed every trade, empty where there was none."""
+    told = orders[(orders["fill"] >= 0) & (orders["tag"] != 0)]
+    tags: IntArray = np.zeros(len(fills), np.int64)
+    tags[np.searchsorted(fills["sequence"], told["fill"])] = told["tag"]
+    closing = np.flatnonzero(fills["position"] == 0.0)
+    found = {}
+    for name, rows in (("entry_tag", np.arange(len(fills))), ("exit_tag", closing)):
+        numbers, first = np.unique(fills["trade"][rows], return_index=True)
+        codes = np.zeros(len(trades["number"]), np.int64)
+        at = np.minimum(np.searchsorted(numbers, trades["number"]), max(len(numbers) - 1, 0))
+        if len(numbers):
+            is_there = numbers[at] == trades["number"]
+            codes[is_there] = tags[rows[first[at[is_there]]]]
+        texts, places = np.unique(codes, return_inverse=True)
+        words = np.array([tag_text(code) for code in texts.tolist()], np.str_)
+        found[name] = words[places]
+    return found
+
+
 def parts_of(fills: Rows) -> dict[str, Any]:
     """Return the fills of every trade of one symbol that has more than two, with the average entry after each."""
     numbers, counts = np.unique(fills["trade"], return_counts=True)

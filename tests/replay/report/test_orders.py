@@ -179,7 +179,14 @@ async def test_what_is_under_the_pointer_is_told_and_layers_can_be_put_away(
         heads = await tab.value(
             "[...document.querySelectorAll('#trades th')].map((h) => h.textContent)"
         )
+        cells = await tab.value(
+            "[...document.querySelectorAll('#trades tbody td')].map((cell) => cell.textContent)"
+        )
     assert tab.errors == []
+    listed = run.result.trades[:50]
+    tags = {*listed["entry_tag"], *listed["exit_tag"]} - {""}
+    assert tags == {tag for tag in tags if any(f"“{tag}”" in cell for cell in cells)}
+    assert len(tags) > 3
     for layer, lines in told.items():
         assert all(lines), (layer, lines)
     assert names == [
