@@ -103,7 +103,9 @@ class Account(_Section):
     risk_fraction: float | None = Field(
         None, gt=0.0, le=1.0, description="in place of the risk level"
     )
-    fixed_fraction: Fraction = Field(0.25, description="of equity, as notional")
+    fixed_fraction: float = Field(
+        0.25, ge=0.0, le=125.0, description="of equity, as notional; above 1 on perpetuals with leverage_cap"
+    )  # fmt: skip
     cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
     leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
     latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
