@@ -30,10 +30,17 @@ _WAYS_OUT: Final = {
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
 
+# What an interrupt leaves of commands that have begun.
+_KEPT: Final = {
+    "run": "what was accepted is kept",
+    "sweep": "finished trials are kept, and the same command goes on with them",
+}
+
 # Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
 COMMANDS: Final = {
     "demo": "replay:demo_command",
     "replay": "replay:replay_command",
+    "sweep": "sweep:sweep_command",
     "run": "run:run_command",
     "ctl": "ctl:ctl_command",
     "verify": "checks:verify_command",
@@ -145,7 +152,7 @@ def _run() -> None:
     except SystemExit as end:
         # The command framework has turned the interrupt into its exit code and says nothing.
         if end.code == _INTERRUPTED:
-            kept = "what was accepted is kept" if given == ["run"] else "nothing was written"
+            kept = _KEPT.get(given[0] if given else "", "nothing was written")
             error_console.print(f"papertape: interrupted; {kept}", markup=False)
         raise
 

@@ -11,10 +11,10 @@ Recorded data: tapes in, trustworthy backtests out.
     learning      retraining on the clock of the candles
     backtesting   one engine over recorded tapes, its result, and its verification
     report        what is found, as a page
-    research      look-ahead proof, training windows, how often gate and drift watch err
+    research      sweeps over configurations; look-ahead proof, training windows, how often gate and drift watch err
     honesty       the whole learning pipeline on markets whose truth is known
     exchange      a local exchange that streams tapes as if live
-    front         what `import papertape` offers: backtest, windows, study, prove, fetch
+    front         what `import papertape` offers: backtest, sweep, windows, study, prove, fetch
 """
 
 from importlib import import_module

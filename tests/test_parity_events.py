@@ -27,8 +27,8 @@ from papertape.engine.records import DECISION, FLAT, KEEP, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Confluence, Decision
 from papertape.replay import backtest
+from papertape.replay.backtesting.prepare import model_features
 from papertape.replay.backtesting.run import replay
-from papertape.replay.backtesting.schedule import model_features
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.tapes.synthetic import synthesize

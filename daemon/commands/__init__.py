@@ -1,7 +1,7 @@
 """
 Commands: one file per group, each from words to values, to one call, to a table.
 
-    replay checks signals          replay, demo; verify, prove; features, study
+    replay sweep checks signals    replay, demo; sweep; verify, prove; features, study
     run ctl sim doctor journal upgrade   a daemon, and what is done about one
     tape tape_fetch tape_options tape_tables   recorded candles
     train models windows drift honesty learning_tables   models

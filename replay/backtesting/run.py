@@ -9,28 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
-from papertape.engine.errors import ConfigError, did_you_mean
-from papertape.engine.events import Action, Command, Event, Funding, Halt, NewModel
+from papertape.engine.events import Command, Event, Funding, Halt, NewModel
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.loop import run
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
+from papertape.replay.backtesting.prepare import Progress, model_events, prepared
 from papertape.replay.backtesting.recorder import Ending, Recorder, refuse_faults
 from papertape.replay.backtesting.result import Result
-from papertape.replay.backtesting.schedule import model_events, model_features
 from papertape.replay.backtesting.summary import Outcome, Run, summarise
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
-from papertape.replay.events.funding import FundingUse, funding_use
-from papertape.replay.feed import ReplayFeed, within_traded
-from papertape.replay.importers.funding import read_funding
+from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.learning.learning_pass import learn
-from papertape.replay.learning.settings import cadence_of, features_of
 from papertape.replay.report.features import FeatureLines, drawn_columns
 from papertape.replay.report.orders import last_stops, orders_left_out, trade_tags
 from papertape.replay.report.structure import DRAWN_KINDS, left_out
@@ -40,9 +35,6 @@ from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.warm import silent
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.tables import trade_columns
-from papertape.replay.tapes.untraded import refuse_untraded
-
-Progress = Callable[[str, int, int], None]
 
 
 def run_backtest(
@@ -58,21 +50,9 @@ def run_backtest(
     models   None: trained on the way, as `signals.retrain_every` says; otherwise these take over and none is trained
     learned  how the models came about, when it is known already
     """
-    tapes = sorted(tapes, key=lambda tape: tape.symbol)
-    if models and not config.signals.use_ml:
-        raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
-    spec = make_spec(config, tapes)
-    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes], config.data.gaps)
-    if config.data.no_volume == "refuse":
-        refuse_untraded(tapes, cuts, spec.traded)
-    if models is None:
-        learned = _learned(config, spec, tapes, cuts, on_progress)
-        models = learned.schedule if learned is not None else ()
-    spec = spec.reading(model_features(models))
-    commands = learned.commands if learned is not None else ()
-    funding = _funding(config, spec, cuts)
-    told: list[tuple[int, Command | Funding]] = [event for use in funding for event in use.events]
-    told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
+    ready = prepared(config, tapes, on_progress, models, learned)
+    tapes, spec, cuts, told = ready.tapes, ready.spec, ready.cuts, ready.events
+    models, learned, funding = ready.models, ready.learned, ready.funding
     gaps = config.data.gaps
     telling = replace(spec, events="smc" in spec.requests)  # for drawing; nothing depends on it
     compile_kernels(telling)
@@ -115,42 +95,6 @@ def run_backtest(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
         recorder.events, orders=recorder.orders, limits=recorder.limits, features=recorder.features,
     )  # fmt: skip
-
-
-def _funding(config: Config, spec: EngineSpec, cuts: Sequence[Rows]) -> list[FundingUse]:
-    """Return the funding that is charged, symbol by symbol; ConfigError for a symbol that has none."""
-    found = []
-    by_symbol = {market.symbol: market for market in spec.markets}
-    for symbol, path in sorted(config.data.funding.items()):
-        where = f"data.funding.{symbol}"
-        if symbol not in by_symbol:
-            raise ConfigError(f"{where}: no tape has that symbol{did_you_mean(symbol, by_symbol)}")
-        if not by_symbol[symbol].is_perpetual:
-            raise ConfigError(
-                f"{where}: a spot market has no funding; where it is a perpetual, write "
-                f'markets.{symbol}.kind = "perpetual"'
-            )
-        index = spec.symbols.index(symbol)
-        rates = read_funding(path, symbol)
-        found.append(
-            funding_use(rates, symbol, index, cuts[index], timeframe_ms(spec.base_timeframe))
-        )
-    return found
-
-
-def _learned(
-    config: Config,
-    spec: EngineSpec,
-    tapes: Sequence[Tape],
-    cuts: Sequence[Rows],
-    on_progress: Progress | None,
-) -> Learned | None:
-    """Return what comes of the retraining that is configured, None without any."""
-    cadence = cadence_of(config, spec)
-    if cadence is None:
-        return None
-    compile_kernels(spec.reading(features_of(config, spec.timeframe)))
-    return learn(config, spec, tapes, cuts, cadence, on_progress)
 
 
 def replay(
@@ -253,14 +197,6 @@ def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
         "costs ×2": replace(spec, markets=[doubled(market) for market in spec.markets]),
         f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
     }
-
-
-def _cut(tape: Tape, config: Config) -> Rows:
-    """Return the candles of a tape within the configured span."""
-    data = config.data
-    if data.start is None and data.end is None:
-        return tape.candles
-    return tape.between(data.start, data.end).candles
 
 
 def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:

@@ -121,7 +121,7 @@ def summarise(
         "digest": main.engine.digest,
         "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
         "config": config.model_dump(mode="json"),
-        "markets": {market.symbol: _plain(market) for market in spec.markets},
+        "markets": {m.symbol: {n: getattr(m, n) for n in m.__slots__} for m in spec.markets},
         "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
         "metrics": performance.metrics,
         "undefined": performance.undefined,
@@ -166,7 +166,7 @@ def _measurements(config: Config, main: Run, bars: Mapping[str, Rows]) -> _Measu
 
     The accounts that ran beside are measured first and let go: of a million candles each takes 8 MB.
     """
-    own, closes = Outcome(main.trades, main.marks), main.feed.closes()
+    closes = main.feed.closes()
     names = list(main.others)
 
     def beside(name: str) -> Performance:
@@ -175,10 +175,15 @@ def _measurements(config: Config, main: Run, bars: Mapping[str, Rows]) -> _Measu
     with ThreadPoolExecutor(2) as pool:
         others = dict(zip(names, pool.map(beside, names), strict=True))
         codes = pool.submit(_regime_codes, config, main, bars)
-        could = _of_traded(main, closes)
-        performance = pool.submit(measured, config, own, could, _entry_cost_rate(main))
+        performance = pool.submit(performance_of, config, main, closes)
         benchmarks = pool.submit(_benchmarks, config, main, closes)
         return _Measurements(performance.result(), others, benchmarks.result(), codes.result())
+
+
+def performance_of(config: Config, run: Run, closes: FloatArray | None = None) -> Performance:
+    """Return the metrics of a run beside buy-and-hold; closes: those of its feed, when they are at hand."""
+    could = _of_traded(run, run.feed.closes() if closes is None else closes)
+    return measured(config, Outcome(run.trades, run.marks), could, _entry_cost_rate(run))
 
 
 def _lineage(run: Run) -> list[dict[str, Any]]:
@@ -234,10 +239,6 @@ def _timings(run: Run, learned: Learned | None) -> dict[str, float]:
 def _iso(time_ms: int) -> str:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _plain(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _tape(tape: Tape, quality: Brief) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.engine.records import DECISION, FILL, LIMIT_EVENT
+from papertape.replay.backtesting.prepare import Progress
 from papertape.replay.backtesting.result import TAPES, Result, model_path, read_records
-from papertape.replay.backtesting.run import Progress, load_tapes, run_backtest
+from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.backtesting.summary import FORMAT
 from papertape.replay.config import make_config
 from papertape.replay.config.user_code import refuse_code

@@ -1,9 +1,10 @@
 """`backtest`: from arguments as one types them to a result."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import run_backtest
@@ -74,40 +75,63 @@ def backtest(
     >>> len(result.equity) == 31 * 24, result.metrics["trades"] == len(result.trades) > 0
     (True, True)
     """
-    given = {
-        "start": ("data.start", start),
-        "end": ("data.end", end),
-        "timeframe": ("data.timeframe", timeframe),
-        "gaps": ("data.gaps", gaps),
-        "no_volume": ("data.no_volume", no_volume),
-        "funding": ("data.funding", funding),
-        "store": ("data.store", None if store is None else str(store)),
-        "initial_capital": ("account.capital", initial_capital),
-        "risk_level": ("account.risk_level", risk_level),
-        "strategy": ("strategy.name", named(strategy)),
-        "parameters": ("strategy.parameters", parameters),
-        "confidence_threshold": ("", confidence_threshold),
-        "use_ml": ("signals.use_ml", use_ml),
-        "use_smc": ("signals.use_smc", use_smc),
-        "model": ("signals.model", model),
-        "retrain_every": ("signals.retrain_every", retrain_every),
-    }
-    if config is None:
-        del given["confidence_threshold"]
-        if confidence_threshold is not None:
-            asked = {"confidence_threshold": confidence_threshold, **dict(parameters or {})}
-            given["parameters"] = ("strategy.parameters", asked)
-    settings = configuration("backtest", _PARAMETERS, given, sections, config)
-    data = data if data is not None else (tapes or None)
-    found = tapes_of(data, settings, symbol, venue)
-    if names := names_of(found, data, symbol):
-        kept = settings.data.model_copy(update={"tapes": names})
-        settings = settings.model_copy(update={"data": kept})
-    settings = with_strategy(settings, strategy)
+    asked = dict(locals())
+    asked["data"] = data if data is not None else (tapes or None)
+    settings, found = settled("backtest", PARAMETERS, asked)
     with watched(progress) as on_progress:
         result = run_backtest(settings, found, on_progress, models or None)
-    result.tapes = nameless(found, data, settings, symbol, venue)
+    result.tapes = nameless(found, asked["data"], settings, symbol, venue)
     return result
 
 
-_PARAMETERS = [name for name in signature(backtest).parameters if name not in ("tapes", "sections")]
+def settled(
+    call: str, parameters: Sequence[str], asked: Mapping[str, Any]
+) -> tuple[Config, list[Tape]]:
+    """
+    Return the configuration and the tapes that the arguments of `backtest` mean; those that are not there were not given.
+
+    call  whose arguments they are, for messages; parameters: all that it takes
+
+    Raises ConfigError or DataError.
+    """
+    one = defaultdict(lambda: None, asked)
+    given = {name: (key, one[name]) for name, key in _KEYS.items()}
+    if one["store"] is not None:
+        given["store"] = ("data.store", str(one["store"]))
+    given["strategy"] = ("strategy.name", named(one["strategy"]))
+    threshold, chosen = one["confidence_threshold"], one["config"]
+    if chosen is not None:
+        given["confidence_threshold"] = ("", threshold)
+    elif threshold is not None:
+        everything = {"confidence_threshold": threshold, **dict(one["parameters"] or {})}
+        given["parameters"] = ("strategy.parameters", everything)
+    settings = configuration(call, parameters, given, one["sections"] or {}, chosen)
+    data = one["data"] if one["data"] is not None else (one["tapes"] or None)
+    found = tapes_of(data, settings, one["symbol"], one["venue"])
+    if names := names_of(found, data, one["symbol"]):
+        kept = settings.data.model_copy(update={"tapes": names})
+        settings = settings.model_copy(update={"data": kept})
+    return with_strategy(settings, one["strategy"]), found
+
+
+# Arguments that are a key of the configuration as they stand.
+_KEYS: Final = {
+    "start": "data.start",
+    "end": "data.end",
+    "timeframe": "data.timeframe",
+    "gaps": "data.gaps",
+    "no_volume": "data.no_volume",
+    "funding": "data.funding",
+    "store": "data.store",
+    "initial_capital": "account.capital",
+    "risk_level": "account.risk_level",
+    "strategy": "strategy.name",
+    "parameters": "strategy.parameters",
+    "use_ml": "signals.use_ml",
+    "use_smc": "signals.use_smc",
+    "model": "signals.model",
+    "retrain_every": "signals.retrain_every",
+}
+PARAMETERS: Final = [
+    name for name in signature(backtest).parameters if name not in ("tapes", "sections")
+]

@@ -2,6 +2,7 @@
 Papertape: the backtest is what runs.
 
     backtest            recorded candles through the engine that trades on paper: a Result
+    sweep               many configurations of it, each as its own replay would be: a SweepResult
     train windows       models through the gate; how many days of the past they should learn from
     prove study         look-ahead and repaint proof; what followed every kind of market event
     fetch Store Tape    history from a venue; candles on disk, and as a value
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
     from papertape.replay.front.research import fetch, prove, study, windows
+    from papertape.replay.front.sweep import sweep
     from papertape.replay.tapes.own_features import table_feature
     from papertape.replay.tapes.store import Store
     from papertape.replay.tapes.tape import Tape
@@ -50,6 +52,7 @@ __all__ = [
     "parameter",
     "prove",
     "study",
+    "sweep",
     "table_feature",
     "train",
     "windows",
@@ -71,6 +74,7 @@ _FROM = {
     "parameter": "engine.strategies.parameters",
     "prove": "replay.front.research",
     "study": "replay.front.research",
+    "sweep": "replay.front.sweep",
     "table_feature": "replay.tapes.own_features",
     "train": "daemon.learning.train",
     "windows": "replay.front.research",

@@ -8,7 +8,7 @@ import pytest
 
 from papertape.engine.spec import EngineSpec
 from papertape.replay import Result, Tape, backtest
-from papertape.replay.backtesting import run
+from papertape.replay.backtesting import prepare
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning import learning_pass
@@ -123,7 +123,7 @@ def test_a_backtest_that_learns_is_planned_once(monkeypatch: pytest.MonkeyPatch)
         planned.append(make_spec(*given))
         return planned[-1]
 
-    monkeypatch.setattr(run, "make_spec", counted)
+    monkeypatch.setattr(prepare, "make_spec", counted)
 
     result = learnt(trending(300))
 

@@ -13,8 +13,8 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import make_strategy
+from papertape.replay.backtesting.prepare import model_events
 from papertape.replay.backtesting.run import replay
-from papertape.replay.backtesting.schedule import model_events
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Champion, challenge
 from papertape.replay.learning.dataset import dataset_of

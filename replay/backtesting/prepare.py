@@ -1,0 +1,144 @@
+"""What a run begins with: its tapes in order, cut to the configured span, the engine's specification, and what happens beside candles."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError, DataError, did_you_mean
+from papertape.engine.events import Action, Command, Funding, NewModel
+from papertape.engine.jit import Rows
+from papertape.engine.model import read_artefact
+from papertape.engine.spec import EngineSpec
+from papertape.replay.config import Config
+from papertape.replay.config.spec import make_spec
+from papertape.replay.events.funding import FundingUse, funding_use
+from papertape.replay.feed import within_traded
+from papertape.replay.importers.funding import read_funding
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.learning_pass import learn
+from papertape.replay.learning.settings import cadence_of, features_of
+from papertape.replay.runtime.compile import compile_kernels
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.timestamps import utc_text
+from papertape.replay.tapes.untraded import refuse_untraded
+
+Progress = Callable[[str, int, int], None]
+
+
+class Prepared(NamedTuple):
+    """
+    All that a configuration means for these tapes.
+
+    tapes    in the engine's order; cuts: the part of each that is replayed
+    spec     with what the models read
+    models   (close in ms at which it takes over, artefact); learned: how they came about
+    events   (time in ms, what happens beside candles); funding: where those of it are from
+    """
+
+    tapes: list[Tape]
+    spec: EngineSpec
+    cuts: list[Rows]
+    models: Sequence[tuple[int, bytes]]
+    learned: Learned | None
+    events: list[tuple[int, Command | Funding]]
+    funding: list[FundingUse]
+
+
+def prepared(
+    config: Config,
+    tapes: Sequence[Tape],
+    on_progress: Progress | None = None,
+    models: Sequence[tuple[int, bytes]] | None = None,
+    learned: Learned | None = None,
+) -> Prepared:
+    """
+    Return what a run begins with; models are trained for it, unless they are given.
+
+    Raises ConfigError or DataError for what cannot be replayed.
+    """
+    tapes = sorted(tapes, key=lambda tape: tape.symbol)
+    if models and not config.signals.use_ml:
+        raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
+    spec = make_spec(config, tapes)
+    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes], config.data.gaps)
+    if config.data.no_volume == "refuse":
+        refuse_untraded(tapes, cuts, spec.traded)
+    if models is None:
+        learned = _learned(config, spec, tapes, cuts, on_progress)
+        models = learned.schedule if learned is not None else ()
+    spec = spec.reading(model_features(models))
+    commands = learned.commands if learned is not None else ()
+    funding = _funding(config, spec, cuts)
+    told: list[tuple[int, Command | Funding]] = [event for use in funding for event in use.events]
+    told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
+    return Prepared(tapes, spec, cuts, models, learned, told, funding)
+
+
+def _funding(config: Config, spec: EngineSpec, cuts: Sequence[Rows]) -> list[FundingUse]:
+    """Return the funding that is charged, symbol by symbol; ConfigError for a symbol that has none."""
+    found = []
+    by_symbol = {market.symbol: market for market in spec.markets}
+    for symbol, path in sorted(config.data.funding.items()):
+        where = f"data.funding.{symbol}"
+        if symbol not in by_symbol:
+            raise ConfigError(f"{where}: no tape has that symbol{did_you_mean(symbol, by_symbol)}")
+        if not by_symbol[symbol].is_perpetual:
+            raise ConfigError(
+                f"{where}: a spot market has no funding; where it is a perpetual, write "
+                f'markets.{symbol}.kind = "perpetual"'
+            )
+        index = spec.symbols.index(symbol)
+        rates = read_funding(path, symbol)
+        found.append(
+            funding_use(rates, symbol, index, cuts[index], timeframe_ms(spec.base_timeframe))
+        )
+    return found
+
+
+def _learned(
+    config: Config,
+    spec: EngineSpec,
+    tapes: Sequence[Tape],
+    cuts: Sequence[Rows],
+    on_progress: Progress | None,
+) -> Learned | None:
+    """Return what comes of the retraining that is configured, None without any."""
+    cadence = cadence_of(config, spec)
+    if cadence is None:
+        return None
+    compile_kernels(spec.reading(features_of(config, spec.timeframe)))
+    return learn(config, spec, tapes, cuts, cadence, on_progress)
+
+
+def _cut(tape: Tape, config: Config) -> Rows:
+    """Return the candles of a tape within the configured span."""
+    data = config.data
+    if data.start is None and data.end is None:
+        return tape.candles
+    return tape.between(data.start, data.end).candles
+
+
+def model_events(models: Sequence[tuple[int, bytes]]) -> list[tuple[int, NewModel]]:
+    """
+    Return a schedule of artefacts, each with the close at which it takes over, as events for a feed.
+
+    A model outside a store is numbered by its place in the schedule.
+
+    Raises DataError for a model that has seen candles which close after it takes over.
+    """
+    events = []
+    for number, (effective_ms, data) in enumerate(models, start=1):
+        record = read_artefact(data).record
+        if record.end_ms > effective_ms:
+            raise DataError(
+                f"model {record.version or number}: it has seen candles up to {utc_text(record.end_ms)} and cannot take over "
+                f"at {utc_text(effective_ms)}; train it on earlier ones"
+            )
+        events.append((effective_ms, NewModel(record.version or number, data)))
+    return events
+
+
+def model_features(models: Sequence[tuple[int, bytes]]) -> tuple[str, ...]:
+    """Return every feature that these models read, each once."""
+    records = [read_artefact(data).record for _, data in models]
+    return tuple(dict.fromkeys(name for record in records for name in record.features))

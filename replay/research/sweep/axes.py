@@ -1,0 +1,220 @@
+"""
+What a sweep varies: `KEY=5:50:5` (both ends included), `KEY=1h,4h,1d`, `KEY=0.1:0.9` (only drawn from), or `KEY` alone.
+
+A key is one of the configuration, as in `--set`; `strategy.parameters.NAME` is held to what the strategy declares of it.
+"""
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from types import NoneType
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.strategies import class_of
+from papertape.engine.strategies.parameters import StrategyParameter, declared_parameters
+from papertape.replay.config import Config, MarketSettings, make_config
+
+_PARAMETERS: Final = "strategy.parameters."
+_MOST_VALUES: Final = 100_000  # of one axis
+_DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
+
+
+class Axis(NamedTuple):
+    """
+    One key and what it may be: values in their order, or anything between low and high.
+
+    is_whole  between them are whole numbers only
+    """
+
+    key: str
+    values: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    is_whole: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return the key without what all parameters begin with."""
+        return self.key.removeprefix(_PARAMETERS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the axis as plain values."""
+        if self.values:
+            return {"key": self.key, "values": list(self.values)}
+        return {"key": self.key, "low": self.low, "high": self.high, "is_whole": self.is_whole}
+
+
+def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return a configuration with values by key changed, checked as a whole; raises ConfigError."""
+    values = config.model_dump(mode="json")
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    made = make_config(values, "sweep")
+    if config.strategy.made_by is None:
+        return made
+    chosen = made.strategy.made_with(made.strategy.name, config.strategy.made_by)
+    return made.model_copy(update={"strategy": chosen})
+
+
+def parse_axis(text: str, config: Config) -> Axis:
+    """Return what `KEY=VALUES` says, or raise ConfigError with one sentence."""
+    key, separator, said = text.partition("=")
+    key, said = key.strip(), said.strip()
+    if not key:
+        raise ConfigError(
+            f"--grid {text!r}: write KEY=VALUES, such as strategy.parameters.fast=5:50:5"
+        )
+    if not separator:
+        return _whole_range(key, config)
+    return make_axis(key, said, config)
+
+
+def make_axis(key: str, given: object, config: Config) -> Axis:
+    """Return an axis of values, or of text as `--grid` takes it; raises ConfigError for what the key cannot be."""
+    kind = _kind(key, config)
+    where = f"--grid {key}={given if isinstance(given, str) else '…'}"
+    if isinstance(given, str):
+        parts = given.split(":")
+        if len(parts) in (2, 3) and all(_is_number(part) for part in parts):
+            return _checked(_span(where, key, parts, kind), config)
+        values: Sequence[Any] = [_value(part.strip()) for part in given.split(",") if part.strip()]
+    elif isinstance(given, Sequence):
+        values = [_plain(value) for value in given]
+    else:
+        raise ConfigError(f"{where}: {given!r} is neither text nor a list of values")
+    if key == "data.tapes":
+        values = [[value] if isinstance(value, str) else list(value) for value in values]
+    if kind is float:
+        values = [float(v) if type(v) is int else v for v in values]
+    unlike = list(dict.fromkeys(map(repr, values)))
+    if not values or len(unlike) != len(values):
+        raise ConfigError(f"{where}: {'a value stands twice' if values else 'it holds no value'}")
+    return _checked(Axis(key, tuple(values)), config)
+
+
+def _whole_range(key: str, config: Config) -> Axis:
+    """Return all that a strategy declares of a parameter."""
+    one = _declared(key, config)
+    rule = f"--grid {key}: "
+    if one is None:
+        raise ConfigError(f"{rule}nothing declares its range; write {key}=LOW:HIGH:STEP")
+    if one.choices or one.kind is bool:
+        return Axis(key, one.choices or (False, True))
+    if one.low is None or one.high is None:
+        raise ConfigError(f"{rule}the strategy declares no range for it; write {key}=LOW:HIGH:STEP")
+    if one.step is not None or one.kind is int:
+        step = one.step if one.step is not None else 1
+        return Axis(key, _steps(rule, one.low, one.high, step, one.kind is int))
+    return Axis(key, (), float(one.low), float(one.high))
+
+
+def _span(where: str, key: str, parts: Sequence[str], kind: type | None) -> Axis:
+    """Return `low:high` or `low:high:step`."""
+    whole = all(_is_whole(part) for part in parts) and kind is not float
+    numbers: list[float] = [int(part) if whole else float(part) for part in parts]
+    if not all(math.isfinite(number) for number in numbers):
+        raise ConfigError(f"{where}: low, high and step are finite numbers")
+    low, high = numbers[:2]
+    if low > high:
+        raise ConfigError(f"{where}: it holds no value, for {low:g} is above {high:g}")
+    if len(numbers) == 2:
+        return Axis(key, (), low, high, whole)
+    if numbers[2] <= 0:
+        raise ConfigError(f"{where}: the step {numbers[2]:g} is not above 0")
+    return Axis(key, _steps(f"{where}: ", low, high, numbers[2], whole))
+
+
+def _steps(where: str, low: float, high: float, step: float, whole: bool) -> tuple[Any, ...]:
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if count > _MOST_VALUES:
+        raise ConfigError(
+            f"{where}{count:,} values are more than {_MOST_VALUES:,}; take a larger step"
+        )
+    if whole:
+        return tuple(int(low + i * step) for i in range(count))
+    return tuple(round(float(low + i * step), _DIGITS) for i in range(count))
+
+
+def _checked(axis: Axis, config: Config) -> Axis:
+    """Return an axis of which every value is one that its key can have by itself; raises ConfigError."""
+    one = _declared(axis.key, config)
+    for value in axis.values or (axis.low, axis.high):
+        if one is not None:
+            one.checked(value)
+        elif not axis.key.startswith(_PARAMETERS):
+            with_changes(config, {axis.key: value})
+    return axis
+
+
+def _declared(key: str, config: Config) -> StrategyParameter | None:
+    """Return what the strategy declares of a parameter, None for what is none or is only an argument."""
+    if not key.startswith(_PARAMETERS):
+        return None
+    made_by = config.strategy.made_by or class_of(config.strategy.name)
+    name, declared = key.removeprefix(_PARAMETERS), declared_parameters(made_by)
+    taken = [n for n in signature(made_by).parameters if n not in ("args", "kwargs")]
+    if name not in declared and name not in taken:
+        known = declared or taken
+        hint = did_you_mean(name, known) if known else f"; {config.strategy.name} has none"
+        raise ConfigError(f"{key}: unknown{hint}")
+    return declared.get(name)
+
+
+def _kind(key: str, config: Config) -> type | None:
+    """Return the type that a key has, None where it can be several; raises ConfigError for an unknown key."""
+    if key.startswith(_PARAMETERS):
+        one = _declared(key, config)
+        return one.kind if one is not None else None
+    parts = key.split(".")
+    model: type[BaseModel] = Config
+    annotation: Any = None
+    for place, part in enumerate(parts):
+        if model is Config and place == 1 and parts[0] == "markets":
+            model = MarketSettings
+            continue
+        if part not in model.model_fields:
+            known = [".".join([*parts[:place], name]) for name in model.model_fields]
+            raise ConfigError(
+                f"{key}: unknown key{did_you_mean('.'.join(parts[: place + 1]), known)}"
+            )
+        annotation = model.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        keys = ", ".join(f"{key}.{name}" for name in list(annotation.model_fields)[:3])
+        raise ConfigError(f"{key}: it is a section; vary one of its keys, such as {keys}")
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+    return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) else None
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy as Python's own."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().lstrip("+-").isdigit()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

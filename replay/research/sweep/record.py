@@ -1,0 +1,147 @@
+"""
+The file of a sweep's trials: a line that says which sweep it is, then one line per finished trial, only ever appended.
+
+A process that is killed leaves at most one unfinished line, which the next one cuts off. A disk that is full leaves none: the
+line is taken back, and what was done stays. One process writes at a time.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self
+
+from papertape.engine.errors import DataError
+from papertape.replay.research.sweep.trial import TrialRow
+
+FORMAT: Final = 1
+TRIALS: Final = "trials.jsonl"
+
+
+class TrialFile:
+    """Finished trials of one sweep, in the order in which they finished."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], size: int) -> None:
+        """
+        Open or begin the file of a sweep.
+
+        Raises DataError when the folder is another sweep's, is being written to, or cannot be written.
+        """
+        self.path = folder / TRIALS
+        self._done = bytearray(size)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = self.path.open("a+b")
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be written: {_said(error)}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise DataError(
+                f"{folder}: another process writes trials there; wait for its end"
+            ) from error
+        try:
+            self._take_over({"format": FORMAT, **header})
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def done(self) -> int:
+        """Return how many trials are finished."""
+        return self._done.count(1)
+
+    def has(self, number: int) -> bool:
+        """Return whether a trial is finished."""
+        return bool(self._done[number])
+
+    def left(self) -> Iterator[int]:
+        """Yield the trials that are not finished, in order."""
+        return (number for number, is_done in enumerate(self._done) if not is_done)
+
+    def finished(self) -> Iterator[int]:
+        """Yield the trials that are finished, in order."""
+        return (number for number, is_done in enumerate(self._done) if is_done)
+
+    def add(self, row: TrialRow) -> None:
+        """Append one trial; DataError when it cannot be kept, and then nothing of it is."""
+        assert not self._done[row.number], f"trial {row.number} ran twice"
+        self._append(row.line())
+        self._done[row.number] = 1
+
+    def rows(self) -> Iterator[TrialRow]:
+        """Yield every finished trial, in the order in which they finished."""
+        with self.path.open("rb") as file:
+            next(file)
+            for line in file:
+                yield TrialRow.of_line(line)
+
+    def close(self) -> None:
+        """Let others write."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, line: bytes) -> None:
+        end = os.fstat(self._file.fileno()).st_size
+        rest = memoryview(line + b"\n")
+        try:
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        except OSError as error:
+            os.ftruncate(self._file.fileno(), end)
+            raise DataError(
+                f"{self.path}: a trial could not be kept: {_said(error)}; the {self.done:,} before it are, and the same "
+                "command goes on with them"
+            ) from error
+
+    def _take_over(self, header: Mapping[str, Any]) -> None:
+        """Read what is there; begin a new file where nothing is."""
+        self._file.seek(0)
+        first = self._file.readline()
+        if not first.endswith(b"\n"):
+            os.ftruncate(self._file.fileno(), 0)
+            self._append(json.dumps(header, allow_nan=False).encode())
+            return
+        self._refuse_another(first, header)
+        place = self._file.tell()
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                os.ftruncate(self._file.fileno(), place)
+                return
+            place += len(line)
+            try:
+                number = TrialRow.of_line(line).number
+                is_new = not self._done[number]
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise DataError(f"{self.path}: damaged before byte {place:,}: {error}") from error
+            if not is_new:
+                raise DataError(f"{self.path}: damaged: trial {number} stands in it twice")
+            self._done[number] = 1
+
+    def _refuse_another(self, first: bytes, header: Mapping[str, Any]) -> None:
+        """Raise DataError when the first line is not that of this sweep."""
+        try:
+            saved = json.loads(first)
+            number = int(saved["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.path}: damaged: its first line names no sweep") from error
+        if number > FORMAT:
+            raise DataError(
+                f"{self.path}: format {number} is newer than {FORMAT}; update papertape"
+            )
+        for name, value in json.loads(json.dumps(header)).items():
+            if saved.get(name) != value:
+                raise DataError(
+                    f"{self.path.parent}: it holds the trials of another sweep (its {name} differs); choose another --out"
+                )
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

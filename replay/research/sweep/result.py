@@ -1,0 +1,171 @@
+"""What came of a sweep: its best trials, the table of all, and Parquet, read from its file and never held as a whole."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.performance import METRIC_NAMES
+from papertape.replay.research.sweep.axes import Axis
+from papertape.replay.research.sweep.trial import TrialRow
+from papertape.replay.runtime.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE: Final = "trials.parquet"
+_LOWER_IS_BETTER: Final = frozenset(
+    {
+        "max_drawdown_duration_s", "time_to_recover_s", "sharpe_standard_error", "volatility", "ulcer_index",
+        "kurtosis", "turnover", "mean_leverage", "max_consecutive_losses", "ambiguous_trades", "ambiguous_share",
+        "fees_quote", "spread_quote", "slippage_quote", "funding_quote", "costs_quote", "costs_share_of_gross",
+    }
+)  # fmt: skip
+_GROUP_ROWS: Final = 4_096
+_KINDS: Final = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+def sign_of(metric: str) -> int:
+    """Return 1 where more of a metric is better, -1 where less is; ConfigError for one that does not exist."""
+    if metric not in METRIC_NAMES:
+        raise ConfigError(f"--by {metric}: no such metric{did_you_mean(metric, METRIC_NAMES)}")
+    return -1 if metric in _LOWER_IS_BETTER else 1
+
+
+@dataclass(slots=True)
+class SweepResult:
+    """
+    What a sweep found.
+
+    folder    of its file of trials, its table and its page
+    size      trials that were asked for; counts: of those that ended, by outcome
+    best      by the metric, the best first; a tie goes to the lower number
+    checked   trials that were replayed again by themselves, digest and metrics equal
+    reasons   the first reason of each outcome but done
+    """
+
+    folder: Path
+    axes: Sequence[Axis]
+    by: str
+    size: int
+    counts: Mapping[str, int]
+    best: Sequence[TrialRow]
+    checked: Sequence[int]
+    reasons: Mapping[str, str]
+
+    @property
+    def left(self) -> int:
+        """Return how many trials are not finished."""
+        return self.size - sum(self.counts.values())
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """Return one row per finished trial, by number: what it changed, how it ended, every metric."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / TABLE).sort_values("number", ignore_index=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sweep as plain values, without the trials that are not among the best."""
+        rows = [
+            {name: value for name, value in row._asdict().items() if name != "returns"}
+            for row in self.best
+        ]
+        return {
+            "folder": str(self.folder),
+            "axes": [axis.to_json() for axis in self.axes],
+            "by": self.by,
+            "trials": self.size,
+            "left": self.left,
+            "counts": dict(self.counts),
+            "reasons": dict(self.reasons),
+            "checked": list(self.checked),
+            "best": rows,
+        }
+
+
+class Summary:
+    """Counts, first reasons and the best of rows that pass by one at a time."""
+
+    def __init__(self, by: str, top: int) -> None:
+        self.by, self._top = by, top
+        self._sign = sign_of(by)
+        self.counts: dict[str, int] = {}
+        self.reasons: dict[str, tuple[int, str]] = {}
+        self._heap: list[tuple[float, int, TrialRow]] = []
+
+    def add(self, row: TrialRow) -> None:
+        """Take in one trial."""
+        self.counts[row.outcome] = self.counts.get(row.outcome, 0) + 1
+        if row.outcome != "done":
+            before = self.reasons.get(row.outcome)
+            if before is None or row.number < before[0]:
+                self.reasons[row.outcome] = row.number, row.reason
+            return
+        value = row.metrics.get(self.by)
+        if value is not None:
+            heapq.heappush(self._heap, (self._sign * value, -row.number, row))
+            if len(self._heap) > self._top:
+                heapq.heappop(self._heap)
+
+    @property
+    def best(self) -> list[TrialRow]:
+        """Return the best trials, the best first."""
+        return [row for _, _, row in sorted(self._heap, key=lambda one: one[:2], reverse=True)]
+
+
+def write_table(folder: Path, axes: Sequence[Axis], rows: Iterable[TrialRow]) -> None:
+    """Write every trial as one row of a Parquet file, a few thousand at a time."""
+    schema = pa.schema(
+        [
+            ("number", pa.int64()), *((axis.key, _kind(axis)) for axis in axes), ("outcome", pa.string()),
+            ("reason", pa.string()), ("configuration", pa.string()), ("digest", pa.string()),
+            ("wall_s", pa.float64()), *((name, pa.float64()) for name in METRIC_NAMES),
+        ]
+    )  # fmt: skip
+
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            waiting = iter(rows)
+            while group := list(islice(waiting, _GROUP_ROWS)):
+                found = [_flat(row, axes, schema) for row in group]
+                writer.write_table(pa.Table.from_pylist(found, schema))
+
+    write_whole(folder / TABLE, write)
+
+
+def _flat(row: TrialRow, axes: Sequence[Axis], schema: pa.Schema) -> dict[str, Any]:
+    changes = {
+        axis.key: str(_shown(row.changes[axis.key]))
+        if schema.field(axis.key).type == pa.string()
+        else row.changes[axis.key]
+        for axis in axes
+    }
+    plain = {name: getattr(row, name) for name in ("number", "outcome", "reason", "wall_s")}
+    digests = {"configuration": row.configuration, "digest": row.digest}
+    numbers = {n: None if v is None else float(v) for n, v in row.metrics.items()}
+    return {**plain, **changes, **digests, **numbers}
+
+
+def _kind(axis: Axis) -> pa.DataType:
+    if not axis.values:
+        return pa.int64() if axis.is_whole else pa.float64()
+    kinds = {type(value) for value in axis.values}
+    return _KINDS.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
+
+
+def _shown(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def shown_changes(row: TrialRow, axes: Sequence[Axis]) -> Iterator[str]:
+    """Yield what a trial changed, as text, axis by axis."""
+    for axis in axes:
+        value = row.changes[axis.key]
+        yield f"{value:.6g}" if isinstance(value, float) else str(_shown(value))

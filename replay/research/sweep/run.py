@@ -1,0 +1,154 @@
+"""A sweep from its axes to its result; some of its trials are replayed again, by themselves, in every run."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.errors import ConfigError, InvariantError
+from papertape.replay.backtesting.run import run_backtest
+from papertape.replay.config import Config
+from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.record import TrialFile
+from papertape.replay.research.sweep.result import Summary, SweepResult, sign_of, write_table
+from papertape.replay.research.sweep.space import Space
+from papertape.replay.research.sweep.trial import TrialRow, TrialRunner, code_digest
+from papertape.replay.research.sweep.workers import in_workers
+from papertape.replay.tapes.store import Tape
+
+Progress = Callable[[str, int, int], None]
+_CHECKED: Final = 3  # trials that are replayed again
+
+
+class SweepOptions(NamedTuple):
+    """
+    How a sweep is run; none of it changes what a trial finds.
+
+    folder   None: results/sweep- and what the sweep is, so that the same one is gone on with
+    by       the metric that the best have most of; top: how many of them are kept
+    workers  processes; None: as many as this machine has cores
+    """
+
+    folder: Path | None = None
+    by: str = "sharpe"
+    top: int = 10
+    workers: int | None = None
+
+
+_DEFAULTS: Final = SweepOptions()
+
+
+def run_sweep(
+    config: Config,
+    tapes: Sequence[Tape],
+    space: Space,
+    options: SweepOptions = _DEFAULTS,
+    on_progress: Progress | None = None,
+) -> SweepResult:
+    """
+    Return what comes of every trial of a space; trials that the folder holds already are not run again.
+
+    An interrupt ends it, and what is finished is the result: `left` says how many are not.
+
+    Raises ConfigError for options that mean nothing, DataError when a folder is another sweep's or cannot be written,
+    InvariantError when a trial is not what its replay is.
+    """
+    sign_of(options.by)
+    workers = options.workers if options.workers is not None else os.cpu_count() or 1
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: one process is the least")
+    runner = TrialRunner(config, tapes)
+    header = _header(config, runner, space)
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+    folder = options.folder or Path("results") / f"sweep-{digest[:8]}"
+    checked: list[int] = []
+    with TrialFile(folder, header, space.size) as file:
+        try:
+            _run_trials(runner, space, file, workers, on_progress)
+            checked = _check(runner, space, file, on_progress)
+        except KeyboardInterrupt:
+            checked = []
+        summary = Summary(options.by, options.top)
+        for row in file.rows():
+            summary.add(row)
+        write_table(folder, space.axes, file.rows())
+    reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
+    return SweepResult(
+        folder, space.axes, options.by, space.size, summary.counts, summary.best, checked, reasons
+    )
+
+
+def _run_trials(
+    runner: TrialRunner, space: Space, file: TrialFile, workers: int, on_progress: Progress | None
+) -> None:
+    """Run every trial that is not finished: the first here, so that what all need is made once, the others in workers."""
+
+    def add(row: TrialRow) -> None:
+        file.add(row)
+        if on_progress is not None:
+            on_progress("trials", file.done, space.size)
+
+    left = file.left()
+    for number in left:
+        row = runner.run(number, space.changes(number))
+        add(row)
+        if row.outcome == "done":
+            break
+
+    def work(number: int) -> bytes:
+        return runner.run(number, space.changes(number)).line()
+
+    def lost(number: int, how: str) -> bytes:
+        return TrialRow(number, space.changes(number), "failed", how).line()
+
+    with closing(in_workers(left, work, workers, lost)) as lines:
+        for line in lines:
+            add(TrialRow.of_line(line))
+
+
+def _check(
+    runner: TrialRunner, space: Space, file: TrialFile, on_progress: Progress | None
+) -> list[int]:
+    """Replay a few of the finished trials by themselves, first, middle and last; return which."""
+    done = np.fromiter((row.number for row in file.rows() if row.outcome == "done"), np.int64)
+    done.sort()
+    places = {(len(done) - 1) * k // (_CHECKED - 1) for k in range(_CHECKED)} if len(done) else ()
+    chosen = [int(done[place]) for place in sorted(places)]
+    for row in file.rows():
+        if row.number not in chosen:
+            continue
+        config = with_changes(runner.config, space.changes(row.number))
+        ready = runner.prepare(config)
+        alone = run_backtest(config, runner.tapes_of(config), None, ready.models, ready.learned)
+        if alone.digest != row.digest or alone.metrics != dict(row.metrics):
+            raise InvariantError(
+                f"trial {row.number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
+                f"{alone.digest[:16]}; none of this sweep can be trusted"
+            )
+        if on_progress is not None:
+            on_progress("checked against replays", chosen.index(row.number) + 1, len(chosen))
+    return chosen
+
+
+def _header(config: Config, runner: TrialRunner, space: Space) -> dict[str, Any]:
+    """Return what makes this sweep another than any other."""
+    return {
+        "configuration": config.model_dump(mode="json", exclude={"report", "live", "daemon"}),
+        "axes": [axis.to_json() for axis in space.axes],
+        "draws": space.draws,
+        "seed": space.seed if space.draws is not None else None,
+        "tapes": [[tape.sha256 for tape in tapes] for tapes in _all_tapes(config, runner, space)],
+        "code": code_digest(config),
+    }
+
+
+def _all_tapes(config: Config, runner: TrialRunner, space: Space) -> list[Sequence[Tape]]:
+    """Return the tapes of every trial, which are read here, once for all workers."""
+    varied = [axis.values for axis in space.axes if axis.key == "data.tapes"]
+    chosen = [with_changes(config, {"data.tapes": value}) for value in varied[0]] if varied else []
+    return [runner.tapes_of(one) for one in chosen or [config]]

@@ -1,0 +1,165 @@
+"""One configuration of a sweep, replayed and measured as `papertape replay` would."""
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from papertape.engine.errors import PapertapeError
+from papertape.engine.jit.cache import source_digest
+from papertape.engine.strategies import parameters_of
+from papertape.replay.backtesting.prepare import Prepared, prepared
+from papertape.replay.backtesting.run import replay
+from papertape.replay.backtesting.summary import performance_of
+from papertape.replay.config import Config
+from papertape.replay.config.spec import load_tapes, make_spec
+from papertape.replay.config.user_code import file_of
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.settings import cadence_of, settings_of
+from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.trials.returns import compact_returns
+from papertape.replay.tapes.store import Tape
+
+_LESSONS_KEPT: Final = 4
+_NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
+
+
+class TrialRow(NamedTuple):
+    """
+    What came of one trial.
+
+    outcome    done | refused (no such configuration can be run) | failed (its strategy did, or its worker)
+    digest     of every decision and fill; configuration: digest of what was run
+    returns    of the account, in a compact form (`papertape.replay.research.trials.returns`)
+    """
+
+    number: int
+    changes: Mapping[str, Any]
+    outcome: str
+    reason: str = ""
+    configuration: str = ""
+    digest: str = ""
+    metrics: Mapping[str, float | None] = {}
+    returns: str = ""
+    tapes: Sequence[str] = ()
+    wall_s: float = 0.0
+
+    def line(self) -> bytes:
+        """Return the trial as one line of JSON."""
+        return json.dumps(self._asdict(), allow_nan=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def of_line(cls, line: bytes) -> "TrialRow":
+        """Return what `line` wrote; raises ValueError, KeyError or TypeError for anything else."""
+        return cls(**json.loads(line))
+
+
+def configuration_digest(config: Config) -> str:
+    """Return the digest of all of a configuration that decides, and of the code of a user's strategy."""
+    values = config.model_dump(mode="json")
+    for name in _NOT_DECIDING:
+        values.pop(name)
+    values["data"].pop("store")
+    values["data"].pop("tapes")  # they count by their hash
+    text = json.dumps(values, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(f"{text}\n{code_digest(config)}".encode()).hexdigest()
+
+
+def code_digest(config: Config) -> str:
+    """Return the digest of the code that decides: the engine's, and that of a user's strategy."""
+    found = hashlib.sha256(source_digest().encode())
+    found.update(_code_of(config))
+    return found.hexdigest()
+
+
+def _code_of(config: Config) -> bytes:
+    """Return the text of a user's strategy; nothing for a built-in one."""
+    made_by = config.strategy.made_by
+    if made_by is not None:
+        kind = made_by if isinstance(made_by, type) else type(made_by())
+        own = "" if isinstance(made_by, type) else repr(sorted(parameters_of(made_by()).items()))
+        try:
+            return (inspect.getsource(kind) + own).encode()
+        except (OSError, TypeError):  # typed into a session that keeps no text
+            return (kind.__qualname__ + own).encode()
+    module, is_own, _ = config.strategy.name.partition(":")
+    file = file_of(module) if is_own else None
+    return file.read_bytes() if file is not None else b""
+
+
+class TrialRunner:
+    """
+    Runs trials of one sweep; tapes are read once, and models trained once for all trials that learn the same.
+
+    config  what every trial begins with
+    tapes   of that configuration; those that a trial names in their place are looked up
+    """
+
+    def __init__(self, config: Config, tapes: Sequence[Tape]) -> None:
+        self.config = config
+        self._tapes: dict[tuple[str, ...], Sequence[Tape]] = {config.data.tapes: tapes}
+        self._lessons: dict[str, Learned] = {}
+
+    def tapes_of(self, config: Config) -> Sequence[Tape]:
+        """Return the tapes of one trial."""
+        names = config.data.tapes
+        if names not in self._tapes:
+            self._tapes[names] = load_tapes(config)
+        return self._tapes[names]
+
+    def prepare(self, config: Config) -> Prepared:
+        """Return what a trial's run begins with."""
+        tapes = self.tapes_of(config)
+        key = _lesson_key(config, tapes)
+        learned = self._lessons.get(key)
+        models = learned.schedule if learned is not None else None
+        ready = prepared(config, tapes, None, models, learned)
+        if ready.learned is not None and learned is None:
+            if len(self._lessons) >= _LESSONS_KEPT:
+                del self._lessons[next(iter(self._lessons))]
+            self._lessons[key] = ready.learned
+        return ready
+
+    def run(self, number: int, changes: Mapping[str, Any]) -> TrialRow:
+        """Return what comes of one trial; what cannot be run is a row with its reason."""
+        started_s = time.perf_counter()
+        try:
+            config = with_changes(self.config, changes)
+            ready = self.prepare(config)
+        except PapertapeError as error:
+            return TrialRow(number, changes, "refused", str(error))
+        try:
+            run = replay(
+                ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
+            )
+        except PapertapeError as error:
+            return TrialRow(number, changes, "failed", str(error))
+        measured = performance_of(config, run)
+        return TrialRow(
+            number,
+            changes,
+            "done",
+            "",
+            configuration_digest(config),
+            run.engine.digest,
+            measured.metrics,
+            compact_returns(run.marks, config.account.capital),
+            [tape.sha256 for tape in ready.tapes],
+            time.perf_counter() - started_s,
+        )
+
+
+def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:
+    """Return what two trials have in common when they learn the same: empty when nothing is trained."""
+    ordered = sorted(tapes, key=lambda tape: tape.symbol)
+    spec = make_spec(config, ordered)
+    if cadence_of(config, spec) is None:
+        return ""
+    settings = settings_of(config, spec, [tape.sha256 for tape in ordered])
+    data = config.data.model_dump(mode="json")
+    read_only = [market.symbol for market in spec.markets if market.read_only]
+    return json.dumps(
+        [repr(settings), data, config.signals.model_dump(mode="json"), read_only], sort_keys=True
+    )

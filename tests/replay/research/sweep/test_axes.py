@@ -1,0 +1,160 @@
+"""What `--grid` says, what a space holds, and the sentence for everything else."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from papertape.engine.errors import ConfigError
+from papertape.replay.config import load_config
+from papertape.replay.research.sweep.axes import make_axis, parse_axis, with_changes
+from papertape.replay.research.sweep.result import sign_of
+from papertape.replay.research.sweep.space import make_space
+
+CROSS = load_config(None, ["strategy.name=ema_cross"])
+FAST = "strategy.parameters.fast"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (f"{FAST}=5:20:5", (5, 10, 15, 20)),
+        (f"{FAST}=5:19:5", (5, 10, 15)),
+        (f"{FAST}=7,3", (7, 3)),
+        ("strategy.parameters.allow_short", (False, True)),
+        ("strategy.parameters.allow_short=true", (True,)),
+        ("account.risk_fraction=0.1:0.5:0.1", (0.1, 0.2, 0.3, 0.4, 0.5)),
+        ("account.capital=1000:2000:1000", (1000.0, 2000.0)),
+        ("account.sizing=risk, all_in", ("risk", "all_in")),
+        ("market.taker_fee_rate=0,0.001", (0.0, 0.001)),
+        ("markets.BTCUSDT.taker_fee_rate=0.001", (0.001,)),
+        ("data.timeframe=1h,4h", ("1h", "4h")),
+        ("data.tapes=BTCUSDT,ETHUSDT", (["BTCUSDT"], ["ETHUSDT"])),
+        ("account.latency_bars=0:2:1", (0, 1, 2)),
+    ],
+)
+def test_values_of_an_axis(text: str, values: tuple[Any, ...]) -> None:
+    axis = parse_axis(text, CROSS)
+
+    assert axis.values == values
+    assert [type(value) for value in axis.values] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "is_whole"),
+    [
+        (f"{FAST}=5:50", 5, 50, True),
+        ("account.risk_fraction=0.001:0.05", 0.001, 0.05, False),
+        ("account.capital=1000:2000", 1000.0, 2000.0, False),
+    ],
+)
+def test_ranges_to_draw_from(text: str, low: float, high: float, is_whole: bool) -> None:
+    axis = parse_axis(text, CROSS)
+
+    assert (axis.values, axis.low, axis.high, axis.is_whole) == ((), low, high, is_whole)
+
+
+def test_a_key_alone_is_all_that_a_strategy_declares() -> None:
+    axis = parse_axis("strategy.parameters.slow", CROSS)
+
+    assert (axis.values[0], axis.values[-1], len(axis.values)) == (2, 5_000, 4_999)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "write KEY=VALUES"),
+        (f"{FAST}=", "it holds no value"),
+        (f"{FAST}=9:5:1", "it holds no value, for 9 is above 5"),
+        (f"{FAST}=5:9:0", "the step 0 is not above 0"),
+        (f"{FAST}=5,5", "a value stands twice"),
+        (f"{FAST}=0:10:5", "strategy.parameters.fast: 0 is not between 1 and 4999; the nearest is 1"),
+        (f"{FAST}=1:9000", "9000 is not between 1 and 4999; the nearest is 4999"),
+        (f"{FAST}=2.5", "2.5 is not a whole number"),
+        ("strategy.parameters.fats=5", "unknown: did you mean 'fast'?"),
+        ("acount.capital=5", "unknown key: did you mean 'account'?"),
+        ("account.capitl=5", "unknown key: did you mean 'account.capital'?"),
+        ("account=5", "it is a section; vary one of its keys"),
+        ("account.capital=-5", "account.capital: input should be greater than 0"),
+        ("account.capital=1:1e9:0.001", "values are more than 100,000; take a larger step"),
+        ("account.capital", "nothing declares its range"),
+        ("account.capital=1:inf:5", "finite"),
+    ],
+)  # fmt: skip
+def test_what_no_axis_can_be(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_axis(text, CROSS)
+
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_grid_is_every_combination_with_the_last_axis_fastest() -> None:
+    axes = [make_axis(FAST, [5, 10], CROSS), make_axis("account.capital", [1.0, 2.0, 3.0], CROSS)]
+    space = make_space(axes)
+
+    found = [tuple(space.changes(number).values()) for number in range(space.size)]
+
+    assert found == list(product([5, 10], [1.0, 2.0, 3.0]))
+
+
+def test_draws_of_a_grid_repeat_no_point_and_follow_the_seed() -> None:
+    axes = [make_axis(FAST, "1:50:1", CROSS), make_axis("account.latency_bars", "0:9:1", CROSS)]
+    drawn = {
+        seed: [tuple(space.changes(n).values()) for n in range(space.size)]
+        for seed in (1, 2)
+        for space in [make_space(axes, 400, seed)]
+    }
+
+    assert len(set(drawn[1])) == 400
+    assert drawn[1] != drawn[2]
+    assert drawn[1] == [tuple(make_space(axes, 400, 1).changes(n).values()) for n in range(400)]
+
+
+def test_a_draw_between_bounds_depends_on_its_number_alone() -> None:
+    axes = [make_axis("account.risk_fraction", "0.01:0.05", CROSS), make_axis(FAST, "5:9", CROSS)]
+    few, many = make_space(axes, 10, 3), make_space(axes, 1_000, 3)
+
+    found = [many.changes(number) for number in range(1_000)]
+
+    assert found[:10] == [few.changes(number) for number in range(10)]
+    assert {one[FAST] for one in found} == {5, 6, 7, 8, 9}
+    risks = [one["account.risk_fraction"] for one in found]
+    assert 0.01 <= min(risks) < 0.0105
+    assert 0.0495 < max(risks) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("texts", "draws", "said"),
+    [
+        ([], None, "sweep: nothing varies; name a --grid"),
+        ([f"{FAST}=5", f"{FAST}=6"], None, "it stands twice"),
+        ([f"{FAST}=5:50"], None, "it has no step"),
+        ([f"{FAST}=5:50:5"], 11, "the grid has 10 points"),
+        ([f"{FAST}=5"], 0, "draw one trial at least"),
+        (
+            [f"{FAST}=1:1000:1", "strategy.parameters.slow=1001:2000:1", "account.latency_bars=0:9:1"],
+            None,
+            "sweep: 10,000,000 trials are more than 100,000; draw some of them with --draw N",
+        ),
+    ],
+)  # fmt: skip
+def test_what_no_space_can_be(texts: list[str], draws: int | None, said: str) -> None:
+    axes = [parse_axis(text, CROSS) for text in texts]
+
+    with pytest.raises(ConfigError) as refused:
+        make_space(axes, draws)
+
+    assert said in str(refused.value)
+
+
+def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'sharpe'"):
+        sign_of("sharp")
+
+
+def test_changes_make_what_set_makes() -> None:
+    changed = with_changes(CROSS, {FAST: 7, "markets.X.taker_fee_rate": 0.001})
+
+    told = ["strategy.name=ema_cross", f"{FAST}=7", "markets.X.taker_fee_rate=0.001"]
+    assert changed == load_config(None, told)
