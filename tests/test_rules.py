@@ -143,6 +143,7 @@ COVERED_BY = {
     "replay/config/": "tests/replay/config",
     "replay/exchange/": "tests/replay/exchange",
     "replay/front/": "tests/test_front_door.py",
+    "replay/research/sweep/": "tests/replay/research/sweep",
     "replay/honesty/": "tests/replay/honesty/test_honesty.py",
     "replay/importers/": "tests/replay/importers/test_importers.py",
     "replay/learning/": "tests/replay/learning/test_walk_forward.py",

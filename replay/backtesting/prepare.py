@@ -25,7 +25,7 @@ from papertape.replay.tapes.untraded import refuse_untraded
 Progress = Callable[[str, int, int], None]
 
 
-class Prepared(NamedTuple):
+class RunPlan(NamedTuple):
     """
     All that a configuration means for these tapes.
 
@@ -50,7 +50,7 @@ def prepared(
     on_progress: Progress | None = None,
     models: Sequence[tuple[int, bytes]] | None = None,
     learned: Learned | None = None,
-) -> Prepared:
+) -> RunPlan:
     """
     Return what a run begins with; models are trained for it, unless they are given.
 
@@ -71,7 +71,7 @@ def prepared(
     funding = _funding(config, spec, cuts)
     told: list[tuple[int, Command | Funding]] = [event for use in funding for event in use.events]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
-    return Prepared(tapes, spec, cuts, models, learned, told, funding)
+    return RunPlan(tapes, spec, cuts, models, learned, told, funding)
 
 
 def _funding(config: Config, spec: EngineSpec, cuts: Sequence[Rows]) -> list[FundingUse]:

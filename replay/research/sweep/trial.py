@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from papertape.engine.errors import PapertapeError
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.strategies import parameters_of
-from papertape.replay.backtesting.prepare import Prepared, prepared
+from papertape.replay.backtesting.prepare import RunPlan, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import performance_of
 from papertape.replay.config import Config
@@ -109,7 +109,7 @@ class TrialRunner:
             self._tapes[names] = load_tapes(config)
         return self._tapes[names]
 
-    def prepare(self, config: Config) -> Prepared:
+    def prepare(self, config: Config) -> RunPlan:
         """Return what a trial's run begins with."""
         tapes = self.tapes_of(config)
         key = _lesson_key(config, tapes)

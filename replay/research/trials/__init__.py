@@ -1,5 +1,5 @@
 """
-Every trial that was made on a tape, so that nobody has to remember how many there were.
+What a trial leaves to those who judge it.
 
     returns   the returns of an account in a compact form
 """

@@ -1,15 +1,21 @@
 """What `--grid` says, what a space holds, and the sentence for everything else."""
 
+import base64
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
+from papertape.engine.candles import DAY_MS
 from papertape.engine.errors import ConfigError
+from papertape.engine.performance.curve import CurveColumns
+from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.config import load_config
 from papertape.replay.research.sweep.axes import make_axis, parse_axis, with_changes
 from papertape.replay.research.sweep.result import sign_of
 from papertape.replay.research.sweep.space import make_space
+from papertape.replay.research.trials.returns import compact_returns
 
 CROSS = load_config(None, ["strategy.name=ema_cross"])
 FAST = "strategy.parameters.fast"
@@ -158,3 +164,17 @@ def test_changes_make_what_set_makes() -> None:
 
     told = ["strategy.name=ema_cross", f"{FAST}=7", "markets.X.taker_fee_rate=0.001"]
     assert changed == load_config(None, told)
+
+
+def test_compact_returns_multiply_to_the_whole() -> None:
+    """600 days of +0.1 % make blocks of three days, each 1.001³ − 1, and the total is 1.001^600."""
+    days = np.arange(1, 601)
+    equity = np.round(1e4 * 1.001**days * UNITS_PER_QUOTE).astype(np.int64)
+    marks = CurveColumns(time_ms=days * DAY_MS, equity=equity)
+
+    length, _, coded = compact_returns(marks, 1e4).partition(":")
+    blocks = np.frombuffer(base64.b64decode(coded), "<f4")
+
+    assert (length, len(blocks)) == ("3", 200)
+    np.testing.assert_allclose(blocks, 1.001**3 - 1.0, rtol=1e-5)
+    assert np.prod(1.0 + blocks.astype(float)) == pytest.approx(1.001**600, rel=1e-5)
