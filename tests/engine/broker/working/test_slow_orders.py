@@ -21,17 +21,24 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
+from papertape.engine.user_code.undeclared_state import Fixed
 from tests.oracles.slow_orders import Rules, SlowBook
 
 D = Decimal
 N_CANDLES = 40
 ENDS = {CANCELLED: "cancelled", EXPIRED: "expired", REFUSED: "refused"}
 LEVELS = {POSITION_STOP: "stop", POSITION_TARGET: "target"}
-Script = dict[int, list[tuple[str, dict[str, Any]]]]
+
+
+class Script(dict[int, list[tuple[str, dict[str, Any]]]], Fixed):
+    """Instructions by candle. Nobody changes them, so the watch on what a strategy keeps need not read them at every candle."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Script":
+        return self
 
 
 class Scripted:
-    """A strategy that does what a script says; `script` is data, so that a copy of it is the same."""
+    """A strategy that does what a script says."""
 
     features = ()
     state_fields = ("n",)
@@ -71,7 +78,7 @@ def make_candles(seed: random.Random, n: int) -> Rows:
 
 
 def make_script(seed: random.Random, rows: Rows) -> Script:
-    script: Script = {}
+    script = Script()
     for number, row in enumerate(rows, 1):
         close = float(row["close"])
         for _ in range(seed.choice([0, 0, 1, 1, 2, 3])):
