@@ -128,6 +128,7 @@ class EngineState:
             self.symbols,
             most,
             self.traded,
+            spec.own,
         )
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))

@@ -1,6 +1,7 @@
 """Rows to learn from: the columns a model may read and the prices that make its labels, of every symbol at every close."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ class Dataset(NamedTuple):
     x                      shape (n_symbols, n, n_columns), NaN where a value is missing and in absent candles
     open high low close    shape (n_symbols, n), of the candle that ends there; NaN or flat in absent candles
     atr                    shape (n_symbols, n), `atr_14` at the close
+    definitions            digests of the features of somebody's own that are read, by name
     """
 
     symbols: tuple[str, ...]
@@ -31,6 +33,7 @@ class Dataset(NamedTuple):
     low: FloatArray
     close: FloatArray
     atr: FloatArray
+    definitions: Mapping[str, str] = MappingProxyType({})
 
     def until(self, ms: int) -> "Dataset":
         """Return the rows that were known at a time: closes at or before it."""
@@ -72,12 +75,6 @@ class Dataset(NamedTuple):
             raise DataError("training: the closes are not in the order of time")
 
     def _rows(self, chosen: slice) -> "Dataset":
-        prices = (self.open, self.high, self.low, self.close, self.atr)
-        return Dataset(
-            self.symbols,
-            self.columns,
-            self.timeframe,
-            self.time_ms[chosen],
-            self.x[:, chosen],
-            *(price[:, chosen] for price in prices),
-        )
+        names = ("x", "open", "high", "low", "close", "atr")
+        cut = {name: getattr(self, name)[:, chosen] for name in names}
+        return self._replace(time_ms=self.time_ms[chosen], **cut)

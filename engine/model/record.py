@@ -29,6 +29,7 @@ class ModelRecord:
     is_per_symbol weights of its own for each of `symbols`, in place of one model for all
     reference     what its inputs and probabilities looked like in training, for the watch on drift
     curve         of reliability: bins of predicted against realised; importance: of each input, by name
+    definitions   digests of the features of somebody's own that it was trained on, by name
     """
 
     kind: str
@@ -53,6 +54,7 @@ class ModelRecord:
     reference: dict[str, Any] = field(default_factory=dict)
     curve: list[Any] = field(default_factory=list)
     importance: dict[str, float] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -71,12 +73,16 @@ class ModelRecord:
     def to_json(self) -> dict[str, Any]:
         """Return the record as `from_json` takes it."""
         values = {"format": FORMAT, **asdict(self), "features_digest": self.features_digest}
+        if not self.definitions:
+            del values["definitions"]  # of nearly all models
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Return a record whose every field was checked, or raise DataError; format 1 lacks the fields of format 2."""
         rules = _RULES if values["format"] == 1 else {**_RULES, **_RULES_2}
+        if "definitions" in values:
+            rules = {**rules, "definitions": _DEFINITIONS}
         for name, (is_good, rule) in rules.items():
             if name not in values:
                 raise DataError(f"artefact: the record has no {name!r}; the file is damaged")
@@ -154,6 +160,10 @@ _RULES: Final[dict[str, Rule]] = {
     "metrics": _NUMBERS,
     "gate": _TABLE,
 }
+_DEFINITIONS: Final = (
+    lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
+    "a table of texts",
+)
 _RULES_2: Final[dict[str, Rule]] = {
     "inputs": (lambda value: _is_texts(value) and len(value) > 0, "a list of columns"),
     "sizes": (_is_sizes, "a table of whole numbers above 0"),

@@ -10,6 +10,7 @@ from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.own.definition import definitions_of
 from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.dataset import Dataset
@@ -80,6 +81,7 @@ def dataset_of(
         time_ms=_ascending(np.concatenate(times)),
         x=np.ascontiguousarray(x[:, :, :-1]),
         atr=np.ascontiguousarray(x[:, :, -1]),
+        definitions=definitions_of(features, own),
         **prices_by_name,
     )
 

@@ -8,13 +8,14 @@ libraries and of Papertape stand for their names. Snapshots of another version o
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 import numpy as np
 
 from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.requests import split_request
 
 _PLAIN: Final = (int, float, complex, str, bytes, bool, type(None), range, np.generic, np.dtype)
 _OURS: Final = ("papertape", "builtins", "numba", "numpy")
@@ -23,6 +24,12 @@ _OURS: Final = ("papertape", "builtins", "numba", "numpy")
 def definition_of(feature: OwnFeature) -> str:
     """Return the digest of a feature's definition."""
     return digest_of(type(feature).__name__, *feature.parts)
+
+
+def definitions_of(requests: Sequence[str], own: Mapping[str, OwnFeature]) -> dict[str, str]:
+    """Return the digests of those features of somebody's own that are among requests, by name."""
+    names = sorted({split_request(request).name for request in requests} & own.keys())
+    return {name: definition_of(own[name]) for name in names}
 
 
 def digest_of(*parts: Any) -> str:

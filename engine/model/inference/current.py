@@ -5,7 +5,8 @@ A model that takes over reads the recent rows first: its state is what it would 
 probabilities come at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.errors import DataError
 from papertape.engine.features import columns_of
+from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.own.definition import definitions_of
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.artefact import Artefact, read_artefact
 from papertape.engine.model.inference.predictions import Predictions
@@ -60,6 +63,7 @@ class CurrentModel:
     timeframe  of the strategy; a model of another one is refused
     most       closes of one block of candles
     traded     numbers of the symbols that it is asked about; default: all
+    own        features of somebody's own, by name
     """
 
     def __init__(
@@ -70,13 +74,14 @@ class CurrentModel:
         symbols: Sequence[str],
         most: int,
         traded: Sequence[int] | None = None,
+        own: Mapping[str, OwnFeature] = MappingProxyType({}),
     ) -> None:
         row_by_column = {name: row for row, name in enumerate(columns)}
         names = dict.fromkeys(name for request in features for name in columns_of(request))
         self.columns = tuple(names)
         self._rows: IntArray = np.array([row_by_column[name] for name in names], np.int64)
         self._probability_row = len(columns) - 1
-        self._timeframe = timeframe
+        self._timeframe, self._own = timeframe, own
         self._symbols = tuple(symbols)
         self._traded = tuple(range(len(symbols)) if traded is None else traded)
         self._recent = Recent(len(symbols), len(names))
@@ -119,6 +124,13 @@ class CurrentModel:
             raise DataError(
                 f"model {version}: feature {missing[0]!r} is not computed here; add it to model_features"
             )
+        here = definitions_of(tuple(record.definitions), self._own)
+        for name, definition in record.definitions.items():
+            if here.get(name) != definition:
+                raise DataError(
+                    f"model {version}: feature {name!r} is not the one that it was trained on; train it anew, or put the "
+                    "feature back as it was"
+                )
         try:
             read = {symbol: self._warm_up(artefact, symbol) for symbol in self._traded}
         except DataError as error:

@@ -252,4 +252,5 @@ def _record(
         label=label,
         options=options.to_json(),
         is_per_symbol=options.is_per_symbol,
+        definitions=dict(dataset.definitions),
     )

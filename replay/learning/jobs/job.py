@@ -79,7 +79,12 @@ def write_job(folder: Path, job: TrainingJob) -> None:
         "champion_version": job.champion_version,
         "has_champion": bool(job.champion),
         "lost": {str(due): list(lost) for due, lost in job.lost.items()},
-        "rows": {"symbols": rows.symbols, "columns": rows.columns, "timeframe": rows.timeframe},
+        "rows": {
+            "symbols": rows.symbols,
+            "columns": rows.columns,
+            "timeframe": rows.timeframe,
+            "definitions": dict(rows.definitions),
+        },
     }
     write_json(folder / "job.json", values)
 
@@ -96,7 +101,8 @@ def read_job(folder: Path) -> TrainingJob:
                 tuple(rows["symbols"]),
                 tuple(rows["columns"]),
                 rows["timeframe"],
-                *(arrays[name] for name in _ARRAYS),
+                **{name: arrays[name] for name in _ARRAYS},
+                definitions=rows["definitions"],
             )
         champion = folder / "champion.safetensors"
         return TrainingJob(

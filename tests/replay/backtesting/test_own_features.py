@@ -1,5 +1,7 @@
 """A backtest with features of somebody's own, from the strategy and from the configuration."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,16 @@ import papertape
 from papertape.engine import Engine
 from papertape.engine.errors import DataError, StrategyError
 from papertape.engine.events import NewModel
+from papertape.engine.features.own.definition import definition_of
 from papertape.engine.features.own.names import own_features
-from papertape.engine.model import read_artefact
+from papertape.engine.model import ModelRecord, read_artefact
+from papertape.engine.model.artefact import write_artefact
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.train import train
 from papertape.replay.learning.dataset import dataset_of
+from papertape.replay.learning.jobs.job import TrainingJob, read_job, write_job
+from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.warm import Silent
 from tests.support.helpers import random_candles
 from tests.support.own_features import FEATURES, Efficiency, Trader, spec_of, wilder
@@ -125,3 +131,37 @@ def test_a_model_that_reads_what_is_not_there_says_how_to_bring_it() -> None:
         DataError, match="feature 'wilder' is not computed here; add it to model_features"
     ):
         engine.step(NewModel(1, train(rows, options).data))
+
+
+def test_a_model_whose_feature_has_changed_is_refused_and_one_that_is_the_same_is_not(
+    tmp_path: Path,
+) -> None:
+    """The record holds the definition of every feature of somebody's own that it reads, through a job's file as well."""
+    rows = dataset_of(
+        ["AAA"], [random_candles(600, 3)], "1h", "1h", READ, own=own_features(FEATURES)
+    )
+    known = {feature.name: definition_of(feature) for feature in own_features(FEATURES).values()}
+    read = {request.partition("@")[0] for request in READ} & known.keys()
+    assert dict(rows.definitions) == {name: known[name] for name in read} != {}
+    write_job(tmp_path, TrainingJob(LearningSettings("logistic", "1h", READ), (1,), rows, "manual"))
+    rows = read_job(tmp_path).rows.until(int(rows.time_ms[-1]))
+    data = train(rows, TrainingOptions("logistic", READ, label="direction", horizon_bars=12)).data
+    artefact = read_artefact(data)
+    assert artefact.record.definitions == {name: known[name] for name in read}
+    spec = spec_of(Silent(()), own_features=FEATURES, model_features=READ)
+    Engine(spec).step(NewModel(1, data))
+
+    changed = {**artefact.record.definitions, "wilder": "0123456789abcdef"}
+    other = write_artefact(replace(artefact.record, definitions=changed), artefact.tensors)
+    with pytest.raises(
+        DataError, match="model 1: feature 'wilder' is not the one that it was trained on; train it"
+    ):
+        Engine(spec).step(NewModel(1, other))
+
+
+def test_a_model_of_built_in_features_names_no_definitions() -> None:
+    record = ModelRecord("logistic", ("rsi_14",), "1h", 4)
+
+    assert "definitions" not in record.to_json()
+    with pytest.raises(DataError, match="definitions 3 is not a table of texts"):
+        ModelRecord.from_json({**record.to_json(), "definitions": 3})
