@@ -16,15 +16,15 @@ demo: $(STAMP)
 	$(BIN)/papertape demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m "not slow and not soak"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"
 
 # The long proofs, which .ci/run runs as well.
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 # A thousand mixtures of faults, and every one of them alone.
 chaos: $(STAMP)
-	PAPERTAPE_SEEDS=1000 $(BIN)/python -m pytest -n auto tests/live tests/daemon/test_crashes.py
+	PAPERTAPE_SEEDS=1000 $(BIN)/python -m pytest -n auto --dist worksteal -m "not soak" tests/scenarios tests/daemon/test_crashes.py
 
 # Ten simulated days of five symbols: memory, open files and tasks stay flat while it is scraped.
 soak: $(STAMP)

@@ -1,10 +1,7 @@
 """The help of every command: its example is one that the command takes, and that works as it stands."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +15,6 @@ from papertape.replay.tapes.store import Store, Tape
 from tests.support.commands import Inside
 from tests.support.helpers import START_MS, random_candles
 
-BIN = Path(sys.executable).parent
 # They talk to a venue or a daemon or need its state, or end with a tape of years; the README's test runs those that train.
 NOT_ALONE = {
     "ctl",
@@ -101,18 +97,6 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S602 - the help's own lines, as a user types them
-        command,
-        shell=True,
-        cwd=folder,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def test_the_examples_of_tapes_work(files: Path, inside: Inside) -> None:
     for name in ("tape check", "tape resample", "tape import", "tape synth", "tape list"):
         words = shlex.split(example(COMMANDS[name]))[1:]
@@ -123,7 +107,7 @@ def test_the_examples_of_tapes_work(files: Path, inside: Inside) -> None:
 
 
 @pytest.mark.slow
-def test_the_other_examples_work_one_after_the_other(place: Path) -> None:
+def test_the_other_examples_work_one_after_the_other(place: Path, inside: Inside) -> None:
     """Those that others need come first: what is replayed is verified, `models compare 3 4` names what was fitted."""
     first = ("replay", "config init", "models fit", "models fit", "models fit", "models fit")
     others = sorted(set(COMMANDS) - NOT_ALONE - set(first))
@@ -132,6 +116,9 @@ def test_the_other_examples_work_one_after_the_other(place: Path) -> None:
     # `rollback` goes back to the champion before `models promote 3`.
     commands.insert(len(first), "papertape models promote 2")
     for command in commands:
-        done = run(command.replace("results/latest", "results/cross"), place)
+        typed, _, file = command.replace("results/latest", "results/cross").partition(" > ")
+        done = inside(*shlex.split(typed)[1:], cwd=place)
 
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if file:
+            (place / file).write_text(done.stdout, encoding="utf-8")

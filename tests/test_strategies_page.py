@@ -1,6 +1,7 @@
 """The page on strategies: every example is a strategy that trades on the embedded hours, and every command prints what is shown."""
 
 import importlib.util
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,8 @@ from papertape.engine.features.own.names import request_texts
 from papertape.engine.strategies import STRATEGIES
 from papertape.replay.importers.sample import sample_tape
 from papertape.replay.tapes.synthetic import synthesize
-from tests.test_readme import BLOCK, commands, is_shown, run
+from tests.support.commands import Inside
+from tests.test_readme import BLOCK, commands, is_shown
 
 PAGE = Path(__file__).resolve().parents[1] / "deploy" / "docs" / "strategies.md"
 BLOCKS = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
@@ -53,14 +55,14 @@ def test_every_example_trades(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_commands_print_what_is_shown(tmp_path: Path) -> None:
+def test_commands_print_what_is_shown(tmp_path: Path, inside: Inside) -> None:
     for name, body in FILES.items():
         (tmp_path / name).write_text(body, encoding="utf-8")
     lines = [line for kind, body in BLOCKS if kind == "console" for line in commands(body)]
     assert lines
 
     for command, code, shown in lines:
-        done = run(command, tmp_path)
+        done = inside(*shlex.split(command)[1:], cwd=tmp_path)
 
         assert done.returncode == code, done.stderr
         assert is_shown(shown, done.stdout), done.stdout

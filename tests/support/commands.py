@@ -23,8 +23,12 @@ class Inside:
         self._monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
         self._monkeypatch.setattr(sys, "path", list(sys.path))
         self._capsys.readouterr()
+        before = set(sys.modules)
         with pytest.raises(SystemExit) as ended:
             main()
+        for name in set(sys.modules) - before:  # a user's module of this folder is none of the next
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(cwd):
+                del sys.modules[name]
         out, error = self._capsys.readouterr()
         code = ended.value.code
         return subprocess.CompletedProcess(
