@@ -1,8 +1,15 @@
-"""`papertape run --venue sim` trades every idiom of the page: what the daemon journalled is the tape and is replayed alike."""
+"""
+`papertape run --venue sim` trades every idiom of the page, in Python and as a kernel: both journal the tape, with one digest,
+and are replayed alike.
+
+All in this process, so that what the engine compiles is loaded once; `test_a_user_s_process_trades_one` starts one as a user does.
+"""
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,35 +19,56 @@ from papertape.daemon.journal.identity import Identity
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.tapes.store import Tape, write_tape
+from tests.support.commands import invoke
 from tests.support.helpers import random_candles
-from tests.test_idioms import BLOCKS, NAMES
-
-HISTORY, LIVE = (
-    60,
-    240,
-)  # candles that the exchange has when the daemon starts, and those that it streams
-HOURS = "HigherTimeframe"  # four hours are not known within the minutes that the others are given
+from tests.test_idioms import BLOCKS, IN_PYTHON
 
 
-def papertape(folder: Path, *arguments: str) -> str:
-    """Run a command as a user does, in the folder with the page's program; return what it said."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "papertape.daemon.cli", *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+class Span(NamedTuple):
+    """Of which candles, how many the exchange has when the daemon starts, and how many it streams."""
+
+    timeframe: str
+    history: int
+    live: int
+
+
+def span(name: str) -> Span:
+    """Return what an idiom is shown: 26 candles of four hours before it trades where it asks for them."""
+    return Span("15m", 440, 16) if name.startswith("HigherTimeframe") else Span("1m", 60, 60)
 
 
 def tapes(name: str) -> list[Tape]:
-    """Return minutes of a random market, of two for the pair; hours of one in which four hours agree in time."""
-    if name == HOURS:
-        return [Tape(random_candles(150, 12, "1h"), "binance-usdm", "BTCUSDT", "1h")]
+    """Return candles of a random market, of two for the pair."""
+    timeframe, history, live = span(name)
     symbols = ("BTCUSDT", "ETHUSDT") if name == "PairOfSymbols" else ("BTCUSDT",)
     return [
-        Tape(random_candles(HISTORY + LIVE, seed, "1m"), "binance-usdm", symbol, "1m")
-        for seed, symbol in enumerate(symbols, 3)
+        Tape(random_candles(history + live, seed, timeframe), "binance-usdm", symbol, timeframe)
+        for seed, symbol in enumerate(symbols, 4)
     ]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the page's program, in which commands are given."""
+    (tmp_path / "idioms.py").write_text("\n\n".join(BLOCKS), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "idioms", raising=False)
+    return tmp_path
+
+
+def words(name: str, used: Sequence[Tape], state: str) -> list[str]:
+    """Write the tapes and return the command that trades an idiom on them."""
+    given = []
+    for tape in used:
+        write_tape(tape, Path(f"{tape.symbol}.parquet"))
+        given += ["--tape", f"{tape.symbol}.parquet"]
+    settings = {
+        "strategy.name": f"idioms:{name}", "account.sizing": "fraction", "daemon.port": "0",
+        "live.history_bars": span(name).history, "live.tape_times": "recorded",
+    }  # fmt: skip
+    changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return ["run", "--venue", "sim", "--speed", "100000", "--state", state, *given, *changes]
 
 
 def stepped_again(state: Path) -> tuple[Rows, str, int]:
@@ -57,35 +85,36 @@ def stepped_again(state: Path) -> tuple[Rows, str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("Kernel")])
-def test_an_idiom_trades_against_the_local_exchange(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "idioms.py").write_text("\n\n".join(BLOCKS), encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "idioms", raising=False)
-    used, given = tapes(name), []
-    for tape in used:
-        write_tape(tape, tmp_path / f"{tape.symbol}.parquet")
-        given += ["--tape", f"{tape.symbol}.parquet"]
-    settings = {
-        "strategy.name": f"idioms:{name}", "account.sizing": "fraction", "daemon.port": "0",
-        "live.history_bars": HISTORY, "live.tape_times": "recorded",
-    }  # fmt: skip
-    changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    run = ("run", "--venue", "sim", "--speed", "100000", "--state", "state", *given, *changes)
+@pytest.mark.parametrize("name", IN_PYTHON)
+def test_an_idiom_trades_against_the_local_exchange(name: str, folder: Path) -> None:
+    used = tapes(name)
+    digests = []
+    for each in (name, f"{name}Kernel"):
+        said = invoke(*words(each, used, each))
 
-    said = papertape(tmp_path, *run)
-    verdict = papertape(tmp_path, "verify", "state", "--trust-code")
+        rows, digest, n_fills = stepped_again(folder / each)
+        assert n_fills >= 1, said
+        assert f"digest {digest[:16]}" in said
+        verdict = invoke("verify", each, "--trust-code")
+        assert verdict.startswith("equal: ")
+        assert f"digest {digest[:16]}" in verdict
+        for number, tape in enumerate(used):
+            own = rows[(rows["symbol"] == number) & (rows["volume"] > 0.0)]
+            assert len(own) >= len(tape.candles) - 5
+            want = tape.candles[np.searchsorted(tape.candles["open_ms"], own["open_ms"])]
+            for column in ("open_ms", "open", "high", "low", "close"):
+                assert own[column].tolist() == want[column].tolist()
+        digests.append(digest)
+    assert digests[0] == digests[1]
 
-    rows, digest, n_fills = stepped_again(tmp_path / "state")
-    assert n_fills >= 1, said
-    assert f"digest {digest[:16]}" in said
-    assert verdict.startswith("equal: ")
-    assert f"digest {digest[:16]}" in verdict
-    for number, tape in enumerate(used):
-        own = rows[(rows["symbol"] == number) & (rows["volume"] > 0.0)]
-        assert len(own) >= len(tape.candles) - 5
-        want = tape.candles[np.searchsorted(tape.candles["open_ms"], own["open_ms"])]
-        for column in ("open_ms", "open", "high", "low", "close"):
-            assert own[column].tolist() == want[column].tolist()
+
+@pytest.mark.slow
+def test_a_user_s_process_trades_one(folder: Path) -> None:
+    command = words("BreakEvenKernel", tapes("BreakEven"), "state")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "papertape.daemon.cli", *command],
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"digest {stepped_again(folder / 'state')[1][:16]}" in done.stdout
