@@ -33,6 +33,7 @@ from papertape.engine.events import (
     Funding,
     Halt,
     NewModel,
+    SeriesRows,
 )
 from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import Rows, copy_rows, join_rows
@@ -88,6 +89,7 @@ class Engine(EngineState):
         assert spec.symbols == self.symbols
         follower = Engine(spec)
         follower.wishes, follower.last_open_ms = self.wishes, self.last_open_ms
+        follower.frames.known = self.frames.known
         self._followers.append((follower, sink))
         self.followers.append(follower)
         return follower
@@ -106,10 +108,12 @@ class Engine(EngineState):
             report = self._swap(event)
         elif isinstance(event, Halt):
             report = self._halt(event)
+        elif isinstance(event, SeriesRows):
+            report = self._series(event)
         else:
             report = self._candles(event)
-        # Candles reach followers block by block, with the decisions about them.
-        if not isinstance(event, np.ndarray):
+        # Candles reach followers block by block, with the decisions about them; what is known of series is shared.
+        if not isinstance(event, np.ndarray | SeriesRows):
             for follower, sink in self._followers:
                 sink(follower.step(event))
         for name, digest in self._digests.items():
@@ -205,7 +209,13 @@ class Engine(EngineState):
         report.payments = pay_funding(
             funding, self.symbols, self.markets, self.account[0], self.positions, self.trades
         )
+        self.frames.known.note_funding(funding.time_ms, funding.symbol, funding.rate)
         return report
+
+    def _series(self, series: SeriesRows) -> Report:
+        """Take what became known, or will, of series beside the candles."""
+        self.frames.known.add(series.rows, self.symbols)
+        return self.outputs.take(0)
 
     def _halt(self, halt: Halt) -> Report:
         """Let a halt begin or end between two instants."""

@@ -69,6 +69,16 @@ class Funding(NamedTuple):
     price: float
 
 
+class SeriesRows(NamedTuple):
+    """
+    What became known of series beside the candles: funding, mark and index prices, open interest, long/short ratio.
+
+    rows  SERIES, at least one; they may come before their time, and are seen at no close before it
+    """
+
+    rows: Rows
+
+
 class Cause(StrEnum):
     """Why something is not traded."""
 
@@ -93,7 +103,7 @@ class Halt(NamedTuple):
     is_on: bool
 
 
-Event: TypeAlias = Candles | Command | NewModel | Funding | Halt
+Event: TypeAlias = Candles | Command | NewModel | Funding | Halt | SeriesRows
 
 
 class Feed(Protocol):

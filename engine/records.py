@@ -255,6 +255,25 @@ MARK: Final = record(
     ("open_positions", "i8"),
 )
 
+# Series beside the candles, by number: what a row of SERIES is of.
+FUNDING_RATE: Final = 0  # fraction of notional that longs paid at the newest settlement
+MARK_PRICE: Final = 1  # quote per base
+INDEX_PRICE: Final = 2
+OPEN_INTEREST: Final = 3  # base units or contracts, as its source has it
+LONG_SHORT_RATIO: Final = 4  # accounts or positions that are long ÷ short
+SERIES_NAMES: Final = ("funding", "mark", "index", "open_interest", "long_short_ratio")
+
+# What became known of a series; NaN: from then on it is not known.
+SERIES: Final = record(
+    ("known_ms", "i8"),  # it is seen at closes from this time on, never before
+    ("symbol", "i8"),
+    ("kind", "i8"),
+    ("value", "f8"),
+    ("open", "f8"),  # of a candle that closed at `known_ms`; of a single value the value
+    ("high", "f8"),
+    ("low", "f8"),
+)
+
 # What is known of a market. Zero sizes mean "any".
 MARKET: Final = record(
     ("is_perpetual", "i8"),  # 0 spot, 1 linear perpetual

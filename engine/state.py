@@ -118,7 +118,13 @@ class EngineState:
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
         self.frames = FeatureMatrix(
-            self.symbols, spec.base_timeframe, spec.timeframe, requests, spec.events, spec.own
+            self.symbols,
+            spec.base_timeframe,
+            spec.timeframe,
+            requests,
+            spec.events,
+            spec.own,
+            has_marks=bool((self.markets["leverage"] > 0.0).any()),
         )
         most = self.frames.main[0].closed.size
         self.model = CurrentModel(
@@ -190,5 +196,6 @@ class EngineState:
             self.working,
             outputs.orders,
             outputs.limits,
+            self.frames.known.mark_ranges,
             outputs.counters,
         )

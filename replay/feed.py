@@ -16,7 +16,7 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC, FLAG_UNLISTED
 from papertape.engine.errors import DataError
-from papertape.engine.events import Cause, Command, Event, Funding, Halt, NewModel
+from papertape.engine.events import Cause, Command, Event, Funding, Halt, NewModel, SeriesRows
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 from papertape.engine.spec import EngineSpec
 
@@ -86,7 +86,7 @@ class ReplayFeed:
         gaps: Gaps = "absent",
         batch_rows: int = 2048,
         on_progress: Callable[[int, int], None] | None = None,
-        events: Sequence[tuple[int, Command | NewModel | Funding | Halt]] = (),
+        events: Sequence[tuple[int, Command | NewModel | Funding | Halt | SeriesRows]] = (),
     ) -> None:
         if batch_rows < 1:
             raise DataError(f"batch_rows: {batch_rows} is not at least 1")

@@ -51,7 +51,9 @@ def features_command(
 
     Example: papertape features --tape BTCUSDT --feature rsi_14 --feature macd --out seen
     """
-    requests, own = with_own(feature or list(FEATURES))
+    requests, own = with_own(
+        feature or [name for name, row in FEATURES.items() if not row.is_series]
+    )
     for request in requests:
         _refuse_joined(request)
     plan_features(requests, own=own)

@@ -5,6 +5,7 @@ Inputs as bytes and back.
     command  JSON; the value only where it is not 1
     model    the version as eight bytes, then the whole artefact
     halt     JSON
+    series   the SERIES records, as candles are
     funding  JSON; a float written by Python's repr reads back to the same bits
 
 The kind and the payload are what the hash chain covers; nothing else enters the engine.
@@ -17,13 +18,24 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.errors import DataError
-from papertape.engine.events import Action, Cause, Command, Event, Funding, Halt, NewModel
+from papertape.engine.events import (
+    Action,
+    Cause,
+    Command,
+    Event,
+    Funding,
+    Halt,
+    NewModel,
+    SeriesRows,
+)
+from papertape.engine.records import SERIES as SERIES_RECORD
 
 CANDLES: Final = "candles"
 COMMAND: Final = "command"
 MODEL: Final = "model"
 FUNDING: Final = "funding"
 HALT: Final = "halt"
+SERIES: Final = "series"
 
 
 class Encoded(NamedTuple):
@@ -48,6 +60,9 @@ def encode(event: Event) -> Encoded:
         return Encoded(FUNDING, _json(event._asdict()), event.time_ms, event.time_ms)
     if isinstance(event, Halt):
         return Encoded(HALT, _json(event._asdict()), event.time_ms, event.time_ms)
+    if isinstance(event, SeriesRows):
+        known_ms = event.rows["known_ms"]
+        return Encoded(SERIES, event.rows.tobytes(), int(known_ms.min()), int(known_ms.max()))
     assert event.dtype == CANDLE
     assert len(event)
     stamps = event["open_ms"]
@@ -66,6 +81,8 @@ def decode(kind: str, payload: bytes) -> Event:
             return NewModel(int.from_bytes(payload[:8], "little"), payload[8:])
         if kind == FUNDING:
             return Funding(**json.loads(payload))
+        if kind == SERIES:
+            return SeriesRows(np.frombuffer(payload, SERIES_RECORD).copy())
         if kind == HALT:
             values = json.loads(payload)
             return Halt(**{**values, "cause": Cause(values["cause"])})

@@ -55,6 +55,10 @@ POSITION: Final = record(
     ("target_price", "f8"),
     ("liquidation_price", "f8"),  # 0 = none
     ("bankruptcy_price", "f8"),  # at which its margin is lost as a whole
+    # The mark price in the candle that is being matched; 0 or NaN: there is none, and traded prices are looked at.
+    ("mark_open", "f8"),
+    ("mark_high", "f8"),
+    ("mark_low", "f8"),
     (
         "last_price",
         "f8",

@@ -24,6 +24,7 @@ from papertape.engine.broker.ledger import money
 from papertape.engine.broker.risk.margin import (
     adverse_level,
     is_liquidation_nearer,
+    liquidation_reached,
     opened_in_liquidation,
 )
 from papertape.engine.jit import Row, kernel
@@ -51,8 +52,8 @@ def stop_reference(position: Row, candle: Row) -> float:
 def level_reached(position: Row, candle: Row) -> float:
     """Return the price of a candle that was certainly there when a position was liquidated in it."""
     if position.quantity > 0.0:
-        return min(candle.open, position.liquidation_price)  # type: ignore[no-any-return]
-    return max(candle.open, position.liquidation_price)  # type: ignore[no-any-return]
+        return min(candle.open, liquidation_reached(position, candle))  # type: ignore[no-any-return]
+    return max(candle.open, liquidation_reached(position, candle))  # type: ignore[no-any-return]
 
 
 @kernel
@@ -69,7 +70,7 @@ def liquidate(account: Row, position: Row, trade: Row, market: Row, candle: Row,
 @kernel
 def opened_beyond(position: Row, candle: Row) -> int:
     """Return 0 nothing, 1 the open has passed the stop, 2 it has passed the target, 4 the position is liquidated there."""
-    if opened_in_liquidation(position, candle.open):
+    if opened_in_liquidation(position, candle):
         return LIQUIDATED
     stop_price = position.stop_price
     target_price = position.target_price
@@ -92,7 +93,7 @@ def bracket_hit(position: Row, candle: Row) -> int:
     hit = opened_beyond(position, candle)
     if hit != 0:
         return hit
-    level = adverse_level(position)
+    level = adverse_level(position, candle)
     if position.quantity > 0.0:
         stop = level > 0.0 and candle.low <= level
         target = position.target_price > 0.0 and candle.high >= position.target_price
@@ -100,7 +101,7 @@ def bracket_hit(position: Row, candle: Row) -> int:
         stop = level > 0.0 and candle.high >= level
         target = position.target_price > 0.0 and candle.low <= position.target_price
     if stop:
-        hit = LIQUIDATED if is_liquidation_nearer(position) else 1
+        hit = LIQUIDATED if is_liquidation_nearer(position, candle) else 1
         if target:
             hit += 2 if hit == 1 else 1
         return hit

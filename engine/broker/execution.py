@@ -47,7 +47,7 @@ from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.matching import match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_LIMIT, BY_RUIN
 from papertape.engine.broker.working.way import match_way
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
@@ -105,6 +105,7 @@ def execute(
     working: Rows,
     order_events: Rows,
     limit_events: Rows,
+    mark_ranges: FloatArray,
     counters: IntArray,
 ) -> None:
     """
@@ -115,6 +116,8 @@ def execute(
     decided_at  shape (n,), the instant of the batch at which each became known, ascending
     entries     ENTRY, shape (n_symbols,), scratch
     working     WORKING_ORDER, shape (n_symbols, CAPACITY)
+    mark_ranges shape (>= last, n_symbols, 3), open, high and low of the mark price in each candle, NaN where it is not known;
+                or (0, …): nobody asks for it
     counters    rows written so far; outputs are large enough for three fills per candle
 
     Marking stands in here although it could be a kernel of its own: handing the arrays on costs a third of the speed.
@@ -130,6 +133,11 @@ def execute(
         base = instant * n_symbols
         n_due = 0
         n_met = 0
+        if len(mark_ranges) > 0:
+            for symbol in range(n_symbols):
+                positions[symbol].mark_open = mark_ranges[instant, symbol, 0]
+                positions[symbol].mark_high = mark_ranges[instant, symbol, 1]
+                positions[symbol].mark_low = mark_ranges[instant, symbol, 2]
         first_trade = counters[N_TRADES]
         if account.working + account.moves > 0:
             n_met = wake_all(

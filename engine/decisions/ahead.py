@@ -13,7 +13,7 @@ from papertape.engine.broker.execution import execute, rest_all
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
 from papertape.engine.broker.working.instructions import obey_all
 from papertape.engine.broker.working.orders import CAPACITY
-from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
 from papertape.engine.records import UNITS_PER_QUOTE
 
 # What a strategy may know of the account at a close, and what has been asked for one symbol; numbers alone, so that
@@ -65,6 +65,7 @@ def run_ahead(
     n_instructions: IntArray,
     order_events: Rows,
     limit_events: Rows,
+    mark_ranges: FloatArray,
     counters: IntArray,
     looks: Rows,
     looks_at_orders: Rows,
@@ -91,7 +92,7 @@ def run_ahead(
         execute(
             candles, first, until, base_ms, decisions, closes, 0, account_rows, positions, trades,
             orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out,
-            working, order_events, limit_events, counters,
+            working, order_events, limit_events, mark_ranges, counters,
         )  # fmt: skip
         first = until
         if close < n_closes:

@@ -93,6 +93,7 @@ def run_closes(
     working: Rows,
     order_events: Rows,
     limit_events: Rows,
+    mark_ranges: FloatArray,
     counters: IntArray,
 ) -> int:
     """
@@ -115,7 +116,7 @@ def run_closes(
             execute(
                 candles, progress.instant, closes[progress.close] + 1, base_ms, decisions, closes, 0,
                 account_rows, positions, trades, orders, entries, markets, settings_rows, fills,
-                trades_out, marks, decisions_out, working, order_events, limit_events, counters,
+                trades_out, marks, decisions_out, working, order_events, limit_events, mark_ranges, counters,
             )  # fmt: skip
             progress.instant = closes[progress.close] + 1
             look_at_all(
@@ -188,7 +189,7 @@ def run_closes(
     execute(
         candles, progress.instant, n, base_ms, decisions, closes, 0, account_rows, positions, trades,
         orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out, working,
-        order_events, limit_events, counters,
+        order_events, limit_events, mark_ranges, counters,
     )  # fmt: skip
     return DONE
 

@@ -234,6 +234,7 @@ class CompiledDecider:
             engine.working,
             outputs.orders,
             outputs.limits,
+            engine.frames.known.mark_ranges,
             outputs.counters,
         )
 

@@ -79,6 +79,7 @@ class Stretches:
             engine.n_instructions,
             outputs.orders,
             outputs.limits,
+            engine.frames.known.mark_ranges,
             outputs.counters,
             self._looks,
             self.looks_at_orders,

@@ -6,8 +6,10 @@ Technical signals, one file per family, each value from the candles up to its ow
     volatility   ATR, Bollinger, Keltner, Donchian, realised volatility
     volume       OBV, money flow, session VWAP, volume z-score
     shape        log returns, candle shape, time on a circle; in the table alone: the candle itself (`close`, `volume` …)
+    derivatives  funding, mark, index, open interest, long/short ratio, and what is made of them
     smc          market structure: events, and columns that say where price stands among them
     own          features of somebody's own: objects, kernels, functions over a table
+    known        series beside the candles: what was known of each at every close
     history      the columns that kernels read, and sliding windows
     requests     what a request says: symbol, name, timeframe
     table codes  one row per feature: requests, parameters, warm-up, state; the numbers by which kernels know them

@@ -27,3 +27,5 @@ OBV_LINE, MFI_LINE, VWAP_LINE, VOLUME_Z = 31, 32, 33, 34
 LOG_RETURN, CANDLE_SHAPE, CLOCK = 41, 42, 43
 SMC = 51
 CANDLE_LINE = 60  # and the column of the history: open 61 … volume 65
+SERIES_LINE = 70  # and the row of the history: funding 76 … long_short_ratio 80; beyond them what is made of one
+OPEN_INTEREST_CHANGE, MARK_PREMIUM, INDEX_PREMIUM = 91, 92, 93

@@ -23,6 +23,7 @@ from papertape.engine.features.codes import (
     OBV_LINE,
     ROC,
     RSI_LINE,
+    SERIES_LINE,
     SLOPE,
     SMA,
     SMC,
@@ -34,6 +35,7 @@ from papertape.engine.features.codes import (
     WILLIAMS_R,
     WMA,
 )
+from papertape.engine.features.derivatives import follow_series
 from papertape.engine.features.history import WINDOW
 from papertape.engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
 from papertape.engine.features.shape import candle_shape, clock, log_return
@@ -219,6 +221,8 @@ def measure(
         candle_shape(history, first, last, lines)
     elif code == CLOCK:
         clock(history, first, last, lines)
+    elif code > SERIES_LINE:
+        follow_series(code, history, first, last, count, p, lines[0])
     elif code > CANDLE_LINE:
         for i in range(first, last):
             lines[0, i - first] = history[code - CANDLE_LINE, i]

@@ -7,6 +7,7 @@ import numpy as np
 
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.features.compute import perceive
+from papertape.engine.features.history import N_ROWS
 from papertape.engine.features.own.base import NewCandles, OwnFeature
 from papertape.engine.features.own.series import OwnSeries, refuse_bad
 from papertape.engine.features.smc.events import EVENT
@@ -29,7 +30,7 @@ def evaluate(
     Raises StrategyError where one of those has no value that a float could be.
     """
     plan = plan_features((request,), length_ms, own)
-    history = history_of(candles)
+    history = history_of(candles, plan.has_series)
     out: FloatArray = np.full((len(plan.columns), len(candles)), np.nan)
     slab = plan.initial_state().view(np.float64).reshape(-1)
     if len(candles):
@@ -40,7 +41,10 @@ def evaluate(
     return out
 
 
-def history_of(candles: Rows) -> FloatArray:
-    """Return candles as the columns that kernels read, shape (6, n)."""
+def history_of(candles: Rows, has_series: bool = False) -> FloatArray:
+    """Return candles as the columns that kernels read, shape (6, n); of series there are none: NaN, shape (11, n)."""
     names = ("open_ms", "open", "high", "low", "close", "volume")
-    return np.ascontiguousarray(np.stack([candles[name].astype(np.float64) for name in names]))
+    history: FloatArray = np.full((N_ROWS if has_series else len(names), len(candles)), np.nan)
+    for row, name in enumerate(names):
+        history[row] = candles[name]
+    return history

@@ -1,7 +1,7 @@
 """
 What feature kernels share: the columns of the history, and sliding windows that cost the same at every length.
 
-`history` has shape (6, capacity); the candle of column `i` has the absolute number `t`, counted from the first candle
+`history` has shape (6, capacity), or (11, capacity) with series beside the candles; the candle of column `i` has the absolute number `t`, counted from the first candle
 ever seen. Windows are kept up by adding and removing one value; every `period` candles, by the absolute number, they
 are summed afresh, so that rounding errors cannot pile up and the batching of candles cannot be seen in the result.
 
@@ -21,6 +21,13 @@ HIGH: Final = 2
 LOW: Final = 3
 CLOSE: Final = 4
 VOLUME: Final = 5
+# Series beside the candles, where a plan reads any: the newest value that was known at each candle.
+N_CANDLE_ROWS: Final = 6
+FUNDING_ROW: Final = 6
+MARK_ROW: Final = 7
+INDEX_ROW: Final = 8
+OPEN_INTEREST_ROW: Final = 9
+N_ROWS: Final = 11
 
 # Below this share of the largest value since the last fresh sum, a sum of squares is rounding noise.
 _NOISE: Final = 1e-13

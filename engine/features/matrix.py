@@ -16,6 +16,7 @@ import numpy as np
 from papertape.engine.candles import TIMEFRAMES, timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import columns_of, plan_features
+from papertape.engine.features.known import KnownSeries
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.faults import FeatureFaults
 from papertape.engine.features.requests import split_request
@@ -57,11 +58,13 @@ class FeatureMatrix:
         requests: Sequence[str],
         is_telling: bool = False,
         own: Mapping[str, OwnFeature] = MappingProxyType({}),
+        has_marks: bool = False,
     ) -> None:
         """
         Make every lane that requests ask for, or raise ConfigError.
 
         is_telling  keep the events of market structure; own: features of somebody's own, by name
+        has_marks   somebody asks for the mark price in each candle
         """
         self.timeframe = timeframe
         self.n_symbols = len(symbols)
@@ -77,6 +80,10 @@ class FeatureMatrix:
             for frame, lanes in self._lanes.items()
             for symbol, lane in lanes.items()
         ]
+        has_series = any(lane.plan.has_series for _, _, lane in self._each)
+        self.known = KnownSeries(
+            self.n_symbols, timeframe_ms(base_timeframe), BLOCK, has_series, has_marks
+        )
         # Of the strategy's timeframe every symbol has one.
         self.main = list(self._lanes[timeframe].values())
         self._sources = self._order(wanted)
@@ -123,8 +130,9 @@ class FeatureMatrix:
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
         """Take `n` complete instants; return how many strategy candles closed, and at which instants."""
         assert n <= BLOCK
+        values = self.known.advance(candles, n)
         for frame, symbol, lane in self._each:
-            lane.advance(candles, symbol, self.n_symbols, n, self._events)
+            lane.advance(candles, symbol, self.n_symbols, n, self._events, values[symbol])
             if lane.written[0]:
                 self._told.append(lane.told(candles, symbol, self.n_symbols, self._events))
             if lane.bad_values:
@@ -179,7 +187,7 @@ class FeatureMatrix:
             for frame, symbol, lane in self._each
             for name, array in lane.save().items()
         }
-        return lanes | self.faults.save()
+        return lanes | self.faults.save() | self.known.save()
 
     def load(self, saved: dict[str, Rows]) -> None:
         """Take over what `save` returned."""
@@ -187,6 +195,7 @@ class FeatureMatrix:
             prefix = f"{frame}.{symbol}."
             lane.load({key[len(prefix) :]: saved[key] for key in saved if key.startswith(prefix)})
         self.faults.load(saved)
+        self.known.load(saved)
         for matrix in self._matrices:
             matrix[-1] = np.nan
 

@@ -13,13 +13,14 @@ import numpy as np
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.features import FeaturePlan
 from papertape.engine.features.compute import measure_all, perceive_structure
+from papertape.engine.features.history import N_CANDLE_ROWS, N_ROWS
 from papertape.engine.features.own.base import NewCandles
 from papertape.engine.features.own.series import BadValue, OwnSeries
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
 
 BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
-_COLUMNS: Final = 6
+_NO_SERIES: Final[FloatArray] = np.zeros((0, 0))
 
 
 @kernel
@@ -39,12 +40,13 @@ def advance(
     program: Rows,
     slab: FloatArray,
     out: FloatArray,
+    known: FloatArray,
 ) -> int:
     """
     Take `n` base candles and return how many candles of the lane closed; their technical features are in `out`.
 
-
     cursor  shape (2,): the end of the used part of `history`, and how many candles were ever pushed
+    known   shape (n_series, >= n), what was known of series at each base candle; or (0, 0): none is read
     """
     n_closed = aggregate(candles, first, stride, n, base_ms, length_ms, frame[0], closed, closed_at)
     end = cursor[0]
@@ -62,6 +64,8 @@ def advance(
         history[3, end + index] = candle.low
         history[4, end + index] = candle.close
         history[5, end + index] = candle.volume
+        for kind in range(known.shape[0]):
+            history[N_CANDLE_ROWS + kind, end + index] = known[kind, closed_at[index]]
     if n_closed > 0:
         measure_all(history, end, end + n_closed, cursor[1], program, slab, out)
     cursor[0] = end + n_closed
@@ -82,7 +86,8 @@ class FeatureSeries:
         self.closed_at = np.zeros(most, np.int64)
         # One row more than there are columns: a model writes its probability beside what it read.
         self.out: FloatArray = np.full((len(plan.columns) + 1, most), np.nan)
-        self.history: FloatArray = np.zeros((_COLUMNS, plan.look_back + 2 * most))
+        n_rows = N_ROWS if plan.has_series else N_CANDLE_ROWS
+        self.history: FloatArray = np.zeros((n_rows, plan.look_back + 2 * most))
         self.cursor = np.zeros(2, np.int64)
         self.frame = np.zeros(1, FRAME_STATE)
         self.state = plan.initial_state()
@@ -94,11 +99,20 @@ class FeatureSeries:
         self._own = OwnSeries(plan.own, self.slab) if plan.own else None
         self.bad_values: list[BadValue] = []  # of the newest `advance`
 
-    def advance(self, candles: Rows, symbol: int, n_symbols: int, n: int, events: Rows) -> int:
+    def advance(
+        self,
+        candles: Rows,
+        symbol: int,
+        n_symbols: int,
+        n: int,
+        events: Rows,
+        known: FloatArray = _NO_SERIES,
+    ) -> int:
         """
         Take this symbol's candles of `n` complete instants; return how many lane candles closed.
 
         events  EVENT, a buffer; the first `written[0]` rows are new afterwards
+        known   what was known of series at each of them, where the plan reads any
         """
         self.written[0] = 0
         if self.n_closed:
@@ -120,6 +134,7 @@ class FeatureSeries:
             self.plan.program,
             self.slab,
             self.out,
+            known if self.plan.has_series else _NO_SERIES,
         )
         if self.plan.structure and self.n_closed:
             end, count = self.cursor.tolist()
@@ -164,7 +179,7 @@ class FeatureSeries:
     def save(self) -> dict[str, Rows]:
         """Return the state in a form that does not depend on how candles were batched."""
         end, look_back = int(self.cursor[0]), self.plan.look_back
-        tail = np.zeros((_COLUMNS, look_back))
+        tail = np.zeros((len(self.history), look_back))
         kept = min(end, look_back)
         tail[:, look_back - kept :] = self.history[:, end - kept : end]
         latest, flags = self.latest, self.latest_flags

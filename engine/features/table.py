@@ -16,7 +16,15 @@ import numpy as np
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import codes
-from papertape.engine.features.history import CLOSE, HIGH, LOW, OPEN, VOLUME, WINDOW
+from papertape.engine.features.history import (
+    CLOSE,
+    HIGH,
+    LOW,
+    N_CANDLE_ROWS,
+    OPEN,
+    VOLUME,
+    WINDOW,
+)
 from papertape.engine.features.momentum import RSI
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.series import OwnPlan
@@ -28,6 +36,7 @@ from papertape.engine.features.trend import ADX, AVERAGE, MACD
 from papertape.engine.features.volatility import WILDER
 from papertape.engine.features.volume import MFI, OBV, VWAP
 from papertape.engine.jit import FloatArray, Row, Rows, record
+from papertape.engine.records import SERIES_NAMES
 
 Values = tuple[float, ...]
 _LONGEST: Final = 5_000  # bars; a longer window is a mistake more often than a wish
@@ -68,6 +77,7 @@ class Feature:
     flat_outputs: tuple[str, ...] = ()  # outputs whose price_power is 0 although the feature's is 1
     has_first: bool = False
     is_clocked: bool = False  # a shift of the open times changes its values
+    is_series: bool = False  # made of a series beside the candles; NaN where that is not known
 
     def state_dtype(self, values: Values) -> np.dtype[Any]:
         """Return the record that holds the state for these parameters."""
@@ -170,6 +180,19 @@ _ROWS: Final = (
         for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE))
     ),
     Feature("volume", codes.CANDLE_LINE + VOLUME, (), ("",), _none, _none, volume_power=1),
+    # Series beside the candles (`papertape.engine.features.known`).
+    *(
+        Feature(
+            name, codes.SERIES_LINE + N_CANDLE_ROWS + kind, (), ("",), _none, _none,
+            price_power=int(name in ("mark", "index")), is_series=True,
+        )
+        for kind, name in enumerate(SERIES_NAMES)
+    ),
+    Feature(
+        "open_interest_change", codes.OPEN_INTEREST_CHANGE, (_bars("bars", 24, 1),), ("",), _period, _period, is_series=True,
+    ),
+    Feature("mark_premium", codes.MARK_PREMIUM, (), ("",), _none, _none, is_series=True),
+    Feature("index_premium", codes.INDEX_PREMIUM, (), ("",), _none, _none, is_series=True),
 )  # fmt: skip
 
 FEATURES: Final[dict[str, Feature]] = {row.name: row for row in _ROWS}
@@ -270,6 +293,7 @@ class FeaturePlan:
     state_dtype  record of named records, one per feature
     structure    where market structure is, which `perceive` computes apart
     own          features of somebody's own, which whoever has the plan computes (`own.series`)
+    has_series   series beside the candles are read, so the history has rows of them
     """
 
     columns: tuple[str, ...]
@@ -278,6 +302,7 @@ class FeaturePlan:
     state_dtype: np.dtype[Any]
     structure: tuple[StructurePlan, ...] = ()
     own: tuple[OwnPlan, ...] = ()
+    has_series: bool = False
 
     def initial_state(self) -> Rows:
         """Return the state before the first candle, shape (1,)."""
@@ -322,7 +347,10 @@ def plan_features(
     look_back = max([look_back, *(plan.feature.kept_bars for plan in theirs)])
     state_dtype = record(*fields) if fields else record(("unused", "f8"))
     structure = _structure_of(program, length_ms)
-    return FeaturePlan(tuple(columns), look_back, program, state_dtype, structure, tuple(theirs))
+    has_series = any(request is not None and request.feature.is_series for request in read)
+    return FeaturePlan(
+        tuple(columns), look_back, program, state_dtype, structure, tuple(theirs), has_series
+    )
 
 
 def _write_row(row: Row, request: FeatureRequest, words: int, column: int) -> None:

@@ -15,6 +15,7 @@ from papertape.engine.broker.working.orders import (
 from papertape.engine.jit import Rows
 from papertape.engine.records import REASON_LIQUIDATION
 from papertape.engine.spec import Market
+from papertape.replay.config.series import RecordedSeries
 from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.timestamps import utc_text
 
@@ -57,13 +58,23 @@ def limits_doubts(section: dict[str, Any]) -> list[str]:
     return said
 
 
-def liquidation_sentences(trades: Rows, markets: Sequence[Market]) -> list[str]:
+def liquidation_sentences(
+    trades: Rows, markets: Sequence[Market], recorded: RecordedSeries
+) -> list[str]:
     """Return what a reader must know of isolated margin: what it is tested on, and how often it was lost."""
     held = [m.symbol for m in markets if m.leverage > 0.0 and not m.read_only]
     if not held:
         return []
-    said = [
-        f"{', '.join(held)}: liquidation is tested on traded prices, high and low of each candle; there is no mark series."
-    ]
+    said = []
+    if traded := [symbol for symbol in held if recorded.without_marks(symbol) is None]:
+        said.append(
+            f"{', '.join(traded)}: liquidation is tested on traded prices, high and low of each candle; there is no mark series."
+        )
+    for symbol in held:
+        n_without = recorded.without_marks(symbol) or 0
+        if n_without:
+            said.append(
+                f"{symbol}: {counted(n_without, 'candle')} without a mark price: liquidation is tested on traded prices there."
+            )
     n = int(np.count_nonzero(trades["exit_reason"] == REASON_LIQUIDATION))
     return [f"LIQUIDATED: {counted(n, 'position')} lost the whole margin.", *said] if n else said

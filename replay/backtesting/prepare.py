@@ -3,17 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from papertape.engine.candles import timeframe_ms
-from papertape.engine.errors import ConfigError, DataError, did_you_mean
-from papertape.engine.events import Action, Command, Funding, NewModel
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.events import Action, Command, Funding, NewModel, SeriesRows
 from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
+from papertape.replay.config.series import RecordedSeries, recorded_series
 from papertape.replay.config.spec import make_spec
-from papertape.replay.events.funding import FundingUse, funding_use
 from papertape.replay.feed import within_traded
-from papertape.replay.importers.funding import read_funding
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import learn
 from papertape.replay.learning.settings import cadence_of, features_of
@@ -32,7 +30,7 @@ class RunPlan(NamedTuple):
     tapes    in the engine's order; cuts: the part of each that is replayed
     spec     with what the models read
     models   (close in ms at which it takes over, artefact); learned: how they came about
-    events   (time in ms, what happens beside candles); funding: where those of it are from
+    events   (time in ms, what happens beside candles); recorded: where the series of them are from
     """
 
     tapes: list[Tape]
@@ -40,8 +38,8 @@ class RunPlan(NamedTuple):
     cuts: list[Rows]
     models: Sequence[tuple[int, bytes]]
     learned: Learned | None
-    events: list[tuple[int, Command | Funding]]
-    funding: list[FundingUse]
+    events: list[tuple[int, Command | Funding | SeriesRows]]
+    recorded: RecordedSeries
 
 
 def prepared(
@@ -68,31 +66,10 @@ def prepared(
         models = learned.schedule if learned is not None else ()
     spec = spec.reading(model_features(models))
     commands = learned.commands if learned is not None else ()
-    funding = _funding(config, spec, cuts)
-    told: list[tuple[int, Command | Funding]] = [event for use in funding for event in use.events]
+    recorded = recorded_series(config, spec, cuts)
+    told: list[tuple[int, Command | Funding | SeriesRows]] = [*recorded.events()]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
-    return RunPlan(tapes, spec, cuts, models, learned, told, funding)
-
-
-def _funding(config: Config, spec: EngineSpec, cuts: Sequence[Rows]) -> list[FundingUse]:
-    """Return the funding that is charged, symbol by symbol; ConfigError for a symbol that has none."""
-    found = []
-    by_symbol = {market.symbol: market for market in spec.markets}
-    for symbol, path in sorted(config.data.funding.items()):
-        where = f"data.funding.{symbol}"
-        if symbol not in by_symbol:
-            raise ConfigError(f"{where}: no tape has that symbol{did_you_mean(symbol, by_symbol)}")
-        if not by_symbol[symbol].is_perpetual:
-            raise ConfigError(
-                f"{where}: a spot market has no funding; where it is a perpetual, write "
-                f'markets.{symbol}.kind = "perpetual"'
-            )
-        index = spec.symbols.index(symbol)
-        rates = read_funding(path, symbol)
-        found.append(
-            funding_use(rates, symbol, index, cuts[index], timeframe_ms(spec.base_timeframe))
-        )
-    return found
+    return RunPlan(tapes, spec, cuts, models, learned, told, recorded)
 
 
 def _learned(

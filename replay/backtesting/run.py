@@ -11,7 +11,7 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
-from papertape.engine.events import Command, Event, Funding, Halt, NewModel
+from papertape.engine.events import Command, Event, Funding, Halt, NewModel, SeriesRows
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.loop import run
@@ -52,7 +52,7 @@ def run_backtest(
     """
     ready = prepared(config, tapes, on_progress, models, learned)
     tapes, spec, cuts, told = ready.tapes, ready.spec, ready.cuts, ready.events
-    models, learned, funding = ready.models, ready.learned, ready.funding
+    models, learned, recorded = ready.models, ready.learned, ready.recorded
     gaps = config.data.gaps
     telling = replace(spec, events="smc" in spec.requests)  # for drawing; nothing depends on it
     compile_kernels(telling)
@@ -82,7 +82,7 @@ def run_backtest(
         symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
         for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
     }
-    summary, labels = summarise(config, tapes, bars, main, learned, funding)
+    summary, labels = summarise(config, tapes, bars, main, learned, recorded)
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     summary["notes"] += _not_drawn(main)
@@ -104,7 +104,7 @@ def replay(
     on_progress: Callable[[int, int], None] | None = None,
     batch_rows: int | None = None,
     models: Sequence[tuple[int, bytes]] = (),
-    events: Sequence[tuple[int, Command | Funding | Halt]] = (),
+    events: Sequence[tuple[int, Command | Funding | Halt | SeriesRows]] = (),
     is_drawn: bool = False,
     followers: Mapping[str, EngineSpec] | None = None,
 ) -> Run:

@@ -40,7 +40,8 @@ from papertape.replay.backtesting.models import model_section, why_none
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
 from papertape.replay.config import Config
-from papertape.replay.events.funding import FundingUse
+from papertape.replay.config.series import NO_SERIES, RecordedSeries
+from papertape.replay.events.series import FundingUse
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.structure import left_out
@@ -95,7 +96,7 @@ def summarise(
     bars: Mapping[str, Rows],
     main: Run,
     learned: Learned | None = None,
-    funding: Sequence[FundingUse] = (),
+    recorded: RecordedSeries = NO_SERIES,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the content of result.json, and the regime in which each trade was decided."""
     capital = config.account.capital
@@ -137,15 +138,14 @@ def summarise(
         "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
-        "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded, funding),
+        "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded, recorded),
         "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
         "timings": _timings(main, learned),
     }
     if len(main.recorder.orders):
         summary["orders"] = order_counts(main.recorder.orders)
     summary |= limits_section(main.recorder.limits)
-    if funding:
-        summary["funding"] = {use.symbol: use.section() for use in funding}
+    summary |= recorded.sections()
     summary["doubts"] = doubts(summary)
     labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
     return summary, labels or [""] * len(trades)
@@ -347,7 +347,7 @@ def _warnings(
     run: Run,
     learned: Learned | None,
     n_untraded: int,
-    funding: Sequence[FundingUse],
+    recorded: RecordedSeries,
 ) -> list[str]:
     """
     Return what a reader must know before anything else.
@@ -365,7 +365,7 @@ def _warnings(
             f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
             "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
         )
-    said += liquidation_sentences(run.trades, run.engine.spec.markets)
+    said += liquidation_sentences(run.trades, run.engine.spec.markets, recorded)
     for tape, quality in zip(tapes, qualities, strict=True):
         counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
         if counts:
@@ -378,6 +378,7 @@ def _warnings(
         )
     said += span_sentences(config.data, tapes, run.feed)
     said += sentence(n_untraded, len(run.recorder.fills))
+    funding = recorded.funding
     is_perpetual = any(m.is_perpetual and not m.read_only for m in run.engine.spec.markets)
     if is_perpetual and not funding and not len(run.recorder.payments):
         said.append(
@@ -386,6 +387,7 @@ def _warnings(
         )
     said += [line for use in funding for line in use.sentences()]
     said += _without_funding(run.engine.spec.markets, funding)
+    said += recorded.sentences()
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
         said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")

@@ -5,6 +5,7 @@ One configuration for replay and live: pydantic over TOML, read once at the edge
     limits          the section about what may be lost and held
     cadence         when models are trained
     markets spec    market data, overridden by the configuration; what an engine is built from
+    series          files of series beside candles
     fields          what a section and a dataclass have in common
     user_code       a user's code, looked at and not run
     declarations    parameters that it declares, likewise
@@ -67,6 +68,17 @@ class Data(_Section):
 
     funding: dict[str, Path] = Field(
         default_factory=dict, description="files of funding rates, by the symbol of a perpetual"
+    )
+    mark: dict[str, Path] = Field(
+        default_factory=dict,
+        description="files of mark prices, likewise; liquidation is tested on them",
+    )
+    index: dict[str, Path] = Field(default_factory=dict, description="files of index prices")
+    open_interest: dict[str, Path] = Field(
+        default_factory=dict, description="files of open interest"
+    )
+    long_short_ratio: dict[str, Path] = Field(
+        default_factory=dict, description="files of long/short ratios"
     )
     no_volume: Literal["refuse", "trade"] = Field(
         "refuse", description="a tape of marks, or without any volume: refused, or traded on"

@@ -15,6 +15,8 @@ from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
 from papertape.replay.tapes.store import Tape
 
+SeriesFiles = Mapping[str, str | Path] | None
+
 
 def backtest(
     data: Data = None,
@@ -35,7 +37,11 @@ def backtest(
     venue: str | None = None,
     gaps: str | None = None,
     no_volume: str | None = None,
-    funding: Mapping[str, str | Path] | None = None,
+    funding: SeriesFiles = None,
+    mark: SeriesFiles = None,
+    index: SeriesFiles = None,
+    open_interest: SeriesFiles = None,
+    long_short_ratio: SeriesFiles = None,
     store: str | Path | None = None,
     config: Config | str | Path | None = None,
     tapes: Sequence[Tape] = (),
@@ -59,7 +65,8 @@ def backtest(
     venue         of a table or a file that does not say it, such as binance-spot: its costs and sizes
     gaps          of candles that no tape has: absent (flat candles keep the clock going) or skip (nothing happens)
     no_volume     of a tape of mark prices, or without any volume: refuse or trade
-    funding       files of funding rates, by the symbol of a perpetual
+    funding, mark, index, open_interest, long_short_ratio
+                  files of series beside the candles, by symbol (`deploy/docs/series.md`)
     store         the folder of tapes that names are looked for in
     config        a ready configuration or its file, in place of everything above but data, symbol and venue
     tapes         the same as data
@@ -122,6 +129,10 @@ _KEYS: Final = {
     "gaps": "data.gaps",
     "no_volume": "data.no_volume",
     "funding": "data.funding",
+    "mark": "data.mark",
+    "index": "data.index",
+    "open_interest": "data.open_interest",
+    "long_short_ratio": "data.long_short_ratio",
     "store": "data.store",
     "initial_capital": "account.capital",
     "risk_level": "account.risk_level",

@@ -15,9 +15,11 @@ from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.inference.current import MODEL_ATR
+from papertape.engine.records import SERIES
 from papertape.replay.feed import Gaps, ReplayFeed
 
 _PRICES = ("open", "high", "low", "close")
+_NO_ROWS: Rows = np.zeros(0, SERIES)
 
 
 def dataset_of(
@@ -30,6 +32,7 @@ def dataset_of(
     on_progress: Callable[[int, int], None] | None = None,
     traded: Sequence[str] | None = None,
     own: Mapping[str, OwnFeature] = MappingProxyType({}),
+    series: Rows = _NO_ROWS,
 ) -> Dataset:
     """
     Return a row for every close of `timeframe` that an engine on these candles would see.
@@ -37,6 +40,7 @@ def dataset_of(
     symbols, candles  in the engine's order; features: requests on `timeframe`, with @timeframe or of another symbol
     traded            those that there are rows of; default: all
     own               features of somebody's own, by name; a value of theirs that is none is NaN
+    series            SERIES, what was known when beside the candles
 
     In a candle that was absent as a whole everything is NaN: no model reads it, and nothing fills in it.
     """
@@ -46,6 +50,8 @@ def dataset_of(
     columns = tuple(dict.fromkeys(name for request in features for name in columns_of(request)))
     requests = (*features, MODEL_ATR)
     frames = FeatureMatrix(symbols, base_timeframe, timeframe, requests, own=own)
+    if len(series):
+        frames.known.add(series, symbols)
     picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
     feed = ReplayFeed(
         candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress

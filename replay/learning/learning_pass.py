@@ -12,6 +12,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence
+from papertape.replay.config.series import recorded_series
 from papertape.replay.config.spec import make_spec
 from papertape.replay.feed import whole_span, within_traded
 from papertape.replay.learning.attempt import Attempt, Learned
@@ -102,6 +103,7 @@ def _rows(
         None if on_progress is None else lambda done, of: on_progress("rows", done, of),
         spec.traded,
         spec.own,
+        recorded_series(config, spec, held).rows,
     )
 
 

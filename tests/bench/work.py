@@ -49,7 +49,7 @@ def w2() -> EngineSpec:
     return EngineSpec([_MARKET], BracketW2(), "1m", "1m", _CASH, Settings("risk", 0.001))
 
 
-TECHNICAL = tuple(name for name in FEATURES if name != "smc")
+TECHNICAL = tuple(name for name, row in FEATURES.items() if name != "smc" and not row.is_series)
 
 
 def everything(extra: Sequence[str] = TECHNICAL, use_smc: bool = False) -> EngineSpec:

@@ -6,6 +6,8 @@ the open result are worth no more than the maintenance margin, at E × (1 ∓ (1
 that agrees with Delta Exchange's published example. m grows by a slope with the notional beyond a threshold. What is
 liquidated is closed at the bankruptcy price, E × (1 ∓ 1 ÷ L): the whole margin is lost, never more, and the venue's
 liquidation fee comes on top. A stop that is nearer comes first, unless the candle opens beyond both.
+
+The mark price is what comes to that level where it is recorded, else the traded price (`liquidation_reached`).
 """
 
 from papertape.engine.jit import Row, kernel
@@ -28,29 +30,64 @@ def set_liquidation(position: Row, market: Row) -> None:
 
 
 @kernel
-def adverse_level(position: Row) -> float:
-    """Return the nearer of stop and liquidation, at which a position ends against it; 0 = neither."""
+def liquidation_reached(position: Row, candle: Row) -> float:
+    """
+    Return at which traded price of a candle a position is liquidated: its level, or 0 for nowhere.
+
+    A mark price is what counts where there is one. Where it does not come to the level, no traded price does; where it does,
+    the position is gone at the level, or at the traded price that was nearest to it.
+    """
+    level = position.liquidation_price
+    if level <= 0.0 or not position.mark_high > 0.0:
+        return level  # type: ignore[no-any-return]
+    if position.quantity > 0.0:
+        if position.mark_low > level:
+            return 0.0
+        return max(level, candle.open if position.mark_open <= level else candle.low)  # type: ignore[no-any-return]
+    if position.mark_high < level:
+        return 0.0
+    return min(level, candle.open if position.mark_open >= level else candle.high)  # type: ignore[no-any-return]
+
+
+@kernel
+def adverse_level(position: Row, candle: Row) -> float:
+    """Return the nearer of stop and liquidation, at which a position ends against it in a candle; 0 = neither."""
     stop_price = position.stop_price
-    liquidation_price = position.liquidation_price
-    if liquidation_price <= 0.0:
+    if position.liquidation_price <= 0.0:
+        return stop_price  # type: ignore[no-any-return]
+    level = liquidation_reached(position, candle)
+    if level <= 0.0:
         return stop_price  # type: ignore[no-any-return]
     if stop_price <= 0.0:
-        return liquidation_price  # type: ignore[no-any-return]
+        return level
     if position.quantity > 0.0:
-        return max(stop_price, liquidation_price)  # type: ignore[no-any-return]
-    return min(stop_price, liquidation_price)  # type: ignore[no-any-return]
+        return max(stop_price, level)  # type: ignore[no-any-return]
+    return min(stop_price, level)  # type: ignore[no-any-return]
 
 
 @kernel
-def is_liquidation_nearer(position: Row) -> bool:
+def is_liquidation_nearer(position: Row, candle: Row) -> bool:
     """Return whether a position is liquidated before its stop is met; one price for both is the stop's."""
-    return position.liquidation_price > 0.0 and adverse_level(position) != position.stop_price  # type: ignore[no-any-return]
+    return liquidation_reached(position, candle) > 0.0 and (
+        adverse_level(position, candle) != position.stop_price
+    )
 
 
 @kernel
-def opened_in_liquidation(position: Row, price: float) -> bool:
-    """Return whether an open has passed the level at which a position is liquidated."""
+def opened_in_liquidation(position: Row, candle: Row) -> bool:
+    """Return whether a candle opened beyond the level at which a position is liquidated."""
     level = position.liquidation_price
     if level <= 0.0:
         return False
+    price = position.mark_open if position.mark_high > 0.0 else candle.open
     return price <= level if position.quantity > 0.0 else price >= level  # type: ignore[no-any-return]
+
+
+@kernel
+def is_marked_out(position: Row, candle: Row) -> bool:
+    """Return whether the mark price alone liquidates a position in a candle that trades nowhere below or above its open."""
+    if position.liquidation_price <= 0.0 or not position.mark_high > 0.0:
+        return False
+    return liquidation_reached(position, candle) == candle.open and (
+        is_liquidation_nearer(position, candle)
+    )

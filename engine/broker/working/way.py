@@ -18,7 +18,11 @@ from papertape.engine.broker.fills import (
 )
 from papertape.engine.broker.ledger import money
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
-from papertape.engine.broker.risk.margin import adverse_level, is_liquidation_nearer
+from papertape.engine.broker.risk.margin import (
+    adverse_level,
+    is_liquidation_nearer,
+    is_marked_out,
+)
 from papertape.engine.broker.working.changes import fill_order
 from papertape.engine.broker.working.endings import end_with_position
 from papertape.engine.broker.working.levels import (
@@ -91,6 +95,8 @@ def match_way(
     entry.may_close = 1
     entry.may_open = 1
     passed = opened_beyond(position, candle)
+    if passed == 0 and is_marked_out(position, candle):
+        passed = LIQUIDATED
     if passed != 0:  # of a position that this open has just made, or added to
         exit_bracket(
             account, position, trade, orders, entry, market, candle, price, passed,
@@ -108,8 +114,8 @@ def match_way(
                 hit = 2
                 price = position.target_price
                 if met == _THE_STOP:
-                    hit = LIQUIDATED if is_liquidation_nearer(position) else 1
-                    price = adverse_level(position)
+                    hit = LIQUIDATED if is_liquidation_nearer(position, candle) else 1
+                    price = adverse_level(position, candle)
                 see(entry, price)
                 exit_bracket(
                     account, position, trade, orders, entry, market, candle, price, hit,
@@ -168,7 +174,7 @@ def nearest(
     side = held(position)
     if side != 0:
         fresh_leg = position.fresh_leg
-        stop_price = adverse_level(position)
+        stop_price = adverse_level(position, candle)
         if stop_price > 0.0 and is_certain(
             stop_price, -side, price, end, candle.close, leg, fresh_leg, 0.0
         ):
@@ -268,7 +274,7 @@ def finish_way(position: Row, trade: Row, orders: Rows, entry: Row, candle: Row)
         else:
             track_excursion(trade, entry.seen_low, entry.seen_high)
             track_excursion(trade, candle.close, candle.close)
-            level = adverse_level(position)
+            level = adverse_level(position, candle)
             if level > 0.0 and candle.low <= level <= candle.high:
                 trade.is_ambiguous |= AMBIGUOUS_ENTRY
         trade.bars += 1

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.records import LONG, SHORT
+from papertape.engine.records import FUNDING_RATE, LONG, SHORT
 from papertape.engine.strategies import Decision
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import verify
-from papertape.replay.importers.funding import read_funding
+from papertape.replay.importers.series import SeriesFile, read_series
 from tests.support.helpers import SHARED, START_MS, make_candles, needs_shared
 
 HOUR_MS = 3_600_000
@@ -30,6 +30,10 @@ TAPE = Tape(
 def rows(path: Path, *lines: str, header: str = "timestamp,funding_rate") -> Path:
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return path
+
+
+def read_funding(path: Path, symbol: str) -> SeriesFile:
+    return read_series(path, symbol, FUNDING_RATE)
 
 
 def at(hour: float, late_ms: int = 0) -> int:
@@ -189,7 +193,7 @@ def test_leans_file_without_a_header_is_read(tmp_path: Path) -> None:
 
     stamps = pd.to_datetime(rates.time_ms, unit="ms")
     assert stamps.tolist() == [pd.Timestamp("2020-12-29"), pd.Timestamp("2020-12-29 08:00")]
-    assert rates.rates.tolist() == [0.0002003, 0.00046053]
+    assert rates.values.tolist() == [0.0002003, 0.00046053]
 
 
 @needs_shared
@@ -231,4 +235,4 @@ def test_recorded_rates_have_no_holes_and_lie_on_the_hour(path: Path) -> None:
 
     assert rates.holes == ()
     assert not (rates.time_ms % HOUR_MS).any()
-    assert np.array_equal(rates.rates, pd.read_parquet(path)["funding_rate"].to_numpy())
+    assert np.array_equal(rates.values, pd.read_parquet(path)["funding_rate"].to_numpy())

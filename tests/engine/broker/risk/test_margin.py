@@ -9,14 +9,17 @@ import pytest
 from papertape.engine.broker.working.orders import BY_LIQUIDATION
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
+from papertape.engine.events import SeriesRows
 from papertape.engine.jit import Rows
 from papertape.engine.records import (
     AMBIGUOUS_EXIT,
     LONG,
+    MARK_PRICE,
     REASON_LIQUIDATION,
     REASON_SIGNAL,
     REASON_STOP,
     REASON_TARGET,
+    SERIES,
     SHORT,
 )
 from papertape.engine.spec import EngineSpec, Market, Settings
@@ -293,3 +296,117 @@ def test_no_position_outlives_a_price_beyond_its_level() -> None:
 def test_what_no_margin_can_be_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Market("X", **{"is_perpetual": True, **values})
+
+
+def run_marked(
+    bars: list[Bar], marks: list[Bar | None], decision: Decision, leverage: float, strategy: type[Scripted] = Scripted
+) -> Outcome:  # fmt: skip
+    """Return what becomes of the same position with marks of its candles; None: that candle has none."""
+    spec = EngineSpec(
+        [Market("X", is_perpetual=True, leverage=leverage, **{**FREE, "maintenance_rate": 0.005})],
+        strategy({0: decision}), "1h", "1h", settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
+    )  # fmt: skip
+    engine = Engine(spec)
+    candles = make_candles([FLAT_BAR, FLAT_BAR, *bars])
+    known = [(at, mark) for at, mark in enumerate(marks, 2) if mark is not None]
+    rows = np.zeros(len(known), SERIES)
+    for row, (at, mark) in zip(rows, known, strict=True):
+        row.known_ms, row.kind = candles["open_ms"][at] + 3_600_000, MARK_PRICE
+        row.open, row.high, row.low, row.value = mark
+    if len(rows):
+        engine.step(SeriesRows(rows))
+    return run_all(engine, candles)
+
+
+def bar(side: int, opens: float, worst: float) -> Bar:
+    """Return a candle of prices so far against a position at 100: it opens, goes there, and comes back to 100."""
+    prices = [100.0 - side * opens, 100.0 - side * worst, 100.0]
+    return (prices[0], max(prices), min(prices), prices[2])
+
+
+@pytest.mark.parametrize("strategy", [Scripted, Resting])
+@pytest.mark.parametrize("side", [LONG, SHORT])
+@pytest.mark.parametrize("leverage", [10, 50])
+@pytest.mark.parametrize(
+    # In parts of the way from 100 to the liquidation: open and worst of what was traded, and of the mark.
+    ("traded", "mark", "is_gone"),
+    [
+        ((0.0, 1.2), (0.0, 0.9), False),  # traded beyond it, the mark was not: held
+        ((0.0, 0.5), (0.0, 1.1), True),  # the mark was, nothing traded there
+        ((0.0, 0.0), (0.0, 1.1), True),  # nothing moved at all but the mark
+        ((0.0, 1.2), (0.0, 1.1), True),  # both
+        ((1.3, 1.3), (0.8, 0.9), False),  # traded gapped through it, the mark did not
+        ((0.2, 0.4), (1.3, 1.3), True),  # the mark gapped through it
+        ((0.0, 1.2), None, True),  # no mark: traded prices count
+        ((0.0, 0.9), None, False),
+        ((0.0, 0.0), (0.0, 1.0), True),  # exactly at the level
+    ],
+)
+def test_the_mark_is_what_comes_to_the_level(
+    traded: tuple[float, float], mark: tuple[float, float] | None, is_gone: bool,
+    leverage: int, side: int, strategy: type[Scripted],
+) -> None:  # fmt: skip
+    way = 100.0 * (1.0 / leverage - 0.005)  # 9.5 and 1.5: levels of 90.5, 109.5, 98.5, 101.5
+    bars = [bar(side, *(part * way for part in traded)), FLAT_BAR]
+    marks = [None if mark is None else bar(side, *(part * way for part in mark)), None]
+
+    trades = run_marked(bars, marks, Decision(side), leverage, strategy).trades
+
+    assert trades["exit_reason"].tolist() == ([REASON_LIQUIDATION] if is_gone else [])
+    if is_gone:  # the whole margin, 5,000 ÷ leverage, at the bankruptcy price
+        assert trades["exit_price"][0] == pytest.approx(100.0 * (1.0 - side / leverage), rel=1e-15)
+        assert trades["pnl"][0] * 1e-9 == pytest.approx(-5_000.0 / leverage, abs=1e-6)
+        # What was certainly traded before it: up to the level, or as far as this candle went.
+        reached = min(traded[1] if mark is None or mark[0] < 1.0 else traded[0], 1.0)
+        assert trades["mae_price"][0] == pytest.approx(-reached * way, abs=1e-9)
+
+
+@pytest.mark.parametrize("strategy", [Scripted, Resting])
+@pytest.mark.parametrize(
+    ("stop", "traded", "mark", "reason"),
+    [
+        # Stop 95, liquidation 90.5. Traded reaches the stop, the mark the level: the stop is nearer and came first.
+        (95.0, (100.0, 100.0, 94.0, 96.0), (100.0, 100.0, 90.0, 96.0), REASON_STOP),
+        # Nothing traded at the stop, the mark is through its level.
+        (95.0, (100.0, 100.0, 96.0, 98.0), (100.0, 100.0, 90.0, 96.0), REASON_LIQUIDATION),
+        # Stop 85 lies beyond the level: traded through both, the mark through neither; the stop is what is left.
+        (85.0, (100.0, 100.0, 84.0, 96.0), (100.0, 100.0, 91.0, 96.0), REASON_STOP),
+        (85.0, (100.0, 100.0, 84.0, 96.0), (100.0, 100.0, 90.0, 96.0), REASON_LIQUIDATION),
+        # The mark opens beyond its level: there was no time for the stop.
+        (95.0, (94.0, 96.0, 94.0, 96.0), (90.0, 96.0, 90.0, 96.0), REASON_LIQUIDATION),
+    ],
+)
+def test_a_stop_beside_the_mark(
+    stop: float, traded: Bar, mark: Bar, reason: int, strategy: type[Scripted]
+) -> None:
+    outcome = run_marked([traded], [mark], Decision(LONG, stop_price=stop), 10, strategy)
+
+    assert outcome.trades["exit_reason"].tolist() == [reason]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_with_marks_batches_and_restarts_change_nothing(batch: int) -> None:
+    rows = np.zeros(len(CANDLES), SERIES)
+    rows["known_ms"], rows["symbol"] = CANDLES["open_ms"] + 900_000, CANDLES["symbol"]
+    rows["kind"] = MARK_PRICE
+    for name in ("open", "high", "low"):
+        rows[name] = CANDLES[name]
+    rows["value"] = CANDLES["close"]
+    rows = rows[np.arange(len(rows)) % 7 > 0]
+    whole, parts = every_order(), every_order()
+    whole.step(SeriesRows(rows))
+    outcome = run_all(whole, CANDLES)
+    parts.step(SeriesRows(rows))
+    for start in range(0, len(CANDLES), 2 * batch):
+        parts.step(CANDLES[start : start + 2 * batch])
+        if start % 40 == 0:
+            again = every_order()
+            again.restore(parts.snapshot())
+            parts = again
+
+    assert whole.digest == parts.digest
+    assert whole.snapshot() == parts.snapshot()
+    # Marks that are the traded prices change nothing.
+    plain = every_order()
+    assert len(run_all(plain, CANDLES).fills) == len(outcome.fills)
+    assert plain.digest == whole.digest
