@@ -53,14 +53,12 @@ def _is_nan(values: Any) -> Any:
     return np.isnan(values.astype(np.float64))
 
 
-def count_steps(
-    candles: Rows, read: Reader, first: int, steps: int, every: int = 1
-) -> dict[str, int]:
-    """Return the cells rewritten while candles `first` … `first + steps` arrive, `every` at a time, by part of a name."""
+def count_steps(candles: Rows, read: Reader, first: int, steps: int) -> dict[str, int]:
+    """Return the cells rewritten while candles `first` … `first + steps` arrive one at a time, by part of a name."""
     totals: dict[str, int] = {}
     then = read(candles[:first])
-    for n in range(first, first + steps, every):
-        later = read(candles[: n + every])
+    for n in range(first, first + steps):
+        later = read(candles[: n + 1])
         for name, count in rewritten(then, later, n).items():
             concept = name.partition("/")[0]
             totals[concept] = totals.get(concept, 0) + count

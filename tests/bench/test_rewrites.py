@@ -41,9 +41,6 @@ def test_a_stream_that_changes_its_mind_is_seen() -> None:
 
     # Every step changes the level of every candle known before: 20, then 21, then 22.
     assert counts == {"it": 20 + 21 + 22}
-    # Read at every second candle only, it is 20 that have changed at 22, and 22 at 24.
-    counts = rewrites.count_steps(random_candles(30), rewrites.reader_of("it", fickle), 20, 4, 2)
-    assert counts == {"it": 20 + 22}
 
 
 def test_ours_is_zero_and_the_package_is_not_on_ties() -> None:
@@ -81,13 +78,6 @@ def test_two_hundred_steps_give_the_figures_of_the_reference() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("market", ["EURUSD 15m", "BTC perpetual 15m", "random walk, tick 10"])
 def test_a_thousand_steps_rewrite_nothing(market: str) -> None:
-    candles = rewrites.markets()[market]
-    engine = rewrites.reader_of("engine events", rewrites.engine_events)
-    # Read afresh over 1,000 candles and more, the definitions take 50 ms and the engine 1: those are read at every fifth
-    # candle, and at every one of two hundred by the test above. What is rewritten in between is still seen.
-    definitions = rewrites.reader_of("batch definitions, streamed", rewrites.batch_events)
+    found = rewrites.measure(rewrites.markets()[market], steps=1_000, package=False)
 
-    assert rewrites.count_steps(candles, engine, rewrites.FIRST, 1_000) == {"engine events": 0}
-    assert rewrites.count_steps(candles, definitions, rewrites.FIRST, 1_000, every=5) == {
-        "batch definitions, streamed": 0
-    }
+    assert found == {"engine events": 0, "batch definitions, streamed": 0}
