@@ -23,7 +23,6 @@ CLOSE: Final = 4
 VOLUME: Final = 5
 # Series beside the candles, where a plan reads any: the newest value that was known at each candle.
 N_CANDLE_ROWS: Final = 6
-FUNDING_ROW: Final = 6
 MARK_ROW: Final = 7
 INDEX_ROW: Final = 8
 OPEN_INTEREST_ROW: Final = 9
