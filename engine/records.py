@@ -24,6 +24,10 @@ AMBIGUOUS_ENTRY: Final = (
     2  # entered inside a candle in which its stop lay, too, before or after: taken as not met
 )
 
+AMBIGUOUS_TOGETHER: Final = (
+    4  # liquidated at extremes of several symbols, which need not have been at one time
+)
+
 # Why a fill happened or an order was refused.
 REASON_ENTRY: Final = 1
 REASON_SIGNAL: Final = 2  # the strategy no longer wants the position
@@ -293,4 +297,5 @@ MARKET: Final = record(
     ("maintenance_slope", "f8"),  # that it grows by per quote of notional beyond the next
     ("maintenance_from", "f8"),  # quote
     ("liquidation_fee_rate", "f8"),
+    ("is_cross", "i8"),  # it stands on the account's margin, not on its own
 )

@@ -12,6 +12,8 @@ import numpy as np
 from papertape.engine.broker.account import (
     FILL_THROUGH,
     FILL_TOUCH,
+    MARGIN_CROSS,
+    MARGIN_ISOLATED,
     SETTINGS,
     SIZE_ALL_IN,
     SIZE_BY_FRACTION,
@@ -44,6 +46,7 @@ SIZINGS: dict[str, int] = {
 
 _NO_LIMITS: Final = Limits()
 _SIZES: Final = SizeRules()
+MARGINS: dict[str, int] = {"isolated": MARGIN_ISOLATED, "cross": MARGIN_CROSS}
 LIMIT_FILLS: dict[str, int] = {"through": FILL_THROUGH, "touch": FILL_TOUCH}
 
 
@@ -112,6 +115,7 @@ class Settings:
     latency_bars    base candles between the earliest possible fill and ours
     volume_share    of a candle's volume that working orders may fill; 0 = any
     limit_fill      through | touch: when a working limit order fills
+    margin          isolated | cross: whether a perpetual with leverage stands on its own margin, or all on the account
     """
 
     sizing: str = "risk"
@@ -123,6 +127,7 @@ class Settings:
     allow_short: bool = True
     volume_share: float = 0.0
     limit_fill: str = "through"
+    margin: str = "isolated"
 
     def rows(self) -> Rows:
         """Return the settings as one SETTINGS record."""
@@ -133,7 +138,10 @@ class Settings:
         if self.limit_fill not in LIMIT_FILLS:
             known = did_you_mean(self.limit_fill, LIMIT_FILLS)
             raise ConfigError(f"account.limit_fill: unknown {self.limit_fill!r}{known}")
-        named = {"sizing": SIZINGS, "limit_fill": LIMIT_FILLS}
+        if self.margin not in MARGINS:
+            known = did_you_mean(self.margin, MARGINS)
+            raise ConfigError(f"account.margin: unknown {self.margin!r}{known}")
+        named = {"sizing": SIZINGS, "limit_fill": LIMIT_FILLS, "margin": MARGINS}
         rows = np.zeros(1, SETTINGS)
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -239,7 +247,8 @@ class EngineSpec:
         """Return one MARKET record per symbol, in processing order."""
         by_symbol = {market.symbol: market for market in self.markets}
         rows = np.zeros(len(by_symbol), MARKET)
-        for name in MARKET.names or ():
+        rows["is_cross"] = self.settings.margin == "cross"
+        for name in set(MARKET.names or ()) - {"is_cross"}:
             rows[name] = [getattr(by_symbol[symbol], name) for symbol in self.symbols]
         return rows
 

@@ -55,7 +55,7 @@ class Outputs:
         self.decisions = np.zeros(2 * rows, DECISION)
         self.entries = np.zeros(n_symbols, ENTRY)
         self.orders = np.zeros(0, ORDER_EVENT)
-        self.limits = np.zeros(BLOCK, LIMIT_EVENT)  # at most one an instant
+        self.limits = np.zeros(2 * BLOCK, LIMIT_EVENT)  # of losses and of equity
         self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
 
     def make_room_for_orders(self) -> None:

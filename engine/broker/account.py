@@ -39,6 +39,7 @@ ACCOUNT: Final = record(
     ("losses", "i8"),  # in a row
     ("locked_by", "i8"),  # REFUSED_DAILY_LOSS, …_DRAWDOWN or …_LOSSES; 0 = nothing
     ("locked_until_ms", "i8"),
+    ("cooled_ms", "i8"),  # end of the lock by losses in a row, which another may cover meanwhile
     # What sizing by Kelly's fraction looks at (`papertape.engine.broker.risk.sizes`).
     ("kelly_closed", "i8"),  # trades so far
     ("kelly_sum", "f8"),  # of pnl ÷ notional, the newest weighing most
@@ -120,6 +121,9 @@ SIZE_BY_KELLY: Final = 4
 FILL_THROUGH: Final = 0  # a limit fills when the price trades beyond it by a tick
 FILL_TOUCH: Final = 1  # or as soon as it is reached
 
+MARGIN_ISOLATED: Final = 0
+MARGIN_CROSS: Final = 1  # perpetuals stand on the account together
+
 SETTINGS: Final = record(
     ("sizing", "i8"),  # SIZE_…
     ("risk_fraction", "f8"),  # of equity, lost when the stop is hit
@@ -133,6 +137,7 @@ SETTINGS: Final = record(
     ("allow_short", "i8"),
     ("volume_share", "f8"),  # of a candle's volume that working orders may fill; 0 = any
     ("limit_fill", "i8"),  # FILL_THROUGH or FILL_TOUCH
+    ("margin", "i8"),  # MARGIN_ISOLATED or MARGIN_CROSS
     ("has_limits", "i8"),  # whether there are any of those that follow
     ("limit_daily_loss", "f8"),  # share of the day's first equity; 0 = none
     ("limit_drawdown", "f8"),  # share of the highest equity

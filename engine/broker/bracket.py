@@ -68,6 +68,16 @@ def liquidate(account: Row, position: Row, trade: Row, market: Row, candle: Row,
 
 
 @kernel
+def pnl_at(position: Row, trade: Row, market: Row, price: float) -> int:
+    """Return what a trade would have made if the rest of its position had been closed at a price, the taker fee paid."""
+    quantity = abs(position.quantity)
+    value = money(quantity * price)
+    fee = money(quantity * price * market.taker_fee_rate)
+    gain = value - position.cost if position.quantity > 0.0 else position.cost - value
+    return position.realised + gain - fee - trade.fees - trade.funding  # type: ignore[no-any-return]
+
+
+@kernel
 def opened_beyond(position: Row, candle: Row) -> int:
     """Return 0 nothing, 1 the open has passed the stop, 2 it has passed the target, 4 the position is liquidated there."""
     if opened_in_liquidation(position, candle):
@@ -151,11 +161,7 @@ def fill_bracket(
     optimistic = trade.pnl_optimistic
     has_target = hit == 3 or hit == 5
     if has_target:
-        quantity = abs(position.quantity)
-        value = money(quantity * at_target)
-        fee = money(quantity * at_target * market.taker_fee_rate)
-        gain = value - position.cost if is_long else position.cost - value
-        optimistic = position.realised + gain - fee - trade.fees - trade.funding
+        optimistic = pnl_at(position, trade, market, at_target)
     if hit >= LIQUIDATED:
         liquidate(account, position, trade, market, candle, fill)
     else:

@@ -1,7 +1,8 @@
 """
 Every instant of a batch in one call: match, post, mark, and let decisions rest.
 
-An instant is one base candle of every symbol. For all symbols together, in this order:
+An instant is one base candle of every symbol. For all symbols together, in this order (on cross margin what the account no
+longer carries goes before 1 and before 3):
 
 1. every close at the open: orders of earlier instants, and brackets that the open has passed; then working orders that
    close something;
@@ -16,7 +17,12 @@ in each of the four steps in the order of their new names. An absent candle take
 nor does one of a market that does not trade: its orders and brackets rest.
 """
 
-from papertape.engine.broker.account import SIZE_BY_KELLY, SIZE_BY_VOLATILITY, position_value
+from papertape.engine.broker.account import (
+    MARGIN_CROSS,
+    SIZE_BY_KELLY,
+    SIZE_BY_VOLATILITY,
+    position_value,
+)
 from papertape.engine.broker.bracket import (
     LIQUIDATED,
     fill_bracket,
@@ -42,6 +48,7 @@ from papertape.engine.broker.orders import (
 )
 from papertape.engine.broker.risk.limits import watch_limits
 from papertape.engine.broker.risk.sizes import track_returns, track_variance
+from papertape.engine.broker.working.cross import liquidate_together
 from papertape.engine.broker.working.endings import end_all_orders, end_with_position
 from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.matching import match_opens, wake_all
@@ -144,6 +151,11 @@ def execute(
                 account, positions, working, markets, settings, candles, base,
                 order_events, counters,
             )  # fmt: skip
+        if settings.margin == MARGIN_CROSS:
+            liquidate_together(
+                account, positions, trades, working, markets, candles, base, True,
+                fills, trades_out, order_events, counters,
+            )  # fmt: skip
         for symbol in range(n_symbols):
             candle = candles[base + symbol]
             position = positions[symbol]
@@ -192,6 +204,12 @@ def execute(
                 account, positions, trades, working, entries, markets, settings, candles, base,
                 True, fills, trades_out, order_events, counters,
             )  # fmt: skip
+        if settings.margin == MARGIN_CROSS:
+            liquidate_together(
+                account, positions, trades, working, markets, candles, base, False,
+                fills, trades_out, order_events, counters,
+            )  # fmt: skip
+        if n_met > 0:
             share_out(account, positions, working, entries, markets, settings, candles, base, False)
         for symbol in range(n_symbols):
             position = positions[symbol]

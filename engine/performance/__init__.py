@@ -7,6 +7,7 @@ What a result is worth: definitions of every number that a report shows, and not
     trading     metrics of trades and costs                      relative      against buy-and-hold
     lanes       many shifts of one set of positions
     tables      trades broken down by a label                    attribution   profit by component of the score
+    statement   every amount in double entry
     regimes     trend or range, calm or volatile, causally       benchmarks    buy-and-hold, flat, random entry
 """
 

@@ -1,6 +1,6 @@
 """What a reader must know of a result: warnings, notes, locks, refusals, orders that fell short, no trade."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,8 +13,8 @@ from papertape.engine.broker.working.orders import (
     CAUSE_NAMES,
 )
 from papertape.engine.jit import Rows
-from papertape.engine.records import REASON_LIQUIDATION
-from papertape.engine.spec import Market
+from papertape.engine.records import AMBIGUOUS_TOGETHER, REASON_LIQUIDATION
+from papertape.engine.spec import EngineSpec
 from papertape.replay.config.series import RecordedSeries
 from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.timestamps import utc_text
@@ -58,23 +58,30 @@ def limits_doubts(section: dict[str, Any]) -> list[str]:
     return said
 
 
-def liquidation_sentences(
-    trades: Rows, markets: Sequence[Market], recorded: RecordedSeries
-) -> list[str]:
-    """Return what a reader must know of isolated margin: what it is tested on, and how often it was lost."""
-    held = [m.symbol for m in markets if m.leverage > 0.0 and not m.read_only]
+def liquidation_sentences(trades: Rows, spec: EngineSpec, recorded: RecordedSeries) -> list[str]:
+    """Return what a reader must know of margin: what it is tested on, and how often it was lost."""
+    is_cross = spec.settings.margin == "cross"
+    held = [m.symbol for m in spec.markets if (m.leverage > 0.0 or is_cross) and m.is_perpetual and not m.read_only]  # fmt: skip
     if not held:
         return []
     said = []
-    if traded := [symbol for symbol in held if recorded.without_marks(symbol) is None]:
+    if traded := [s for s in held if is_cross or recorded.without_marks(s) is None]:
         said.append(
-            f"{', '.join(traded)}: liquidation is tested on traded prices, high and low of each candle; there is no mark series."
+            f"{', '.join(traded)}: liquidation is tested on traded prices, high and low of each candle; "
+            + ("cross margin reads no mark series." if is_cross else "there is no mark series.")
         )
     for symbol in held:
-        n_without = recorded.without_marks(symbol) or 0
+        n_without = 0 if is_cross else recorded.without_marks(symbol) or 0
         if n_without:
             said.append(
                 f"{symbol}: {counted(n_without, 'candle')} without a mark price: liquidation is tested on traded prices there."
             )
     n = int(np.count_nonzero(trades["exit_reason"] == REASON_LIQUIDATION))
-    return [f"LIQUIDATED: {counted(n, 'position')} lost the whole margin.", *said] if n else said
+    together = int(np.count_nonzero(trades["is_ambiguous"] & AMBIGUOUS_TOGETHER))
+    if together:
+        said.append(
+            f"{counted(together, 'position')} went at extremes of several symbols in one candle, which need not have been at one "
+            "time; a finer base timeframe knows more."
+        )
+    lost = "the account's margin" if is_cross else "the whole margin"
+    return [f"LIQUIDATED: {counted(n, 'position')} lost {lost}.", *said] if n else said

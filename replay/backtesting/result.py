@@ -11,6 +11,7 @@ be taken for a whole one:
     decisions.parquet   names the first record and field that differ
     orders.parquet    ORDER_EVENT records: what happened to working orders, when there were any
     limits.parquet    LIMIT_EVENT records: limits of the account that were met, when there were any
+    statement.parquet   every amount in double entry, one row per posting, where `report.statement` asks for it
     tapes/            the candles, when no file and no store has them under the names in the configuration
     models/           the artefacts that took over, when there were any
     report.html       one file, opens offline
@@ -21,7 +22,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,7 @@ class Result:
     orders     ORDER_EVENT records: what happened to working orders
     features   what the strategy named, for drawing
     limits     LIMIT_EVENT records: limits of the account that were met
+    booked     makes every amount in double entry, by column: `statement` is the table of it
 
     >>> from papertape import backtest
     >>> asked = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False}
@@ -104,6 +106,7 @@ class Result:
     orders: Rows = field(default_factory=lambda: np.zeros(0, ORDER_EVENT))
     features: FeatureLines | None = None
     limits: Rows = field(default_factory=lambda: np.zeros(0, LIMIT_EVENT))
+    booked: Callable[[], Table] = field(default=dict)
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
     _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
@@ -113,6 +116,11 @@ class Result:
         if self._trades is None:
             self._trades = frame(self.traded)
         return self._trades
+
+    @property
+    def statement(self) -> "pd.DataFrame":
+        """Return every amount in double entry, a debit above zero; the amounts of a transaction add up to zero."""
+        return frame(self.booked())
 
     @property
     def equity(self) -> "pd.DataFrame":
@@ -284,6 +292,9 @@ class Result:
         _write_equity(folder / "equity.parquet", self.marks)
         write_records(folder / "fills.parquet", self.fills)
         write_records(folder / "decisions.parquet", self.decisions)
+        if self.summary["config"]["report"]["statement"]:
+            table = arrow_table(self.booked())
+            pq.write_table(table, folder / "statement.parquet", compression="zstd")
         for name, records in (("orders", self.orders), ("limits", self.limits)):
             if len(records):
                 write_records(folder / f"{name}.parquet", records)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from papertape.engine.broker.ledger import money
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.events import Command, Event, Funding, Halt, NewModel, SeriesRows
@@ -16,6 +17,7 @@ from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.loop import run
 from papertape.engine.performance.curve import CurveColumns
+from papertape.engine.performance.statement import statement
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.backtesting.prepare import Progress, model_events, prepared
@@ -34,7 +36,7 @@ from papertape.replay.runtime.compile import compile_kernels
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.warm import silent
 from papertape.replay.tapes.store import Tape
-from papertape.replay.tapes.tables import trade_columns
+from papertape.replay.tapes.tables import Table, statement_columns, trade_columns
 
 
 def run_backtest(
@@ -87,14 +89,25 @@ def run_backtest(
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     summary["notes"] += _not_drawn(main)
     trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
-    used = [data for _, data in main.models]
     recorder = main.recorder
     trades["last_stop_price"] = last_stops(trades, recorder.orders, recorder.fills)
     trades |= trade_tags(trades, recorder.orders, recorder.fills)
     return Result(
-        summary, trades, main.marks, recorder.fills, recorder.decisions, bars, used,
-        recorder.events, orders=recorder.orders, limits=recorder.limits, features=recorder.features,
+        summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
+        [data for _, data in main.models], recorder.events, orders=recorder.orders, limits=recorder.limits,
+        features=recorder.features, booked=_booked(main),
     )  # fmt: skip
+
+
+def _booked(run: Run) -> Callable[[], Table]:
+    """Return what makes every amount of a run in double entry: of a fill there are several, so only who asks has them."""
+    fills, payments = run.recorder.fills, run.recorder.payments
+    markets, symbols, capital = run.engine.markets, run.engine.symbols, run.engine.spec.capital
+
+    def booked() -> Table:
+        return statement_columns(statement(fills, payments, markets, money(capital)), symbols)
+
+    return booked
 
 
 def replay(

@@ -365,7 +365,7 @@ def _warnings(
             f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
             "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
         )
-    said += liquidation_sentences(run.trades, run.engine.spec.markets, recorded)
+    said += liquidation_sentences(run.trades, run.engine.spec, recorded)
     for tape, quality in zip(tapes, qualities, strict=True):
         counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
         if counts:

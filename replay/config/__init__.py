@@ -121,6 +121,10 @@ class Account(_Section):
     cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
     leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
     latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
+    margin: Literal["isolated", "cross"] = Field(
+        "isolated",
+        description="isolated: a perpetual with leverage stands on its own margin; cross: all stand on the account",
+    )
     allow_short: bool = Field(True, description="whether positions below zero may be opened")
     volume_share: float = Field(
         0.0, ge=0.0, le=1.0, description="of a candle's volume that working orders may fill; 0: any"
@@ -242,6 +246,7 @@ class Reporting(_Section):
         True, description="name the kind of market in which each trade was decided"
     )
     study: bool = Field(False, description="measure what followed every market event")
+    statement: bool = Field(False, description="write every amount in double entry")
     risk_free_rate: float = Field(0.0, ge=-0.5, le=0.5, description="annual")
 
 

@@ -15,6 +15,7 @@ from papertape.engine.broker.grid import on_grid
 from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WORKING
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
+from papertape.engine.performance.statement import ACCOUNTS, FUNDED, PAID_IN
 from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES, UNITS_PER_QUOTE
 
 if TYPE_CHECKING:
@@ -38,6 +39,22 @@ _PLAIN = (
 )
 _PRICES = ("entry_price", "exit_price", "stop_price", "target_price")
 _EXCURSIONS = ("mae_price", "mfe_price")
+
+
+def statement_columns(postings: Rows, symbols: Sequence[str]) -> Table:
+    """Return POSTING records as columns: one row per amount, in quote, a debit above zero."""
+    what = {**REASON_NAMES, PAID_IN: "paid in", FUNDED: "funding"}
+    names = [*symbols, ""]  # of no symbol: the last
+    return {
+        "time": _times(postings["time_ms"]),
+        "transaction": postings["sequence"],
+        "what": np.array([what[code] for code in postings["reason"].tolist()], str),
+        "symbol": np.array(names)[postings["symbol"]],
+        "trade": postings["trade"],
+        "account": np.array(ACCOUNTS)[postings["account"]],
+        "amount": postings["amount"] / UNITS_PER_QUOTE,
+        "balance": postings["balance"] / UNITS_PER_QUOTE,
+    }
 
 
 def utc(milliseconds: Any) -> "pd.DatetimeIndex":

@@ -3,6 +3,7 @@ A slow second broker for several symbols, in exact decimals and plain dictionari
 
 It follows the text of the README: for all symbols every close at the open, then every entry at the open on one book,
 scaled down pro rata, then every bracket, then the marks. Names are the only order it has, and it draws it at random.
+Margin and limits are those of `tests.oracles.account_rules`. Amounts are rounded where they become money, to nine decimals.
 """
 
 import random
@@ -13,20 +14,27 @@ from papertape.engine.records import (
     FLAT,
     REASON_ENTRY,
     REASON_FLIP,
+    REASON_LIQUIDATION,
     REASON_RUIN,
     REASON_SIGNAL,
     REASON_STOP,
     REASON_TARGET,
 )
+from tests.oracles.account_rules import (
+    HOUR_MS,
+    ZERO,
+    Held,
+    Level,
+    LimitRules,
+    cross_prices,
+    exact,
+    isolated_level,
+    maintenance_rate,
+    money,
+)
 from tests.support.portfolios import Portfolio
 
 getcontext().prec = 50
-ZERO = Decimal(0)
-
-
-def exact(value: Any) -> Decimal:
-    """Return the decimal that a float is written as."""
-    return Decimal(repr(float(value)))
 
 
 class Fill(NamedTuple):
@@ -41,7 +49,7 @@ class Fill(NamedTuple):
 
 
 class Oracle:
-    """One account over the tapes of a portfolio."""
+    """One account over the tapes of a portfolio, or one that is stepped: `instant`, `fund`, `decide`."""
 
     def __init__(self, portfolio: Portfolio, seed: int = 0) -> None:
         self.portfolio, self.settings = portfolio, portfolio.settings
@@ -49,11 +57,16 @@ class Oracle:
             symbol: {name: exact(value) for name, value in market.items()}
             for symbol, market in portfolio.markets.items()
         }
-        self.cash = exact(portfolio.capital)
+        self.is_cross = self.settings.margin == "cross"
+        self.capital = self.cash = exact(portfolio.capital)
         self.held: dict[str, dict[str, Any]] = {}
         self.entries: dict[str, Decimal] = {}
         self.orders: dict[str, dict[str, Any]] = {}
-        self.last = dict.fromkeys(portfolio.tapes, ZERO)
+        self.last = dict.fromkeys(portfolio.markets, ZERO)
+        self.limits = LimitRules(portfolio.limits, self.cash)
+        self.results: list[Decimal] = []  # of trades that ended in this instant
+        self.payments: list[Decimal] = []
+        self.n_together = 0  # trades ended by worst prices that need not have been at one time
         self.is_ruined = False
         self.fills: list[Fill] = []
         self.equity: list[Decimal] = []
@@ -64,21 +77,39 @@ class Oracle:
         tapes = self.portfolio.tapes
         for k in range(len(next(iter(tapes.values())))):
             for symbol, before, rate in self.portfolio.funding:
-                if before == k and symbol in self.held:
-                    price = exact(tapes[symbol]["open"][k])
-                    self.cash -= self.held[symbol]["quantity"] * price * exact(rate)
-            rows = {s: tape[k] for s, tape in tapes.items() if not tape["flag_bits"][k] & 2}
-            symbols = self.random.sample(sorted(rows), len(rows))
-            due = {s: self.orders.pop(s) for s in symbols if self.orders.get(s, {}).get("ready", k + 1) <= k}  # fmt: skip
-            for symbol in symbols:
-                self.close_at_open(k, symbol, rows[symbol], due.get(symbol))
-            self.enter(k, rows, {s: o for s, o in due.items() if o["target"] != FLAT})
-            for symbol in symbols:
-                self.bracket(k, symbol, rows[symbol])
-            self.mark(k)
-            for symbol in tapes:
-                self.decide(k, symbol)
+                if before == k:
+                    self.fund(symbol, exact(rate), exact(tapes[symbol]["open"][k]))
+            self.instant(k, {symbol: tape[k] for symbol, tape in tapes.items()})
+            for symbol, tape in tapes.items():
+                wish = self.portfolio.script.get((symbol, k))
+                if wish is not None and not tape["flag_bits"][k] & 2:
+                    self.decide(k, symbol, wish)
         return self
+
+    def fund(self, symbol: str, rate: Decimal, price: Decimal) -> None:
+        """Settle what is held now; longs pay a rate above zero."""
+        position = self.held.get(symbol)
+        if position is not None:
+            amount = money(position["quantity"] * price * rate)
+            self.cash -= amount
+            position["paid"] += amount
+            self.payments.append(amount)
+
+    def instant(self, k: int, candles: dict[str, Any]) -> None:
+        """Take one candle of every symbol, absent ones with their flag."""
+        rows = {s: row for s, row in candles.items() if not row["flag_bits"] & 2}
+        symbols = self.random.sample(sorted(rows), len(rows))
+        due = {s: self.orders.pop(s) for s in symbols if self.orders.get(s, {}).get("ready", k + 1) <= k}  # fmt: skip
+        if self.is_cross:
+            self.liquidate_all(k, rows, at_open=True)
+        for symbol in symbols:
+            self.close_at_open(k, symbol, rows[symbol], due.get(symbol))
+        self.enter(k, rows, {s: o for s, o in due.items() if o["target"] != FLAT})
+        if self.is_cross:
+            self.liquidate_all(k, rows, at_open=False)
+        for symbol in symbols:
+            self.bracket(k, symbol, rows[symbol])
+        self.mark(k, candles)
 
     def tick(self, symbol: str, price: Decimal, rounding: str) -> Decimal:
         """Return a price on the grid."""
@@ -94,12 +125,17 @@ class Oracle:
 
     def close(self, k: int, symbol: str, price: Decimal, reason: int) -> None:
         """Close a position."""
-        quantity = self.held.pop(symbol)["quantity"]
-        fee = abs(quantity) * price * self.markets[symbol]["taker_fee_rate"]
+        position, market = self.held.pop(symbol), self.markets[symbol]
+        quantity = position["quantity"]
+        is_liquidation = reason == REASON_LIQUIDATION
+        rate = market.get("liquidation_fee_rate" if is_liquidation else "taker_fee_rate", ZERO)
+        fee = money(abs(quantity) * price * rate)
         entry = self.entries.pop(symbol)
-        is_perpetual = self.markets[symbol]["is_perpetual"]
-        self.cash += (quantity * (price - entry) if is_perpetual else quantity * price) - fee
         side = -1 if quantity > 0 else 1
+        cost, value = money(abs(quantity) * entry), money(abs(quantity) * price)
+        gain = -side * (value - cost)
+        self.cash += (gain if market["is_perpetual"] else value) - fee
+        self.results.append(gain - fee - position["fee"] - position["paid"])
         self.fills.append(Fill(k, symbol, side, reason, price, abs(quantity)))
 
     def close_at_open(self, k: int, symbol: str, row: Any, order: dict[str, Any] | None) -> None:
@@ -108,13 +144,47 @@ class Oracle:
         if position is None:
             return
         side, price = position["side"], exact(row["open"])
-        if order is not None and order["target"] != side:
+        level = position["level"]
+        if level is not None and side * (price - level.liquidation) <= 0:
+            self.liquidate(k, symbol, level)
+        elif order is not None and order["target"] != side:
             reason = REASON_FLIP if order["target"] != FLAT else order["reason"]
             self.close(k, symbol, self.market_price(symbol, price, -side), reason)
         elif position["stop"] and side * (price - position["stop"]) <= 0:
             self.close(k, symbol, self.market_price(symbol, price, -side), REASON_STOP)
         elif position["target"] and side * (price - position["target"]) >= 0:
             self.close(k, symbol, price, REASON_TARGET)
+
+    def liquidate(self, k: int, symbol: str, level: Level) -> None:
+        """Close a position where its whole margin is lost."""
+        rounding = ROUND_FLOOR if self.held[symbol]["side"] > 0 else ROUND_CEILING
+        price = self.tick(symbol, level.bankruptcy, rounding)
+        self.close(k, symbol, price, REASON_LIQUIDATION)
+
+    def liquidate_all(self, k: int, rows: dict[str, Any], at_open: bool) -> None:
+        """Close every perpetual position when the account that all share no longer carries them."""
+        found = []
+        for symbol, position in self.held.items():
+            market, side, quantity = self.markets[symbol], position["side"], position["quantity"]
+            if not market["is_perpetual"]:
+                continue
+            rate = maintenance_rate(market, money(abs(quantity) * self.entries[symbol]))
+            opened = worst = self.last[symbol]
+            if symbol in rows:
+                row = rows[symbol]
+                opened = exact(row["open"])
+                worst = exact(row["low"] if side > 0 else row["high"])
+                stop = position["stop"]
+                if stop and side * (worst - stop) < 0:
+                    worst = side * min(side * opened, side * stop)
+            found.append(Held(symbol, side, abs(quantity), self.entries[symbol], rate, opened, worst, symbol in rows))  # fmt: skip
+        prices = cross_prices(self.cash, found, at_open)
+        if prices is None:
+            return
+        if not at_open and sum(h.opened != h.worst for h in found) > 1:
+            self.n_together += len(prices)
+        for symbol, price in prices.items():
+            self.liquidate(k, symbol, Level(price, price))
 
     def worth(self) -> Decimal:
         """Return equity with positions at their last close."""
@@ -131,18 +201,20 @@ class Oracle:
         if not market["is_perpetual"]:
             return share * self.cash / (1 + fee)
         leverage = exact(self.settings.leverage_cap)
-        if market["maximum_leverage"]:
-            leverage = min(leverage, market["maximum_leverage"])
+        for name in ("maximum_leverage", "leverage"):
+            if market.get(name):
+                leverage = min(leverage, market[name])
         return share * max(worth - gross / leverage, ZERO) / (1 / leverage + fee)
 
     def enter(self, k: int, rows: dict[str, Any], due: dict[str, dict[str, Any]]) -> None:
         """Plan every entry on one book, scale all, open."""
         worth = self.worth()
         gross = sum((abs(p["quantity"]) * self.last[s] for s, p in self.held.items()), ZERO)
+        net = sum((p["quantity"] * self.last[s] for s, p in self.held.items()), ZERO)
         plans = {}
         for symbol, order in due.items():
             if symbol not in self.held:
-                plan = self.plan(symbol, order, exact(rows[symbol]["open"]), worth, gross)
+                plan = self.plan(symbol, order, exact(rows[symbol]["open"]), worth, gross, net)
                 if plan is not None:
                     plans[symbol] = plan
         total = sum((plan["share"] for plan in plans.values()), ZERO)
@@ -152,16 +224,25 @@ class Oracle:
             if not quantity:
                 continue
             side, price, market = plan["side"], plan["price"], self.markets[symbol]
-            fee = quantity * price * market["taker_fee_rate"]
-            self.cash -= fee if market["is_perpetual"] else quantity * price + fee
+            fee, cost = money(quantity * price * market["taker_fee_rate"]), money(quantity * price)
+            self.cash -= fee if market["is_perpetual"] else cost + fee
             self.entries[symbol] = price
-            levels = {"stop": plan["stop"], "target": plan["target"]}
-            self.held[symbol] = {"side": side, "quantity": side * quantity, **levels}
+            levels = {"stop": plan["stop"], "target": plan["target"], "level": None}
+            if not self.is_cross:
+                levels["level"] = isolated_level(market, side, price, cost)
+            kept = {"side": side, "quantity": side * quantity, "fee": fee, "paid": ZERO}
+            self.held[symbol] = {**kept, **levels}
             self.last[symbol] = price
             self.fills.append(Fill(k, symbol, side, REASON_ENTRY, price, quantity))
 
     def plan(
-        self, symbol: str, order: dict[str, Any], opened: Decimal, worth: Decimal, gross: Decimal
+        self,
+        symbol: str,
+        order: dict[str, Any],
+        opened: Decimal,
+        worth: Decimal,
+        gross: Decimal,
+        net: Decimal,
     ) -> dict[str, Any] | None:
         """Return what one entry would be alone, or None where it is refused."""
         side, wish = order["target"], order["decision"]
@@ -171,7 +252,9 @@ class Oracle:
         target = self.tick(symbol, price + side * reach, ROUND_HALF_EVEN) if reach else ZERO
         if (stop and side * (price - stop) <= 0) or (target and side * (target - price) <= 0):
             return None
-        power = self.power(symbol, worth, gross) / price
+        power = self.power(symbol, worth, gross)
+        room = self.limits.room(side, worth, gross, net)
+        power = (power if room is None else min(power, room)) / price
         quantity = power
         if self.settings.sizing == "fraction":
             wanted = exact(self.settings.fixed_fraction) * worth / price
@@ -179,6 +262,9 @@ class Oracle:
         elif self.settings.sizing == "risk":
             wanted = exact(self.settings.risk_fraction) * worth / (side * (price - stop))
             quantity = min(power, wanted * exact(wish.size_scale))
+        most = self.limits.limits.position
+        if most:
+            quantity = min(quantity, exact(most) * worth / price)
         if not self.tradable(symbol, quantity, price):
             return None
         found = {"side": side, "price": price, "stop": max(stop, ZERO), "target": max(target, ZERO)}
@@ -199,37 +285,58 @@ class Oracle:
             return
         side, opened = position["side"], exact(row["open"])
         worst, best = (row["low"], row["high"]) if side > 0 else (row["high"], row["low"])
-        if position["stop"] and side * (exact(worst) - position["stop"]) <= 0:
-            reference = side * min(side * opened, side * position["stop"])
-            self.close(k, symbol, self.market_price(symbol, reference, -side), REASON_STOP)
+        worst, stop, level = exact(worst), position["stop"], position["level"]
+        # A candle that opens beyond the liquidation has left no time; inside it the nearer of both comes first.
+        if level is not None and side * (opened - level.liquidation) <= 0:
+            self.liquidate(k, symbol, level)
+        elif stop and side * (opened - stop) <= 0:
+            self.close(k, symbol, self.market_price(symbol, opened, -side), REASON_STOP)
+        elif position["target"] and side * (opened - position["target"]) >= 0:
+            self.close(k, symbol, opened, REASON_TARGET)
+        elif (
+            level is not None
+            and side * (worst - level.liquidation) <= 0
+            and not (stop and side * (stop - level.liquidation) >= 0)
+        ):
+            self.liquidate(k, symbol, level)
+        elif stop and side * (worst - stop) <= 0:
+            self.close(k, symbol, self.market_price(symbol, stop, -side), REASON_STOP)
         elif position["target"] and side * (exact(best) - position["target"]) >= 0:
-            self.close(
-                k, symbol, side * max(side * opened, side * position["target"]), REASON_TARGET
-            )
+            self.close(k, symbol, position["target"], REASON_TARGET)
 
-    def mark(self, k: int) -> None:
-        """Mark the account at the close; stop at ruin."""
-        for symbol, tape in self.portfolio.tapes.items():
-            self.last[symbol] = exact(tape["close"][k])
+    def mark(self, k: int, candles: dict[str, Any]) -> None:
+        """Mark the account at the close; stop at ruin, look at the limits."""
+        for symbol, row in candles.items():
+            self.last[symbol] = exact(row["close"])
         self.equity.append(self.worth())
-        if self.equity[-1] <= 0 and not self.is_ruined:
-            self.is_ruined = True
-            order = {"target": FLAT, "ready": k + 1, "reason": REASON_RUIN}
+        results, self.results = self.results, []
+        if self.is_ruined:
+            return
+        open_ms = int(next(iter(candles.values()))["open_ms"])
+        self.close_ms = open_ms + HOUR_MS
+        reason = 0
+        if self.equity[-1] <= 0:
+            self.is_ruined, reason = True, REASON_RUIN
+        else:
+            reason = self.limits.close(open_ms, self.equity[-1], results)
+        if reason:
+            order = {"target": FLAT, "ready": k + 1, "reason": reason}
             self.orders = {symbol: dict(order) for symbol in self.held}
 
-    def decide(self, k: int, symbol: str) -> None:
+    def decide(self, k: int, symbol: str, wish: Any) -> None:
         """Let a decision rest where it asks for something else."""
-        wish = self.portfolio.script.get((symbol, k))
-        if wish is None or self.portfolio.tapes[symbol]["flag_bits"][k] & 2:
-            return
         side = self.held[symbol]["side"] if symbol in self.held else FLAT
         now = self.orders[symbol]["target"] if symbol in self.orders else side
         if wish.target == now or self.is_ruined:
             return
         target = wish.target
-        if target < 0 and not self.markets[symbol]["is_perpetual"]:
+        is_short_spot = target < 0 and not self.markets[symbol]["is_perpetual"]
+        if target != FLAT and (is_short_spot or self.limits.is_locked(self.close_ms)):
             target = FLAT  # refused; what is held is closed
         self.orders.pop(symbol, None)
-        if target != side:
+        closing = self.limits.closing if side else 0
+        if closing:
+            self.orders[symbol] = {"target": FLAT, "ready": k + 1, "reason": closing}
+        elif target != side:
             ready = k + 1 + self.settings.latency_bars
             self.orders[symbol] = {"target": target, "ready": ready, "reason": REASON_SIGNAL, "decision": wish}  # fmt: skip

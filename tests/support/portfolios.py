@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.core import Engine
@@ -54,6 +55,7 @@ class Portfolio(NamedTuple):
     timeframe: str = "1h"
     base: str = "1h"
     sizes: SizeRules = SizeRules()
+    limits: Limits = Limits()
 
     def engine(
         self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None
@@ -69,6 +71,7 @@ class Portfolio(NamedTuple):
                 self.capital,
                 self.settings,
                 sizes=self.sizes,
+                limits=self.limits,
             )
         )
 

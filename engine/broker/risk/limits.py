@@ -4,7 +4,8 @@ Limits on what may be lost and held, looked at on equity that is marked to the m
 A day's loss and a drawdown flatten and lock: what rests is taken back, positions are closed at the next open, and nothing
 is opened until the lock ends. Losses in a row only lock. A day is a UTC day and begins at the equity of the last close
 before it; a drawdown is measured from the highest close. A day's lock ends with the day, that of a drawdown after its
-days or when an operator resumes, and highest close and day then begin anew at the equity of that moment.
+days or when an operator resumes, and highest close and day then begin anew at the equity of that moment. A lock by losses
+runs beside both, and goes on where it ends later.
 
 Exposure is limited where sizes are made: what would be beyond a limit is not opened. A limit never makes a position smaller.
 """
@@ -94,29 +95,51 @@ def watch_limits(
         if trades_out[row].pnl < 0:
             account.losses += 1
     # The last close of a day ends its lock, and is still a close of that day: its loss is known by then.
-    is_over = account.locked_by != 0 and close_ms >= account.locked_until_ms
-    if is_over:
+    is_day_told = False
+    if account.locked_by != 0 and close_ms >= account.locked_until_ms:
+        is_day_told = account.locked_by == REFUSED_DAILY_LOSS and (day + 1) * DAY_MS == close_ms
         unlock(account)
-    if account.locked_by == REFUSED_DAILY_LOSS or account.locked_by == REFUSED_DRAWDOWN:
+    if 0 < settings.limit_losses <= account.losses:
+        account.cooled_ms = close_ms + int(settings.limit_losses_lock_hours * _HOUR_MS)
+        write_limit(account, REFUSED_LOSSES, close_ms, account.cooled_ms, float(account.losses), float(settings.limit_losses), events, counters)  # fmt: skip
+        account.losses = 0
+    cause = 0
+    if account.locked_by != REFUSED_DAILY_LOSS and account.locked_by != REFUSED_DRAWDOWN:
+        cause = watch_equity(account, settings, day, close_ms, is_day_told, events, counters)
+        if cause == 0 and close_ms < account.cooled_ms:
+            lock(account, REFUSED_LOSSES, account.cooled_ms)
+    if cause == 0:
         return False
+    close_all(account, positions, orders, cause)
+    return True
+
+
+@kernel
+def watch_equity(
+    account: Row,
+    settings: Row,
+    day: int,
+    close_ms: int,
+    is_day_told: bool,
+    events: Rows,
+    counters: IntArray,
+) -> int:
+    """Lock when equity is at a limit; return for which reason positions are closed, 0 for none."""
+    worth = account.marked_equity
     fall = lost_share(account.peak_equity, worth)
     if settings.limit_drawdown > 0.0 and fall >= settings.limit_drawdown:
         days = settings.limit_drawdown_lock_days
         until_ms = close_ms + int(days * DAY_MS) if days > 0.0 else UNTIL_RESUMED
-        lock(account, REFUSED_DRAWDOWN, close_ms, until_ms, fall, settings.limit_drawdown, events, counters)  # fmt: skip
-        close_all(account, positions, orders, REASON_DRAWDOWN)
-        return True
+        lock(account, REFUSED_DRAWDOWN, until_ms)
+        write_limit(account, REFUSED_DRAWDOWN, close_ms, until_ms, fall, settings.limit_drawdown, events, counters)  # fmt: skip
+        return REASON_DRAWDOWN
     loss = lost_share(account.day_equity, worth)
-    if settings.limit_daily_loss > 0.0 and loss >= settings.limit_daily_loss and not is_over:
+    if settings.limit_daily_loss > 0.0 and loss >= settings.limit_daily_loss and not is_day_told:
         until_ms = (day + 1) * DAY_MS
-        lock(account, REFUSED_DAILY_LOSS, close_ms, until_ms, loss, settings.limit_daily_loss, events, counters)  # fmt: skip
-        close_all(account, positions, orders, REASON_DAILY_LOSS)
-        return True
-    if 0 < settings.limit_losses <= account.losses:
-        until_ms = close_ms + int(settings.limit_losses_lock_hours * _HOUR_MS)
-        lock(account, REFUSED_LOSSES, close_ms, until_ms, float(account.losses), float(settings.limit_losses), events, counters)  # fmt: skip
-        account.losses = 0
-    return False
+        lock(account, REFUSED_DAILY_LOSS, until_ms)
+        write_limit(account, REFUSED_DAILY_LOSS, close_ms, until_ms, loss, settings.limit_daily_loss, events, counters)  # fmt: skip
+        return REASON_DAILY_LOSS
+    return 0
 
 
 @kernel
@@ -126,7 +149,14 @@ def lost_share(before: int, now: int) -> float:
 
 
 @kernel
-def lock(
+def lock(account: Row, limit: int, until_ms: int) -> None:
+    """Open nothing until a time."""
+    account.locked_by = limit
+    account.locked_until_ms = until_ms
+
+
+@kernel
+def write_limit(
     account: Row,
     limit: int,
     close_ms: int,
@@ -136,9 +166,7 @@ def lock(
     events: Rows,
     counters: IntArray,
 ) -> None:
-    """Open nothing until a time, and report why."""
-    account.locked_by = limit
-    account.locked_until_ms = until_ms
+    """Report a limit that was met."""
     event = events[counters[N_LIMITS]]
     counters[N_LIMITS] += 1
     event.sequence = account.sequence
@@ -162,6 +190,7 @@ def unlock(account: Row) -> None:
 def resume(account: Row) -> None:
     """End whatever lock there is at an operator's word: day, highest equity and losses begin anew."""
     unlock(account)
+    account.cooled_ms = 0
     account.peak_equity = account.marked_equity
     account.day_equity = account.marked_equity
     account.losses = 0

@@ -1,16 +1,24 @@
 """
-Isolated margin: how far a position may fall, and what becomes of it there.
+Maintenance margin, and isolated margin: how far a position may fall, and what becomes of it there.
 
 A position of notional N at entry price E and leverage L stands on a margin of N ÷ L. It is liquidated where that margin and
 the open result are worth no more than the maintenance margin, at E × (1 ∓ (1 ÷ L - m)) for the maintenance rate m: the form
 that agrees with Delta Exchange's published example. m grows by a slope with the notional beyond a threshold. What is
 liquidated is closed at the bankruptcy price, E × (1 ∓ 1 ÷ L): the whole margin is lost, never more, and the venue's
-liquidation fee comes on top. A stop that is nearer comes first, unless the candle opens beyond both.
+liquidation fee comes on top. Positions on cross margin have no level of their own
+(`papertape.engine.broker.working.cross`). A stop that is nearer comes first, unless the candle opens beyond both.
 
 The mark price is what comes to that level where it is recorded, else the traded price (`liquidation_reached`).
 """
 
 from papertape.engine.jit import Row, kernel
+
+
+@kernel
+def maintenance_of(market: Row, cost: int) -> float:
+    """Return which share of notional must be maintained of a position; cost: its notional at entry, money units."""
+    beyond = max(cost * 1e-9 - market.maintenance_from, 0.0)
+    return market.maintenance_rate + market.maintenance_slope * beyond  # type: ignore[no-any-return]
 
 
 @kernel
@@ -20,9 +28,10 @@ def set_liquidation(position: Row, market: Row) -> None:
     position.bankruptcy_price = 0.0
     if market.leverage <= 0.0 or market.is_perpetual == 0 or position.quantity == 0.0:
         return
+    if market.is_cross != 0:
+        return
     side = 1.0 if position.quantity > 0.0 else -1.0
-    beyond = max(position.cost * 1e-9 - market.maintenance_from, 0.0)
-    maintenance = market.maintenance_rate + market.maintenance_slope * beyond
+    maintenance = maintenance_of(market, position.cost)
     margin = 1.0 / market.leverage
     position.bankruptcy_price = max(position.entry_price * (1.0 - side * margin), 0.0)
     left = max(margin - maintenance, 0.0)

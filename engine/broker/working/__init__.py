@@ -10,5 +10,6 @@ Working orders: what a strategy places beside its decision, until it is filled, 
     levels        where an order fills, and which way the price has to come from
     funds         buying power shared out among orders
     matching      the open of a candle
+    cross         positions that share the account's margin, and their liquidation
     way           its way from there to the close
 """

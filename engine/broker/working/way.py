@@ -9,14 +9,13 @@ at one price. What came into being on the way meets afterwards only what surely 
 
 import numpy as np
 
-from papertape.engine.broker.bracket import LIQUIDATED, liquidate, opened_beyond
+from papertape.engine.broker.bracket import LIQUIDATED, liquidate, opened_beyond, pnl_at
 from papertape.engine.broker.fills import (
     book_costs,
     close_position,
     market_price,
     track_excursion,
 )
-from papertape.engine.broker.ledger import money
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
 from papertape.engine.broker.risk.margin import (
     adverse_level,
@@ -239,13 +238,9 @@ def exit_bracket(
     price = market_price(level, -side, market) if hit == 1 else level
     see(entry, price)
     track_excursion(trade, entry.seen_low, entry.seen_high)
-    optimistic = np.int64(0)
+    optimistic = 0
     if is_ambiguous:
-        quantity = abs(position.quantity)
-        value = money(quantity * target_price)
-        gain = value - position.cost if side > 0 else position.cost - value
-        fee = money(quantity * target_price * market.taker_fee_rate)
-        optimistic = position.realised + gain - fee - trade.fees - trade.funding
+        optimistic = pnl_at(position, trade, market, target_price)
     fill = fills[counters[N_FILLS]]
     counters[N_FILLS] += 1
     if hit == LIQUIDATED:

@@ -296,19 +296,20 @@ def by_hand(outcome: Outcome, limits: Limits, capital: int = 10_000 * 10**9) -> 
         last, peak = worth, max(peak, worth)
         pnls = closed.get(close - length, [])
         losses = (0 if any(pnl > 0 for pnl in pnls) else losses) + sum(pnl < 0 for pnl in pnls)
-        was = locked
+        is_told = locked == REFUSED_DAILY_LOSS and close == until == (day or 0) * DAY_MS + DAY_MS
         if locked and close >= until:
             peak = worth if locked == REFUSED_DRAWDOWN else peak
             locked = 0
-        if locked in (REFUSED_DAILY_LOSS, REFUSED_DRAWDOWN):
+        if losses >= limits.losses:
+            losses = 0
+            yield REFUSED_LOSSES, close, close + round(limits.losses_lock_hours * HOUR_MS)
+        if locked:
             continue
         assert day is not None
         if 100 * (peak - worth) >= round(100 * limits.drawdown) * peak:
             locked, until = REFUSED_DRAWDOWN, close + round(limits.drawdown_lock_days * DAY_MS)
-        elif 100 * (day_equity - worth) >= round(100 * limits.daily_loss) * day_equity and not (was and not locked):  # fmt: skip
+        elif 100 * (day_equity - worth) >= round(100 * limits.daily_loss) * day_equity and not is_told:  # fmt: skip
             locked, until = REFUSED_DAILY_LOSS, (day + 1) * DAY_MS
-        elif losses >= limits.losses:
-            locked, until, losses = REFUSED_LOSSES, close + round(limits.losses_lock_hours * HOUR_MS), 0  # fmt: skip
         else:
             continue
         yield locked, close, until
@@ -411,3 +412,29 @@ def test_the_digest_says_that_limits_were_met_and_nothing_where_none_were() -> N
 def test_what_is_no_limit_is_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
         Limits(**values)  # type: ignore[arg-type]
+
+
+def test_the_first_close_after_a_lock_is_looked_at_as_any_other() -> None:
+    # 9,600 at the last close of 1 January ends that day; closed at 96 at midnight's open nothing more is lost there. One unit
+    # in a hundred is lost at once where the open itself falls: 9,000 at 90 is 6.25 % of 9,600, at the first close of the day.
+    prices = [100.0] * 23 + [96.0, 90.0, 90.0, 90.0]
+
+    outcome = run_script(bars(*prices), always(LONG, 27), limits=Limits(daily_loss=0.03))
+
+    assert met(outcome) == [(REFUSED_DAILY_LOSS, 23, 0), (REFUSED_DAILY_LOSS, 24, 23)]
+    assert [(int(f.candle_ms) - START_MS) // HOUR_MS for f in outcome.fills] == [1, 24]
+
+
+def test_a_lock_by_losses_goes_on_after_the_day_that_covered_it() -> None:
+    # Long at 100, flat at 98.5 of candle 2, one loss: locked for 40 hours, until the close of candle 41. That day has lost
+    # 1.5 % by then: the day's lock covers it until midnight, and what the losses locked goes on.
+    prices = [100.0, 100.0, 98.5] + [98.5] * 42
+    script = {0: Decision(LONG), 1: Decision(FLAT), **always(LONG, 45)}
+    script[1] = Decision(FLAT)
+    limits = Limits(daily_loss=0.01, losses=1, losses_lock_hours=40.0)
+
+    outcome = run_script(bars(*prices), script, limits=limits)
+
+    assert met(outcome) == [(REFUSED_LOSSES, 2, 40), (REFUSED_DAILY_LOSS, 2, 21)]
+    # The lock ends with the close of candle 42, whose decision fills at the open of 43.
+    assert [(int(f.candle_ms) - START_MS) // HOUR_MS for f in outcome.fills] == [1, 2, 43]

@@ -1,0 +1,129 @@
+"""
+The statement of an account: every amount between two or more accounts, in double entry, from what a run reported.
+
+Debits are positive, and every transaction adds up to zero:
+
+    capital    minus what was paid in              cash       settled money that is free
+    inventory  spot holdings at cost               margin     what open positions with leverage stand on, isolated
+    result     minus the profit of what was closed, before what its prices cost
+    liquidation  what liquidated positions lost    fees       paid to the venue (a rebate: negative)
+    spread, slippage, grid   what prices cost: half the spread, slippage, and rounding to the tick
+    funding    paid on perpetuals (received: negative)
+
+What prices cost is part of what was paid or got, so it stands against `result`. Cash and margin together are the ledger's
+cash (`papertape.engine.broker.ledger`); result, liquidation and the three costs are what it calls realised.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from papertape.engine.errors import InvariantError
+from papertape.engine.jit import IntArray, Rows, record
+from papertape.engine.records import REASON_LIQUIDATION, UNITS_PER_QUOTE
+
+ACCOUNTS: Final = (
+    "capital", "cash", "inventory", "margin", "result", "liquidation", "fees", "spread", "slippage", "grid", "funding",
+)  # fmt: skip
+PAID_IN: Final = -1  # of a posting: the capital
+FUNDED: Final = -2  # a settlement; above zero: the reason of a fill
+
+POSTING: Final = record(
+    ("sequence", "i8"),  # of the fill or payment; PAID_IN for the capital
+    ("time_ms", "i8"),  # open of the candle of a fill, the settlement's time
+    ("symbol", "i8"),  # -1: of none
+    ("trade", "i8"),
+    ("reason", "i8"),  # of the fill, PAID_IN or FUNDED
+    ("account", "i8"),  # index into ACCOUNTS
+    ("amount", "i8"),  # money units, a debit above zero
+    ("balance", "i8"),  # of this account, after it
+)
+
+
+def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
+    """
+    Return the POSTING rows of a run, in the order in which it happened.
+
+    fills, payments  FILL and PAYMENT records of the whole run; markets: MARKET records of its symbols
+    capital          money units
+
+    Raises InvariantError for a transaction that does not balance.
+    """
+    n = 1 + len(fills) + len(payments)
+    heads = np.zeros(n, POSTING)
+    amounts = np.zeros((n, len(ACCOUNTS)), np.int64)
+    of = {name: amounts[:, column] for column, name in enumerate(ACCOUNTS)}
+    heads[0]["sequence"] = heads[0]["reason"] = PAID_IN
+    heads[0]["symbol"] = heads[0]["trade"] = -1
+    of["capital"][0], of["cash"][0] = -capital, capital
+    last = 1 + len(fills)
+    for name in ("sequence", "symbol", "trade", "reason"):
+        heads[name][1:last] = fills[name]
+    heads["time_ms"][1:last] = fills["candle_ms"]
+    for name in ("sequence", "symbol", "trade", "time_ms"):
+        heads[name][last:] = payments[name]
+    heads["reason"][last:] = FUNDED
+    if len(heads) > 1:
+        heads["time_ms"][0] = heads["time_ms"][1:].min()
+    _book_fills({name: column[1:last] for name, column in of.items()}, fills, markets)
+    of["funding"][last:], of["cash"][last:] = payments["amount"], -payments["amount"]
+    order = np.argsort(heads["sequence"], kind="stable")
+    return _rows(heads[order], amounts[order])
+
+
+def _book_fills(of: dict[str, IntArray], fills: Rows, markets: Rows) -> None:
+    """Write what each fill moves between the accounts."""
+    symbols = fills["symbol"]
+    is_perpetual = markets["is_perpetual"][symbols] != 0
+    opens = fills["side"] * fills["position"] > 0.0
+    realised, fee, notional = fills["realised"], fills["fee"], fills["notional"]
+    grid = _grid(fills, markets)
+    costs = fills["spread"] + fills["slippage"]
+    of["spread"][:], of["grid"][:] = fills["spread"], grid
+    of["slippage"][:] = fills["slippage"] - grid
+    of["fees"][:] = fee
+    is_liquidation = fills["reason"] == REASON_LIQUIDATION
+    of["liquidation"][:] = np.where(is_liquidation, -realised, 0)
+    of["result"][:] = np.where(is_liquidation, 0, -realised) - costs
+    # What a position cost goes with its parts: a long part got notional for cost + profit, a short one the other way round.
+    cost = np.where(opens, notional, -(notional + fills["side"] * realised))
+    of["inventory"][:] = np.where(is_perpetual, 0, cost)
+    of["margin"][:] = _margins(cost, symbols, markets)
+    got = np.where(is_perpetual, realised, -cost + realised)
+    of["cash"][:] = got - fee - of["margin"]
+
+
+def _grid(fills: Rows, markets: Rows) -> IntArray:
+    """Return how much of each fill's slippage was rounding to the tick: what slippage by its rate does not explain."""
+    symbols = fills["symbol"]
+    rates = markets["slippage_rate"][symbols]
+    has_tick = markets["tick_size"][symbols] > 0.0
+    lost = (fills["spread"] + fills["slippage"]) / UNITS_PER_QUOTE
+    reference = fills["price"] * fills["quantity"] - fills["side"] * lost
+    by_rate = np.rint(reference * rates * UNITS_PER_QUOTE).astype(np.int64)
+    grid = fills["slippage"] - np.minimum(fills["slippage"], by_rate)
+    return np.where(has_tick, grid, 0)
+
+
+def _margins(cost: IntArray, symbols: IntArray, markets: Rows) -> IntArray:
+    """Return what goes to margin at each fill: the change of notional at entry ÷ leverage, rounded once."""
+    moved = np.zeros(len(cost), np.int64)
+    for symbol, market in enumerate(markets):
+        if market.leverage > 0.0 and market.is_perpetual != 0 and market.is_cross == 0:
+            rows = symbols == symbol
+            held = np.rint(np.cumsum(cost[rows]) / market.leverage).astype(np.int64)
+            moved[rows] = np.diff(held, prepend=0)
+    return moved
+
+
+def _rows(heads: Rows, amounts: IntArray) -> Rows:
+    """Return one row per amount that is not zero, with the balance of its account; every transaction must balance."""
+    if amounts.sum(axis=1).any():
+        raise InvariantError("a transaction of the statement does not add up to zero")
+    balances = np.cumsum(amounts, axis=0)
+    transaction, account = np.nonzero(amounts)
+    rows = heads[transaction].copy()
+    rows["account"] = account
+    rows["amount"] = amounts[transaction, account]
+    rows["balance"] = balances[transaction, account]
+    return rows
