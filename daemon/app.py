@@ -9,8 +9,9 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
@@ -47,6 +48,7 @@ class FeedStart(NamedTuple):
     after_ms  open time of the newest candle that the journal has; None when it has none
     closes    of that candle by symbol; 0.0 where there was none
     dropped   symbols that the configuration no longer names
+    settled_ms  of the newest settlement that the journal surely has, by symbol; empty without a journal
     """
 
     symbols: tuple[str, ...]
@@ -55,6 +57,7 @@ class FeedStart(NamedTuple):
     stats: FeedStats
     closes: tuple[float, ...] = ()
     dropped: tuple[str, ...] = ()
+    settled_ms: Mapping[str, int] = MappingProxyType({})
 
 
 class FeedSource(NamedTuple):
@@ -98,8 +101,16 @@ async def serve(
             stats = FeedStats()
             on_notice = _notice_keeper(writer, hooks)
             closes = tuple(recovered.engine.positions["last_price"].tolist())
+            settled = journal.settled_ms(recovered.engine.base_ms, len(account.symbols))
+            settled_ms = dict(zip(account.symbols, settled, strict=bool(settled)))
             start = FeedStart(
-                account.symbols, recovered.after_ms, on_notice, stats, closes, account.dropped
+                account.symbols,
+                recovered.after_ms,
+                on_notice,
+                stats,
+                closes,
+                account.dropped,
+                settled_ms,
             )
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)

@@ -24,8 +24,9 @@ from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.daemon import wall_ms
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.tape_time import first_live_ms
+from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
-from papertape.engine.events import Cause, Event, Feed, Funding
+from papertape.engine.events import Cause, Event, Feed
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from papertape.replay.config.markets import market_for, market_of
@@ -138,6 +139,7 @@ async def _open_delta(
 ) -> AsyncIterator[FeedSource]:
     """Open Delta's stream and history; settlements come between its candles."""
     from papertape.daemon.feeds.delta.feed import DeltaFeed
+    from papertape.daemon.feeds.delta.settlements import Perpetual, WithSettlements
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.replay.sources.delta_profiles import find_profile
     from papertape.replay.sources.delta_rest import DeltaRest
@@ -159,7 +161,19 @@ async def _open_delta(
             dropped=start.dropped,
         )
         events = WithHalts(feed, feed.halts)
-        yield FeedSource(_with_settlements(events, settlements, identity), clock.now_ms)
+        perpetuals = {
+            market.symbol: Perpetual(
+                start.symbols.index(market.symbol), start.settled_ms.get(market.symbol)
+            )
+            for market in identity.markets
+            if market.is_perpetual
+            and market.symbol in start.symbols
+            and market.symbol not in start.dropped
+        }
+        settled = WithSettlements(
+            events, settlements, perpetuals, rest, timeframe_ms(live.timeframe), feed.funding_interval_s, start.on_notice, clock.now_ms,
+        )  # fmt: skip
+        yield FeedSource(settled, clock.now_ms)
 
 
 @asynccontextmanager
@@ -206,22 +220,6 @@ def _until(feed: Feed, last_ms: int) -> Feed:
             yield event
             if not isinstance(event, tuple) and event["open_ms"][-1] >= last_ms:
                 return
-
-    return _Events(events())
-
-
-def _with_settlements(feed: Any, settlements: "deque[Any]", identity: Identity) -> Feed:
-    """Return a feed whose settlements, told since its last candles, come before its next ones."""
-    perpetual = {market.symbol for market in identity.markets if market.is_perpetual}
-    index = {symbol: number for number, symbol in enumerate(identity.symbols)}
-
-    async def events() -> AsyncIterator[Event]:
-        async for candles in feed:
-            while settlements:
-                told = settlements.popleft()
-                if told.symbol in perpetual and told.rate_fraction is not None:
-                    yield Funding(told.time_ms, index[told.symbol], told.rate_fraction, told.price)
-            yield candles
 
     return _Events(events())
 

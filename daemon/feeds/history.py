@@ -34,6 +34,11 @@ class Contract(Protocol):
         ...
 
     @property
+    def funding_interval_s(self) -> int:
+        """From one settlement to the next, seconds."""
+        ...
+
+    @property
     def state(self) -> str:
         """Whether it is listed: live or not."""
         ...

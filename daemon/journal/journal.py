@@ -23,6 +23,7 @@ from papertape.engine.events import Event
 
 NAME: Final = "journal.db"
 GENESIS: Final = bytes(32)  # the hash before the first input
+_NEWEST: Final = 256  # inputs among which a settlement at the newest close is
 _PAGE: Final = 512  # inputs read at a time
 _BUSY_S: Final = 10.0  # a reader's checkpoint may hold the file for a moment
 
@@ -232,6 +233,23 @@ class Journal:
             return int(row[0])
         found = self.meta("archived_ms")
         return int(found) if found else None
+
+    def settled_ms(self, base_ms: int, n_symbols: int) -> list[int]:
+        """
+        Return up to when the settlements of each symbol are here for certain; nothing before the first candle.
+
+        A settlement comes after the candles that have closed by its time and before any other, so all before the newest
+        close are; of one at that very close it is looked for.
+        """
+        last_ms = self.last_candle_ms()
+        if last_ms is None:
+            return []
+        found = [last_ms + base_ms - 1] * n_symbols
+        query = "SELECT payload FROM inputs WHERE kind = 'funding' AND sequence > ?"
+        for (payload,) in self.all(query, self.sequence - _NEWEST):
+            settled = json.loads(payload)
+            found[settled["symbol"]] = max(found[settled["symbol"]], settled["time_ms"])
+        return found
 
     def meta(self, key: str) -> str | None:
         """Return a value about the journal."""

@@ -24,6 +24,7 @@ class Product:
     """A contract as the feed sees it."""
 
     contract_value: float = CONTRACT_VALUE
+    funding_interval_s: int = 28_800
     tick_size: float = 0.5
     state: str = "live"
     trading_status: str = "operational"

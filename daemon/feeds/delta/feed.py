@@ -48,6 +48,7 @@ from papertape.engine.events import Cause
 from papertape.engine.jit import Rows
 from papertape.replay.config.live import Live
 from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.delta_products import FUNDING_INTERVAL_S
 from papertape.replay.sources.delta_profiles import find_profile
 
 PRODUCTS_EVERY_S = 21_600.0
@@ -154,6 +155,13 @@ class DeltaFeed:
     def fundings(self) -> Fundings:
         """Return the newest funding estimates and mark prices."""
         return self._reader.fundings
+
+    def funding_interval_s(self, symbol: str) -> int:
+        """Return from one settlement of a symbol to the next, as the stream says it, or else its product."""
+        frame, product = self.fundings.rates.get(symbol), self._history.products.get(symbol)
+        if frame is not None and frame.interval_s:
+            return frame.interval_s
+        return product.funding_interval_s if product is not None else FUNDING_INTERVAL_S
 
     @property
     def halted(self) -> dict[str, str]:

@@ -1,0 +1,164 @@
+"""
+Settlements between candles: each after the candles that have closed by its time, once, also those that nobody heard.
+
+The stream tells a settlement seconds after its time (`papertape.daemon.feeds.delta.funding`). What it has not told by the time
+that a later candle is there (the daemon was down or cut off, the last estimate was stale) is asked of the venue's history,
+`FUNDING:` and `MARK:` candles, before that candle goes on. What the history does not know either is told as a gap, and the
+series `funding` is not known from then on; nothing is guessed.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from papertape.daemon.feeds.delta.funding import ChargedFunding
+from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
+from papertape.engine.errors import DataError
+from papertape.engine.events import Event, Funding, SeriesRows
+from papertape.engine.jit import Rows
+from papertape.engine.records import FUNDING_RATE, SERIES
+
+
+class FundingHistory(Protocol):
+    """A venue's history of settlements: `papertape.replay.sources.delta_rest.DeltaRest` has this shape."""
+
+    async def funding(
+        self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
+    ) -> Sequence[Any]:
+        """Return settlements with their time in ms and their rate as a fraction, both ends included."""
+        ...
+
+    async def candles(
+        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool
+    ) -> Rows:
+        """Return candles by open time, both ends included."""
+        ...
+
+
+class Perpetual(NamedTuple):
+    """A symbol that settles: its number in the engine, and from when on its settlements are not in the journal."""
+
+    number: int
+    settled_ms: int | None  # of the newest that is; None: what comes after the first candle is new
+
+
+class WithSettlements:
+    """
+    A feed of candles and halts with settlements between them.
+
+    told         what the stream has told, filled by whoever hears it
+    interval_s   the interval of a symbol's settlements, as is known now
+    """
+
+    def __init__(
+        self,
+        feed: Any,
+        told: "deque[ChargedFunding]",
+        perpetuals: Mapping[str, Perpetual],
+        history: FundingHistory,
+        base_ms: int,
+        interval_s: Callable[[str], int],
+        on_notice: OnNotice,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._feed, self._told, self._history, self._base_ms = feed, told, history, base_ms
+        self._perpetuals, self._interval_s = dict(perpetuals), interval_s
+        self._on_notice, self._now_ms = on_notice, now_ms
+        self._done_ms: dict[str, int | None] = {
+            symbol: each.settled_ms for symbol, each in perpetuals.items()
+        }
+        self._heard: dict[tuple[str, int], ChargedFunding] = {}
+        self._closes: dict[int, float] = {}  # newest, by number of the symbol
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Yield candles, cut where a settlement lies between them, and everything else as it comes."""
+        async for event in self._feed:
+            if not isinstance(event, np.ndarray):
+                yield event
+                continue
+            closes = event["open_ms"] + self._base_ms
+            done = 0
+            for settlement in await self._due(int(event["open_ms"][0]), int(closes[-1])):
+                cut = int(np.searchsorted(closes, settlement.time_ms, "right"))
+                if cut > done:
+                    self._note(event[done:cut])
+                    yield event[done:cut]
+                done = max(cut, done)
+                yield self._event(settlement)
+            self._note(event[done:])
+            yield event[done:]
+
+    def _note(self, candles: Rows) -> None:
+        for row in candles[-len(set(candles["symbol"].tolist())) :]:
+            self._closes[int(row["symbol"])] = float(row["close"])
+
+    async def _due(self, first_open_ms: int, last_close_ms: int) -> list[ChargedFunding]:
+        """Return the settlements before the last close that are not out yet, in order."""
+        while self._told:
+            heard = self._told.popleft()
+            if heard.symbol in self._perpetuals:
+                self._heard[heard.symbol, heard.time_ms] = heard
+        found = []
+        for symbol in self._perpetuals:
+            done_ms = self._done_ms[symbol]
+            if done_ms is None:
+                done_ms = first_open_ms
+            interval_ms = max(self._interval_s(symbol), 60) * 1000
+            first_ms = (done_ms // interval_ms + 1) * interval_ms
+            times = set(range(first_ms, last_close_ms, interval_ms))
+            times |= {t for s, t in self._heard if s == symbol and done_ms < t < last_close_ms}
+            for key in [key for key in self._heard if key[0] == symbol and key[1] <= done_ms]:
+                del self._heard[key]
+            heard_of = {t: self._heard.pop((symbol, t), None) for t in sorted(times)}
+            missed = [t for t, h in heard_of.items() if h is None or h.rate_fraction is None]
+            asked = await self._ask(symbol, missed, interval_ms // 1000) if missed else {}
+            answers = [asked.get(t, heard) for t, heard in heard_of.items()]
+            found += [answer for answer in answers if answer is not None]
+            self._done_ms[symbol] = max([done_ms, *times])
+        return sorted(found, key=lambda each: (each.time_ms, each.symbol))
+
+    async def _ask(
+        self, symbol: str, times: list[int], interval_s: int
+    ) -> dict[int, ChargedFunding]:
+        """Return what the history says of settlements that nobody told, unknown where it says nothing."""
+        answers: dict[int, ChargedFunding] = {
+            t: ChargedFunding(symbol, t, None, 0.0) for t in times
+        }
+        try:
+            rates = await self._history.funding(symbol, times[0], times[-1], interval_s=interval_s)
+            marks = await self._marks(symbol, times) if rates else {}
+            for rate in rates:
+                if rate.time_ms in answers:
+                    price = marks.get(rate.time_ms, 0.0)
+                    answers[rate.time_ms] = ChargedFunding(symbol, rate.time_ms, rate.rate, price)
+        except DataError as error:
+            self._tell(symbol, f"funding history: {error}")
+        for t, answer in answers.items():
+            if answer.rate_fraction is None:
+                self._tell(symbol, f"the funding rate of {t} ms is not known; nothing is charged")
+        return answers
+
+    async def _marks(self, symbol: str, times: list[int]) -> dict[int, float]:
+        """Return the mark prices at the beginning of each hour; settlements are on the hour."""
+        rows = await self._history.candles(
+            f"MARK:{symbol}", "1h", times[0], times[-1], include_forming=True
+        )
+        return dict(zip(rows["open_ms"].tolist(), rows["open"].tolist(), strict=True))
+
+    def _event(self, settlement: ChargedFunding) -> Event:
+        """Return a settlement as the engine takes it; of an unknown rate only that it is not known."""
+        index, time_ms = self._perpetuals[settlement.symbol].number, settlement.time_ms
+        rate = settlement.rate_fraction
+        price = settlement.price if settlement.price > 0.0 else self._closes.get(index, 0.0)
+        if rate is not None and price > 0.0:
+            return Funding(time_ms, index, rate, price)
+        row = np.zeros(1, SERIES)
+        row["known_ms"], row["symbol"], row["kind"] = time_ms + 1, index, FUNDING_RATE
+        for name in ("value", "open", "high", "low"):
+            row[name] = np.nan
+        return SeriesRows(row)
+
+    def _tell(self, symbol: str, detail: str) -> None:
+        self._on_notice(Notice(NoticeKind.GAP, self._now_ms(), symbol, detail=detail))

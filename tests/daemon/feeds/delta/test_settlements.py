@@ -1,0 +1,192 @@
+"""Settlements between candles: each once, after the candles that have closed by then; missed ones are asked for, never guessed."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papertape.daemon.feeds.delta.funding import ChargedFunding
+from papertape.daemon.feeds.delta.settlements import Perpetual, WithSettlements
+from papertape.daemon.feeds.protocol import Notice
+from papertape.engine.candles import CANDLE
+from papertape.engine.errors import DataError
+from papertape.engine.events import Event, Funding, SeriesRows
+from papertape.engine.jit import Rows
+from papertape.replay.sources.delta_rest import RateSettlement
+from tests.support.helpers import START_MS, interleave, make_candles
+
+HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+EIGHT_MS = START_MS + 8 * HOUR_MS  # 08:00, on the grid of eight hours
+
+
+class History:
+    """Knows some settlements and marks; counts what it is asked."""
+
+    def __init__(
+        self, rates: dict[int, float], marks: dict[int, float] | None = None, fails: bool = False
+    ) -> None:
+        self.rates, self.marks, self.fails = rates, marks or {}, fails
+        self.asked: list[tuple[int, int]] = []
+
+    async def funding(
+        self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
+    ) -> list[RateSettlement]:
+        self.asked.append((first_ms, last_ms))
+        if self.fails:
+            raise DataError("the venue does not answer")
+        return [
+            RateSettlement(t, rate, t) for t, rate in self.rates.items() if first_ms <= t <= last_ms
+        ]
+
+    async def candles(
+        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool
+    ) -> Rows:
+        found = [(t, mark) for t, mark in self.marks.items() if first_ms <= t <= last_ms]
+        if not found:
+            return np.zeros(0, CANDLE)
+        rows = make_candles([(mark,) * 4 for _, mark in found])
+        rows["open_ms"] = [t for t, _ in found]
+        return rows
+
+
+def minutes(first_ms: int, n: int, price: float = 100.0, symbols: int = 1) -> Rows:
+    tape = make_candles([(price,) * 4] * n)
+    tape["open_ms"] = first_ms + np.arange(n) * MINUTE_MS
+    return tape if symbols == 1 else interleave([tape] * symbols)
+
+
+async def told(
+    batches: Sequence[Any], history: History, stream: dict[int, list[ChargedFunding]] | None = None,
+    settled_ms: int | None = None, symbols: tuple[str, ...] = ("X",), hours: float = 8,
+) -> tuple[list[Event], list[Notice]]:  # fmt: skip
+    """Return what comes of batches; `stream`: what is heard before the batch of a number."""
+    heard: deque[ChargedFunding] = deque()
+    notices: list[Notice] = []
+
+    class Feed:
+        async def __aiter__(self) -> AsyncIterator[Event]:
+            for number, batch in enumerate(batches):
+                heard.extend((stream or {}).get(number, ()))
+                yield batch
+
+    perpetuals = {symbol: Perpetual(i, settled_ms) for i, symbol in enumerate(symbols)}
+    feed = WithSettlements(
+        Feed(), heard, perpetuals, history, MINUTE_MS, lambda symbol: round(hours * 3600), notices.append, lambda: 0
+    )  # fmt: skip
+    return [event async for event in feed], notices
+
+
+def shape(events: Sequence[Event]) -> list[Any]:
+    """Return candles by their first and last close in minutes from 08:00, and everything else as it is."""
+    found: list[Any] = []
+    for event in events:
+        if isinstance(event, np.ndarray):
+            closes = (event["open_ms"][[0, -1]] + MINUTE_MS - EIGHT_MS) // MINUTE_MS
+            found.append((int(closes[0]), int(closes[1])))
+        else:
+            found.append(event)
+    return found
+
+
+@pytest.mark.asyncio
+async def test_what_was_missed_is_fetched_and_stands_behind_its_candle() -> None:
+    history = History({EIGHT_MS: 0.0002, EIGHT_MS + 8 * HOUR_MS: -0.0001}, {EIGHT_MS: 101.0})
+    down = minutes(EIGHT_MS - 2 * MINUTE_MS, 600)  # the candles that a restart fetches
+
+    events, notices = await told([down], history, settled_ms=EIGHT_MS - 3 * MINUTE_MS)
+
+    # The rate of 08:00 at its mark; 16:00 without one, at the last close.
+    assert shape(events) == [
+        (-1, 0), Funding(EIGHT_MS, 0, 0.0002, 101.0),
+        (1, 480), Funding(EIGHT_MS + 8 * HOUR_MS, 0, -0.0001, 100.0), (481, 598),
+    ]  # fmt: skip
+    assert history.asked == [(EIGHT_MS, EIGHT_MS + 8 * HOUR_MS)]
+    assert notices == []
+
+
+@pytest.mark.asyncio
+async def test_what_the_stream_told_is_not_asked_for_and_waits_for_its_candle() -> None:
+    history = History({})
+    heard = {1: [ChargedFunding("X", EIGHT_MS, 0.0003, 99.0)]}
+    batches = [
+        minutes(EIGHT_MS + i * MINUTE_MS, 1) for i in (-2, -1, 0, 1)
+    ]  # told before the candle that closes at 08:00
+
+    events, _ = await told(batches, history, heard)
+
+    assert shape(events) == [(-1, -1), (0, 0), Funding(EIGHT_MS, 0, 0.0003, 99.0), (1, 1), (2, 2)]
+    assert history.asked == []
+
+
+@pytest.mark.asyncio
+async def test_one_that_is_told_late_again_or_was_journalled_already_is_charged_once() -> None:
+    history = History({EIGHT_MS: 0.0002}, {EIGHT_MS: 100.0})
+    late = {2: [ChargedFunding("X", EIGHT_MS, 0.0003, 99.0)] * 2}
+    batches = [minutes(EIGHT_MS + i * MINUTE_MS, 1) for i in (-1, 0, 1)]
+
+    events, _ = await told(batches, history, late)
+    again, _ = await told(batches[1:], history, late, settled_ms=EIGHT_MS)
+
+    assert [event for event in events if isinstance(event, Funding)] == [
+        Funding(EIGHT_MS, 0, 0.0002, 100.0)
+    ]
+    assert not any(isinstance(event, Funding) for event in again)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_nobody_knows_is_told_and_not_charged(fails: bool) -> None:
+    unknown = {1: [ChargedFunding("X", EIGHT_MS, None, 99.0)]}
+    batches = [minutes(EIGHT_MS + i * MINUTE_MS, 1) for i in (-1, 0)]
+
+    events, notices = await told(batches, History({}, fails=fails), unknown)
+
+    first, gap, second = events
+    assert isinstance(gap, SeriesRows)
+    (row,) = gap.rows
+    assert (row.known_ms, row.symbol, row.kind) == (EIGHT_MS + 1, 0, 0)
+    assert np.isnan(row.value)
+    assert shape([first, second]) == [(0, 0), (1, 1)]
+    assert (
+        notices[-1].detail == f"the funding rate of {EIGHT_MS} ms is not known; nothing is charged"
+    )
+    assert len(notices) == 1 + fails
+
+
+@pytest.mark.asyncio
+async def test_of_an_unknown_rate_the_history_is_asked() -> None:
+    unknown = {1: [ChargedFunding("X", EIGHT_MS, None, 99.0)]}
+    batches = [minutes(EIGHT_MS + i * MINUTE_MS, 1) for i in (-1, 0)]
+
+    events, _ = await told(batches, History({EIGHT_MS: 0.0005}, {EIGHT_MS: 98.0}), unknown)
+
+    assert events[1] == Funding(EIGHT_MS, 0, 0.0005, 98.0)
+
+
+@pytest.mark.asyncio
+async def test_several_symbols_are_cut_at_whole_instants_in_the_order_of_their_names() -> None:
+    history = History({EIGHT_MS: 0.0001}, {EIGHT_MS: 100.0})
+    halt = ("a halt", "passes")
+
+    events, _ = await told(
+        [minutes(EIGHT_MS - MINUTE_MS, 3, symbols=2), halt], history, symbols=("A", "B")
+    )
+
+    assert shape(events) == [
+        (0, 0), Funding(EIGHT_MS, 0, 0.0001, 100.0), Funding(EIGHT_MS, 1, 0.0001, 100.0), (1, 2), halt,
+    ]  # fmt: skip
+    assert [len(event) for event in events if isinstance(event, np.ndarray)] == [2, 4]
+
+
+@pytest.mark.asyncio
+async def test_an_interval_that_has_become_shorter_is_followed_as_it_is_told() -> None:
+    told_ms = EIGHT_MS + HOUR_MS
+    heard = {1: [ChargedFunding("X", told_ms, 0.0004, 99.0)]}
+    batches = [minutes(told_ms - MINUTE_MS, 1), minutes(told_ms, 2)]
+
+    events, _ = await told(batches, History({}), heard)
+
+    assert shape(events) == [(60, 60), Funding(told_ms, 0, 0.0004, 99.0), (61, 62)]
