@@ -73,13 +73,13 @@ def test_a_flatten_takes_orders_back_and_is_stepped_again_alike(tmp_path: Path) 
     daemons: list[RunningDaemon] = []
 
     async def hold(instant: int) -> None:
-        if instant == 340:
+        if instant == 360:
             assert daemons[0].engine.account[0].working > 0
             await daemons[0].command(Action.FLATTEN)
 
     daemon = run(tmp_path, ROWS, hold, on_ready=daemons.append)
 
-    plain, orders = by_hand(ROWS[:680], Command(Action.FLATTEN), ROWS[680:])
+    plain, orders = by_hand(ROWS[:720], Command(Action.FLATTEN), ROWS[720:])
     assert BY_COMMAND in orders["cause"]
     assert daemon.engine.digest == plain.digest
     assert journalled(tmp_path) == expected(orders)
