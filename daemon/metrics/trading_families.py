@@ -40,6 +40,7 @@ from papertape.engine.records import (
     REFUSED_SHORT,
     REFUSED_SIZE,
     REFUSED_STOP,
+    REFUSED_VOLATILITY,
 )
 
 # Of working orders: the kind that filled.
@@ -100,6 +101,7 @@ REJECTIONS: Final = {
     REFUSED_HELD: "held_already",
     **{limit: f"{name}_limit" for limit, name in LOCKS.items()},
     REFUSED_EXPOSURE: "exposure_limit",
+    REFUSED_VOLATILITY: "volatility_unknown",
 }
 ORDER_EVENTS: Final = {
     working.PLACED: "placed",

@@ -169,6 +169,9 @@ def test_symbols_are_scaled_each_and_share_their_weights() -> None:
     assert artefact.tensors["coefficients"].shape == (3,)
 
 
+ARRAYS = ("x", "open", "high", "low", "close", "atr")
+
+
 def test_model_per_symbol_is_the_model_of_each_symbol_alone() -> None:
     dataset = planted(n_symbols=2)
     options = replace(OPTIONS, is_per_symbol=True)
@@ -176,7 +179,7 @@ def test_model_per_symbol_is_the_model_of_each_symbol_alone() -> None:
     both = read_artefact(train(dataset, options).data)
 
     for i, symbol in enumerate(dataset.symbols):
-        arrays = {name: getattr(dataset, name)[i : i + 1] for name in ("x", *dataset._fields[5:])}
+        arrays = {name: getattr(dataset, name)[i : i + 1] for name in ARRAYS}
         alone = read_artefact(train(dataset._replace(symbols=(symbol,), **arrays), OPTIONS).data)
         assert both.weights_for(symbol).tobytes() == alone.weights_for(symbol).tobytes()
 
