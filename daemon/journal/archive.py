@@ -7,13 +7,21 @@ reading passes over what it has seen.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from papertape.daemon.journal.crash_points import passes
-from papertape.daemon.journal.journal import GENESIS, NAME, Input, Journal, Work, chain
+from papertape.daemon.journal.journal import (
+    GENESIS,
+    NAME,
+    Input,
+    Journal,
+    Work,
+    chain,
+    connect_to_read,
+)
 from papertape.daemon.journal.sqlite_errors import plain_errors
 from papertape.engine.errors import DataError, InvariantError
 from papertape.replay.runtime.files import write_whole
@@ -138,12 +146,8 @@ def copy_of(state: Path, folder: Path) -> Path:
     path, copy = state / NAME, folder / NAME
     if not path.is_file():
         raise DataError(f"{state}: no {NAME} there; name the state directory of a daemon")
-    with plain_errors(path):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10.0)
-        try:
-            connection.execute("VACUUM INTO ?", (str(copy),))
-        finally:
-            connection.close()
+    with plain_errors(path), closing(connect_to_read(path)) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
     return copy
 
 

@@ -110,7 +110,7 @@ class Journal:
         if not path.is_file():
             raise DataError(f"{state}: no {NAME} there; name the state directory of a daemon")
         with plain_errors(path):
-            connection = _connect(f"{path.resolve().as_uri()}?mode=ro")
+            connection = connect_to_read(path)
             try:
                 found = version_of(connection, path)
                 if found == 0:
@@ -281,6 +281,11 @@ class Journal:
         return before, self.hash_of(before)
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads a journal's file, of whatever version, also while a daemon writes to it."""
+    return _connect(f"{path.resolve().as_uri()}?mode=ro")
+
+
 def _connect(uri: str) -> sqlite3.Connection:
     # Transactions are ours to begin and end; the writer's thread takes the connection over after recovery.
     return sqlite3.connect(
@@ -295,4 +300,6 @@ def _broken(path: Path, sequence: int) -> str:
     )
 
 
-__all__ = ["GENESIS", "NAME", "Input", "Journal", "Snapshot", "Work", "as_sentence", "chain"]
+__all__ = [
+    "GENESIS", "NAME", "Input", "Journal", "Snapshot", "Work", "as_sentence", "chain", "connect_to_read",
+]  # fmt: skip

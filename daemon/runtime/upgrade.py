@@ -6,16 +6,17 @@ would be dropped. Rows are the same row when they are of one time and symbol, wh
 not compared, and of columns those that both versions have.
 """
 
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.archive import all_inputs, copy_of
 from papertape.daemon.journal.export import identity_of
+from papertape.daemon.journal.journal import connect_to_read
 from papertape.daemon.journal.tables import TABLES, ReportTable, as_text, as_values, kept
 from papertape.daemon.runtime.recovery import Progress, step
 from papertape.engine.core import Engine
@@ -146,8 +147,7 @@ class _Taken:
 def _tables_of(path: Path) -> dict[str, Rows]:
     """Return what the tables of a journal hold, whatever their columns; a table that is not there is left out."""
     found = {}
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    try:
+    with closing(connect_to_read(path)) as connection:
         for table in _compared():
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")]
             if not set(_NAMED_BY[table.name]) <= set(names):
@@ -158,8 +158,6 @@ def _tables_of(path: Path) -> dict[str, Rows]:
                 connection.execute(f"SELECT * FROM {table.name} ORDER BY input, {table.key}"),  # noqa: S608
             )
             found[table.name] = taken.rows
-    finally:
-        connection.close()
     return found
 
 
