@@ -80,6 +80,10 @@ def show(result: Result, out: Path, as_json: bool) -> None:
         console.print(f"orders                 {counts}", markup=False, soft_wrap=True)
     if "conditions" in summary:
         console.print(_conditions_table(summary["conditions"]))
+    if "strategy_notes" in summary:
+        noted = summary["strategy_notes"]
+        newest = noted["newest"][-1]["text"]
+        console.print(f"notes                  {noted['count']:,}, the newest: {newest}", markup=False, soft_wrap=True)  # fmt: skip
     _show_learning(summary["model"])
     for line in summary["doubts"]:
         console.print(f"! {line}", markup=False, soft_wrap=True)

@@ -103,7 +103,10 @@ function drawNotes() {
   if (!found) return;
   $("notes-section").hidden = false;
   $("notes-count").textContent = `${shown(found.count, "count")} in all`;
-  $("notes-newest").append(table([...found.newest].reverse(), [["close", when], ["symbol", (r) => r.symbol], ["note", (r) => r.text]]));
+  const rows = [...found.newest].reverse(), columns = [["close", when], ["symbol", (r) => r.symbol], ["note", (r) => r.text]];
+  $("notes-newest").append(table(rows.slice(0, 12), columns));
+  $("notes-older").hidden = rows.length <= 12;
+  $("notes-older").append(table(rows.slice(12), columns));
 }
 
 function drawConditions() {
