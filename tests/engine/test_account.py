@@ -3,6 +3,9 @@ The account beside the exact one, step by step: any candles, decisions and settl
 
 Prices lie on ticks of 0.01, sizes on lots of 0.001 and rates on 0.0001, so every product of them has at most nine decimals,
 which is what the ledger keeps: the difference is 0, to the unit. Without grids the stated rounding is one unit an amount.
+
+That holds below 2^52 units, 4.5 million quote: a float64 product is off by 2^-53 of itself, which beyond is half a unit and
+more. Whoever comes there (by all-in wins at fifty times leverage) is let go before it is compared.
 """
 
 from contextvars import ContextVar
@@ -10,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -28,6 +31,7 @@ from tests.support.helpers import START_MS, Outcome
 from tests.support.portfolios import Portfolio
 
 SYMBOLS = ("A", "B", "C")
+EXACT = 2**52  # money units
 MARKETS = {
     "tick_size": 0.01,
     "lot_size": 0.001,
@@ -191,7 +195,10 @@ class AccountMachine(RuleBasedStateMachine):
 
     def compare(self) -> None:
         outcome = Outcome(self.engine, self.reports)
-        found = [
+        assume(int(outcome.marks["exposure"].max()) < EXACT)
+        assume(not len(outcome.fills) or int(outcome.fills["notional"].max()) < EXACT)
+        # Symbols have no order within an instant; every instant is compared as a whole, when it is the newest.
+        found = sorted(
             (
                 (int(f.candle_ms) - START_MS) // HOUR_MS,
                 SYMBOLS[int(f.symbol)],
@@ -200,10 +207,9 @@ class AccountMachine(RuleBasedStateMachine):
                 exact(f.price),
                 exact(f.quantity),
             )
-            for f in outcome.fills[-6:]
-        ]
-        last = [tuple(fill) for fill in self.oracle.fills[-6:]]
-        assert sorted(found) == sorted(last) or self.in_instant(found) == self.in_instant(last)
+            for f in outcome.fills[outcome.fills["candle_ms"] == START_MS + (self.k - 1) * HOUR_MS]
+        )
+        assert found == sorted(tuple(f) for f in self.oracle.fills if f[0] == self.k - 1)
         assert len(outcome.fills) == len(self.oracle.fills)
         assert [
             (int(e.limit), int(e.time_ms), int(e.until_ms)) for e in outcome.limits
@@ -211,11 +217,6 @@ class AccountMachine(RuleBasedStateMachine):
         together = np.count_nonzero(outcome.trades["is_ambiguous"] & AMBIGUOUS_TOGETHER)
         assert together == self.oracle.n_together
         assert int(outcome.marks[-1].equity) == int(self.oracle.equity[-1] * 10**9)
-
-    @staticmethod
-    def in_instant(fills: list[Any]) -> list[Any]:
-        """Return the fills of the newest instant, in which symbols have no order."""
-        return sorted(fill for fill in fills if fills and fill[0] == fills[-1][0])
 
     @invariant()
     def accounts_balance(self) -> None:
