@@ -250,6 +250,9 @@ async def _delta_identity(config: Config) -> Identity:
                 "maintenance_rate": product.maintenance_margin_rate,
                 "maintenance_slope": product.maintenance_margin_slope,
                 "maintenance_from": product.margin_slope_from,
+                "initial_rate": product.initial_margin_rate,
+                "initial_slope": product.initial_margin_slope,
+                "maximum_notional": product.notional_limit,
             }
             told = {name: value for name, value in told.items() if value > 0.0}
             markets.append(market_of(profile.venue, symbol, "linear", config, told))

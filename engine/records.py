@@ -278,6 +278,8 @@ SERIES: Final = record(
     ("low", "f8"),
 )
 
+MOST_BRACKETS: Final = 40  # of a market's table of leverage
+
 # What is known of a market. Zero sizes mean "any".
 MARKET: Final = record(
     ("is_perpetual", "i8"),  # 0 spot, 1 linear perpetual
@@ -297,5 +299,11 @@ MARKET: Final = record(
     ("maintenance_slope", "f8"),  # that it grows by per quote of notional beyond the next
     ("maintenance_from", "f8"),  # quote
     ("liquidation_fee_rate", "f8"),
+    # Leverage by size (`papertape.engine.broker.risk.brackets`): the rates above do not count where there is a table.
+    ("largest_notional", "f8"),  # of a position at its leverage, quote; 0 = any
+    ("n_brackets", "i8"),
+    ("bracket_from", "f8", (MOST_BRACKETS,)),  # notional, quote
+    ("bracket_rate", "f8", (MOST_BRACKETS,)),  # of the notional within it that must be maintained
+    ("bracket_amount", "f8", (MOST_BRACKETS,)),  # what lower ones are cheaper by, quote
     ("is_cross", "i8"),  # it stands on the account's margin, not on its own
 )

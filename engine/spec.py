@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,13 @@ from papertape.engine.broker.account import (
     SIZE_BY_RISK,
     SIZE_BY_VOLATILITY,
 )
+from papertape.engine.broker.risk.brackets import (
+    Bracket,
+    amounts_of,
+    as_brackets,
+    check_brackets,
+    largest_notional,
+)
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
@@ -28,7 +35,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.definition import definition_of
 from papertape.engine.features.own.names import own_features, request_texts
-from papertape.engine.jit import Rows
+from papertape.engine.jit import Row, Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
 from papertape.engine.strategies.parameters import parameters_of
@@ -58,9 +65,12 @@ class Market:
     Quantities are in base units; `contract_value` converts a venue's contracts to them. What is `read_only` feeds features
     of others (`BTCUSD:rsi_14`) and is never traded: no strategy is asked about it, and no model learns from it.
 
+    maximum_notional    of a position, quote, that the venue takes at all; 0: any
     leverage            of a position's isolated margin (`papertape.engine.broker.risk.margin`); 0: it is never liquidated
     maintenance_rate    of notional that the margin must still be worth; it grows by `maintenance_slope` per quote of
                         notional beyond `maintenance_from`
+    initial_rate        of notional that must be there to open; it grows by `initial_slope` likewise
+    brackets            leverage and maintenance by notional, in place of those rates (`papertape.engine.broker.risk.brackets`)
 
     >>> market = Market("BTCUSD", is_perpetual=True, contract_value=0.001, taker_fee_rate=0.0005)
     >>> round(20_000.0 * 0.5 * market.taker_fee_rate, 9)  # the fee of half a bitcoin at 20,000
@@ -83,10 +93,17 @@ class Market:
     maintenance_rate: float = 0.0
     maintenance_slope: float = 0.0
     maintenance_from: float = 0.0
+    initial_rate: float = 0.0
+    initial_slope: float = 0.0
+    maximum_notional: float = 0.0
+    brackets: tuple[Bracket, ...] = ()
     liquidation_fee_rate: float = 0.0
     read_only: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "brackets", as_brackets(self.brackets))
+        if self.brackets:
+            self._check_brackets()
         if not self.leverage:
             return
         where = f"market {self.symbol}: leverage {self.leverage:g}"
@@ -101,6 +118,48 @@ class Market:
                 f"{where} leaves a margin of {1.0 / self.leverage:.3%}, and {self.maintenance_rate:.3%} must be maintained: a "
                 "position would be liquidated where it is opened; take less"
             )
+        if 1.0 / self.leverage < self.initial_rate * (1.0 - 1e-9):
+            raise ConfigError(
+                f"{where} is above the {1.0 / self.initial_rate:g} that initial_rate {self.initial_rate:g} leaves; take less"
+            )
+
+    def _check_brackets(self) -> None:
+        """Refuse a table that cannot be, one beside rates that it would hide, and a leverage above all of it."""
+        where = f"market {self.symbol}: brackets"
+        check_brackets(where, self.brackets)
+        if not self.is_perpetual:
+            raise ConfigError(f"{where}: a spot market has no margin; leave them out")
+        for name in ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope"):
+            if getattr(self, name):
+                raise ConfigError(f"{where}: they say what {name} says as well; leave one out")
+        highest = self.brackets[0].leverage
+        if self.leverage > highest:
+            raise ConfigError(
+                f"market {self.symbol}: leverage {self.leverage:g} is above {highest:g}, that of its smallest bracket"
+            )
+
+    @property
+    def largest_notional(self) -> float:
+        """Return how large a position may be at its leverage, quote; 0: any."""
+        return largest_notional(
+            self.leverage, self.brackets, self.initial_rate, self.initial_slope, self.maintenance_from, self.maximum_notional
+        )  # fmt: skip
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is known as JSON has it."""
+        return {**asdict(self), "brackets": [asdict(row) for row in self.brackets]}
+
+    def write(self, row: Row) -> None:
+        """Write what is known into a MARKET record."""
+        known = {entry.name for entry in fields(self)} | {"largest_notional"}
+        for name in known & set(MARKET.names or ()):
+            row[name] = getattr(self, name)
+        if self.brackets:
+            highest = self.brackets[0].leverage
+            row["maximum_leverage"] = min(self.maximum_leverage or highest, highest)
+            row["n_brackets"] = len(self.brackets)
+            for name, column in zip(("from", "rate", "amount"), amounts_of(self.brackets).T, strict=True):  # fmt: skip
+                row[f"bracket_{name}"][: len(column)] = column
 
 
 @dataclass(slots=True, frozen=True)
@@ -248,8 +307,8 @@ class EngineSpec:
         by_symbol = {market.symbol: market for market in self.markets}
         rows = np.zeros(len(by_symbol), MARKET)
         rows["is_cross"] = self.settings.margin == "cross"
-        for name in set(MARKET.names or ()) - {"is_cross"}:
-            rows[name] = [getattr(by_symbol[symbol], name) for symbol in self.symbols]
+        for row, symbol in zip(rows, self.symbols, strict=True):
+            by_symbol[symbol].write(row)
         return rows
 
     def fingerprint(self) -> str:

@@ -87,7 +87,7 @@ class Identity(NamedTuple):
                 "config": self.config.model_dump(mode="json"),
                 "venue": self.venue,
                 "base_timeframe": self.base_timeframe,
-                "markets": [dataclasses.asdict(market) for market in self.markets],
+                "markets": [market.plain() for market in self.markets],
             },
             sort_keys=True,
         )

@@ -84,6 +84,8 @@ def _type(kind: dict[str, Any]) -> str:
     """Return a type in words; a short closed set is written out."""
     if "enum" in kind:
         return ", ".join(f"`{word}`" for word in kind["enum"])
+    if "$ref" in kind:
+        return "table"
     if kind["type"] == "array":
         return f"list of {_type(kind['items'])}"
     name = kind.get("format", kind["type"])

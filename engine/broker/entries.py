@@ -95,7 +95,7 @@ def plan_entry(
     room = exposure_room(settings, worth, gross, net, side)
     share = notional_share(account, position, settings)
     quantity = wanted_size(
-        settings, min(power, room), worth, price, stop_distance, order.size_scale, share
+        market, settings, min(power, room), worth, price, stop_distance, order.size_scale, share
     )
     if tradable_size(account, market, quantity, price) <= 0.0:
         return REFUSED_EXPOSURE if room < power else REFUSED_SIZE

@@ -58,15 +58,19 @@ def exposure_room(settings: Row, worth: int, gross: int, net: int, side: int) ->
 
 
 @kernel
-def position_room(settings: Row, worth: int, held: int) -> float:
-    """Return the largest notional that the limit on a position leaves to one, in quote; held: of it, money units."""
-    if settings.limit_position <= 0.0:
-        return np.inf
-    return max(settings.limit_position * (worth * 1e-9) - held * 1e-9, 0.0)  # type: ignore[no-any-return]
+def position_room(market: Row, settings: Row, worth: int, held: int) -> float:
+    """Return the largest notional that limit and venue leave to a position, in quote; held: of it, money units."""
+    room = np.inf
+    if settings.limit_position > 0.0:
+        room = settings.limit_position * (worth * 1e-9)
+    if market.largest_notional > 0.0:
+        room = min(room, market.largest_notional)
+    return max(room - held * 1e-9, 0.0)
 
 
 @kernel
 def wanted_size(
+    market: Row,
     settings: Row,
     power: float,
     worth: int,
@@ -92,7 +96,7 @@ def wanted_size(
         else:
             wanted = share * (worth * 1e-9) / price
         quantity = min(quantity, wanted * scale)
-    return min(quantity, position_room(settings, worth, 0) / price)
+    return min(quantity, position_room(market, settings, worth, 0) / price)
 
 
 @kernel

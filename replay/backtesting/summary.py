@@ -122,7 +122,7 @@ def summarise(
         "digest": main.engine.digest,
         "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
         "config": config.model_dump(mode="json"),
-        "markets": {m.symbol: {n: getattr(m, n) for n in m.__slots__} for m in spec.markets},
+        "markets": {m.symbol: m.plain() for m in spec.markets},
         "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
         "metrics": performance.metrics,
         "undefined": performance.undefined,

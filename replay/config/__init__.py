@@ -4,6 +4,7 @@ One configuration for replay and live: pydantic over TOML, read once at the edge
     learning live   the sections about models, and those that only live operation reads
     limits          the section about what may be lost and held
     cadence         when models are trained
+    market_settings a market's costs, sizes and margin, as the configuration has them
     markets spec    market data, overridden by the configuration; what an engine is built from
     series          files of series beside candles
     fields          what a section and a dataclass have in common
@@ -41,9 +42,9 @@ from papertape.replay.config.fields import keys_of
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import LimitSettings
 from papertape.replay.config.live import Daemon, Live
+from papertape.replay.config.market_settings import MarketSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
 Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
 assert set(get_args(Timeframe)) == set(TIMEFRAMES)
 
@@ -138,43 +139,6 @@ class Account(_Section):
     def risk(self) -> float:
         """Return the fraction of equity at risk per trade."""
         return self.risk_fraction or RISK_LEVELS[self.risk_level]
-
-
-class MarketSettings(_Section):
-    """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
-
-    kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
-    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
-    tick_size: float | None = Field(None, ge=0.0, description="step of prices, quote; 0: any")
-    lot_size: float | None = Field(None, ge=0.0, description="step of sizes, base units; 0: any")
-    minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
-    minimum_notional: float | None = Field(None, ge=0.0, description="of an order, quote")
-    taker_fee_rate: Rate | None = Field(None, description="of notional; every fill pays it today")
-    maker_fee_rate: Rate | None = Field(
-        None, description="of notional; for limit orders, which are not simulated yet"
-    )
-    half_spread_rate: Rate | None = Field(
-        None, description="of the price, where a fill crosses the spread"
-    )
-    slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
-    maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
-    leverage: float | None = Field(
-        None, ge=0.0, le=1_000.0,
-        description="isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never",
-    )  # fmt: skip
-    maintenance_rate: Rate | None = Field(
-        None, description="of notional that the margin must still be worth"
-    )
-    maintenance_slope: float | None = Field(
-        None, ge=0.0, le=1.0, description="that it grows by per quote of notional"
-    )
-    maintenance_from: float | None = Field(
-        None, ge=0.0, description="notional from which it grows, quote"
-    )
-    liquidation_fee_rate: Rate | None = Field(None, description="of notional, beside the margin")
-    read_only: bool | None = Field(
-        None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
-    )
 
 
 class StrategySettings(_Section):

@@ -8,9 +8,11 @@ from importlib import resources
 from typing import Any, Final
 
 from papertape.engine.spec import Market
-from papertape.replay.config import Config, MarketSettings
+from papertape.replay.config import Config
+from papertape.replay.config.market_settings import MarketSettings
 from papertape.replay.tapes.store import Tape
 
+_BY_BRACKETS: Final = ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope")
 _BY_QUOTE: Final = "minimum_notionals"  # of a venue: quote → smallest notional
 
 
@@ -56,8 +58,11 @@ def market_of(
     by_quote = values.pop(_BY_QUOTE, {})
     values.setdefault("minimum_notional", _smallest_notional(symbol, by_quote))
     values |= dict(told or {})
-    values |= config.market.model_dump(exclude_none=True)
+    own = config.market.model_dump(exclude_none=True)
     if symbol in config.markets:
-        values |= config.markets[symbol].model_dump(exclude_none=True)
+        own |= config.markets[symbol].model_dump(exclude_none=True)
+    if own.get("brackets"):  # they take the place of what others say of the same
+        values = {name: value for name, value in values.items() if name not in _BY_BRACKETS}
+    values |= own
     kind = values.pop("kind")
     return Market(symbol=symbol, is_perpetual=kind == "perpetual", **values)

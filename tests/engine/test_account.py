@@ -40,6 +40,12 @@ MARKETS = {
     "slippage_rate": 0.0001,
     "maximum_leverage": 50.0,
 }
+BRACKETS = (
+    (2_000.0, 50.0, 0.005),
+    (8_000.0, 25.0, 0.01),
+    (30_000.0, 10.0, 0.025),
+    (500_000.0, 4.0, 0.1),
+)
 # By symbol and close, of the machine that runs: the engine watches that nothing else that a strategy reads changes.
 WISHES: ContextVar[dict[tuple[str, int], Decision]] = ContextVar("WISHES")
 DECISIONS = st.builds(
@@ -83,7 +89,7 @@ class AccountMachine(RuleBasedStateMachine):
         kinds=st.tuples(*[st.sampled_from(["spot", "plain", "margin"])] * 3),
         leverage=st.sampled_from([4.0, 10.0, 25.0, 50.0]),
         maintenance=st.sampled_from([0.0, 0.005, 0.01]),
-        slope=st.sampled_from([0.0, 1e-7]),
+        slope=st.sampled_from([0.0, 1e-7, None]),  # None: a table of leverage in its place
         fee=st.sampled_from([0.0, 0.002]),
         sizing=st.sampled_from(["fraction", "risk", "all_in"]),
         latency=st.sampled_from([0, 0, 1]),
@@ -95,20 +101,22 @@ class AccountMachine(RuleBasedStateMachine):
         kinds: tuple[str, ...],
         leverage: float,
         maintenance: float,
-        slope: float,
+        slope: float | None,
         fee: float,
         sizing: str,
         latency: int,
         mode: str,
         limits: Limits,
     ) -> None:
-        margin = {
-            "leverage": leverage,
-            "maintenance_rate": maintenance,
-            "maintenance_slope": slope,
-            "maintenance_from": 5_000.0,
-            "liquidation_fee_rate": fee,
-        }
+        margin: dict[str, Any] = {"leverage": leverage, "liquidation_fee_rate": fee}
+        if slope is None:
+            margin["brackets"] = BRACKETS
+        else:
+            margin |= {
+                "maintenance_rate": maintenance,
+                "maintenance_slope": slope,
+                "maintenance_from": 5_000.0,
+            }
         markets: dict[str, dict[str, Any]] = {
             symbol: {
                 **MARKETS,

@@ -35,10 +35,23 @@ def money(amount: Decimal) -> Decimal:
 
 
 def maintenance_rate(market: dict[str, Any], notional: Decimal) -> Decimal:
-    """Return which share of its notional a position's margin must still be worth."""
+    """Return which share of its notional a position's margin must still be worth: of each part its bracket's."""
+    if market.get("brackets"):
+        needed = start = ZERO
+        for up_to, _, rate in market["brackets"]:
+            needed += max(ZERO, min(notional, up_to) - start) * rate
+            start = up_to
+        return needed / notional
     beyond = max(ZERO, notional - market.get("maintenance_from", ZERO))
     slope = market.get("maintenance_slope", ZERO)
     return market.get("maintenance_rate", ZERO) + slope * beyond  # type: ignore[no-any-return]
+
+
+def largest_notional(market: dict[str, Any]) -> Decimal | None:
+    """Return how large a position may be at its leverage, None for any."""
+    rows = market.get("brackets", ())
+    fitting = [up_to for up_to, most, _ in rows if most >= market.get("leverage", ZERO)]
+    return max(fitting) if rows else None
 
 
 @dataclass

@@ -29,6 +29,7 @@ from tests.oracles.account_rules import (
     cross_prices,
     exact,
     isolated_level,
+    largest_notional,
     maintenance_rate,
     money,
 )
@@ -54,7 +55,12 @@ class Oracle:
     def __init__(self, portfolio: Portfolio, seed: int = 0) -> None:
         self.portfolio, self.settings = portfolio, portfolio.settings
         self.markets = {
-            symbol: {name: exact(value) for name, value in market.items()}
+            symbol: {
+                name: tuple(tuple(map(exact, row)) for row in value)
+                if name == "brackets"
+                else exact(value)
+                for name, value in market.items()
+            }
             for symbol, market in portfolio.markets.items()
         }
         self.is_cross = self.settings.margin == "cross"
@@ -201,9 +207,10 @@ class Oracle:
         if not market["is_perpetual"]:
             return share * self.cash / (1 + fee)
         leverage = exact(self.settings.leverage_cap)
-        for name in ("maximum_leverage", "leverage"):
-            if market.get(name):
-                leverage = min(leverage, market[name])
+        highest = [market.get(name) for name in ("maximum_leverage", "leverage")]
+        for most in [*highest, *(row[1] for row in market.get("brackets", ())[:1])]:
+            if most:
+                leverage = min(leverage, most)
         return share * max(worth - gross / leverage, ZERO) / (1 / leverage + fee)
 
     def enter(self, k: int, rows: dict[str, Any], due: dict[str, dict[str, Any]]) -> None:
@@ -265,6 +272,9 @@ class Oracle:
         most = self.limits.limits.position
         if most:
             quantity = min(quantity, exact(most) * worth / price)
+        largest = largest_notional(self.markets[symbol])
+        if largest is not None:
+            quantity = min(quantity, largest / price)
         if not self.tradable(symbol, quantity, price):
             return None
         found = {"side": side, "price": price, "stop": max(stop, ZERO), "target": max(target, ZERO)}

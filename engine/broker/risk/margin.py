@@ -3,7 +3,7 @@ Maintenance margin, and isolated margin: how far a position may fall, and what b
 
 A position of notional N at entry price E and leverage L stands on a margin of N ÷ L. It is liquidated where that margin and
 the open result are worth no more than the maintenance margin, at E × (1 ∓ (1 ÷ L - m)) for the maintenance rate m: the form
-that agrees with Delta Exchange's published example. m grows by a slope with the notional beyond a threshold. What is
+that agrees with Delta Exchange's published example. m grows by a slope with the notional beyond a threshold, or by a table (`papertape.engine.broker.risk.brackets`). What is
 liquidated is closed at the bankruptcy price, E × (1 ∓ 1 ÷ L): the whole margin is lost, never more, and the venue's
 liquidation fee comes on top. Positions on cross margin have no level of their own
 (`papertape.engine.broker.working.cross`). A stop that is nearer comes first, unless the candle opens beyond both.
@@ -17,7 +17,14 @@ from papertape.engine.jit import Row, kernel
 @kernel
 def maintenance_of(market: Row, cost: int) -> float:
     """Return which share of notional must be maintained of a position; cost: its notional at entry, money units."""
-    beyond = max(cost * 1e-9 - market.maintenance_from, 0.0)
+    notional = cost * 1e-9
+    if market.n_brackets > 0:
+        row = market.n_brackets - 1
+        while row > 0 and notional <= market.bracket_from[row]:
+            row -= 1
+        amount = market.bracket_amount[row]
+        return market.bracket_rate[row] - (amount / notional if amount > 0.0 else 0.0)  # type: ignore[no-any-return]
+    beyond = max(notional - market.maintenance_from, 0.0)
     return market.maintenance_rate + market.maintenance_slope * beyond  # type: ignore[no-any-return]
 
 

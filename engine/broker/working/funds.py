@@ -45,7 +45,7 @@ def share_out(
         entry.power = min(power, exposure_room(settings, worth, gross, net, 1))
         entry.power_short = min(power, exposure_room(settings, worth, gross, net, -1))
         held = money(abs(position.quantity) * position.last_price)
-        entry.room = position_room(settings, worth, held)
+        entry.room = position_room(market, settings, worth, held)
         for slot in range(position.order_rows):
             order = working[symbol, slot]
             price = price_if_met(order, market, settings, candle, is_open)

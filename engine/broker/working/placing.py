@@ -112,7 +112,7 @@ def size(
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
             share = notional_share(account, position, settings)
             quantity = wanted_size(
-                settings, power, worth, price, distance, instruction.size_scale, share
+                market, settings, power, worth, price, distance, instruction.size_scale, share
             )
             quantity = tradable_size(account, market, quantity, price)
     instruction.quantity = quantity

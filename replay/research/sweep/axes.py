@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.strategies import class_of
 from papertape.engine.strategies.parameters import StrategyParameter, declared_parameters
-from papertape.replay.config import Config, MarketSettings, make_config
+from papertape.replay.config import Config, make_config
+from papertape.replay.config.market_settings import MarketSettings
 
 _PARAMETERS: Final = "strategy.parameters."
 _MOST_VALUES: Final = 100_000  # of one axis

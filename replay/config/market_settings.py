@@ -1,0 +1,83 @@
+"""The sections [market] and [markets.SYMBOL] of the configuration: costs, sizes and margin of a market."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from papertape.engine.broker.ledger import LARGEST_QUOTE
+
+Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
+# Source: ccxt manual, "Leverage Tiers Structure" (4.5.90).
+_OF_CCXT: Final = {
+    "maxNotional": "up_to",
+    "maxLeverage": "leverage",
+    "maintenanceMarginRate": "maintenance_rate",
+}
+
+
+class BracketSettings(BaseModel):
+    """One row of a table of leverage; from where the row before ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    up_to: float = Field(gt=0.0, description="notional, quote")
+    leverage: float = Field(gt=0.0, le=1_000.0, description="highest of a position of that size")
+    maintenance_rate: float = Field(ge=0.0, lt=1.0, description="of the notional within this row")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tier_is_one(cls, values: Any) -> Any:
+        """Take a row as ccxt gives it: `fetch_leverage_tiers` of any venue."""
+        if not isinstance(values, Mapping) or not values.keys() >= _OF_CCXT.keys():
+            return values
+        found = {ours: values[theirs] for theirs, ours in _OF_CCXT.items()}
+        return found if found["up_to"] is not None else found | {"up_to": LARGEST_QUOTE}
+
+
+class MarketSettings(BaseModel):
+    """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
+    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
+    tick_size: float | None = Field(None, ge=0.0, description="step of prices, quote; 0: any")
+    lot_size: float | None = Field(None, ge=0.0, description="step of sizes, base units; 0: any")
+    minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
+    minimum_notional: float | None = Field(None, ge=0.0, description="of an order, quote")
+    taker_fee_rate: Rate | None = Field(None, description="of notional, where a fill takes")
+    maker_fee_rate: Rate | None = Field(None, description="likewise where it waited")
+    half_spread_rate: Rate | None = Field(
+        None, description="of the price, where a fill crosses the spread"
+    )
+    slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
+    maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
+    leverage: float | None = Field(
+        None, ge=0.0, le=1_000.0,
+        description="isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never",
+    )  # fmt: skip
+    maintenance_rate: Rate | None = Field(
+        None, description="of notional that the margin must still be worth"
+    )
+    maintenance_slope: float | None = Field(
+        None, ge=0.0, le=1.0, description="that it grows by per quote of notional"
+    )
+    maintenance_from: float | None = Field(
+        None, ge=0.0, description="notional from which it grows, quote"
+    )
+    initial_rate: Rate | None = Field(None, description="of notional that opening takes")
+    initial_slope: float | None = Field(
+        None, ge=0.0, le=1.0, description="that it grows by per quote of notional beyond maintenance_from"
+    )  # fmt: skip
+    maximum_notional: float | None = Field(
+        None, ge=0.0, description="of a position, quote; 0: no limit"
+    )
+    brackets: tuple[BracketSettings, ...] | None = Field(
+        None,
+        description="`up_to` (notional, quote), `leverage`, `maintenance_rate`: what holds up to there, in place of the rates above",
+    )
+    liquidation_fee_rate: Rate | None = Field(None, description="of notional, beside the margin")
+    read_only: bool | None = Field(
+        None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
+    )
