@@ -160,6 +160,7 @@ class EngineState:
         self.outputs = Outputs(n)
         self.followers: list[EngineState] = []
         self.watch: Callable[[int, FloatArray, Rows], None] | None = None
+        self.watch_answers: Callable[[int, Rows, Rows], None] | None = None
         self.on_instructions: Callable[[int, int, Rows], None] | None = None
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:

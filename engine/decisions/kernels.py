@@ -83,6 +83,8 @@ class KernelDecider:
                         (close, self._fault(candles, int(at[close]), symbol, reason))
                     )
             mute_absent(bars, closed, wishes)
+            if engine.watch_answers is not None:
+                engine.watch_answers(symbol, wishes[:closed], bars[:closed])
         self._found.sort(key=lambda found: found[0])
         for acting in (engine, *engine.followers):
             self._run(acting, candles, n, at, closed)

@@ -22,6 +22,7 @@ from papertape.engine.records import (
 from papertape.engine.report import Report
 from papertape.replay.backtesting.conditions import Notes, UnmetConditions
 from papertape.replay.report.features import FeatureLines
+from papertape.replay.report.steps import StepLines
 
 _KINDS = (
     "decisions",
@@ -50,7 +51,7 @@ class Recorder:
     event_kinds  the only EVENT records that are kept; None: all
     expected     how many marks will come, when that is known
     conditions   what a strategy said was unmet; notes: what it noted
-    features     what it named, for drawing; None: not kept
+    features     what it named, for drawing; lines: what was said at its closes; None: not kept
     """
 
     candles: int = 0
@@ -60,6 +61,7 @@ class Recorder:
     conditions: UnmetConditions = field(default_factory=UnmetConditions)
     notes: Notes = field(default_factory=Notes)
     features: FeatureLines | None = None
+    lines: StepLines | None = None
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
     _marks: Collector = field(init=False)
 
@@ -72,6 +74,9 @@ class Recorder:
         self.unheeded += report.unheeded
         if report.unmet:
             self.conditions.add(report.unmet)
+        if self.lines is not None:
+            self.lines.said(report.unmet)
+            self.lines.predictions.add(report.predictions)
         if report.notes:
             self.notes.add(report.notes)
         self._marks.add(report.marks)

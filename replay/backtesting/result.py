@@ -48,6 +48,7 @@ from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.notebook import Page, card
 from papertape.replay.report.page import Drawing, report_parts, write_report
+from papertape.replay.report.steps import StepLines
 from papertape.replay.runtime.allocation import return_free_memory
 from papertape.replay.tapes.arrow import arrow_table
 from papertape.replay.tapes.tables import (
@@ -81,7 +82,7 @@ class Result:
     events     EVENT records of market structure, for drawing; none when the strategy does not look at it
     tapes      all that were replayed, where the names in the configuration would not find them again
     orders     ORDER_EVENT records: what happened to working orders
-    features   what the strategy named, for drawing
+    features   what the strategy named, for drawing; lines: what was said at its closes
     limits     LIMIT_EVENT records: limits of the account that were met
     booked     makes every amount in double entry, by column: `statement` is the table of it
 
@@ -107,6 +108,7 @@ class Result:
     features: FeatureLines | None = None
     limits: Rows = field(default_factory=lambda: np.zeros(0, LIMIT_EVENT))
     booked: Callable[[], Table] = field(default=dict)
+    lines: StepLines | None = None
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
     _equity: "pd.DataFrame | None" = field(default=None, init=False)
 
@@ -258,7 +260,9 @@ class Result:
         return Page(target)
 
     def _shown(self) -> tuple[Mapping[str, Any], Table, CurveColumns, Mapping[str, Rows], Drawing]:
-        drawing = Drawing(self.events, self.fills, self.orders, self.features)
+        drawing = Drawing(
+            self.events, self.fills, self.orders, self.features, self.decisions, self.lines
+        )
         return self.summary, self.traded, self.marks, self.candles, drawing
 
     def save(self, directory: str | Path) -> Path:

@@ -30,6 +30,7 @@ from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.features import FeatureLines, drawn_columns
 from papertape.replay.report.orders import last_stops, orders_left_out, trade_tags
+from papertape.replay.report.steps import StepLines
 from papertape.replay.report.structure import DRAWN_KINDS, left_out
 from papertape.replay.runtime.allocation import return_free_memory
 from papertape.replay.runtime.compile import compile_kernels
@@ -95,7 +96,7 @@ def run_backtest(
     return Result(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
         [data for _, data in main.models], recorder.events, orders=recorder.orders, limits=recorder.limits,
-        features=recorder.features, booked=_booked(main),
+        features=recorder.features, booked=_booked(main), lines=recorder.lines,
     )  # fmt: skip
 
 
@@ -145,7 +146,10 @@ def replay(
         name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
     }
     recorder = Recorder(event_kinds=DRAWN_KINDS if is_drawn else None, expected=feed.n_instants)
-    engine.watch = recorder.features = _lines(engine, feed.n_instants) if is_drawn else None
+    if is_drawn:
+        engine.watch = recorder.features = _lines(engine, feed.n_instants)
+        recorder.lines = StepLines(engine.symbols)
+        engine.watch_answers = recorder.lines.answered
     started = time.perf_counter()
     warm_up(spec, candles, [event for _, event in scheduled])
     warm = time.perf_counter()

@@ -24,10 +24,13 @@ from papertape.engine.performance.curve import Marks
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.tapes.tables import Table
 
+MOST_CANDLES: Final = 600_000  # of all symbols: a year of minutes is drawn whole
 CURVE_STRETCHES: Final = 2_500
 _STRETCH_ROWS: Final = 65_536
 _LARGEST: Final = 2**30  # packed prices stay clear of the int32 limit, also after adding
 _MOST_DECIMALS: Final = 8
+_MOST_POWER: Final = 100
+_NO_NUMBER: Final = 127
 _DIGITS: Final = 10  # significant, of floats in the trade list
 _TRADE_COLUMNS: Final = (
     "number", "symbol", "side", "entry_price", "exit_price", "quantity", "stop_price", "last_stop_price", "target_price", "exit_reason",
@@ -78,8 +81,26 @@ def pack_integers(values: IntArray) -> str:
     return f"{width}{base64.b64encode(packed).decode('ascii')}"
 
 
-def pack_candles(candles: Rows) -> dict[str, Any]:
-    """Return candles as differences: time and open to the one before, close to open, wicks to the body."""
+def joined_candles(candles: Rows, size: int) -> Rows:
+    """Return candles of which every so many are one, with their true high and low; times are those of the first."""
+    if size <= 1:
+        return candles
+    starts = np.arange(0, len(candles), size)
+    joined: Rows = candles[starts].copy()
+    joined["close"] = candles["close"][np.minimum(starts + size, len(candles)) - 1]
+    for name, fold in (("high", np.maximum), ("low", np.minimum), ("volume", np.add)):
+        joined[name] = fold.reduceat(candles[name], starts)
+    return joined
+
+
+def pack_candles(candles: Rows, most: int = MOST_CANDLES) -> dict[str, Any]:
+    """
+    Return candles as differences: time and open to the one before, close to open, wicks to the body.
+
+    most  more than these are joined, as many as it takes
+    """
+    count, size = len(candles), -(-len(candles) // most)
+    candles = joined_candles(candles, size)
     names = ("open", "high", "low", "close")
     top = float(np.max(candles["high"]))
     decimals = max(decimals_of(candles[name], top) for name in names)
@@ -91,6 +112,8 @@ def pack_candles(candles: Rows) -> dict[str, Any]:
 
     opens, close = integers("open"), integers("close")
     found: dict[str, Any] = {
+        "count": count,
+        "joined": size,
         "first": int(candles["open_ms"][0] // 1000),
         "decimals": decimals,
         "first_open": int(opens[0]),
@@ -106,6 +129,24 @@ def pack_candles(candles: Rows) -> dict[str, Any]:
     del opens, close
     digits, power = three_digits(candles["volume"])
     return found | {"volume": pack_integers(digits), "volume_power": pack_integers(power)}
+
+
+def pack_steps(values: IntArray) -> dict[str, Any]:
+    """Return integers as their first and the differences to the one before."""
+    first = int(values[0]) if len(values) else 0
+    return {"first": first, "steps": pack_integers(np.diff(values, prepend=first))}
+
+
+def pack_floats(values: FloatArray, digits: int = 6) -> dict[str, str]:
+    """Return values of any size as digits × 10^power, to so many significant digits; what is no number has its own power."""
+    size = np.abs(np.asarray(values, np.float64))
+    is_number = np.isfinite(size) & (size < 10.0**_MOST_POWER)
+    is_some = is_number & (size > 10.0**-_MOST_POWER)
+    power = np.floor(np.log10(np.where(is_some, size, 1.0))).astype(np.int64) - digits + 1
+    whole = np.rint(np.where(is_some, values, 0.0) / 10.0 ** power.astype(np.float64))
+    power[~is_some] = 0
+    power[~is_number] = _NO_NUMBER
+    return {"digits": pack_integers(whole.astype(np.int64)), "power": pack_integers(power)}
 
 
 def three_digits(values: FloatArray) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ Orders for the report's page: where each rested and how it ended, what fills did
     resting  every order but those at market: from the close at which it was asked for to its end
     trails   where trailing orders stood, from the candle on in which they stood there, and stop-limits once triggered
     levels   likewise stop and target of trades where they moved; a trade has its first ones itself
-    parts    the fills of trades that have more than two: additions, partial exits, and the average entry after each
+    parts    the fills of trades that have more than entry and exit, and the average entry after each
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,11 @@ import numpy as np
 
 from papertape.engine.broker.working.orders import (
     AT_MARKET,
+    BY_COMMAND,
+    BY_DELISTING,
+    BY_LIMIT,
+    BY_RUIN,
+    BY_STRATEGY,
     CANCELLED,
     CAUSE_NAMES,
     EXPIRED,
@@ -32,11 +37,17 @@ from papertape.engine.broker.working.orders import (
 )
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import REFUSED_NAMES
-from papertape.replay.report.data import decimals_of, pack_integers, plain_values
+from papertape.replay.report.data import decimals_of, pack_integers, pack_steps, plain_values
 from papertape.replay.tapes.tables import Table
 
 MOST_ROWS: Final = 60_000  # of one symbol, of each table: the newest
 _ENDS: Final = (FILLED, CANCELLED, EXPIRED)
+_AT_CLOSE: Final = (
+    BY_COMMAND,
+    BY_DELISTING,
+    BY_LIMIT,
+    BY_RUIN,
+)  # causes that come between two candles
 _RESTS: Final = "still working"
 
 
@@ -53,6 +64,9 @@ class RestingOrders(NamedTuple):
     quantity: FloatArray
     end: IntArray  # status × 1000 + cause
     fill_price: FloatArray  # of its last fill; 0 = none
+    is_at_close: (
+        IntArray  # whether it ended at the close of `ended_ms`, not in the candle that opened then
+    )
 
 
 class LevelPath(NamedTuple):
@@ -64,8 +78,12 @@ class LevelPath(NamedTuple):
     price: FloatArray
 
 
-def resting_of(orders: Rows) -> RestingOrders:
-    """Return every order of one symbol that rested, from its ORDER_EVENT records."""
+def resting_of(orders: Rows, latency_bars: int = 0) -> RestingOrders:
+    """
+    Return every order of one symbol that rested, from its ORDER_EVENT records.
+
+    latency_bars  of the account: without any, what a strategy takes back ends at its close
+    """
     own = orders[(orders["number"] > 0) & (orders["kind"] != AT_MARKET)]
     own = own[np.argsort(own["number"], kind="stable")]
     first = np.flatnonzero(np.diff(own["number"], prepend=-1))
@@ -80,6 +98,7 @@ def resting_of(orders: Rows) -> RestingOrders:
         begun["number"], begun["kind"], begun["side"], begun["tag"], begun["time_ms"],
         np.where(is_over, last["time_ms"], -1), begun["price"], begun["quantity"],
         np.where(is_over, last["status"] * 1000 + last["cause"], 0), price,
+        np.isin(last["cause"], _AT_CLOSE if latency_bars else (BY_STRATEGY, *_AT_CLOSE)).astype(np.int64),
     )  # fmt: skip
 
 
@@ -137,9 +156,12 @@ def trade_tags(trades: Table, orders: Rows, fills: Rows) -> Table:
 
 
 def parts_of(fills: Rows) -> dict[str, Any]:
-    """Return the fills of every trade of one symbol that has more than two, with the average entry after each."""
+    """Return the fills of trades of one symbol that have more than entry and exit, with the average entry after each."""
     numbers, counts = np.unique(fills["trade"], return_counts=True)
-    rows = fills[np.isin(fills["trade"], numbers[counts > 2])]
+    last = len(fills) - 1 - np.unique(fills["trade"][::-1], return_index=True)[1]
+    # A trade that is still open has another fill than its entry as soon as it has two.
+    has_more = counts > np.where(fills["position"][last] == 0.0, 2, 1)
+    rows = fills[np.isin(fills["trade"], numbers[has_more])]
     average = np.zeros(len(rows))
     held = cost = 0.0
     columns = (rows[name].tolist() for name in ("trade", "price", "quantity", "position"))
@@ -157,7 +179,9 @@ def parts_of(fills: Rows) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def pack_orders(orders: Rows, fills: Rows, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
+def pack_orders(
+    orders: Rows, fills: Rows, symbols: Sequence[str], latency_bars: int = 0
+) -> dict[str, dict[str, Any]]:
     """Return what the page draws of orders, by symbol; symbols without any are left out."""
     packed = {}
     for index, symbol in enumerate(symbols):
@@ -165,7 +189,7 @@ def pack_orders(orders: Rows, fills: Rows, symbols: Sequence[str]) -> dict[str, 
         parts = parts_of(filled)
         if len(own) or len(parts["trade"]):
             packed[symbol] = {
-                "resting": _resting(_newest(resting_of(own))),
+                "resting": _resting(_newest(resting_of(own, latency_bars))),
                 "trails": _path(_newest(trails_of(own))),
                 "levels": _path(_newest(levels_of(own, filled))),
                 "parts": _parts(_newest(parts)),
@@ -212,12 +236,13 @@ def _resting(rows: RestingOrders) -> dict[str, Any]:
         "kinds": [KIND_NAMES[code] for code in kinds.tolist()],
         "tags": [tag_text(code) for code in tags.tolist()],
         "ends": [_end(code) for code in ends.tolist()],
-        "number": _steps(rows.number),
+        "number": pack_steps(rows.number),
         "kind": pack_integers(kind),
         "tag": pack_integers(tag),
         "end": pack_integers(end),
         "side": pack_integers(rows.side),
-        "begun": _steps(begun),
+        "begun": pack_steps(begun),
+        "is_at_close": pack_integers(rows.is_at_close),
         "life": pack_integers(np.where(rows.ended_ms < 0, -1, rows.ended_ms // 1000 - begun)),
         **_prices({"price": rows.price, "fill_price": rows.fill_price}),
         "quantity": plain_values(rows.quantity),
@@ -235,28 +260,22 @@ def _end(code: int) -> str:
 
 def _path(rows: LevelPath) -> dict[str, Any]:
     return {
-        "owner": _steps(rows.owner),
+        "owner": pack_steps(rows.owner),
         "is_target": pack_integers((rows.kind > POSITION_STOP).astype(np.int64)),
-        "time": _steps(rows.time_ms // 1000),
+        "time": pack_steps(rows.time_ms // 1000),
         **_prices({"price": rows.price}),
     }
 
 
 def _parts(rows: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "trade": _steps(rows["trade"]),
-        "time": _steps(rows["time_ms"] // 1000),
+        "trade": pack_steps(rows["trade"]),
+        "time": pack_steps(rows["time_ms"] // 1000),
         "side": pack_integers(rows["side"]),
         **_prices({"price": rows["price"], "average": rows["average"]}),
         "quantity": plain_values(rows["quantity"]),
         "position": plain_values(rows["position"]),
     }
-
-
-def _steps(values: IntArray) -> dict[str, Any]:
-    """Return integers as their first and the differences to the one before."""
-    first = int(values[0]) if len(values) else 0
-    return {"first": first, "steps": pack_integers(np.diff(values, prepend=first))}
 
 
 def _prices(columns: Mapping[str, FloatArray]) -> dict[str, Any]:
@@ -265,7 +284,7 @@ def _prices(columns: Mapping[str, FloatArray]) -> dict[str, Any]:
     decimals = decimals_of(given) if len(given) else 0
     packed: dict[str, Any] = {"decimals": decimals}
     for name, values in columns.items():
-        packed[name] = _steps(np.rint(values * 10.0**decimals).astype(np.int64))
+        packed[name] = pack_steps(np.rint(values * 10.0**decimals).astype(np.int64))
     return packed
 
 

@@ -11,10 +11,11 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
-from papertape.replay.report.data import equity_curve, pack_candles, pack_trades
+from papertape.replay.report.data import MOST_CANDLES, equity_curve, pack_candles, pack_trades
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.orders import pack_orders
 from papertape.replay.report.returns import returns_of
+from papertape.replay.report.steps import StepLines, pack_account, pack_closes
 from papertape.replay.report.structure import pack_structure
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.tables import Table
@@ -25,12 +26,16 @@ _ASSETS: Final = {
     "charts_library": ("lightweight-charts.js",),
     "scripts": (
         "data.js",
+        "known.js",
+        "tables.js",
         "charts.js",
         "structure.js",
         "orders.js",
         "features.js",
         "marks.js",
         "candles.js",
+        "why.js",
+        "replay.js",
         "sections.js",
         "models.js",
         "returns.js",
@@ -46,12 +51,16 @@ class Drawing(NamedTuple):
     events    EVENT records of market structure
     fills     FILL records; orders: ORDER_EVENT records
     features  what the strategy named, as the run computed it
+    decisions DECISION records
+    lines     what was said at each close
     """
 
     events: Rows | None = None
     fills: Rows | None = None
     orders: Rows | None = None
     features: FeatureLines | None = None
+    decisions: Rows | None = None
+    lines: StepLines | None = None
 
 
 NOTHING_DRAWN: Final = Drawing()
@@ -81,13 +90,23 @@ def report_parts(
         yield "trades", pack_trades(trades)
         yield "equity", equity_curve(marks, candles, capital, held)
         yield "returns", returns_of(marks, capital)
-        yield "candles", {name: pack_candles(rows) for name, rows in candles.items() if len(rows)}
+        most = MOST_CANDLES // max(len(candles), 1)
+        shown = {name: rows for name, rows in candles.items() if len(rows)}
+        yield "candles", {name: pack_candles(rows, most) for name, rows in shown.items()}
         yield "structure", _structure(summary, drawing.events)
         symbols = summary.get("symbols", ())
         if drawing.fills is not None and drawing.orders is not None:
-            yield "orders", pack_orders(drawing.orders, drawing.fills, symbols)
+            account = (summary.get("config") or {}).get("account", {})
+            latency_bars = account.get("latency_bars", 0)
+            yield "orders", pack_orders(drawing.orders, drawing.fills, symbols, latency_bars)
         if drawing.features is not None:
             yield "features", drawing.features.pack(symbols, candles)
+        if "timeframe" in summary:
+            length_ms = timeframe_ms(str(summary["timeframe"]))
+            yield "length", length_ms // 1000
+            yield "account", pack_account(marks, candles, length_ms)
+            told = drawing.lines, drawing.decisions, drawing.orders
+            yield "closes", pack_closes(*told, symbols, length_ms)
 
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"

@@ -35,3 +35,16 @@ def unpack_candles(packed: Mapping[str, Any]) -> dict[str, FloatArray]:
         "close": close / unit,
         "volume": part["volume"] * 10.0 ** part["volume_power"],
     }
+
+
+def unpack_steps(packed: Mapping[str, Any]) -> IntArray:
+    """Return what `pack_steps` packed."""
+    found: IntArray = packed["first"] + np.cumsum(unpack_integers(packed["steps"]))
+    return found
+
+
+def unpack_floats(packed: Mapping[str, Any]) -> FloatArray:
+    """Return what `pack_floats` packed."""
+    power = unpack_integers(packed["power"])
+    values = unpack_integers(packed["digits"]) * 10.0 ** power.astype(np.float64)
+    return np.where(power == 127, np.nan, values)

@@ -10,7 +10,7 @@ class CandleView {
     this.volume = this.chart.addSeries(LightweightCharts.HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false });
     this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: 0.24 } });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0.07 } });
-    this.trades = []; this.rows = []; this.all = []; this.chosen = null; this.taken = [];
+    this.trades = []; this.rows = []; this.all = []; this.whole = []; this.until = Infinity; this.chosen = null; this.taken = [];
     this.first = 0; this.size = 1; this.isWhole = true;
     this.marks = new TradeMarks(this);
     this.structure = new StructureLayer(this);
@@ -20,6 +20,7 @@ class CandleView {
     this.structure.controls($("structure"));
     this.marks.controls($("trading"));
     this.chart.subscribeCrosshairMove((at) => { this.tell(at.time); this.hover(at.point); });
+    this.chart.subscribeClick((at) => { if (at.time !== undefined) this.onCandle?.(this.placeOf(at.time)); });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => { clearTimeout(this.timer); this.timer = setTimeout(() => this.settle(), 80); });
     keepWhole(this.chart, () => this.isWhole, () => this.fit());
     CHARTS.push(this);
@@ -28,15 +29,36 @@ class CandleView {
   restyle() { this.chart.applyOptions(chartColours()); this.series.applyOptions(this.style()); this.putVolume(); this.features.restyle(); }
   async show(symbol) {
     this.symbol = symbol;
-    this.all = DATA.candles[symbol] ? await candlesOf(DATA.candles[symbol]) : [];
+    this.all = this.whole = DATA.candles[symbol] ? await candlesOf(DATA.candles[symbol]) : [];
+    this.until = Infinity;
     const places = DATA.candles[symbol] ? DATA.candles[symbol].decimals : 2;
     this.series.applyOptions({ priceFormat: { type: "price", precision: places, minMove: Math.pow(10, -places) } });
     this.trades = TRADES.filter((trade) => trade.symbol === symbol);
     await this.structure.show(symbol);
-    this.orders.show(symbol);
+    this.orders.show(ORDERS[symbol]?.resting ?? []);
     await this.features.show(symbol);
+    this.book = {
+      trades: this.trades, orders: ORDERS[symbol]?.resting ?? [], structure: this.structure.items, nGroups: STRUCTURE_GROUPS.length,
+      features: this.features.table(), tables: await tablesOf(DATA.closes?.[symbol]), account: (this.account ??= await accountOf(DATA.account)),
+    };
     this.ranges();
     this.overview();
+  }
+  // When a candle closed, in seconds; of several drawn as one, when the next began.
+  closeOf(n) {
+    const { joined } = DATA.candles[this.symbol], next = this.whole[n + 1]?.time ?? Infinity;
+    return Math.min(this.whole[n].time + (DATA.length ?? 0) * joined, next);
+  }
+  stateAt(n) { return stateAt(this.book, this.whole[n].time, this.closeOf(n)); }
+  // The candle that holds a time on the drawn ones: of several drawn as one the last.
+  placeOf(time) { return Math.min(this.first + (lastAt(this.rows, time) + 1) * this.size, this.all.length) - 1; }
+  // What was known at the close of candle `n` and nothing else, seen from `from` to `to`; null: everything again.
+  at(n, from, to) {
+    this.until = n === null ? Infinity : this.closeOf(n);
+    this.all = n === null ? this.whole : this.whole.slice(0, n + 1);
+    this.trades = n === null ? this.book.trades : tradesAt(this.book.trades, this.until);
+    this.orders.show(n === null ? this.book.orders : ordersAt(this.book.orders, this.until));
+    if (n === null) this.overview(); else this.look(from, to);
   }
   ranges() {
     const n = this.all.length, whole = n ? this.all[n - 1].time - this.all[0].time : 0;
@@ -111,8 +133,9 @@ class CandleView {
   }
   // Below the chart: how finely it is drawn, and what is not.
   tellLevel() {
-    const n = this.all.length.toLocaleString("en-US"), frame = SUMMARY.timeframe ?? "";
-    const candles = this.size > 1 ? `, ${this.size} drawn as one; zoom in to see each` : "";
+    const { count, joined } = DATA.candles[this.symbol] ?? { count: 0, joined: 1 }, n = count.toLocaleString("en-US"), frame = SUMMARY.timeframe ?? "";
+    const nearer = joined > 1 ? "; the page holds no more" : "; zoom in to see each";
+    const candles = this.size * joined > 1 ? `, ${this.size * joined} drawn as one${this.size > 1 || joined > 1 ? nearer : ""}` : "";
     $("level").textContent = `${n} candles of ${frame}${candles}${this.structure.isTooMuch() ? "; market structure is drawn from nearer" : ""}${this.orders.isTooMuch() ? "; orders are drawn from nearer" : ""}`;
   }
   // The line above the chart: the candle under the pointer, the newest in sight without one.
@@ -139,6 +162,7 @@ class CandleView {
     tip.style.top = `${Math.max(4, point.y - tip.offsetHeight - 12)}px`;
   }
   async choose(trade) {
+    if (this.until !== Infinity) this.onLeave?.();
     if (trade.symbol !== this.symbol) { $("symbol").value = trade.symbol; await this.show(trade.symbol); }
     this.chosen = trade;
     const [first, last] = [trade.entry, trade.exit].map((time) => Math.max(lastAt(this.all, time), 0));

@@ -55,10 +55,7 @@ class EquityView {
     this.held = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 1 });
     this.equity = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2, title: "" });
     this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(1) + " %" } }, 1);
-    const points = (name, scale) => DATA.equity.time.map((time, i) => ({ time, value: DATA.equity[name][i] * scale }));
-    this.equity.setData(points("equity", 1));
-    this.held.setData(points("hold", 1).filter((point) => Number.isFinite(point.value) && point.value > 0));
-    this.under.setData(points("drawdown", 100));
+    this.at(Infinity);
     this.chart.panes()[1]?.setHeight(100);
     // A logarithm, so that a curve that multiplies does not flatten one that does not.
     const isPositive = DATA.equity.equity.every((value) => value > 0);
@@ -67,6 +64,14 @@ class EquityView {
     $("hold").onchange = () => this.held.applyOptions({ visible: $("hold").checked });
     this.restyle();
     CHARTS.push(this);
+  }
+  // What was known at a time.
+  at(until) {
+    const last = lastUpTo(DATA.equity.time, until) + 1;
+    const points = (name, scale) => DATA.equity.time.slice(0, last).map((time, i) => ({ time, value: DATA.equity[name][i] * scale }));
+    this.equity.setData(points("equity", 1));
+    this.held.setData(points("hold", 1).filter((point) => Number.isFinite(point.value) && point.value > 0));
+    this.under.setData(points("drawdown", 100));
   }
   restyle() {
     this.chart.applyOptions(chartColours());

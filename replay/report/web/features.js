@@ -26,8 +26,11 @@ class FeatureLayer {
     this.packed = DATA.features?.[symbol] ?? null;
     this.times = this.packed ? await integers(this.packed.time) : [];
     for (let i = 0, time = this.packed?.first ?? 0; i < this.times.length; i++) this.times[i] = time += this.times[i];
+    for (const column of this.packed?.columns ?? []) column.values ??= await columnOf(column);
     await this.build();
   }
+  // What `featuresAt` reads.
+  table() { return this.packed ? { times: this.times, length: DATA.length ?? 0, columns: this.packed.columns } : null; }
   // Series anew for what is shown: columns of one request share a pane. They are read first, and of two changes only the
   // later one is drawn.
   async build() {

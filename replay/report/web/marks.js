@@ -16,12 +16,13 @@ class TradeMarks {
     if (!range) return [];
     return this.view.trades.filter((trade) => trade.exit >= range.from && trade.entry <= range.to);
   }
+  isChosen(trade) { return trade.number === this.view.chosen?.number; }
   isFar(trades) { return trades.length * BOX_WIDTH > this.chart.timeScale().width(); }
   places(trade) {
     const [left, right] = [this.view.x(trade.entry), this.view.x(trade.exit)];
     const fills = trade.fills ?? [];
     const first = fills.length ? fills[0].price : trade.entry_price, last = fills.length ? fills[fills.length - 1] : null;
-    const exit = last && last.position === 0 ? last.price : trade.exit_price;
+    const exit = trade.isOpen ? this.view.all[this.view.all.length - 1].close : last && last.position === 0 ? last.price : trade.exit_price;
     return { left, right: Math.max(right, left + 2), entry: this.series.priceToCoordinate(first), exit: this.series.priceToCoordinate(exit) };
   }
   // A path as pieces of the chart: each level from where it holds to where the next does, the last to the exit.
@@ -39,10 +40,10 @@ class TradeMarks {
     const trades = this.inSight();
     this.hits = [];
     this.view.taken = [];
-    for (const trade of this.isFar(trades) ? trades.filter((t) => t === this.view.chosen) : trades) {
+    for (const trade of this.isFar(trades) ? trades.filter((t) => this.isChosen(t)) : trades) {
       const { left, right, entry, exit } = this.places(trade);
       if (entry === null || exit === null) continue;
-      const isChosen = trade === this.view.chosen;
+      const isChosen = this.isChosen(trade);
       if (this.shown.has("levels")) {
         this.drawLevels(context, trade, trade.targets, "gain", left, right, isChosen);
         this.drawLevels(context, trade, trade.stops, "loss", left, right, isChosen);
@@ -100,12 +101,14 @@ class TradeMarks {
     for (const trade of trades) {
       const { left, right, entry, exit } = this.places(trade);
       if (entry === null || exit === null) continue;
-      const big = trade === this.view.chosen ? 7 : 5, up = trade.side === "long" ? 1 : -1;
+      const big = this.isChosen(trade) ? 7 : 5, up = trade.side === "long" ? 1 : -1;
       this.triangle(context, left, entry, up, big);
-      context.fillStyle = colour(trade.pnl >= 0 ? "gain" : "loss");
-      context.beginPath();
-      context.arc(right, exit, big - 1.5, 0, 7);
-      context.fill();
+      if (!trade.isOpen) {
+        context.fillStyle = colour(trade.pnl >= 0 ? "gain" : "loss");
+        context.beginPath();
+        context.arc(right, exit, big - 1.5, 0, 7);
+        context.fill();
+      }
       if (this.shown.has("parts")) this.drawParts(context, trade, up);
     }
   }
@@ -145,7 +148,7 @@ class TradeMarks {
     const sums = new Map();
     for (const trade of trades) {
       const x = this.view.x(trade.exit);
-      if (x === null || x < 0 || x > size.width) continue;
+      if (trade.isOpen || x === null || x < 0 || x > size.width) continue;
       const place = Math.floor(x / STRIP_STEP);
       sums.set(place, (sums.get(place) ?? 0) + trade.pnl);
     }

@@ -4,13 +4,6 @@
 const ORDER_WIDTH = 10; // of the chart, for each: closer together they cannot be told apart
 const ORDERS = {};
 
-async function stepsOf({ first, steps }) {
-  const values = await integers(steps), found = new Float64Array(values.length);
-  let value = first;
-  for (let i = 0; i < values.length; i++) found[i] = value += values[i];
-  return found;
-}
-
 // A table of packed columns as rows: integers, sums of steps, prices, lists as they are.
 async function rowsOf(packed, columns) {
   const unit = Math.pow(10, packed.decimals);
@@ -27,7 +20,7 @@ function grouped(rows, key) {
 async function readOrders() {
   for (const [symbol, packed] of Object.entries(DATA.orders ?? {})) {
     const [resting, trails, levels, parts] = await Promise.all([
-      rowsOf(packed.resting, [["number", "steps"], ["kind", "integers"], ["tag", "integers"], ["end", "integers"], ["side", "integers"], ["begun", "steps"], ["life", "integers"], ["price", "price"], ["fill_price", "price"], ["quantity", "list"]]),
+      rowsOf(packed.resting, [["number", "steps"], ["kind", "integers"], ["tag", "integers"], ["end", "integers"], ["side", "integers"], ["begun", "steps"], ["life", "integers"], ["is_at_close", "integers"], ["price", "price"], ["fill_price", "price"], ["quantity", "list"]]),
       rowsOf(packed.trails, [["owner", "steps"], ["time", "steps"], ["price", "price"]]),
       rowsOf(packed.levels, [["owner", "steps"], ["is_target", "integers"], ["time", "steps"], ["price", "price"]]),
       rowsOf(packed.parts, [["trade", "steps"], ["time", "steps"], ["side", "integers"], ["price", "price"], ["average", "price"], ["quantity", "list"], ["position", "list"]]),
@@ -36,7 +29,7 @@ async function readOrders() {
     for (const order of resting) {
       // A stop-limit stands at its trigger until that is met, then at its limit; a trailing order has moves alone.
       order.path = [...(order.price ? [[order.begun, order.price]] : []), ...(trailOf.get(order.number) ?? []).map((row) => [row.time, row.price])];
-      order.ended = order.life < 0 ? Infinity : order.begun + order.life;
+      order.ended = order.life < 0 ? Infinity : order.begun + order.life; order.isAtClose = Boolean(order.is_at_close);
       order.kind = packed.resting.kinds[order.kind]; order.tag = packed.resting.tags[order.tag]; order.end = packed.resting.ends[order.end];
     }
     ORDERS[symbol] = { resting, levels: grouped(levels, "owner"), parts: grouped(parts, "trade") };
@@ -51,6 +44,7 @@ function addPaths(trade, orders) {
   trade.stops = path(trade.stop_price, false);
   trade.targets = path(trade.target_price, true);
   trade.fills = orders?.parts.get(trade.number);
+  trade.isUnfinished = trade.exit_reason === "end of tape";
   const added = trade.fills?.filter((fill) => (fill.side > 0) === (trade.side === "long")) ?? [];
   trade.entries = added.length ? added.map((fill) => [fill.time, fill.average]) : [[trade.entry, trade.entry_price]];
 }
@@ -59,7 +53,7 @@ class OrdersLayer {
   constructor(view) { this.view = view; this.items = []; this.hits = []; this.shown = new Set(["resting"]); }
   attached({ chart, series, requestUpdate }) { this.chart = chart; this.series = series; this.update = requestUpdate; }
   paneViews() { return [{ zOrder: () => "normal", renderer: () => ({ draw: (target) => target.useMediaCoordinateSpace(({ context, mediaSize }) => this.draw(context, mediaSize)) }) }]; }
-  show(symbol) { this.items = ORDERS[symbol]?.resting ?? []; this.update?.(); }
+  show(orders) { this.items = orders; this.update?.(); }
   inSight() {
     const range = this.chart?.timeScale().getVisibleRange();
     if (!range || !this.shown.has("resting")) return [];

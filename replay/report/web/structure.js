@@ -41,21 +41,22 @@ class StructureLayer {
     const isFar = (logical.to - logical.from) * this.view.size > 1500;
     const most = isFar ? STRUCTURE_MOST_FAR : STRUCTURE_MOST_DRAWN;
     const isShown = STRUCTURE_GROUPS.map(([name]) => this.shown.has(name));
-    const begun = this.isKnownMode ? items.known : items.formed;
+    const begun = this.isKnownMode ? items.known : items.formed, until = this.view.until;
     const chosen = [];
     let alive = 0, older = 0;
     for (let i = items.n - 1; i >= 0 && chosen.length <= most; i--) {
-      if (begun[i] > range.to || items.ended[i] < range.from) continue;
+      if (begun[i] > range.to || items.ended[i] < range.from || items.known[i] > until) continue;
       if (!isShown[items.group[i]] || (isFar && !items.isSwing[i])) continue;
       const isOlder = items.known[i] < range.from;
       // A flag is as long as its few candles.
       if (isOlder && (isFar || isFlag(items.group[i]) || ++older > STRUCTURE_MOST_OLDER)) continue;
-      if (!isFlag(items.group[i]) && items.ended[i] >= range.to && ++alive > STRUCTURE_MOST_ALIVE) continue;
+      if (!isFlag(items.group[i]) && (items.ended[i] >= range.to || items.ended[i] > until) && ++alive > STRUCTURE_MOST_ALIVE) continue;
       chosen.push(i);
     }
     const isTooMuch = isFar && chosen.length > most;
     return { chosen: isTooMuch ? [] : chosen, isFar, isTooMuch };
   }
+  isOver(i) { return this.items.ended[i] !== Infinity && this.items.ended[i] <= this.view.until; }
   isTooMuch() { return this.chart !== undefined && this.inSight().isTooMuch; }
   draw(context, size) {
     const { chosen, isFar } = this.inSight(), items = this.items;
@@ -66,7 +67,7 @@ class StructureLayer {
       const isPoint = isFlag(items.group[i]);
       const left = this.view.x(this.isKnownMode ? items.known[i] : items.formed[i]);
       const known = this.view.x(items.known[i]);
-      const end = isPoint ? known + Math.max(STRUCTURE_FLAG_BARS * spacing, isFar ? 10 : 0) : items.ended[i] === Infinity ? size.width : this.view.x(items.ended[i]);
+      const end = isPoint ? known + Math.max(STRUCTURE_FLAG_BARS * spacing, isFar ? 10 : 0) : !this.isOver(i) ? size.width : this.view.x(items.ended[i]);
       const [top, bottom] = [this.series.priceToCoordinate(items.top[i]), this.series.priceToCoordinate(items.bottom[i])];
       if (left === null || end === null || top === null || bottom === null) continue;
       const right = Math.max(end, left + 2);
@@ -79,7 +80,7 @@ class StructureLayer {
   drawItem(context, i, left, right, top, bottom, isPoint) {
     const items = this.items, tone = items.side[i] > 0 ? "gain" : "loss";
     // What has been mitigated, filled or swept is over: it stays as a trace.
-    const isOver = !isPoint && items.ended[i] !== Infinity;
+    const isOver = !isPoint && this.isOver(i);
     context.globalAlpha = isOver ? 0.35 : 0.9;
     if (Math.abs(bottom - top) > 1.5) {
       context.fillStyle = colour(tone + "-soft");

@@ -16,7 +16,7 @@ function isTold(name) {
 
 class TradeList {
   constructor(view) {
-    this.view = view; this.key = "number"; this.isDown = false; this.page = 0;
+    this.view = view; this.key = "number"; this.isDown = false; this.page = 0; this.all = TRADES;
     COLUMNS = COLUMNS.filter(([, name]) => isTold(name));
     for (const [id, name, all] of [["side", "side", "both sides"], ["reason", "exit_reason", "every exit"]]) {
       $(id).append(new Option(all, ""), ...[...new Set(TRADES.map((t) => t[name]))].sort().map((v) => new Option(v, v)));
@@ -30,10 +30,17 @@ class TradeList {
   }
   rows() {
     const [side, reason] = [$("side").value, $("reason").value];
-    const found = TRADES.filter((t) => (!side || t.side === side) && (!reason || t.exit_reason === reason));
+    const found = this.all.filter((t) => (!side || t.side === side) && (!reason || t.exit_reason === reason));
     const sign = this.isDown ? -1 : 1;
     const order = (a, b) => (a[this.key] === null ? 1 : b[this.key] === null ? -1 : a[this.key] < b[this.key] ? -sign : a[this.key] > b[this.key] ? sign : 0);
     return found.sort(order);
+  }
+  // What was known at a time; the list is made anew only where that is another one.
+  at(until) {
+    const all = until === Infinity ? TRADES : tradesAt(TRADES, until), open = (trades) => trades.findIndex((t) => t.isOpen);
+    const isSame = all.length === this.all.length && open(all) === open(this.all) && all !== TRADES;
+    this.all = all;
+    if (!isSame) this.draw();
   }
   turn(by) { this.page += by; this.draw(); }
   step(by) {
@@ -59,7 +66,7 @@ class TradeList {
     const cell = (trade, name, kind) => (kind === "time" ? stamp(trade[name]) : kind === "price" ? price(trade, trade[name]) : kind ? shown(trade[name], kind) : named(trade, name));
     const made = table(rows.slice(this.page * PAGE_ROWS, (this.page + 1) * PAGE_ROWS), COLUMNS.map(([title, name, kind, options]) => [title, (t) => cell(t, name, kind), null, options]), (line, trade) => {
       line.tabIndex = 0;
-      if (trade === this.view.chosen) line.className = "chosen";
+      if (trade.number === this.view.chosen?.number) line.className = "chosen";
       line.cells[COLUMNS.findIndex(([, name]) => name === "pnl")].className = tone(trade.pnl);
       const go = () => { this.choose(trade); $("candles").scrollIntoView({ block: "center", behavior: "smooth" }); };
       line.onclick = go;
@@ -81,6 +88,7 @@ function chooseTheme() {
   $("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
 }
 
+let REPLAY = null;
 async function main() {
   chooseTheme();
   drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawNotes(); drawLimits(); drawStudy(); drawModels(); drawRest();
@@ -89,12 +97,13 @@ async function main() {
   const symbols = Object.keys(DATA.candles);
   $("symbol").append(...symbols.map((s) => new Option(s, s)));
   $("symbol").hidden = symbols.length < 2;
-  $("symbol").onchange = () => view.show($("symbol").value);
   $("overview").onclick = () => view.overview();
   if (symbols.length) await view.show(symbols[0]);
-  if (DATA.equity.time.length) new EquityView();
-  else $("equity").textContent = "No candle was replayed.";
+  const equity = DATA.equity.time.length ? new EquityView() : null;
+  if (!equity) $("equity").textContent = "No candle was replayed.";
   const list = new TradeList(view);
+  REPLAY = new Replay(view, [list, ...(equity ? [equity] : [])]);
+  $("symbol").onchange = async () => { REPLAY.end(); $("why").hidden = true; await view.show($("symbol").value); };
   const asked = new URLSearchParams(location.search).get("trade");
   if (asked !== null && TRADES[Number(asked)]) list.choose(TRADES[Number(asked)]);
   document.documentElement.dataset.ready = "yes";

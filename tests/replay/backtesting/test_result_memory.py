@@ -18,7 +18,7 @@ from papertape.replay import Tape
 from papertape.replay.backtesting import result as results
 from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import load_config
-from papertape.replay.report import features
+from papertape.replay.report import features, steps
 from papertape.replay.report.data import decimals_of
 from papertape.replay.tapes.arrow import arrow_table
 from papertape.replay.tapes.tables import equity_columns, frame
@@ -139,6 +139,7 @@ def most_bytes(n: int) -> int:
 def test_a_candle_more_takes_no_more_than_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     # Features for the page are kept up to a bound, whatever the tape: here it is met by both of them.
     monkeypatch.setattr(features, "MOST_VALUES", 10_000)
+    monkeypatch.setattr(steps, "MOST_CLOSES", 1_000)
     most_bytes(100)  # what is loaded once
 
     found = (most_bytes(200_000) - most_bytes(100_000)) / 100_000
