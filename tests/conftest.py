@@ -1,6 +1,11 @@
 """Make `tests.support` and `tests.oracles` importable, whichever way pytest was started; fixtures of every folder."""
 
+import atexit
+import itertools
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 TESTS = Path(__file__).resolve().parent
 
+# No test, and no process that one starts, puts anything into the ledger of whoever runs them.
+LEDGERS = Path(tempfile.mkdtemp(prefix="papertape-trials-"))
+atexit.register(shutil.rmtree, LEDGERS, ignore_errors=True)
+os.environ["PAPERTAPE_TRIALS"] = str(LEDGERS / "shared.sqlite3")
+NUMBERS = itertools.count()
+
 if TYPE_CHECKING:
     from tests.support.commands import Inside
 
@@ -17,6 +28,14 @@ if TYPE_CHECKING:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files beside this one: pages, idioms and tapes as a whole are the long ones, and by name the last."""
     items.sort(key=lambda item: item.path.parent != TESTS)
+
+
+@pytest.fixture(autouse=True)
+def trials(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the ledger of a test alone: what others tried does not count in it."""
+    path = LEDGERS / f"{next(NUMBERS)}.sqlite3"
+    monkeypatch.setenv("PAPERTAPE_TRIALS", str(path))
+    return path
 
 
 @pytest.fixture

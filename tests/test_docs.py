@@ -202,4 +202,4 @@ def test_versions_of_formats_are_those_of_the_code() -> None:
         ):
             defined.add("papertape." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
     assert defined - {"papertape.replay.learning.jobs.job"} == set(found)
-    assert len(found) == 7
+    assert len(found) == 8

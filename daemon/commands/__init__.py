@@ -1,7 +1,8 @@
 """
 Commands: one file per group, each from words to values, to one call, to a table.
 
-    replay sweep checks signals    replay, demo; sweep; verify, prove; features, study
+    replay sweep trials            replay, demo; sweep; what was ever tried
+    checks signals                 verify, prove; features, study
     run ctl sim doctor journal upgrade   a daemon, and what is done about one
     tape tape_fetch tape_options tape_tables   recorded candles
     train models windows drift honesty learning_tables   models

@@ -17,7 +17,7 @@ from papertape.engine.features import FEATURES
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies import STRATEGIES
 from papertape.replay.backtesting.run import load_tapes, make_spec
-from papertape.replay.backtesting.verify import verify
+from papertape.replay.backtesting.verify import read_summary, verify
 from papertape.replay.config import load_config, make_config
 from papertape.replay.research.feature_subjects import feature_subject
 from papertape.replay.research.lookahead import LIMITS, Proof, prove
@@ -28,6 +28,7 @@ from papertape.replay.research.subjects import (
     strategy_subject,
     together,
 )
+from papertape.replay.research.trials.recording import standing_faults
 
 _FAILED = 1
 
@@ -53,13 +54,17 @@ def verify_command(
         return
     with progress_bars() as on_progress:
         verdict = verify(result, on_progress=on_progress, trust_code=trust_code)
+    faults, note = standing_faults(read_summary(result))
+    verdict = verdict._replace(differences=(*verdict.differences, *faults))
     if as_json:
-        print_json({**verdict._asdict(), "is_equal": verdict.is_equal})
+        print_json({**verdict._asdict(), "is_equal": verdict.is_equal, "ledger": note})
     elif verdict.is_equal:
         console.print(f"equal: {', '.join(verdict.compared)}; digest {verdict.digest_now[:16]}")
     else:
         for line in verdict.differences:
             console.print(f"differs: {line}", markup=False, soft_wrap=True)
+    if note and not as_json:
+        console.print(f"trial ledger not compared: {note}", markup=False, soft_wrap=True)
     if not verdict.is_equal:
         raise typer.Exit(_FAILED)
 

@@ -17,6 +17,7 @@ from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
+from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.allocation import return_large_arrays
 
 
@@ -58,7 +59,7 @@ def run(config: Config) -> Result:
     return_large_arrays()
     tapes = load_tapes(config)
     with progress_bars() as on_progress:
-        return run_backtest(config, tapes, on_progress)
+        return on_record(config, run_backtest(config, tapes, on_progress))
 
 
 def show(result: Result, out: Path, as_json: bool) -> None:

@@ -132,7 +132,11 @@ def put_significance(
     sheet.put("sharpe_standard_error", error * math.sqrt(DAYS_PER_YEAR))
     sheet.put("psr", probability_above(sharpe, 0.0, error))
     if trials < 2:
-        sheet.put("dsr", None, "one trial was recorded, so there is nothing to deflate")
+        sheet.put(
+            "dsr",
+            None,
+            "one trial was given, so there is nothing to deflate; a ledger counts those of a replay",
+        )
         return
     threshold = expected_best_sharpe(
         trials, error if trials_deviation is None else trials_deviation

@@ -13,6 +13,7 @@ from papertape.engine.broker.working.orders import (
     CAUSE_NAMES,
 )
 from papertape.engine.jit import Rows
+from papertape.engine.performance.standing import Standing
 from papertape.engine.records import AMBIGUOUS_TOGETHER, REASON_LIQUIDATION
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config.series import RecordedSeries
@@ -85,3 +86,10 @@ def liquidation_sentences(trades: Rows, spec: EngineSpec, recorded: RecordedSeri
         )
     lost = "the account's margin" if is_cross else "the whole margin"
     return [f"LIQUIDATED: {counted(n, 'position')} lost {lost}.", *said] if n else said
+
+
+def with_standing(summary: dict[str, Any], standing: Standing) -> None:
+    """Write how a result stands among all trials into its summary: a section of its own, for metrics are of the run alone."""
+    metrics = summary["metrics"]
+    summary["trials"] = standing.section(metrics)
+    summary["doubts"] = [*doubts(summary), *standing.sentences(metrics)]

@@ -11,7 +11,9 @@ import pandas as pd
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
+from papertape.engine.performance.standing import Standing
 from papertape.engine.records import DECISION, FILL, LIMIT_EVENT
+from papertape.replay.backtesting.doubts import with_standing
 from papertape.replay.backtesting.prepare import Progress
 from papertape.replay.backtesting.result import TAPES, Result, model_path, read_records
 from papertape.replay.backtesting.run import load_tapes, run_backtest
@@ -96,6 +98,7 @@ def verify(
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{directory / 'result.json'}: damaged: model: {error}") from error
     result = run_backtest(config, found, on_progress, _models(directory, saved), learned)
+    _stand_as(saved, result, directory / "result.json")
     differences = [
         *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
         *_records_differ(directory / "fills.parquet", FILL, result.fills),
@@ -106,6 +109,16 @@ def verify(
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
     return Verification(str(saved.get("digest")), result.digest, compared, tuple(differences))
+
+
+def _stand_as(saved: Mapping[str, Any], result: Result, path: Path) -> None:
+    """Let a new result stand among the trials that a saved one was counted with, so that its figures follow from them."""
+    if "trials" not in saved:  # made before there was a ledger
+        return
+    try:
+        with_standing(result.summary, Standing.of_json(saved["trials"]))
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: damaged: trials: {error}") from error
 
 
 def _some_differ(path: Path, dtype: np.dtype[Any], now: Rows) -> list[str]:

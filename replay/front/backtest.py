@@ -13,6 +13,7 @@ from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, nameless, names_of, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
+from papertape.replay.research.trials.recording import on_record
 from papertape.replay.tapes.store import Tape
 
 SeriesFiles = Mapping[str, str | Path] | None
@@ -88,7 +89,7 @@ def backtest(
     with watched(progress) as on_progress:
         result = run_backtest(settings, found, on_progress, models or None)
     result.tapes = nameless(found, asked["data"], settings, symbol, venue)
-    return result
+    return on_record(settings, result)
 
 
 def settled(

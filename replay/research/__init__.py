@@ -2,7 +2,7 @@
 Research: what was tried and what that is worth, and experiments on the machinery itself.
 
     sweep                       many configurations over the same tapes, each as its replay would be
-    trials                      what a trial leaves to those who judge it: its returns
+    trials                      the ledger of everything that was tried
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
     subjects feature_subjects   what a proof is about: strategies; features, of users as well
     training_windows            how many days of the past a model should learn from

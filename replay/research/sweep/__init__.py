@@ -5,6 +5,7 @@ Many configurations over the same tapes, each as its replay would be.
     space     trials by number: a grid, or seeded draws
     trial     one configuration, replayed and measured
     record    the file of finished trials: appended to, locked, gone on with after a kill
+    books     its trials in the ledger of all trials
     workers   processes that do trials
     run       a sweep from its axes to its result, and the check of some trials against their replays
     result    what came of it: the table, the best, Parquet

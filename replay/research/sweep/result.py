@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.performance import METRIC_NAMES
+from papertape.engine.performance.standing import Standing
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.trial import TrialRow
 from papertape.replay.runtime.files import write_whole
@@ -48,6 +49,7 @@ class SweepResult:
     best      by the metric, the best first; a tie goes to the lower number
     checked   trials that were replayed again by themselves, digest and metrics equal
     reasons   the first reason of each outcome but done
+    standing  of its trials among all that are on record for their tapes
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class SweepResult:
     best: Sequence[TrialRow]
     checked: Sequence[int]
     reasons: Mapping[str, str]
+    standing: Standing
 
     @property
     def left(self) -> int:
@@ -87,6 +90,7 @@ class SweepResult:
             "reasons": dict(self.reasons),
             "checked": list(self.checked),
             "best": rows,
+            "ledger": self.standing.section(self.best[0].metrics if self.best else {}),
         }
 
 

@@ -14,11 +14,13 @@ from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import Config
 from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, SweepResult, sign_of, write_table
 from papertape.replay.research.sweep.space import Space
-from papertape.replay.research.sweep.trial import TrialRow, TrialRunner, code_digest
+from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.sweep.workers import in_workers
+from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
@@ -68,28 +70,46 @@ def run_sweep(
     folder = options.folder or Path("results") / f"sweep-{digest[:8]}"
     checked: list[int] = []
     with TrialFile(folder, header, space.size) as file:
+        books = Books(runner)
         try:
-            _run_trials(runner, space, file, workers, on_progress)
+            books.add_all(file.rows())
+            _run_trials(runner, space, file, workers, books, on_progress)
             checked = _check(runner, space, file, on_progress)
         except KeyboardInterrupt:
             checked = []
+        finally:
+            books.close()
         summary = Summary(options.by, options.top)
         for row in file.rows():
             summary.add(row)
         write_table(folder, space.axes, file.rows())
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     return SweepResult(
-        folder, space.axes, options.by, space.size, summary.counts, summary.best, checked, reasons
+        folder,
+        space.axes,
+        options.by,
+        space.size,
+        summary.counts,
+        summary.best,
+        checked,
+        reasons,
+        books.standing(),
     )
 
 
 def _run_trials(
-    runner: TrialRunner, space: Space, file: TrialFile, workers: int, on_progress: Progress | None
+    runner: TrialRunner,
+    space: Space,
+    file: TrialFile,
+    workers: int,
+    books: Books,
+    on_progress: Progress | None,
 ) -> None:
     """Run every trial that is not finished: the first here, so that what all need is made once, the others in workers."""
 
     def add(row: TrialRow) -> None:
         file.add(row)
+        books.add(row)
         if on_progress is not None:
             on_progress("trials", file.done, space.size)
 

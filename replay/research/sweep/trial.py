@@ -1,29 +1,24 @@
 """One configuration of a sweep, replayed and measured as `papertape replay` would."""
 
-import hashlib
-import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import PapertapeError
-from papertape.engine.jit.cache import source_digest
-from papertape.engine.strategies import parameters_of
 from papertape.replay.backtesting.prepare import RunPlan, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import performance_of
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
-from papertape.replay.config.user_code import file_of
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
 
 _LESSONS_KEPT: Final = 4
-_NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
 
 
 class TrialRow(NamedTuple):
@@ -56,39 +51,6 @@ class TrialRow(NamedTuple):
         return cls(**json.loads(line))
 
 
-def configuration_digest(config: Config) -> str:
-    """Return the digest of all of a configuration that decides, and of the code of a user's strategy."""
-    values = config.model_dump(mode="json")
-    for name in _NOT_DECIDING:
-        values.pop(name)
-    values["data"].pop("store")
-    values["data"].pop("tapes")  # they count by their hash
-    text = json.dumps(values, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(f"{text}\n{code_digest(config)}".encode()).hexdigest()
-
-
-def code_digest(config: Config) -> str:
-    """Return the digest of the code that decides: the engine's, and that of a user's strategy."""
-    found = hashlib.sha256(source_digest().encode())
-    found.update(_code_of(config))
-    return found.hexdigest()
-
-
-def _code_of(config: Config) -> bytes:
-    """Return the text of a user's strategy; nothing for a built-in one."""
-    made_by = config.strategy.made_by
-    if made_by is not None:
-        kind = made_by if isinstance(made_by, type) else type(made_by())
-        own = "" if isinstance(made_by, type) else repr(sorted(parameters_of(made_by()).items()))
-        try:
-            return (inspect.getsource(kind) + own).encode()
-        except (OSError, TypeError):  # typed into a session that keeps no text
-            return (kind.__qualname__ + own).encode()
-    module, is_own, _ = config.strategy.name.partition(":")
-    file = file_of(module) if is_own else None
-    return file.read_bytes() if file is not None else b""
-
-
 class TrialRunner:
     """
     Runs trials of one sweep; tapes are read once, and models trained once for all trials that learn the same.
@@ -108,6 +70,11 @@ class TrialRunner:
         if names not in self._tapes:
             self._tapes[names] = load_tapes(config)
         return self._tapes[names]
+
+    @property
+    def symbols(self) -> dict[str, str]:
+        """Return the symbol of every tape that was read, by hash."""
+        return {tape.sha256: tape.symbol for tapes in self._tapes.values() for tape in tapes}
 
     def prepare(self, config: Config) -> RunPlan:
         """Return what a trial's run begins with."""

@@ -1,5 +1,9 @@
 """
-What a trial leaves to those who judge it.
+What was tried, by anybody, ever: the ledger that every figure of a search is judged by.
 
-    returns   the returns of an account in a compact form
+    recording  `append` and `on_record`: on record, and how it stands; what a ledger says against a result
+    ledger     the file: hashed row by row, counted by tape
+    entry      one trial
+    identity   what makes two trials the same
+    returns    the returns of an account in a compact form
 """

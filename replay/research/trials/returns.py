@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from papertape.engine.candles import DAY_MS
 from papertape.engine.performance.curve import Marks
 from papertape.engine.performance.daily import daily_returns
 
@@ -12,11 +13,13 @@ MOST_BLOCKS: Final = 256
 
 
 def compact_returns(marks: Marks, capital: float) -> str:
-    """Return `DAYS:TEXT`: the return of every block of so many UTC days, the last one shorter."""
-    returns = daily_returns(marks, capital).returns
+    """Return `FIRST DAY:DAYS:TEXT`: the return of every block of so many UTC days, the last one shorter."""
+    daily = daily_returns(marks, capital)
+    returns = daily.returns
     days = max(1, -(-len(returns) // MOST_BLOCKS))
     starts = np.arange(0, len(returns), days)
     # What multiplies adds up as logarithms; ruin is a return of -1 and no logarithm.
     grown = np.multiply.reduceat(1.0 + returns, starts) if len(starts) else np.zeros(0)
     blocks = (grown - 1.0).astype("<f4")
-    return f"{days}:{base64.b64encode(blocks.tobytes()).decode()}"
+    first = int(daily.day_ms[0]) // DAY_MS if len(daily.day_ms) else 0
+    return f"{first}:{days}:{base64.b64encode(blocks.tobytes()).decode()}"

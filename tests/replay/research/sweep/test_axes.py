@@ -172,9 +172,9 @@ def test_compact_returns_multiply_to_the_whole() -> None:
     equity = np.round(1e4 * 1.001**days * UNITS_PER_QUOTE).astype(np.int64)
     marks = CurveColumns(time_ms=days * DAY_MS, equity=equity)
 
-    length, _, coded = compact_returns(marks, 1e4).partition(":")
+    first, length, coded = compact_returns(marks, 1e4).split(":")
     blocks = np.frombuffer(base64.b64decode(coded), "<f4")
 
-    assert (length, len(blocks)) == ("3", 200)
+    assert (first, length, len(blocks)) == ("0", "3", 200)
     np.testing.assert_allclose(blocks, 1.001**3 - 1.0, rtol=1e-5)
     assert np.prod(1.0 + blocks.astype(float)) == pytest.approx(1.001**600, rel=1e-5)

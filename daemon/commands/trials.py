@@ -1,0 +1,87 @@
+"""`papertape trials`: what was ever tried on which tape, and whether the ledger of it is whole. Nothing takes a trial out."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.output import console, print_json
+from papertape.engine.performance.ratios import DAYS_PER_YEAR
+from papertape.replay.backtesting.verify import read_summary
+from papertape.replay.research.trials.ledger import TapeTrials, opened
+from papertape.replay.research.trials.recording import standing_faults
+
+trials_app = typer.Typer(
+    help="The ledger of all trials: what was tried on which tape, and whether it is whole.",
+    no_args_is_help=True,
+)
+_FAILED = 1
+
+
+@trials_app.command("list")
+def list_command(as_json: AsJson = False) -> None:
+    """
+    List how much was tried on every tape: distinct configurations, whatever their strategies were called.
+
+    Example: papertape trials list
+    """
+    with opened() as ledger:
+        head, found = ledger.head(), ledger.by_tape()
+    if as_json:
+        rows = [one._asdict() for one in found]
+        print_json({"path": str(ledger.path), **head._asdict(), "tapes": rows})
+        return
+    console.print(_table(found))
+    console.print(f"{head.sequence:,} on record, the newest {head.hash[:16]}", markup=False)
+    console.print(f"ledger {ledger.path}", markup=False, soft_wrap=True)
+
+
+@trials_app.command("verify")
+def verify_command(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="result folders that must still be on record", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Hash every row again: one that was removed, changed or moved is named, and so is an end that was cut off.
+
+    Every result carries the newest hash of when it was made, so results that are named are looked for.
+
+    Example: papertape trials verify
+    """
+    with opened() as ledger:
+        faults, head = ledger.faults(), ledger.head()
+    for folder in results or ():
+        said, note = standing_faults(read_summary(folder))
+        faults += [f"{folder}: {line}" for line in (*said, *([note] if note else []))]
+    if as_json:
+        print_json({**head._asdict(), "faults": faults})
+    elif faults:
+        for line in faults:
+            console.print(f"broken: {line}", markup=False, soft_wrap=True)
+    else:
+        console.print(f"whole: {head.sequence:,} trials, the newest {head.hash[:16]}", markup=False)
+    if faults:
+        raise typer.Exit(_FAILED)
+
+
+def _table(found: list[TapeTrials]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("tape")
+    for name in ("hash", "trials", "strategies", "best Sharpe", "worst Sharpe"):
+        table.add_column(name, justify="left" if name == "hash" else "right")
+    for one in found:
+        annual = [
+            "–" if value is None else f"{value * math.sqrt(DAYS_PER_YEAR):.2f}"
+            for value in (one.best, one.worst)
+        ]
+        table.add_row(
+            escape(one.symbol), one.tape[:12], f"{one.trials:,}", f"{one.strategies:,}", *annual
+        )
+    return table

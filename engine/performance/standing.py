@@ -1,0 +1,86 @@
+"""How a run stands among all that was tried on its candles: its deflated Sharpe ratio, and the sentence about it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from papertape.engine.performance.ratios import DAYS_PER_YEAR
+from papertape.engine.performance.significance import expected_best_sharpe, probability_above
+
+
+class Standing(NamedTuple):
+    """
+    What a trial ledger knew when a result was made.
+
+    trials     distinct trials on these candles, this one included; None: no ledger could be read
+    deviation  of their daily Sharpe ratios; None below two of them
+    problem    why nothing is known, or why this result is not on record; empty when all is well
+    ledger, sequence, head  which ledger, and its newest row then: nothing before that can be taken out unnoticed
+    """
+
+    trials: int | None
+    deviation: float | None = None
+    problem: str = ""
+    ledger: str = ""
+    sequence: int = 0
+    head: str = ""
+
+    @classmethod
+    def of_json(cls, values: Any) -> "Standing":
+        """Return what `section` gave; raises TypeError, KeyError or ValueError for anything else."""
+        found = cls(**{name: values[name] for name in cls._fields})
+        for value, kinds in zip(found, _KINDS, strict=True):
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise ValueError(f"{value!r} is none of its values")
+        return found
+
+    def section(self, metrics: Mapping[str, float | None]) -> dict[str, Any]:
+        """Return it as plain values, with the deflated Sharpe ratio of a run."""
+        return {**self._asdict(), "deflated_sharpe": self.deflated(metrics)}
+
+    def threshold(self, error: float) -> float | None:
+        """
+        Return the annual Sharpe ratio that the best of so many worthless trials would show, None for one alone.
+
+        error  of this one's annual Sharpe ratio, which is the spread of trials without skill where theirs is not known
+        """
+        if self.trials is None or self.trials < 2:
+            return None
+        deviation = error if self.deviation is None else self.deviation * math.sqrt(DAYS_PER_YEAR)
+        return expected_best_sharpe(self.trials, deviation)
+
+    def deflated(self, metrics: Mapping[str, float | None]) -> float | None:
+        """Return the deflated Sharpe ratio of a run: the probability that it is above that threshold."""
+        sharpe, error = metrics.get("sharpe"), metrics.get("sharpe_standard_error")
+        if sharpe is None or error is None:
+            return None
+        threshold = self.threshold(error)
+        return None if threshold is None else probability_above(sharpe, threshold, error)
+
+    def sentences(self, metrics: Mapping[str, float | None]) -> list[str]:
+        """Return what a reader must know of the trials before this one."""
+        said = [f"Not on record: {self.problem}."] if self.problem else []
+        if self.trials is None:
+            said.append(
+                "How many trials came before is not known, so the Sharpe ratio is not deflated."
+            )
+            return said
+        if self.trials < 2:
+            said.append(
+                "No other trial is on record for these candles; the Sharpe ratio is not deflated."
+            )
+            return said
+        others = "1 other trial" if self.trials == 2 else f"{self.trials - 1:,} other trials"
+        told = f"{others} on record for these candles"
+        dsr, error = self.deflated(metrics), metrics.get("sharpe_standard_error")
+        threshold = self.threshold(error) if error is not None else None
+        if dsr is None or threshold is None:
+            return [*said, f"{told}; there is no Sharpe ratio to deflate."]
+        return [
+            *said,
+            f"{told}: the best of {self.trials:,} without any skill would show a Sharpe ratio of {threshold:.2f}, this one "
+            f"shows {metrics['sharpe']:.2f}; that there is more to it has a probability of {dsr:.0%} (deflated Sharpe ratio).",
+        ]
+
+
+_KINDS: tuple[Any, ...] = (int | None, float | int | None, str, str, int, str)

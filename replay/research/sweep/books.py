@@ -1,0 +1,79 @@
+"""The trials of one sweep in the ledger of all trials: a batch every second, and whatever a kill kept out at the next start."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from papertape.engine.errors import DataError
+from papertape.engine.performance.standing import Standing
+from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
+from papertape.replay.research.trials.entry import TrialEntry, defined, now_ms
+from papertape.replay.research.trials.identity import code_digest
+from papertape.replay.research.trials.ledger import opened
+from papertape.replay.research.trials.recording import standing_on
+
+_BATCH: Final = 256
+_EVERY_S: Final = 1.0
+_NAME: Final = "strategy.name"
+
+
+class Books:
+    """Puts finished trials on record, each once; trouble with the ledger ends no sweep and is said in its standing."""
+
+    def __init__(self, runner: TrialRunner) -> None:
+        self._runner = runner
+        self._waiting: list[TrialEntry] = []
+        self._flushed_s = time.monotonic()
+        self._tapes: set[str] = set()
+        self._codes: dict[str, str] = {}
+        self._problem = ""
+
+    def add(self, row: TrialRow) -> None:
+        """Take in one trial; those that were not done have shown nobody anything."""
+        if row.outcome != "done":
+            return
+        self._tapes.update(row.tapes)
+        if self._problem:
+            return
+        self._waiting.append(self._entry(row))
+        if len(self._waiting) >= _BATCH or time.monotonic() - self._flushed_s > _EVERY_S:
+            self.close()
+
+    def add_all(self, rows: Iterable[TrialRow]) -> None:
+        """Take in the trials of a file that is gone on with: a kill may have kept the newest of them out."""
+        for row in rows:
+            self.add(row)
+
+    def close(self) -> None:
+        """Put on record what is waiting."""
+        entries, self._waiting = self._waiting, []
+        self._flushed_s = time.monotonic()
+        try:
+            if entries:
+                with opened(is_writing=True) as ledger:
+                    ledger.append(entries, only_new=True)
+        except DataError as error:
+            self._problem = str(error)
+
+    def standing(self) -> Standing:
+        """Return how these trials stand among all that are on record for their tapes."""
+        return standing_on(sorted(self._tapes), self._problem)
+
+    def _entry(self, row: TrialRow) -> TrialEntry:
+        symbols = self._runner.symbols
+        strategy = str(row.changes.get(_NAME, self._runner.config.strategy.name))
+        if strategy not in self._codes:
+            changes = {_NAME: strategy} if _NAME in row.changes else {}
+            self._codes[strategy] = code_digest(with_changes(self._runner.config, changes))
+        return TrialEntry(
+            "sweep",
+            strategy,
+            [(symbols[tape], tape) for tape in row.tapes],
+            row.configuration,
+            self._codes[strategy],
+            row.digest,
+            defined(row.metrics),
+            row.returns,
+            now_ms(),
+        )

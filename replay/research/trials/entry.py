@@ -1,0 +1,75 @@
+"""One trial as the ledger keeps it."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from papertape.engine.performance.ratios import DAYS_PER_YEAR
+from papertape.replay.backtesting.result import Result
+from papertape.replay.config import Config
+from papertape.replay.research.trials.identity import (
+    code_digest,
+    configuration_digest,
+    trial_digest,
+)
+from papertape.replay.research.trials.returns import compact_returns
+
+
+class TrialEntry(NamedTuple):
+    """
+    One trial.
+
+    kind           replay | sweep | optimize | walkforward
+    tapes          (symbol, hash) of all that were replayed, at least one
+    configuration  its digest; code: that of the code that decided; digest: of every decision and fill
+    metrics        by name, those that are defined
+    returns        in the compact form
+    time_ms        when it was tried
+    """
+
+    kind: str
+    strategy: str
+    tapes: Sequence[tuple[str, str]]
+    configuration: str
+    code: str
+    digest: str
+    metrics: Mapping[str, float]
+    returns: str
+    time_ms: int
+
+    @property
+    def trial(self) -> str:
+        """Return what makes it another trial than others: its configuration and its tapes."""
+        return trial_digest(self.configuration, [tape for _, tape in self.tapes])
+
+    @property
+    def daily_sharpe(self) -> float | None:
+        """Return the Sharpe ratio per day."""
+        annual = self.metrics.get("sharpe")
+        return None if annual is None else annual / math.sqrt(DAYS_PER_YEAR)
+
+
+def entry_of(kind: str, config: Config, result: Result) -> TrialEntry:
+    """Return a finished replay as the ledger keeps it."""
+    return TrialEntry(
+        kind,
+        config.strategy.name,
+        [(tape["symbol"], tape["sha256"]) for tape in result.summary["tapes"]],
+        configuration_digest(config),
+        code_digest(config),
+        result.digest,
+        defined(result.metrics),
+        compact_returns(result.marks, config.account.capital),
+        now_ms(),
+    )
+
+
+def defined(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    """Return the metrics that have a value."""
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def now_ms() -> int:
+    """Return the wall's time."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,57 @@
+"""What makes two trials the same: the digest of all of a configuration that decides, and that of the code behind it."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from papertape.engine.jit.cache import source_digest
+from papertape.engine.strategies import parameters_of
+from papertape.replay.config import Config
+from papertape.replay.config.user_code import file_of
+
+_NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
+
+
+def configuration_digest(config: Config) -> str:
+    """
+    Return the digest of all of a configuration that decides, and of the text of a user's strategy.
+
+    What has its default does not count, so a key that a later version adds makes no old configuration a new one; tapes
+    count by their hash, and the engine's own code by `code_digest`.
+    """
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    for name in _NOT_DECIDING:
+        values.pop(name, None)
+    for name in ("store", "tapes"):
+        values.get("data", {}).pop(name, None)
+    text = json.dumps(values, sort_keys=True, allow_nan=False).encode()
+    return hashlib.sha256(text + b"\n" + _code_of(config)).hexdigest()
+
+
+def code_digest(config: Config) -> str:
+    """Return the digest of the code that decides: the engine's, and that of a user's strategy."""
+    found = hashlib.sha256(source_digest().encode())
+    found.update(_code_of(config))
+    return found.hexdigest()
+
+
+def trial_digest(configuration: str, tapes: Iterable[str]) -> str:
+    """Return what makes a trial another: its configuration's digest, or the hashes of all its tapes."""
+    return hashlib.sha256("\n".join([configuration, *sorted(tapes)]).encode()).hexdigest()
+
+
+def _code_of(config: Config) -> bytes:
+    """Return the text of a user's strategy; nothing for a built-in one."""
+    made_by = config.strategy.made_by
+    if made_by is not None:
+        kind = made_by if isinstance(made_by, type) else type(made_by())
+        own = "" if isinstance(made_by, type) else repr(sorted(parameters_of(made_by()).items()))
+        try:
+            return (inspect.getsource(kind) + own).encode()
+        except (OSError, TypeError):  # typed into a session that keeps no text
+            return (kind.__qualname__ + own).encode()
+    module, is_own, _ = config.strategy.name.partition(":")
+    file = file_of(module) if is_own else None
+    return file.read_bytes() if file is not None else b""
