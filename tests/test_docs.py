@@ -15,7 +15,13 @@ from papertape.replay.config import Config
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "deploy" / "docs"
 ROOMS = ("engine", "replay", "daemon")
-GENERATED = ("configuration.md", "metrics.md", "candle.svg", *(f"{room}.svg" for room in ROOMS))
+GENERATED = (
+    "configuration.md",
+    "metrics.md",
+    "openapi.json",
+    "candle.svg",
+    *(f"{room}.svg" for room in ROOMS),
+)
 DOCUMENTS = sorted(
     [
         ROOT / "README.md",

@@ -110,5 +110,5 @@ async def _ask(method: str, url: str, token: str | None, body: dict[str, Any]) -
     if not isinstance(answer, dict):
         raise DataError(f"{url}: status {status} without JSON; something else answers there")
     if status >= 400:
-        raise DataError(f"{url}: {answer.get('error', f'status {status}')}")
+        raise DataError(f"{url}: {answer.get('detail', f'status {status}')}")
     return answer

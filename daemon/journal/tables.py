@@ -35,7 +35,7 @@ from papertape.engine.report import Report
 
 EQUITY_EVERY_MS: Final = 5 * MINUTE_MS
 
-_MONEY: Final = frozenset({
+MONEY: Final = frozenset({
     "notional", "fee", "fees", "slippage", "spread", "realised", "cash", "pnl", "funding", "risk", "equity_before",
     "pnl_optimistic", "equity", "exposure", "amount",
 })  # fmt: skip
@@ -80,7 +80,7 @@ class ReportTable(NamedTuple):
         shown = []
         for name in self.columns():
             column = f'"{name}"'
-            if name in _MONEY and self.record[name] == np.int64:
+            if name in MONEY and self.record[name] == np.int64:
                 column = f'"{name}" / {UNITS_PER_QUOTE!r} AS "{name}"'
             elif name.endswith("_ms"):
                 column = (
@@ -179,7 +179,7 @@ def as_text(table: ReportTable, name: str, value: Any) -> str:
         return value.hex()[:12]
     if name.endswith("_ms"):
         return f"{np.datetime64(value, 'ms').astype('datetime64[s]')}Z"
-    if name in _MONEY and table.record[name] == np.int64:
+    if name in MONEY and table.record[name] == np.int64:
         return repr(value / UNITS_PER_QUOTE)
     return str(value)
 

@@ -1,14 +1,17 @@
 """
-Who may ask: tokens, addresses, host names.
+Who may ask: tokens, addresses, host names, origins; and how often.
 
 On a loopback address anyone on the machine may read; commands need the token. On any other address everything but
 the two probes needs it, and without one the daemon does not start there. The `Host` header must name the machine
-itself on loopback: a web page that resolves its own name to 127.0.0.1 is sent away.
+itself on loopback: a web page that resolves its own name to 127.0.0.1 is sent away, and so is everything that a browser
+sends on behalf of a page of another origin.
 """
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -78,3 +81,35 @@ def bears(token: str, authorization: str) -> bool:
     scheme, _, given = authorization.partition(" ")
     is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
     return is_same and scheme.lower() == "bearer"
+
+
+def is_same_origin(origin: str, host_header: str) -> bool:
+    """Return whether an `Origin` header is that of a page of this very server; an absent one is no browser's."""
+    if not origin:
+        return True
+    scheme, _, place = origin.partition("://")
+    return scheme in ("http", "https") and bool(place) and place.lower() == host_header.lower()
+
+
+class RateLimit:
+    """
+    A bucket of `burst` requests that fills by `per_s` a second of the machine's clock.
+
+    It is one for all who ask: they share one event loop.
+    """
+
+    def __init__(
+        self, per_s: float, burst: int, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_s, self._burst, self._now_s = per_s, burst, now_s
+        self._left, self._at_s = float(burst), now_s()
+
+    def wait_s(self) -> int:
+        """Take one request and return 0, or return after how many whole seconds there is room for one."""
+        now_s = self._now_s()
+        self._left = min(self._burst, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        if self._left < 1.0:
+            return max(1, math.ceil((1.0 - self._left) / self._per_s))
+        self._left -= 1.0
+        return 0

@@ -19,6 +19,7 @@ from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
 from papertape.daemon.monitoring.access import check_address, load_token
+from papertape.daemon.monitoring.api.routes import Api, ApiAccount
 from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
 from papertape.daemon.monitoring.schemas import (
@@ -45,6 +46,7 @@ from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
+from papertape.engine.candles import timeframe_ms
 from papertape.engine.events import Action
 from papertape.engine.features import columns_of
 from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
@@ -144,7 +146,8 @@ class Operation:
         self._peak = found.equity_peak
         self.metrics.restore(found)
         self._learning.restore(await daemon.writer.submit(model_times))
-        views = Views(self._status, self._why_not_ready, self._command)
+        api = Api(_account(daemon), self._status)
+        views = Views(self._status, self._why_not_ready, self._command, api)
         settings = self._settings.daemon
         async with Server(
             self.metrics,
@@ -304,6 +307,20 @@ def _restored(journal: Journal) -> Restored:
         last_retrain_s=success.ended_ms / 1000.0 if success and success.ended_ms else None,
         drift_level=look[0] if is_of_model else None,
         last_drift_s=look[1] / 1000.0 if look else None,
+    )
+
+
+def _account(daemon: RunningDaemon) -> ApiAccount:
+    """Return what the API tells of a daemon's account without asking anybody."""
+    about, spec = daemon.identity, daemon.engine.spec
+    return ApiAccount(
+        daemon.state,
+        about.venue,
+        about.config.strategy.name,
+        timeframe_ms(spec.timeframe),
+        timeframe_ms(about.base_timeframe),
+        spec.capital,
+        about.markets,
     )
 
 

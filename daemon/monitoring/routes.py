@@ -10,17 +10,28 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from papertape.daemon.monitoring.schemas import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PROBLEM_MEDIA: Final = "application/problem+json"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Refused(Exception):
+    """A request that is not served, with its status and one sentence for whoever asked."""
+
+    def __init__(self, status: int, sentence: str, **headers: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.headers = status, sentence, headers
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +41,10 @@ class Route:
 
     answer      model of the answer, or None for what is not JSON
     body        model of the request body; an absent body is the model's defaults
+    query       model of what may stand behind the question mark
+    media       of an answer that is not JSON
+    label       what metrics call it; empty: its path
+    is_stream   it stays open: no time limit, and no clock stands still meanwhile
     statuses    further statuses with the same model; refusals answer `Problem`
     parameters  by name, the values that a part of the path may have
     access      probe: always open; read: open on loopback; command: needs the token everywhere
@@ -45,6 +60,34 @@ class Route:
     refusals: tuple[int, ...] = ()
     parameters: tuple[tuple[str, type[StrEnum]], ...] = ()
     access: Literal["probe", "read", "command"] = "read"
+    query: type[BaseModel] | None = None
+    media: str = "text/plain"
+    label: str = ""
+    is_stream: bool = False
+
+    @property
+    def endpoint(self) -> tuple[str, str]:
+        """Return the labels that metrics count it under."""
+        return self.method, self.label or self.path
+
+
+def read_query(request: web.Request, model: type[M]) -> M:
+    """Return what stands behind the question mark, or raise Refused with the first thing that is wrong with it."""
+    names = list(request.query)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Refused(400, f"{twice[0]}: it is given more than once")
+    return read_model(model, lambda: model.model_validate(dict(request.query)), "query")
+
+
+def read_model(model: type[M], read: Callable[[], M], whole: str) -> M:
+    """Return what `read` makes of a request, or raise Refused with the first field that is wrong and the reason."""
+    try:
+        return read()
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or whole
+        raise Refused(400, f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}") from error
 
 
 def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
@@ -53,14 +96,18 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
     for route in routes:
         if route.answer is not None:
             wanted.append((route.answer, "serialization"))
-        if route.body is not None:
-            wanted.append((route.body, "validation"))
+        wanted += [
+            (model, "validation") for model in (route.body, route.query) if model is not None
+        ]
     names, definitions = models_json_schema(
         list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}"
     )
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names)
+    # What stands behind a question mark is told as parameters.
+    for model in {route.query for route in routes if route.query is not None}:
+        definitions["$defs"].pop(model.__name__, None)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -79,24 +126,24 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
 def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     """Return the description of one method of one path."""
     answer = (
-        {"text/plain": {"schema": {"type": "string"}}}
+        {route.media: {"schema": {"type": "string"}}}
         if route.answer is None
         else {"application/json": {"schema": names[(route.answer, "serialization")]}}
     )
-    problem = {"application/json": {"schema": names[(Problem, "serialization")]}}
+    problem = {PROBLEM_MEDIA: {"schema": names[(Problem, "serialization")]}}
     responses = {
         str(status): {"description": HTTPStatus(status).phrase, "content": content}
         for statuses, content in (((200, *route.statuses), answer), (route.refusals, problem))
         for status in statuses
     }
-    words = [part for part in re.split(r"\W+", route.path) if part and part not in ("api", "v1")]
+    words = [part for part in re.split(r"\W+", route.path) if part and part != "api"]
     told: dict[str, Any] = {
         "operationId": "_".join([route.method.lower(), *words]),
         "summary": route.summary,
         "responses": responses,
     }
     values = dict(route.parameters)
-    parameters = [
+    parameters: list[dict[str, Any]] = [
         {
             "name": name,
             "in": "path",
@@ -105,6 +152,8 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
         }
         for name in _PARAMETER.findall(route.path)
     ]
+    if route.query is not None:
+        parameters += _query_parameters(route.query)
     if parameters:
         told["parameters"] = parameters
     if route.body is not None:
@@ -116,3 +165,21 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     if route.access == "command":
         told["security"] = [{"token": []}]
     return told
+
+
+def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the fields of a query as parameters; what may be left out has no null on the wire."""
+    schema = model.model_json_schema()
+    found = []
+    for name, field in schema["properties"].items():
+        kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+        assert len(kinds) == 1, name
+        kept = {
+            key: value for key, value in kinds[0].items() if key not in ("title", "description")
+        }
+        is_required = name in schema.get("required", ())
+        described = {"description": field["description"]} if "description" in field else {}
+        found.append(
+            {"name": name, "in": "query", "required": is_required, "schema": kept, **described}
+        )
+    return found

@@ -38,9 +38,12 @@ class CommandDone(_Model):
 
 
 class Problem(_Model):
-    """Why a request was not served, in one sentence."""
+    """Why a request was not served (RFC 9457); `detail` says it in one sentence."""
 
-    error: str
+    type: Literal["about:blank"] = "about:blank"
+    title: str = Field(description="of the status")
+    status: int
+    detail: str
 
 
 class Health(_Model):

@@ -1,8 +1,8 @@
 """
-The daemon's HTTP server: metrics, probes, status, commands. Loopback by default, bounded in size and time.
+The daemon's HTTP server: metrics, probes, status, commands, `/api/v1`. Loopback by default, bounded in size and time.
 
 It decides nothing: what it tells comes from `Views`, what it is told goes to one coroutine there. Every answer but
-the metrics is JSON, a refusal is one sentence, and no input makes it fail with a 500.
+the metrics is JSON, a refusal is a problem with one sentence (RFC 9457), and no input makes it fail with a 500.
 """
 
 import asyncio
@@ -11,21 +11,32 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Self
 
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
-from pydantic import BaseModel, ValidationError
 
 from papertape.daemon.metrics import Metrics
 from papertape.daemon.monitoring.access import (
     HOW_TO_SET,
+    RateLimit,
     bears,
     check_address,
     is_loopback,
+    is_same_origin,
     names_this_machine,
 )
-from papertape.daemon.monitoring.routes import Handler, Route, openapi
+from papertape.daemon.monitoring.api.routes import ENDPOINTS as API_ENDPOINTS
+from papertape.daemon.monitoring.api.routes import Api, as_json
+from papertape.daemon.monitoring.routes import (
+    PROBLEM_MEDIA,
+    Handler,
+    Refused,
+    Route,
+    openapi,
+    read_model,
+)
 from papertape.daemon.monitoring.schemas import (
     CommandDone,
     CommandName,
@@ -43,6 +54,8 @@ READ_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a command waits for its commit, never for a candle
 KEEP_S: Final = 30.0  # for the next request, and for the rest of one that has begun
 STOP_S: Final = 2.0
+PER_S: Final = 100.0  # requests but probes and scrapes
+BURST: Final = 400  # a page that opens asks twenty times
 _OTHER: Final = "other"
 # The client library compares versions as numbers and raises on others.
 _STRANGE_VERSION: Final = re.compile(r"version\s*=(?!\d{1,9}(\.\d{1,9}){0,2}\s*([;,]|$))")
@@ -58,11 +71,13 @@ class Views:
     status         everything that an operator asks first
     why_not_ready  one sentence, or nothing when it is able to decide
     command        journal a command as it was asked for; raises PapertapeError to refuse it
+    api            what is read of the journal
     """
 
     status: Callable[[], Status]
     why_not_ready: Callable[[], str]
     command: Commander
+    api: Api
 
 
 class Server:
@@ -76,6 +91,7 @@ class Server:
         ("GET", "/status"),
         ("GET", "/openapi.json"),
         ("POST", "/api/v1/commands/{command}"),
+        *API_ENDPOINTS,
     )
 
     def __init__(
@@ -103,7 +119,8 @@ class Server:
         self._render = make_aiohttp_handler(metrics.registry)
         self._document = openapi(self.routes(), version)
         self._routes = {(route.method, route.path): route for route in self.routes()}
-        assert tuple(self._routes) == self.ENDPOINTS
+        assert tuple(dict.fromkeys(r.endpoint for r in self._routes.values())) == self.ENDPOINTS
+        self._rate = RateLimit(PER_S, BURST)
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
@@ -145,10 +162,11 @@ class Server:
                 self._post_command,
                 CommandDone,
                 CommandRequest,
-                refusals=(400, 401, 403, 404, 408, 409, 413, 503),
+                refusals=(400, 401, 403, 404, 408, 409, 413, 429, 503),
                 parameters=(("command", CommandName),),
                 access="command",
             ),
+            *self._views.api.routes(),
         )
 
     @property
@@ -169,6 +187,7 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+        await self._views.api.reader.close()
 
     async def serve(self) -> None:
         """Serve until cancelled: a task of the daemon's group."""
@@ -187,14 +206,15 @@ class Server:
         started_s, status = time.perf_counter(), 500
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else _OTHER
+        route = self._routes.get((request.method, path))
         try:
             with self._held():
-                response = await self._answered(
-                    request, handler, self._routes.get((request.method, path))
-                )
+                response = await self._answered(request, handler, route)
             status = response.status
         finally:
-            self._metrics.on_request(request.method, path, status, time.perf_counter() - started_s)
+            took_s = time.perf_counter() - started_s
+            label = path if route is None else route.endpoint[1]
+            self._metrics.on_request(request.method, label, status, took_s)
         return response
 
     async def _answered(
@@ -207,6 +227,8 @@ class Server:
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await handler(request)
+        except Refused as error:
+            return _problem(error.status, error.sentence, **error.headers)
         except web.HTTPException as error:
             sentence = f"{request.method} {request.path}: {error.reason.lower()}"
             allowed = error.headers.getall("Allow", [])
@@ -222,8 +244,13 @@ class Server:
         """Return why this caller may not ask this, or nothing."""
         if self._is_local and not names_this_machine(request.headers.get("Host", "")):
             return _problem(403, "the Host header names another machine; use 127.0.0.1")
+        if not is_same_origin(request.headers.get("Origin", ""), request.headers.get("Host", "")):
+            return _problem(403, "a page of another origin may not ask; open the daemon's own")
         if route is None:
             return None  # the router says 404 or 405
+        if route.path.startswith("/api/") and (wait_s := self._rate.wait_s()):
+            sentence = f"more than {PER_S:g} requests a second; ask again in {wait_s} s"
+            return _problem(429, sentence, **{"Retry-After": str(wait_s)})
         needs_token = route.access == "command" or (route.access == "read" and not self._is_local)
         if not needs_token:
             return None
@@ -242,14 +269,14 @@ class Server:
         return await self._render(request)
 
     async def _get_health(self, request: web.Request) -> web.Response:
-        return _json(Health(uptime_s=time.monotonic() - self._started_s))
+        return as_json(Health(uptime_s=time.monotonic() - self._started_s))
 
     async def _get_ready(self, request: web.Request) -> web.Response:
         reason = self._views.why_not_ready()
-        return _json(Readiness(is_ready=not reason, reason=reason), 503 if reason else 200)
+        return as_json(Readiness(is_ready=not reason, reason=reason), 503 if reason else 200)
 
     async def _get_status(self, request: web.Request) -> web.Response:
-        return _json(self._views.status())
+        return as_json(self._views.status())
 
     async def _get_openapi(self, request: web.Request) -> web.Response:
         return web.json_response(self._document)
@@ -266,28 +293,20 @@ class Server:
             return _problem(408, f"the body did not arrive within {READ_S:g} s")
         except web.RequestPayloadError:
             return _problem(400, "the body is not encoded as its headers say")
-        try:
-            asked = CommandRequest.model_validate_json(body) if body else CommandRequest()
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in fault["loc"]) or "body"
-            return _problem(400, f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
-        return _json(await self._views.command(CommandName(name), asked))
-
-
-def _json(answer: BaseModel, status: int = 200, **headers: str) -> web.Response:
-    """Return a model as JSON; nothing may keep it for later."""
-    return web.Response(
-        body=answer.model_dump_json().encode(),
-        status=status,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", **headers},
-    )
+        asked = read_model(
+            CommandRequest,
+            lambda: CommandRequest.model_validate_json(body) if body else CommandRequest(),
+            "body",
+        )
+        return as_json(await self._views.command(CommandName(name), asked))
 
 
 def _problem(status: int, sentence: str, **headers: str) -> web.Response:
     """Return a refusal."""
-    return _json(Problem(error=sentence), status, **headers)
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=sentence)
+    response = as_json(problem, status, **headers)
+    response.content_type = PROBLEM_MEDIA
+    return response
 
 
 __all__ = ["Commander", "Server", "Views"]

@@ -3,18 +3,25 @@ Build what is generated here: `python deploy/docs/build.py`. A test builds it ag
 
     configuration.md   from the configuration's models
     metrics.md         from the catalogue of metrics
+    openapi.json       from the daemon's routes
     candle.svg         a candle's way, from `picture.py`
     engine.svg …       the three rooms, from `rooms.py`
 """
 
+import json
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from picture import picture
 from rooms import ROOMS, room_picture
 
+from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.metrics.catalogue import markdown
+from papertape.daemon.monitoring.api.routes import Api, ApiAccount
+from papertape.daemon.monitoring.routes import openapi
+from papertape.daemon.monitoring.server import Server, Views
 from papertape.replay.config import Config
 
 HERE = Path(__file__).parent
@@ -106,9 +113,21 @@ def metrics() -> str:
     return f"{METRICS}\n{markdown().rstrip()}\n"
 
 
+def api() -> str:
+    """Return the OpenAPI document of the daemon's HTTP server, which depends on no account."""
+    nothing: Any = None
+    views = Views(
+        nothing, nothing, nothing, Api(ApiAccount(Path(), "", "", 1, 1, 0.0, ()), nothing)
+    )
+    server = Server(Metrics(Scope((), "1m", "1m", "")), views, version=version("papertape"))
+    document = openapi(server.routes(), version("papertape"))
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
 FILES = {
     "configuration.md": configuration,
     "metrics.md": metrics,
+    "openapi.json": api,
     "candle.svg": picture,
     **{f"{name}.svg": partial(room_picture, name) for name in ROOMS},
 }

@@ -113,7 +113,7 @@ class FakeDaemon:
         token = request.headers.get("Authorization")
         self.asked.append((request.method, request.path, token, body))
         if request.path.endswith("/kill"):
-            return web.json_response({"error": "the daemon is stopping"}, status=409)
+            return web.json_response({"detail": "the daemon is stopping"}, status=409)
         if request.path.endswith("/flatten"):
             return web.Response(text="<html>")
         return web.json_response({"sequence": 7})

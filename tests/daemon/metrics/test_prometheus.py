@@ -47,6 +47,7 @@ from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.confluence import Confluence
 from papertape.replay.importers.sample import sample_tape
+from tests.support.api import no_api
 from tests.support.journals import model_bytes
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
@@ -294,7 +295,7 @@ async def observe(folder: Path) -> Found:
     async def refuse(name: Any, reason: str) -> Any:
         raise AssertionError("nobody commands here")
 
-    views = Views(run.status, lambda: "", refuse)
+    views = Views(run.status, lambda: "", refuse, no_api())
     with pytest.MonkeyPatch.context() as patch:
         # As in the container, where others could reach it: the scrape must bring the token.
         patch.setattr(server_module, "is_loopback", lambda host: False)

@@ -29,6 +29,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.confluence import Confluence
+from tests.support.api import no_api
 from tests.support.helpers import random_candles
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
@@ -104,7 +105,7 @@ def scope() -> Scope:
 @asynccontextmanager
 async def running(token: str | None = TOKEN) -> AsyncIterator[Running]:
     daemon, metrics = Daemon(), Metrics(scope())
-    views = Views(daemon.status, lambda: daemon.missing, daemon.command)
+    views = Views(daemon.status, lambda: daemon.missing, daemon.command, no_api())
     async with (
         Server(metrics, views, version="0.1.0", token=token) as server,
         aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as http,
@@ -143,7 +144,7 @@ async def test_probes_say_alive_and_what_is_missing() -> None:
 async def test_as_a_task_it_serves_until_it_is_cancelled() -> None:
     async def work() -> None:
         daemon, metrics = Daemon(), Metrics(scope())
-        views = Views(daemon.status, lambda: "", daemon.command)
+        views = Views(daemon.status, lambda: "", daemon.command, no_api())
         server = Server(metrics, views, version="0.1.0")
         task = asyncio.create_task(server.serve())
         await server.is_listening.wait()
@@ -250,7 +251,7 @@ async def test_scale_carries_its_value_within_its_range() -> None:
                 body = f'{{"value": {value}}}'
                 answer = await now.http.post(f"{COMMANDS}/scale", data=body, headers=bearer())
                 assert answer.status == 400
-                assert (await answer.json())["error"].startswith("value: ")
+                assert (await answer.json())["detail"].startswith("value: ")
             assert len(now.daemon.commands) == 2
 
     await run(work)
@@ -288,7 +289,7 @@ async def test_where_no_token_was_set_commands_say_how_to_set_one() -> None:
             answer = await now.http.post(f"{COMMANDS}/pause", headers=bearer())
 
             assert answer.status == 403
-            error = (await answer.json())["error"]
+            error = (await answer.json())["detail"]
             assert "PAPERTAPE_TOKEN" in error
             assert "daemon.token_file" in error
             assert now.daemon.commands == []
@@ -317,7 +318,7 @@ async def test_on_other_addresses_everything_but_the_probes_needs_the_token(
 
 def test_other_addresses_without_a_token_are_refused_before_anything_starts() -> None:
     daemon = Daemon()
-    views = Views(daemon.status, lambda: "", daemon.command)
+    views = Views(daemon.status, lambda: "", daemon.command, no_api())
 
     for host in ("0.0.0.0", "192.168.1.7", "::", "example.org"):  # noqa: S104 # never bound
         with pytest.raises(ConfigError, match=r"needs a token.*PAPERTAPE_TOKEN"):
@@ -377,8 +378,8 @@ async def test_what_cannot_be_served_is_one_sentence(
             answer = await now.http.request(method, path, data=body, headers=bearer())
 
             assert answer.status == status
-            assert answer.content_type == "application/json"
-            assert told in (await answer.json())["error"]
+            assert answer.content_type == "application/problem+json"
+            assert told in (await answer.json())["detail"]
             assert now.daemon.commands == []
 
     await run(work)
@@ -393,7 +394,7 @@ async def test_a_refused_command_is_a_conflict_with_the_daemons_sentence() -> No
             answer = await now.http.post(f"{COMMANDS}/resume", headers=bearer())
 
             assert answer.status == 409
-            assert await answer.json() == {"error": str(now.daemon.fail)}
+            assert (await answer.json())["detail"] == str(now.daemon.fail)
 
     await run(work)
 
@@ -416,7 +417,7 @@ async def test_a_daemon_that_does_not_answer_and_a_body_that_does_not_come_are_g
             now.daemon.wait_s = 5.0
             answer = await now.http.post(f"{COMMANDS}/pause", headers=bearer())
             assert answer.status == 503
-            assert "look at /status" in (await answer.json())["error"]
+            assert "look at /status" in (await answer.json())["detail"]
 
     await run(work)
 
@@ -453,7 +454,10 @@ async def test_the_document_describes_every_route_and_its_references_hold() -> N
 
         assert document["openapi"] == "3.1.0"
         told = {(m.upper(), path) for path, item in document["paths"].items() for m in item}
-        assert told == set(Server.ENDPOINTS)
+        views = Views(Daemon().status, str, Daemon().command, no_api())
+        routes = Server(Metrics(scope()), views, version="0").routes()
+        assert told == {(route.method, route.path) for route in routes}
+        assert {route.endpoint for route in routes} == set(Server.ENDPOINTS)
         schemas = document["components"]["schemas"]
         text = json.dumps(document)
         references = {
@@ -465,7 +469,7 @@ async def test_the_document_describes_every_route_and_its_references_hold() -> N
         assert command["security"] == [{"token": []}]
         assert command["parameters"][0]["schema"]["enum"] == [name.value for name in CommandName]
         assert set(command["responses"]) == {
-            "200", "400", "401", "403", "404", "408", "409", "413", "503",
+            "200", "400", "401", "403", "404", "408", "409", "413", "429", "503",
         }  # fmt: skip
         operations = [
             op["operationId"] for item in document["paths"].values() for op in item.values()

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from papertape.daemon.metrics import PREFIX, Metrics, Scope
-from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
+from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest
 from papertape.daemon.monitoring.server import KEEP_S, Server, Views
+from tests.support.api import no_api, no_status
 from tests.support.virtual_time import VirtualTimeLoop
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
@@ -19,15 +20,6 @@ COMMANDS = b"/api/v1/commands/"
 
 async def accept(name: CommandName, asked: CommandRequest) -> CommandDone:
     return CommandDone(command=name, detail=asked.reason)
-
-
-def no_status() -> Status:
-    return Status.model_validate_json(
-        b'{"version": "0", "mode": "paper", "venue": "sim", "started_ms": 0, "uptime_s": 0, "is_ready": true,'
-        b'"account": {"currency": "USD", "equity": 1, "equity_peak": 1, "drawdown_ratio": 0, "cash": 1,'
-        b'"realised_pnl": 0, "funding_paid": 0, "is_paused": false},'
-        b'"positions": [], "feeds": [], "last_input": null, "digest": "", "jobs": [], "parity": {}}'
-    )
 
 
 class Target(NamedTuple):
@@ -67,7 +59,7 @@ def target() -> Iterator[Target]:
     scope = Scope(("BTCUSD",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS)
     metrics = Metrics(scope)
     loop = VirtualTimeLoop()
-    server = Server(metrics, Views(no_status, str, accept), version="0", token=TOKEN)
+    server = Server(metrics, Views(no_status, str, accept, no_api()), version="0", token=TOKEN)
     loop.run_until_complete(server.__aenter__())
     try:
         yield Target(loop, server.port, metrics)
@@ -77,7 +69,21 @@ def target() -> Iterator[Target]:
 
 
 PATHS = st.one_of(
-    st.sampled_from([b"/metrics", b"/healthz", b"/readyz", b"/status", b"/openapi.json"]),
+    st.sampled_from(
+        [
+            b"/metrics",
+            b"/healthz",
+            b"/readyz",
+            b"/status",
+            b"/openapi.json",
+            b"/api/v1/trades",
+            b"/api/v1/candles",
+        ]
+    ),
+    st.binary(max_size=30).map(lambda tail: b"/api/v1/candles?symbol=AAA&from_ms=" + tail),
+    st.text(max_size=30).map(
+        lambda tail: b"/api/v1/trades?cursor=" + tail.encode("utf-8", "replace")
+    ),
     st.sampled_from([COMMANDS + name.value.encode() for name in CommandName]),
     st.binary(max_size=30).map(lambda tail: COMMANDS + tail),
     st.text(max_size=30).map(lambda tail: b"/" + tail.encode("utf-8", "replace")),

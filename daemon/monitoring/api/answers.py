@@ -1,0 +1,97 @@
+"""Answers of `/api/v1` that are no page of a table. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from papertape.daemon.monitoring.schemas import OrderState, PositionState
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MarketInfo(_Answer):
+    """A market as the account was opened with it; sizes of 0 mean "any"."""
+
+    symbol: str
+    is_perpetual: bool
+    is_read_only: bool = Field(description="feeds features of others and is never traded")
+    contract_value: float
+    tick_size: float
+    lot_size: float
+    minimum_size: float
+    minimum_notional: float
+    taker_fee_rate: float
+    maker_fee_rate: float
+    leverage: float = Field(description="of a position's margin; 0: it is never liquidated")
+    oldest_ms: int | None = Field(None, description="open of the oldest candle in the journal")
+    newest_ms: int | None = Field(None, description="end of the newest one")
+
+
+class Markets(_Answer):
+    """The markets of the account, in the engine's order."""
+
+    venue: str
+    strategy: str
+    timeframe_ms: int = Field(description="of decisions")
+    base_timeframe_ms: int = Field(description="of what the venue sends")
+    markets: tuple[MarketInfo, ...]
+
+
+class CandleWindow(_Answer):
+    """Candles by column; of a long window several are one, with their true high and low."""
+
+    symbol: str
+    timeframe_ms: int = Field(description="of decisions")
+    size_ms: int = Field(description="of the candles here: the timeframe times a power of two")
+    oldest_ms: int | None = Field(None, description="open of the oldest candle that is known")
+    newest_ms: int | None = Field(None, description="end of the newest one")
+    open_ms: tuple[int, ...] = ()
+    open: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    close: tuple[float, ...] = ()
+    volume: tuple[float, ...] = Field((), description="base units, to six digits")
+
+
+class EquityCurve(_Answer):
+    """The account by column: lowest, highest and last value of every stretch, at multiples of five minutes."""
+
+    capital: float
+    time_ms: tuple[int, ...]
+    equity: tuple[float, ...]
+    drawdown_ratio: tuple[float, ...]
+    exposure: tuple[float, ...]
+
+
+class Holdings(_Answer):
+    """What is held, and what rests."""
+
+    positions: tuple[PositionState, ...]
+    orders: tuple[OrderState, ...]
+
+
+class RefusalCount(_Answer):
+    """How often something was not done for one reason."""
+
+    what: str = Field(description="decision or order")
+    reason: str
+    count: int
+    newest_ms: int
+
+
+class RefusalCounts(_Answer):
+    """Why nothing happened, the most frequent reason first."""
+
+    refusals: tuple[RefusalCount, ...]
+
+
+class JournalPosition(_Answer):
+    """Where the journal stands."""
+
+    sequence: int = Field(description="of the newest input")
+    hash: str = Field(description="of all inputs up to it")
+    first_sequence: int = Field(description="of the oldest input that is not in the archive")
+    last_candle_ms: int | None = Field(description="open of the newest candle")
+    created_ms: int
+    snapshots: tuple[int, ...] = Field(description="inputs that whole states were kept after")
+    size_bytes: int
