@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "train": "train:train_command",
     "windows": "windows:windows_command",
     "drift": "drift:drift_command",
+    "recipe-study": "recipe_study:recipe_study_command",
     "honesty": "honesty:honesty_command",
     "tape": "tape:tape_app",
     "models": "models:models_app",

@@ -5,7 +5,7 @@ Commands: one file per group, each from words to values, to one call, to a table
     checks signals                 verify, prove; features, study
     run ctl sim doctor journal upgrade   a daemon, and what is done about one
     tape tape_fetch tape_options tape_tables   recorded candles
-    train models windows drift honesty learning_tables   models
+    train models windows drift recipe_study honesty learning_tables   models
     configuration                  the configuration
     options output terminal        what they share: options, consoles, JSON, progress; nothing wide is cut
 """

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.model.gate.bets import Blocks
 from papertape.engine.model.training.labels import Labels
 from papertape.replay.honesty import leaks
 from papertape.replay.honesty.patched import swapped
@@ -52,6 +53,25 @@ def _labels(make: Callable[..., Labels]) -> Callable[..., Labels]:
     return turned
 
 
+def _twice(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
+    """Count every row twice."""
+
+    def doubled(*given: Any) -> Blocks:
+        found = make(*given)
+        return Blocks(
+            np.repeat(found.known_bar, 2),
+            np.repeat(found.rows, 2),
+            np.repeat(found.factors, 2, axis=0),
+        )
+
+    return doubled
+
+
+def _overlap(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
+    """Take labels that overlap for labels that do not."""
+    return lambda unseen, options: make(unseen._replace(horizon_bars=1), options)
+
+
 # What is planted, where, and in place of what.
 PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "gate": ("papertape.replay.learning.challenge", "gate", _gate),
@@ -59,6 +79,8 @@ PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "purge": ("papertape.engine.model.training.prepare", "purged_parts", _purge),
     "look-ahead": ("papertape.replay.honesty.pipeline", "rows_of", _look_ahead),
     "shuffle": ("papertape.replay.honesty.edge", "shuffled", _shuffle),
+    "twice": ("papertape.engine.model.gate.recipe", "bet", _twice),
+    "overlap": ("papertape.engine.model.gate.recipe", "bet", _overlap),
     "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
 }
 

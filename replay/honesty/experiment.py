@@ -23,6 +23,7 @@ class HonestyOptions:
     edge             φ of the planted edge, `pattern` of the one that only a network can learn; see `papertape.replay.tapes.synthetic`
     margin           by which out-of-sample accuracy may stay below that of the best judge, beside chance
     boundaries       between parts, at which the purge is tried
+    histories, years of a recipe, per kind of noise and edge; how long the noise is
     seed             of every market and model
     """
 
@@ -32,6 +33,8 @@ class HonestyOptions:
     pattern: float = 0.5
     margin: float = 0.05
     boundaries: int = 200
+    histories: int = 200
+    years: float = 4.0
     epochs: int = 50
     seed: int = 1
 
@@ -39,7 +42,13 @@ class HonestyOptions:
         for name in self.networks:
             if name not in KINDS or name == "logistic":
                 raise ConfigError(f"honesty: {name!r} is no network")
-        for name, least in (("attempts", 1), ("boundaries", 20), ("epochs", 1), ("seed", 0)):
+        for name, least in (
+            ("attempts", 1),
+            ("boundaries", 20),
+            ("histories", 20),
+            ("epochs", 1),
+            ("seed", 0),
+        ):
             if getattr(self, name) < least:
                 raise ConfigError(f"honesty: {name} {getattr(self, name)} is below {least}")
         for name in ("edge", "pattern"):
@@ -49,7 +58,7 @@ class HonestyOptions:
     @classmethod
     def quick(cls, seed: int = 1) -> Self:
         """Return what takes seconds: no network, fewer boundaries."""
-        return cls(networks=(), attempts=2, boundaries=60, seed=seed)
+        return cls(networks=(), attempts=2, boundaries=60, histories=40, years=1.0, seed=seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -66,7 +75,7 @@ class HonestyRow(NamedTuple):
     """
     One experiment.
 
-    part            a … e as in the table's key
+    part            a … f as in the table's key
     expected, found in words, with the numbers
     """
 

@@ -8,9 +8,10 @@ from papertape.replay.honesty.edge import edges
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, Show
 from papertape.replay.honesty.leaks import leaks
 from papertape.replay.honesty.noise import noise
+from papertape.replay.honesty.recipe import recipes
 
 Part = Callable[[HonestyOptions, Show | None], Iterator[HonestyRow]]
-PARTS: Final[tuple[Part, ...]] = (noise, edges, leaks)
+PARTS: Final[tuple[Part, ...]] = (noise, edges, leaks, recipes)
 
 
 def honesty(

@@ -6,5 +6,5 @@ Research: what was tried and what that is worth, and experiments on the machiner
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
     subjects feature_subjects   what a proof is about: strategies; features, of users as well
     training_windows            how many days of the past a model should learn from
-    gate_study drift_study planted   how often gate and drift watch err, on rows of a known law
+    gate_study recipe_study drift_study planted   how often gate, recipe and drift watch err, on rows of a known law
 """

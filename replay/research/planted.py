@@ -6,15 +6,13 @@ for a memory of m bars. Given s(t), the sum of the next h steps is normal with m
 """
 
 import math
-from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray
+from papertape.engine.jit import FloatArray, kernel
 
 STEP: Final = 0.008  # volatility of an hourly candle
-_NORMAL: Final = NormalDist()
 
 Random = np.random.Generator
 
@@ -49,8 +47,16 @@ def planted_edge(random: Random, n: int, horizon_bars: int, accuracy: float) -> 
     drift = ratio * STEP * math.sqrt(horizon_bars / (reach**2 - ratio**2 * fresh))
     steps = drift * signal[:-1] + random.normal(0.0, STEP, n + horizon_bars - 1)
     told = drift * reach / math.sqrt(horizon_bars * STEP**2 + drift**2 * fresh)
-    probability = np.array([_NORMAL.cdf(value) for value in (told * signal[:n]).tolist()])
+    probability = told * signal[:n]
+    below(probability)
     return Planted(signal[:n], probability, sum_ahead(steps, horizon_bars)[:n])
+
+
+@kernel
+def below(values: FloatArray) -> None:
+    """Replace deviations by the chance of a normal value below them, in place."""
+    for i in range(len(values)):
+        values[i] = 0.5 * (1.0 + math.erf(values[i] / math.sqrt(2.0)))
 
 
 def walk_ahead(random: Random, n: int, horizon_bars: int) -> FloatArray:
@@ -69,12 +75,16 @@ def slow(random: Random, n: int, memory_bars: float) -> FloatArray:
     """Return a stationary series of variance 1 whose memory fades to 1/e in so many bars."""
     keep = math.exp(-1.0 / memory_bars)
     shocks = random.standard_normal(n) * math.sqrt(1.0 - keep * keep)
-    value = float(random.standard_normal())
-    values = []
-    for shock in shocks.tolist():
-        value = keep * value + shock
-        values.append(value)
-    return np.asarray(values)
+    remember_shocks(shocks, keep, float(random.standard_normal()))
+    return shocks
+
+
+@kernel
+def remember_shocks(values: FloatArray, keep: float, value: float) -> None:
+    """Turn shocks into the series that they make, in place; value: before the first of them."""
+    for i in range(len(values)):
+        value = keep * value + values[i]
+        values[i] = value
 
 
 def sigmoid(z: FloatArray) -> FloatArray:
