@@ -1,162 +1,137 @@
 """
-Build `dashboards/papertape.json`: `python deploy/grafana/build.py`. A test builds it again and compares bytes.
+Build `dashboards/*.json`: `python deploy/grafana/build.py`. A test builds them again and compares bytes.
 
-Each row of the dashboard is a file of `panels/`; what all panels share is `panels/panel.py`. Thresholds are those of the
-alerts in `prometheus/rules`. Rows are folded but for the first two: a browser asks for what is open only.
+Three dashboards, each for a reader: the trader, the researcher, the operator. Each row is a file of `panels/`; what all
+panels share is `panels/panel.py`. Thresholds are those of the alerts in `prometheus/rules`. Rows are folded but for the
+first ones: a browser asks for what is open only.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from panels.calibration import CALIBRATION
 from panels.decisions import DECISIONS
 from panels.drift import DRIFT
 from panels.equity import EQUITY
 from panels.feed import FEED
+from panels.health import HEALTH
 from panels.jobs import JOBS
 from panels.model import MODEL
 from panels.now import NOW
-from panels.panel import HEIGHTS, MATCHERS, SOURCE, matched, panel_json
+from panels.panel import HEIGHTS, MATCHERS, SOURCE, Panel, built_panel, matched
+from panels.parity import PARITY
 from panels.prices import PRICES
 from panels.profit import PROFIT
 from panels.runtime import RUNTIME
+from panels.sdk import dashboard, models
 
-FILE = Path(__file__).parent / "dashboards" / "papertape.json"
-ROWS = {
-    "Now": NOW,
-    "Prices and positions": PRICES,
-    "Equity and exposure": EQUITY,
-    "Profit and trades": PROFIT,
-    "Feed": FEED,
-    "Decisions": DECISIONS,
-    "Model": MODEL,
-    "Predictions and calibration": CALIBRATION,
-    "Drift": DRIFT,
-    "Jobs and parity": JOBS,
-    "Runtime": RUNTIME,
-}
-OPEN = ("Now", "Prices and positions")
+FOLDER = Path(__file__).parent / "dashboards"
+TAG = "papertape"
 
 
-def panels() -> list[dict[str, Any]]:
-    """Return rows and panels in their places: from left to right, then down; a folded row holds its panels."""
-    built: list[dict[str, Any]] = []
+class View(NamedTuple):
+    """One dashboard: for whom, and its rows by title; the first `n_open` are not folded."""
+
+    title: str
+    text: str
+    rows: dict[str, tuple[Panel, ...]]
+    n_open: int = 2
+
+
+VIEWS = {
+    "papertape-pnl": View(
+        "Papertape / PnL and trades",
+        "For the trader: am I making money, and why; is the risk inside its limits?",
+        {"Now": NOW, "Prices and positions": PRICES, "Equity and exposure": EQUITY, "Profit and trades": PROFIT},
+    ),
+    "papertape-model": View(
+        "Papertape / model and drift",
+        "For the researcher: do I still believe the model, and does live still equal replay?",
+        {"Model": MODEL, "Predictions and calibration": CALIBRATION, "Drift": DRIFT, "Live against replay": PARITY},
+    ),
+    "papertape-ops": View(
+        "Papertape / operation",
+        "For the operator: is the data arriving, is it decided in time, is the process well?",
+        {"Health": HEALTH, "Feed": FEED, "Decisions": DECISIONS, "Jobs": JOBS, "Runtime": RUNTIME},
+    ),
+}  # fmt: skip
+
+
+def with_rows(built: Any, view: View) -> None:
+    """Put rows and panels in their places: from left to right, then down; a folded row holds its panels."""
     y = number = 0
-    for title, row in ROWS.items():
+    for place, (title, panels) in enumerate(view.rows.items()):
         number += 1
-        is_folded = title not in OPEN
-        inside: list[dict[str, Any]] = []
-        place = {"x": 0, "y": y, "w": 24, "h": 1}
-        built.append(
-            {
-                "id": number,
-                "title": title,
-                "type": "row",
-                "collapsed": is_folded,
-                "gridPos": place,
-                "panels": inside,
-            }
-        )
+        is_folded = place >= view.n_open
+        row = dashboard.Row(title).id(number).collapsed(is_folded)
+        row.grid_pos(models.dashboard.GridPos(x=0, y=y, w=24, h=1))
         y += 1
-        x = 0
-        height = max(HEIGHTS[panel.kind] for panel in row)
-        for panel in row:
+        x, height, inside = 0, max(HEIGHTS[panel.kind] for panel in panels), []
+        for panel in panels:
             if x + panel.width > 24:
                 x, y = 0, y + height
             number += 1
-            (inside if is_folded else built).append(panel_json(panel, number, x, y, height))
+            inside.append(built_panel(panel, number, x, y, height))
             x += panel.width
         y += height
-    return built
+        for one in inside if is_folded else ():
+            row.with_panel(one)
+        built.with_row(row)
+        for one in () if is_folded else inside:
+            built.with_panel(one)
 
 
-def variable(name: str, label: str, query: str) -> dict[str, Any]:
+def variable(name: str, label: str, query: str) -> Any:
     """Return a variable of label values: several may be chosen, all by default."""
-    return {
-        "name": name,
-        "label": label,
-        "type": "query",
-        "datasource": SOURCE,
-        "query": {"query": query, "refId": name},
-        "refresh": 2,  # when the time range changes
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".+",
-        "current": {"text": ["All"], "value": ["$__all"]},
-        "sort": 1,
-    }
+    chosen = models.dashboard.VariableOption(text=["All"], value=["$__all"])
+    built = dashboard.QueryVariable(name).label(label).datasource(SOURCE)
+    built.query({"query": query, "refId": name}).multi(True).include_all(True).all_value(".+")
+    built.refresh(models.dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    return built.sort(models.dashboard.VariableSort.ALPHABETICAL_ASC).current(chosen)
 
 
-def dashboard() -> dict[str, Any]:
-    """Return the whole dashboard in the classic JSON model."""
-    restarts = matched("changes(process_start_time_seconds[$__interval]) > 0")
-    promotions = matched("changes(papertape_model_loaded_timestamp_seconds[$__interval]) > 0")
-    return {
-        "uid": "papertape",
-        "title": "Papertape",
-        "description": "A paper-trading daemon: money, feed, decisions, model, drift, jobs, parity, process.",
-        "tags": ["papertape"],
-        "schemaVersion": 42,
-        "version": 1,
-        "editable": False,
-        "graphTooltip": 1,
-        "timezone": "utc",
-        "refresh": "30s",
-        "time": {"from": "now-24h", "to": "now"},
-        "templating": {
-            "list": [
-                {
-                    "name": "datasource",
-                    "label": "Data Source",
-                    "type": "datasource",
-                    "query": "prometheus",
-                    "current": {"text": "Prometheus", "value": "papertape-prometheus"},
-                },
-                variable("job", "Job", "label_values(papertape_build_info, job)"),
-                variable(
-                    "instance",
-                    "Instance",
-                    'label_values(papertape_build_info{job=~"$job"}, instance)',
-                ),
-                variable(
-                    "symbol",
-                    "Symbol",
-                    f"label_values(papertape_positions_open{{{MATCHERS}}}, symbol)",
-                ),
-            ]
-        },
-        "annotations": {
-            "list": [
-                {
-                    "name": "Restarts",
-                    "enable": True,
-                    "datasource": SOURCE,
-                    "expr": restarts,
-                    "iconColor": "blue",
-                    "titleFormat": "started",
-                    "step": "60s",
-                },
-                {
-                    "name": "Promotions",
-                    "enable": True,
-                    "datasource": SOURCE,
-                    "expr": promotions,
-                    "iconColor": "green",
-                    "titleFormat": "model promoted",
-                    "step": "60s",
-                },
-            ]
-        },
-        "links": [],
-        "panels": panels(),
-    }
+def annotation(name: str, expression: str, colour: str, title: str) -> Any:
+    """Return a mark on every graph where an expression has values."""
+    built = dashboard.AnnotationQuery().name(name).enable(True).datasource(SOURCE).step("60s")
+    return built.expr(matched(expression)).icon_color(colour).title_format(title)
 
 
-def text() -> str:
-    """Return the file's content."""
-    return json.dumps(dashboard(), indent=2) + "\n"
+def dashboard_of(uid: str) -> Any:
+    """Return one dashboard in the classic JSON model."""
+    view = VIEWS[uid]
+    built = dashboard.Dashboard(view.title).uid(uid).description(view.text).tags([TAG]).version(1)
+    built.readonly().tooltip(models.dashboard.DashboardCursorSync.CROSSHAIR).timezone("utc")
+    built.refresh("30s").time("now-24h", "now")
+    source = models.dashboard.VariableOption(text="Prometheus", value="papertape-prometheus")
+    built.with_variable(
+        dashboard.DatasourceVariable("datasource")
+        .label("Data Source")
+        .type("prometheus")
+        .current(source)
+    )
+    for name, label, query in (
+        ("job", "Job", "label_values(papertape_build_info, job)"),
+        ("instance", "Instance", 'label_values(papertape_build_info{job=~"$job"}, instance)'),
+        ("symbol", "Symbol", f"label_values(papertape_positions_open{{{MATCHERS}}}, symbol)"),
+    ):
+        built.with_variable(variable(name, label, query))
+    restarts = "changes(process_start_time_seconds[$__interval]) > 0"
+    swaps = "changes(papertape_model_loaded_timestamp_seconds[$__interval]) > 0"
+    built.annotation(annotation("Restarts", restarts, "blue", "started"))
+    built.annotation(annotation("Promotions", swaps, "green", "model promoted"))
+    link = dashboard.DashboardLink("Papertape").tags([TAG]).include_vars(True).keep_time(True)
+    built.link(link.type(models.dashboard.DashboardLinkType.DASHBOARDS))
+    with_rows(built, view)
+    return built.build()
+
+
+def text(uid: str) -> str:
+    """Return a file's content."""
+    return json.dumps(dashboard_of(uid), indent=2, cls=JSONEncoder) + "\n"
 
 
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    for name in VIEWS:
+        (FOLDER / f"{name}.json").write_text(text(name), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What an operator sees first."""
+"""What a trader sees first."""
 
 from panels.panel import GREEN, ORANGE, RED, SYMBOL, Panel
 
@@ -10,16 +10,17 @@ NOW = (
     Panel("Unrealised PnL", "stat", 3, "locale", "Of open positions, costs of closing included.",
           (("sum by (currency) (papertape_unrealized_pnl" + SYMBOL + ")", "{{currency}}"),),
           ((None, RED), (0, GREEN)), 2),
+    Panel("Return today", "stat", 3, "percentunit", "Equity against that of a day ago.",
+          (("papertape_equity / papertape_equity offset 1d - 1", "{{currency}}"),), ((None, RED), (0, GREEN)), 2),
+    Panel("Win rate 7d", "stat", 3, "percentunit", "Winners among the trades that closed in seven days.",
+          (('sum(increase(papertape_trades_closed_total{outcome="win"}[7d])) / (sum(increase(papertape_trades_closed_total[7d])) > 0)',
+            "won"),), decimals=1),
+    Panel("Profit factor 7d", "stat", 3, "suffix: to 1", "Money won by money lost in seven days, after costs.",
+          (("sum by (currency) (increase(papertape_gross_profit_total[7d]))"
+            " / (sum by (currency) (increase(papertape_gross_loss_total[7d])) > 0)", "{{currency}}"),),
+          ((None, RED), (1, GREEN)), 2),
     Panel("Drawdown", "stat", 3, "percentunit", "Fall from the highest equity; the alert is at 10 %.",
           (("papertape_drawdown_ratio", "{{account}}"),), ((None, GREEN), (0.05, ORANGE), (0.1, RED)), 2),
     Panel("Halted", "stat", 3, "locale", "Reasons for which no new position is entered; 0 is normal.",
           (("sum(papertape_trading_halted)", "halted"),), ((None, GREEN), (1, RED))),
-    Panel("Ready", "stat", 3, "bool_yes_no", "1 when warmed up and able to decide.",
-          (("min(papertape_ready)", "ready"),), ((None, RED), (1, GREEN))),
-    Panel("Oldest feed message", "stat", 3, "s", "Silence of the quietest symbol; the alert is at 60 s.",
-          (("max(time() - papertape_feed_last_message_timestamp_seconds" + SYMBOL + ")", "age"),),
-          ((None, GREEN), (30, ORANGE), (60, RED))),
-    Panel("Divergences 24h", "stat", 3, "locale", "Differences between live and replay; any is an alarm.",
-          (("sum(increase(papertape_parity_divergences_total" + SYMBOL + "[1d]))", "divergences"),),
-          ((None, GREEN), (0.5, RED)), 0),
 )  # fmt: skip

@@ -1,14 +1,26 @@
-"""What a panel is, and how it becomes Grafana's JSON. Matchers of job and instance and the data source are put in here."""
+"""What a panel is, and how it becomes one of Grafana's. Matchers of job and instance and the data source are put in here."""
 
 import re
 from typing import Any, NamedTuple
 
-SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+from panels.sdk import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    models,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
+
+SOURCE = models.common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 MATCHERS = 'job=~"$job",instance=~"$instance"'
 SYMBOL = '{symbol=~"$symbol"}'
 CHAMPION = '{model="champion"}'
 # A selector: a name of ours or of the library, and perhaps labels.
-SELECTOR = re.compile(r"\b((?:papertape|process)_\w+|instance\w*:\w+:\w+)(\{[^}]*\})?")
+SELECTOR = re.compile(r"\b((?:papertape|process)_\w+|instance\w*:\w+:\w+|up\b)(\{[^}]*\})?")
 
 GREEN, ORANGE, RED = "green", "orange", "red"
 Steps = tuple[tuple[float | None, str], ...]
@@ -62,129 +74,116 @@ def matched(expression: str) -> str:
     return SELECTOR.sub(add, expression)
 
 
-def panel_json(panel: Panel, number: int, x: int, y: int, height: int) -> dict[str, Any]:
-    """Return one panel; ids are explicit, so that links to it survive."""
-    built: dict[str, Any] = {
-        "id": number,
-        "title": panel.title,
-        "description": panel.text,
-        "type": panel.kind,
-        "datasource": SOURCE,
-        "gridPos": {"x": x, "y": y, "w": panel.width, "h": height},
-        "targets": _targets(panel),
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": _overrides(panel)},
-        "options": _options(panel),
-    }
+KINDS = {
+    "stat": stat,
+    "timeseries": timeseries,
+    "bargauge": bargauge,
+    "heatmap": heatmap,
+    "table": table,
+}
+Property = models.dashboard.DynamicConfigValue
+
+
+def built_panel(panel: Panel, number: int, x: int, y: int, height: int) -> Any:
+    """Return one panel's builder; ids are explicit, so that links to it survive."""
+    built = KINDS[panel.kind].Panel()
+    built.id(number).title(panel.title).description(panel.text).datasource(SOURCE).unit(panel.unit)
+    built.grid_pos(models.dashboard.GridPos(x=x, y=y, w=panel.width, h=height))
+    steps = [models.dashboard.Threshold(value=value, color=colour) for value, colour in panel.steps]
+    built.thresholds(
+        dashboard.ThresholdsConfig().mode(models.dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
+    )
+    colours = models.dashboard.FieldColorModeId
+    is_line = panel.kind == "timeseries"
+    mode = colours.PALETTE_CLASSIC if is_line else colours.THRESHOLDS
+    built.color_scheme(dashboard.FieldColor().mode(mode))
+    if panel.decimals is not None:
+        built.decimals(panel.decimals)
     if panel.repeat:
-        built |= {"repeat": panel.repeat, "repeatDirection": "h", "maxPerRow": 2}
+        built.repeat(panel.repeat).repeat_direction("h").max_per_row(2)
+    for index, query in enumerate(panel.queries):
+        built.with_target(_target(panel, index, *query))
+    for style in panel.styles:
+        built.override_by_name(style.legend, _looks(style))
+    for column in panel.columns:
+        if column.decimals is not None:
+            built.override_by_name(column.title, [Property("decimals", column.decimals)])
     if panel.columns:
-        built["transformations"] = _transformations(panel)
+        built.transformations(_transformations(panel))
+    DRAWN[panel.kind](built, panel)
     return built
 
 
-def _targets(panel: Panel) -> list[dict[str, Any]]:
+def _target(panel: Panel, index: int, expression: str, legend: str) -> Any:
     is_instant = panel.kind in ("stat", "bargauge", "table")
-    forms = {"heatmap": "heatmap", "table": "table"}
-    return [
-        {
-            "refId": chr(ord("A") + index),
-            "datasource": SOURCE,
-            "expr": matched(expression),
-            "legendFormat": legend,
-            "range": not is_instant,
-            "instant": is_instant,
-            "format": forms.get(panel.kind, "time_series"),
-        }
-        for index, (expression, legend) in enumerate(panel.queries)
-    ]
+    forms = models.prometheus.PromQueryFormat
+    form = {"heatmap": forms.HEATMAP, "table": forms.TABLE}.get(panel.kind, forms.TIME_SERIES)
+    query = prometheus.Dataquery().ref_id(chr(ord("A") + index)).datasource(SOURCE)
+    query.expr(matched(expression)).legend_format(legend).format(form)
+    return query.instant() if is_instant else query.range()
 
 
-def _defaults(panel: Panel) -> dict[str, Any]:
-    steps = [{"value": value, "color": colour} for value, colour in panel.steps]
-    defaults: dict[str, Any] = {
-        "unit": panel.unit,
-        "color": {"mode": "palette-classic" if panel.kind == "timeseries" else "thresholds"},
-        "thresholds": {"mode": "absolute", "steps": steps},
-    }
-    if panel.decimals is not None:
-        defaults["decimals"] = panel.decimals
-    if panel.kind == "timeseries":
-        defaults["custom"] = {"lineWidth": 1, "fillOpacity": 0, "showPoints": "never"}
-    return defaults
+def _looks(style: Style) -> list[Any]:
+    """Return how one series is drawn."""
+    looks = [Property("color", {"mode": "fixed", "fixedColor": style.colour})]
+    if style.kind != "points":
+        return [*looks, Property("custom.lineStyle", {"fill": "dash", "dash": [6, 6]})]
+    points = {"custom.drawStyle": "points", "custom.showPoints": "always", "custom.pointSize": 9}
+    return looks + [Property(name, value) for name, value in points.items()]
 
 
-def _overrides(panel: Panel) -> list[dict[str, Any]]:
-    """Return how single series are drawn and single columns are written."""
-    found = []
-    for style in panel.styles:
-        looks: list[dict[str, Any]] = [
-            {"id": "color", "value": {"mode": "fixed", "fixedColor": style.colour}}
-        ]
-        if style.kind == "points":
-            looks += [
-                {"id": "custom.drawStyle", "value": "points"},
-                {"id": "custom.showPoints", "value": "always"},
-                {"id": "custom.pointSize", "value": 9},
-            ]
-        else:
-            dashes = {"fill": "dash", "dash": [6, 6]}
-            looks.append({"id": "custom.lineStyle", "value": dashes})
-        found.append({"matcher": {"id": "byName", "options": style.legend}, "properties": looks})
-    found += [
-        {
-            "matcher": {"id": "byName", "options": column.title},
-            "properties": [{"id": "decimals", "value": column.decimals}],
-        }
-        for column in panel.columns
-        if column.decimals is not None
-    ]
-    return found
+def _line(built: Any, panel: Panel) -> None:
+    kinds = models.common
+    built.line_width(1).fill_opacity(0).show_points(kinds.VisibilityMode.NEVER)
+    legend = common.VizLegendOptions().display_mode(kinds.LegendDisplayMode.LIST)
+    built.legend(legend.placement(kinds.LegendPlacement.BOTTOM).show_legend(True))
+    tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI)
+    built.tooltip(tooltip.sort(kinds.SortOrder.DESCENDING))
 
 
-def _options(panel: Panel) -> dict[str, Any]:
-    if panel.kind == "timeseries":
-        return {
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
-            "tooltip": {"mode": "multi", "sort": "desc"},
-        }
-    if panel.kind == "heatmap":
-        return {
-            "calculate": False,
-            "color": {"mode": "scheme", "scheme": "Oranges"},
-            "yAxis": {"unit": panel.unit},
-        }
-    if panel.kind == "table":
-        return {"showHeader": True, "cellHeight": "sm"}
-    return {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "orientation": "horizontal" if panel.kind == "bargauge" else "auto",
-    }
+def _heatmap(built: Any, panel: Panel) -> None:
+    scheme = models.heatmap.HeatmapColorMode.SCHEME
+    built.calculate(False).color(heatmap.HeatmapColorOptions().mode(scheme).scheme("Oranges"))
+    built.y_axis(heatmap.YAxisConfig().unit(panel.unit))
 
 
-def _transformations(panel: Panel) -> list[dict[str, Any]]:
+def _table(built: Any, panel: Panel) -> None:
+    built.show_header(True).cell_height(models.common.TableCellHeight.SM)
+
+
+def _figure(built: Any, panel: Panel) -> None:
+    orientations = models.common.VizOrientation
+    is_bar = panel.kind == "bargauge"
+    built.orientation(orientations.HORIZONTAL if is_bar else orientations.AUTO)
+    built.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
+
+
+DRAWN = {
+    "stat": _figure,
+    "timeseries": _line,
+    "bargauge": _figure,
+    "heatmap": _heatmap,
+    "table": _table,
+}
+
+
+def _transformations(panel: Panel) -> list[Any]:
     """Return what makes one line a symbol of one answer a query, and gives its columns their headings."""
     names = {f"Value #{chr(ord('A') + n)}": column.title for n, column in enumerate(panel.columns)}
     first = next(iter(names))
-    has_size = {"id": "isNotNull", "options": {}}
+    has_size = {"fieldName": first, "config": {"id": "isNotNull", "options": {}}}
+    order = {name: index for index, name in enumerate(("Time", "symbol", *names))}
+    steps: dict[str, dict[str, Any]] = {
+        "merge": {},
+        # Every symbol has a price; only those that are held have a size.
+        "filterByValue": {"filters": [has_size], "type": "include", "match": "all"},
+        "organize": {
+            "excludeByName": {"Time": True},
+            "renameByName": {"symbol": "Symbol", **names},
+            "indexByName": order,
+        },
+    }
     return [
-        {"id": "merge", "options": {}},
-        {
-            # Every symbol has a price; only those that are held have a size.
-            "id": "filterByValue",
-            "options": {
-                "filters": [{"fieldName": first, "config": has_size}],
-                "type": "include",
-                "match": "all",
-            },
-        },
-        {
-            "id": "organize",
-            "options": {
-                "excludeByName": {"Time": True},
-                "renameByName": {"symbol": "Symbol", **names},
-                "indexByName": {
-                    name: index for index, name in enumerate(("Time", "symbol", *names))
-                },
-            },
-        },
+        models.dashboard.DataTransformerConfig(id_val=name, options=options)
+        for name, options in steps.items()
     ]

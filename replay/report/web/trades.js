@@ -14,14 +14,40 @@ function isTold(name) {
   return !["stop_price", "target_price", "regime"].includes(name) || TRADES.some((trade) => trade[name]);
 }
 
+const FILTERS = [["only-symbol", "symbol", "every symbol"], ["side", "side", "both sides"], ["outcome", "outcome", "won and lost"], ["reason", "exit_reason", "every exit"]];
+const filterValue = (trade, name) => (name !== "outcome" ? trade[name] : trade.pnl > 0 ? "won" : trade.pnl < 0 ? "lost" : trade.pnl === 0 ? "even" : "open");
+
+// Rows as CSV (RFC 4180), times in UTC; a text that a spreadsheet would take for a formula is marked as text.
+function csvOf(rows, names) {
+  const cell = (row, name) => {
+    const value = row[name];
+    if (value === null || value === undefined) return "";
+    if (["entry", "exit"].includes(name)) return new Date(value * 1000).toISOString();
+    if (typeof value !== "string") return String(value);
+    return `"${(/^[=+\-@\t\r]/.test(value) ? "'" + value : value).replaceAll('"', '""')}"`;
+  };
+  return [names.join(","), ...rows.map((row) => names.map((name) => cell(row, name)).join(","))].map((line) => line + "\r\n").join("");
+}
+
+let save = (name, text) => {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+};
+
 class TradeList {
   constructor(view) {
     this.view = view; this.key = "number"; this.isDown = false; this.page = 0; this.all = TRADES;
     COLUMNS = COLUMNS.filter(([, name]) => isTold(name));
-    for (const [id, name, all] of [["side", "side", "both sides"], ["reason", "exit_reason", "every exit"]]) {
-      $(id).append(new Option(all, ""), ...[...new Set(TRADES.map((t) => t[name]))].sort().map((v) => new Option(v, v)));
+    for (const [id, name, all] of FILTERS) {
+      const values = [...new Set(TRADES.map((t) => filterValue(t, name)))].sort();
+      $(id).append(new Option(all, ""), ...values.map((v) => new Option(v, v)));
+      $(id).hidden = values.length < 2;
       $(id).onchange = () => { this.page = 0; this.draw(); };
     }
+    $("csv").onclick = () => save("trades.csv", csvOf(this.rows(), Object.keys(DATA.trades)));
     $("back").onclick = () => this.turn(-1);
     $("forward").onclick = () => this.turn(1);
     $("previous").onclick = () => this.step(-1);
@@ -29,8 +55,8 @@ class TradeList {
     this.draw();
   }
   rows() {
-    const [side, reason] = [$("side").value, $("reason").value];
-    const found = this.all.filter((t) => (!side || t.side === side) && (!reason || t.exit_reason === reason));
+    const asked = FILTERS.map(([id, name]) => [name, $(id).value]).filter(([, value]) => value);
+    const found = this.all.filter((t) => asked.every(([name, value]) => filterValue(t, name) === value));
     const sign = this.isDown ? -1 : 1;
     const order = (a, b) => (a[this.key] === null ? 1 : b[this.key] === null ? -1 : a[this.key] < b[this.key] ? -sign : a[this.key] > b[this.key] ? sign : 0);
     return found.sort(order);

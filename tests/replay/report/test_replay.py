@@ -1,5 +1,7 @@
 """The replay on the page: what it shows at a candle is what a run on the tape that ends there found, and reported."""
 
+import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -178,6 +180,33 @@ async def test_keys_step_and_a_candle_that_is_clicked_says_why(walk: Walk, tmp_p
     assert "candle 1 of 900" in aria
     assert (ended, whole, hidden) == (None, 900, True)
     assert "Why not" in clicked
+
+
+@needs_browser
+@pytest.mark.asyncio
+async def test_trades_are_filtered_and_what_is_left_is_saved(walk: Walk, tmp_path: Path) -> None:
+    """The CSV is read by a reader that is not ours."""
+    async with browser_tab(tmp_path / "profile") as tab:
+        await tab.open(walk.page, 1440)
+        text = await tab.value(
+            "document.getElementById('side').value = 'long'; document.getElementById('outcome').value = 'won';"
+            "document.getElementById('outcome').onchange(); let kept; save = (name, text) => { kept = text; };"
+            "document.getElementById('csv').click(); kept"
+        )
+        guarded = await tab.value(
+            """csvOf([{ a: '=1+"x"', b: null, exit: 0, n: -2 }], ["a", "b", "exit", "n"])"""
+        )
+    assert tab.errors == []
+    rows = list(csv.DictReader(io.StringIO(text)))
+    trades = walk.result.trades
+    expected = trades[(trades["side"] == "long") & (trades["pnl"] > 0.0)]
+    assert [int(row["number"]) for row in rows] == expected["number"].tolist()
+    assert [float(row["pnl"]) for row in rows] == pytest.approx(expected["pnl"].tolist(), rel=1e-8)
+    assert [row["entry"][:16] for row in rows] == [
+        str(time)[:16].replace(" ", "T") for time in expected["entry_time"]
+    ]
+    assert [row["entry_tag"] for row in rows] == expected["entry_tag"].tolist()
+    assert guarded == 'a,b,exit,n\r\n"\'=1+""x""",,1970-01-01T00:00:00.000Z,-2\r\n'
 
 
 async def steps_of(tab: Tab, key: str) -> Any:
