@@ -119,6 +119,6 @@ def test_an_idiom_knows_no_tomorrow(name: str, idioms: ModuleType, candles: Rows
     kind = getattr(idioms, name)
     tapes = zip(symbols_of(kind), tapes_of(kind, candles), strict=True)
     data = [Tape(rows, "binance-usdm", symbol, "1h") for symbol, rows in tapes]
-    proof = prove(strategy=kind, data=data, candles=1_200, cuts=12, progress=False)
+    proof = prove(strategy=kind, data=data, candles=1_000, cuts=6, progress=False)
     assert proof.reads == ()
     assert proof.leak is None

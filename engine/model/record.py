@@ -106,7 +106,8 @@ class ModelRecord:
 
     def _check_inputs(self) -> None:
         """Raise DataError unless the inputs are columns of the features, each once."""
-        foreign = [name for name in self.inputs if name not in self.columns]
+        columns = set(self.columns)
+        foreign = [name for name in self.inputs if name not in columns]
         if foreign or len(set(self.inputs)) != len(self.inputs):
             which = (
                 foreign[0] if foreign else next(n for n in self.inputs if self.inputs.count(n) > 1)

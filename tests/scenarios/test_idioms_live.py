@@ -33,8 +33,8 @@ class Span(NamedTuple):
 
 
 def span(name: str) -> Span:
-    """Return what an idiom is shown: 26 candles of four hours before it trades where it asks for them."""
-    return Span("15m", 440, 16) if name.startswith("HigherTimeframe") else Span("1m", 60, 60)
+    """Return what an idiom is shown: where it reads longer candles, enough of them before it trades."""
+    return Span("1m", 150, 150) if name.startswith("HigherTimeframe") else Span("1m", 60, 60)
 
 
 def tapes(name: str) -> list[Tape]:
@@ -49,8 +49,12 @@ def tapes(name: str) -> list[Tape]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with the page's program, in which commands are given."""
-    (tmp_path / "idioms.py").write_text("\n\n".join(BLOCKS), encoding="utf-8")
+    """
+    Return a folder with the page's program, in which commands are given.
+
+    Of every second that passes the exchange has something to say, so four hours are five minutes here.
+    """
+    (tmp_path / "idioms.py").write_text("\n\n".join(BLOCKS).replace("@4h", "@5m"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "idioms", raising=False)

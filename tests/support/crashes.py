@@ -6,6 +6,7 @@ daemon over the same candles, acts and chores each time, and dies at the named p
 """
 
 import asyncio
+import importlib
 import json
 import os
 import sys
@@ -141,8 +142,10 @@ def child(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Obey orders until there are no more."""
-    undisturbed()  # kernels are loaded before the first fork, and what drift is detected with
+    # Loaded before the first fork: kernels, what drift is detected with, and what Parquet is written with.
+    undisturbed()
     Detectors(DriftOptions())
+    importlib.import_module("pandas")
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
