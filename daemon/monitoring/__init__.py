@@ -4,5 +4,6 @@ What is seen of a daemon from outside, and what may be asked of it.
     observer model_observer     metrics, HTTP, logs and systemd put together; models, attempts and drift
     server routes schemas access states   HTTP: sockets, routes, requests and answers, who may ask, parts of the status
     api                         `/api/v1`: the journal's tables, candles and equity, for whoever looks on
+    assets                      the page at `/` and the files that it loads, `web/`
     log systemd                 log lines; what the supervisor is told
 """

@@ -7,6 +7,7 @@ itself on loopback: a web page that resolves its own name to 127.0.0.1 is sent a
 sends on behalf of a page of another origin.
 """
 
+import base64
 import hmac
 import ipaddress
 import math
@@ -81,6 +82,23 @@ def bears(token: str, authorization: str) -> bool:
     scheme, _, given = authorization.partition(" ")
     is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
     return is_same and scheme.lower() == "bearer"
+
+
+def authorization_of(headers: Mapping[str, str]) -> str:
+    """
+    Return the `Authorization` header, or what a browser sends in its place to open a websocket: it cannot set that one.
+
+    It names the protocols `papertape` and `bearer.TOKEN`, the token in base64 for URLs.
+    """
+    for name in headers.get("Sec-WebSocket-Protocol", "").split(","):
+        kind, _, text = name.strip().partition(".")
+        if kind == "bearer":
+            try:
+                token = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+            except ValueError:
+                return ""
+            return f"Bearer {token}"
+    return headers.get("Authorization", "")
 
 
 def is_same_origin(origin: str, host_header: str) -> bool:

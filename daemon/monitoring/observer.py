@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -77,6 +78,7 @@ class Operation:
         self._peak = 0.0
         self._is_ruined = False
         self._daemon: RunningDaemon | None = None
+        self._api: Api | None = None
         self._notifier = Notifier()
         spec = identity.spec
         self.metrics = Metrics(
@@ -146,7 +148,7 @@ class Operation:
         self._peak = found.equity_peak
         self.metrics.restore(found)
         self._learning.restore(await daemon.writer.submit(model_times))
-        api = Api(_account(daemon), self._status)
+        api = self._api = Api(_account(daemon), self._status, partial(_settled, daemon))
         views = Views(self._status, self._why_not_ready, self._command, api)
         settings = self._settings.daemon
         async with Server(
@@ -179,6 +181,8 @@ class Operation:
             }
         self.metrics.on_report(report, daemon.engine, latencies)
         self._learning.on_report(report, daemon)
+        if self._api is not None:
+            self._api.stream.on_step()
         if len(report.marks):
             self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
         if daemon.engine.account[0].ruined_ms and not self._is_ruined:
@@ -308,6 +312,13 @@ def _restored(journal: Journal) -> Restored:
         drift_level=look[0] if is_of_model else None,
         last_drift_s=look[1] / 1000.0 if look else None,
     )
+
+
+async def _settled(daemon: RunningDaemon) -> int:
+    """Return the newest input whose rows are on the disk: what the engine has taken, once the writer has come that far."""
+    newest = daemon.tables.stepped
+    await daemon.writer.submit(lambda journal: journal.sequence)
+    return newest
 
 
 def _account(daemon: RunningDaemon) -> ApiAccount:

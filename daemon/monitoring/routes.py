@@ -131,9 +131,11 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
         else {"application/json": {"schema": names[(route.answer, "serialization")]}}
     )
     problem = {PROBLEM_MEDIA: {"schema": names[(Problem, "serialization")]}}
-    responses = {
+    switched = {"101": {"description": HTTPStatus(101).phrase}} if route.is_stream else {}
+    answered = () if route.is_stream else (200, *route.statuses)
+    responses = switched | {
         str(status): {"description": HTTPStatus(status).phrase, "content": content}
-        for statuses, content in (((200, *route.statuses), answer), (route.refusals, problem))
+        for statuses, content in ((answered, answer), (route.refusals, problem))
         for status in statuses
     }
     words = [part for part in re.split(r"\W+", route.path) if part and part != "api"]

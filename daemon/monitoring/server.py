@@ -21,6 +21,7 @@ from papertape.daemon.metrics import Metrics
 from papertape.daemon.monitoring.access import (
     HOW_TO_SET,
     RateLimit,
+    authorization_of,
     bears,
     check_address,
     is_loopback,
@@ -29,6 +30,8 @@ from papertape.daemon.monitoring.access import (
 )
 from papertape.daemon.monitoring.api.routes import ENDPOINTS as API_ENDPOINTS
 from papertape.daemon.monitoring.api.routes import Api, as_json
+from papertape.daemon.monitoring.assets import ENDPOINTS as PAGE_ENDPOINTS
+from papertape.daemon.monitoring.assets import Assets
 from papertape.daemon.monitoring.routes import (
     PROBLEM_MEDIA,
     Handler,
@@ -92,6 +95,7 @@ class Server:
         ("GET", "/openapi.json"),
         ("POST", "/api/v1/commands/{command}"),
         *API_ENDPOINTS,
+        *PAGE_ENDPOINTS,
     )
 
     def __init__(
@@ -113,7 +117,7 @@ class Server:
         check_address(host, token)
         self._metrics, self._views, self._token = metrics, views, token
         self._host, self._port, self._held = host, port, held
-        self._is_local = is_loopback(host)
+        self._is_local, self._assets = is_loopback(host), Assets()
         self._started_s = time.monotonic()
         self.is_listening = asyncio.Event()
         self._render = make_aiohttp_handler(metrics.registry)
@@ -167,6 +171,7 @@ class Server:
                 access="command",
             ),
             *self._views.api.routes(),
+            *self._assets.routes(),
         )
 
     @property
@@ -183,9 +188,13 @@ class Server:
             await self._runner.cleanup()
             raise
         self.is_listening.set()
+        self._deltas = asyncio.create_task(self._views.api.stream.make(), name="stream")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._deltas.cancel()
+        await asyncio.gather(self._deltas, return_exceptions=True)
+        await self._views.api.stream.close()
         await self._runner.cleanup()
         await self._views.api.reader.close()
 
@@ -208,7 +217,8 @@ class Server:
         path = resource.canonical if resource is not None else _OTHER
         route = self._routes.get((request.method, path))
         try:
-            with self._held():
+            held = nullcontext if route is not None and route.is_stream else self._held
+            with held():
                 response = await self._answered(request, handler, route)
             status = response.status
         finally:
@@ -225,7 +235,8 @@ class Server:
         if refusal is not None:
             return refusal
         try:
-            async with asyncio.timeout(ANSWER_S):
+            is_stream = route is not None and route.is_stream
+            async with asyncio.timeout(None if is_stream else ANSWER_S):
                 return await handler(request)
         except Refused as error:
             return _problem(error.status, error.sentence, **error.headers)
@@ -256,7 +267,7 @@ class Server:
             return None
         if self._token is None:
             return _problem(403, f"commands are refused while there is no token: {HOW_TO_SET}")
-        if bears(self._token, request.headers.get("Authorization", "")):
+        if bears(self._token, authorization_of(request.headers)):
             return None
         sentence = "the token is missing or wrong: send `Authorization: Bearer TOKEN`"
         return _problem(401, sentence, **{"WWW-Authenticate": "Bearer"})

@@ -5,5 +5,6 @@
     reader              the thread and its own connection, which only reads
     listings columns    tables as cursor pages, newest first; what their columns mean
     candles equity      windows with true extremes, however long they are
+    stream              a snapshot, then numbered deltas over a websocket
     answers             models of what is no page of a table
 """

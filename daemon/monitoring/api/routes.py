@@ -1,6 +1,6 @@
 """The routes of `/api/v1` that read: what may be asked of each, what it answers, and the handlers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from papertape.daemon.monitoring.api.candles import MOST_CANDLES, CandleHistory
 from papertape.daemon.monitoring.api.equity import equity_curve_of
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, TableListing, page
 from papertape.daemon.monitoring.api.reader import ApiReader
+from papertape.daemon.monitoring.api.stream import Stream, StreamQuery
 from papertape.daemon.monitoring.routes import Handler, Refused, Route, read_query
 from papertape.daemon.monitoring.schemas import Status
 from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
@@ -31,6 +32,7 @@ from papertape.engine.records import REFUSED_NAMES
 from papertape.engine.spec import Market
 
 LABEL: Final = "/api/v1/{what}"  # one series of metrics for all that read: what differs is in the log of a proxy
+STREAM: Final = "/api/v1/stream"
 _REFUSALS: Final = (400, 401, 403, 409, 429, 503)
 
 
@@ -68,11 +70,21 @@ class CandleQuery(SpanQuery):
 
 
 class Api:
-    """The handlers, and what they share: the reading thread and what it keeps of candles."""
+    """
+    The handlers, and what they share: the reading thread and what it keeps of candles.
 
-    def __init__(self, account: ApiAccount, status: Callable[[], Status]) -> None:
+    settle  returns the newest input whose rows are in the journal for certain; None: all that are in it
+    """
+
+    def __init__(
+        self,
+        account: ApiAccount,
+        status: Callable[[], Status],
+        settle: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self._account, self._status = account, status
         self.reader = ApiReader(account.state)
+        self.stream = Stream(self.reader, status, settle or self._newest, account.symbols)
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
 
     def routes(self) -> tuple[Route, ...]:
@@ -101,7 +113,19 @@ class Api:
                 _reads(each.name, each.summary, self._lists(each), each.answer, ListingQuery)
                 for each in LISTINGS
             ),
+            Route(
+                "GET",
+                STREAM,
+                "A snapshot, then numbered deltas (websocket).",
+                self.stream.handle,
+                query=StreamQuery,
+                refusals=(400, 401, 403, 426, 429, 503),
+                is_stream=True,
+            ),
         )
+
+    async def _newest(self) -> int:
+        return (await self.reader.ask(_position)).sequence
 
     async def _get_status(self, request: web.Request) -> web.Response:
         return as_json(self._status())
@@ -267,4 +291,4 @@ def json_bytes(body: bytes, status: int = 200, **headers: str) -> web.Response:
     )
 
 
-ENDPOINTS: Final = (("GET", LABEL),)
+ENDPOINTS: Final = (("GET", LABEL), ("GET", STREAM))

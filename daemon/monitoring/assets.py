@@ -1,0 +1,101 @@
+"""
+The page at `/` and the files that it loads: from this machine alone, with nothing inline, read once at the start.
+
+Its charting library and the colours are those of the offline report (`papertape.replay.report`).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib import resources
+from typing import Final
+
+from aiohttp import web
+
+from papertape.daemon.monitoring.routes import Route
+
+PAGE: Final = "index.html"
+_HERE: Final = "papertape.daemon.monitoring"
+_REPORT: Final = "papertape.replay.report"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_MEDIA: Final = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
+
+
+class AssetName(StrEnum):
+    """What the page loads."""
+
+    LIBRARY = "lightweight-charts.js"
+    REPORT_STYLE = "report.css"
+    STYLE = "live.css"
+    ICON = "icon.svg"
+    BASE = "base.js"
+    STREAM = "stream.js"
+    OVERLAY = "overlay.js"
+    CHART = "chart.js"
+    PANELS = "panels.js"
+    TRADES = "trades.js"
+    CONTROLS = "controls.js"
+    APP = "app.js"
+
+
+_OF_THE_REPORT: Final = (AssetName.LIBRARY, AssetName.REPORT_STYLE)
+ENDPOINTS: Final = (("GET", "/"), ("GET", "/assets/{name}"))
+
+
+class Assets:
+    """The page's files, and the routes that give them."""
+
+    def __init__(self) -> None:
+        self._bodies: Mapping[str, bytes] = {
+            name: resources.files(_REPORT if name in _OF_THE_REPORT else _HERE)
+            .joinpath("web", name)
+            .read_bytes()
+            for name in (PAGE, *AssetName)
+        }
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes; the files hold nothing of the account, so anyone who may connect gets them."""
+        return (
+            Route("GET", "/", "The page.", self._get_page, media="text/html", access="probe"),
+            Route(
+                "GET",
+                "/assets/{name}",
+                "A file of the page.",
+                self._get_asset,
+                parameters=(("name", AssetName),),
+                refusals=(403, 404),
+                access="probe",
+            ),
+        )
+
+    async def _get_page(self, request: web.Request) -> web.Response:
+        return self._file(request, PAGE)
+
+    async def _get_asset(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self._bodies or name == PAGE:
+            raise web.HTTPNotFound
+        return self._file(request, name)
+
+    def _file(self, request: web.Request, name: str) -> web.Response:
+        body = self._bodies[name]
+        tag = hashlib.sha256(body).hexdigest()[:16]
+        headers = {
+            "Cache-Control": "no-cache",  # asked again every time, sent again when it is another
+            "ETag": f'"{tag}"',
+            "Content-Security-Policy": POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+        }
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        media = _MEDIA[name.rpartition(".")[2]]
+        return web.Response(body=body, content_type=media, charset="utf-8", headers=headers)

@@ -1,0 +1,108 @@
+"use strict";
+// Puts the page together: what is loaded once, what the stream brings, what is asked for now and then.
+const SLOW_MS = 30_000;
+
+class Page {
+  constructor() {
+    setTheme(KEPT.get("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+    $("theme").onclick = () => { const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark"; setTheme(name); KEPT.set("theme", name); };
+    this.status = null; this.markets = []; this.tape = new Tape();
+    this.candles = new CandleView((symbol, row, sizeMs) => why(symbol, row, sizeMs, this.frameMs, this.status));
+    this.equity = new EquityView();
+    this.trades = new TradeList((trade) => this.choose(trade));
+    this.controls = new Controls(() => this.slow());
+    for (const name of ["trades", "levels", "orders"]) $(`show-${name}`).onchange = (event) => { this.candles.overlay.shown[event.target.checked ? "add" : "delete"](name); this.candles.overlay.update?.(); };
+    $("symbol").onchange = () => this.show($("symbol").value);
+    this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
+    setInterval(() => this.slow(), SLOW_MS);
+    setInterval(() => this.status && strip(this.status, this.skewMs), 1000);
+  }
+  line(state, text) {
+    document.documentElement.dataset.line = state;
+    if ($("line-text").textContent !== text) $("line-text").textContent = text;
+    const banner = $("banner");
+    banner.className = state === "stale" ? "mild" : "";
+    banner.textContent = state === "lost" ? "Not connected: what is shown is as it was. Trading does not depend on this page." : state === "stale" ? "The daemon says nothing; what is shown may be old." : "";
+    banner.hidden = state === "live";
+  }
+  // After the first connection and after every gap everything is loaded again.
+  async whole(message) {
+    this.take(message.status);
+    try {
+      const found = await ask("markets");
+      this.frameMs = found.timeframe_ms; this.markets = found.markets;
+      $("title").textContent = found.strategy.split(":").pop();
+      $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${age(found.timeframe_ms)}`, "badge"));
+      document.title = `${found.strategy.split(":").pop()} · Papertape`;
+      const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
+      $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
+      await Promise.all([this.show(chosen), this.equity.load(), this.trades.load(), this.fill(), this.slow()]);
+    } catch (problem) { this.trouble(problem); }
+  }
+  trouble(problem) {
+    if (problem.status === 401 && !$("dialog").open) this.controls.open("This daemon needs its token, also to be read.");
+    $("chart-state").textContent = problem.message;
+    $("chart-state").hidden = false;
+  }
+  async show(symbol) {
+    const market = this.markets.find((each) => each.symbol === symbol);
+    if (market) await this.candles.show(market, this.frameMs);
+    this.levels();
+  }
+  async choose(trade) {
+    if (trade.symbol !== this.candles.symbol) { $("symbol").value = trade.symbol; await this.show(trade.symbol); }
+    this.candles.choose(trade);
+  }
+  async fill() {
+    const kinds = ["decisions", "fills", "trades", "orders", "limits", "models"];
+    const pages = await Promise.all(kinds.map((kind) => ask(kind, { limit: 60 })));
+    kinds.forEach((kind, i) => this.tape.add(kind, pages[i].rows));
+    this.tape.draw();
+  }
+  take(status) {
+    this.status = status;
+    this.skewMs = status.started_ms + status.uptime_s * 1000 - Date.now();
+    strip(status, this.skewMs);
+    holdings(status);
+    this.levels();
+  }
+  // Open positions as trades that have no exit yet; their entry is where the newest fill that opened them was.
+  levels() {
+    if (!this.status) return;
+    this.candles.open = this.status.positions.filter((each) => each.symbol === this.candles.symbol).map((each) => ({ side: each.quantity > 0 ? "long" : "short", entry_ms: this.entries?.[each.symbol] ?? this.candles.newestMs ?? 0, exit_ms: null, entry_price: each.entry_price, stop_price: each.stop_price, target_price: each.target_price }));
+    this.candles.resting = this.status.orders.filter((each) => each.symbol === this.candles.symbol);
+    this.candles.mix();
+  }
+  delta(message) {
+    this.take(message.status);
+    for (const [symbol, ...values] of message.candles) if (symbol === this.candles.symbol) this.candles.add(...values);
+    for (const kind of ["decisions", "fills", "trades", "orders", "limits", "models"]) if (message[kind]) this.tape.add(kind, message[kind], true);
+    if (["decisions", "fills", "trades", "orders", "limits", "models"].some((kind) => message[kind])) this.tape.draw();
+    if (message.trades) { this.trades.add(message.trades); this.equity.load(); }
+    if (message.fills || message.trades || message.orders) { this.opened(); this.candles.loadTrades(); }
+    if (message.models) this.slow();
+  }
+  // When the open positions were entered: the oldest fill since the position was last flat.
+  async opened() {
+    try {
+      this.entries = {};
+      for (const { symbol } of this.status?.positions ?? []) {
+        const { rows } = await ask("fills", { symbol, limit: 50 });
+        const trade = rows[0]?.trade;
+        this.entries[symbol] = rows.filter((row) => row.trade === trade).at(-1)?.candle_ms;
+      }
+      this.levels();
+    } catch (problem) { this.trouble(problem); }
+  }
+  async slow() {
+    try {
+      const [counts, attempts, drift, runs, audits, notices] = await Promise.all([ask("refusals"), ask("attempts", { limit: 6 }), ask("drift", { limit: 1 }), ask("jobs", { limit: 6 }), ask("audits", { limit: 4 }), ask("notices", { limit: 8 })]);
+      refusals(counts.refusals);
+      jobs(runs.rows, audits.rows);
+      if (this.status) { models(this.status, attempts.rows, drift.rows[0]); feed(this.status, notices.rows); }
+      if (document.documentElement.dataset.line === "live") this.equity.load();
+      this.opened();
+    } catch (problem) { this.trouble(problem); }
+  }
+}
+const PAGE = new Page();

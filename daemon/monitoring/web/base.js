@@ -1,0 +1,83 @@
+"use strict";
+// Helpers of the live page. It asks its own daemon and nobody else; whatever goes wrong is shown, and noted for tests.
+window.onerror = (message) => { document.documentElement.dataset.errors = String(message); };
+window.onunhandledrejection = (event) => { document.documentElement.dataset.errors = String(event.reason); };
+const $ = (id) => document.getElementById(id);
+
+function element(tag, text, className) {
+  const node = document.createElement(tag);
+  if (text !== undefined && text !== null) node.textContent = text;
+  if (className) node.className = className;
+  return node;
+}
+
+const money = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
+const signed = (x) => (x > 0 ? "+" : "") + money(x);
+const percent = (x, digits = 2) => (x === null || x === undefined ? "–" : (x * 100).toFixed(digits) + " %");
+const price = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumSignificantDigits: 9, maximumFractionDigits: 8 }));
+const amount = (x) => String(Number(x.toPrecision(6)));
+const number = (x, digits = 3) => (x === null || x === undefined ? "–" : x.toFixed(digits));
+const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
+const stamp = (ms) => (ms === null || ms === undefined ? "–" : new Date(ms).toISOString().slice(0, 16).replace("T", " "));
+const clock = (ms) => new Date(ms).toISOString().slice(5, 16).replace("T", " ");
+function age(ms) {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
+  const s = Math.max(ms, 0) / 1000;
+  return s < 90 ? `${s.toFixed(0)} s` : s < 5400 ? `${(s / 60).toFixed(0)} min` : s < 129600 ? `${(s / 3600).toFixed(1)} h` : `${(s / 86400).toFixed(1)} d`;
+}
+
+// What is worth keeping between two visits; a browser that keeps nothing is fine.
+const KEPT = {
+  get(name, place = localStorage) { try { return place.getItem("papertape." + name); } catch { return null; } },
+  set(name, value, place = localStorage) { try { place.setItem("papertape." + name, value); } catch { /* nothing is kept then */ } },
+};
+const token = () => KEPT.get("token", sessionStorage) ?? "";
+const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
+
+class Problem extends Error {
+  constructor(status, detail) { super(detail); this.status = status; }
+}
+
+// One answer of the API; the daemon's own sentence where there is none.
+async function ask(what, query = {}) {
+  const url = new URL(`/api/v1/${what}`, location.href);
+  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, value);
+  const answer = await fetch(url, { headers: bearer() });
+  const body = await answer.json().catch(() => ({ detail: `status ${answer.status}` }));
+  if (!answer.ok) throw new Problem(answer.status, body.detail);
+  return body;
+}
+
+// columns: [title, value of a row, className]; a value may be a node
+function table(rows, columns, nothing, onRow) {
+  if (!rows.length) return element("p", nothing, "none");
+  const made = element("table"), head = made.createTHead().insertRow(), body = made.createTBody();
+  for (const [title, , className] of columns) { const cell = element("th", title, className?.includes("minor") ? "minor" : ""); cell.scope = "col"; head.append(cell); }
+  for (const row of rows) {
+    const line = body.insertRow();
+    for (const [, value, className] of columns) {
+      const content = value(row), cell = line.insertCell();
+      cell.className = typeof className === "function" ? className(row) : className ?? "";
+      if (content instanceof Node) cell.append(content); else cell.textContent = content ?? "–";
+    }
+    if (onRow) onRow(line, row);
+  }
+  return made;
+}
+
+let palette = {};
+const colour = (name) => (palette[name] ??= getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim());
+const CHARTS = [];
+function chartColours() {
+  return {
+    layout: { background: { color: colour("card") }, textColor: colour("quiet"), attributionLogo: false, panes: { separatorColor: colour("line") } },
+    grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
+    rightPriceScale: { borderColor: colour("line") },
+  };
+}
+const chartOptions = () => ({ ...chartColours(), autoSize: true, timeScale: { borderVisible: false, timeVisible: true, minBarSpacing: 0.2, rightOffset: 6 }, crosshair: { mode: 0 } });
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+  palette = {};
+  for (const view of CHARTS) view.restyle();
+}

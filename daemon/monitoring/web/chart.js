@@ -1,0 +1,167 @@
+"use strict";
+// Live candles. Only a window is loaded, three times what is seen, as coarse as the screen needs; the newest candle grows
+// as base candles arrive.
+const SHOWN = 160, MOST = 1500;
+const RANGES = [["6 H", 6], ["1 D", 24], ["1 W", 168], ["1 M", 720], ["all", null]];
+
+class CandleView {
+  constructor(onWhy) {
+    this.chart = LightweightCharts.createChart($("candles"), chartOptions());
+    this.series = this.chart.addSeries(LightweightCharts.CandlestickSeries, this.style());
+    this.volume = this.chart.addSeries(LightweightCharts.HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false });
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: 0.22 } });
+    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.85, bottom: 0 } });
+    this.rows = []; this.trades = []; this.moves = []; this.resting = []; this.chosen = null; this.at = null;
+    this.sizeMs = 60_000; this.isLive = true; this.turn = 0; this.onWhy = onWhy;
+    this.overlay = new TradeOverlay(this);
+    this.series.attachPrimitive(this.overlay);
+    this.chart.subscribeCrosshairMove((at) => this.tell(at.time));
+    this.chart.subscribeClick((at) => { if (at.time !== undefined) this.why(this.place(at.time * 1000)); });
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => { clearTimeout(this.timer); this.timer = setTimeout(() => this.settle(), 150); });
+    $("candles").onkeydown = (event) => this.key(event);
+    CHARTS.push(this);
+  }
+  style() { return { upColor: colour("gain"), downColor: colour("loss"), wickUpColor: colour("gain"), wickDownColor: colour("loss"), borderVisible: false, priceLineVisible: true }; }
+  restyle() { this.chart.applyOptions(chartColours()); this.series.applyOptions(this.style()); this.putVolume(); this.overlay.update?.(); }
+  async show(market, frameMs) {
+    this.symbol = market.symbol; this.frameMs = frameMs; this.chosen = this.at = null;
+    const tick = market.tick_size || 0.01, places = Math.max(0, Math.min(8, Math.ceil(-Math.log10(tick) - 1e-9)));
+    this.series.applyOptions({ priceFormat: { type: "price", precision: places, minMove: tick } });
+    this.ranges();
+    await this.newest();
+  }
+  ranges() {
+    $("ranges").replaceChildren(...RANGES.map(([title, hours]) => {
+      const button = element("button", title);
+      button.type = "button";
+      button.onclick = () => (hours === null ? this.load(0, null, true) : this.load(this.newestMs - hours * 3_600_000, this.newestMs, true));
+      return button;
+    }));
+  }
+  newest() { return this.load(null, null, true); }
+  // Load a window; of two that are asked for only the later one is drawn.
+  async load(fromMs, toMs, isFit, seen = null) {
+    const turn = ++this.turn, symbol = this.symbol;
+    let found;
+    try { found = await ask("candles", { symbol, from_ms: fromMs === null ? null : Math.max(0, Math.floor(fromMs)), to_ms: toMs === null ? null : Math.ceil(toMs), limit: fromMs === null ? 500 : MOST }); }
+    catch (problem) { $("chart-state").textContent = `candles could not be loaded: ${problem.message}`; $("chart-state").hidden = false; return; }
+    if (turn !== this.turn) return;
+    this.sizeMs = found.size_ms; this.oldestMs = found.oldest_ms; this.newestMs = found.newest_ms;
+    this.rows = found.open_ms.map((ms, i) => ({ time: ms / 1000, open: found.open[i], high: found.high[i], low: found.low[i], close: found.close[i], volume: found.volume[i] }));
+    this.isLive = found.newest_ms === null || !this.rows.length || this.rows.at(-1).time * 1000 + this.sizeMs >= found.newest_ms;
+    this.draw();
+    const n = this.rows.length;
+    if (isFit) { if (fromMs === null) this.chart.timeScale().setVisibleLogicalRange({ from: n - Math.min(SHOWN, n) - 1, to: n + 5 }); else this.chart.timeScale().fitContent(); }
+    else if (seen && n) this.chart.timeScale().setVisibleRange({ from: Math.max(seen.from, this.rows[0].time), to: Math.min(seen.to, this.rows.at(-1).time) });
+    await this.loadTrades();
+    document.documentElement.dataset.ready = "yes";
+  }
+  draw() {
+    $("chart-state").hidden = this.rows.length > 0;
+    $("chart-state").textContent = "No candle has been accepted yet. The first one is drawn when it is final.";
+    this.series.setData(this.rows);
+    this.putVolume();
+    this.tell();
+  }
+  putVolume() {
+    const [up, down] = [colour("gain-soft"), colour("loss-soft")];
+    this.volume.setData(this.rows.map((row) => ({ time: row.time, value: row.volume, color: row.close >= row.open ? up : down })));
+  }
+  // What lies in the window: trades, and where their stops and targets moved.
+  async loadTrades() {
+    if (!this.rows.length) return;
+    const [from_ms, symbol] = [this.rows[0].time * 1000, this.symbol];
+    const to_ms = this.isLive ? null : this.rows.at(-1).time * 1000 + this.sizeMs;
+    try {
+      const [trades, orders] = await Promise.all([ask("trades", { symbol, from_ms, to_ms, limit: 300 }), ask("orders", { symbol, from_ms, to_ms, limit: 500 })]);
+      if (symbol !== this.symbol) return;
+      this.closed = trades.rows; this.moves = orders.rows.filter((row) => row.status === "moved").reverse();
+      this.mix();
+    } catch (problem) { $("level").textContent = `trades could not be loaded: ${problem.message}`; }
+  }
+  mix() { this.trades = [...(this.closed ?? []), ...(this.open ?? [])]; this.overlay.update?.(); }
+  // A base candle of the stream becomes part of the newest one that is drawn.
+  add(openMs, open, high, low, close, volume) {
+    this.newestMs = Math.max(this.newestMs ?? 0, openMs);
+    if (!this.isLive) return;
+    const time = (openMs - (openMs % this.sizeMs)) / 1000, last = this.rows.at(-1);
+    if (last && time < last.time) return;
+    if (last && time === last.time) {
+      if (this.taken === openMs) return;
+      last.high = Math.max(last.high, high); last.low = Math.min(last.low, low); last.close = close; last.volume += volume;
+    } else this.rows.push({ time, open, high, low, close, volume });
+    this.taken = openMs;
+    const row = this.rows.at(-1);
+    this.series.update(row);
+    this.volume.update({ time: row.time, value: row.volume, color: colour(row.close >= row.open ? "gain-soft" : "loss-soft") });
+    $("chart-state").hidden = true;
+    document.documentElement.dataset.candles = String(Number(document.documentElement.dataset.candles ?? 0) + 1);
+    this.tell();
+  }
+  // Nearer, or beyond what is loaded: another window.
+  settle() {
+    const range = this.chart.timeScale().getVisibleLogicalRange(), seen = this.chart.timeScale().getVisibleRange();
+    if (!range || !seen || !this.rows.length) return;
+    const span = Math.max(range.to - range.from, 20) * this.sizeMs;
+    const fromMs = this.rows[0].time * 1000 + range.from * this.sizeMs, toMs = fromMs + span;
+    const isBare = (range.from < -1 && this.oldestMs < this.rows[0].time * 1000) || (!this.isLive && range.to > this.rows.length + 1);
+    const isCoarse = this.sizeMs > this.frameMs && (3 * span) / this.sizeMs < MOST / 2;
+    if (isBare || isCoarse) this.load(Math.max(fromMs - span, this.oldestMs), toMs + span, false, seen);
+  }
+  place(ms) { let found = 0; this.rows.forEach((row, i) => { if (row.time * 1000 <= ms) found = i; }); return found; }
+  x(ms) { return this.rows.length ? this.chart.timeScale().logicalToCoordinate(this.place(ms)) : null; }
+  key(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined && event.key !== "Enter") return;
+    event.preventDefault();
+    if (!this.rows.length) return;
+    if (step !== undefined) {
+      this.at = Math.min(Math.max((this.at ?? this.rows.length) + step, 0), this.rows.length - 1);
+      this.chart.setCrosshairPosition(this.rows[this.at].close, this.rows[this.at].time, this.series);
+      this.tell(this.rows[this.at].time);
+    } else this.why(this.at ?? this.rows.length - 1);
+  }
+  why(at) { this.at = at; const row = this.rows[at]; if (row) this.onWhy(this.symbol, row, this.sizeMs); }
+  choose(trade) {
+    this.chosen = trade;
+    const span = Math.max(trade.exit_ms - trade.entry_ms, 20 * this.frameMs);
+    this.load(trade.entry_ms - span, trade.exit_ms + span, true);
+    $("candles").scrollIntoView({ block: "center" });
+  }
+  tell(time) {
+    if (!this.rows.length) { $("legend").textContent = ""; return; }
+    const row = time === undefined ? this.rows.at(-1) : this.rows[this.place(time * 1000)], change = row.close / row.open - 1;
+    const part = (name, value, className) => { const node = element("span", name + " "); node.append(element("b", value, className)); return node; };
+    $("legend").replaceChildren(element("span", stamp(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", amount(row.volume)));
+    const joined = Math.round(this.sizeMs / this.frameMs);
+    $("level").textContent = `${this.rows.length} candles of ${age(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}`;
+  }
+}
+
+class EquityView {
+  constructor() {
+    this.chart = LightweightCharts.createChart($("equity"), chartOptions());
+    const quiet = { priceLineVisible: false, lastValueVisible: true };
+    this.line = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2 });
+    this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(2) + " %" } }, 1);
+    this.chart.panes()[1]?.setHeight(90);
+    this.restyle();
+    CHARTS.push(this);
+  }
+  restyle() {
+    this.chart.applyOptions(chartColours());
+    this.line.applyOptions({ color: colour("accent") });
+    this.under.applyOptions({ lineColor: colour("loss"), topColor: colour("loss-soft"), bottomColor: colour("loss-soft"), invertFilledArea: true });
+  }
+  async load() {
+    let found;
+    try { found = await ask("equity"); }
+    catch (problem) { $("equity-state").textContent = `the curve could not be loaded: ${problem.message}`; return; }
+    const points = (values, scale) => found.time_ms.map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
+    this.line.setData(points(found.equity, 1));
+    this.under.setData(points(found.drawdown_ratio, -100));
+    $("equity-state").hidden = found.time_ms.length > 0;
+    $("equity-state").textContent = "No mark yet: one is kept every five minutes of candles.";
+    this.chart.timeScale().fitContent();
+  }
+}

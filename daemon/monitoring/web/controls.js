@@ -1,0 +1,56 @@
+"use strict";
+// Commands, behind the token and a confirmation of their own.
+const COMMANDS = {
+  pause: ["No new entries; brackets and exits go on.", false],
+  resume: ["Entries again, also after a limit or a kill.", false],
+  flatten: ["Every position is closed at the next open, resting orders are taken back.", true],
+  kill: ["Flatten, and stay paused until somebody resumes.", true],
+  scale: ["New entries get this share of their size; 1 brings the whole size back.", false],
+  retrain: ["Train a model before its time; the gate decides as ever.", false],
+  snapshot: ["Write the engine's state to the journal.", false],
+};
+
+class Controls {
+  constructor(onToken) {
+    this.onToken = onToken;
+    $("command").append(...Object.keys(COMMANDS).map((name) => new Option(name, name)));
+    $("command").onchange = () => this.draw();
+    $("sure").onchange = () => this.draw(false);
+    $("token").oninput = () => this.draw(false);
+    $("leave").onclick = () => $("dialog").close();
+    $("act").onclick = () => this.open();
+    $("form").onsubmit = (event) => { event.preventDefault(); this.send(); };
+    this.draw();
+  }
+  open(message = "") { $("token").value = token(); $("answer").textContent = message; this.draw(); $("dialog").showModal(); }
+  draw(isOther = true) {
+    const name = $("command").value, [about, isHeavy] = COMMANDS[name];
+    if (isOther) $("sure").checked = false;
+    $("about").textContent = about;
+    $("size-row").hidden = name !== "scale";
+    $("sure-text").textContent = isHeavy ? `yes, ${name} this account now` : `yes, ${name}`;
+    $("send").className = isHeavy ? "heavy" : "";
+    $("send").textContent = name[0].toUpperCase() + name.slice(1);
+    $("send").disabled = !$("sure").checked || !$("token").value;
+  }
+  async send() {
+    const name = $("command").value, body = { reason: $("why-command").value };
+    if (name === "scale") body.value = Number($("size").value);
+    KEPT.set("token", $("token").value, sessionStorage);
+    $("send").disabled = true;
+    $("answer").textContent = "sending"; $("answer").className = "";
+    try {
+      const answer = await fetch(`/api/v1/commands/${name}`, { method: "POST", headers: { ...bearer(), "Content-Type": "application/json" }, body: JSON.stringify(body) });
+      const told = await answer.json();
+      if (!answer.ok) throw new Problem(answer.status, told.detail);
+      $("answer").textContent = told.sequence !== null ? `done: input ${told.sequence}` : `done: ${told.detail}`;
+      $("answer").className = "gain";
+      this.onToken();
+    } catch (problem) {
+      if (problem.status === 401) KEPT.set("token", "", sessionStorage);
+      $("answer").textContent = problem.message; $("answer").className = "loss";
+    }
+    $("sure").checked = false;
+    this.draw();
+  }
+}
