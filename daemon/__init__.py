@@ -7,6 +7,7 @@ The world: everything with a socket, a clock or a disk around the engine.
     feeds                 from a venue's sockets to final candles
     learning              retraining, the watch on drift, the model store
     runtime               a running daemon: recovery, audit, jobs, maintenance
-    metrics monitoring    Prometheus families; HTTP, status, logs, systemd
+    metrics monitoring    Prometheus families; HTTP, the page, status, logs, systemd
+    client                a daemon's API from Python
     doctor                the machine and the venue against what the client expects
 """

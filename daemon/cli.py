@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "trials": "trials:trials_app",
     "run": "run:run_command",
     "ctl": "ctl:ctl_command",
+    "top": "top:top_command",
     "verify": "checks:verify_command",
     "upgrade": "upgrade:upgrade_command",
     "prove": "checks:prove_command",

@@ -23,6 +23,7 @@ NOT_ALONE = {
     "run",
     "sim",
     "tape fetch",
+    "top",
     "train",
     "upgrade",
     "windows",

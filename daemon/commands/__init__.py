@@ -3,7 +3,7 @@ Commands: one file per group, each from words to values, to one call, to a table
 
     replay sweep trials            replay, demo; sweep; what was ever tried
     checks signals                 verify, prove; features, study
-    run ctl sim doctor journal upgrade   a daemon, and what is done about one
+    run ctl top sim doctor journal upgrade   a daemon, and what is done about one
     tape tape_fetch tape_options tape_tables   recorded candles
     train models windows drift recipe_study honesty learning_tables   models
     configuration                  the configuration

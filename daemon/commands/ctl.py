@@ -1,21 +1,20 @@
 """`papertape ctl`: tell a running daemon what to do, over its local API."""
 
-import asyncio
 import json
 import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import aiohttp
 import typer
 
+from papertape.daemon.client import Client
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
-from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.errors import ConfigError
 from papertape.replay.config import load_config
+from papertape.replay.config.live import Daemon
 
-_TIMEOUT_S = 20.0
 _TOKEN = "PAPERTAPE_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -56,19 +55,26 @@ def ctl_command(
     Example: papertape ctl pause --reason "maintenance of the venue"
     """
     settings = load_config(config).daemon
-    base = (url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    if order is CtlRequest.STATUS:
-        answer = asyncio.run(_ask("GET", f"{base}/status", None, {}))
-    else:
-        token = read_token(settings.token_file)
-        body: dict[str, Any] = {"reason": reason} if reason else {}
-        if order is CtlRequest.SCALE:
-            body["value"] = size
-        answer = asyncio.run(_ask("POST", f"{base}/api/v1/commands/{order.value}", token, body))
+    is_status = order is CtlRequest.STATUS
+    token = None if is_status else read_token(settings.token_file)
+    with Client(base_url(settings, url), token) as client:
+        if is_status:
+            answer = client.ask("GET", "/status", {})
+        else:
+            body: dict[str, Any] = {"reason": reason} if reason else {}
+            if order is CtlRequest.SCALE:
+                body["value"] = size
+            path = f"/api/v1/commands/{order.value}"
+            answer = client.ask("POST", path, {}, json.dumps(body))
     if as_json:
         print_json(answer)
         return
     console.print(name_table(answer))
+
+
+def base_url(settings: Daemon, url: str | None) -> str:
+    """Return where the daemon of a configuration answers, or the address that was given in its place."""
+    return url or f"http://{settings.host}:{settings.port}"
 
 
 def read_token(path: Path | None) -> str:
@@ -85,30 +91,3 @@ def read_token(path: Path | None) -> str:
     if not token:
         raise ConfigError(f"daemon.token_file {path}: it is empty; write the daemon's token to it")
     return token
-
-
-async def _ask(method: str, url: str, token: str | None, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the daemon's answer, or raise DataError with its refusal."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(
-                method, url, headers=headers, json=body if method == "POST" else None
-            ) as reply,
-        ):
-            status, text = reply.status, await reply.text()
-    except TimeoutError:
-        raise DataError(f"{url}: no answer within {_TIMEOUT_S:g} s") from None
-    except (aiohttp.ClientError, ValueError) as error:
-        raise DataError(f"{url}: {error}; is the daemon running there?") from error
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise DataError(f"{url}: status {status} without JSON; something else answers there")
-    if status >= 400:
-        raise DataError(f"{url}: {answer.get('detail', f'status {status}')}")
-    return answer

@@ -42,6 +42,7 @@ class Tab:
         self._socket = socket
         self._number = 0
         self.errors: list[str] = []
+        self.requests: list[str] = []  # once the domain Network is enabled
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Return the answer to one request; what the page throws or logs as an error is kept on the way."""
@@ -56,6 +57,10 @@ class Tab:
                 and said["params"]["entry"]["level"] == "error"
             ):
                 self.errors.append(str(said["params"]["entry"]))
+            if said.get("method") == "Network.requestWillBeSent":
+                self.requests.append(str(said["params"]["request"]["url"]))
+            if said.get("method") == "Network.webSocketCreated":
+                self.requests.append(str(said["params"]["url"]))
             if said.get("id") == self._number:
                 assert "error" not in said, said
                 return dict(said["result"])
@@ -66,18 +71,27 @@ class Tab:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    async def open(self, page: Path, width: int, height: int = 1000, query: str = "") -> None:
-        """Open a page at a width, and wait until its scripts say that it is drawn."""
+    async def open(self, page: Path | str, width: int, height: int = 1000, query: str = "") -> None:
+        """Open a page, of a file or an address, at a width, and wait until its scripts say that it is drawn."""
+        url = page if isinstance(page, str) else page.as_uri()
         await self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )  # fmt: skip
-        await self.call("Page.navigate", url=f"{page.as_uri()}{query}")
+        await self.call("Page.navigate", url=f"{url}{query}")
         for _ in range(600):
             drawn = "document.documentElement?.dataset.ready ?? document.documentElement?.dataset.errors"
             if await self.value(drawn):
                 return
             await asyncio.sleep(0.1)
         raise AssertionError(f"{page} was not drawn within a minute")
+
+    async def until(self, expression: str, seconds: float = 60.0) -> Any:
+        """Wait until an expression is true on the page, and return what it is worth."""
+        for _ in range(int(seconds * 10)):
+            if found := await self.value(expression):
+                return found
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{expression} was not true within {seconds:g} s")
 
     async def picture(self) -> bytes:
         """Return the whole page as PNG."""

@@ -1,6 +1,7 @@
 """A scripted server on the loopback and a loop whose time jumps: what the tests of every venue client share."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -59,3 +60,10 @@ def serving_beside(make: Callable[[], Handler]) -> Iterator[str]:
         loop.call_soon_threadsafe(stop.set)
         thread.join(20.0)
         loop.close()
+
+
+def free_port() -> int:
+    """Return a port on which nobody listened a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -32,7 +32,7 @@ class Page {
       const found = await ask("markets");
       this.frameMs = found.timeframe_ms; this.markets = found.markets;
       $("title").textContent = found.strategy.split(":").pop();
-      $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${age(found.timeframe_ms)}`, "badge"));
+      $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${frame(found.timeframe_ms)}`, "badge"));
       document.title = `${found.strategy.split(":").pop()} · Papertape`;
       const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
       $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
@@ -41,8 +41,10 @@ class Page {
   }
   trouble(problem) {
     if (problem.status === 401 && !$("dialog").open) this.controls.open("This daemon needs its token, also to be read.");
-    $("chart-state").textContent = problem.message;
-    $("chart-state").hidden = false;
+    document.documentElement.dataset.trouble = problem.message;
+    $("banner").textContent = `Not everything could be loaded: ${problem.message}`;
+    $("banner").className = "mild";
+    $("banner").hidden = false;
   }
   async show(symbol) {
     const market = this.markets.find((each) => each.symbol === symbol);

@@ -20,6 +20,7 @@ const number = (x, digits = 3) => (x === null || x === undefined ? "–" : x.toF
 const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
 const stamp = (ms) => (ms === null || ms === undefined ? "–" : new Date(ms).toISOString().slice(0, 16).replace("T", " "));
 const clock = (ms) => new Date(ms).toISOString().slice(5, 16).replace("T", " ");
+const frame = (ms) => (ms % 86_400_000 === 0 ? `${ms / 86_400_000} d` : ms % 3_600_000 === 0 ? `${ms / 3_600_000} h` : `${ms / 60_000} min`);
 function age(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
   const s = Math.max(ms, 0) / 1000;
@@ -52,7 +53,7 @@ async function ask(what, query = {}) {
 function table(rows, columns, nothing, onRow) {
   if (!rows.length) return element("p", nothing, "none");
   const made = element("table"), head = made.createTHead().insertRow(), body = made.createTBody();
-  for (const [title, , className] of columns) { const cell = element("th", title, className?.includes("minor") ? "minor" : ""); cell.scope = "col"; head.append(cell); }
+  for (const [title, , className] of columns) { const cell = element("th", title, className === "minor" ? "minor" : ""); cell.scope = "col"; head.append(cell); }
   for (const row of rows) {
     const line = body.insertRow();
     for (const [, value, className] of columns) {

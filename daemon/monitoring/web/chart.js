@@ -134,7 +134,7 @@ class CandleView {
     const part = (name, value, className) => { const node = element("span", name + " "); node.append(element("b", value, className)); return node; };
     $("legend").replaceChildren(element("span", stamp(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", amount(row.volume)));
     const joined = Math.round(this.sizeMs / this.frameMs);
-    $("level").textContent = `${this.rows.length} candles of ${age(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}`;
+    $("level").textContent = `${this.rows.length} candles of ${frame(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}`;
   }
 }
 

@@ -98,7 +98,7 @@ class Tape {
 async function why(symbol, row, sizeMs, frameMs, status) {
   const openMs = row.time * 1000, span = { symbol, from_ms: openMs + 1, to_ms: openMs + sizeMs + 1, limit: 20 };
   const inside = { symbol, from_ms: openMs, to_ms: openMs + sizeMs, limit: 20 };
-  const place = $("why");
+  const place = $("told");
   place.replaceChildren(element("h2", `${symbol}, ${stamp(openMs)} to ${clock(openMs + sizeMs)}`), element("p", "asking", "quiet"));
   let found;
   try { found = await Promise.all([ask("decisions", span), ask("predictions", span), ask("orders", span), ask("fills", inside), ask("decisions", { symbol, to_ms: openMs + 1, limit: 1 })]); }

@@ -140,9 +140,10 @@ async def test_a_hundred_clients_get_the_same_and_more_than_there_is_room_for_ar
 ) -> None:
     monkeypatch.setattr(stream_module, "MOST_CLIENTS", 100)
     journal_of(tmp_path, [walk(3, 1)])
-    async with streaming(tmp_path) as (api, http), aiohttp.ClientSession(
-        http._base_url, connector=aiohttp.TCPConnector(limit=0)
-    ) as many:
+    async with (
+        streaming(tmp_path) as (api, http),
+        aiohttp.ClientSession(http._base_url, connector=aiohttp.TCPConnector(limit=0)) as many,
+    ):
         sockets = [await many.ws_connect(STREAM) for _ in range(100)]
         firsts = [await told(socket) for socket in sockets]
         for _ in range(3):

@@ -1,0 +1,164 @@
+"""
+A client of a daemon's API, with the models that the daemon itself answers with.
+
+    with Client("http://127.0.0.1:9464") as client:
+        print(client.status().account.equity)
+        for row in client.rows("trades", symbol="BTCUSD"):
+            print(row["number"], row["pnl"])
+
+It is synchronous: a script, a notebook and the command line have one thing to do at a time.
+"""
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from pydantic import BaseModel, ValidationError
+
+from papertape.daemon.monitoring.api.answers import (
+    CandleWindow,
+    EquityCurve,
+    JournalPosition,
+    Markets,
+    RefusalCounts,
+)
+from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
+from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
+from papertape.engine.errors import ConfigError, DataError, did_you_mean
+
+TIMEOUT_S: Final = 20.0
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Client:
+    """
+    Asks one daemon.
+
+    token  for commands, and for everything where the daemon listens to other machines
+
+    Every call raises DataError with the daemon's own sentence where it refuses, or with what went wrong on the way.
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        parts = urlsplit(url.rstrip("/"))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"{url}: not the address of a daemon; write http://127.0.0.1:9464")
+        self.url, self._token, self._timeout_s = url.rstrip("/"), token, timeout_s
+        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{url}: {error}") from None
+        self._connection = kinds[parts.scheme](parts.hostname, port, timeout=timeout_s)
+        self._path = parts.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def status(self) -> Status:
+        """Return what an operator asks first."""
+        return self._get(Status, "/status")
+
+    def markets(self) -> Markets:
+        """Return the markets of the account."""
+        return self._get(Markets, "/api/v1/markets")
+
+    def candles(
+        self, symbol: str, from_ms: int | None = None, to_ms: int | None = None, limit: int = 500
+    ) -> CandleWindow:
+        """Return candles of a window, at most `limit`, several as one where there are more."""
+        query = {"symbol": symbol, "from_ms": from_ms, "to_ms": to_ms, "limit": limit}
+        return self._get(CandleWindow, "/api/v1/candles", query)
+
+    def equity(self, from_ms: int | None = None, to_ms: int | None = None) -> EquityCurve:
+        """Return the curve of the account."""
+        return self._get(EquityCurve, "/api/v1/equity", {"from_ms": from_ms, "to_ms": to_ms})
+
+    def refusals(self) -> RefusalCounts:
+        """Return why nothing happened, with counts."""
+        return self._get(RefusalCounts, "/api/v1/refusals")
+
+    def journal(self) -> JournalPosition:
+        """Return where the journal stands."""
+        return self._get(JournalPosition, "/api/v1/journal")
+
+    def rows(
+        self, listing: str, limit: int | None = None, **query: Any
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Yield the rows of a table, newest first, page by page.
+
+        limit  of them all; None: every row
+        query  symbol, from_ms, to_ms
+        """
+        names = [each.name for each in LISTINGS]
+        if listing not in names:
+            raise ConfigError(f"no table {listing!r}{did_you_mean(listing, names)}")
+        left, cursor = limit, None
+        while left is None or left > 0:
+            size = MOST_ROWS if left is None else min(left, MOST_ROWS)
+            page = self.ask("GET", f"/api/v1/{listing}", {**query, "limit": size, "cursor": cursor})
+            yield from page["rows"]
+            cursor, left = page["next"], None if left is None else left - len(page["rows"])
+            if cursor is None:
+                return
+
+    def command(self, name: CommandName, reason: str = "", value: float = 1.0) -> CommandDone:
+        """Journal a command; it is on the disk and in force when this returns."""
+        asked = CommandRequest(reason=reason, value=value)
+        body = self.ask("POST", f"/api/v1/commands/{name.value}", {}, asked.model_dump_json())
+        return self._read(CommandDone, body)
+
+    def _get(self, model: type[M], path: str, query: dict[str, Any] | None = None) -> M:
+        return self._read(model, self.ask("GET", path, query or {}))
+
+    def _read(self, model: type[M], answer: dict[str, Any]) -> M:
+        try:
+            return model.model_validate_json(json.dumps(answer))
+        except ValidationError as error:
+            raise DataError(
+                f"{self.url}: its answer is not of this version of papertape; update the older of the two"
+            ) from error
+
+    def ask(
+        self, method: str, path: str, query: dict[str, Any], body: str | None = None
+    ) -> dict[str, Any]:
+        """Return the daemon's answer to one request, or raise DataError with its refusal."""
+        given = {name: value for name, value in query.items() if value is not None}
+        target = quote(self._path + path) + (f"?{urlencode(given)}" if given else "")
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        url = f"{self.url}{path}"
+        try:
+            self._connection.request(method, target, body, headers)
+            reply = self._connection.getresponse()
+            status, text = reply.status, reply.read()
+        except TimeoutError:
+            self._connection.close()
+            raise DataError(f"{url}: no answer within {self._timeout_s:g} s") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._connection.close()
+            told = str(error) or type(error).__name__
+            raise DataError(f"{url}: {told}; is the daemon running there?") from error
+        return self._checked(url, status, text)
+
+    def _checked(self, url: str, status: int, text: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise DataError(f"{url}: status {status} without JSON; something else answers there")
+        if status >= 400:
+            raise DataError(f"{url}: {answer.get('detail', f'status {status}')}")
+        return answer
+
+
+__all__ = ["Client"]

@@ -1,0 +1,181 @@
+"""The page at `/`: what it may load and ask, and the whole of it in a real browser against a daemon on the local exchange."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from papertape.daemon.monitoring.api.routes import Api
+from papertape.daemon.monitoring.assets import PAGE, POLICY, AssetName
+from papertape.daemon.monitoring.schemas import CommandName
+from tests.daemon.monitoring.test_api import TOKEN, serving
+from tests.support.api import account, no_status
+from tests.support.browser import CUT, browser_tab, needs_browser
+from tests.support.loopback import free_port
+
+ROOT = Path(__file__).resolve().parents[3]
+WEB = resources.files("papertape.daemon.monitoring").joinpath("web")
+
+
+def text(name: str) -> str:
+    return WEB.joinpath(name).read_text(encoding="utf-8")
+
+
+@pytest.mark.asyncio
+async def test_the_page_and_its_files_come_with_a_strict_policy_and_once(tmp_path: Path) -> None:
+    async with serving(Api(account(tmp_path), no_status)) as http:
+        for path in ("/", *(f"/assets/{name}" for name in AssetName)):
+            async with http.get(path) as answer:
+                assert answer.status == 200
+                assert answer.headers["Content-Security-Policy"] == POLICY
+                assert len(await answer.read()) < 256_000
+                tag = answer.headers["ETag"]
+            async with http.get(path, headers={"If-None-Match": tag}) as answer:
+                assert (answer.status, await answer.read()) == (304, b"")
+        for path in ("/assets/nothing.js", "/assets/index.html", "/assets/..%2fserver.py"):
+            async with http.get(path) as answer:
+                assert answer.status == 404
+    assert "unsafe" not in POLICY
+
+
+def test_the_page_loads_its_own_files_and_has_nothing_inline() -> None:
+    page = text(PAGE)
+    loaded = re.findall(r'(?:src|href)="([^"#]+)"', page)
+
+    assert {path for path in loaded if path.startswith("/")} == {
+        f"/assets/{name}" for name in AssetName
+    }
+    assert [path for path in loaded if "://" in path] == [
+        "https://www.tradingview.com/"
+    ]  # a link, not loaded
+    assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page)
+    assert {path.name for path in WEB.iterdir()} <= {PAGE, *AssetName}
+
+
+def test_every_question_of_the_page_is_in_the_committed_document() -> None:
+    document = json.loads((ROOT / "deploy" / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    scripts = "\n".join(
+        text(name) for name in AssetName if name.endswith(".js") and WEB.joinpath(name).is_file()
+    )
+    asked = re.findall(r'ask\("(\w+)"(?:, (\{[^}]*\}))?', scripts)
+    names = {"symbol", "from_ms", "to_ms", "limit", "cursor"}
+
+    assert len(asked) > 15
+    for what, query in asked:
+        operation = document["paths"][f"/api/v1/{what}"]["get"]
+        known = {each["name"] for each in operation.get("parameters", ())}
+        assert set(re.findall(r"\w+", query)) & names <= known, what
+    commands = re.search(r"const COMMANDS = \{(.*?)\};", scripts, re.DOTALL)
+    assert commands is not None
+    assert set(re.findall(r"^  (\w+):", commands[1], re.MULTILINE)) == {
+        name.value for name in CommandName
+    }
+
+
+@asynccontextmanager
+async def daemon(state: Path, port: int) -> AsyncIterator[None]:
+    """Run a daemon of its own on the local exchange, and end it as an operator does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "papertape.daemon.cli", "run", str(ROOT / "deploy" / "run-sim.toml"), "--state", str(state), "--set",
+        f"daemon.port={port}", "--set", "strategy.name=ema_cross", "--set", "strategy.parameters.fast=3", "--set",
+        "strategy.parameters.slow=8", "--set", "account.sizing=fraction", "--set", "live.speed=7200",
+        env={**os.environ, "PAPERTAPE_TOKEN": TOKEN}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(1200):
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                writer.close()
+                break
+        yield
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+def command(name: str, token: str) -> str:
+    """Return what fills in the form and sends it."""
+    return f"""(() => {{
+      const set = (id, value) => {{ $(id).value = value; $(id).dispatchEvent(new Event("input")); $(id).dispatchEvent(new Event("change")); }};
+      if (!$("dialog").open) $("act").click();
+      set("command", {name!r}); set("token", {token!r}); $("answer").textContent = "";
+      if (!$("send").disabled) return "sent without a confirmation";
+      $("sure").click(); $("send").click(); return "";
+    }})()"""
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    async with browser_tab(tmp_path / "profile") as tab:
+        await tab.call("Network.enable")
+        async with daemon(tmp_path / "state", port):
+            await tab.open(url, 1280)
+            assert await tab.value("document.documentElement.dataset.line") == "live"
+            assert await tab.value("PAGE.candles.rows.length") > 50
+            before = await tab.value("PAGE.status.last_input.sequence")
+            await tab.until("document.documentElement.dataset.candles >= 2")
+            assert await tab.value("PAGE.status.last_input.sequence") > before
+            await tab.until("PAGE.trades.rows.length > 0 && $('tape').children.length > 2", 240.0)
+            await tab.value("PAGE.candles.why(PAGE.candles.rows.length - 3)")
+            await tab.until("$('told').querySelectorAll('dt').length > 0")
+            for width in (1280, 390):
+                await tab.call(
+                    "Emulation.setDeviceMetricsOverride",
+                    width=width,
+                    height=900,
+                    deviceScaleFactor=1,
+                    mobile=False,
+                )
+                await asyncio.sleep(0.5)
+                assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+            assert await tab.value(command("pause", "not-the-right-token")) == ""
+            assert "token is missing or wrong" in await tab.until(
+                "$('answer').className === 'loss' && $('answer').textContent"
+            )
+            tab.errors[:] = [
+                error for error in tab.errors if "401" not in error
+            ]  # the browser notes every refusal
+            assert await tab.value(command("pause", TOKEN)) == ""
+            await tab.until("$('answer').className === 'gain'")
+            await tab.until(
+                "PAGE.status.account.is_paused && $('strip').textContent.includes('halted')"
+            )
+            run, drawn = (
+                await tab.value("PAGE.stream.run"),
+                await tab.value("PAGE.candles.rows.at(-1).time"),
+            )
+            errors = list(tab.errors)
+        await tab.until("document.documentElement.dataset.line === 'lost' && !$('banner').hidden")
+        async with daemon(tmp_path / "state", port):
+            await tab.until(
+                f"document.documentElement.dataset.line === 'live' && PAGE.stream.run !== {run!r}",
+                120.0,
+            )
+            await tab.until(f"PAGE.candles.rows.at(-1).time > {drawn} && $('banner').hidden", 120.0)
+            assert not await tab.value(
+                "document.documentElement.dataset.errors ?? document.documentElement.dataset.trouble"
+            )
+    assert errors == []
+    assert {
+        re.sub(r"^ws", "http", each).split("/")[2]
+        for each in tab.requests
+        if not each.startswith("data:")
+    } == {f"127.0.0.1:{port}"}
+    assert CUT
