@@ -9,6 +9,7 @@ from papertape.daemon.client import Client
 from papertape.daemon.commands.top import screen
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import CommandName, OrderState, PositionState
+from papertape.engine.candles import MINUTE_MS
 from papertape.engine.errors import ConfigError, DataError
 from tests.daemon.monitoring.test_api import TOKEN, serving
 from tests.support.api import account, journal_of, multiply, no_status, walk
@@ -17,7 +18,7 @@ from tests.support.journals import candles, filled
 
 @pytest.mark.asyncio
 async def test_it_reads_everything_and_commands_with_the_token(tmp_path: Path) -> None:
-    filled(tmp_path, candles(1_000))
+    await asyncio.to_thread(filled, tmp_path, candles(1_000))
     multiply(tmp_path, "decisions", 1_200)
 
     def talk(url: str) -> None:
@@ -42,7 +43,8 @@ async def test_it_reads_everything_and_commands_with_the_token(tmp_path: Path) -
         ):
             other.command(CommandName.KILL)
 
-    async with serving(Api(account(tmp_path), no_status)) as http:
+    about = account(tmp_path, frame_ms=15 * MINUTE_MS)
+    async with serving(Api(about, no_status)) as http:
         await asyncio.to_thread(talk, str(http._base_url))
 
 

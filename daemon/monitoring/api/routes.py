@@ -23,7 +23,7 @@ from papertape.daemon.monitoring.api.candles import MOST_CANDLES, CandleHistory
 from papertape.daemon.monitoring.api.equity import equity_curve_of
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, TableListing, page
 from papertape.daemon.monitoring.api.reader import ApiReader
-from papertape.daemon.monitoring.api.stream import Stream, StreamQuery
+from papertape.daemon.monitoring.api.stream import DeltaStream, StreamQuery
 from papertape.daemon.monitoring.routes import Handler, Refused, Route, read_query
 from papertape.daemon.monitoring.schemas import Status
 from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
@@ -84,7 +84,7 @@ class Api:
     ) -> None:
         self._account, self._status = account, status
         self.reader = ApiReader(account.state)
-        self.stream = Stream(self.reader, status, settle or self._newest, account.symbols)
+        self.stream = DeltaStream(self.reader, status, settle or self._newest, account.symbols)
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
 
     def routes(self) -> tuple[Route, ...]:

@@ -73,7 +73,7 @@ class StreamClient:
             self.is_too_slow.set()
 
 
-class Stream:
+class DeltaStream:
     """
     Makes deltas and hands them to every client.
 
@@ -93,6 +93,7 @@ class Stream:
         self.clients: set[StreamClient] = set()
         self._kept: deque[tuple[int, str]] = deque(maxlen=KEPT)
         self._has_clients = asyncio.Event()
+        self._turn = asyncio.Lock()  # a client is greeted between two deltas
         self._is_changed, self._told_s = False, 0.0
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -112,6 +113,10 @@ class Stream:
 
     async def publish(self) -> None:
         """Make one delta of what was journalled since the last, and hand it to every client."""
+        async with self._turn:
+            await self._publish()
+
+    async def _publish(self) -> None:
         self._is_changed, self._told_s = False, time.monotonic()
         try:
             upto = await self._settle()
@@ -175,7 +180,12 @@ class Stream:
             raise Refused(426, "this is a websocket; connect with one", Upgrade="websocket")
         await socket.prepare(request)
         client = StreamClient()
-        await self._greet(client, asked)
+        try:
+            async with self._turn:
+                await self._greet(client, asked)
+        except DataError as error:
+            await _close(request, socket, WSCloseCode.TRY_AGAIN_LATER, str(error).encode()[:120])
+            return socket
         self._sockets.add(socket)
         sender = asyncio.create_task(_send(client, socket))
         dropper = asyncio.create_task(client.is_too_slow.wait())
