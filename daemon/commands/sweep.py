@@ -87,7 +87,7 @@ def _show(found: SweepResult) -> None:
             markup=False,
             soft_wrap=True,
         )
-        for line in found.standing.sentences(found.best[0].metrics):
+        for line in (*found.standing.sentences(found.best[0].metrics), *found.verdict.sentences()):
             console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"trials {found.folder / 'trials.parquet'}", markup=False, soft_wrap=True)
 

@@ -15,6 +15,7 @@ from papertape.engine.performance import METRIC_NAMES
 from papertape.engine.performance.standing import Standing
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.trial import TrialRow
+from papertape.replay.research.trials.matrix import TrialVerdict
 from papertape.replay.runtime.files import write_whole
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class SweepResult:
     size      trials that were asked for; counts: of those that ended, by outcome
     best      by the metric, the best first; a tie goes to the lower number
     checked   trials that were replayed again by themselves, digest and metrics equal
+    verdict   what the returns of its trials say together: overfitting, step-down
     reasons   the first reason of each outcome but done
     standing  of its trials among all that are on record for their tapes
     """
@@ -61,6 +63,7 @@ class SweepResult:
     checked: Sequence[int]
     reasons: Mapping[str, str]
     standing: Standing
+    verdict: TrialVerdict
 
     @property
     def left(self) -> int:
@@ -90,6 +93,7 @@ class SweepResult:
             "reasons": dict(self.reasons),
             "checked": list(self.checked),
             "best": rows,
+            "verdict": self.verdict.to_json(),
             "ledger": self.standing.section(self.best[0].metrics if self.best else {}),
         }
 

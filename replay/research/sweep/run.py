@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.sweep.workers import in_workers
 from papertape.replay.research.trials.identity import code_digest
+from papertape.replay.research.trials.matrix import MOST_TRIALS, TrialVerdict, verdict
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
@@ -83,6 +85,7 @@ def run_sweep(
         for row in file.rows():
             summary.add(row)
         write_table(folder, space.axes, file.rows())
+        judged = _judged(file)
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     return SweepResult(
         folder,
@@ -94,6 +97,7 @@ def run_sweep(
         checked,
         reasons,
         books.standing(),
+        judged,
     )
 
 
@@ -153,6 +157,14 @@ def _check(
         if on_progress is not None:
             on_progress("checked against replays", chosen.index(row.number) + 1, len(chosen))
     return chosen
+
+
+def _judged(file: TrialFile) -> TrialVerdict:
+    """Return what the finished trials say together; of very many those with the lowest numbers, whatever their order here."""
+    numbers = [row.number for row in file.rows() if row.outcome == "done"]
+    chosen = set(nsmallest(MOST_TRIALS, numbers))
+    rows = sorted((row.number, row.returns) for row in file.rows() if row.number in chosen)
+    return verdict((returns for _, returns in rows), len(numbers) - len(chosen))
 
 
 def _header(config: Config, runner: TrialRunner, space: Space) -> dict[str, Any]:

@@ -4,6 +4,7 @@ What was tried, by anybody, ever: the ledger that every figure of a search is ju
     recording  `append` and `on_record`: on record, and how it stands; what a ledger says against a result
     ledger     the file: hashed row by row, counted by tape
     entry      one trial
+    matrix     their returns side by side, and what these say of the best
     identity   what makes two trials the same
     returns    the returns of an account in a compact form
 """

@@ -19,11 +19,13 @@ import pytest
 from papertape import backtest, sweep
 from papertape.engine.errors import DataError
 from papertape.engine.performance import measure
+from papertape.engine.performance.daily import daily_returns
 from papertape.engine.records import TRADE
 from papertape.replay.backtesting.verify import read_summary, verify
 from papertape.replay.research.trials.entry import TrialEntry
 from papertape.replay.research.trials.ledger import GENESIS, Ledger, ledger_path, link, opened
 from papertape.replay.research.trials.recording import append, standing_faults
+from papertape.replay.research.trials.returns import block_returns, compact_returns
 from papertape.replay.tapes.synthetic import synthesize
 from papertape.replay.tapes.tape import Tape
 from tests.support.commands import Inside
@@ -72,6 +74,7 @@ def test_a_sweep_and_other_names_count_on_their_tapes_alone(tmp_path: Path, tria
     found = sweep(grid, tape(), strategy="ema_cross", account={"sizing": "all_in"}, out=tmp_path / "a", workers=2, **QUIET)  # fmt: skip
     assert (found.standing.trials, found.standing.sequence) == (3, 3)
     assert found.to_json()["ledger"]["deflated_sharpe"] is not None
+    assert (found.verdict.trials, found.verdict.left_out) == (3, 0)
 
     cross(8, start=None)  # slow is 26 there: another one
     other = backtest(tape(9), strategy="ema_cross", **QUIET)
@@ -300,6 +303,18 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
     with opened() as ledger:
         assert (ledger.faults(), list(ledger.head())) == ([], head)
         assert ledger.head().sequence == number
+
+
+def test_returns_come_back_from_their_compact_form() -> None:
+    found = cross(5)
+    daily = daily_returns(found.marks, 10_000.0)
+
+    blocks = block_returns(compact_returns(found.marks, 10_000.0))
+
+    assert (blocks.first_day * 86_400_000, blocks.days) == (int(daily.day_ms[0]), 1)
+    np.testing.assert_allclose(blocks.returns, daily.returns, rtol=1e-6, atol=1e-9)
+    with pytest.raises(DataError, match="not in the compact form"):
+        block_returns("1:2:?")
 
 
 def test_commands_list_and_verify(inside: Inside, tmp_path: Path, trials: Path) -> None:
