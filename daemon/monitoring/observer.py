@@ -20,6 +20,7 @@ from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
 from papertape.daemon.monitoring.access import check_address, load_token
+from papertape.daemon.monitoring.api.closes import Closes
 from papertape.daemon.monitoring.api.routes import Api, ApiAccount
 from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
@@ -79,6 +80,7 @@ class Operation:
         self._is_ruined = False
         self._daemon: RunningDaemon | None = None
         self._api: Api | None = None
+        self._closes: Closes | None = None
         self._notifier = Notifier()
         spec = identity.spec
         self.metrics = Metrics(
@@ -141,6 +143,10 @@ class Operation:
         metrics.before_scrape(lambda: metrics.set_ready(not self._why_not_ready()))
         metrics.on_account(daemon.engine)
         self._learning.on_ready(daemon)
+        engine = daemon.engine
+        frame_ms = timeframe_ms(engine.spec.timeframe)
+        self._closes = Closes(engine.symbols, engine.frames.columns, frame_ms)
+        engine.watch, engine.watch_answers = self._closes.watch, self._closes.watch_answers
 
     async def _serve(self, daemon: RunningDaemon) -> None:
         """Restore, then serve until cancelled."""
@@ -148,7 +154,8 @@ class Operation:
         self._peak = found.equity_peak
         self.metrics.restore(found)
         self._learning.restore(await daemon.writer.submit(model_times))
-        api = self._api = Api(_account(daemon), self._status, partial(_settled, daemon))
+        settle = partial(_settled, daemon)
+        api = self._api = Api(_account(daemon), self._status, settle, self._closes)
         views = Views(self._status, self._why_not_ready, self._command, api)
         settings = self._settings.daemon
         async with Server(
@@ -181,6 +188,8 @@ class Operation:
             }
         self.metrics.on_report(report, daemon.engine, latencies)
         self._learning.on_report(report, daemon)
+        if self._closes is not None:
+            self._closes.on_report(report)
         if self._api is not None:
             self._api.stream.on_step()
         if len(report.marks):

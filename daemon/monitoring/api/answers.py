@@ -95,3 +95,40 @@ class JournalPosition(_Answer):
     created_ms: int
     snapshots: tuple[int, ...] = Field(description="inputs that whole states were kept after")
     size_bytes: int
+
+
+class FeatureValue(_Answer):
+    """A feature at one close."""
+
+    name: str
+    value: float | None = Field(description="to seven digits; none while it warms up")
+
+
+class CloseAnswer(_Answer):
+    """What the strategy answered at a close, also where it is what it had answered before."""
+
+    target: str = Field(description="short, flat, long or keep")
+    confidence: float
+    score_model: float = Field(description="signed, as the next two; they add up to the score")
+    score_smc: float
+    score_technical: float
+
+
+class UnmetCondition(_Answer):
+    """The first condition that a strategy found unmet, as it says it with `view.why`."""
+
+    condition: str
+    value: float | None
+    threshold: float | None
+    distance: float | None = Field(description="value less threshold")
+
+
+class CloseView(_Answer):
+    """What was seen and answered at one close: why, and why not."""
+
+    symbol: str
+    time_ms: int
+    is_kept: bool = Field(description="whether this process saw the close and still keeps it")
+    features: tuple[FeatureValue, ...]
+    answer: CloseAnswer | None = Field(description="of a strategy in kernels")
+    unmet: UnmetCondition | None

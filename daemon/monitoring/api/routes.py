@@ -11,6 +11,7 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.journal.journal import NAME
 from papertape.daemon.monitoring.api.answers import (
     CandleWindow,
+    CloseView,
     EquityCurve,
     Holdings,
     JournalPosition,
@@ -20,6 +21,7 @@ from papertape.daemon.monitoring.api.answers import (
     RefusalCounts,
 )
 from papertape.daemon.monitoring.api.candles import MOST_CANDLES, CandleHistory
+from papertape.daemon.monitoring.api.closes import Closes
 from papertape.daemon.monitoring.api.equity import equity_curve_of
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, TableListing, page
 from papertape.daemon.monitoring.api.reader import ApiReader
@@ -69,11 +71,21 @@ class CandleQuery(SpanQuery):
     limit: Annotated[int, Field(ge=1, le=MOST_CANDLES)] = 500
 
 
+class CloseQuery(BaseModel):
+    """A close of the strategy's timeframe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    symbol: str = Field(max_length=64)
+    time_ms: int = Field(ge=0, le=2**53, description="when the candle closed")
+
+
 class Api:
     """
     The handlers, and what they share: the reading thread and what it keeps of candles.
 
     settle  returns the newest input whose rows are in the journal for certain; None: all that are in it
+    closes  keeps what was seen at closes; None: nothing does
     """
 
     def __init__(
@@ -81,10 +93,12 @@ class Api:
         account: ApiAccount,
         status: Callable[[], Status],
         settle: Callable[[], Awaitable[int]] | None = None,
+        closes: Closes | None = None,
     ) -> None:
         self._account, self._status = account, status
         self.reader = ApiReader(account.state)
         self.stream = DeltaStream(self.reader, status, settle or self._newest, account.symbols)
+        self._closes = closes or Closes(account.symbols, (), account.timeframe_ms)
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
 
     def routes(self) -> tuple[Route, ...]:
@@ -98,6 +112,13 @@ class Api:
                 self._get_candles,
                 CandleWindow,
                 CandleQuery,
+            ),
+            _reads(
+                "close",
+                "Why, and why not: features, answer and the first unmet condition of one close.",
+                self._get_close,
+                CloseView,
+                CloseQuery,
             ),
             _reads("equity", "The curve of the account.", self._get_equity, EquityCurve, SpanQuery),
             _reads("positions", "What is held, and what rests.", self._get_positions, Holdings),
@@ -155,6 +176,11 @@ class Api:
             )
 
         return as_json(await self.reader.ask(question))
+
+    async def _get_close(self, request: web.Request) -> web.Response:
+        asked = read_query(request, CloseQuery)
+        self.check_symbol(asked.symbol)
+        return as_json(self._closes.at(asked.symbol, asked.time_ms))
 
     async def _get_equity(self, request: web.Request) -> web.Response:
         asked = read_query(request, SpanQuery)

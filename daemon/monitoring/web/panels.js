@@ -95,15 +95,16 @@ class Tape {
 }
 
 // Everything that is known of one candle: decisions, refusals, predictions, orders and fills, or that nothing changed.
+const MOST_FEATURES = 60;
 async function why(symbol, row, sizeMs, frameMs, status) {
   const openMs = row.time * 1000, span = { symbol, from_ms: openMs + 1, to_ms: openMs + sizeMs + 1, limit: 20 };
   const inside = { symbol, from_ms: openMs, to_ms: openMs + sizeMs, limit: 20 };
   const place = $("told");
   place.replaceChildren(element("h2", `${symbol}, ${stamp(openMs)} to ${clock(openMs + sizeMs)}`), element("p", "asking", "quiet"));
   let found;
-  try { found = await Promise.all([ask("decisions", span), ask("predictions", span), ask("orders", span), ask("fills", inside), ask("decisions", { symbol, to_ms: openMs + 1, limit: 1 })]); }
+  try { found = await Promise.all([ask("decisions", span), ask("predictions", span), ask("orders", span), ask("fills", inside), ask("decisions", { symbol, to_ms: openMs + 1, limit: 1 }), ask("close", { symbol, time_ms: openMs + sizeMs })]); }
   catch (problem) { place.lastChild.textContent = problem.message; return; }
-  const [decisions, predictions, orders, fills, before] = found.map((page) => page.rows), list = element("dl");
+  const [decisions, predictions, orders, fills, before] = found.map((page) => page.rows), close = found[5], list = element("dl");
   const say = (name, text, className) => list.append(element("dt", name), element("dd", text, className));
   for (const each of decisions) {
     say(each.refused ? "refused" : "decided", `${each.target}${each.refused ? ": " + each.refused : ""} at the close ${clock(each.time_ms)}`, each.refused ? "warn" : "");
@@ -112,9 +113,18 @@ async function why(symbol, row, sizeMs, frameMs, status) {
     say("model version", each.model_version || "none");
   }
   if (!decisions.length) say("decided", before[0] ? `nothing new: since ${stamp(before[0].time_ms)} it wants ${before[0].target}${before[0].refused ? ", which was refused: " + before[0].refused : ""}` : "nothing, here or before");
+  if (close.unmet) say("first unmet", `${close.unmet.condition}: ${number(close.unmet.value, 4)}, threshold ${number(close.unmet.threshold, 4)}${close.unmet.distance === null ? "" : ", " + number(Math.abs(close.unmet.distance), 4) + " away"}`, "warn");
+  if (close.answer && !decisions.length) say("answered", `${close.answer.target}: model ${number(close.answer.score_model)}, structure ${number(close.answer.score_smc)}, technical ${number(close.answer.score_technical)}; confidence ${number(close.answer.confidence, 2)}`);
   for (const each of predictions) say("probability of a rise", each.probability === null ? "an input was missing" : `${percent(each.probability, 1)} by model ${each.version}`);
   for (const each of fills) say("fill", `${each.side} ${amount(each.quantity)} at ${price(each.price)}, ${each.reason}; fee ${money(each.fee)}`);
   for (const each of orders) say("order", `${each.kind} ${each.status}${each.cause ? ", " + each.cause : ""} at ${price(each.price)}`);
   if (status) say("replay agrees", status.parity.outcome === "match" ? `yes, up to input ${status.parity.sequence}` : status.parity.outcome ?? "no audit yet");
   place.replaceChildren(place.firstChild, list);
+  if (sizeMs > frameMs) place.append(element("p", "Several candles are drawn as one here; zoom in for what was seen at each.", "quiet"));
+  else if (!close.is_kept) place.append(element("p", "Features of this close are not kept: those of the newest closes since the daemon began are.", "quiet"));
+  else {
+    const more = element("details");
+    more.append(element("summary", `what it saw: ${close.features.length} features`), table(close.features.slice(0, MOST_FEATURES), [["feature", (f) => f.name], ["value", (f) => (f.value === null ? "warming up" : String(f.value))]], ""));
+    place.append(more);
+  }
 }
