@@ -32,7 +32,7 @@ class TradeList {
   }
   draw() {
     const rows = this.chosen(), won = rows.filter((row) => row.pnl > 0).length, sum = rows.reduce((total, row) => total + row.pnl, 0);
-    $("count").textContent = rows.length ? `${rows.length.toLocaleString("en-US")} trades, ${percent(won / rows.length, 0)} won, ${signed(sum)}${this.next ? "; older ones are not loaded" : ""}` : "";
+    $("count").textContent = rows.length ? `${rows.length.toLocaleString("en-US")} ${rows.length === 1 ? "trade" : "trades"}, ${percent(won / rows.length, 0)} won, ${signed(sum)}${this.next ? "; older ones are not loaded" : ""}` : "";
     $("more").hidden = this.next === null;
     $("csv").disabled = !rows.length;
     $("trades").replaceChildren(table(rows.slice(0, 100), [
