@@ -47,7 +47,7 @@ class AssetName(StrEnum):
 
 
 _OF_THE_REPORT: Final = (AssetName.LIBRARY, AssetName.REPORT_STYLE)
-ENDPOINTS: Final = (("GET", "/"), ("GET", "/assets/{name}"))
+ENDPOINTS: Final = (("GET", "/"),)  # of metrics: the page and its files are one
 
 
 class Assets:
@@ -73,6 +73,7 @@ class Assets:
                 parameters=(("name", AssetName),),
                 refusals=(403, 404),
                 access="probe",
+                label="/",
             ),
         )
 

@@ -44,7 +44,7 @@ class Route:
     query       model of what may stand behind the question mark
     media       of an answer that is not JSON
     label       what metrics call it; empty: its path
-    is_stream   it stays open: no time limit, and no clock stands still meanwhile
+    is_stream   it stays open: no time limit, no clock that stands still meanwhile, and no request once it is open
     statuses    further statuses with the same model; refusals answer `Problem`
     parameters  by name, the values that a part of the path may have
     access      probe: always open; read: open on loopback; command: needs the token everywhere

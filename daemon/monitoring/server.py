@@ -223,8 +223,10 @@ class Server:
             status = response.status
         finally:
             took_s = time.perf_counter() - started_s
+            is_open = route is not None and route.is_stream and status == 101
             label = path if route is None else route.endpoint[1]
-            self._metrics.on_request(request.method, label, status, took_s)
+            if not is_open:
+                self._metrics.on_request(request.method, label, status, took_s)
         return response
 
     async def _answered(

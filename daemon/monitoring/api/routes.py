@@ -141,6 +141,7 @@ class Api:
                 self.stream.handle,
                 query=StreamQuery,
                 refusals=(400, 401, 403, 426, 429, 503),
+                label=LABEL,
                 is_stream=True,
             ),
         )
@@ -317,4 +318,4 @@ def json_bytes(body: bytes, status: int = 200, **headers: str) -> web.Response:
     )
 
 
-ENDPOINTS: Final = (("GET", LABEL), ("GET", STREAM))
+ENDPOINTS: Final = (("GET", LABEL),)
