@@ -14,6 +14,8 @@ class Page {
     for (const name of ["trades", "levels", "orders"]) $(`show-${name}`).onchange = (event) => { this.candles.overlay.shown[event.target.checked ? "add" : "delete"](name); this.candles.overlay.update?.(); };
     $("symbol").onchange = () => this.show($("symbol").value);
     this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
+    // Where reading needs the token too, the stream is refused without a word; a question is told why.
+    ask("markets").catch((problem) => this.trouble(problem));
     setInterval(() => this.slow(), SLOW_MS);
     setInterval(() => this.status && strip(this.status, this.skewMs), 1000);
   }

@@ -17,6 +17,7 @@ class Controls {
     $("command").onchange = () => this.draw();
     $("sure").onchange = () => this.draw(false);
     $("token").oninput = () => this.draw(false);
+    $("keep").onclick = () => { KEPT.set("token", $("token").value.trim(), sessionStorage); $("dialog").close(); this.onToken(); };
     $("leave").onclick = () => $("dialog").close();
     $("act").onclick = () => this.open();
     $("form").onsubmit = (event) => { event.preventDefault(); this.send(); };
@@ -32,6 +33,7 @@ class Controls {
     $("send").className = isHeavy ? "heavy" : "";
     $("send").textContent = name[0].toUpperCase() + name.slice(1);
     $("send").disabled = !$("sure").checked || !$("token").value;
+    $("keep").disabled = !$("token").value;
   }
   async send() {
     const name = $("command").value, body = { reason: $("why-command").value };

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.assets import PAGE, POLICY, AssetName
 from papertape.daemon.monitoring.schemas import CommandName
 from tests.daemon.monitoring.test_api import TOKEN, serving
-from tests.support.api import account, no_status
+from tests.support.api import account, journal_of, no_status, walk
 from tests.support.browser import CUT, browser_tab, needs_browser
 from tests.support.loopback import free_port
 
@@ -179,3 +180,29 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
         if not each.startswith("data:")
     } == {f"127.0.0.1:{port}"}
     assert CUT
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_where_reading_needs_the_token_the_page_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing here listens to the world: the server is made to believe that 127.0.0.1 does.
+    monkeypatch.setattr(server_module, "is_loopback", lambda host: False)
+    journal_of(tmp_path, [walk(300, 1)])
+    async with (
+        serving(Api(account(tmp_path, ("AAA",)), no_status)) as http,
+        browser_tab(tmp_path / "profile") as tab,
+    ):
+        await tab.call("Page.navigate", url=str(http._base_url))
+        asks = "document.readyState === 'complete' && typeof $ === 'function' && $('dialog').open && $('answer').textContent"
+        assert "needs its token" in await tab.until(asks)
+        assert await tab.value("document.documentElement.dataset.line") != "live"
+
+        await tab.value(f"$('token').value = {TOKEN!r}; $('token').oninput(); $('keep').click()")
+
+        await tab.until(
+            "document.documentElement.dataset.line === 'live' && PAGE.candles.rows.length === 300"
+        )
+        assert await tab.value("!$('dialog').open && $('banner').hidden")
