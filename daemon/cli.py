@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "demo": "replay:demo_command",
     "replay": "replay:replay_command",
     "sweep": "sweep:sweep_command",
+    "montecarlo": "montecarlo:montecarlo_command",
     "trials": "trials:trials_app",
     "run": "run:run_command",
     "ctl": "ctl:ctl_command",

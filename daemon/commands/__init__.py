@@ -1,7 +1,7 @@
 """
 Commands: one file per group, each from words to values, to one call, to a table.
 
-    replay sweep trials            replay, demo; sweep; what was ever tried
+    replay sweep trials montecarlo   replay, demo; sweep; what was ever tried; what could have been
     checks signals                 verify, prove; features, study
     run ctl top sim doctor journal upgrade   a daemon, and what is done about one
     tape tape_fetch tape_options tape_tables   recorded candles

@@ -3,6 +3,7 @@ Papertape: the backtest is what runs.
 
     backtest            recorded candles through the engine that trades on paper: a Result
     sweep               many configurations of it, each as its own replay would be: a SweepResult
+    montecarlo          what a result could have been
     train windows       models through the gate; how many days of the past they should learn from
     prove study         look-ahead and repaint proof; what followed every kind of market event
     fetch Store Tape    history from a venue; candles on disk, and as a value
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from papertape.engine.strategies.protocol import Decision
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
+    from papertape.replay.front.montecarlo import montecarlo
     from papertape.replay.front.research import fetch, prove, study, windows
     from papertape.replay.front.sweep import sweep
     from papertape.replay.tapes.own_features import table_feature
@@ -49,6 +51,7 @@ __all__ = [
     "fetch",
     "kernel",
     "kernel_feature",
+    "montecarlo",
     "parameter",
     "prove",
     "study",
@@ -71,6 +74,7 @@ _FROM = {
     "fetch": "replay.front.research",
     "kernel": "engine.jit",
     "kernel_feature": "engine.features.own.kernels",
+    "montecarlo": "replay.front.montecarlo",
     "parameter": "engine.strategies.parameters",
     "prove": "replay.front.research",
     "study": "replay.front.research",
