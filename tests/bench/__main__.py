@@ -24,6 +24,7 @@ from tests.bench import (
     calm,
     feed,
     models,
+    montecarlo,
     orders,
     own_features,
     processes,
@@ -169,7 +170,7 @@ def main() -> None:
     result["models"] = models.speeds(n // 10)
     result["whole"] = [whole.beside_backtesting(n, runs)]
     result["snapshot"] = processes.snapshots()
-    result["training"] = [training.fifty_epochs()]
+    result["training"] = [training.fifty_epochs(), montecarlo.paths()]
     if not options.quick:
         result["training"].append(training.year())
         result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process()]
