@@ -41,7 +41,9 @@ class Page {
       await Promise.all([this.show(chosen), this.equity.load(), this.trades.load(), this.fill(), this.slow()]);
     } catch (problem) { this.trouble(problem); }
   }
+  // A connection that is gone is the line's to tell; the daemon's own words, and faults of this page, are told here.
   trouble(problem) {
+    if (problem.status === 0) return;
     if (problem.status === 401 && !$("dialog").open) this.controls.open("This daemon needs its token, also to be read.");
     document.documentElement.dataset.trouble = problem.message;
     $("banner").textContent = `Not everything could be loaded: ${problem.message}`;
@@ -99,12 +101,13 @@ class Page {
     } catch (problem) { this.trouble(problem); }
   }
   async slow() {
+    if (document.documentElement.dataset.line !== "live") return;
     try {
       const [counts, attempts, drift, runs, audits, notices] = await Promise.all([ask("refusals"), ask("attempts", { limit: 6 }), ask("drift", { limit: 1 }), ask("jobs", { limit: 6 }), ask("audits", { limit: 4 }), ask("notices", { limit: 8 })]);
       refusals(counts.refusals);
       jobs(runs.rows, audits.rows);
       if (this.status) { models(this.status, attempts.rows, drift.rows[0]); feed(this.status, notices.rows); }
-      if (document.documentElement.dataset.line === "live") this.equity.load();
+      this.equity.load();
       this.opened();
     } catch (problem) { this.trouble(problem); }
   }

@@ -43,7 +43,7 @@ class Problem extends Error {
 async function ask(what, query = {}) {
   const url = new URL(`/api/v1/${what}`, location.href);
   for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, value);
-  const answer = await fetch(url, { headers: bearer() });
+  const answer = await fetch(url, { headers: bearer() }).catch(() => { throw new Problem(0, "no connection"); });
   const body = await answer.json().catch(() => ({ detail: `status ${answer.status}` }));
   if (!answer.ok) throw new Problem(answer.status, body.detail);
   return body;
