@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "ctl": "ctl:ctl_command",
     "top": "top:top_command",
     "verify": "checks:verify_command",
+    "statement": "statement:statement_command",
     "upgrade": "upgrade:upgrade_command",
     "prove": "checks:prove_command",
     "doctor": "doctor:doctor_command",

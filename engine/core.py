@@ -15,6 +15,7 @@ from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
 from papertape.engine.broker.listing import begun
+from papertape.engine.broker.risk.fees import set_rates
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.endings import end_all
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE
@@ -319,6 +320,8 @@ class Engine(EngineState):
             "last_open_ms",
         ):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
+        if self.settings[0].has_tiers:
+            set_rates(self.markets, self.account[0].volume)
         self.working[:] = 0
         self.working[:, : saved["working"].shape[1]] = saved["working"]
         if saved["working"].size or self.account[0].moves:

@@ -279,6 +279,7 @@ SERIES: Final = record(
 )
 
 MOST_BRACKETS: Final = 40  # of a market's table of leverage
+MOST_TIERS: Final = 20  # of its fees, that without volume included
 
 # What is known of a market. Zero sizes mean "any".
 MARKET: Final = record(
@@ -290,6 +291,16 @@ MARKET: Final = record(
     ("minimum_notional", "f8"),  # quote
     ("taker_fee_rate", "f8"),
     ("maker_fee_rate", "f8"),
+    # Fees beyond the rate (`papertape.engine.broker.risk.fees`), and rates by volume; those above are in force.
+    ("has_fees", "i8"),
+    ("fee_fixed", "f8"),  # quote, of every fill
+    ("fee_minimum", "f8"),  # quote
+    ("fee_surcharge_rate", "f8"),  # of the fee
+    ("fee_reserve", "f8"),  # quote that buying power leaves for what is no rate
+    ("n_tiers", "i8"),
+    ("tier_volume", "f8", (MOST_TIERS,)),  # of thirty days, quote
+    ("tier_taker_fee_rate", "f8", (MOST_TIERS,)),
+    ("tier_maker_fee_rate", "f8", (MOST_TIERS,)),
     ("half_spread_rate", "f8"),
     ("slippage_rate", "f8"),
     ("maximum_leverage", "f8"),

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from papertape.engine.broker.risk.brackets import (
     check_brackets,
     largest_notional,
 )
+from papertape.engine.broker.risk.fees import FeeTier, as_tiers, check_fees, write_fees
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
@@ -65,6 +67,7 @@ class Market:
     Quantities are in base units; `contract_value` converts a venue's contracts to them. What is `read_only` feeds features
     of others (`BTCUSD:rsi_14`) and is never traded: no strategy is asked about it, and no model learns from it.
 
+    fee_…               of a fill, beyond its rate, and rates by what was traded (`papertape.engine.broker.risk.fees`)
     maximum_notional    of a position, quote, that the venue takes at all; 0: any
     leverage            of a position's isolated margin (`papertape.engine.broker.risk.margin`); 0: it is never liquidated
     maintenance_rate    of notional that the margin must still be worth; it grows by `maintenance_slope` per quote of
@@ -86,6 +89,10 @@ class Market:
     minimum_notional: float = 0.0
     taker_fee_rate: float = 0.0005
     maker_fee_rate: float = 0.0002
+    fee_fixed: float = 0.0
+    fee_minimum: float = 0.0
+    fee_surcharge_rate: float = 0.0
+    fee_tiers: tuple[FeeTier, ...] = ()
     half_spread_rate: float = 0.00005
     slippage_rate: float = 0.0001
     maximum_leverage: float = 0.0
@@ -102,6 +109,8 @@ class Market:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "brackets", as_brackets(self.brackets))
+        object.__setattr__(self, "fee_tiers", as_tiers(self.fee_tiers))
+        check_fees(f"market {self.symbol}", self)
         if self.brackets:
             self._check_brackets()
         if not self.leverage:
@@ -147,13 +156,32 @@ class Market:
 
     def plain(self) -> dict[str, Any]:
         """Return what is known as JSON has it."""
-        return {**asdict(self), "brackets": [asdict(row) for row in self.brackets]}
+        tables = ("brackets", "fee_tiers")
+        return asdict(self) | {name: list(map(asdict, getattr(self, name))) for name in tables}
 
-    def write(self, row: Row) -> None:
-        """Write what is known into a MARKET record."""
+    @property
+    def entry_cost_rate(self) -> float:
+        """Return what buying costs of a notional, fixed fees aside."""
+        fee_rate = self.taker_fee_rate * (1.0 + self.fee_surcharge_rate)
+        return fee_rate + self.half_spread_rate + self.slippage_rate
+
+    @property
+    def with_doubled_costs(self) -> "Market":
+        """Return the same market with every cost twice; a rebate stays as it is."""
+        names = ("taker_fee_rate", "maker_fee_rate", "half_spread_rate", "slippage_rate", "fee_fixed", "fee_minimum")  # fmt: skip
+        changed: dict[str, Any] = {name: _doubled(getattr(self, name)) for name in names}
+        tiers = tuple(
+            FeeTier(row.volume, _doubled(row.taker_fee_rate), _doubled(row.maker_fee_rate))
+            for row in self.fee_tiers
+        )
+        return replace(self, **changed, fee_tiers=tiers)
+
+    def write(self, row: Row, n_markets: int = 1) -> None:
+        """Write what is known into a MARKET record; n_markets: that the account trades."""
         known = {entry.name for entry in fields(self)} | {"largest_notional"}
         for name in known & set(MARKET.names or ()):
             row[name] = getattr(self, name)
+        write_fees(row, self, n_markets)
         if self.brackets:
             highest = self.brackets[0].leverage
             row["maximum_leverage"] = min(self.maximum_leverage or highest, highest)
@@ -266,6 +294,7 @@ class EngineSpec:
     def settings_rows(self) -> Rows:
         """Return how the account trades and what limits it, as one SETTINGS record."""
         rows = self.settings.rows()
+        rows["has_tiers"] = any(market.fee_tiers for market in self.markets)
         rows["has_limits"] = self.limits.is_any
         for entry in fields(self.limits):
             rows[f"limit_{entry.name}"] = getattr(self.limits, entry.name)
@@ -304,12 +333,7 @@ class EngineSpec:
 
     def market_rows(self) -> Rows:
         """Return one MARKET record per symbol, in processing order."""
-        by_symbol = {market.symbol: market for market in self.markets}
-        rows = np.zeros(len(by_symbol), MARKET)
-        rows["is_cross"] = self.settings.margin == "cross"
-        for row, symbol in zip(rows, self.symbols, strict=True):
-            by_symbol[symbol].write(row)
-        return rows
+        return market_rows(self.markets, is_cross=self.settings.margin == "cross")
 
     def fingerprint(self) -> str:
         """Return a digest of these values and of the engine's sources."""
@@ -336,6 +360,20 @@ class EngineSpec:
         if bars:
             values["history_bars"] = [bars]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def market_rows(markets: Sequence[Market], *, is_cross: bool) -> Rows:
+    """Return one MARKET record per symbol, in the order of their names."""
+    rows = np.zeros(len(markets), MARKET)
+    rows["is_cross"] = is_cross
+    n_traded = len([market for market in markets if not market.read_only])
+    for row, market in zip(rows, sorted(markets, key=attrgetter("symbol")), strict=True):
+        market.write(row, n_traded)
+    return rows
+
+
+def _doubled(cost: float) -> float:
+    return 2.0 * cost if cost > 0.0 else cost
 
 
 def _values(strategy: object) -> list[str]:

@@ -10,12 +10,16 @@ from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.journal.codec import CANDLES
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
-from papertape.daemon.journal.tables import TRADE_TAGS
+from papertape.daemon.journal.tables import TABLES, TRADE_TAGS
+from papertape.engine.broker.ledger import money
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import copy_rows, join_rows
+from papertape.engine.performance.statement import Booked, booked_as
+from papertape.engine.spec import market_rows
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.store import Store, Tape
+from papertape.replay.tapes.tables import at_minute
 
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (
@@ -30,6 +34,33 @@ def identity_of(journal: Journal) -> Identity:
     if text is None:
         raise DataError(f"{journal.path}: the daemon never started with it; there is nothing in it")
     return Identity.from_json(text)
+
+
+def journal_statement(journal: Journal) -> Booked:
+    """
+    Return the statement of what a daemon's account has done so far, compared with its equity curve.
+
+    Raises InvariantError where it does not balance, DataError where there is nothing yet.
+    """
+    account = identity_of(journal)
+    number = {symbol: place for place, symbol in enumerate(account.symbols)}
+    records = []
+    for table in (name for name in TABLES if name.name in ("fills", "payments")):
+        names = ", ".join(f'"{name}"' for name in table.fields)
+        rows = journal.all(f"SELECT {names} FROM {table.name} ORDER BY sequence")  # noqa: S608 - of the list above
+        found = np.zeros(len(rows), table.record)
+        for name, column in zip(table.fields, zip(*rows, strict=True), strict=False):
+            found[name] = [number[value] for value in column] if name == "symbol" else column
+        records.append(found)
+    fills, payments = records
+    last_ms = max([*fills["candle_ms"].tolist(), *payments["time_ms"].tolist()], default=0)
+    curve = journal.all("SELECT time_ms, cash FROM equity ORDER BY time_ms DESC LIMIT 1")
+    settings = account.config.account
+    rows_of = market_rows(account.markets, is_cross=settings.margin == "cross")
+    booked = booked_as(fills, payments, rows_of, account.symbols, money(settings.capital))
+    if curve and curve[0][0] > last_ms:
+        booked = booked.beside(curve[0][1], f"the equity curve at {at_minute(curve[0][0])}")
+    return booked
 
 
 def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:

@@ -14,6 +14,8 @@ from papertape.engine.jit import Row, Rows, kernel, record
 PAUSED_BY_COMMAND: Final = 1  # an operator, or what acts in his place
 PAUSED_BY_FAULT: Final = 2  # the strategy was at fault
 
+TIER_DAYS: Final = 30  # whose volume decides what a fill pays
+
 # The ledger's fields come first, then counters and switches: one record, one argument for every kernel.
 ACCOUNT: Final = record(
     *((name, "i8") for name in LEDGER_FIELDS),
@@ -44,6 +46,10 @@ ACCOUNT: Final = record(
     ("kelly_closed", "i8"),  # trades so far
     ("kelly_sum", "f8"),  # of pnl ÷ notional, the newest weighing most
     ("kelly_squares", "f8"),  # of its squares, likewise
+    # What fee tiers look at (`papertape.engine.broker.risk.fees`); in units of 1e-6 quote.
+    ("volume_day", "i8"),  # of the newest candle, in days since 1970-01-01 UTC
+    ("volume", "i8"),  # of the thirty days before it
+    ("volumes", "i8", (TIER_DAYS,)),  # by day; one of them is the newest, which is still going on
 )
 
 MOST_MOVES: Final = 16  # of one position that wait for their latency
@@ -138,6 +144,7 @@ SETTINGS: Final = record(
     ("volume_share", "f8"),  # of a candle's volume that working orders may fill; 0 = any
     ("limit_fill", "i8"),  # FILL_THROUGH or FILL_TOUCH
     ("margin", "i8"),  # MARGIN_ISOLATED or MARGIN_CROSS
+    ("has_tiers", "i8"),  # whether any market's fees fall with what was traded
     ("has_limits", "i8"),  # whether there are any of those that follow
     ("limit_daily_loss", "f8"),  # share of the day's first equity; 0 = none
     ("limit_drawdown", "f8"),  # share of the highest equity

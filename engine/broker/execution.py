@@ -46,6 +46,7 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
+from papertape.engine.broker.risk.fees import begin_day, count_volume
 from papertape.engine.broker.risk.limits import watch_limits
 from papertape.engine.broker.risk.sizes import track_returns, track_variance
 from papertape.engine.broker.working.cross import liquidate_together
@@ -145,7 +146,9 @@ def execute(
                 positions[symbol].mark_open = mark_ranges[instant, symbol, 0]
                 positions[symbol].mark_high = mark_ranges[instant, symbol, 1]
                 positions[symbol].mark_low = mark_ranges[instant, symbol, 2]
-        first_trade = counters[N_TRADES]
+        first_trade, first_fill = counters[N_TRADES], counters[N_FILLS]
+        if settings.has_tiers != 0:
+            begin_day(account, markets, candles[base].open_ms)
         if account.working + account.moves > 0:
             n_met = wake_all(
                 account, positions, working, markets, settings, candles, base,
@@ -186,19 +189,9 @@ def execute(
             )  # fmt: skip
         if n_due > 0:
             enter_all(
-                account,
-                positions,
-                trades,
-                orders,
-                markets,
-                settings,
-                candles,
-                base,
-                entries,
-                fills,
-                decisions_out,
-                counters,
-            )
+                account, positions, trades, orders, markets, settings, candles, base, entries,
+                fills, decisions_out, counters,
+            )  # fmt: skip
         if n_met > 0:
             match_opens(
                 account, positions, trades, working, entries, markets, settings, candles, base,
@@ -235,6 +228,8 @@ def execute(
                             account, position, working[symbol], symbol, candle.open_ms,
                             fill.reason, order_events, counters,
                         )  # fmt: skip
+        if settings.has_tiers != 0:
+            count_volume(account, fills, first_fill, counters[N_FILLS])
         close_ms = candles[base].open_ms + base_ms
         mark = marks[counters[N_MARKS]]
         counters[N_MARKS] += 1
@@ -274,17 +269,9 @@ def execute(
                 for symbol in range(n_symbols):
                     if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
                         rest(
-                            account,
-                            positions[symbol],
-                            orders[symbol],
-                            markets[symbol],
-                            settings,
-                            decisions[symbol, k],
-                            symbol,
-                            close_ms,
-                            decisions_out,
-                            counters,
-                        )
+                            account, positions[symbol], orders[symbol], markets[symbol], settings,
+                            decisions[symbol, k], symbol, close_ms, decisions_out, counters,
+                        )  # fmt: skip
             k += 1
 
 

@@ -17,9 +17,10 @@ import numpy as np
 
 from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
 from papertape.engine.broker.ledger import money, post
+from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.jit import Row, Rows, kernel
-from papertape.engine.records import REASON_END
+from papertape.engine.records import REASON_END, REASON_LIQUIDATION
 
 
 @kernel
@@ -118,7 +119,7 @@ def open_position(
     price = entry.price
     stop_price = entry.stop_price
     notional = money(quantity * price)
-    fee = money(quantity * price * fee_rate)
+    fee = fee_of(market, quantity * price, fee_rate)
     if market.is_perpetual == 0:
         post(account, -notional - fee, inventory=notional, fees=fee)
     else:
@@ -221,7 +222,9 @@ def reduce_position(
     if not is_whole:
         cost = np.int64(np.rint(cost * (quantity / held)))
     notional = money(quantity * price)
-    fee = money(quantity * price * fee_rate)
+    fee = fee_of(market, quantity * price, fee_rate)
+    if reason == REASON_LIQUIDATION:
+        fee = money(quantity * price * fee_rate)
     realised = notional - cost if position.quantity > 0.0 else cost - notional
     if market.is_perpetual == 0:
         post(account, notional - fee, inventory=-cost, realised=-realised, fees=fee)

@@ -31,15 +31,20 @@ def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: in
 
     Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses.
     """
+    fee_rate = market.taker_fee_rate
+    reserve = 0.0
+    if market.has_fees != 0:
+        fee_rate *= 1.0 + market.fee_surcharge_rate
+        reserve = market.fee_reserve
     if market.is_perpetual == 0:
-        return settings.cash_share * (account.cash * 1e-9) / (1.0 + market.taker_fee_rate)  # type: ignore[no-any-return]
+        return settings.cash_share * max(account.cash * 1e-9 - reserve, 0.0) / (1.0 + fee_rate)  # type: ignore[no-any-return]
     leverage = settings.leverage_cap
     if market.maximum_leverage > 0.0:
         leverage = min(leverage, market.maximum_leverage)
     if market.leverage > 0.0:
         leverage = min(leverage, market.leverage)
-    free = worth * 1e-9 - gross * 1e-9 / leverage
-    return settings.cash_share * max(free, 0.0) / (1.0 / leverage + market.taker_fee_rate)  # type: ignore[no-any-return]
+    free = worth * 1e-9 - gross * 1e-9 / leverage - reserve
+    return settings.cash_share * max(free, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]
 
 
 @kernel

@@ -14,7 +14,8 @@ What prices cost is part of what was paid or got, so it stands against `result`.
 cash (`papertape.engine.broker.ledger`); result, liquidation and the three costs are what it calls realised.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,35 @@ POSTING: Final = record(
 )
 
 
+class Booked(NamedTuple):
+    """
+    A statement, and what it was compared with.
+
+    cash        that it ends with, margin included, money units
+    curve       what says how much there is at the end, and `curve_cash` how much; None: nothing reaches that far
+    """
+
+    postings: Rows
+    symbols: Sequence[str]
+    transactions: int
+    cash: int
+    curve: str | None = None
+    curve_cash: int | None = None
+
+    def beside(self, cash: int, name: str) -> "Booked":
+        """Return the same compared with a cash in money units, and where that stands."""
+        return self._replace(curve=name, curve_cash=cash)
+
+
+def booked_as(
+    fills: Rows, payments: Rows, markets: Rows, symbols: Sequence[str], capital: int
+) -> Booked:
+    """Return the statement of a run with its symbols, as `statement` makes it."""
+    rows = statement(fills, payments, markets, capital)
+    is_cash = np.isin(rows["account"], [ACCOUNTS.index("cash"), ACCOUNTS.index("margin")])
+    return Booked(rows, symbols, 1 + len(fills) + len(payments), int(rows["amount"][is_cash].sum()))
+
+
 def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
     """
     Return the POSTING rows of a run, in the order in which it happened.
@@ -47,7 +77,7 @@ def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
     fills, payments  FILL and PAYMENT records of the whole run; markets: MARKET records of its symbols
     capital          money units
 
-    Raises InvariantError for a transaction that does not balance.
+    Raises InvariantError for a transaction that does not balance, or leaves another cash than the ledger had after it.
     """
     n = 1 + len(fills) + len(payments)
     heads = np.zeros(n, POSTING)
@@ -68,6 +98,15 @@ def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
     _book_fills({name: column[1:last] for name, column in of.items()}, fills, markets)
     of["funding"][last:], of["cash"][last:] = payments["amount"], -payments["amount"]
     order = np.argsort(heads["sequence"], kind="stable")
+    ledger = np.concatenate([[capital], fills["cash"], payments["cash"]])[order]
+    held = np.cumsum((of["cash"] + of["margin"])[order])
+    wrong = np.flatnonzero(held != ledger)
+    if len(wrong):
+        row = wrong[0]
+        raise InvariantError(
+            f"transaction {heads['sequence'][order][row]} of the statement leaves {held[row] / UNITS_PER_QUOTE:.9f} of cash and "
+            f"margin, and the ledger had {ledger[row] / UNITS_PER_QUOTE:.9f}"
+        )
     return _rows(heads[order], amounts[order])
 
 

@@ -18,7 +18,7 @@ from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.loop import run
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.statement import statement
-from papertape.engine.spec import EngineSpec, Market
+from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.backtesting.prepare import Progress, model_events, prepared
 from papertape.replay.backtesting.recorder import Ending, Recorder, refuse_faults
@@ -96,7 +96,7 @@ def run_backtest(
     return Result(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
         [data for _, data in main.models], recorder.events, orders=recorder.orders, limits=recorder.limits,
-        features=recorder.features, booked=_booked(main), lines=recorder.lines,
+        features=recorder.features, payments=recorder.payments, booked=_booked(main), lines=recorder.lines,
     )  # fmt: skip
 
 
@@ -204,14 +204,9 @@ def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] =
 
 def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
     """Return the specification with every cost doubled, and with everything one candle later."""
-    names = ("taker_fee_rate", "maker_fee_rate", "half_spread_rate", "slippage_rate")
-
-    def doubled(market: Market) -> Market:
-        return replace(market, **{name: 2.0 * getattr(market, name) for name in names})
-
     later = replace(spec.settings, latency_bars=spec.settings.latency_bars + 1)
     return {
-        "costs ×2": replace(spec, markets=[doubled(market) for market in spec.markets]),
+        "costs ×2": replace(spec, markets=[market.with_doubled_costs for market in spec.markets]),
         f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
     }
 

@@ -221,9 +221,7 @@ def _of_traded(run: Run, closes: FloatArray) -> FloatArray:
 def _entry_cost_rate(run: Run) -> float:
     """Return what one purchase costs, as a fraction of its notional, the mean over the markets."""
     markets = [market for market in run.engine.spec.markets if not market.read_only]
-    return float(
-        np.mean([m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in markets])
-    )
+    return float(np.mean([market.entry_cost_rate for market in markets]))
 
 
 def _timings(run: Run, learned: Learned | None) -> dict[str, float]:

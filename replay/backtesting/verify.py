@@ -7,12 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from papertape.engine.broker.ledger import money
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.engine.performance.standing import Standing
-from papertape.engine.records import DECISION, FILL, LIMIT_EVENT
+from papertape.engine.performance.statement import Booked, booked_as
+from papertape.engine.records import DECISION, FILL, LIMIT_EVENT, PAYMENT
+from papertape.engine.spec import Market, market_rows
 from papertape.replay.backtesting.doubts import with_standing
 from papertape.replay.backtesting.prepare import Progress
 from papertape.replay.backtesting.result import TAPES, Result, model_path, read_records
@@ -22,9 +26,14 @@ from papertape.replay.config import make_config
 from papertape.replay.config.user_code import refuse_code
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.tapes.store import Tape, read_tape
+from papertape.replay.tapes.tables import at_minute
 
 _NOT_COMPARED = frozenset({"timings", "papertape"})
-_ADDED = frozenset({"parameters"})  # results that were saved before do not have them
+# Results that were saved before do not have them.
+_ADDED = frozenset({
+    "parameters", "initial_rate", "initial_slope", "maximum_notional", "brackets",
+    "fee_fixed", "fee_minimum", "fee_surcharge_rate", "fee_tiers",
+})  # fmt: skip
 
 
 class Verification(NamedTuple):
@@ -60,6 +69,41 @@ def read_summary(directory: Path) -> dict[str, Any]:
     if number > FORMAT:
         raise DataError(f"{path}: format {number} is newer than {FORMAT}; update papertape")
     return summary
+
+
+def result_statement(directory: Path) -> Booked:
+    """
+    Return the statement of a saved result, compared with its equity curve.
+
+    Raises InvariantError where it does not balance, DataError for what is no result.
+    """
+    summary = read_summary(directory)
+    try:
+        account = summary["config"]["account"]
+        markets = [Market(**values) for _, values in sorted(summary["markets"].items())]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{directory}: result.json lacks what a statement needs: {error}"
+        ) from error
+    path = directory / "payments.parquet"
+    payments = read_records(path, PAYMENT) if path.is_file() else np.zeros(0, PAYMENT)
+    booked = booked_as(
+        read_records(directory / "fills.parquet", FILL),
+        payments,
+        market_rows(markets, is_cross=account.get("margin") == "cross"),
+        [market.symbol for market in markets],
+        money(account["capital"]),
+    )
+    try:
+        curve = pd.read_parquet(directory / "equity.parquet", columns=["time", "cash"]).iloc[-1:]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{directory / 'equity.parquet'}: damaged: {error}") from error
+    if curve.empty:
+        return booked
+    time_ms = int(curve["time"].iloc[0].timestamp() * 1000)
+    return booked.beside(
+        money(float(curve["cash"].iloc[0])), f"equity.parquet at {at_minute(time_ms)}"
+    )
 
 
 def verify(
@@ -99,11 +143,13 @@ def verify(
         raise DataError(f"{directory / 'result.json'}: damaged: model: {error}") from error
     result = run_backtest(config, found, on_progress, _models(directory, saved), learned)
     _stand_as(saved, result, directory / "result.json")
+    paid = directory / "payments.parquet"  # results that were saved before do not have it
     differences = [
         *_records_differ(directory / "decisions.parquet", DECISION, result.decisions),
         *_records_differ(directory / "fills.parquet", FILL, result.fills),
         *_some_differ(directory / "orders.parquet", ORDER_EVENT, result.orders),
         *_some_differ(directory / "limits.parquet", LIMIT_EVENT, result.limits),
+        *(_records_differ(paid, PAYMENT, result.payments) if paid.is_file() else ()),
         *_tables_differ(directory, result),
         *_values_differ("result.json", _json(result.summary), saved),
     ]

@@ -8,12 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from papertape.engine.broker.ledger import LARGEST_QUOTE
 
 Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
+MakerRate = Annotated[float, Field(gt=-0.01, lt=0.5)]
 # Source: ccxt manual, "Leverage Tiers Structure" (4.5.90).
 _OF_CCXT: Final = {
     "maxNotional": "up_to",
     "maxLeverage": "leverage",
     "maintenanceMarginRate": "maintenance_rate",
 }
+
+
+class TierSettings(BaseModel):
+    """One row of a table of fees: the rates from a volume of thirty days on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    volume: float = Field(gt=0.0, description="of thirty days, all markets together, quote")
+    taker_fee_rate: Rate = Field(description="of notional, where a fill takes")
+    maker_fee_rate: MakerRate = Field(description="where it waited; below 0: a rebate")
 
 
 class BracketSettings(BaseModel):
@@ -47,7 +58,20 @@ class MarketSettings(BaseModel):
     minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
     minimum_notional: float | None = Field(None, ge=0.0, description="of an order, quote")
     taker_fee_rate: Rate | None = Field(None, description="of notional, where a fill takes")
-    maker_fee_rate: Rate | None = Field(None, description="likewise where it waited")
+    maker_fee_rate: MakerRate | None = Field(
+        None, description="likewise where it waited; below 0: a rebate"
+    )
+    fee_fixed: float | None = Field(None, ge=0.0, description="of every fill, quote, on top")
+    fee_minimum: float | None = Field(
+        None, ge=0.0, description="smallest fee of a fill, quote; not of a rebate"
+    )
+    fee_surcharge_rate: float | None = Field(
+        None, ge=0.0, le=1.0, description="tax on fees, as a share of them"
+    )
+    fee_tiers: tuple[TierSettings, ...] | None = Field(
+        None,
+        description="`volume` (of thirty days, quote), `taker_fee_rate`, `maker_fee_rate`: the rates from there on",
+    )
     half_spread_rate: Rate | None = Field(
         None, description="of the price, where a fill crosses the spread"
     )

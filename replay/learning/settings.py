@@ -125,7 +125,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
         for name, default in zip(("stop_atr", "target_atr"), _BRACKET, strict=True)
     )
     traded = [market for market in spec.markets if not market.read_only]
-    sides = [m.taker_fee_rate + m.half_spread_rate + m.slippage_rate for m in traded]
+    sides = [m.entry_cost_rate for m in traded]
     return LearningSettings(
         **shared(learning, LearningSettings),
         kind=config.signals.model,

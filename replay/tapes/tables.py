@@ -57,6 +57,11 @@ def statement_columns(postings: Rows, symbols: Sequence[str]) -> Table:
     }
 
 
+def at_minute(time_ms: int) -> str:
+    """Return a time as `2021-05-19 13:05`."""
+    return str(np.datetime64(time_ms, "ms")).replace("T", " ")[:16]
+
+
 def utc(milliseconds: Any) -> "pd.DatetimeIndex":
     """Return times in ms as UTC times."""
     import pandas as pd

@@ -91,6 +91,7 @@ class AccountMachine(RuleBasedStateMachine):
         maintenance=st.sampled_from([0.0, 0.005, 0.01]),
         slope=st.sampled_from([0.0, 1e-7, None]),  # None: a table of leverage in its place
         fee=st.sampled_from([0.0, 0.002]),
+        costs=st.sampled_from([{}, {}, {"fee_fixed": 0.25}, {"fee_minimum": 2.0}]),
         sizing=st.sampled_from(["fraction", "risk", "all_in"]),
         latency=st.sampled_from([0, 0, 1]),
         mode=st.sampled_from(["isolated", "cross"]),
@@ -103,6 +104,7 @@ class AccountMachine(RuleBasedStateMachine):
         maintenance: float,
         slope: float | None,
         fee: float,
+        costs: dict[str, float],
         sizing: str,
         latency: int,
         mode: str,
@@ -120,6 +122,7 @@ class AccountMachine(RuleBasedStateMachine):
         markets: dict[str, dict[str, Any]] = {
             symbol: {
                 **MARKETS,
+                **costs,
                 "is_perpetual": kind != "spot",
                 "minimum_notional": 5.0,
                 **(margin if kind == "margin" else {}),

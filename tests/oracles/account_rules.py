@@ -47,6 +47,16 @@ def maintenance_rate(market: dict[str, Any], notional: Decimal) -> Decimal:
     return market.get("maintenance_rate", ZERO) + slope * beyond  # type: ignore[no-any-return]
 
 
+def fee_of(market: dict[str, Any], notional: Decimal, rate: Decimal) -> Decimal:
+    """Return what a fill pays, liquidations aside."""
+    return money(max(notional * rate + market.get("fee_fixed", ZERO), market.get("fee_minimum", ZERO)))  # fmt: skip
+
+
+def fee_reserve(market: dict[str, Any]) -> Decimal:
+    """Return what buying power leaves for a fee that is no rate."""
+    return max(market.get("fee_fixed", ZERO), market.get("fee_minimum", ZERO))
+
+
 def largest_notional(market: dict[str, Any]) -> Decimal | None:
     """Return how large a position may be at its leverage, None for any."""
     rows = market.get("brackets", ())

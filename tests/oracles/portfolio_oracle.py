@@ -28,6 +28,8 @@ from tests.oracles.account_rules import (
     LimitRules,
     cross_prices,
     exact,
+    fee_of,
+    fee_reserve,
     isolated_level,
     largest_notional,
     maintenance_rate,
@@ -134,8 +136,10 @@ class Oracle:
         position, market = self.held.pop(symbol), self.markets[symbol]
         quantity = position["quantity"]
         is_liquidation = reason == REASON_LIQUIDATION
-        rate = market.get("liquidation_fee_rate" if is_liquidation else "taker_fee_rate", ZERO)
-        fee = money(abs(quantity) * price * rate)
+        value = abs(quantity) * price
+        fee = fee_of(market, value, market["taker_fee_rate"])
+        if is_liquidation:
+            fee = money(value * market.get("liquidation_fee_rate", ZERO))
         entry = self.entries.pop(symbol)
         side = -1 if quantity > 0 else 1
         cost, value = money(abs(quantity) * entry), money(abs(quantity) * price)
@@ -204,14 +208,15 @@ class Oracle:
         """Return the largest notional of an entry."""
         market, share = self.markets[symbol], exact(self.settings.cash_share)
         fee = market["taker_fee_rate"]
+        kept = fee_reserve(market) * len(self.markets)
         if not market["is_perpetual"]:
-            return share * self.cash / (1 + fee)
+            return share * max(self.cash - kept, ZERO) / (1 + fee)
         leverage = exact(self.settings.leverage_cap)
         highest = [market.get(name) for name in ("maximum_leverage", "leverage")]
         for most in [*highest, *(row[1] for row in market.get("brackets", ())[:1])]:
             if most:
                 leverage = min(leverage, most)
-        return share * max(worth - gross / leverage, ZERO) / (1 / leverage + fee)
+        return share * max(worth - gross / leverage - kept, ZERO) / (1 / leverage + fee)
 
     def enter(self, k: int, rows: dict[str, Any], due: dict[str, dict[str, Any]]) -> None:
         """Plan every entry on one book, scale all, open."""
@@ -231,7 +236,8 @@ class Oracle:
             if not quantity:
                 continue
             side, price, market = plan["side"], plan["price"], self.markets[symbol]
-            fee, cost = money(quantity * price * market["taker_fee_rate"]), money(quantity * price)
+            fee = fee_of(market, quantity * price, market["taker_fee_rate"])
+            cost = money(quantity * price)
             self.cash -= fee if market["is_perpetual"] else cost + fee
             self.entries[symbol] = price
             levels = {"stop": plan["stop"], "target": plan["target"], "level": None}

@@ -1,7 +1,8 @@
 """
-Risk: what an account and a position may lose, and what a position gets for it.
+Risk and its costs: what an account and a position may lose, what a position gets for it, and what its fills pay.
 
     brackets leverage by size: a table, and how large a position may be
+    fees     of a fill, and how they fall with what was traded
     limits   on losses and exposure: what they lock, and what is not opened
     margin   where a position is liquidated
     sizes    by a market's volatility, and by what the account has won

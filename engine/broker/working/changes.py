@@ -17,6 +17,7 @@ from papertape.engine.broker.fills import (
 )
 from papertape.engine.broker.ledger import money, post
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, bar_to_entry
+from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.broker.sizing import whole_lots
 from papertape.engine.broker.working.endings import end_all, end_group
@@ -251,7 +252,7 @@ def add_to_position(
     target_before = position.target_price
     price = entry.price
     notional = money(quantity * price)
-    fee = money(quantity * price * fee_rate)
+    fee = fee_of(market, quantity * price, fee_rate)
     if market.is_perpetual == 0:
         post(account, -notional - fee, inventory=notional, fees=fee)
     else:

@@ -1,0 +1,117 @@
+"""`papertape statement`: every amount of a result or of a running account in double entry."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import numpy as np
+import typer
+from rich.table import Table as TerminalTable
+
+from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.journal import NAME as JOURNAL
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.export import journal_statement
+from papertape.engine.performance.statement import ACCOUNTS, Booked
+from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.backtesting.verify import result_statement
+from papertape.replay.runtime.files import write_whole
+from papertape.replay.tapes.arrow import arrow_table
+from papertape.replay.tapes.tables import frame, statement_columns
+
+if TYPE_CHECKING:
+    from papertape.replay.tapes.tables import Table
+
+_DIFFERS: Final = 1
+
+
+def statement_command(
+    source: Annotated[
+        Path, typer.Argument(help="a result folder or a state directory", show_default=False)
+    ],
+    csv: Annotated[Path | None, typer.Option(help="write every posting there")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="likewise")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Show every amount in double entry by account, also of a daemon that runs, and say whether it balances.
+
+    Every transaction adds up to zero, and after each the cash is what the ledger had. The last is compared with the account's
+    equity curve; exit code 1 when its cash is another.
+
+    Example: papertape statement results/latest --csv statement.csv
+    """
+    if (source / JOURNAL).is_file():
+        with Journal.read(source) as journal:
+            booked = journal_statement(journal)
+    else:
+        booked = result_statement(source)
+    columns = statement_columns(booked.postings, booked.symbols)
+    if csv is not None:
+        write_whole(csv, partial(_write_csv, columns))
+    if parquet is not None:
+        write_whole(parquet, partial(_write_parquet, columns))
+    found = _accounts(booked)
+    difference = None if booked.curve_cash is None else booked.curve_cash - booked.cash
+    if as_json:
+        print_json({
+            "accounts": found,
+            "postings": len(booked.postings),
+            "transactions": booked.transactions,
+            "cash": booked.cash / UNITS_PER_QUOTE,
+            "compared_with": booked.curve,
+            "difference": None if difference is None else difference / UNITS_PER_QUOTE,
+        })  # fmt: skip
+    else:
+        _print(booked, found, difference)
+    if difference:
+        raise typer.Exit(_DIFFERS)
+
+
+def _accounts(booked: Booked) -> dict[str, dict[str, float]]:
+    """Return debits, credits and balance of every account that was used, in quote."""
+    found = {}
+    for number, name in enumerate(ACCOUNTS):
+        amounts = booked.postings["amount"][booked.postings["account"] == number]
+        if len(amounts):
+            sums = {
+                "debits": int(np.maximum(amounts, 0).sum()),
+                "credits": int(np.minimum(amounts, 0).sum()),
+                "balance": int(amounts.sum()),
+            }
+            found[name] = {column: units / UNITS_PER_QUOTE for column, units in sums.items()}
+    return found
+
+
+def _print(booked: Booked, found: dict[str, dict[str, float]], difference: int | None) -> None:
+    table = TerminalTable("account", box=None)
+    for column in ("debits", "credits", "balance"):
+        table.add_column(column, justify="right")
+    for name, sums in found.items():
+        table.add_row(name, *(f"{amount:,.2f}" for amount in sums.values()))
+    console.print(table)
+    console.print(
+        f"balances: {len(booked.postings):,} amounts of {booked.transactions:,} transactions, each of which adds up to 0 and "
+        "leaves the cash that the ledger had",
+        soft_wrap=True,
+    )
+    cash = f"{booked.cash / UNITS_PER_QUOTE:,.2f}"
+    if difference is None:
+        console.print(f"cash {cash}: the equity curve does not reach that far yet", soft_wrap=True)
+    elif difference:
+        console.print(
+            f"DIFFERS: cash {cash}, and {booked.curve} says {difference / UNITS_PER_QUOTE:+,.9f} beside it", soft_wrap=True
+        )  # fmt: skip
+    else:
+        console.print(f"cash {cash} is that of {booked.curve}", soft_wrap=True)
+
+
+def _write_csv(columns: "Table", file: Any) -> None:
+    frame(columns).to_csv(file, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+
+
+def _write_parquet(columns: "Table", file: Any) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(arrow_table(columns), file, compression="zstd")

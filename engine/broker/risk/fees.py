@@ -1,0 +1,124 @@
+"""
+Fees: what a fill pays, and how the rates fall with what was traded.
+
+A fill pays rate × notional, the market's fixed fee on top, together no less than its smallest fee, and a surcharge on all of
+that (a tax on fees). Only a rate below 0, which is a rebate and has to be configured as one, makes a fee negative; it
+has neither smallest fee nor surcharge. A liquidation pays its own rate and nothing else.
+
+With tiers the rates of a UTC day are those of the volume of the thirty days before it, of all markets of the account
+together; at its start an account has traded nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from papertape.engine.broker.account import TIER_DAYS
+from papertape.engine.broker.ledger import money
+from papertape.engine.candles import DAY_MS
+from papertape.engine.errors import ConfigError
+from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.records import MOST_TIERS
+
+_UNITS: Final = 1_000  # money units in one of volume, so that a month's fits
+
+
+@dataclass(frozen=True, slots=True)
+class FeeTier:
+    """The rates from a volume of thirty days on, quote; those of the market itself hold below the first."""
+
+    volume: float
+    taker_fee_rate: float
+    maker_fee_rate: float
+
+
+def as_tiers(rows: Sequence[Any]) -> tuple[FeeTier, ...]:
+    """Return rows as tiers, whether they are that already, mappings of the same names, or values in their order."""
+    found = []
+    for row in rows:
+        values = row if isinstance(row, Mapping) else None
+        if isinstance(row, FeeTier):
+            found.append(row)
+        else:
+            found.append(FeeTier(*row) if values is None else FeeTier(**values))
+    return tuple(found)
+
+
+def check_fees(where: str, market: Any) -> None:
+    """Raise ConfigError for fees of a market that nobody can mean; `where` begins the sentence."""
+    for name in ("fee_fixed", "fee_minimum", "fee_surcharge_rate"):
+        if not 0.0 <= getattr(market, name) < 1e9:
+            raise ConfigError(f"{where}: {name} {getattr(market, name):g} is below 0 or no fee")
+    if len(market.fee_tiers) >= MOST_TIERS:
+        raise ConfigError(f"{where}: {len(market.fee_tiers)} fee tiers are more than {MOST_TIERS - 1}")  # fmt: skip
+    before = 0.0
+    for number, row in enumerate(market.fee_tiers, 1):
+        place = f"{where}: fee tier {number}"
+        if not before < row.volume:
+            raise ConfigError(
+                f"{place}: volume {row.volume:g} is not above {before:g}, that of the one before"
+            )
+        if not (0.0 <= row.taker_fee_rate < 0.5 and -0.5 < row.maker_fee_rate < 0.5):
+            raise ConfigError(
+                f"{place}: taker {row.taker_fee_rate:g} and maker {row.maker_fee_rate:g} are no rates; only a maker's may be below 0"
+            )
+        before = row.volume
+
+
+def write_fees(row: Row, market: Any, n_markets: int) -> None:
+    """Write a market's fees into its MARKET record; several markets may each pay a fixed fee at one open."""
+    least = max(market.fee_fixed, market.fee_minimum)
+    row["has_fees"] = bool(least or market.fee_surcharge_rate)
+    row["fee_reserve"] = least * (1.0 + market.fee_surcharge_rate) * n_markets
+    tiers = [FeeTier(0.0, market.taker_fee_rate, market.maker_fee_rate), *market.fee_tiers]
+    row["n_tiers"] = len(tiers)
+    for entry in fields(FeeTier):
+        column = f"tier_{entry.name}"
+        row[column][: len(tiers)] = [getattr(tier, entry.name) for tier in tiers]
+
+
+@kernel
+def fee_of(market: Row, notional: float, rate: float) -> int:
+    """Return what a fill of a notional pays at a rate; quote in, money units out."""
+    fee = notional * rate
+    if market.has_fees != 0:
+        fee += market.fee_fixed
+        if rate >= 0.0:
+            fee = max(fee, market.fee_minimum)
+        fee += max(fee, 0.0) * market.fee_surcharge_rate
+    return money(fee)
+
+
+@kernel
+def begin_day(account: Row, markets: Rows, open_ms: int) -> None:
+    """Let the rates of a new day be those of the thirty days before it."""
+    day = open_ms // DAY_MS
+    if day <= account.volume_day:
+        return
+    for missed in range(max(account.volume_day + 1, day - TIER_DAYS), day):
+        account.volumes[missed % TIER_DAYS] = 0
+    account.volume = 0
+    for k in range(TIER_DAYS):
+        account.volume += account.volumes[k]
+    account.volumes[day % TIER_DAYS] = 0
+    account.volume_day = day
+    set_rates(markets, account.volume)
+
+
+@kernel
+def set_rates(markets: Rows, volume: int) -> None:
+    """Write the rates of a volume into the markets."""
+    for symbol in range(len(markets)):
+        market = markets[symbol]
+        row = market.n_tiers - 1
+        while row > 0 and volume * 1e-6 < market.tier_volume[row]:
+            row -= 1
+        market.taker_fee_rate = market.tier_taker_fee_rate[row]
+        market.maker_fee_rate = market.tier_maker_fee_rate[row]
+
+
+@kernel
+def count_volume(account: Row, fills: Rows, first: int, last: int) -> None:
+    """Add fills `first` … `last - 1` to the volume of their day."""
+    for row in range(first, last):
+        account.volumes[account.volume_day % TIER_DAYS] += fills[row].notional // _UNITS

@@ -1,0 +1,112 @@
+"""`papertape statement`: of a result and of a daemon's journal, on the terminal and as files, and when it does not balance."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from papertape.engine.core import Engine
+from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.records import FILL, UNITS_PER_QUOTE
+from papertape.replay import backtest
+from papertape.replay.backtesting.result import read_records, write_records
+from tests.support.commands import invoke
+from tests.support.helpers import random_candles
+from tests.support.journals import candles, filled, identity
+
+ROWS = candles(400)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A perpetual with margin and funding: 120 hours of a hundred or so, settled every eight."""
+    folder = tmp_path_factory.mktemp("statement")
+    rows = pd.DataFrame(random_candles(600, 5, "1h"))
+    rates = pd.DataFrame({"fundingTime": rows["open_ms"][::8] + 0, "fundingRate": 0.0005})
+    rates.to_csv(folder / "funding.csv", index=False)
+    rows["time"] = pd.to_datetime(rows["open_ms"], unit="ms", utc=True)
+    frame = rows.set_index("time")[["open", "high", "low", "close", "volume"]]
+    found = backtest(
+        frame, strategy="ema_cross", use_ml=False, account={"sizing": "fraction", "leverage_cap": 5.0, "fixed_fraction": 2.0},
+        market={"kind": "perpetual", "leverage": 5.0, "tick_size": 0.01}, funding={"TABLE": folder / "funding.csv"},
+        report={"sensitivity": False, "random_draws": 0},
+    )  # fmt: skip
+    return found, found.save(folder / "out")
+
+
+def test_a_result_balances_and_is_written(result: tuple[Any, Path], tmp_path: Path) -> None:
+    found, folder = result
+    files = tmp_path / "all.csv", tmp_path / "all.parquet"
+
+    shown = invoke("statement", str(folder), "--csv", str(files[0]), "--parquet", str(files[1]))
+    told = json.loads(invoke("statement", str(folder), "--json"))
+
+    assert f"of {len(found.fills) + len(found.payments) + 1:,} transactions" in shown
+    assert "is that of equity.parquet at" in shown
+    assert len(found.payments) > 5
+    # Beside sums of the trades, and of the account's curve.
+    accounts = told["accounts"]
+    closed = found.trades[found.trades["exit_reason"] != "end of tape"]
+    assert accounts["fees"]["balance"] == pytest.approx(found.trades["fees"].sum(), abs=1e-6)
+    assert accounts["funding"]["balance"] == pytest.approx(found.trades["funding"].sum(), abs=1e-6)
+    earned = accounts["result"]["balance"] + accounts["spread"]["balance"]
+    earned += accounts["slippage"]["balance"] + accounts["grid"]["balance"]
+    assert -earned == pytest.approx((closed["pnl"] + closed["fees"] + closed["funding"]).sum(), abs=1e-6)  # fmt: skip
+    assert told["cash"] == pytest.approx(found.equity["cash"].iloc[-1], abs=1e-9)
+    assert told["difference"] == 0.0
+    assert sum(sums["balance"] for sums in accounts.values()) == pytest.approx(0.0, abs=1e-6)
+    csv, parquet = pd.read_csv(files[0]), pd.read_parquet(files[1])
+    assert len(csv) == len(parquet) == told["postings"]
+    assert csv["amount"].tolist() == parquet["amount"].tolist()
+    assert csv["time"][0].endswith("Z")
+
+
+def test_a_daemon_balances_against_its_curve(tmp_path: Path) -> None:
+    filled(tmp_path / "state", ROWS)
+    engine = Engine(identity().spec)
+    report = engine.step(ROWS)
+
+    told = json.loads(invoke("statement", str(tmp_path / "state"), "--json"))
+
+    assert told["transactions"] == 1 + len(report.fills) > 10
+    assert told["cash"] == int(engine.account[0].cash) / UNITS_PER_QUOTE
+    assert told["accounts"]["fees"]["balance"] == int(engine.account[0].fees) / UNITS_PER_QUOTE
+    assert told["compared_with"].startswith("the equity curve at 20")
+    assert told["difference"] == 0.0
+
+
+def test_what_does_not_balance_stops(result: tuple[Any, Path], tmp_path: Path) -> None:
+    found, folder = result
+    changed = tmp_path / "changed"
+    shutil.copytree(folder, changed)
+    fills = read_records(changed / "fills.parquet", FILL)
+    fills["fee"][3] += 1
+    write_records(changed / "fills.parquet", fills)
+
+    with pytest.raises(InvariantError, match=r"leaves .* of cash and margin, and the ledger had"):
+        invoke("statement", str(changed))
+    # A curve that says something else: exit code 1.
+    write_records(changed / "fills.parquet", found.fills)
+    equity = found.equity.copy()
+    equity.loc[equity.index[-1], "cash"] += 0.5
+    equity.to_parquet(changed / "equity.parquet")
+    assert "DIFFERS: cash" in invoke("statement", str(changed), code=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "not a result folder"),
+        (lambda folder: (folder / "result.json").write_text('{"format": 1}'), "lacks what a statement needs: 'config'"),
+        (lambda folder: (folder / "journal.db").write_bytes(b""), "journal.db"),
+    ],
+)  # fmt: skip
+def test_what_is_none_is_one_sentence(make: Any, message: str, tmp_path: Path) -> None:
+    make(tmp_path)
+
+    with pytest.raises(DataError, match=message):
+        invoke("statement", str(tmp_path), "--csv", str(tmp_path / "out.csv"))
+    assert not (tmp_path / "out.csv").exists()
