@@ -58,7 +58,7 @@ class FeatureLayer {
       line.drawn = new Array(rows.length);
       let at = 0;
       for (let i = 0; i < rows.length; i++) {
-        const end = i + 1 < rows.length ? rows[i + 1].time : Infinity;
+        const end = i + 1 < rows.length ? rows[i + 1].time : this.view.until;
         let value = NaN;
         while (at < this.times.length && this.times[at] < end) { if (this.times[at] >= rows[i].time) value = line.column.values[at]; at++; }
         line.drawn[i] = value;

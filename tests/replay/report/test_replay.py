@@ -62,6 +62,7 @@ SHOWN = """(() => { REPLAY.go(%d); const view = CHARTS[0], s = view.stateAt(%d);
     drawn: view.trades.map((t) => t.number), trades: s.trades.map((t) => [t.number, t.isOpen ? null : t.exit, t.isOpen ? null : t.pnl]),
     orders: s.orders.map((o) => [o.number, o.path.length ? o.path[o.path.length - 1][1] : 0]),
     resting: view.orders.items.filter((o) => o.ended === Infinity).map((o) => o.number),
+    ends: view.features.lines.map(({ column, drawn }) => [column.name, drawn[drawn.length - 1]]),
     features: Object.fromEntries(s.features.map(([name, value]) => [name, Number.isFinite(value) ? value : null])) }); })()"""
 
 
@@ -103,6 +104,9 @@ def compare(state: dict[str, Any], cut: Result, n: int, seen: dict[str, int]) ->
         shown = state["features"][column["name"]]
         assert shown == pytest.approx(value, abs=0.02) if is_known else shown is None
     assert len(packed) == len(state["features"]) > 2
+    # The drawn lines end there, too.
+    assert state["ends"] == [[name, state["features"][name]] for name, _ in state["ends"]]
+    assert len(state["ends"]) > 2
 
 
 def compare_trades(state: dict[str, Any], cut: Result, seen: dict[str, int]) -> None:
