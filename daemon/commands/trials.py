@@ -10,9 +10,11 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json
+from papertape.engine.errors import DataError
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
 from papertape.replay.backtesting.verify import read_summary
 from papertape.replay.research.trials.ledger import TapeTrials, opened
+from papertape.replay.research.trials.matrix import verdict
 from papertape.replay.research.trials.recording import standing_faults
 
 trials_app = typer.Typer(
@@ -38,6 +40,32 @@ def list_command(as_json: AsJson = False) -> None:
     console.print(_table(found))
     console.print(f"{head.sequence:,} on record, the newest {head.hash[:16]}", markup=False)
     console.print(f"ledger {ledger.path}", markup=False, soft_wrap=True)
+
+
+@trials_app.command("show")
+def show_command(
+    tape: Annotated[str, typer.Argument(help="its symbol or the beginning of its hash")],
+    as_json: AsJson = False,
+) -> None:
+    """
+    Judge all that was tried on one tape together: overfitting and step-down over the returns on record.
+
+    Example: papertape trials show BTCUSDT
+    """
+    with opened() as ledger:
+        known = ledger.by_tape()
+        found = [one for one in known if tape == one.symbol or one.tape.startswith(tape)]
+        if len(found) != 1:
+            hashes = ", ".join(one.tape[:12] for one in found or known)
+            said = f"{len(found)} tapes are called so" if found else "nothing was tried on it"
+            raise DataError(f"{tape}: {said}; on record are {hashes or 'none'}")
+        judged = verdict(entry.returns for entry in ledger.on(found[0].tape))
+    if as_json:
+        print_json({**found[0]._asdict(), "verdict": judged.to_json()})
+        return
+    console.print(_table(found))
+    for line in judged.sentences():
+        console.print(line, markup=False, soft_wrap=True)
 
 
 @trials_app.command("verify")

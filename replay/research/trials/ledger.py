@@ -95,7 +95,8 @@ class Ledger:
     def __init__(self, path: Path, *, is_writing: bool = False) -> None:
         """Open it; raises DataError for a file that is none of ours, is newer, or cannot be opened."""
         self.path = path
-        mode = "rwc" if is_writing else "ro"
+        # Who only reads brings back what a kill left half written, too; sqlite reads a file that is locked against writing.
+        mode = "rwc" if is_writing else "rw"
         if path.is_dir():
             raise DataError(f"{path}: it is a folder; name a file")
         if is_writing:
@@ -241,8 +242,7 @@ class Ledger:
         return found.fetchone() is not None
 
     def _check_format(self, is_writing: bool) -> None:
-        number = self._file.execute("PRAGMA user_version").fetchone()[0]
-        names = {name for (name,) in self._file.execute("SELECT name FROM sqlite_master")}
+        number, names = self._contents()
         if number > FORMAT and "head" in names:
             raise DataError(
                 f"{self.path}: format {number} is newer than {FORMAT}; update papertape"
@@ -257,6 +257,17 @@ class Ledger:
             for statement in _SCHEMA.split(";"):
                 self._file.execute(statement)
             self._file.execute("INSERT INTO head VALUES (1, ?, 0, ?)", (uuid.uuid4().hex, GENESIS))
+
+    def _contents(self) -> tuple[int, set[str]]:
+        """Return the format's number and the names of all tables, as of one moment: another shell may be making them."""
+        self._file.execute("BEGIN")
+        try:
+            number = self._file.execute("PRAGMA user_version").fetchone()[0]
+            names = {name for (name,) in self._file.execute("SELECT name FROM sqlite_master")}
+        finally:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+        return number, names
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

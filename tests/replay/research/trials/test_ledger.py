@@ -260,7 +260,8 @@ def forked(work: Callable[[], object]) -> int:
 
 def write(first: int, mark: Path | None = None) -> None:
     for number in range(first, first + 40):
-        assert not append([entry(number)]).problem
+        problem = append([entry(number)]).problem
+        assert not problem, problem
         if mark is not None and number == first + 3:
             mark.touch()
 
@@ -329,6 +330,14 @@ def test_commands_list_and_verify(inside: Inside, tmp_path: Path, trials: Path) 
         ("tape", 2, 2),
     ]
     assert whole.stdout.startswith("whole: 4 trials")
+    shown = json.loads(inside("trials", "show", "tape", "--json", cwd=tmp_path).stdout)
+    assert (shown["trials"], shown["verdict"]["trials"], shown["verdict"]["overfitting"]) == (
+        2,
+        2,
+        None,
+    )
+    unclear = inside("trials", "show", "SYNTH", cwd=tmp_path)
+    assert (unclear.returncode, "2 tapes are called so" in unclear.stderr) == (1, True)
     assert inside("trials", "forget", cwd=tmp_path).returncode == 2
     with sqlite3.connect(trials) as file:
         file.execute("DELETE FROM trials WHERE sequence = 2")
