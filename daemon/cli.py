@@ -30,10 +30,12 @@ _WAYS_OUT: Final = {
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
 
+_TRIALS_KEPT: Final = "finished trials are kept, and the same command goes on with them"
 # What an interrupt leaves of commands that have begun.
 _KEPT: Final = {
     "run": "what was accepted is kept",
-    "sweep": "finished trials are kept, and the same command goes on with them",
+    "sweep": _TRIALS_KEPT,
+    "walkforward": _TRIALS_KEPT,
 }
 
 # Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
@@ -41,6 +43,7 @@ COMMANDS: Final = {
     "demo": "replay:demo_command",
     "replay": "replay:replay_command",
     "sweep": "sweep:sweep_command",
+    "walkforward": "walkforward:walkforward_command",
     "montecarlo": "montecarlo:montecarlo_command",
     "trials": "trials:trials_app",
     "run": "run:run_command",

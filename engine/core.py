@@ -21,9 +21,15 @@ from papertape.engine.broker.working.endings import end_all
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import refuse_bad, split_instants
-from papertape.engine.decisions.compiled import CompiledDecider
 from papertape.engine.decisions.kernels import KernelDecider
-from papertape.engine.decisions.python import PythonDecider
+from papertape.engine.decisions.turns import (
+    Decider,
+    by_turn,
+    deciders_of,
+    load_into,
+    saved_by,
+    turn_at,
+)
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import (
     OF_PAUSES,
@@ -47,8 +53,6 @@ from papertape.engine.report import Report, Sink
 from papertape.engine.snapshot import StreamDigest, pack, unpack
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import EngineState
-from papertape.engine.strategies.compiled.entry import is_compiled
-from papertape.engine.strategies.protocol import KernelStrategy
 
 _STREAMS: Final = (
     "decisions",
@@ -66,13 +70,8 @@ class Engine(EngineState):
     def __init__(self, spec: EngineSpec) -> None:
         strategy = spec.new_strategy()
         super().__init__(spec, strategy)
-        self._decider: KernelDecider | CompiledDecider | PythonDecider
-        if isinstance(strategy, KernelStrategy):
-            self._decider = KernelDecider(self, strategy)
-        elif is_compiled(strategy):
-            self._decider = CompiledDecider(self, strategy)
-        else:
-            self._decider = PythonDecider(self, strategy)
+        others = [spec.new_strategy(turn) for turn in range(1, len(spec.strategies))]
+        self._deciders = deciders_of(self, (strategy, *others))
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink]] = []
 
@@ -85,7 +84,7 @@ class Engine(EngineState):
 
         Raises ConfigError for a strategy in Python, which is shown its account and has to run by itself.
         """
-        if not isinstance(self._decider, KernelDecider):
+        if not isinstance(self._deciders[0], KernelDecider):
             raise ConfigError("strategy: one that is shown its account cannot decide for another")
         assert spec.symbols == self.symbols
         follower = Engine(spec)
@@ -127,10 +126,13 @@ class Engine(EngineState):
         reports = []
         for first in range(0, len(candles), BLOCK * len(self.symbols)):
             block = candles[first : first + BLOCK * len(self.symbols)]
-            for part, listed in begun(block, self.unlisted):
+            for whole, listed in begun(block, self.unlisted):
                 for symbol in listed:
                     self._begin(symbol)
-                reports.append(self._block(part))
+                for part, turn in by_turn(whole, self.spec, self.base_ms):
+                    if turn != self.turn:
+                        reports += self._take_turn(turn, int(part[0]["open_ms"]))
+                    reports.append(self._block(part))
         report = _joined(reports) if reports else self.outputs.take(0)
         report.candles = len(event)
         return report
@@ -152,8 +154,28 @@ class Engine(EngineState):
         """Let everything that is kept of a market begin with its first candle."""
         self.frames.restart(symbol)
         self.model.restart(symbol)
-        self._decider.restart(symbol)
+        for decider in self._deciders:
+            decider.restart(symbol)
         self.strategy_state[symbol] = np.zeros(1, self.strategy_state.dtype)[0]
+        self.turns_state[:, symbol] = np.zeros(1, self.strategy_state.dtype)[0]
+
+    def _take_turn(self, turn: int, time_ms: int) -> list[Report]:
+        """Let the parameters of a turn decide from now on; what is held before is carried, or closed at the next open."""
+        is_first, self.turn = self.turn == 0, turn
+        if len(self._deciders) > 1:  # each is shown the account, and begins anew
+            self.strategy_state[:] = np.zeros(1, self.strategy_state.dtype)[0]
+        if is_first or not self.spec.closes_at_turns:
+            return []
+        for follower, sink in self._followers:
+            follower._flatten(time_ms)
+            sink(follower.outputs.take(0))
+        self._flatten(time_ms)
+        return [self.outputs.take(0)]
+
+    @property
+    def _decider(self) -> Decider:
+        """Return who decides in this turn."""
+        return self._deciders[min(self.turn, len(self._deciders) - 1)]
 
     def _block(self, candles: Rows) -> Report:
         """Run up to BLOCK complete instants through all stages."""
@@ -180,13 +202,7 @@ class Engine(EngineState):
             account.size_factor = command.value
             return self.outputs.take(0)
         if command.action in (Action.FLATTEN, Action.KILL):
-            # Entries that rest are taken back too; a position is closed at the next open.
-            self.orders["is_active"] = 0
-            self._end_orders(BY_COMMAND)
-            for symbol in np.flatnonzero(self.positions["quantity"]):
-                order = self.orders[symbol]
-                order.is_active, order.target, order.reason = 1, FLAT, REASON_COMMAND
-                order.ready_instant = account.instants + 1
+            self._flatten(int(self.last_open_ms[0]) + self.base_ms)
         if command.action is Action.RESUME:
             account.is_paused = 0
             if command.value != OF_PAUSES:
@@ -195,9 +211,17 @@ class Engine(EngineState):
             account.is_paused |= PAUSED_BY_COMMAND
         return self.outputs.take(0)
 
-    def _end_orders(self, cause: int, symbol: int | None = None) -> None:
+    def _flatten(self, time_ms: int) -> None:
+        """Close every position at the next open, and take back the entries that rest."""
+        self.orders["is_active"] = 0
+        self._end_orders(BY_COMMAND, time_ms)
+        for symbol in np.flatnonzero(self.positions["quantity"]):
+            order = self.orders[symbol]
+            order.is_active, order.target, order.reason = 1, FLAT, REASON_COMMAND
+            order.ready_instant = self.account[0].instants + 1
+
+    def _end_orders(self, cause: int, time_ms: int, symbol: int | None = None) -> None:
         """Take back the working orders of one symbol or of all, between two instants."""
-        time_ms = int(self.last_open_ms[0]) + self.base_ms
         for each in range(len(self.symbols)) if symbol is None else (symbol,):
             end_all(
                 self.account[0], self.positions[each], self.working[each], each, time_ms, cause,
@@ -222,7 +246,7 @@ class Engine(EngineState):
         """Let a halt begin or end between two instants."""
         refuse_bad_halt(halt, self.symbols)
         if halt.cause is Cause.GONE and halt.is_on:
-            self._end_orders(BY_DELISTING, halt.symbol)
+            self._end_orders(BY_DELISTING, int(self.last_open_ms[0]) + self.base_ms, halt.symbol)
         report = self.outputs.take(0)
         report.fills, report.trades = impose(
             halt,
@@ -294,7 +318,8 @@ class Engine(EngineState):
             **{f"{name}_digest": digest.save() for name, digest in self._digests.items()},
             **self.model.save(),
             **self.frames.save(),
-            **self._decider.save(),
+            **({"turns": self.turns_state} if self.spec.turns else {}),
+            **saved_by(self._deciders),
         }
 
     def _working_orders(self) -> Rows:
@@ -333,7 +358,10 @@ class Engine(EngineState):
             digest.load(saved[f"{name}_digest"])
         self.model.load(saved)
         self.frames.load(saved)
-        self._decider.load(saved)
+        if self.spec.turns:
+            self.turns_state[:] = saved["turns"]
+        self.turn = turn_at(int(self.last_open_ms[0]) + self.base_ms, self.spec)
+        load_into(self._deciders, saved)
 
 
 def _joined(reports: list[Report]) -> Report:

@@ -43,6 +43,7 @@ from papertape.engine.records import MARKET
 from papertape.engine.strategies.parameters import parameters_of
 from papertape.engine.strategies.past import history_bars_of
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
+from papertape.engine.strategies.turns import Turn, refuse_bad_turns
 
 SIZINGS: dict[str, int] = {
     "risk": SIZE_BY_RISK,
@@ -250,6 +251,9 @@ class EngineSpec:
     events          report the events of market structure (`smc` among the features); decisions do not depend on it
     limits          on what may be lost and held
     sizes           by volatility and by Kelly's fraction, where `settings.sizing` asks for them
+    starts_ms       the first close after it is the first that the strategy is asked about
+    turns           the same strategy with other parameters, which decide from then on, in order
+    closes_at_turns positions are closed at the first open of a turn, and what rests is taken back; else both are carried
     """
 
     markets: Sequence[Market]
@@ -264,6 +268,9 @@ class EngineSpec:
     own_features: Sequence[Any] = ()
     limits: Limits = _NO_LIMITS
     sizes: SizeRules = _SIZES
+    starts_ms: int = 0
+    turns: Sequence[Turn] = ()
+    closes_at_turns: bool = False
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
@@ -279,17 +286,26 @@ class EngineSpec:
             raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
         if not self.traded:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
-        parameters_of(self.strategy)
+        for strategy in self.strategies:
+            parameters_of(strategy)
+        refuse_bad_turns(self.strategy, self.starts_ms, self.turns)
+
+    @property
+    def strategies(self) -> tuple[KernelStrategy | Strategy, ...]:
+        """Return the strategy with the parameters of every turn, in order."""
+        return (self.strategy, *(turn.strategy for turn in self.turns))
 
     @property
     def requests(self) -> tuple[str, ...]:
-        """Return what the strategy reads, as text."""
-        return request_texts(self.strategy.features)
+        """Return what the strategy reads, in any turn, as text."""
+        named = (name for one in self.strategies for name in request_texts(one.features))
+        return tuple(dict.fromkeys(named)) if self.turns else request_texts(self.strategy.features)
 
     @property
     def own(self) -> dict[str, OwnFeature]:
         """Return the features of somebody's own, by name; raises ConfigError for what cannot be one."""
-        return own_features((*self.strategy.features, *self.own_features))
+        named = [feature for one in self.strategies for feature in one.features]
+        return own_features((*named, *self.own_features))
 
     def settings_rows(self) -> Rows:
         """Return how the account trades and what limits it, as one SETTINGS record."""
@@ -306,12 +322,13 @@ class EngineSpec:
             rows[name] = getattr(sizes, name)
         return rows
 
-    def new_strategy(self) -> KernelStrategy | Strategy:
+    def new_strategy(self, turn: int = 0) -> KernelStrategy | Strategy:
         """Return an instance of the strategy for one engine; the one that stands here is never asked anything."""
+        strategy = self.strategies[turn]
         try:
-            return deepcopy(self.strategy)
+            return deepcopy(strategy)
         except Exception as error:  # a user's class: whatever copying it raises
-            kind = type(self.strategy).__name__
+            kind = type(strategy).__name__
             raise ConfigError(
                 f"strategy {kind}: every run needs an instance of its own, and this one cannot be copied ({error}); keep "
                 "files, locks and connections out of it"
@@ -356,6 +373,9 @@ class EngineSpec:
             values["limits"] = [repr(self.limits)]
         if self.sizes != _SIZES:
             values["sizes"] = [repr(self.sizes)]
+        if self.starts_ms or self.turns:
+            turns = [[turn.start_ms, *_values(turn.strategy)] for turn in self.turns]
+            values["turns"] = [self.starts_ms, self.closes_at_turns, turns]
         bars = history_bars_of(strategy)
         if bars:
             values["history_bars"] = [bars]

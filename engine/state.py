@@ -14,7 +14,6 @@ from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTR
 from papertape.engine.broker.working.orders import CAPACITY, ORDER_EVENT, WORKING_ORDER
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.features.matrix import FeatureMatrix
-from papertape.engine.features.own.names import request_texts
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
@@ -102,6 +101,8 @@ class EngineState:
     watch      is shown a symbol's features and candles at the closes of every batch; nothing depends on it
     on_instructions  is told what a strategy asked for beside a decision: number of the symbol, close in ms, INSTRUCTION rows
     wishes     the decision of every symbol at every close of the newest batch
+    turn       how many of the spec's strategies have begun; 0: nobody is asked yet
+    turns_state  what the strategies after the first keep, shape (n_turns, n_symbols)
     """
 
     def __init__(self, spec: EngineSpec, strategy: Strategy | KernelStrategy) -> None:
@@ -113,8 +114,7 @@ class EngineState:
         self.settings = spec.settings_rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
-        named = request_texts(strategy.features)
-        requests = (*named, *spec.extra_features, *spec.model_features)
+        requests = (*spec.requests, *spec.extra_features, *spec.model_features)
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
         self.frames = FeatureMatrix(
@@ -148,6 +148,8 @@ class EngineState:
         self.instructions = np.zeros((n, MOST_INSTRUCTIONS), INSTRUCTION)
         self.n_instructions: IntArray = np.zeros(n, np.int64)
         self.strategy_state = np.zeros(n, state_dtype_of(strategy))
+        self.turns_state = np.zeros((len(spec.turns), n), self.strategy_state.dtype)
+        self.turn = 0
         self.pending = np.zeros(0, CANDLE)
         # What a strategy with hooks has not been told yet.
         self.unseen_fills = np.zeros(0, FILL)

@@ -145,6 +145,7 @@ COVERED_BY = {
     "replay/front/": "tests/test_front_door.py",
     "replay/research/sweep/": "tests/replay/research/sweep",
     "replay/research/trials/": "tests/replay/research/trials/test_ledger.py",
+    "replay/research/walkforward/": "tests/replay/research/walkforward",
     "replay/honesty/": "tests/replay/honesty/test_honesty.py",
     "replay/importers/": "tests/replay/importers/test_importers.py",
     "replay/learning/": "tests/replay/learning/test_walk_forward.py",

@@ -89,6 +89,8 @@ def _number(value: float) -> str:
 
 def _type(kind: dict[str, Any]) -> str:
     """Return a type in words; a short closed set is written out."""
+    if "$ref" in kind:
+        return "table"
     if "enum" in kind:
         return ", ".join(f"`{word}`" for word in kind["enum"])
     if "$ref" in kind:

@@ -1,6 +1,7 @@
 """
 Decisions: those that ask a strategy at its closes and run the instants between.
 
+    turns     whose turn it is, where the parameters change at some times
     kernels   a strategy in kernels, a whole batch at a time
     python    a strategy in Python, once per close
     compiled  the same text as a kernel, once per close

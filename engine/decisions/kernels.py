@@ -7,6 +7,7 @@ from that close on, exactly as for a strategy in Python (`papertape.engine.decis
 raises is a broken promise and ends the run.
 """
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 from weakref import proxy
@@ -16,6 +17,7 @@ import numpy as np
 from papertape.engine.broker.execution import rest_all
 from papertape.engine.broker.orders import mute_absent
 from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT, Note, Unmet
@@ -33,18 +35,26 @@ class KernelDecider:
     """
     Asks an engine's kernel strategy and runs the instants of the batch.
 
+    Strategies whose turn is still to come are asked, too, and their answers left aside: a kernel looks at no account, so
+    at its turn each is where it would be had it decided from the beginning.
+
     faults    of the newest batch; unheeded: a kernel looks at no account, so it cannot know what is held
     """
 
-    def __init__(self, engine: EngineState, strategy: KernelStrategy) -> None:
+    def __init__(self, engine: EngineState, strategies: Sequence[KernelStrategy]) -> None:
+        """Ask these, one for each turn; none: nobody is asked, and the instants are run all the same."""
         # Not counted: an engine that nobody holds any more is to go at once, with its arrays, not at some collection.
         self._engine: EngineState = proxy(engine)
-        self._strategy = strategy
-        kind = type(strategy)
+        self._strategies = list(strategies)
+        kind = type(engine.spec.strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = engine.spec.settings.sizing == "all_in"
         is_ours = kind.__module__.partition(".")[0] == "papertape"
-        self._watch = None if is_ours else StateWatch(strategy)
+        self._watches = [] if is_ours else [StateWatch(strategy) for strategy in strategies]
+        self._rows: list[list[int]] = []
+        if engine.spec.turns:
+            self._rows = [list(readable(engine, strategy).values()) for strategy in strategies]
+        self._aside = np.zeros_like(engine.wishes[0])
         self._found: list[tuple[int, StrategyFault]] = []  # at which close of the batch, and what
         self.unheeded = 0
 
@@ -73,15 +83,14 @@ class KernelDecider:
         self._found = self._bad_values(candles, at[:closed]) if engine.frames.faults.waiting else []
         for symbol in engine.traded if closed else ():
             matrix = engine.signals(symbol, closed, at)
-            bars = engine.frames.main[symbol].closed
-            state, wishes = engine.strategy_state[symbol : symbol + 1], engine.wishes[symbol]
-            if self._watch is None:
-                self._strategy.decide_batch(matrix, bars, closed, state, wishes)
-            else:
-                for close, reason in self._ask(matrix, bars, closed, state, wishes):
+            if engine.turn == 0:
+                engine.wishes["target"][symbol, :closed] = KEEP
+            for number in range(max(engine.turn - 1, 0), len(self._strategies)):
+                for close, reason in self._ask_one(number, symbol, matrix, closed):
                     self._found.append(
                         (close, self._fault(candles, int(at[close]), symbol, reason))
                     )
+            bars, wishes = engine.frames.main[symbol].closed, engine.wishes[symbol]
             mute_absent(bars, closed, wishes)
             if engine.watch_answers is not None:
                 engine.watch_answers(symbol, wishes[:closed], bars[:closed])
@@ -101,20 +110,37 @@ class KernelDecider:
             for bad in engine.frames.faults.take(closes_ms)
         ]
 
+    def _ask_one(
+        self, number: int, symbol: int, matrix: FloatArray, closed: int
+    ) -> list[tuple[int, str]]:
+        """Let the strategy of one turn write its wishes for one symbol; return the closes that it is at fault at, and why."""
+        engine = self._engine
+        bars = engine.frames.main[symbol].closed
+        kept = engine.strategy_state if number == 0 else engine.turns_state[number - 1]
+        wishes = engine.wishes[symbol] if number == engine.turn - 1 else self._aside
+        if self._rows:
+            matrix = matrix[self._rows[number], :closed]
+        if self._watches:
+            return self._ask(number, matrix, bars, closed, kept[symbol : symbol + 1], wishes)
+        self._strategies[number].decide_batch(
+            matrix, bars, closed, kept[symbol : symbol + 1], wishes
+        )
+        return []
+
     def _ask(
-        self, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
+        self, number: int, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
     ) -> list[tuple[int, str]]:
         """Let a user's kernel write its wishes for one symbol; return the closes that it is at fault at, and why."""
         if closed > 1:
             before = state.copy()
-            if not self._reason(matrix, bars, closed, state, wishes):
+            if not self._reason(number, matrix, bars, closed, state, wishes):
                 return []
             state[:] = before
         found = []
         for close in range(closed):
             one = slice(close, close + 1)
             alone = np.ascontiguousarray(matrix[:, one])
-            reason = self._reason(alone, bars[one], 1, state, wishes[one])
+            reason = self._reason(number, alone, bars[one], 1, state, wishes[one])
             if reason:
                 found.append((close, reason))
                 for name, value in zip(Decision._fields, _KEEP, strict=True):
@@ -122,23 +148,24 @@ class KernelDecider:
         return found
 
     def _reason(
-        self, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
+        self, number: int, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
     ) -> str:
         """Ask about some closes; return what is wrong with the answers, empty for nothing."""
         reason = ""
         try:
-            self._strategy.decide_batch(matrix, bars, closed, state, wishes)
+            self._strategies[number].decide_batch(matrix, bars, closed, state, wishes)
         except (
             Exception,
             SystemExit,
         ) as error:  # the boundary to a user's code: no error of it is ours
             reason = told(error)
         reason = reason or self._first_fault(wishes[:closed], bars[:closed])
-        assert self._watch is not None
-        changed = self._watch.change(0, 1)  # as a whole: once a batch, or where it is looked for
+        changed = self._watches[number].change(
+            0, 1
+        )  # as a whole: once a batch, or where it is looked for
         if changed:
             reason = reason or told_change(changed, is_kernel=True)
-            self._start_again()
+            self._start_again(number)
         return reason
 
     def _first_fault(self, wishes: Rows, bars: Rows) -> str:
@@ -160,13 +187,12 @@ class KernelDecider:
                 return reason
         return ""
 
-    def _start_again(self) -> None:
+    def _start_again(self, number: int) -> None:
         """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
-        assert self._watch is not None
-        self._watch.put_back()
-        strategy = self._engine.spec.new_strategy()
+        self._watches[number].put_back()
+        strategy = self._engine.spec.new_strategy(number)
         assert isinstance(strategy, KernelStrategy)
-        self._strategy, self._watch = strategy, StateWatch(strategy)
+        self._strategies[number], self._watches[number] = strategy, StateWatch(strategy)
 
     def _fault(self, candles: Rows, instant: int, symbol: int, reason: str) -> StrategyFault:
         engine = self._engine

@@ -11,6 +11,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     compiled               the same text as a kernel
     parameters             what can be set of a strategy, declared once
     conditions             why it did nothing
+    turns                  from when on which parameters decide
     past                   what a strategy may look back on
     decision_rules         what a decision may hold
 

@@ -15,10 +15,9 @@ One configuration for replay and live: pydantic over TOML, read once at the edge
 Unknown keys are refused, all faults are told at once with their path, and the nearest valid name is suggested.
 """
 
-import contextlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -38,7 +37,7 @@ from papertape.engine.broker.sizing import RISK_LEVELS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
-from papertape.replay.config.fields import keys_of
+from papertape.replay.config.fields import keys_of, utc_time
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import LimitSettings
 from papertape.replay.config.live import Daemon, Live
@@ -89,7 +88,7 @@ class Data(_Section):
     @classmethod
     def _dates_are_utc(cls, value: Any, info: ValidationInfo) -> Any:
         """Take a bare date as the whole UTC day, and a time without zone as UTC."""
-        return None if value is None else _utc(value, is_end=info.field_name == "end")
+        return None if value is None else utc_time(value, is_end=info.field_name == "end")
 
     @model_validator(mode="after")
     def _span_is_one(self) -> Self:
@@ -141,6 +140,22 @@ class Account(_Section):
         return self.risk_fraction or RISK_LEVELS[self.risk_level]
 
 
+class ScheduledParameters(_Section):
+    """Parameters of the strategy from a time on."""
+
+    start: datetime = Field(
+        description="the first close after it is the first that they decide, UTC"
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="that are other than those of the strategy"
+    )
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _date_is_utc(cls, value: Any) -> Any:
+        return utc_time(value, is_end=False)
+
+
 class StrategySettings(_Section):
     """Which strategy, with which parameters."""
 
@@ -148,8 +163,24 @@ class StrategySettings(_Section):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="of the strategy, by the names of its arguments"
     )
+    start: datetime | None = Field(
+        None,
+        description="the first close after it is the first that the strategy is asked about, UTC; before, features and models warm up",
+    )
+    schedule: tuple[ScheduledParameters, ...] = Field(
+        (), description="other parameters from later times on, as { start, parameters } in order"
+    )
+    at_switch: Literal["carry", "close"] = Field(
+        "carry",
+        description="what the schedule does with positions: carried with their brackets and what rests, or closed at the next open",
+    )
     # A class that somebody gave in place of its name; no file can set it, and none is written with it.
     _made_by: Callable[..., Any] | None = PrivateAttr(None)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _date_is_utc(cls, value: Any) -> Any:
+        return None if value is None else utc_time(value, is_end=False)
 
     @property
     def made_by(self) -> Callable[..., Any] | None:
@@ -314,25 +345,6 @@ def _apply(values: dict[str, Any], change: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"--set {change!r}: {section!r} is a value, not a section")
     values[key] = value
-
-
-def _utc(value: Any, *, is_end: bool) -> datetime:
-    """Return a date or time as a UTC time; ValueError for anything else, numbers above all."""
-    if isinstance(value, str):
-        text = value.strip().replace("Z", "+00:00")
-        for parse in (date.fromisoformat, datetime.fromisoformat):
-            with contextlib.suppress(ValueError):
-                value = parse(text)
-                break
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, date):
-        clock = (23, 59, 59, 999_000) if is_end else (0, 0, 0, 0)
-        return datetime(value.year, value.month, value.day, *clock, tzinfo=UTC)
-    what = "a bare number, which could be anything" if isinstance(value, int | float) else "no date"
-    raise ValueError(
-        f'{value!r} is {what}; write a day or a time like "2023-01-30" or "2023-01-30T13:00"'
-    )
 
 
 def _shown(time: datetime) -> str:

@@ -1,7 +1,9 @@
-"""Fields that a section of the configuration and a dataclass have in common: written once, carried over by name."""
+"""Fields that a section of the configuration and a dataclass have in common: written once, carried over by name; times."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, create_model
@@ -25,3 +27,22 @@ def shared(source: object, target: type[Any]) -> dict[str, Any]:
     """Return the values of a dataclass that another object has under the same names."""
     names = [entry.name for entry in fields(target)]
     return {name: getattr(source, name) for name in names if hasattr(source, name)}
+
+
+def utc_time(value: Any, *, is_end: bool) -> datetime:
+    """Return a date or time as a UTC time; ValueError for anything else, numbers above all."""
+    if isinstance(value, str):
+        text = value.strip().replace("Z", "+00:00")
+        for parse in (date.fromisoformat, datetime.fromisoformat):
+            with contextlib.suppress(ValueError):
+                value = parse(text)
+                break
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        clock = (23, 59, 59, 999_000) if is_end else (0, 0, 0, 0)
+        return datetime(value.year, value.month, value.day, *clock, tzinfo=UTC)
+    what = "a bare number, which could be anything" if isinstance(value, int | float) else "no date"
+    raise ValueError(
+        f'{value!r} is {what}; write a day or a time like "2023-01-30" or "2023-01-30T13:00"'
+    )

@@ -1,18 +1,20 @@
 """From a configuration to tapes and to what an engine is built from: what replay and live operation share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies import make_strategy
+from papertape.engine.strategies import KernelStrategy, Strategy, make_strategy
+from papertape.engine.strategies.turns import Turn
 from papertape.replay.config import Config
 from papertape.replay.config.fields import shared
 from papertape.replay.config.markets import market_for
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
 from papertape.replay.tapes.own_features import load_feature
-from papertape.replay.tapes.store import Store, Tape
+from papertape.replay.tapes.store import Store, Tape, time_ms
 
 
 def load_tapes(config: Config) -> list[Tape]:
@@ -68,13 +70,10 @@ def own_features_of(config: Config) -> tuple[OwnFeature, ...]:
 def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     refuse_unknown_markets(config, [market.symbol for market in markets])
-    account, parameters = config.account, dict(config.strategy.parameters)
-    if config.strategy.name == "confluence":
-        parameters.setdefault("use_ml", config.signals.use_ml)
-        parameters.setdefault("use_smc", config.signals.use_smc)
+    account, chosen = config.account, config.strategy
     return EngineSpec(
         markets=markets,
-        strategy=make_strategy(config.strategy.name, parameters, config.strategy.made_by),
+        strategy=_strategy_with(config, {}),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
         capital=account.capital,
@@ -83,4 +82,20 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         own_features=own_features_of(config),
         limits=config.limits.limits(),
         sizes=SizeRules(**shared(account, SizeRules)),
+        starts_ms=time_ms(chosen.start) if chosen.start is not None else 0,
+        turns=[
+            Turn(time_ms(entry.start), _strategy_with(config, entry.parameters))
+            for entry in chosen.schedule
+        ],
+        closes_at_turns=chosen.at_switch == "close",
     ).reading(config.signals.model_features)
+
+
+def _strategy_with(config: Config, changes: Mapping[str, Any]) -> KernelStrategy | Strategy:
+    """Return the configured strategy with some parameters changed."""
+    chosen, signals = config.strategy, config.signals
+    parameters = {**chosen.parameters, **changes}
+    if chosen.name == "confluence":
+        parameters.setdefault("use_ml", signals.use_ml)
+        parameters.setdefault("use_smc", signals.use_smc)
+    return make_strategy(chosen.name, parameters, chosen.made_by)

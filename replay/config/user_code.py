@@ -52,7 +52,9 @@ def file_of(module: str) -> Path | None:
 
 def check_code(config: Config) -> None:
     """Raise ConfigError for a strategy or a feature that cannot be one, as far as that can be told without running it."""
-    check_strategy(config.strategy.name, config.strategy.parameters)
+    chosen = config.strategy
+    for changes in ({}, *(entry.parameters for entry in chosen.schedule)):
+        check_strategy(chosen.name, {**chosen.parameters, **changes})
     for path in config.signals.own_features:
         check_feature(path)
 

@@ -2,6 +2,7 @@
 Research: what was tried and what that is worth, and experiments on the machinery itself.
 
     sweep                       many configurations over the same tapes, each as its replay would be
+    walkforward                 parameters chosen on what was known, in one account that goes on
     trials                      the ledger of everything that was tried
     montecarlo                  what one result could have been
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape

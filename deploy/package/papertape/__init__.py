@@ -4,6 +4,7 @@ Papertape: the backtest is what runs.
     backtest            recorded candles through the engine that trades on paper: a Result
     sweep               many configurations of it, each as its own replay would be: a SweepResult
     montecarlo          what a result could have been
+    walkforward         parameters chosen window by window, in one account that goes on: a WalkResult
     train windows       models through the gate; how many days of the past they should learn from
     prove study         look-ahead and repaint proof; what followed every kind of market event
     fetch Store Tape    history from a venue; candles on disk, and as a value
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from papertape.replay.front.montecarlo import montecarlo
     from papertape.replay.front.research import fetch, prove, study, windows
     from papertape.replay.front.sweep import sweep
+    from papertape.replay.front.walkforward import walkforward
     from papertape.replay.tapes.own_features import table_feature
     from papertape.replay.tapes.store import Store
     from papertape.replay.tapes.tape import Tape
@@ -58,6 +60,7 @@ __all__ = [
     "sweep",
     "table_feature",
     "train",
+    "walkforward",
     "windows",
 ]
 
@@ -81,6 +84,7 @@ _FROM = {
     "sweep": "replay.front.sweep",
     "table_feature": "replay.tapes.own_features",
     "train": "daemon.learning.train",
+    "walkforward": "replay.front.walkforward",
     "windows": "replay.front.research",
 }
 

@@ -21,8 +21,8 @@ _NAME: Final = "strategy.name"
 class Books:
     """Puts finished trials on record, each once; trouble with the ledger ends no sweep and is said in its standing."""
 
-    def __init__(self, runner: TrialRunner) -> None:
-        self._runner = runner
+    def __init__(self, runner: TrialRunner, kind: str = "sweep") -> None:
+        self._runner, self._kind = runner, kind
         self._waiting: list[TrialEntry] = []
         self._flushed_s = time.monotonic()
         self._tapes: set[str] = set()
@@ -67,7 +67,7 @@ class Books:
             changes = {_NAME: strategy} if _NAME in row.changes else {}
             self._codes[strategy] = code_digest(with_changes(self._runner.config, changes))
         return TrialEntry(
-            "sweep",
+            self._kind,
             strategy,
             [(symbols[tape], tape) for tape in row.tapes],
             row.configuration,

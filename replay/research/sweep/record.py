@@ -49,6 +49,11 @@ class TrialFile:
             raise
 
     @property
+    def size(self) -> int:
+        """Return how many trials there are to finish."""
+        return len(self._done)
+
+    @property
     def done(self) -> int:
         """Return how many trials are finished."""
         return self._done.count(1)

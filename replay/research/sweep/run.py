@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from heapq import nsmallest
 from pathlib import Path
@@ -63,24 +63,23 @@ def run_sweep(
     InvariantError when a trial is not what its replay is.
     """
     sign_of(options.by)
-    workers = options.workers if options.workers is not None else os.cpu_count() or 1
-    if workers < 1:
-        raise ConfigError(f"--workers {workers}: one process is the least")
+    workers = processes(options.workers)
     runner = TrialRunner(config, tapes)
     header = _header(config, runner, space)
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
     folder = options.folder or Path("results") / f"sweep-{digest[:8]}"
     checked: list[int] = []
+
+    def run_one(number: int) -> TrialRow:
+        return runner.run(number, space.changes(number))
+
     with TrialFile(folder, header, space.size) as file:
         books = Books(runner)
         try:
-            books.add_all(file.rows())
-            _run_trials(runner, space, file, workers, books, on_progress)
+            run_trials(run_one, space.changes, file, workers, books, on_progress)
             checked = _check(runner, space, file, on_progress)
         except KeyboardInterrupt:
             checked = []
-        finally:
-            books.close()
         summary = Summary(options.by, options.top)
         for row in file.rows():
             summary.add(row)
@@ -101,38 +100,51 @@ def run_sweep(
     )
 
 
-def _run_trials(
-    runner: TrialRunner,
-    space: Space,
+def processes(asked: int | None) -> int:
+    """Return how many processes work: as many as this machine has cores, unless somebody asks; ConfigError for none."""
+    workers = asked if asked is not None else os.cpu_count() or 1
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: one process is the least")
+    return workers
+
+
+def run_trials(
+    run: Callable[[int], TrialRow],
+    changes: Callable[[int], Mapping[str, Any]],
     file: TrialFile,
     workers: int,
     books: Books,
     on_progress: Progress | None,
 ) -> None:
-    """Run every trial that is not finished: the first here, so that what all need is made once, the others in workers."""
+    """
+    Run every trial that is not finished: the first here, so that what all need is made once, the others in workers.
+
+    run, changes  what comes of a trial, and what it changes, by its number
+    books         put what is finished on record, that of before a kill as well
+    """
 
     def add(row: TrialRow) -> None:
         file.add(row)
         books.add(row)
         if on_progress is not None:
-            on_progress("trials", file.done, space.size)
-
-    left = file.left()
-    for number in left:
-        row = runner.run(number, space.changes(number))
-        add(row)
-        if row.outcome == "done":
-            break
-
-    def work(number: int) -> bytes:
-        return runner.run(number, space.changes(number)).line()
+            on_progress("trials", file.done, file.size)
 
     def lost(number: int, how: str) -> bytes:
-        return TrialRow(number, space.changes(number), "failed", how).line()
+        return TrialRow(number, changes(number), "failed", how).line()
 
-    with closing(in_workers(left, work, workers, lost)) as lines:
-        for line in lines:
-            add(TrialRow.of_line(line))
+    left = file.left()
+    try:
+        books.add_all(file.rows())
+        for number in left:
+            row = run(number)
+            add(row)
+            if row.outcome == "done":
+                break
+        with closing(in_workers(left, lambda number: run(number).line(), workers, lost)) as lines:
+            for line in lines:
+                add(TrialRow.of_line(line))
+    finally:
+        books.close()
 
 
 def _check(

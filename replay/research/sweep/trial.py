@@ -14,6 +14,7 @@ from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
@@ -89,8 +90,12 @@ class TrialRunner:
             self._lessons[key] = ready.learned
         return ready
 
-    def run(self, number: int, changes: Mapping[str, Any]) -> TrialRow:
-        """Return what comes of one trial; what cannot be run is a row with its reason."""
+    def run(self, number: int, changes: Mapping[str, Any], start_ms: int | None = None) -> TrialRow:
+        """
+        Return what comes of one trial; what cannot be run is a row with its reason.
+
+        start_ms  only what closes after it is measured; None: everything
+        """
         started_s = time.perf_counter()
         try:
             config = with_changes(self.config, changes)
@@ -103,7 +108,11 @@ class TrialRunner:
             )
         except PapertapeError as error:
             return TrialRow(number, changes, "failed", str(error))
-        measured = performance_of(config, run)
+        measured = (
+            performance_of(config, run)
+            if start_ms is None
+            else performance_between(config, run, start_ms, run.feed.last_ms + run.engine.base_ms)
+        )
         return TrialRow(
             number,
             changes,

@@ -32,9 +32,9 @@ def append(entries: Iterable[TrialEntry], *, only_new: bool = False) -> Standing
         return _unrecorded(kept, tapes, str(error))
 
 
-def on_record(config: Config, result: Result) -> Result:
+def on_record(config: Config, result: Result, kind: str = "replay") -> Result:
     """Put a finished replay on record, and write into its summary how it stands; return it."""
-    with_standing(result.summary, append([entry_of("replay", config, result)]))
+    with_standing(result.summary, append([entry_of(kind, config, result)]))
     return result
 
 

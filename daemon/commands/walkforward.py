@@ -1,0 +1,163 @@
+"""`papertape walkforward`: parameters chosen on what was known, window by window, in one account that goes on."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.replay.backtesting.figures import FIGURES, written
+from papertape.replay.config import load_config
+from papertape.replay.config.spec import load_tapes
+from papertape.replay.research.sweep.axes import parse_axis
+from papertape.replay.research.sweep.space import LIMIT, make_space
+from papertape.replay.research.walkforward.result import WalkResult, WindowRow
+from papertape.replay.research.walkforward.run import Layout, WalkOptions, run_walkforward
+from papertape.replay.runtime.allocation import return_large_arrays
+from papertape.replay.tapes.timestamps import utc_text
+
+_INTERRUPTED = 130
+_SHOWN = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
+
+
+def walkforward_command(
+    config: ConfigFile = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(help="strategy.parameters.NAME=5:50:5, as of sweep; repeatable"),
+    ] = None,
+    train: Annotated[str, typer.Option(help="how long each choice looks back")] = "365d",
+    test: Annotated[str, typer.Option(help="how long each choice is in force")] = "90d",
+    anchored: Annotated[
+        bool, typer.Option("--anchored", help="every choice looks back to the first candle")
+    ] = False,
+    purge: Annotated[
+        str,
+        typer.Option(
+            help="before each test, seen by no choice; auto: the longest position or label"
+        ),
+    ] = "auto",
+    embargo: Annotated[str, typer.Option(help="beside the purge")] = "0d",
+    choose: Annotated[
+        str, typer.Option(help="plateau: the best neighbourhood; peak: the best trial")
+    ] = "plateau",
+    at_switch: Annotated[
+        str, typer.Option(help="carry: positions go on; close: they are closed at the next open")
+    ] = "carry",
+    by: Annotated[str, typer.Option(help="the metric that is searched for")] = "sharpe",
+    draw: Annotated[int | None, typer.Option(help="so many at random in place of all")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the draws")] = 1,
+    tape: Annotated[
+        list[str] | None,
+        typer.Option(help="a name in the store or a file; repeat for a portfolio"),
+    ] = None,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; default: results/walkforward-… by what is walked")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes; default: one per core")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="the most trials of one window")] = LIMIT,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Choose parameters window by window and go on with them in one account; the same command goes on where it was stopped.
+
+    Example: papertape walkforward --set strategy.name=ema_cross --set account.sizing=all_in --grid strategy.parameters.fast=5:15:5 --grid strategy.parameters.slow=20,40
+    """
+    settings = with_tapes(load_config(config, changes or ()), tape)
+    axes = [parse_axis(text, settings) for text in grid or ()]
+    space = make_space(axes, draw, seed, limit)
+    return_large_arrays()
+    tapes = load_tapes(settings)
+    layout = Layout(train, test, purge, embargo, anchored)
+    options = WalkOptions(out, by, choose, at_switch, workers)
+    with progress_bars() as on_progress:
+        found = run_walkforward(settings, tapes, space, layout, options, on_progress)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _show(found)
+    if found.left:
+        raise typer.Exit(_INTERRUPTED)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _show(found: WalkResult) -> None:
+    """Print the windows, the account, how choices ranked where they were tried, and what was checked."""
+    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(found.counts.items()))
+    if found.left:
+        _say(f"{found.size:,} trials: {counts or 'none finished'}, {found.left:,} not finished")
+        return
+    console.print(_table(found))
+    _say(f"{found.size:,} trials, each point in sample and on the test: {counts}")
+    _say(f"account from the first switch on: {_figures(found)}")
+    places = {kind: found.mean_place(kind) for kind in ("plateau", "peak")}
+    told = ", ".join(f"{kind} {_number(place)}" for kind, place in places.items())
+    _say(f"mean place where they were tried, 0 the best, 0.50 by chance: {told}")
+    _say(
+        f"purge {found.plan.purge_ms / 3_600_000:g} h, embargo {found.plan.embargo_ms / 3_600_000:g} h; longest position "
+        f"{found.longest_s / 3_600:g} h"
+    )
+    if found.longest_s * 1000.0 > found.plan.gap_ms:
+        _say(
+            "! the longest position is longer than what no choice looks into; widen it with --purge"
+        )
+    numbers = ", ".join(map(str, found.checked))
+    _say(f"chosen and replayed again without what came later, the same: windows {numbers}")
+    for line in found.standing.sentences(found.metrics):
+        _say(f"! {line}")
+    _say(f"account {found.folder / 'account'}")
+    _say(f"windows {found.folder / 'windows.parquet'}")
+
+
+def _figures(found: WalkResult) -> str:
+    labels = {name: (label, kind) for label, name, kind in FIGURES}
+    shown = [(*labels[name], found.metrics.get(name)) for name in _SHOWN]
+    return ", ".join(
+        f"{label} {'–' if value is None else written(value, kind)}" for label, kind, value in shown
+    )
+
+
+def _table(found: WalkResult) -> Table:
+    labels = {name: (label, kind) for label, name, kind in FIGURES}
+    label, kind = labels.get(found.by, (found.by, "number"))
+    table = Table(box=None, pad_edge=False)
+    names = [key.rpartition(".")[2] for key in found.rows[0].chosen]
+    heads = ["test from", *names, f"{label} seen", f"{label} then", "return then", "efficiency"]
+    for head in [*heads, "plateau's place", "peak's", "of"]:
+        table.add_column(escape(head), justify="right")
+    for row in found.rows:
+        table.add_row(*map(escape, _cells(row, kind)))
+    return table
+
+
+def _cells(row: WindowRow, kind: str) -> list[str]:
+    def shown(value: float | None, how: str) -> str:
+        return "–" if value is None else written(value, how)
+
+    return [
+        utc_text(row.window.test_ms).removesuffix(" 00:00"),
+        *(
+            _number(value) if isinstance(value, float) else str(value)
+            for value in row.chosen.values()
+        ),
+        shown(row.in_sample, kind),
+        shown(row.out_of_sample, kind),
+        shown(row.returned, "percent"),
+        shown(row.efficiency, "number"),
+        shown(row.plateau_rank, "count"),
+        shown(row.peak_rank, "count"),
+        f"{row.ranked:,}",
+    ]
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}"

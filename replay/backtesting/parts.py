@@ -1,0 +1,36 @@
+"""A part of a run, measured as if it were one: what an account did between two times, from the equity it had."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from papertape.engine.performance import Performance
+from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.backtesting.summary import Run, performance_of
+from papertape.replay.config import Config
+
+
+def performance_between(config: Config, run: Run, start_ms: int, end_ms: int) -> Performance:
+    """
+    Return the metrics of what closes after `start_ms` and up to `end_ms`; a trade counts where it ends.
+
+    What the account had at the start is the capital, so it has to be above zero there.
+    """
+    time_ms = run.marks["time_ms"]
+    first, last = np.searchsorted(time_ms, (start_ms, end_ms), "right").tolist()
+    capital = config.account.capital
+    if first:
+        capital = float(run.marks["equity"][first - 1]) / UNITS_PER_QUOTE
+    assert capital > 0.0, "a part that begins in ruin has no metrics"
+    exits = run.trades["exit_ms"]
+    part = replace(
+        run,
+        trades=run.trades[(exits >= start_ms) & (exits < end_ms)],
+        marks=run.marks.between(first, last),
+    )
+    begun = config.account.model_copy(update={"capital": capital})
+    found: Mapping[str, object] = {"account": begun}
+    return performance_of(
+        config.model_copy(update=dict(found)), part, run.feed.closes()[first:last]
+    )

@@ -1,0 +1,55 @@
+"""The account of a walk-forward: an ordinary replay whose parameters switch where each choice takes over."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from papertape.replay.backtesting.parts import performance_between
+from papertape.replay.backtesting.summary import Run
+from papertape.replay.config import Config
+from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.walkforward.search import moment, span
+from papertape.replay.research.walkforward.windows import Window
+
+_PARAMETERS: Final = "strategy.parameters."
+Metrics = Mapping[str, float | None]
+
+
+def account_configuration(
+    config: Config, windows: Sequence[Window], chosen: Sequence[Mapping[str, Any]], at_switch: str
+) -> Config:
+    """
+    Return the configuration of the account: the first choice's parameters, and the others' as a schedule.
+
+    chosen  what each window changes, by key; raises ConfigError for what cannot be
+    """
+    parameters = [
+        {key.removeprefix(_PARAMETERS): value for key, value in changes.items()}
+        for changes in chosen
+    ]
+    entries = [
+        {"start": moment(window.test_ms), "parameters": changed}
+        for window, changed in zip(windows[1:], parameters[1:], strict=True)
+    ]
+    changes = {
+        **span(windows[0].train_ms, windows[-1].end_ms),
+        "strategy.start": moment(windows[0].test_ms),
+        "strategy.parameters": {**config.strategy.parameters, **parameters[0]},
+        "strategy.schedule": entries,
+        "strategy.at_switch": at_switch,
+    }
+    return with_changes(config, changes)
+
+
+def by_window(config: Config, run: Run, windows: Sequence[Window]) -> list[Metrics]:
+    """Return the metrics of the account in each window, from the equity that it had there; none after its ruin."""
+    found: list[Metrics] = []
+    for window in windows:
+        row = int(np.searchsorted(run.marks["time_ms"], window.test_ms, "right")) - 1
+        is_alive = row < 0 or int(run.marks["equity"][row]) > 0
+        measured = (
+            performance_between(config, run, window.test_ms, window.end_ms) if is_alive else None
+        )
+        found.append(measured.metrics if measured is not None else {})
+    return found

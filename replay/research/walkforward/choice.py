@@ -1,0 +1,124 @@
+"""
+Which trial of a search is chosen: the peak, or the centre of the plateau.
+
+The peak is the best value. The centre of the plateau is the trial whose neighbourhood is best: the mean of its value and its
+neighbours', one step away in any direction of a grid, of draws the nearest ones, the best of them left out, so that one
+lucky trial lifts none. A neighbour that could not be run, or has no value, counts as missing, and a trial with more than half
+of its neighbourhood missing is no centre.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.jit import FloatArray
+from papertape.replay.research.sweep.axes import Axis
+from papertape.replay.research.sweep.space import Space
+
+RULES: Final = ("plateau", "peak")
+_LEAST_SHARE: Final = 0.5
+_BLOCK: Final = 512  # draws that are compared with all at once
+
+
+class Choice(NamedTuple):
+    """The trials of one search that stand out, and how good each neighbourhood is; NaN where there is none."""
+
+    peak: int
+    plateau: int
+    around: FloatArray
+
+
+def choose(space: Space, values: FloatArray) -> Choice | None:
+    """
+    Return what stands out among the trials of a space, None when none has a value; a tie goes to the lower number.
+
+    values  shape (space.size,), more is better, NaN for a trial without
+    """
+    if not np.isfinite(values).any():
+        return None
+    is_whole_grid = space.draws is None and space.is_grid
+    around = _around_grid(space.axes, values) if is_whole_grid else _around_draws(space, values)
+    peak = int(np.nanargmax(values))
+    plateau = int(np.nanargmax(around)) if np.isfinite(around).any() else peak
+    return Choice(peak, plateau, around)
+
+
+def rank(values: FloatArray, chosen: int) -> int | None:
+    """Return the place of a trial among those with a value, 1 for the best; equals share the better place."""
+    if not np.isfinite(values[chosen]):
+        return None
+    return 1 + int(np.count_nonzero(values > values[chosen]))
+
+
+def is_ordered(axis: Axis) -> bool:
+    """Return whether neighbours on an axis are like each other: numbers are, words are not."""
+    return not axis.values or all(type(value) in (int, float) for value in axis.values)
+
+
+def _around_grid(axes: Sequence[Axis], values: FloatArray) -> FloatArray:
+    """Return the mean over each point's neighbourhood on a grid."""
+    cube = values.reshape([len(axis.values) for axis in axes])
+    has_value = np.isfinite(cube)
+    total, count = np.where(has_value, cube, 0.0), has_value.astype(np.float64)
+    possible, best = np.ones_like(count), np.where(has_value, cube, -np.inf)
+    for place, axis in enumerate(axes):
+        if is_ordered(axis):
+            total, count, possible = (
+                _with_next(one, place, np.add) for one in (total, count, possible)
+            )
+            best = _with_next(best, place, np.maximum)
+    return _means(total, count, possible, best, has_value).reshape(-1)
+
+
+def _with_next(cube: FloatArray, place: int, joined: Callable[..., FloatArray]) -> FloatArray:
+    """Return each point's value joined with those before and after it on one axis."""
+    moved = np.moveaxis(cube, place, 0)
+    found = moved.copy()
+    found[1:] = joined(found[1:], moved[:-1])
+    found[:-1] = joined(found[:-1], moved[1:])
+    return np.moveaxis(found, 0, place)
+
+
+def _around_draws(space: Space, values: FloatArray) -> FloatArray:
+    """Return the mean over each draw and its nearest ones, two of them for each axis."""
+    points = positions(space)
+    wanted = min(2 * len(space.axes) + 1, len(points))
+    total, count, best = (np.zeros(len(points)) for _ in range(3))
+    for first in range(0, len(points), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        far = np.zeros((len(points[part]), len(points)))
+        for place, axis in enumerate(space.axes):
+            apart = points[part, place, None] - points[None, :, place]
+            far += np.square(apart) if is_ordered(axis) else apart != 0.0
+        near = np.argsort(far, axis=1, kind="stable")[:, :wanted]
+        total[part], count[part] = np.nansum(values[near], axis=1), np.isfinite(values[near]).sum(1)
+        best[part] = np.where(np.isfinite(values[near]), values[near], -np.inf).max(axis=1)
+    return _means(total, count, np.full(len(points), float(wanted)), best, np.isfinite(values))
+
+
+def positions(space: Space) -> FloatArray:
+    """Return where each trial stands, shape (size, n_axes): from 0 to 1 on an axis of numbers, else the place in its list."""
+    found = np.zeros((space.size, len(space.axes)))
+    for number in range(space.size):
+        for place, (axis, value) in enumerate(
+            zip(space.axes, space.changes(number).values(), strict=True)
+        ):
+            found[number, place] = value if is_ordered(axis) else axis.values.index(value)
+    for place, axis in enumerate(space.axes):
+        if is_ordered(axis):
+            low, high = (
+                (min(axis.values), max(axis.values)) if axis.values else (axis.low, axis.high)
+            )
+            found[:, place] = (found[:, place] - low) / ((high - low) or 1.0)
+    return found
+
+
+def _means(
+    total: FloatArray, count: FloatArray, possible: FloatArray, best: FloatArray, has_value: Any
+) -> FloatArray:
+    """Return the means without the best of each neighbourhood, NaN for what is no centre."""
+    is_centre = has_value & (count >= _LEAST_SHARE * possible) & (count > 1.0)
+    return np.where(
+        is_centre, (total - np.where(is_centre, best, 0.0)) / np.maximum(count - 1.0, 1.0), np.nan
+    )
