@@ -4,10 +4,10 @@ from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.features.own.names import request_texts
 from papertape.engine.state import EngineState
-from papertape.engine.strategies.protocol import Strategy
+from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
 
-def readable(engine: EngineState, strategy: Strategy) -> dict[str, int]:
+def readable(engine: EngineState, strategy: KernelStrategy | Strategy) -> dict[str, int]:
     """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
     named = [c for request in request_texts(strategy.features) for c in columns_of(request)]
     added = [c for request in engine.spec.extra_features for c in columns_of(request)]

@@ -227,7 +227,7 @@ class PythonDecider:
     def _start_again(self) -> None:
         """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
         self._watch.put_back()
-        strategy = self._engine.spec.new_strategy()
+        strategy = self._engine.spec.new_strategy(max(self._engine.turn - 1, 0))
         assert not isinstance(strategy, KernelStrategy)
         self._strategy = strategy
         self._watch = StateWatch(self._strategy)

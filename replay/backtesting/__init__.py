@@ -6,5 +6,4 @@ Backtesting: one engine over recorded tapes, from a configuration to a result.
     conditions limits   why a strategy did nothing; what the account's limits locked
     doubts              what a reader must know of a result
     result verify       a result as files; run again and compared
-    parts               a part of a run, measured as if it were one
 """

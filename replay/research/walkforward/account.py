@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.replay.backtesting.parts import performance_between
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
 from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.walkforward.search import moment, span
 from papertape.replay.research.walkforward.windows import Window
 
@@ -32,7 +32,7 @@ def account_configuration(
         {"start": moment(window.test_ms), "parameters": changed}
         for window, changed in zip(windows[1:], parameters[1:], strict=True)
     ]
-    changes = {
+    changes: dict[str, Any] = {
         **span(windows[0].train_ms, windows[-1].end_ms),
         "strategy.start": moment(windows[0].test_ms),
         "strategy.parameters": {**config.strategy.parameters, **parameters[0]},

@@ -21,7 +21,7 @@ _LEAST_SHARE: Final = 0.5
 _BLOCK: Final = 512  # draws that are compared with all at once
 
 
-class Choice(NamedTuple):
+class SearchChoice(NamedTuple):
     """The trials of one search that stand out, and how good each neighbourhood is; NaN where there is none."""
 
     peak: int
@@ -29,7 +29,7 @@ class Choice(NamedTuple):
     around: FloatArray
 
 
-def choose(space: Space, values: FloatArray) -> Choice | None:
+def choose(space: Space, values: FloatArray) -> SearchChoice | None:
     """
     Return what stands out among the trials of a space, None when none has a value; a tie goes to the lower number.
 
@@ -41,7 +41,7 @@ def choose(space: Space, values: FloatArray) -> Choice | None:
     around = _around_grid(space.axes, values) if is_whole_grid else _around_draws(space, values)
     peak = int(np.nanargmax(values))
     plateau = int(np.nanargmax(around)) if np.isfinite(around).any() else peak
-    return Choice(peak, plateau, around)
+    return SearchChoice(peak, plateau, around)
 
 
 def rank(values: FloatArray, chosen: int) -> int | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE: Final = "windows.parquet"
+_UNKNOWN: Final = Standing(None)
 
 
 class WindowRow(NamedTuple):
@@ -72,7 +73,7 @@ class WalkResult:
     digest: str = ""
     config: Config | None = None
     checked: Sequence[int] = ()
-    standing: Standing = Standing(None)
+    standing: Standing = _UNKNOWN
 
     @property
     def left(self) -> int:

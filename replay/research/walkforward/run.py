@@ -11,13 +11,13 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError, InvariantError, did_you_mean
 from papertape.engine.jit import FloatArray
-from papertape.replay.backtesting.parts import performance_between
 from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.settings import cadence_of
 from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
 from papertape.replay.research.sweep.run import processes, run_trials
@@ -31,7 +31,7 @@ from papertape.replay.research.walkforward.account import (
     by_window,
 )
 from papertape.replay.research.walkforward.check import check_account, check_choice
-from papertape.replay.research.walkforward.choice import RULES, Choice, choose, rank
+from papertape.replay.research.walkforward.choice import RULES, SearchChoice, choose, rank
 from papertape.replay.research.walkforward.result import WalkResult, WindowRow, write_windows
 from papertape.replay.research.walkforward.search import Search, span
 from papertape.replay.research.walkforward.windows import (
@@ -207,7 +207,7 @@ def _go_on(
     _save(result, config, runner, run)
 
 
-def _choice(search: Search, values: FloatArray, number: int, by: str) -> Choice:
+def _choice(search: Search, values: FloatArray, number: int, by: str) -> SearchChoice:
     found = choose(search.space, values[number, 0])
     if found is None:
         raise DataError(
@@ -220,7 +220,7 @@ def _choice(search: Search, values: FloatArray, number: int, by: str) -> Choice:
 def _rows(
     search: Search,
     values: FloatArray,
-    choices: Sequence[Choice],
+    choices: Sequence[SearchChoice],
     trials: Sequence[TrialRow],
     account: Sequence[Metrics],
     result: WalkResult,

@@ -15,7 +15,7 @@ from papertape.replay.research.walkforward.windows import Window
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Place(NamedTuple):
+class TrialPlace(NamedTuple):
     """Which trial of a walk-forward a number is."""
 
     window: int
@@ -34,10 +34,10 @@ class Search:
         """Return how many trials there are."""
         return 2 * len(self.windows) * self.space.size
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> TrialPlace:
         """Return which window, part and point a trial is."""
         part, point = divmod(number, self.space.size)
-        return Place(part // 2, bool(part % 2), point)
+        return TrialPlace(part // 2, bool(part % 2), point)
 
     def number(self, window: int, is_test: bool, point: int) -> int:
         """Return the number of a trial."""

@@ -180,6 +180,25 @@ def test_a_follower_takes_the_same_turns() -> None:
     assert follower.account.tobytes() == alone.engine.account.tobytes()
 
 
+class Forgetful(Dip):
+    """Changes itself at its every close, which is a fault, and says so with its parameter."""
+
+    def decide(self, view: Any) -> Any:
+        self.seen = view.time_ms
+        raise ValueError(f"below {self.below:g}")
+
+
+def test_a_strategy_at_fault_is_made_anew_with_the_parameters_of_its_turn() -> None:
+    turns = [Turn(ms, Forgetful(n)) for n, ms in enumerate(STARTS[1:], start=1)]
+    outcome = Engine(spec_of("python", strategy=Forgetful(0), turns=turns)).step(CANDLES)
+
+    for number, start_ms in enumerate(STARTS):
+        end_ms = [*STARTS, int(CANDLES["open_ms"][-1]) + HOUR_MS][number + 1]
+        said = {f.reason for f in outcome.faults if start_ms < f.time_ms <= end_ms}
+        assert len(said) == 1
+        assert f"below {45 - 3 * number}" in said.pop()
+
+
 @pytest.mark.parametrize(
     ("turns", "said"),
     [

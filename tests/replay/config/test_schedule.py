@@ -65,7 +65,7 @@ def test_a_result_with_a_schedule_is_verified(tmp_path: Path) -> None:
         ({"schedule": [{"start": "2020-01-15", "fast": 8}]}, "strategy.schedule.0.fast: unknown key"),
         ({"schedule": SCHEDULE[::-1]}, "entry 2 does not start after the one before it"),
         ({"schedule": [{"start": "2020-01-15", "parameters": {"fast": 30}}]}, "30 is not between 1"),
-        ({"schedule": [{"start": "2020-01-15", "parameters": {"fats": 3}}]}, "fats: unknown; did you mean"),
+        ({"schedule": [{"start": "2020-01-15", "parameters": {"fats": 3}}]}, "fats: unknown: did you mean"),
     ],
 )  # fmt: skip
 def test_a_schedule_that_cannot_be(strategy: dict[str, Any], said: str) -> None:

@@ -23,7 +23,7 @@ from tests.engine.decisions.test_turns import ByHand
 TAPE = synthesize("regimes", 1_100, "1h", seed=5, symbol="SYNTH")
 GRID: dict[str, Any] = {
     "strategy.parameters.fast": [3, 6, 12],
-    "strategy.parameters.slow": [10, 30],
+    "strategy.parameters.slow": [20, 40],
 }
 SETTINGS: dict[str, Any] = {
     "strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False, "train": "15d", "test": "6d",
