@@ -40,7 +40,7 @@ from papertape.engine.features.own.names import own_features, request_texts
 from papertape.engine.jit import Row, Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
-from papertape.engine.strategies.parameters import parameters_of
+from papertape.engine.strategies.parameters import parameters_of, values_as_text
 from papertape.engine.strategies.past import history_bars_of
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 from papertape.engine.strategies.turns import Turn, refuse_bad_turns
@@ -361,7 +361,7 @@ class EngineSpec:
             "strategy": [
                 type(strategy).__module__,
                 type(strategy).__qualname__,
-                *_values(strategy),
+                *values_as_text(strategy),
             ],
             "rest": [self.timeframe, self.base_timeframe, self.capital, repr(self.settings)],
             "extra": [list(self.extra_features), list(self.model_features)],
@@ -374,7 +374,7 @@ class EngineSpec:
         if self.sizes != _SIZES:
             values["sizes"] = [repr(self.sizes)]
         if self.starts_ms or self.turns:
-            turns = [[turn.start_ms, *_values(turn.strategy)] for turn in self.turns]
+            turns = [[turn.start_ms, *values_as_text(turn.strategy)] for turn in self.turns]
             values["turns"] = [self.starts_ms, self.closes_at_turns, turns]
         bars = history_bars_of(strategy)
         if bars:
@@ -394,13 +394,3 @@ def market_rows(markets: Sequence[Market], *, is_cross: bool) -> Rows:
 
 def _doubled(cost: float) -> float:
     return 2.0 * cost if cost > 0.0 else cost
-
-
-def _values(strategy: object) -> list[str]:
-    """Return a strategy's plain parameters, as text."""
-    names = getattr(strategy, "__slots__", None) or vars(strategy)
-    kinds = (int, float, str, bool, tuple)
-    found = {name: getattr(strategy, name, None) for name in names} | parameters_of(strategy)
-    return [
-        f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, kinds)
-    ]

@@ -240,3 +240,13 @@ def with_parameters(kind: Any, given: Mapping[str, Any], taken: Mapping[str, Any
         setattr(made, name, values.pop(name, one.default))
     made.__init__(**values)
     return made
+
+
+def values_as_text(strategy: Any) -> list[str]:
+    """Return a strategy's plain parameters, as text."""
+    names = getattr(strategy, "__slots__", None) or vars(strategy)
+    kinds = (int, float, str, bool, tuple)
+    found = {name: getattr(strategy, name, None) for name in names} | parameters_of(strategy)
+    return [
+        f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, kinds)
+    ]
