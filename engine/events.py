@@ -45,7 +45,7 @@ class NewModel(NamedTuple):
     """
     A model that takes over from the next closed candle of the strategy's timeframe on.
 
-    version   above zero; decisions and trades carry it
+    version   above zero; decisions and trades carry it; 0 without an artefact: from then on there is no model
     artefact  weights and record in one, as `papertape.engine.model` writes them
     """
 

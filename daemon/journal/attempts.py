@@ -8,7 +8,7 @@ from papertape.replay.learning.attempt import Attempt
 
 PENDING: Final = "pending"
 # An attempt that ended so did what it should, whatever came of it.
-SUCCESSES: Final = ("promoted", "rejected", "skipped")
+SUCCESSES: Final = ("promoted", "rejected", "demoted", "skipped")
 
 
 class AttemptRow(NamedTuple):

@@ -186,7 +186,7 @@ class DriftWatch:
         if number <= self._seen:
             return
         self._seen = number
-        if outcome not in ("promoted", "skipped"):
+        if outcome not in ("promoted", "demoted", "skipped"):
             self._machine.refused(effective_ms)
 
     def on_operator(self, action: Action) -> None:

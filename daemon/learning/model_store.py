@@ -171,18 +171,27 @@ class ModelStore:
                 raise DataError(f"{self.folder}: model {version} is the champion already")
             self._write_promoted([*promoted, version])
 
+    def retire(self) -> None:
+        """Let there be no champion; the one before is still known, and `rollback` brings it back."""
+        with self._locked():
+            promoted = self.promoted()
+            if promoted and promoted[-1]:
+                self._write_promoted([*promoted, 0])
+
     def rollback(self) -> int:
         """Make the champion before this one the champion again and return its version, or raise DataError."""
         with self._locked():
-            promoted = self.promoted()
-            if len(promoted) < 2:
+            kept = self.promoted()[:-1]
+            while kept and not kept[-1]:  # there was none
+                kept = kept[:-1]
+            if not kept:
                 raise DataError(f"{self.folder}: there is no champion to go back to")
-            self.read(promoted[-2])
-            self._write_promoted(promoted[:-1])
-        return promoted[-2]
+            self.read(kept[-1])
+            self._write_promoted(kept)
+        return kept[-1]
 
     def promoted(self) -> list[int]:
-        """Return the versions in the order of their promotion."""
+        """Return the versions in the order of their promotion; 0 where the champion of the time was demoted."""
         path = self.folder / "champion.json"
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ so an outage over a retrain ends in the state that there would have been without
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -29,11 +30,13 @@ from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
 from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.policy import Shown
 
 SCHEDULE: Final = "schedule"
 CATCH_UP: Final = "catch_up"
 MANUAL: Final = "manual"
 DRIFT: Final = "drift"
+_NO_MODEL: Final = -1  # what the store is to be told of a demotion
 
 
 class News(NamedTuple):
@@ -100,11 +103,13 @@ class Retraining:
         self._asked: str | None = None  # trigger of an attempt that is due at the next opportunity
         self._chosen: NewModel | None = None  # what the store has as champion and the engine not
         self._schedule_ms: int | None = None
+        self._last: Shown | None = None
         self._recall(journal)
 
     def _recall(self, journal: Journal) -> None:
         """Take up what the journal knows: a pending attempt, the schedule, and a champion promoted by hand."""
         newest = AttemptRow.newest(journal)
+        self._last = self._newest_trained(journal)
         if newest is not None and newest.outcome == PENDING:
             self._enqueue(_Pending(self._request_of(newest), newest.started_ms))
         anchor_ms = newest.due_ms if newest else _first_open(journal)
@@ -115,11 +120,25 @@ class Retraining:
         self._is_first = is_first and self._cadence is not None
         self._match_store(journal)
 
+    def _newest_trained(self, journal: Journal) -> Shown | None:
+        """Return the newest model that was trained, if the store still has it."""
+        row = AttemptRow.newest(journal, "version > 0")
+        if row is None:
+            return None
+        try:
+            data = self._store.read(row.version)
+        except DataError as error:
+            self._on_trouble(f"the rows since the newest model are not judged: {error}")
+            return None
+        return Shown(row.due_ms, data, json.loads(row.gate).get("recipe", {}))
+
     def _match_store(self, journal: Journal) -> None:
         """Finish a promotion that a kill cut off, and let in what an operator has promoted while the daemon was down."""
         known, promoting = (int(journal.meta(key) or 0) for key in ("champion", "promoting"))
         if promoting:
-            if self._store.champion() != promoting:
+            if promoting == _NO_MODEL and self._store.champion():
+                self._store.retire()
+            elif promoting != _NO_MODEL and self._store.champion() != promoting:
                 self._store.promote(promoting)
             self._writer.post(_is_promoted)
         champion = self._store.champion_event()
@@ -224,7 +243,9 @@ class Retraining:
         begin = begin_attempt(due_ms, effective_ms, trigger, version, started_ms)
         number = await self._writer.submit(begin)
         passes("attempt.begun")
-        request = TrainingRequest(number, due_ms, effective_ms, trigger, self._champion(), version)
+        request = TrainingRequest(
+            number, due_ms, effective_ms, trigger, self._champion(), version, self._last
+        )
         self._enqueue(_Pending(request, started_ms))
 
     def _champion(self) -> bytes:
@@ -235,7 +256,7 @@ class Retraining:
         """Return what a trainer is asked once more: the model in force is still the one to beat."""
         version = int(self._engine.account[0].model_version)
         return TrainingRequest(
-            row.id, row.due_ms, row.effective_ms, row.cause, self._champion(), version
+            row.id, row.due_ms, row.effective_ms, row.cause, self._champion(), version, self._last
         )
 
     def _enqueue(self, pending: _Pending) -> None:
@@ -269,15 +290,18 @@ class Retraining:
         if event is None:
             await self._writer.submit(end)
         else:
+            in_force = event.version
 
             def work(journal: Journal) -> None:
                 end(journal)
-                _is_champion(version, journal)
-                journal.set_meta(promoting=version)
+                _is_champion(in_force, journal)
+                journal.set_meta(promoting=in_force or _NO_MODEL)
 
             yield Act(event, work)
-            await self._promote(version)
+            await self._promote(in_force)
         self._pending = None
+        if version:
+            self._last = Shown.of(attempt)
         news = News(request.number, request.trigger, pending.started_ms, attempt, version, ended_ms)
         self._on_news(news)
 
@@ -289,6 +313,8 @@ class Retraining:
         try:
             version = await asyncio.to_thread(self._store.add_once, attempt.artefact)
             passes("model.stored")
+            if attempt.is_demoting:
+                return attempt, version, NewModel(0, b"")
             if not attempt.is_promoted:
                 return attempt, version, None
             event = NewModel(version, await asyncio.to_thread(self._store.read, version))
@@ -300,9 +326,12 @@ class Retraining:
         return attempt, version, event
 
     async def _promote(self, version: int) -> None:
-        """Tell the store which model is in force; when it cannot be written to, the next start does it."""
+        """Tell the store which model is in force, 0 for none; when it cannot be written to, the next start does it."""
         try:
-            await asyncio.to_thread(self._store.promote, version)
+            if version:
+                await asyncio.to_thread(self._store.promote, version)
+            else:
+                await asyncio.to_thread(self._store.retire)
             passes("model.promoted")
         except DataError as error:
             self._on_trouble(str(error))

@@ -7,7 +7,7 @@ import html
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
@@ -159,6 +159,7 @@ def train_attempt(
     if not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off; a model would have nothing to read")
     settings, rows = lesson_of(config, tapes, on_progress)
+    settings = replace(settings, policy="model")  # one model alone is judged by the gate
     version = models.champion()
     champion = models.read(version) if version else b""
     due_ms = int(rows.time_ms[-1])

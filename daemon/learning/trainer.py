@@ -10,10 +10,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.jobs.runner import answered
+from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.worker import START_GRACE_S, OnEvent, follow
 
 REQUEST: Final = "request.json"
+LAST: Final = "asked_last.safetensors"
 _LEARNER: Final = (sys.executable, "-P", "-m", "papertape.daemon.learning.worker")
 
 
@@ -24,6 +26,7 @@ class TrainingRequest(NamedTuple):
     number                     in the journal
     due_ms, effective_ms       see `papertape.replay.learning.attempt.Attempt`
     champion, champion_version the model in force, empty and 0 for none
+    last                       the newest model that was trained before, and what its recipe had shown
     """
 
     number: int
@@ -32,6 +35,7 @@ class TrainingRequest(NamedTuple):
     trigger: str
     champion: bytes
     champion_version: int
+    last: Shown | None = None
 
 
 class Trainer(Protocol):
@@ -76,7 +80,10 @@ class ProcessTrainer:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "asked.safetensors").write_bytes(request.champion)
         values: dict[str, Any] = request._asdict()
-        del values["champion"]
+        del values["champion"], values["last"]
+        if request.last is not None:
+            (folder / LAST).write_bytes(request.last.artefact)
+            values["last"] = {"due_ms": request.last.due_ms, "recipe": dict(request.last.recipe)}
         values |= {
             "state": str(self.state.resolve()),
             "store": self.store,

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning.dataset import gather
-from papertape.daemon.learning.trainer import REQUEST
+from papertape.daemon.learning.trainer import LAST, REQUEST
 from papertape.replay.learning.jobs.job import TrainingJob, write_job
 from papertape.replay.learning.jobs.worker import do
+from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.process import Say, serve
 from papertape.replay.tapes.store import Store
@@ -27,6 +28,10 @@ def prepare(folder: Path) -> TrainingJob:
     settings = LearningSettings.from_json(values["settings"])
     with Journal.read(state) as journal:
         found = gather(state, journal, values["due_ms"], settings, Store(values["store"]))
+    last = None
+    if "last" in values:
+        told = values["last"]
+        last = Shown(told["due_ms"], (folder / LAST).read_bytes(), told["recipe"])
     return TrainingJob(
         replace(settings, tapes=found.tapes),
         (values["due_ms"],),
@@ -34,6 +39,7 @@ def prepare(folder: Path) -> TrainingJob:
         values["trigger"],
         champion=(folder / "asked.safetensors").read_bytes(),
         champion_version=values["champion_version"],
+        last=last,
     )
 
 

@@ -18,8 +18,15 @@ from papertape.daemon.metrics.operation_families import JOB
 CHAMPION: Final = "champion"
 CONTENDERS: Final = (CHAMPION, "challenger", "logistic", "majority")
 TRIGGERS: Final = ("schedule", "drift", "manual", "catch_up")
-ATTEMPT_OUTCOMES: Final = ("promoted", "rejected", "skipped", "failed", "timeout")
-ATTEMPT_SUCCESSES: Final = ("promoted", "rejected", "skipped")
+ATTEMPT_OUTCOMES: Final = (
+    "promoted",
+    "rejected",
+    "demoted",
+    "skipped",
+    "failed",
+    "timeout",
+)
+ATTEMPT_SUCCESSES: Final = ("promoted", "rejected", "demoted", "skipped")
 CRITERIA: Final = (
     "log_loss_below_majority", "log_loss_below_logistic", "log_loss_below_champion",
     "net_return_above_0", "net_return_not_below_champion",

@@ -17,7 +17,7 @@ from papertape.engine.model.scores import scores
 from papertape.engine.model.training.labels import LabelRule, labels_for
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.performance.tables import breakdown
-from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.attempt import Attempt, Learned
 
 _NOTHING_LEARNED: Final[dict[str, Any]] = {"attempts": [], "commands": [], "out_of_sample": {}}
 
@@ -144,13 +144,24 @@ def _versions(found: Resolved, trades: Rows) -> list[dict[str, Any]]:
     return rows
 
 
+def policy_of(attempts: Sequence[Attempt]) -> str:
+    """Return by which policy the newest of some models was let in or not; the gate's where nothing says so."""
+    said = [attempt.gate["recipe"]["policy"] for attempt in attempts if "recipe" in attempt.gate]
+    return str(said[-1]) if said else "model"
+
+
 def why_none(learned: Learned | None) -> str:
     """Return why no model took over, as the beginning of a sentence."""
     if learned is None:
         return ""
     trained = sum(bool(attempt.record) for attempt in learned.attempts)
     if trained:
-        return f"of {trained} that were trained none passed the gate; "
+        policy = policy_of(learned.attempts)
+        because = {
+            "model": "none passed the gate",
+            "recipe": "none took over, as their recipe has not passed",
+        }
+        return f"of {trained} that were trained {because.get(policy, f'none trades, by policy {policy}')}; "
     failed = sum(attempt.outcome != "skipped" for attempt in learned.attempts)
     if failed:  # why is told of the first of them
         return f"none of {failed} retrainings brought a model; "

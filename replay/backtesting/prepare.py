@@ -99,12 +99,16 @@ def model_events(models: Sequence[tuple[int, bytes]]) -> list[tuple[int, NewMode
     """
     Return a schedule of artefacts, each with the close at which it takes over, as events for a feed.
 
-    A model outside a store is numbered by its place in the schedule.
+    A model outside a store is numbered by its place in the schedule; no bytes mean that from then on there is none.
 
     Raises DataError for a model that has seen candles which close after it takes over.
     """
-    events = []
-    for number, (effective_ms, data) in enumerate(models, start=1):
+    events, number = [], 0
+    for effective_ms, data in models:
+        if not data:
+            events.append((effective_ms, NewModel(0, b"")))
+            continue
+        number += 1
         record = read_artefact(data).record
         if record.end_ms > effective_ms:
             raise DataError(
@@ -117,5 +121,5 @@ def model_events(models: Sequence[tuple[int, bytes]]) -> list[tuple[int, NewMode
 
 def model_features(models: Sequence[tuple[int, bytes]]) -> tuple[str, ...]:
     """Return every feature that these models read, each once."""
-    records = [read_artefact(data).record for _, data in models]
+    records = [read_artefact(data).record for _, data in models if data]
     return tuple(dict.fromkeys(name for record in records for name in record.features))

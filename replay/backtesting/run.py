@@ -95,7 +95,7 @@ def run_backtest(
     trades |= trade_tags(trades, recorder.orders, recorder.fills)
     return Result(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
-        [data for _, data in main.models], recorder.events, orders=recorder.orders, limits=recorder.limits,
+        [data for _, data in main.models if data], recorder.events, orders=recorder.orders, limits=recorder.limits,
         features=recorder.features, payments=recorder.payments, booked=_booked(main), lines=recorder.lines,
     )  # fmt: skip
 

@@ -188,7 +188,10 @@ def _models(directory: Path, saved: Mapping[str, Any]) -> list[tuple[int, bytes]
             models.append((int(entry["effective_ms"]), path.read_bytes()))
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return models
+    learned = Learned.from_json(saved.get("model", {}))
+    attempts = learned.attempts if learned is not None else []
+    left = [(attempt.effective_ms, b"") for attempt in attempts if attempt.is_demoting]
+    return sorted([*models, *left], key=lambda model: model[0])
 
 
 def _json(values: Any) -> Any:

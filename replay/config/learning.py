@@ -25,6 +25,11 @@ class Learning(BaseModel):
     gate_alpha: float = Field(
         0.05, gt=0.0, le=0.5, description="chance with which a model without merit may pass"
     )
+    policy: Literal["model", "recipe", "newest", "shadow"] = Field(
+        "model",
+        description="what lets a model take over: its own gate; what all models of its recipe have shown; being the "
+        "newest; nothing",
+    )
     label: Literal["bracket", "direction"] = Field(
         "bracket",
         description="learn which side of the strategy's bracket pays more, or the direction",

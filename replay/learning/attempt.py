@@ -9,6 +9,7 @@ from papertape.replay.learning.settings import LearningSettings
 OUTCOMES: Final = (
     "promoted",  # it passed the gate and takes over at `effective_ms`
     "rejected",  # it was trained and did not pass
+    "demoted",  # the same, and the model in force leaves: what its recipe had shown has faded
     "skipped",  # there were too few rows to learn from and to judge by
     "failed",  # training was refused, ran out of memory, crashed or answered with garbage
     "timeout",  # it took longer than it may
@@ -64,6 +65,11 @@ class Attempt:
         """Return whether its model takes over."""
         return self.outcome == "promoted"
 
+    @property
+    def is_demoting(self) -> bool:
+        """Return whether no model is in force afterwards."""
+        return self.outcome == "demoted"
+
     def to_json(self) -> dict[str, Any]:
         """Return everything but the artefacts, as plain values."""
         values = asdict(self)
@@ -98,8 +104,12 @@ class Learned(NamedTuple):
 
     @property
     def schedule(self) -> list[tuple[int, bytes]]:
-        """Return the models that take over, each with its time."""
-        return [(a.effective_ms, a.artefact) for a in self.attempts if a.is_promoted]
+        """Return the models that take over, each with its time; no bytes where one leaves and none follows."""
+        return [
+            (a.effective_ms, a.artefact if a.is_promoted else b"")
+            for a in self.attempts
+            if a.is_promoted or a.is_demoting
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the artefacts, as plain values."""

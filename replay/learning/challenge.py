@@ -22,8 +22,10 @@ from papertape.engine.jit import source_digest
 from papertape.engine.model.artefact import Artefact, read_artefact, write_artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.gate import GateOptions, gate
+from papertape.engine.model.gate.recipe import surely_worse
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.evidence import evidence, opinions, outcomes
+from papertape.replay.learning.policy import Shown, decide, weigh
 from papertape.replay.learning.settings import DAY_MS, LEAST_SHARE, LearningSettings
 
 BASELINE = "logistic"
@@ -65,10 +67,12 @@ def challenge(
     trigger: str = "schedule",
     on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
+    last: Shown | None = None,
 ) -> Attempt:
     """
     Return what comes of one retraining; what closed after `due_ms` is not looked at.
 
+    last        the newest model that the same recipe has trained before, whether it trades or not
     checkpoint  folder in which the training can be taken up again; None: it cannot
     """
     started_s = time.monotonic()
@@ -94,7 +98,7 @@ def challenge(
             if settings.kind == BASELINE
             else train(learnt, settings, BASELINE, None, None, None)
         )
-        return _judged(ended, known, learnt, settings, champion, challenger, baseline)
+        return _judged(ended, known, learnt, settings, champion, challenger, baseline, last)
     except PapertapeError as error:
         return ended("failed", str(error))
     except MemoryError:
@@ -122,8 +126,9 @@ def _judged(
     champion: Champion | None,
     challenger: bytes,
     baseline: bytes,
+    last: Shown | None,
 ) -> Attempt:
-    """Return the attempt after its gate."""
+    """Return the attempt after its gate, and after what the recipe has shown."""
     artefact = read_artefact(challenger)
     seen_ms = int(learnt.time_ms[-1])
     if champion is not None:
@@ -136,15 +141,16 @@ def _judged(
     said = {name: opinions(model, known, seen_ms) for name, model in contenders.items()}
     judged = slice(int(np.searchsorted(known.time_ms, seen_ms, "right")), len(known.time_ms))
     majority = float(np.nanmean(outcomes(learnt, settings).y))
-    verdict = gate(
-        evidence(
-            outcomes(known, settings).between(judged),
-            {name: values[:, judged] for name, values in said.items()},
-            majority,
-            settings,
-        ),
-        GateOptions(alpha=settings.gate_alpha, seed=settings.seed),
+    seen = evidence(
+        outcomes(known, settings).between(judged),
+        {name: values[:, judged] for name, values in said.items()},
+        majority,
+        settings,
     )
+    rules = GateOptions(alpha=settings.gate_alpha, seed=settings.seed)
+    verdict = gate(seen, rules)
+    recipe = weigh(known, settings, last)
+    decided = decide(settings, verdict, recipe, surely_worse(seen, rules), champion is not None)
     told = {"majority": majority, **verdict.to_json()}
     record = replace(
         artefact.record,
@@ -155,9 +161,9 @@ def _judged(
     )
     data = write_artefact(record, artefact.tensors)
     return ended(
-        "promoted" if verdict.is_promoted else "rejected",
-        verdict.reason,
-        gate=told,
+        decided.outcome,
+        decided.reason,
+        gate={**told, "recipe": recipe},
         record=read_artefact(data).record.to_json(),
         artefact=data,
         baseline=baseline,

@@ -71,6 +71,12 @@ class WalkDrift:
         )
         self._act(effective_ms, before, "a model was trained")
 
+    def retired(self, effective_ms: int) -> None:
+        """Take note that no model is in force from a time on."""
+        before = self._level
+        self._machine.took_over(0, effective_ms, {})
+        self._act(effective_ms, before, "the model was demoted")
+
     def refused(self, effective_ms: int) -> None:
         """Take note of an attempt that has left the champion in place."""
         before = self._level

@@ -5,6 +5,7 @@ Counted as if every close had all its inputs and a label that is known as early 
 never train, whatever the market does.
 """
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from papertape.engine.model.gate.gate import GateOptions
 from papertape.engine.model.training.parts import purged_parts
 from papertape.engine.model.training.prepare import LEAST_ROWS, SHARES
 from papertape.replay.config import Config
-from papertape.replay.config.cadence import cadence
+from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.config.learning import Learning
 from papertape.replay.learning.settings import DAY_MS, gate_ms_of
 from papertape.replay.tapes.store import Store, read_metadata
 
 _MOST_CLOSES = 1 << 20
+_EXAMPLES = 64  # due times that are looked at
 
 
 def check_learning(config: Config, where: str = "configuration") -> None:
@@ -37,6 +39,8 @@ def check_learning(config: Config, where: str = "configuration") -> None:
         every.check_length(timeframe)
     except ConfigError as error:
         faults.append(f"signals.retrain_every: {error}")
+    if config.learning.policy == "recipe":
+        faults += _never_judged(every, timeframe, config.learning.horizon_bars)
     if faults:
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(faults))
 
@@ -72,6 +76,25 @@ def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
                 f"write {enough:g} or more, or a shorter horizon"
             )
     return faults
+
+
+def _never_judged(every: Cadence, timeframe: str, horizon_bars: int) -> list[str]:
+    """Return what keeps a recipe from ever passing: no row's label is known before the next retrain."""
+    due = [every.after(0) or 0]
+    while len(due) < _EXAMPLES and (after := every.after(due[-1])) is not None:
+        due.append(after)
+    length_ms = timeframe_ms(timeframe)
+    closes = max(
+        ((after - before) // length_ms for before, after in itertools.pairwise(due)), default=0
+    )
+    need = horizon_bars + 1
+    if closes >= need:
+        return []
+    return [
+        f"learning.policy: a recipe is judged on rows between two retrains whose labels are known by the second; "
+        f"{closes:,} closes of {timeframe} lie between them, {need - closes:,} fewer than the {need:,} that "
+        f"horizon_bars {horizon_bars} needs; retrain less often, or shorten the horizon"
+    ]
 
 
 def _can_train(n: int, known: int, embargo: int, rows_per_close: int) -> bool:

@@ -29,6 +29,7 @@ class LearningSettings:
     kind               of `engine.model.KINDS`; sizes: of the kind, those that differ from its defaults
     timeframe          of the strategy; features: requests that are computed; inputs: columns that are read, () = all
     window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
+    policy             of POLICIES: what lets a model take over
     cost               of a round trip, as a fraction of the notional
     drift, check_bars  of `papertape.engine.model.drift.policy.DriftOptions`, and how many closes lie between two looks; 0: none
     options            of `papertape.engine.model.training.train.TrainingOptions`, by name, beside those above
@@ -43,6 +44,7 @@ class LearningSettings:
     window_ms: int = 90 * DAY_MS
     gate_ms: int = 30 * DAY_MS
     gate_alpha: float = 0.05
+    policy: str = "model"
     cost: float = 0.0013
     label: str = "bracket"
     horizon_bars: int = 24

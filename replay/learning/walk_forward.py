@@ -25,6 +25,7 @@ from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Tra
 from papertape.replay.learning.drift import Command, WalkDrift
 from papertape.replay.learning.evidence import RowOutcomes, opinions, outcomes, scores_of
 from papertape.replay.learning.jobs.job import TrainingJob, read_attempt, write_attempt
+from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
 
 OnAttempt = Callable[[Attempt | int, int, int], None]
@@ -88,6 +89,8 @@ class _Pass:
         self._champion = _first_champion(job)
         self._due = deque(job.due_ms)
         self._pending: Attempt | None = None
+        self._last = job.last
+        self._versions = self._champion.version if self._champion else 0
         self.attempts: list[Attempt] = []
         self.watch: WalkDrift | None = None
         if job.is_walk and job.settings.check_bars:
@@ -131,7 +134,10 @@ class _Pass:
             self._train,
             self._folder,
             self._on_epoch,
+            self._last,
         )
+        if attempt.artefact:
+            self._last = Shown.of(attempt)
         self.attempts.append(attempt)
         if self._on_attempt is not None:
             self._on_attempt(attempt, number, of)
@@ -143,10 +149,14 @@ class _Pass:
             return
         self._pending = None
         if attempt.is_promoted:
-            version = (self._champion.version if self._champion else 0) + 1
-            self._champion = Champion(version, read_artefact(attempt.artefact))
+            self._versions += 1
+            self._champion = Champion(self._versions, read_artefact(attempt.artefact))
             if self.watch is not None:
                 self.watch.took_over(self._champion, attempt.effective_ms)
+        elif attempt.is_demoting:
+            self._champion = None
+            if self.watch is not None:
+                self.watch.retired(attempt.effective_ms)
         elif self.watch is not None and attempt.outcome != "skipped":
             self.watch.refused(attempt.effective_ms)
 
@@ -164,6 +174,7 @@ def _attempt(
     train: Train,
     folder: Path | None,
     on_epoch: OnEpoch | None,
+    last: Shown | None,
 ) -> Attempt:
     """Return a kept attempt, a lost one, or a new one."""
     if folder is not None:
@@ -185,6 +196,7 @@ def _attempt(
             trigger=trigger,
             on_epoch=on_epoch,
             checkpoint=checkpoint,
+            last=last,
         )
     if folder is not None:
         write_attempt(folder, number, attempt)
@@ -210,6 +222,8 @@ def measure_shadows(
         if attempt.is_promoted:
             version = (champion.version if champion else 0) + 1
             champion = Champion(version, read_artefact(attempt.artefact))
+        elif attempt.is_demoting:
+            champion = None
         if not attempt.artefact:
             measured.append(attempt)
             continue

@@ -79,7 +79,7 @@ def compare_windows(
         )
     walks = []
     for length in days:
-        chosen = replace(settings, window_ms=round(length * DAY_MS), check_bars=0)
+        chosen = replace(settings, window_ms=round(length * DAY_MS), check_bars=0, policy="model")
         job = TrainingJob(chosen, tuple(due), rows, is_walk=True)
         with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
             shown = _shown(f"{length:g} days", on_progress)

@@ -13,6 +13,9 @@ Fading: where the bettor stakes no more than the truth would allow, 1/capital is
 2006), so a fall by 1/α from the highest is what an edge as large as it was bet on shows least often: a CUSUM of the same
 bets the other way, as in J. Shin, A. Ramdas and A. Rinaldo, E-detectors, New England Journal of Statistics in Data Science 2
 (2024). What has faded begins anew, and must pass again in full.
+
+A passed recipe's newest model takes over unless it is surely worse than the one in force: its log-loss on the gate's rows
+has a lower bound above the other's (`surely_worse`).
 """
 
 import math
@@ -22,8 +25,10 @@ from typing import Any, Final, NamedTuple, Self
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.gate.bets import BetOptions, Unseen, bet
+from papertape.engine.model.gate.gate import CHALLENGER, CHAMPION, Evidence, GateOptions, gate
 
 SHARES: Final = (0.85, 0.15)  # of the capital, in the order of `BetOptions.stakes`
+_MOST_LOG: Final = 300.0  # nothing is surer than that, and numbers end at e^709
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,8 @@ class RecipeState(NamedTuple):
 
     def after(self, rows: int, factors: tuple[float, ...], options: RecipeOptions) -> Self:
         """Return the state after one more block; its factors, one a bettor, are above 0."""
-        logs = tuple(log + math.log(by) for log, by in zip(self.logs, factors, strict=True))
+        pairs = zip(self.logs, factors, strict=True)
+        logs = tuple(min(log + math.log(by), _MOST_LOG) for log, by in pairs)
         blocks, all_rows, passes, fades = self.blocks + 1, self.rows + rows, self.passes, self.fades
         is_passed, highest, capital = self.is_passed, self.highest, _capital(logs)
         if not is_passed and capital >= options.boundary:
@@ -123,3 +129,22 @@ def judge(
         state = state.after(rows, tuple(factors), options)
         points.append(EvidencePoint(bar, state.capital, state.is_passed))
     return state, points
+
+
+def surely_worse(evidence: Evidence, options: GateOptions) -> str:
+    """Return why a challenger is surely worse than the champion on these rows, in words, or nothing."""
+    said = evidence.probabilities
+    if CHAMPION not in said:
+        return ""
+    turned = evidence._replace(
+        probabilities={CHALLENGER: said[CHAMPION], CHAMPION: said[CHALLENGER]}
+    )
+    verdict = gate(turned, options)
+    for criterion in verdict.criteria:
+        if criterion.name == f"log_loss_below_{CHAMPION}" and criterion.is_passed:
+            own, other = (verdict.contenders[name]["log_loss"] for name in (CHAMPION, CHALLENGER))
+            return (
+                f"log-loss {own:.4f} is surely above the champion's {other:.4f} "
+                f"(by {criterion.value:.4f}, lower bound {criterion.lower:.4f})"
+            )
+    return ""

@@ -107,7 +107,10 @@ class CurrentModel:
         self.artefact = artefact
 
     def swap(self, version: int, data: bytes) -> None:
-        """Take over a model, or raise DataError before anything has changed."""
+        """Take over a model, or raise DataError before anything has changed; no bytes: from now on there is none."""
+        if not data:
+            self._retire(version)
+            return
         if version < 1:
             raise DataError(f"model: version {version} is not above 0")
         artefact = read_artefact(data)
@@ -142,6 +145,15 @@ class CurrentModel:
         self._install(artefact, states)
         self._bytes = data
 
+    def _retire(self, version: int) -> None:
+        """Go on without a model."""
+        if version:
+            raise DataError(f"model {version}: it has no bytes; version 0 alone means no model")
+        self.artefact, self._bytes = None, b""
+        self._state = np.zeros((len(self._symbols), 0))
+        for symbol in self._traded:
+            self._recent.tell(symbol, np.full(len(self._recent.of(symbol).probabilities), np.nan))
+
     def _warm_up(self, artefact: Artefact, symbol: int) -> tuple[FloatArray, FloatArray]:
         """Return what a model makes of one symbol's recent rows, and its state after them."""
         columns = [self.columns.index(name) for name in artefact.record.inputs]
@@ -166,6 +178,8 @@ class CurrentModel:
                 self._probability_row,
             )
             self._predictions.add(symbol, features, n, bars)
+        else:
+            features[self._probability_row, :n] = np.nan
         self._recent.add(symbol, features, self._rows, n, bars, self._probability_row)
 
     def restart(self, symbol: int) -> None:

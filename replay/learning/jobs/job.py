@@ -3,7 +3,7 @@ What a training process is given and what it gives back: a folder.
 
     job.json              what is to be done, plain values
     rows.npz              the rows to learn from, no pickles
-    champion.safetensors  the model in force, if there is one
+    champion.safetensors  the model in force, if there is one; last.safetensors: the newest that its recipe has trained
     attempt-0001.json     what came of each attempt, written as soon as it is over: a job that was cut off goes on behind
     attempt-0001.safetensors   the last whole one; its challenger; and the logistic model of the same rows
     attempt-0001.baseline.safetensors
@@ -29,6 +29,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.model import read_artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.files import write_whole
 
@@ -50,6 +51,7 @@ class TrainingJob:
     trigger    of a single attempt; those of a walk are scheduled, and drift may add more
     is_walk    go on to the end of the rows: watch the champion, and measure what the models would have said
     champion   the model in force before the first attempt, and its version; 0 = none
+    last       the newest model that the recipe has trained before the first attempt
     lost       attempts that an earlier process did not come back from: due time → (outcome, reason)
     """
 
@@ -60,6 +62,7 @@ class TrainingJob:
     is_walk: bool = False
     champion: bytes = b""
     champion_version: int = 0
+    last: Shown | None = None
     lost: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -70,6 +73,10 @@ def write_job(folder: Path, job: TrainingJob) -> None:
     write_whole(folder / "rows.npz", lambda file: np.savez(file, **arrays))
     if job.champion:
         _write(folder / "champion.safetensors", job.champion)
+    last = {}
+    if job.last is not None:
+        _write(folder / "last.safetensors", job.last.artefact)
+        last = {"due_ms": job.last.due_ms, "recipe": dict(job.last.recipe)}
     values = {
         "format": FORMAT,
         "settings": asdict(job.settings),
@@ -78,6 +85,7 @@ def write_job(folder: Path, job: TrainingJob) -> None:
         "is_walk": job.is_walk,
         "champion_version": job.champion_version,
         "has_champion": bool(job.champion),
+        "last": last,
         "lost": {str(due): list(lost) for due, lost in job.lost.items()},
         "rows": {
             "symbols": rows.symbols,
@@ -113,10 +121,18 @@ def read_job(folder: Path) -> TrainingJob:
             values["is_walk"],
             champion.read_bytes() if values["has_champion"] else b"",
             values["champion_version"],
+            _read_last(folder, values["last"]),
             {int(due): (lost[0], lost[1]) for due, lost in values["lost"].items()},
         )
     except (KeyError, TypeError, ValueError, OSError, BadZipFile) as error:
         raise DataError(f"{folder}: not a job that can be done: {error}") from error
+
+
+def _read_last(folder: Path, values: dict[str, Any]) -> Shown | None:
+    if not values:
+        return None
+    data = (folder / "last.safetensors").read_bytes()
+    return Shown(int(values["due_ms"]), data, values["recipe"])
 
 
 def write_attempt(folder: Path, number: int, attempt: Attempt) -> None:

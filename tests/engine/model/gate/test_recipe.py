@@ -8,12 +8,15 @@ import pytest
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.gate.bets import Unseen, bet
+from papertape.engine.model.gate.gate import GateOptions
 from papertape.engine.model.gate.recipe import (
     SHARES,
     RecipeOptions,
     RecipeState,
     judge,
+    surely_worse,
 )
+from papertape.replay.research.gate_study import NOISES
 
 RULES = RecipeOptions()
 
@@ -76,6 +79,19 @@ def test_judging_in_parts_is_judging_each_block_once() -> None:
     assert state.logs == pytest.approx(tuple(logs))
     assert points[-1].capital == state.capital
     assert RecipeState.from_json(state.to_json()) == state
+
+
+def test_a_challenger_is_surely_worse_only_beside_a_champion_that_is_surely_better() -> None:
+    random = np.random.default_rng(3)
+    known = NOISES["identical"](random, 720, 12)
+    options = GateOptions(resamples=200)
+
+    assert surely_worse(known, options) == ""  # they are the same
+    noise = np.clip(random.normal(0.5, 0.2, 720), 0.05, 0.95)
+    worse = known._replace(probabilities={**known.probabilities, "challenger": noise})
+    assert "is surely above the champion's" in surely_worse(worse, options)
+    alone = {name: p for name, p in worse.probabilities.items() if name != "champion"}
+    assert surely_worse(worse._replace(probabilities=alone), options) == ""
 
 
 def test_alpha_out_of_range_is_refused() -> None:
