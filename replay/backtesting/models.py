@@ -150,6 +150,13 @@ def policy_of(attempts: Sequence[Attempt]) -> str:
     return str(said[-1]) if said else "model"
 
 
+def newest_sentences(learned: Learned | None) -> list[str]:
+    """Return what a reader must know where models take over unseen."""
+    if learned is None or policy_of(learned.attempts) != "newest":
+        return []
+    return ["NEWEST: every model took over, whatever it was worth (learning.policy)."]
+
+
 def why_none(learned: Learned | None) -> str:
     """Return why no model took over, as the beginning of a sentence."""
     if learned is None:

@@ -36,7 +36,7 @@ from papertape.engine.spec import Market
 from papertape.engine.strategies import parameters_of
 from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
 from papertape.replay.backtesting.limits import limits_section
-from papertape.replay.backtesting.models import model_section, policy_of, why_none
+from papertape.replay.backtesting.models import model_section, newest_sentences, why_none
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
 from papertape.replay.config import Config
@@ -189,11 +189,9 @@ def performance_of(config: Config, run: Run, closes: FloatArray | None = None) -
 def _lineage(run: Run) -> list[dict[str, Any]]:
     """Return the record of every model that took over, in order, and when it did."""
     lineage = []
-    for swap, (effective_ms, data) in zip(run.recorder.swaps, run.models, strict=True):
-        if not data:  # a demotion: the attempts tell of it
-            continue
-        record = read_artefact(data).record
-        values = {**record.to_json(), "version": int(swap["version"])}
+    taken = [pair for pair in zip(run.recorder.swaps, run.models, strict=True) if pair[1][1]]
+    for swap, (effective_ms, data) in taken:
+        values = {**read_artefact(data).record.to_json(), "version": int(swap["version"])}
         lineage.append({"time": _iso(effective_ms), "effective_ms": effective_ms, **values})
     return lineage
 
@@ -387,14 +385,10 @@ def _warnings(
         )
     said += [line for use in funding for line in use.sentences()]
     said += _without_funding(run.engine.spec.markets, funding)
-    said += recorded.sentences()
+    said += recorded.sentences() + newest_sentences(learned)
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
         said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")
-    if learned and policy_of(learned.attempts) == "newest":
-        said.append(
-            "NEWEST: every model that was trained took over, whatever it was worth (learning.policy)."
-        )
     lost = [a for a in learned.attempts if a.outcome in ("failed", "timeout")] if learned else []
     if lost:
         said.append(
