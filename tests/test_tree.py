@@ -45,6 +45,7 @@ MOST_PARAMETERS, MOST_OF_A_KERNEL = 8, 14
 OPTIONS = ("daemon/commands/", "replay/front/", "daemon/learning/train.py")
 WIDE = {
     "challenge": "all that one retraining depends on, four of them by keyword",
+    "_attempt": "the same, and where it is kept",
     "execute": "a kernel takes its arrays one by one; a record of arrays is no kernel argument",
     "run_ahead": "the same, and what it writes down",
     "run_closes": "the same, and whom it asks",
