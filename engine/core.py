@@ -84,7 +84,7 @@ class Engine(EngineState):
 
         Raises ConfigError for a strategy in Python, which is shown its account and has to run by itself.
         """
-        if not isinstance(self._deciders[0], KernelDecider):
+        if not isinstance(self._deciders[-1], KernelDecider):
             raise ConfigError("strategy: one that is shown its account cannot decide for another")
         assert spec.symbols == self.symbols
         follower = Engine(spec)

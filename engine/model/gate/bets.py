@@ -62,9 +62,9 @@ class BetOptions(NamedTuple):
     """
 
     block_horizons: float = 4.0
-    middle_horizons: float = 30.0
+    middle_horizons: float = 20.0
     most: float = 0.8
-    stakes: tuple[float, ...] = (1.2, 0.3)
+    stakes: tuple[float, ...] = (1.1, 0.3)
 
 
 class Blocks(NamedTuple):
