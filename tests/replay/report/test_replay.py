@@ -15,7 +15,7 @@ from papertape.engine.records import REFUSED_NAMES, UNITS_PER_QUOTE, Unmet
 from papertape.engine.strategies.confluence import Confluence
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.report import steps
-from papertape.replay.report.data import joined_candles, pack_candles, pack_floats
+from papertape.replay.report.data import joined_column, pack_candles, pack_floats
 from papertape.replay.report.orders import resting_of
 from papertape.replay.report.steps import StepLines, pack_account, pack_closes, pack_lines
 from papertape.replay.report.structure import GROUPS, name_of, structure_of
@@ -267,13 +267,15 @@ def test_what_a_page_cannot_hold_is_joined_with_its_true_high_and_low() -> None:
     candles["high"][517] *= 3.0
     candles["low"][518] *= 0.2
 
-    joined = joined_candles(candles, 4)
+    names = ("open_ms", "high", "low", "close", "volume")
+    joined = {name: joined_column(candles, name, 4) for name in names}
     packed = unpack_candles(pack_candles(candles, 300))
 
     parts = [candles[at : at + 4] for at in range(0, 1_003, 4)]
     for name, fold in (("high", max), ("low", min)):
         assert joined[name].tolist() == [fold(part[name].tolist()) for part in parts]
     assert joined["close"].tolist() == [part["close"][-1] for part in parts]
+    assert joined["open_ms"].tolist() == [part["open_ms"][0] for part in parts]
     np.testing.assert_allclose(joined["volume"], [math.fsum(part["volume"]) for part in parts])
     np.testing.assert_allclose(packed["high"], joined["high"], rtol=1e-8)
     assert pack_candles(candles)["joined"] == 1
