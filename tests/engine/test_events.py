@@ -142,9 +142,16 @@ def test_funding_of_a_spot_market_is_refused() -> None:
         make_engine({}, is_perpetual=False).step(Funding(1, 0, 0.001, 100.0))
 
 
-def test_model_version_starts_at_one() -> None:
+def test_model_version_starts_at_one_and_0_means_that_there_is_none() -> None:
+    engine = make_engine({})
     with pytest.raises(DataError, match="version 0 is not above 0"):
-        make_engine({}).step(NewModel(0, b""))
+        engine.step(NewModel(0, b"something"))
+    with pytest.raises(DataError, match="model 1: it has no bytes; version 0 alone means no model"):
+        engine.step(NewModel(1, b""))
+
+    engine.step(NewModel(0, b""))
+
+    assert engine.account[0]["model_version"] == 0
 
 
 @settings(max_examples=20, deadline=None)
