@@ -180,7 +180,7 @@ async def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None
 async def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) -> None:
     async def bad(daemon: RunningDaemon) -> list[str]:
         said = []
-        for event in (Funding(0, 9, 1e-4, 100.0), Funding(0, 0, 7.0, 100.0), NewModel(0, b"")):
+        for event in (Funding(0, 9, 1e-4, 100.0), Funding(0, 0, 7.0, 100.0), NewModel(1, b"")):
             with pytest.raises(DataError) as caught:
                 await daemon.offer(event)
             said.append(str(caught.value))
