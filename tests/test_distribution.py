@@ -15,7 +15,18 @@ pytestmark = pytest.mark.slow  # it builds three times
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("engine", "replay", "daemon")
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", *ROOMS, "deploy/package")
-TEXTS = {".py", ".typed", ".toml", ".parquet", ".js", ".css", ".html", ".NOTICE", ".LICENSE"}
+TEXTS = {
+    ".py",
+    ".typed",
+    ".toml",
+    ".parquet",
+    ".js",
+    ".css",
+    ".html",
+    ".svg",
+    ".NOTICE",
+    ".LICENSE",
+}
 TEXTS |= {".gapless-crypto-data"}
 
 
