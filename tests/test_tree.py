@@ -25,7 +25,6 @@ ORDER = {
 # Folders of equals: one file per member of a family, which nobody has to tell apart.
 FAMILIES = {
     "engine/features": "one file per family of signals",
-    "replay/learning": "one file per step of a retraining, and the settings",
     "engine/performance": "one file per kind of measure",
     "engine/strategies": "one file per strategy, beside what they are made with",
     "engine/features/smc": "one file per concept",
@@ -44,8 +43,6 @@ MOST_PARAMETERS, MOST_OF_A_KERNEL = 8, 14
 # The public calls take their options one by one, as commands do.
 OPTIONS = ("daemon/commands/", "replay/front/", "daemon/learning/train.py")
 WIDE = {
-    "challenge": "all that one retraining depends on, four of them by keyword",
-    "_attempt": "the same, and where it is kept",
     "execute": "a kernel takes its arrays one by one; a record of arrays is no kernel argument",
     "run_ahead": "the same, and what it writes down",
     "run_closes": "the same, and whom it asks",

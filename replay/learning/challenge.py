@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -57,6 +57,21 @@ class Train(Protocol):
         ...
 
 
+class TrainingSession(NamedTuple):
+    """
+    One training as somebody follows it.
+
+    on_epoch    is told of every epoch
+    checkpoint  folder in which the training can be taken up again; None: it cannot
+    """
+
+    on_epoch: OnEpoch | None = None
+    checkpoint: Path | None = None
+
+
+_UNFOLLOWED: Final = TrainingSession()
+
+
 def challenge(
     rows: Dataset,
     due_ms: int,
@@ -65,15 +80,14 @@ def challenge(
     train: Train,
     *,
     trigger: str = "schedule",
-    on_epoch: OnEpoch | None = None,
-    checkpoint: Path | None = None,
     last: Shown | None = None,
+    session: TrainingSession = _UNFOLLOWED,
 ) -> Attempt:
     """
     Return what comes of one retraining; what closed after `due_ms` is not looked at.
 
-    last        the newest model that the same recipe has trained before, whether it trades or not
-    checkpoint  folder in which the training can be taken up again; None: it cannot
+    last     the newest model that the same recipe has trained before, whether it trades or not
+    session  of the challenger's training; the baseline takes no time worth following
     """
     started_s = time.monotonic()
     blank = Attempt.lost(settings, due_ms, trigger, champion.version if champion else 0)
@@ -92,7 +106,7 @@ def challenge(
     if parent is not None and parent.record.kind != settings.kind:
         parent = None
     try:
-        challenger = train(learnt, settings, settings.kind, parent, on_epoch, checkpoint)
+        challenger = train(learnt, settings, settings.kind, parent, *session)
         baseline = (
             challenger
             if settings.kind == BASELINE

@@ -21,7 +21,14 @@ from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.buckets import confidence_buckets
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, challenge
+from papertape.replay.learning.challenge import (
+    BASELINE,
+    Champion,
+    OnEpoch,
+    Train,
+    TrainingSession,
+    challenge,
+)
 from papertape.replay.learning.drift import Command, WalkDrift
 from papertape.replay.learning.evidence import RowOutcomes, opinions, outcomes, scores_of
 from papertape.replay.learning.jobs.job import TrainingJob, read_attempt, write_attempt
@@ -125,22 +132,38 @@ class _Pass:
         of = number + 1 + len(self._due)
         if self._on_attempt is not None:
             self._on_attempt(due_ms, number, of)
-        attempt = self._pending = _attempt(
-            self._job,
-            due_ms,
-            trigger,
-            number,
-            self._champion,
-            self._train,
-            self._folder,
-            self._on_epoch,
-            self._last,
-        )
+        attempt = self._pending = self._attempt(due_ms, trigger, number)
         if attempt.artefact:
             self._last = Shown.of(attempt)
         self.attempts.append(attempt)
         if self._on_attempt is not None:
             self._on_attempt(attempt, number, of)
+
+    def _attempt(self, due_ms: int, trigger: str, number: int) -> Attempt:
+        """Return a kept attempt, a lost one, or a new one."""
+        folder, job, champion = self._folder, self._job, self._champion
+        if folder is not None:
+            kept = read_attempt(folder, number)
+            if kept is not None and kept.due_ms == due_ms:
+                return kept
+        if due_ms in job.lost:
+            version = champion.version if champion else 0
+            attempt = Attempt.lost(job.settings, due_ms, trigger, version, *job.lost[due_ms])
+        else:
+            checkpoint = folder / f"checkpoint-{number + 1:04d}" if folder else None
+            attempt = challenge(
+                job.rows,
+                due_ms,
+                job.settings,
+                champion,
+                self._train,
+                trigger=trigger,
+                last=self._last,
+                session=TrainingSession(self._on_epoch, checkpoint),
+            )
+        if folder is not None:
+            write_attempt(folder, number, attempt)
+        return attempt
 
     def _take_effect(self, time_ms: int) -> None:
         """Let an attempt's model take over if it may, and the watch know how it ended, when its time has come."""
@@ -163,44 +186,6 @@ class _Pass:
 
 def _first_champion(job: TrainingJob) -> Champion | None:
     return Champion(job.champion_version, read_artefact(job.champion)) if job.champion else None
-
-
-def _attempt(
-    job: TrainingJob,
-    due_ms: int,
-    trigger: str,
-    number: int,
-    champion: Champion | None,
-    train: Train,
-    folder: Path | None,
-    on_epoch: OnEpoch | None,
-    last: Shown | None,
-) -> Attempt:
-    """Return a kept attempt, a lost one, or a new one."""
-    if folder is not None:
-        kept = read_attempt(folder, number)
-        if kept is not None and kept.due_ms == due_ms:
-            return kept
-    settings = job.settings
-    if due_ms in job.lost:
-        version = champion.version if champion else 0
-        attempt = Attempt.lost(settings, due_ms, trigger, version, *job.lost[due_ms])
-    else:
-        checkpoint = folder / f"checkpoint-{number + 1:04d}" if folder else None
-        attempt = challenge(
-            job.rows,
-            due_ms,
-            settings,
-            champion,
-            train,
-            trigger=trigger,
-            on_epoch=on_epoch,
-            checkpoint=checkpoint,
-            last=last,
-        )
-    if folder is not None:
-        write_attempt(folder, number, attempt)
-    return attempt
 
 
 def measure_shadows(

@@ -21,8 +21,8 @@ from papertape.engine.model.scores import scores
 from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import BASELINE
+from papertape.replay.learning.comparison import Interval, Intervals, losses
 from papertape.replay.learning.evidence import outcomes
-from papertape.replay.learning.intervals import Interval, Intervals, losses
 from papertape.replay.learning.jobs.job import CHILD, TrainingJob
 from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
