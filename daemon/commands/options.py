@@ -15,6 +15,13 @@ ConfigFile = Annotated[
 Changes = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 OneTape = Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")]
+Tapes = Annotated[
+    list[str] | None,
+    typer.Option("--tape", help="a name in the store or a file; repeat for a portfolio"),
+]
+DrawCount = Annotated[int | None, typer.Option(help="so many at random in place of all")]
+DrawSeed = Annotated[int, typer.Option(min=0, help="of the draws")]
+Workers = Annotated[int | None, typer.Option(min=1, help="processes; default: one per core")]
 TapeFolder = Annotated[
     Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
 ]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
-from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
+from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import FIGURES, written
@@ -23,10 +23,7 @@ from papertape.replay.runtime.allocation import return_large_arrays
 
 def replay_command(
     config: ConfigFile = None,
-    tape: Annotated[
-        list[str] | None,
-        typer.Option(help="a name in the store or a file; repeat for a portfolio"),
-    ] = None,
+    tape: Tapes = None,
     changes: Changes = None,
     out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/latest"),
     as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,

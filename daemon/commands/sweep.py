@@ -7,7 +7,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
+from papertape.daemon.commands.options import (
+    AsJson,
+    Changes,
+    ConfigFile,
+    DrawCount,
+    DrawSeed,
+    Tapes,
+    Workers,
+    with_tapes,
+)
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
@@ -30,21 +39,16 @@ def sweep_command(
             help="KEY=5:50:5, KEY=1h,4h, KEY=0.1:0.9 to draw from, or KEY alone for what a strategy declares; repeatable"
         ),
     ] = None,
-    draw: Annotated[int | None, typer.Option(help="so many at random in place of all")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the draws")] = 1,
-    tape: Annotated[
-        list[str] | None,
-        typer.Option(help="a name in the store or a file; repeat for a portfolio"),
-    ] = None,
+    draw: DrawCount = None,
+    seed: DrawSeed = 1,
+    tape: Tapes = None,
     changes: Changes = None,
     by: Annotated[str, typer.Option(help="the metric that the best have most of")] = "sharpe",
     top: Annotated[int, typer.Option(min=1, max=1_000, help="how many are shown")] = 10,
     out: Annotated[
         Path | None, typer.Option(help="folder; default: results/sweep-… by what is swept")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="processes; default: one per core")
-    ] = None,
+    workers: Workers = None,
     limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
+from papertape.daemon.commands.options import (
+    AsJson,
+    Changes,
+    ConfigFile,
+    DrawCount,
+    DrawSeed,
+    Tapes,
+    Workers,
+    with_tapes,
+)
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
@@ -48,19 +57,14 @@ def walkforward_command(
         str, typer.Option(help="carry: positions go on; close: they are closed at the next open")
     ] = "carry",
     by: Annotated[str, typer.Option(help="the metric that is searched for")] = "sharpe",
-    draw: Annotated[int | None, typer.Option(help="so many at random in place of all")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the draws")] = 1,
-    tape: Annotated[
-        list[str] | None,
-        typer.Option(help="a name in the store or a file; repeat for a portfolio"),
-    ] = None,
+    draw: DrawCount = None,
+    seed: DrawSeed = 1,
+    tape: Tapes = None,
     changes: Changes = None,
     out: Annotated[
         Path | None, typer.Option(help="folder; default: results/walkforward-… by what is walked")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="processes; default: one per core")
-    ] = None,
+    workers: Workers = None,
     limit: Annotated[int, typer.Option(min=1, help="the most trials of one window")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:

@@ -9,8 +9,8 @@ Build what is generated here: `python deploy/docs/build.py`. A test builds it ag
 """
 
 import json
+import tomllib
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,10 @@ def api() -> str:
     views = Views(
         nothing, nothing, nothing, Api(ApiAccount(Path(), "", "", 1, 1, 0.0, ()), nothing)
     )
-    server = Server(Metrics(Scope((), "1m", "1m", "")), views, version=version("papertape"))
-    document = openapi(server.routes(), version("papertape"))
+    # Of this tree: what is installed may be an older one.
+    version = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())["project"]["version"]
+    server = Server(Metrics(Scope((), "1m", "1m", "")), views, version=version)
+    document = openapi(server.routes(), version)
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,17 +1,19 @@
 """`sweep`: many configurations of one backtest, each as its own replay would be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from papertape.replay.config import Config
 from papertape.replay.front.backtest import PARAMETERS, settled
 from papertape.replay.front.data import Data
 from papertape.replay.front.progress import Progress, watched
-from papertape.replay.research.sweep.axes import make_axis
+from papertape.replay.research.sweep.axes import Axis, make_axis
 from papertape.replay.research.sweep.result import SweepResult
 from papertape.replay.research.sweep.run import SweepOptions, run_sweep
 from papertape.replay.research.sweep.space import LIMIT, make_space
+from papertape.replay.tapes.store import Tape
 
 
 def sweep(
@@ -48,15 +50,23 @@ def sweep(
     >>> found.counts, len(found.table), found.checked
     ({'done': 4}, 4, [0, 1, 3])
     """
-    names = [*_OWN, *PARAMETERS]
-    asked = {name: value for name, value in arguments.items() if name in PARAMETERS}
-    asked["sections"] = {n: value for n, value in arguments.items() if n not in PARAMETERS}
-    config, tapes = settled("sweep", names, {**asked, "data": data})
-    axes = [make_axis(key, values, config) for key, values in grid.items()]
+    config, tapes, axes = searched(sweep, grid, data, arguments)
     space = make_space(axes, draw, seed, limit)
     options = SweepOptions(Path(out) if out is not None else None, by, top, workers)
     with watched(progress) as on_progress:
         return run_sweep(config, tapes, space, options, on_progress)
 
 
-_OWN: Final = [name for name in signature(sweep).parameters if name != "arguments"]
+def searched(
+    call: Callable[..., Any], grid: Mapping[str, Any], data: Data, arguments: Mapping[str, Any]
+) -> tuple[Config, list[Tape], list[Axis]]:
+    """
+    Return the configuration that a call's other arguments are, as of `backtest`, its tapes, and the axes of its grid.
+
+    Raises ConfigError or DataError, with the name nearest to one that neither the call nor `backtest` has.
+    """
+    own = [name for name in signature(call).parameters if name != "arguments"]
+    asked = {name: value for name, value in arguments.items() if name in PARAMETERS}
+    asked["sections"] = {n: value for n, value in arguments.items() if n not in PARAMETERS}
+    config, tapes = settled(call.__name__, [*own, *PARAMETERS], {**asked, "data": data})
+    return config, tapes, [make_axis(key, values, config) for key, values in grid.items()]

@@ -1,14 +1,12 @@
 """`walkforward`: parameters chosen on what was known, window by window, in one account that goes on."""
 
 from collections.abc import Mapping
-from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from papertape.replay.front.backtest import PARAMETERS, settled
 from papertape.replay.front.data import Data
 from papertape.replay.front.progress import Progress, watched
-from papertape.replay.research.sweep.axes import make_axis
+from papertape.replay.front.sweep import searched
 from papertape.replay.research.sweep.space import LIMIT, make_space
 from papertape.replay.research.walkforward.result import WalkResult
 from papertape.replay.research.walkforward.run import Layout, WalkOptions, run_walkforward
@@ -54,16 +52,9 @@ def walkforward(
     >>> len(found.rows), found.size, found.left, found.checked
     (3, 36, 0, [0, 1, 2])
     """
-    names = [*_OWN, *PARAMETERS]
-    asked = {name: value for name, value in arguments.items() if name in PARAMETERS}
-    asked["sections"] = {n: value for n, value in arguments.items() if n not in PARAMETERS}
-    config, tapes = settled("walkforward", names, {**asked, "data": data})
-    axes = [make_axis(key, values, config) for key, values in grid.items()]
+    config, tapes, axes = searched(walkforward, grid, data, arguments)
     space = make_space(axes, draw, seed, limit)
     layout = Layout(train, test, purge, embargo, anchored)
     options = WalkOptions(Path(out) if out is not None else None, by, choose, at_switch, workers)
     with watched(progress) as on_progress:
         return run_walkforward(config, tapes, space, layout, options, on_progress)
-
-
-_OWN: Final = [name for name in signature(walkforward).parameters if name != "arguments"]

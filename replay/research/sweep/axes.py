@@ -19,7 +19,7 @@ from papertape.engine.strategies.parameters import StrategyParameter, declared_p
 from papertape.replay.config import Config, make_config
 from papertape.replay.config.market_settings import MarketSettings
 
-_PARAMETERS: Final = "strategy.parameters."
+PARAMETERS_PREFIX: Final = "strategy.parameters."
 _MOST_VALUES: Final = 100_000  # of one axis
 _DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
 
@@ -40,7 +40,7 @@ class Axis(NamedTuple):
     @property
     def name(self) -> str:
         """Return the key without what all parameters begin with."""
-        return self.key.removeprefix(_PARAMETERS)
+        return self.key.removeprefix(PARAMETERS_PREFIX)
 
     def to_json(self) -> dict[str, Any]:
         """Return the axis as plain values."""
@@ -150,17 +150,17 @@ def _checked(axis: Axis, config: Config) -> Axis:
     for value in axis.values or (axis.low, axis.high):
         if one is not None:
             one.checked(value)
-        elif not axis.key.startswith(_PARAMETERS):
+        elif not axis.key.startswith(PARAMETERS_PREFIX):
             with_changes(config, {axis.key: value})
     return axis
 
 
 def _declared(key: str, config: Config) -> StrategyParameter | None:
     """Return what the strategy declares of a parameter, None for what is none or is only an argument."""
-    if not key.startswith(_PARAMETERS):
+    if not key.startswith(PARAMETERS_PREFIX):
         return None
     made_by = config.strategy.made_by or class_of(config.strategy.name)
-    name, declared = key.removeprefix(_PARAMETERS), declared_parameters(made_by)
+    name, declared = key.removeprefix(PARAMETERS_PREFIX), declared_parameters(made_by)
     taken = [n for n in signature(made_by).parameters if n not in ("args", "kwargs")]
     if name not in declared and name not in taken:
         known = declared or taken
@@ -171,7 +171,7 @@ def _declared(key: str, config: Config) -> StrategyParameter | None:
 
 def _kind(key: str, config: Config) -> type | None:
     """Return the type that a key has, None where it can be several; raises ConfigError for an unknown key."""
-    if key.startswith(_PARAMETERS):
+    if key.startswith(PARAMETERS_PREFIX):
         one = _declared(key, config)
         return one.kind if one is not None else None
     parts = key.split(".")

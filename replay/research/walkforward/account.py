@@ -1,18 +1,17 @@
 """The account of a walk-forward: an ordinary replay whose parameters switch where each choice takes over."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
-from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, with_changes
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.walkforward.search import moment, span
 from papertape.replay.research.walkforward.windows import Window
 
-_PARAMETERS: Final = "strategy.parameters."
 Metrics = Mapping[str, float | None]
 
 
@@ -25,7 +24,7 @@ def account_configuration(
     chosen  what each window changes, by key; raises ConfigError for what cannot be
     """
     parameters = [
-        {key.removeprefix(_PARAMETERS): value for key, value in changes.items()}
+        {key.removeprefix(PARAMETERS_PREFIX): value for key, value in changes.items()}
         for changes in chosen
     ]
     entries = [

@@ -16,6 +16,7 @@ from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.settings import cadence_of
+from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.record import TrialFile
@@ -45,7 +46,6 @@ from papertape.replay.research.walkforward.windows import (
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
-_PARAMETERS: Final = "strategy.parameters."
 _CHECKED: Final = 3  # windows that are looked at again
 
 
@@ -128,10 +128,10 @@ def _refuse(config: Config, space: Space, options: WalkOptions) -> None:
             f"--choose {options.choose}: unknown{did_you_mean(options.choose, RULES)}"
         )
     for axis in space.axes:
-        if not axis.key.startswith(_PARAMETERS):
+        if not axis.key.startswith(PARAMETERS_PREFIX):
             raise ConfigError(
                 f"--grid {axis.key}: an account that goes on can switch parameters of its strategy alone; vary "
-                f"{_PARAMETERS}NAME"
+                f"{PARAMETERS_PREFIX}NAME"
             )
     if config.strategy.schedule or config.strategy.start is not None:
         raise ConfigError(
