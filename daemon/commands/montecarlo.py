@@ -46,7 +46,7 @@ def montecarlo_command(
     console.print(f"{found.title}: {paths:,} paths of each kind, 5 % · 50 % · 95 %", markup=False)
     console.print(_table(found))
     for kind in found.kinds:
-        console.print(f"{kind.name} tell {kind.tells}", markup=False, soft_wrap=True)
+        console.print(f"{kind.name}: {kind.tells}", markup=False, soft_wrap=True)
     for name, reason in found.missing.items():
         console.print(f"! {name}: not drawn, {reason}", markup=False, soft_wrap=True)
     console.print(f"digest {found.digest[:16]}, seed {seed}", markup=False)
