@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from papertape.daemon.client import Client
+from papertape.daemon.commands.options import DaemonFile, DaemonUrl
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
 from papertape.engine.errors import ConfigError
@@ -33,12 +34,8 @@ class CtlRequest(StrEnum):
 
 def ctl_command(
     order: Annotated[CtlRequest, typer.Argument(help="what to do", show_default=False)],
-    config: Annotated[
-        Path | None, typer.Option(help="the daemon's TOML file; none: the defaults")
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(help="of the daemon, in place of daemon.host and port")
-    ] = None,
+    config: DaemonFile = None,
+    url: DaemonUrl = None,
     reason: Annotated[str, typer.Option(help="kept beside the command")] = "",
     size: Annotated[
         float, typer.Option(help="with scale: share of their size that new entries get")

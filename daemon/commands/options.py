@@ -13,6 +13,12 @@ ConfigFile = Annotated[
     Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable")]
+DaemonFile = Annotated[
+    Path | None, typer.Option("--config", help="the daemon's TOML file; none: the defaults")
+]
+DaemonUrl = Annotated[
+    str | None, typer.Option("--url", help="of the daemon, in place of daemon.host and port")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 OneTape = Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")]
 Tapes = Annotated[

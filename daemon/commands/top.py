@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from papertape.daemon.client import Client
 from papertape.daemon.commands.ctl import base_url
+from papertape.daemon.commands.options import DaemonFile, DaemonUrl
 from papertape.daemon.commands.output import console
 from papertape.daemon.commands.terminal import printable
 from papertape.daemon.monitoring.access import load_token
@@ -26,12 +26,8 @@ _TAPE: Final = 12  # newest rows of what happened
 
 
 def top_command(
-    config: Annotated[
-        Path | None, typer.Option(help="the daemon's TOML file; none: the defaults")
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(help="of the daemon, in place of daemon.host and port")
-    ] = None,
+    config: DaemonFile = None,
+    url: DaemonUrl = None,
     every: Annotated[float, typer.Option(min=0.2, help="seconds between two looks")] = 1.0,
     is_once: Annotated[bool, typer.Option("--once", help="look once and end")] = False,
 ) -> None:
