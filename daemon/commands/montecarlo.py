@@ -1,4 +1,4 @@
-"""`papertape montecarlo`: what one result could have been."""
+"""`papertape montecarlo`: what one result, or a configuration, could have been."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,63 +6,121 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json
-from papertape.replay.research.montecarlo import (
+from papertape.daemon.commands.options import AsJson, Changes, Tapes, Workers, with_tapes
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.engine.errors import ConfigError
+from papertape.replay.config import load_config
+from papertape.replay.config.spec import load_tapes
+from papertape.replay.research.montecarlo.draws import (
+    FOLDER,
     TABLE,
     MonteCarlo,
     PathOptions,
     draw_paths,
     read_source,
 )
+from papertape.replay.research.montecarlo.engines import run_montecarlo
+from papertape.replay.research.sweep.run import processes
+from papertape.replay.runtime.allocation import return_large_arrays
+
+_DEFAULTS = PathOptions()
 
 
 def montecarlo_command(
-    result: Annotated[Path, typer.Argument(help="a result folder", show_default=False)],
-    paths: Annotated[int, typer.Option(min=1, help="of each kind")] = 10_000,
-    ruin: Annotated[float, typer.Option(help="the loss of capital that is called ruin")] = 0.5,
-    skip: Annotated[float, typer.Option(help="share of trades that a path leaves out")] = 0.1,
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="a TOML file, or a result folder; none: the defaults", show_default=False
+        ),
+    ] = None,
+    paths: Annotated[
+        int, typer.Option(min=1, help="of each kind that draws a result")
+    ] = _DEFAULTS.paths,
+    markets: Annotated[
+        int, typer.Option(min=1, help="of each kind that replays a configuration")
+    ] = _DEFAULTS.markets,
+    ruin: Annotated[
+        float, typer.Option(help="the loss of capital that is called ruin")
+    ] = _DEFAULTS.ruin,
+    skip: Annotated[
+        float, typer.Option(help="share of trades that a path leaves out")
+    ] = _DEFAULTS.skip,
     costs: Annotated[
         float, typer.Option(help="the most times that costs are paid once more")
-    ] = 2.0,
-    seed: Annotated[int, typer.Option(min=0, help="the same one draws the same paths")] = 1,
+    ] = _DEFAULTS.costs,
+    block: Annotated[
+        float, typer.Option(help="days of a block of markets on average; 0: by their dependence")
+    ] = _DEFAULTS.block,
+    noise: Annotated[
+        float, typer.Option(help="by which closes are moved, a share of the candle's range")
+    ] = _DEFAULTS.noise,
+    delay: Annotated[
+        int, typer.Option(min=0, help="the most base candles that fills come later")
+    ] = _DEFAULTS.delay,
+    seed: Annotated[
+        int, typer.Option(min=0, help="the same one draws the same paths")
+    ] = _DEFAULTS.seed,
+    tape: Tapes = None,
+    changes: Changes = None,
     out: Annotated[
-        Path | None, typer.Option(help="a Parquet file; default: in the result's folder")
+        Path | None,
+        typer.Option(help="folder; default: the result's, results/montecarlo of a configuration"),
     ] = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Draw a result's trades and days again: intervals for return, drawdown, time under water, and the chance of ruin.
+    Draw a result again, or replay a configuration on markets drawn again: intervals for return, drawdown, time under water and ruin.
 
-    Example: papertape montecarlo results/latest --paths 2000
+    Example: papertape montecarlo --set strategy.name=ema_cross --set account.sizing=all_in --markets 20
     """
-    found = draw_paths(read_source(result), PathOptions(paths, ruin, skip, costs, seed))
-    target = out if out is not None else result / TABLE
+    options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay)
+    if source is not None and source.is_dir():
+        if tape or changes:
+            raise ConfigError(
+                f"{source}: it is a result, which has its tapes and settings; name a TOML file, or leave --tape and --set out"
+            )
+        found, folder = draw_paths(read_source(source), options), out or source
+    else:
+        settings = with_tapes(load_config(source, changes or ()), tape)
+        return_large_arrays()
+        tapes = load_tapes(settings)
+        with progress_bars() as on_progress:
+            found = run_montecarlo(settings, tapes, options, processes(workers), on_progress)
+        folder = out or Path("results") / FOLDER
     if found.kinds:
-        found.save(target)
+        found.save(folder / TABLE)
     if as_json:
         print_json(found.to_json())
-        return
-    console.print(f"{found.title}: {paths:,} paths of each kind, 5 % · 50 % · 95 %", markup=False)
+    else:
+        _show(found, folder)
+
+
+def _show(found: MonteCarlo, folder: Path) -> None:
+    console.print(f"{found.title}: 5 % · 50 % · 95 % of all paths", markup=False)
     console.print(_table(found))
     for kind in found.kinds:
         console.print(f"{kind.name}: {kind.tells}", markup=False, soft_wrap=True)
+    for line in found.notes:
+        console.print(f"! {line}", markup=False, soft_wrap=True)
     for name, reason in found.missing.items():
         console.print(f"! {name}: not drawn, {reason}", markup=False, soft_wrap=True)
-    console.print(f"digest {found.digest[:16]}, seed {seed}", markup=False)
+    console.print(f"digest {found.digest[:16]}, seed {found.options.seed}", markup=False)
     if found.kinds:
-        console.print(f"paths {target}", markup=False, soft_wrap=True)
+        console.print(f"paths {folder / TABLE}", markup=False, soft_wrap=True)
 
 
 def _table(found: MonteCarlo) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("drawn")
     ruined = f"ruin at −{found.options.ruin:.0%}"
-    for name in ("total return", "max drawdown", "longest under water", "loss", ruined):
+    names = ("paths", "total return", "max drawdown", "longest under water", "loss", ruined)
+    for name in names:
         table.add_column(name, justify="right")
     for row in found.to_json()["kinds"]:
         table.add_row(
-            row["kind"],
+            row["kind"] + (" (synthetic)" if row["is_synthetic"] else ""),
+            f"{row['paths']:,}",
             " · ".join(f"{value:+.1%}" for value in row["total"]),
             " · ".join(f"{value:.1%}" for value in row["drawdown"]),
             " · ".join(f"{value:,.0f}" for value in row["underwater"])

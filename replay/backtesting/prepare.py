@@ -48,9 +48,12 @@ def prepared(
     on_progress: Progress | None = None,
     models: Sequence[tuple[int, bytes]] | None = None,
     learned: Learned | None = None,
+    recorded: RecordedSeries | None = None,
 ) -> RunPlan:
     """
     Return what a run begins with; models are trained for it, unless they are given.
+
+    recorded  series beside the candles, for a market that no file is of; None: those that are configured
 
     Raises ConfigError or DataError for what cannot be replayed.
     """
@@ -66,7 +69,8 @@ def prepared(
         models = learned.schedule if learned is not None else ()
     spec = spec.reading(model_features(models))
     commands = learned.commands if learned is not None else ()
-    recorded = recorded_series(config, spec, cuts)
+    if recorded is None:
+        recorded = recorded_series(config, spec, cuts)
     told: list[tuple[int, Command | Funding | SeriesRows]] = [*recorded.events()]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     return RunPlan(tapes, spec, cuts, models, learned, told, recorded)

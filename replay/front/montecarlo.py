@@ -1,35 +1,53 @@
-"""`montecarlo`: what one result could have been."""
+"""`montecarlo`: what one result, or a configuration, could have been."""
 
 from pathlib import Path
+from typing import Any
 
 from papertape.replay.backtesting.result import Result
-from papertape.replay.research.montecarlo import (
+from papertape.replay.front.backtest import PARAMETERS, settled
+from papertape.replay.front.progress import Progress, watched
+from papertape.replay.research.montecarlo.draws import (
     MonteCarlo,
     PathOptions,
     draw_paths,
     read_source,
     source_of,
 )
+from papertape.replay.research.montecarlo.engines import run_montecarlo
+from papertape.replay.research.sweep.run import processes
+
+_DEFAULTS = PathOptions()
 
 
 def montecarlo(
-    result: Result | str | Path,
+    result: Result | str | Path | None = None,
     *,
-    paths: int = 10_000,
-    ruin: float = 0.5,
-    skip: float = 0.1,
-    costs: float = 2.0,
-    seed: int = 1,
+    paths: int = _DEFAULTS.paths,
+    ruin: float = _DEFAULTS.ruin,
+    skip: float = _DEFAULTS.skip,
+    costs: float = _DEFAULTS.costs,
+    seed: int = _DEFAULTS.seed,
+    markets: int = _DEFAULTS.markets,
+    block: float = _DEFAULTS.block,
+    noise: float = _DEFAULTS.noise,
+    delay: int = _DEFAULTS.delay,
+    workers: int | None = None,
+    progress: bool | Progress | None = None,
+    **arguments: Any,
 ) -> MonteCarlo:
     """
-    Draw the trades and days of a result again, and return how it could have gone.
+    Draw a result's trades and days again, or replay a configuration on markets drawn again, and return how it could have gone.
 
-    result  of `backtest`, or the folder of one
-    paths   of each kind
-    ruin    the loss of the starting capital that is called ruin, a fraction
-    skip    share of trades that a path leaves out
-    costs   the most times that fees, spread and slippage are paid once more
-    seed    the same one draws the same paths
+    result     of `backtest`, or the folder of one; none: what the other arguments make, as of `backtest`
+    paths      of each kind that draws a result
+    ruin       the loss of the starting capital that is called ruin, a fraction
+    skip       share of trades that a path leaves out
+    costs      the most times that fees, spread and slippage are paid once more
+    seed       the same one draws the same paths
+    markets    of each kind that replays a configuration; block: days of a block on average, 0: by their dependence
+    noise      by which closes are moved, a share of the candle's range
+    delay      the most base candles that fills come later
+    workers    processes; default: one per core. No number changes a path
 
     Raises ConfigError or DataError, with one sentence each.
 
@@ -38,8 +56,17 @@ def montecarlo(
     >>> found = montecarlo(backtest(start="2021-01-01", end="2021-06-30", **cross), paths=500)
     >>> [kind.name for kind in found.kinds], len(found.table)
     (['order of trades', 'skipped trades', 'worse costs', 'blocks of days'], 2000)
+    >>> found = montecarlo(start="2021-01-01", end="2021-02-28", **cross, paths=10, markets=3, workers=1)
+    >>> [(kind.name, len(kind.paths.total)) for kind in found.kinds[4:]]
+    [('whole markets', 3), ('noise on candles', 3), ('delays', 5)]
     """
-    options = PathOptions(paths, ruin, skip, costs, seed)
+    options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay)
     if isinstance(result, Result):
         return draw_paths(source_of(result.summary, result.trades, result.equity), options)
-    return draw_paths(read_source(Path(result)), options)
+    if result is not None:
+        return draw_paths(read_source(Path(result)), options)
+    asked = {name: value for name, value in arguments.items() if name in PARAMETERS}
+    asked["sections"] = {n: value for n, value in arguments.items() if n not in PARAMETERS}
+    config, tapes = settled("montecarlo", PARAMETERS, asked)
+    with watched(progress) as on_progress:
+        return run_montecarlo(config, tapes, options, processes(workers), on_progress)

@@ -4,7 +4,7 @@ Research: what was tried and what that is worth, and experiments on the machiner
     sweep                       many configurations over the same tapes, each as its replay would be
     walkforward                 parameters chosen on what was known, in one account that goes on
     trials                      the ledger of everything that was tried
-    montecarlo                  what one result could have been
+    montecarlo                  what a result could have been, and a configuration on markets drawn again
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
     subjects feature_subjects   what a proof is about: strategies; features, of users as well
     training_windows            how many days of the past a model should learn from

@@ -13,7 +13,7 @@ from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import daily_returns
 from papertape.engine.performance.drawdown import falls_of
 from papertape.replay.backtesting.result import Result
-from papertape.replay.research.montecarlo import source_of
+from papertape.replay.research.montecarlo.draws import source_of
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.commands import Inside
 

@@ -1,8 +1,8 @@
-"""What one result could have been: its trades and days drawn again; each kind says what it can tell and what it cannot."""
+"""What could have been: a result's trades and days drawn again; every kind says what it can tell and what it cannot."""
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 LEAST: Final = 10  # trades or days; of fewer no interval means anything
 MOST_CELLS: Final = 10**10  # paths × returns
+MOST_MARKETS: Final = 100_000
 TABLE: Final = "montecarlo.parquet"
+FOLDER: Final = "montecarlo"
 _LEVELS: Final = (0.05, 0.5, 0.95)
 _COSTS: Final = ("fees", "spread", "slippage")
 
@@ -32,8 +34,10 @@ class PathOptions(NamedTuple):
     """
     How paths are drawn.
 
-    paths  of each kind; ruin: the loss of capital that is called so; seed: of everything
-    skip   share of trades that a path leaves out; costs: the most times that costs are paid once more
+    paths    of each kind that draws a result; ruin: the loss of capital that is called so; seed: of everything
+    skip     share of trades that a path leaves out; costs: the most times that costs are paid once more
+    markets  that are drawn for a configuration, of each kind; block: days of a block on average, 0: by itself
+    noise    by which closes are moved, a share of the candle's range; delay: the most base candles that fills come later
     """
 
     paths: int = 10_000
@@ -41,15 +45,24 @@ class PathOptions(NamedTuple):
     skip: float = 0.1
     costs: float = 2.0
     seed: int = 1
+    markets: int = 100
+    block: float = 0.0
+    noise: float = 0.1
+    delay: int = 5
 
 
 class Kind(NamedTuple):
-    """One way of drawing: what its paths went through, and what that can and cannot tell; under water in `unit`s."""
+    """
+    One way of drawing: what its paths went through, and what that can and cannot tell; under water in `unit`s.
+
+    is_synthetic  the candles were never traded anywhere
+    """
 
     name: str
     paths: drawn.Paths
     unit: str
     tells: str
+    is_synthetic: bool = False
 
     def intervals(self) -> dict[str, list[float]]:
         """Return the 5 %, 50 % and 95 % quantiles by figure."""
@@ -60,12 +73,17 @@ class Kind(NamedTuple):
 
 @dataclass(slots=True)
 class MonteCarlo:
-    """What was drawn from a result: its kinds, and what could not be drawn, with the reason."""
+    """
+    What was drawn: its kinds, and what could not be drawn, with the reason.
+
+    notes  what a reader must know beside that
+    """
 
     title: str
     options: PathOptions
     kinds: list[Kind]
     missing: dict[str, str]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -92,12 +110,14 @@ class MonteCarlo:
                 "underwater_unit": kind.unit,
                 "ruin": float(kind.paths.ruined.mean()),
                 "loss": float(np.mean(kind.paths.total < 0.0)),
+                "paths": len(kind.paths.total),
+                "is_synthetic": kind.is_synthetic,
                 "tells": kind.tells,
             }
             for kind in self.kinds
         ]
         options = self.options._asdict()
-        return {"result": self.title, **options, "levels": list(_LEVELS), "kinds": kinds, "missing": self.missing, "digest": self.digest}  # fmt: skip
+        return {"result": self.title, **options, "levels": list(_LEVELS), "kinds": kinds, "missing": self.missing, "notes": self.notes, "digest": self.digest}  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Write every path as a row of a Parquet file; DataError when it cannot be written."""
@@ -105,7 +125,13 @@ class MonteCarlo:
 
     def _arrow(self) -> pa.Table:
         columns = {
-            "kind": np.repeat([kind.name for kind in self.kinds], self.options.paths),
+            "kind": np.repeat(
+                [kind.name for kind in self.kinds], [len(kind.paths.total) for kind in self.kinds]
+            ),
+            "is_synthetic": np.repeat(
+                [kind.is_synthetic for kind in self.kinds],
+                [len(kind.paths.total) for kind in self.kinds],
+            ),
             **{
                 name: np.concatenate([getattr(kind.paths, name) for kind in self.kinds])
                 for name in drawn.Paths._fields
@@ -154,8 +180,8 @@ def read_source(folder: Path) -> Source:
 
 
 def draw_paths(source: Source, options: PathOptions) -> MonteCarlo:
-    """Return the paths of every kind; raises ConfigError for options that mean nothing."""
-    _check(options, max(len(source.trades), len(source.days)))
+    """Return the paths of every kind that draws a result; raises ConfigError for options that mean nothing."""
+    check_options(options, max(len(source.trades), len(source.days)))
     block = block_length(source.days) if len(source.days) else 1.0
     kinds: list[Kind] = []
     missing: dict[str, str] = {}
@@ -186,7 +212,7 @@ def _ways(
     ]  # fmt: skip
 
 
-def _check(options: PathOptions, n: int) -> None:
+def check_options(options: PathOptions, n: int) -> None:
     """Raise ConfigError for options that mean nothing, or that no machine here could do."""
     for name, value, low, high in (
         ("ruin", options.ruin, 0.0, 1.0),
@@ -196,7 +222,17 @@ def _check(options: PathOptions, n: int) -> None:
             raise ConfigError(f"--{name} {value:g}: it is not between {low:g} and {high:g}")
     if not 0.0 < options.costs <= 100.0:
         raise ConfigError(f"--costs {options.costs:g}: it is not above 0 and at most 100")
-    if options.paths < 1 or options.seed < 0:
-        raise ConfigError("montecarlo: at least one path, and a seed of at least 0")
+    if min(options.paths, options.markets) < 1 or min(options.seed, options.delay) < 0:
+        raise ConfigError(
+            "montecarlo: at least one path and one market; a seed and a delay of at least 0"
+        )
+    if not 0.0 <= options.noise <= 1.0:
+        raise ConfigError(
+            f"--noise {options.noise:g}: it is not between 0 and 1 of a candle's range"
+        )
+    if not 0.0 <= options.block <= 3_650.0:
+        raise ConfigError(f"--block {options.block:g}: it is not between 0 and 3,650 days")
+    if max(options.markets, options.delay) > MOST_MARKETS:
+        raise ConfigError(f"montecarlo: more than {MOST_MARKETS:,} markets or delays; draw fewer")
     if options.paths * max(n, 1) > MOST_CELLS:
         raise ConfigError(f"--paths {options.paths:,}: with {n:,} returns each that is more than {MOST_CELLS:,}; draw fewer")  # fmt: skip
