@@ -120,7 +120,7 @@ def train(
     Train a model, judge it against the champion and its baselines on rows that none has seen, and keep it.
 
     data, start, end, timeframe, symbol, venue, config, progress   as for `backtest`
-    model      cnn_lstm, lstm, transformer or logistic
+    model      cnn_lstm, lstm, transformer, lightgbm or logistic
     days_back  days of rows that it learns from (90); the newest `learning.gate_days` after them are kept to judge it by
     epochs     at most (50); it stops early
     store      of models: a ModelStore or its folder; default: $PAPERTAPE_MODELS or models/

@@ -223,3 +223,14 @@ def _check_tensors(record: ModelRecord, tensors: Mapping[str, Any]) -> None:
             raise DataError(f"artefact: {name} holds a value that is not finite")
         if name in positive and not (value > 0.0).all():
             raise DataError(f"artefact: {name} holds a value that is not above 0")
+        if name in KINDS[record.kind].places:
+            # a kernel reads at these places unlooked
+            _check_places(name, value, len(record.inputs))
+
+
+def _check_places(name: str, value: FloatArray, n_inputs: int) -> None:
+    """Raise DataError unless every value is the number of an input."""
+    if not ((value >= 0.0) & (value < n_inputs) & (value == np.floor(value))).all():
+        raise DataError(
+            f"artefact: {name} holds a value that is not the number of one of {n_inputs} inputs"
+        )

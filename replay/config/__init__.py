@@ -199,7 +199,7 @@ class Signals(_Section):
 
     use_ml: bool = Field(True, description="whether a model takes part")
     use_smc: bool = Field(True, description="whether Smart Money Concepts take part")
-    model: Literal["cnn_lstm", "lstm", "transformer", "logistic"] = Field(
+    model: Literal["cnn_lstm", "lstm", "transformer", "lightgbm", "logistic"] = Field(
         "cnn_lstm", description="kind that is trained; logistic is the baseline"
     )
     retrain_every: str = Field(

@@ -39,10 +39,11 @@ class Learning(BaseModel):
     )
     epochs: int = Field(50, ge=1, le=10_000, description="at most; it stops early")
     patience: int = Field(
-        10, ge=1, le=10_000, description="epochs without progress before it stops"
+        10, ge=1, le=10_000, description="epochs, or trees, without progress before it stops"
     )
     sizes: dict[str, int] = Field(
-        default_factory=dict, description="of the network, for example { hidden = 16 }"
+        default_factory=dict,
+        description="of the model, for example { hidden = 16 }; lightgbm: { trees = 100, depth = 4 }",
     )
     per_symbol: bool = Field(False, description="weights of its own for every symbol")
     fine_tune: bool = Field(

@@ -59,7 +59,7 @@ def backtest(
     timeframe     of the strategy; fills happen on the tape's own, finer one
     symbol        without data: the tape's name; with a table or a file: what its market is called
     strategy      a built-in name (confluence), `module:Class`, a class, or an instance; `parameters` go to it
-    model         cnn_lstm, lstm, transformer or logistic; use_ml, use_smc: whether models and structure take part
+    model         cnn_lstm, lstm, transformer, lightgbm or logistic; use_ml, use_smc: whether models and structure take part
     retrain_every 30d, 12h, daily, weekly, monthly, cron fields in UTC, or never: when models are trained on what was
                   known by then, in a process of their own, and judged before they take over
     risk_level    low, medium or high: 0.5 %, 1 % or 2 % of equity at the stop

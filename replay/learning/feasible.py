@@ -14,6 +14,7 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.model.gate.gate import GateOptions
+from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.parts import purged_parts
 from papertape.engine.model.training.prepare import LEAST_ROWS, SHARES
 from papertape.replay.config import Config
@@ -39,6 +40,7 @@ def check_learning(config: Config, where: str = "configuration") -> None:
         every.check_length(timeframe)
     except ConfigError as error:
         faults.append(f"signals.retrain_every: {error}")
+    faults += _unfit(config)
     if config.learning.policy == "recipe":
         faults += _never_judged(every, timeframe, config.learning.horizon_bars)
     if faults:
@@ -76,6 +78,19 @@ def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
                 f"write {enough:g} or more, or a shorter horizon"
             )
     return faults
+
+
+def _unfit(config: Config) -> list[str]:
+    """Return what a kind of model refuses of its settings."""
+    learning = config.learning
+    try:
+        TrainingOptions(
+            config.signals.model, sizes=learning.sizes, is_fine_tuned=learning.fine_tune
+        )
+    except ConfigError as error:
+        told = str(error).replace("training.is_fine_tuned", "learning.fine_tune")
+        return [told.replace("training.", "learning.")]
+    return []
 
 
 def _never_judged(every: Cadence, timeframe: str, horizon_bars: int) -> list[str]:

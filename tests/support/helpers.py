@@ -29,6 +29,11 @@ needs_torch = pytest.mark.skipif(
     reason="networks are trained with torch (extra `train`), which is not installed",
 )
 
+needs_lightgbm = pytest.mark.skipif(
+    find_spec("lightgbm") is None,
+    reason="boosted trees are trained with lightgbm (extra `trees`), which is not installed",
+)
+
 NO_LIMITS = Limits()
 FREE = {"taker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}
 

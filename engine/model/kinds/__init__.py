@@ -4,6 +4,7 @@ a step; a code, a branch in `infer` and a row here; one with a memory also `forw
 `engine/model/training/torch_fit.py`.
 
     logistic    a weighted sum, no state
+    lightgbm    boosted trees, no state
     lstm cnn_lstm transformer   those with a memory
 
 What every kind shares lies before its own tensors in the weight vector of a symbol:
@@ -19,12 +20,13 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 from papertape.engine.model.functions import sigmoid
-from papertape.engine.model.kinds import cnn_lstm, logistic, lstm, transformer
+from papertape.engine.model.kinds import cnn_lstm, logistic, lstm, transformer, trees
 
 LOGISTIC: Final = 1
 LSTM: Final = 2
 CNN_LSTM: Final = 3
 TRANSFORMER: Final = 4
+LIGHTGBM: Final = 5
 CLIP: Final = 8.0  # standard deviations; further out a value says only that it is extreme
 _ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 
@@ -42,6 +44,7 @@ class ModelKind(NamedTuple):
     state_length  values that it carries from close to close, per symbol; all zero before the first
     work_length   values of scratch that one step needs
     sizes         what can be chosen, with the defaults; kernels get the values in this order
+    places        tensors whose every value is the number of an input
     """
 
     code: int
@@ -50,6 +53,7 @@ class ModelKind(NamedTuple):
     state_length: Callable[[int, Sizes], int]
     work_length: Callable[[int, Sizes], int]
     sizes: Sizes
+    places: tuple[str, ...] = ()
 
 
 KINDS: Final[dict[str, ModelKind]] = {
@@ -84,6 +88,15 @@ KINDS: Final[dict[str, ModelKind]] = {
         transformer.state_length,
         transformer.work_length,
         transformer.SIZES,
+    ),
+    "lightgbm": ModelKind(
+        LIGHTGBM,
+        trees.shapes,
+        trees.POSITIVE,
+        trees.state_length,
+        trees.work_length,
+        trees.SIZES,
+        trees.PLACES,
     ),
 }
 
@@ -132,5 +145,7 @@ def infer(
                 z = cnn_lstm.step(x, n_inputs, weights, at, sizes, state, rest)
             elif code == TRANSFORMER:
                 z = transformer.step(x, n_inputs, weights, at, sizes, state, rest)
+            elif code == LIGHTGBM:
+                z = trees.step(x, n_inputs, weights, at, sizes, state, rest)
             probability = sigmoid(z / weights[2 * n_inputs])
         features[probability_row, k] = probability

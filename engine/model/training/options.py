@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
-from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.features import columns_of
 from papertape.engine.model.inputs import MODEL_FEATURES
 from papertape.engine.model.kinds import KINDS
@@ -23,11 +23,12 @@ class TrainingOptions:
     features        requests that the rows were computed from; inputs: their columns that the model reads, () = all
     label           bracket, with stop and target in ATR, or direction; horizon_bars: when a trade ends at the latest
     embargo_bars    kept free before a later part, beside the purge; None: as many as the horizon
-    epochs          at most; patience: epochs without a better validation loss after which training stops
+    epochs          at most; patience: epochs, or trees, without a better validation loss after which training stops
     learning_rate   at its highest, after a short warm-up; weight_decay: of AdamW, not of biases; clip_norm: of the gradient
     batch           sequences in a step, more when there are very many; sequence: closes in one that are learnt; burn_in: closes read before them
     dropout         share of inputs hidden, in training, through a whole sequence
-    l2              penalty of the logistic kind, on coefficients of scaled inputs
+    l2              penalty of the logistic kind, on coefficients of scaled inputs, and of lightgbm, on leaves
+    patience        of lightgbm: trees
     device          auto: CUDA where it is and agrees with the CPU; cpu; cuda, refused where there is none
     time_limit_s    after which the best epoch so far is the result
     is_per_symbol   weights of its own for each symbol, in place of one model for all
@@ -85,6 +86,18 @@ class TrainingOptions:
                 raise ConfigError(f"training.sizes: {self.kind} has no {name!r}; it has {known}")
             if size < 1:
                 raise ConfigError(f"training.sizes: {name} {size} is not at least 1")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Raise ConfigError for sizes that do not fit together, and for trees that are to be tuned further."""
+        try:
+            KINDS[self.kind].shapes(1, self.all_sizes)
+        except DataError as error:
+            raise ConfigError(f"training.sizes: {str(error).removeprefix('model: ')}") from error
+        if self.is_fine_tuned and self.kind == "lightgbm":
+            raise ConfigError(
+                "training.is_fine_tuned: true is not for lightgbm, whose trees are grown afresh; leave it out"
+            )
 
     @property
     def read(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 Training: from rows to an artefact.
 
     prepare       labels, weights, three parts in time order, scaling fitted on the oldest
-    fit           Newton's method for the logistic kind, torch for those with a memory, stopped on the middle part
+    fit           Newton's method for the logistic kind, LightGBM for trees, torch for those with a memory, both stopped on
+                  the middle part
     calibrate     a temperature on the newest part
     measure       everything the record says is computed from the probabilities of the kernel, the numbers that will run
 
@@ -23,6 +24,7 @@ from papertape.engine.model.artefact import Artefact, read_artefact, write_artef
 from papertape.engine.model.calibrate import fit_temperature, log_loss
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.record import ModelRecord
+from papertape.engine.model.training.boosting import Examples, fit_trees
 from papertape.engine.model.training.diagnostics import log_odds, measured, probabilities
 from papertape.engine.model.training.newton import newton
 from papertape.engine.model.training.options import TrainingOptions
@@ -77,7 +79,7 @@ def train(
     on_epoch         told after each; elapsed_s: seconds since the start, held against the time limit
     checkpoint       where it goes on after it was cut off
 
-    The same rows, options and parent give the same bytes on the CPU. Every kind but the logistic one needs torch.
+    The same rows, options and parent give the same bytes on the CPU. Networks need torch, `lightgbm` that library.
 
     Raises DataError when there is too little to learn from or the parent does not fit.
     """
@@ -166,6 +168,8 @@ def _fit(rows: Scaled, options: TrainingOptions, watch: FitWatch) -> tuple[Tenso
     """Return the kind's own tensors, and what there is to tell."""
     if options.kind == "logistic":
         return _fit_logistic(rows, options)
+    if options.kind == "lightgbm":
+        return _fit_trees(rows, options, watch)
     ready, n_inputs = rows.ready, rows.x.shape[2]
     network = NETWORKS[options.kind]
     start = rows.parent
@@ -180,6 +184,19 @@ def _fit(rows: Scaled, options: TrainingOptions, watch: FitWatch) -> tuple[Tenso
         for mask in (ready.train, ready.validate)
     ]
     fit = fit_network(network, start, (windows[0], windows[1]), options, rows.name, watch)
+    told = {key: value for key, value in fit._asdict().items() if key != "tensors"}
+    return fit.tensors, {"name": rows.name, **told}
+
+
+def _fit_trees(
+    rows: Scaled, options: TrainingOptions, watch: FitWatch
+) -> tuple[Tensors, dict[str, Any]]:
+    """Return trees as arrays, stopped on the middle part."""
+    ready = rows.ready
+    parts = [
+        Examples(rows.x[m], ready.y[m], ready.weights[m]) for m in (ready.train, ready.validate)
+    ]
+    fit = fit_trees((parts[0], parts[1]), options, rows.name, watch)
     told = {key: value for key, value in fit._asdict().items() if key != "tensors"}
     return fit.tensors, {"name": rows.name, **told}
 

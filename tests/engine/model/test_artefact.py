@@ -169,6 +169,24 @@ def test_weights_that_cannot_be_run_are_refused(name: str, value: Any, told: str
         write_artefact(RECORD, {**tensors(), name: value})
 
 
+@pytest.mark.parametrize("place", [-1.0, float(N), 0.5])
+def test_trees_that_split_on_no_input_are_refused(place: float) -> None:
+    record = replace(RECORD, kind="lightgbm", sizes={"trees": 1, "depth": 1})
+    own = {
+        "split_inputs": np.array([[place]]),
+        "thresholds": np.zeros((1, 1)),
+        "values": np.zeros((1, 2)),
+        "bias": np.zeros(1),
+    }
+    shared = {name: tensors()[name] for name in ("mean", "scale", "temperature")}
+
+    with pytest.raises(
+        DataError, match="split_inputs holds a value that is not the number of one of 4"
+    ):
+        write_artefact(record, {**shared, **own})
+    write_artefact(record, {**shared, **own, "split_inputs": np.array([[N - 1.0]])})
+
+
 def test_weights_of_another_type_are_refused_when_read() -> None:
     from papertape.engine.model.artefact import _checksum
 

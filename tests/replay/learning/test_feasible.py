@@ -86,6 +86,14 @@ def test_the_gate_needs_200_rows_and_eight_blocks_of_two_horizons() -> None:
         ({"signals": {"retrain_every": "30m"}}, ["signals.retrain_every: '30m' comes more often than a candle of 1h"]),
         ({"live": {"symbols": ["BTCUSD"], "timeframe": "1m"}, "signals": {"retrain_every": "30m"}}, []),
         (
+            {"signals": {"model": "lightgbm"}, "learning": {"sizes": {"hidden": 9}}},
+            ["learning.sizes: lightgbm has no 'hidden'; it has trees, depth"],
+        ),
+        (
+            {"signals": {"model": "lightgbm"}, "learning": {"fine_tune": True}},
+            ["learning.fine_tune: true is not for lightgbm"],
+        ),
+        (
             {"data": {"timeframe": "4h"}, "learning": {"window_days": 30, "gate_days": 10}, "signals": {"retrain_every": "1h"}},
             [
                 "learning.window_days: 30 days hold 180 closes of 4h",

@@ -17,7 +17,7 @@ from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS
 from papertape.replay.learning.walk_forward import walk
-from tests.support.helpers import START_MS, make_candles
+from tests.support.helpers import START_MS, make_candles, needs_lightgbm
 
 LEARNING = {"window_days": 40, "gate_days": 20, "label": "direction", "horizon_bars": 2}
 
@@ -49,13 +49,13 @@ def trending(n: int = 2_400) -> Tape:
     return Tape(make_candles(list(rows)), "binance-usdm", "TREND", "1h", source="made in a test")
 
 
-def learnt(tape: Tape, **more: Any) -> Result:
+def learnt(tape: Tape, model: str = "logistic", policy: str = "model", **more: Any) -> Result:
     return backtest(
         tapes=[tape],
-        model="logistic",
+        model=model,
         retrain_every="10d",
         use_smc=False,
-        learning=LEARNING,
+        learning={**LEARNING, "policy": policy},
         signals={"model_features": ["log_return_1", "rsi_14"]},
         report={"sensitivity": False},
         **more,
@@ -94,6 +94,18 @@ def test_a_result_that_learnt_verifies_from_its_own_models(result: Result, tmp_p
     verdict = verify(folder, [trending()])
 
     assert verdict.differences == ()
+
+
+@needs_lightgbm
+def test_trees_are_retrained_take_over_and_verify(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_pass, "run_walk", walk_here)
+    found = learnt(trending(), "lightgbm", "newest")
+
+    lineage = found.summary["model"]["lineage"]
+    assert {entry["kind"] for entry in lineage} == {"lightgbm"}
+    assert verify(found.save(tmp_path / "out"), [trending()]).differences == ()
 
 
 def test_the_end_of_the_tape_changes_nothing_that_was_decided_before(result: Result) -> None:

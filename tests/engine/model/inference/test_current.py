@@ -43,10 +43,16 @@ def artefact(kind: str, seed: int, n_scalings: int = 1, **fields: Any) -> bytes:
     }
     for name in KINDS[kind].positive:
         tensors[name] = np.abs(tensors[name]) + 0.1
+    for name in KINDS[kind].places:
+        tensors[name] = random.integers(0, n, tensors[name].shape).astype(np.float64)
     tensors["temperature"] = np.array([1.5])
     if record.is_per_symbol:
         n_scalings = len(SYMBOLS)
-        tensors = {name: np.stack([value, 0.5 * value]) for name, value in tensors.items()}
+        places = KINDS[kind].places
+        tensors = {
+            name: np.stack([value, value if name in places else 0.5 * value])
+            for name, value in tensors.items()
+        }
     tensors["mean"] = random.normal(0.0, 0.1, (n_scalings, n))
     tensors["scale"] = random.uniform(0.5, 2.0, (n_scalings, n))
     column = record.inputs.index("rsi_14")
@@ -95,7 +101,8 @@ def read_one(made: Any, symbol: str, row: np.ndarray, state: np.ndarray) -> floa
     n = len(row)
     weights = made.weights_for(symbol)
     x = np.clip((row - weights[:n]) / weights[n : 2 * n], -CLIP, CLIP)
-    step = getattr(kinds, made.record.kind).step
+    module = {"lightgbm": "trees"}.get(made.record.kind, made.record.kind)
+    step = getattr(kinds, module).step
     z = step(x, n, weights, 2 * n + 1, made.sizes, state, made.scratch()[n:])
     return float(expit(z / weights[2 * n]))
 

@@ -39,6 +39,19 @@ def test_all_columns_are_read_unless_named() -> None:
         ({"features": ()}, "training.features: there are none"),
         ({"sizes": {"width": 8}}, "training.sizes: lstm has no 'width'; it has hidden"),
         ({"sizes": {"hidden": 0}}, "training.sizes: hidden 0 is not at least 1"),
+        ({"kind": "lightgbm", "sizes": {"depth": 9}}, "training.sizes: depth 9 is above 8"),
+        (
+            {"kind": "lightgbm", "sizes": {"leaves": 9}},
+            "lightgbm has no 'leaves'; it has trees, depth",
+        ),
+        (
+            {"kind": "lightgbm", "is_fine_tuned": True},
+            "training.is_fine_tuned: true is not for lightgbm",
+        ),
+        (
+            {"kind": "transformer", "sizes": {"width": 9}},
+            "training.sizes: width 9 is not a multiple of heads 4",
+        ),
         ({"epoch": 3}, "training: unknown option 'epoch': did you mean 'epochs'?"),
     ],
 )
