@@ -117,7 +117,7 @@ async def serve(
                 feed = JournalledFeed(
                     source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice, is_virtual=is_virtual
                 )  # fmt: skip
-                tables = Tables(feed, engine, writer, limit_ms)
+                tables = Tables(feed, engine, writer, limit_ms, recovered.closes)
                 faults = StrategyFaults(engine, writer, hooks.on_fault)
                 daemon = RunningDaemon(
                     state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state), faults, finding=finding

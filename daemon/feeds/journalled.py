@@ -17,6 +17,7 @@ import numpy as np
 
 from papertape.daemon.feeds.candle_schedule import Act, Calendar
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
+from papertape.daemon.journal.closes import CloseKeeper
 from papertape.daemon.journal.codec import encode
 from papertape.daemon.journal.journal import Journal, Work
 from papertape.daemon.journal.tables import Late, write_report
@@ -247,9 +248,16 @@ class Tables:
     stepped  sequence of the newest event that the engine has taken
     """
 
-    def __init__(self, feed: JournalledFeed, engine: Engine, writer: Writer, limit_ms: int) -> None:
+    def __init__(
+        self,
+        feed: JournalledFeed,
+        engine: Engine,
+        writer: Writer,
+        limit_ms: int,
+        closes: CloseKeeper,
+    ) -> None:
         self._feed, self._symbols, self._writer = feed, engine.symbols, writer
-        self._limit_ms = limit_ms
+        self._limit_ms, self._closes = limit_ms, closes
         self.stepped = feed.sequence
 
     def __call__(self, report: Report) -> None:
@@ -257,10 +265,14 @@ class Tables:
         feed = self._feed
         self.stepped = sequence = feed.sequence
         late = None if feed.is_warming else Late(feed.received_ms, self._limit_ms)
-        symbols = self._symbols
+        symbols, seen, length_ms = (
+            self._symbols,
+            self._closes.take(report),
+            self._closes.length_ms,
+        )
 
         def work(journal: Journal) -> None:
-            write_report(journal.connection, report, sequence, symbols, late)
+            write_report(journal.connection, report, sequence, symbols, late, seen, length_ms)
 
         self._writer.post(work)
 

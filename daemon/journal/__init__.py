@@ -5,6 +5,7 @@ The journal of a state directory: inputs in order, snapshots, and what the engin
     writer             the one thread that writes, with group commit
     codec              inputs as bytes
     tables attempts    the engine's reports, and attempts to replace the model, as tables for plain SQL
+    closes             what was seen and answered at each close, which is no report
     schema             the other tables, their version and migrations
     archive export     old inputs to files, backups; inputs as tapes and Parquet
     crash_points       where a test may kill the process

@@ -54,9 +54,14 @@ class Identity(NamedTuple):
 
     @property
     def spec(self) -> EngineSpec:
-        """Return what the engine is built from; a fresh strategy each time, and features for models to come."""
+        """
+        Return what the engine is built from: a fresh strategy each time, and features for models to come.
+
+        It reports market structure, which a page draws and no decision depends on.
+        """
         features = features_of(self.config, self.config.data.timeframe or self.base_timeframe)
-        return spec_for(self.config, self.markets, self.base_timeframe).reading(features)
+        spec = spec_for(self.config, self.markets, self.base_timeframe).reading(features)
+        return dataclasses.replace(spec, events=True)
 
     @property
     def symbols(self) -> tuple[str, ...]:

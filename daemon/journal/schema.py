@@ -11,7 +11,7 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 
-VERSION: Final = 3
+VERSION: Final = 4
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
 
 _VERSION_1: Final = """
@@ -144,8 +144,31 @@ CREATE TABLE drift_checks (
 INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
 """
 
+_VERSION_4: Final = """
+-- What was seen and answered at each close; see daemon/journal/closes.py. A number that is none is NULL.
+CREATE TABLE closes (
+    symbol TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,        -- when the candle closed
+    input INTEGER NOT NULL,
+    features BLOB,                   -- four-byte floats in the order of close_columns in meta
+    target INTEGER,                  -- -1 short, 0 flat, 1 long, 2 keep; of a strategy in kernels, as the next four
+    confidence REAL,
+    score_model REAL,
+    score_smc REAL,
+    score_technical REAL,
+    condition TEXT,                  -- the first one that was not met, as the strategy says it
+    value REAL,
+    threshold REAL,
+    PRIMARY KEY (symbol, time_ms)
+) WITHOUT ROWID;
+CREATE INDEX closes_by_input ON closes (input);
+
+-- Closes and market structure of the past are found by stepping the inputs again.
+INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
+"""
+
 # What leads to each version from the one before.
-STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}
+STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3, 4: _VERSION_4}
 
 
 def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:

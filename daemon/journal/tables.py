@@ -5,7 +5,8 @@ A row names the input that it came from, so that recovery can take back what it 
 the records: when an engine has other fields, its tables are made anew and filled by stepping the inputs again. Money
 stays in units of 1e-9 quote; the views `…_quote` show quote and UTC times, `trade_tags` which orders opened and closed trades.
 
-Of the marks, one per base candle, only those at a multiple of five minutes are kept: 105,000 rows a year.
+Of the marks, one per base candle, only those at a multiple of five minutes are kept: 105,000 rows a year. Of market
+structure the kinds that a chart draws are.
 
 Statements here are put together from names in this file, never from what a user or a venue wrote (S608).
 """
@@ -17,8 +18,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.daemon.journal.closes import SeenClose, write_closes
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.candles import MINUTE_MS
+from papertape.engine.features.smc.events import EVENT, SCALE_HTF
 from papertape.engine.jit import Rows
 from papertape.engine.records import (
     DECISION,
@@ -32,6 +35,7 @@ from papertape.engine.records import (
     UNITS_PER_QUOTE,
 )
 from papertape.engine.report import Report
+from papertape.replay.report.structure import DRAWN_KINDS
 
 EQUITY_EVERY_MS: Final = 5 * MINUTE_MS
 
@@ -102,7 +106,15 @@ TABLES: Final = (
     ReportTable("models", "swaps", "sequence", SWAP),
     ReportTable("equity", "marks", "time_ms", MARK),
     ReportTable("predictions", "predictions", "time_ms, symbol", PREDICTION),
+    ReportTable("events", "events", "symbol, timeframe_ms, sequence", EVENT),
 )
+
+
+# What a chart asks for: a window's structure, and what ended it.
+_INDEXES: Final = {
+    "events_by_time": "events (known_ms, symbol, timeframe_ms, sequence)",
+    "events_by_candle": "events (symbol, bar)",
+}
 
 
 def _tag_text(column: str) -> str:
@@ -141,6 +153,8 @@ def ensure_tables(connection: sqlite3.Connection) -> None:
         connection.execute(table.statement())
         connection.execute(f"CREATE INDEX {table.name}_by_input ON {table.name} (input)")
         connection.execute(table.view())
+    for index, names in _INDEXES.items():
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {names}")
     connection.execute(f"CREATE VIEW IF NOT EXISTS trade_tags AS {TRADE_TAGS}")
 
 
@@ -149,6 +163,8 @@ def kept(table: ReportTable, report: Report) -> Rows:
     rows: Rows = getattr(report, table.stream)
     if table.name == "equity" and len(rows):
         rows = rows[rows["time_ms"] % EQUITY_EVERY_MS == 0]
+    if table.name == "events" and len(rows):
+        rows = rows[np.isin(rows["kind"], DRAWN_KINDS) & (rows["scale"] != SCALE_HTF)]
     return rows
 
 
@@ -190,8 +206,15 @@ def write_report(
     sequence: int,
     symbols: Sequence[str],
     late: "Late | None" = None,
+    closes: Sequence[SeenClose] = (),
+    length_ms: int = 0,
 ) -> None:
-    """Add what one input led to; `late` when its candles may have come too late to be acted on."""
+    """
+    Add what one input led to.
+
+    late    when its candles may have come too late to be acted on
+    closes  what was seen at its closes, of candles of `length_ms`
+    """
     for table in TABLES:
         rows = kept(table, report)
         if not len(rows):
@@ -201,6 +224,8 @@ def write_report(
             f"INSERT INTO {table.name} VALUES ({places})",  # noqa: S608
             ((sequence, *values) for values in as_values(table, rows, symbols)),
         )
+    if closes:
+        write_closes(connection, closes, sequence, length_ms)
     if late is not None:
         _write_late(connection, report, sequence, symbols, late)
 
@@ -247,5 +272,5 @@ def _write_late(
 
 def take_back(connection: sqlite3.Connection, after: int) -> None:
     """Remove what came from inputs after this one, because they are stepped again."""
-    for name in (*(table.name for table in TABLES), "outages", "missed_decisions"):
+    for name in (*(table.name for table in TABLES), "closes", "outages", "missed_decisions"):
         connection.execute(f"DELETE FROM {name} WHERE input > ?", (after,))  # noqa: S608

@@ -20,7 +20,7 @@ from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
 from papertape.daemon.monitoring.access import check_address, load_token
-from papertape.daemon.monitoring.api.closes import Closes
+from papertape.daemon.monitoring.api.closes import SeenFeatures
 from papertape.daemon.monitoring.api.routes import Api, ApiAccount
 from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
@@ -55,6 +55,7 @@ from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
 from papertape.engine.report import Report, StrategyFault
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
+from papertape.replay.report.features import drawn_columns
 from papertape.replay.runtime.loops import freezing
 
 _OUTCOMES: Final[Mapping[str, Any]] = {"done": "ok", "failed": "failed", "missed": "missed"}
@@ -80,7 +81,6 @@ class Operation:
         self._is_ruined = False
         self._daemon: RunningDaemon | None = None
         self._api: Api | None = None
-        self._closes: Closes | None = None
         self._notifier = Notifier()
         spec = identity.spec
         self.metrics = Metrics(
@@ -143,10 +143,6 @@ class Operation:
         metrics.before_scrape(lambda: metrics.set_ready(not self._why_not_ready()))
         metrics.on_account(daemon.engine)
         self._learning.on_ready(daemon)
-        engine = daemon.engine
-        frame_ms = timeframe_ms(engine.spec.timeframe)
-        self._closes = Closes(engine.symbols, engine.frames.columns, frame_ms)
-        engine.watch, engine.watch_answers = self._closes.watch, self._closes.watch_answers
 
     async def _serve(self, daemon: RunningDaemon) -> None:
         """Restore, then serve until cancelled."""
@@ -155,7 +151,7 @@ class Operation:
         self.metrics.restore(found)
         self._learning.restore(await daemon.writer.submit(model_times))
         settle = partial(_settled, daemon)
-        api = self._api = Api(_account(daemon), self._status, settle, self._closes)
+        api = self._api = Api(_account(daemon), self._status, settle)
         views = Views(self._status, self._why_not_ready, self._command, api)
         settings = self._settings.daemon
         async with Server(
@@ -188,8 +184,6 @@ class Operation:
             }
         self.metrics.on_report(report, daemon.engine, latencies)
         self._learning.on_report(report, daemon)
-        if self._closes is not None:
-            self._closes.on_report(report)
         if self._api is not None:
             self._api.stream.on_step()
         if len(report.marks):
@@ -333,6 +327,7 @@ async def _settled(daemon: RunningDaemon) -> int:
 def _account(daemon: RunningDaemon) -> ApiAccount:
     """Return what the API tells of a daemon's account without asking anybody."""
     about, spec = daemon.identity, daemon.engine.spec
+    columns = daemon.engine.frames.columns
     return ApiAccount(
         daemon.state,
         about.venue,
@@ -341,6 +336,7 @@ def _account(daemon: RunningDaemon) -> ApiAccount:
         timeframe_ms(about.base_timeframe),
         spec.capital,
         about.markets,
+        SeenFeatures(tuple(columns), tuple(drawn_columns(spec.requests, columns))),
     )
 
 

@@ -22,6 +22,7 @@ from papertape.daemon.journal import (
     write_report,
 )
 from papertape.daemon.journal.archive import all_inputs
+from papertape.daemon.journal.closes import MOST_CLOSES, CloseKeeper, SeenClose
 from papertape.daemon.journal.identity import Identity
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
@@ -44,12 +45,14 @@ class Recovered(NamedTuple):
     after_ms  open time of the newest candle; None before the first
     stepped   inputs that were stepped again
     told      what an operator should know, in sentences
+    closes    what hands over what the engine sees at its closes
     """
 
     engine: Engine
     after_ms: int | None
     stepped: int
     told: tuple[str, ...]
+    closes: CloseKeeper
 
 
 def recover(journal: Journal, identity: Identity, on_progress: Progress | None = None) -> Recovered:
@@ -60,19 +63,26 @@ def recover(journal: Journal, identity: Identity, on_progress: Progress | None =
     """
     compile_kernels(identity.spec)
     engine = Engine(identity.spec)
+    closes = CloseKeeper(engine, (journal.last_candle_ms() or 0) - MOST_CLOSES * engine.length_ms)
     is_stale = journal.meta("tables_stale") is not None
     start, told = (0, ["the tables are made again"]) if is_stale else _restore(journal, engine)
     _check_before(journal, start)
     older = {s.sequence: s.digest for s in journal.snapshots() if s.is_whole} if start == 0 else {}
-    journal.commit([lambda j: take_back(j.connection, start)])
+    journal.commit(
+        [
+            lambda j: take_back(j.connection, start),
+            lambda j: j.set_meta(close_columns=closes.columns),
+        ]
+    )
     inputs = all_inputs(journal.path.parent, journal, start)
     done, changed_at, fault = start, 0, ""
     while group := list(islice(inputs, _GROUP)):
         reports = []
         for found in group:
-            reports.append(step(engine, found, journal.path))
-            if reports[-1].faults:
-                fault = str(reports[-1].faults[-1])
+            report = step(engine, found, journal.path)
+            reports.append((report, closes.take(report)))
+            if report.faults:
+                fault = str(report.faults[-1])
             if not changed_at and older.get(found.sequence, engine.digest) != engine.digest:
                 changed_at = found.sequence
         journal.commit([_write_reports(engine, group, reports)])
@@ -91,7 +101,7 @@ def recover(journal: Journal, identity: Identity, on_progress: Progress | None =
             [lambda j: j.connection.execute("DELETE FROM meta WHERE key = 'tables_stale'")]
         )
     assert done == journal.sequence
-    return Recovered(engine, journal.last_candle_ms(), done - start, tuple(told))
+    return Recovered(engine, journal.last_candle_ms(), done - start, tuple(told), closes)
 
 
 def _last_fault(journal: Journal) -> str:
@@ -183,14 +193,18 @@ def first_live(journal: Journal) -> int | None:
     return int(found) if found else None
 
 
-def _write_reports(engine: Engine, inputs: list[Input], reports: list[Report]) -> Work[None]:
+def _write_reports(
+    engine: Engine, inputs: list[Input], reports: list[tuple[Report, list[SeenClose]]]
+) -> Work[None]:
     """Return the work that writes what these inputs led to."""
 
     def work(journal: Journal) -> None:
         live_from, limit_ms = first_live(journal), limit_of(journal)
-        for found, report in zip(inputs, reports, strict=True):
+        for found, (report, closes) in zip(inputs, reports, strict=True):
             is_live = live_from is not None and found.sequence >= live_from
             late = Late(found.received_ms, limit_ms) if is_live else None
-            write_report(journal.connection, report, found.sequence, engine.symbols, late)
+            write_report(
+                journal.connection, report, found.sequence, engine.symbols, late, closes, engine.length_ms
+            )  # fmt: skip
 
     return work

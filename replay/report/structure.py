@@ -35,10 +35,9 @@ _POINTS: Final[Mapping[int, tuple[str, str]]] = {
     e.SWEEP: ("sweeps", "sweep"),
     e.POOL_SWEEP: ("sweeps", "pool sweep"),
 }
-DRAWN_KINDS: Final = tuple(
-    sorted({*_ZONES, *_POINTS}.union(*(ends for _, _, ends in _ZONES.values())))
-)
-_BEGINNINGS: Final = sorted({*_ZONES, *_POINTS})
+BEGINNINGS: Final = sorted({*_ZONES, *_POINTS})
+ENDINGS: Final = sorted(frozenset[int]().union(*(ends for _, _, ends in _ZONES.values())))
+DRAWN_KINDS: Final = tuple(sorted({*BEGINNINGS, *ENDINGS}))
 _AREAS: Final = [kind for kind, (group, _, _) in _ZONES.items() if group in ("blocks", "gaps")]
 _NAMES: Final = {**{kind: zone[:2] for kind, zone in _ZONES.items()}, **_POINTS}
 
@@ -57,14 +56,24 @@ class Structure(NamedTuple):
     left_out: int  # of the smaller scale, the oldest
 
 
-def structure_of(events: Rows, timeframe_ms: int) -> Structure:
-    """Return what one symbol's events on one timeframe tell, at most MOST_ITEMS: the swing scale, then the newest."""
+def structure_of(
+    events: Rows, timeframe_ms: int, most: int | None = None, until_ms: int | None = None
+) -> Structure:
+    """
+    Return what one symbol's events on one timeframe tell, at most MOST_ITEMS: the swing scale, then the newest.
+
+    most      in place of MOST_ITEMS
+    until_ms  what became known later only ends things
+    """
+    most = MOST_ITEMS if most is None else most
     rows = _own(events, timeframe_ms)
-    begun = rows[np.isin(rows["kind"], _BEGINNINGS)]
+    begun = rows[np.isin(rows["kind"], BEGINNINGS)]
+    if until_ms is not None:
+        begun = begun[begun["known_ms"] <= until_ms]
     n = len(begun)
-    if n > MOST_ITEMS:
+    if n > most:
         order = np.argsort(begun["scale"] == e.SCALE_SWING, kind="stable")
-        begun = begun[np.sort(order[-MOST_ITEMS:])]
+        begun = begun[np.sort(order[-most:])]
     kind = np.ascontiguousarray(begun["kind"])
     is_zone = np.isin(kind, _AREAS)
     top, bottom = (np.where(is_zone, begun[name], begun["level"]) for name in ("top", "bottom"))
@@ -86,7 +95,7 @@ def left_out(events: Rows, symbols: Sequence[str], timeframe_ms: int) -> list[st
     said = []
     for index, symbol in enumerate(symbols):
         rows = _own(events[events["symbol"] == index], timeframe_ms)
-        n = int(np.isin(rows["kind"], _BEGINNINGS).sum())
+        n = int(np.isin(rows["kind"], BEGINNINGS).sum())
         if n > MOST_ITEMS:
             said.append(
                 f"{symbol}: of {n:,} pieces of market structure the report draws {MOST_ITEMS:,}: the swing scale, then "

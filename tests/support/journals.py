@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,14 +99,22 @@ def filled(state: Path, rows: Rows, batch: int = 40, received_ms: int = 0) -> En
 
 def derived(state: Path) -> dict[str, list[Any]]:
     """Return every derived table without the number of the input: that depends on batching."""
+    keys = {**{table.name: table.key for table in TABLES}, "closes": "symbol, time_ms"}
     with Journal.read(state) as journal:
-        return {
-            table.name: [
-                row[1:]
-                for row in journal.all(f"SELECT * FROM {table.name} ORDER BY {table.key}")  # noqa: S608
-            ]
-            for table in TABLES
-        }
+        found = {}
+        for name, key in keys.items():
+            columns = [row[1] for row in journal.all(f"PRAGMA table_info({name})")]
+            names = ", ".join(f'"{column}"' for column in columns if column != "input")
+            found[name] = journal.all(f"SELECT {names} FROM {name} ORDER BY {key}")  # noqa: S608
+        return found
+
+
+def change_to_version_3(state: Path) -> None:
+    """Make a file as version 3 wrote it: without closes and market structure."""
+    with closing(sqlite3.connect(state / "journal.db", isolation_level=None)) as connection:
+        for statement in ("DROP TABLE closes", "DROP VIEW events_quote", "DROP TABLE events",
+                          "DELETE FROM meta WHERE key = 'close_columns'", "PRAGMA user_version = 3"):  # fmt: skip
+            connection.execute(statement)
 
 
 def change_to_version_1(state: Path) -> None:

@@ -5,7 +5,7 @@
     reader              the thread and its own connection, which only reads
     listings columns    tables as cursor pages, newest first; what their columns mean
     candles equity      windows with true extremes, however long they are
-    closes              what was seen and answered at each close since the process began
+    closes structure    what was seen and answered at each close, lines of features, market structure of a window
     stream              a snapshot, then numbered deltas over a websocket
     answers             models of what is no page of a table
 """

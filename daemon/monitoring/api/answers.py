@@ -105,13 +105,13 @@ class FeatureValue(_Answer):
 
 
 class CloseAnswer(_Answer):
-    """What the strategy answered at a close, also where it is what it had answered before."""
+    """What the strategy answered at a close, also where it is what it had answered before; none: not known yet."""
 
     target: str = Field(description="short, flat, long or keep")
-    confidence: float
-    score_model: float = Field(description="signed, as the next two; they add up to the score")
-    score_smc: float
-    score_technical: float
+    confidence: float | None
+    score_model: float | None = Field(description="signed, as the next two; they add up to it all")
+    score_smc: float | None
+    score_technical: float | None
 
 
 class UnmetCondition(_Answer):
@@ -128,7 +128,43 @@ class CloseView(_Answer):
 
     symbol: str
     time_ms: int
-    is_kept: bool = Field(description="whether this process saw the close and still keeps it")
+    is_kept: bool = Field(description="whether its features are in the journal")
     features: tuple[FeatureValue, ...]
     answer: CloseAnswer | None = Field(description="of a strategy in kernels")
     unmet: UnmetCondition | None
+
+
+class FeatureColumn(_Answer):
+    """A line of one feature, a value for each stretch of its answer."""
+
+    name: str
+    request: str = Field(description="what the strategy named; columns of one share a pane")
+    is_over: bool = Field(description="whether it lies on the candles, as prices near theirs do")
+    values: tuple[float | None, ...] = Field(description="to seven digits; none while it warms up")
+
+
+class LineWindow(_Answer):
+    """What a strategy looked at in a window of candles: the last value that was known in each stretch."""
+
+    symbol: str
+    size_ms: int = Field(description="of the stretches here")
+    open_ms: tuple[int, ...] = ()
+    columns: tuple[FeatureColumn, ...] = ()
+
+
+class StructureWindow(_Answer):
+    """Market structure of a window by column, in the order in which it became known."""
+
+    symbol: str
+    groups: tuple[str, ...] = Field(description="what `group` counts")
+    labels: tuple[str, ...] = Field((), description="what `label` counts")
+    left_out: int = Field(0, description="of the smaller scale, the oldest of the window")
+    group: tuple[int, ...] = ()
+    label: tuple[int, ...] = ()
+    side: tuple[int, ...] = Field((), description="1 for what is bullish, -1 for what is bearish")
+    is_swing: tuple[int, ...] = Field((), description="1: of the larger scale")
+    formed_ms: tuple[int, ...] = Field((), description="open of the candle that it is about")
+    known_ms: tuple[int, ...] = Field((), description="close of the candle that made it known")
+    ended_ms: tuple[int | None, ...] = Field((), description="none while it lives")
+    top: tuple[float, ...] = ()
+    bottom: tuple[float, ...] = ()

@@ -12,11 +12,14 @@ from typing import Any, Final, NamedTuple
 from papertape.daemon.journal.tables import MONEY, ReportTable
 from papertape.engine.broker.working.orders import (
     CAUSE_NAMES,
-    KIND_NAMES,
     LEVEL_NAMES,
     STATUS_NAMES,
     tag_text,
 )
+from papertape.engine.broker.working.orders import (
+    KIND_NAMES as ORDER_NAMES,
+)
+from papertape.engine.features.smc.events import KIND_NAMES, SCALE_NAMES
 from papertape.engine.records import (
     LIMIT_NAMES,
     REASON_NAMES,
@@ -38,10 +41,11 @@ _NAMES: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
     "orders": {
         "status": STATUS_NAMES,
         "cause": {**REFUSED_NAMES, **CAUSE_NAMES},
-        "kind": {0: "move", **KIND_NAMES, **LEVEL_NAMES},
+        "kind": {0: "move", **ORDER_NAMES, **LEVEL_NAMES},
         "side": _SIDES,
     },
     "limits": {"limit": LIMIT_NAMES},
+    "events": {"kind": KIND_NAMES, "scale": SCALE_NAMES},
 }
 
 
@@ -68,7 +72,7 @@ def _column(table: ReportTable, name: str, names: Mapping[str, Mapping[int, str]
         return Column(name, str, lambda value: bytes(value).hex())
     if name == "symbol":
         return Column(name, str)
-    if name == "tag":
+    if name == "tag" and table.name != "events":
         return Column(name, str, tag_text)
     if kind.kind == "f":
         return Column(name, float | None)

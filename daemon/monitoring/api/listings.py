@@ -80,7 +80,11 @@ _REPORTS: Final = {
     "payments": ("time_ms", "Funding that positions paid or received."),
     "models": ("time_ms", "Models that took over."),
     "predictions": ("time_ms", "What the model in force said at each close."),
+    "events": ("known_ms", "Market structure as it became known: what a chart draws of it."),
 }
+
+# Of what its own key does not bring into the order of time.
+_KEYS: Final = {"events": "known_ms, symbol, timeframe_ms, sequence"}
 
 
 def _made(name: str, kind: Any = int, shown: Callable[[Any], Any] | None = None) -> Column:
@@ -115,7 +119,14 @@ _OTHERS: Final = (
 def _listings() -> tuple[TableListing, ...]:
     tables = {table.name: table for table in TABLES}
     reports = [
-        _listing(name, summary, name, tables[name].key, time, report_columns(tables[name]))
+        _listing(
+            name,
+            summary,
+            name,
+            _KEYS.get(name, tables[name].key),
+            time,
+            report_columns(tables[name]),
+        )
         for name, (time, summary) in _REPORTS.items()
     ]
     others = [

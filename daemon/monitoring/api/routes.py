@@ -15,17 +15,20 @@ from papertape.daemon.monitoring.api.answers import (
     EquityCurve,
     Holdings,
     JournalPosition,
+    LineWindow,
     MarketInfo,
     Markets,
     RefusalCount,
     RefusalCounts,
+    StructureWindow,
 )
 from papertape.daemon.monitoring.api.candles import MOST_CANDLES, CandleHistory
-from papertape.daemon.monitoring.api.closes import Closes
+from papertape.daemon.monitoring.api.closes import SeenFeatures, close_of, lines_of
 from papertape.daemon.monitoring.api.equity import equity_curve_of
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, TableListing, page
 from papertape.daemon.monitoring.api.reader import ApiReader
 from papertape.daemon.monitoring.api.stream import DeltaStream, StreamQuery
+from papertape.daemon.monitoring.api.structure import structure_window
 from papertape.daemon.monitoring.routes import Handler, Refused, Route, read_query
 from papertape.daemon.monitoring.schemas import Status
 from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
@@ -48,6 +51,7 @@ class ApiAccount(NamedTuple):
     base_timeframe_ms: int
     capital: float
     markets: tuple[Market, ...]
+    features: SeenFeatures = SeenFeatures()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -71,6 +75,21 @@ class CandleQuery(SpanQuery):
     limit: Annotated[int, Field(ge=1, le=MOST_CANDLES)] = 500
 
 
+class LineQuery(SpanQuery):
+    """Lines of features in a window of one symbol."""
+
+    symbol: str = Field(max_length=64)
+    size_ms: int | None = Field(
+        None, ge=1, le=2**53, description="of a stretch at least, as a window of candles has it"
+    )
+
+
+class StructureQuery(SpanQuery):
+    """Market structure in a window of one symbol."""
+
+    symbol: str = Field(max_length=64)
+
+
 class CloseQuery(BaseModel):
     """A close of the strategy's timeframe."""
 
@@ -85,7 +104,6 @@ class Api:
     The handlers, and what they share: the reading thread and what it keeps of candles.
 
     settle  returns the newest input whose rows are in the journal for certain; None: all that are in it
-    closes  keeps what was seen at closes; None: nothing does
     """
 
     def __init__(
@@ -93,12 +111,12 @@ class Api:
         account: ApiAccount,
         status: Callable[[], Status],
         settle: Callable[[], Awaitable[int]] | None = None,
-        closes: Closes | None = None,
     ) -> None:
         self._account, self._status = account, status
         self.reader = ApiReader(account.state)
-        self.stream = DeltaStream(self.reader, status, settle or self._newest, account.symbols)
-        self._closes = closes or Closes(account.symbols, (), account.timeframe_ms)
+        self.stream = DeltaStream(
+            self.reader, status, settle or self._newest, account.symbols, account.features
+        )
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
 
     def routes(self) -> tuple[Route, ...]:
@@ -119,6 +137,20 @@ class Api:
                 self._get_close,
                 CloseView,
                 CloseQuery,
+            ),
+            _reads(
+                "features",
+                "Lines of the features that the strategy names, as finely as a window is drawn.",
+                self._get_features,
+                LineWindow,
+                LineQuery,
+            ),
+            _reads(
+                "structure",
+                "Market structure of a window: what formed, became known and ended.",
+                self._get_structure,
+                StructureWindow,
+                StructureQuery,
             ),
             _reads("equity", "The curve of the account.", self._get_equity, EquityCurve, SpanQuery),
             _reads("positions", "What is held, and what rests.", self._get_positions, Holdings),
@@ -181,7 +213,39 @@ class Api:
     async def _get_close(self, request: web.Request) -> web.Response:
         asked = read_query(request, CloseQuery)
         self.check_symbol(asked.symbol)
-        return as_json(self._closes.at(asked.symbol, asked.time_ms))
+        features = self._account.features
+        return as_json(
+            await self.reader.ask(
+                lambda journal: close_of(journal, features, asked.symbol, asked.time_ms)
+            )
+        )
+
+    async def _get_features(self, request: web.Request) -> web.Response:
+        asked = read_query(request, LineQuery)
+        self.check_symbol(asked.symbol)
+        _check_span(asked)
+        account, frame_ms = self._account, self._account.timeframe_ms
+        size_ms = frame_ms * -(-(asked.size_ms or frame_ms) // frame_ms)
+
+        def question(journal: Journal) -> LineWindow:
+            candles = self._candles.window(
+                journal, asked.symbol, asked.from_ms, asked.to_ms, MOST_CANDLES
+            )
+            return lines_of(journal, account.features, frame_ms, size_ms, candles)
+
+        return as_json(await self.reader.ask(question))
+
+    async def _get_structure(self, request: web.Request) -> web.Response:
+        asked = read_query(request, StructureQuery)
+        self.check_symbol(asked.symbol)
+        _check_span(asked)
+        frame_ms = self._account.timeframe_ms
+        span = (asked.from_ms or 0, 2**62 if asked.to_ms is None else asked.to_ms)
+        return as_json(
+            await self.reader.ask(
+                lambda journal: structure_window(journal, asked.symbol, frame_ms, *span)
+            )
+        )
 
     async def _get_equity(self, request: web.Request) -> web.Response:
         asked = read_query(request, SpanQuery)

@@ -2,7 +2,7 @@
 `/api/v1/stream`: a snapshot, then numbered deltas of what the journal's tables got, the same text for everybody.
 
     {"kind": "snapshot", "run": …, "number": n, "sequence": …, "status": {…}}
-    {"kind": "delta", "number": n + 1, "sequence": …, "status": {…}, "candles": […], "decisions": […], …}
+    {"kind": "delta", "number": n + 1, "sequence": …, "status": {…}, "candles": […], "features": […], "decisions": […], …}
 
 Deltas are made while somebody looks on: at most every PAUSE_S when the engine took something, and every BEAT_S otherwise, so
 that silence means a broken connection. The trading loop sets a flag, nothing more; what happened is read by the API's
@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.codec import CANDLES
+from papertape.daemon.monitoring.api.closes import SeenFeatures, drawn_values
 from papertape.daemon.monitoring.api.listings import LISTINGS, shown
 from papertape.daemon.monitoring.api.reader import ApiReader
 from papertape.daemon.monitoring.routes import Refused, read_query
@@ -45,7 +46,12 @@ CLOSE_S: Final = 2.0
 _SENT: Final = tuple(
     listing
     for listing in LISTINGS
-    if listing.name in ("decisions", "fills", "trades", "orders", "limits", "models")
+    if listing.name in ("decisions", "fills", "trades", "orders", "limits", "models", "events")
+)
+
+_CLOSES: Final = (
+    "SELECT symbol, time_ms, features FROM closes WHERE input > ? AND input <= ? AND features IS NOT NULL "
+    "ORDER BY symbol, time_ms LIMIT ?"
 )
 
 
@@ -86,8 +92,10 @@ class DeltaStream:
         status: Callable[[], Status],
         settle: Callable[[], Awaitable[int]],
         symbols: tuple[str, ...],
+        features: SeenFeatures,
     ) -> None:
         self._reader, self._status, self._settle, self._symbols = reader, status, settle, symbols
+        self._features = features
         self.run = secrets.token_hex(8)
         self.number, self.sequence = 0, 0
         self.clients: set[StreamClient] = set()
@@ -156,6 +164,14 @@ class DeltaStream:
             [self._symbols[symbol], open_ms, *prices]
             for open_ms, symbol, *prices, _ in candles.tolist()
         ]
+        if self._features.drawn:
+            closes = journal.all(_CLOSES, *span, MOST_ROWS_SENT)
+            if len(closes) >= MOST_ROWS_SENT:
+                return {"candles": [], "reload": True}
+            found["features"] = [
+                [symbol, time_ms, drawn_values(self._features, stored)]
+                for symbol, time_ms, stored in closes
+            ]
         for listing in _SENT:
             names = ", ".join(f'"{column.name}"' for column in listing.columns)
             rows = journal.all(

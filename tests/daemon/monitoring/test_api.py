@@ -21,14 +21,12 @@ from papertape.daemon.monitoring.api.candles import (
     CandleHistory,
     stretched,
 )
-from papertape.daemon.monitoring.api.closes import MOST_CLOSES, Closes
 from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Problem
 from papertape.daemon.monitoring.server import Server, Views
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, MINUTE_MS
-from papertape.engine.records import DECISION, KEEP, UNITS_PER_QUOTE, Unmet
-from papertape.engine.report import Report
+from papertape.engine.records import UNITS_PER_QUOTE
 from tests.support.api import FIRST_MS, account, journal_of, multiply, no_status, walk
 from tests.support.journals import candles, filled
 
@@ -355,40 +353,3 @@ async def test_questions_wait_in_line_and_too_many_are_refused(
     statuses = [status for status, _ in answers]
     assert set(statuses) <= {200, 409}
     assert statuses.count(200) >= 3
-
-
-@pytest.mark.asyncio
-async def test_a_close_tells_what_was_seen_answered_and_not_met(tmp_path: Path) -> None:
-    bars = walk(MOST_CLOSES + 5, 1)
-    matrix = np.vstack([bars["close"], np.full(len(bars), np.nan), np.zeros(len(bars))])
-    closes = Closes(("AAA", "BBB"), ("close", "rsi_14"), MINUTE_MS)
-    closes.watch(0, matrix[:, :3], bars[:3])
-    closes.watch(0, matrix[:, 3:], bars[3:])
-    answers = np.zeros(1, DECISION)
-    answers["target"], answers["score_smc"], answers["confidence"] = KEEP, -0.25, 0.5
-    closes.watch_answers(0, answers, bars[-1:])
-    time_ms = int(bars["open_ms"][-1]) + MINUTE_MS
-    closes.on_report(empty_report((Unmet("AAA", time_ms, "rsi is low", 31.0, 30.0),)))
-
-    async with serving(Api(account(tmp_path), no_status, closes=closes)) as http:
-        found = [json.loads((await get(http, "close", symbol="AAA", time_ms=time))[1]) for time in (
-            time_ms, int(bars["open_ms"][4]) + MINUTE_MS, int(bars["open_ms"][5]) + MINUTE_MS)]  # fmt: skip
-        status, _ = await get(http, "close", symbol="AAB", time_ms=time_ms)
-
-    assert [each["is_kept"] for each in found] == [True, False, True]  # the oldest have gone
-    assert found[0]["features"] == [
-        {"name": "close", "value": pytest.approx(bars["close"][-1], rel=1e-6)}, {"name": "rsi_14", "value": None},
-    ]  # fmt: skip
-    assert found[0]["unmet"] == {
-        "condition": "rsi is low",
-        "value": 31.0,
-        "threshold": 30.0,
-        "distance": 1.0,
-    }
-    assert (found[0]["answer"]["target"], found[0]["answer"]["score_smc"]) == ("keep", -0.25)
-    assert (found[2]["answer"], found[2]["unmet"], status) == (None, None, 404)
-
-
-def empty_report(unmet: tuple[Unmet, ...]) -> Report:
-    nothing = np.zeros(0, DECISION)
-    return Report(0, nothing, nothing, nothing, nothing, nothing, nothing, unmet=unmet)

@@ -155,6 +155,11 @@ def test_a_pause_by_hand_after_it_is_a_pause_by_hand(tmp_path: Path) -> None:
     assert recovered[0].told == ()
 
 
+def without_answers(found: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return derived tables but for what only kernels answer at every close."""
+    return {**found, "closes": [(*row[:3], *row[8:]) for row in found["closes"]]}
+
+
 def test_a_kernel_that_fails_is_an_outcome_as_a_class_in_python_is(tmp_path: Path) -> None:
     python, kernel = tmp_path / "python", tmp_path / "kernel"
     told: list[StrategyFault] = []
@@ -162,7 +167,7 @@ def test_a_kernel_that_fails_is_an_outcome_as_a_class_in_python_is(tmp_path: Pat
     run(python, ROWS)
     daemon = run(kernel, ROWS, kind="FaultyKernel", on_fault=told.append)
 
-    assert derived(kernel) == derived(python)
+    assert without_answers(derived(kernel)) == without_answers(derived(python))
     assert [fault.symbol for fault in told] == ["AAA"]
     assert "ConnectionError: the oracle is silent (faulty_live.py, line 28)" in told[0].reason
     assert daemon.engine.account["instants"][0] == 800

@@ -1,0 +1,113 @@
+"""
+What was seen and answered at each close: every feature, what a strategy in kernels said, the first unmet condition.
+
+The engine shows it on the way (`watch`, `watch_answers`) and nothing depends on it. It is written with the reports of the
+same input, taken back and made again like those, so a restart forgets nothing; the newest MOST_CLOSES of every symbol are
+kept, which bounds the file. Features lie as four-byte floats, little-endian, in the order of `close_columns` in `meta`.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.core import Engine
+from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.report import Report
+
+MOST_CLOSES: Final = 50_000  # of one symbol: 35 days of minutes, with 60 features 14 MB
+STORED: Final = np.dtype("<f4")
+SCORES: Final = ("confidence", "score_model", "score_smc", "score_technical")
+_PUT: Final = (
+    "INSERT OR REPLACE INTO closes (input, symbol, time_ms, features, target, confidence, score_model, score_smc, "
+    "score_technical, condition, value, threshold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_NO_ANSWER: Final = (None,) * (1 + len(SCORES))
+_NO_CONDITION: Final = (None, None, None)
+
+
+class SeenClose(NamedTuple):
+    """One close as its table keeps it: features as bytes, the answer and the condition as columns."""
+
+    symbol: str
+    time_ms: int
+    features: bytes | None
+    answer: tuple[Any, ...]
+    condition: tuple[Any, ...]
+
+
+class CloseKeeper:
+    """
+    Hangs on an engine and hands over what was seen since it was asked last.
+
+    since_ms  closes before this are passed over: what is stepped again from years ago is not kept anyway
+    """
+
+    def __init__(self, engine: Engine, since_ms: int = 0) -> None:
+        self._symbols, self.length_ms = engine.symbols, engine.length_ms
+        self.columns = tuple(engine.frames.columns)
+        self._since_ms = since_ms
+        self._features: dict[tuple[int, int], bytes] = {}
+        self._answers: dict[tuple[int, int], tuple[Any, ...]] = {}
+        engine.watch, engine.watch_answers = self._watch, self._watch_answers
+
+    def _watch(self, symbol: int, matrix: FloatArray, bars: Rows) -> None:
+        """Take in one symbol's features at these closes, of which the matrix has a column each."""
+        chosen, times = self._chosen(bars)
+        values = matrix[: len(self.columns), chosen].astype(STORED)
+        for place, time_ms in enumerate(times):
+            self._features[symbol, time_ms] = values[:, place].tobytes()
+
+    def _watch_answers(self, symbol: int, answers: Rows, bars: Rows) -> None:
+        """Take in what the strategy answered at these closes."""
+        chosen, times = self._chosen(bars)
+        columns = [answers[name][chosen].tolist() for name in ("target", *SCORES)]
+        for time_ms, row in zip(times, zip(*columns, strict=True), strict=True):
+            self._answers[symbol, time_ms] = row
+
+    def _chosen(self, bars: Rows) -> tuple[IntArray, list[int]]:
+        """Return the places of the closes that are kept, and their times."""
+        times: IntArray = bars["open_ms"] + self.length_ms
+        is_chosen = (bars["flag_bits"] & FLAG_ABSENT == 0) & (times >= self._since_ms)
+        chosen = np.flatnonzero(is_chosen)[-MOST_CLOSES:]
+        return chosen, times[chosen].tolist()
+
+    def take(self, report: Report) -> list[SeenClose]:
+        """Return the closes of the newest step, once."""
+        said = {
+            (self._symbols.index(one.symbol), one.time_ms): (one.condition, one.value, one.threshold)
+            for one in report.unmet
+            if one.time_ms >= self._since_ms
+        }  # fmt: skip
+        features, answers = self._features, self._answers
+        self._features, self._answers = {}, {}
+        return [
+            SeenClose(
+                self._symbols[key[0]],
+                key[1],
+                features.get(key),
+                answers.get(key, _NO_ANSWER),
+                said.get(key, _NO_CONDITION),
+            )
+            for key in dict.fromkeys((*features, *answers, *said))
+        ]
+
+
+def write_closes(
+    connection: sqlite3.Connection, closes: Sequence[SeenClose], sequence: int, length_ms: int
+) -> None:
+    """Add what one input's closes were, and let go of all but the newest MOST_CLOSES of their symbols."""
+    connection.executemany(
+        _PUT,
+        (
+            (sequence, each.symbol, each.time_ms, each.features, *each.answer, *each.condition)
+            for each in closes
+        ),
+    )
+    newest = {each.symbol: each.time_ms for each in closes}
+    connection.executemany(
+        "DELETE FROM closes WHERE symbol = ? AND time_ms <= ?",
+        [(symbol, time_ms - MOST_CLOSES * length_ms) for symbol, time_ms in newest.items()],
+    )
