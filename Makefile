@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed$(TORCH:%=-%)
 
-.PHONY: demo test test-slow chaos soak lint bench conformance image clean
+.PHONY: demo demo-live test test-slow chaos soak lint bench conformance image clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -14,6 +14,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/papertape demo
+
+# The page of a running daemon on a synthetic market, with Prometheus and Alertmanager where they are installed.
+demo-live: $(STAMP)
+	@$(BIN)/python deploy/demo_live.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"

@@ -149,7 +149,7 @@ def test_notebook_example_prints_what_is_shown(tmp_path: Path) -> None:
     assert is_shown(kinds[at + 1][1].splitlines(), done.stdout), done.stdout
 
 
-@pytest.mark.parametrize("target", re.findall(r"^\$ make (\w+)$", TEXT, re.MULTILINE))
+@pytest.mark.parametrize("target", re.findall(r"^\$ make ([\w-]+)$", TEXT, re.MULTILINE))
 def test_make_targets_exist(target: str) -> None:
     done = subprocess.run(
         ["make", "-n", target],  # noqa: S607

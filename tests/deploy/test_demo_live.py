@@ -1,0 +1,107 @@
+"""`make demo-live` from its start to Ctrl-C: a page with a model and trades, watchers where installed, and nothing left."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "deploy" / "demo_live.py"
+HAS_WATCHERS = shutil.which("prometheus") and shutil.which("prometheus-alertmanager")
+
+
+def fetch(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10.0) as answer:  # noqa: S310
+        body = answer.read()
+    return json.loads(body) if body[:1] in b"{[" else body.decode()
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(one) for task in tasks for one in (task / "children").read_text().split()]
+
+
+def has_targets(address: str) -> bool:
+    """Return whether Prometheus has scraped the daemon, has every rule and knows Alertmanager."""
+    targets = fetch(f"{address}/api/v1/targets")["data"]["activeTargets"]
+    managers = fetch(f"{address}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+    return [target["health"] for target in targets] == ["up"] and len(managers) == 1
+
+
+@pytest.mark.slow
+def test_it_shows_a_model_and_trades_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 9464))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it: taken all the same
+        process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if "the first trade is over" in line:
+                    break
+            text = "".join(lines)
+            addresses = dict(re.findall(r"(\w+) +(http://127\.0\.0\.1:\d+)/", text))
+            pids, page = children(process.pid), addresses["page"]
+            assert page != "http://127.0.0.1:9464"
+            assert '<script src="/assets/app.js"' in fetch(f"{page}/")
+            assert fetch(f"{page}/status")["model"]["kind"] == "logistic"
+            assert fetch(f"{page}/api/v1/trades?limit=5")["rows"]
+            assert "takes over whatever it is worth" in str(fetch(f"{page}/api/v1/attempts"))
+            if HAS_WATCHERS:
+                deadline_s = time.monotonic() + 60.0
+                while not has_targets(addresses["prometheus"]) and time.monotonic() < deadline_s:
+                    time.sleep(0.5)
+                assert has_targets(addresses["prometheus"])
+                rules = fetch(f"{addresses['prometheus']}/api/v1/rules")["data"]["groups"]
+                assert sum(len(group["rules"]) for group in rules) > 20
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+            code = process.wait(60.0)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60.0)
+            process.stdout.close()
+    assert "synthetic" in text
+    assert code == 0
+    assert "ending" in rest
+    assert len(pids) == (3 if HAS_WATCHERS else 1)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    for port in re.findall(r"127\.0\.0\.1:(\d+)", text):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+@pytest.mark.slow
+def test_what_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "tapes").mkdir()
+    (tmp_path / "tapes" / "broken.parquet").write_bytes(b"no tape")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 1
+    assert "daemon ended by itself with 1" in done.stdout
+    assert "broken.parquet" in done.stdout
