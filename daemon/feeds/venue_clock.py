@@ -83,20 +83,18 @@ class VenueClock:
     @property
     def disagreement_ms(self) -> float:
         """Return by how much the headers contradict the stream; 0.0 when they do not."""
-        stream_ms, header_ms = self.stream_offset_ms, self.header_offset_ms
-        if stream_ms is None or header_ms is None:
-            return 0.0
-        ahead_ms = header_ms - stream_ms
-        return 0.0 if -self.header_doubt_ms - STAMP_MS <= ahead_ms <= TRUST_MS else ahead_ms
+        self._follow()
+        return self._contradiction_ms()
 
     @property
     def offset_ms(self) -> float:
         """Return the venue's clock minus ours."""
-        stream_ms, header_ms = self.stream_offset_ms, self.header_offset_ms
+        self._follow()
+        stream_ms, header_ms = self._stream, self._header
         if header_ms is None or stream_ms is None:
             known_ms = header_ms if header_ms is not None else stream_ms
             return 0.0 if known_ms is None else known_ms
-        if not self.disagreement_ms:
+        if not self._contradiction_ms():
             return header_ms
         for offset_ms in (stream_ms, header_ms):
             if abs(offset_ms) <= TRUST_MS:
@@ -111,6 +109,12 @@ class VenueClock:
     def now_ms(self) -> int:
         """Return the venue's time in ms, no further ahead of ours than the skew that is allowed."""
         return int(self._clock.now_ms() + min(self.offset_ms, SKEW_MS))
+
+    def _contradiction_ms(self) -> float:
+        if self._stream is None or self._header is None:
+            return 0.0
+        ahead_ms = self._header - self._stream
+        return 0.0 if -self.header_doubt_ms - STAMP_MS <= ahead_ms <= TRUST_MS else ahead_ms
 
     def _agreed(self) -> float | None:
         """Return the best stamp that another kind of message does not contradict; the worst where none agree."""

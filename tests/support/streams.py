@@ -139,7 +139,7 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
 
     async def until_done(daemon: RunningDaemon) -> None:
         while int(daemon.engine.last_open_ms[0]) < last_ms:
-            await clock.sleep(1.0)
+            await clock.sleep(5.0)
         daemon.stop()
         await asyncio.Event().wait()
 
