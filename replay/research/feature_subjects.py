@@ -17,6 +17,7 @@ from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features import evaluate, plan_features, split_request
 from papertape.engine.features.evaluate import history_of
 from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.features.own.kernels import KernelFeature
 from papertape.engine.features.own.names import as_feature, own_features
 from papertape.engine.features.own.tables import TableFeature, told_difference
 from papertape.engine.jit import Rows
@@ -36,7 +37,10 @@ def feature_subject(request: str, step_ms: int) -> Subject | Foreign:
     open time and returns a value per candle: a Series, a DataFrame, or an array of shape (n,) or (n, k).
     """
     if names_code(request):
-        return Foreign(lambda candles: _from_path(request, candles, step_ms))
+        return Foreign(
+            lambda candles: _from_path(request, candles, step_ms),
+            begin=lambda: _compiled(load_object(request)),
+        )
     _refuse_joined(request)
     plan = plan_features((request,), step_ms)
 
@@ -60,7 +64,15 @@ def _refuse_joined(request: str) -> None:
 
 def given_subject(given: Any, name: str, step_ms: int) -> Foreign:
     """Return the subject of a feature of somebody's own, or of a user's function of a table of candles."""
-    return Foreign(lambda candles: _from_given(given, name, candles, step_ms))
+    return Foreign(
+        lambda candles: _from_given(given, name, candles, step_ms), begin=lambda: _compiled(given)
+    )
+
+
+def _compiled(found: Any) -> None:
+    """Compile a feature in a kernel, which takes a second and more; whatever else there is begins when it is run."""
+    if isinstance(found, KernelFeature):
+        found.start(np.zeros(found.state_dtype.itemsize // 8))
 
 
 def _from_path(path: str, candles: Rows, step_ms: int) -> Said:

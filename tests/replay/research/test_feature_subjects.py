@@ -27,11 +27,11 @@ def proof_of(feature: Any, n: int = 400) -> Proof:
 @pytest.mark.parametrize("feature", FEATURES, ids=["kernel", "object", "table"])
 def test_honest_features_pass(feature: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookahead, "_EVERYWHERE_S", 300.0)  # a slow machine reaches fewer candles
-    proof = proof_of(feature, 90)
+    proof = proof_of(feature, 60)
 
     assert proof.leak is None
     assert proof.is_proven
-    assert proof.cut_off == 88
+    assert proof.cut_off == 58
 
 
 @table_feature(look_back=9)
