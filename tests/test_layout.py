@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from papertape import daemon, engine, replay
+from tests.support.sources import ROOMS, ROOT, modules, nodes_of, tree_of
 
-ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("engine", "replay", "daemon")
 ALLOWED = {"engine": {"engine"}, "replay": {"engine", "replay"}, "daemon": set(ROOMS)}
 
 # The engine computes. Files, sockets, clocks, logs and unseeded randomness are for other rooms.
@@ -22,20 +21,11 @@ FORBIDDEN_IN_ENGINE = {
 FILES_ALLOWED = {"engine/jit/cache.py", "engine/jit/__init__.py"}
 
 
-def modules(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 @cache
 def imported(path: Path) -> set[str]:
     """Return the top-level names that a file imports, at any depth."""
     names = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names |= {_top(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -66,7 +56,7 @@ def test_engine_is_pure() -> None:
         assert not imported(path) & FORBIDDEN_IN_ENGINE, path
         calls = {
             node.func.id
-            for node in ast.walk(tree_of(path))
+            for node in nodes_of(path)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert not calls & {"open", "print", "input", "eval", "exec"}, path
@@ -106,10 +96,7 @@ def test_only_the_loop_and_feeds_are_asynchronous() -> None:
     asynchronous = {
         str(path.relative_to(ROOT))
         for path in modules("engine")
-        if any(
-            isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor)
-            for node in ast.walk(tree_of(path))
-        )
+        if any(isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor) for node in nodes_of(path))
     }
 
     assert asynchronous == {"engine/loop.py"}
@@ -139,7 +126,7 @@ LONG_FUNCTIONS = {
 def test_no_function_grows_beyond_reading() -> None:
     for room in ROOMS:
         for path in modules(room):
-            for node in ast.walk(tree_of(path)):
+            for node in nodes_of(path):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     where = f"{path.relative_to(ROOT)} {node.name}"
                     assert node.end_lineno is not None

@@ -2,11 +2,10 @@
 
 import ast
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("engine", "replay", "daemon")
+from tests.support.sources import ROOMS, ROOT, modules, nodes_of, tree_of
+
 PUBLIC = ROOT / "deploy" / "package" / "papertape" / "__init__.py"  # what users import
 
 # Names that no module of the product uses, and who does.
@@ -26,20 +25,16 @@ CALLED_BY_NAME = ("command", "validator", "serializer", "overload")
 HOOKS = {"add_llvm_module", "load_overload", "add_overload", "typeof"}
 
 
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """Return a module without docstrings and lists of names: to be mentioned is not to be used."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) or (
-            isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-        ):
-            node.value = ast.Constant(None)
-    return tree
+def every_module() -> list[Path]:
+    return [path for room in ROOMS for path in modules(room)]
 
 
-def modules() -> list[Path]:
-    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+def is_only_mentioned(node: ast.AST) -> bool:
+    """Return whether what stands in it is no use: a docstring, or a list of public names."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets)
 
 
 def definitions(path: Path) -> Iterator[str]:
@@ -66,8 +61,13 @@ def named(node: ast.stmt) -> Iterator[str]:
 
 def used(path: Path) -> Iterator[str]:
     """Yield the names that a module reads, asks of something, passes or writes in a string; imports are no use."""
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+    mentioned = set[int]()
+    for node in nodes_of(path):
+        if is_only_mentioned(node):
+            mentioned |= {id(part) for part in ast.walk(node)}
+        elif id(node) in mentioned:
+            continue
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id
         elif isinstance(node, ast.Attribute):
             yield node.attr
@@ -78,10 +78,10 @@ def used(path: Path) -> Iterator[str]:
 
 
 def test_no_name_is_there_for_tests_alone() -> None:
-    in_use = {name for path in (*modules(), PUBLIC) for name in used(path)}
+    in_use = {name for path in (*every_module(), PUBLIC) for name in used(path)}
     unused = {
         f"{path.relative_to(ROOT)} {name}"
-        for path in modules()
+        for path in every_module()
         for name in definitions(path)
         if name not in in_use
     }
@@ -107,15 +107,15 @@ STARTED = (
 
 def test_no_module_is_there_for_tests_alone() -> None:
     imported = set()
-    for path in (*modules(), PUBLIC):
-        for node in ast.walk(tree_of(path)):
+    for path in (*every_module(), PUBLIC):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom):
                 imported |= {str(node.module), *(f"{node.module}.{a.name}" for a in node.names)}
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 imported |= {f"{module_of(path)}.{node.value}"}  # a package that loads on demand
     lonely = {
         module_of(path)
-        for path in modules()
+        for path in every_module()
         if path.name != "__init__.py" and module_of(path) not in imported
     }
 
@@ -172,14 +172,14 @@ COVERED_BY = {
 def named_by_tests() -> set[str]:
     """Return the modules from which a test imports something, packages followed to where the name comes from."""
     homes = {}
-    for path in modules():
-        for node in ast.walk(tree_of(path)) if path.name == "__init__.py" else ():
+    for path in every_module():
+        for node in nodes_of(path) if path.name == "__init__.py" else ():
             if isinstance(node, ast.ImportFrom):
                 origin = str(node.module)
                 homes |= {(module_of(path), a.asname or a.name): (origin, a.name) for a in node.names}  # fmt: skip
     found = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             for alias in node.names if isinstance(node, ast.ImportFrom) else ():
                 home = (str(node.module), alias.name)  # type: ignore[union-attr]
                 for _ in range(4):  # packages within packages
@@ -191,7 +191,7 @@ def named_by_tests() -> set[str]:
 def test_every_module_has_its_tests() -> None:
     """A test of its name, one that imports it, or a line in `COVERED_BY`; none of those lines is idle."""
     by_name, idle = named_by_tests(), set(COVERED_BY)
-    for path in modules():
+    for path in every_module():
         place = str(path.relative_to(ROOT))
         own = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")
         if path.name == "__init__.py" or own.is_file() or module_of(path) in by_name:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("engine", "replay", "daemon")
+from tests.support.sources import ROOMS, ROOT, modules, nodes_of, tree_of
 
 # The order inside each room: a unit imports those before it, never those after it.
 ORDER = {
@@ -68,15 +67,6 @@ CONSTRUCTORS = (
 )
 
 
-def modules(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(("papertape", *parts)).removesuffix(".__init__")
@@ -85,10 +75,11 @@ def module_name(path: Path) -> str:
 NAMES = {module_name(path) for room in ROOMS for path in modules(room)}
 
 
+@cache
 def our_imports(path: Path) -> set[str]:
     """Return every module of ours that a file imports, for types alone as well."""
     names = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("papertape"):
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
@@ -156,7 +147,7 @@ def test_a_class_name_means_one_thing() -> None:
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
+    return [node for node in nodes_of(path) if isinstance(node, kinds)]
 
 
 def test_functions_take_few_parameters() -> None:
@@ -188,7 +179,7 @@ def test_records_are_filled_by_name() -> None:
         f"{path.relative_to(ROOT)} {ast.unparse(target.value)}"
         for room in ROOMS
         for path in modules(room)
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
         for target in node.targets
         if isinstance(target, ast.Subscript) and len(node.value.elts) > LONGEST_TUPLE
