@@ -258,6 +258,7 @@ def test_an_import_from_before_is_answered_with_the_new_one(
         papertape.backtest(tape(), strategy=f"old_{room}:Old", **QUIET)
 
 
+@pytest.mark.slow
 def test_a_feature_that_knows_tomorrow_is_found_and_a_plain_one_is_not() -> None:
     def centred(candles: Any) -> Any:
         return candles["close"].rolling(5, center=True).mean()

@@ -119,6 +119,7 @@ def test_models_trained_beside_the_trading_are_those_of_a_replay(tmp_path: Path)
     assert_scaled(assert_learns_as_a_replay(Scenario(PAIR, sections=SECTIONS), tmp_path))
 
 
+@pytest.mark.slow
 def test_an_outage_over_a_retrain_changes_no_model(tmp_path: Path) -> None:
     """Down from five minutes before the second due time until ten behind it: the model takes over at its time all the same."""
     faults = Faults.single("down", 75 * MINUTE_MS, 15 * MINUTE_MS)

@@ -68,6 +68,7 @@ def test_every_protocol_and_source_of_candles(
     assert verify_state(tmp_path).is_equal
 
 
+@pytest.mark.slow
 def test_with_every_concept_of_market_structure_on(tmp_path: Path) -> None:
     assert_equal(Scenario(LONG, features=("smc", "smc_10_3_50@5m")), tmp_path)
 

@@ -34,6 +34,7 @@ def test_quick_prints_every_row_and_ends_with_0_without_loading_torch() -> None:
         assert words in done.stdout
 
 
+@pytest.mark.slow
 def test_a_planted_defect_ends_with_1_in_json_as_well() -> None:
     result = CliRunner().invoke(app, ["honesty", "--quick", "--plant", "gate", "--json"])
 

@@ -93,6 +93,7 @@ def test_live_through_sockets_is_the_replay_of_the_tape(tmp_path: Path) -> None:
         assert journal.one("SELECT count(*) FROM missed_decisions")[0] == 0
 
 
+@pytest.mark.slow
 def test_stopped_and_started_against_the_exchange_it_ends_the_same(tmp_path: Path) -> None:
     whole = run(account(tmp_path / "whole"))
 

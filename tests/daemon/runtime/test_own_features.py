@@ -43,6 +43,7 @@ def run(state: Path, rows: Rows, sections: Any = None, **hooks: Any) -> RunningD
     return asyncio.run(serve(account, open_feed, Hooks(**hooks), is_virtual=True))
 
 
+@pytest.mark.slow
 def test_live_is_the_replay_also_when_it_starts_anew(tmp_path: Path) -> None:
     plain = Engine(about(tmp_path).spec)
     report = plain.step(ROWS)

@@ -176,6 +176,7 @@ def test_text_from_data_cannot_become_markup(result: Result) -> None:
 NO_MARKS = CurveColumns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int64))
 
 
+@pytest.mark.slow
 def test_a_year_of_minutes_stays_small_and_quick(tmp_path: Path) -> None:
     candles = random_candles(525_600, 5, "1m")
     worth = 10_000 * UNITS_PER_QUOTE * candles["close"] / candles["close"][0]

@@ -6,6 +6,7 @@ import scipy.stats
 from papertape.replay.research.drift_study import CASES, SEEN_BY, DriftStudyOptions, drift_study
 
 
+@pytest.mark.slow
 def test_drift_is_seen_and_stillness_seldom_mistaken_for_it() -> None:
     """
     The receiver operating characteristic at one point: false alarms below, detection above what is stated.

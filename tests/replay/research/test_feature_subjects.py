@@ -161,6 +161,7 @@ def plain(candles):
 """
 
 
+@pytest.mark.slow
 def test_a_path_names_any_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "named_here.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)

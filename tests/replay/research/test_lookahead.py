@@ -188,6 +188,7 @@ def test_what_happens_to_an_order_is_said_where_it_is_known() -> None:
     assert 100 < placed <= np.count_nonzero(asked == PLACE) <= len(answered)
 
 
+@pytest.mark.slow
 def test_honest_orders_on_two_symbols_pass() -> None:
     proof = pair_proof(leaks.HonestOrders)
 

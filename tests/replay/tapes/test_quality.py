@@ -35,6 +35,7 @@ def manifest() -> "pd.DataFrame":
     return table[table["tf"].isin(list(TIMEFRAMES))]
 
 
+@pytest.mark.slow
 @needs_shared
 def test_counts_equal_the_manifest_for_every_recorded_file() -> None:
     rows = manifest()

@@ -82,6 +82,7 @@ def test_any_batching_gives_the_same_digest(batch: int) -> None:
     assert whole.account["sequence"][0] > 40
 
 
+@pytest.mark.slow
 def test_a_restart_at_any_candle_gives_the_same_digest_and_the_same_state() -> None:
     spec, candles = spec_of(Trader()), tape(90, 3)
     whole = run(spec, candles, 90)
