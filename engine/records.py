@@ -88,6 +88,9 @@ REFUSED_DRAWDOWN: Final = 14
 REFUSED_LOSSES: Final = 15
 REFUSED_EXPOSURE: Final = 16
 REFUSED_VOLATILITY: Final = 17
+REFUSED_POSITIONS: Final = 18
+REFUSED_ORDERS: Final = 19
+REFUSED_GROUP: Final = 20
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -106,6 +109,9 @@ REFUSED_NAMES: Final = {
     REFUSED_LOSSES: "locked for a while: as many losses in a row as limits.losses",
     REFUSED_EXPOSURE: "limits.gross or limits.net leaves no room",
     REFUSED_VOLATILITY: "sizing by volatility knows too few candles of this market yet; see account.volatility_days",
+    REFUSED_POSITIONS: "as many positions are open as limits.open_positions allows",
+    REFUSED_ORDERS: "this symbol has sent as many orders as limits.orders allows for a while",
+    REFUSED_GROUP: "limits.groups leaves no room in the group of this symbol",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.
@@ -317,4 +323,7 @@ MARKET: Final = record(
     ("bracket_rate", "f8", (MOST_BRACKETS,)),  # of the notional within it that must be maintained
     ("bracket_amount", "f8", (MOST_BRACKETS,)),  # what lower ones are cheaper by, quote
     ("is_cross", "i8"),  # it stands on the account's margin, not on its own
+    # Symbols that move together (`papertape.engine.broker.risk.groups`).
+    ("group", "i8"),  # 0 = none
+    ("group_gross", "f8"),  # notional of all of it ÷ equity
 )

@@ -30,6 +30,7 @@ from papertape.engine.broker.risk.brackets import (
     largest_notional,
 )
 from papertape.engine.broker.risk.fees import FeeTier, as_tiers, check_fees, write_fees
+from papertape.engine.broker.risk.groups import refuse_unknown_members, write_groups
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
@@ -286,6 +287,7 @@ class EngineSpec:
             raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
         if not self.traded:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
+        refuse_unknown_members(self.limits.groups, symbols)
         for strategy in self.strategies:
             parameters_of(strategy)
         refuse_bad_turns(self.strategy, self.starts_ms, self.turns)
@@ -311,9 +313,7 @@ class EngineSpec:
         """Return how the account trades and what limits it, as one SETTINGS record."""
         rows = self.settings.rows()
         rows["has_tiers"] = any(market.fee_tiers for market in self.markets)
-        rows["has_limits"] = self.limits.is_any
-        for entry in fields(self.limits):
-            rows[f"limit_{entry.name}"] = getattr(self.limits, entry.name)
+        self.limits.write(rows[0])
         base_ms, sizes = timeframe_ms(self.base_timeframe), self.sizes
         rows["variance_target"] = sizes.variance_target(base_ms)
         rows["variance_decay"] = sizes.variance_decay(base_ms)
@@ -350,7 +350,9 @@ class EngineSpec:
 
     def market_rows(self) -> Rows:
         """Return one MARKET record per symbol, in processing order."""
-        return market_rows(self.markets, is_cross=self.settings.margin == "cross")
+        rows = market_rows(self.markets, is_cross=self.settings.margin == "cross")
+        write_groups(rows, self.limits.groups, self.symbols)
+        return rows
 
     def fingerprint(self) -> str:
         """Return a digest of these values and of the engine's sources."""

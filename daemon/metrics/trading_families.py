@@ -32,9 +32,12 @@ from papertape.engine.records import (
     REFUSED_EXPOSURE,
     REFUSED_FAULT,
     REFUSED_GONE,
+    REFUSED_GROUP,
     REFUSED_HELD,
     REFUSED_MARKET,
+    REFUSED_ORDERS,
     REFUSED_PAUSED,
+    REFUSED_POSITIONS,
     REFUSED_PRICE,
     REFUSED_RUIN,
     REFUSED_SHORT,
@@ -102,6 +105,9 @@ REJECTIONS: Final = {
     **{limit: f"{name}_limit" for limit, name in LOCKS.items()},
     REFUSED_EXPOSURE: "exposure_limit",
     REFUSED_VOLATILITY: "volatility_unknown",
+    REFUSED_POSITIONS: "positions_limit",
+    REFUSED_ORDERS: "orders_limit",
+    REFUSED_GROUP: "group_limit",
 }
 ORDER_EVENTS: Final = {
     working.PLACED: "placed",

@@ -96,6 +96,9 @@ POSITION: Final = record(
     ("variance_close", "f8"),  # of the newest base candle; 0 before the first
     ("variance_sum", "f8"),  # of squared returns, the newest weighing most
     ("variance_weight", "f8"),  # of all of them
+    # What the limit on orders looks at (`papertape.engine.broker.risk.places`).
+    ("paced_interval", "i8"),  # in which the newest of them was sent
+    ("paced_orders", "i8"),  # so far in that interval
 )
 
 ORDER: Final = record(
@@ -154,6 +157,10 @@ SETTINGS: Final = record(
     ("limit_position", "f8"),  # notional ÷ equity, of one position
     ("limit_gross", "f8"),  # of all
     ("limit_net", "f8"),  # of longs less shorts, either way
+    ("limit_open_positions", "i8"),  # at once; 0 = any
+    ("limit_orders", "i8"),  # of one symbol that may open something, in as many hours as follow
+    ("limit_orders_hours", "f8"),
+    ("has_groups", "i8"),  # whether any market is in a group of limits.groups
     ("variance_target", "f8"),  # of a base candle's return, that a position may add
     ("variance_decay", "f8"),  # what a return weighs of what it weighed a candle before
     ("kelly_decay", "f8"),  # what a trade weighs of what it weighed a trade before

@@ -10,9 +10,13 @@ small alone takes no share; one that the sharing makes too small is refused, and
 
 from typing import Final
 
+import numpy as np
+
 from papertape.engine.broker.account import equity, exposure, net_exposure
 from papertape.engine.broker.fills import market_price, on_tick, open_position
 from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, write_decision
+from papertape.engine.broker.risk.groups import group_part, group_room, share_groups
+from papertape.engine.broker.risk.places import NO_CLAIM, WILL_OPEN, give_places
 from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.broker.sizing import (
     buying_power,
@@ -25,6 +29,7 @@ from papertape.engine.records import (
     FLAT,
     REASON_ENTRY,
     REFUSED_EXPOSURE,
+    REFUSED_GROUP,
     REFUSED_NO,
     REFUSED_PRICE,
     REFUSED_SIZE,
@@ -52,6 +57,13 @@ ENTRY: Final = record(
     ("leg", "i8"),  # of the candle's way; -1 = its open
     ("seen_low", "f8"),  # prices that were certainly there while the position was held
     ("seen_high", "f8"),
+    # Limits that look at several symbols (`papertape.engine.broker.risk.places` and `…risk.groups`).
+    ("short_of", "i8"),  # why an order opens nothing, where it is not for its group
+    ("claim", "i8"),  # on a place among the open positions
+    ("confidence", "f8"),
+    ("group_room", "f8"),  # what its group leaves to all of it, quote; infinite without one
+    ("group_part", "i8"),  # that it takes of this room, an integer
+    ("group_factor", "f8"),  # on what it opens, so that this room suffices for all
 )
 
 
@@ -99,6 +111,11 @@ def plan_entry(
     )
     if tradable_size(account, market, quantity, price) <= 0.0:
         return REFUSED_EXPOSURE if room < power else REFUSED_SIZE
+    if entry.group_room < np.inf:
+        quantity = min(quantity, entry.group_room / price)
+        if tradable_size(account, market, quantity, price) <= 0.0:
+            return REFUSED_GROUP
+        entry.group_part = group_part(entry, quantity * price)
     power = min(power, room)
     entry.price = price
     entry.stop_price = max(stop_price, 0.0)
@@ -139,6 +156,10 @@ def plan_entries(
         if order.target == FLAT or positions[symbol].quantity != 0.0:
             continue
         entry.is_planned = 1
+        entry.group_part = 0
+        entry.group_room = np.inf
+        if settings.has_groups != 0:
+            entry.group_room = group_room(positions, markets, symbol, worth)
         entry.refused = plan_entry(
             account,
             positions[symbol],
@@ -153,7 +174,35 @@ def plan_entries(
         )
         if entry.refused == REFUSED_NO:
             total += entry.share
+    if settings.limit_open_positions > 0 or settings.has_groups != 0:
+        total = crowd(positions, orders, markets, settings, entries)
     return _WHOLE / total if total > _WHOLE else 1.0
+
+
+@kernel
+def crowd(positions: Rows, orders: Rows, markets: Rows, settings: Row, entries: Rows) -> int:
+    """Leave entries without a place out, cut the others to what their groups leave, and return the sum of their shares."""
+    for symbol in range(len(entries)):
+        entry = entries[symbol]
+        entry.claim = NO_CLAIM
+        entry.confidence = orders[symbol].confidence
+        if entry.is_planned == 0:
+            entry.group_part = 0
+        elif entry.refused == REFUSED_NO:
+            entry.claim = WILL_OPEN
+    if settings.limit_open_positions > 0:
+        give_places(positions, entries, settings)
+    for symbol in range(len(entries)):
+        if entries[symbol].claim == NO_CLAIM:
+            entries[symbol].group_part = 0
+    share_groups(markets, entries)
+    total = 0
+    for symbol in range(len(entries)):
+        entry = entries[symbol]
+        if entry.claim != NO_CLAIM:
+            entry.quantity *= entry.group_factor
+            total += int(entry.share * entry.group_factor)
+    return total
 
 
 @kernel

@@ -8,6 +8,7 @@ it; every order and every refusal is reported.
 import numpy as np
 
 from papertape.engine.broker.account import SIZE_BY_RISK, SIZE_BY_VOLATILITY
+from papertape.engine.broker.risk.places import count_order, has_spent_orders
 from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
@@ -24,6 +25,7 @@ from papertape.engine.records import (
     REFUSED_GONE,
     REFUSED_MARKET,
     REFUSED_NO,
+    REFUSED_ORDERS,
     REFUSED_PAUSED,
     REFUSED_RUIN,
     REFUSED_SHORT,
@@ -154,12 +156,17 @@ def rest(
     again in silence.
     """
     refused = limit(account, position, market, settings, decision)
+    is_opening = decision.target != FLAT and decision.target != held(position)
+    if is_opening and refused == REFUSED_NO and has_spent_orders(position, settings, close_ms):
+        refused = REFUSED_ORDERS
     is_retry = decision.target == position.last_refused and held(position) == FLAT
     if is_retry and refused != REFUSED_NO:
         return
     if not is_retry:
         position.last_refused = decision.target if refused != REFUSED_NO else FLAT
     fill_order(account, order, settings, decision, close_ms)
+    if is_opening and refused == REFUSED_NO:
+        count_order(position, settings, close_ms)
     if not is_retry:
         row = decisions_out[counters[N_DECISIONS]]
         write_decision(account, order, close_ms, symbol, refused, row)

@@ -151,7 +151,12 @@ def verify(
         *_some_differ(directory / "limits.parquet", LIMIT_EVENT, result.limits),
         *(_records_differ(paid, PAYMENT, result.payments) if paid.is_file() else ()),
         *_tables_differ(directory, result),
-        *_values_differ("result.json", _json(result.summary), saved),
+        # Its configuration with the keys that came since: what they default to is what was done.
+        *_values_differ(
+            "result.json",
+            _json(result.summary),
+            {**saved, "config": config.model_dump(mode="json")},
+        ),
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
     return Verification(str(saved.get("digest")), result.digest, compared, tuple(differences))

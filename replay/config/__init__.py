@@ -16,7 +16,7 @@ Unknown keys are refused, all faults are told at once with their path, and the n
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -322,12 +322,23 @@ def _keys_at(parts: Sequence[str]) -> list[str]:
     """Return the valid keys of a section."""
     model: type[BaseModel] = Config
     for part in parts:
+        if part.isdecimal() and model is not Config:
+            continue  # a row of a table
         if part not in model.model_fields:
             return list(MarketSettings.model_fields)  # markets.SYMBOL
         annotation = model.model_fields[part].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        for found in (annotation, *_parts_of(annotation)):
+            if isinstance(found, type) and issubclass(found, BaseModel):
+                model = found
+                break
     return list(model.model_fields)
+
+
+def _parts_of(annotation: Any) -> Iterator[Any]:
+    """Yield what an annotation is made of: of tuple[Row, ...] | None the row."""
+    for part in get_args(annotation):
+        yield part
+        yield from _parts_of(part)
 
 
 def _apply(values: dict[str, Any], change: str) -> None:

@@ -12,11 +12,17 @@ Section = TypeVar("Section", bound=BaseModel)
 
 
 def keys_of(options: type[Any]) -> Callable[[type[Section]], type[Section]]:
-    """Return what adds the fields of a dataclass to a section, after its own, with their meanings and bounds."""
-    keys: dict[str, Any] = {entry.name: (entry.type, entry) for entry in fields(options)}
+    """
+    Return what adds the fields of a dataclass to a section, after its own, with their meanings and bounds.
+
+    A field that the section has by itself stays as it is there.
+    """
+    entries = fields(options)
 
     def with_keys(section: type[Section]) -> type[Section]:
         about, module = section.__doc__, section.__module__
+        own = section.model_fields
+        keys: dict[str, Any] = {e.name: (e.type, e) for e in entries if e.name not in own}
         name = section.__name__
         return create_model(name, __base__=section, __doc__=about, __module__=module, **keys)
 

@@ -1,9 +1,24 @@
 """The section [limits] of the configuration: what the account may lose and hold."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Self
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from papertape.engine.broker.risk.groups import MOST_GROSS, as_groups
 from papertape.engine.broker.risk.limits import Limits
+from papertape.engine.errors import ConfigError
 from papertape.replay.config.fields import keys_of, shared
+
+
+class GroupSettings(BaseModel):
+    """Symbols that rise and fall together, and what all of them may hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    symbols: tuple[str, ...] = Field(min_length=1, description="each in one group at most")
+    gross: float = Field(
+        gt=0.0, le=MOST_GROSS, description="notional of all their positions ÷ equity"
+    )
 
 
 @keys_of(Limits)
@@ -11,6 +26,20 @@ class LimitSettings(BaseModel):
     """What may be lost and held; 0: no limit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    groups: tuple[GroupSettings, ...] = Field(
+        (),
+        description="`symbols` that move together, and the `gross` of all their positions ÷ equity",
+    )
+
+    @model_validator(mode="after")
+    def _groups_are_apart(self) -> Self:
+        """Refuse a symbol that stands twice."""
+        try:
+            as_groups(self.groups)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     def limits(self) -> Limits:
         """Return the limits as the engine takes them."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from papertape.engine.broker.risk.groups import refuse_unknown_members
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
@@ -37,7 +38,7 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
 
 def check_names(config: Config) -> None:
     """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
-    if config.markets:
+    if config.markets or config.limits.groups:
         store, names = Store(config.data.store), config.data.tapes
         found = [about_tape(name, store) for name in names] or [sample_about()]
         symbols = [str(about["symbol"]) for about in found]
@@ -45,7 +46,8 @@ def check_names(config: Config) -> None:
 
 
 def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
-    """Raise ConfigError for a section [markets.SYMBOL] that nothing would read."""
+    """Raise ConfigError for a section [markets.SYMBOL] or a member of a group that nothing would read."""
+    refuse_unknown_members(config.limits.limits().groups, symbols)
     unknown = [name for name in config.markets if name not in symbols]
     if unknown:
         lines = (

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from papertape.engine.broker.account import equity, position_value
 from papertape.engine.broker.ledger import LEDGER_FIELDS, money
+from papertape.engine.broker.risk.groups import SymbolGroup
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.candles import CANDLE, HOUR_MS
 from papertape.engine.events import Funding
@@ -49,13 +50,14 @@ BRACKETS = (
 # By symbol and close, of the machine that runs: the engine watches that nothing else that a strategy reads changes.
 WISHES: ContextVar[dict[tuple[str, int], Decision]] = ContextVar("WISHES")
 DECISIONS = st.builds(
-    lambda target, stop_distance, target_distance, size_scale: Decision(
-        target, stop_distance, target_distance, size_scale=size_scale
+    lambda target, stop_distance, target_distance, size_scale, confidence: Decision(
+        target, stop_distance, target_distance, confidence=confidence, size_scale=size_scale
     ),
     st.sampled_from([SHORT, FLAT, LONG, LONG]),
     stop_distance=st.sampled_from([1.25, 4.0, 20.0]),
     target_distance=st.sampled_from([0.0, 1.5, 9.0]),
     size_scale=st.sampled_from([1.0, 1.0, 0.5]),
+    confidence=st.sampled_from([1.0, 1.0, 0.5]),
 )
 LIMITS = st.one_of(
     st.just(Limits()),
@@ -69,6 +71,16 @@ LIMITS = st.one_of(
         position=st.sampled_from([0.0, 0.5, 4.0]),
         gross=st.sampled_from([0.0, 1.5]),
         net=st.sampled_from([0.0, 1.0]),
+        open_positions=st.sampled_from([0, 0, 1, 2]),
+        orders=st.sampled_from([0, 0, 1, 2]),
+        orders_hours=st.sampled_from([3.0, 24.0]),
+        groups=st.sampled_from(
+            [
+                (),
+                (SymbolGroup(("A", "C"), 0.75),),
+                (SymbolGroup(("B",), 0.2), SymbolGroup(("C", "A"), 2.0)),
+            ]
+        ),
     ),
 )
 

@@ -151,6 +151,7 @@ class LimitRules:
         self.losses = 0
         self.equity_lock: tuple[int, int] | None = None  # which limit, until when
         self.losses_until = 0
+        self.sent: dict[tuple[str, int], int] = {}  # orders by symbol and interval
         self.met: list[tuple[int, int, int]] = []
 
     def close(self, open_ms: int, equity: Decimal, results: list[Decimal]) -> int:
@@ -198,6 +199,41 @@ class LimitRules:
             self.met.append((REFUSED_DAILY_LOSS, close_ms, until))
             return REASON_DAILY_LOSS
         return 0
+
+    def may_send(self, symbol: str, close_ms: int) -> bool:
+        """Return whether a symbol may send an order to open something, and count it."""
+        if not self.limits.orders:
+            return True
+        interval = (close_ms - 1) // round(self.limits.orders_hours * HOUR_MS)
+        n_sent = self.sent.get((symbol, interval), 0)
+        if n_sent >= self.limits.orders:
+            return False
+        self.sent[symbol, interval] = n_sent + 1
+        return True
+
+    def places(self, n_open: int, plans: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the entries that get a place: the surest first, then the dearest; of equals none where not all fit."""
+        if not self.limits.open_positions:
+            return plans
+        left = max(0, self.limits.open_positions - n_open)
+        ranks = {symbol: (plan["confidence"], plan["last"]) for symbol, plan in plans.items()}
+        fitting = {
+            symbol: sum(other >= rank for other in ranks.values()) <= left
+            for symbol, rank in ranks.items()
+        }
+        return {symbol: plan for symbol, plan in plans.items() if fitting[symbol]}
+
+    def group_of(self, symbol: str) -> Any:
+        """Return the group of a symbol, None for none."""
+        return next((group for group in self.limits.groups if symbol in group.symbols), None)
+
+    def group_room(self, symbol: str, equity: Decimal, notionals: dict[str, Decimal]) -> Decimal | None:  # fmt: skip
+        """Return the notional that its group leaves to a symbol, None for any; notionals: of what is held."""
+        group = self.group_of(symbol)
+        if group is None:
+            return None
+        held = sum((n for other, n in notionals.items() if other in group.symbols), ZERO)
+        return max(ZERO, exact(group.gross) * equity - held)
 
     def is_locked(self, close_ms: int) -> bool:
         """Return whether a decision at this close may open nothing."""

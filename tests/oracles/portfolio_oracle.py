@@ -228,7 +228,14 @@ class Oracle:
             if symbol not in self.held:
                 plan = self.plan(symbol, order, exact(rows[symbol]["open"]), worth, gross, net)
                 if plan is not None:
-                    plans[symbol] = plan
+                    last = self.last[symbol]
+                    plans[symbol] = {
+                        **plan,
+                        "confidence": order["decision"].confidence,
+                        "last": last,
+                    }
+        plans = self.limits.places(len(self.held), plans)
+        self.cut_to_groups(plans)
         total = sum((plan["share"] for plan in plans.values()), ZERO)
         factor = 1 / total if total > 1 else Decimal(1)
         for symbol, plan in plans.items():
@@ -283,8 +290,23 @@ class Oracle:
             quantity = min(quantity, largest / price)
         if not self.tradable(symbol, quantity, price):
             return None
+        notionals = {s: abs(p["quantity"]) * self.last[s] for s, p in self.held.items()}
+        shared = self.limits.group_room(symbol, worth, notionals)
+        if shared is not None:
+            quantity = min(quantity, shared / price)
+            if not self.tradable(symbol, quantity, price):
+                return None
         found = {"side": side, "price": price, "stop": max(stop, ZERO), "target": max(target, ZERO)}
-        return {**found, "quantity": quantity, "share": quantity / power}
+        return {**found, "quantity": quantity, "share": quantity / power, "group_room": shared}
+
+    def cut_to_groups(self, plans: dict[str, dict[str, Any]]) -> None:
+        """Share the room of each group out among what enters of it."""
+        for group in self.limits.limits.groups:
+            members = [plan for symbol, plan in plans.items() if symbol in group.symbols]
+            wanted = sum((plan["quantity"] * plan["price"] for plan in members), ZERO)
+            for plan in members:
+                factor = min(Decimal(1), plan["group_room"] / wanted)
+                plan["quantity"], plan["share"] = plan["quantity"] * factor, plan["share"] * factor
 
     def tradable(self, symbol: str, quantity: Decimal, price: Decimal) -> Decimal:
         """Return whole lots, 0 below the minimum."""
@@ -349,6 +371,8 @@ class Oracle:
         is_short_spot = target < 0 and not self.markets[symbol]["is_perpetual"]
         if target != FLAT and (is_short_spot or self.limits.is_locked(self.close_ms)):
             target = FLAT  # refused; what is held is closed
+        elif target not in (FLAT, side) and not self.limits.may_send(symbol, self.close_ms):
+            target = FLAT
         self.orders.pop(symbol, None)
         closing = self.limits.closing if side else 0
         if closing:

@@ -8,12 +8,14 @@ days or when an operator resumes, and highest close and day then begin anew at t
 runs beside both, and goes on where it ends later.
 
 Exposure is limited where sizes are made: what would be beyond a limit is not opened. A limit never makes a position smaller.
+The number of positions and of orders is `papertape.engine.broker.risk.places`, groups of symbols are `…risk.groups`.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from papertape.engine.broker.orders import N_LIMITS, N_TRADES, close_all
+from papertape.engine.broker.risk.groups import SymbolGroup, as_groups
 from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.options import check_options, option
@@ -52,14 +54,30 @@ class Limits:
     position: float = option(0.0, "largest notional of a position ÷ equity, when it is opened", ge=0.0, le=1_000.0)  # fmt: skip
     gross: float = option(0.0, "of all positions", ge=0.0, le=1_000.0)
     net: float = option(0.0, "of longs less shorts, either way", ge=0.0, le=1_000.0)
+    open_positions: int = option(0, "most at once", ge=0, le=10_000)
+    orders: int = option(0, "of one symbol that may open something, in a while", ge=0, le=100_000)
+    orders_hours: float = option(24.0, "how long that is, counted from midnight UTC", gt=0.0, le=87_600.0)  # fmt: skip
+    groups: tuple[SymbolGroup, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", as_groups(self.groups))
         check_options("limits", self)
 
     @property
     def is_any(self) -> bool:
         """Return whether there is a limit at all."""
-        return any((self.daily_loss, self.drawdown, self.losses, self.position, self.gross, self.net))  # fmt: skip
+        kept = (
+            entry.name for entry in fields(self) if not entry.name.endswith(("_days", "_hours"))
+        )
+        return any(getattr(self, name) for name in kept)
+
+    def write(self, row: Any) -> None:
+        """Write them into a SETTINGS record."""
+        row["has_limits"] = self.is_any
+        row["has_groups"] = bool(self.groups)
+        for entry in fields(self):
+            if entry.name != "groups":
+                row[f"limit_{entry.name}"] = getattr(self, entry.name)
 
 
 @kernel

@@ -21,9 +21,9 @@ from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.broker.sizing import whole_lots
 from papertape.engine.broker.working.endings import end_all, end_group
+from papertape.engine.broker.working.funds import within_group
 from papertape.engine.broker.working.orders import (
     BY_FLAT,
-    BY_FUNDS,
     BY_TIME_IN_FORCE,
     CANCELLED,
     FILLED,
@@ -37,7 +37,13 @@ from papertape.engine.broker.working.orders import (
     write_levels,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
-from papertape.engine.records import REASON_ENTRY_BY_ORDER, REASON_ORDER, REFUSED_NO, REFUSED_PRICE
+from papertape.engine.records import (
+    REASON_ENTRY_BY_ORDER,
+    REASON_ORDER,
+    REFUSED_GROUP,
+    REFUSED_NO,
+    REFUSED_PRICE,
+)
 
 _NOISE = 1e-12  # of an order is none of it
 
@@ -159,7 +165,9 @@ def open_by(
     wanted = min(order.remaining, position.volume_left)
     price = reference if is_maker else market_price(reference, side, market)
     power = entry.power if side > 0 else entry.power_short
-    affordable = min(min(wanted, power / price) * entry.factor, entry.room / price)
+    fitting = wanted if market.group == 0 else within_group(entry, wanted, price)
+    affordable = min(min(fitting, power / price) * entry.factor, entry.room / price)
+    short_of = REFUSED_GROUP if affordable == fitting < wanted else entry.short_of
     quantity = whole_lots(market, affordable, price)
     cause = 0
     if not plan_bracket(position, order, market, price, entry):
@@ -169,7 +177,7 @@ def open_by(
     elif quantity <= 0.0:
         if position.volume_left < order.remaining:
             return  # too little was traded; it waits for the next candle
-        cause = BY_FUNDS
+        cause = short_of
     if cause != 0:
         end_order(
             account, position, order, candle.symbol, candle.open_ms, CANCELLED, cause,
@@ -179,6 +187,7 @@ def open_by(
     fee_rate = market.maker_fee_rate if is_maker else market.taker_fee_rate
     fill = fills[counters[N_FILLS]]
     counters[N_FILLS] += 1
+    entry.room -= quantity * price
     if position.quantity == 0.0:
         open_position(
             account, position, trade, order, market, candle, entry, quantity, fill, REASON_ENTRY_BY_ORDER,
@@ -201,7 +210,7 @@ def open_by(
     note_fill(account, position, order, candle, fill, events, counters)
     if affordable < wanted and order.status != FREE:
         end_order(
-            account, position, order, candle.symbol, candle.open_ms, CANCELLED, BY_FUNDS,
+            account, position, order, candle.symbol, candle.open_ms, CANCELLED, short_of,
             events, counters,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ Placing an order and taking it back: how large it is, what forbids it, and its r
 from papertape.engine.broker.account import SIZE_BY_RISK, SIZE_BY_VOLATILITY
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.orders import bar_to_entry
+from papertape.engine.broker.risk.places import count_order, has_spent_orders
 from papertape.engine.broker.risk.sizes import is_variance_known, notional_share
 from papertape.engine.broker.sizing import (
     buying_power,
@@ -35,6 +36,7 @@ from papertape.engine.broker.working.orders import (
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
     REFUSED_NO,
+    REFUSED_ORDERS,
     REFUSED_SHORT,
     REFUSED_SIZE,
     REFUSED_STOP,
@@ -61,12 +63,14 @@ def ask(
     """Place an order, and report it; return 0, or why it cannot be placed, which is for the caller to report."""
     close_gaps(position, orders)
     size(account, position, market, settings, instruction, worth, gross, net)
-    cause = obstacle(account, position, market, settings, instruction)
+    cause = obstacle(account, position, market, settings, instruction, close_ms)
     if cause == REFUSED_NO and position.order_rows == CAPACITY:
         cause = TABLE_FULL
     if cause != REFUSED_NO:
         return cause
     position.barred_by = 0
+    if instruction.is_reduce_only == 0:
+        count_order(position, settings, close_ms)
     order = orders[position.order_rows]
     place(account, position, order, settings, instruction, close_ms)
     write_event(
@@ -119,7 +123,9 @@ def size(
 
 
 @kernel
-def obstacle(account: Row, position: Row, market: Row, settings: Row, instruction: Row) -> int:
+def obstacle(
+    account: Row, position: Row, market: Row, settings: Row, instruction: Row, close_ms: int
+) -> int:
     """Return 0, or why an order cannot be placed."""
     side = instruction.target
     if instruction.is_reduce_only != 0:
@@ -134,6 +140,10 @@ def obstacle(account: Row, position: Row, market: Row, settings: Row, instructio
             if not is_against:
                 return REFUSED_SHORT
             instruction.is_reduce_only = 1
+        elif has_spent_orders(position, settings, close_ms):
+            if not is_against:
+                return REFUSED_ORDERS
+            instruction.is_reduce_only = 1  # closing is left
     if instruction.quantity <= 0.0:
         is_by_rule = instruction.share <= 0.0 and instruction.fraction <= 0.0
         has_stop = instruction.stop_distance > 0.0 or instruction.stop_price > 0.0

@@ -1,5 +1,6 @@
 """Limits in a result: what is counted, said, written, verified, drawn and refused; the page on limits runs as it stands."""
 
+import json
 import re
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def test_a_result_with_limits_is_written_verified_and_drawn(result: Result, tmp_
 
     assert verify(folder).differences == ()
     assert "limits-section" in (folder / "report.html").read_text(encoding="utf-8")
+    # As a version wrote it that had fewer keys: they default to what was done.
+    path = folder / "result.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("open_positions", "orders", "orders_hours", "groups"):
+        del saved["config"]["limits"][name]
+    path.write_text(json.dumps(saved), encoding="utf-8")
+    assert verify(folder).differences == ()
     (folder / "limits.parquet").unlink()
     assert verify(folder).differences == (
         f"limits.parquet: missing, and there were {len(result.limits)} records",
