@@ -9,6 +9,7 @@ from rich.table import Table
 from papertape.daemon.commands.options import AsJson, Changes, Tapes, Workers, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.errors import ConfigError
+from papertape.engine.performance.placebo import Placebo
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.montecarlo.draws import (
@@ -101,6 +102,8 @@ def _show(found: MonteCarlo, folder: Path) -> None:
     console.print(_table(found))
     for kind in found.kinds:
         console.print(f"{kind.name}: {kind.tells}", markup=False, soft_wrap=True)
+    if found.placebo is not None:
+        console.print(_placebo(found.placebo), markup=False, soft_wrap=True)
     for line in found.notes:
         console.print(f"! {line}", markup=False, soft_wrap=True)
     for name, reason in found.missing.items():
@@ -108,6 +111,16 @@ def _show(found: MonteCarlo, folder: Path) -> None:
     console.print(f"digest {found.digest[:16]}, seed {found.options.seed}", markup=False)
     if found.kinds:
         console.print(f"paths {folder / TABLE}", markup=False, soft_wrap=True)
+
+
+def _placebo(found: Placebo) -> str:
+    """Return how the trades stand among placebos, in words."""
+    return (
+        f"placebo strategies: by its mean trade over its spread this one is above {found.percentile:.1%} of {found.draws:,} with the "
+        f"same {found.trades:,} trades, sizes, holding times and costs at random times (no skill does as well with probability "
+        f"{found.probability:.1%}); they earned {found.low:+.1%} · {found.middle:+.1%} · {found.high:+.1%}, this one's trades "
+        f"{found.own:+.1%} without funding; nothing of trades that it did not make"
+    )
 
 
 def _table(found: MonteCarlo) -> Table:

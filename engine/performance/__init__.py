@@ -7,7 +7,7 @@ What a result is worth: definitions of every number that a report shows, and not
     trading     metrics of trades and costs                      relative      against buy-and-hold
     standing    a Sharpe ratio among all that was tried
     overfitting the best of many: PBO, step-down            resampling   series drawn again from themselves
-    paths       accounts that could have been
+    paths       accounts that could have been                    placebo     the same trades at random times
     lanes       many shifts of one set of positions
     tables      trades broken down by a label                    attribution   profit by component of the score
     statement   every amount in double entry

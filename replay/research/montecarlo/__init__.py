@@ -3,5 +3,6 @@ Monte Carlo: what could have been.
 
     draws    a result's trades and days drawn again; every kind, and what it tells
     markets  whole markets drawn again: all symbols together, candles, volume and funding
+    placebo  a replay's trades as placebo strategies need them
     engines  a configuration replayed on each of them, in processes
 """

@@ -14,6 +14,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import day_ends
+from papertape.engine.performance.placebo import Placebo
 from papertape.engine.performance.resampling import block_length
 from papertape.replay.backtesting.verify import read_summary
 from papertape.replay.runtime.files import write_whole
@@ -76,7 +77,8 @@ class MonteCarlo:
     """
     What was drawn: its kinds, and what could not be drawn, with the reason.
 
-    notes  what a reader must know beside that
+    notes    what a reader must know beside that
+    placebo  how the recorded trades stand among placebos; None where no market is known, or there are none
     """
 
     title: str
@@ -84,6 +86,7 @@ class MonteCarlo:
     kinds: list[Kind]
     missing: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    placebo: Placebo | None = None
 
     @property
     def digest(self) -> str:
@@ -117,7 +120,8 @@ class MonteCarlo:
             for kind in self.kinds
         ]
         options = self.options._asdict()
-        return {"result": self.title, **options, "levels": list(_LEVELS), "kinds": kinds, "missing": self.missing, "notes": self.notes, "digest": self.digest}  # fmt: skip
+        placebo = None if self.placebo is None else self.placebo._asdict()
+        return {"result": self.title, **options, "placebo": placebo, "levels": list(_LEVELS), "kinds": kinds, "missing": self.missing, "notes": self.notes, "digest": self.digest}  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Write every path as a row of a Parquet file; DataError when it cannot be written."""

@@ -11,6 +11,7 @@ from papertape.engine.errors import DataError, PapertapeError
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import daily_returns
+from papertape.engine.performance.placebo import placebo_test
 from papertape.replay.backtesting.prepare import prepared
 from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.config import Config
@@ -34,6 +35,7 @@ from papertape.replay.research.montecarlo.markets import (
     joint_market,
     noisy_market,
 )
+from papertape.replay.research.montecarlo.placebo import placed_trades, why_no_placebo
 from papertape.replay.research.sweep.workers import in_workers
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.compile import compile_kernels
@@ -108,6 +110,10 @@ def run_montecarlo(
     plan = market_plan(config, tapes, options)
     result = on_record(config, run_backtest(config, tapes, on_progress))
     found = draw_paths(source_of(result.summary, result.trades, result.equity), options)
+    legs = placed_trades(result.trades, plan.market.tapes)
+    found.placebo = placebo_test(legs, options.paths, options.seed)
+    if found.placebo is None:
+        found.missing["placebo strategies"] = why_no_placebo(legs)
     found.kinds += _kinds(plan, workers, on_progress)
     found.notes += _notes(plan)
     return found

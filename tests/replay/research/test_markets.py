@@ -232,3 +232,30 @@ def test_too_little_is_refused() -> None:
         joint_market([short])
     days = joint_market([synthesize("noise", 10, "1d", symbol="SYNTH")])
     assert (days.period, len(days.open_ms), int(np.diff(days.open_ms)[0])) == (1, 10, DAY_MS)
+
+
+def test_trades_stand_among_placebos_with_their_own_sizes_and_costs(hours: Tape) -> None:
+    from papertape import backtest
+    from papertape.replay.research.montecarlo.placebo import placed_trades, why_no_placebo
+
+    given: dict[str, Any] = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, **QUIET}
+    found = montecarlo(data=hours, paths=300, markets=1, delay=0, workers=1, **given)
+    result = backtest(hours, **given)
+
+    (leg,) = placed_trades(result.trades, [hours])
+    assert len(leg.held) == result.metrics["trades"]
+    np.testing.assert_array_equal(
+        np.sign(leg.weight), np.where(result.trades["side"] == "long", 1, -1)
+    )
+    # One after the other, all in: together they are the account, and each spans the candles that lie between its times.
+    assert found.placebo is not None
+    assert found.placebo.own == pytest.approx(result.metrics["total_return"], rel=1e-9)
+    hours_held = (
+        result.trades["exit_time"] - result.trades["entry_time"]
+    ).dt.total_seconds() / 3_600
+    np.testing.assert_array_equal(leg.held, np.maximum(hours_held, 1))
+    assert found.to_json()["placebo"]["draws"] == 300
+    assert found.placebo.low < found.placebo.middle < found.placebo.high
+    assert why_no_placebo([leg]) == "fewer than 2 trades"
+    overlapping = leg._replace(held=np.full(len(leg.held), 100))
+    assert why_no_placebo([overlapping]).startswith("trades of one symbol overlap")
