@@ -35,6 +35,7 @@ _TRIALS_KEPT: Final = "finished trials are kept, and the same command goes on wi
 _KEPT: Final = {
     "run": "what was accepted is kept",
     "sweep": _TRIALS_KEPT,
+    "optimize": _TRIALS_KEPT,
     "walkforward": _TRIALS_KEPT,
 }
 
@@ -43,6 +44,7 @@ COMMANDS: Final = {
     "demo": "replay:demo_command",
     "replay": "replay:replay_command",
     "sweep": "sweep:sweep_command",
+    "optimize": "optimize:optimize_command",
     "walkforward": "walkforward:walkforward_command",
     "montecarlo": "montecarlo:montecarlo_command",
     "trials": "trials:trials_app",

@@ -3,6 +3,7 @@ Papertape: the backtest is what runs.
 
     backtest            recorded candles through the engine that trades on paper: a Result
     sweep               many configurations of it, each as its own replay would be: a SweepResult
+    optimize            the best of them searched for, with optuna: an OptimizeResult
     montecarlo          what a result could have been
     walkforward         parameters chosen window by window, in one account that goes on: a WalkResult
     train windows       models through the gate; how many days of the past they should learn from
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
     from papertape.replay.front.montecarlo import montecarlo
+    from papertape.replay.front.optimize import optimize
     from papertape.replay.front.research import fetch, prove, study, windows
     from papertape.replay.front.sweep import sweep
     from papertape.replay.front.walkforward import walkforward
@@ -54,6 +56,7 @@ __all__ = [
     "kernel",
     "kernel_feature",
     "montecarlo",
+    "optimize",
     "parameter",
     "prove",
     "study",
@@ -78,6 +81,7 @@ _FROM = {
     "kernel": "engine.jit",
     "kernel_feature": "engine.features.own.kernels",
     "montecarlo": "replay.front.montecarlo",
+    "optimize": "replay.front.optimize",
     "parameter": "engine.strategies.parameters",
     "prove": "replay.front.research",
     "study": "replay.front.research",

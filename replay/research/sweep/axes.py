@@ -42,6 +42,11 @@ class Axis(NamedTuple):
         """Return the key without what all parameters begin with."""
         return self.key.removeprefix(PARAMETERS_PREFIX)
 
+    @property
+    def is_ordered(self) -> bool:
+        """Return whether neighbours on it are like each other: numbers are, words are not."""
+        return all(type(value) in (int, float) for value in self.values)
+
     def to_json(self) -> dict[str, Any]:
         """Return the axis as plain values."""
         if self.values:

@@ -3,18 +3,18 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from heapq import nsmallest
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import Config
-from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, SweepResult, sign_of, write_table
@@ -27,6 +27,16 @@ from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
 _CHECKED: Final = 3  # trials that are replayed again
+
+
+class TrialListener(Protocol):
+    """What is told of finished trials, such as `Books`."""
+
+    def add(self, row: TrialRow) -> None:
+        """Take in one trial."""
+
+    def close(self) -> None:
+        """Know that none comes for now."""
 
 
 class SweepOptions(NamedTuple):
@@ -65,9 +75,9 @@ def run_sweep(
     sign_of(options.by)
     workers = processes(options.workers)
     runner = TrialRunner(config, tapes)
-    header = _header(config, runner, space)
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
-    folder = options.folder or Path("results") / f"sweep-{digest[:8]}"
+    drawn = {"draws": space.draws, "seed": space.seed if space.draws is not None else None}
+    header = identity(config, runner, space.axes) | drawn
+    folder = options.folder or folder_of("sweep", header)
     checked: list[int] = []
 
     def run_one(number: int) -> TrialRow:
@@ -76,15 +86,16 @@ def run_sweep(
     with TrialFile(folder, header, space.size) as file:
         books = Books(runner)
         try:
+            books.add_all(file.rows())
             run_trials(run_one, space.changes, file, workers, books, on_progress)
-            checked = _check(runner, space, file, on_progress)
+            checked = check_trials(runner, space.changes, file, on_progress)
         except KeyboardInterrupt:
             checked = []
         summary = Summary(options.by, options.top)
         for row in file.rows():
             summary.add(row)
         write_table(folder, space.axes, file.rows())
-        judged = _judged(file)
+        judged = judge(file)
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     return SweepResult(
         folder,
@@ -113,14 +124,16 @@ def run_trials(
     changes: Callable[[int], Mapping[str, Any]],
     file: TrialFile,
     workers: int,
-    books: Books,
+    books: TrialListener,
     on_progress: Progress | None,
+    numbers: Iterable[int] | None = None,
 ) -> None:
     """
     Run every trial that is not finished: the first here, so that what all need is made once, the others in workers.
 
     run, changes  what comes of a trial, and what it changes, by its number
-    books         put what is finished on record, that of before a kill as well
+    books         told of every trial when it is kept
+    numbers       of these alone; None: of all
     """
 
     def add(row: TrialRow) -> None:
@@ -132,9 +145,8 @@ def run_trials(
     def lost(number: int, how: str) -> bytes:
         return TrialRow(number, changes(number), "failed", how).line()
 
-    left = file.left()
+    left = file.left() if numbers is None else (n for n in numbers if not file.has(n))
     try:
-        books.add_all(file.rows())
         for number in left:
             row = run(number)
             add(row)
@@ -147,8 +159,11 @@ def run_trials(
         books.close()
 
 
-def _check(
-    runner: TrialRunner, space: Space, file: TrialFile, on_progress: Progress | None
+def check_trials(
+    runner: TrialRunner,
+    changes: Callable[[int], Mapping[str, Any]],
+    file: TrialFile,
+    on_progress: Progress | None,
 ) -> list[int]:
     """Replay a few of the finished trials by themselves, first, middle and last; return which."""
     done = np.fromiter((row.number for row in file.rows() if row.outcome == "done"), np.int64)
@@ -158,20 +173,20 @@ def _check(
     for row in file.rows():
         if row.number not in chosen:
             continue
-        config = with_changes(runner.config, space.changes(row.number))
+        config = with_changes(runner.config, changes(row.number))
         ready = runner.prepare(config)
         alone = run_backtest(config, runner.tapes_of(config), None, ready.models, ready.learned)
         if alone.digest != row.digest or alone.metrics != dict(row.metrics):
             raise InvariantError(
                 f"trial {row.number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
-                f"{alone.digest[:16]}; none of this sweep can be trusted"
+                f"{alone.digest[:16]}; none of these trials can be trusted"
             )
         if on_progress is not None:
             on_progress("checked against replays", chosen.index(row.number) + 1, len(chosen))
     return chosen
 
 
-def _judged(file: TrialFile) -> TrialVerdict:
+def judge(file: TrialFile) -> TrialVerdict:
     """Return what the finished trials say together; of very many those with the lowest numbers, whatever their order here."""
     numbers = [row.number for row in file.rows() if row.outcome == "done"]
     chosen = set(nsmallest(MOST_TRIALS, numbers))
@@ -179,20 +194,24 @@ def _judged(file: TrialFile) -> TrialVerdict:
     return verdict((returns for _, returns in rows), len(numbers) - len(chosen))
 
 
-def _header(config: Config, runner: TrialRunner, space: Space) -> dict[str, Any]:
-    """Return what makes this sweep another than any other."""
+def identity(config: Config, runner: TrialRunner, axes: Sequence[Axis]) -> dict[str, Any]:
+    """Return what makes a search over these axes another than any other, whichever points of them it tries."""
     return {
         "configuration": config.model_dump(mode="json", exclude={"report", "live", "daemon"}),
-        "axes": [axis.to_json() for axis in space.axes],
-        "draws": space.draws,
-        "seed": space.seed if space.draws is not None else None,
-        "tapes": [[tape.sha256 for tape in tapes] for tapes in _all_tapes(config, runner, space)],
+        "axes": [axis.to_json() for axis in axes],
+        "tapes": [[tape.sha256 for tape in tapes] for tapes in _all_tapes(config, runner, axes)],
         "code": code_digest(config),
     }
 
 
-def _all_tapes(config: Config, runner: TrialRunner, space: Space) -> list[Sequence[Tape]]:
+def folder_of(kind: str, header: Mapping[str, Any]) -> Path:
+    """Return where a search is kept that nobody named a folder for: by what it is."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+    return Path("results") / f"{kind}-{digest[:8]}"
+
+
+def _all_tapes(config: Config, runner: TrialRunner, axes: Sequence[Axis]) -> list[Sequence[Tape]]:
     """Return the tapes of every trial, which are read here, once for all workers."""
-    varied = [axis.values for axis in space.axes if axis.key == "data.tapes"]
+    varied = [axis.values for axis in axes if axis.key == "data.tapes"]
     chosen = [with_changes(config, {"data.tapes": value}) for value in varied[0]] if varied else []
     return [runner.tapes_of(one) for one in chosen or [config]]

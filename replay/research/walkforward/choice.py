@@ -51,11 +51,6 @@ def rank(values: FloatArray, chosen: int) -> int | None:
     return 1 + int(np.count_nonzero(values > values[chosen]))
 
 
-def is_ordered(axis: Axis) -> bool:
-    """Return whether neighbours on an axis are like each other: numbers are, words are not."""
-    return not axis.values or all(type(value) in (int, float) for value in axis.values)
-
-
 def _around_grid(axes: Sequence[Axis], values: FloatArray) -> FloatArray:
     """Return the mean over each point's neighbourhood on a grid."""
     cube = values.reshape([len(axis.values) for axis in axes])
@@ -63,7 +58,7 @@ def _around_grid(axes: Sequence[Axis], values: FloatArray) -> FloatArray:
     total, count = np.where(has_value, cube, 0.0), has_value.astype(np.float64)
     possible, best = np.ones_like(count), np.where(has_value, cube, -np.inf)
     for place, axis in enumerate(axes):
-        if is_ordered(axis):
+        if axis.is_ordered:
             total, count, possible = (
                 _with_next(one, place, np.add) for one in (total, count, possible)
             )
@@ -90,7 +85,7 @@ def _around_draws(space: Space, values: FloatArray) -> FloatArray:
         far = np.zeros((len(points[part]), len(points)))
         for place, axis in enumerate(space.axes):
             apart = points[part, place, None] - points[None, :, place]
-            far += np.square(apart) if is_ordered(axis) else apart != 0.0
+            far += np.square(apart) if axis.is_ordered else apart != 0.0
         near = np.argsort(far, axis=1, kind="stable")[:, :wanted]
         total[part], count[part] = np.nansum(values[near], axis=1), np.isfinite(values[near]).sum(1)
         best[part] = np.where(np.isfinite(values[near]), values[near], -np.inf).max(axis=1)
@@ -104,9 +99,9 @@ def positions(space: Space) -> FloatArray:
         for place, (axis, value) in enumerate(
             zip(space.axes, space.changes(number).values(), strict=True)
         ):
-            found[number, place] = value if is_ordered(axis) else axis.values.index(value)
+            found[number, place] = value if axis.is_ordered else axis.values.index(value)
     for place, axis in enumerate(space.axes):
-        if is_ordered(axis):
+        if axis.is_ordered:
             low, high = (
                 (min(axis.values), max(axis.values)) if axis.values else (axis.low, axis.high)
             )

@@ -1,7 +1,5 @@
 """A walk-forward from its axes to its result."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,7 +19,7 @@ from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
-from papertape.replay.research.sweep.run import processes, run_trials
+from papertape.replay.research.sweep.run import folder_of, processes, run_trials
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
@@ -99,14 +97,14 @@ def run_walkforward(
     runner = TrialRunner(config, tapes)
     plan, search = _laid_out(runner, space, layout)
     header = _header(config, runner, search)
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
-    folder = options.folder or Path("results") / f"walkforward-{digest[:8]}"
+    folder = options.folder or folder_of("walkforward", header)
     workers = processes(options.workers)
     books = Books(runner, "walkforward")
     with TrialFile(folder, header, search.size) as file:
         summary = Summary(options.by, 1)
         is_whole = True
         try:
+            books.add_all(file.rows())
             run_trials(search.run, search.changes, file, workers, books, on_progress)
         except KeyboardInterrupt:
             is_whole = False

@@ -157,7 +157,7 @@ def test_a_trial_that_is_not_its_replay_ends_the_sweep(
 
     monkeypatch.setattr(sweep_run.TrialRunner, "run", wrong)
 
-    with pytest.raises(InvariantError, match="none of this sweep can be trusted"):
+    with pytest.raises(InvariantError, match="none of these trials can be trusted"):
         cross(tmp_path / "a")
 
 

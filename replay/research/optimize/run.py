@@ -1,0 +1,254 @@
+"""A search from its axes to its result: asked in fixed batches and told in order, so that no number of workers changes it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from papertape.engine.errors import ConfigError, DataError
+from papertape.replay.config import Config
+from papertape.replay.research.optimize.goals import Constraint, Goal
+from papertape.replay.research.optimize.proposals import AUTO, Proposals, sampler_of
+from papertape.replay.research.optimize.result import OptimizeResult, SearchOutcome, best_of
+from papertape.replay.research.sweep.axes import Axis
+from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.record import TrialFile
+from papertape.replay.research.sweep.result import write_table
+from papertape.replay.research.sweep.run import (
+    Progress,
+    check_trials,
+    folder_of,
+    identity,
+    judge,
+    processes,
+    run_trials,
+)
+from papertape.replay.research.sweep.space import LIMIT, Space
+from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
+from papertape.replay.tapes.store import Tape
+
+TRIALS: Final = 200
+BATCH: Final = 16
+_LEAST_BATCH: Final = 4  # of which CMA-ES can make a generation
+
+
+class OptimizeOptions(NamedTuple):
+    """
+    What a search looks for, and how.
+
+    goals    what is wanted; bounds: what must hold of a trial that counts
+    trials   how many are tried; batch: how many are proposed before any of them is told
+    sampler  auto, tpe, cmaes or nsga2; seed: of its proposals
+    top      how many of the best are kept
+    """
+
+    goals: tuple[Goal, ...]
+    bounds: tuple[Constraint, ...] = ()
+    trials: int = TRIALS
+    batch: int = BATCH
+    sampler: str = AUTO
+    seed: int = 1
+    folder: Path | None = None
+    top: int = 10
+    workers: int | None = None
+    limit: int = LIMIT
+
+
+def run_optimize(
+    config: Config,
+    tapes: Sequence[Tape],
+    axes: Sequence[Axis],
+    options: OptimizeOptions,
+    on_progress: Progress | None = None,
+) -> OptimizeResult:
+    """
+    Return what comes of a search; trials that the folder holds already are told again and not run again.
+
+    An interrupt ends it, and what is finished is the result: `left` says how many trials are not.
+
+    Raises ConfigError for options that mean nothing, DataError where optuna is not installed, a folder is another search's,
+    cannot be written, or holds trials that are not proposed now.
+    """
+    _refuse(axes, options)
+    sampler = sampler_of(options.sampler, axes, len(options.goals))
+    workers = processes(options.workers)
+    proposals = Proposals(axes, sampler, options.seed, options.batch, len(options.goals))
+    runner = TrialRunner(config, tapes)
+    header = _header(config, runner, axes, options, sampler)
+    folder = options.folder or folder_of("optimize", header)
+    checked: list[int] = []
+    with TrialFile(folder, header, options.trials) as file:
+        books = Books(runner, "optimize")
+        search = _OptimizeRun(runner, options, proposals, file, books)
+        try:
+            search.take_in()
+            for batch in search.batches():
+                run_trials(search.run, search.changes, file, workers, search, on_progress, batch)
+            checked = check_trials(runner, search.changes, file, on_progress)
+        except KeyboardInterrupt:
+            checked = []
+        search.take_in()
+        search.close()
+        write_table(folder, axes, file.rows())
+        judged = judge(file)
+    return OptimizeResult(
+        folder,
+        axes,
+        options.goals,
+        options.bounds,
+        sampler,
+        options.trials,
+        search.counts,
+        sum(outcome.counts for outcome in search.outcomes.values()),
+        best_of([o for o in search.outcomes.values() if o.row.outcome == "done"], options.top),
+        checked,
+        search.reasons,
+        books.standing(),
+        judged,
+    )
+
+
+class _OptimizeRun:
+    """Trials by number, batch after batch, and what is known of each."""
+
+    def __init__(
+        self,
+        runner: TrialRunner,
+        options: OptimizeOptions,
+        proposals: Proposals,
+        file: TrialFile,
+        books: Books,
+    ) -> None:
+        self._runner, self._options, self._proposals = runner, options, proposals
+        self._file, self._books = file, books
+        self._proposed: list[Mapping[str, Any]] = []
+        self._first: dict[str, int] = {}  # by what a trial changes, the first that does
+        self.outcomes: dict[int, SearchOutcome] = {}
+
+    def changes(self, number: int) -> Mapping[str, Any]:
+        """Return what a trial changes that was proposed."""
+        return self._proposed[number]
+
+    def run(self, number: int) -> TrialRow:
+        """Return what comes of a trial."""
+        return self._runner.run(number, self._proposed[number])
+
+    def batches(self) -> Iterator[Sequence[int]]:
+        """
+        Yield the trials of each batch that have to be run; when the next is asked for, they are told.
+
+        One that was proposed before is not run again: its line says which it repeats, and it is told what that one was.
+        """
+        options = self._options
+        for first in range(0, options.trials, options.batch):
+            numbers = range(first, min(first + options.batch, options.trials))
+            fresh = []
+            for number in numbers:
+                self._propose(number)
+                original = self._first.setdefault(repr(self._proposed[number]), number)
+                if original == number:
+                    fresh.append(number)
+                elif not self._file.has(number):
+                    again = TrialRow(
+                        number, self._proposed[number], "repeated", f"trial {original}"
+                    )
+                    self._file.add(again)
+                    self.add(again)
+            yield fresh
+            for number in numbers:
+                known = self.outcomes[self._first[repr(self._proposed[number])]]
+                self._proposals.tell(number, known.values, known.excesses)
+
+    def take_in(self) -> None:
+        """Read what the file holds and is not known: of before a kill, and what an interrupt came upon."""
+        for row in self._file.rows():
+            if row.number not in self.outcomes:
+                self.add(row)
+
+    def add(self, row: TrialRow) -> None:
+        """Take in one trial, and put it on record."""
+        self.outcomes[row.number] = self._outcome(row._replace(returns=""))
+        self._books.add(row)
+
+    def close(self) -> None:
+        """Put on record what is waiting."""
+        self._books.close()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many trials ended, by outcome."""
+        ends = [outcome.row.outcome for outcome in self.outcomes.values()]
+        return {end: ends.count(end) for end in sorted(set(ends))}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Return the reason of the first trial of each outcome that has one."""
+        found: dict[str, str] = {}
+        for number in sorted(self.outcomes):
+            row = self.outcomes[number].row
+            if row.outcome not in ("done", "repeated"):
+                found.setdefault(row.outcome, row.reason)
+        return found
+
+    def _propose(self, number: int) -> None:
+        """Ask what a trial shall be; DataError where the file says that it was another."""
+        changes = self._proposals.ask()
+        self._proposed.append(changes)
+        known = self.outcomes.get(number)
+        if known is not None and dict(known.row.changes) != changes:
+            raise DataError(
+                f"{self._file.path}: trial {number} is {dict(known.row.changes)}, and {changes} is proposed now: the objective "
+                "or optuna is another; choose another --out"
+            )
+
+    def _outcome(self, row: TrialRow) -> SearchOutcome:
+        metrics, options = row.metrics, self._options
+        if row.outcome != "done":
+            return SearchOutcome(row, (None,) * len(options.goals), {})
+        values = [(goal.sign, goal.value(metrics)) for goal in options.goals]
+        return SearchOutcome(
+            row,
+            tuple(None if value is None else sign * value for sign, value in values),
+            {str(bound): bound.excess(metrics) for bound in options.bounds},
+        )
+
+
+def _refuse(axes: Sequence[Axis], options: OptimizeOptions) -> None:
+    """Raise ConfigError for what no search can mean."""
+    if not axes:
+        raise ConfigError("optimize: nothing varies; name a --grid KEY=LOW:HIGH at least")
+    space = Space(tuple(axes), options.trials)
+    keys = [axis.key for axis in axes]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"--grid {key}: it stands twice; write its values together")
+    if options.trials < 1:
+        raise ConfigError(f"--trials {options.trials}: one is the least")
+    if options.trials > options.limit:
+        raise ConfigError(
+            f"optimize: {options.trials:,} trials are more than {options.limit:,}; allow more with --limit"
+        )
+    if space.is_grid and options.trials > space.points:
+        raise ConfigError(
+            f"--trials {options.trials:,}: the grid has {space.points:,} points, and papertape sweep tries every one"
+        )
+    if options.batch < _LEAST_BATCH:
+        raise ConfigError(f"--batch {options.batch}: {_LEAST_BATCH} is the least")
+
+
+def _header(
+    config: Config,
+    runner: TrialRunner,
+    axes: Sequence[Axis],
+    options: OptimizeOptions,
+    sampler: str,
+) -> dict[str, Any]:
+    """Return what makes this search another than any other."""
+    return identity(config, runner, axes) | {
+        "kind": "optimize",
+        "goals": [goal.to_json() for goal in options.goals],
+        "bounds": [list(bound) for bound in options.bounds],
+        "trials": options.trials,
+        "batch": options.batch,
+        "sampler": sampler,
+        "seed": options.seed,
+    }
