@@ -1,7 +1,8 @@
 """
 The page at `/` and the files that it loads: from this machine alone, with nothing inline, read once at the start.
 
-Its charting library and the colours are those of the offline report (`papertape.replay.report`).
+Its charting library, the colours, and what draws market structure and features are those of the offline report
+(`papertape.replay.report`): one text, loaded by both.
 """
 
 import hashlib
@@ -36,17 +37,28 @@ class AssetName(StrEnum):
     REPORT_STYLE = "report.css"
     STYLE = "live.css"
     ICON = "icon.svg"
+    SHARED = "shared.js"
+    STRUCTURE = "structure.js"
+    FEATURES = "features.js"
     BASE = "base.js"
     STREAM = "stream.js"
     OVERLAY = "overlay.js"
+    SEEN = "seen.js"
     CHART = "chart.js"
+    EQUITY = "equity.js"
     PANELS = "panels.js"
     TRADES = "trades.js"
     CONTROLS = "controls.js"
     APP = "app.js"
 
 
-_OF_THE_REPORT: Final = (AssetName.LIBRARY, AssetName.REPORT_STYLE)
+_OF_THE_REPORT: Final = (
+    AssetName.LIBRARY,
+    AssetName.REPORT_STYLE,
+    AssetName.SHARED,
+    AssetName.STRUCTURE,
+    AssetName.FEATURES,
+)
 ENDPOINTS: Final = (("GET", "/"),)  # of metrics: the page and its files are one
 
 

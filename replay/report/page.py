@@ -25,6 +25,7 @@ _ASSETS: Final = {
     "css": ("report.css",),
     "charts_library": ("lightweight-charts.js",),
     "scripts": (
+        "shared.js",
         "data.js",
         "known.js",
         "tables.js",

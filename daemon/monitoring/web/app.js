@@ -82,6 +82,8 @@ class Page {
   delta(message) {
     this.take(message.status);
     for (const [symbol, ...values] of message.candles) if (symbol === this.candles.symbol) this.candles.add(...values);
+    for (const [symbol, ...values] of message.features ?? []) if (symbol === this.candles.symbol) this.candles.addFeatures(...values);
+    if (message.events?.some((each) => each.symbol === this.candles.symbol)) this.candles.changed();
     for (const kind of ["decisions", "fills", "trades", "orders", "limits", "models"]) if (message[kind]) this.tape.add(kind, message[kind], true);
     if (["decisions", "fills", "trades", "orders", "limits", "models"].some((kind) => message[kind])) this.tape.draw();
     if (message.trades) { this.trades.add(message.trades); this.equity.load(); }

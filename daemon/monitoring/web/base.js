@@ -1,24 +1,13 @@
 "use strict";
-// Helpers of the live page. It asks its own daemon and nobody else; whatever goes wrong is shown, and noted for tests.
-window.onerror = (message) => { document.documentElement.dataset.errors = String(message); };
+// Helpers of the live page, beside those that it shares with the report. It asks its own daemon and nobody else; whatever goes wrong is shown, and noted for tests.
 window.onunhandledrejection = (event) => { document.documentElement.dataset.errors = String(event.reason); };
-const $ = (id) => document.getElementById(id);
-
-function element(tag, text, className) {
-  const node = document.createElement(tag);
-  if (text !== undefined && text !== null) node.textContent = text;
-  if (className) node.className = className;
-  return node;
-}
-
 const money = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 const signed = (x) => (x > 0 ? "+" : "") + money(x);
 const percent = (x, digits = 2) => (x === null || x === undefined ? "–" : (x * 100).toFixed(digits) + " %");
 const price = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumSignificantDigits: 9, maximumFractionDigits: 8 }));
 const amount = (x) => String(Number(x.toPrecision(6)));
 const number = (x, digits = 3) => (x === null || x === undefined ? "–" : x.toFixed(digits));
-const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
-const stamp = (ms) => (ms === null || ms === undefined ? "–" : new Date(ms).toISOString().slice(0, 16).replace("T", " "));
+const moment = (ms) => (ms === null || ms === undefined ? "–" : stamp(ms / 1000));
 const clock = (ms) => new Date(ms).toISOString().slice(5, 16).replace("T", " ");
 const frame = (ms) => (ms % 86_400_000 === 0 ? `${ms / 86_400_000} d` : ms % 3_600_000 === 0 ? `${ms / 3_600_000} h` : `${ms / 60_000} min`);
 function age(ms) {
@@ -66,19 +55,4 @@ function table(rows, columns, nothing, onRow) {
   return made;
 }
 
-let palette = {};
-const colour = (name) => (palette[name] ??= getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim());
-const CHARTS = [];
-function chartColours() {
-  return {
-    layout: { background: { color: colour("card") }, textColor: colour("quiet"), attributionLogo: false, panes: { separatorColor: colour("line") } },
-    grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
-    rightPriceScale: { borderColor: colour("line") },
-  };
-}
-const chartOptions = () => ({ ...chartColours(), autoSize: true, timeScale: { borderVisible: false, timeVisible: true, minBarSpacing: 0.2, rightOffset: 6 }, crosshair: { mode: 0 } });
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  palette = {};
-  for (const view of CHARTS) view.restyle();
-}
+const chartOptions = () => ({ ...chartColours(), layout: { ...chartColours().layout, attributionLogo: false }, autoSize: true, timeScale: { borderVisible: false, timeVisible: true, minBarSpacing: 0.2, rightOffset: 6 }, crosshair: { mode: 0 } });

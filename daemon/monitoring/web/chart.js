@@ -13,8 +13,11 @@ class CandleView {
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.85, bottom: 0 } });
     this.rows = []; this.trades = []; this.moves = []; this.resting = []; this.chosen = null; this.at = null;
     this.sizeMs = 60_000; this.isLive = true; this.turn = 0; this.onWhy = onWhy;
+    this.until = Infinity; this.size = 1;
+    this.structure = new StructureLayer(this);
+    this.features = new FeatureLayer(this);
     this.overlay = new TradeOverlay(this);
-    this.series.attachPrimitive(this.overlay);
+    for (const layer of [this.structure, this.overlay]) this.series.attachPrimitive(layer);
     this.chart.subscribeCrosshairMove((at) => this.tell(at.time));
     this.chart.subscribeClick((at) => { if (at.time !== undefined) this.why(this.place(at.time * 1000)); });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => { clearTimeout(this.timer); this.timer = setTimeout(() => this.settle(), 150); });
@@ -22,7 +25,7 @@ class CandleView {
     CHARTS.push(this);
   }
   style() { return { upColor: colour("gain"), downColor: colour("loss"), wickUpColor: colour("gain"), wickDownColor: colour("loss"), borderVisible: false, priceLineVisible: true }; }
-  restyle() { this.chart.applyOptions(chartColours()); this.series.applyOptions(this.style()); this.putVolume(); this.overlay.update?.(); }
+  restyle() { this.chart.applyOptions(chartColours()); this.series.applyOptions(this.style()); this.putVolume(); this.features.restyle(); this.overlay.update?.(); }
   async show(market, frameMs) {
     this.symbol = market.symbol; this.frameMs = frameMs; this.chosen = this.at = null;
     const tick = market.tick_size || 0.01, places = Math.max(0, Math.min(8, Math.ceil(-Math.log10(tick) - 1e-9)));
@@ -46,14 +49,14 @@ class CandleView {
     try { found = await ask("candles", { symbol, from_ms: fromMs === null ? null : Math.max(0, Math.floor(fromMs)), to_ms: toMs === null ? null : Math.ceil(toMs), limit: fromMs === null ? 500 : MOST }); }
     catch (problem) { $("chart-state").textContent = `candles could not be loaded: ${problem.message}`; $("chart-state").hidden = false; return; }
     if (turn !== this.turn) return;
-    this.sizeMs = found.size_ms; this.oldestMs = found.oldest_ms; this.newestMs = found.newest_ms;
+    this.sizeMs = found.size_ms; this.size = found.size_ms / this.frameMs; this.oldestMs = found.oldest_ms; this.newestMs = found.newest_ms;
     this.rows = found.open_ms.map((ms, i) => ({ time: ms / 1000, open: found.open[i], high: found.high[i], low: found.low[i], close: found.close[i], volume: found.volume[i] }));
     this.isLive = found.newest_ms === null || !this.rows.length || this.rows.at(-1).time * 1000 + this.sizeMs >= found.newest_ms;
     this.draw();
     const n = this.rows.length;
     if (isFit) { if (fromMs === null) this.chart.timeScale().setVisibleLogicalRange({ from: n - Math.min(SHOWN, n) - 1, to: n + 5 }); else this.chart.timeScale().fitContent(); }
     else if (seen && n) this.chart.timeScale().setVisibleRange({ from: Math.max(seen.from, this.rows[0].time), to: Math.min(seen.to, this.rows.at(-1).time) });
-    await this.loadTrades();
+    await Promise.all([this.loadTrades(), this.loadSeen()]);
     document.documentElement.dataset.ready = "yes";
   }
   draw() {
@@ -78,6 +81,35 @@ class CandleView {
       this.closed = trades.rows; this.moves = orders.rows.filter((row) => row.status === "moved").reverse();
       this.mix();
     } catch (problem) { $("level").textContent = `trades could not be loaded: ${problem.message}`; }
+  }
+  // The span of what is drawn, as it is asked for.
+  span() { return { symbol: this.symbol, from_ms: this.rows[0].time * 1000, to_ms: this.isLive ? null : this.rows.at(-1).time * 1000 + this.sizeMs }; }
+  // What the strategy saw in the window: market structure, and lines of the features that it names.
+  async loadSeen() {
+    if (!this.rows.length) return;
+    const turn = this.turn, span = this.span();
+    try {
+      const [structure, lines] = await Promise.all([ask("structure", span), ask("features", { ...span, size_ms: this.sizeMs })]);
+      if (turn === this.turn) this.putSeen(structureItems(structure), lineData(lines));
+    } catch (problem) { $("level").textContent = `what the strategy saw could not be loaded: ${problem.message}`; }
+  }
+  putSeen(items, lines) {
+    if (items.n && $("structure").hidden) this.structure.controls($("structure"));
+    if (lines.columns.length && !this.features.names.length) this.features.offer(lines.columns);
+    this.structure.show(items);
+    this.features.show(lines);
+    document.documentElement.dataset.seen = `${items.n} ${lines.times.length}`;
+  }
+  // Events of the stream end things that are drawn, too: the window's structure is asked for again.
+  changed() { clearTimeout(this.asking); this.asking = setTimeout(() => this.loadSeen(), 300); }
+  // The features of a close that the stream brought become part of the lines.
+  addFeatures(closeMs, values) {
+    const data = this.features.data;
+    if (!this.isLive || !data?.columns.length) return;
+    const openMs = closeMs - this.frameMs, time = (openMs - (openMs % data.sizeMs)) / 1000;
+    const isNew = !(data.times.at(-1) >= time), place = isNew ? data.times.push(time) - 1 : data.times.length - 1;
+    data.columns.forEach((column, i) => { column.values[place] = values[i] ?? NaN; });
+    this.features.put(this.rows);
   }
   mix() { this.trades = [...(this.closed ?? []), ...(this.open ?? [])]; this.overlay.update?.(); }
   // A base candle of the stream becomes part of the newest one that is drawn.
@@ -108,8 +140,9 @@ class CandleView {
     const isCoarse = this.sizeMs > this.frameMs && (3 * span) / this.sizeMs < MOST / 2;
     if (isBare || isCoarse) this.load(Math.max(fromMs - span, this.oldestMs), toMs + span, false, seen);
   }
-  place(ms) { let found = 0; this.rows.forEach((row, i) => { if (row.time * 1000 <= ms) found = i; }); return found; }
-  x(ms) { return this.rows.length ? this.chart.timeScale().logicalToCoordinate(this.place(ms)) : null; }
+  place(ms) { return Math.max(lastAt(this.rows, ms / 1000), 0); }
+  // The place of a time in seconds on the chart; null when nothing is drawn.
+  x(time) { return this.rows.length ? this.chart.timeScale().logicalToCoordinate(this.place(time * 1000)) : null; }
   key(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined && event.key !== "Enter") return;
@@ -130,38 +163,10 @@ class CandleView {
   }
   tell(time) {
     if (!this.rows.length) { $("legend").textContent = ""; return; }
-    const row = time === undefined ? this.rows.at(-1) : this.rows[this.place(time * 1000)], change = row.close / row.open - 1;
+    const at = time === undefined ? this.rows.length - 1 : this.place(time * 1000), row = this.rows[at], change = row.close / row.open - 1;
     const part = (name, value, className) => { const node = element("span", name + " "); node.append(element("b", value, className)); return node; };
-    $("legend").replaceChildren(element("span", stamp(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", amount(row.volume)));
+    $("legend").replaceChildren(element("span", moment(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", amount(row.volume)), ...this.features.values(at).map(([name, value, tint]) => { const node = part(name, value); node.style.color = tint; return node; }));
     const joined = Math.round(this.sizeMs / this.frameMs);
-    $("level").textContent = `${this.rows.length} candles of ${frame(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}`;
-  }
-}
-
-class EquityView {
-  constructor() {
-    this.chart = LightweightCharts.createChart($("equity"), chartOptions());
-    const quiet = { priceLineVisible: false, lastValueVisible: true };
-    this.line = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2 });
-    this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(2) + " %" } }, 1);
-    this.chart.panes()[1]?.setHeight(90);
-    this.restyle();
-    CHARTS.push(this);
-  }
-  restyle() {
-    this.chart.applyOptions(chartColours());
-    this.line.applyOptions({ color: colour("accent") });
-    this.under.applyOptions({ lineColor: colour("loss"), topColor: colour("loss-soft"), bottomColor: colour("loss-soft"), invertFilledArea: true });
-  }
-  async load() {
-    let found;
-    try { found = await ask("equity"); }
-    catch (problem) { $("equity-state").textContent = `the curve could not be loaded: ${problem.message}`; return; }
-    const points = (values, scale) => found.time_ms.map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
-    this.line.setData(points(found.equity, 1));
-    this.under.setData(points(found.drawdown_ratio, -100));
-    $("equity-state").hidden = found.time_ms.length > 0;
-    $("equity-state").textContent = "No mark yet: one is kept every five minutes of candles.";
-    this.chart.timeScale().fitContent();
+    $("level").textContent = `${this.rows.length} candles of ${frame(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}${this.structure.isTooMuch() ? "; market structure is drawn from nearer" : ""}`;
   }
 }

@@ -21,7 +21,7 @@ class TradeOverlay {
   drawLevels(context, size) {
     if (this.shown.has("levels")) {
       for (const trade of this.inSight()) {
-        const end = trade.exit_ms ? this.view.x(trade.exit_ms) : size.width;
+        const end = trade.exit_ms ? this.view.x(trade.exit_ms / 1000) : size.width;
         this.drawPath(context, trade, this.path(trade, "position's target", trade.target_price), "gain", end);
         this.drawPath(context, trade, this.path(trade, "position's stop", trade.stop_price), "loss", end);
       }
@@ -32,7 +32,7 @@ class TradeOverlay {
     const entry = this.y(trade.entry_price);
     let before = null;
     path.forEach(([time, level], i) => {
-      const from = this.view.x(time), to = i + 1 < path.length ? this.view.x(path[i + 1][0]) : end, y = this.y(level);
+      const from = this.view.x(time / 1000), to = i + 1 < path.length ? this.view.x(path[i + 1][0] / 1000) : end, y = this.y(level);
       if (y === null || from === null || to === null || entry === null) { before = null; return; }
       const isOwnSide = (name === "gain") === (trade.side === "long" ? level > trade.entry_price : level < trade.entry_price);
       if (isOwnSide) { context.fillStyle = colour(name + "-soft"); context.fillRect(from, Math.min(entry, y), Math.max(to - from, 1), Math.abs(y - entry)); }
@@ -54,10 +54,10 @@ class TradeOverlay {
   drawMarks(context) {
     if (!this.shown.has("trades")) return;
     for (const trade of this.inSight()) {
-      const left = this.view.x(trade.entry_ms), entry = this.y(trade.entry_price), up = trade.side === "long" ? 1 : -1;
+      const left = this.view.x(trade.entry_ms / 1000), entry = this.y(trade.entry_price), up = trade.side === "long" ? 1 : -1;
       if (left === null || entry === null) continue;
       if (trade.exit_ms) {
-        const right = this.view.x(trade.exit_ms), exit = this.y(trade.exit_price);
+        const right = this.view.x(trade.exit_ms / 1000), exit = this.y(trade.exit_price);
         if (right === null || exit === null) continue;
         context.strokeStyle = colour(trade === this.view.chosen ? "accent" : "quiet"); context.lineWidth = trade === this.view.chosen ? 2 : 1;
         context.beginPath(); context.moveTo(left, entry); context.lineTo(right, exit); context.stroke();

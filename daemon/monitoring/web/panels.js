@@ -39,8 +39,8 @@ function holdings(status) {
 function models(status, attempts, drift) {
   const now = Date.now(), model = status.model, rows = [
     ["in force", model.version ? `version ${model.version}, ${model.kind}` : "none: rules alone decide"],
-    ["learnt up to", model.data_end_ms ? `${stamp(model.data_end_ms)}, ${age(now - model.data_end_ms)} old` : "–"],
-    ["drift", drift ? `level ${drift.level} at ${stamp(drift.time_ms)}` : model.drift ?? "not looked at yet"],
+    ["learnt up to", model.data_end_ms ? `${moment(model.data_end_ms)}, ${age(now - model.data_end_ms)} old` : "–"],
+    ["drift", drift ? `level ${drift.level} at ${moment(drift.time_ms)}` : model.drift ?? "not looked at yet"],
   ];
   const facts = table(rows, [["", (row) => row[0]], ["", (row) => row[1]]], "");
   facts.tHead.remove();
@@ -100,7 +100,7 @@ async function why(symbol, row, sizeMs, frameMs, status) {
   const openMs = row.time * 1000, span = { symbol, from_ms: openMs + 1, to_ms: openMs + sizeMs + 1, limit: 20 };
   const inside = { symbol, from_ms: openMs, to_ms: openMs + sizeMs, limit: 20 };
   const place = $("told");
-  place.replaceChildren(element("h2", `${symbol}, ${stamp(openMs)} to ${clock(openMs + sizeMs)}`), element("p", "asking", "quiet"));
+  place.replaceChildren(element("h2", `${symbol}, ${moment(openMs)} to ${clock(openMs + sizeMs)}`), element("p", "asking", "quiet"));
   let found;
   try { found = await Promise.all([ask("decisions", span), ask("predictions", span), ask("orders", span), ask("fills", inside), ask("decisions", { symbol, to_ms: openMs + 1, limit: 1 }), ask("close", { symbol, time_ms: openMs + sizeMs })]); }
   catch (problem) { place.lastChild.textContent = problem.message; return; }
@@ -112,7 +112,7 @@ async function why(symbol, row, sizeMs, frameMs, status) {
     if (each.stop_price || each.stop_distance || each.target_price || each.target_distance) say("bracket", `stop ${each.stop_price ? price(each.stop_price) : "at a distance of " + price(each.stop_distance)}, target ${each.target_price ? price(each.target_price) : "at a distance of " + price(each.target_distance)}`);
     say("model version", each.model_version || "none");
   }
-  if (!decisions.length) say("decided", before[0] ? `nothing new: since ${stamp(before[0].time_ms)} it wants ${before[0].target}${before[0].refused ? ", which was refused: " + before[0].refused : ""}` : "nothing, here or before");
+  if (!decisions.length) say("decided", before[0] ? `nothing new: since ${moment(before[0].time_ms)} it wants ${before[0].target}${before[0].refused ? ", which was refused: " + before[0].refused : ""}` : "nothing, here or before");
   if (close.unmet) say("first unmet", `${close.unmet.condition}: ${number(close.unmet.value, 4)}, threshold ${number(close.unmet.threshold, 4)}${close.unmet.distance === null ? "" : ", " + number(Math.abs(close.unmet.distance), 4) + " away"}`, "warn");
   if (close.answer && !decisions.length) say("answered", `${close.answer.target}: model ${number(close.answer.score_model)}, structure ${number(close.answer.score_smc)}, technical ${number(close.answer.score_technical)}; confidence ${number(close.answer.confidence, 2)}`);
   for (const each of predictions) say("probability of a rise", each.probability === null ? "an input was missing" : `${percent(each.probability, 1)} by model ${each.version}`);

@@ -11,13 +11,14 @@ class CandleView {
     this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: 0.24 } });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0.07 } });
     this.trades = []; this.rows = []; this.all = []; this.whole = []; this.until = Infinity; this.chosen = null; this.taken = [];
-    this.first = 0; this.size = 1; this.isWhole = true;
+    this.first = 0; this.size = 1; this.isWhole = true; this.read = {};
     this.marks = new TradeMarks(this);
     this.structure = new StructureLayer(this);
     this.orders = new OrdersLayer(this);
     this.features = new FeatureLayer(this);
     for (const layer of [this.structure, this.orders, this.marks]) this.series.attachPrimitive(layer);
-    this.structure.controls($("structure"));
+    if (Object.keys(DATA.structure ?? {}).length) this.structure.controls($("structure"));
+    this.features.offer(Object.values(DATA.features ?? {})[0]?.columns ?? []);
     this.marks.controls($("trading"));
     this.chart.subscribeCrosshairMove((at) => { this.tell(at.time); this.hover(at.point); });
     this.chart.subscribeClick((at) => { if (at.time !== undefined) this.onCandle?.(this.placeOf(at.time)); });
@@ -34,12 +35,12 @@ class CandleView {
     const places = DATA.candles[symbol] ? DATA.candles[symbol].decimals : 2;
     this.series.applyOptions({ priceFormat: { type: "price", precision: places, minMove: Math.pow(10, -places) } });
     this.trades = TRADES.filter((trade) => trade.symbol === symbol);
-    await this.structure.show(symbol);
+    this.structure.show(DATA.structure?.[symbol] ? await structureOf(DATA.structure[symbol]) : null);
     this.orders.show(ORDERS[symbol]?.resting ?? []);
-    await this.features.show(symbol);
+    this.features.show((this.read[symbol] ??= await featuresOf(DATA.features?.[symbol])));
     this.book = {
       trades: this.trades, orders: ORDERS[symbol]?.resting ?? [], structure: this.structure.items, nGroups: STRUCTURE_GROUPS.length,
-      features: this.features.table(), tables: await tablesOf(DATA.closes?.[symbol]), account: (this.account ??= await accountOf(DATA.account)),
+      features: this.features.data, tables: await tablesOf(DATA.closes?.[symbol]), account: (this.account ??= await accountOf(DATA.account)),
     };
     this.ranges();
     this.overview();

@@ -1,17 +1,6 @@
 "use strict";
 // What every chart shares, and the equity curve. Everything is drawn by Lightweight Charts.
-const CHARTS = [];
-let palette = {};
-const colour = (name) => (palette[name] ??= getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim());
-
-function chartColours() {
-  return {
-    layout: { background: { color: colour("card") }, textColor: colour("quiet"), attributionLogo: true, panes: { separatorColor: colour("line") } },
-    grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
-    rightPriceScale: { borderColor: colour("line") },
-  };
-}
-const chartOptions = () => ({ ...chartColours(), autoSize: true, timeScale: { borderVisible: false, timeVisible: true, minBarSpacing: 0.02 }, crosshair: { mode: 0 } });
+const chartOptions = () => ({ ...chartColours(), layout: { ...chartColours().layout, attributionLogo: true }, autoSize: true, timeScale: { borderVisible: false, timeVisible: true, minBarSpacing: 0.02 }, crosshair: { mode: 0 } });
 
 // What is seen whole stays whole when the width changes: a phone that is turned, a page that has just been laid out.
 function keepWhole(chart, isWhole, fit) {
@@ -19,12 +8,6 @@ function keepWhole(chart, isWhole, fit) {
   const again = () => { if (isFitting || !isWhole()) return; isFitting = true; requestAnimationFrame(() => { fit(); isFitting = false; }); };
   chart.timeScale().subscribeSizeChange(again);
   requestAnimationFrame(() => requestAnimationFrame(fit));
-}
-
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  palette = {};
-  for (const view of CHARTS) view.restyle();
 }
 
 // Paper has another width than the window, and a canvas cannot follow: on paper stands a picture of it, in light colours.

@@ -1,30 +1,8 @@
 "use strict";
-// What the page is made of: the embedded data, and small helpers. No network, no framework.
-window.onerror = (message) => { document.documentElement.dataset.errors = String(message); };
+// What the page is made of: the embedded data, and how it is read. No network, no framework.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const SUMMARY = DATA.summary;
 const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
-const $ = (id) => document.getElementById(id);
-
-function element(tag, text, className) {
-  const node = document.createElement(tag);
-  if (text !== undefined && text !== null) node.textContent = text;
-  if (className) node.className = className;
-  return node;
-}
-
-const FORMATS = {
-  percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + "\u00a0%",
-  money: (x) => x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
-  count: (x) => Math.round(x).toLocaleString("en-US"),
-  number: (x) => (Math.abs(x) >= 1000 ? x.toLocaleString("en-US", { maximumFractionDigits: 0 }) : x.toFixed(x !== 0 && Math.abs(x) < 0.01 ? 4 : 2)),
-  price: (x) => x.toLocaleString("en-US", { maximumFractionDigits: 8, maximumSignificantDigits: 9 }),
-  volume: (x) => (x >= 1e9 ? (x / 1e9).toFixed(2) + " G" : x >= 1e6 ? (x / 1e6).toFixed(2) + " M" : x >= 1e3 ? (x / 1e3).toFixed(1) + " k" : String(Number(x.toPrecision(3)))),
-  duration: (s) => (s >= 172800 ? (s / 86400).toFixed(1) + " d" : s >= 7200 ? (s / 3600).toFixed(1) + " h" : (s / 60).toFixed(0) + " min"),
-};
-const shown = (x, kind) => (x === null || x === undefined || Number.isNaN(x) ? "–" : FORMATS[kind](x));
-const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
-const stamp = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 
 // columns: [title, value of a row, format or null for text, options]; options: "tone" colours a number by its sign,
 // "minor" leaves a column out where there is no room for it; returns a table
@@ -89,11 +67,4 @@ function coarser(rows, first, last, size) {
     joined.push(one);
   }
   return joined;
-}
-
-// The last row whose time is at or before a time; -1 before the first.
-function lastAt(rows, time) {
-  let low = -1, high = rows.length - 1;
-  while (low < high) { const middle = (low + high + 1) >> 1; if (rows[middle].time <= time) low = middle; else high = middle - 1; }
-  return low;
 }

@@ -2,19 +2,11 @@
 // What the strategy looked at, as it saw it: on the candles where values are prices, otherwise in a pane of its own.
 const MOST_FEATURES_SHOWN = 4, PANE_HEIGHT = 96, MAIN_HEIGHT = 440, N_LINE_COLOURS = 6;
 
-async function columnOf(packed) {
-  const [steps, isNumber] = await Promise.all([integers(packed.steps), packed.is_number ? integers(packed.is_number) : null]);
-  const values = new Float64Array(steps.length), unit = Math.pow(10, packed.decimals);
-  let value = packed.first;
-  for (let i = 0; i < steps.length; i++) { value += steps[i]; values[i] = isNumber && !isNumber[i] ? NaN : value / unit; }
-  return values;
-}
-
 class FeatureLayer {
-  constructor(view) {
-    this.view = view; this.packed = null; this.lines = [];
-    this.names = []; this.requests = new Map();
-    for (const { name, request } of Object.values(DATA.features ?? {})[0]?.columns ?? []) {
+  constructor(view) { this.view = view; this.data = null; this.times = []; this.lines = []; this.names = []; this.requests = new Map(); this.shown = new Set(); }
+  // What there is, once: [{name, request}, …].
+  offer(columns) {
+    for (const { name, request } of columns) {
       this.names.push(name);
       this.requests.set(request, [...(this.requests.get(request) ?? []), name]);
     }
@@ -22,33 +14,31 @@ class FeatureLayer {
     this.controls($("features"));
   }
   tone(name) { return colour(`line-${(this.names.indexOf(name) % N_LINE_COLOURS) + 1}`); }
-  async show(symbol) {
-    this.packed = DATA.features?.[symbol] ?? null;
-    this.times = this.packed ? await integers(this.packed.time) : [];
-    for (let i = 0, time = this.packed?.first ?? 0; i < this.times.length; i++) this.times[i] = time += this.times[i];
-    for (const column of this.packed?.columns ?? []) column.values ??= await columnOf(column);
-    await this.build();
+  // data: what `featuresAt` reads, {times, length, columns: [{name, request, is_over, decimals, values}, …]}; null for none.
+  show(data) {
+    this.data = data;
+    this.times = data?.times ?? [];
+    this.build();
   }
-  // What `featuresAt` reads.
-  table() { return this.packed ? { times: this.times, length: DATA.length ?? 0, columns: this.packed.columns } : null; }
-  // Series anew for what is shown: columns of one request share a pane. They are read first, and of two changes only the
-  // later one is drawn.
-  async build() {
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    const chosen = (this.packed?.columns ?? []).filter((column) => this.shown.has(column.request));
-    for (const column of chosen) column.values ??= await columnOf(column);
-    if (turn !== this.turn) return;
-    for (const { series } of this.lines) this.view.chart.removeSeries(series);
-    this.lines = [];
+  // Series anew where others are shown, or lie elsewhere: columns of one request share a pane.
+  build() {
+    const chosen = (this.data?.columns ?? []).filter((column) => this.shown.has(column.request));
     const panes = [...new Set(chosen.filter((column) => !column.is_over).map((column) => column.request))];
-    for (const column of chosen) {
-      const places = Math.min(Math.max(column.decimals - (column.is_over ? 0 : 2), 0), 8);
-      const options = { color: this.tone(column.name), lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false, priceFormat: { type: "price", precision: places, minMove: Math.pow(10, -places) } };
-      const series = this.view.chart.addSeries(LightweightCharts.LineSeries, options, column.is_over ? 0 : panes.indexOf(column.request) + 1);
-      this.lines.push({ column, series, drawn: [] });
+    const key = chosen.map((column) => `${column.name} ${column.is_over} ${column.decimals}`).join();
+    if (key !== this.key) {
+      this.key = key;
+      for (const { series } of this.lines) this.view.chart.removeSeries(series);
+      this.lines = [];
+      for (const column of chosen) {
+        const places = Math.min(Math.max(column.decimals - (column.is_over ? 0 : 2), 0), 8);
+        const options = { color: this.tone(column.name), lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false, priceFormat: { type: "price", precision: places, minMove: Math.pow(10, -places) } };
+        const series = this.view.chart.addSeries(LightweightCharts.LineSeries, options, column.is_over ? 0 : panes.indexOf(column.request) + 1);
+        this.lines.push({ column, series, drawn: [] });
+      }
+      $("candles").style.height = panes.length ? `calc(var(--tall) + ${PANE_HEIGHT * panes.length}px)` : "";
+      this.view.chart.panes().forEach((pane, i) => pane.setStretchFactor(i ? PANE_HEIGHT : MAIN_HEIGHT));
     }
-    $("candles").style.height = panes.length ? `calc(var(--tall) + ${PANE_HEIGHT * panes.length}px)` : "";
-    this.view.chart.panes().forEach((pane, i) => pane.setStretchFactor(i ? PANE_HEIGHT : MAIN_HEIGHT));
+    this.lines.forEach((line, i) => { line.column = chosen[i]; });
     this.put(this.view.rows);
     this.view.tell();
   }

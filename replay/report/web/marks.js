@@ -1,7 +1,7 @@
 "use strict";
 // Trades: one by one where they can be told apart, each with its entry, its exits, what was added, and the path of stop
 // and target; otherwise as a strip below, profit and loss of what ended there.
-const BOX_WIDTH = 22, STRIP_STEP = 6, STRIP_HEIGHT = 26, REACH = 5;
+const BOX_WIDTH = 22, STRIP_STEP = 6, STRIP_HEIGHT = 26;
 const amount = (x) => String(Number(x.toPrecision(4)));
 
 class TradeMarks {
@@ -182,32 +182,4 @@ class TradeMarks {
       parent.hidden = false;
     }
   }
-}
-
-// What of the drawn things lies at a point, in words.
-function under(hits, point) {
-  return hits.filter((hit) => point.x >= hit.from - REACH && point.x <= hit.to + REACH && Math.abs(point.y - hit.y) <= REACH).map((hit) => hit.text);
-}
-
-// A text is written where none stands yet, and stands out from what is below it.
-function writeFree(context, text, x, y, taken) {
-  const width = context.measureText(text).width;
-  if (taken.some((box) => x < box.right + 4 && box.left < x + width + 4 && Math.abs(y - box.y) < 12)) return;
-  taken.push({ left: x, right: x + width, y });
-  context.save();
-  context.setLineDash([]);
-  context.globalAlpha = 0.8;
-  context.strokeStyle = colour("card");
-  context.lineWidth = 3;
-  context.strokeText(text, x, y);
-  context.restore();
-  context.fillText(text, x, y);
-}
-
-function toggle(title, isOn, change) {
-  const label = element("label", undefined, "quiet"), box = element("input");
-  box.type = "checkbox"; box.checked = isOn;
-  box.onchange = () => change(box.checked);
-  label.append(box, " " + title);
-  return label;
 }

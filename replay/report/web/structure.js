@@ -4,21 +4,6 @@
 const STRUCTURE_GROUPS = [["blocks", "blocks"], ["gaps", "gaps"], ["breaks", "breaks"], ["pools", "equal levels and pools"], ["sweeps", "sweeps"]];
 const STRUCTURE_MOST_DRAWN = 400, STRUCTURE_MOST_FAR = 250, STRUCTURE_MOST_ALIVE = 24, STRUCTURE_MOST_OLDER = 12, STRUCTURE_FLAG_BARS = 8;
 
-// Columns, not objects: a year of minutes has 400,000 things to draw.
-async function structureOf(packed) {
-  const names = ["group", "label", "side", "is_swing", "formed", "known", "ended", "top", "bottom"];
-  const [group, label, side, isSwing, before, step, life, rise, height] = await Promise.all(names.map((name) => integers(packed[name])));
-  const n = group.length, unit = Math.pow(10, packed.decimals);
-  const [known, formed, ended, top, bottom] = Array.from({ length: 5 }, () => new Float64Array(n));
-  let time = packed.first, level = packed.first_top;
-  for (let i = 0; i < n; i++) {
-    time += step[i]; level += rise[i];
-    known[i] = time; formed[i] = time - before[i]; ended[i] = life[i] < 0 ? Infinity : time + life[i];
-    top[i] = level / unit; bottom[i] = (level - height[i]) / unit;
-  }
-  return { n, group, label, side, isSwing, known, formed, ended, top, bottom, labels: packed.labels };
-}
-
 const isFlag = (group) => ["breaks", "sweeps"].includes(STRUCTURE_GROUPS[group][0]);
 
 class StructureLayer {
@@ -28,10 +13,8 @@ class StructureLayer {
   }
   attached({ chart, series, requestUpdate }) { this.chart = chart; this.series = series; this.update = requestUpdate; }
   paneViews() { return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => target.useMediaCoordinateSpace(({ context, mediaSize }) => this.draw(context, mediaSize)) }) }]; }
-  async show(symbol) {
-    this.items = DATA.structure?.[symbol] ? await structureOf(DATA.structure[symbol]) : null;
-    this.update?.();
-  }
+  // items: columns {n, group, label, side, isSwing, formed, known, ended, top, bottom, labels} in the order of knowing.
+  show(items) { this.items = items; this.update?.(); }
   // What lies in sight, the newest first: from afar the swing scale alone, and nothing at all where it could not be told
   // apart. Of what lives on without an end only the newest: a year of minutes leaves thousands of levels behind.
   inSight() {
@@ -93,7 +76,6 @@ class StructureLayer {
     context.stroke();
   }
   controls(parent) {
-    if (!DATA.structure || !Object.keys(DATA.structure).length) return;
     const add = (title, isOn, change) => parent.append(toggle(title, isOn, (on) => { change(on); this.update?.(); }));
     for (const [name, title] of STRUCTURE_GROUPS) add(title, this.shown.has(name), (on) => (on ? this.shown.add(name) : this.shown.delete(name)));
     add("as it was known", true, (on) => { this.isKnownMode = on; });

@@ -31,3 +31,34 @@ async function accountOf(packed) {
   table.equity = table.equity.map((value) => value / unit);
   return table;
 }
+
+// Columns, not objects: a year of minutes has 400,000 things to draw.
+async function structureOf(packed) {
+  const names = ["group", "label", "side", "is_swing", "formed", "known", "ended", "top", "bottom"];
+  const [group, label, side, isSwing, before, step, life, rise, height] = await Promise.all(names.map((name) => integers(packed[name])));
+  const n = group.length, unit = Math.pow(10, packed.decimals);
+  const [known, formed, ended, top, bottom] = Array.from({ length: 5 }, () => new Float64Array(n));
+  let time = packed.first, level = packed.first_top;
+  for (let i = 0; i < n; i++) {
+    time += step[i]; level += rise[i];
+    known[i] = time; formed[i] = time - before[i]; ended[i] = life[i] < 0 ? Infinity : time + life[i];
+    top[i] = level / unit; bottom[i] = (level - height[i]) / unit;
+  }
+  return { n, group, label, side, isSwing, known, formed, ended, top, bottom, labels: packed.labels };
+}
+
+async function columnOf(packed) {
+  const [steps, isNumber] = await Promise.all([integers(packed.steps), packed.is_number ? integers(packed.is_number) : null]);
+  const values = new Float64Array(steps.length), unit = Math.pow(10, packed.decimals);
+  let value = packed.first;
+  for (let i = 0; i < steps.length; i++) { value += steps[i]; values[i] = isNumber && !isNumber[i] ? NaN : value / unit; }
+  return values;
+}
+
+async function featuresOf(packed) {
+  if (!packed) return null;
+  const times = await integers(packed.time);
+  for (let i = 0, time = packed.first; i < times.length; i++) times[i] = time += times[i];
+  const columns = await Promise.all(packed.columns.map(async (column) => ({ ...column, values: await columnOf(column) })));
+  return { times, length: DATA.length ?? 0, columns };
+}

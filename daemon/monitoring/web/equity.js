@@ -1,0 +1,29 @@
+"use strict";
+// The curve of the account, and the fall from its peak below it.
+class EquityView {
+  constructor() {
+    this.chart = LightweightCharts.createChart($("equity"), chartOptions());
+    const quiet = { priceLineVisible: false, lastValueVisible: true };
+    this.line = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2 });
+    this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(2) + " %" } }, 1);
+    this.chart.panes()[1]?.setHeight(90);
+    this.restyle();
+    CHARTS.push(this);
+  }
+  restyle() {
+    this.chart.applyOptions(chartColours());
+    this.line.applyOptions({ color: colour("accent") });
+    this.under.applyOptions({ lineColor: colour("loss"), topColor: colour("loss-soft"), bottomColor: colour("loss-soft"), invertFilledArea: true });
+  }
+  async load() {
+    let found;
+    try { found = await ask("equity"); }
+    catch (problem) { $("equity-state").textContent = `the curve could not be loaded: ${problem.message}`; return; }
+    const points = (values, scale) => found.time_ms.map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
+    this.line.setData(points(found.equity, 1));
+    this.under.setData(points(found.drawdown_ratio, -100));
+    $("equity-state").hidden = found.time_ms.length > 0;
+    $("equity-state").textContent = "No mark yet: one is kept every five minutes of candles.";
+    this.chart.timeScale().fitContent();
+  }
+}
