@@ -45,6 +45,11 @@ class Learning(BaseModel):
         default_factory=dict,
         description="of the model, for example { hidden = 16 }; lightgbm: { trees = 100, depth = 4 }",
     )
+    shrink: bool = Field(
+        False,
+        description="draw probabilities towards the base rate as far as later rows of the window do not bear them out, "
+        "in place of a temperature",
+    )
     per_symbol: bool = Field(False, description="weights of its own for every symbol")
     fine_tune: bool = Field(
         False, description="go on from the champion in place of starting afresh"

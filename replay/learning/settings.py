@@ -147,6 +147,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
             "is_per_symbol": learning.per_symbol,
             "embargo_bars": learning.embargo_bars,
             "device": learning.device,
+            **({"shrink": True} if learning.shrink else {}),
         },
         is_fine_tuned=learning.fine_tune,
         activation_delay_ms=round(learning.activation_delay_s * 1000.0),

@@ -1,15 +1,19 @@
 """
-What models are worth on real tapes: every retraining of a walk forward, beside the baselines, on rows that no model had seen.
+What models are worth on real tapes: every kind under every policy on every recorded tape, on rows that no model had seen.
 
-    python -m tests.bench.learning [--kind cnn_lstm …] [--only NAME]
+    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--set KEY=VALUE …]
 
 Whatever the numbers are, they are printed as they are: log-loss in nats on the candles between one retraining and the next,
-the gate's decisions, and what the whole strategy made of it after costs. The tapes are those of ../shared/data/candles.
+what the gate and the recipe's evidence said, and what the whole strategy made of it after costs. A model is trained once
+and judged under each policy, for no policy changes how models are made. With --out every line is kept as it is made, and
+a second run goes on where the first one ended. The tapes are those of ../shared/data/candles.
 """
 
 import argparse
+import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,44 +22,63 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from papertape.engine.candles import CANDLE
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.errors import PapertapeError
+from papertape.engine.model.kinds import KINDS
 from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import make_config
+from papertape.replay.learning import learning_pass
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
+from papertape.replay.learning.settings import DAY_MS
+from papertape.replay.learning.walk_forward import walk
 from papertape.replay.tapes.store import Tape
 
 CANDLES: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "candles"
+TIMEFRAMES: Final = ("4h", "1h", "15m")
+POLICIES: Final = ("model", "recipe", "newest")  # a shadow trades as little as no model at all
+_MARKS: Final = "-mark_"  # prices of a venue's own that nobody trades at
 
 
 class Case(NamedTuple):
-    """One tape at one timeframe, and how much of it a model learns from and is judged on."""
+    """One tape at one timeframe, how much of it a model learns from and is judged on, and how often."""
 
-    tape: str
+    path: Path
     timeframe: str
-    start: str | None = None
-    window_days: int = 90
-    gate_days: int = 30
+    window_days: float
+    gate_days: float
+    retrain_every: str
 
     @property
     def name(self) -> str:
         """Return what the table calls it."""
-        market = self.tape.split("_")
-        return f"{market[1]} {self.timeframe} ({market[2]} {market[0]})"
+        venue, symbol, base, start, *_ = self.path.stem.split("_")
+        return f"{symbol} {self.timeframe} ({venue} {base} {start})"
 
 
-CASES: Final = (
-    Case("binance-spot_BTCUSDT_1m_20220101_20221231", "15m"),
-    Case("binance-spot_ETHUSDT_1m_20220401_20220630", "15m", None, 30, 10),
-    Case("binance-spot_BTCUSDT_1h_20170817_20240421", "1h", "2020-01-01"),
-    Case("binance-spot_BTCUSDT_1h_20170817_20240421", "4h", None, 365, 90),
-    Case("bitfinex-spot_ETHUSD_30m_20171001_20191001", "1h"),
-    Case("bitfinex-spot_ETHUSD_30m_20171001_20191001", "4h", None, 365, 90),
-)
+def cases() -> Iterator[Case]:
+    """Yield every tape at every timeframe that it can be put together to: long ones monthly, short ones as they allow."""
+    for timeframe in TIMEFRAMES:
+        for path in sorted(CANDLES.glob("*.parquet")):
+            base = path.stem.split("_")[2]
+            if _MARKS in path.name or timeframe_ms(base) > timeframe_ms(timeframe):
+                continue
+            times = pd.read_parquet(path, columns=["open_time"])["open_time"]
+            days = float(times.max() - times.min()) / DAY_MS
+            if timeframe == "4h" and days > 700:
+                yield Case(path, timeframe, 365.0, 90.0, "monthly")
+            elif days > 240:
+                yield Case(path, timeframe, 90.0, 30.0, "monthly")
+            else:
+                every = f"{max(round(days / 15), 1)}d"
+                yield Case(path, timeframe, round(days / 3), round(days / 6), every)
 
 
 def tape_of(case: Case) -> Tape:
-    """Return the recorded candles of a case."""
-    venue, symbol, timeframe, *_ = case.tape.split("_")
-    frame = pd.read_parquet(CANDLES / f"{case.tape}.parquet")
+    """Return the recorded candles of a case, each time once and in order."""
+    venue, symbol, timeframe, *_ = case.path.stem.split("_")
+    frame = pd.read_parquet(case.path).drop_duplicates("open_time").sort_values("open_time")
     rows = np.zeros(len(frame), CANDLE)
     rows["open_ms"] = frame["open_time"]
     for column in ("open", "high", "low", "close", "volume"):
@@ -63,73 +86,134 @@ def tape_of(case: Case) -> Tape:
     return Tape(rows, venue, symbol, timeframe, source="recorded")
 
 
-def measure(case: Case, kind: str) -> dict[str, Any]:
+class Trainer:
+    """Trains in this process, each model once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], bytes] = {}
+
+    def __call__(self, rows: Any, settings: Any, kind: str, *rest: Any) -> bytes:
+        key = (kind, int(rows.time_ms[0]), int(rows.time_ms[-1]), len(rows.time_ms))
+        if key not in self._kept:
+            self._kept[key] = train_model(rows, settings, kind, *rest)
+        return self._kept[key]
+
+    async def walk(self, folder: object, job: TrainingJob, *_: object) -> Learned:
+        """Do as `run_walk` does, here."""
+        return Learned(*walk(job, self), 0.0)
+
+
+def measure(
+    case: Case, tape: Tape, kind: str, policy: str, trainer: Trainer, more: list[str]
+) -> dict[str, Any]:
     """Return one line of the table."""
     values = {
-        "data": {"timeframe": case.timeframe, "start": case.start},
-        "signals": {"model": kind, "retrain_every": "monthly"},
-        "learning": {"window_days": case.window_days, "gate_days": case.gate_days},
-        "report": {"sensitivity": False},
-    }
+        "data": {"timeframe": case.timeframe},
+        "signals": {"model": kind, "retrain_every": case.retrain_every},
+        "learning": {
+            "window_days": case.window_days, "gate_days": case.gate_days, "policy": policy, "time_limit_s": 3_600.0,
+        },
+        "report": {"sensitivity": False, "random_draws": 0},
+    }  # fmt: skip
+    line = {"case": case.name, "timeframe": case.timeframe, "kind": kind, "policy": policy}
     started = time.perf_counter()
-    found = run_backtest(make_config(values), [tape_of(case)])
+    learning_pass.run_walk = trainer.walk
+    try:
+        found = run_backtest(make_config(values, more), [tape])
+    except PapertapeError as error:
+        return {**line, "refused": str(error).split("\n")[0]}
     model = found.summary["model"]
+    recipes = [attempt["gate"].get("recipe", {}) for attempt in model["attempts"]]
     outcomes = [attempt["outcome"] for attempt in model["attempts"]]
     return {
-        "case": case.name,
-        "kind": kind,
+        **line,
         "outcomes": {name: outcomes.count(name) for name in dict.fromkeys(outcomes)},
+        "passed": any(recipe["state"]["is_passed"] for recipe in recipes if recipe),
+        "capital": max((recipe["capital"] for recipe in recipes if recipe), default=1.0),
         "contenders": model["out_of_sample"].get("contenders", {}),
         "total_return": found.metrics["total_return"],
         "buy_and_hold": found.metrics["buy_and_hold_return"],
+        "trades": int(found.metrics["trades"]),
         "seconds": time.perf_counter() - started,
     }
 
 
-def row(line: dict[str, Any]) -> list[str]:
-    """Return the cells of one line."""
-    contenders = line["contenders"]
-    scores = [
-        f"{contenders[name][measure]:.4f}" if name in contenders else "–"
-        for measure in ("log_loss", "accuracy", "auc")
-        for name in ("challenger", "logistic", "majority")
+def table(lines: list[dict[str, Any]]) -> Table:
+    """Return one row a timeframe, kind and policy, over all tapes on which it could be measured."""
+    told = Table(box=None)
+    for title in (
+        "timeframe", "kind", "policy", "tapes", "models", "promoted", "demoted", "recipes passed", "best capital", "rows",
+        "log-loss", "logistic", "majority", "accuracy", "AUC", "worst − majority", "median return", "above 0", "buy and hold",
+    ):  # fmt: skip
+        told.add_column(
+            title, justify="left" if title in ("timeframe", "kind", "policy") else "right"
+        )
+    groups = dict.fromkeys((x["timeframe"], x["kind"], x["policy"]) for x in lines)
+    for group in groups:
+        chosen = [x for x in lines if (x["timeframe"], x["kind"], x["policy"]) == group]
+        judged = [x for x in chosen if x.get("contenders")]
+        if judged:
+            told.add_row(*group, *cells(judged))
+    return told
+
+
+def cells(judged: list[dict[str, Any]]) -> list[str]:
+    """Return what a group's row says; scores are means over rows."""
+    rows = np.array([x["contenders"]["challenger"]["rows"] for x in judged])
+
+    def mean(name: str, measure: str) -> str:
+        values = [x["contenders"][name][measure] for x in judged]
+        return f"{np.average(values, weights=rows):.4f}"
+
+    count = {
+        name: sum(x["outcomes"].get(name, 0) for x in judged)
+        for name in ("promoted", "rejected", "demoted")
+    }
+    excess = [
+        x["contenders"]["challenger"]["log_loss"] - x["contenders"]["majority"]["log_loss"]
+        for x in judged
     ]
-    rows = contenders.get("challenger", {}).get("rows", 0)
-    told = ", ".join(f"{n} {name}" for name, n in line["outcomes"].items())
-    worth = [f"{line[name]:+.1%}" for name in ("total_return", "buy_and_hold")]
+    returns = np.array([x["total_return"] for x in judged])
     return [
-        line["case"],
-        line["kind"],
-        told,
-        f"{rows:,}",
-        *scores,
-        *worth,
-        f"{line['seconds']:.0f}",
-    ]
+        str(len(judged)), f"{sum(count.values()):,}", str(count["promoted"]), str(count["demoted"]),
+        f"{sum(x['passed'] for x in judged)} of {len(judged)}", f"{max(x['capital'] for x in judged):.3g}", f"{rows.sum():,}",
+        mean("challenger", "log_loss"), mean("logistic", "log_loss"), mean("majority", "log_loss"),
+        mean("challenger", "accuracy"), mean("challenger", "auc"), f"{max(excess):+.4f}", f"{np.median(returns):+.1%}",
+        f"{(returns > 0.0).sum()} of {len(judged)}", f"{np.median([x['buy_and_hold'] for x in judged]):+.1%}",
+    ]  # fmt: skip
 
 
 def main() -> None:
-    """Print the table line by line."""
+    """Make every line that is not there yet, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", nargs="+", default=["cnn_lstm"])
+    parser.add_argument("--kind", nargs="+", default=sorted(KINDS), choices=sorted(KINDS))
+    parser.add_argument("--policy", nargs="+", default=list(POLICIES), choices=POLICIES)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--out", type=Path, help="a file of lines, each JSON, that is gone on with")
+    parser.add_argument("--set", nargs="+", default=[], help="as of papertape replay")
     asked = parser.parse_args()
     if not CANDLES.is_dir():
         sys.exit(f"{CANDLES}: the recorded candles are not here")
-    console = Console(width=220)
-    table = Table(box=None)
-    for title in (
-        "tape", "kind", "retrainings", "rows", "log-loss", "logistic", "majority", "accuracy", "logistic", "majority",
-        "AUC", "logistic", "majority", "strategy", "buy and hold", "s",
-    ):  # fmt: skip
-        table.add_column(
-            title, justify="left" if title in ("tape", "kind", "retrainings") else "right"
-        )
-    for case in CASES:
-        for kind in asked.kind if asked.only in case.name else ():
-            console.print(f"… {case.name} {kind}", style="dim", highlight=False)
-            table.add_row(*row(measure(case, kind)))
-    console.print(table)
+    lines = []
+    if asked.out is not None and asked.out.is_file():
+        lines = [json.loads(line) for line in asked.out.read_text().splitlines()]
+    done = {(x["case"], x["kind"], x["policy"]) for x in lines}
+    console = Console(width=260)
+    for kind in asked.kind:
+        for case in cases():
+            wanted = [p for p in asked.policy if (case.name, kind, p) not in done]
+            if asked.only not in case.name or not wanted:
+                continue
+            tape, trainer = tape_of(case), Trainer()
+            for policy in wanted:
+                lines.append(measure(case, tape, kind, policy, trainer, asked.set))
+                console.print(f"… {case.name} {kind} {policy}", style="dim", highlight=False)
+                if asked.out is not None:
+                    with asked.out.open("a") as file:
+                        file.write(json.dumps(lines[-1]) + "\n")
+    console.print(table(lines))
+    for refused in dict.fromkeys((x["case"], x["refused"]) for x in lines if "refused" in x):
+        console.print(f"not measured: {refused[0]}: {refused[1]}", highlight=False)
 
 
 if __name__ == "__main__":

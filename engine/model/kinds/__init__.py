@@ -45,6 +45,7 @@ class ModelKind(NamedTuple):
     work_length   values of scratch that one step needs
     sizes         what can be chosen, with the defaults; kernels get the values in this order
     places        tensors whose every value is the number of an input
+    output        tensors of the last step, z = weights · what it shows + bias
     """
 
     code: int
@@ -54,6 +55,7 @@ class ModelKind(NamedTuple):
     work_length: Callable[[int, Sizes], int]
     sizes: Sizes
     places: tuple[str, ...] = ()
+    output: tuple[str, str] = ("output_weights", "output_bias")
 
 
 KINDS: Final[dict[str, ModelKind]] = {
@@ -64,6 +66,7 @@ KINDS: Final[dict[str, ModelKind]] = {
         logistic.state_length,
         logistic.work_length,
         logistic.SIZES,
+        output=("coefficients", "intercept"),
     ),
     "lstm": ModelKind(
         LSTM,
@@ -97,6 +100,7 @@ KINDS: Final[dict[str, ModelKind]] = {
         trees.work_length,
         trees.SIZES,
         trees.PLACES,
+        ("values", "bias"),
     ),
 }
 

@@ -31,6 +31,7 @@ class TrainingOptions:
     patience        of lightgbm: trees
     device          auto: CUDA where it is and agrees with the CPU; cpu; cuda, refused where there is none
     time_limit_s    after which the best epoch so far is the result
+    shrink          towards the base rate by what later rows bear out, in place of a temperature
     is_per_symbol   weights of its own for each symbol, in place of one model for all
     is_fine_tuned   begin at the parent's weights, with its scaling, in place of afresh
     """
@@ -59,6 +60,7 @@ class TrainingOptions:
     time_limit_s: float = 600.0
     is_per_symbol: bool = False
     is_fine_tuned: bool = False
+    shrink: bool = False
 
     def __post_init__(self) -> None:
         for name, table in (("kind", KINDS), ("label", LABELS), ("device", DEVICES)):
@@ -119,6 +121,8 @@ class TrainingOptions:
     def to_json(self) -> dict[str, Any]:
         """Return plain values as `from_json` takes them."""
         values = {**asdict(self), "sizes": dict(self.sizes)}
+        if not self.shrink:
+            del values["shrink"]  # of all models before there was a choice
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod

@@ -4,7 +4,7 @@ Training: from rows to an artefact.
     prepare       labels, weights, three parts in time order, scaling fitted on the oldest
     fit           Newton's method for the logistic kind, LightGBM for trees, torch for those with a memory, both stopped on
                   the middle part
-    calibrate     a temperature on the newest part
+    calibrate     a temperature on the newest part, or a share of what it says beyond the base rate on both later parts
     measure       everything the record says is computed from the probabilities of the kernel, the numbers that will run
 
 The scores of the newest part are of rows that set the temperature, those of the middle one of rows that stopped the
@@ -29,6 +29,7 @@ from papertape.engine.model.training.diagnostics import log_odds, measured, prob
 from papertape.engine.model.training.newton import newton
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.model.training.shrink import share_borne_out, shrunk
 from papertape.engine.model.training.torch_fit import (
     NETWORKS,
     CheckpointStore,
@@ -109,11 +110,21 @@ def train(
     tensors["temperature"] = np.ones((len(symbols), 1) if options.is_per_symbol else 1)
     first = read_artefact(write_artefact(record, tensors))
     z = log_odds(probabilities(first, symbols, ready.x))
-    tensors["temperature"] = _temperatures(z, ready, options.is_per_symbol)
+    shares: list[float] = []
+    if options.shrink:
+        tensors, shares = _shrunk(first, z, ready)
+        # the log-odds that the temperature, which stays 1, divides
+        z = log_odds(
+            probabilities(read_artefact(write_artefact(record, tensors)), symbols, ready.x)
+        )
+    else:
+        tensors["temperature"] = _temperatures(z, ready, options.is_per_symbol)
     final = read_artefact(write_artefact(record, tensors))
     told = measured(final, symbols, ready, z, options)
     told["metrics"] |= _fit_metrics([row for _, row in fits])
     told["metrics"]["temperature"] = float(tensors["temperature"].mean())
+    if options.shrink:
+        told["metrics"]["share_borne_out"] = float(np.mean(shares))
     data = write_artefact(replace(record, **told), tensors)
     return Trained(data, [row for _, row in fits])
 
@@ -231,6 +242,22 @@ def _temperatures(z: FloatArray, ready: Prepared, is_per_symbol: bool) -> FloatA
         fit_temperature(a[m], b[m], w[m]) for a, b, m, w in zip(z, y, mask, weights, strict=True)
     ]
     return np.array(each).reshape(-1, 1)
+
+
+def _shrunk(made: Artefact, z: FloatArray, ready: Prepared) -> tuple[Tensors, list[float]]:
+    """Return the tensors after shrinkage towards the base rate of the oldest part, and the share of each fit."""
+    groups = [ready.of(i) for i in range(len(z))] if made.record.is_per_symbol else [ready]
+    said = [z[i : i + 1] for i in range(len(z))] if made.record.is_per_symbol else [z]
+    bases, shares = [], []
+    for own, rows in zip(said, groups, strict=True):
+        rate = np.average(rows.y[rows.train], weights=rows.weights[rows.train])
+        bases.append(float(np.log(rate / (1.0 - rate))))
+        later = rows.validate | rows.calibrate
+        weights = rows.weights[later] / len(own)
+        shares.append(share_borne_out(own[later], bases[-1], rows.y[later], weights))
+    shape = (-1, 1) if made.record.is_per_symbol else (1,)
+    base, share = np.array(bases).reshape(shape), np.array(shares).reshape(shape)
+    return shrunk(made.kind, made.tensors, base, share), shares
 
 
 def _fit_metrics(fits: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -149,7 +149,7 @@ def test_every_row_of_the_table_is_whole(name: str) -> None:
     assert kind.code in range(1, len(KINDS) + 1)
     assert len({row.code for row in KINDS.values()}) == len(KINDS)
     assert all(len(shape) > 0 for shape in kind.shapes(3, kind.sizes).values())
-    assert set(kind.positive) <= set(kind.shapes(3, kind.sizes))
+    assert {*kind.positive, *kind.places, *kind.output} <= set(kind.shapes(3, kind.sizes))
 
 
 WITHOUT_TORCH = """
