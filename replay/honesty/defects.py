@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.errors import ConfigError, did_you_mean
-from papertape.engine.model.gate.bets import Blocks
+from papertape.engine.model.gate.bets import Blocks, Unseen
+from papertape.engine.model.gate.recipe import RecipeOptions, RecipeState, judge
 from papertape.engine.model.training.labels import Labels
 from papertape.replay.honesty import leaks
 from papertape.replay.honesty.patched import swapped
@@ -72,6 +73,18 @@ def _overlap(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
     return lambda unseen, options: make(unseen._replace(horizon_bars=1), options)
 
 
+def _peek(make: Callable[..., Unseen]) -> Callable[..., Unseen]:
+    """Look at the evidence before the retrain: of a model and its opposite keep the one for which it will speak."""
+
+    def chosen(*given: Any) -> Unseen:
+        found = make(*given)
+        other = found._replace(p=1.0 - found.p)
+        worth = [judge(RecipeState(), rows, RecipeOptions())[0].capital for rows in (found, other)]
+        return found if worth[0] >= worth[1] else other
+
+    return chosen
+
+
 # What is planted, where, and in place of what.
 PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "gate": ("papertape.replay.learning.challenge", "gate", _gate),
@@ -81,6 +94,7 @@ PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "shuffle": ("papertape.replay.honesty.edge", "shuffled", _shuffle),
     "twice": ("papertape.engine.model.gate.recipe", "bet", _twice),
     "overlap": ("papertape.engine.model.gate.recipe", "bet", _overlap),
+    "peek": ("papertape.replay.research.recipe_study", "judged", _peek),
     "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
 }
 
