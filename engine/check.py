@@ -1,11 +1,15 @@
-"""Stage 1: what may be stepped. A bad candle is named and refused before anything has changed."""
+"""Stage 1: what may be stepped, and where markets begin. A bad candle is named and refused before anything has changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from papertape.engine.candles import FAULTS, candle_fault, describe
+import numpy as np
+
+from papertape.engine.candles import FAULTS, FLAG_UNLISTED, candle_fault, describe
 from papertape.engine.errors import DataError
-from papertape.engine.jit import Rows, kernel
+from papertape.engine.jit import IntArray, Rows, kernel
 
+_BY_ITSELF: Final = 1  # a market alone begins with its tape
 _NOT_LATER = 6
 _WRONG_SYMBOL = 7
 _OTHER_INSTANT = 8
@@ -55,3 +59,29 @@ def split_instants(candles: Rows, n_symbols: int) -> tuple[Rows, Rows]:
     """Return the complete instants and the rows of one that is still incomplete."""
     complete = len(candles) - len(candles) % n_symbols
     return candles[:complete], candles[complete:]
+
+
+def begun(candles: Rows, unlisted: IntArray) -> Iterator[tuple[Rows, list[int]]]:
+    """
+    Yield complete instants in parts, each with the symbols whose first candle is in the part's first instant.
+
+    unlisted  shape (n_symbols,), 1 where the newest candle was before a market's first; changed as parts are taken
+    """
+    n_symbols = len(unlisted)
+    if n_symbols == _BY_ITSELF:
+        yield candles, []
+        return
+    flags = (candles["flag_bits"] & FLAG_UNLISTED != 0).reshape(-1, n_symbols)
+    if not unlisted.any() and not flags.any():
+        yield candles, []
+        return
+    before = np.concatenate([unlisted[None, :] != 0, flags[:-1]])
+    first = before & ~flags
+    starts = np.flatnonzero(first.any(axis=1))
+    for start, end in zip([0, *starts], [*starts, len(flags)], strict=True):
+        if end > start:
+            unlisted[:] = flags[end - 1]
+            yield (
+                candles[start * n_symbols : end * n_symbols],
+                np.flatnonzero(first[start]).tolist(),
+            )

@@ -14,13 +14,12 @@ from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
-from papertape.engine.broker.listing import begun
 from papertape.engine.broker.risk.fees import set_rates
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.endings import end_all
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE
 from papertape.engine.candles import CANDLE
-from papertape.engine.check import refuse_bad, split_instants
+from papertape.engine.check import begun, refuse_bad, split_instants
 from papertape.engine.decisions.kernels import KernelDecider
 from papertape.engine.decisions.turns import (
     Decider,
@@ -42,17 +41,17 @@ from papertape.engine.events import (
     NewModel,
     SeriesRows,
 )
-from papertape.engine.features.series import BLOCK
+from papertape.engine.features.reading import ReadFeatures, Reading
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.records import (
     FLAT,
     REASON_COMMAND,
     SWAP,
 )
-from papertape.engine.report import Report, Sink
+from papertape.engine.report import Report, Sink, joined
 from papertape.engine.snapshot import StreamDigest, pack, unpack
 from papertape.engine.spec import EngineSpec
-from papertape.engine.state import EngineState
+from papertape.engine.state import EngineState, Outputs
 
 _STREAMS: Final = (
     "decisions",
@@ -67,9 +66,17 @@ _STREAMS: Final = (
 class Engine(EngineState):
     """One account, one strategy, one or more symbols."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(
+        self, spec: EngineSpec, reading: Reading | None = None, outputs: Outputs | None = None
+    ) -> None:
+        """
+        Make an engine before its first candle.
+
+        reading  candles that it shares with other engines, to be read on (`read_on`)
+        outputs  buffers of another engine over them that are used again; between two events nothing is in them
+        """
         strategy = spec.new_strategy()
-        super().__init__(spec, strategy)
+        super().__init__(spec, strategy, reading, outputs)
         others = [spec.new_strategy(turn) for turn in range(1, len(spec.strategies))]
         self._deciders = deciders_of(self, (strategy, *others))
         self._digests = {name: StreamDigest() for name in _STREAMS}
@@ -116,16 +123,34 @@ class Engine(EngineState):
         if not isinstance(event, np.ndarray | SeriesRows):
             for follower, sink in self._followers:
                 sink(follower.step(event))
+        return self._counted(report)
+
+    def read_on(self, n: int) -> Report:
+        """Take the next `n` instants of the reading that this engine was made with, and return what `step` would."""
+        assert isinstance(self.frames, ReadFeatures)
+        rows = len(self.symbols)
+        first = int(self.account[0].instants) * rows
+        candles = self.frames.reading.candles[first : first + n * rows]
+        self.last_open_ms[0] = candles["open_ms"][-1]
+        return self._counted(self._through(candles))
+
+    def _counted(self, report: Report) -> Report:
+        """Return a report that is in the digests now."""
         for name, digest in self._digests.items():
             digest.update(getattr(report, name))
         return report
 
     def _candles(self, event: Rows) -> Report:
-        """Take candles through all stages, block by block."""
-        candles = self._admit(event)
-        reports = []
-        for first in range(0, len(candles), BLOCK * len(self.symbols)):
-            block = candles[first : first + BLOCK * len(self.symbols)]
+        """Take candles through all stages."""
+        report = self._through(self._admit(event))
+        report.candles = len(event)
+        return report
+
+    def _through(self, candles: Rows) -> Report:
+        """Take complete instants through all stages, block by block."""
+        reports, rows = [], self.frames.block * len(self.symbols)
+        for first in range(0, len(candles), rows):
+            block = candles[first : first + rows]
             for whole, listed in begun(block, self.unlisted):
                 for symbol in listed:
                     self._begin(symbol)
@@ -133,8 +158,8 @@ class Engine(EngineState):
                     if turn != self.turn:
                         reports += self._take_turn(turn, int(part[0]["open_ms"]))
                     reports.append(self._block(part))
-        report = _joined(reports) if reports else self.outputs.take(0)
-        report.candles = len(event)
+        report = joined(reports) if reports else self.outputs.take(0)
+        report.candles = len(candles)
         return report
 
     def _admit(self, candles: Rows) -> Rows:
@@ -178,7 +203,7 @@ class Engine(EngineState):
         return self._deciders[min(self.turn, len(self._deciders) - 1)]
 
     def _block(self, candles: Rows) -> Report:
-        """Run up to BLOCK complete instants through all stages."""
+        """Run as many complete instants as a block has at most through all stages."""
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
         self._decider.decide(candles, n, at, closed)
@@ -362,27 +387,3 @@ class Engine(EngineState):
             self.turns_state[:] = saved["turns"]
         self.turn = turn_at(int(self.last_open_ms[0]) + self.base_ms, self.spec)
         load_into(self._deciders, saved)
-
-
-def _joined(reports: list[Report]) -> Report:
-    """Return the reports of several blocks as one; payments and swaps come between blocks, never in one."""
-    first = reports[0]
-    if len(reports) == 1:
-        return first
-    return Report(
-        0,
-        join_rows([report.decisions for report in reports]),
-        join_rows([report.fills for report in reports]),
-        join_rows([report.trades for report in reports]),
-        join_rows([report.marks for report in reports]),
-        first.payments,
-        first.swaps,
-        join_rows([report.events for report in reports]),
-        join_rows([report.predictions for report in reports]),
-        tuple(fault for report in reports for fault in report.faults),
-        sum(report.unheeded for report in reports),
-        join_rows([report.orders for report in reports]),
-        tuple(one for report in reports for one in report.unmet),
-        join_rows([report.limits for report in reports]),
-        tuple(one for report in reports for one in report.notes),
-    )

@@ -1,5 +1,6 @@
 """What a step says. Sinks read it; nothing reaches back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.features.smc import EVENT
-from papertape.engine.jit import Rows
+from papertape.engine.jit import Rows, join_rows
 from papertape.engine.records import LIMIT_EVENT, PREDICTION, Note, Unmet
 
 _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)  # of every step without working orders
@@ -73,3 +74,27 @@ class Sink(Protocol):
     def __call__(self, report: Report) -> None:
         """Take in one report."""
         ...
+
+
+def joined(reports: Sequence[Report]) -> Report:
+    """Return the reports of several blocks as one; payments and swaps come between blocks, never in one."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    return Report(
+        0,
+        join_rows([report.decisions for report in reports]),
+        join_rows([report.fills for report in reports]),
+        join_rows([report.trades for report in reports]),
+        join_rows([report.marks for report in reports]),
+        first.payments,
+        first.swaps,
+        join_rows([report.events for report in reports]),
+        join_rows([report.predictions for report in reports]),
+        tuple(fault for report in reports for fault in report.faults),
+        sum(report.unheeded for report in reports),
+        join_rows([report.orders for report in reports]),
+        tuple(one for report in reports for one in report.unmet),
+        join_rows([report.limits for report in reports]),
+        tuple(one for report in reports for one in report.notes),
+    )

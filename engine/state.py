@@ -1,6 +1,6 @@
 """The state of an engine: its arrays, the features at each close, and the one way to run instants over them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTR
 from papertape.engine.broker.working.orders import CAPACITY, ORDER_EVENT, WORKING_ORDER
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.features.matrix import FeatureMatrix
+from papertape.engine.features.reading import Frames, ReadFeatures, Reading
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
@@ -33,6 +34,7 @@ from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
+READ_BLOCK: Final = 4 * BLOCK  # instants of a reading that kernels take at a time
 _NO_DECISIONS: Final = np.zeros(0, DECISION)
 _NO_FILLS: Final = np.zeros(0, FILL)
 _NO_TRADES: Final = np.zeros(0, TRADE)
@@ -44,17 +46,23 @@ _NO_LIMITS: Final = np.zeros(0, LIMIT_EVENT)
 
 
 class Outputs:
-    """Buffers that kernels write to, and the counters that say how far."""
+    """
+    Buffers that kernels write to, and the counters that say how far.
 
-    def __init__(self, n_symbols: int) -> None:
-        rows = BLOCK * n_symbols
+    wishes  the decision of every symbol at every close of the newest block
+    """
+
+    def __init__(self, n_symbols: int, block: int, most: int) -> None:
+        """Make room for what a block of instants writes at most, in which `most` candles of the strategy close."""
+        rows = block * n_symbols
+        self.wishes = np.zeros((n_symbols, most), DECISION)
         self.fills = np.zeros(_FILLS_PER_CANDLE * rows, FILL)
         self.trades = np.zeros(2 * rows, TRADE)
-        self.marks = np.zeros(BLOCK, MARK)
+        self.marks = np.zeros(block, MARK)
         self.decisions = np.zeros(2 * rows, DECISION)
         self.entries = np.zeros(n_symbols, ENTRY)
         self.orders = np.zeros(0, ORDER_EVENT)
-        self.limits = np.zeros(2 * BLOCK, LIMIT_EVENT)  # of losses and of equity
+        self.limits = np.zeros(2 * block, LIMIT_EVENT)  # of losses and of equity
         self.counters: IntArray = np.zeros(N_COUNTERS, np.int64)
 
     def make_room_for_orders(self) -> None:
@@ -105,7 +113,13 @@ class EngineState:
     turns_state  what the strategies after the first keep, shape (n_turns, n_symbols)
     """
 
-    def __init__(self, spec: EngineSpec, strategy: Strategy | KernelStrategy) -> None:
+    def __init__(
+        self,
+        spec: EngineSpec,
+        strategy: Strategy | KernelStrategy,
+        reading: Reading | None = None,
+        outputs: Outputs | None = None,
+    ) -> None:
         self.spec = spec
         self.symbols = spec.symbols
         self.traded = tuple(self.symbols.index(symbol) for symbol in spec.traded)
@@ -117,16 +131,8 @@ class EngineState:
         requests = (*spec.requests, *spec.extra_features, *spec.model_features)
         if spec.model_features:
             requests = (*requests, MODEL_ATR)
-        self.frames = FeatureMatrix(
-            self.symbols,
-            spec.base_timeframe,
-            spec.timeframe,
-            requests,
-            spec.events,
-            spec.own,
-            has_marks=bool((self.markets["leverage"] > 0.0).any()),
-        )
-        most = self.frames.main[0].closed.size
+        self.frames = self._frames(requests, reading)
+        most = self.frames.most
         self.model = CurrentModel(
             self.frames.columns,
             spec.model_features,
@@ -156,14 +162,29 @@ class EngineState:
         self.unseen_trades = np.zeros(0, TRADE)
         self.unlisted: IntArray = np.zeros(n, np.int64)
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
-        self.wishes = np.zeros((n, most), DECISION)
+        self.outputs = outputs or Outputs(n, self.frames.block, most)
+        self.outputs.counters[:] = 0
+        self.wishes = self.outputs.wishes
         read_only = [symbol for symbol in range(n) if symbol not in self.traded]
         self.wishes["target"][read_only] = KEEP  # for good: nobody writes there
-        self.outputs = Outputs(n)
         self.followers: list[EngineState] = []
         self.watch: Callable[[int, FloatArray, Rows], None] | None = None
         self.watch_answers: Callable[[int, Rows, Rows], None] | None = None
         self.on_instructions: Callable[[int, int, Rows], None] | None = None
+
+    def _frames(self, requests: Sequence[str], reading: Reading | None) -> Frames:
+        """Return what gives the features at each close."""
+        spec = self.spec
+        has_marks = bool((self.markets["leverage"] > 0.0).any())
+        if reading is None:
+            return FeatureMatrix(
+                self.symbols, spec.base_timeframe, spec.timeframe, requests, spec.events, spec.own, has_marks
+            )  # fmt: skip
+        assert reading.symbols == self.symbols
+        assert not spec.events
+        # Of one that looks at its account a block is copied for every look; of a kernel long ones cost nothing.
+        block = READ_BLOCK if isinstance(spec.strategy, KernelStrategy) else BLOCK
+        return ReadFeatures(reading, spec.timeframe, requests, has_marks, block)
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""

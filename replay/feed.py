@@ -170,6 +170,25 @@ class ReplayFeed:
         """Yield the candles alone in batches of `batch_rows`, without an event loop."""
         return self._batches(0, self.n_instants)
 
+    def close_times(self) -> IntArray:
+        """Return when every instant closes, in ms."""
+        return self._stamps + self.base_ms
+
+    def candles(self) -> Rows:
+        """Return the candles of every instant at once."""
+        return self._instants(0, self.n_instants)
+
+    def between_events(self) -> Iterator[int | Event]:
+        """Yield how many instants come next, then what happens after them, and so on until the end."""
+        done = 0
+        for instants, event in self._due:
+            if instants > done:
+                yield instants - done
+            yield event
+            done = instants
+        if self.n_instants > done:
+            yield self.n_instants - done
+
     def events(self) -> Iterator[Event]:
         """Yield the candles in batches and every other event at its place, without an event loop."""
         done = 0

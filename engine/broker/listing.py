@@ -7,43 +7,12 @@ kept of the market (features, model, strategy) begins anew, as if it alone had b
 told by an event: its position is closed at the last price, for the taker fee, and what rests is taken back.
 """
 
-from collections.abc import Iterator
-from typing import Final
-
 import numpy as np
 
 from papertape.engine.broker.fills import close_position
-from papertape.engine.candles import CANDLE, FLAG_UNLISTED
-from papertape.engine.jit import IntArray, Row, Rows
+from papertape.engine.candles import CANDLE
+from papertape.engine.jit import Row, Rows
 from papertape.engine.records import FILL, REASON_DELISTED
-
-_BY_ITSELF: Final = 1  # a market alone begins with its tape
-
-
-def begun(candles: Rows, unlisted: IntArray) -> Iterator[tuple[Rows, list[int]]]:
-    """
-    Yield complete instants in parts, each with the symbols whose first candle is in the part's first instant.
-
-    unlisted  shape (n_symbols,), 1 where the newest candle was before a market's first; changed as parts are taken
-    """
-    n_symbols = len(unlisted)
-    if n_symbols == _BY_ITSELF:
-        yield candles, []
-        return
-    flags = (candles["flag_bits"] & FLAG_UNLISTED != 0).reshape(-1, n_symbols)
-    if not unlisted.any() and not flags.any():
-        yield candles, []
-        return
-    before = np.concatenate([unlisted[None, :] != 0, flags[:-1]])
-    first = before & ~flags
-    starts = np.flatnonzero(first.any(axis=1))
-    for start, end in zip([0, *starts], [*starts, len(flags)], strict=True):
-        if end > start:
-            unlisted[:] = flags[end - 1]
-            yield (
-                candles[start * n_symbols : end * n_symbols],
-                np.flatnonzero(first[start]).tolist(),
-            )
 
 
 def close_delisted(

@@ -54,7 +54,7 @@ class CompiledDecider:
     def __init__(self, engine: EngineState, strategy: Strategy) -> None:
         # Not counted, as for the others: an engine that nobody holds any more is to go at once.
         self._engine: EngineState = proxy(engine)
-        n, most = len(engine.symbols), engine.frames.main[0].closed.size
+        n, most = len(engine.symbols), engine.frames.most
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = engine.spec.settings.sizing == "all_in"

@@ -54,7 +54,8 @@ class KernelDecider:
         self._rows: list[list[int]] = []
         if engine.spec.turns:
             self._rows = [list(readable(engine, strategy).values()) for strategy in strategies]
-        self._aside = np.zeros_like(engine.wishes[0])
+        is_asked_early = bool(engine.spec.turns or engine.spec.starts_ms)
+        self._aside = np.zeros(engine.wishes.shape[1] if is_asked_early else 0, engine.wishes.dtype)
         self._found: list[tuple[int, StrategyFault]] = []  # at which close of the batch, and what
         self.unheeded = 0
 

@@ -7,6 +7,7 @@ answer that an order comes of, the account is put back to the start of the stret
 rests, and the next stretch begins. The strategy is asked once per close and never shown what comes later.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 from weakref import proxy
 
@@ -18,6 +19,7 @@ from papertape.engine.decisions.faults import pause, told_change
 from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.decisions.stretch import AnswerRows, Stretches
 from papertape.engine.features.own.faults import FeatureFault
+from papertape.engine.features.reading import Lane
 from papertape.engine.jit import IntArray, Rows, copy_rows
 from papertape.engine.records import KEEP, Note, Unmet
 from papertape.engine.report import StrategyFault
@@ -134,7 +136,8 @@ class PythonDecider:
         engine = self._engine
         self._batches, self._bars = [], []
         self._hooks.open_batch()
-        for symbol, lane in enumerate(engine.frames.main):
+        lanes: Sequence[Lane] = engine.frames.main
+        for symbol, lane in enumerate(lanes):
             is_traded = symbol in engine.traded
             matrix = engine.signals(symbol, closed, at) if is_traded else lane.out
             columns = FeatureColumns(matrix, self._rows, closed)

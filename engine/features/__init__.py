@@ -17,6 +17,7 @@ Technical signals, one file per family, each value from the candles up to its ow
     compute      every feature of a series, a whole batch at a time
     resample     causal candles of higher timeframes
     series matrix   one symbol on one timeframe; every symbol on every timeframe
+    reading      candles that many engines read: each request computed once for all of them
 """
 
 from papertape.engine.features.compute import perceive

@@ -48,7 +48,11 @@ class _Source(NamedTuple):
 
 
 class FeatureMatrix:
-    """Lanes by symbol and timeframe, advanced together."""
+    """
+    Lanes by symbol and timeframe, advanced together.
+
+    block  instants that are taken at a time, at most; most: candles of the strategy's timeframe that close in them, at most
+    """
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class FeatureMatrix:
         )
         # Of the strategy's timeframe every symbol has one.
         self.main = list(self._lanes[timeframe].values())
+        self.block, self.most = BLOCK, self.main[0].closed.size
         self._sources = self._order(wanted)
         self._told: list[Rows] = []
         self._events = np.zeros(_EVENT_ROWS if is_telling else 1, EVENT)
@@ -94,7 +99,7 @@ class FeatureMatrix:
         self._is_direct = [*self._sources.values()] == [
             _Source(timeframe, _OWN, row) for row in range(len(self.main[0].plan.columns))
         ]
-        shape = (len(self.columns), self.main[0].closed.size)
+        shape = (len(self.columns), self.most)
         self._matrices = (
             [] if self._is_direct else [np.full(shape, np.nan) for _ in range(self.n_symbols)]
         )

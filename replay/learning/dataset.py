@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from papertape.engine.broker.listing import begun
 from papertape.engine.candles import FLAG_ABSENT, timeframe_ms
+from papertape.engine.check import begun
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.own.base import OwnFeature

@@ -3,6 +3,7 @@ Many configurations over the same tapes, each as its replay would be.
 
     axes      what is varied: a key of the configuration and its values
     space     trials by number: a grid, or seeded draws
+    reader    candles and features that trials share
     trial     one configuration, replayed and measured
     parts     a part of a run, measured as if it were one
     record    the file of finished trials: appended to, locked, gone on with after a kill

@@ -5,17 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from papertape.engine.jit import FloatArray
 from papertape.engine.performance import Performance
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config
 
 
-def performance_between(config: Config, run: Run, start_ms: int, end_ms: int) -> Performance:
+def performance_between(
+    config: Config, run: Run, start_ms: int, end_ms: int, closes: FloatArray | None = None
+) -> Performance:
     """
     Return the metrics of what closes after `start_ms` and up to `end_ms`; a trade counts where it ends.
 
-    What the account had at the start is the capital, so it has to be above zero there.
+    What the account had at the start is the capital, so it has to be above zero there;
+    closes: those of its feed, when they are at hand.
     """
     time_ms = run.marks["time_ms"]
     first, last = np.searchsorted(time_ms, (start_ms, end_ms), "right").tolist()
@@ -31,6 +35,5 @@ def performance_between(config: Config, run: Run, start_ms: int, end_ms: int) ->
     )
     begun = config.account.model_copy(update={"capital": capital})
     found: Mapping[str, object] = {"account": begun}
-    return performance_of(
-        config.model_copy(update=dict(found)), part, run.feed.closes()[first:last]
-    )
+    whole = run.feed.closes() if closes is None else closes
+    return performance_of(config.model_copy(update=dict(found)), part, whole[first:last])

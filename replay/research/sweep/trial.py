@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import PapertapeError
+from papertape.engine.jit import FloatArray
 from papertape.replay.backtesting.prepare import RunPlan, prepared
 from papertape.replay.backtesting.run import replay
-from papertape.replay.backtesting.summary import performance_of
+from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.research.sweep.axes import with_changes
 from papertape.replay.research.sweep.parts import performance_between
+from papertape.replay.research.sweep.reader import Reader, is_shareable
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
@@ -64,6 +66,7 @@ class TrialRunner:
         self.config = config
         self._tapes: dict[tuple[str, ...], Sequence[Tape]] = {config.data.tapes: tapes}
         self._lessons: dict[str, Learned] = {}
+        self._reader = Reader()
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
         """Return the tapes of one trial."""
@@ -103,16 +106,14 @@ class TrialRunner:
         except PapertapeError as error:
             return TrialRow(number, changes, "refused", str(error))
         try:
-            run = replay(
-                ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-            )
+            run, closes = self._replay(config, ready)
         except PapertapeError as error:
             return TrialRow(number, changes, "failed", str(error))
-        measured = (
-            performance_of(config, run)
-            if start_ms is None
-            else performance_between(config, run, start_ms, run.feed.last_ms + run.engine.base_ms)
-        )
+        if start_ms is None:
+            measured = performance_of(config, run, closes)
+        else:
+            end_ms = run.feed.last_ms + run.engine.base_ms
+            measured = performance_between(config, run, start_ms, end_ms, closes)
         return TrialRow(
             number,
             changes,
@@ -125,6 +126,16 @@ class TrialRunner:
             [tape.sha256 for tape in ready.tapes],
             time.perf_counter() - started_s,
         )
+
+    def _replay(self, config: Config, ready: RunPlan) -> tuple[Run, FloatArray]:
+        """Return a run and its closes: over shared candles where they say all that is asked for, else by itself."""
+        if is_shareable(ready.spec):
+            shared = self._reader.shared(config, ready)
+            return shared.replay(ready), shared.closes
+        run = replay(
+            ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
+        )
+        return run, run.feed.closes()
 
 
 def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:

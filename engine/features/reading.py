@@ -1,0 +1,202 @@
+"""
+Candles that many engines read: what closed and every feature, computed once for each distinct request.
+
+A value at a close is a function of the candles up to it, so it has the same bits for whoever asks, alone or among others.
+What an engine is given are copies of columns; what it makes of them is its own.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.check import begun, refuse_bad
+from papertape.engine.errors import DataError
+from papertape.engine.features.known import KnownSeries
+from papertape.engine.features.matrix import MODEL_PROBABILITY, FeatureMatrix
+from papertape.engine.features.own.faults import FeatureFaults
+from papertape.engine.features.requests import split_request
+from papertape.engine.features.series import BLOCK
+from papertape.engine.features.smc import EVENT
+from papertape.engine.features.table import columns_of, is_built_in, read_request
+from papertape.engine.jit import FloatArray, IntArray, Rows
+
+MOST_BYTES: Final = 1 << 28  # of columns; those that were asked for longest ago go first
+_NOBODY: Final = int(np.iinfo(np.int64).min)
+
+
+class ReadCloses(NamedTuple):
+    """
+    What closes on one timeframe.
+
+    at    the instant at which each becomes known, ascending; bars: CANDLE, shape (n_symbols, n_closes)
+    """
+
+    at: IntArray
+    bars: Rows
+
+
+class Reading:
+    """
+    Whole candles of some symbols, and what was computed over them.
+
+    candles  complete instants in symbol order, checked here once for every engine
+    """
+
+    def __init__(self, symbols: Sequence[str], base_timeframe: str, candles: Rows) -> None:
+        """Take candles, or raise DataError for the first that must not be stepped."""
+        refuse_bad(candles, 0, symbols, _NOBODY)
+        self.symbols, self.base_timeframe, self.candles = tuple(symbols), base_timeframe, candles
+        self._closes: dict[str, ReadCloses] = {}
+        self._columns: OrderedDict[tuple[str, str], FloatArray] = OrderedDict()
+        self._rooms: dict[tuple[int, int], list[FloatArray]] = {}
+
+    def room(self, n_rows: int, most: int) -> list[FloatArray]:
+        """Return a matrix for each symbol that engines fill anew at every block, one after the other."""
+        if (n_rows, most) not in self._rooms:
+            self._rooms[n_rows, most] = [np.full((n_rows, most), np.nan) for _ in self.symbols]
+        return self._rooms[n_rows, most]
+
+    def closes(self, timeframe: str) -> ReadCloses:
+        """Return what closes on a timeframe."""
+        if timeframe not in self._closes:
+            self._read(timeframe, ())
+        return self._closes[timeframe]
+
+    def columns(self, timeframe: str, requests: Sequence[str]) -> list[FloatArray]:
+        """Return the columns of each request at the closes of a timeframe, shape (n_symbols, n_columns, n_closes)."""
+        keys = [(timeframe, request) for request in requests]
+        missing = [
+            request for key, request in zip(keys, requests, strict=True) if key not in self._columns
+        ]
+        if missing:
+            self._read(timeframe, missing)
+        for key in keys:
+            self._columns.move_to_end(key)
+        found = [self._columns[key] for key in keys]
+        held = sum(column.nbytes for column in self._columns.values())
+        while held > MOST_BYTES and len(self._columns) > len(keys):
+            held -= self._columns.popitem(last=False)[1].nbytes
+        return found
+
+    def _read(self, timeframe: str, requests: Sequence[str]) -> None:
+        """Compute requests over all candles, as an engine would that asked for nothing else."""
+        frames = FeatureMatrix(self.symbols, self.base_timeframe, timeframe, requests)
+        n_symbols, labels = len(self.symbols), [columns_of(request) for request in requests]
+        at: list[IntArray] = []
+        bars: list[list[Rows]] = [[] for _ in self.symbols]
+        values: list[list[FloatArray]] = [[] for _ in self.symbols]
+        for first, part in self._parts(frames):
+            closed, closed_at = frames.advance(part, len(part) // n_symbols)
+            at.append(closed_at[:closed] + first)
+            for symbol, lane in enumerate(frames.main):
+                bars[symbol].append(lane.closed[:closed].copy())
+                values[symbol].append(frames.matrix(symbol, closed, closed_at)[:-1, :closed].copy())
+        if timeframe not in self._closes:
+            joined = np.concatenate([np.concatenate(parts) for parts in bars])
+            self._closes[timeframe] = ReadCloses(np.concatenate(at), joined.reshape(n_symbols, -1))
+        whole = np.stack([np.concatenate(parts, axis=1) for parts in values])
+        for request, names in zip(requests, labels, strict=True):
+            rows = [frames.columns.index(name) for name in names]
+            self._columns[timeframe, request] = np.ascontiguousarray(whole[:, rows])
+
+    def _parts(self, frames: FeatureMatrix) -> Iterator[tuple[int, Rows]]:
+        """Yield the candles in blocks, each with the number of its first instant; symbols that begin are begun anew."""
+        n_symbols, done = len(self.symbols), 0
+        unlisted = np.zeros(n_symbols, np.int64)
+        for row in range(0, len(self.candles), BLOCK * n_symbols):
+            for part, listed in begun(self.candles[row : row + BLOCK * n_symbols], unlisted):
+                for symbol in listed:
+                    frames.restart(symbol)
+                yield done, part
+                done += len(part) // n_symbols
+
+
+def is_readable(requests: Sequence[str]) -> bool:
+    """Return whether candles alone say what is asked for: no series beside them, and nothing of somebody's own."""
+    names = [split_request(request).name for request in requests]
+    return all(is_built_in(name) and not read_request(name).feature.is_series for name in names)
+
+
+class Lane(Protocol):
+    """What deciders look at of one symbol: the candles that closed in the newest block, and their features."""
+
+    closed: Rows
+    out: FloatArray
+
+
+class _ReadLane:
+    """One symbol's candles that closed in the newest block, and the matrix of its features."""
+
+    def __init__(self, out: FloatArray) -> None:
+        self.closed, self.out = np.zeros(0, CANDLE), out
+
+
+class ReadFeatures:
+    """What one engine has of a reading: the columns that it asks for, a block at a time, in the order of a `FeatureMatrix`."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        timeframe: str,
+        requests: Sequence[str],
+        has_marks: bool = False,
+        block: int = BLOCK,
+    ) -> None:
+        """
+        Take what requests ask for, computed now where it never was.
+
+        has_marks  somebody asks for the mark price in each candle; block: instants at a time
+        """
+        wanted = tuple(dict.fromkeys(requests))
+        n_symbols = len(reading.symbols)
+        self.reading, self.block, self.most = reading, block, 2 * block + 2
+        self.columns = (*(name for request in wanted for name in columns_of(request)), MODEL_PROBABILITY)  # fmt: skip
+        self._columns, self._closes = reading.columns(timeframe, wanted), reading.closes(timeframe)
+        base_ms = timeframe_ms(reading.base_timeframe)
+        self.known = KnownSeries(n_symbols, base_ms, block, False, has_marks)
+        self.faults = FeatureFaults()
+        most = min(self.most, len(self._closes.at))
+        self.main = [_ReadLane(out) for out in reading.room(len(self.columns), most)]
+        self._instants, self._done = 0, 0
+
+    def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
+        """Go on by `n` instants; return how many strategy candles closed, and at which of them."""
+        self.known.advance(candles, n)
+        first, start = self._instants, self._done
+        self._instants += n
+        at, bars = self._closes
+        end = self._done = int(np.searchsorted(at, self._instants))
+        for symbol, lane in enumerate(self.main):
+            lane.closed = bars[symbol, start:end]
+            row = 0
+            for column in self._columns:
+                lane.out[row : row + column.shape[1], : end - start] = column[symbol, :, start:end]
+                row += column.shape[1]
+            lane.out[-1, : end - start] = np.nan
+        return end - start, at[start:end] - first
+
+    def matrix(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
+        """Return the features of one symbol at each of `closed` strategy closes, shape (n_columns, >= closed)."""
+        del closed, at
+        return self.main[symbol].out
+
+    def restart(self, symbol: int) -> None:
+        """Do nothing: a symbol that begins anew has begun anew where it was read."""
+
+    def take_events(self) -> Rows:
+        """Return nothing: a reading tells no events."""
+        return np.zeros(0, EVENT)
+
+    def save(self) -> dict[str, Rows]:
+        """Refuse: what is shared is no state of one engine."""
+        raise DataError("snapshot: an engine over a reading has none; replay the tape by itself")
+
+    def load(self, saved: dict[str, Rows]) -> None:
+        """Refuse likewise."""
+        raise DataError("snapshot: an engine over a reading takes none; make one without")
+
+
+Frames: TypeAlias = FeatureMatrix | ReadFeatures

@@ -1,0 +1,103 @@
+"""
+Trials over the same candles: laid out and checked once, every feature computed once, and no more kept of a run than is measured.
+
+The engine, its account and its digest are those of a replay; what differs is where its features come from
+(`papertape.engine.features.reading`) and that nothing else waits for its turn between batches.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, Final
+
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.core import Engine
+from papertape.engine.features.reading import Reading, is_readable
+from papertape.engine.jit import FloatArray, Rows, join_rows
+from papertape.engine.performance.curve import Collector, CurveColumns
+from papertape.engine.report import Report
+from papertape.engine.spec import EngineSpec
+from papertape.engine.state import Outputs
+from papertape.engine.strategies.protocol import KernelStrategy
+from papertape.replay.backtesting.prepare import RunPlan, model_events
+from papertape.replay.backtesting.recorder import Recorder, refuse_faults
+from papertape.replay.backtesting.summary import Run
+from papertape.replay.config import Config
+from papertape.replay.feed import Gaps, ReplayFeed
+
+_MEASURED: Final = ("equity", "exposure", "open_positions")
+_KEPT: Final = 2  # cuts of tapes that are laid out at a time; trials come window after window
+
+
+def is_shareable(spec: EngineSpec) -> bool:
+    """Return whether candles alone say all that an engine of this specification is asked for."""
+    requests = (*spec.requests, *spec.extra_features, *spec.model_features)
+    return not spec.events and not spec.own and is_readable(requests)
+
+
+class SharedCandles:
+    """The candles of one cut of some tapes, for every trial over them."""
+
+    def __init__(self, plan: RunPlan, gaps: Gaps) -> None:
+        """Lay out and check the candles; raises DataError for one that must not be stepped."""
+        self._cuts, self._gaps = plan.cuts, gaps
+        self._base_ms = timeframe_ms(plan.spec.base_timeframe)
+        self._feed = self._fed(())
+        self._reading = Reading(plan.spec.symbols, plan.spec.base_timeframe, self._feed.candles())
+        self.closes: FloatArray = self._feed.closes()
+        self._time_ms = self._feed.close_times()
+        self._outputs: dict[bool, Outputs] = {}  # kernels take longer blocks than the others
+
+    def replay(self, plan: RunPlan) -> Run:
+        """
+        Return what one engine makes of these candles, with the trades and marks that metrics are made of and no more.
+
+        Raises StrategyError where a user's strategy fails.
+        """
+        is_kernel = isinstance(plan.spec.strategy, KernelStrategy)
+        engine = Engine(plan.spec, self._reading, self._outputs.get(is_kernel))
+        self._outputs[is_kernel] = engine.outputs
+        told = [*model_events(plan.models), *plan.events]
+        feed = self._fed(told) if told else self._feed
+        trades: list[Rows] = []
+        marks = Collector(_MEASURED, feed.n_instants)
+        for report in _reports(engine, feed):
+            refuse_faults(report)
+            marks.add(report.marks)
+            if len(report.trades):
+                trades.append(report.trades)
+        trades.append(engine.open_trades())
+        columns = CurveColumns(time_ms=self._time_ms, **marks.columns())
+        return Run(engine, Recorder(), join_rows(trades), columns, feed, (), 0.0, 0.0)
+
+    def _fed(self, events: Sequence[tuple[int, Any]]) -> ReplayFeed:
+        """Return the candles with what happens beside them."""
+        return ReplayFeed(self._cuts, self._base_ms, gaps=self._gaps, events=events)
+
+
+def _reports(engine: Engine, feed: ReplayFeed) -> Iterator[Report]:
+    """Yield what an engine says of a feed, block by block."""
+    for part in feed.between_events():
+        if isinstance(part, int):
+            for done in range(0, part, engine.frames.block):
+                yield engine.read_on(min(engine.frames.block, part - done))
+        else:
+            yield engine.step(part)
+
+
+class Reader:
+    """The newest cuts of tapes that trials were over."""
+
+    def __init__(self) -> None:
+        self._shared: OrderedDict[Hashable, SharedCandles] = OrderedDict()
+
+    def shared(self, config: Config, plan: RunPlan) -> SharedCandles:
+        """Return the candles of a trial, laid out for it and for those that follow."""
+        data, spec = config.data, plan.spec
+        cut = (data.tapes, data.start, data.end, data.gaps)
+        key = (cut, spec.symbols, spec.traded, spec.base_timeframe)
+        if key not in self._shared:
+            while len(self._shared) >= _KEPT:
+                self._shared.popitem(last=False)
+            self._shared[key] = SharedCandles(plan, data.gaps)
+        self._shared.move_to_end(key)
+        return self._shared[key]

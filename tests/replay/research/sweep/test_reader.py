@@ -1,0 +1,193 @@
+"""A trial over shared candles is the replay of its configuration by itself, in every field, whatever ran before it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papertape.engine.errors import DataError
+from papertape.engine.events import Action, Command, Funding
+from papertape.engine.features import reading
+from papertape.replay.backtesting.prepare import RunPlan, model_features
+from papertape.replay.backtesting.run import replay
+from papertape.replay.backtesting.summary import Run, performance_of
+from papertape.replay.config import Config
+from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.reader import Reader, is_shareable
+from papertape.replay.research.sweep.trial import TrialRunner
+from papertape.replay.research.trials.returns import compact_returns
+from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.synthetic import synthesize
+from tests.support.journals import model_bytes
+
+HOUR_MS = 3_600_000
+ROWS = 1_500
+ONE = [synthesize("regimes", ROWS, "15m", seed=3, symbol="AAA")]
+FIRST_MS = int(ONE[0].candles["open_ms"][0])
+
+
+def part(seed: int, symbol: str, rows: slice, gap: slice = slice(0)) -> Tape:
+    """Return a tape that begins and ends within the others', with a gap."""
+    whole = synthesize("regimes", ROWS, "15m", seed=seed, symbol=symbol)
+    kept = np.zeros(ROWS, bool)
+    kept[rows] = True
+    kept[gap] = False
+    return replace(whole, candles=whole.candles[kept], quality={})
+
+
+SEVERAL = [*ONE, part(4, "BBB", slice(200, None), slice(500, 540)), part(5, "CCC", slice(0, 1_200))]
+SMALL = {"report.sensitivity": False, "signals.use_ml": False, "signals.retrain_every": "never"}
+RULE = {"strategy.name": "rsi_reversion", "strategy.parameters": {"entry": 35.0}}
+CROSS = {
+    "strategy.name": "ema_cross",
+    "strategy.parameters": {"fast": 4, "slow": 9},
+    "account.sizing": "all_in",
+}
+CASES: dict[str, tuple[Sequence[Tape], dict[str, Any]]] = {
+    "averages": (ONE, CROSS),
+    "bracket": (ONE, {"strategy.name": "bracket_w2"}),
+    "structure, hours": (ONE, {"strategy.name": "confluence", "strategy.parameters": {"confidence_threshold": 0.3}, "data.timeframe": "1h"}),
+    "looks at its account": (ONE, {**RULE, "data.timeframe": "1h"}),
+    "several, listed and delisted": (SEVERAL, {**CROSS, "account.sizing": "fraction"}),
+    "several, Python": (SEVERAL, RULE),
+    "several, gaps skipped": (SEVERAL, {**CROSS, "data.gaps": "skip", "data.timeframe": "1h"}),
+    "other timeframes and symbols": (SEVERAL, {**CROSS, "signals.extra_features": ["adx_14@4h", "BBB:rsi_14@1h"], "data.timeframe": "30m"}),
+    "limits": (ONE, {**CROSS, "limits.drawdown": 0.03, "limits.losses": 3}),
+    "a cut": (ONE, {**CROSS, "data.start": "2020-01-04", "data.end": "2020-01-10"}),
+}  # fmt: skip
+
+
+def plan_of(changes: dict[str, Any], tapes: Sequence[Tape]) -> tuple[Config, RunPlan]:
+    config = with_changes(Config(), SMALL | changes)
+    return config, TrialRunner(config, tapes).prepare(config)
+
+
+def assert_same(config: Config, plan: RunPlan, ours: Run) -> Run:
+    """Compare a run over shared candles with the run of the same plan by itself, and return that one."""
+    gaps = config.data.gaps
+    alone = replay(plan.spec, plan.cuts, gaps, models=plan.models, events=plan.events)
+    assert ours.engine.digest == alone.engine.digest
+    assert ours.trades.tobytes() == alone.trades.tobytes()
+    for name in ("account", "positions", "trades", "orders", "working", "strategy_state"):
+        assert getattr(ours.engine, name).tobytes() == getattr(alone.engine, name).tobytes(), name
+    for name in ("time_ms", "equity", "exposure", "open_positions"):
+        assert np.array_equal(ours.marks[name], alone.marks[name]), name
+    assert performance_of(config, ours) == performance_of(config, alone)
+    capital = config.account.capital
+    assert compact_returns(ours.marks, capital) == compact_returns(alone.marks, capital)
+    return alone
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_trial_is_its_replay(case: str) -> None:
+    tapes, changes = CASES[case]
+    config, plan = plan_of(changes, tapes)
+    assert is_shareable(plan.spec)
+    shared = Reader().shared(config, plan)
+
+    first = shared.replay(plan)
+    kept = [first.trades.copy(), *(first.marks[name].copy() for name in ("equity", "exposure"))]
+    again = shared.replay(plan)
+
+    alone = assert_same(config, plan, again)
+    assert len(alone.trades) > 1
+    # The second run has used the buffers of the first, and not what the first gave away.
+    assert_same(config, plan, first)
+    assert first.trades.tobytes() == kept[0].tobytes()
+
+
+def test_what_happens_beside_candles_happens_in_a_trial() -> None:
+    config, plan = plan_of(CASES["structure, hours"][1] | {"signals.use_ml": True}, ONE)
+    models = [(FIRST_MS + 40 * HOUR_MS, model_bytes(1)), (FIRST_MS + 200 * HOUR_MS, model_bytes(2))]
+    market = replace(plan.spec.markets[0], is_perpetual=True, leverage=5.0)
+    told = [
+        *((FIRST_MS + hour * HOUR_MS, Funding(FIRST_MS + hour * HOUR_MS, 0, 0.001, 100.0)) for hour in range(8, 370, 8)),
+        (FIRST_MS + 100 * HOUR_MS, Command(Action.PAUSE)), (FIRST_MS + 120 * HOUR_MS, Command(Action.RESUME)),
+        (FIRST_MS + 150 * HOUR_MS, Command(Action.FLATTEN)),
+    ]  # fmt: skip
+    spec = replace(plan.spec, markets=[market]).reading(model_features(models))
+    told_plan = plan._replace(spec=spec, models=models, events=told)
+
+    alone = assert_same(config, told_plan, Reader().shared(config, told_plan).replay(told_plan))
+
+    assert len(alone.recorder.payments) > 3
+    assert len(alone.recorder.swaps) == 2
+    # Without a model the same candles give other trades: nothing of it stays in what is shared.
+    assert_same(config, plan, Reader().shared(config, plan).replay(plan))
+
+
+def test_any_configuration_after_any_other() -> None:
+    draw = np.random.default_rng(11)
+    runner = TrialRunner(with_changes(Config(), SMALL), SEVERAL)
+    reader, traded = Reader(), 0
+    for _ in range(14):
+        fast = int(draw.integers(2, 12))
+        parameters = {
+            "fast": fast,
+            "slow": fast + int(draw.integers(1, 15)),
+            "allow_short": bool(draw.integers(2)),
+        }
+        config = with_changes(
+            runner.config,
+            {
+                "strategy.name": "ema_cross", "strategy.parameters": parameters, "account.latency_bars": int(draw.integers(3)),
+                "data.timeframe": str(draw.choice(["15m", "30m", "1h"])), "market.taker_fee_rate": float(draw.uniform(0, 0.002)),
+                "account.sizing": str(draw.choice(["all_in", "fraction", "volatility", "kelly"])),
+                "account.fixed_fraction": float(draw.uniform(0.1, 0.9)), "account.capital": float(draw.uniform(500, 5e6)),
+                "limits.drawdown": float(draw.choice([0.0, 0.05])),
+            },
+        )  # fmt: skip
+        plan = runner.prepare(config)
+        traded += len(assert_same(config, plan, reader.shared(config, plan).replay(plan)).trades)
+
+    assert traded > 500
+
+
+def test_each_feature_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[str] = []
+
+    class Counted(reading.FeatureMatrix):
+        def __init__(
+            self, symbols: Any, base: str, timeframe: str, requests: Sequence[str]
+        ) -> None:
+            computed.extend(requests)
+            super().__init__(symbols, base, timeframe, requests)
+
+    monkeypatch.setattr(reading, "FeatureMatrix", Counted)
+    runner = TrialRunner(with_changes(Config(), SMALL | CROSS), ONE)
+
+    rows = [
+        runner.run(0, {"strategy.parameters.fast": fast, "strategy.parameters.slow": slow})
+        for fast in (3, 5, 7)
+        for slow in (11, 21)
+    ]
+
+    assert {row.outcome for row in rows} == {"done"}
+    assert sorted(computed) == [f"ema_{n}:first" for n in (11, 21, 3, 5, 7)]
+    # With room for nothing but what an engine asks for, columns go, and no value is another: of each fast average the
+    # first trial computes two columns and the second one, 3 · (2 + 1).
+    monkeypatch.setattr(reading, "MOST_BYTES", 0)
+    one = TrialRunner(runner.config, ONE)
+    assert [one.run(0, row.changes).digest for row in rows] == [row.digest for row in rows]
+    assert len(computed) == 5 + 9
+
+
+@pytest.mark.parametrize("request_text", ["funding_rate", "BBB:open_interest@4h", "my_own"])
+def test_what_candles_do_not_say_is_not_shared(request_text: str) -> None:
+    assert not reading.is_readable(["rsi_14", request_text])
+
+
+def test_a_reading_is_of_sound_candles_and_its_engines_are_no_snapshot() -> None:
+    config, plan = plan_of(CROSS, ONE)
+    engine = Reader().shared(config, plan).replay(plan).engine
+    bad = ONE[0].candles.copy()
+    bad["high"][7] = 0.0
+
+    with pytest.raises(DataError, match="candle 7 of the batch"):
+        reading.Reading(("AAA",), "15m", bad)
+    with pytest.raises(DataError, match="an engine over a reading has none"):
+        engine.snapshot()
+    with pytest.raises(DataError, match="an engine over a reading takes none"):
+        engine.frames.load({})
