@@ -10,7 +10,7 @@ What a result is worth: definitions of every number that a report shows, and not
     paths       accounts that could have been                    placebo     the same trades at random times
     lanes       many shifts of one set of positions
     tables      trades broken down by a label                    attribution   profit by component of the score
-    statement   every amount in double entry
+    statement   every amount in double entry         portfolio     what each symbol held, and how alike they moved
     regimes     trend or range, calm or volatile, causally       benchmarks    buy-and-hold, flat, random entry
 """
 
@@ -27,6 +27,7 @@ from papertape.engine.performance.metrics import CONVENTIONS, METRIC_NAMES, Perf
 from papertape.engine.performance.regimes import REGIME_NAMES, regimes, regimes_when
 from papertape.engine.performance.tables import (
     breakdown,
+    breakdowns,
     by_component,
     by_confidence,
     by_exit_reason,
@@ -46,6 +47,7 @@ __all__ = [
     "always_flat",
     "attribution",
     "breakdown",
+    "breakdowns",
     "buy_and_hold",
     "by_component",
     "by_confidence",

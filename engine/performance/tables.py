@@ -41,6 +41,20 @@ def breakdown(trades: Rows, labels: npt.ArrayLike, order: Sequence[str] = ()) ->
     return [_row(name, trades["pnl"][keys == name], lengths[keys == name]) for name in names]
 
 
+def breakdowns(
+    trades: Rows, symbols: Sequence[str], regime_codes: IntArray | None = None
+) -> dict[str, list[TableRow]]:
+    """Return every table of a result by what its rows are; regimes only where their codes are given."""
+    found = {
+        "component": by_component(trades),
+        "confidence": by_confidence(trades),
+        "side": by_side(trades),
+        "exit_reason": by_exit_reason(trades),
+        "symbol": by_symbol(trades, symbols),
+    }
+    return found if regime_codes is None else {**found, "regime": by_regime(trades, regime_codes)}
+
+
 def by_component(trades: Rows) -> list[TableRow]:
     """Return the profit by component of the score; a trade is in the row of every component that has a part of it."""
     lengths = durations_s(trades)

@@ -18,19 +18,15 @@ from papertape.engine.performance import (
     REGIME_NAMES,
     Performance,
     always_flat,
+    breakdowns,
     buy_and_hold,
-    by_component,
-    by_confidence,
-    by_exit_reason,
-    by_regime,
-    by_side,
-    by_symbol,
     measure,
     monthly_returns,
     random_entry,
     regimes_when,
 )
 from papertape.engine.performance.curve import CurveColumns, Marks
+from papertape.engine.performance.portfolio import portfolio
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.spec import Market
 from papertape.engine.strategies import parameters_of
@@ -134,7 +130,9 @@ def summarise(
         "fills_without_volume": n_untraded,
         **main.recorder.conditions.section(),
         **main.recorder.notes.section(),
-        "breakdown": _breakdown(config, trades, main.engine.symbols, regime_codes),
+        "breakdown": breakdowns(
+            trades, main.engine.symbols, regime_codes if config.report.regimes else None
+        ),
         "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
@@ -144,7 +142,7 @@ def summarise(
     }
     if len(main.recorder.orders):
         summary["orders"] = order_counts(main.recorder.orders)
-    summary |= limits_section(main.recorder.limits)
+    summary |= {**limits_section(main.recorder.limits), **_portfolio(main)}
     summary |= recorded.sections()
     summary["doubts"] = doubts(summary)
     labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
@@ -278,19 +276,17 @@ def _regime_codes(config: Config, run: Run, bars: Mapping[str, Rows]) -> IntArra
     return codes
 
 
-def _breakdown(
-    config: Config, trades: Rows, symbols: Sequence[str], regime_codes: Any
-) -> dict[str, Any]:
-    found = {
-        "component": by_component(trades),
-        "confidence": by_confidence(trades),
-        "side": by_side(trades),
-        "exit_reason": by_exit_reason(trades),
-        "symbol": by_symbol(trades, symbols),
-    }
-    if config.report.regimes:
-        found["regime"] = by_regime(trades, regime_codes)
-    return found
+def _portfolio(run: Run) -> dict[str, Any]:
+    """Return what is measured of several symbols together; nothing of one."""
+    engine, opens = run.engine, [tape["open_ms"][[0, -1]] for tape in run.feed.tapes]
+    if len(engine.traded) == 1:
+        return {}
+    spans = [(int(first), int(last) + engine.base_ms) for first, last in opens]
+    marks, rows = run.marks, (run.recorder.fills, run.trades)
+    found = portfolio(
+        marks["time_ms"], marks["equity"], run.feed.closes(), spans, *rows, engine.symbols
+    )
+    return {"portfolio": found}
 
 
 def _benchmarks(config: Config, run: Run, closes: FloatArray) -> dict[str, Any]:

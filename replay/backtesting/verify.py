@@ -31,7 +31,7 @@ from papertape.replay.tapes.tables import at_minute
 _NOT_COMPARED = frozenset({"timings", "papertape"})
 # Results that were saved before do not have them.
 _ADDED = frozenset({
-    "parameters", "initial_rate", "initial_slope", "maximum_notional", "brackets",
+    "portfolio", "parameters", "initial_rate", "initial_slope", "maximum_notional", "brackets",
     "fee_fixed", "fee_minimum", "fee_surcharge_rate", "fee_tiers",
 })  # fmt: skip
 

@@ -117,6 +117,19 @@ function drawConditions() {
   $("conditions-newest").append(table([...found.newest].reverse(), [["close", when], ["symbol", (r) => r.symbol], ["condition", (r) => r.condition], ["value", (r) => r.value, "number"], ["threshold", (r) => r.threshold, "number"]]));
 }
 
+function drawPortfolio() {
+  const found = SUMMARY.portfolio;
+  if (!found) return;
+  $("portfolio-section").hidden = false;
+  const like = found.average_correlation === null ? "" : ` Their daily returns correlate by ${shown(found.average_correlation, "number")} on average.`;
+  $("portfolio-sentence").textContent = (found.positions === null ? "Nothing was held where a day ended." : `Where a day ended with positions, ${shown(found.days_held, "count")} of ${shown(found.days, "count")} days, they weighed as ${shown(found.positions, "number")} equal ones, and the largest was ${shown(found.largest_part, "percent")} of all.`) + like;
+  $("portfolio").append(table(found.symbols, [["symbol", (r) => r.name], ["days listed", (r) => r.days, "count", "minor"], ["days held", (r) => r.days_held, "count"], ["part of all positions", (r) => r.part, "percent"], ["most of equity", (r) => r.largest_of_equity, "percent", "minor"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", "tone"]]));
+  if (!found.correlation) return;
+  $("correlation-box").hidden = false;
+  const names = found.symbols.map((row) => row.name);
+  $("correlation").append(table(found.correlation.map((values, i) => ({ name: names[i], values })), [["", (r) => r.name], ...names.map((name, i) => [name, (r) => r.values[i], "number"])]));
+}
+
 function drawLimits() {
   const found = SUMMARY.limits;
   if (!found) return;

@@ -117,7 +117,7 @@ function chooseTheme() {
 let REPLAY = null;
 async function main() {
   chooseTheme();
-  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawNotes(); drawLimits(); drawStudy(); drawModels(); drawRest();
+  drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawNotes(); drawPortfolio(); drawLimits(); drawStudy(); drawModels(); drawRest();
   await readOrders();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);
