@@ -14,7 +14,6 @@ from papertape.replay import Result, Tape, backtest
 from papertape.replay.report.page import report_parts
 from tests.support.helpers import random_candles
 
-
 PAGE = Path(__file__).parents[3] / "deploy" / "docs" / "portfolio.md"
 
 
