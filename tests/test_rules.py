@@ -144,6 +144,7 @@ COVERED_BY = {
     "replay/exchange/": "tests/replay/exchange",
     "replay/front/": "tests/test_front_door.py",
     "replay/research/optimize/": "tests/replay/research/optimize",
+    "replay/research/surface/": "tests/replay/research/surface",
     "replay/research/sweep/": "tests/replay/research/sweep",
     "replay/research/trials/": "tests/replay/research/trials/test_ledger.py",
     "replay/research/walkforward/": "tests/replay/research/walkforward",

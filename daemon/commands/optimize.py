@@ -110,15 +110,11 @@ def _show(found: OptimizeResult) -> None:
     if found.checked:
         numbers = ", ".join(map(str, found.checked))
         _say(f"replayed again by themselves, bit for bit the same: trials {numbers}")
-    if found.best:
-        _say(
-            f"! the first is the best of {found.counts['done']:,} that were tried here; none of them has seen other candles"
-        )
-        for line in found.standing.sentences(found.best[0].row.metrics):
-            _say(f"! {line}")
-        for line in found.verdict.sentences():
-            _say(f"! {line}")
+    for line in found.doubts:
+        _say(f"! {line}")
     _say(f"trials {found.folder / 'trials.parquet'}")
+    if found.page is not None:
+        _say(f"report {found.page}")
 
 
 def _table(found: OptimizeResult) -> Table:

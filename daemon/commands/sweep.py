@@ -85,15 +85,11 @@ def _show(found: SweepResult) -> None:
         console.print(
             f"replayed again by themselves, bit for bit the same: trials {numbers}", markup=False
         )
-    if found.best:
-        console.print(
-            f"! the first is the best of {found.counts['done']:,} that were tried here; none of them has seen other candles",
-            markup=False,
-            soft_wrap=True,
-        )
-        for line in (*found.standing.sentences(found.best[0].metrics), *found.verdict.sentences()):
-            console.print(f"! {line}", markup=False, soft_wrap=True)
+    for line in found.doubts:
+        console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"trials {found.folder / 'trials.parquet'}", markup=False, soft_wrap=True)
+    if found.page is not None:
+        console.print(f"report {found.page}", markup=False, soft_wrap=True)
 
 
 def _table(found: SweepResult) -> Table:

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -26,6 +26,7 @@ _ASSETS: Final = {
     "charts_library": ("lightweight-charts.js",),
     "scripts": (
         "shared.js",
+        "elements.js",
         "data.js",
         "known.js",
         "tables.js",
@@ -111,16 +112,29 @@ def report_parts(
 
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"
+    yield from assembled("report.html", _ASSETS, title, data())
+
+
+def assembled(
+    page: str, assets: Mapping[str, Sequence[str]], title: str, data: Iterable[tuple[str, Any]]
+) -> Iterator[str]:
+    """
+    Yield a page as HTML text, piece by piece.
+
+    page    the file that the rest is put into
+    assets  by the name of a place in it, the files that stand there
+    data    by name, what its scripts draw
+    """
     # Every second piece is the name of what stands there.
-    for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", _asset("report.html"))):
+    for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", _asset(page))):
         if place % 2 == 0:
             yield text
         elif text == "title":
             yield html.escape(title)
         elif text == "data":
-            yield from _json_for_script(data())
+            yield from _json_for_script(data)
         else:
-            yield "\n".join(_asset(name) for name in _ASSETS[text])
+            yield "\n".join(_asset(name) for name in assets[text])
 
 
 def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,28 +1,7 @@
 "use strict";
-// What the page is made of: the embedded data, and how it is read. No network, no framework.
-const DATA = JSON.parse(document.getElementById("data").textContent);
+// What the page is made of: the embedded data, unpacked.
 const SUMMARY = DATA.summary;
 const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
-
-// columns: [title, value of a row, format or null for text, options]; options: "tone" colours a number by its sign,
-// "minor" leaves a column out where there is no room for it; returns a table
-function table(rows, columns, onRow) {
-  const made = element("table");
-  const head = made.createTHead().insertRow();
-  for (const [title, , , options] of columns) head.append(element("th", title, options?.includes("minor") ? "minor" : ""));
-  const body = made.createTBody();
-  for (const row of rows) {
-    const line = body.insertRow();
-    for (const [, value, kind, options] of columns) {
-      const content = value(row);
-      const classes = [options?.includes("tone") && tone(content), options?.includes("minor") && "minor"].filter(Boolean);
-      line.append(element("td", kind ? shown(content, kind) : content ?? "–", classes.join(" ")));
-    }
-    if (onRow) onRow(line, row);
-  }
-  return made;
-}
-
 // A column of integers: bytes of each, then base64 of zlib of those bytes, the lowest of all first; see report_data.py.
 async function integers(text) {
   const width = Number(text[0]);

@@ -109,8 +109,7 @@ class TradeList {
 }
 
 function chooseTheme() {
-  const wished = new URLSearchParams(location.search).get("theme") ?? (["#dark", "#light"].includes(location.hash) ? location.hash.slice(1) : null);
-  document.documentElement.dataset.theme = wished ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  document.documentElement.dataset.theme = wishedTheme();
   $("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
 }
 

@@ -54,6 +54,7 @@ class OptimizeResult:
     checked   trials that were replayed again by themselves, digest and metrics equal
     reasons   the first reason of each outcome but done
     standing  of its trials among all that are on record for their tapes; verdict: what their returns say together
+    page      of its surface, None where no trial counts
     """
 
     folder: Path
@@ -69,6 +70,18 @@ class OptimizeResult:
     reasons: Mapping[str, str]
     standing: Standing
     verdict: TrialVerdict
+    page: Path | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return what a reader must know of the best, as sentences."""
+        if not self.best:
+            return []
+        return [
+            f"The first is the best of {self.counts['done']:,} that were tried here; none of them has seen other candles.",
+            *self.standing.sentences(self.best[0].row.metrics),
+            *self.verdict.sentences(),
+        ]
 
     @property
     def left(self) -> int:
@@ -86,6 +99,7 @@ class OptimizeResult:
         """Return the search as plain values, without the trials that are not among the best."""
         return {
             "folder": str(self.folder),
+            "page": str(self.page) if self.page is not None else None,
             "axes": [axis.to_json() for axis in self.axes],
             "goals": [goal.to_json() for goal in self.goals],
             "bounds": [str(bound) for bound in self.bounds],

@@ -9,6 +9,7 @@ from papertape.replay.config import Config
 from papertape.replay.research.optimize.goals import Constraint, Goal
 from papertape.replay.research.optimize.proposals import AUTO, Proposals, sampler_of
 from papertape.replay.research.optimize.result import OptimizeResult, SearchOutcome, best_of
+from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.record import TrialFile
@@ -90,7 +91,7 @@ def run_optimize(
         search.close()
         write_table(folder, axes, file.rows())
         judged = judge(file)
-    return OptimizeResult(
+    found = OptimizeResult(
         folder,
         axes,
         options.goals,
@@ -105,6 +106,19 @@ def run_optimize(
         books.standing(),
         judged,
     )
+    drawn = SurfaceSearch(
+        "search",
+        config,
+        runner.traded,
+        axes,
+        None,
+        [Layer(goal.name, goal.sign, goal.value) for goal in options.goals],
+        [one.row.number for one in found.best],
+        frozenset(number for number, one in search.outcomes.items() if one.counts),
+        found.doubts,
+    )
+    found.page = write_surface(folder, drawn, file.rows())
+    return found
 
 
 class _OptimizeRun:

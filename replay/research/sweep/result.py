@@ -52,6 +52,7 @@ class SweepResult:
     verdict   what the returns of its trials say together: overfitting, step-down
     reasons   the first reason of each outcome but done
     standing  of its trials among all that are on record for their tapes
+    page      of its surface, None where no trial has a value or there are too many to draw
     """
 
     folder: Path
@@ -64,6 +65,18 @@ class SweepResult:
     reasons: Mapping[str, str]
     standing: Standing
     verdict: TrialVerdict
+    page: Path | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return what a reader must know of the best, as sentences."""
+        if not self.best:
+            return []
+        return [
+            f"The first is the best of {self.counts['done']:,} that were tried here; none of them has seen other candles.",
+            *self.standing.sentences(self.best[0].metrics),
+            *self.verdict.sentences(),
+        ]
 
     @property
     def left(self) -> int:
@@ -85,6 +98,7 @@ class SweepResult:
         ]
         return {
             "folder": str(self.folder),
+            "page": str(self.page) if self.page is not None else None,
             "axes": [axis.to_json() for axis in self.axes],
             "by": self.by,
             "trials": self.size,

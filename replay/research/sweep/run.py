@@ -14,6 +14,7 @@ import numpy as np
 from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import Config
+from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.record import TrialFile
@@ -97,7 +98,7 @@ def run_sweep(
         write_table(folder, space.axes, file.rows())
         judged = judge(file)
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
-    return SweepResult(
+    found = SweepResult(
         folder,
         space.axes,
         options.by,
@@ -109,6 +110,13 @@ def run_sweep(
         books.standing(),
         judged,
     )
+    goal = Layer.of_metric(options.by, sign_of(options.by))
+    best = [row.number for row in summary.best]
+    surface = SurfaceSearch(
+        "sweep", config, runner.traded, space.axes, space, [goal], best, None, found.doubts
+    )
+    found.page = write_surface(folder, surface, file.rows())
+    return found
 
 
 def processes(asked: int | None) -> int:

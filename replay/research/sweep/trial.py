@@ -80,6 +80,11 @@ class TrialRunner:
         """Return the symbol of every tape that was read, by hash."""
         return {tape.sha256: tape.symbol for tapes in self._tapes.values() for tape in tapes}
 
+    @property
+    def traded(self) -> list[str]:
+        """Return the symbols of every tape that was read, each once."""
+        return sorted(set(self.symbols.values()))
+
     def prepare(self, config: Config) -> RunPlan:
         """Return what a trial's run begins with."""
         tapes = self.tapes_of(config)

@@ -7,12 +7,12 @@ lucky trial lifts none. A neighbour that could not be run, or has no value, coun
 of its neighbourhood missing is no centre.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray
+from papertape.engine.jit import FloatArray, IntArray
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.space import Space
 
@@ -35,10 +35,22 @@ def choose(space: Space, values: FloatArray) -> SearchChoice | None:
 
     values  shape (space.size,), more is better, NaN for a trial without
     """
+    if space.draws is None and space.is_grid:
+        return _stand_out(values, _around_grid(space.axes, values))
+    changes = [space.changes(number) for number in range(space.size)]
+    return choose_among(space.axes, changes, values)
+
+
+def choose_among(
+    axes: Sequence[Axis], changes: Sequence[Mapping[str, Any]], values: FloatArray
+) -> SearchChoice | None:
+    """Return what stands out among trials that are points of no whole grid; changes: what each of them is."""
+    return _stand_out(values, _around_points(axes, positions(axes, changes), values))
+
+
+def _stand_out(values: FloatArray, around: FloatArray) -> SearchChoice | None:
     if not np.isfinite(values).any():
         return None
-    is_whole_grid = space.draws is None and space.is_grid
-    around = _around_grid(space.axes, values) if is_whole_grid else _around_draws(space, values)
     peak = int(np.nanargmax(values))
     plateau = int(np.nanargmax(around)) if np.isfinite(around).any() else peak
     return SearchChoice(peak, plateau, around)
@@ -75,32 +87,35 @@ def _with_next(cube: FloatArray, place: int, joined: Callable[..., FloatArray]) 
     return np.moveaxis(found, 0, place)
 
 
-def _around_draws(space: Space, values: FloatArray) -> FloatArray:
-    """Return the mean over each draw and its nearest ones, two of them for each axis."""
-    points = positions(space)
-    wanted = min(2 * len(space.axes) + 1, len(points))
+def nearest(axes: Sequence[Axis], points: FloatArray, part: slice, count: int) -> IntArray:
+    """Return the numbers of the trials that are nearest to each of some, itself the first, shape (n, count)."""
+    far = np.zeros((len(points[part]), len(points)))
+    for place, axis in enumerate(axes):
+        apart = points[part, place, None] - points[None, :, place]
+        far += np.square(apart) if axis.is_ordered else apart != 0.0
+    return np.argsort(far, axis=1, kind="stable")[:, :count]
+
+
+def _around_points(axes: Sequence[Axis], points: FloatArray, values: FloatArray) -> FloatArray:
+    """Return the mean over each point and its nearest ones, two of them for each axis."""
+    wanted = min(2 * len(axes) + 1, len(points))
     total, count, best = (np.zeros(len(points)) for _ in range(3))
     for first in range(0, len(points), _BLOCK):
         part = slice(first, first + _BLOCK)
-        far = np.zeros((len(points[part]), len(points)))
-        for place, axis in enumerate(space.axes):
-            apart = points[part, place, None] - points[None, :, place]
-            far += np.square(apart) if axis.is_ordered else apart != 0.0
-        near = np.argsort(far, axis=1, kind="stable")[:, :wanted]
+        near = nearest(axes, points, part, wanted)
         total[part], count[part] = np.nansum(values[near], axis=1), np.isfinite(values[near]).sum(1)
         best[part] = np.where(np.isfinite(values[near]), values[near], -np.inf).max(axis=1)
     return _means(total, count, np.full(len(points), float(wanted)), best, np.isfinite(values))
 
 
-def positions(space: Space) -> FloatArray:
-    """Return where each trial stands, shape (size, n_axes): from 0 to 1 on an axis of numbers, else the place in its list."""
-    found = np.zeros((space.size, len(space.axes)))
-    for number in range(space.size):
-        for place, (axis, value) in enumerate(
-            zip(space.axes, space.changes(number).values(), strict=True)
-        ):
+def positions(axes: Sequence[Axis], changes: Sequence[Mapping[str, Any]]) -> FloatArray:
+    """Return where each trial stands, shape (n_trials, n_axes): from 0 to 1 on an axis of numbers, else the place in its list."""
+    found = np.zeros((len(changes), len(axes)))
+    for number, changed in enumerate(changes):
+        for place, axis in enumerate(axes):
+            value = changed[axis.key]
             found[number, place] = value if axis.is_ordered else axis.values.index(value)
-    for place, axis in enumerate(space.axes):
+    for place, axis in enumerate(axes):
         if axis.is_ordered:
             low, high = (
                 (min(axis.values), max(axis.values)) if axis.values else (axis.low, axis.high)

@@ -110,7 +110,7 @@ def test_draws_are_next_to_the_nearest_draws() -> None:
     ]
     space = make_space(axes, draws=60, seed=4)
     values = np.random.default_rng(5).normal(size=60)
-    places = positions(space)
+    places = positions(space.axes, [space.changes(number) for number in range(space.size)])
 
     found = choose(space, values)
 
