@@ -107,6 +107,8 @@ def _parts(
     config = search.config
     cells = [cells_of(axis, changes) for axis in search.axes]
     labels = {name: (label, kind) for label, name, kind in FIGURES}
+    first = search.goals[0].name
+    frames = [config.data.timeframe] if config.data.timeframe else []
     yield (
         "head",
         {
