@@ -110,8 +110,8 @@ function drawOrder() {
 
 function main() {
   const root = document.documentElement;
-  root.dataset.theme = wishedTheme();
-  $("theme").onclick = () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; };
+  setTheme(wishedTheme());
+  $("theme").onclick = () => setTheme(root.dataset.theme === "dark" ? "light" : "dark");
   $("title").textContent = DATA.head.title;
   $("subtitle").textContent = DATA.head.about.join(" · ");
   for (const sentence of DATA.head.sentences) $("doubts").append(element("p", sentence));
