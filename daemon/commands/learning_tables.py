@@ -66,5 +66,26 @@ def scores_table(title: str, contenders: Mapping[str, Mapping[str, Any]]) -> Tab
     return table
 
 
+def shadow_lines(attempts: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[str]:
+    """Return what the models would have done, traded or not, and what their recipe has shown; found: by contender."""
+    lines = []
+    if (trades := found.get("challenger", {}).get("paper_trades")) is not None:
+        total = found["challenger"]["paper_return"]
+        each = f", {total / trades:+.3%} each" if trades else ""
+        lines.append(
+            f"in the shadow: {trades:,} paper trades after costs{each}, {total:+.2%} together"
+        )
+    recipes = [attempt["gate"]["recipe"] for attempt in attempts if "recipe" in attempt["gate"]]
+    if recipes:
+        newest = recipes[-1]
+        points = [capital for recipe in recipes for _, capital, _ in recipe["points"]]
+        verdict = "passed" if newest["state"]["is_passed"] else "not passed"
+        lines.append(
+            f"evidence of the recipe: {newest['capital']:.3g} of {newest['boundary']:.3g}, at most "
+            f"{max(points, default=1.0):.3g}; {verdict} (learning.policy = {newest['policy']})"
+        )
+    return lines
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"

@@ -9,7 +9,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table
+from papertape.daemon.commands.learning_tables import (
+    attempts_table,
+    decisions,
+    scores_table,
+    shadow_lines,
+)
 from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
 from papertape.engine.errors import ConfigError
@@ -114,6 +119,8 @@ def _show_learning(model: Mapping[str, Any]) -> None:
     found = model["out_of_sample"].get("contenders")
     if found:
         console.print(scores_table("until the next retraining, not seen in training", found))
+    for line in shadow_lines(attempts, found or {}):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _speed(summary: Mapping[str, Any]) -> str:

@@ -151,6 +151,15 @@ class Models:
                 score = scores.get(contender, {}).get(metric)
                 self._series.measure("retrain_validation_score", score, contender, metric)
 
+    def on_recipe(self, capital: float, boundary: float, *, is_passed: bool) -> None:
+        """Set what the recipe has shown so far, and from where on that is enough."""
+        for name, value in (
+            ("recipe_evidence", capital),
+            ("recipe_boundary", boundary),
+            ("recipe_passed", float(is_passed)),
+        ):
+            self._series.measure(name, value)
+
     def restore(self, attempt_s: float | None, success_s: float | None) -> None:
         """Take over when the journal's latest attempt began and its latest success ended, seconds since the epoch."""
         for name, time_s in (("attempt", attempt_s), ("success", success_s)):

@@ -149,6 +149,18 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
         Label("model", CONTENDERS),
         Label("metric", SCORE_NAMES),
     ),
+    measured(
+        "recipe_evidence",
+        "What a unit bet on every model of the recipe has become, each on rows that it had not seen; absent before one was.",
+    ),
+    measured(
+        "recipe_boundary",
+        "Evidence from which on the recipe has passed; absent before any.",
+    ),
+    measured(
+        "recipe_passed",
+        "1 while the recipe has passed and has not faded, 0 otherwise; absent before any evidence.",
+    ),
 )
 
 

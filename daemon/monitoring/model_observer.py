@@ -113,6 +113,9 @@ class ModelObserver:
         ended_s = news.ended_ms / 1000.0
         metrics.on_attempt(news.trigger, attempt.outcome, attempt.wall_s, ended_s)
         metrics.on_gate(gate_scores(attempt.gate), gate_criteria(attempt.gate))
+        if recipe := attempt.gate.get("recipe"):
+            is_passed = bool(recipe["state"]["is_passed"])
+            metrics.on_recipe(recipe["capital"], recipe["boundary"], is_passed=is_passed)
         self._log.info(
             "retrained", outcome=attempt.outcome, reason=attempt.reason, version=news.version
         )

@@ -8,7 +8,7 @@ import numpy as np
 from papertape.engine.jit import FloatArray
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.gate.gate import Evidence
+from papertape.engine.model.gate.gate import Evidence, GateOptions
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.inference.recent import RECENT
 from papertape.engine.model.scores import scores
@@ -75,6 +75,44 @@ def evidence(
         cost=settings.cost,
         horizon_bars=settings.horizon_bars,
     )
+
+
+class PaperRecord(NamedTuple):
+    """
+    What a model would have done that nobody let trade: how many trades, the sum of their returns after costs.
+
+    Returns are fractions of one unit staked on each.
+    """
+
+    trades: int = 0
+    net_return: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """Return plain values, as they stand beside a model's scores."""
+        return {"paper_trades": self.trades, "paper_return": self.net_return}
+
+
+def paper_record(followed: RowOutcomes, said: FloatArray, first: int, cost: float) -> PaperRecord:
+    """
+    Return the shadow record of a model on rows that it had not seen.
+
+    followed  of all rows; said: probabilities (n_symbols, n) of those from row `first` on; cost: of a round trip
+
+    The gate's plain rule, one position a symbol: it goes to the side that a probability leans to by the gate's edge, takes
+    what became of it, and looks again once that is known.
+    """
+    trades, total, n = 0, 0.0, said.shape[1]
+    rows = followed.between(slice(first, first + n))
+    for known, long, short, p in zip(
+        rows.known, rows.long_return, rows.short_return, said, strict=True
+    ):
+        leans = (np.abs(p - 0.5) >= GateOptions().edge) & np.isfinite(long) & np.isfinite(short)
+        free = 0
+        for row in np.flatnonzero(leans).tolist():
+            if row >= free:
+                total += float(long[row] if p[row] > 0.5 else short[row]) - cost
+                trades, free = trades + 1, int(known[row]) - first
+    return PaperRecord(trades, total)
 
 
 def scores_of(

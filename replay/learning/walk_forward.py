@@ -30,7 +30,13 @@ from papertape.replay.learning.challenge import (
     challenge,
 )
 from papertape.replay.learning.drift import Command, WalkDrift
-from papertape.replay.learning.evidence import RowOutcomes, opinions, outcomes, scores_of
+from papertape.replay.learning.evidence import (
+    RowOutcomes,
+    opinions,
+    outcomes,
+    paper_record,
+    scores_of,
+)
 from papertape.replay.learning.jobs.job import TrainingJob, read_attempt, write_attempt
 from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
@@ -195,7 +201,7 @@ def measure_shadows(
     champion: Champion | None = None,
 ) -> tuple[list[Attempt], dict[str, Any]]:
     """
-    Return the attempts with their shadow scores, and the scores over all of their rows together.
+    Return the attempts with their shadow scores and record, and those over all of their rows together.
 
     Every challenger is measured on the rows between its attempt and the next one, whether it was promoted or not, beside
     the baseline, the majority and the champion of that time. Outcomes are as the end of the rows knows them.
@@ -215,9 +221,14 @@ def measure_shadows(
         end_ms = attempts[number + 1].due_ms if number + 1 < len(attempts) else None
         said = said_of(rows, attempt, end_ms, champion)
         found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
+        if found:
+            paper = paper_record(
+                followed, said.contenders["challenger"], said.chosen.start, settings.cost
+            )
+            found["challenger"] |= paper.to_json()
         measured.append(replace(attempt, shadow=found))
         pooled.append(said)
-    return measured, _together(followed, pooled)
+    return measured, _together(followed, pooled, [attempt.shadow for attempt in measured])
 
 
 def said_of(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champion | None) -> Said:
@@ -238,7 +249,9 @@ def said_of(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champ
     return Said(chosen, contenders, float(attempt.gate["majority"]))
 
 
-def _together(followed: RowOutcomes, pooled: Sequence[Said]) -> dict[str, Any]:
+def _together(
+    followed: RowOutcomes, pooled: Sequence[Said], shadows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Return the scores over the rows of all attempts, and how often the challengers were right by how sure they were."""
     if not pooled:
         return {}
@@ -252,6 +265,8 @@ def _together(followed: RowOutcomes, pooled: Sequence[Said]) -> dict[str, Any]:
         [np.full(part.chosen.stop - part.chosen.start, part.majority) for part in pooled]
     )
     found = scores_of(joined, said, majority)
+    for name in ("paper_trades", "paper_return") if found else ():
+        found["challenger"][name] = sum(shadow["challenger"][name] for shadow in shadows if shadow)
     is_judged = np.isfinite(joined.y) & np.isfinite(said["challenger"])
     if not is_judged.any():
         return {}

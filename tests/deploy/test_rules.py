@@ -182,6 +182,13 @@ CASES = (
         {RETRAINED % "rejected": "0 0 1x10"},
         "a challenger that the gate refused is no failure",
     ),
+    *pair(
+        "RecipeDemoted",
+        "5m",
+        {RETRAINED % "demoted": "0 0 1x10"},
+        {RETRAINED % "rejected": "0 0 1x10"},
+        "the recipe has not faded",
+    ),
     *pair("RetrainOverdue", "140m", retraining(), retraining(success="0+60x400"), "it succeeds"),
     Case("RetrainOverdue", False, "110m", retraining(), "not yet two cadences ago"),
     Case("RetrainOverdue", False, "140m", retraining(cadence="0x400"), "retraining is off"),

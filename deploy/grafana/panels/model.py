@@ -34,6 +34,9 @@ MODEL = (
           (('papertape_retrain_validation_score{metric="net_return"}', "{{model}}"),)),
     Panel("Criteria of the gate", "timeseries", 8, "bool_yes_no", "1 where the latest challenger met the criterion; all are needed.",
           (("papertape_gate_criterion_passed", "{{criterion}}"),)),
-    Panel("Predictions per hour", "timeseries", 16, "suffix: /h", "One per symbol and closed strategy candle.",
+    Panel("Evidence of the recipe", "timeseries", 8, "short",
+          "A unit bet on every model of the recipe, on rows that it had not seen; at the boundary the recipe passes.",
+          (("papertape_recipe_evidence", "evidence"), ("papertape_recipe_boundary", "boundary"))),
+    Panel("Predictions per hour", "timeseries", 8, "suffix: /h", "One per symbol and closed strategy candle.",
           (("sum by (symbol) (increase(papertape_predictions_total" + SYMBOL + "[1h]))", "{{symbol}}"),)),
 )  # fmt: skip

@@ -187,6 +187,16 @@ def test_gate_scores_have_a_place_for_every_contender(metrics: Metrics) -> None:
     assert kept == 0.69  # an attempt that came to no gate says nothing about the last one
 
 
+def test_a_recipe_shows_its_evidence_and_where_it_is_enough(metrics: Metrics) -> None:
+    names = ("recipe_evidence", "recipe_boundary", "recipe_passed")
+    assert [sample(metrics, name) for name in names] == [None, None, None]
+
+    metrics.model.on_recipe(3.5, 20.0, is_passed=False)
+    assert [sample(metrics, name) for name in names] == [3.5, 20.0, 0.0]
+    metrics.model.on_recipe(28.0, 20.0, is_passed=True)
+    assert [sample(metrics, name) for name in names] == [28.0, 20.0, 1.0]
+
+
 def test_drift_figures_by_symbol_feature_and_level(metrics: Metrics) -> None:
     found = SymbolDrift(480, {"rsi_14": 0.3, "adx_14": 0.12, "beyond": 0.9}, {"rsi_14": 0.01})
     metrics.drift.on_drift(

@@ -18,7 +18,7 @@ from papertape.replay.backtesting.run import replay
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import Champion, challenge
 from papertape.replay.learning.dataset import dataset_of
-from papertape.replay.learning.evidence import opinions
+from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
@@ -82,6 +82,20 @@ def test_shadow_scores_are_of_the_rows_between_two_attempts() -> None:
     entry, later = np.roll(rows.open[0], -1)[inside], np.roll(rows.close[0], -2)[inside]
     assert first.shadow["challenger"]["rows"] == inside.sum() == 240
     assert first.shadow["challenger"]["accuracy"] == np.mean((said >= 0.5) == (later > entry))
+    # the shadow record by hand: a side where it leans by two points, looked at again when both outcomes are known
+    followed = outcomes(rows, quick_settings())
+    free, net = 0, []
+    for row, p in zip(np.flatnonzero(inside), said, strict=True):
+        if row >= free and abs(p - 0.5) >= 0.02:
+            gross = (followed.long_return if p > 0.5 else followed.short_return)[0, row]
+            net.append(gross - quick_settings().cost)
+            free = row + 2  # labels of two hours
+    assert len(net) > 20
+    assert first.shadow["challenger"]["paper_trades"] == len(net)
+    assert first.shadow["challenger"]["paper_return"] == pytest.approx(sum(net))
+    pooled = found.summary["contenders"]["challenger"]
+    every = [attempt.shadow["challenger"] for attempt in found.attempts if attempt.shadow]
+    assert pooled["paper_trades"] == sum(each["paper_trades"] for each in every)
     total = sum(
         attempt.shadow["challenger"]["rows"] for attempt in found.attempts if attempt.shadow
     )
