@@ -34,7 +34,7 @@ MODEL = (
           (('papertape_retrain_validation_score{metric="net_return"}', "{{model}}"),)),
     Panel("Criteria of the gate", "timeseries", 8, "bool_yes_no", "1 where the latest challenger met the criterion; all are needed.",
           (("papertape_gate_criterion_passed", "{{criterion}}"),)),
-    Panel("Evidence of the recipe", "timeseries", 8, "short",
+    Panel("Evidence of the recipe", "timeseries", 8, "suffix: units",
           "A unit bet on every model of the recipe, on rows that it had not seen; at the boundary the recipe passes.",
           (("papertape_recipe_evidence", "evidence"), ("papertape_recipe_boundary", "boundary"))),
     Panel("Predictions per hour", "timeseries", 8, "suffix: /h", "One per symbol and closed strategy candle.",
