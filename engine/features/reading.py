@@ -7,6 +7,7 @@ What an engine is given are copies of columns; what it makes of them is its own.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -114,7 +115,8 @@ class Reading:
                 done += len(part) // n_symbols
 
 
-def is_readable(requests: Sequence[str]) -> bool:
+@lru_cache(4_096)
+def is_readable(requests: tuple[str, ...]) -> bool:
     """Return whether candles alone say what is asked for: no series beside them, and nothing of somebody's own."""
     names = [split_request(request).name for request in requests]
     return all(is_built_in(name) and not read_request(name).feature.is_series for name in names)

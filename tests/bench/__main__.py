@@ -30,6 +30,7 @@ from tests.bench import (
     processes,
     python_strategy,
     smc,
+    sweeps,
     training,
     whole,
 )
@@ -169,12 +170,15 @@ def main() -> None:
     result["feed"] = [feed.parser(), feed.thousand_symbols()]
     result["models"] = models.speeds(n // 10)
     result["whole"] = [whole.beside_backtesting(n, runs)]
+    trials = 20 if options.quick else 500
+    result["sweeps"] = [sweeps.pairs(trials), sweeps.brackets(trials)]
     result["snapshot"] = processes.snapshots()
     result["training"] = [training.fifty_epochs(), montecarlo.paths()]
     if not options.quick:
         result["training"].append(training.year())
         result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process()]
         result["whole"].append(whole.report_of_a_year())
+        result["sweeps"].append(sweeps.walk())
         result["command"] = whole.command(n)
         result["fill"] = processes.fill_costs()
         result["start"] = processes.start_times()
@@ -182,6 +186,7 @@ def main() -> None:
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
     lines = [*result["speeds"], result["structure"], *result["feed"], *result["models"]]
     lines += [*result["python"], *result["own"], *result["whole"], *result["training"]]
+    lines += result["sweeps"]
     lines += result.get("calm", ())
     if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
@@ -213,6 +218,7 @@ def table(result: dict[str, Any]) -> str:
         *result["python"],
         *result["own"],
         *result["whole"],
+        *result["sweeps"],
         *result["feed"],
         *result["models"],
         *result["training"],

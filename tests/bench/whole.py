@@ -60,7 +60,7 @@ def _ours(tape: Tape, **more: Any) -> Result:
     )
 
 
-def _theirs(frame: pd.DataFrame) -> Any:
+def run_backtesting_py(frame: pd.DataFrame) -> Any:
     """Run backtesting.py on a table of candles and return its statistics."""
     from backtesting import Backtest, Strategy
 
@@ -83,6 +83,14 @@ def _theirs(frame: pd.DataFrame) -> Any:
     return Backtest(frame, Cross, cash=1e9, commission=_COST, finalize_trades=True).run()
 
 
+def frame_of(candles: Rows) -> pd.DataFrame:
+    """Return candles as backtesting.py takes them."""
+    return pd.DataFrame(
+        {name.title(): candles[name] for name in ("open", "high", "low", "close", "volume")},
+        index=pd.to_datetime(candles["open_ms"], unit="ms"),
+    )
+
+
 def beside_backtesting(n: int, runs: int) -> dict[str, Any]:
     """Return the seconds of both calls on the same candles, and how many trades each made."""
     candles = make(n)
@@ -103,14 +111,11 @@ def beside_backtesting(n: int, runs: int) -> dict[str, Any]:
     }
     if find_spec("backtesting") is None:  # an extra, which `make bench` installs
         return found
-    frame = pd.DataFrame(
-        {name.title(): candles[name] for name in ("open", "high", "low", "close", "volume")},
-        index=pd.to_datetime(candles["open_ms"], unit="ms"),
-    )
+    frame = frame_of(candles)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         started = time.perf_counter()
-        theirs = _theirs(frame)
+        theirs = run_backtesting_py(frame)
         theirs_s = time.perf_counter() - started
     return found | {
         "backtesting_py_s": theirs_s,

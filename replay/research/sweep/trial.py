@@ -145,6 +145,8 @@ class TrialRunner:
 
 def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:
     """Return what two trials have in common when they learn the same: empty when nothing is trained."""
+    if not config.signals.use_ml:
+        return ""
     ordered = sorted(tapes, key=lambda tape: tape.symbol)
     spec = make_spec(config, ordered)
     if cadence_of(config, spec) is None:

@@ -176,7 +176,7 @@ def test_each_feature_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("request_text", ["funding_rate", "BBB:open_interest@4h", "my_own"])
 def test_what_candles_do_not_say_is_not_shared(request_text: str) -> None:
-    assert not reading.is_readable(["rsi_14", request_text])
+    assert not reading.is_readable(("rsi_14", request_text))
 
 
 def test_a_reading_is_of_sound_candles_and_its_engines_are_no_snapshot() -> None:
