@@ -264,7 +264,14 @@ class Result:
 
     def _shown(self) -> tuple[Mapping[str, Any], Table, CurveColumns, Mapping[str, Rows], Drawing]:
         drawing = Drawing(
-            self.events, self.fills, self.orders, self.features, self.decisions, self.lines
+            self.events,
+            self.fills,
+            self.orders,
+            self.features,
+            self.decisions,
+            self.lines,
+            self.limits,
+            self.payments,
         )
         return self.summary, self.traded, self.marks, self.candles, drawing
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks
+from papertape.replay.report.account_events import pack_account_events
 from papertape.replay.report.data import MOST_CANDLES, equity_curve, pack_candles, pack_trades
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.orders import pack_orders
@@ -39,6 +40,7 @@ _ASSETS: Final = {
         "why.js",
         "replay.js",
         "sections.js",
+        "account.js",
         "models.js",
         "returns.js",
         "trades.js",
@@ -53,7 +55,7 @@ class Drawing(NamedTuple):
     events    EVENT records of market structure
     fills     FILL records; orders: ORDER_EVENT records
     features  what the strategy named, as the run computed it
-    decisions DECISION records
+    decisions DECISION records; limits: LIMIT_EVENT records; payments: PAYMENT records
     lines     what was said at each close
     """
 
@@ -63,6 +65,8 @@ class Drawing(NamedTuple):
     features: FeatureLines | None = None
     decisions: Rows | None = None
     lines: StepLines | None = None
+    limits: Rows | None = None
+    payments: Rows | None = None
 
 
 NOTHING_DRAWN: Final = Drawing()
@@ -103,12 +107,21 @@ def report_parts(
             yield "orders", pack_orders(drawing.orders, drawing.fills, symbols, latency_bars)
         if drawing.features is not None:
             yield "features", drawing.features.pack(symbols, candles)
+        decisions, orders = drawing.decisions, drawing.orders
+        limits, payments = drawing.limits, drawing.payments
+        if (
+            decisions is not None
+            and orders is not None
+            and limits is not None
+            and payments is not None
+        ):
+            records = decisions, orders, limits, payments
+            yield "account_events", pack_account_events(trades, symbols, *records)
         if "timeframe" in summary:
             length_ms = timeframe_ms(str(summary["timeframe"]))
             yield "length", length_ms // 1000
             yield "account", pack_account(marks, candles, length_ms)
-            told = drawing.lines, drawing.decisions, drawing.orders
-            yield "closes", pack_closes(*told, symbols, length_ms)
+            yield "closes", pack_closes(drawing.lines, decisions, orders, symbols, length_ms)
 
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"

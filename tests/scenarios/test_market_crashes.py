@@ -1,13 +1,17 @@
 """Five perpetuals through May 2021 and November 2022, on real minutes with real funding: what protects an account is told."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from papertape.replay import Result, backtest
 from papertape.replay.backtesting.verify import verify
+from papertape.replay.report.account_events import pack_account_events
 from papertape.replay.tapes.store import Tape
 from tests.support.helpers import SHARED, needs_shared
+from tests.support.packed import unpack_floats, unpack_integers
 from tests.test_real_tapes import candles_of
 
 pytestmark = [pytest.mark.slow, needs_shared]
@@ -135,6 +139,49 @@ def test_funding_is_what_pandas_makes_of_the_same_rates(result: Result) -> None:
 def test_the_account_is_what_its_trades_made(result: Result) -> None:
     final = result.equity["equity"].iloc[-1]
     assert final == pytest.approx(CAPITAL + result.trades["pnl"].sum(), abs=1e-6)
+
+
+def test_what_is_held_when_a_coin_ends_is_closed_at_its_last_price(result: Result) -> None:
+    ended = result.trades[result.trades["exit_reason"] == "delisted"]
+    assert len(ended) >= 1
+    for row in ended.itertuples():
+        last = candles_of(f"binance-spot_{FILES[row.symbol][-1]}")[-1]
+        assert row.exit_price == last["close"]
+        assert naive(pd.Series([row.exit_time])).iloc[0] == pd.Timestamp(
+            int(last["open_ms"]) + 60_000, unit="ms"
+        )
+    said = " ".join(result.summary["warnings"])
+    for symbol in set(FILES) - {"BTCUSDT"}:
+        assert f"{symbol} takes part from its first to its last candle" in said
+
+
+def test_the_statement_balances(result: Result) -> None:
+    statement = result.statement
+    assert len(statement) > 1_000
+    assert statement.groupby("transaction")["amount"].sum().abs().max() < 1e-9
+    cash = statement.loc[statement["account"] == "cash", "amount"].sum()
+    assert cash == pytest.approx(result.equity["cash"].iloc[-1], abs=1e-6)
+
+
+def test_the_report_lists_each_of_them_with_its_reason(result: Result) -> None:
+    records = result.decisions, result.orders, result.limits, result.payments
+    symbols = result.summary["symbols"]
+    packed = pack_account_events(result.traded, symbols, *records)
+    kinds = [packed["kinds"][code] for code in unpack_integers(packed["kind"])]
+    reasons = [packed["reasons"][code] for code in unpack_integers(packed["reason"])]
+    listed = Counter(zip(kinds, reasons, strict=True))
+
+    assert packed["earlier"] == [0, 0, 0, 0]
+    exits = result.trades["exit_reason"].value_counts()
+    for reason in ("liquidation", "daily loss", "drawdown", "delisted"):
+        assert listed["closed", reason] == exits[reason]
+    for reason, count in result.summary["limits"]["counts"].items():
+        assert listed["locked", reason] == count
+    refusals = {r: n for r, n in result.summary["refusals"].items() if "held or ordered" not in r}
+    assert {reason: n for (kind, reason), n in listed.items() if kind == "refused"} == refusals
+    amounts = unpack_floats(packed["amount"])[np.array(kinds) == "funding"]
+    assert len(amounts) == len(result.payments) > 500
+    assert -amounts.sum() == pytest.approx(result.trades["funding"].sum(), abs=1e-4)
 
 
 def test_the_result_is_verified(result: Result, tmp_path_factory: pytest.TempPathFactory) -> None:

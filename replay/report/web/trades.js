@@ -117,6 +117,7 @@ let REPLAY = null;
 async function main() {
   chooseTheme();
   drawHeader(); drawHeadline(); drawMonthly(); drawReturns(); drawBreakdown(); drawComparisons(); drawConditions(); drawNotes(); drawPortfolio(); drawLimits(); drawStudy(); drawModels(); drawRest();
+  await drawAccountEvents();
   await readOrders();
   const view = new CandleView();
   const symbols = Object.keys(DATA.candles);

@@ -75,6 +75,8 @@ def test_page_holds_every_section_and_loads_nothing(result: Result) -> None:
         "benchmarks",
         "trades",
         "metrics",
+        "portfolio",
+        "account-events",
     } <= page.ids
     assert page.loaded == []
     assert not re.search(r"@import|url\(\s*['\"]?http", text)
