@@ -159,7 +159,7 @@ def test_the_statement_balances(result: Result) -> None:
     statement = result.statement
     assert len(statement) > 1_000
     assert statement.groupby("transaction")["amount"].sum().abs().max() < 1e-9
-    cash = statement.loc[statement["account"] == "cash", "amount"].sum()
+    cash = statement.loc[statement["account"].isin(["cash", "margin"]), "amount"].sum()
     assert cash == pytest.approx(result.equity["cash"].iloc[-1], abs=1e-6)
 
 
