@@ -1,7 +1,7 @@
 """
 The page at `/` and the files that it loads: from this machine alone, with nothing inline, read once at the start.
 
-Its charting library, the colours, and what draws market structure and features are those of the offline report
+Its charting library, the colours, and what draws and replays are those of the offline report
 (`papertape.replay.report`): one text, loaded by both.
 """
 
@@ -38,12 +38,17 @@ class AssetName(StrEnum):
     STYLE = "live.css"
     ICON = "icon.svg"
     SHARED = "shared.js"
+    KNOWN = "known.js"
     STRUCTURE = "structure.js"
+    ORDERS = "orders.js"
+    MARKS = "marks.js"
+    WHY = "why.js"
+    REPLAY = "replay.js"
     FEATURES = "features.js"
     BASE = "base.js"
     STREAM = "stream.js"
-    OVERLAY = "overlay.js"
     SEEN = "seen.js"
+    BOOK = "book.js"
     CHART = "chart.js"
     EQUITY = "equity.js"
     PANELS = "panels.js"
@@ -56,7 +61,12 @@ _OF_THE_REPORT: Final = (
     AssetName.LIBRARY,
     AssetName.REPORT_STYLE,
     AssetName.SHARED,
+    AssetName.KNOWN,
     AssetName.STRUCTURE,
+    AssetName.ORDERS,
+    AssetName.MARKS,
+    AssetName.WHY,
+    AssetName.REPLAY,
     AssetName.FEATURES,
 )
 ENDPOINTS: Final = (("GET", "/"),)  # of metrics: the page and its files are one

@@ -21,13 +21,13 @@ from papertape.daemon.monitoring.api.answers import (
     LineWindow,
     UnmetCondition,
 )
+from papertape.daemon.monitoring.api.columns import TARGETS
 from papertape.engine.jit import FloatArray
 from papertape.replay.report.features import DrawnColumn, is_on_candles
 
 MOST_BYTES: Final = 200_000  # of the values of one answer, written out
 MOST_POINTS: Final = 1_500  # of one line
 _VALUE_BYTES: Final = 15  # one with seven digits, its sign, its exponent and a comma
-_TARGETS: Final = {-1: "short", 0: "flat", 1: "long", 2: "keep"}
 _CLOSE: Final = (
     "SELECT features, target, confidence, score_model, score_smc, score_technical, condition, value, threshold "
     "FROM closes WHERE symbol = ? AND time_ms = ?"
@@ -116,7 +116,7 @@ def _column(column: DrawnColumn, values: FloatArray, closes: FloatArray) -> Feat
 def _answer(row: Sequence[Any]) -> CloseAnswer:
     target, confidence, model, smc, technical = row
     return CloseAnswer(
-        target=_TARGETS[target],
+        target=TARGETS[target],
         confidence=rounded(confidence),
         score_model=rounded(model),
         score_smc=rounded(smc),

@@ -30,12 +30,12 @@ from papertape.engine.records import (
 
 MOST_DETAIL: Final = 32_768  # characters of JSON that one row may bring
 
-_TARGETS: Final = {-1: "short", 0: "flat", 1: "long", 2: "keep"}
+TARGETS: Final = {-1: "short", 0: "flat", 1: "long", 2: "keep"}
 _SIDES: Final = {-1: "sell", 0: "", 1: "buy"}
 _POSITIONS: Final = {-1: "short", 1: "long"}
 # Codes of a table's columns and what they mean.
 _NAMES: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
-    "decisions": {"target": _TARGETS, "refused": REFUSED_NAMES},
+    "decisions": {"target": TARGETS, "refused": REFUSED_NAMES},
     "fills": {"reason": REASON_NAMES, "side": _SIDES},
     "trades": {"exit_reason": REASON_NAMES, "side": _POSITIONS},
     "orders": {

@@ -14,8 +14,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from papertape.daemon.journal import Journal
+from papertape.daemon.journal.closes import SCORES
 from papertape.daemon.journal.tables import TABLES
-from papertape.daemon.monitoring.api.columns import Column, detail, quote, report_columns
+from papertape.daemon.monitoring.api.columns import TARGETS, Column, detail, quote, report_columns
 from papertape.daemon.monitoring.routes import Refused
 
 MOST_ROWS: Final = 500
@@ -110,6 +111,9 @@ _OTHERS: Final = (
         _made("detail", str))),
     ("outages", "outages", "input", "received_ms", "Candles that came too late to be acted on.", (
         _made("input"), _made("first_close_ms"), _made("last_close_ms"), _made("instants"), _made("received_ms"))),
+    ("closes", "closes LEFT JOIN equity USING (time_ms)", "time_ms, symbol", "time_ms", "What was answered and not met at each close, and equity.", (
+        _made("symbol", str), _made("time_ms"), _made("target", str | None, TARGETS.get), *(_made(name, float | None) for name in SCORES),
+        _made("condition", str | None), _made("value", float | None), _made("threshold", float | None), _made("equity", float | None, quote))),
     ("days", "days", "day", "", "One row per day, UTC.", (
         _made("day", str), _made("equity", float, quote), _made("pnl", float, quote), _made("trades"), _made("wins"),
         _made("fees", float, quote), _made("decisions"), _made("missed"), _made("absent"))),

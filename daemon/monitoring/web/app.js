@@ -9,9 +9,9 @@ class Page {
     this.status = null; this.markets = []; this.tape = new Tape();
     this.candles = new CandleView((symbol, row, sizeMs) => why(symbol, row, sizeMs, this.frameMs, this.status));
     this.equity = new EquityView();
+    this.replay = new Replay(this.candles, [this.equity]);
     this.trades = new TradeList((trade) => this.choose(trade));
     this.controls = new Controls(() => this.slow());
-    for (const name of ["trades", "levels", "orders"]) $(`show-${name}`).onchange = (event) => { this.candles.overlay.shown[event.target.checked ? "add" : "delete"](name); this.candles.overlay.update?.(); };
     $("symbol").onchange = () => this.show($("symbol").value);
     this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
     // Where reading needs the token too, the stream is refused without a word; a question is told why.
@@ -72,11 +72,9 @@ class Page {
     holdings(status);
     this.levels();
   }
-  // Open positions as trades that have no exit yet; their entry is where the newest fill that opened them was.
   levels() {
     if (!this.status) return;
-    this.candles.open = this.status.positions.filter((each) => each.symbol === this.candles.symbol).map((each) => ({ side: each.quantity > 0 ? "long" : "short", entry_ms: this.entries?.[each.symbol] ?? this.candles.newestMs ?? 0, exit_ms: null, entry_price: each.entry_price, stop_price: each.stop_price, target_price: each.target_price }));
-    this.candles.resting = this.status.orders.filter((each) => each.symbol === this.candles.symbol);
+    this.candles.position = this.status.positions.find((each) => each.symbol === this.candles.symbol) ?? null;
     this.candles.mix();
   }
   delta(message) {
@@ -87,20 +85,8 @@ class Page {
     for (const kind of ["decisions", "fills", "trades", "orders", "limits", "models"]) if (message[kind]) this.tape.add(kind, message[kind], true);
     if (["decisions", "fills", "trades", "orders", "limits", "models"].some((kind) => message[kind])) this.tape.draw();
     if (message.trades) { this.trades.add(message.trades); this.equity.load(); }
-    if (message.fills || message.trades || message.orders) { this.opened(); this.candles.loadTrades(); }
+    if (message.fills || message.trades || message.orders) this.candles.loadTrades();
     if (message.models) this.slow();
-  }
-  // When the open positions were entered: the oldest fill since the position was last flat.
-  async opened() {
-    try {
-      this.entries = {};
-      for (const { symbol } of this.status?.positions ?? []) {
-        const { rows } = await ask("fills", { symbol, limit: 50 });
-        const trade = rows[0]?.trade;
-        this.entries[symbol] = rows.filter((row) => row.trade === trade).at(-1)?.candle_ms;
-      }
-      this.levels();
-    } catch (problem) { this.trouble(problem); }
   }
   async slow() {
     if (document.documentElement.dataset.line !== "live") return;
@@ -110,7 +96,6 @@ class Page {
       jobs(runs.rows, audits.rows);
       if (this.status) { models(this.status, attempts.rows, drift.rows[0]); feed(this.status, notices.rows); }
       this.equity.load();
-      this.opened();
     } catch (problem) { this.trouble(problem); }
   }
 }

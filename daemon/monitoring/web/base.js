@@ -3,10 +3,10 @@
 window.onunhandledrejection = (event) => { document.documentElement.dataset.errors = String(event.reason); };
 const money = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 const signed = (x) => (x > 0 ? "+" : "") + money(x);
+const exact = (x) => String(Number(x.toPrecision(6)));
 const percent = (x, digits = 2) => (x === null || x === undefined ? "–" : (x * 100).toFixed(digits) + " %");
 const price = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumSignificantDigits: 9, maximumFractionDigits: 8 }));
-const amount = (x) => String(Number(x.toPrecision(6)));
-const number = (x, digits = 3) => (x === null || x === undefined ? "–" : x.toFixed(digits));
+const digits = (x, places = 3) => (x === null || x === undefined ? "–" : x.toFixed(places));
 const moment = (ms) => (ms === null || ms === undefined ? "–" : stamp(ms / 1000));
 const clock = (ms) => new Date(ms).toISOString().slice(5, 16).replace("T", " ");
 const frame = (ms) => (ms % 86_400_000 === 0 ? `${ms / 86_400_000} d` : ms % 3_600_000 === 0 ? `${ms / 3_600_000} h` : `${ms / 60_000} min`);

@@ -3,6 +3,7 @@
 class EquityView {
   constructor() {
     this.chart = LightweightCharts.createChart($("equity"), chartOptions());
+    this.until = Infinity;
     const quiet = { priceLineVisible: false, lastValueVisible: true };
     this.line = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2 });
     this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(2) + " %" } }, 1);
@@ -15,13 +16,20 @@ class EquityView {
     this.line.applyOptions({ color: colour("accent") });
     this.under.applyOptions({ lineColor: colour("loss"), topColor: colour("loss-soft"), bottomColor: colour("loss-soft"), invertFilledArea: true });
   }
+  // What was known at a time in seconds.
+  at(until) {
+    this.until = until;
+    if (!this.found) return;
+    const points = (values, scale) => this.found.time_ms.filter((ms) => ms / 1000 <= until).map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
+    this.line.setData(points(this.found.equity, 1));
+    this.under.setData(points(this.found.drawdown_ratio, -100));
+  }
   async load() {
     let found;
     try { found = await ask("equity"); }
     catch (problem) { $("equity-state").textContent = `the curve could not be loaded: ${problem.message}`; return; }
-    const points = (values, scale) => found.time_ms.map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
-    this.line.setData(points(found.equity, 1));
-    this.under.setData(points(found.drawdown_ratio, -100));
+    this.found = found;
+    this.at(this.until);
     $("equity-state").hidden = found.time_ms.length > 0;
     $("equity-state").textContent = "No mark yet: one is kept every five minutes of candles.";
     this.chart.timeScale().fitContent();

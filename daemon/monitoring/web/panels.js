@@ -28,11 +28,11 @@ function strip(status, skewMs) {
 
 function holdings(status) {
   $("positions").replaceChildren(table(status.positions, [
-    ["symbol", (p) => p.symbol], ["size", (p) => amount(p.quantity), (p) => tone(p.quantity)], ["entry", (p) => price(p.entry_price)], ["last", (p) => price(p.last_price)],
+    ["symbol", (p) => p.symbol], ["size", (p) => exact(p.quantity), (p) => tone(p.quantity)], ["entry", (p) => price(p.entry_price)], ["last", (p) => price(p.last_price)],
     ["result", (p) => signed(p.unrealised_pnl), (p) => tone(p.unrealised_pnl)], ["stop", (p) => price(p.stop_price), "minor"], ["target", (p) => price(p.target_price), "minor"],
   ], "Flat. A position appears here when an entry fills."));
   $("orders").replaceChildren(table(status.orders, [
-    ["symbol", (o) => o.symbol], ["side", (o) => o.side], ["kind", (o) => o.kind], ["size", (o) => amount(o.quantity)], ["at", (o) => price(o.trigger_price ?? o.limit_price)], ["tag", (o) => o.tag, "minor"],
+    ["symbol", (o) => o.symbol], ["side", (o) => o.side], ["kind", (o) => o.kind], ["size", (o) => exact(o.quantity)], ["at", (o) => price(o.trigger_price ?? o.limit_price)], ["tag", (o) => o.tag, "minor"],
   ], "Nothing rests."));
 }
 
@@ -56,7 +56,7 @@ function jobs(runs, audits) {
 function feed(status, notices) {
   $("feed").replaceChildren(
     table(status.feeds.flatMap((each) => each.symbols), [["symbol", (s) => s.symbol], ["last message", (s) => (s.last_message_ms ? clock(s.last_message_ms) : "–")], ["last close", (s) => (s.last_close_ms ? clock(s.last_close_ms) : "–")]], "No symbol is followed."),
-    table(notices, [["when", (n) => clock(n.time_ms)], ["what", (n) => n.kind], ["symbol", (n) => n.symbol, "minor"], ["", (n) => n.detail || (n.value ? amount(n.value) : "")]], "The feed had nothing to tell: no gap, no reconnect."));
+    table(notices, [["when", (n) => clock(n.time_ms)], ["what", (n) => n.kind], ["symbol", (n) => n.symbol, "minor"], ["", (n) => n.detail || (n.value ? exact(n.value) : "")]], "The feed had nothing to tell: no gap, no reconnect."));
 }
 
 function refusals(found) {
@@ -67,12 +67,12 @@ function refusals(found) {
 class Tape {
   constructor() { this.items = []; this.seen = new Set(); }
   words(kind, row) {
-    if (kind === "fills") return `${row.side} ${amount(row.quantity)} ${row.symbol} at ${price(row.price)}: ${row.reason}`;
+    if (kind === "fills") return `${row.side} ${exact(row.quantity)} ${row.symbol} at ${price(row.price)}: ${row.reason}`;
     if (kind === "trades") return `trade ${row.number} closed: ${signed(row.pnl)}, ${row.exit_reason}`;
-    if (kind === "limits") return `limit met: ${row.limit}, ${amount(row.value)} of ${amount(row.threshold)}`;
+    if (kind === "limits") return `limit met: ${row.limit}, ${exact(row.value)} of ${exact(row.threshold)}`;
     if (kind === "models") return `model ${row.version} took over`;
     if (kind === "orders") return `${row.symbol} ${row.kind} ${row.status}${row.cause ? ": " + row.cause : ""} at ${price(row.price)}`;
-    return row.refused ? `${row.symbol}: ${row.target} refused, ${row.refused}` : `${row.symbol}: wants ${row.target}${row.confidence ? ", confidence " + number(row.confidence, 2) : ""}`;
+    return row.refused ? `${row.symbol}: ${row.target} refused, ${row.refused}` : `${row.symbol}: wants ${row.target}${row.confidence ? ", confidence " + digits(row.confidence, 2) : ""}`;
   }
   add(kind, rows, isFresh = false) {
     for (const row of rows) {
@@ -108,15 +108,15 @@ async function why(symbol, row, sizeMs, frameMs, status) {
   const say = (name, text, className) => list.append(element("dt", name), element("dd", text, className));
   for (const each of decisions) {
     say(each.refused ? "refused" : "decided", `${each.target}${each.refused ? ": " + each.refused : ""} at the close ${clock(each.time_ms)}`, each.refused ? "warn" : "");
-    say("scores", `model ${number(each.score_model)}, structure ${number(each.score_smc)}, technical ${number(each.score_technical)}; confidence ${number(each.confidence, 2)}, size ${percent(each.size_scale, 0)}`);
+    say("scores", `model ${digits(each.score_model)}, structure ${digits(each.score_smc)}, technical ${digits(each.score_technical)}; confidence ${digits(each.confidence, 2)}, size ${percent(each.size_scale, 0)}`);
     if (each.stop_price || each.stop_distance || each.target_price || each.target_distance) say("bracket", `stop ${each.stop_price ? price(each.stop_price) : "at a distance of " + price(each.stop_distance)}, target ${each.target_price ? price(each.target_price) : "at a distance of " + price(each.target_distance)}`);
     say("model version", each.model_version || "none");
   }
   if (!decisions.length) say("decided", before[0] ? `nothing new: since ${moment(before[0].time_ms)} it wants ${before[0].target}${before[0].refused ? ", which was refused: " + before[0].refused : ""}` : "nothing, here or before");
-  if (close.unmet) say("first unmet", `${close.unmet.condition}: ${number(close.unmet.value, 4)}, threshold ${number(close.unmet.threshold, 4)}${close.unmet.distance === null ? "" : ", " + number(Math.abs(close.unmet.distance), 4) + " away"}`, "warn");
-  if (close.answer && !decisions.length) say("answered", `${close.answer.target}: model ${number(close.answer.score_model)}, structure ${number(close.answer.score_smc)}, technical ${number(close.answer.score_technical)}; confidence ${number(close.answer.confidence, 2)}`);
+  if (close.unmet) say("first unmet", `${close.unmet.condition}: ${digits(close.unmet.value, 4)}, threshold ${digits(close.unmet.threshold, 4)}${close.unmet.distance === null ? "" : ", " + digits(Math.abs(close.unmet.distance), 4) + " away"}`, "warn");
+  if (close.answer && !decisions.length) say("answered", `${close.answer.target}: model ${digits(close.answer.score_model)}, structure ${digits(close.answer.score_smc)}, technical ${digits(close.answer.score_technical)}; confidence ${digits(close.answer.confidence, 2)}`);
   for (const each of predictions) say("probability of a rise", each.probability === null ? "an input was missing" : `${percent(each.probability, 1)} by model ${each.version}`);
-  for (const each of fills) say("fill", `${each.side} ${amount(each.quantity)} at ${price(each.price)}, ${each.reason}; fee ${money(each.fee)}`);
+  for (const each of fills) say("fill", `${each.side} ${exact(each.quantity)} at ${price(each.price)}, ${each.reason}; fee ${money(each.fee)}`);
   for (const each of orders) say("order", `${each.kind} ${each.status}${each.cause ? ", " + each.cause : ""} at ${price(each.price)}`);
   if (status) say("replay agrees", status.parity.outcome === "match" ? `yes, up to input ${status.parity.sequence}` : status.parity.outcome ?? "no audit yet");
   place.replaceChildren(place.firstChild, list);

@@ -37,7 +37,7 @@ class TradeList {
     $("csv").disabled = !rows.length;
     $("trades").replaceChildren(table(rows.slice(0, 100), [
       ["#", (t) => t.number], ["symbol", (t) => t.symbol], ["side", (t) => t.side], ["entry", (t) => moment(t.entry_ms)], ["exit", (t) => moment(t.exit_ms), "minor"], ["at", (t) => price(t.entry_price)], ["out at", (t) => price(t.exit_price)],
-      ["by", (t) => t.exit_reason], ["profit", (t) => signed(t.pnl), (t) => tone(t.pnl)], ["costs", (t) => money(t.fees + t.slippage + t.spread + t.funding), "minor"], ["conf.", (t) => number(t.confidence, 2), "minor"], ["model", (t) => t.model_version || "–", "minor"],
+      ["by", (t) => t.exit_reason], ["profit", (t) => signed(t.pnl), (t) => tone(t.pnl)], ["costs", (t) => money(t.fees + t.slippage + t.spread + t.funding), "minor"], ["conf.", (t) => digits(t.confidence, 2), "minor"], ["model", (t) => t.model_version || "–", "minor"],
     ], this.rows.length ? "No trade is like that." : "No trade has closed yet.", (line, row) => {
       line.tabIndex = 0;
       line.onclick = () => this.onChoose(row);

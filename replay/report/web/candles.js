@@ -51,6 +51,11 @@ class CandleView {
     return Math.min(this.whole[n].time + (DATA.length ?? 0) * joined, next);
   }
   stateAt(n) { return stateAt(this.book, this.whole[n].time, this.closeOf(n)); }
+  // What is in sight, as places among all candles.
+  seen() {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    return range && [this.first + range.from * this.size, this.first + range.to * this.size];
+  }
   // The candle that holds a time on the drawn ones: of several drawn as one the last.
   placeOf(time) { return Math.min(this.first + (lastAt(this.rows, time) + 1) * this.size, this.all.length) - 1; }
   // What was known at the close of candle `n` and nothing else, seen from `from` to `to`; null: everything again.
@@ -154,13 +159,7 @@ class CandleView {
   // What lies under the pointer, in words.
   hover(point) {
     const told = point ? [...this.marks.at(point), ...this.orders.at(point)].slice(0, 6) : [];
-    const tip = $("tip");
-    tip.hidden = !told.length;
-    if (!told.length) return;
-    tip.replaceChildren(...told.map((text) => element("div", text)));
-    const width = $("candles").clientWidth;
-    tip.style.left = `${Math.max(4, Math.min(point.x + 14, width - tip.offsetWidth - 4))}px`;
-    tip.style.top = `${Math.max(4, point.y - tip.offsetHeight - 12)}px`;
+    tellTip(point, told);
   }
   async choose(trade) {
     if (this.until !== Infinity) this.onLeave?.();

@@ -2,7 +2,6 @@
 // Trades: one by one where they can be told apart, each with its entry, its exits, what was added, and the path of stop
 // and target; otherwise as a strip below, profit and loss of what ended there.
 const BOX_WIDTH = 22, STRIP_STEP = 6, STRIP_HEIGHT = 26;
-const amount = (x) => String(Number(x.toPrecision(4)));
 
 class TradeMarks {
   constructor(view) { this.view = view; this.shown = new Set(["levels", "parts"]); this.hits = []; }

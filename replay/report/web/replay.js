@@ -18,12 +18,14 @@ class Replay {
   }
   // Where the chart ends now, or a fifth of the way where all of it is seen.
   begin() {
-    const { view } = this, seen = view.chart.timeScale().getVisibleLogicalRange(), n = view.whole.length;
+    const { view } = this, n = view.whole.length;
     if (!n) return;
-    const [from, to] = seen ? [view.first + seen.from * view.size, view.first + seen.to * view.size] : [0, n];
+    const [from, to] = view.seen() ?? [0, n];
     this.span = Math.min(Math.max(to - from, REPLAY_SPAN[0]), REPLAY_SPAN[1]);
     this.go(view.isWhole ? Math.floor(n / 5) : Math.floor(to) - 1);
     $("candles").focus();
+    // What has to be fetched first is told once it is there.
+    view.prepare?.().then(() => { if (this.step !== null) this.show(); });
   }
   go(step) {
     const { view } = this, last = view.whole.length - 1;

@@ -22,6 +22,7 @@ const FORMATS = {
 };
 const shown = (x, kind) => (x === null || x === undefined || Number.isNaN(x) ? "–" : FORMATS[kind](x));
 const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
+const amount = (x) => String(Number(x.toPrecision(4)));
 const stamp = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 
 // The last row whose time is at or before a time; -1 before the first.
@@ -53,6 +54,16 @@ function setTheme(name) {
 const REACH = 5; // pixels
 function under(hits, point) {
   return hits.filter((hit) => point.x >= hit.from - REACH && point.x <= hit.to + REACH && Math.abs(point.y - hit.y) <= REACH).map((hit) => hit.text);
+}
+
+// The words beside the pointer; none: it says nothing.
+function tellTip(point, told) {
+  const tip = $("tip");
+  tip.hidden = !told.length;
+  if (!told.length) return;
+  tip.replaceChildren(...told.map((text) => element("div", text)));
+  tip.style.left = `${Math.max(4, Math.min(point.x + 14, $("candles").clientWidth - tip.offsetWidth - 4))}px`;
+  tip.style.top = `${Math.max(4, point.y - tip.offsetHeight - 12)}px`;
 }
 
 // A text is written where none stands yet, and stands out from what is below it.
