@@ -76,14 +76,16 @@ function tablesFrom({ closes, decisions, predictions, orders }, since) {
   };
 }
 
-// Every row of a table in a span, newest first, at most so many pages.
-async function rowsIn(what, span, pages = 4) {
+// The rows of a table in a span, newest first; `isCut` where there are more than MOST_ROWS_READ.
+const MOST_ROWS_READ = 4_000;
+async function rowsIn(what, span) {
   const found = [];
-  for (let cursor = null; pages > 0; pages--) {
+  let cursor = null;
+  do {
     const page = await ask(what, { ...span, limit: 500, cursor });
     found.push(...page.rows);
     cursor = page.next;
-    if (cursor === null) break;
-  }
+  } while (cursor !== null && found.length < MOST_ROWS_READ);
+  found.isCut = cursor !== null;
   return found;
 }

@@ -78,7 +78,7 @@ class CandleView {
   }
   // What lies in the window: trades with the paths of their stops and targets, and orders that rested.
   async loadTrades() {
-    if (!this.whole.length) return;
+    if (!this.whole.length || this.until !== Infinity) return;
     const turn = this.turn, span = this.span();
     try {
       const [trades, orders, fills] = await Promise.all([ask("trades", { ...span, limit: 300 }), ask("orders", { ...span, limit: 500 }), ask("fills", { ...span, limit: 500 })]);
@@ -101,13 +101,15 @@ class CandleView {
   }
   // What the replay tells beside the chart, fetched when it begins.
   async prepare() {
-    if (this.prepared === this.turn) return;
     const turn = this.turn, span = { symbol: this.symbol, from_ms: this.whole[0].time * 1000, to_ms: this.whole.at(-1).time * 1000 + this.sizeMs + 1 };
     try {
-      const [closes, decisions, predictions, orders] = await Promise.all([rowsIn("closes", span), rowsIn("decisions", span), rowsIn("predictions", span), rowsIn("orders", span)]);
+      const names = ["closes", "decisions", "predictions", "orders", "fills", "trades"], found = {};
+      for (const [i, rows] of (await Promise.all(names.map((name) => rowsIn(name, span)))).entries()) found[names[i]] = rows;
       if (turn !== this.turn) return;
-      Object.assign(this.book, tablesFrom({ closes, decisions, predictions, orders }, this.whole[0].time));
-      this.prepared = turn;
+      this.cut = names.filter((name) => found[name].isCut).join(", ");
+      this.got = { trades: found.trades, orders: [...found.orders].reverse(), fills: [...found.fills].reverse() };
+      Object.assign(this.book, tablesFrom(found, this.whole[0].time));
+      this.mix();
     } catch (problem) { $("level").textContent = `what was said at the closes could not be loaded: ${problem.message}`; }
   }
   // For the replay (replay.js): candles of the window are its steps.
@@ -200,6 +202,6 @@ class CandleView {
     const part = (name, value, className) => { const node = element("span", name + " "); node.append(element("b", value, className)); return node; };
     $("legend").replaceChildren(element("span", moment(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", exact(row.volume)), ...this.features.values(at).map(([name, value, tint]) => { const node = part(name, value); node.style.color = tint; return node; }));
     const joined = Math.round(this.sizeMs / this.frameMs);
-    $("level").textContent = `${this.rows.length} candles of ${frame(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}${this.structure.isTooMuch() ? "; market structure is drawn from nearer" : ""}`;
+    $("level").textContent = `${this.rows.length} candles of ${frame(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}${this.structure.isTooMuch() ? "; market structure is drawn from nearer" : ""}${this.until !== Infinity && this.cut ? `; of ${this.cut} the replay knows the newest ${MOST_ROWS_READ.toLocaleString("en-US")}` : ""}`;
   }
 }

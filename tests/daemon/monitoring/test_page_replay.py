@@ -33,11 +33,14 @@ STATE = """JSON.stringify((() => {{ const view = PAGE.candles; PAGE.replay.go({n
 
 async def opened(tab: Tab, url: str, from_ms: int) -> None:
     await tab.call("Page.navigate", url="about:blank")
-    await tab.until("location.href === 'about:blank'")  # or the page before would say that it is drawn
+    await tab.until(
+        "location.href === 'about:blank'"
+    )  # or the page before would say that it is drawn
     await tab.open(url, 1280)
-    assert await tab.value(f"(async () => {{ await PAGE.candles.load({from_ms}, null, true); await PAGE.candles.prepare(); document.documentElement.dataset.asked = 'yes'; }})(), 1")  # fmt: skip
+    assert await tab.value(f"(async () => {{ await PAGE.candles.load({from_ms}, null, true); PAGE.replay.begin(); await PAGE.candles.prepare(); document.documentElement.dataset.asked = 'yes'; }})(), 1")  # fmt: skip
     await tab.until("document.documentElement.dataset.asked === 'yes'")
-    await tab.value("PAGE.replay.begin()")
+    assert await tab.value("PAGE.candles.whole[0].time * 1000") == from_ms
+    assert not await tab.value("document.documentElement.dataset.errors")
 
 
 def flat_hours(state: Path, n: int) -> list[int]:
