@@ -64,7 +64,7 @@ def outcome_of(due_ms: int) -> str:
 def attempt_of(due_ms: int, effective_ms: int, trigger: str) -> Attempt:
     outcome = outcome_of(due_ms)
     data = b""
-    if outcome in ("promoted", "rejected"):
+    if outcome in ("promoted", "rejected", "demoted"):
         data = model_bytes(due_ms // HOUR_MS % 97, is_watched=True)
     return Attempt(
         due_ms, effective_ms, trigger, outcome, f"it was {outcome}", kind="logistic", gate={"majority": 0.5},
@@ -166,3 +166,24 @@ def test_a_daemon_watches_and_retrains_as_the_replay_does(
     assert Counter(trigger for _, _, trigger, _ in daemon.attempts)["drift"] >= 1
     assert {value for _, action, value in daemon.commands if action == "scale"} == {0.5, 1.0}
     assert len(np.unique([level for _, level in daemon.levels])) >= 3
+
+
+def test_a_model_that_leaves_leaves_in_daemon_and_replay_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second attempt is a demotion: from its time on there is no model, and nothing to watch, until the next one."""
+    names = ("promoted", "demoted")
+    monkeypatch.setitem(globals(), "outcome_of", lambda due_ms: names[due_ms // HOUR_MS // 24 % 2])
+    about = account(tmp_path, "1d", 3_600.0, 3)
+
+    daemon = live(about, tmp_path, 40)
+    replay = walked(about, "1d", monkeypatch)
+
+    assert daemon == replay
+    assert Counter(outcome for *_, outcome in daemon.attempts)["demoted"] >= 2
+    with Journal.read(tmp_path) as journal:
+        swaps = [row.event for row in journal.inputs() if row.kind == "model"]
+    assert {(swap.version == 0, swap.artefact == b"") for swap in swaps} == {
+        (True, True),
+        (False, False),
+    }
