@@ -205,6 +205,30 @@ def test_exposure_is_cut_to_its_limit(limits: Limits, side: int, notional: float
     assert outcome.fills["notional"].tolist() == [notional * 10**9]
 
 
+class Ladder:
+    """Buys 40 units at 99 and 40 at 98."""
+
+    features = ()
+
+    def decide(self, view: Any) -> None:
+        if not view.orders and not view.position:
+            view.buy(40.0, limit=99.0)
+            view.buy(40.0, limit=98.0)
+
+
+def test_what_one_order_has_taken_of_a_limit_in_a_candle_is_not_there_for_the_next() -> None:
+    candles = make_candles([(100.0, 100.0, 100.0, 100.0)] * 2 + [(100.0, 100.0, 97.0, 97.0)])
+    spec = EngineSpec(
+        [Market("X", **PERPETUAL)], Ladder(), "1h", "1h",
+        settings=Settings("all_in", cash_share=1.0), limits=Limits(position=0.5),
+    )  # fmt: skip
+
+    outcome = run_all(Engine(spec), candles)
+
+    # 3,960 of 5,000 are held after the first; 1,040 are left for the second.
+    assert outcome.fills["quantity"].tolist() == pytest.approx([40.0, 1_040.0 / 98.0])
+
+
 def portfolio(sides: dict[str, int], limits: Limits, **settings: Any) -> Outcome:
     """Return what a portfolio of perpetuals at 100 that all enter at once comes to."""
 
