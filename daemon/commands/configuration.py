@@ -9,6 +9,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.notifications import check_rules
 from papertape.engine.errors import ConfigError
 from papertape.engine.strategies import class_of, declared_parameters
 from papertape.replay.config import Config, load_config
@@ -34,6 +35,7 @@ def check_command(
     check_names(config)
     check_code(config)
     check_learning(config, str(file))
+    check_rules(config)
     if as_json:
         print_json(config.model_dump(mode="json"))
     else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,16 @@ import typer
 from papertape.daemon.app import serve
 from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, progress_bars
+from papertape.daemon.journal.identity import Identity
 from papertape.daemon.monitoring.observer import Operation
+from papertape.daemon.notifications import (
+    AccountNotifications,
+    Addresses,
+    Messenger,
+    hang_notifications,
+    load_addresses,
+)
+from papertape.daemon.notifications.addresses import VARIABLE
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.daemon.runtime.tape_time import placed
@@ -98,9 +108,11 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> RunningDaemon:
 
     async def work() -> RunningDaemon:
         identity = sim_identity(settings, tapes) if tapes else await live_identity(settings, _warn)
-        operation = Operation(settings, identity, is_paced=is_paced)
+        told = load_addresses(settings.notifications.addresses_file, os.environ)
+        secrets = told.secrets if told is not None else ()
+        operation = Operation(settings, identity, is_paced=is_paced, secrets=secrets)
         open_feed = opener(identity, tapes)
-        hung = operation.hang_on(hooks)
+        hung = _notifying(operation.hang_on(hooks), identity, told, operation)
         return await serve(identity, open_feed, hung, is_virtual=is_paced, has_jobs=True)
 
     make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
@@ -113,6 +125,23 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> RunningDaemon:
                 markup=False,
             )
         return daemon
+
+
+def _notifying(
+    hooks: Hooks, identity: Identity, told: Addresses | None, operation: Operation
+) -> Hooks:
+    """Return hooks that people are told from, if somebody is to be told."""
+    settings = identity.config.notifications
+    if told is None:
+        if settings.rules:
+            _warn(
+                f"notifications.rules: nobody is told; put an address into ${VARIABLE} or into notifications.addresses_file"
+            )
+        return hooks
+    title = f"papertape {identity.venue}: {', '.join(identity.symbols)}"
+    outcome = operation.metrics.on_notified
+    messenger = Messenger(told.send, title, settings.group_s, settings.per_hour, outcome)
+    return hang_notifications(hooks, AccountNotifications(settings, messenger))
 
 
 def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -83,6 +83,7 @@ class Metrics:
         self.on_job, self.on_jobs, self.on_audit = runtime.on_job, runtime.on_jobs, runtime.on_audit
         self.on_journal_commit, self.on_error = runtime.on_journal_commit, runtime.on_error
         self.on_log, self.on_request = runtime.on_log, runtime.on_request
+        self.on_notified = runtime.on_notified
         self.on_task_restart, self.on_dropped = runtime.on_task_restart, runtime.on_dropped
         self.watch, self.watch_worker, self.remove = (
             series.watch,

@@ -35,6 +35,7 @@ PARITY_OUTCOMES: Final = ("match", "diverged", "error")
 PARITY_FIELDS: Final = ("decision", "fill", "trade", "mark", "state", OTHER)
 JOB_OUTCOMES: Final = ("ok", "failed", "missed")
 COMMIT_OUTCOMES: Final = ("ok", "failed")
+NOTIFICATION_OUTCOMES: Final = ("sent", "failed", "dropped")
 QUEUES: Final = ("candles", "journal", "commands")
 TASKS: Final = ("feed", "decider", "journal", "scheduler", "api")
 ERROR_COMPONENTS: Final = (
@@ -202,6 +203,11 @@ RUNTIME_FAMILIES: Final = (
         "journal_commits_total", "Journal commits: ok or failed.", Label("outcome", COMMIT_OUTCOMES)
     ),
     histogram("journal_commit_duration_seconds", "Journal commit time, fsync included.", COMMIT),
+    counter(
+        "notifications_total",
+        "Lines for people: sent, refused by their service, or dropped because too many waited.",
+        Label("outcome", NOTIFICATION_OUTCOMES),
+    ),
     gauge("journal_size_bytes", "Journal file size."),
     counter(
         "job_runs_total",

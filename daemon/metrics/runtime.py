@@ -120,6 +120,10 @@ class Runtime:
         """Count items that a full queue did not take."""
         self._series.counters("queue_dropped_total")[(queue,)].inc(n)
 
+    def on_notified(self, outcome: Literal["sent", "failed", "dropped"], n: int) -> None:
+        """Count lines for people by what became of them; any thread may."""
+        self._series.counters("notifications_total")[(outcome,)].inc(n)
+
     def on_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is the template, or `other` when none matched."""
         series = self._series

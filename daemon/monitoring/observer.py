@@ -7,7 +7,7 @@ What is seen of a running daemon from outside: metrics, HTTP, logs, systemd. All
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -66,11 +66,19 @@ class Operation:
     The outside of one daemon.
 
     is_paced  the loop's time is the local exchange's (`papertape.replay.runtime.loops`): how late it is means nothing
+    secrets   what no log line may have, beside the token
 
     Raises ConfigError, before anything starts, for an address that others reach without a token.
     """
 
-    def __init__(self, settings: Config, identity: Identity, *, is_paced: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        identity: Identity,
+        *,
+        is_paced: bool = False,
+        secrets: Sequence[str] = (),
+    ) -> None:
         self._is_paced = is_paced
         self._settings, self._identity = settings, identity
         self._token = load_token(settings.daemon.token_file, os.environ)
@@ -99,7 +107,7 @@ class Operation:
         )
         set_up_logging(
             settings.daemon.log,
-            secrets=[self._token] if self._token else [],
+            secrets=[*secrets, *([self._token] if self._token else [])],
             on_message=self.metrics.on_log,
         )
         self._log = structlog.get_logger("daemon")

@@ -40,7 +40,7 @@ from papertape.replay.config.cadence import cadence
 from papertape.replay.config.fields import keys_of, utc_time
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import LimitSettings
-from papertape.replay.config.live import Daemon, Live
+from papertape.replay.config.live import Daemon, Live, Notifications
 from papertape.replay.config.market_settings import MarketSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -260,6 +260,7 @@ class Config(_Section):
     report: Reporting = Reporting()
     live: Live = Live()
     daemon: Daemon = Daemon()
+    notifications: Notifications = Notifications()
 
     def __repr__(self) -> str:
         """Return what differs from the defaults."""
@@ -319,7 +320,7 @@ def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -
 
 
 def _keys_at(parts: Sequence[str]) -> list[str]:
-    """Return the valid keys of a section."""
+    """Return the valid keys of a section, or of one of several that stand in a list."""
     model: type[BaseModel] = Config
     for part in parts:
         if part.isdecimal() and model is not Config:

@@ -1,9 +1,9 @@
-"""The sections of the configuration that only live operation reads: the feed, and the daemon around the engine."""
+"""The sections of the configuration that only live operation reads: the feed, the daemon around the engine, and whom it tells."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
 
@@ -79,3 +79,65 @@ class Daemon(_Section):
     loop: Literal["asyncio", "uvloop"] = Field(
         "asyncio", description="event loop; uvloop has to be installed beside papertape"
     )
+
+
+NotificationKind = Literal[
+    "fills", "halts", "refusals", "gate", "drift", "feed", "summary", "rules"
+]
+NOTIFICATION_KINDS: Final[tuple[NotificationKind, ...]] = get_args(NotificationKind)
+# What each kind of rule needs; `symbol` may be given with all but the first.
+_RULE_KEYS: Final = {
+    "equity_falls": ("by",),
+    "feature_rises_above": ("feature", "value"),
+    "feature_falls_below": ("feature", "value"),
+    "enters_order_block": (),
+}
+
+
+class NotificationRule(_Section):
+    """A rule of your own: told once when it comes true, and again only after it was not."""
+
+    when: Literal[
+        "equity_falls", "feature_rises_above", "feature_falls_below", "enters_order_block"
+    ]
+    by: float | None = Field(None, gt=0.0, lt=1.0, description="share of the highest equity")
+    feature: str | None = Field(None, min_length=1, description="a column of the account's")
+    value: float | None = Field(None, allow_inf_nan=False, description="that is crossed")
+    symbol: str | None = Field(None, min_length=1, description="one symbol; none: each")
+
+    @model_validator(mode="after")
+    def _keys_are_its_own(self) -> Self:
+        """Refuse a rule that lacks something or has what it does not read."""
+        needed = _RULE_KEYS[self.when]
+        known = needed if self.when == "equity_falls" else (*needed, "symbol")
+        for key in ("by", "feature", "value", "symbol"):
+            is_given = getattr(self, key) is not None
+            if key in needed and not is_given:
+                raise ValueError(f"{self.when} needs {' and '.join(needed)}; {key} is missing")
+            if is_given and key not in known:
+                takes = ", ".join(known) or "nothing else"
+                raise ValueError(f"{self.when} does not read {key}; it takes {takes}")
+        return self
+
+
+class Notifications(_Section):
+    """Who is told of what; addresses are never in here: they stand in a file or in $PAPERTAPE_NOTIFY."""
+
+    addresses_file: Path | None = Field(
+        None, description="file with addresses for apprise, one a line; or $PAPERTAPE_NOTIFY"
+    )
+    kinds: tuple[NotificationKind, ...] = Field(
+        NOTIFICATION_KINDS,
+        description="fills, halts, refusals that repeat, gate decisions, drift, loss of the feed, the day's summary, your rules",
+    )
+    rules: tuple[NotificationRule, ...] = Field(
+        (),
+        description="of your own, as { when = equity_falls, by }, { when = feature_rises_above or feature_falls_below, "
+        "feature, value, symbol } or { when = enters_order_block, symbol }",
+    )
+    refusals: int = Field(5, ge=1, le=10_000, description="of one reason and symbol in a day")
+    feed_lost_s: Seconds = Field(60.0, description="without the feed, until it is told")
+    group_s: float = Field(
+        30.0, ge=0.0, le=3600.0, description="what happens within is one message"
+    )
+    per_hour: int = Field(20, ge=1, le=3600, description="messages at most; more of it waits")
