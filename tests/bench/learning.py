@@ -1,7 +1,7 @@
 """
 What models are worth on real tapes: every kind under every policy on every recorded tape, on rows that no model had seen.
 
-    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--set KEY=VALUE …]
+    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--shrink]
 
 Whatever the numbers are, they are printed as they are: log-loss in nats on the candles between one retraining and the next,
 what the gate and the recipe's evidence said, and what the whole strategy made of it after costs. A model is trained once
@@ -89,7 +89,8 @@ def tape_of(case: Case) -> Tape:
 class Trainer:
     """Trains in this process, each model once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shrink: bool = False) -> None:
+        self.shrink = shrink
         self._kept: dict[tuple[Any, ...], bytes] = {}
 
     def __call__(self, rows: Any, settings: Any, kind: str, *rest: Any) -> bytes:
@@ -103,14 +104,13 @@ class Trainer:
         return Learned(*walk(job, self), 0.0)
 
 
-def measure(
-    case: Case, tape: Tape, kind: str, policy: str, trainer: Trainer, more: list[str]
-) -> dict[str, Any]:
+def measure(case: Case, kind: str, policy: str, trainer: Trainer) -> dict[str, Any]:
     """Return one line of the table."""
     values = {
         "data": {"timeframe": case.timeframe},
         "signals": {"model": kind, "retrain_every": case.retrain_every},
         "learning": {
+            "shrink": trainer.shrink,
             "window_days": case.window_days, "gate_days": case.gate_days, "policy": policy, "time_limit_s": 3_600.0,
         },
         "report": {"sensitivity": False, "random_draws": 0},
@@ -119,7 +119,7 @@ def measure(
     started = time.perf_counter()
     learning_pass.run_walk = trainer.walk
     try:
-        found = run_backtest(make_config(values, more), [tape])
+        found = run_backtest(make_config(values), [tape_of(case)])
     except PapertapeError as error:
         return {**line, "refused": str(error).split("\n")[0]}
     model = found.summary["model"]
@@ -190,7 +190,9 @@ def main() -> None:
     parser.add_argument("--policy", nargs="+", default=list(POLICIES), choices=POLICIES)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
     parser.add_argument("--out", type=Path, help="a file of lines, each JSON, that is gone on with")
-    parser.add_argument("--set", nargs="+", default=[], help="as of papertape replay")
+    parser.add_argument(
+        "--shrink", action="store_true", help="learning.shrink, in a FILE of its own"
+    )
     asked = parser.parse_args()
     if not CANDLES.is_dir():
         sys.exit(f"{CANDLES}: the recorded candles are not here")
@@ -204,9 +206,9 @@ def main() -> None:
             wanted = [p for p in asked.policy if (case.name, kind, p) not in done]
             if asked.only not in case.name or not wanted:
                 continue
-            tape, trainer = tape_of(case), Trainer()
+            trainer = Trainer(shrink=asked.shrink)
             for policy in wanted:
-                lines.append(measure(case, tape, kind, policy, trainer, asked.set))
+                lines.append(measure(case, kind, policy, trainer))
                 console.print(f"… {case.name} {kind} {policy}", style="dim", highlight=False)
                 if asked.out is not None:
                     with asked.out.open("a") as file:
