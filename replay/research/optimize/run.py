@@ -92,19 +92,19 @@ def run_optimize(
         write_table(folder, axes, file.rows())
         judged = judge(file)
     found = OptimizeResult(
-        folder,
-        axes,
-        options.goals,
-        options.bounds,
-        sampler,
-        options.trials,
-        search.counts,
-        sum(outcome.counts for outcome in search.outcomes.values()),
-        best_of([o for o in search.outcomes.values() if o.row.outcome == "done"], options.top),
-        checked,
-        search.reasons,
-        books.standing(),
-        judged,
+        folder=folder,
+        axes=axes,
+        goals=options.goals,
+        bounds=options.bounds,
+        sampler=sampler,
+        size=options.trials,
+        counts=search.counts,
+        feasible=sum(outcome.counts for outcome in search.outcomes.values()),
+        best=best_of([o for o in search.outcomes.values() if o.row.outcome == "done"], options.top),
+        checked=checked,
+        reasons=search.reasons,
+        standing=books.standing(),
+        verdict=judged,
     )
     drawn = SurfaceSearch(
         "search",

@@ -1,6 +1,7 @@
 """What came of a sweep: its best trials, the table of all, and Parquet, read from its file and never held as a whole."""
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -40,27 +41,24 @@ def sign_of(metric: str) -> int:
     return -1 if metric in _LOWER_IS_BETTER else 1
 
 
-@dataclass(slots=True)
-class SweepResult:
+@dataclass(slots=True, kw_only=True)
+class TrialsFound(ABC):
     """
-    What a sweep found.
+    What is known of many trials, whoever chose them.
 
-    folder    of its file of trials, its table and its page
+    folder    of their file, their table and their page
     size      trials that were asked for; counts: of those that ended, by outcome
-    best      by the metric, the best first; a tie goes to the lower number
     checked   trials that were replayed again by themselves, digest and metrics equal
-    verdict   what the returns of its trials say together: overfitting, step-down
     reasons   the first reason of each outcome but done
-    standing  of its trials among all that are on record for their tapes
-    page      of its surface, None where no trial has a value or there are too many to draw
+    standing  of them among all that are on record for their tapes
+    verdict   what their returns say together: overfitting, step-down
+    page      of their surface, None where no trial has a value or there are too many to draw
     """
 
     folder: Path
     axes: Sequence[Axis]
-    by: str
     size: int
     counts: Mapping[str, int]
-    best: Sequence[TrialRow]
     checked: Sequence[int]
     reasons: Mapping[str, str]
     standing: Standing
@@ -68,13 +66,18 @@ class SweepResult:
     page: Path | None = None
 
     @property
+    @abstractmethod
+    def first(self) -> TrialRow | None:
+        """Return the best trial, None where there is none."""
+
+    @property
     def doubts(self) -> list[str]:
         """Return what a reader must know of the best, as sentences."""
-        if not self.best:
+        if self.first is None:
             return []
         return [
             f"The first is the best of {self.counts['done']:,} that were tried here; none of them has seen other candles.",
-            *self.standing.sentences(self.best[0].metrics),
+            *self.standing.sentences(self.first.metrics),
             *self.verdict.sentences(),
         ]
 
@@ -90,26 +93,46 @@ class SweepResult:
 
         return pd.read_parquet(self.folder / TABLE).sort_values("number", ignore_index=True)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the sweep as plain values, without the trials that are not among the best."""
-        rows = [
-            {name: value for name, value in row._asdict().items() if name != "returns"}
-            for row in self.best
-        ]
+    def _plain(self) -> dict[str, Any]:
+        """Return all of this as plain values."""
         return {
             "folder": str(self.folder),
             "page": str(self.page) if self.page is not None else None,
             "axes": [axis.to_json() for axis in self.axes],
-            "by": self.by,
             "trials": self.size,
             "left": self.left,
             "counts": dict(self.counts),
             "reasons": dict(self.reasons),
             "checked": list(self.checked),
-            "best": rows,
             "verdict": self.verdict.to_json(),
-            "ledger": self.standing.section(self.best[0].metrics if self.best else {}),
+            "ledger": self.standing.section(self.first.metrics if self.first else {}),
         }
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepResult(TrialsFound):
+    """
+    What a sweep found.
+
+    best  by the metric `by`, the best first; a tie goes to the lower number
+    """
+
+    by: str
+    best: Sequence[TrialRow]
+
+    @property
+    def first(self) -> TrialRow | None:
+        """Return the best trial, None where there is none."""
+        return self.best[0] if self.best else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sweep as plain values, without the trials that are not among the best."""
+        return {**self._plain(), "by": self.by, "best": [plain_row(row) for row in self.best]}
+
+
+def plain_row(row: TrialRow) -> dict[str, Any]:
+    """Return a trial as plain values, without its returns."""
+    return {name: value for name, value in row._asdict().items() if name != "returns"}
 
 
 class Summary:

@@ -99,16 +99,16 @@ def run_sweep(
         judged = judge(file)
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     found = SweepResult(
-        folder,
-        space.axes,
-        options.by,
-        space.size,
-        summary.counts,
-        summary.best,
-        checked,
-        reasons,
-        books.standing(),
-        judged,
+        folder=folder,
+        axes=space.axes,
+        by=options.by,
+        size=space.size,
+        counts=summary.counts,
+        best=summary.best,
+        checked=checked,
+        reasons=reasons,
+        standing=books.standing(),
+        verdict=judged,
     )
     goal = Layer.of_metric(options.by, sign_of(options.by))
     best = [row.number for row in summary.best]
