@@ -56,6 +56,9 @@ BODY_BYTES: Final = 16 * 1024
 READ_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a command waits for its commit, never for a candle
 KEEP_S: Final = 30.0  # for the next request, and for the rest of one that has begun
+# Where the loop's seconds are not the machine's, KEEP_S may be milliseconds, and a browser's spare connection would be
+# closed as it is taken: a year of them keeps it for as long as the local exchange runs.
+_KEEP_OUT_OF_TIME_S: Final = 365 * 86_400.0
 STOP_S: Final = 2.0
 PER_S: Final = 100.0  # requests but probes and scrapes
 BURST: Final = 400  # a page that opens asks twenty times
@@ -129,7 +132,7 @@ class Server:
             self._application(),
             access_log=None,
             logger=http_log(),
-            keepalive_timeout=KEEP_S,
+            keepalive_timeout=KEEP_S if held is nullcontext else _KEEP_OUT_OF_TIME_S,
             lingering_time=1.0,
             max_line_size=4096,
             max_field_size=4096,

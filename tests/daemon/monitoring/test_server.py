@@ -23,12 +23,13 @@ from papertape.daemon.monitoring.schemas import (
     ParityState,
     Status,
 )
-from papertape.daemon.monitoring.server import BODY_BYTES, Server, Views
+from papertape.daemon.monitoring.server import BODY_BYTES, KEEP_S, Server, Views
 from papertape.daemon.monitoring.states import account_state, feed_state, position_states
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.confluence import Confluence
+from papertape.replay.runtime.loops import PacedLoop, freezing
 from tests.support.api import no_api
 from tests.support.helpers import random_candles
 
@@ -481,3 +482,22 @@ async def test_the_document_describes_every_route_and_its_references_hold() -> N
         )
 
     await run(work)
+
+
+def test_a_spare_connection_outlives_the_seconds_of_a_clock_that_runs_fast() -> None:
+    """At speed thirty seconds pass at once; a browser would find its connection closed as it takes it."""
+
+    async def ask_late() -> bytes:
+        daemon = Daemon()
+        metrics = Metrics(Scope(("BTCUSD",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
+        views = Views(daemon.status, lambda: "", daemon.command, no_api())
+        async with Server(metrics, views, version="0", held=freezing()) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await asyncio.sleep(10 * KEEP_S)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            line = await reader.readline()
+            writer.close()
+            return line
+
+    with asyncio.Runner(loop_factory=lambda: PacedLoop(1e9)) as runner:
+        assert runner.run(ask_late()) == b"HTTP/1.1 200 OK\r\n"
