@@ -10,7 +10,7 @@ from papertape.daemon.commands.options import AsJson, Changes, Tapes, Workers, w
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.errors import ConfigError
 from papertape.engine.performance.placebo import Placebo
-from papertape.replay.config import load_config
+from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.montecarlo.draws import (
     FOLDER,
@@ -58,6 +58,10 @@ def montecarlo_command(
     delay: Annotated[
         int, typer.Option(min=0, help="the most base candles that fills come later")
     ] = _DEFAULTS.delay,
+    training: Annotated[
+        str,
+        typer.Option(help="of models: none take part; run: the run's on every path; anew: each"),
+    ] = _DEFAULTS.training,
     seed: Annotated[
         int, typer.Option(min=0, help="the same one draws the same paths")
     ] = _DEFAULTS.seed,
@@ -75,7 +79,7 @@ def montecarlo_command(
 
     Example: papertape montecarlo --set strategy.name=ema_cross --set account.sizing=all_in --markets 20
     """
-    options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay)
+    options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay, training)
     if source is not None and source.is_dir():
         if tape or changes:
             raise ConfigError(
@@ -84,17 +88,20 @@ def montecarlo_command(
         found, folder = draw_paths(read_source(source), options), out or source
     else:
         settings = with_tapes(load_config(source, changes or ()), tape)
-        return_large_arrays()
-        tapes = load_tapes(settings)
-        with progress_bars() as on_progress:
-            found = run_montecarlo(settings, tapes, options, processes(workers), on_progress)
-        folder = out or Path("results") / FOLDER
+        found, folder = _replayed(settings, options, workers), out or Path("results") / FOLDER
     if found.kinds:
         found.save(folder / TABLE)
     if as_json:
         print_json(found.to_json())
     else:
         _show(found, folder)
+
+
+def _replayed(config: Config, options: PathOptions, workers: int | None) -> MonteCarlo:
+    return_large_arrays()
+    tapes = load_tapes(config)
+    with progress_bars() as on_progress:
+        return run_montecarlo(config, tapes, options, processes(workers), on_progress)
 
 
 def _show(found: MonteCarlo, folder: Path) -> None:

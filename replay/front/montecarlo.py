@@ -31,6 +31,7 @@ def montecarlo(
     block: float = _DEFAULTS.block,
     noise: float = _DEFAULTS.noise,
     delay: int = _DEFAULTS.delay,
+    training: str = _DEFAULTS.training,
     workers: int | None = None,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -47,6 +48,7 @@ def montecarlo(
     markets    of each kind that replays a configuration; block: days of a block on average, 0: by their dependence
     noise      by which closes are moved, a share of the candle's range
     delay      the most base candles that fills come later
+    training   none: no model takes part; run: those of the run itself take over on every path; anew: trained on every path
     workers    processes; default: one per core. No number changes a path
 
     Raises ConfigError or DataError, with one sentence each.
@@ -60,7 +62,7 @@ def montecarlo(
     >>> [(kind.name, len(kind.paths.total)) for kind in found.kinds[4:]]
     [('whole markets', 3), ('noise on candles', 3), ('delays', 5)]
     """
-    options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay)
+    options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay, training)
     if isinstance(result, Result):
         return draw_paths(source_of(result.summary, result.trades, result.equity), options)
     if result is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import day_ends
@@ -27,6 +27,7 @@ MOST_CELLS: Final = 10**10  # paths × returns
 MOST_MARKETS: Final = 100_000
 TABLE: Final = "montecarlo.parquet"
 FOLDER: Final = "montecarlo"
+TRAINING: Final = ("none", "run", "anew")
 _LEVELS: Final = (0.05, 0.5, 0.95)
 _COSTS: Final = ("fees", "spread", "slippage")
 
@@ -39,6 +40,7 @@ class PathOptions(NamedTuple):
     skip     share of trades that a path leaves out; costs: the most times that costs are paid once more
     markets  that are drawn for a configuration, of each kind; block: days of a block on average, 0: by itself
     noise    by which closes are moved, a share of the candle's range; delay: the most base candles that fills come later
+    training none: no model takes part; run: those of the run itself take over on every path; anew: trained on every path
     """
 
     paths: int = 10_000
@@ -50,6 +52,7 @@ class PathOptions(NamedTuple):
     block: float = 0.0
     noise: float = 0.1
     delay: int = 5
+    training: str = "none"
 
 
 class Kind(NamedTuple):
@@ -238,5 +241,10 @@ def check_options(options: PathOptions, n: int) -> None:
         raise ConfigError(f"--block {options.block:g}: it is not between 0 and 3,650 days")
     if max(options.markets, options.delay) > MOST_MARKETS:
         raise ConfigError(f"montecarlo: more than {MOST_MARKETS:,} markets or delays; draw fewer")
+    if options.training not in TRAINING:
+        near = did_you_mean(options.training, TRAINING)
+        raise ConfigError(
+            f"--training {options.training}: it is none of {', '.join(TRAINING)}{near}"
+        )
     if options.paths * max(n, 1) > MOST_CELLS:
         raise ConfigError(f"--paths {options.paths:,}: with {n:,} returns each that is more than {MOST_CELLS:,}; draw fewer")  # fmt: skip

@@ -17,6 +17,7 @@ from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.config import Config
 from papertape.replay.config.series import RecordedSeries, recorded_series
 from papertape.replay.config.spec import make_spec
+from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of
 from papertape.replay.research.montecarlo.draws import (
     Kind,
@@ -46,18 +47,34 @@ MARKETS: Final = "whole markets"
 NOISE: Final = "noise on candles"
 DELAYS: Final = "delays"
 _NUMBERS: Final = {MARKETS: 10, NOISE: 11, DELAYS: 12}  # of a kind, in seeds
+_MODELS: Final = {
+    "none": (
+        "No model takes part, neither in the run nor on a path: training takes a path as long as a whole replay. "
+        "--training run carries the models of the run over, --training anew trains on every path."
+    ),
+    "run": (
+        "The models of the run itself take over on every path, at the times at which they did: none has learned on a drawn "
+        "market, and where one did take over it may have learned from candles that a path shows later, which flatters the path."
+    ),
+    "anew": "Models are trained anew on every path, as in a replay.",
+}  # by how paths have models, where a replay would train some
 _DONE: Final = b"+"
 _FAILED: Final = b"!"
 
 
 class MarketPlan(NamedTuple):
-    """What is replayed: a configuration, the market that others are drawn from, and how."""
+    """
+    What is replayed: a configuration, the market that others are drawn from, and how.
+
+    learned  of the run itself, whose models take over on every path; None: what the configuration has trained is trained anew
+    """
 
     config: Config
     market: JointMarket
     recorded: RecordedSeries
     block: float
     options: PathOptions
+    learned: Learned | None = None
 
     def returns(self, kind: str, number: int) -> FloatArray:
         """Return the daily returns of the account on one path, which depends on the seed, the kind and its number alone."""
@@ -73,14 +90,18 @@ class MarketPlan(NamedTuple):
             later = {"latency_bars": config.account.latency_bars + number + 1}
             account = config.account.model_copy(update=later)
             config = config.model_copy(update={"account": account})
-        ready = prepared(config, tapes, recorded=recorded)
+        learned = self.learned
+        models = learned.schedule if learned is not None else None
+        ready = prepared(config, tapes, None, models, learned, recorded)
         run = replay(
             ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
         )
         return daily_returns(run.marks, config.account.capital).returns
 
 
-def market_plan(config: Config, tapes: Sequence[Tape], options: PathOptions) -> MarketPlan:
+def market_plan(
+    config: Config, tapes: Sequence[Tape], options: PathOptions, learned: Learned | None = None
+) -> MarketPlan:
     """Return what is replayed for a configuration; raises ConfigError or DataError for what cannot be."""
     ordered = sorted(tapes, key=lambda tape: tape.symbol)
     spec = make_spec(config, ordered)
@@ -91,7 +112,7 @@ def market_plan(config: Config, tapes: Sequence[Tape], options: PathOptions) -> 
     days = options.block * DAY_MS / cuts[0].length_ms
     block = max(days, 1.0) if options.block else automatic_block(market)
     compile_kernels(spec)
-    return MarketPlan(config, market, recorded, block, options)
+    return MarketPlan(config, market, recorded, block, options, learned)
 
 
 def run_montecarlo(
@@ -107,8 +128,15 @@ def run_montecarlo(
     The one replay of the recorded market is put on record as any other. No number of workers changes anything.
     """
     check_options(options, 0)
-    plan = market_plan(config, tapes, options)
-    result = on_record(config, run_backtest(config, tapes, on_progress))
+    is_trained = _is_trained(config, tapes)
+    if options.training == "none":
+        without = config.signals.model_copy(update={"use_ml": False})
+        config = config.model_copy(update={"signals": without})
+    ready = prepared(config, tapes, on_progress)
+    learned = ready.learned if options.training == "run" else None
+    plan = market_plan(config, tapes, options, learned)
+    run = run_backtest(config, tapes, on_progress, ready.models, ready.learned)
+    result = on_record(config, run)
     found = draw_paths(source_of(result.summary, result.trades, result.equity), options)
     legs = placed_trades(result.trades, plan.market.tapes)
     found.placebo = placebo_test(legs, options.paths, options.seed)
@@ -116,7 +144,14 @@ def run_montecarlo(
         found.missing["placebo strategies"] = why_no_placebo(legs)
     found.kinds += _kinds(plan, workers, on_progress)
     found.notes += _notes(plan)
+    if is_trained:
+        found.notes.append(_MODELS[options.training])
     return found
+
+
+def _is_trained(config: Config, tapes: Sequence[Tape]) -> bool:
+    """Return whether a replay of this configuration trains models."""
+    return cadence_of(config, make_spec(config, sorted(tapes, key=lambda t: t.symbol))) is not None
 
 
 def _kinds(plan: MarketPlan, workers: int, on_progress: Progress | None) -> list[Kind]:
@@ -185,8 +220,6 @@ def _notes(plan: MarketPlan) -> list[str]:
     left_out = sorted({use.name for use in plan.recorded.others} - {"funding"})
     if left_out:
         said.append(f"Of the series beside candles only funding is drawn: {MARKETS} have no {', '.join(left_out)}.")  # fmt: skip
-    if cadence_of(plan.config, make_spec(plan.config, plan.market.tapes)) is not None:
-        said.append("Models are trained anew on every path, as in a replay.")
     spans = [len(tape.candles) for tape in plan.market.tapes]
     if len(spans) > 1 and max(spans) > len(plan.market.open_ms):
         said.append("Markets are drawn from the span that all tapes cover.")

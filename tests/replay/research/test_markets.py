@@ -259,3 +259,51 @@ def test_trades_stand_among_placebos_with_their_own_sizes_and_costs(hours: Tape)
     assert why_no_placebo([leg]) == "fewer than 2 trades"
     overlapping = leg._replace(held=np.full(len(leg.held), 100))
     assert why_no_placebo([overlapping]).startswith("trades of one symbol overlap")
+
+
+def test_models_on_paths_are_none_those_of_the_run_or_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fill one candle later is the recorded market, so each way of having models is a replay that can be made by hand."""
+    from papertape import backtest
+    from papertape.replay.learning import learning_pass
+    from tests.replay.learning.test_learning_pass import LEARNING, trending, walk_here
+
+    trained = tmp_path / "trained"  # a file: paths are replayed in other processes
+
+    def counted(*given: Any) -> Any:
+        with trained.open("a") as file:
+            file.write("x")
+        return walk_here(*given)
+
+    monkeypatch.setattr(learning_pass, "run_walk", counted)
+    given: dict[str, Any] = {
+        "data": trending(1_500), "model": "logistic", "retrain_every": "15d", "use_smc": False,
+        "learning": {**LEARNING, "window_days": 20, "gate_days": 10, "policy": "newest"},
+        "signals": {"model_features": ["log_return_1", "rsi_14"]},
+        "report": {"sensitivity": False, "random_draws": 0},
+    }  # fmt: skip
+    later = {"account": {"latency_bars": 1}}
+    run = backtest(**given)
+    own = [
+        (int(entry["effective_ms"]), data)
+        for entry, data in zip(run.summary["model"]["lineage"], run.models, strict=True)
+    ]
+    assert own
+    expected = {
+        "none": backtest(**given, **later, **{"use_ml": False}),
+        "run": backtest(**given, **later, models=own),
+        "anew": backtest(**given, **later),
+    }
+    assert expected["none"].digest != expected["run"].digest == expected["anew"].digest
+    for training, times in (("none", 0), ("run", 1), ("anew", 3)):
+        trained.write_text("")
+
+        found = montecarlo(
+            **given, paths=10, markets=1, noise=0, delay=1, workers=1, training=training
+        )
+
+        assert len(trained.read_text()) == times
+        total = expected[training].metrics["total_return"]
+        assert found.kinds[-1].paths.total == pytest.approx([total], rel=1e-9)
+        assert sum("odel" in note for note in found.notes) == 1
