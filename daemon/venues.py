@@ -18,6 +18,7 @@ from typing import Any
 
 from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity
@@ -139,14 +140,12 @@ async def _open_delta(
 ) -> AsyncIterator[FeedSource]:
     """Open Delta's stream and history; settlements come between its candles."""
     from papertape.daemon.feeds.delta.feed import DeltaFeed
-    from papertape.daemon.feeds.delta.settlements import Perpetual, WithSettlements
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.replay.sources.delta_profiles import find_profile
     from papertape.replay.sources.delta_rest import DeltaRest
 
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
-    settlements: deque[Any] = deque(maxlen=256)
     async with DeltaRest(url, clock, stats=start.stats.rest_requests) as rest:
         feed = DeltaFeed(
             live,
@@ -156,36 +155,41 @@ async def _open_delta(
             after_ms=start.after_ms,
             closes=start.closes,
             on_notice=start.on_notice,
-            on_funding=settlements.append,
             stats=start.stats,
             dropped=start.dropped,
         )
         events = WithHalts(feed, feed.halts)
-        perpetuals = {
-            market.symbol: Perpetual(
-                start.symbols.index(market.symbol), start.settled_ms.get(market.symbol)
-            )
-            for market in identity.markets
-            if market.is_perpetual
-            and market.symbol in start.symbols
-            and market.symbol not in start.dropped
-        }
         settled = WithSettlements(
-            events, settlements, perpetuals, rest, timeframe_ms(live.timeframe), feed.funding_interval_s, start.on_notice, clock.now_ms,
+            events, feed.settlements, _perpetuals(identity, start), rest, timeframe_ms(live.timeframe),
+            feed.funding_interval_s, start.on_notice, clock.now_ms,
         )  # fmt: skip
         yield FeedSource(settled, clock.now_ms)
 
 
+def _perpetuals(identity: Identity, start: FeedStart) -> dict[str, Perpetual]:
+    """Return the symbols of an account that settle."""
+    return {
+        market.symbol: Perpetual(
+            start.symbols.index(market.symbol), start.settled_ms.get(market.symbol)
+        )
+        for market in identity.markets
+        if market.is_perpetual
+        and market.symbol in start.symbols
+        and market.symbol not in start.dropped
+    }
+
+
 @asynccontextmanager
 async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[FeedSource]:
-    """Open the stream of a venue that ccxt knows."""
+    """Open the stream of a venue that ccxt knows; settlements are asked for."""
     from papertape.daemon.feeds.ccxt.feed import CcxtFeed
+    from papertape.daemon.feeds.ccxt.funding import CcxtFunding
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.daemon.feeds.venue_clock import SKEW_MS
 
-    clock = WallClock()
+    clock, live = WallClock(), identity.config.live
     feed = CcxtFeed(
-        identity.config.live,
+        live,
         start.symbols,
         clock,
         after_ms=start.after_ms,
@@ -199,7 +203,12 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
         is_skewed = abs(start.stats.clock_offset_ms) > SKEW_MS
         feed.halts.tell(Cause.CLOCK, "", clock.now_ms(), is_on=is_skewed)
 
-    yield FeedSource(WithHalts(feed, feed.halts, look), clock.now_ms)
+    funding = CcxtFunding(lambda: feed.history, feed.markets, clock, start.on_notice)
+    settled = WithSettlements(
+        WithHalts(feed, feed.halts, look), deque(), _perpetuals(identity, start), funding,
+        timeframe_ms(live.timeframe), funding.interval_s, start.on_notice, clock.now_ms,
+    )  # fmt: skip
+    yield FeedSource(settled, clock.now_ms)
 
 
 class _Events:

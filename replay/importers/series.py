@@ -26,8 +26,8 @@ from papertape.replay.importers.times import numeric_times, text_times, times
 from papertape.replay.tapes.raw import Part
 from papertape.replay.tapes.timestamps import utc_text
 
-_LARGEST_RATE: Final = 0.2  # of one settlement; the widest cap of a venue is a tenth of it
-_LATE_MS: Final = 5_000  # venues stamp a settlement some milliseconds late
+LARGEST_RATE: Final = 0.2  # of one settlement; the widest cap of a venue is a tenth of it
+LATE_MS: Final = 5_000  # venues stamp a settlement some milliseconds late
 _MINUTE_MS: Final = 60_000
 # Names of columns, in small letters without what is no letter.
 _TIMES: Final = (
@@ -201,7 +201,7 @@ def _market(symbol: str) -> str:
 def _on_the_minute(stamps: IntArray) -> IntArray:
     """Return times with those that are seconds off a minute on it: a settlement belongs to what was held at that minute."""
     nearest = (stamps + _MINUTE_MS // 2) // _MINUTE_MS * _MINUTE_MS
-    return np.asarray(np.where(np.abs(stamps - nearest) <= _LATE_MS, nearest, stamps), np.int64)
+    return np.asarray(np.where(np.abs(stamps - nearest) <= LATE_MS, nearest, stamps), np.int64)
 
 
 def _refuse_bad(kind: int, time_ms: IntArray, values: FloatArray, part: Part) -> None:
@@ -209,8 +209,8 @@ def _refuse_bad(kind: int, time_ms: IntArray, values: FloatArray, part: Part) ->
     if not len(time_ms):
         raise DataError(f"{part.name}: there is no {what} in it")
     if kind == FUNDING_RATE:
-        rule = f"is not between -{_LARGEST_RATE} and {_LARGEST_RATE}; it is a fraction of the notional, 0.0001 for 0.01 %"  # fmt: skip
-        _refuse_unless(np.abs(values) <= _LARGEST_RATE, values, part, "the rate", rule)
+        rule = f"is not between -{LARGEST_RATE} and {LARGEST_RATE}; it is a fraction of the notional, 0.0001 for 0.01 %"  # fmt: skip
+        _refuse_unless(np.abs(values) <= LARGEST_RATE, values, part, "the rate", rule)
     else:
         is_price = kind in (MARK_PRICE, INDEX_PRICE)
         is_sound = (values > 0.0 if is_price else values >= 0.0) & (values < np.inf)

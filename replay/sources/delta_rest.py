@@ -268,6 +268,15 @@ class DeltaRest:
                 found.append(RateSettlement(time_ms, closes[bar_ms] / 100.0, bar_ms))
         return found
 
+    async def marks(self, symbol: str, first_ms: int, last_ms: int) -> dict[int, float]:
+        """Return the mark prices at the beginning of each hour, both ends included; settlements are on the hour."""
+        rows = await self.candles(f"MARK:{symbol}", "1h", first_ms, last_ms, include_forming=True)
+        return dict(zip(rows["open_ms"].tolist(), rows["open"].tolist(), strict=True))
+
+    def is_due(self, symbol: str, time_ms: int) -> bool:
+        """Return that it settled then: a product says its interval, and no other instant is asked for."""
+        return True
+
 
 def _resolution_ms(timeframe: str) -> int:
     """Return the length of a timeframe that the venue offers, or raise RestRefused."""

@@ -1,4 +1,4 @@
-"""The part of Binance's spot interface that ccxt needs for candles, on the loopback: markets, time, klines, streams."""
+"""The part of Binance's interfaces that ccxt needs, on the loopback: markets, time, klines, streams, settlements."""
 
 import asyncio
 import json
@@ -46,6 +46,22 @@ def exchange_info(symbols: list[str]) -> dict[str, Any]:
     }
 
 
+def futures_info(symbols: list[str]) -> dict[str, Any]:
+    """Return what Binance says of its perpetuals, the keys that ccxt reads."""
+    of_all = {
+        "contractType": "PERPETUAL",
+        "deliveryDate": 4_133_404_800_000,
+        "quoteAsset": "USDT",
+        "marginAsset": "USDT",
+    }
+    return exchange_info([]) | {
+        "symbols": [
+            of_all | {"symbol": each, "pair": each, "status": "TRADING", "baseAsset": each.removesuffix("USDT"), "filters": []}
+            for each in symbols
+        ]
+    }  # fmt: skip
+
+
 class BinanceServer:
     """
     REST as ccxt asks it.
@@ -53,11 +69,15 @@ class BinanceServer:
     cap      at most so many klines an answer, the oldest of the range
     listed   nothing traded before
     refuse   asked first; what it returns is the answer
+    rates    what perpetuals were charged, by the venue's stamp of it; listed `rates_late_ms` after it
     """
 
     def __init__(self, clock: Clock, symbols: list[str], *, listed_ms: int = 0) -> None:
         self.clock = clock
         self.symbols = symbols
+        self.perpetuals: list[str] = []
+        self.rates: dict[int, str] = {}
+        self.rates_late_ms = 0
         self.listed_ms = listed_ms
         self.cap = 1_000
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -77,12 +97,29 @@ class BinanceServer:
         if request.path.endswith("/exchangeInfo"):
             return web.json_response(
                 exchange_info(self.symbols if request.path.startswith("/api") else [])
+                if not request.path.startswith("/fapi")
+                else futures_info(self.perpetuals)
             )
+        if request.path == "/fapi/v1/fundingRate":
+            return web.json_response(self.settlements(dict(request.query)))
+        if request.path == "/fapi/v1/markPriceKlines":
+            rows = self.klines({"endTime": str(self.clock.now_ms()), **request.query})
+            return web.json_response([[t, str(2.0 * float(o)), *rest] for t, o, *rest in rows])
         if request.path.endswith("/time"):
             return web.json_response({"serverTime": self.clock.now_ms()})
         if request.path.endswith("/klines"):
             return web.json_response(self.klines(dict(request.query)))
         return web.json_response({"code": -1, "msg": "unknown path"}, status=404)
+
+    def settlements(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """Return what was charged, oldest first, as many as asked for."""
+        known_ms = self.clock.now_ms() - self.rates_late_ms
+        last_ms = min(int(query["endTime"]), known_ms)
+        return [
+            {"symbol": query["symbol"], "fundingTime": t, "fundingRate": rate}
+            for t, rate in sorted(self.rates.items())
+            if int(query["startTime"]) <= t <= last_ms
+        ][: int(query["limit"])]
 
     def klines(self, query: dict[str, str]) -> list[list[Any]]:
         """Return klines as the venue does: oldest first, the forming one too."""

@@ -4,5 +4,6 @@ Every venue but Delta, through ccxt.pro.
     feed      streams, with the venue's own history deciding what is final
     streams   one watcher per symbol, kept alive from outside
     markets   which markets are there, and which of them trade
+    funding   settlements, asked of the venue's history
     units     whether a stream counts volume as the history does
 """

@@ -93,7 +93,7 @@ class CcxtFeed:
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, self._rules.length_ms)
         known = {symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0}
-        self._markets = CcxtMarkets(self._symbols, known, dropped)
+        self.markets = CcxtMarkets(self._symbols, known, dropped)
         self._streams: CcxtStreams | None = None
         self._is_started = False  # history is over
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone
@@ -130,15 +130,15 @@ class CcxtFeed:
 
     async def _run(self) -> None:
         """Own every task of the feed."""
-        self._history = CcxtHistory(
+        self.history = CcxtHistory(
             self._exchange,
             self._clock,
             stats=self.stats.rest_requests,
             retries=ASK_RETRIES,
             jitter=self._chance.random,
         )
-        await self._patiently(self._history.start)
-        self._markets.read(self._exchange, self._history.venue_now_ms())
+        await self._patiently(self.history.start)
+        self.markets.read(self._exchange, self.history.venue_now_ms())
         self._note_offset()
         is_polled = self._live.candles == "poll" or not self._exchange.has.get("watchOHLCV")
         source = "poll" if is_polled else "stream"
@@ -157,11 +157,11 @@ class CcxtFeed:
     def _make_streams(self) -> CcxtStreams:
         return CcxtStreams(
             self._exchange,
-            {s: name for s, name in self._markets.unified.items() if not self._is_gone(s)},
+            {s: name for s, name in self.markets.unified.items() if not self._is_gone(s)},
             self._live.timeframe,
             self._clock,
             self._table,
-            now_ms=self._history.venue_now_ms,
+            now_ms=self.history.venue_now_ms,
             rest=self._rest,
             probe=self._probe,
             chance=self._chance,
@@ -183,11 +183,11 @@ class CcxtFeed:
         """Yield what has happened up to the candles that have only just ended; those are the table's."""
         length_ms = self._rules.length_ms
         if self._after_ms is None:
-            newest_ms = self._history.venue_now_ms() // length_ms * length_ms
+            newest_ms = self.history.venue_now_ms() // length_ms * length_ms
             first_ms = newest_ms - self._live.history_bars * length_ms
         else:
             first_ms = self._after_ms + length_ms
-            now_ms = self._history.venue_now_ms()
+            now_ms = self.history.venue_now_ms()
             if (gap := restart_gap(self._after_ms, now_ms, length_ms)) is not None:
                 self._on_notice(gap)
         closes = self._closes or [0.0] * len(self._symbols)
@@ -197,7 +197,7 @@ class CcxtFeed:
         ]
         backfill = Backfill(self._symbols, length_ms, first_ms, known)
         while True:
-            settled_ms = self._history.venue_now_ms() - self._rules.grace_ms
+            settled_ms = self.history.venue_now_ms() - self._rules.grace_ms
             window = backfill.window(settled_ms)
             if window is None:
                 break
@@ -206,7 +206,7 @@ class CcxtFeed:
         after_ms = backfill.next_ms - length_ms
         for symbol, found in zip(self._symbols, backfill.known, strict=True):
             self._table.start(symbol, after_ms, *found)
-            self._markets.traded(symbol, found.traded_ms)
+            self.markets.traded(symbol, found.traded_ms)
         self._follow_markets()  # the history tells for how long what is not active has been so
 
     async def _fetch(self, first_ms: int, last_ms: int) -> dict[str, Rows]:
@@ -218,15 +218,15 @@ class CcxtFeed:
         """Return one symbol's candles of a span, however long it takes; of one that is gone there are none."""
         if self._is_gone(symbol):
             return np.zeros(0, CANDLE)
-        market, timeframe = self._markets.unified[symbol], self._live.timeframe
+        market, timeframe = self.markets.unified[symbol], self._live.timeframe
         try:
             rows: Rows = await self._patiently(
-                lambda: self._history.candles(market, timeframe, first_ms, last_ms)
+                lambda: self.history.candles(market, timeframe, first_ms, last_ms)
             )
         except SymbolRefused as error:
-            if not self._markets.is_known(symbol):
+            if not self.markets.is_known(symbol):
                 raise
-            self._markets.refused[symbol] = str(error)
+            self.markets.refused[symbol] = str(error)
             self._follow_markets()
             return np.zeros(0, CANDLE)
         return rows
@@ -245,12 +245,12 @@ class CcxtFeed:
 
     def _follow_markets(self) -> None:
         """Tell the engine, before the next candles, which symbols are gone and which ones do not trade."""
-        now_ms = self._history.venue_now_ms()
+        now_ms = self.history.venue_now_ms()
         for symbol in self._symbols:
-            why = self._markets.why_gone(symbol, now_ms)
+            why = self.markets.why_gone(symbol, now_ms)
             if self.halts.tell(Cause.GONE, symbol, now_ms, is_on=bool(why)):
                 self._lose(symbol, why, now_ms)
-            is_halted = symbol in self._markets.halted
+            is_halted = symbol in self.markets.halted
             if self.halts.tell(Cause.MARKET, symbol, now_ms, is_on=is_halted):
                 detail = "does not trade" if is_halted else "trades again"
                 self._tell(NoticeKind.VENUE, symbol, detail=detail)
@@ -274,22 +274,22 @@ class CcxtFeed:
         read_ms = self._clock.now_ms()
         while True:
             await self._clock.sleep(IDLE_S)
-            is_off = any(map(self._is_gone, self._symbols)) or bool(self._markets.halted)
+            is_off = any(map(self._is_gone, self._symbols)) or bool(self.markets.halted)
             every_s = DOUBT_EVERY_S if is_off or self._is_silent else READ_EVERY_S
             if self._clock.now_ms() - read_ms < every_s * 1000.0:
                 continue
             read_ms, self._is_silent = self._clock.now_ms(), False
             try:
                 async with self._rest:
-                    await self._history.call("load_markets", True)
+                    await self.history.call("load_markets", True)
             except RestError as error:
                 self._tell(NoticeKind.VENUE, detail=f"catalogue: {error}")
                 continue
-            if not self._markets.read(self._exchange, self._history.venue_now_ms()):
+            if not self.markets.read(self._exchange, self.history.venue_now_ms()):
                 self._tell(NoticeKind.VENUE, detail="catalogue: it is empty, which is no news")
-            for symbol in list(self._markets.refused):
+            for symbol in list(self.markets.refused):
                 if await self._probe(symbol) is not None:
-                    del self._markets.refused[symbol]
+                    del self.markets.refused[symbol]
             self._follow_markets()
 
     # While live
@@ -298,17 +298,17 @@ class CcxtFeed:
         """Move the table on whenever it has something to do, for ever."""
         while True:
             self._wake.clear()
-            step = self._table.advance(self._history.venue_now_ms())
+            step = self._table.advance(self.history.venue_now_ms())
             for notice in step.notices:
                 self._on_notice(notice)
             for request in step.wanted:
                 tasks.create_task(self._ask(request))
             await self._yield_final(step.finals)
-            self.stats.waiting_ms = self._table.waiting(self._history.venue_now_ms())
+            self.stats.waiting_ms = self._table.waiting(self.history.venue_now_ms())
             due_ms = self._table.next_deadline_ms()
             wait_s = IDLE_S
             if due_ms is not None:
-                wait_s = min(max(due_ms - self._history.venue_now_ms(), 1) / 1000.0, IDLE_S)
+                wait_s = min(max(due_ms - self.history.venue_now_ms(), 1) / 1000.0, IDLE_S)
             with suppress(TimeoutError):
                 async with self._clock.timeout(wait_s):
                     await self._wake.wait()
@@ -317,27 +317,27 @@ class CcxtFeed:
         """Ask the history, and the venue's clock now and then."""
         async with self._rest:
             try:
-                with self._history.departures() as left:
-                    rows = await self._history.candles(
-                        self._markets.unified[request.symbol],
+                with self.history.departures() as left:
+                    rows = await self.history.candles(
+                        self.markets.unified[request.symbol],
                         self._live.timeframe,
                         request.first_ms,
                         request.last_ms,
                         include_forming=True,
                     )
                 if self._clock.now_ms() - self._measured_ms >= MEASURE_S * 1000.0:
-                    await self._history.measure_clock()
+                    await self.history.measure_clock()
                     self._note_offset()
             except RestError as error:
-                self._table.fail(request, self._history.venue_now_ms())
+                self._table.fail(request, self.history.venue_now_ms())
                 if isinstance(error, SymbolRefused) and not self._is_gone(request.symbol):
-                    self._markets.refused[request.symbol] = str(error)
+                    self.markets.refused[request.symbol] = str(error)
                     self._follow_markets()
                 if isinstance(error, RestUnavailable):
                     self._note_history(is_up=False, detail=f"error: {error}")
             else:
                 left_ms = left[0] if left else None
-                self._table.answer(request, rows, self._history.venue_now_ms(), left_ms)
+                self._table.answer(request, rows, self.history.venue_now_ms(), left_ms)
                 if self._streams is not None:
                     self._streams.compare(request.symbol, bars_of(rows))
                 self._note_history(is_up=True)
@@ -345,11 +345,11 @@ class CcxtFeed:
 
     async def _probe(self, symbol: str) -> list[Bar] | None:
         """Return the newest candles of a symbol, the forming one included; None when the history does not answer."""
-        now_ms, length_ms = self._history.venue_now_ms(), self._rules.length_ms
+        now_ms, length_ms = self.history.venue_now_ms(), self._rules.length_ms
         async with self._rest:
             try:
-                rows = await self._history.candles(
-                    self._markets.unified[symbol],
+                rows = await self.history.candles(
+                    self.markets.unified[symbol],
                     self._live.timeframe,
                     now_ms - PROBED_BARS * length_ms,
                     now_ms,
@@ -371,14 +371,14 @@ class CcxtFeed:
 
     def _note_offset(self) -> None:
         self._measured_ms = self._clock.now_ms()
-        self.stats.clock_offset_ms = self._history.clock_offset_ms or 0.0
+        self.stats.clock_offset_ms = self.history.clock_offset_ms or 0.0
 
     async def _yield_final(self, finals: list[FinalCandle]) -> None:
         """Yield the instants that these candles complete."""
         for final in finals:
             self._merge.put(final)
             if final.bar.has_traded:
-                self._markets.traded(final.symbol, final.bar.open_ms)
+                self.markets.traded(final.symbol, final.bar.open_ms)
             self._is_silent |= not final.bar.has_traded and not self._is_gone(final.symbol)
             # A candle that traded and that the stream did not show at all speaks against the stream.
             if final.source == "backfill" and final.bar.has_traded and self._streams is not None:
@@ -386,7 +386,7 @@ class CcxtFeed:
         for symbol in self._symbols:
             self._merge.passed(symbol, self._table.next_open_ms(symbol))
         complete = self._merge.take()
-        now_ms = self._history.venue_now_ms()
+        now_ms = self.history.venue_now_ms()
         for final in complete:
             close_ms = final.bar.open_ms + self._rules.length_ms
             self.stats.candles[final.symbol, final.source] += 1

@@ -5,7 +5,7 @@ Delta Exchange's stream as a feed.
     connection session             a socket that comes back; one open socket
     subscriptions                  what is asked for and what was acknowledged
     messages fields reader         bytes to small values, and what each message does
-    funding settlements            what the stream told of settlements; each once, between candles
+    funding                        what the stream told of settlements
     freshness alarms               silent subscriptions; what is wrong around a feed
     recorder                       raw frames on demand
 """

@@ -15,7 +15,7 @@ that opens later is closed by finality itself, which asks the history for whatev
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy as np
 from papertape.daemon.feeds.delta.alarms import Alarms
 from papertape.daemon.feeds.delta.connection import Connection
 from papertape.daemon.feeds.delta.freshness import Remedy
-from papertape.daemon.feeds.delta.funding import ChargedFunding, Fundings
+from papertape.daemon.feeds.delta.funding import Fundings
 from papertape.daemon.feeds.delta.messages import Frame, ProductUpdate, SystemStatus
 from papertape.daemon.feeds.delta.reader import MAX_MEASURED, FrameReader
 from papertape.daemon.feeds.delta.recorder import FrameRecorder
@@ -42,6 +42,7 @@ from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.history import History, HistoryClient
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.daemon.feeds.settlements import ChargedFunding
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE
 from papertape.engine.events import Cause
@@ -66,12 +67,11 @@ class DeltaFeed:
     rest        the history; open, and closed by whoever opened it
     after_ms    open time of the last instant that the reader has; None: begin `live.history_bars` before now
     closes      of that instant, by symbol; none: not known
-    on_funding  called at each settlement; `settlements` keeps the newest
     seed        of the pauses between attempts
     dropped     symbols that the account has and the configuration no longer names
 
-    Read it once, with `async for`; leave the loop, or cancel it, to close everything. `fundings` has the newest funding
-    estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself, `halts` what the engine
+    Read it once, with `async for`; leave the loop, or cancel it, to close everything. `settlements` has the newest that
+    were charged, for whoever takes them; `fundings` the newest estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself, `halts` what the engine
     should know of that between candles. A symbol that is gone, or dropped, is absent from then on; the others go on.
 
     Raises ConfigError when a symbol of a new account is not listed.
@@ -87,7 +87,6 @@ class DeltaFeed:
         after_ms: int | None = None,
         closes: Sequence[float] = (),
         on_notice: OnNotice = lambda notice: None,
-        on_funding: Callable[[ChargedFunding], None] = lambda settlement: None,
         stats: FeedStats | None = None,
         seed: int | None = None,
         dropped: Collection[str] = (),
@@ -102,7 +101,7 @@ class DeltaFeed:
         }
         self._dropped = frozenset(dropped)
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone
-        self._on_notice, self._on_funding = on_notice, on_funding
+        self._on_notice = on_notice
         chance = random.Random(seed)  # noqa: S311 # jitter is no secret
         rules = Rules.of(live)
         self._table = Finality(self._symbols, rules, live.candles)
@@ -224,7 +223,6 @@ class DeltaFeed:
             self.settlements.append(settlement)
             if settlement.rate_fraction is None:
                 self._tell(NoticeKind.GAP, settlement.symbol, "funding rate unknown")
-            self._on_funding(settlement)
 
     async def _ask(self, request: HistoryRequest) -> None:
         await self._history.ask(request, self._table)

@@ -5,21 +5,11 @@ The rate of a settlement at T is that of the last frame published by T that name
 five minutes at T is not trusted, and the settlement is told as unknown rather than guessed.
 """
 
-from typing import NamedTuple
-
 from papertape.daemon.feeds.delta.messages import FundingFrame, MarkFrame
+from papertape.daemon.feeds.settlements import ChargedFunding
 
 FRESH_US = 300_000_000
 SETTLE_AFTER_MS = 2_000  # frames published before the settlement may still be on their way
-
-
-class ChargedFunding(NamedTuple):
-    """Funding that was charged to whoever held a position at `time_ms`; the rate is None when it is not known."""
-
-    symbol: str
-    time_ms: int
-    rate_fraction: float | None
-    price: float  # mark price; 0.0 when not known
 
 
 class Fundings:

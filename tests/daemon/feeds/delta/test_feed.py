@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from papertape.daemon.feeds.delta.feed import DeltaFeed
-from papertape.daemon.feeds.delta.funding import ChargedFunding
 from papertape.daemon.feeds.finality.bars import Bar
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.feeds.settlements import ChargedFunding
 from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
@@ -42,7 +42,6 @@ class Stage:
         self.history = ScriptedHistory(self.markets, self.clock, switches)
         self.n_bars = N_BARS
         self.notices: list[Notice] = []
-        self.settlements: list[ChargedFunding] = []
         self.batches: list[Rows] = []
         self.feed: DeltaFeed
 
@@ -90,7 +89,7 @@ async def play(
         settings = Live(**{"history_bars": 0, **urls, **live})
         stage.feed = DeltaFeed(
             settings, [m.symbol for m in stage.markets], stage.clock, stage.history,
-            after_ms=after_ms, on_notice=stage.notices.append, on_funding=stage.settlements.append, seed=1,
+            after_ms=after_ms, on_notice=stage.notices.append, seed=1,
         )  # fmt: skip
         actor = asyncio.create_task(script(stage)) if script is not None else None
         last_ms = START_MS + (n_bars - 1) * LENGTH_MS
@@ -419,8 +418,8 @@ def test_prices_funding_and_halts_are_followed() -> None:
 
     stage = run(events, n_bars=2)
 
-    assert stage.settlements == [ChargedFunding("BTCUSD", START_MS + 60 * SECOND, 0.0001, 86418.2)]
-    assert list(stage.feed.settlements) == stage.settlements
+    (settlement,) = stage.feed.settlements
+    assert settlement == ChargedFunding("BTCUSD", START_MS + 60 * SECOND, 0.0001, 86418.2)
     assert stage.told(NoticeKind.VENUE) == [
         ("", "maintenance_started: maintenance"), ("BTCUSD", "start_auction: disrupted_post_only"),
         ("BTCUSD", "tick_size 0.5 → 0.1"), ("", "maintenance_finished: live"),

@@ -13,7 +13,7 @@ from papertape.daemon.feeds.backoff import LIMIT_ATTEMPTS, TOO_MANY_S, Backoff
 from papertape.daemon.feeds.delta.alarms import Alarms
 from papertape.daemon.feeds.delta.fields import time_us
 from papertape.daemon.feeds.delta.freshness import Freshness, Remedy
-from papertape.daemon.feeds.delta.funding import ChargedFunding, Fundings
+from papertape.daemon.feeds.delta.funding import Fundings
 from papertape.daemon.feeds.delta.messages import Ack, Channel, FundingFrame, MarkFrame
 from papertape.daemon.feeds.delta.recorder import FrameRecorder
 from papertape.daemon.feeds.delta.subscriptions import Subscriptions
@@ -29,6 +29,7 @@ from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.finality.trades import TradeCandles
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.feeds.settlements import ChargedFunding
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.jit import Rows

@@ -1,19 +1,19 @@
 """
 Settlements between candles: each after the candles that have closed by its time, once, also those that nobody heard.
 
-The stream tells a settlement seconds after its time (`papertape.daemon.feeds.delta.funding`). What it has not told by the time
-that a later candle is there (the daemon was down or cut off, the last estimate was stale) is asked of the venue's history,
-`FUNDING:` and `MARK:` candles, before that candle goes on. What the history does not know either is told as a gap, and the
-series `funding` is not known from then on; nothing is guessed.
+Delta's stream tells a settlement seconds after its time (`papertape.daemon.feeds.delta.funding`), ccxt's streams tell
+none. What was not told by the time that a later candle is there (or the daemon was down or cut off, or the last estimate
+was stale) is asked of the venue's history before that candle goes on. What the history does not know either is told as a
+gap, and the series `funding` is not known from then on; nothing is guessed.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from papertape.daemon.feeds.delta.funding import ChargedFunding
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
 from papertape.engine.errors import DataError
 from papertape.engine.events import Event, Funding, SeriesRows
@@ -21,8 +21,21 @@ from papertape.engine.jit import Rows
 from papertape.engine.records import FUNDING_RATE, SERIES
 
 
+class ChargedFunding(NamedTuple):
+    """Funding that was charged to whoever held a position at `time_ms`; the rate is None when it is not known."""
+
+    symbol: str
+    time_ms: int
+    rate_fraction: float | None
+    price: float  # mark price; 0.0 when not known
+
+
 class FundingHistory(Protocol):
-    """A venue's history of settlements: `papertape.replay.sources.delta_rest.DeltaRest` has this shape."""
+    """
+    A venue's history of settlements.
+
+    `papertape.replay.sources.delta_rest.DeltaRest` and `papertape.daemon.feeds.ccxt.funding.CcxtFunding` have this shape.
+    """
 
     async def funding(
         self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
@@ -30,10 +43,12 @@ class FundingHistory(Protocol):
         """Return settlements with their time in ms and their rate as a fraction, both ends included."""
         ...
 
-    async def candles(
-        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool
-    ) -> Rows:
-        """Return candles by open time, both ends included."""
+    async def marks(self, symbol: str, first_ms: int, last_ms: int) -> Mapping[int, float]:
+        """Return the mark prices at the beginning of each hour, both ends included, as far as they are known."""
+        ...
+
+    def is_due(self, symbol: str, time_ms: int) -> bool:
+        """Return, after `funding` was asked, whether a symbol settled then: not to know its rate is a gap."""
         ...
 
 
@@ -49,7 +64,7 @@ class WithSettlements:
     A feed of candles and halts with settlements between them.
 
     told         what the stream has told, filled by whoever hears it
-    interval_s   the interval of a symbol's settlements, as is known now
+    interval_s   how often a symbol may settle, as is known now
     """
 
     def __init__(
@@ -66,7 +81,7 @@ class WithSettlements:
         self._feed, self._told, self._history, self._base_ms = feed, told, history, base_ms
         self._perpetuals, self._interval_s = dict(perpetuals), interval_s
         self._on_notice, self._now_ms = on_notice, now_ms
-        self._done_ms: dict[str, int | None] = {
+        self._settled_ms: dict[str, int | None] = {
             symbol: each.settled_ms for symbol, each in perpetuals.items()
         }
         self._heard: dict[tuple[str, int], ChargedFunding] = {}
@@ -100,52 +115,53 @@ class WithSettlements:
             heard = self._told.popleft()
             if heard.symbol in self._perpetuals:
                 self._heard[heard.symbol, heard.time_ms] = heard
-        found = []
-        for symbol in self._perpetuals:
-            done_ms = self._done_ms[symbol]
-            if done_ms is None:
-                done_ms = first_open_ms
-            interval_ms = max(self._interval_s(symbol), 60) * 1000
-            first_ms = (done_ms // interval_ms + 1) * interval_ms
-            times = set(range(first_ms, last_close_ms, interval_ms))
-            times |= {t for s, t in self._heard if s == symbol and done_ms < t < last_close_ms}
-            for key in [key for key in self._heard if key[0] == symbol and key[1] <= done_ms]:
-                del self._heard[key]
-            heard_of = {t: self._heard.pop((symbol, t), None) for t in sorted(times)}
-            missed = [t for t, h in heard_of.items() if h is None or h.rate_fraction is None]
-            asked = await self._ask(symbol, missed, interval_ms // 1000) if missed else {}
-            answers = [asked.get(t, heard) for t, heard in heard_of.items()]
-            found += [answer for answer in answers if answer is not None]
-            self._done_ms[symbol] = max([done_ms, *times])
+        due: dict[str, list[int]] = {}
+        for symbol, settled_ms in self._settled_ms.items():
+            done_ms = first_open_ms if settled_ms is None else settled_ms
+            due[symbol] = self._times(symbol, done_ms, last_close_ms)
+            self._settled_ms[symbol] = max([done_ms, *due[symbol]])
+        answers = await asyncio.gather(*(self._answered(*each) for each in due.items()))
+        found = [settlement for one in answers for settlement in one]
         return sorted(found, key=lambda each: (each.time_ms, each.symbol))
 
-    async def _ask(
-        self, symbol: str, times: list[int], interval_s: int
-    ) -> dict[int, ChargedFunding]:
-        """Return what the history says of settlements that nobody told, unknown where it says nothing."""
-        answers: dict[int, ChargedFunding] = {
-            t: ChargedFunding(symbol, t, None, 0.0) for t in times
-        }
+    def _times(self, symbol: str, done_ms: int, last_close_ms: int) -> list[int]:
+        """Return when a symbol may have settled since what is out, before the last close, in order."""
+        interval_ms = max(self._interval_s(symbol), 60) * 1000
+        first_ms = (done_ms // interval_ms + 1) * interval_ms
+        times = set(range(first_ms, last_close_ms, interval_ms))
+        times |= {t for s, t in self._heard if s == symbol and done_ms < t < last_close_ms}
+        for key in [key for key in self._heard if key[0] == symbol and key[1] <= done_ms]:
+            del self._heard[key]
+        return sorted(times)
+
+    async def _answered(self, symbol: str, times: list[int]) -> list[ChargedFunding]:
+        """Return what was told of these times, and of the others what the history says."""
+        heard_of = {t: self._heard.pop((symbol, t), None) for t in times}
+        missed = [
+            t for t, heard in heard_of.items() if heard is None or heard.rate_fraction is None
+        ]
+        asked = await self._ask(symbol, missed) if missed else {}
+        answers = [asked.get(t, heard) for t, heard in heard_of.items()]
+        return [answer for answer in answers if answer is not None]
+
+    async def _ask(self, symbol: str, times: list[int]) -> dict[int, ChargedFunding]:
+        """Return what the history says of settlements that nobody told, unknown where it should know and does not."""
+        known: dict[int, ChargedFunding] = {}
+        interval_s = max(self._interval_s(symbol), 60)
         try:
             rates = await self._history.funding(symbol, times[0], times[-1], interval_s=interval_s)
-            marks = await self._marks(symbol, times) if rates else {}
+            marks = await self._history.marks(symbol, times[0], times[-1]) if rates else {}
             for rate in rates:
-                if rate.time_ms in answers:
+                if rate.time_ms in times:
                     price = marks.get(rate.time_ms, 0.0)
-                    answers[rate.time_ms] = ChargedFunding(symbol, rate.time_ms, rate.rate, price)
+                    known[rate.time_ms] = ChargedFunding(symbol, rate.time_ms, rate.rate, price)
         except DataError as error:
             self._tell(symbol, f"funding history: {error}")
-        for t, answer in answers.items():
-            if answer.rate_fraction is None:
+        for t in times:
+            if t not in known and self._history.is_due(symbol, t):
+                known[t] = ChargedFunding(symbol, t, None, 0.0)
                 self._tell(symbol, f"the funding rate of {t} ms is not known; nothing is charged")
-        return answers
-
-    async def _marks(self, symbol: str, times: list[int]) -> dict[int, float]:
-        """Return the mark prices at the beginning of each hour; settlements are on the hour."""
-        rows = await self._history.candles(
-            f"MARK:{symbol}", "1h", times[0], times[-1], include_forming=True
-        )
-        return dict(zip(rows["open_ms"].tolist(), rows["open"].tolist(), strict=True))
+        return known
 
     def _event(self, settlement: ChargedFunding) -> Event:
         """Return a settlement as the engine takes it; of an unknown rate only that it is not known."""

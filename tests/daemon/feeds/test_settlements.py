@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.daemon.feeds.delta.funding import ChargedFunding
-from papertape.daemon.feeds.delta.settlements import Perpetual, WithSettlements
 from papertape.daemon.feeds.protocol import Notice
-from papertape.engine.candles import CANDLE
+from papertape.daemon.feeds.settlements import ChargedFunding, Perpetual, WithSettlements
 from papertape.engine.errors import DataError
 from papertape.engine.events import Event, Funding, SeriesRows
 from papertape.engine.jit import Rows
@@ -28,7 +26,7 @@ class History:
     def __init__(
         self, rates: dict[int, float], marks: dict[int, float] | None = None, fails: bool = False
     ) -> None:
-        self.rates, self.marks, self.fails = rates, marks or {}, fails
+        self.rates, self.known_marks, self.fails = rates, marks or {}, fails
         self.asked: list[tuple[int, int]] = []
 
     async def funding(
@@ -41,15 +39,11 @@ class History:
             RateSettlement(t, rate, t) for t, rate in self.rates.items() if first_ms <= t <= last_ms
         ]
 
-    async def candles(
-        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool
-    ) -> Rows:
-        found = [(t, mark) for t, mark in self.marks.items() if first_ms <= t <= last_ms]
-        if not found:
-            return np.zeros(0, CANDLE)
-        rows = make_candles([(mark,) * 4 for _, mark in found])
-        rows["open_ms"] = [t for t, _ in found]
-        return rows
+    async def marks(self, symbol: str, first_ms: int, last_ms: int) -> dict[int, float]:
+        return {t: mark for t, mark in self.known_marks.items() if first_ms <= t <= last_ms}
+
+    def is_due(self, symbol: str, time_ms: int) -> bool:
+        return True
 
 
 def minutes(first_ms: int, n: int, price: float = 100.0, symbols: int = 1) -> Rows:
