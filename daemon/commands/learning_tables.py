@@ -75,6 +75,13 @@ def shadow_lines(attempts: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
         lines.append(
             f"in the shadow: {trades:,} paper trades after costs{each}, {total:+.2%} together"
         )
+    if (seeds := found.get("challenger", {}).get("seeds")) is not None:
+        challenger = found["challenger"]
+        lines.append(
+            f"{seeds:.0f} seeds: log-loss {challenger['log_loss']:.4f} together, {challenger['seed_log_loss']:.4f} alone, "
+            f"the worst of each retrain {challenger['seed_log_loss_highest']:.4f}; apart by {challenger['seed_spread']:.4f} "
+            "(standard deviation of probabilities)"
+        )
     recipes = [attempt["gate"]["recipe"] for attempt in attempts if "recipe" in attempt["gate"]]
     if recipes:
         newest = recipes[-1]

@@ -10,7 +10,8 @@ newer is refused with the reason.
     the kind's     as it shapes them
 
 A model with weights of its own per symbol has every tensor once for each: mean and scale (symbols, inputs), all others
-with an axis of symbols before their own.
+with an axis of symbols before their own. An ensemble has the kind's tensors with an axis of members before theirs, behind
+that of symbols.
 """
 
 import hashlib
@@ -34,7 +35,9 @@ _LARGEST_SIZE: Final = (
     4_096  # of anything a kind lets one choose; memory is taken before it is filled
 )
 _SHARED: Final = ("mean", "scale", "temperature")  # of every kind, first in the weight vector
+_SCALING: Final = ("mean", "scale")  # always by symbol, if only by one for all
 _POSITIVE: Final = ("scale", "temperature")
+_LINE: Final = 8  # values in a line of memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +72,41 @@ class Artefact:
                     f"{', '.join(self.record.symbols)}"
                 )
             place = self.record.symbols.index(symbol)
-        own = self.kind.shapes(len(self.record.inputs), self.record.sizes)
-        parts = []
-        for name in (*_SHARED, *own):
-            tensor = self.tensors[name]
-            is_by_symbol = self.record.is_per_symbol or name in ("mean", "scale")
-            parts.append((tensor[place] if is_by_symbol else tensor).reshape(-1))
+        chosen = {
+            name: tensor[place] if self.record.is_per_symbol or name in _SCALING else tensor
+            for name, tensor in self.tensors.items()
+        }
+        parts = [chosen[name].reshape(-1) for name in _SHARED]
+        members = self.record.members
+        for member in range(members):
+            own = [chosen[name] if members == 1 else chosen[name][member] for name in self._own]
+            parts += [tensor.reshape(-1) for tensor in own]
+            if members > 1:
+                parts.append(np.zeros(-sum(tensor.size for tensor in own) % _LINE))
         # The kind's own begin on a line of memory: vector loads that cross lines cost a third of a step.
         n = sum(len(part) for part in parts)
-        room = np.empty(n + 8)
-        first = -(room.ctypes.data // 8 + 2 * len(self.record.inputs) + 1) % 8
+        room = np.empty(n + _LINE)
+        first = -(room.ctypes.data // 8 + 2 * len(self.record.inputs) + 1) % _LINE
         return np.concatenate(parts, out=room[first : first + n])
+
+    @property
+    def _own(self) -> dict[str, tuple[int, ...]]:
+        """Return the tensors of its kind, with the shapes that they have in one model."""
+        return self.kind.shapes(len(self.record.inputs), self.record.sizes)
+
+    def member(self, number: int) -> "Artefact":
+        """Return one model of an ensemble by itself, with the scaling and the temperature of all."""
+        if self.record.members == 1:
+            return self
+        axis = int(self.record.is_per_symbol)
+        own = {name: np.asarray(self.tensors[name].take(number, axis)) for name in self._own}
+        return Artefact(replace(self.record, members=1), {**self.tensors, **own})
 
     @property
     def state_length(self) -> int:
         """Return how many values it carries from close to close, per symbol."""
-        return self.kind.state_length(len(self.record.inputs), self.record.sizes)
+        one = self.kind.state_length(len(self.record.inputs), self.record.sizes)
+        return self.record.members * one
 
     def scratch(self) -> FloatArray:
         """Return what its kernel may write on."""
@@ -176,7 +198,10 @@ def _shapes(record: ModelRecord, n_scalings: int) -> dict[str, tuple[int, ...]]:
     """Return the tensors that a record asks for, with their shapes."""
     n = len(record.inputs)
     scaling = {"mean": (n_scalings, n), "scale": (n_scalings, n)}
-    others = {"temperature": (1,), **KINDS[record.kind].shapes(n, record.sizes)}
+    own = KINDS[record.kind].shapes(n, record.sizes)
+    if record.members > 1:
+        own = {name: (record.members, *shape) for name, shape in own.items()}
+    others = {"temperature": (1,), **own}
     if record.is_per_symbol:
         others = {name: (n_scalings, *shape) for name, shape in others.items()}
     return {**scaling, **others}

@@ -11,6 +11,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.features import columns_of
 
 FORMAT: Final = 2
+MOST_MEMBERS: Final = 32  # of an ensemble: each is a whole model to train and to step
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ModelRecord:
     reference     what its inputs and probabilities looked like in training, for the watch on drift
     curve         of reliability: bins of predicted against realised; importance: of each input, by name
     definitions   digests of the features of somebody's own that it was trained on, by name
+    members       models of one kind that were trained with a seed each and speak together; 1: a single one
     """
 
     kind: str
@@ -55,6 +57,7 @@ class ModelRecord:
     curve: list[Any] = field(default_factory=list)
     importance: dict[str, float] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
+    members: int = 1
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -75,14 +78,15 @@ class ModelRecord:
         values = {"format": FORMAT, **asdict(self), "features_digest": self.features_digest}
         if not self.definitions:
             del values["definitions"]  # of nearly all models
+        if self.members == 1:
+            del values["members"]  # likewise
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Return a record whose every field was checked, or raise DataError; format 1 lacks the fields of format 2."""
         rules = _RULES if values["format"] == 1 else {**_RULES, **_RULES_2}
-        if "definitions" in values:
-            rules = {**rules, "definitions": _DEFINITIONS}
+        rules = {**rules, **{name: rule for name, rule in _OPTIONAL.items() if name in values}}
         for name, (is_good, rule) in rules.items():
             if name not in values:
                 raise DataError(f"artefact: the record has no {name!r}; the file is damaged")
@@ -161,10 +165,16 @@ _RULES: Final[dict[str, Rule]] = {
     "metrics": _NUMBERS,
     "gate": _TABLE,
 }
-_DEFINITIONS: Final = (
-    lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
-    "a table of texts",
-)
+_OPTIONAL: Final[dict[str, Rule]] = {
+    "definitions": (
+        lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
+        "a table of texts",
+    ),
+    "members": (
+        lambda value: _is_whole(value) and 1 < value <= MOST_MEMBERS,
+        f"a whole number from 2 to {MOST_MEMBERS}",
+    ),
+}
 _RULES_2: Final[dict[str, Rule]] = {
     "inputs": (lambda value: _is_texts(value) and len(value) > 0, "a list of columns"),
     "sizes": (_is_sizes, "a table of whole numbers above 0"),

@@ -60,6 +60,25 @@ def reliability_curve(y: FloatArray, p: FloatArray) -> list[dict[str, Any]]:
     return _bins(y, p)
 
 
+def spread_over_seeds(y: FloatArray, p: FloatArray) -> dict[str, float]:
+    """
+    Return how far the members of an ensemble are apart on the same rows.
+
+    y  shape (n,), outcomes; p: shape (n_members, n), what each says alone
+
+        seeds            how many
+        seed_spread      standard deviation over members of what they say of a row, the mean of all rows
+        seed_log_loss    of a member alone, the mean of all; seed_log_loss_highest: of the worst
+    """
+    alone = [scores(y, one).log_loss for one in p]
+    return {
+        "seeds": float(len(p)),
+        "seed_spread": float(p.std(axis=0).mean()),
+        "seed_log_loss": float(np.mean(alone)),
+        "seed_log_loss_highest": max(alone),
+    }
+
+
 def _bins(y: FloatArray, p: FloatArray) -> list[dict[str, Any]]:
     number = np.clip((p * _BINS).astype(np.int64), 0, _BINS - 1)
     counts = np.bincount(number, minlength=_BINS)

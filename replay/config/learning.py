@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.drift.policy import DriftOptions
+from papertape.engine.model.record import MOST_MEMBERS
 from papertape.replay.config.fields import keys_of, shared
 
 Days = Annotated[float, Field(gt=0.0, le=3_650.0)]
@@ -50,6 +51,12 @@ class Learning(BaseModel):
         description="draw probabilities towards the base rate as far as later rows of the window do not bear them out, "
         "in place of a temperature",
     )
+    seeds: int = Field(
+        1,
+        ge=1,
+        le=MOST_MEMBERS,
+        description="models that are trained, each from a seed of its own, and speak as one; every one costs a training",
+    )
     per_symbol: bool = Field(False, description="weights of its own for every symbol")
     fine_tune: bool = Field(
         False, description="go on from the champion in place of starting afresh"
@@ -63,7 +70,12 @@ class Learning(BaseModel):
     time_limit_s: float = Field(600.0, gt=0.0, le=86_400.0, description="of training one model")
     memory_limit_mb: int = Field(4096, ge=512, le=1_048_576, description="of the training process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="that torch trains on")
-    seed: int = Field(7, ge=0, lt=2**31, description="of first weights and of the gate's bootstrap")
+    seed: int = Field(
+        7,
+        ge=0,
+        lt=2**31,
+        description="of first weights, the first one's of several, and of the gate's bootstrap",
+    )
 
 
 @keys_of(DriftOptions)

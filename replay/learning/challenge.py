@@ -24,7 +24,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.gate import GateOptions, gate
 from papertape.engine.model.gate.recipe import surely_worse
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.evidence import evidence, opinions, outcomes
+from papertape.replay.learning.evidence import evidence, opinions, outcomes, seeds_of
 from papertape.replay.learning.policy import Shown, decide, weigh
 from papertape.replay.learning.settings import DAY_MS, LEAST_SHARE, LearningSettings
 
@@ -155,8 +155,9 @@ def _judged(
     said = {name: opinions(model, known, seen_ms) for name, model in contenders.items()}
     judged = slice(int(np.searchsorted(known.time_ms, seen_ms, "right")), len(known.time_ms))
     majority = float(np.nanmean(outcomes(learnt, settings).y))
+    followed = outcomes(known, settings)
     seen = evidence(
-        outcomes(known, settings).between(judged),
+        followed.between(judged),
         {name: values[:, judged] for name, values in said.items()},
         majority,
         settings,
@@ -166,6 +167,8 @@ def _judged(
     recipe = weigh(known, settings, last)
     decided = decide(settings, verdict, recipe, surely_worse(seen, rules), champion is not None)
     told = {"majority": majority, **verdict.to_json()}
+    if seeds := seeds_of(artefact, known, followed, judged):
+        told["seeds"] = seeds
     record = replace(
         artefact.record,
         tapes=settings.tapes,

@@ -11,7 +11,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.gate import Evidence, GateOptions
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.inference.recent import RECENT
-from papertape.engine.model.scores import scores
+from papertape.engine.model.scores import scores, spread_over_seeds
 from papertape.engine.model.training.prepare import labels_of
 from papertape.replay.learning.settings import LearningSettings
 
@@ -113,6 +113,29 @@ def paper_record(followed: RowOutcomes, said: FloatArray, first: int, cost: floa
                 total += float(long[row] if p[row] > 0.5 else short[row]) - cost
                 trades, free = trades + 1, int(known[row]) - first
     return PaperRecord(trades, total)
+
+
+def seeds_of(
+    artefact: Artefact, rows: Dataset, followed: RowOutcomes, chosen: slice
+) -> dict[str, float]:
+    """
+    Return how far the members of an ensemble are apart on rows that it had not seen; nothing of a single model.
+
+    rows     with what came before the chosen ones, so that members are warmed up as the ensemble is
+    followed of all rows
+    """
+    if artefact.record.members == 1 or chosen.start >= len(rows.time_ms):
+        return {}
+    after_ms = int(rows.time_ms[chosen.start]) - 1
+    y = followed.y[:, chosen]
+    each = [
+        opinions(artefact.member(number), rows, after_ms)[:, chosen]
+        for number in range(artefact.record.members)
+    ]
+    is_judged = np.isfinite(y) & np.isfinite(each[0])
+    if not is_judged.any():
+        return {}
+    return spread_over_seeds(y[is_judged], np.stack([p[is_judged] for p in each]))
 
 
 def scores_of(

@@ -85,7 +85,10 @@ def _unfit(config: Config) -> list[str]:
     learning = config.learning
     try:
         TrainingOptions(
-            config.signals.model, sizes=learning.sizes, is_fine_tuned=learning.fine_tune
+            config.signals.model,
+            sizes=learning.sizes,
+            is_fine_tuned=learning.fine_tune,
+            seeds=learning.seeds,
         )
     except ConfigError as error:
         told = str(error).replace("training.is_fine_tuned", "learning.fine_tune")

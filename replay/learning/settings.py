@@ -148,6 +148,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
             "embargo_bars": learning.embargo_bars,
             "device": learning.device,
             **({"shrink": True} if learning.shrink else {}),
+            **({"seeds": learning.seeds} if learning.seeds > 1 else {}),
         },
         is_fine_tuned=learning.fine_tune,
         activation_delay_ms=round(learning.activation_delay_s * 1000.0),

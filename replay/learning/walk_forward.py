@@ -9,7 +9,7 @@ As in a daemon an attempt ends when its model takes over or would have; what is 
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ from papertape.replay.learning.evidence import (
     outcomes,
     paper_record,
     scores_of,
+    seeds_of,
 )
 from papertape.replay.learning.jobs.job import TrainingJob, read_attempt, write_attempt
 from papertape.replay.learning.policy import Shown
@@ -226,6 +227,11 @@ def measure_shadows(
                 followed, said.contenders["challenger"], said.chosen.start, settings.cost
             )
             found["challenger"] |= paper.to_json()
+            made = read_artefact(attempt.artefact)
+            seen = rows if end_ms is None else rows.until(end_ms)
+            found["challenger"] |= seeds_of(
+                made, seen, followed.between(slice(0, len(seen.time_ms))), said.chosen
+            )
         measured.append(replace(attempt, shadow=found))
         pooled.append(said)
     return measured, _together(followed, pooled, [attempt.shadow for attempt in measured])
@@ -265,10 +271,23 @@ def _together(
         [np.full(part.chosen.stop - part.chosen.start, part.majority) for part in pooled]
     )
     found = scores_of(joined, said, majority)
-    for name in ("paper_trades", "paper_return") if found else ():
-        found["challenger"][name] = sum(shadow["challenger"][name] for shadow in shadows if shadow)
+    if found:
+        found["challenger"] |= _pooled([shadow["challenger"] for shadow in shadows if shadow])
     is_judged = np.isfinite(joined.y) & np.isfinite(said["challenger"])
     if not is_judged.any():
         return {}
     buckets = confidence_buckets(joined.y[is_judged], said["challenger"][is_judged])
     return {"contenders": found, "buckets": buckets}
+
+
+def _pooled(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the shadow records of all challengers together, and how far the members of ensembles were apart, by rows."""
+    found = {
+        name: sum(challenger[name] for challenger in each)
+        for name in ("paper_trades", "paper_return")
+    }
+    apart = [challenger for challenger in each if "seeds" in challenger]
+    rows = [challenger["rows"] for challenger in apart]
+    for name in ("seeds", "seed_spread", "seed_log_loss", "seed_log_loss_highest") if apart else ():
+        found[name] = float(np.average([challenger[name] for challenger in apart], weights=rows))
+    return found

@@ -29,10 +29,12 @@ from papertape.replay.backtesting.run import run_backtest
 from papertape.replay.config import make_config
 from papertape.replay.learning import learning_pass
 from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.comparison import Interval, Intervals, losses
+from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS
-from papertape.replay.learning.walk_forward import walk
+from papertape.replay.learning.walk_forward import said_of, walk
 from papertape.replay.tapes.store import Tape
 
 CANDLES: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "candles"
@@ -91,6 +93,7 @@ class Trainer:
 
     def __init__(self, *, shrink: bool = False) -> None:
         self.shrink = shrink
+        self.gain: Interval | None = None  # of the last walk
         self._kept: dict[tuple[Any, ...], bytes] = {}
 
     def __call__(self, rows: Any, settings: Any, kind: str, *rest: Any) -> bytes:
@@ -101,7 +104,30 @@ class Trainer:
 
     async def walk(self, folder: object, job: TrainingJob, *_: object) -> Learned:
         """Do as `run_walk` does, here."""
-        return Learned(*walk(job, self), 0.0)
+        learned = Learned(*walk(job, self), 0.0)
+        self.gain = gain_of(job, learned)
+        return learned
+
+
+def gain_of(job: TrainingJob, learned: Learned) -> Interval | None:
+    """Return by how much the models' log-loss lay below that of the share of rises known when each was trained, in nats."""
+    followed = outcomes(job.rows, job.settings)
+    ends = [attempt.due_ms for attempt in learned.attempts[1:]] + [None]
+    bars, gains = [], []
+    for attempt, end_ms in zip(learned.attempts, ends, strict=True):
+        if not attempt.artefact:
+            continue
+        said = said_of(job.rows, attempt, end_ms, None)
+        y, p = followed.y[:, said.chosen].T, said.contenders["challenger"].T
+        judged = np.isfinite(y) & np.isfinite(p)
+        always = np.full(int(judged.sum()), said.majority)
+        gains.append(losses(y[judged], always) - losses(y[judged], p[judged]))
+        bars.append(said.chosen.start + np.nonzero(judged)[0])
+    if not gains or len(np.concatenate(gains)) == 0:
+        return None
+    settings = job.settings
+    intervals = Intervals(np.concatenate(bars), settings.horizon_bars, settings.seed)
+    return intervals.of(np.concatenate(gains))
 
 
 def measure(case: Case, kind: str, policy: str, trainer: Trainer) -> dict[str, Any]:
@@ -131,6 +157,7 @@ def measure(case: Case, kind: str, policy: str, trainer: Trainer) -> dict[str, A
         "passed": any(recipe["state"]["is_passed"] for recipe in recipes if recipe),
         "capital": max((recipe["capital"] for recipe in recipes if recipe), default=1.0),
         "contenders": model["out_of_sample"].get("contenders", {}),
+        "gain": trainer.gain,
         "total_return": found.metrics["total_return"],
         "buy_and_hold": found.metrics["buy_and_hold_return"],
         "trades": int(found.metrics["trades"]),

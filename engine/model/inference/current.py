@@ -47,6 +47,7 @@ def read_rows(artefact: Artefact, symbol: str, rows: FloatArray) -> tuple[FloatA
         np.zeros(n, CANDLE),
         artefact.weights_for(symbol),
         artefact.sizes,
+        artefact.record.members,
         state,
         artefact.scratch(),
         n_inputs,
@@ -100,7 +101,7 @@ class CurrentModel:
         columns = [self.columns.index(name) for name in artefact.record.inputs]
         self._inputs = self._rows[columns]
         self._weights = {i: artefact.weights_for(self._symbols[i]) for i in self._traded}
-        self._sizes = artefact.sizes
+        self._sizes, self._members = artefact.sizes, artefact.record.members
         self._work = artefact.scratch()
         self._code = artefact.kind.code
         self._state = state
@@ -173,6 +174,7 @@ class CurrentModel:
                 bars,
                 self._weights[symbol],
                 self._sizes,
+                self._members,
                 self._state[symbol],
                 self._work,
                 self._probability_row,

@@ -11,6 +11,10 @@ What every kind shares lies before its own tensors in the weight vector of a sym
 
     mean scale     one each per input: the model reads x = (value - mean) / scale, kept within ±CLIP
     temperature    p = sigmoid(z / temperature), z the log-odds that its step returns
+
+An ensemble has the kind's own tensors once for each member, one member behind the other in the weight vector and in the
+state, and z is the mean of their log-odds. Its log-loss cannot exceed the mean of theirs, for the loss is convex in z.
+Source: T. Heskes, Selecting Weighting Factors in Logarithmic Opinion Pools (1998).
 """
 
 from collections.abc import Callable, Mapping
@@ -114,6 +118,7 @@ def infer(
     bars: Rows,
     weights: FloatArray,
     sizes: IntArray,
+    members: int,
     state: FloatArray,
     work: FloatArray,
     probability_row: int,
@@ -123,7 +128,8 @@ def infer(
 
     features  shape (n_rows, >= n); rows: which of them the model reads, in its order
     bars      CANDLE, the candles that closed
-    weights   flat, of this symbol; sizes: in the order of the kind's; state: shape (state_length,), changed in place
+    weights   flat, of this symbol; sizes: in the order of the kind's; members: of the ensemble, 1 for a single model
+    state     shape (members * state_length,), changed in place
     work      scratch, shape (>= n_inputs + work_length,)
 
     An absent candle and a missing input say nothing: the probability is NaN and the state stays as it was.
@@ -131,7 +137,8 @@ def infer(
     n_inputs = len(rows)
     x = work[:n_inputs]
     rest = work[n_inputs:]
-    at = 2 * n_inputs + 1
+    first = 2 * n_inputs + 1
+    n_weights, n_carried = (len(weights) - first) // members, len(state) // members
     for k in range(n):
         is_whole = bars[k].flag_bits & _ABSENT == 0
         for i in range(n_inputs):
@@ -140,16 +147,21 @@ def infer(
             x[i] = min(max((value - weights[i]) / weights[n_inputs + i], -CLIP), CLIP)
         probability = np.nan
         if is_whole:
-            z = np.nan
-            if code == LOGISTIC:
-                z = logistic.step(x, n_inputs, weights, at, sizes, state, rest)
-            elif code == LSTM:
-                z = lstm.step(x, n_inputs, weights, at, sizes, state, rest)
-            elif code == CNN_LSTM:
-                z = cnn_lstm.step(x, n_inputs, weights, at, sizes, state, rest)
-            elif code == TRANSFORMER:
-                z = transformer.step(x, n_inputs, weights, at, sizes, state, rest)
-            elif code == LIGHTGBM:
-                z = trees.step(x, n_inputs, weights, at, sizes, state, rest)
-            probability = sigmoid(z / weights[2 * n_inputs])
+            total = 0.0
+            for member in range(members):
+                at = first + member * n_weights
+                own = state[member * n_carried : (member + 1) * n_carried]
+                z = np.nan
+                if code == LOGISTIC:
+                    z = logistic.step(x, n_inputs, weights, at, sizes, own, rest)
+                elif code == LSTM:
+                    z = lstm.step(x, n_inputs, weights, at, sizes, own, rest)
+                elif code == CNN_LSTM:
+                    z = cnn_lstm.step(x, n_inputs, weights, at, sizes, own, rest)
+                elif code == TRANSFORMER:
+                    z = transformer.step(x, n_inputs, weights, at, sizes, own, rest)
+                elif code == LIGHTGBM:
+                    z = trees.step(x, n_inputs, weights, at, sizes, own, rest)
+                total += z
+            probability = sigmoid(total / members / weights[2 * n_inputs])
         features[probability_row, k] = probability

@@ -9,6 +9,7 @@ from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.features import columns_of
 from papertape.engine.model.inputs import MODEL_FEATURES
 from papertape.engine.model.kinds import KINDS
+from papertape.engine.model.record import MOST_MEMBERS
 from papertape.engine.model.training.labels import LABELS
 
 DEVICES: Final = ("auto", "cpu", "cuda")
@@ -32,6 +33,7 @@ class TrainingOptions:
     device          auto: CUDA where it is and agrees with the CPU; cpu; cuda, refused where there is none
     time_limit_s    after which the best epoch so far is the result
     shrink          towards the base rate by what later rows bear out, in place of a temperature
+    seeds           models that are trained, with `seed` and the numbers after it; the model is the mean of their log-odds
     is_per_symbol   weights of its own for each symbol, in place of one model for all
     is_fine_tuned   begin at the parent's weights, with its scaling, in place of afresh
     """
@@ -61,6 +63,7 @@ class TrainingOptions:
     is_per_symbol: bool = False
     is_fine_tuned: bool = False
     shrink: bool = False
+    seeds: int = 1
 
     def __post_init__(self) -> None:
         for name, table in (("kind", KINDS), ("label", LABELS), ("device", DEVICES)):
@@ -89,6 +92,16 @@ class TrainingOptions:
             if size < 1:
                 raise ConfigError(f"training.sizes: {name} {size} is not at least 1")
         self._check_sizes()
+        self._check_seeds()
+
+    def _check_seeds(self) -> None:
+        """Raise ConfigError for an ensemble of too many or too few, or of models that are all the same."""
+        if not 1 <= self.seeds <= MOST_MEMBERS:
+            raise ConfigError(f"training.seeds: {self.seeds} is not from 1 to {MOST_MEMBERS}")
+        if self.seeds > 1 and self.kind == "logistic":
+            raise ConfigError(
+                f"training.seeds: {self.seeds} is not for logistic, which is the same from every seed; leave it out"
+            )
 
     def _check_sizes(self) -> None:
         """Raise ConfigError for sizes that do not fit together, and for trees that are to be tuned further."""
@@ -123,6 +136,8 @@ class TrainingOptions:
         values = {**asdict(self), "sizes": dict(self.sizes)}
         if not self.shrink:
             del values["shrink"]  # of all models before there was a choice
+        if self.seeds == 1:
+            del values["seeds"]  # likewise
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod

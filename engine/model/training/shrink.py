@@ -53,9 +53,13 @@ def shrunk(
     base, share  of shape (1,), or (n_symbols, 1) where every symbol has weights of its own
     """
     weights, bias = kind.output
-    by_row = share.reshape(-1, *(1,) * (tensors[weights].ndim - 1)) if share.ndim > 1 else share
+
+    def by_symbol(values: FloatArray, name: str) -> FloatArray:
+        return values.reshape(-1, *(1,) * (tensors[name].ndim - 1)) if values.ndim > 1 else values
+
+    from_base = tensors[bias] - by_symbol(base, bias)
     return {
         **tensors,
-        weights: tensors[weights] * by_row,
-        bias: base + share * (tensors[bias] - base),
+        weights: tensors[weights] * by_symbol(share, weights),
+        bias: by_symbol(base, bias) + by_symbol(share, bias) * from_base,
     }

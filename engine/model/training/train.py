@@ -24,6 +24,7 @@ from papertape.engine.model.artefact import Artefact, read_artefact, write_artef
 from papertape.engine.model.calibrate import fit_temperature, log_loss
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.record import ModelRecord
+from papertape.engine.model.scores import spread_over_seeds
 from papertape.engine.model.training.boosting import Examples, fit_trees
 from papertape.engine.model.training.diagnostics import log_odds, measured, probabilities
 from papertape.engine.model.training.newton import newton
@@ -89,40 +90,37 @@ def train(
         parent = None
     if parent is not None:
         _check_parent(parent, dataset, options)
+    symbols = dataset.symbols
     mean, scale = (
         scaling(ready)
         if parent is None
         else (np.array(parent.tensors["mean"]), np.array(parent.tensors["scale"]))
     )
 
-    def is_over() -> bool:
-        return elapsed_s is not None and elapsed_s() >= options.time_limit_s
+    def watch(member: int) -> FitWatch:
+        # Each has its share of the time, or the last ones would learn nothing.
+        limit_s = options.time_limit_s * (member + 1) / options.seeds
 
-    watch = FitWatch(on_epoch, is_over, checkpoint)
+        def is_over() -> bool:
+            return elapsed_s is not None and elapsed_s() >= limit_s
+
+        return FitWatch(on_epoch, is_over, checkpoint)
+
     fits = [
-        _fit(rows, options, watch)
-        for rows in _groups(dataset.symbols, ready, mean, scale, options, parent)
+        _fit(rows, _with_seed(options, member), watch(member))
+        for member in range(options.seeds)
+        for rows in _groups(symbols, ready, (mean, scale), options, parent, member)
     ]
-    tensors = _joined([own for own, _ in fits], options.is_per_symbol)
+    tensors = _joined([own for own, _ in fits], options)
     tensors |= {"mean": mean, "scale": scale}
     record = _record(dataset, options, tapes, champion)
-    symbols = dataset.symbols
-    tensors["temperature"] = np.ones((len(symbols), 1) if options.is_per_symbol else 1)
-    first = read_artefact(write_artefact(record, tensors))
-    z = log_odds(probabilities(first, symbols, ready.x))
-    shares: list[float] = []
-    if options.shrink:
-        tensors, shares = _shrunk(first, z, ready)
-        # the log-odds that the temperature, which stays 1, divides
-        z = log_odds(
-            probabilities(read_artefact(write_artefact(record, tensors)), symbols, ready.x)
-        )
-    else:
-        tensors["temperature"] = _temperatures(z, ready, options.is_per_symbol)
+    tensors, z, shares = _calibrated(record, tensors, symbols, ready, options)
     final = read_artefact(write_artefact(record, tensors))
     told = measured(final, symbols, ready, z, options)
     told["metrics"] |= _fit_metrics([row for _, row in fits])
     told["metrics"]["temperature"] = float(tensors["temperature"].mean())
+    if options.seeds > 1:
+        told["metrics"] |= _spread(final, symbols, ready)
     if options.shrink:
         told["metrics"]["share_borne_out"] = float(np.mean(shares))
     data = write_artefact(replace(record, **told), tensors)
@@ -138,6 +136,7 @@ def _check_parent(parent: Artefact, dataset: Dataset, options: TrainingOptions) 
         "inputs": (record.inputs, options.read),
         "sizes": (record.sizes, options.all_sizes),
         "is_per_symbol": (record.is_per_symbol, options.is_per_symbol),
+        "seeds": (record.members, options.seeds),
     }
     if not parent.is_shared:
         wanted["symbols"] = (record.symbols, dataset.symbols)
@@ -151,21 +150,27 @@ def _check_parent(parent: Artefact, dataset: Dataset, options: TrainingOptions) 
 def _groups(
     symbols: tuple[str, ...],
     ready: Prepared,
-    mean: FloatArray,
-    scale: FloatArray,
+    scaling: tuple[FloatArray, FloatArray],
     options: TrainingOptions,
     parent: Artefact | None,
+    member: int,
 ) -> list[Scaled]:
-    """Return the rows of each fit: all symbols in one, or each in its own."""
-    x = scaled(ready.x, mean, scale)
-    own = _own(parent) if parent is not None else None
+    """Return the rows of each fit of a member: all symbols in one, or each in its own."""
+    x = scaled(ready.x, *scaling)
+    own = _own(parent.member(member)) if parent is not None else None
+    suffix = f"-{member + 1}" if options.seeds > 1 else ""
     if not options.is_per_symbol:
-        return [Scaled("model", x, ready, own)]
+        return [Scaled(f"model{suffix}", x, ready, own)]
     groups = []
     for i, symbol in enumerate(symbols):
         weights = None if own is None else {name: value[i] for name, value in own.items()}
-        groups.append(Scaled(symbol, x[i : i + 1], ready.of(i), weights))
+        groups.append(Scaled(f"{symbol}{suffix}", x[i : i + 1], ready.of(i), weights))
     return groups
+
+
+def _with_seed(options: TrainingOptions, member: int) -> TrainingOptions:
+    """Return how one member of an ensemble is trained."""
+    return replace(options, seed=options.seed + member)
 
 
 def _own(parent: Artefact) -> Tensors:
@@ -226,11 +231,38 @@ def _fit_logistic(rows: Scaled, options: TrainingOptions) -> tuple[Tensors, dict
     return {"coefficients": found[:-1], "intercept": found[-1:]}, told
 
 
-def _joined(fits: Sequence[Tensors], is_per_symbol: bool) -> Tensors:
-    """Return the tensors of an artefact: those of the one fit, or of every symbol's one above the other."""
-    if not is_per_symbol:
-        return dict(fits[0])
-    return {name: np.stack([own[name] for own in fits]) for name in fits[0]}
+def _joined(fits: Sequence[Tensors], options: TrainingOptions) -> Tensors:
+    """Return the tensors of an artefact: of fits by member and symbol, with an axis of symbols and one of members."""
+    n = len(fits) // options.seeds
+    unused = tuple(
+        axis
+        for axis, is_used in enumerate((options.is_per_symbol, options.seeds > 1))
+        if not is_used
+    )
+    joined = {}
+    for name in fits[0]:
+        by_symbol = [np.stack([own[name] for own in fits[i::n]]) for i in range(n)]
+        joined[name] = np.stack(by_symbol).squeeze(unused)
+    return joined
+
+
+def _calibrated(
+    record: ModelRecord,
+    tensors: Tensors,
+    symbols: tuple[str, ...],
+    ready: Prepared,
+    options: TrainingOptions,
+) -> tuple[Tensors, FloatArray, list[float]]:
+    """Return the tensors with a temperature or shrunk, the log-odds that the temperature divides, and the shares."""
+    one = np.ones((len(symbols), 1) if options.is_per_symbol else 1)
+    first = read_artefact(write_artefact(record, {**tensors, "temperature": one}))
+    z = log_odds(probabilities(first, symbols, ready.x))
+    if not options.shrink:
+        temperature = _temperatures(z, ready, options.is_per_symbol)
+        return {**tensors, "temperature": temperature}, z, []
+    drawn, shares = _shrunk(first, z, ready)  # whose temperature stays 1
+    made = read_artefact(write_artefact(record, drawn))
+    return drawn, log_odds(probabilities(made, symbols, ready.x)), shares
 
 
 def _temperatures(z: FloatArray, ready: Prepared, is_per_symbol: bool) -> FloatArray:
@@ -272,6 +304,17 @@ def _fit_metrics(fits: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return found
 
 
+def _spread(made: Artefact, symbols: tuple[str, ...], ready: Prepared) -> dict[str, float]:
+    """Return how far the members of an ensemble are apart on the newest part."""
+    part = ready.calibrate
+    each = [
+        probabilities(made.member(number), symbols, ready.x)[part]
+        for number in range(made.record.members)
+    ]
+    told = spread_over_seeds(ready.y[part], np.stack(each))
+    return {f"calibrate_{name}": value for name, value in told.items()}
+
+
 def _record(
     dataset: Dataset, options: TrainingOptions, tapes: Sequence[str], champion: int
 ) -> ModelRecord:
@@ -297,4 +340,5 @@ def _record(
         options=options.to_json(),
         is_per_symbol=options.is_per_symbol,
         definitions=dict(dataset.definitions),
+        members=options.seeds,
     )

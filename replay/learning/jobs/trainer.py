@@ -17,7 +17,10 @@ from papertape.replay.learning.settings import LearningSettings
 def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) -> TrainingOptions:
     """Return how a model of a kind is trained, or raise ConfigError."""
     values = {**shared(settings, TrainingOptions), **settings.options, "kind": kind}
-    sizes = dict(settings.sizes) if settings.kind == kind else {}
+    sizes = dict(settings.sizes)
+    if settings.kind != kind:  # the baseline is one model, of its own sizes
+        sizes = {}
+        values.pop("seeds", None)
     return TrainingOptions(**{**values, "sizes": sizes, "is_fine_tuned": is_fine_tuned})
 
 

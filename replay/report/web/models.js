@@ -101,6 +101,7 @@ function drawModels() {
   if (Object.keys(shadow ?? {}).length) drawScores("challengers on the candles after them, promoted or not", shadow.contenders);
   const paper = ((shadow ?? {}).contenders ?? {}).challenger ?? {};
   if (paper.paper_trades !== undefined) $("model-scores").append(element("p", `In the shadow, traded or not: ${shown(paper.paper_trades, "count")} paper trades of the gate's plain rule, ${shown(paper.paper_return, "percent")} of a stake together after costs.`, "quiet"));
+  if (paper.seeds !== undefined) $("model-scores").append(element("p", `Models of ${shown(paper.seeds, "count")} seeds speak as one: log-loss ${shown(paper.log_loss, "precise")} together, ${shown(paper.seed_log_loss, "precise")} alone, the worst of each retrain ${shown(paper.seed_log_loss_highest, "precise")}; what they say of a candle differs by ${shown(paper.seed_spread, "precise")} (standard deviation over seeds).`, "quiet"));
   if ((model.versions ?? []).length) {
     const box = element("div");
     box.append(element("h3", "by version in force"), table(model.versions, [["version", (r) => r.name], ["predictions", (r) => r.rows, "count"], ["accuracy", (r) => r.accuracy, "percent"], ["log-loss", (r) => r.log_loss, "precise"], ["trades", (r) => r.trades, "count"], ["win rate", (r) => r.win_rate, "percent"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", "tone"]]));

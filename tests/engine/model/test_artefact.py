@@ -111,6 +111,9 @@ def rewritten(**changes: Any) -> bytes:
     [
         ({"format": 3}, "format 3 is newer than 2; update papertape"),
         ({"format": 0}, "format 0 is unknown"),
+        ({"members": 1}, "members 1 is not a whole number from 2 to 32"),
+        ({"members": 33}, "members 33 is not a whole number from 2 to 32"),
+        ({"members": 2}, r"coefficients of type float64 and shape \(4,\) is not float64 \(2, 4\)"),
         ({"format": "x"}, "format 'x' is unknown"),
         ({"kind": "logistics"}, "unknown kind 'logistics': did you mean 'logistic'"),
         ({"kind": 3}, "kind 3 is not text"),

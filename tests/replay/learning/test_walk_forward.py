@@ -11,6 +11,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.drift.policy import DriftOptions
+from papertape.engine.model.scores import scores
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import make_strategy
 from papertape.replay.backtesting.prepare import model_events
@@ -23,7 +24,7 @@ from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
 from papertape.replay.learning.walk_forward import Walked, walk
-from tests.support.helpers import START_MS, random_candles
+from tests.support.helpers import START_MS, needs_lightgbm, random_candles
 from tests.support.planted_rows import HOUR_MS, due_times, planted_rows, quick_settings
 
 
@@ -100,6 +101,39 @@ def test_shadow_scores_are_of_the_rows_between_two_attempts() -> None:
         attempt.shadow["challenger"]["rows"] for attempt in found.attempts if attempt.shadow
     )
     assert found.summary["contenders"]["challenger"]["rows"] == total
+
+
+@needs_lightgbm
+def test_the_spread_over_seeds_is_told_of_the_gates_rows_and_of_those_after_it() -> None:
+    rows = planted_rows()
+    sizes = {"trees": 6, "depth": 2}
+    settings = quick_settings(kind="lightgbm", sizes=sizes, options={"seeds": 2})
+    found = walk(TrainingJob(settings, due_times()[:2], rows, is_walk=True), train_model)
+
+    first, second = found.attempts
+    made, y = read_artefact(first.artefact), outcomes(rows, settings).y[0]
+    assert made.record.members == 2
+    assert read_artefact(first.baseline).record.members == 1
+
+    def alone(after_ms: int, until_ms: int, known_ms: int) -> list[float]:
+        inside = (rows.time_ms > after_ms) & (rows.time_ms <= until_ms) & np.isfinite(y)
+        inside &= rows.time_ms + 2 * HOUR_MS <= known_ms  # labels of two hours
+        each = [opinions(made.member(n), rows, after_ms)[0, inside] for n in range(2)]
+        return [scores(y[inside], p).log_loss for p in each]
+
+    in_gate = alone(first.due_ms - settings.gate_ms, first.due_ms, first.due_ms)
+    told = first.gate["seeds"]
+    assert told["seed_log_loss"] == pytest.approx(np.mean(in_gate))
+    assert told["seed_log_loss_highest"] == pytest.approx(max(in_gate))
+    later = alone(first.due_ms, second.due_ms, int(rows.time_ms[-1]))
+    shadow = first.shadow["challenger"]
+    assert shadow["seed_log_loss"] == pytest.approx(np.mean(later))
+    assert shadow["log_loss"] <= shadow["seed_log_loss"]
+    assert shadow["seed_spread"] > 0.0
+    pooled, both = found.summary["contenders"]["challenger"], (shadow, second.shadow["challenger"])
+    assert pooled["seeds"] == 2
+    expected = np.average([s["seed_spread"] for s in both], weights=[s["rows"] for s in both])
+    assert pooled["seed_spread"] == pytest.approx(expected)
 
 
 def test_the_end_of_the_tape_changes_no_earlier_decision(planted: Walked) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from papertape.engine.candles import FLAG_ABSENT, HOUR_MS
 from papertape.engine.core import Engine
@@ -37,8 +37,9 @@ def artefact(kind: str, seed: int, n_scalings: int = 1, **fields: Any) -> bytes:
     record = replace(record, **fields)
     random = np.random.default_rng(seed)
     n = len(record.inputs)
+    many = (record.members,) if record.members > 1 else ()
     tensors: dict[str, Any] = {
-        name: random.normal(0.0, 0.3, shape)
+        name: random.normal(0.0, 0.3, many + shape)
         for name, shape in KINDS[kind].shapes(n, record.sizes).items()
     }
     for name in KINDS[kind].positive:
@@ -188,12 +189,15 @@ def test_model_that_takes_over_late_says_what_it_would_have_said_all_along(kind:
     swaps=st.lists(st.integers(0, 700), min_size=2, max_size=2, unique=True).map(sorted),
     share=st.floats(0.0, 1.0),
     batch=st.integers(1, 400),
+    members=st.sampled_from([1, 3]),
 )
 def test_batches_and_a_restart_anywhere_change_nothing(
-    kinds: list[str], swaps: list[int], share: float, batch: int
+    kinds: list[str], swaps: list[int], share: float, batch: int, members: int
 ) -> None:
     candles = candles_for(700)
-    models = [(at, artefact(kind, at)) for at, kind in zip(swaps, kinds, strict=True)]
+    models = [
+        (at, artefact(kind, at, members=members)) for at, kind in zip(swaps, kinds, strict=True)
+    ]
     whole = make_engine()
     expected = step_all(whole, mixed(candles, models, len(candles)))
 
@@ -208,6 +212,26 @@ def test_batches_and_a_restart_anywhere_change_nothing(
     assert np.concatenate(told).tobytes() == expected.predictions.tobytes()
     assert after.snapshot() == whole.snapshot()
     assert after.digest == whole.digest
+
+
+@pytest.mark.parametrize("is_per_symbol", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_ensemble_says_what_the_mean_of_its_members_log_odds_is(
+    kind: str, is_per_symbol: bool
+) -> None:
+    rows = columns_of(candles_for(150), 1)
+    data = artefact(kind, 11, members=3, is_per_symbol=is_per_symbol)
+    made = read_artefact(data)
+
+    found, state = read_rows(made, "B", rows)
+
+    each = [made.member(number) for number in range(3)]
+    alone = [one_by_one(write_artefact(one.record, one.tensors), 1, rows) for one in each]
+    assert len({said.tobytes() for said in alone}) == 3
+    np.testing.assert_allclose(found, expit(np.mean(logit(alone), axis=0)), rtol=1e-9)
+    carried = np.concatenate([read_rows(one, "B", rows)[1] for one in each])
+    assert state.tobytes() == carried.tobytes()
+    assert write_artefact(made.record, made.tensors) == data
 
 
 def test_absent_candle_and_missing_input_leave_the_state_and_say_nothing() -> None:

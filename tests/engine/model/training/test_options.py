@@ -52,6 +52,9 @@ def test_all_columns_are_read_unless_named() -> None:
             {"kind": "transformer", "sizes": {"width": 9}},
             "training.sizes: width 9 is not a multiple of heads 4",
         ),
+        ({"seeds": 0}, "training.seeds: 0 is not from 1 to 32"),
+        ({"seeds": 33}, "training.seeds: 33 is not from 1 to 32"),
+        ({"kind": "logistic", "seeds": 2}, "training.seeds: 2 is not for logistic, which is the"),
         ({"epoch": 3}, "training: unknown option 'epoch': did you mean 'epochs'?"),
     ],
 )

@@ -1,0 +1,19 @@
+"""Lines about learning in the terminal: what is told of models that did not trade, and of seeds that are apart."""
+
+from papertape.daemon.commands.learning_tables import shadow_lines
+
+
+def test_lines_of_an_ensemble_and_of_a_single_model() -> None:
+    paper = {"paper_trades": 4, "paper_return": -0.02, "log_loss": 0.691}
+    apart = {"seeds": 5.0, "seed_spread": 0.0312, "seed_log_loss": 0.7, "seed_log_loss_highest": 0.72}  # fmt: skip
+
+    single = shadow_lines([], {"challenger": paper})
+    several = shadow_lines([], {"challenger": paper | apart})
+
+    assert single == ["in the shadow: 4 paper trades after costs, -0.500% each, -2.00% together"]
+    assert several == [
+        *single,
+        "5 seeds: log-loss 0.6910 together, 0.7000 alone, the worst of each retrain 0.7200; apart by 0.0312 "
+        "(standard deviation of probabilities)",
+    ]
+    assert shadow_lines([], {}) == []
