@@ -16,7 +16,7 @@ import numpy as np
 
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
 from papertape.engine.errors import DataError
-from papertape.engine.events import Event, Funding, SeriesRows
+from papertape.engine.events import Cause, Event, Funding, Halt, SeriesRows
 from papertape.engine.jit import Rows
 from papertape.engine.records import FUNDING_RATE, SERIES
 
@@ -86,11 +86,16 @@ class WithSettlements:
         }
         self._heard: dict[tuple[str, int], ChargedFunding] = {}
         self._closes: dict[int, float] = {}  # newest, by number of the symbol
+        self._gone: set[int] = (
+            set()
+        )  # numbers of symbols that settle no more: nothing is held there
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield candles, cut where a settlement lies between them, and everything else as it comes."""
         async for event in self._feed:
             if not isinstance(event, np.ndarray):
+                if isinstance(event, Halt) and event.cause is Cause.GONE:
+                    (self._gone.add if event.is_on else self._gone.discard)(event.symbol)
                 yield event
                 continue
             closes = event["open_ms"] + self._base_ms
@@ -118,8 +123,10 @@ class WithSettlements:
         due: dict[str, list[int]] = {}
         for symbol, settled_ms in self._settled_ms.items():
             done_ms = first_open_ms if settled_ms is None else settled_ms
-            due[symbol] = self._times(symbol, done_ms, last_close_ms)
-            self._settled_ms[symbol] = max([done_ms, *due[symbol]])
+            times = self._times(symbol, done_ms, last_close_ms)
+            self._settled_ms[symbol] = max([done_ms, *times])
+            if self._perpetuals[symbol].number not in self._gone:
+                due[symbol] = times
         answers = await asyncio.gather(*(self._answered(*each) for each in due.items()))
         found = [settlement for one in answers for settlement in one]
         return sorted(found, key=lambda each: (each.time_ms, each.symbol))

@@ -54,6 +54,7 @@ class FakeExchange:
     throttle_s  ccxt's own pause between two calls of the history, waited for before the call leaves
     rest_errors raised by the next calls of the history, one each
     in_quote    the stream counts the volume of these symbols in quote, the history in base
+    rates       what every symbol was charged, as a fraction, by the time of the settlement
     """
 
     id = "binance"
@@ -61,7 +62,12 @@ class FakeExchange:
     def __init__(self, clock: Clock, symbols: list[str], *, has_stream: bool = True) -> None:
         self.clock = clock
         self.symbols = symbols
-        self.has = {"watchOHLCV": has_stream, "fetchOHLCV": True, "fetchTime": True}
+        self.has = {
+            "watchOHLCV": has_stream,
+            "fetchOHLCV": True,
+            "fetchTime": True,
+            "fetchFundingRateHistory": True,
+        }
         self.timeframes = {"1m": "1m"}
         self.muted: set[str] = set()
         self.stays_mute = False
@@ -80,6 +86,7 @@ class FakeExchange:
         self.throttle_s = 0.0
         self.rest_errors: list[Exception] = []
         self.in_quote: set[str] = set()
+        self.rates: dict[int, float] = {}
         self._free_ms = 0
         self.markets: dict[str, Any] = {}
         self.markets_by_id: dict[str, Any] = {}
@@ -141,6 +148,16 @@ class FakeExchange:
             if t < min(seen_ms, self.ends_ms.get(symbol, seen_ms))
             and (symbol not in self.thin or is_thin_minute(t))
         ][:limit]
+
+    async def fetch_funding_rate_history(
+        self, symbol: str, since: int, limit: int, params: dict[str, int]
+    ) -> list[dict[str, Any]]:
+        """Return what was charged up to now, oldest first."""
+        self._find(symbol)
+        self._reach()
+        last_ms = min(params["until"], self.clock.now_ms())
+        found = [{"timestamp": t, "fundingRate": rate} for t, rate in sorted(self.rates.items())]
+        return [row for row in found if since <= row["timestamp"] <= last_ms][:limit]
 
     async def _throttle(self) -> None:
         """Wait for the turn of a call, as the library does before it sends anything."""

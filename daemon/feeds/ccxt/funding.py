@@ -66,6 +66,9 @@ class CcxtFunding:
     ) -> list[Rate]:
         """Return the settlements from `first_ms` to `last_ms`, both included, in time order."""
         history = self._history()
+        if symbol not in self._markets.unified:
+            self._say_nothing_is_known(symbol, "the venue does not list it")
+            return []
         if not history.exchange.has.get("fetchFundingRateHistory"):
             self._say_nothing_is_known(symbol, f"{history.exchange.id} has no history of rates")
             return []

@@ -10,7 +10,7 @@ import pytest
 from papertape.daemon.feeds.protocol import Notice
 from papertape.daemon.feeds.settlements import ChargedFunding, Perpetual, WithSettlements
 from papertape.engine.errors import DataError
-from papertape.engine.events import Event, Funding, SeriesRows
+from papertape.engine.events import Cause, Event, Funding, Halt, SeriesRows
 from papertape.engine.jit import Rows
 from papertape.replay.sources.delta_rest import RateSettlement
 from tests.support.helpers import START_MS, interleave, make_candles
@@ -184,3 +184,19 @@ async def test_an_interval_that_has_become_shorter_is_followed_as_it_is_told() -
     events, _ = await told(batches, History({}), heard)
 
     assert shape(events) == [(60, 60), Funding(told_ms, 0, 0.0004, 99.0), (61, 62)]
+
+
+@pytest.mark.asyncio
+async def test_a_symbol_that_is_gone_settles_no_more_until_it_is_back() -> None:
+    times = [EIGHT_MS + hours * HOUR_MS for hours in (0, 8, 16)]
+    history = History(dict.fromkeys(times, 0.0001), dict.fromkeys(times, 100.0))
+    batches: list[Any] = []
+    for t, is_on in zip(times, (False, True, False), strict=True):
+        batches += [Halt(t - 2 * MINUTE_MS, 0, Cause.GONE, is_on), minutes(t - 2 * MINUTE_MS, 4)]
+
+    events, notices = await told(batches, history)
+
+    charged = [event.time_ms for event in events if isinstance(event, Funding)]
+    assert charged == [times[0], times[2]]
+    assert history.asked == [(times[0], times[0]), (times[2], times[2])]
+    assert notices == []

@@ -35,7 +35,7 @@ def rates_of(
 
 def charged(
     minutes: int, rates: dict[int, str], first_ms: int = EIGHT_MS - 2 * MINUTE_MS, *,
-    settled_ms: int | None = None, late_ms: int = 0, has: dict[str, bool] | None = None, delay_s: float = 1.0,
+    settled_ms: int | None = None, late_ms: int = 0, has: dict[str, bool] | None = None, listed: bool = True,
 ) -> tuple[list[Event], list[Notice]]:  # fmt: skip
     """Return settlements and notices while so many minutes are followed, each a second after its close."""
     notices: list[Notice] = []
@@ -43,7 +43,8 @@ def charged(
     async def main() -> list[Event]:
         clock = Clock(first_ms)
         server = BinanceServer(clock, [])
-        server.perpetuals, server.rates, server.rates_late_ms = [SYMBOL], rates, late_ms
+        server.perpetuals = [SYMBOL] if listed else ["ETHUSDT"]
+        server.rates, server.rates_late_ms = rates, late_ms
         async with serving(server.handle) as url:
             exchange: Any = make_exchange("binance", base_url=url)
             exchange.enableRateLimit = False  # its pauses go by the wall's clock, not by this one
@@ -51,7 +52,7 @@ def charged(
             try:
                 history = CcxtHistory(exchange, clock, jitter=lambda: 1.0)
                 await history.start()
-                markets = CcxtMarkets([SYMBOL], [], [])
+                markets = CcxtMarkets([SYMBOL], [SYMBOL], [])
                 markets.read(exchange, clock.now_ms())
                 return await follow(history, markets, clock)
             finally:
@@ -64,7 +65,7 @@ def charged(
                     tape = make_candles([(PRICE,) * 4])
                     tape["open_ms"] = first_ms + i * MINUTE_MS
                     end_ms = int(tape["open_ms"][0]) + MINUTE_MS
-                    await clock.sleep_until(end_ms + round(delay_s * 1000))
+                    await clock.sleep_until(end_ms + 1_000)
                     yield tape
 
         funding = CcxtFunding(lambda: history, markets, clock, notices.append)
@@ -147,14 +148,17 @@ def test_a_settlement_without_a_rate_is_a_gap_and_is_not_charged(rate: str | Non
 
 
 @pytest.mark.parametrize(
-    ("has", "why"),
+    ("has", "listed", "why"),
     [
-        ({"fetchFundingRateHistory": False}, "binance has no history of rates"),
-        ({}, "the venue's history of rates is empty"),
+        ({"fetchFundingRateHistory": False}, True, "binance has no history of rates"),
+        ({}, True, "the venue's history of rates is empty"),
+        ({}, False, "the venue does not list it"),  # any more: the account knows it from before
     ],
 )
-def test_a_venue_that_tells_no_rates_is_said_once(has: dict[str, bool], why: str) -> None:
-    events, notices = charged(3 * 60, {}, has=has)
+def test_a_venue_that_tells_no_rates_is_said_once(
+    has: dict[str, bool], listed: bool, why: str
+) -> None:
+    events, notices = charged(3 * 60, {}, has=has, listed=listed)
 
     assert events == []
     assert [notice.detail for notice in notices] == [f"funding: {why}; none is charged"]

@@ -1,5 +1,5 @@
 """
-Symbols of a ccxt venue that go, in a whole daemon: its account goes on, what it held is closed at the last price.
+Symbols of a ccxt venue that go or settle, in a whole daemon: its account goes on, what it held is closed or charged.
 
 Each scenario is an account of two symbols that begins, stops, and starts again, and then loses one in some way.
 """
@@ -23,7 +23,7 @@ from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import opener
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.events import Cause
+from papertape.engine.events import Cause, Funding
 from papertape.engine.records import REASON_DELISTED
 from papertape.engine.spec import Market
 from papertape.replay.config import make_config
@@ -32,6 +32,7 @@ from tests.support.fake_ccxt import MINUTE_MS, FakeExchange, candle_of
 from tests.support.loopback import in_virtual_time
 from tests.support.streams import halts_of, journalled
 
+HOUR_MS = 60 * MINUTE_MS
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 Script = Callable[[FakeExchange, Clock], Awaitable[None]]
@@ -156,4 +157,27 @@ def test_an_account_that_has_lost_a_symbol_starts_again_and_again(tmp_path: Path
     assert len(delisted(tmp_path)) == 1
     assert [(halt.cause, halt.symbol) for _, halt in halts_of(tmp_path)] == [(Cause.GONE, 1)]
     assert int(daemon.engine.last_open_ms[0]) >= START_MS + 15 * MINUTE_MS
+    assert verify_state(tmp_path).is_equal
+
+
+def test_every_settlement_is_charged_once_over_a_restart(tmp_path: Path) -> None:
+    """Every hour, one of them while the daemon was down; an untold one is a gap."""
+    eleven_ms = START_MS // HOUR_MS * HOUR_MS + HOUR_MS
+    rates = {eleven_ms + hours * HOUR_MS + 2: 0.0001 * (hours + 3) for hours in range(-2, 3)}
+    del rates[eleven_ms + 2 * HOUR_MS + 2]
+
+    async def settles(venue: FakeExchange, clock: Clock) -> None:
+        venue.rates = rates
+
+    run(tmp_path, eleven_ms - 4 * MINUTE_MS, 8, settles)
+    run(tmp_path, eleven_ms + HOUR_MS + 5 * MINUTE_MS, 60, settles)
+
+    with Journal.read(tmp_path) as journal:
+        inputs = [each.event for each in journal.inputs() if isinstance(each.event, Funding)]
+        gaps = journal.all("SELECT symbol, detail FROM notices WHERE detail LIKE 'the funding%'")
+    assert [(each.symbol, each.time_ms - eleven_ms, each.rate) for each in inputs] == [
+        (number, hours * HOUR_MS, 0.0001 * (hours + 3)) for hours in (0, 1) for number in (0, 1)
+    ]
+    unknown = f"the funding rate of {eleven_ms + 2 * HOUR_MS} ms is not known; nothing is charged"
+    assert sorted(gaps) == [(symbol, unknown) for symbol in SYMBOLS]
     assert verify_state(tmp_path).is_equal
