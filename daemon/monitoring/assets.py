@@ -86,13 +86,22 @@ class Assets:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes; the files hold nothing of the account, so anyone who may connect gets them."""
         return (
-            Route("GET", "/", "The page.", self._get_page, media="text/html", access="probe"),
+            Route(
+                "GET",
+                "/",
+                "The page.",
+                self._get_page,
+                media=("text/html",),
+                refusals=(403,),
+                access="probe",
+            ),
             Route(
                 "GET",
                 "/assets/{name}",
                 "A file of the page.",
                 self._get_asset,
                 parameters=(("name", AssetName),),
+                media=tuple(sorted(set(_MEDIA.values()) - {_MEDIA["html"]})),
                 refusals=(403, 404),
                 access="probe",
                 label="/",

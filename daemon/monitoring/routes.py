@@ -21,6 +21,7 @@ from papertape.daemon.monitoring.schemas import Problem
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PROBLEM_MEDIA: Final = "application/problem+json"
+_KINDS: Final = {"application/json": "object"}  # of answers without a model; others are text
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 M = TypeVar("M", bound=BaseModel)
@@ -42,7 +43,7 @@ class Route:
     answer      model of the answer, or None for what is not JSON
     body        model of the request body; an absent body is the model's defaults
     query       model of what may stand behind the question mark
-    media       of an answer that is not JSON
+    media       of an answer without a model, one or several
     label       what metrics call it; empty: its path
     is_stream   it stays open: no time limit, no clock that stands still meanwhile, and no request once it is open
     statuses    further statuses with the same model; refusals answer `Problem`
@@ -61,7 +62,7 @@ class Route:
     parameters: tuple[tuple[str, type[StrEnum]], ...] = ()
     access: Literal["probe", "read", "command"] = "read"
     query: type[BaseModel] | None = None
-    media: str = "text/plain"
+    media: tuple[str, ...] = ("text/plain",)
     label: str = ""
     is_stream: bool = False
 
@@ -126,7 +127,7 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
 def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     """Return the description of one method of one path."""
     answer = (
-        {route.media: {"schema": {"type": "string"}}}
+        {media: {"schema": {"type": _KINDS.get(media, "string")}} for media in route.media}
         if route.answer is None
         else {"application/json": {"schema": names[(route.answer, "serialization")]}}
     )

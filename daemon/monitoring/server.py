@@ -142,13 +142,21 @@ class Server:
     def routes(self) -> tuple[Route, ...]:
         """Return every route, in the order of the document."""
         return (
-            Route("GET", "/metrics", "Metrics for Prometheus.", self._get_metrics),
+            Route(
+                "GET",
+                "/metrics",
+                "Metrics for Prometheus.",
+                self._get_metrics,
+                media=("application/openmetrics-text", "text/plain"),
+                refusals=(401, 403, 406, 503),
+            ),
             Route(
                 "GET",
                 "/healthz",
                 "Whether the event loop answers.",
                 self._get_health,
                 Health,
+                refusals=(403,),
                 access="probe",
             ),
             Route(
@@ -158,10 +166,25 @@ class Server:
                 self._get_ready,
                 Readiness,
                 statuses=(503,),
+                refusals=(403,),
                 access="probe",
             ),
-            Route("GET", "/status", "What an operator asks first.", self._get_status, Status),
-            Route("GET", "/openapi.json", "This document.", self._get_openapi),
+            Route(
+                "GET",
+                "/status",
+                "What an operator asks first.",
+                self._get_status,
+                Status,
+                refusals=(401, 403, 503),
+            ),
+            Route(
+                "GET",
+                "/openapi.json",
+                "This document.",
+                self._get_openapi,
+                media=("application/json",),
+                refusals=(401, 403, 503),
+            ),
             Route(
                 "POST",
                 "/api/v1/commands/{command}",

@@ -45,6 +45,7 @@ class TableListing(NamedTuple):
     key      columns that order it, the newest last
     time     column that `from_ms` and `to_ms` are about; empty: it has none
     symbols  whether it can be asked for one symbol
+    query    what it may be asked, for the document
     """
 
     name: str
@@ -55,6 +56,18 @@ class TableListing(NamedTuple):
     columns: tuple[Column, ...]
     symbols: bool
     answer: type[BaseModel]
+    query: type[BaseModel]
+
+
+def _query(has_symbols: bool, has_time: bool) -> type[BaseModel]:
+    """Return what may be asked of a table: without the symbol or the span that its rows do not have."""
+    left_out = (() if has_symbols else ("symbol",)) + (() if has_time else ("from_ms", "to_ms"))
+    fields: Any = {
+        name: (field.annotation, field)
+        for name, field in ListingQuery.model_fields.items()
+        if name not in left_out
+    }
+    return create_model("ListingQuery", **fields)
 
 
 def _listing(
@@ -68,7 +81,10 @@ def _listing(
     answer = create_model(f"{title}Page", **listed)
     has_symbols = any(column.name == "symbol" for column in columns)
     keys = tuple(key.split(", "))
-    return TableListing(name, summary, table, keys, time, tuple(columns), has_symbols, answer)
+    query = _query(has_symbols, bool(time))
+    return TableListing(
+        name, summary, table, keys, time, tuple(columns), has_symbols, answer, query
+    )
 
 
 # Of the tables of reports: what is listed, the column of its time, and what it is.

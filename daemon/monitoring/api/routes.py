@@ -163,7 +163,7 @@ class Api:
             ),
             _reads("journal", "Where the journal stands.", self._get_journal, JournalPosition),
             *(
-                _reads(each.name, each.summary, self._lists(each), each.answer, ListingQuery)
+                _reads(each.name, each.summary, self._lists(each), each.answer, each.query)
                 for each in LISTINGS
             ),
             Route(

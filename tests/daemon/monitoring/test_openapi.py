@@ -1,0 +1,96 @@
+"""The committed OpenAPI document against a server: what it answers, and schemathesis whole."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from papertape.daemon.monitoring.api.listings import LISTINGS
+from papertape.daemon.monitoring.api.routes import Api
+from tests.daemon.monitoring.test_api import TOKEN, serving
+from tests.support.api import account, no_api, no_status
+from tests.support.journals import candles, filled
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = ROOT / "deploy" / "docs" / "openapi.json"
+SECONDS = 30
+# Whoever asks the stream's address without a websocket is told so.
+SETTINGS = """
+[[operations]]
+include-path = "/api/v1/stream"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["426"]
+"""
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return path, method and description of everything that is documented."""
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+@pytest.mark.asyncio
+async def test_kinds_of_answers_and_refusals_are_documented() -> None:
+    asked = [
+        (path.replace("{name}", "app.js").replace("{command}", "pause"), method, operation)
+        for path, method, operation in operations()
+    ]
+    async with serving(no_api()) as http:
+        for path, method, operation in asked:
+            for headers in (
+                {},
+                {"Host": "elsewhere.example"},
+                {"Accept": "application/openmetrics-text; version=1.0.0"},
+                {"Accept": "application/openmetrics-text; version=x"},
+            ):
+                async with http.request(method, path, headers=headers) as answer:
+                    told = operation["responses"][str(answer.status)]
+                    assert answer.content_type in told["content"], (path, headers)
+
+
+def test_tables_are_documented_with_what_they_can_be_asked() -> None:
+    queries = {
+        path.rpartition("/")[2]: {each["name"] for each in operation.get("parameters", ())}
+        for path, _, operation in operations()
+    }
+
+    for listing in LISTINGS:
+        assert ("symbol" in queries[listing.name]) is listing.symbols, listing.name
+        assert ("from_ms" in queries[listing.name]) is bool(listing.time), listing.name
+    assert queries["days"] == {"limit", "cursor"}
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_schemathesis_finds_no_difference(journal: Path, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS, encoding="utf-8")
+    async with serving(Api(account(journal), no_status)) as http:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", str(DOCUMENT),
+            "--url", str(http._base_url), "--max-time", str(SECONDS), "--seed", "1", "--generation-database", "none",
+            "--header", f"Authorization: Bearer {TOKEN}", "--no-color",
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.support.openapi_hooks"},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        told, _ = await process.communicate()
+
+    said = told.decode()
+    assert process.returncode == 0, said
+    assert f"{len(operations())} selected / {len(operations())} total" in said
+    for phase in ("Coverage", "Fuzzing"):
+        assert f"✅  {phase}" in said
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Return what some hours of trading leave behind."""
+    filled(tmp_path / "state", candles(500))
+    return tmp_path / "state"
