@@ -51,7 +51,9 @@ class AssetName(StrEnum):
     BOOK = "book.js"
     CHART = "chart.js"
     EQUITY = "equity.js"
+    PICTURES = "pictures.js"
     PANELS = "panels.js"
+    MODELS = "models.js"
     TRADES = "trades.js"
     CONTROLS = "controls.js"
     APP = "app.js"
@@ -68,6 +70,7 @@ _OF_THE_REPORT: Final = (
     AssetName.WHY,
     AssetName.REPLAY,
     AssetName.FEATURES,
+    AssetName.PICTURES,
 )
 ENDPOINTS: Final = (("GET", "/"),)  # of metrics: the page and its files are one
 

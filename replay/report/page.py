@@ -28,6 +28,7 @@ _ASSETS: Final = {
     "scripts": (
         "shared.js",
         "elements.js",
+        "pictures.js",
         "data.js",
         "known.js",
         "tables.js",

@@ -34,7 +34,7 @@ class Page {
       const found = await ask("markets");
       this.frameMs = found.timeframe_ms; this.markets = found.markets;
       $("title").textContent = found.strategy.split(":").pop();
-      $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${frame(found.timeframe_ms)}`, "badge"));
+      $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${lengthOf(found.timeframe_ms)}`, "badge"));
       document.title = `${found.strategy.split(":").pop()} · Papertape`;
       const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
       $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
@@ -91,10 +91,10 @@ class Page {
   async slow() {
     if (document.documentElement.dataset.line !== "live") return;
     try {
-      const [counts, attempts, drift, runs, audits, notices] = await Promise.all([ask("refusals"), ask("attempts", { limit: 6 }), ask("drift", { limit: 1 }), ask("jobs", { limit: 6 }), ask("audits", { limit: 4 }), ask("notices", { limit: 8 })]);
+      const [counts, attempts, drift, runs, audits, notices] = await Promise.all([ask("refusals"), ask("attempts", { limit: 12 }), ask("drift", { limit: 1 }), ask("jobs", { limit: 6 }), ask("audits", { limit: 4 }), ask("notices", { limit: 8 })]);
       refusals(counts.refusals);
       jobs(runs.rows, audits.rows);
-      if (this.status) { models(this.status, attempts.rows, drift.rows[0]); feed(this.status, notices.rows); }
+      if (this.status) { models(this.status, attempts.rows, drift.rows[0], this.status.last_input?.time_ms ?? Date.now()); feed(this.status, notices.rows); }
       this.equity.load();
     } catch (problem) { this.trouble(problem); }
   }

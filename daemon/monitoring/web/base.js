@@ -9,7 +9,7 @@ const price = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("
 const digits = (x, places = 3) => (x === null || x === undefined ? "–" : x.toFixed(places));
 const moment = (ms) => (ms === null || ms === undefined ? "–" : stamp(ms / 1000));
 const clock = (ms) => new Date(ms).toISOString().slice(5, 16).replace("T", " ");
-const frame = (ms) => (ms % 86_400_000 === 0 ? `${ms / 86_400_000} d` : ms % 3_600_000 === 0 ? `${ms / 3_600_000} h` : `${ms / 60_000} min`);
+const lengthOf = (ms) => (ms % 86_400_000 === 0 ? `${ms / 86_400_000} d` : ms % 3_600_000 === 0 ? `${ms / 3_600_000} h` : `${ms / 60_000} min`);
 function age(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
   const s = Math.max(ms, 0) / 1000;
@@ -38,20 +38,23 @@ async function ask(what, query = {}) {
   return body;
 }
 
-// columns: [title, value of a row, className]; a value may be a node
+// columns: [title, value of a row, className]; a value may be a node. Numbers stand to the right, columns of words to the left.
+const isNumber = (content) => typeof content === "number" || /^[+\-−]?[\d.]/.test(content);
 function table(rows, columns, nothing, onRow) {
   if (!rows.length) return element("p", nothing, "none");
   const made = element("table"), head = made.createTHead().insertRow(), body = made.createTBody();
-  for (const [title, , className] of columns) { const cell = element("th", title, className === "minor" ? "minor" : ""); cell.scope = "col"; head.append(cell); }
-  for (const row of rows) {
+  const contents = rows.map((row) => columns.map(([, value]) => value(row) ?? "–"));
+  const kinds = columns.map(([, , className], i) => [contents.some((line) => isNumber(line[i])) ? "" : "words", className === "minor" ? "minor" : ""].join(" ").trim());
+  columns.forEach(([title], i) => { const cell = element(title ? "th" : "td", title, kinds[i]); if (title) cell.scope = "col"; head.append(cell); });
+  rows.forEach((row, r) => {
     const line = body.insertRow();
-    for (const [, value, className] of columns) {
-      const content = value(row), cell = line.insertCell();
-      cell.className = typeof className === "function" ? className(row) : className ?? "";
-      if (content instanceof Node) cell.append(content); else cell.textContent = content ?? "–";
-    }
+    columns.forEach(([, , className], i) => {
+      const cell = line.insertCell(), content = contents[r][i];
+      cell.className = [kinds[i], typeof className === "function" ? className(row) : ""].join(" ").trim();
+      if (content instanceof Node) cell.append(content); else cell.textContent = content;
+    });
     if (onRow) onRow(line, row);
-  }
+  });
   return made;
 }
 

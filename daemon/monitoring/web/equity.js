@@ -7,7 +7,8 @@ class EquityView {
     const quiet = { priceLineVisible: false, lastValueVisible: true };
     this.line = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2 });
     this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(2) + " %" } }, 1);
-    this.chart.panes()[1]?.setHeight(90);
+    this.chart.panes()[1]?.setHeight(110);
+    this.under.priceScale().applyOptions({ scaleMargins: { top: 0.02, bottom: 0.12 } });
     this.restyle();
     CHARTS.push(this);
   }

@@ -14,7 +14,7 @@ function strip(status, skewMs) {
     ["below its peak", percent(account.drawdown_ratio), `peak ${money(account.equity_peak)}`, account.drawdown_ratio > 0.2 ? "bad" : ""],
     ["entries", status.halted.length ? "halted" : account.size_factor < 1 ? percent(account.size_factor, 0) : "open", status.halted.join(", ") || "new positions are entered", status.halted.length ? "bad" : account.size_factor < 1 ? "warn" : ""],
     ["feed", feed?.is_connected ? "connected" : "down", heard ? `heard ${age(now - heard)} ago` : "nothing heard yet", feed?.is_connected ? "" : "bad"],
-    ["newest candle", status.last_input ? clock(status.last_input.time_ms) : "none", status.last_input ? `input ${status.last_input.sequence.toLocaleString("en-US")}` : "waiting for the first", ""],
+    ["newest candle", status.last_input ? clock(status.last_input.time_ms).slice(6) : "none", status.last_input ? `${clock(status.last_input.time_ms).slice(0, 5)}, input ${status.last_input.sequence.toLocaleString("en-US")}` : "waiting for the first", ""],
     ["model", status.model.version ? `v${status.model.version} ${status.model.kind}` : "none", status.model.version ? `drift ${status.model.drift ?? "not looked at"}` : "rules alone decide", status.model.drift === "stop" ? "bad" : ["warn", "smaller", "retrain"].includes(status.model.drift) ? "warn" : ""],
     ["replay agrees", parity === "match" ? "yes" : parity === "diverged" ? "no" : "not yet", status.parity.sequence ? `up to input ${status.parity.sequence.toLocaleString("en-US")}` : "no audit yet", parity === "diverged" ? "bad" : ""],
   ];
@@ -26,25 +26,20 @@ function strip(status, skewMs) {
   }));
 }
 
+// One open position: its size and result, and below them its prices, whatever room they take.
+function position(held) {
+  const made = element("div", undefined, "card position"), first = element("p"), list = element("dl");
+  first.append(element("b", held.symbol), element("span", `${held.quantity > 0 ? "long" : "short"} ${exact(Math.abs(held.quantity))}`), element("b", signed(held.unrealised_pnl), tone(held.unrealised_pnl)));
+  for (const [name, value] of [["entry", held.entry_price], ["last", held.last_price], ["stop", held.stop_price], ["target", held.target_price]]) list.append(element("dt", name), element("dd", price(value)));
+  made.append(first, list);
+  return made;
+}
+
 function holdings(status) {
-  $("positions").replaceChildren(table(status.positions, [
-    ["symbol", (p) => p.symbol], ["size", (p) => exact(p.quantity), (p) => tone(p.quantity)], ["entry", (p) => price(p.entry_price)], ["last", (p) => price(p.last_price)],
-    ["result", (p) => signed(p.unrealised_pnl), (p) => tone(p.unrealised_pnl)], ["stop", (p) => price(p.stop_price), "minor"], ["target", (p) => price(p.target_price), "minor"],
-  ], "Flat. A position appears here when an entry fills."));
+  $("positions").replaceChildren(...(status.positions.length ? status.positions.map(position) : [element("p", "Flat. A position appears here when an entry fills.", "none")]));
   $("orders").replaceChildren(table(status.orders, [
     ["symbol", (o) => o.symbol], ["side", (o) => o.side], ["kind", (o) => o.kind], ["size", (o) => exact(o.quantity)], ["at", (o) => price(o.trigger_price ?? o.limit_price)], ["tag", (o) => o.tag, "minor"],
   ], "Nothing rests."));
-}
-
-function models(status, attempts, drift) {
-  const now = Date.now(), model = status.model, rows = [
-    ["in force", model.version ? `version ${model.version}, ${model.kind}` : "none: rules alone decide"],
-    ["learnt up to", model.data_end_ms ? `${moment(model.data_end_ms)}, ${age(now - model.data_end_ms)} old` : "–"],
-    ["drift", drift ? `level ${drift.level} at ${moment(drift.time_ms)}` : model.drift ?? "not looked at yet"],
-  ];
-  const facts = table(rows, [["", (row) => row[0]], ["", (row) => row[1]]], "");
-  facts.tHead.remove();
-  $("models").replaceChildren(facts, table(attempts, [["attempt", (a) => clock(a.started_ms)], ["by", (a) => a.cause, "minor"], ["outcome", (a) => a.outcome, (a) => (a.outcome === "promoted" ? "gain" : a.outcome === "failed" ? "loss" : "")], ["reason", (a) => a.reason]], "No attempt to replace the model yet."));
 }
 
 function jobs(runs, audits) {

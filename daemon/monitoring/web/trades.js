@@ -31,12 +31,13 @@ class TradeList {
     return this.rows.filter((row) => (!side || row.side === side) && (!outcome || (outcome === "win") === row.pnl > 0) && (!reason || row.exit_reason === reason));
   }
   draw() {
+    const when = new Set(this.rows.map((row) => moment(row.entry_ms).slice(0, 4))).size > 1 ? moment : clock;
     const rows = this.chosen(), won = rows.filter((row) => row.pnl > 0).length, sum = rows.reduce((total, row) => total + row.pnl, 0);
     $("count").textContent = rows.length ? `${rows.length.toLocaleString("en-US")} ${rows.length === 1 ? "trade" : "trades"}, ${percent(won / rows.length, 0)} won, ${signed(sum)}${this.next ? "; older ones are not loaded" : ""}` : "";
     $("more").hidden = this.next === null;
     $("csv").disabled = !rows.length;
     $("trades").replaceChildren(table(rows.slice(0, 100), [
-      ["#", (t) => t.number], ["symbol", (t) => t.symbol], ["side", (t) => t.side], ["entry", (t) => moment(t.entry_ms)], ["exit", (t) => moment(t.exit_ms), "minor"], ["at", (t) => price(t.entry_price)], ["out at", (t) => price(t.exit_price)],
+      ["#", (t) => t.number], ["symbol", (t) => t.symbol], ["side", (t) => t.side], ["entry", (t) => when(t.entry_ms)], ["exit", (t) => when(t.exit_ms), "minor"], ["at", (t) => price(t.entry_price), "minor"], ["out at", (t) => price(t.exit_price), "minor"],
       ["by", (t) => t.exit_reason], ["profit", (t) => signed(t.pnl), (t) => tone(t.pnl)], ["costs", (t) => money(t.fees + t.slippage + t.spread + t.funding), "minor"], ["conf.", (t) => digits(t.confidence, 2), "minor"], ["model", (t) => t.model_version || "–", "minor"],
     ], this.rows.length ? "No trade is like that." : "No trade has closed yet.", (line, row) => {
       line.tabIndex = 0;

@@ -38,28 +38,6 @@ function drawAfterwards(attempts) {
   $("model-afterwards").append(picture, key);
 }
 
-// What the recipe has shown: a unit bet on each of its models in turn, by powers of ten, and from where on that is enough.
-function drawEvidence(attempts) {
-  const recipes = attempts.map((a) => (a.gate ?? {}).recipe).filter(Boolean);
-  const points = recipes.flatMap((recipe) => recipe.points);
-  if (!points.length) return;
-  const boundary = recipes[recipes.length - 1].boundary, height = (v) => Math.log10(Math.max(v, 1e-6));
-  const values = points.map((p) => height(p[1])), all = [...values, 0, height(boundary)];
-  const low = Math.floor(Math.min(...all)), high = Math.ceil(Math.max(...all));
-  const { picture, x, y, foot } = frame(620, 230, [points[0][0], points[points.length - 1][0]], [low, high], high - low, (v) => `10^${Math.round(v)}`);
-  picture.setAttribute("aria-label", "evidence of the recipe over time");
-  const ends = [points[0][0], points[points.length - 1][0]];
-  picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: y(height(boundary)), y2: y(height(boundary)), stroke: "var(--loss)", "stroke-dasharray": "4 4" }));
-  picture.append(svg("polyline", { points: points.map((p, i) => `${x(p[0])},${y(values[i])}`).join(" "), fill: "none", stroke: "var(--accent)", "stroke-width": 1.6 }));
-  points.forEach((p, i) => {
-    const dot = svg("circle", { cx: x(p[0]), cy: y(values[i]), r: 3, stroke: "var(--accent)", fill: p[2] ? "var(--accent)" : "var(--card)" });
-    dot.append(svg("title", {}, `${stamp(p[0] / 1000)}: ${p[1].toPrecision(3)}${p[2] ? ", passed" : ""}`));
-    picture.append(dot);
-  });
-  ends.forEach((at, i) => picture.append(svg("text", { x: x(at), y: foot, "text-anchor": i ? "end" : "start" }, stamp(at / 1000).slice(0, 10))));
-  $("model-evidence").append(element("h3", "evidence of the recipe"), picture, element("p", `What one unit has become that was bet on every model in turn, each on rows that it had not seen; from ${boundary.toPrecision(3)} on the recipe has passed (full dots).`, "quiet"));
-}
-
 function drawReliability(buckets, where) {
   const filled = (buckets ?? []).filter((bucket) => bucket.rows > 0);
   if (!filled.length) return;
@@ -94,7 +72,7 @@ function drawModels() {
   $("model-section").hidden = false;
   $("model-sentence").textContent = model.note ?? "";
   drawAfterwards(attempts);
-  drawEvidence(attempts);
+  $("model-evidence").append(...evidenceOf(attempts));
   const shadow = model.out_of_sample, live = model.in_force;
   drawReliability(live ? live.buckets : (shadow ?? {}).buckets, live ? "of the models in force" : "of challengers afterwards, promoted or not");
   if (live) drawScores("models in force", live.contenders);

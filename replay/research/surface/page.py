@@ -18,7 +18,10 @@ from papertape.replay.research.sweep.trial import TrialRow
 from papertape.replay.runtime.files import write_whole
 
 PAGE: Final = "report.html"
-_ASSETS: Final = {"css": ("report.css",), "scripts": ("shared.js", "elements.js", "surface.js")}
+_ASSETS: Final = {
+    "css": ("report.css",),
+    "scripts": ("shared.js", "elements.js", "pictures.js", "surface.js"),
+}
 _SHOWN: Final = ("sharpe", "total_return", "max_drawdown", "trades", "profit_factor")
 _MOST_DOTS: Final = 2_000
 

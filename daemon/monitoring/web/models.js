@@ -1,0 +1,38 @@
+"use strict";
+// The model in force, what its recipe has shown over time with the boundary, and what the gate said of every challenger,
+// whether it trades or not. Times of models are the venue's, and at speed not this machine's.
+const LOSSES = ["challenger", "champion", "logistic", "majority"];
+const MOST_DRIFTED = 8;
+
+function models(status, attempts, drift, nowMs) {
+  const model = status.model, recipe = attempts[0]?.gate?.recipe, running = status.model.attempt;
+  const rows = [
+    ["in force", model.version ? `version ${model.version}, ${model.kind}` : "none: rules alone decide"],
+    ["learnt up to", model.data_end_ms ? `${moment(model.data_end_ms)}, ${age(nowMs - model.data_end_ms)} old` : "–"],
+    ["drift", drift ? `level ${drift.level}, ${drift.detail.reason ?? ""}, at ${moment(drift.time_ms)}` : model.drift ?? "not looked at yet"],
+    ["evidence of the recipe", recipe ? `${scaled(recipe.capital)} of ${scaled(recipe.boundary)}${recipe.state.is_passed ? ", passed" : recipe.has_faded ? ", faded" : ""}; policy ${recipe.policy}` : "none before a gate"],
+    ["training", running && !running.outcome ? `since ${clock(running.started_ms)}` : attempts.length ? `not now; the latest attempt was ${attempts[0].outcome}` : "no attempt yet"],
+  ];
+  const facts = table(rows, [["", (row) => row[0]], ["", (row) => row[1]]], "");
+  facts.tHead.remove();
+  $("models").replaceChildren(facts, ...drifted(drift));
+  const oldestFirst = [...attempts].reverse();
+  const shown = evidenceOf(oldestFirst);
+  $("model-evidence").replaceChildren(...(shown.length ? shown : [element("h3", "evidence of the recipe"), element("p", "Nothing yet: it begins with the second model, on rows that the first one had not seen.", "none")]));
+  $("attempts").replaceChildren(table(attempts, [
+    ["attempt", (a) => clock(a.started_ms)], ["by", (a) => a.cause.replace("_", " "), "minor"], ["outcome", (a) => a.outcome, (a) => (a.outcome === "promoted" ? "gain" : a.outcome === "failed" ? "loss" : "")],
+    ...LOSSES.filter((name) => attempts.some((a) => a.gate?.contenders?.[name])).map((name) => [name === "challenger" ? "log-loss: challenger" : name, (a) => digits(a.gate?.contenders?.[name]?.log_loss, 4), "minor"]),
+    ["net, per trade", (a) => percent(a.gate?.contenders?.challenger?.net_return, 3), (a) => tone(a.gate?.contenders?.challenger?.net_return)],
+    ["evidence", (a) => (a.gate?.recipe ? scaled(a.gate.recipe.capital) : "–"), "minor"], ["because", (a) => a.reason],
+  ], "No attempt to replace the model yet."));
+}
+
+// The features that moved farthest from the training, as bars of their stability index.
+function drifted(drift) {
+  const found = Object.entries(drift?.detail.features ?? {}).filter(([, one]) => one?.psi).sort((a, b) => b[1].psi - a[1].psi).slice(0, MOST_DRIFTED);
+  if (!found.length) return [];
+  const bar = (psi) => { const meter = element("meter"); Object.assign(meter, { min: 0, max: 0.5, low: 0.1, high: 0.25, optimum: 0, value: Math.min(psi, 0.5) }); meter.setAttribute("aria-label", "stability index"); return meter; };
+  return [element("h3", "how far inputs moved from the training"), table(found, [["feature", ([name]) => name], ["", ([, one]) => bar(one.psi)], ["index", ([, one]) => digits(one.psi, 2)]], "")];
+}
+
+const scaled = (x) => (x === 0 || (Math.abs(x) >= 0.01 && Math.abs(x) < 10_000) ? String(Number(x.toPrecision(3))) : x.toExponential(1));

@@ -1,0 +1,48 @@
+"use strict";
+// Pictures of a few points, drawn as SVG: a frame with a scale, and what the report and the live page draw alike.
+function svg(tag, attributes, text) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+// A frame with a scale: returns the picture and what places a value on it.
+function frame(width, height, [left, right], [low, high], ticks, format) {
+  const box = { x: 52, y: 10, w: width - 62, h: height - 34 };
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img" });
+  const x = (v) => box.x + ((v - left) / (right - left || 1)) * box.w;
+  const y = (v) => box.y + box.h - ((v - low) / (high - low || 1)) * box.h;
+  for (let i = 0; i <= ticks; i++) {
+    const value = low + ((high - low) * i) / ticks;
+    picture.append(svg("line", { x1: box.x, x2: box.x + box.w, y1: y(value), y2: y(value), stroke: "var(--line)" }));
+    picture.append(svg("text", { x: box.x - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)));
+  }
+  return { picture, x, y, foot: height - 8 };
+}
+
+// What the recipe has shown, as nodes for a page, none before there is any: a unit bet on each of its models in turn, by
+// powers of ten, and from where on that is enough.
+const MOST_DOTS = 120;
+function evidenceOf(attempts) {
+  const recipes = attempts.map((a) => (a.gate ?? {}).recipe).filter(Boolean);
+  const points = recipes.flatMap((recipe) => recipe.points);
+  if (!points.length) return [];
+  const boundary = recipes[recipes.length - 1].boundary, height = (v) => Math.log10(Math.max(v, 1e-6));
+  const values = points.map((p) => height(p[1])), all = [...values, 0, height(boundary)];
+  const low = Math.floor(Math.min(...all)), decades = Math.max(Math.ceil(Math.max(...all)) - low, 1), step = Math.ceil(decades / 6), ticks = Math.ceil(decades / step), high = low + step * ticks;
+  const { picture, x, y, foot } = frame(620, 230, [points[0][0], points[points.length - 1][0]], [low, high], ticks, (v) => `10^${Math.round(v)}`);
+  picture.setAttribute("aria-label", "evidence of the recipe over time");
+  const ends = [points[0][0], points[points.length - 1][0]];
+  picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: y(height(boundary)), y2: y(height(boundary)), stroke: "var(--loss)", "stroke-dasharray": "4 4" }));
+  picture.append(svg("polyline", { points: points.map((p, i) => `${x(p[0])},${y(values[i])}`).join(" "), fill: "none", stroke: "var(--accent)", "stroke-width": 1.6 }));
+  const between = Math.ceil(points.length / MOST_DOTS);
+  points.forEach((p, i) => {
+    if (i % between && i + 1 < points.length) return;
+    const dot = svg("circle", { cx: x(p[0]), cy: y(values[i]), r: 3, stroke: "var(--accent)", fill: p[2] ? "var(--accent)" : "var(--card)" });
+    dot.append(svg("title", {}, `${stamp(p[0] / 1000)}: ${p[1].toPrecision(3)}${p[2] ? ", passed" : ""}`));
+    picture.append(dot);
+  });
+  ends.forEach((at, i) => picture.append(svg("text", { x: x(at), y: foot, "text-anchor": i ? "end" : "start" }, stamp(at / 1000).slice(0, 10))));
+  return [element("h3", "evidence of the recipe"), picture, element("p", `What one unit has become that was bet on every model in turn, each on rows that it had not seen; from ${boundary.toPrecision(3)} on the recipe has passed (full dots).`, "quiet")];
+}
