@@ -75,10 +75,8 @@ class Engine(EngineState):
         reading  candles that it shares with other engines, to be read on (`read_on`)
         outputs  buffers of another engine over them that are used again; between two events nothing is in them
         """
-        strategy = spec.new_strategy()
-        super().__init__(spec, strategy, reading, outputs)
-        others = [spec.new_strategy(turn) for turn in range(1, len(spec.strategies))]
-        self._deciders = deciders_of(self, (strategy, *others))
+        super().__init__(spec, reading, outputs)
+        self._deciders = deciders_of(self)
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink]] = []
 

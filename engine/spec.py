@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -41,10 +40,10 @@ from papertape.engine.features.own.names import own_features, request_texts
 from papertape.engine.jit import Row, Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
-from papertape.engine.strategies.parameters import parameters_of, values_as_text
+from papertape.engine.strategies.parameters import values_as_text
 from papertape.engine.strategies.past import history_bars_of
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
-from papertape.engine.strategies.turns import Turn, refuse_bad_turns
+from papertape.engine.strategies.turns import BySymbol, Turn, refuse_bad_turns
 
 SIZINGS: dict[str, int] = {
     "risk": SIZE_BY_RISK,
@@ -253,6 +252,7 @@ class EngineSpec:
     limits          on what may be lost and held
     sizes           by volatility and by Kelly's fraction, where `settings.sizing` asks for them
     starts_ms       the first close after it is the first that the strategy is asked about
+    symbol_strategies  the same strategy with parameters of its own, by symbol; all others share `strategy`
     turns           the same strategy with other parameters, which decide from then on, in order
     closes_at_turns positions are closed at the first open of a turn, and what rests is taken back; else both are carried
     """
@@ -270,6 +270,7 @@ class EngineSpec:
     limits: Limits = _NO_LIMITS
     sizes: SizeRules = _SIZES
     starts_ms: int = 0
+    symbol_strategies: BySymbol = field(default_factory=dict)
     turns: Sequence[Turn] = ()
     closes_at_turns: bool = False
 
@@ -288,20 +289,24 @@ class EngineSpec:
         if not self.traded:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
         refuse_unknown_members(self.limits.groups, symbols)
-        for strategy in self.strategies:
-            parameters_of(strategy)
-        refuse_bad_turns(self.strategy, self.starts_ms, self.turns)
+        refuse_bad_turns(self.every_turn, self.traded)
+
+    @property
+    def every_turn(self) -> tuple[Turn, ...]:
+        """Return the strategy that begins and those of later turns, in order."""
+        return (Turn(self.starts_ms, self.strategy, self.symbol_strategies), *self.turns)
 
     @property
     def strategies(self) -> tuple[KernelStrategy | Strategy, ...]:
-        """Return the strategy with the parameters of every turn, in order."""
-        return (self.strategy, *(turn.strategy for turn in self.turns))
+        """Return the strategy with the parameters of every turn and symbol."""
+        return tuple(one for turn in self.every_turn for one in turn.strategies)
 
     @property
     def requests(self) -> tuple[str, ...]:
-        """Return what the strategy reads, in any turn, as text."""
+        """Return what the strategy reads, in any turn and for any symbol, as text."""
         named = (name for one in self.strategies for name in request_texts(one.features))
-        return tuple(dict.fromkeys(named)) if self.turns else request_texts(self.strategy.features)
+        is_one = len(self.strategies) == 1
+        return request_texts(self.strategy.features) if is_one else tuple(dict.fromkeys(named))
 
     @property
     def own(self) -> dict[str, OwnFeature]:
@@ -321,18 +326,6 @@ class EngineSpec:
         for name in ("kelly_trades", "kelly_share", "kelly_least", "kelly_most"):
             rows[name] = getattr(sizes, name)
         return rows
-
-    def new_strategy(self, turn: int = 0) -> KernelStrategy | Strategy:
-        """Return an instance of the strategy for one engine; the one that stands here is never asked anything."""
-        strategy = self.strategies[turn]
-        try:
-            return deepcopy(strategy)
-        except Exception as error:  # a user's class: whatever copying it raises
-            kind = type(strategy).__name__
-            raise ConfigError(
-                f"strategy {kind}: every run needs an instance of its own, and this one cannot be copied ({error}); keep "
-                "files, locks and connections out of it"
-            ) from error
 
     def reading(self, features: Sequence[str]) -> "EngineSpec":
         """Return the same with more features for models, each once."""
@@ -375,9 +368,9 @@ class EngineSpec:
             values["limits"] = [repr(self.limits)]
         if self.sizes != _SIZES:
             values["sizes"] = [repr(self.sizes)]
-        if self.starts_ms or self.turns:
-            turns = [[turn.start_ms, *values_as_text(turn.strategy)] for turn in self.turns]
-            values["turns"] = [self.starts_ms, self.closes_at_turns, turns]
+        if self.starts_ms or len(self.strategies) > 1:
+            turns = [turn.as_text() for turn in self.every_turn]
+            values["turns"] = [self.closes_at_turns, turns]
         bars = history_bars_of(strategy)
         if bars:
             values["history_bars"] = [bars]

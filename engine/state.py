@@ -31,7 +31,7 @@ from papertape.engine.records import (
 )
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
-from papertape.engine.strategies.protocol import KernelStrategy, Strategy, state_dtype_of
+from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
 READ_BLOCK: Final = 4 * BLOCK  # instants of a reading that kernels take at a time
@@ -116,7 +116,6 @@ class EngineState:
     def __init__(
         self,
         spec: EngineSpec,
-        strategy: Strategy | KernelStrategy,
         reading: Reading | None = None,
         outputs: Outputs | None = None,
     ) -> None:
@@ -153,7 +152,7 @@ class EngineState:
         self.working = np.zeros((n, CAPACITY), WORKING_ORDER)
         self.instructions = np.zeros((n, MOST_INSTRUCTIONS), INSTRUCTION)
         self.n_instructions: IntArray = np.zeros(n, np.int64)
-        self.strategy_state = np.zeros(n, state_dtype_of(strategy))
+        self.strategy_state = np.zeros(n, state_dtype_of(spec.strategy))
         self.turns_state = np.zeros((len(spec.turns), n), self.strategy_state.dtype)
         self.turn = 0
         self.pending = np.zeros(0, CANDLE)

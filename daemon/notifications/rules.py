@@ -141,9 +141,18 @@ def check_rules(config: Config) -> None:
     if ":" in config.strategy.name or config.signals.own_features:
         rules = tuple(rule for rule in rules if rule.feature is None)
     else:
-        strategy = make_strategy(config.strategy.name, config.strategy.parameters)
+        chosen = config.strategy
+        made = [
+            make_strategy(chosen.name, chosen.parameters_in(entry, symbol))
+            for entry in (None, *chosen.schedule)
+            for symbol in ("", *chosen.symbols_in(entry))
+        ]
         models = features_of(config, config.data.timeframe or config.live.timeframe)
-        requests = (*strategy.features, *config.signals.extra_features, *models)
+        requests = (
+            *(name for one in made for name in one.features),
+            *config.signals.extra_features,
+            *models,
+        )
         columns = tuple(column for one in requests for column in columns_of(one))
         columns = (*columns, MODEL_PROBABILITY)
     refuse_unknown(rules, columns, config.live.symbols)

@@ -100,7 +100,7 @@ def run_closes(
     Go on with the closes of a batch and return why this call ended.
 
     closes    shape (n_closes,), instants; columns: the strategy candle that each is about; n_bad: faults of its features
-    own_rows  what `self` is, shape (1,), as words and as they were
+    own_rows  what `self` is for each symbol, shape (> n_symbols,), as words (> n_symbols, n_words) and as they were
     views     HEAD, shape (n_symbols,); named: their features; asked: their instructions
     features  shape (n_symbols, n_named, >= columns); bars: CANDLE, (n_symbols, >= columns)
     kept      shape (n_symbols,), candles before the batch that can be looked back on
@@ -148,15 +148,15 @@ def run_closes(
                 for index in range(features.shape[1]):
                     named[symbol, index] = features[symbol, index, column]
                 tell(
-                    progress, own_rows[0], view, symbol, told, fills, trades_out, unseen_fills,
+                    progress, own_rows[symbol], view, symbol, told, fills, trades_out, unseen_fills,
                     unseen_trades, counters, seen, seen_trades,
                 )  # fmt: skip
-                call_at(progress.decide_at, own_rows[0], view, seen[0])
+                call_at(progress.decide_at, own_rows[symbol], view, seen[0])
                 keep_unmet(view, unmet[symbol, column])
                 if not is_sound(view.wishes, progress.is_all_in):
                     return IN_DOUBT
-                for word in range(len(own_words)):
-                    if own_words[word] != own_before[word]:
+                for word in range(own_words.shape[1]):
+                    if own_words[symbol, word] != own_before[symbol, word]:
                         return IN_DOUBT
         progress.stage = REST
         if progress.n_faults > 0:

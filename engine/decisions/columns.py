@@ -7,9 +7,10 @@ from papertape.engine.state import EngineState
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
 
 
-def readable(engine: EngineState, strategy: KernelStrategy | Strategy) -> dict[str, int]:
-    """Return the rows of the features that a strategy named, of those that the configuration adds, and of the model."""
-    named = [c for request in request_texts(strategy.features) for c in columns_of(request)]
+def readable(engine: EngineState, *strategies: KernelStrategy | Strategy) -> dict[str, int]:
+    """Return the rows of the features that strategies named, of those that the configuration adds, and of the model."""
+    requests = [request for one in strategies for request in request_texts(one.features)]
+    named = [column for request in requests for column in columns_of(request)]
     added = [c for request in engine.spec.extra_features for c in columns_of(request)]
     rows = {name: row for row, name in enumerate(engine.frames.columns)}
     return {name: rows[name] for name in (*named, *added, MODEL_PROBABILITY)}

@@ -15,7 +15,7 @@ from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.decisions import closes as loop
 from papertape.engine.decisions.ahead import LOOK
 from papertape.engine.decisions.columns import readable
-from papertape.engine.decisions.faults import pause, told_change
+from papertape.engine.decisions.faults import Asked, pause, told_change
 from papertape.engine.decisions.hooks import forget_seen, keep_unseen
 from papertape.engine.decisions.refused import refusal
 from papertape.engine.decisions.showing import keep_unmet
@@ -26,7 +26,7 @@ from papertape.engine.records import KEEP, Note, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.compiled import records as called
-from papertape.engine.strategies.compiled.entry import Entry, own_rows
+from papertape.engine.strategies.compiled.entry import Entry, own_of_all
 from papertape.engine.strategies.compiled.view import view_dtype
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.past import (
@@ -51,15 +51,18 @@ class CompiledDecider:
     unheeded  answers of the newest batch for the side that is held or ordered, with another stop, target or size
     """
 
-    def __init__(self, engine: EngineState, strategy: Strategy) -> None:
+    def __init__(self, engine: EngineState, asked: Sequence[Asked[Strategy]]) -> None:
+        """Ask these, one for each symbol."""
         # Not counted, as for the others: an engine that nobody holds any more is to go at once.
         self._engine: EngineState = proxy(engine)
         n, most = len(engine.symbols), engine.frames.most
-        kind = type(strategy)
+        strategies = [one.strategy for one in asked]
+        kind = type(strategies[0])
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = engine.spec.settings.sizing == "all_in"
-        self._rows = readable(engine, strategy)
-        bars = history_bars_of(strategy)
+        # One record for the views of all, so it has what any of them reads.
+        self._rows = readable(engine, *strategies)
+        bars = max(map(history_bars_of, strategies))
         self._past = new_past(n, len(self._rows), bars)
         dtype = view_dtype(tuple(self._rows), engine.strategy_state.dtype, bars)
         # One more than there are symbols, so that the parts of views never lie side by side: one loop for any number.
@@ -72,9 +75,11 @@ class CompiledDecider:
         self._named: FloatArray = np.ndarray(
             (n + 1, len(self._rows)), np.float64, memory, called.HEAD.itemsize, (*strides, 8)
         )
-        self._own = own_rows(strategy)
-        self._own_words = self._own.view(np.int64)
+        self._own, self._own_words = own_of_all(strategies)
         self._own_before = self._own_words.copy()
+        self._own_firsts: Rows = np.ndarray(
+            self._own.shape, _FIRST_WORD, self._own_words, 0, self._own.strides
+        )
         self._features = np.zeros((n, len(self._rows), most))
         self._bars = np.zeros((n, most), engine.frames.main[0].closed.dtype)
         self._unmet = np.zeros((n, most), called.UNMET)
@@ -89,18 +94,18 @@ class CompiledDecider:
         self._seen_trades = np.zeros(1, called.TRADE_SEEN)
         self._progress = np.zeros(1, loop.PROGRESS)
         self._progress["is_all_in"] = self._is_all_in
-        self._entries = self._compile(strategy)
+        self._entries = self._compile(strategies)
         self.faults: list[StrategyFault] = []
         self.unheeded = 0
 
-    def _compile(self, strategy: Strategy) -> list[Entry]:
-        """Compile the strategy's methods and return them; they last as long as their addresses are used."""
+    def _compile(self, strategies: Sequence[Strategy]) -> list[Entry]:
+        """Compile the strategies' methods and return them; they last as long as their addresses are used."""
         entries = []
         for method in ("decide", *_HOOKS):
-            if getattr(strategy, method, None) is None:
+            if getattr(strategies[0], method, None) is None:
                 continue
             seen = self._seen_trades if method == "on_close" else self._seen
-            entry = Entry(strategy, method, (self._own, self._views, seen))
+            entry = Entry(strategies, method, (self._own, self._views, seen))
             self._progress[f"{method}_at"] = entry.address
             entries.append(entry)
         return entries
@@ -201,7 +206,7 @@ class CompiledDecider:
             n_bad,
             self._is_traded,
             engine.base_ms,
-            self._own_words[:1].view(_FIRST_WORD),
+            self._own_firsts,
             self._own_words,
             self._own_before,
             self._heads,
@@ -285,9 +290,10 @@ class CompiledDecider:
             target, *others = view["wishes"][0].tolist()
             whole = int(target) if target.is_integer() else target
             reason = fault_of(Decision(whole, *others), self._is_all_in)
-        changed = np.flatnonzero(self._own_words != self._own_before)
+        own, before = self._own_words[symbol], self._own_before[symbol]
+        changed = np.flatnonzero(own != before)
         if len(changed):
-            self._own_words[:] = self._own_before
+            own[:] = before
             name = (self._own.dtype.names or ())[changed[0]]
             reason = reason or told_change(f"self.{name}", is_kernel=False)
         view["refused"] = 0

@@ -18,7 +18,7 @@ from papertape.engine.broker.execution import rest_all
 from papertape.engine.broker.orders import mute_absent
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.columns import readable
-from papertape.engine.decisions.faults import pause, told_change
+from papertape.engine.decisions.faults import Asked, pause, told_change
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT, Note, Unmet
 from papertape.engine.report import StrategyFault
@@ -26,7 +26,6 @@ from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import LEVELS, SCORES, SHARES, fault_of
 from papertape.engine.strategies.protocol import Decision, KernelStrategy
 from papertape.engine.user_code.raised import told
-from papertape.engine.user_code.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 
@@ -41,19 +40,21 @@ class KernelDecider:
     faults    of the newest batch; unheeded: a kernel looks at no account, so it cannot know what is held
     """
 
-    def __init__(self, engine: EngineState, strategies: Sequence[KernelStrategy]) -> None:
-        """Ask these, one for each turn; none: nobody is asked, and the instants are run all the same."""
+    def __init__(
+        self, engine: EngineState, turns: Sequence[Sequence[Asked[KernelStrategy]]]
+    ) -> None:
+        """Ask these, of each turn one for each symbol; none: nobody is asked, and the instants are run all the same."""
         # Not counted: an engine that nobody holds any more is to go at once, with its arrays, not at some collection.
         self._engine: EngineState = proxy(engine)
-        self._strategies = list(strategies)
+        self._turns = turns
         kind = type(engine.spec.strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = engine.spec.settings.sizing == "all_in"
-        is_ours = kind.__module__.partition(".")[0] == "papertape"
-        self._watches = [] if is_ours else [StateWatch(strategy) for strategy in strategies]
-        self._rows: list[list[int]] = []
-        if engine.spec.turns:
-            self._rows = [list(readable(engine, strategy).values()) for strategy in strategies]
+        self._rows: list[list[list[int]]] = []
+        if len(engine.spec.strategies) > 1:
+            self._rows = [
+                [list(readable(engine, one.strategy).values()) for one in turn] for turn in turns
+            ]
         is_asked_early = bool(engine.spec.turns or engine.spec.starts_ms)
         self._aside = np.zeros(engine.wishes.shape[1] if is_asked_early else 0, engine.wishes.dtype)
         self._found: list[tuple[int, StrategyFault]] = []  # at which close of the batch, and what
@@ -86,7 +87,7 @@ class KernelDecider:
             matrix = engine.signals(symbol, closed, at)
             if engine.turn == 0:
                 engine.wishes["target"][symbol, :closed] = KEEP
-            for number in range(max(engine.turn - 1, 0), len(self._strategies)):
+            for number in range(max(engine.turn - 1, 0), len(self._turns)):
                 for close, reason in self._ask_one(number, symbol, matrix, closed):
                     self._found.append(
                         (close, self._fault(candles, int(at[close]), symbol, reason))
@@ -119,29 +120,28 @@ class KernelDecider:
         bars = engine.frames.main[symbol].closed
         kept = engine.strategy_state if number == 0 else engine.turns_state[number - 1]
         wishes = engine.wishes[symbol] if number == engine.turn - 1 else self._aside
+        asked = self._turns[number][symbol]
         if self._rows:
-            matrix = matrix[self._rows[number], :closed]
-        if self._watches:
-            return self._ask(number, matrix, bars, closed, kept[symbol : symbol + 1], wishes)
-        self._strategies[number].decide_batch(
-            matrix, bars, closed, kept[symbol : symbol + 1], wishes
-        )
+            matrix = matrix[self._rows[number][symbol], :closed]
+        if asked.is_watched:
+            return self._ask(asked, matrix, bars, closed, kept[symbol : symbol + 1], wishes)
+        asked.strategy.decide_batch(matrix, bars, closed, kept[symbol : symbol + 1], wishes)
         return []
 
     def _ask(
-        self, number: int, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
-    ) -> list[tuple[int, str]]:
+        self, asked: Asked[KernelStrategy], matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
+    ) -> list[tuple[int, str]]:  # fmt: skip
         """Let a user's kernel write its wishes for one symbol; return the closes that it is at fault at, and why."""
         if closed > 1:
             before = state.copy()
-            if not self._reason(number, matrix, bars, closed, state, wishes):
+            if not self._reason(asked, matrix, bars, closed, state, wishes):
                 return []
             state[:] = before
         found = []
         for close in range(closed):
             one = slice(close, close + 1)
             alone = np.ascontiguousarray(matrix[:, one])
-            reason = self._reason(number, alone, bars[one], 1, state, wishes[one])
+            reason = self._reason(asked, alone, bars[one], 1, state, wishes[one])
             if reason:
                 found.append((close, reason))
                 for name, value in zip(Decision._fields, _KEEP, strict=True):
@@ -149,24 +149,23 @@ class KernelDecider:
         return found
 
     def _reason(
-        self, number: int, matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
-    ) -> str:
+        self, asked: Asked[KernelStrategy], matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
+    ) -> str:  # fmt: skip
         """Ask about some closes; return what is wrong with the answers, empty for nothing."""
         reason = ""
         try:
-            self._strategies[number].decide_batch(matrix, bars, closed, state, wishes)
+            asked.strategy.decide_batch(matrix, bars, closed, state, wishes)
         except (
             Exception,
             SystemExit,
         ) as error:  # the boundary to a user's code: no error of it is ours
             reason = told(error)
         reason = reason or self._first_fault(wishes[:closed], bars[:closed])
-        changed = self._watches[number].change(
-            0, 1
-        )  # as a whole: once a batch, or where it is looked for
+        # As a whole: once a batch, or where it is looked for.
+        changed = asked.change(0, 1)
         if changed:
             reason = reason or told_change(changed, is_kernel=True)
-            self._start_again(number)
+            asked.start_again()
         return reason
 
     def _first_fault(self, wishes: Rows, bars: Rows) -> str:
@@ -187,13 +186,6 @@ class KernelDecider:
             if reason:
                 return reason
         return ""
-
-    def _start_again(self, number: int) -> None:
-        """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
-        self._watches[number].put_back()
-        strategy = self._engine.spec.new_strategy(number)
-        assert isinstance(strategy, KernelStrategy)
-        self._strategies[number], self._watches[number] = strategy, StateWatch(strategy)
 
     def _fault(self, candles: Rows, instant: int, symbol: int, reason: str) -> StrategyFault:
         engine = self._engine

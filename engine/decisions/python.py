@@ -15,7 +15,7 @@ import numpy as np
 
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.columns import readable
-from papertape.engine.decisions.faults import pause, told_change
+from papertape.engine.decisions.faults import Asked, pause, told_change
 from papertape.engine.decisions.hooks import StrategyHooks
 from papertape.engine.decisions.stretch import AnswerRows, Stretches
 from papertape.engine.features.own.faults import FeatureFault
@@ -29,10 +29,9 @@ from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.instructions import Instructions
 from papertape.engine.strategies.kept_state import state_type
 from papertape.engine.strategies.past import PastColumns, history_bars_of, new_past
-from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strategy
+from papertape.engine.strategies.protocol import Decision, Strategy
 from papertape.engine.strategies.view import FeatureColumns, SymbolBatch, View
 from papertape.engine.user_code.raised import told
-from papertape.engine.user_code.undeclared_state import StateWatch
 
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
@@ -47,23 +46,24 @@ class PythonDecider:
     unheeded  answers of the newest batch for the side that is held or ordered, with another stop, target or size
     """
 
-    def __init__(self, engine: EngineState, strategy: Strategy) -> None:
+    def __init__(self, engine: EngineState, asked: Sequence[Asked[Strategy]]) -> None:
+        """Ask these, one for each symbol."""
         # Not counted, as for kernels: an engine that nobody holds any more is to go at once.
         self._engine: EngineState = proxy(engine)
-        self._strategy = strategy
-        spec, n = engine.spec, len(engine.symbols)
+        self._asked = asked
+        spec, n, strategy = engine.spec, len(engine.symbols), asked[0].strategy
         kind = type(strategy)
         self._name = f"{kind.__module__}:{kind.__qualname__}"
         self._is_all_in = spec.settings.sizing == "all_in"
         # Here, too, and not behind the reference above: they are read at every close.
         self._symbols, self._traded = engine.symbols, engine.traded
         self._base_ms, self._length_ms = engine.base_ms, engine.length_ms
-        self._rows = readable(engine, strategy)
-        self._watch = StateWatch(strategy)
+        self._rows = [readable(engine, one.strategy) for one in asked]
+        self._history_bars = [history_bars_of(one.strategy) for one in asked]
         fields = tuple(getattr(strategy, "state_fields", ()))
         self._n_fields = len(fields)
         self._states = [state_type(fields)(len(fields)) for _ in range(n)]
-        self._past = new_past(n, len(self._rows), history_bars_of(strategy))
+        self._past = new_past(n, max(map(len, self._rows)), max(self._history_bars))
         self._wishes = [_KEEP] * n
         self._instructions = [Instructions(engine.length_ms) for _ in range(n)]
         self._hooks = StrategyHooks(self._engine, strategy)
@@ -140,12 +140,13 @@ class PythonDecider:
         for symbol, lane in enumerate(lanes):
             is_traded = symbol in engine.traded
             matrix = engine.signals(symbol, closed, at) if is_traded else lane.out
-            columns = FeatureColumns(matrix, self._rows, closed)
+            rows, most = self._rows[symbol], self._history_bars[symbol]
+            columns = FeatureColumns(matrix, rows, closed)
             columns.conditions = self._conditions
             bars = lane.closed[:closed]
-            if len(self._past) and is_traded:
+            if most and is_traded:
                 ring = self._past[symbol : symbol + 1]
-                columns.past = PastColumns(ring, self._rows, matrix, bars, closed)
+                columns.past = PastColumns(ring, rows, matrix, bars, most)
             state, instructions = self._states[symbol], self._instructions[symbol]
             self._batches.append(SymbolBatch(self._symbols[symbol], state, columns, instructions))
             self._bars.append(list(zip(*(bars[name].tolist() for name in _FIELDS), strict=True)))
@@ -204,12 +205,12 @@ class PythonDecider:
         """Return what the strategy wants, KEEP when it wants nothing or is at fault; its instructions are collected."""
         reason = ""
         wish: Any = None
-        instructions = self._instructions[symbol]
+        asked, instructions = self._asked[symbol], self._instructions[symbol]
         instructions.time_ms = view.time_ms
         try:
             if self._hooks.is_used:
-                self._hooks.call(self._strategy, view, symbol, look)
-            wish = self._strategy.decide(view)
+                self._hooks.call(asked.strategy, view, symbol, look)
+            wish = asked.strategy.decide(view)
         except (
             Exception,
             SystemExit,
@@ -217,23 +218,15 @@ class PythonDecider:
             reason = told(error)
         if not reason and wish is not None:
             reason = fault_of(wish, self._is_all_in)
-        changed = self._watch.change(view.time_ms, self._length_ms)
+        changed = asked.change(view.time_ms, self._length_ms)
         if changed:
             reason = reason or told_change(changed, is_kernel=False)
-            self._start_again()
+            asked.start_again()
         if not reason:
             return _KEEP if wish is None else wish
         self.faults.append(StrategyFault(self._name, view.symbol, view.time_ms, reason))
         instructions.rows.clear()
         return _KEEP
-
-    def _start_again(self) -> None:
-        """Go on with a new instance: what a strategy kept by itself would be lost at the next start anyway."""
-        self._watch.put_back()
-        strategy = self._engine.spec.new_strategy(max(self._engine.turn - 1, 0))
-        assert not isinstance(strategy, KernelStrategy)
-        self._strategy = strategy
-        self._watch = StateWatch(self._strategy)
 
     def _take(self, column: int, close_ms: int) -> None:
         """Write the answers of one close where they rest; faults pause all entries and are reported first."""

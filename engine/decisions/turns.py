@@ -7,13 +7,14 @@ from typing import TypeAlias
 import numpy as np
 
 from papertape.engine.decisions.compiled import CompiledDecider
+from papertape.engine.decisions.faults import asked_in
 from papertape.engine.decisions.kernels import KernelDecider
 from papertape.engine.decisions.python import PythonDecider
 from papertape.engine.jit import Rows
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.compiled.entry import is_compiled
-from papertape.engine.strategies.protocol import KernelStrategy, Strategy
+from papertape.engine.strategies.protocol import KernelStrategy
 
 Decider: TypeAlias = KernelDecider | CompiledDecider | PythonDecider
 
@@ -41,23 +42,23 @@ def by_turn(candles: Rows, spec: EngineSpec, base_ms: int) -> Iterator[tuple[Row
         yield candles[start:end], int(turns[start])
 
 
-def deciders_of(
-    engine: EngineState, strategies: Sequence[KernelStrategy | Strategy]
-) -> list[Decider]:
+def deciders_of(engine: EngineState) -> list[Decider]:
     """
     Return who decides by turn, the first before anybody's turn; where they are one, it knows all turns.
 
     One that is shown the account begins anew at its turn: what it would have done with another one is no memory of its own.
     """
-    kernels = [one for one in strategies if isinstance(one, KernelStrategy)]
-    if kernels:
+    first, turns = engine.spec.strategy, engine.spec.every_turn
+    if isinstance(first, KernelStrategy):
+        is_ours = type(first).__module__.partition(".")[0] == "papertape"
+        kernels = [asked_in(turn, engine.symbols, not is_ours) for turn in turns]
         return [KernelDecider(engine, kernels)]
-    shown = [
-        CompiledDecider(engine, one) if is_compiled(one) else PythonDecider(engine, one)
-        for one in strategies
-        if not isinstance(one, KernelStrategy)
-    ]
-    return [KernelDecider(engine, ()), *shown]
+    nobody = KernelDecider(engine, ())
+    if is_compiled(first):
+        compiled = [asked_in(turn, engine.symbols, False) for turn in turns]
+        return [nobody, *(CompiledDecider(engine, asked) for asked in compiled)]
+    shown = [asked_in(turn, engine.symbols, True) for turn in turns]
+    return [nobody, *(PythonDecider(engine, asked) for asked in shown)]
 
 
 def saved_by(deciders: Sequence[Decider]) -> dict[str, Rows]:

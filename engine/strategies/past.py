@@ -62,19 +62,21 @@ class PastColumns(dict[str, bytes]):
     """
 
     def __init__(
-        self, ring: Rows, rows: Mapping[str, int], matrix: FloatArray, candles: Rows, n: int
+        self, ring: Rows, rows: Mapping[str, int], matrix: FloatArray, candles: Rows, most: int
     ) -> None:
         """
         Take hold of a batch.
 
-        ring     one record of `new_past`, as an array of shape (1,)
+        ring     one record of `new_past`, as an array of shape (1,); it may be larger than this symbol needs
         rows     of the columns in `matrix`, in the order of the ring's; after them come those of `candles`
+        candles  all of the batch; most: that may be looked back on
         """
         super().__init__()
         self._count, self._values = ring["count"], ring["values"][0]
         self._bars = self._values.shape[1]
         self._kept = min(int(self._count[0]), self._bars - 1)
-        self._rows, self._matrix, self._candles, self._n = rows, matrix, candles, n
+        self._rows, self._matrix, self._candles = rows, matrix, candles
+        self._n, self._most = len(candles), most
         self._is_open = True
 
     def __missing__(self, name: str) -> bytes:
@@ -107,9 +109,9 @@ class PastColumns(dict[str, bytes]):
             raise ConfigError(
                 f"view.history({name!r}, {bars!r}): {bars!r} is not a number of candles"
             )
-        if bars > self._bars:
+        if bars > self._most:
             raise ConfigError(
-                f"view.history({name!r}, {bars}) looks further back than history_bars = {self._bars}; write "
+                f"view.history({name!r}, {bars}) looks further back than history_bars = {self._most}; write "
                 f"history_bars = {bars} in the class"
             )
         end = self._kept + column + 1

@@ -29,7 +29,6 @@ from papertape.engine.performance.curve import CurveColumns, Marks
 from papertape.engine.performance.portfolio import portfolio
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.spec import Market
-from papertape.engine.strategies import parameters_of
 from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
 from papertape.replay.backtesting.limits import limits_section
 from papertape.replay.backtesting.models import model_section, newest_sentences, why_none
@@ -106,7 +105,7 @@ def summarise(
         "papertape": version("papertape"),
         "name": config.report.name or config.strategy.name,
         "strategy": config.strategy.name,
-        "parameters": parameters_of(spec.strategy),
+        **spec.every_turn[0].parameters(),
         "symbols": list(main.engine.symbols),
         "timeframe": spec.timeframe,
         "base_timeframe": spec.base_timeframe,

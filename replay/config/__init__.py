@@ -149,6 +149,9 @@ class ScheduledParameters(_Section):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="that are other than those of the strategy"
     )
+    symbols: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="that are other than those of the symbol, by symbol"
+    )
 
     @field_validator("start", mode="before")
     @classmethod
@@ -162,6 +165,10 @@ class StrategySettings(_Section):
     name: str = Field("confluence", description="a built-in strategy or module:Class")
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="of the strategy, by the names of its arguments"
+    )
+    symbols: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="parameters that are other for a symbol, as [strategy.symbols.BTCUSDT] fast = 5; whatever the schedule says",
     )
     start: datetime | None = Field(
         None,
@@ -186,6 +193,22 @@ class StrategySettings(_Section):
     def made_by(self) -> Callable[..., Any] | None:
         """Return what makes the strategy from its parameters; None: what the name says."""
         return self._made_by
+
+    def parameters_in(
+        self, entry: ScheduledParameters | None = None, symbol: str = ""
+    ) -> dict[str, Any]:
+        """
+        Return the parameters in an entry of the schedule, or before it; of a symbol, or of those without own ones.
+
+        What is said of a symbol counts more than what is said of all, whenever it is said.
+        """
+        of_all = {**self.parameters, **(entry.parameters if entry else {})}
+        own = self.symbols.get(symbol, {}), entry.symbols.get(symbol, {}) if entry else {}
+        return {**of_all, **own[0], **own[1]}
+
+    def symbols_in(self, entry: ScheduledParameters | None = None) -> list[str]:
+        """Return the symbols with parameters of their own in an entry of the schedule, or before it."""
+        return sorted({*self.symbols, *(entry.symbols if entry else ())})
 
     def made_with(self, name: str, made_by: Callable[..., Any]) -> "StrategySettings":
         """Return these settings with a strategy of that name, and with what makes it."""

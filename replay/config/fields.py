@@ -1,12 +1,14 @@
 """Fields that a section of the configuration and a dataclass have in common: written once, carried over by name; times."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, create_model
+
+from papertape.engine.errors import ConfigError
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -33,6 +35,22 @@ def shared(source: object, target: type[Any]) -> dict[str, Any]:
     """Return the values of a dataclass that another object has under the same names."""
     names = [entry.name for entry in fields(target)]
     return {name: getattr(source, name) for name in names if hasattr(source, name)}
+
+
+@contextlib.contextmanager
+def about_symbol(symbol: str) -> Iterator[None]:
+    """Let faults of a strategy's parameters be told of those of a symbol."""
+    where, of_all = f"strategy.symbols.{symbol}", "strategy.parameters."
+    try:
+        yield
+    except ConfigError as error:
+        lines = [
+            f"{where}.{line.removeprefix(of_all)}"
+            if line.startswith(of_all)
+            else f"{where}: {line}"
+            for line in str(error).splitlines()
+        ]
+        raise ConfigError("\n".join(lines)) from error
 
 
 def utc_time(value: Any, *, is_end: bool) -> datetime:

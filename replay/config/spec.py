@@ -1,7 +1,6 @@
 """From a configuration to tapes and to what an engine is built from: what replay and live operation share."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from papertape.engine.broker.risk.groups import refuse_unknown_members
 from papertape.engine.broker.risk.sizes import SizeRules
@@ -9,9 +8,9 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import KernelStrategy, Strategy, make_strategy
-from papertape.engine.strategies.turns import Turn
-from papertape.replay.config import Config
-from papertape.replay.config.fields import shared
+from papertape.engine.strategies.turns import BySymbol, Turn, refuse_unknown_symbols
+from papertape.replay.config import Config, ScheduledParameters
+from papertape.replay.config.fields import about_symbol, shared
 from papertape.replay.config.markets import market_for
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
 from papertape.replay.tapes.own_features import load_feature
@@ -38,7 +37,9 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
 
 def check_names(config: Config) -> None:
     """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
-    if config.markets or config.limits.groups:
+    chosen = config.strategy
+    has_own = any(chosen.symbols_in(entry) for entry in (None, *chosen.schedule))
+    if config.markets or config.limits.groups or has_own:
         store, names = Store(config.data.store), config.data.tapes
         found = [about_tape(name, store) for name in names] or [sample_about()]
         symbols = [str(about["symbol"]) for about in found]
@@ -48,6 +49,12 @@ def check_names(config: Config) -> None:
 def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
     """Raise ConfigError for a section [markets.SYMBOL] or a member of a group that nothing would read."""
     refuse_unknown_members(config.limits.limits().groups, symbols)
+    read_only = {name for name, market in config.markets.items() if market.read_only}
+    traded = [symbol for symbol in symbols if symbol not in read_only]
+    refuse_unknown_symbols("strategy.symbols", config.strategy.symbols, traded)
+    for number, entry in enumerate(config.strategy.schedule, start=1):
+        where = f"strategy.schedule: entry {number}: symbols"
+        refuse_unknown_symbols(where, entry.symbols, traded)
     unknown = [name for name in config.markets if name not in symbols]
     if unknown:
         lines = (
@@ -75,7 +82,8 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
     account, chosen = config.account, config.strategy
     return EngineSpec(
         markets=markets,
-        strategy=_strategy_with(config, {}),
+        strategy=_strategy_of(config),
+        symbol_strategies=_by_symbol(config),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
         capital=account.capital,
@@ -86,17 +94,28 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         sizes=SizeRules(**shared(account, SizeRules)),
         starts_ms=time_ms(chosen.start) if chosen.start is not None else 0,
         turns=[
-            Turn(time_ms(entry.start), _strategy_with(config, entry.parameters))
+            Turn(time_ms(entry.start), _strategy_of(config, entry), _by_symbol(config, entry))
             for entry in chosen.schedule
         ],
         closes_at_turns=chosen.at_switch == "close",
     ).reading(config.signals.model_features)
 
 
-def _strategy_with(config: Config, changes: Mapping[str, Any]) -> KernelStrategy | Strategy:
-    """Return the configured strategy with some parameters changed."""
+def _by_symbol(config: Config, entry: ScheduledParameters | None = None) -> BySymbol:
+    """Return the configured strategy of each symbol that has parameters of its own."""
+    found = {}
+    for symbol in config.strategy.symbols_in(entry):
+        with about_symbol(symbol):
+            found[symbol] = _strategy_of(config, entry, symbol)
+    return found
+
+
+def _strategy_of(
+    config: Config, entry: ScheduledParameters | None = None, symbol: str = ""
+) -> KernelStrategy | Strategy:
+    """Return the configured strategy with the parameters of an entry of the schedule, and of a symbol."""
     chosen, signals = config.strategy, config.signals
-    parameters = {**chosen.parameters, **changes}
+    parameters = chosen.parameters_in(entry, symbol)
     if chosen.name == "confluence":
         parameters.setdefault("use_ml", signals.use_ml)
         parameters.setdefault("use_smc", signals.use_smc)

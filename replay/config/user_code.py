@@ -17,6 +17,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
 from papertape.replay.config.declarations import check_value, declared_in
+from papertape.replay.config.fields import about_symbol
 from papertape.replay.tapes.own_features import name_an_instance
 
 _FOLLOWED: Final = 5  # modules from which a name is imported, one from the other
@@ -53,8 +54,11 @@ def file_of(module: str) -> Path | None:
 def check_code(config: Config) -> None:
     """Raise ConfigError for a strategy or a feature that cannot be one, as far as that can be told without running it."""
     chosen = config.strategy
-    for changes in ({}, *(entry.parameters for entry in chosen.schedule)):
-        check_strategy(chosen.name, {**chosen.parameters, **changes})
+    for entry in (None, *chosen.schedule):
+        check_strategy(chosen.name, chosen.parameters_in(entry))
+        for symbol in chosen.symbols_in(entry):
+            with about_symbol(symbol):
+                check_strategy(chosen.name, chosen.parameters_in(entry, symbol))
     for path in config.signals.own_features:
         check_feature(path)
 

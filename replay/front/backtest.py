@@ -29,6 +29,7 @@ def backtest(
     symbol: str | Sequence[str] | None = None,
     strategy: Given = None,
     parameters: Mapping[str, Any] | None = None,
+    symbol_parameters: Mapping[str, Mapping[str, Any]] | None = None,
     model: str | None = None,
     use_ml: bool | None = None,
     use_smc: bool | None = None,
@@ -59,6 +60,8 @@ def backtest(
     timeframe     of the strategy; fills happen on the tape's own, finer one
     symbol        without data: the tape's name; with a table or a file: what its market is called
     strategy      a built-in name (confluence), `module:Class`, a class, or an instance; `parameters` go to it
+    symbol_parameters
+                  parameters that are other for a symbol: {"ETHUSDT": {"fast": 5}}
     model         cnn_lstm, lstm, transformer, lightgbm or logistic; use_ml, use_smc: whether models and structure take part
     retrain_every 30d, 12h, daily, weekly, monthly, cron fields in UTC, or never: when models are trained on what was
                   known by then, in a process of their own, and judged before they take over
@@ -139,6 +142,7 @@ _KEYS: Final = {
     "risk_level": "account.risk_level",
     "strategy": "strategy.name",
     "parameters": "strategy.parameters",
+    "symbol_parameters": "strategy.symbols",
     "use_ml": "signals.use_ml",
     "use_smc": "signals.use_smc",
     "model": "signals.model",

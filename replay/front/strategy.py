@@ -31,10 +31,14 @@ def with_strategy(config: Config, strategy: Given) -> Config:
     if isinstance(strategy, type):
         made_by: Callable[..., Any] = strategy
     else:
-        if config.strategy.parameters:
-            raise ConfigError(
-                f"parameters={config.strategy.parameters!r}: an instance has its own already; give the class with them"
-            )
+        for name, given in (
+            ("parameters", config.strategy.parameters),
+            ("symbol_parameters", config.strategy.symbols),
+        ):
+            if given:
+                raise ConfigError(
+                    f"{name}={given!r}: an instance has its own already; give the class with them"
+                )
         kept = copy.deepcopy(strategy)  # as it is now, whatever becomes of the caller's
 
         def made_by() -> Any:

@@ -95,8 +95,10 @@ def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
 
     Raises ConfigError for a cadence that is shorter than a candle of the strategy.
     """
-    strategy = spec.strategy
-    is_read = getattr(strategy, "reads_model", getattr(strategy, "use_ml", False))
+    is_read = any(
+        getattr(strategy, "reads_model", getattr(strategy, "use_ml", False))
+        for strategy in spec.strategies
+    )
     found = cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
     if found is not None:
         try:

@@ -9,7 +9,7 @@ what a function sees of its module could change without its file.
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType, MemberDescriptorType
 from typing import Any, Final, NamedTuple
 from weakref import finalize
@@ -19,7 +19,7 @@ import numpy as np
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
 from papertape.engine.errors import ConfigError, did_you_mean
-from papertape.engine.jit import Rows, record
+from papertape.engine.jit import IntArray, Rows, record
 from papertape.engine.jit.native import PLAIN, native
 from papertape.engine.strategies.compiled.methods import decision, take
 from papertape.engine.strategies.compiled.records import TEXT, text_number
@@ -49,6 +49,28 @@ def function_of(strategy: Any, name: str) -> FunctionType | None:
 def is_compiled(strategy: Any) -> bool:
     """Return whether a strategy is asked as a kernel, close by close: its `decide` is one."""
     return function_of(strategy, "decide") is not None
+
+
+def own_of_all(strategies: Sequence[Any]) -> tuple[Rows, IntArray]:
+    """
+    Return what `self` is in a kernel for each symbol, shape (n + 1,), and the same memory as words.
+
+    One row and one word more than needed, so that the parts never lie side by side: one loop for any number of symbols.
+    Raises ConfigError where their fields are of other kinds.
+    """
+    rows = [own_rows(strategy) for strategy in strategies]
+    dtype = rows[0].dtype
+    for strategy, row in zip(strategies, rows, strict=True):
+        if row.dtype != dtype:
+            raise ConfigError(
+                f"strategy {type(strategy).__name__}: what it keeps of its parameters is of another kind for one symbol than "
+                "for another; make whole numbers and fractions the same for all"
+            )
+    words: IntArray = np.zeros((len(rows) + 1, dtype.itemsize // 8 + 1), np.int64)
+    own: Rows = np.ndarray((len(words),), dtype, words, 0, words.strides[:1])
+    for place, row in enumerate(rows):
+        own[place] = row[0]
+    return own, words
 
 
 def own_rows(strategy: Any) -> Rows:
@@ -83,9 +105,15 @@ def _kind_of(value: Any) -> str:
 class Entry:
     """One method of a strategy as a kernel of three records: what `self` is, the view, and what it is told."""
 
-    def __init__(self, strategy: Any, method: str, arguments: tuple[Rows, Rows, Rows]) -> None:
-        """Compile it for these records, or raise ConfigError with what the compiler says."""
-        kind, function = type(strategy).__name__, function_of(strategy, method)
+    def __init__(
+        self, strategies: Sequence[Any], method: str, arguments: tuple[Rows, Rows, Rows]
+    ) -> None:
+        """
+        Compile it for these records, or raise ConfigError with what the compiler says.
+
+        strategies  of each symbol, of one class
+        """
+        kind, function = type(strategies[0]).__name__, function_of(strategies[0], method)
         if function is None:
             raise ConfigError(
                 f"strategy {kind}: {method} is not a kernel, as decide is; put kernel over it, too"
@@ -96,7 +124,7 @@ class Entry:
         made = entry_of(function, n == 2)
         config: Any = numba.config
         if config.DISABLE_JIT:
-            self.address = _register(made, strategy, arguments[1])
+            self.address = _register(made, strategies, arguments[1])
             finalize(self, PLAIN.pop, self.address)
             return
         try:
@@ -107,10 +135,12 @@ class Entry:
             ) from None
 
 
-def _register(made: Callable[..., Any], strategy: Any, views: Rows) -> int:
+def _register(made: Callable[..., Any], strategies: Sequence[Any], views: Rows) -> int:
     """Let a method be called by a number, without the compiler: there `self` is the strategy."""
     address = max(PLAIN, default=0) + 1
-    PLAIN[address] = lambda view, told: made(strategy, views[int(view.symbol_index)], told)
+    PLAIN[address] = lambda view, told: made(
+        strategies[int(view.symbol_index)], views[int(view.symbol_index)], told
+    )
     return address
 
 

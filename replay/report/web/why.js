@@ -62,7 +62,7 @@ const compared = (value, threshold, kind) => (Number.isNaN(value) || Number.isNa
 
 // The first condition that was not met: what the strategy said with `view.why`, or the threshold of the score.
 function whyNotFacts(state) {
-  const rows = [], said = state.unmet, needed = SUMMARY.parameters?.confidence_threshold, answer = state.answer;
+  const rows = [], said = state.unmet, needed = (SUMMARY.symbol_parameters?.[$("symbol").value] ?? SUMMARY.parameters)?.confidence_threshold, answer = state.answer;
   if (said) rows.push(["not met", said.condition], ...compared(said.value, said.threshold, "price"));
   else if (answer && needed !== undefined && !(answer.confidence > needed)) rows.push(["not met", "confidence above its threshold"], ...compared(answer.confidence, needed, "number"));
   else if (said === undefined && answer === undefined) rows.push(["conditions", SUMMARY.conditions ? NOT_KEPT : "the strategy says none; view.why tells them"]);

@@ -1,7 +1,8 @@
 """
 What a sweep varies: `KEY=5:50:5` (both ends included), `KEY=1h,4h,1d`, `KEY=0.1:0.9` (only drawn from), or `KEY` alone.
 
-A key is one of the configuration, as in `--set`; `strategy.parameters.NAME` is held to what the strategy declares of it.
+A key is one of the configuration, as in `--set`; `strategy.parameters.NAME` and `strategy.symbols.SYMBOL.NAME` are held to
+what the strategy declares of the parameter.
 """
 
 import math
@@ -20,6 +21,7 @@ from papertape.replay.config import Config, make_config
 from papertape.replay.config.market_settings import MarketSettings
 
 PARAMETERS_PREFIX: Final = "strategy.parameters."
+SYMBOLS_PREFIX: Final = "strategy.symbols."
 _MOST_VALUES: Final = 100_000  # of one axis
 _DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
 
@@ -52,6 +54,19 @@ class Axis(NamedTuple):
         if self.values:
             return {"key": self.key, "values": list(self.values)}
         return {"key": self.key, "low": self.low, "high": self.high, "is_whole": self.is_whole}
+
+
+def parameter_in(key: str) -> tuple[str, str] | None:
+    """
+    Return the symbol and the name of the parameter that a key means, None for another key.
+
+    >>> parameter_in("strategy.parameters.fast"), parameter_in("strategy.symbols.ETHUSDT.fast")
+    (('', 'fast'), ('ETHUSDT', 'fast'))
+    """
+    if key.startswith(PARAMETERS_PREFIX):
+        return "", key.removeprefix(PARAMETERS_PREFIX)
+    symbol, separator, name = key.removeprefix(SYMBOLS_PREFIX).rpartition(".")
+    return (symbol, name) if key.startswith(SYMBOLS_PREFIX) and separator else None
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -155,17 +170,18 @@ def _checked(axis: Axis, config: Config) -> Axis:
     for value in axis.values or (axis.low, axis.high):
         if one is not None:
             one.checked(value)
-        elif not axis.key.startswith(PARAMETERS_PREFIX):
+        elif parameter_in(axis.key) is None:
             with_changes(config, {axis.key: value})
     return axis
 
 
 def _declared(key: str, config: Config) -> StrategyParameter | None:
     """Return what the strategy declares of a parameter, None for what is none or is only an argument."""
-    if not key.startswith(PARAMETERS_PREFIX):
+    found = parameter_in(key)
+    if found is None:
         return None
     made_by = config.strategy.made_by or class_of(config.strategy.name)
-    name, declared = key.removeprefix(PARAMETERS_PREFIX), declared_parameters(made_by)
+    name, declared = found[1], declared_parameters(made_by)
     taken = [n for n in signature(made_by).parameters if n not in ("args", "kwargs")]
     if name not in declared and name not in taken:
         known = declared or taken
@@ -176,7 +192,7 @@ def _declared(key: str, config: Config) -> StrategyParameter | None:
 
 def _kind(key: str, config: Config) -> type | None:
     """Return the type that a key has, None where it can be several; raises ConfigError for an unknown key."""
-    if key.startswith(PARAMETERS_PREFIX):
+    if parameter_in(key) is not None:
         one = _declared(key, config)
         return one.kind if one is not None else None
     parts = key.split(".")

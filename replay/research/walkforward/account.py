@@ -7,7 +7,7 @@ import numpy as np
 
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
-from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, with_changes
+from papertape.replay.research.sweep.axes import parameter_in, with_changes
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.walkforward.search import moment, span
 from papertape.replay.research.walkforward.windows import Window
@@ -23,22 +23,37 @@ def account_configuration(
 
     chosen  what each window changes, by key; raises ConfigError for what cannot be
     """
-    parameters = [
-        {key.removeprefix(PARAMETERS_PREFIX): value for key, value in changes.items()}
-        for changes in chosen
-    ]
+    (first, own), *later = map(_placed, chosen)
     entries = [
-        {"start": moment(window.test_ms), "parameters": changed}
-        for window, changed in zip(windows[1:], parameters[1:], strict=True)
+        {"start": moment(window.test_ms), "parameters": of_all, "symbols": by_symbol}
+        for window, (of_all, by_symbol) in zip(windows[1:], later, strict=True)
     ]
+    strategy = config.strategy
     changes: dict[str, Any] = {
         **span(windows[0].train_ms, windows[-1].end_ms),
         "strategy.start": moment(windows[0].test_ms),
-        "strategy.parameters": {**config.strategy.parameters, **parameters[0]},
+        "strategy.parameters": {**strategy.parameters, **first},
+        "strategy.symbols": {
+            symbol: {**strategy.symbols.get(symbol, {}), **own.get(symbol, {})}
+            for symbol in {**strategy.symbols, **own}
+        },
         "strategy.schedule": entries,
         "strategy.at_switch": at_switch,
     }
     return with_changes(config, changes)
+
+
+def _placed(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what a choice changes of the parameters of all, and of those of each symbol."""
+    of_all: dict[str, Any] = {}
+    by_symbol: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        found = parameter_in(key)
+        assert found is not None
+        symbol, name = found
+        place = by_symbol.setdefault(symbol, {}) if symbol else of_all
+        place[name] = value
+    return of_all, by_symbol
 
 
 def by_window(config: Config, run: Run, windows: Sequence[Window]) -> list[Metrics]:

@@ -14,7 +14,11 @@ from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.settings import cadence_of
-from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX
+from papertape.replay.research.sweep.axes import (
+    PARAMETERS_PREFIX,
+    SYMBOLS_PREFIX,
+    parameter_in,
+)
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.record import TrialFile
@@ -126,10 +130,10 @@ def _refuse(config: Config, space: Space, options: WalkOptions) -> None:
             f"--choose {options.choose}: unknown{did_you_mean(options.choose, RULES)}"
         )
     for axis in space.axes:
-        if not axis.key.startswith(PARAMETERS_PREFIX):
+        if parameter_in(axis.key) is None:
             raise ConfigError(
                 f"--grid {axis.key}: an account that goes on can switch parameters of its strategy alone; vary "
-                f"{PARAMETERS_PREFIX}NAME"
+                f"{PARAMETERS_PREFIX}NAME or {SYMBOLS_PREFIX}SYMBOL.NAME"
             )
     if config.strategy.schedule or config.strategy.start is not None:
         raise ConfigError(
