@@ -28,6 +28,7 @@ CONVENTIONS: Final[tuple[str, ...]] = (
     "VaR is the historical 5 % quantile of days with linear interpolation; CVaR the mean of the lowest 5 %.",
     "Skew and kurtosis are bias-corrected; kurtosis is excess, 0 for a normal distribution.",
     "PSR is the probability that the true Sharpe ratio is above 0; DSR the same after the best of all trials.",
+    "The Sharpe ratio's error counts dependence between days: n days by their 0.4·n^(2/3) slowest cosines, Student's t.",
     "Exposure is the share of base candles at whose close a position is open; leverage is averaged over all candles.",
     "Turnover is the notional bought and sold over the average equity of the whole period.",
     "A trade wins when its net profit is above zero; profit factor, payoff and Kelly are on trades, Kelly is halved.",

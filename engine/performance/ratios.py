@@ -17,11 +17,14 @@ from papertape.engine.performance.metrics import (
     quotient,
 )
 from papertape.engine.performance.significance import (
+    LEAST_MOVES,
     expected_best_sharpe,
+    has_moved_enough,
     probability_above,
     sample_kurtosis,
     sample_skew,
     sharpe_error,
+    sharpe_waves,
 )
 
 DAYS_PER_YEAR: Final = 365.0
@@ -114,23 +117,26 @@ def put_significance(
     sheet: Sheet, returns: FloatArray, rf: float, trials: int, trials_deviation: float | None
 ) -> None:
     """
-    Write the Sharpe ratio's standard error (annual), PSR against 0 and DSR; after Sharpe, skew and kurtosis.
+    Write the Sharpe ratio's standard error (annual), PSR against 0 and DSR; after Sharpe.
 
     trials_deviation  spread of the trials' daily Sharpe ratios; None: as wide as this estimate's own error, which
                       is what trials without any skill would show
     """
     names = ("sharpe_standard_error", "psr", "dsr")
-    skew, kurtosis = sheet.value("skew"), sheet.value("kurtosis")
-    if sheet.value("sharpe") is None or skew is None or kurtosis is None:
-        sheet.refuse(names, "the Sharpe ratio or its moments are undefined")
+    if sheet.value("sharpe") is None:
+        sheet.refuse(names, "the Sharpe ratio is undefined")
         return
-    sharpe = float((returns - daily_rate(rf)).mean()) / spread_of(returns)
-    error = sharpe_error(sharpe, len(returns), skew, kurtosis)
-    if error is None:
-        sheet.refuse(names, "too few days for the skew and kurtosis they show")
+    if not has_moved_enough(returns):
+        sheet.refuse(
+            names,
+            f"not enough independent days: the account moved on {np.count_nonzero(returns)}, and {LEAST_MOVES} are the least",
+        )
         return
+    n = len(returns)
+    found = sharpe_waves((returns - daily_rate(rf))[:, None])
+    sharpe, error = float(found.sharpe[0]), sharpe_error(found.waves[:, 0], n)
     sheet.put("sharpe_standard_error", error * math.sqrt(DAYS_PER_YEAR))
-    sheet.put("psr", probability_above(sharpe, 0.0, error))
+    sheet.put("psr", probability_above(sharpe, 0.0, error, n))
     if trials < 2:
         sheet.put(
             "dsr",
@@ -141,7 +147,7 @@ def put_significance(
     threshold = expected_best_sharpe(
         trials, error if trials_deviation is None else trials_deviation
     )
-    sheet.put("dsr", probability_above(sharpe, threshold, error))
+    sheet.put("dsr", probability_above(sharpe, threshold, error, n))
 
 
 def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> None:

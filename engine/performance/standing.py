@@ -52,10 +52,11 @@ class Standing(NamedTuple):
     def deflated(self, metrics: Mapping[str, float | None]) -> float | None:
         """Return the deflated Sharpe ratio of a run: the probability that it is above that threshold."""
         sharpe, error = metrics.get("sharpe"), metrics.get("sharpe_standard_error")
-        if sharpe is None or error is None:
+        days = metrics.get("days")
+        if sharpe is None or error is None or days is None:
             return None
         threshold = self.threshold(error)
-        return None if threshold is None else probability_above(sharpe, threshold, error)
+        return None if threshold is None else probability_above(sharpe, threshold, error, int(days))
 
     def sentences(self, metrics: Mapping[str, float | None]) -> list[str]:
         """Return what a reader must know of the trials before this one."""
@@ -75,7 +76,12 @@ class Standing(NamedTuple):
         dsr, error = self.deflated(metrics), metrics.get("sharpe_standard_error")
         threshold = self.threshold(error) if error is not None else None
         if dsr is None or threshold is None:
-            return [*said, f"{told}; there is no Sharpe ratio to deflate."]
+            why = (
+                "there is no Sharpe ratio"
+                if metrics.get("sharpe") is None
+                else "not enough independent days"
+            )
+            return [*said, f"{told}; {why}, so nothing is deflated."]
         return [
             *said,
             f"{told}: the best of {self.trials:,} without any skill would show a Sharpe ratio of {threshold:.2f}, this one "
