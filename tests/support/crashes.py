@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -127,32 +128,36 @@ async def was_done(daemon: RunningDaemon, event: Event) -> bool:
     return encode(event)[:2] in await daemon.writer.submit(newest)
 
 
-def child(order: dict[str, Any]) -> None:
+def child(order: dict[str, Any], run: Callable[[Path], Coroutine[Any, Any, None]]) -> None:
     """Obey one order in a process of its own."""
     os.environ[crash_points.CRASH] = order["crash"]
     os.environ[crash_points.CRASH_LOG] = order["log"]
     crash_points.arm()
     try:
-        asyncio.run(run_daemon(Path(order["state"])))
+        asyncio.run(run(Path(order["state"])))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
 
 
-def main() -> None:
-    """Obey orders until there are no more."""
-    # Loaded before the first fork: kernels, what drift is detected with, and what Parquet is written with.
-    undisturbed()
-    Detectors(DriftOptions())
-    importlib.import_module("pandas")
+def obey(run: Callable[[Path], Coroutine[Any, Any, None]]) -> None:
+    """Obey orders until there are no more; what all of them need has been loaded."""
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            child(json.loads(line))
+            child(json.loads(line), run)
         _, status = os.waitpid(pid, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
+
+
+def main() -> None:
+    """Load kernels, what drift is detected with, and what Parquet is written with; then obey."""
+    undisturbed()
+    Detectors(DriftOptions())
+    importlib.import_module("pandas")
+    obey(run_daemon)
 
 
 if __name__ == "__main__":
