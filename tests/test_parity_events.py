@@ -321,6 +321,59 @@ def test_size_by_confidence_goes_from_a_half_at_the_threshold_to_all_of_it() -> 
         Confluence(ml_full_edge=0.0)
 
 
+def entries(probability: float, **parameters: Any) -> dict[str, Any]:
+    """Return what is decided at closes at which the technical score alone enters, with this probability at all of them."""
+    candles, n = random_candles(300, seed=3), 300
+    said = {}
+    for name, options in (("alone", {"use_ml": False}), ("asked", parameters)):
+        strategy = Confluence(use_smc=False, confidence_threshold=0.3, **options)
+        rows = [row for feature in strategy.features for row in evaluate(feature, candles)]
+        said[name] = np.zeros(n, DECISION)
+        matrix = np.vstack([*rows, np.full(n, probability)])
+        strategy.decide_batch(matrix, candles, n, np.zeros(1), said[name])
+    assert {LONG, SHORT} <= set(said["alone"]["target"].tolist())
+    return said
+
+
+@pytest.mark.parametrize("probability", [0.53, 0.5, 0.47])
+@pytest.mark.parametrize("floor", [0.0, 0.2, -0.4])
+def test_a_filter_lets_entries_through_on_the_sides_where_its_score_reaches_the_floor(
+    probability: float, floor: float
+) -> None:
+    said = entries(probability, model_use="filter", ml_floor=floor)
+
+    score = (2.0 * probability - 1.0) / 0.2
+    expected = said["alone"].copy()
+    side = expected["target"]
+    is_refused = np.isin(side, (LONG, SHORT)) & (side * score < floor)
+    expected["target"][is_refused] = KEEP
+    assert said["asked"].tobytes() == expected.tobytes()
+    assert (said["asked"]["score_model"] == 0.0).all()
+
+
+def test_a_sizer_gives_entries_the_share_that_its_score_is() -> None:
+    said = entries(0.53, model_use="sizer")
+
+    alone, asked = said["alone"], said["asked"]
+    is_long, is_short = (alone["target"] == side for side in (LONG, SHORT))
+    assert (asked["target"][is_long] == LONG).all()
+    assert asked["size_scale"][is_long] == pytest.approx((2.0 * 0.53 - 1.0) / 0.2)
+    assert (asked["target"][is_short] == KEEP).all()
+    assert asked[~is_long & ~is_short].tobytes() == alone[~is_long & ~is_short].tobytes()
+    both = entries(0.53, model_use="sizer", size_by_confidence=True)["asked"]
+    share = 0.5 + 0.5 * (both["confidence"][is_long] - 0.3) / 0.7
+    assert both["size_scale"][is_long] == pytest.approx(0.3 * share)
+
+
+@pytest.mark.parametrize("use", ["filter", "sizer"])
+def test_without_an_opinion_a_filter_and_a_sizer_are_switched_off(use: str) -> None:
+    said = entries(float("nan"), model_use=use, ml_floor=0.5)
+
+    assert said["asked"].tobytes() == said["alone"].tobytes()
+    with pytest.raises(ConfigError, match=r"strategy\.parameters\.model_use: .*filter"):
+        Confluence(model_use="filters")
+
+
 def test_without_a_model_the_technical_score_decides_alone_bit_for_bit() -> None:
     candles = candles_for(1_500)
     outcomes = {}

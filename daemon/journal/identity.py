@@ -29,6 +29,7 @@ _DECIDING: Final = {
     "signals": (
         "use_ml",
         "use_smc",
+        "model_use",
         "own_features",
         "extra_features",
         "model_features",

@@ -14,6 +14,12 @@ model of markets seldom leaves the middle, and its 0.6 must not count like a fif
 The sum of the components, each times its weight's share of the weights that are present, decides the direction; its
 magnitude is the confidence. A component is absent while its score is NaN (no model, a feature that warms up) or while it
 is switched off: its weight goes to what is there. The three contributions that a decision carries add up to its score.
+
+The model need not be a component (`model_use`). As a filter it has no weight: what the others want to enter it lets through
+where its score on that side is at least `ml_floor`. As a sizer it gives their entries the share of their size that its score
+on that side is, nothing below 0. An entry that it does not let through decides nothing: what is held goes on with its bracket.
+Without an opinion it is absent, and the others enter as if it were switched off.
+Source: M. López de Prado, Advances in Financial Machine Learning (2018), section 3.6: one model for the side, one for the size.
 """
 
 from collections.abc import Sequence
@@ -41,6 +47,8 @@ PARAMETERS: Final = record(
     ("is_structure_bracket", "i8"),
     ("ml_full_edge", "f8"),
     ("is_sized", "i8"),  # by confidence
+    ("model_use", "i8"),  # place in MODEL_USES
+    ("ml_floor", "f8"),
 )
 STATE: Final = record(("bars", "i8"))
 
@@ -49,6 +57,8 @@ _TECHNICAL: Final = ("ema_20", "ema_50", "rsi_14", "macd_12_26_9", "adx_14", "at
 _FAST, _SLOW, _RSI, _HISTOGRAM, _ADX, _PLUS, _MINUS, _ATR = 0, 1, 2, 5, 6, 7, 8, 9
 _SMC = 10  # row of the first column of `smc`, after the technical ones
 BRACKETS: Final = ("volatility", "structure")
+MODEL_USES: Final = ("component", "filter", "sizer")
+_FILTER, _SIZER = 1, 2  # places in MODEL_USES
 
 
 @kernel
@@ -87,6 +97,22 @@ def size_for(confidence: float, threshold: float) -> float:
 
 
 @kernel
+def allowed(agreement: float, model_use: int, floor: float) -> float:
+    """
+    Return the share of an entry's size that the model lets through.
+
+    agreement  its score on the side of the entry, in [-1, 1]; NaN: it has no opinion
+    """
+    if np.isnan(agreement):
+        return 1.0
+    if model_use == _FILTER:
+        return 1.0 if agreement >= floor else 0.0
+    if model_use == _SIZER:
+        return max(agreement, 0.0)
+    return 1.0
+
+
+@kernel
 def share(score: float, weight: float, total: float) -> float:
     """Return what a component contributes: its score times its share of the total weight; nothing when it is absent."""
     return 0.0 if np.isnan(score) or weight == 0.0 else weight / total * score
@@ -104,6 +130,7 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
     for k in range(n):
         technical = technical_score(features, k)
         model = model_score(features, k, parameters.ml_full_edge)
+        opinion = model
         smc = smc_score(features, k, _SMC) if parameters.weight_smc != 0.0 else np.nan
         total = present(technical, parameters.weight_technical)
         total += present(model, parameters.weight_model) + present(smc, parameters.weight_smc)
@@ -132,6 +159,10 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
         size = 1.0
         if parameters.is_sized != 0 and target in (LONG, SHORT):
             size = size_for(confidence, parameters.threshold)
+        if target in (LONG, SHORT):
+            size *= allowed(target * opinion, parameters.model_use, parameters.ml_floor)
+            if size == 0.0:
+                target, size = KEEP, 1.0
         want(decisions[k], target, stop, goal, confidence, technical, smc, model, size)
 
 
@@ -145,6 +176,7 @@ class Confluence:
     use_ml, use_smc       whether these components take part
     weight_…              of the components, equal by default: nothing says yet which deserves more
     ml_full_edge          |2p − 1| from which the model's opinion counts whole: 0.2 is p = 0.6
+    model_use             component, filter or sizer, as above; ml_floor: of a filter
     size_by_confidence    entries get half their size at the threshold, all of it at full confidence
     bracket               volatility: as above; structure: stop beyond the nearest block, target at the opposing liquidity,
                           each from volatility where structure offers none
@@ -170,6 +202,15 @@ class Confluence:
     ml_full_edge: float = parameter(
         0.2, low=0.001, high=1.0, help="|2p − 1| from which the model counts whole"
     )
+    model_use: str = parameter(
+        "component", choices=MODEL_USES, help="what the model is: a score, a filter or the size"
+    )
+    ml_floor: float = parameter(
+        0.0,
+        low=-1.0,
+        high=1.0,
+        help="score of a filtering model from which it lets an entry through",
+    )
     size_by_confidence: bool = parameter(False, help="half size at the threshold, all at 1")
     name: str = field(default="confluence", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
@@ -192,12 +233,14 @@ class Confluence:
             self.stop_atr,
             self.target_atr,
             int(self.allow_short),
-            self.weight_ml if self.use_ml else 0.0,
+            self.weight_ml if self.use_ml and self.model_use == "component" else 0.0,
             self.weight_smc if has_smc else 0.0,
             self.weight_technical,
             int(self.bracket == "structure"),
             self.ml_full_edge,
             int(self.size_by_confidence),
+            MODEL_USES.index(self.model_use) if self.use_ml else 0,
+            self.ml_floor,
         )
 
     def decide_batch(

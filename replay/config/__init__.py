@@ -225,6 +225,10 @@ class Signals(_Section):
     model: Literal["cnn_lstm", "lstm", "transformer", "lightgbm", "logistic"] = Field(
         "cnn_lstm", description="kind that is trained; logistic is the baseline"
     )
+    model_use: Literal["component", "filter", "sizer"] = Field(
+        "component",
+        description="by confluence: as a score beside the others, to let their entries through or not, or to size them",
+    )
     retrain_every: str = Field(
         "30d", description="30d, 12h, daily, weekly, monthly, five cron fields in UTC, or never"
     )

@@ -119,4 +119,5 @@ def _strategy_of(
     if chosen.name == "confluence":
         parameters.setdefault("use_ml", signals.use_ml)
         parameters.setdefault("use_smc", signals.use_smc)
+        parameters.setdefault("model_use", signals.model_use)
     return make_strategy(chosen.name, parameters, chosen.made_by)

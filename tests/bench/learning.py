@@ -1,7 +1,7 @@
 """
 What models are worth on real tapes: every kind under every policy on every recorded tape, on rows that no model had seen.
 
-    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--shrink]
+    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--shrink] [--seeds 5] [--by-tape]
 
 Whatever the numbers are, they are printed as they are: log-loss in nats on the candles between one retraining and the next,
 what the gate and the recipe's evidence said, and what the whole strategy made of it after costs. A model is trained once
@@ -91,8 +91,8 @@ def tape_of(case: Case) -> Tape:
 class Trainer:
     """Trains in this process, each model once."""
 
-    def __init__(self, *, shrink: bool = False) -> None:
-        self.shrink = shrink
+    def __init__(self, *, shrink: bool = False, seeds: int = 1) -> None:
+        self.shrink, self.seeds = shrink, seeds
         self.gain: Interval | None = None  # of the last walk
         self._kept: dict[tuple[Any, ...], bytes] = {}
 
@@ -136,7 +136,7 @@ def measure(case: Case, kind: str, policy: str, trainer: Trainer) -> dict[str, A
         "data": {"timeframe": case.timeframe},
         "signals": {"model": kind, "retrain_every": case.retrain_every},
         "learning": {
-            "shrink": trainer.shrink,
+            "shrink": trainer.shrink, "seeds": trainer.seeds,
             "window_days": case.window_days, "gate_days": case.gate_days, "policy": policy, "time_limit_s": 3_600.0,
         },
         "report": {"sensitivity": False, "random_draws": 0},
@@ -184,6 +184,41 @@ def table(lines: list[dict[str, Any]]) -> Table:
     return told
 
 
+def by_tape(lines: list[dict[str, Any]]) -> list[str]:
+    """Return Markdown, one row a tape and kind: what its models were worth, and what each policy made of them."""
+    titles = (
+        "tape", "kind", "models", "rows", "log-loss", "majority", "better by, in 90 %",
+        *(f"{policy}: promoted, return" for policy in POLICIES), "recipe passed",
+    )  # fmt: skip
+    told = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
+    measured = [x for x in lines if x.get("contenders")]
+    for case, kind in dict.fromkeys((x["case"], x["kind"]) for x in measured):
+        policies = {x["policy"]: x for x in measured if (x["case"], x["kind"]) == (case, kind)}
+        first = next(iter(policies.values()))
+        scores, (gain, low, high) = first["contenders"], first["gain"]
+        judged = policies.get("recipe", first)
+        row = (
+            case, kind, str(n_models(first)), f"{scores['challenger']['rows']:,}",
+            f"{scores['challenger']['log_loss']:.4f}", f"{scores['majority']['log_loss']:.4f}",
+            f"{gain:+.4f} ({low:+.4f} … {high:+.4f})", *(under(policies.get(name)) for name in POLICIES),
+            f"{'yes' if judged['passed'] else 'no'}, {judged['capital']:.3g} of 20",
+        )  # fmt: skip
+        told.append(f"| {' | '.join(row)} |")
+    return told
+
+
+def n_models(line: dict[str, Any]) -> int:
+    """Return how many models were trained."""
+    return sum(line["outcomes"].get(name, 0) for name in ("promoted", "rejected", "demoted"))
+
+
+def under(line: dict[str, Any] | None) -> str:
+    """Return how many models a policy let in, and the return of the whole strategy after costs."""
+    if line is None:
+        return "not measured"
+    return f"{line['outcomes'].get('promoted', 0)}, {line['total_return']:+.1%}"
+
+
 def cells(judged: list[dict[str, Any]]) -> list[str]:
     """Return what a group's row says; scores are means over rows."""
     rows = np.array([x["contenders"]["challenger"]["rows"] for x in judged])
@@ -220,6 +255,8 @@ def main() -> None:
     parser.add_argument(
         "--shrink", action="store_true", help="learning.shrink, in a FILE of its own"
     )
+    parser.add_argument("--by-tape", action="store_true", help="Markdown of every tape, too")
+    parser.add_argument("--seeds", type=int, default=1, help="learning.seeds, in a FILE of its own")
     asked = parser.parse_args()
     if not CANDLES.is_dir():
         sys.exit(f"{CANDLES}: the recorded candles are not here")
@@ -233,7 +270,7 @@ def main() -> None:
             wanted = [p for p in asked.policy if (case.name, kind, p) not in done]
             if asked.only not in case.name or not wanted:
                 continue
-            trainer = Trainer(shrink=asked.shrink)
+            trainer = Trainer(shrink=asked.shrink, seeds=asked.seeds)
             for policy in wanted:
                 lines.append(measure(case, kind, policy, trainer))
                 console.print(f"… {case.name} {kind} {policy}", style="dim", highlight=False)
@@ -241,6 +278,8 @@ def main() -> None:
                     with asked.out.open("a") as file:
                         file.write(json.dumps(lines[-1]) + "\n")
     console.print(table(lines))
+    if asked.by_tape:
+        console.print("\n".join(by_tape(lines)), highlight=False, soft_wrap=True)
     for refused in dict.fromkeys((x["case"], x["refused"]) for x in lines if "refused" in x):
         console.print(f"not measured: {refused[0]}: {refused[1]}", highlight=False)
 

@@ -221,6 +221,11 @@ def test_the_local_exchange_has_the_markets_of_its_tapes() -> None:
     assert (about.base_timeframe, about.venue) == ("1h", "binance-spot")
     assert about.markets[0].taker_fee_rate == 0.001
     assert same_account(Identity.from_json(about.as_json()), about) == []
+    other = sim_identity(
+        load_config(None, ["market.taker_fee_rate=0.001", "signals.model_use=filter"]), [tape]
+    )
+    with pytest.raises(ConfigError, match=r"signals\.model_use: 'filter' is not 'component'"):
+        same_account(about, other)
     assert about.kind_of("BTCUSDT") == "spot"
 
 

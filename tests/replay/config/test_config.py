@@ -151,3 +151,17 @@ def test_configuration_comes_back_from_its_own_json() -> None:
 
     assert make_config(config.model_dump(mode="json")) == config
     assert Config.model_json_schema()["additionalProperties"] is False
+
+
+def test_what_a_model_is_used_for_reaches_the_default_strategy_unless_its_parameters_say() -> None:
+    changes = ["signals.model_use=filter", "signals.use_smc=false"]
+    said = make_spec(load_config(None, changes), [sample_tape()]).strategy
+    own = make_spec(
+        load_config(None, [*changes, "strategy.parameters={model_use='sizer'}"]), [sample_tape()]
+    ).strategy
+
+    assert (said.model_use, own.model_use) == ("filter", "sizer")  # type: ignore[union-attr]
+    with pytest.raises(
+        ConfigError, match=r"signals\.model_use: input should be 'component', 'filt"
+    ):
+        load_config(None, ["signals.model_use=filters"])
