@@ -8,6 +8,7 @@ The world: everything with a socket, a clock or a disk around the engine.
     learning              retraining, the watch on drift, the model store
     runtime               a running daemon: recovery, audit, jobs, maintenance
     metrics monitoring    Prometheus families; HTTP, the page, status, logs, systemd
+    backtests             replays that are made for whoever asks
     notifications         messages to people, and rules of their own
     client                a daemon's API from Python
     doctor                the machine and the venue against what the client expects

@@ -99,6 +99,7 @@ def module_of(path: Path) -> str:
 STARTED = (
     "papertape.daemon.commands.",
     "papertape.daemon.cli",
+    "papertape.daemon.backtests.worker",
     "papertape.daemon.learning.worker",
     "papertape.replay.honesty.worker",
     "papertape.replay.learning.jobs.worker",
@@ -157,6 +158,7 @@ COVERED_BY = {
     "replay/runtime/isolated.py": "tests/replay/research/test_lookahead.py",
     "replay/sources/ccxt": "tests/replay/sources/test_ccxt_history.py",
     "replay/sources/": "tests/replay/sources/test_delta_rest.py",
+    "daemon/backtests/worker.py": "tests/daemon/backtests/test_service.py",
     "daemon/commands/": "tests/daemon/commands",
     "daemon/doctor/": "tests/daemon/doctor/test_examine.py",
     "daemon/feeds/": "tests/daemon/feeds/delta/test_feed.py",

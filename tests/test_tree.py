@@ -19,7 +19,7 @@ ORDER = {
         "runtime feed tapes importers events config sources report learning exchange backtesting "
         "research honesty front"
     ),
-    "daemon": "journal feeds learning doctor metrics runtime app monitoring notifications client venues commands cli",
+    "daemon": "journal feeds learning doctor metrics runtime app backtests monitoring notifications client venues commands cli",
 }
 # Folders of equals: one file per member of a family, which nobody has to tell apart.
 FAMILIES = {

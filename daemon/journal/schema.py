@@ -11,7 +11,7 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 
-VERSION: Final = 4
+VERSION: Final = 5
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
 
 _VERSION_1: Final = """
@@ -167,8 +167,19 @@ CREATE INDEX closes_by_input ON closes (input);
 INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
 """
 
+_VERSION_5: Final = """
+-- Commands that came with a key: asked again with it, the answer is the same and nothing is done.
+CREATE TABLE command_keys (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    request TEXT NOT NULL,           -- SHA-256 of the command and its body
+    answer TEXT NOT NULL,            -- JSON
+    time_ms INTEGER NOT NULL         -- by the feed's clock
+);
+"""
+
 # What leads to each version from the one before.
-STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3, 4: _VERSION_4}
+STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3, 4: _VERSION_4, 5: _VERSION_5}
 
 
 def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:

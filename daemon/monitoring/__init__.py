@@ -4,6 +4,8 @@ What is seen of a daemon from outside, and what may be asked of it.
     observer model_observer     metrics, HTTP, logs and systemd put together; models, attempts and drift
     server routes schemas access states   HTTP: sockets, routes, requests and answers, who may ask, parts of the status
     api                         `/api/v1`: the journal's tables, candles and equity, for whoever looks on
+    commands                    what an operator asks for, once for each key
+    backtests                   replays that are made for whoever asks (`papertape.daemon.backtests`)
     assets                      the page at `/` and the files that it loads, `web/`
     log systemd                 log lines; what the supervisor is told
 """

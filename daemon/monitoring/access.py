@@ -3,16 +3,18 @@ Who may ask: tokens, addresses, host names, origins; and how often.
 
 On a loopback address anyone on the machine may read; commands need the token. On any other address everything but
 the two probes needs it, and without one the daemon does not start there. The `Host` header must name the machine
-itself on loopback: a web page that resolves its own name to 127.0.0.1 is sent away, and so is everything that a browser
-sends on behalf of a page of another origin.
+itself, or be a name in `daemon.hosts`: a web page that resolves its own name to this address is sent away, and so is everything
+that a browser sends on behalf of a page of another origin. Whoever comes by a name in `daemon.hosts` comes through
+something (a proxy, a container's network), so the address that it reaches says nothing of who it is: it needs the token.
 """
 
 import base64
 import hmac
 import ipaddress
 import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ from papertape.engine.errors import ConfigError
 
 VARIABLE: Final = "PAPERTAPE_TOKEN"
 SHORTEST: Final = 16
+_HOST: Final = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]*))(:\d*)?")
 HOW_TO_SET: Final = (
     f"put one of at least {SHORTEST} characters into ${VARIABLE} or into the file that daemon.token_file "
     "names, and start the daemon again"
@@ -67,14 +70,28 @@ def check_address(host: str, token: str | None) -> None:
 
 def names_this_machine(host_header: str) -> bool:
     """Return whether a `Host` header names a loopback address; an absent one is no browser."""
-    if not host_header:
-        return True
-    name = host_header
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    elif name.count(":") == 1:
-        name = name.partition(":")[0]
-    return is_loopback(name.lower())
+    return not host_header or is_loopback(_name_in(host_header))
+
+
+def is_called(host_header: str, hosts: Collection[str]) -> bool:
+    """Return whether a `Host` header has one of these names, in upper or lower case, with any port."""
+    name = _name_in(host_header).removesuffix(".")
+    return any(name == host.lower() for host in hosts)
+
+
+def is_address(host_header: str) -> bool:
+    """Return whether a `Host` header is an IP address: no web page can make one its own name."""
+    try:
+        ipaddress.ip_address(_name_in(host_header))
+    except ValueError:
+        return False
+    return True
+
+
+def _name_in(host_header: str) -> str:
+    """Return a `Host` header without its port; what is neither a name nor an address is returned as it is."""
+    found = _HOST.fullmatch(host_header.lower())
+    return host_header.lower() if found is None else found["address"] or found["name"]
 
 
 def bears(token: str, authorization: str) -> bool:

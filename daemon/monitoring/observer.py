@@ -14,20 +14,20 @@ from typing import Any, Final
 
 import structlog
 
+from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.feeds.protocol import Notice
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
 from papertape.daemon.monitoring.access import check_address, load_token
+from papertape.daemon.monitoring.api.account import ApiAccount
 from papertape.daemon.monitoring.api.closes import SeenFeatures
-from papertape.daemon.monitoring.api.routes import Api, ApiAccount
+from papertape.daemon.monitoring.api.routes import Api
+from papertape.daemon.monitoring.commands import Commands
 from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
 from papertape.daemon.monitoring.schemas import (
-    CommandDone,
-    CommandName,
-    CommandRequest,
     InputState,
     JobState,
     ParityState,
@@ -44,12 +44,11 @@ from papertape.daemon.monitoring.states import (
 )
 from papertape.daemon.monitoring.systemd import Notifier
 from papertape.daemon.runtime.audit import AuditResult
-from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon
+from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.candles import timeframe_ms
-from papertape.engine.events import Action
 from papertape.engine.features import columns_of
 from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
 from papertape.engine.report import Report, StrategyFault
@@ -160,13 +159,15 @@ class Operation:
         self._learning.restore(await daemon.writer.submit(model_times))
         settle = partial(_settled, daemon)
         api = self._api = Api(_account(daemon), self._status, settle)
-        views = Views(self._status, self._why_not_ready, self._command, api)
+        backtests = await self._backtests(daemon)
+        views = Views(self._status, self._why_not_ready, Commands(daemon).carry_out, api, backtests)
         settings = self._settings.daemon
         async with Server(
             self.metrics,
             views,
             version=version("papertape"),
             host=settings.host,
+            hosts=settings.hosts,
             port=settings.port,
             token=self._token,
             held=freezing(),
@@ -174,9 +175,16 @@ class Operation:
             self._log.info("started", address=f"http://{settings.host}:{server.port}")
             self._notifier.ready(f"following {self._feed}")
             try:
-                await _for_ever()
+                await (backtests.run() if backtests is not None else _for_ever())
             finally:
                 self._notifier.stopping()
+
+    async def _backtests(self, daemon: RunningDaemon) -> BacktestService | None:
+        """Return who makes backtests, with the jobs of earlier runs; None where they are switched off."""
+        if not self._settings.backtests.at_once:
+            return None
+        folder = daemon.state / "backtests"
+        return await asyncio.to_thread(BacktestService, self._settings, folder, wall_ms)
 
     def _on_report(self, report: Report) -> None:
         """Count what a step did, and how long it took when its candle was live."""
@@ -241,17 +249,6 @@ class Operation:
         if daemon.journal_feed.is_warming:
             return "history from before the first start is still coming in"
         return "" if daemon.stats.is_connected else "the feed is not connected"
-
-    async def _command(self, name: CommandName, asked: CommandRequest) -> CommandDone:
-        """Carry out an order and keep its reason."""
-        daemon = self._running()
-        if name is CommandName.SNAPSHOT:
-            return CommandDone(command=name, detail=await daemon.snapshot())
-        if name is CommandName.RETRAIN:
-            return CommandDone(command=name, detail=daemon.retrain())
-        sequence = await daemon.command(Action(name.value), asked.reason, asked.value)
-        self._log.info("command", action=name.value, sequence=sequence, reason=asked.reason)
-        return CommandDone(command=name, sequence=sequence)
 
     def _status(self) -> Status:
         daemon = self._running()

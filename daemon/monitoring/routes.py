@@ -5,6 +5,7 @@ A route says what it takes and what it answers as pydantic models; the document,
 are made from the same list, so none of them can lag behind.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,21 @@ from papertape.daemon.monitoring.schemas import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+KEY_HEADER: Final = "Idempotency-Key"
+LONGEST_KEY: Final = 128
+READ_S: Final = 5.0
 PROBLEM_MEDIA: Final = "application/problem+json"
 _KINDS: Final = {"application/json": "object"}  # of answers without a model; others are text
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+_KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+_KEY_PARAMETER: Final = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "asked again with the same key and body, the answer is the same and nothing is done twice",
+    "schema": {"type": "string", "pattern": f"^{_KEY.pattern}$"},
+}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,11 +56,12 @@ class Route:
     answer      model of the answer, or None for what is not JSON
     body        model of the request body; an absent body is the model's defaults
     query       model of what may stand behind the question mark
+    takes_key   asked again with the same `Idempotency-Key`, it answers the same and does nothing
     media       of an answer without a model, one or several
     label       what metrics call it; empty: its path
     is_stream   it stays open: no time limit, no clock that stands still meanwhile, and no request once it is open
     statuses    further statuses with the same model; refusals answer `Problem`
-    parameters  by name, the values that a part of the path may have
+    parameters  by name, the values that a part of the path may have; int: any number above 0
     access      probe: always open; read: open on loopback; command: needs the token everywhere
     """
 
@@ -59,17 +73,48 @@ class Route:
     body: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
     refusals: tuple[int, ...] = ()
-    parameters: tuple[tuple[str, type[StrEnum]], ...] = ()
+    parameters: tuple[tuple[str, type[StrEnum] | type[int]], ...] = ()
     access: Literal["probe", "read", "command"] = "read"
     query: type[BaseModel] | None = None
     media: tuple[str, ...] = ("text/plain",)
     label: str = ""
+    takes_key: bool = False
     is_stream: bool = False
 
     @property
     def endpoint(self) -> tuple[str, str]:
         """Return the labels that metrics count it under."""
         return self.method, self.label or self.path
+
+
+def read_key(request: web.Request) -> str | None:
+    """
+    Return the `Idempotency-Key` of a request, None where it has none, or raise Refused for one that cannot be kept.
+
+    Source: IETF draft-ietf-httpapi-idempotency-key-header; what stands there is compared as it is.
+    """
+    given = request.headers.getall(KEY_HEADER, [])
+    if not given:
+        return None
+    key = given[0]
+    if len(given) > 1:
+        raise Refused(400, f"{KEY_HEADER}: it is given more than once")
+    if not _KEY.fullmatch(key):
+        raise Refused(
+            400, f"{KEY_HEADER}: it has 1 to {LONGEST_KEY} characters of printable ASCII, no spaces"
+        )
+    return key
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return the body of a request, or raise Refused where it does not come or cannot be decoded."""
+    try:
+        async with asyncio.timeout(READ_S):
+            return await request.read()
+    except TimeoutError:
+        raise Refused(408, f"the body did not arrive within {READ_S:g} s") from None
+    except web.RequestPayloadError:
+        raise Refused(400, "the body is not encoded as its headers say") from None
 
 
 def read_query(request: web.Request, model: type[M]) -> M:
@@ -89,6 +134,21 @@ def read_model(model: type[M], read: Callable[[], M], whole: str) -> M:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in fault["loc"]) or whole
         raise Refused(400, f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}") from error
+
+
+def as_json(answer: BaseModel, status: int = 200, **headers: str) -> web.Response:
+    """Return a model as JSON."""
+    return json_bytes(answer.model_dump_json().encode(), status, **headers)
+
+
+def json_bytes(body: bytes, status: int = 200, **headers: str) -> web.Response:
+    """Return JSON; nothing may keep it for later."""
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers},
+    )
 
 
 def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
@@ -151,12 +211,14 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string", "enum": [value.value for value in values[name]]},
+            "schema": _path_schema(values[name]),
         }
         for name in _PARAMETER.findall(route.path)
     ]
     if route.query is not None:
         parameters += _query_parameters(route.query)
+    if route.takes_key:
+        parameters.append(_KEY_PARAMETER)
     if parameters:
         told["parameters"] = parameters
     if route.body is not None:
@@ -168,6 +230,13 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     if route.access == "command":
         told["security"] = [{"token": []}]
     return told
+
+
+def _path_schema(kind: type[StrEnum] | type[int]) -> dict[str, Any]:
+    """Return what a part of a path may be."""
+    if issubclass(kind, StrEnum):
+        return {"type": "string", "enum": [value.value for value in kind]}
+    return {"type": "integer", "minimum": 1}
 
 
 def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ the metrics is JSON, a refusal is a problem with one sentence (RFC 9457), and no
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.metrics import Metrics
 from papertape.daemon.monitoring.access import (
     HOW_TO_SET,
@@ -24,20 +25,27 @@ from papertape.daemon.monitoring.access import (
     authorization_of,
     bears,
     check_address,
+    is_address,
+    is_called,
     is_loopback,
     is_same_origin,
     names_this_machine,
 )
 from papertape.daemon.monitoring.api.routes import ENDPOINTS as API_ENDPOINTS
-from papertape.daemon.monitoring.api.routes import Api, as_json
+from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.assets import ENDPOINTS as PAGE_ENDPOINTS
 from papertape.daemon.monitoring.assets import Assets
+from papertape.daemon.monitoring.backtests import BacktestRoutes
 from papertape.daemon.monitoring.routes import (
     PROBLEM_MEDIA,
+    READ_S,
     Handler,
     Refused,
     Route,
+    as_json,
     openapi,
+    read_body,
+    read_key,
     read_model,
 )
 from papertape.daemon.monitoring.schemas import (
@@ -53,7 +61,6 @@ from papertape.engine.errors import PapertapeError, did_you_mean
 from papertape.replay.runtime.listening import http_log, listen
 
 BODY_BYTES: Final = 16 * 1024
-READ_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a command waits for its commit, never for a candle
 KEEP_S: Final = 30.0  # for the next request, and for the rest of one that has begun
 # Where the loop's seconds are not the machine's, KEEP_S may be milliseconds, and a browser's spare connection would be
@@ -66,7 +73,7 @@ _OTHER: Final = "other"
 # The client library compares versions as numbers and raises on others.
 _STRANGE_VERSION: Final = re.compile(r"version\s*=(?!\d{1,9}(\.\d{1,9}){0,2}\s*([;,]|$))")
 
-Commander = Callable[[CommandName, CommandRequest], Awaitable[CommandDone]]
+Commander = Callable[[CommandName, CommandRequest, str | None], Awaitable[CommandDone]]
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,14 +83,16 @@ class Views:
 
     status         everything that an operator asks first
     why_not_ready  one sentence, or nothing when it is able to decide
-    command        journal a command as it was asked for; raises PapertapeError to refuse it
+    command        journal a command as it was asked for, once for each key; raises PapertapeError or Refused
     api            what is read of the journal
+    backtests      who makes them; None: nobody does
     """
 
     status: Callable[[], Status]
     why_not_ready: Callable[[], str]
     command: Commander
     api: Api
+    backtests: BacktestService | None = None
 
 
 class Server:
@@ -108,6 +117,7 @@ class Server:
         *,
         version: str,
         host: str = "127.0.0.1",
+        hosts: Collection[str] = (),
         port: int = 0,
         token: str | None = None,
         held: Callable[[], AbstractContextManager[Any]] = nullcontext,
@@ -120,6 +130,7 @@ class Server:
         check_address(host, token)
         self._metrics, self._views, self._token = metrics, views, token
         self._host, self._port, self._held = host, port, held
+        self._hosts = (*hosts, host)
         self._is_local, self._assets = is_loopback(host), Assets()
         self._started_s = time.monotonic()
         self.is_listening = asyncio.Event()
@@ -192,11 +203,13 @@ class Server:
                 self._post_command,
                 CommandDone,
                 CommandRequest,
-                refusals=(400, 401, 403, 404, 408, 409, 413, 429, 503),
+                refusals=(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
                 parameters=(("command", CommandName),),
+                takes_key=True,
                 access="command",
             ),
             *self._views.api.routes(),
+            *BacktestRoutes(self._views.api, self._views.backtests).routes(),
             *self._assets.routes(),
         )
 
@@ -282,16 +295,24 @@ class Server:
 
     def _refusal(self, request: web.Request, route: Route | None) -> web.Response | None:
         """Return why this caller may not ask this, or nothing."""
-        if self._is_local and not names_this_machine(request.headers.get("Host", "")):
-            return _problem(403, "the Host header names another machine; use 127.0.0.1")
-        if not is_same_origin(request.headers.get("Origin", ""), request.headers.get("Host", "")):
+        called = request.headers.get("Host", "")
+        is_here = names_this_machine(called)
+        if not (
+            is_here or is_called(called, self._hosts) or (not self._is_local and is_address(called))
+        ):
+            return _problem(
+                403,
+                "the Host header names another machine; use 127.0.0.1, or add the name to daemon.hosts",
+            )
+        if not is_same_origin(request.headers.get("Origin", ""), called):
             return _problem(403, "a page of another origin may not ask; open the daemon's own")
         if route is None:
             return None  # the router says 404 or 405
         if route.path.startswith("/api/") and (wait_s := self._rate.wait_s()):
             sentence = f"more than {PER_S:g} requests a second; ask again in {wait_s} s"
             return _problem(429, sentence, **{"Retry-After": str(wait_s)})
-        needs_token = route.access == "command" or (route.access == "read" and not self._is_local)
+        is_open = route.access == "read" and self._is_local and is_here
+        needs_token = route.access != "probe" and not is_open
         if not needs_token:
             return None
         if self._token is None:
@@ -326,19 +347,13 @@ class Server:
         known = [command.value for command in CommandName]
         if name not in known:
             return _problem(404, f"unknown command {name!r}{did_you_mean(name, known)}")
-        try:
-            async with asyncio.timeout(READ_S):
-                body = await request.read()
-        except TimeoutError:
-            return _problem(408, f"the body did not arrive within {READ_S:g} s")
-        except web.RequestPayloadError:
-            return _problem(400, "the body is not encoded as its headers say")
+        key, body = read_key(request), await read_body(request)
         asked = read_model(
             CommandRequest,
             lambda: CommandRequest.model_validate_json(body) if body else CommandRequest(),
             "body",
         )
-        return as_json(await self._views.command(CommandName(name), asked))
+        return as_json(await self._views.command(CommandName(name), asked, key))
 
 
 async def _drain(request: web.Request) -> None:

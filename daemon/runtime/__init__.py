@@ -6,6 +6,7 @@ A running daemon.
     audit restep          the journal stepped again and compared
     upgrade drill         what another version would decide otherwise; from a backup back to an engine
     jobs maintenance      work at times: snapshot, backup, compaction, the day's summary
+    command_keys          keys of commands and what was answered to them
     strategy_faults       a strategy at fault, journalled and told
     tape_time             when the local exchange's tape happens
 """

@@ -99,15 +99,26 @@ class RunningDaemon:
     watch: DriftWatch | None = None
     finding: AuditResult | None = None
 
-    async def offer(self, event: Event) -> int:
-        """Let a command, model or settlement in between two instants; return its sequence when it is in force."""
-        return await self.journal_feed.offer(event)
+    async def offer(self, event: Event, beside: Work[Any] | None = None) -> int:
+        """
+        Let a command, model or settlement in between two instants; return its sequence when it is in force.
 
-    async def command(self, action: Action, reason: str = "", value: float = 1.0) -> int:
+        beside  done in the transaction that accepts it
+        """
+        return await self.journal_feed.offer(event, beside)
+
+    async def command(
+        self,
+        action: Action,
+        reason: str = "",
+        value: float = 1.0,
+        beside: Work[Any] | None = None,
+    ) -> int:
         """Carry out an operator's action; return its sequence when it is in force. The reason goes to the notices."""
         if self.watch is not None:
             self.watch.on_operator(action)
-        sequence = await self.offer(Command(action, value if action is Action.SCALE else 1.0))
+        event = Command(action, value if action is Action.SCALE else 1.0)
+        sequence = await self.offer(event, beside)
         if reason:
             row = (self.now_ms(), f"input {sequence}, {action.value}: {reason}")
             self.writer.post(

@@ -19,7 +19,8 @@ from rooms import ROOMS, room_picture
 
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.metrics.catalogue import markdown
-from papertape.daemon.monitoring.api.routes import Api, ApiAccount
+from papertape.daemon.monitoring.api.account import ApiAccount
+from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.routes import openapi
 from papertape.daemon.monitoring.server import Server, Views
 from papertape.replay.config import Config

@@ -40,7 +40,7 @@ from papertape.replay.config.cadence import cadence
 from papertape.replay.config.fields import keys_of, utc_time
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import LimitSettings
-from papertape.replay.config.live import Daemon, Live, Notifications
+from papertape.replay.config.live import Backtests, Daemon, Live, Notifications
 from papertape.replay.config.market_settings import MarketSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -287,6 +287,7 @@ class Config(_Section):
     report: Reporting = Reporting()
     live: Live = Live()
     daemon: Daemon = Daemon()
+    backtests: Backtests = Backtests()
     notifications: Notifications = Notifications()
 
     def __repr__(self) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# A name without scheme, port or path; `_` because containers are called so.
+HOST_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
 
 
@@ -62,6 +64,11 @@ class Daemon(_Section):
 
     state: Path = Field(Path("state"), description="folder of the journal, models and snapshots")
     host: str = Field("127.0.0.1", description="other addresses need a token")
+    hosts: tuple[Annotated[str, Field(pattern=HOST_PATTERN, max_length=253)], ...] = Field(
+        (),
+        description="names that requests may call the daemon by, beside 127.0.0.1 and localhost; such a request needs "
+        "the token to read as well",
+    )
     port: int = Field(9464, ge=0, le=65_535, description="metrics, health, status; 0: any")
     token_file: Path | None = Field(
         None, description="file with the token for commands; or $PAPERTAPE_TOKEN"
@@ -78,6 +85,22 @@ class Daemon(_Section):
     )
     loop: Literal["asyncio", "uvloop"] = Field(
         "asyncio", description="event loop; uvloop has to be installed beside papertape"
+    )
+
+
+class Backtests(_Section):
+    """Backtests that a daemon makes for whoever has its token (`/api/v1/backtests`)."""
+
+    at_once: int = Field(1, ge=0, le=16, description="processes; 0: none are made")
+    queue: int = Field(8, ge=1, le=100, description="that may wait; one more is refused")
+    keep: int = Field(20, ge=1, le=200, description="that have ended, with their results")
+    time_limit_s: float = Field(1800.0, gt=0.0, le=86_400.0, description="of one")
+    memory_limit_mb: int = Field(4096, ge=512, le=1_048_576, description="of its process")
+    folders: tuple[Path, ...] = Field(
+        (), description="of tapes and series that they may read, beside the store"
+    )
+    strategies: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = Field(
+        (), description="yours that may be asked for, as module:Class, beside strategy.name"
     )
 
 

@@ -107,12 +107,14 @@ async def follow(
     limit_s: float,
     on_event: OnEvent | None,
     command: Sequence[str],
+    name: str = "training",
 ) -> Ended:
     """
     Run the job of a folder in a process of its own and return how that ended.
 
     limit_s   that one attempt may take, with the start
     on_event  called with every line that is a table with an `event`
+    name      of the process, in what is told of it
 
     When this is cancelled the process is killed.
     """
@@ -135,9 +137,9 @@ async def follow(
                 start_new_session=True,  # an interrupt at the terminal is ours to pass on
             )
         except OSError as error:
-            return ended("failed", f"the training process could not be started: {error.strerror}")
+            return ended("failed", f"the {name} process could not be started: {error.strerror}")
     try:
-        cut = await _listen(process, follower)
+        cut = await _listen(process, follower, name)
         if cut:
             return ended(*cut)
         if follower.sha256:
@@ -146,13 +148,13 @@ async def follow(
             return ended("done")
         code = await asyncio.wait_for(process.wait(), _END_S)
     except TimeoutError:
-        return ended("failed", "the training process closed its output but did not end")
+        return ended("failed", f"the {name} process closed its output but did not end")
     finally:
         await _end(process)
-    return ended("failed", follower.refusal or _how_it_ended(code, folder))
+    return ended("failed", follower.refusal or _how_it_ended(code, folder, name))
 
 
-async def _listen(process: Process, follower: _Follower) -> tuple[str, str] | None:
+async def _listen(process: Process, follower: _Follower, name: str) -> tuple[str, str] | None:
     """Follow the lines to the result or to their end; return outcome and reason when it had to be cut off."""
     assert process.stdout is not None
     lines = Lines()
@@ -161,7 +163,7 @@ async def _listen(process: Process, follower: _Follower) -> tuple[str, str] | No
         try:
             chunk = await asyncio.wait_for(process.stdout.read(_LONGEST_LINE), max(left_s, 0.001))
         except TimeoutError:
-            return "timeout", f"training took longer than {follower._limit_s:,.0f} s"
+            return "timeout", f"{name} took longer than {follower._limit_s:,.0f} s"
         if not chunk:
             return None
         for line in lines.feed(chunk):
@@ -169,7 +171,7 @@ async def _listen(process: Process, follower: _Follower) -> tuple[str, str] | No
             if follower.sha256:
                 return None
         if lines.n_bytes > _MOST_BYTES:
-            return "failed", f"the training process wrote more than {_MOST_BYTES >> 20} MB"
+            return "failed", f"the {name} process wrote more than {_MOST_BYTES >> 20} MB"
 
 
 async def _end(process: Process) -> None:
@@ -197,9 +199,9 @@ def _environment() -> dict[str, str]:
     return child_environment({**dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": path})
 
 
-def _how_it_ended(code: int, folder: Path) -> str:
+def _how_it_ended(code: int, folder: Path, name: str) -> str:
     """Return what is known of a process that ended without a result."""
     said = (folder / "stderr.txt").read_bytes()[-4096:].decode(errors="replace").strip()
     last = said.splitlines()[-1][:_STDERR_SHOWN] if said else ""
-    told = f"the training process {how_it_ended(code)} without a result"
+    told = f"the {name} process {how_it_ended(code)} without a result"
     return told + (f": {last}" if last else "")

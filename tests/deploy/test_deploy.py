@@ -83,12 +83,15 @@ def test_the_containers_configuration_differs_only_in_its_surroundings() -> None
     host = tomllib.loads((DEPLOY / "run-delta.toml").read_text(encoding="utf-8"))
     container = tomllib.loads((DEPLOY / "run-container.toml").read_text(encoding="utf-8"))
 
-    surroundings = {key: container["daemon"].pop(key) for key in ("state", "host", "token_file")}
+    surroundings = {
+        key: container["daemon"].pop(key) for key in ("state", "host", "hosts", "token_file")
+    }
     del host["daemon"]["state"], host["daemon"]["host"]
     assert container == host
     assert surroundings == {
         "state": "/var/lib/papertape",
         "host": "0.0.0.0",  # noqa: S104 # of the container
+        "hosts": ["papertape"],  # as Prometheus asks for it
         "token_file": "/run/secrets/papertape_token",
     }
 
@@ -177,6 +180,7 @@ def test_prometheus_scrapes_the_service_with_the_token_and_reads_the_rules() -> 
     assert scrape["job_name"] == "papertape"  # what the alerts ask for
     (target,) = scrape["static_configs"][0]["targets"]
     name, port = target.split(":")
+    assert name in load_config(DEPLOY / "run-container.toml").daemon.hosts
     assert int(port) == load_config(DEPLOY / "run-container.toml").daemon.port
     assert compose["services"][name]["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert scrape["authorization"]["credentials_file"] == "/run/secrets/papertape_token"

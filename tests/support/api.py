@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from papertape.daemon.journal import Journal, encode
-from papertape.daemon.monitoring.api.routes import Api, ApiAccount
+from papertape.daemon.monitoring.api.account import ApiAccount
+from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import Status
 from papertape.engine.candles import CANDLE, MINUTE_MS
 from papertape.engine.jit import Rows

@@ -168,3 +168,28 @@ class StructureWindow(_Answer):
     ended_ms: tuple[int | None, ...] = Field((), description="none while it lives")
     top: tuple[float, ...] = ()
     bottom: tuple[float, ...] = ()
+
+
+class StatementRow(_Answer):
+    """One amount of one transaction."""
+
+    time_ms: int = Field(description="open of the candle of a fill, or the settlement's time")
+    transaction: int = Field(description="number of the fill or payment; -1: what was paid in")
+    what: str = Field(description="reason of the fill, funding, or paid in")
+    symbol: str = Field(description="empty: of none")
+    trade: int = Field(description="-1: of none")
+    account: str
+    amount: float = Field(description="a debit above zero; those of a transaction add up to zero")
+    balance: float = Field(description="of this account after it")
+
+
+class StatementPage(_Answer):
+    """Amounts in double entry, newest first, and whether all of them together agree with the equity curve."""
+
+    rows: tuple[StatementRow, ...]
+    next: int | None = Field(description="cursor of the page behind this one; none: the last")
+    amounts: int = Field(description="in all")
+    transactions: int = Field(description="in all, each of which adds up to zero")
+    cash: float = Field(description="that they end with, margin included")
+    compared_with: str | None = Field(description="none: the equity curve does not reach that far")
+    difference: float | None = Field(description="the curve's cash less this one")

@@ -297,7 +297,7 @@ async def observe(folder: Path) -> Found:
     run.step(4_000)  # the warm-up and some trades before the first scrape
     run.metrics.set_ready(True)
 
-    async def refuse(name: Any, reason: str) -> Any:
+    async def refuse(name: Any, asked: Any, key: str | None) -> Any:
         raise AssertionError("nobody commands here")
 
     views = Views(run.status, lambda: "", refuse, no_api())

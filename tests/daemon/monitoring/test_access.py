@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from papertape.daemon.monitoring.access import bears, check_address, is_loopback, load_token
+from papertape.daemon.monitoring.access import (
+    bears,
+    check_address,
+    is_address,
+    is_called,
+    is_loopback,
+    load_token,
+)
 from papertape.engine.errors import ConfigError
 
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
@@ -33,3 +40,17 @@ def test_loopback_is_known_and_the_comparison_is_exact() -> None:
     assert bears(TOKEN, f"bearer {TOKEN}")
     assert not bears(TOKEN, f"Bearer {TOKEN[:-1]}")
     assert not bears(TOKEN, f"Bearer {TOKEN[:-1]}é")
+
+
+def test_a_name_is_ours_whole_or_not_at_all() -> None:
+    hosts = ("Papertape", "trade.example.org")
+    ours = ("papertape", "PAPERTAPE:9464", "trade.example.org", "trade.example.org.:443")
+    others = (
+        "papertape.evil.example", "evil-papertape", "example.org", "a.trade.example.org", "trade.example.org.evil.example",
+        "trade.example.org:1:2", "[papertape]x", "", ":9464", ".", "10.0.0.1",
+    )  # fmt: skip
+
+    assert [is_called(name, hosts) for name in ours] == [True] * len(ours)
+    assert [name for name in others if is_called(name, hosts)] == []
+    assert [is_address(name) for name in ("10.0.0.1:80", "[fe80::1]:80", "::1", "0")] == [True, True, True, False]  # fmt: skip
+    assert not is_address("10.0.0.1.evil.example")

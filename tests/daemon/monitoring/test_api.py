@@ -35,7 +35,7 @@ HALF_HOUR_MS = 30 * MINUTE_MS
 TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 
 
-async def accept(name: CommandName, asked: CommandRequest) -> CommandDone:
+async def accept(name: CommandName, asked: CommandRequest, key: str | None) -> CommandDone:
     return CommandDone(command=name, detail=asked.reason)
 
 

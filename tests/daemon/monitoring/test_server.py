@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from papertape.daemon.feeds.protocol import FeedStats
 from papertape.daemon.metrics import PREFIX, Metrics, Scope
+from papertape.daemon.monitoring import routes as routes_module
 from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.access import names_this_machine
 from papertape.daemon.monitoring.schemas import (
@@ -55,6 +56,7 @@ class Daemon:
         self.missing = ""
         self.commands: list[tuple[CommandName, str]] = []
         self.values: list[float] = []
+        self.keys: list[str | None] = []
         self.fail: PapertapeError | None = None
         self.wait_s = 0.0
 
@@ -75,7 +77,10 @@ class Daemon:
             parity=ParityState(),
         )
 
-    async def command(self, name: CommandName, asked: CommandRequest) -> CommandDone:
+    async def command(
+        self, name: CommandName, asked: CommandRequest, key: str | None
+    ) -> CommandDone:
+        self.keys.append(key)
         await asyncio.sleep(self.wait_s)
         if self.fail is not None:
             raise self.fail
@@ -104,11 +109,11 @@ def scope() -> Scope:
 
 
 @asynccontextmanager
-async def running(token: str | None = TOKEN) -> AsyncIterator[Running]:
+async def running(token: str | None = TOKEN, hosts: tuple[str, ...] = ()) -> AsyncIterator[Running]:
     daemon, metrics = Daemon(), Metrics(scope())
     views = Views(daemon.status, lambda: daemon.missing, daemon.command, no_api())
     async with (
-        Server(metrics, views, version="0.1.0", token=token) as server,
+        Server(metrics, views, version="0.1.0", token=token, hosts=hosts) as server,
         aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as http,
     ):
         yield Running(daemon, metrics, http)
@@ -327,6 +332,63 @@ def test_other_addresses_without_a_token_are_refused_before_anything_starts() ->
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("is_public", [False, True])
+async def test_a_name_of_ours_is_let_in_with_the_token_and_no_other_name_is(
+    monkeypatch: pytest.MonkeyPatch, is_public: bool
+) -> None:
+    if is_public:
+        monkeypatch.setattr(server_module, "is_loopback", lambda host: False)
+
+    async def work() -> None:
+        async with running(hosts=("trade.example.org",)) as now:
+            for host in ("trade.example.org", "Trade.Example.Org:443"):
+                named = {"Host": host}
+                # What it comes through reaches us from this machine; that says nothing of who it is.
+                assert (await now.http.get("/status", headers=named)).status == 401
+                assert (await now.http.get("/status", headers=named | bearer())).status == 200
+                assert (await now.http.get("/healthz", headers=named)).status == 200
+                posted = await now.http.post(f"{COMMANDS}/pause", headers=named)
+                assert posted.status == 401
+            for host in ("example.org", "trade.example.org.evil.example", "evil.example:9464"):
+                answer = await now.http.get("/status", headers={"Host": host} | bearer())
+                assert answer.status == 403
+                assert "daemon.hosts" in (await answer.json())["detail"]
+                assert (await now.http.get("/healthz", headers={"Host": host})).status == 403
+            # An address cannot be somebody's name: it is refused only where nobody could reach us by it.
+            answer = await now.http.get("/status", headers={"Host": "10.9.8.7:9464"} | bearer())
+            assert answer.status == (200 if is_public else 403)
+            # A page of the name itself may ask, one of another may not.
+            for origin, status in (
+                ("https://trade.example.org", 200),
+                ("https://evil.example", 403),
+            ):
+                headers = {"Host": "trade.example.org", "Origin": origin} | bearer()
+                assert (await now.http.get("/status", headers=headers)).status == status
+
+    await run(work)
+
+
+@pytest.mark.asyncio
+async def test_a_key_is_handed_on_as_it_is_or_refused() -> None:
+    async def work() -> None:
+        async with running() as now:
+            for key in ("k", '"8e03978e"', "~" * 128):
+                headers = bearer() | {"Idempotency-Key": key}
+                answer = await now.http.post(f"{COMMANDS}/pause", headers=headers)
+                assert answer.status == 200, await answer.text()
+            assert (await now.http.post(f"{COMMANDS}/pause", headers=bearer())).status == 200
+            assert now.daemon.keys == ["k", '"8e03978e"', "~" * 128, None]
+            for key in ("", "two words", "x" * 129, "ä"):
+                headers = bearer() | {"Idempotency-Key": key}
+                answer = await now.http.post(f"{COMMANDS}/pause", headers=headers)
+                assert answer.status == 400
+                assert "1 to 128 characters" in (await answer.json())["detail"]
+            assert len(now.daemon.keys) == 4
+
+    await run(work)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("host", "is_fine"),
     [
@@ -405,7 +467,7 @@ async def test_a_daemon_that_does_not_answer_and_a_body_that_does_not_come_are_g
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_module, "ANSWER_S", 0.05)
-    monkeypatch.setattr(server_module, "READ_S", 0.02)
+    monkeypatch.setattr(routes_module, "READ_S", 0.02)
 
     async def never() -> AsyncIterator[bytes]:
         yield b"{"
@@ -470,7 +532,7 @@ async def test_the_document_describes_every_route_and_its_references_hold() -> N
         assert command["security"] == [{"token": []}]
         assert command["parameters"][0]["schema"]["enum"] == [name.value for name in CommandName]
         assert set(command["responses"]) == {
-            "200", "400", "401", "403", "404", "408", "409", "413", "429", "503",
+            "200", "400", "401", "403", "404", "408", "409", "413", "422", "429", "503",
         }  # fmt: skip
         operations = [
             op["operationId"] for item in document["paths"].values() for op in item.values()

@@ -18,7 +18,7 @@ TOKEN = "a-token-of-twenty-one"  # noqa: S105 # of this test
 COMMANDS = b"/api/v1/commands/"
 
 
-async def accept(name: CommandName, asked: CommandRequest) -> CommandDone:
+async def accept(name: CommandName, asked: CommandRequest, key: str | None) -> CommandDone:
     return CommandDone(command=name, detail=asked.reason)
 
 

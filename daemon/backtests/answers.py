@@ -1,0 +1,154 @@
+"""Backtests as the API tells them. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BacktestState(StrEnum):
+    """What has become of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # the daemon ended meanwhile
+
+
+class ResultFile(StrEnum):
+    """A file of a result; which of them there are depends on the run."""
+
+    REPORT = "report.html"
+    SUMMARY = "result.json"
+    TRADES = "trades.parquet"
+    EQUITY = "equity.parquet"
+    FILLS = "fills.parquet"
+    DECISIONS = "decisions.parquet"
+    ORDERS = "orders.parquet"
+    LIMITS = "limits.parquet"
+    PAYMENTS = "payments.parquet"
+    STATEMENT = "statement.parquet"
+
+
+class BacktestRequest(_Told):
+    """A backtest that is asked for."""
+
+    name: str = Field("", max_length=80, description="of the job, for people")
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="a configuration in the shape of the TOML file; sections that only live operation reads are set aside",
+    )
+
+
+class BacktestJob(_Told):
+    """A backtest and how far it is."""
+
+    number: int
+    name: str
+    strategy: str
+    tapes: tuple[str, ...] = Field(description="as the configuration names them; none: the sample")
+    state: BacktestState
+    reason: str = Field("", description="why it came to nothing, in a sentence")
+    step: str = Field("", description="what is being done while it runs")
+    done: int = Field(0, description="of `total` of this step")
+    total: int = 0
+    created_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    digest: str = Field("", description="of every decision and fill, when done")
+
+
+class BacktestJobs(_Told):
+    """The backtests that are kept, newest first."""
+
+    jobs: tuple[BacktestJob, ...]
+
+
+class FileSize(_Told):
+    """A file of a result."""
+
+    name: ResultFile
+    size_bytes: int
+
+
+class TapeUsed(_Told):
+    """A tape that was replayed."""
+
+    name: str
+    sha256: str = Field(description="of its candles")
+    is_synthetic: bool
+
+
+class ResultCurve(_Told):
+    """The account by column: lowest, highest and last value of every stretch."""
+
+    time_ms: tuple[int, ...]
+    equity: tuple[float, ...]
+
+
+class BacktestResult(_Told):
+    """What a backtest found."""
+
+    job: BacktestJob
+    strategy: str
+    symbols: tuple[str, ...]
+    timeframe: str
+    start: str
+    end: str
+    candles: int
+    capital: float
+    quote: str
+    metrics: dict[str, float | None] = Field(description="none: undefined")
+    undefined: dict[str, str] = Field(description="why a metric is")
+    doubts: tuple[str, ...] = Field(description="of the result about itself")
+    tapes: tuple[TapeUsed, ...]
+    curve: ResultCurve
+    files: tuple[FileSize, ...]
+    folder: str = Field(description="on the daemon's machine; `papertape verify` takes it")
+
+
+class ComparedSide(_Told):
+    """One side of a comparison."""
+
+    source: str = Field(description="number of a backtest, or live")
+    name: str
+    digest: str
+    start_ms: int | None
+    end_ms: int | None
+
+
+class ComparedMetric(_Told):
+    """One metric of both."""
+
+    name: str
+    first: float | None
+    second: float | None
+    difference: float | None = Field(
+        description="second less first; none where either is undefined"
+    )
+
+
+class ComparedSetting(_Told):
+    """A key of the configuration that differs, with both values as JSON."""
+
+    key: str
+    first: str
+    second: str
+
+
+class BacktestComparison(_Told):
+    """Two results beside one another, or a result and the live account."""
+
+    first: ComparedSide
+    second: ComparedSide
+    is_same_span: bool = Field(description="metrics of other spans of time compare little")
+    metrics: tuple[ComparedMetric, ...]
+    settings: tuple[ComparedSetting, ...] = Field(description="that differ, the first 100 of them")
+    more_settings: int = Field(description="that differ and are left out")

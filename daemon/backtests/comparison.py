@@ -1,0 +1,129 @@
+"""Two results beside one another, or a result and the live account: their metrics, and the keys that differ."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from papertape.daemon.backtests.answers import (
+    BacktestComparison,
+    ComparedMetric,
+    ComparedSetting,
+    ComparedSide,
+)
+from papertape.daemon.backtests.request import SET_ASIDE
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.export import identity_of
+from papertape.daemon.journal.tables import TABLES
+from papertape.engine.jit import Rows
+from papertape.engine.performance.curve import CurveColumns
+from papertape.engine.performance.measure import measure
+
+LIVE: Final = "live"
+_MOST_SETTINGS: Final = 100
+_CHARACTERS: Final = 300  # of one value
+
+
+class Side(NamedTuple):
+    """One of the two: what it is, its metrics, its configuration."""
+
+    about: ComparedSide
+    metrics: Mapping[str, float | None]
+    config: Mapping[str, Any]
+
+
+def side_of_result(number: int, summary: Mapping[str, Any]) -> Side:
+    """Return a result as one side."""
+    about = ComparedSide(
+        source=str(number),
+        name=summary["name"],
+        digest=summary["digest"],
+        start_ms=_ms(summary["start"]),
+        end_ms=_ms(summary["end"]),
+    )
+    return Side(about, summary["metrics"], summary["config"])
+
+
+def side_of_account(journal: Journal, digest: str) -> Side:
+    """
+    Return the live account as one side, by the trades that have closed and its curve at multiples of five minutes.
+
+    digest  of the running engine
+    """
+    account = identity_of(journal)
+    trades = _records(journal, "trades", account.symbols)
+    curve = np.array(
+        journal.all("SELECT time_ms, equity FROM equity ORDER BY time_ms"), np.int64
+    ).reshape(-1, 2)
+    config = account.config
+    marks = CurveColumns(time_ms=curve[:, 0].copy(), equity=curve[:, 1].copy())
+    found = measure(trades, marks, config.account.capital, rf=config.report.risk_free_rate)
+    about = ComparedSide(
+        source=LIVE,
+        name=config.report.name or config.strategy.name,
+        digest=digest,
+        start_ms=int(curve[0, 0]) if len(curve) else None,
+        end_ms=int(curve[-1, 0]) if len(curve) else None,
+    )
+    return Side(about, found.metrics, config.model_dump(mode="json"))
+
+
+def compare(first: Side, second: Side) -> BacktestComparison:
+    """Return both sides' metrics, and the keys of the configuration that differ."""
+    names = dict.fromkeys([*first.metrics, *second.metrics])
+    differing = list(_differing(first.config, second.config))
+    one, other = first.about, second.about
+    return BacktestComparison(
+        first=one,
+        second=other,
+        is_same_span=(one.start_ms, one.end_ms) == (other.start_ms, other.end_ms),
+        metrics=tuple(
+            _metric(name, first.metrics.get(name), second.metrics.get(name)) for name in names
+        ),
+        settings=tuple(differing[:_MOST_SETTINGS]),
+        more_settings=max(0, len(differing) - _MOST_SETTINGS),
+    )
+
+
+def _metric(name: str, first: float | None, second: float | None) -> ComparedMetric:
+    difference = None if first is None or second is None else second - first
+    return ComparedMetric(name=name, first=first, second=second, difference=difference)
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[ComparedSetting]:
+    """Yield the keys that differ, of sections that a replay reads."""
+    flat = [dict(_flat(config, "")) for config in (first, second)]
+    for key in sorted({*flat[0], *flat[1]}):
+        values = [json.dumps(each[key])[:_CHARACTERS] if key in each else "" for each in flat]
+        if values[0] != values[1] and key.partition(".")[0] not in SET_ASIDE:
+            yield ComparedSetting(key=key, first=values[0], second=values[1])
+
+
+def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _records(journal: Journal, name: str, symbols: tuple[str, ...]) -> Rows:
+    """Return the rows of a table of reports as records."""
+    table = next(table for table in TABLES if table.name == name)
+    columns = ", ".join(f'"{field}"' for field in table.fields)
+    rows = journal.all(f"SELECT {columns} FROM {table.name} ORDER BY {table.key}")  # noqa: S608 - of the list of tables
+    found = np.zeros(len(rows), table.record)
+    number = {symbol: place for place, symbol in enumerate(symbols)}
+    for field, column in zip(table.fields, zip(*rows, strict=True), strict=False):
+        if field == "symbol":
+            found[field] = [number[value] for value in column]
+        else:
+            found[field] = [np.nan if value is None else value for value in column]
+    return found
+
+
+def _ms(text: str) -> int:
+    """Return a time of result.json in ms."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000.0)

@@ -1,0 +1,140 @@
+"""What the API tells of the account: its markets, its curve, why nothing was done, and where its journal stands."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.journal import NAME
+from papertape.daemon.monitoring.api.answers import (
+    EquityCurve,
+    JournalPosition,
+    MarketInfo,
+    Markets,
+    RefusalCount,
+    RefusalCounts,
+)
+from papertape.daemon.monitoring.api.closes import SeenFeatures
+from papertape.daemon.monitoring.api.queries import SpanQuery
+from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
+from papertape.engine.records import REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.spec import Market
+from papertape.replay.report.data import curve_points
+
+STRETCHES: Final = 500
+
+
+class ApiAccount(NamedTuple):
+    """What the API tells of an account without asking anybody."""
+
+    state: Path
+    venue: str
+    strategy: str
+    timeframe_ms: int
+    base_timeframe_ms: int
+    capital: float
+    markets: tuple[Market, ...]
+    features: SeenFeatures = SeenFeatures()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols in the engine's order."""
+        return tuple(sorted(market.symbol for market in self.markets))
+
+
+def markets_of(account: ApiAccount) -> Markets:
+    """Return the markets of an account."""
+    return Markets(
+        venue=account.venue,
+        strategy=account.strategy,
+        timeframe_ms=account.timeframe_ms,
+        base_timeframe_ms=account.base_timeframe_ms,
+        markets=tuple(
+            _market(market) for market in sorted(account.markets, key=lambda m: m.symbol)
+        ),
+    )
+
+
+def _market(market: Market) -> MarketInfo:
+    names = (
+        "symbol", "is_perpetual", "contract_value", "tick_size", "lot_size", "minimum_size", "minimum_notional",
+        "taker_fee_rate", "maker_fee_rate", "leverage",
+    )  # fmt: skip
+    return MarketInfo(
+        **{name: getattr(market, name) for name in names}, is_read_only=market.read_only
+    )
+
+
+def equity_curve_of(
+    journal: Journal, from_ms: int | None, to_ms: int | None, capital: float
+) -> EquityCurve:
+    """
+    Return lowest, highest and last value of every stretch of a window, so that fewer points hide no drawdown.
+
+    The peak that a drawdown is from may lie before the window.
+    """
+    rows = journal.all("SELECT time_ms, equity, exposure FROM equity ORDER BY time_ms")
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    time_ms = table[:, 0]
+    worth, exposure = (table[:, column] / UNITS_PER_QUOTE for column in (1, 2))
+    peak = np.maximum.accumulate(np.maximum(worth, capital)) if len(worth) else worth
+    drawdown = 1.0 - worth / peak
+    first = 0 if from_ms is None else int(np.searchsorted(time_ms, from_ms))
+    last = len(time_ms) if to_ms is None else int(np.searchsorted(time_ms, to_ms))
+    part = slice(first, max(first, last))
+    chosen = np.union1d(
+        curve_points(worth[part], STRETCHES), curve_points(drawdown[part], STRETCHES)
+    ).astype(np.int64)
+    return EquityCurve(
+        capital=capital,
+        time_ms=time_ms[part][chosen].tolist(),
+        equity=np.round(worth[part][chosen], 4).tolist(),
+        drawdown_ratio=np.round(drawdown[part][chosen], 6).tolist(),
+        exposure=np.round(exposure[part][chosen], 2).tolist(),
+    )
+
+
+def refusals_of(journal: Journal, asked: SpanQuery) -> RefusalCounts:
+    """Count decisions and orders that were refused, by reason."""
+    span = (asked.from_ms or 0, 2**62 if asked.to_ms is None else asked.to_ms)
+    found = [
+        (what, code, count, newest_ms)
+        for what, statement in (
+            (
+                "decision",
+                "SELECT refused, count(*), max(time_ms) FROM decisions "
+                "WHERE refused <> 0 AND time_ms >= ? AND time_ms < ? GROUP BY refused",
+            ),
+            (
+                "order",
+                f"SELECT cause, count(*), max(time_ms) FROM orders WHERE status = {REFUSED} "  # noqa: S608
+                "AND time_ms >= ? AND time_ms < ? GROUP BY cause",
+            ),
+        )
+        for code, count, newest_ms in journal.all(statement, *span)
+    ]
+    names = {**REFUSED_NAMES, **CAUSE_NAMES}
+    counts = [
+        RefusalCount(what=what, reason=names.get(code, str(code)), count=count, newest_ms=newest)
+        for what, code, count, newest in found
+    ]
+    return RefusalCounts(refusals=tuple(sorted(counts, key=lambda each: -each.count)))
+
+
+def position_of(journal: Journal) -> JournalPosition:
+    """Return where the journal stands."""
+    newest = journal.one("SELECT sequence, hash FROM inputs ORDER BY sequence DESC LIMIT 1")
+    first = journal.first_sequence
+    sequence, digest = newest if newest is not None else (first - 1, journal.hash_of(first - 1))
+    return JournalPosition(
+        sequence=sequence,
+        hash=bytes(digest).hex(),
+        first_sequence=first,
+        last_candle_ms=journal.last_candle_ms(),
+        created_ms=int(journal.meta("created_ms") or 0),
+        snapshots=tuple(
+            row[0] for row in journal.all("SELECT sequence FROM snapshots ORDER BY sequence DESC")
+        ),
+        size_bytes=(journal.path.parent / NAME).stat().st_size,
+    )

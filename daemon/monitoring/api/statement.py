@@ -1,0 +1,62 @@
+"""
+The account's statement as pages, newest first: every amount in double entry (`papertape.engine.performance.statement`).
+
+A running balance needs all that came before, so the whole statement is made and kept until there is another fill or payment;
+the pages of one reading are cut from one and the same.
+"""
+
+from typing import Any, Final
+
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.export import journal_statement
+from papertape.daemon.monitoring.api.answers import StatementPage
+from papertape.daemon.monitoring.api.listings import MOST_BYTES, MOST_ROWS
+from papertape.daemon.monitoring.api.queries import StatementQuery
+from papertape.engine.performance.statement import Booked
+from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.tapes.tables import statement_columns
+
+_NEWEST: Final = (
+    "SELECT (SELECT max(sequence) FROM fills), (SELECT max(sequence) FROM payments), "
+    "(SELECT max(time_ms) FROM equity)"
+)
+_ROW_BYTES: Final = 480  # of one row at most: eight numbers and four short words
+assert _ROW_BYTES * MOST_ROWS < MOST_BYTES
+
+
+class StatementPages:
+    """The statement of one journal; used by the reading thread alone."""
+
+    def __init__(self) -> None:
+        self._made: tuple[Any, Booked] | None = None
+
+    def page(self, journal: Journal, asked: StatementQuery) -> StatementPage:
+        """
+        Return a page, the newest amount first.
+
+        Raises InvariantError where the statement does not balance.
+        """
+        booked = self._booked(journal)
+        total = len(booked.postings)
+        end = total if asked.cursor is None else min(asked.cursor, total)
+        first = max(0, end - asked.limit)
+        difference = None if booked.curve_cash is None else booked.curve_cash - booked.cash
+        columns = statement_columns(booked.postings[first:end], booked.symbols)
+        columns["time_ms"] = columns.pop("time").astype("i8")
+        names = tuple(columns)
+        rows = zip(*(columns[name].tolist() for name in names), strict=True)
+        return StatementPage(
+            rows=[dict(zip(names, row, strict=True)) for row in rows][::-1],
+            next=first or None,
+            amounts=total,
+            transactions=booked.transactions,
+            cash=booked.cash / UNITS_PER_QUOTE,
+            compared_with=booked.curve,
+            difference=None if difference is None else difference / UNITS_PER_QUOTE,
+        )
+
+    def _booked(self, journal: Journal) -> Booked:
+        newest = journal.one(_NEWEST)
+        if self._made is None or self._made[0] != newest:
+            self._made = newest, journal_statement(journal)
+        return self._made[1]

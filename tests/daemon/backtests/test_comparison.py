@@ -1,0 +1,49 @@
+"""Two sides beside one another: what is undefined has no difference, and no more settings are told than an answer holds."""
+
+from typing import Any
+
+from papertape.daemon.backtests.answers import ComparedSide
+from papertape.daemon.backtests.comparison import Side, compare
+
+
+def side(metrics: dict[str, float | None], config: dict[str, Any], end_ms: int = 9) -> Side:
+    about = ComparedSide(source="1", name="a", digest="", start_ms=1, end_ms=end_ms)
+    return Side(about, metrics, config)
+
+
+def test_metrics_of_either_side_are_there_and_what_is_undefined_has_no_difference() -> None:
+    first = side({"sharpe": 1.0, "sortino": None, "calmar": 2.0}, {})
+    second = side({"sharpe": 0.25, "sortino": 3.0, "days": 7.0}, {}, end_ms=10)
+
+    found = compare(first, second)
+
+    assert [(m.name, m.first, m.second, m.difference) for m in found.metrics] == [
+        ("sharpe", 1.0, 0.25, -0.75),
+        ("sortino", None, 3.0, None),
+        ("calmar", 2.0, None, None),
+        ("days", None, 7.0, None),
+    ]
+    assert not found.is_same_span
+    assert compare(first, first).is_same_span
+
+
+def test_settings_that_differ_are_told_by_key_but_for_what_no_replay_reads() -> None:
+    first = {"account": {"capital": 1.0, "quote": "USD"}, "strategy": {"parameters": {}}, "live": {"venue": "a"}}  # fmt: skip
+    second = {"account": {"capital": 2.0, "quote": "USD"}, "strategy": {"parameters": {"fast": 3}}, "live": {"venue": "b"}}  # fmt: skip
+
+    found = compare(side({}, first), side({}, second))
+
+    assert [(each.key, each.first, each.second) for each in found.settings] == [
+        ("account.capital", "1.0", "2.0"),
+        ("strategy.parameters", "{}", ""),
+        ("strategy.parameters.fast", "", "3"),
+    ]
+
+
+def test_of_many_and_long_settings_the_first_are_told_and_cut() -> None:
+    config = {"markets": {f"M{number:03}": {"kind": "x" * 5_000} for number in range(150)}}
+
+    found = compare(side({}, config), side({}, {}))
+
+    assert (len(found.settings), found.more_settings) == (100, 50)
+    assert len(found.model_dump_json()) < 256_000
