@@ -25,6 +25,7 @@ from tests.bench import (
     feed,
     models,
     montecarlo,
+    onlookers,
     orders,
     own_features,
     processes,
@@ -176,7 +177,7 @@ def main() -> None:
     result["training"] = [training.fifty_epochs(), montecarlo.paths()]
     if not options.quick:
         result["training"].append(training.year())
-        result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process()]
+        result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process(), onlookers.beside()]
         result["whole"].append(whole.report_of_a_year())
         result["sweeps"].append(sweeps.walk())
         result["command"] = whole.command(n)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from papertape.daemon.app import FeedSource, FeedStart, serve
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics.runtime import resident_bytes
+from papertape.daemon.monitoring.observer import Operation
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.engine.report import Report
 from papertape.engine.spec import Market
@@ -44,6 +45,7 @@ HISTORY: Final = 600  # candles, so that every feature has a value
 MUST_LAG_MS: Final = 25.0
 MUST_LATENCY_MS: Final = 5.0
 MUST_MEMORY_MB: Final = 250.0
+MOST_S: Final = 300.0
 _PROBE_S: Final = 0.01
 
 
@@ -60,7 +62,16 @@ class Timed:
             yield event
 
 
-async def _run(n_symbols: int, seconds: float, state: Path) -> tuple[list[float], list[float]]:
+Watch = Callable[[RunningDaemon, list[float]], Awaitable[None]]
+
+
+async def run(n_symbols: int, state: Path, watch: Watch, port: int | None = None) -> None:
+    """
+    Run a daemon until it has been watched.
+
+    watch  is called with the daemon and the latencies of its decisions in ms, which grow, once its history is in
+    port   what it tells the world on; none: it tells nobody
+    """
     tapes = [synthesize("regimes", HISTORY + 3_000, "1m", seed=s, symbol=f"S{s:02}") for s in range(n_symbols)]  # fmt: skip
     start_ms = int(tapes[0].candles["open_ms"][HISTORY])
     clock = Clock(start_ms, SPEED)
@@ -70,12 +81,11 @@ async def _run(n_symbols: int, seconds: float, state: Path) -> tuple[list[float]
     urls = {name: getattr(venue, name) for name in ("rest_url", "compact_url", "legacy_url")}
     values = {
         "live": {"symbols": symbols, "history_bars": HISTORY - 1, **urls},
-        "daemon": {"state": str(state)},
+        "daemon": {"state": str(state), **({"port": port} if port else {}), "log": "json"},
     }
     markets = tuple(Market(symbol, is_perpetual=True) for symbol in symbols)
     about = Identity(make_config(values), "sim", "1m", markets)
     timed: list[Timed] = []
-    lags_ms: list[float] = []
     latencies_ms: list[float] = []
 
     @asynccontextmanager
@@ -93,22 +103,20 @@ async def _run(n_symbols: int, seconds: float, state: Path) -> tuple[list[float]
             latencies_ms.append((time.perf_counter_ns() - timed[0].handed_ns) / 1e6)
 
     async def probe(daemon: RunningDaemon) -> None:
-        loop = asyncio.get_running_loop()
         while daemon.journal_feed.is_warming:  # noqa: ASYNC110 - nothing tells when it is over
             await asyncio.sleep(0.1)
         latencies_ms.clear()
-        end = loop.time() + seconds
-        while (now := loop.time()) < end:
-            await asyncio.sleep(_PROBE_S)
-            lags_ms.append((loop.time() - now - _PROBE_S) * 1e3)
+        await watch(daemon, latencies_ms)
         daemon.stop()
 
+    hooks = Hooks(sinks=[sink], services=[probe])
     try:
-        async with asyncio.timeout(seconds + 90.0):
-            await serve(about, open_feed, Hooks(sinks=[sink], services=[probe]))
+        async with asyncio.timeout(MOST_S):
+            await serve(
+                about, open_feed, Operation(about.config, about).hang_on(hooks) if port else hooks
+            )
     finally:
         await venue.stop()
-    return lags_ms, latencies_ms
 
 
 def calm(n_symbols: int, seconds: float = 8.0) -> dict[str, Any]:
@@ -148,10 +156,21 @@ def _job() -> TrainingJob:
 
 def _beside(command: list[str], work: str, n_symbols: int, seconds: float) -> dict[str, Any]:
     """Measure beside a process, which is ended then."""
+    lags: list[float] = []
+    latencies: list[float] = []
+
+    async def watch(daemon: RunningDaemon, latencies_ms: list[float]) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while (now := loop.time()) < end:
+            await asyncio.sleep(_PROBE_S)
+            lags.append((loop.time() - now - _PROBE_S) * 1e3)
+        latencies.extend(latencies_ms)
+
     other = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            lags, latencies = asyncio.run(_run(n_symbols, seconds, Path(folder)))
+            asyncio.run(run(n_symbols, Path(folder), watch))
         assert other.poll() is None, "the other process ended before the measurement did"
     finally:
         other.kill()

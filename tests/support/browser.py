@@ -41,6 +41,7 @@ class Tab:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._number = 0
+        self.patience_s = 60.0  # for one answer
         self.errors: list[str] = []
         self.requests: list[str] = []  # once the domain Network is enabled
 
@@ -49,7 +50,7 @@ class Tab:
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         while True:
-            said = await self._socket.receive_json(timeout=60)
+            said = await self._socket.receive_json(timeout=self.patience_s)
             if said.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(said["params"]["exceptionDetails"]))
             if (

@@ -121,6 +121,7 @@ class CandleView {
     this.rows = n === null ? this.whole : this.whole.slice(0, n + 1);
     this.draw();
     this.features.put(this.rows);
+    this.tell();
     this.putTrades();
     if (n !== null) this.chart.timeScale().setVisibleLogicalRange({ from, to });
     this.structure.update?.();
@@ -154,6 +155,7 @@ class CandleView {
     const isNew = !(data.times.at(-1) >= time), place = isNew ? data.times.push(time) - 1 : data.times.length - 1;
     data.columns.forEach((column, i) => { column.values[place] = values[i] ?? NaN; });
     this.features.put(this.rows);
+    this.tell();
   }
   // A base candle of the stream becomes part of the newest one that is drawn.
   add(openMs, open, high, low, close, volume) {

@@ -7,7 +7,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 function table(rows, columns, onRow) {
   const made = element("table");
   const head = made.createTHead().insertRow();
-  for (const [title, , , options] of columns) head.append(element("th", title, options?.includes("minor") ? "minor" : ""));
+  for (const [title, , , options] of columns) head.append(element(title ? "th" : "td", title, options?.includes("minor") ? "minor" : ""));
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();

@@ -59,6 +59,7 @@ class FeatureLayer {
   restyle() {
     for (const { column, series } of this.lines) series.applyOptions({ color: this.tone(column.name) });
     this.paint();
+    this.view.tell(); // in the colours of the theme
   }
   // Name, value and colour of each at one drawn candle.
   values(at) { return this.lines.map(({ column, drawn }) => [column.name, shown(drawn[at] ?? NaN, "price"), this.tone(column.name)]); }

@@ -44,5 +44,5 @@ function evidenceOf(attempts) {
     picture.append(dot);
   });
   ends.forEach((at, i) => picture.append(svg("text", { x: x(at), y: foot, "text-anchor": i ? "end" : "start" }, stamp(at / 1000).slice(0, 10))));
-  return [element("h3", "evidence of the recipe"), picture, element("p", `What one unit has become that was bet on every model in turn, each on rows that it had not seen; from ${boundary.toPrecision(3)} on the recipe has passed (full dots).`, "quiet")];
+  return [element("h3", "evidence of the recipe"), picture, element("p", `What one unit has become that was bet on every model in turn, each on rows that it had not seen; from ${boundary.toPrecision(3)} on the recipe has passed (full dots), and what has faded begins anew.`, "quiet")];
 }

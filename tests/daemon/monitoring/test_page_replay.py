@@ -82,8 +82,11 @@ async def test_the_page_at_a_candle_is_that_of_a_daemon_which_stopped_there(
             keys = "{ key: %r, preventDefault() {}, shiftKey: false }"
             await tab.value(f"PAGE.replay.key({keys % 'ArrowLeft'})")
             assert await tab.value("PAGE.replay.step") == hours[-1] - 102
+            await tab.value("document.querySelector('#features input')?.click(), 1")
             await tab.value(f"PAGE.replay.key({keys % 'Escape'})")
             assert await tab.value("PAGE.candles.rows.length") == 500
+            # The newest candle is told with its features at once.
+            assert "–" not in await tab.value("$('legend').textContent")
         for hour, found in zip(hours, told, strict=True):
             cut = await asyncio.to_thread(run, f"cut {hour}", hour)
             async with serving(cut) as http:

@@ -1,0 +1,101 @@
+"""The page for those who do not see it or have no mouse: axe-core in light and dark, wide and narrow; everything by keyboard."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from papertape.daemon.journal import Journal
+from papertape.daemon.monitoring.api.routes import Api
+from papertape.daemon.monitoring.schemas import OrderState, PositionState, Status
+from tests.daemon.monitoring.test_api import serving
+from tests.support.accessibility import press, tabbed, violations
+from tests.support.api import account, no_status
+from tests.support.browser import Tab, browser_tab, needs_browser
+from tests.support.journals import candles, filled
+
+pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
+
+GATE = """{"contenders": {"challenger": {"log_loss": 0.69, "net_return": -0.001}, "majority": {"log_loss": 0.68}}, "recipe":
+  {"policy": "model", "boundary": 20.0, "capital": 3.0, "has_faded": false, "state": {"is_passed": false},
+   "points": [[1700000000000, 0.5, false], [1700003600000, 3.0, false]]}}"""
+
+
+def held() -> Status:
+    """Return the status of an account that holds something, with an order that rests."""
+    position = PositionState(
+        symbol="AAA", quantity=-1.5, entry_price=100.0, last_price=99.0, unrealised_pnl=1.5, stop_price=103.0, target_price=None
+    )  # fmt: skip
+    order = OrderState(
+        symbol="AAA", number=1, tag="entry", kind="limit", side="buy", quantity=1.0, limit_price=90.0, trigger_price=None,
+        is_reduce_only=False,
+    )  # fmt: skip
+    return no_status().model_copy(update={"positions": (position,), "orders": (order,)})
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Api:
+    """Return the API of an account with trades, refusals and an attempt to replace its model."""
+    filled(tmp_path / "state", candles(500))
+    with Journal.open(tmp_path / "state", 0) as journal:
+        journal.commit([
+            lambda j: j.connection.execute(
+                "INSERT INTO attempts (due_ms, effective_ms, cause, outcome, reason, champion, version, gate, started_ms, wall_s) "
+                "VALUES (1, 1, 'schedule', 'refused', 'it lost', 0, 1, ?, 1, 1.0)", (GATE,)
+            )
+        ])  # fmt: skip
+    return Api(account(tmp_path / "state"), held)
+
+
+@asynccontextmanager
+async def opened(api: Api, profile: Path) -> AsyncIterator[Tab]:
+    async with serving(api) as http, browser_tab(profile) as tab:
+        await tab.open(str(http._base_url), 1280)
+        await tab.until("$('model-evidence').querySelector('svg') && PAGE.trades.rows.length > 5")
+        yield tab
+
+
+async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
+    api: Api, tmp_path: Path
+) -> None:
+    async with opened(api, tmp_path / "profile") as tab:
+        await tab.value("PAGE.candles.why(PAGE.candles.rows.length - 3), 1")
+        await tab.until("$('told').querySelectorAll('dt').length > 0")
+        for theme, width in (("light", 1280), ("dark", 1280), ("dark", 390)):
+            await tab.value(f"setTheme({theme!r}), 1")
+            await tab.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+            )  # fmt: skip
+            assert await violations(tab) == [], (theme, width)
+        await tab.value("$('act').click(), 1")
+        assert await violations(tab) == [], "controls"
+        await tab.value("$('leave').click(), 1")
+        await tab.value("PAGE.replay.begin(), 1")
+        await tab.until("!$('why').hidden")
+        assert await violations(tab) == [], "replay"
+        await tab.value("PAGE.line('lost', 'no connection'), 1")
+        assert await violations(tab) == [], "not connected"
+
+
+async def test_everything_is_reached_and_done_by_keyboard(api: Api, tmp_path: Path) -> None:
+    async with opened(api, tmp_path / "profile") as tab:
+        assert await tabbed(tab) == []
+
+        await tab.value("$('candles').focus(), 1")
+        await press(tab, "ArrowLeft")
+        await tab.until("PAGE.candles.until !== Infinity && !$('why').hidden")
+        step = await tab.value("PAGE.replay.step")
+        await press(tab, "ArrowLeft", modifiers=8)  # Shift
+        assert await tab.value("PAGE.replay.step") == step - 10
+        await press(tab, "Escape")
+        assert await tab.value("PAGE.candles.until === Infinity && $('why').hidden")
+        await tab.value("$('trades').querySelector('tbody tr').focus(), 1")
+        await press(tab, "Enter")
+        await tab.until("PAGE.candles.chosen !== null")
+        await tab.value("$('act').focus(), 1")
+        await press(tab, "Enter")
+        assert await tab.value("$('dialog').open && $('dialog').contains(document.activeElement)")
+        await press(tab, "Escape")
+        assert await tab.value("!$('dialog').open && document.activeElement.id === 'act'")
+        assert tab.errors == []
