@@ -54,6 +54,7 @@ from papertape.engine.broker.working.endings import end_all_orders, end_with_pos
 from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.matching import match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_LIMIT, BY_RUIN
+from papertape.engine.broker.working.quiet import can_be_quiet, is_quiet, pass_quiet
 from papertape.engine.broker.working.way import match_way
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
@@ -134,9 +135,21 @@ def execute(
     settings = settings_rows[0]
     n_symbols = len(positions)
     k = 0
-    while k < n_decided and decided_at[k] < first:
-        k += 1
-    for instant in range(first, last):
+    is_simple = can_be_quiet(positions, settings, mark_ranges)
+    following = first
+    while following < last:
+        instant = following
+        while k < n_decided and decided_at[k] < instant:
+            k += 1
+        if is_simple and is_quiet(account, positions[0], orders[0]):
+            following = pass_quiet(
+                candles, instant, last, base_ms, decisions[0, k:n_decided],
+                decided_at[k:n_decided], account, positions[0], trades[0], orders[0], markets[0],
+                marks, counters,
+            )  # fmt: skip
+            if following > instant:
+                continue
+        following = instant + 1
         account.instants += 1
         base = instant * n_symbols
         n_due = 0

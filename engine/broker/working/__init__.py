@@ -12,4 +12,5 @@ Working orders: what a strategy places beside its decision, until it is filled, 
     matching      the open of a candle
     cross         positions that share the account's margin, and their liquidation
     way           its way from there to the close
+    quiet         candles of one symbol that meet nothing and decide nothing
 """
