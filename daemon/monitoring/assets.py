@@ -54,6 +54,7 @@ class AssetName(StrEnum):
     PICTURES = "pictures.js"
     PANELS = "panels.js"
     MODELS = "models.js"
+    BREAKDOWN = "breakdown.js"
     TRADES = "trades.js"
     CONTROLS = "controls.js"
     APP = "app.js"

@@ -36,6 +36,7 @@ class TradeList {
     $("count").textContent = rows.length ? `${rows.length.toLocaleString("en-US")} ${rows.length === 1 ? "trade" : "trades"}, ${percent(won / rows.length, 0)} won, ${signed(sum)}${this.next ? "; older ones are not loaded" : ""}` : "";
     $("more").hidden = this.next === null;
     $("csv").disabled = !rows.length;
+    drawBreakdown(rows);
     $("trades").replaceChildren(table(rows.slice(0, 100), [
       ["#", (t) => t.number], ["symbol", (t) => t.symbol], ["side", (t) => t.side], ["entry", (t) => when(t.entry_ms)], ["exit", (t) => when(t.exit_ms), "minor"], ["at", (t) => price(t.entry_price), "minor"], ["out at", (t) => price(t.exit_price), "minor"],
       ["by", (t) => t.exit_reason], ["profit", (t) => signed(t.pnl), (t) => tone(t.pnl)], ["costs", (t) => money(t.fees + t.slippage + t.spread + t.funding), "minor"], ["conf.", (t) => digits(t.confidence, 2), "minor"], ["model", (t) => t.model_version || "–", "minor"],
