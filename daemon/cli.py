@@ -49,7 +49,7 @@ COMMANDS: Final = {
     "montecarlo": "montecarlo:montecarlo_command",
     "trials": "trials:trials_app",
     "run": "run:run_command",
-    "ctl": "ctl:ctl_command",
+    "ctl": "ctl:ctl_app",
     "top": "top:top_command",
     "verify": "checks:verify_command",
     "statement": "statement:statement_command",

@@ -11,12 +11,21 @@ It is synchronous: a script, a notebook and the command line have one thing to d
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from papertape.daemon.backtests.answers import (
+    BacktestComparison,
+    BacktestJob,
+    BacktestJobs,
+    BacktestResult,
+    ResultFile,
+)
+from papertape.daemon.backtests.results import PIECE_BYTES
 from papertape.daemon.monitoring.api.answers import (
     CandleWindow,
     EquityCurve,
@@ -25,10 +34,12 @@ from papertape.daemon.monitoring.api.answers import (
     RefusalCounts,
 )
 from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
+from papertape.daemon.monitoring.routes import KEY_HEADER
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
 
 TIMEOUT_S: Final = 20.0
+_BACKTESTS: Final = "/api/v1/backtests"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -109,11 +120,62 @@ class Client:
             if cursor is None:
                 return
 
-    def command(self, name: CommandName, reason: str = "", value: float = 1.0) -> CommandDone:
-        """Journal a command; it is on the disk and in force when this returns."""
+    def command(
+        self, name: CommandName, reason: str = "", value: float = 1.0, key: str | None = None
+    ) -> CommandDone:
+        """
+        Journal a command; it is on the disk and in force when this returns.
+
+        key  asked again with it, the answer is the same and nothing is done twice
+        """
         asked = CommandRequest(reason=reason, value=value)
-        body = self.ask("POST", f"/api/v1/commands/{name.value}", {}, asked.model_dump_json())
-        return self._read(CommandDone, body)
+        path = f"/api/v1/commands/{name.value}"
+        return self._read(CommandDone, self.ask("POST", path, {}, asked.model_dump_json(), key))
+
+    def start_backtest(
+        self, config: Mapping[str, Any], name: str = "", key: str | None = None
+    ) -> BacktestJob:
+        """
+        Let a backtest wait for its turn, and return it.
+
+        config  in the shape of the TOML file
+        key     as of `command`
+        """
+        body = json.dumps({"name": name, "config": dict(config)}, default=_plain)
+        return self._read(BacktestJob, self.ask("POST", _BACKTESTS, {}, body, key))
+
+    def backtests(self) -> tuple[BacktestJob, ...]:
+        """Return the backtests that are kept, newest first."""
+        return self._get(BacktestJobs, _BACKTESTS).jobs
+
+    def backtest(self, number: int) -> BacktestJob:
+        """Return a backtest and how far it is."""
+        return self._get(BacktestJob, f"{_BACKTESTS}/{number}")
+
+    def cancel_backtest(self, number: int) -> BacktestJob:
+        """End a backtest that waits or runs; of one that runs, what is returned may still say so."""
+        return self._read(BacktestJob, self.ask("POST", f"{_BACKTESTS}/{number}/cancel", {}))
+
+    def backtest_result(self, number: int) -> BacktestResult:
+        """Return what a backtest found."""
+        return self._get(BacktestResult, f"{_BACKTESTS}/{number}/result")
+
+    def backtest_file(self, number: int, name: ResultFile) -> Iterator[bytes]:
+        """Yield a file of a result in pieces."""
+        path, offset = f"{_BACKTESTS}/{number}/files/{name.value}", 0
+        while True:
+            status, piece = self._exchange("GET", path, {"offset": offset})
+            if status >= 400:
+                self._checked(f"{self.url}{path}", status, piece)
+            yield piece
+            offset += len(piece)
+            if len(piece) < PIECE_BYTES:
+                return
+
+    def compare_backtests(self, number: int, other: int | None = None) -> BacktestComparison:
+        """Return a backtest beside another one; None: beside the live account."""
+        query = {"other": "live" if other is None else other}
+        return self._get(BacktestComparison, f"{_BACKTESTS}/{number}/comparison", query)
 
     def _get(self, model: type[M], path: str, query: dict[str, Any] | None = None) -> M:
         return self._read(model, self.ask("GET", path, query or {}))
@@ -127,19 +189,38 @@ class Client:
             ) from error
 
     def ask(
-        self, method: str, path: str, query: dict[str, Any], body: str | None = None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: str | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Return the daemon's answer to one request, or raise DataError with its refusal."""
+        status, text = self._exchange(method, path, query, body, key)
+        return self._checked(f"{self.url}{path}", status, text)
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: str | None = None,
+        key: str | None = None,
+    ) -> tuple[int, bytes]:
+        """Return status and body of the answer to one request."""
         given = {name: value for name, value in query.items() if value is not None}
         target = quote(self._path + path) + (f"?{urlencode(given)}" if given else "")
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if key is not None:
+            headers[KEY_HEADER] = key
         url = f"{self.url}{path}"
         try:
             self._connection.request(method, target, body, headers)
             reply = self._connection.getresponse()
-            status, text = reply.status, reply.read()
+            return reply.status, reply.read()
         except TimeoutError:
             self._connection.close()
             raise DataError(f"{url}: no answer within {self._timeout_s:g} s") from None
@@ -147,7 +228,6 @@ class Client:
             self._connection.close()
             told = str(error) or type(error).__name__
             raise DataError(f"{url}: {told}; is the daemon running there?") from error
-        return self._checked(url, status, text)
 
     def _checked(self, url: str, status: int, text: bytes) -> dict[str, Any]:
         try:
@@ -159,6 +239,11 @@ class Client:
         if status >= 400:
             raise DataError(f"{url}: {answer.get('detail', f'status {status}')}")
         return answer
+
+
+def _plain(value: Any) -> str:
+    """Return what TOML has and JSON has not: days, times and paths as text."""
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 __all__ = ["Client"]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from papertape.daemon.client import Client
-from papertape.daemon.commands.ctl import base_url
+from papertape.daemon.commands.daemon_client import base_url
 from papertape.daemon.commands.options import DaemonFile, DaemonUrl
 from papertape.daemon.commands.output import console
 from papertape.daemon.commands.terminal import printable

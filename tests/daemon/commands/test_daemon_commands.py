@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from papertape.daemon.commands.ctl import read_token
+from papertape.daemon.commands.daemon_client import read_token
 from papertape.daemon.journal.identity import Identity, same_account
 from papertape.daemon.venues import sim_identity
 from papertape.engine.errors import ConfigError, PapertapeError

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.metrics import PREFIX, Metrics, Scope
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest
 from papertape.daemon.monitoring.server import KEEP_S, Server, Views
+from papertape.replay.config import make_config
 from tests.support.api import no_api, no_status
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -54,12 +56,16 @@ class Target(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[Target]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """Run one server for all examples."""
     scope = Scope(("BTCUSD",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS)
     metrics = Metrics(scope)
     loop = VirtualTimeLoop()
-    server = Server(metrics, Views(no_status, str, accept, no_api()), version="0", token=TOKEN)
+    # What is asked for waits: nothing here lets it come to its turn.
+    folder = tmp_path_factory.mktemp("state") / "backtests"
+    backtests = BacktestService(make_config({"backtests": {"queue": 3}}), folder, lambda: 0)
+    views = Views(no_status, str, accept, no_api(), backtests)
+    server = Server(metrics, views, version="0", token=TOKEN)
     loop.run_until_complete(server.__aenter__())
     try:
         yield Target(loop, server.port, metrics)
@@ -78,11 +84,17 @@ PATHS = st.one_of(
             b"/openapi.json",
             b"/api/v1/trades",
             b"/api/v1/candles",
+            b"/api/v1/statement",
+            b"/api/v1/backtests",
         ]
     ),
     st.binary(max_size=30).map(lambda tail: b"/api/v1/candles?symbol=AAA&from_ms=" + tail),
     st.text(max_size=30).map(
         lambda tail: b"/api/v1/trades?cursor=" + tail.encode("utf-8", "replace")
+    ),
+    st.binary(max_size=20).map(lambda tail: b"/api/v1/backtests/" + tail),
+    st.binary(max_size=20).map(
+        lambda tail: b"/api/v1/backtests/1/files/report.html?offset=" + tail
     ),
     st.sampled_from([COMMANDS + name.value.encode() for name in CommandName]),
     st.binary(max_size=30).map(lambda tail: COMMANDS + tail),
@@ -97,6 +109,7 @@ HEADERS = st.lists(
             [
                 b"Accept", b"Accept-Encoding", b"Content-Type", b"Content-Length", b"Transfer-Encoding",
                 b"Authorization", b"Expect", b"Content-Encoding", b"Host", b"Connection", b"Upgrade",
+                b"Idempotency-Key",
             ]
         ),
         st.one_of(
@@ -115,7 +128,15 @@ BODIES = st.one_of(
     st.just(b""),
     st.binary(max_size=200),
     st.sampled_from(
-        [b'{"reason": "x"}', b"[" * 5000, b'{"reason": "\\ud800"}', b"1e999", b"x" * 40_000]
+        [
+            b'{"reason": "x"}',
+            b'{"config": {"data": {"tapes": ["/etc"]}}}',
+            b'{"config": {"markets": 3}}',
+            b"[" * 5000,
+            b'{"reason": "\\ud800"}',
+            b"1e999",
+            b"x" * 40_000,
+        ]
     ),
 )
 
