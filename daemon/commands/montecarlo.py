@@ -9,7 +9,6 @@ from rich.table import Table
 from papertape.daemon.commands.options import AsJson, Changes, Tapes, Workers, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.engine.errors import ConfigError
-from papertape.engine.performance.placebo import Placebo
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.montecarlo.draws import (
@@ -21,6 +20,7 @@ from papertape.replay.research.montecarlo.draws import (
     read_source,
 )
 from papertape.replay.research.montecarlo.engines import run_montecarlo
+from papertape.replay.research.montecarlo.page import PLACEBO, placebo_sentence, write_montecarlo
 from papertape.replay.research.sweep.run import processes
 from papertape.replay.runtime.allocation import return_large_arrays
 
@@ -89,12 +89,11 @@ def montecarlo_command(
     else:
         settings = with_tapes(load_config(source, changes or ()), tape)
         found, folder = _replayed(settings, options, workers), out or Path("results") / FOLDER
-    if found.kinds:
-        found.save(folder / TABLE)
+    page = write_montecarlo(folder, found)
     if as_json:
-        print_json(found.to_json())
+        print_json({**found.to_json(), "page": str(page) if page is not None else None})
     else:
-        _show(found, folder)
+        _show(found, folder, page)
 
 
 def _replayed(config: Config, options: PathOptions, workers: int | None) -> MonteCarlo:
@@ -104,30 +103,21 @@ def _replayed(config: Config, options: PathOptions, workers: int | None) -> Mont
         return run_montecarlo(config, tapes, options, processes(workers), on_progress)
 
 
-def _show(found: MonteCarlo, folder: Path) -> None:
+def _show(found: MonteCarlo, folder: Path, page: Path | None) -> None:
     console.print(f"{found.title}: 5 % · 50 % · 95 % of all paths", markup=False)
     console.print(_table(found))
     for kind in found.kinds:
         console.print(f"{kind.name}: {kind.tells}", markup=False, soft_wrap=True)
     if found.placebo is not None:
-        console.print(_placebo(found.placebo), markup=False, soft_wrap=True)
+        console.print(f"{PLACEBO}: {placebo_sentence(found)}", markup=False, soft_wrap=True)
     for line in found.notes:
         console.print(f"! {line}", markup=False, soft_wrap=True)
     for name, reason in found.missing.items():
         console.print(f"! {name}: not drawn, {reason}", markup=False, soft_wrap=True)
     console.print(f"digest {found.digest[:16]}, seed {found.options.seed}", markup=False)
-    if found.kinds:
+    if page is not None:
         console.print(f"paths {folder / TABLE}", markup=False, soft_wrap=True)
-
-
-def _placebo(found: Placebo) -> str:
-    """Return how the trades stand among placebos, in words."""
-    return (
-        f"placebo strategies: by its mean trade over its spread this one is above {found.percentile:.1%} of {found.draws:,} with the "
-        f"same {found.trades:,} trades, sizes, holding times and costs at random times (no skill does as well with probability "
-        f"{found.probability:.1%}); they earned {found.low:+.1%} · {found.middle:+.1%} · {found.high:+.1%}, this one's trades "
-        f"{found.own:+.1%} without funding; nothing of trades that it did not make"
-    )
+        console.print(f"report {page}", markup=False, soft_wrap=True)
 
 
 def _table(found: MonteCarlo) -> Table:

@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray, kernel
+from papertape.engine.jit import FloatArray, IntArray, kernel
 from papertape.engine.performance.resampling import stationary_indices
 
 PIECE: Final = 256  # paths
+CURVE_POINTS: Final = 120  # of a curve that is kept, at most
 Draw = Callable[[np.random.Generator, int], FloatArray]
 
 
@@ -30,12 +31,34 @@ class Paths(NamedTuple):
     ruined: FloatArray
 
 
-def drawn_paths(draw: Draw, count: int, ruin: float, seed: int, kind: int) -> Paths:
+class Curves(NamedTuple):
+    """
+    The account of every path on its way.
+
+    places  after how many returns, shape (n_points,), from 0 to all of them
+    equity  ÷ capital, shape (n_paths, n_points)
+    """
+
+    places: IntArray
+    equity: FloatArray
+
+    @classmethod
+    def over(cls, count: int, n_returns: int) -> "Curves":
+        """Return room for the curves of `count` paths of so many returns."""
+        points = min(n_returns + 1, CURVE_POINTS)
+        places = np.linspace(0, n_returns, points).round().astype(np.int64)
+        return cls(places, np.ones((count, points)))
+
+
+def drawn_paths(
+    draw: Draw, count: int, ruin: float, seed: int, kind: int, curves: Curves | None = None
+) -> Paths:
     """
     Return what `count` paths went through.
 
     draw  (generator, paths) to returns, shape (paths, n_returns)
     ruin  loss of the starting capital, a fraction; kind: tells paths of another kind and the same seed apart
+    curves  is filled with the way of each
     """
     out = np.empty((count, len(Paths._fields)))
     for piece, start in enumerate(range(0, count, PIECE)):
@@ -43,7 +66,10 @@ def drawn_paths(draw: Draw, count: int, ruin: float, seed: int, kind: int) -> Pa
         # A whole piece is drawn, so that the first paths are the same however many follow.
         returns = draw(generator, PIECE)
         n = min(PIECE, count - start)
-        walk(np.ascontiguousarray(returns[:n]), 1.0 - ruin, out[start : start + n])
+        chosen = np.ascontiguousarray(returns[:n])
+        walk(chosen, 1.0 - ruin, out[start : start + n])
+        if curves is not None:
+            equity_at(chosen, curves.places, curves.equity[start : start + n])
     return Paths(*np.ascontiguousarray(out.T))
 
 
@@ -77,6 +103,19 @@ def walk(returns: FloatArray, ruin: float, out: FloatArray) -> None:
         out[path, 1] = deepest
         out[path, 2] = float(longest)
         out[path, 3] = ruined
+
+
+@kernel
+def equity_at(returns: FloatArray, places: IntArray, out: FloatArray) -> None:
+    """Write the equity of every row of returns after so many of them; what is lost stays lost."""
+    for path in range(returns.shape[0]):
+        equity = 1.0
+        k = 0
+        for point in range(len(places)):
+            while k < places[point]:
+                equity = max(equity * (1.0 + returns[path, k]), 0.0)
+                k += 1
+            out[path, point] = equity
 
 
 def in_another_order(returns: FloatArray) -> Draw:

@@ -42,6 +42,7 @@ class Placebo(NamedTuple):
     own          total return of its trades, one after the other; low, middle, high: 5 %, 50 % and 95 % of the placebos'
     percentile   share of placebos whose mean trade over its spread is below the strategy's
     probability  that a strategy without knowledge of time does as well: (1 + placebos that do) ÷ (1 + placebos)
+    score        mean ÷ spread × √n of its trades, which is what is compared
     """
 
     draws: int
@@ -52,6 +53,7 @@ class Placebo(NamedTuple):
     high: float
     percentile: float
     probability: float
+    score: float
 
 
 def free_candles(one: PlacedTrades) -> int:
@@ -73,12 +75,18 @@ def placebo_returns(one: PlacedTrades, draws: int, generator: np.random.Generato
     return found
 
 
-def placebo_test(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Placebo | None:
-    """Return how a strategy stands among its placebos; None below two trades, or where they do not fit one after the other."""
+class PlaceboDraws(NamedTuple):
+    """What placebos came to, shape (draws,) each: total return, and mean trade ÷ its spread × √n."""
+
+    totals: FloatArray
+    scores: FloatArray
+
+
+def drawn_placebos(legs: Sequence[PlacedTrades], draws: int, seed: int) -> PlaceboDraws | None:
+    """Return what placebos of these trades come to; None below two trades, or where they do not fit one after the other."""
     n = sum(len(one.held) for one in legs)
     if n < 2 or any(free_candles(one) < 0 for one in legs):
         return None
-    own = np.concatenate([one.own for one in legs])[None, :]
     totals, scores = np.empty(draws), np.empty(draws)
     for piece, start in enumerate(range(0, draws, PIECE)):
         generator = np.random.default_rng([seed, piece])
@@ -86,11 +94,25 @@ def placebo_test(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Placebo
         count = min(PIECE, draws - start)
         totals[start : start + count] = _totals(drawn)[:count]
         scores[start : start + count] = _scores(drawn)[:count]
+    return PlaceboDraws(totals, scores)
+
+
+def placebo_test(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Placebo | None:
+    """Return how a strategy stands among its placebos; None where there are none (see `drawn_placebos`)."""
+    drawn = drawn_placebos(legs, draws, seed)
+    return None if drawn is None else standing_among(legs, drawn)
+
+
+def standing_among(legs: Sequence[PlacedTrades], drawn: PlaceboDraws) -> Placebo:
+    """Return how the trades of a strategy stand among these placebos."""
+    own = np.concatenate([one.own for one in legs])[None, :]
+    scores, draws = drawn.scores, len(drawn.scores)
     score = float(_scores(own)[0])
-    low, middle, high = np.quantile(totals, [0.05, 0.5, 0.95]).tolist()
+    low, middle, high = np.quantile(drawn.totals, [0.05, 0.5, 0.95]).tolist()
     as_good = int(np.count_nonzero(scores >= score))
     return Placebo(
-        draws, n, float(_totals(own)[0]), low, middle, high, float(np.mean(scores < score)), (1 + as_good) / (1 + draws)
+        draws, own.shape[1], float(_totals(own)[0]), low, middle, high, float(np.mean(scores < score)),
+        (1 + as_good) / (1 + draws), score,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """`montecarlo`: what one result, or a configuration, could have been."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from papertape.replay.research.montecarlo.draws import (
     source_of,
 )
 from papertape.replay.research.montecarlo.engines import run_montecarlo
+from papertape.replay.research.montecarlo.page import write_montecarlo
 from papertape.replay.research.sweep.run import processes
 
 _DEFAULTS = PathOptions()
@@ -32,6 +34,7 @@ def montecarlo(
     noise: float = _DEFAULTS.noise,
     delay: int = _DEFAULTS.delay,
     training: str = _DEFAULTS.training,
+    out: str | Path | None = None,
     workers: int | None = None,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -49,6 +52,7 @@ def montecarlo(
     noise      by which closes are moved, a share of the candle's range
     delay      the most base candles that fills come later
     training   none: no model takes part; run: those of the run itself take over on every path; anew: trained on every path
+    out        folder that gets every path, what is drawn of them and the page; none: nothing is written
     workers    processes; default: one per core. No number changes a path
 
     Raises ConfigError or DataError, with one sentence each.
@@ -63,6 +67,20 @@ def montecarlo(
     [('whole markets', 3), ('noise on candles', 3), ('delays', 5)]
     """
     options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay, training)
+    found = _drawn(result, options, workers, progress, arguments)
+    if out is not None:
+        write_montecarlo(Path(out), found)
+    return found
+
+
+def _drawn(
+    result: Result | str | Path | None,
+    options: PathOptions,
+    workers: int | None,
+    progress: bool | Progress | None,
+    arguments: Mapping[str, Any],
+) -> MonteCarlo:
+    """Return what is drawn of a result, or of what the arguments of `backtest` make where there is none."""
     if isinstance(result, Result):
         return draw_paths(source_of(result.summary, result.trades, result.equity), options)
     if result is not None:

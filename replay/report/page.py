@@ -151,6 +151,21 @@ def assembled(
             yield "\n".join(_asset(name) for name in assets[text])
 
 
+def write_research(path: Path, name: str, title: str, data: Iterable[tuple[str, Any]]) -> None:
+    """Write a page of the research whole or not at all; name: of its sections, and of the script that draws them."""
+    assets = {
+        "css": ("report.css",),
+        "sections": (f"{name}.html",),
+        "scripts": ("shared.js", "elements.js", "pictures.js", "research.js", f"{name}.js"),
+    }
+
+    def write(file: BinaryIO) -> None:
+        for part in assembled("research.html", assets, f"{title} · Papertape", data):
+            file.write(part.encode("utf-8"))
+
+    write_whole(path, write)
+
+
 def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the summary without the records of models, of which the page shows next to nothing."""
     model = summary.get("model") or {}

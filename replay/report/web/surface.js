@@ -11,11 +11,6 @@ function coloured(value, low, high) {
   return `color-mix(in srgb, var(--accent) ${Math.round(8 + 84 * ((value - low) / (high - low || 1)))}%, var(--card))`;
 }
 
-function titled(node, text) {
-  node.append(svg("title", {}, text));
-  return node;
-}
-
 function drawMarks(picture, x, y, width, height, places) {
   const at = (kind) => [LEFT + (places[kind][0] + 0.5) * width, TOP + (places[kind][1] + 0.5) * height];
   const r = Math.max(Math.min(width, height) * 0.3, 4);
@@ -81,11 +76,7 @@ function drawLayer() {
 }
 
 function drawCards() {
-  const first = DATA.layers[0], card = (title, value, note) => {
-    const made = element("div", undefined, "card");
-    made.append(element("small", title), element("b", value), element("small", note));
-    $("headline").append(made);
-  };
+  const first = DATA.layers[0];
   const named = (trial) => trial.changes.map((value, i) => `${DATA.axes[i].name} ${value}`).join(", ");
   card(`best ${first.label}`, shown(DATA.peak.values[0], first.kind), named(DATA.peak));
   if (DATA.plateau) card("centre of the plateau", shown(DATA.plateau.values[0], first.kind), named(DATA.plateau));
@@ -108,17 +99,9 @@ function drawOrder() {
   $("order").append(picture, element("p", goals.length > 1 ? `${layer.label} over ${second.label}; the coloured ones no other beats in one without losing in another.` : `${layer.label} of every trial; the coloured ones are the best.`, "quiet"));
 }
 
-function main() {
-  const root = document.documentElement;
-  setTheme(wishedTheme());
-  $("theme").onclick = () => setTheme(root.dataset.theme === "dark" ? "light" : "dark");
-  $("title").textContent = DATA.head.title;
-  $("subtitle").textContent = DATA.head.about.join(" · ");
-  for (const sentence of DATA.head.sentences) $("doubts").append(element("p", sentence));
+begin(() => {
   $("layer").append(...DATA.layers.map((layer, i) => new Option(layer.label, i)));
   $("layer").onchange = $("how").onchange = drawLayer;
   drawCards(); drawLayer(); drawOrder();
   $("best").append(table(DATA.best, [["trial", (trial) => trial.number, "count"], ...DATA.axes.map((axis, i) => [axis.name, (trial) => trial.changes[i]]), ...DATA.layers.map((layer, i) => [layer.label, (trial) => trial.values[i], layer.kind, i > 2 ? "minor" : ""])]));
-  root.dataset.ready = "yes";
-}
-main();
+});

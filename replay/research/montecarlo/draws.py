@@ -14,9 +14,10 @@ from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import day_ends
-from papertape.engine.performance.placebo import Placebo
+from papertape.engine.performance.placebo import Placebo, PlaceboDraws
 from papertape.engine.performance.resampling import block_length
 from papertape.replay.backtesting.verify import read_summary
+from papertape.replay.research.montecarlo.fans import Fan, fan_of, own_path
 from papertape.replay.runtime.files import write_whole
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Kind(NamedTuple):
     """
     One way of drawing: what its paths went through, and what that can and cannot tell; under water in `unit`s.
 
+    fan  how they went; own: the run itself as one path, None where it has other days
     is_synthetic  the candles were never traded anywhere
     """
 
@@ -66,6 +68,8 @@ class Kind(NamedTuple):
     paths: drawn.Paths
     unit: str
     tells: str
+    fan: Fan
+    own: drawn.Paths | None
     is_synthetic: bool = False
 
     def intervals(self) -> dict[str, list[float]]:
@@ -82,6 +86,7 @@ class MonteCarlo:
 
     notes    what a reader must know beside that
     placebo  how the recorded trades stand among placebos; None where no market is known, or there are none
+    placebos  what each of them came to
     """
 
     title: str
@@ -90,6 +95,7 @@ class MonteCarlo:
     missing: dict[str, str]
     notes: list[str] = field(default_factory=list)
     placebo: Placebo | None = None
+    placebos: PlaceboDraws | None = None
 
     @property
     def digest(self) -> str:
@@ -193,12 +199,15 @@ def draw_paths(source: Source, options: PathOptions) -> MonteCarlo:
     kinds: list[Kind] = []
     missing: dict[str, str] = {}
     for number, (name, make, unit, tells) in enumerate(_ways(source, options, block)):
-        n = len(source.days if unit == "days" else source.trades)
+        own = source.days if unit == "days" else source.trades
+        n = len(own)
         if n < LEAST:
             missing[name] = f"{n} {unit} are fewer than {LEAST}"
             continue
-        found = drawn.drawn_paths(make(), options.paths, options.ruin, options.seed, number)
-        kinds.append(Kind(name, found, unit, tells))
+        curves = drawn.Curves.over(options.paths, n)
+        found = drawn.drawn_paths(make(), options.paths, options.ruin, options.seed, number, curves)
+        fan = fan_of(curves, own)
+        kinds.append(Kind(name, found, unit, tells, fan, own_path(own, options.ruin)))
     return MonteCarlo(source.title, options, kinds, missing)
 
 

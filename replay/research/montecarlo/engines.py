@@ -11,7 +11,7 @@ from papertape.engine.errors import DataError, PapertapeError
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import daily_returns
-from papertape.engine.performance.placebo import placebo_test
+from papertape.engine.performance.placebo import drawn_placebos, standing_among
 from papertape.replay.backtesting.prepare import prepared
 from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.config import Config
@@ -27,6 +27,7 @@ from papertape.replay.research.montecarlo.draws import (
     draw_paths,
     source_of,
 )
+from papertape.replay.research.montecarlo.fans import fan_of, own_path
 from papertape.replay.research.montecarlo.markets import (
     JointMarket,
     automatic_block,
@@ -137,12 +138,15 @@ def run_montecarlo(
     plan = market_plan(config, tapes, options, learned)
     run = run_backtest(config, tapes, on_progress, ready.models, ready.learned)
     result = on_record(config, run)
-    found = draw_paths(source_of(result.summary, result.trades, result.equity), options)
+    source = source_of(result.summary, result.trades, result.equity)
+    found = draw_paths(source, options)
     legs = placed_trades(result.trades, plan.market.tapes)
-    found.placebo = placebo_test(legs, options.paths, options.seed)
-    if found.placebo is None:
+    found.placebos = drawn_placebos(legs, options.paths, options.seed)
+    if found.placebos is not None:
+        found.placebo = standing_among(legs, found.placebos)
+    else:
         found.missing["placebo strategies"] = why_no_placebo(legs)
-    found.kinds += _kinds(plan, workers, on_progress)
+    found.kinds += _kinds(plan, source.days, workers, on_progress)
     found.notes += _notes(plan)
     if is_trained:
         found.notes.append(_MODELS[options.training])
@@ -154,8 +158,10 @@ def _is_trained(config: Config, tapes: Sequence[Tape]) -> bool:
     return cadence_of(config, make_spec(config, sorted(tapes, key=lambda t: t.symbol))) is not None
 
 
-def _kinds(plan: MarketPlan, workers: int, on_progress: Progress | None) -> list[Kind]:
-    """Return every kind that replays a configuration."""
+def _kinds(
+    plan: MarketPlan, own: FloatArray, workers: int, on_progress: Progress | None
+) -> list[Kind]:
+    """Return every kind that replays a configuration; own: daily returns of the run itself."""
     options, days = plan.options, plan.block * plan.market.tapes[0].length_ms / DAY_MS
     told = {
         MARKETS: (
@@ -182,7 +188,12 @@ def _kinds(plan: MarketPlan, workers: int, on_progress: Progress | None) -> list
         out = np.empty((count, len(drawn.Paths._fields)))
         drawn.walk(returns, 1.0 - options.ruin, out)
         paths = drawn.Paths(*np.ascontiguousarray(out.T))
-        found.append(Kind(kind, paths, "days", told[kind], kind != DELAYS))
+        curves = drawn.Curves.over(count, returns.shape[1])
+        drawn.equity_at(returns, curves.places, curves.equity)
+        has_same_days = returns.shape[1] == len(own)
+        fan = fan_of(curves, own if has_same_days else None)
+        one = own_path(own, options.ruin) if has_same_days else None
+        found.append(Kind(kind, paths, "days", told[kind], fan, one, kind != DELAYS))
     return found
 
 

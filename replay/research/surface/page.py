@@ -2,26 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from papertape.engine.jit import FloatArray
 from papertape.replay.backtesting.figures import FIGURES
 from papertape.replay.config import Config
-from papertape.replay.report.page import assembled
+from papertape.replay.report.page import write_research
 from papertape.replay.research.surface.cells import cells_of, label, pairs_of, slices_of
 from papertape.replay.research.surface.findings import Findings, find
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.space import LIMIT, Space
 from papertape.replay.research.sweep.trial import TrialRow
-from papertape.replay.runtime.files import write_whole
 
 PAGE: Final = "report.html"
-_ASSETS: Final = {
-    "css": ("report.css",),
-    "scripts": ("shared.js", "elements.js", "pictures.js", "surface.js"),
-}
 _SHOWN: Final = ("sharpe", "total_return", "max_drawdown", "trades", "profit_factor")
 _MOST_DOTS: Final = 2_000
 
@@ -87,14 +82,8 @@ def write_surface(folder: Path, search: SurfaceSearch, rows: Iterable[TrialRow])
     if found is None:
         return None
     path = folder / PAGE
-    parts = _parts(search, layers, numbers, changes, columns, found)
-
-    def write(file: BinaryIO) -> None:
-        title = f"{search.config.strategy.name} {search.kind} · Papertape"
-        for part in assembled("surface.html", _ASSETS, title, parts):
-            file.write(part.encode("utf-8"))
-
-    write_whole(path, write)
+    title = f"{search.config.strategy.name} {search.kind}"
+    write_research(path, "surface", title, _parts(search, layers, numbers, changes, columns, found))
     return path
 
 
