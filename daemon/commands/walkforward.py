@@ -23,6 +23,7 @@ from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.sweep.axes import parse_axis
 from papertape.replay.research.sweep.space import LIMIT, make_space
+from papertape.replay.research.walkforward.page import doubts_of
 from papertape.replay.research.walkforward.result import WalkResult, WindowRow
 from papertape.replay.research.walkforward.run import Layout, WalkOptions, run_walkforward
 from papertape.replay.runtime.allocation import return_large_arrays
@@ -110,16 +111,14 @@ def _show(found: WalkResult) -> None:
         f"purge {found.plan.purge_ms / 3_600_000:g} h, embargo {found.plan.embargo_ms / 3_600_000:g} h; longest position "
         f"{found.longest_s / 3_600:g} h"
     )
-    if found.longest_s * 1000.0 > found.plan.gap_ms:
-        _say(
-            "! the longest position is longer than what no choice looks into; widen it with --purge"
-        )
     numbers = ", ".join(map(str, found.checked))
     _say(f"chosen and replayed again without what came later, the same: windows {numbers}")
-    for line in found.standing.sentences(found.metrics):
+    for line in doubts_of(found):
         _say(f"! {line}")
     _say(f"account {found.folder / 'account'}")
     _say(f"windows {found.folder / 'windows.parquet'}")
+    if found.page is not None:
+        _say(f"report {found.page}")
 
 
 def _figures(found: WalkResult) -> str:

@@ -9,4 +9,5 @@ to the last candle.
     check     that nothing of it knew what came later
     run       a walk-forward from its axes to its result
     result    what came of it: the table by window, ranks, Parquet
+    page      its page: windows, choices, ranks, the account, what was checked
 """

@@ -60,6 +60,7 @@ class WalkResult:
     checked  windows of which it was made sure that nothing knew what came later
     standing  of its trials among all that are on record for their tapes
     longest_s  the longest position of the account; it may not be longer than the purge
+    page     None while trials are left
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class WalkResult:
     config: Config | None = None
     checked: Sequence[int] = ()
     standing: Standing = _UNKNOWN
+    page: Path | None = None
 
     @property
     def left(self) -> int:
@@ -120,6 +122,7 @@ class WalkResult:
             },
             "checked": list(self.checked),
             "ledger": self.standing.section(self.metrics),
+            "page": str(self.page) if self.page is not None else None,
         }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError, InvariantError, did_you_mean
 from papertape.engine.jit import FloatArray
+from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
@@ -35,6 +36,7 @@ from papertape.replay.research.walkforward.account import (
 )
 from papertape.replay.research.walkforward.check import check_account, check_choice
 from papertape.replay.research.walkforward.choice import RULES, SearchChoice, choose, rank
+from papertape.replay.research.walkforward.page import write_walkforward
 from papertape.replay.research.walkforward.result import WalkResult, WindowRow, write_windows
 from papertape.replay.research.walkforward.search import Search, span
 from papertape.replay.research.walkforward.windows import (
@@ -116,9 +118,10 @@ def run_walkforward(
             summary.add(row)
         result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
         write_table(folder, space.axes, file.rows())
-        if is_whole:
-            _go_on(result, runner, search, file, options)
+        account = _go_on(result, runner, search, file, options) if is_whole else None
         result.standing = books.standing()
+    if account is not None:
+        result.page = write_walkforward(result, space.axes, account)
     return result
 
 
@@ -182,8 +185,8 @@ def _go_on(
     search: Search,
     file: TrialFile,
     options: WalkOptions,
-) -> None:
-    """Choose in every window, run the account, and make sure that nothing of it knew what came later."""
+) -> Result:
+    """Choose in every window, run the account, make sure that nothing of it knew what came later, and return its replay."""
     values = search.values(file.rows(), options.by)
     choices = [_choice(search, values, number, options.by) for number in range(len(values))]
     points = [getattr(choice, options.choose) for choice in choices]
@@ -206,7 +209,7 @@ def _go_on(
         config, run, windows[0].test_ms, windows[-1].end_ms
     ).metrics
     result.config, result.digest, result.checked = config, run.engine.digest, looked_at
-    _save(result, config, runner, run)
+    return _save(result, config, runner, run)
 
 
 def _choice(search: Search, values: FloatArray, number: int, by: str) -> SearchChoice:
@@ -253,8 +256,8 @@ def _rows(
     return rows
 
 
-def _save(result: WalkResult, config: Config, runner: TrialRunner, run: Run) -> None:
-    """Write the windows, and the account as the result of an ordinary replay, which it has to be."""
+def _save(result: WalkResult, config: Config, runner: TrialRunner, run: Run) -> Result:
+    """Write the windows, and the account as the result of an ordinary replay, which it has to be; return that."""
     ready = runner.prepare(config)
     whole = run_backtest(config, runner.tapes_of(config), None, ready.models, ready.learned)
     if whole.digest != run.engine.digest:
@@ -263,6 +266,7 @@ def _save(result: WalkResult, config: Config, runner: TrialRunner, run: Run) -> 
         )
     on_record(config, whole, "walkforward").save(result.folder / "account")
     write_windows(result.folder, result.rows)
+    return whole
 
 
 def _header(config: Config, runner: TrialRunner, search: Search) -> dict[str, Any]:
