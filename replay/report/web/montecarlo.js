@@ -8,7 +8,8 @@ const three = (values, kind) => values.map((value) => shown(value, kind)).join("
 function drawFan(kind) {
   const { places, bands, paths, own } = kind.fan, drawn = paths.length ? paths : bands;
   const every = [...drawn.flat(), ...(own ?? [])], last = places[places.length - 1];
-  const { picture, x, y, foot } = frame(WIDE, HIGH, [0, last], [Math.min(0, ...every), Math.max(0, ...every)], 5, (value) => shown(value, "percent"));
+  const [low, high] = [Math.min(0, ...every), Math.max(0, ...every)];
+  const { picture, x, y, foot } = frame(WIDE, HIGH, [0, last], [low, high], 5, scaled(low, high));
   picture.setAttribute("aria-label", `return of ${kind.paths} paths, ${kind.kind}`);
   const at = (i) => x(places[i]);
   const between = (low, high, opacity) => {

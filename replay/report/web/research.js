@@ -22,6 +22,9 @@ function line(values, x, y, attributes) {
   return svg("path", { d: path, fill: "none", "stroke-width": 1.5, ...attributes });
 }
 
+// What writes the ticks of a scale of returns: as few digits as tell them apart, for there is little room.
+const scaled = (low, high) => (value) => `${(value * 100).toFixed(high - low >= 0.1 ? 0 : high - low >= 0.01 ? 1 : 2)}\u00a0%`;
+
 // The head of the page, then what is its own.
 function begin(draw) {
   const root = document.documentElement;

@@ -1,6 +1,7 @@
 "use strict";
 // A walk-forward: its windows, what each chose and what came of it, ranks, the one account, and what was checked.
 const [WIDE, HIGH] = [620, 250], WINDOWS = DATA.windows, N = WINDOWS.length;
+const FULL = innerWidth <= 760 ? WIDE : 2 * WIDE; // as wide as the page, with letters that can be read
 const day = (seconds) => stamp(seconds).slice(0, 10);
 const from = (row) => `window ${row.window}, from ${day(row.test)}`;
 
@@ -9,7 +10,8 @@ function drawAccount() {
   if (!time.length) { $("account").append(element("p", "The account has no candle.", "quiet")); return; }
   const grown = (values) => values.map((value) => value / capital - 1), [own, held] = [grown(equity), grown(hold)];
   const every = [...own, ...held, 0];
-  const { picture, x, y, foot } = frame(1240, 320, [time[0], time[time.length - 1]], [Math.min(...every), Math.max(...every)], 5, (value) => shown(value, "percent"));
+  const [low, high] = [Math.min(...every), Math.max(...every)];
+  const { picture, x, y, foot } = frame(FULL, 320, [time[0], time[time.length - 1]], [low, high], 5, scaled(low, high));
   picture.setAttribute("aria-label", "return of the account from the first switch on");
   picture.style.maxWidth = "none";
   for (const row of WINDOWS) picture.append(titled(svg("line", { x1: x(Math.max(row.test, time[0])), x2: x(Math.max(row.test, time[0])), y1: 10, y2: 296, stroke: "var(--line)", "stroke-width": 1.5, class: "switch" }), from(row)));
@@ -21,16 +23,16 @@ function drawAccount() {
 
 function drawStrip() {
   const [left, right] = [Math.min(...WINDOWS.map((row) => row.train)), WINDOWS[N - 1].end], height = 14, foot = N * height + 24;
-  const picture = svg("svg", { viewBox: `0 0 1240 ${foot}`, class: "picture", role: "img", "aria-label": "what each choice saw and where it was in force" });
+  const picture = svg("svg", { viewBox: `0 0 ${FULL} ${foot}`, class: "picture", role: "img", "aria-label": "what each choice saw and where it was in force" });
   picture.style.maxWidth = "none";
-  const x = (time) => 10 + ((time - left) / (right - left)) * 1220;
+  const x = (time) => 10 + ((time - left) / (right - left)) * (FULL - 20);
   const bar = (a, b, i, attributes, text) => picture.append(titled(svg("rect", { x: x(a), y: 4 + i * height, width: Math.max(x(b) - x(a), 0.8), height: height - 3, ...attributes }), text));
   WINDOWS.forEach((row, i) => {
     bar(row.train, row.seen, i, { fill: "var(--accent)", "fill-opacity": 0.3, class: "train" }, `${from(row)}: seen from ${day(row.train)} to ${day(row.seen)}`);
     if (row.test > row.seen) bar(row.seen, row.test, i, { fill: "none", stroke: "var(--quiet)", "stroke-width": 0.8, class: "gap" }, `${from(row)}: ${shown(row.test - row.seen, "duration")} of purge and embargo`);
-    bar(row.test, row.end, i, { fill: `var(--${row.returned === null ? "quiet" : row.returned < 0 ? "loss" : "gain"})`, "fill-opacity": 0.85, class: "test" }, `${from(row)} to ${day(row.end)}: ${shown(row.returned, "percent")}`);
+    bar(row.test, row.end, i, { fill: `var(--${!row.returned ? "quiet" : row.returned < 0 ? "loss" : "gain"})`, "fill-opacity": 0.85, class: "test" }, `${from(row)} to ${day(row.end)}: ${shown(row.returned, "percent")}`);
   });
-  picture.append(svg("text", { x: 10, y: foot - 6 }, day(left)), svg("text", { x: 1230, y: foot - 6, "text-anchor": "end" }, day(right)));
+  picture.append(svg("text", { x: 10, y: foot - 6 }, day(left)), svg("text", { x: FULL - 10, y: foot - 6, "text-anchor": "end" }, day(right)));
   $("strip").append(picture);
 }
 
