@@ -76,8 +76,8 @@ function drawPlacebo() {
 
 begin(() => {
   const main = DATA.kinds.find((kind) => kind.kind === "whole markets") ?? DATA.kinds[DATA.kinds.length - 1];
-  card(`total return, ${main.kind}`, shown(main.total[1], "percent"), `90 % of paths: ${shown(main.total[0], "percent")} to ${shown(main.total[2], "percent")}`);
-  card(`max drawdown, ${main.kind}`, shown(main.drawdown[1], "percent"), `90 % of paths: ${shown(main.drawdown[0], "percent")} to ${shown(main.drawdown[2], "percent")}`);
+  card(`median return, ${main.kind}`, shown(main.total[1], "percent"), `90 % of paths: ${shown(main.total[0], "percent")} to ${shown(main.total[2], "percent")}`);
+  card(`median drawdown, ${main.kind}`, shown(main.drawdown[1], "percent"), `90 % of paths: ${shown(main.drawdown[0], "percent")} to ${shown(main.drawdown[2], "percent")}`);
   card("paths that lose", shown(main.loss, "percent"), main.kind);
   card(`ruin at −${shown(DATA.ruin, "percent")}`, shown(main.ruin, "percent"), main.kind);
   if (DATA.placebo) card("no skill does as well", shown(DATA.placebo.probability, "percent"), "probability, from placebos");
