@@ -100,13 +100,10 @@ def drawn_placebos(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Place
 def placebo_test(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Placebo | None:
     """Return how a strategy stands among its placebos; None where there are none (see `drawn_placebos`)."""
     drawn = drawn_placebos(legs, draws, seed)
-    return None if drawn is None else standing_among(legs, drawn)
-
-
-def standing_among(legs: Sequence[PlacedTrades], drawn: PlaceboDraws) -> Placebo:
-    """Return how the trades of a strategy stand among these placebos."""
+    if drawn is None:
+        return None
     own = np.concatenate([one.own for one in legs])[None, :]
-    scores, draws = drawn.scores, len(drawn.scores)
+    scores = drawn.scores
     score = float(_scores(own)[0])
     low, middle, high = np.quantile(drawn.totals, [0.05, 0.5, 0.95]).tolist()
     as_good = int(np.count_nonzero(scores >= score))
