@@ -91,7 +91,7 @@ def montecarlo_command(
         found, folder = _replayed(settings, options, workers), out or Path("results") / FOLDER
     page = write_montecarlo(folder, found)
     if as_json:
-        print_json({**found.to_json(), "page": str(page) if page is not None else None})
+        print_json(found.to_json())
     else:
         _show(found, folder, page)
 

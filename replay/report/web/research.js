@@ -23,7 +23,7 @@ function line(values, x, y, attributes) {
 }
 
 // What writes the ticks of a scale of returns: as few digits as tell them apart, for there is little room.
-const scaled = (low, high) => (value) => `${(value * 100).toFixed(high - low >= 0.1 ? 0 : high - low >= 0.01 ? 1 : 2)}\u00a0%`;
+const scaled = (low, high) => (value) => `${Number((value * 100).toFixed(high - low >= 0.1 ? 0 : high - low >= 0.01 ? 1 : 2))}\u00a0%`;
 
 // The head of the page, then what is its own.
 function begin(draw) {
