@@ -10,7 +10,7 @@ function models(status, attempts, drift, nowMs) {
     ["in force", model.version ? `version ${model.version}, ${model.kind}` : "none: rules alone decide"],
     ["learnt up to", model.data_end_ms ? `${moment(model.data_end_ms)}, ${age(nowMs - model.data_end_ms)} old` : "–"],
     ["drift", drift ? `level ${drift.level}, ${drift.detail.reason ?? ""}, at ${moment(drift.time_ms)}` : model.drift ?? "not looked at yet"],
-    ["evidence of the recipe", recipe ? `${scaled(recipe.capital)} of ${scaled(recipe.boundary)}${recipe.state.is_passed ? ", passed" : ""}${recipe.state.fades ? `, faded ${recipe.state.fades} times before` : ""}; policy ${recipe.policy}` : "none before a gate"],
+    ["evidence of the recipe", recipe ? `${scaled(recipe.capital)} of ${scaled(recipe.boundary)}${recipe.state.is_passed ? ", passed" : ""}${recipe.state.fades ? `, faded ${recipe.state.fades === 1 ? "once" : `${recipe.state.fades} times`} before` : ""}; policy ${recipe.policy}` : "none before a gate"],
     ["training", running && !running.outcome ? `since ${clock(running.started_ms)}` : attempts.length ? `not now; the latest attempt was ${attempts[0].outcome}` : "no attempt yet"],
   ];
   const facts = table(rows, [["", (row) => row[0]], ["", (row) => row[1]]], "");
