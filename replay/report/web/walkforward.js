@@ -53,6 +53,7 @@ function drawChosen(axis, number) {
 // A point of each kind per window; kinds: [value of a row, what draws it at a point]
 function drawByWindow(place, [low, high], format, kinds, middle) {
   const { picture, x, y, foot } = frame(WIDE, HIGH, [-0.5, N - 0.5], [low, high], 4, format);
+  picture.setAttribute("aria-label", `${kinds[0][2]} and ${kinds[1][2]}, window by window`);
   picture.append(svg("line", { x1: x(-0.5), x2: x(N - 0.5), y1: y(middle), y2: y(middle), stroke: "var(--quiet)", "stroke-dasharray": "3 3" }));
   WINDOWS.forEach((row, i) => {
     const values = kinds.map(([value]) => value(row));

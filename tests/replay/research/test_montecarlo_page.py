@@ -15,6 +15,7 @@ from papertape.replay.research.montecarlo.draws import MonteCarlo
 from papertape.replay.research.montecarlo.fans import LEVELS, fan_of, histogram
 from papertape.replay.research.montecarlo.page import FANS, HISTOGRAMS, PAGE, write_montecarlo
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.accessibility import violations
 from tests.support.browser import CUT, browser_tab, needs_browser
 
 QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "random_draws": 0}}
@@ -142,6 +143,7 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
         for width, theme in ((1200, "light"), (390, "dark")):
             await tab.open(page, width, query=f"?theme={theme}")
             assert await tab.value(CUT) == []
+            assert await violations(tab) == []
             assert await tab.value("document.documentElement.scrollWidth") <= width
         many = [kind for kind in found.kinds if not len(kind.fan.paths)]
         count = "document.querySelectorAll('%s').length"

@@ -14,6 +14,7 @@ from papertape.replay.research.walkforward.page import PAGE, doubts_of
 from papertape.replay.research.walkforward.result import WalkResult
 from papertape.replay.research.walkforward.windows import Plan
 from tests.replay.research.walkforward.test_walkforward import TAPE, walk
+from tests.support.accessibility import violations
 from tests.support.browser import CUT, browser_tab, needs_browser
 
 
@@ -102,6 +103,7 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
         for width, theme in ((1200, "light"), (390, "dark")):
             await tab.open(found.page, width, query=f"?theme={theme}")
             assert await tab.value(CUT) == []
+            assert await violations(tab) == []
             assert await tab.value("document.documentElement.scrollWidth") <= width
         drawn = "document.querySelectorAll('%s').length"
         for part in ("#strip .train", "#strip .gap", "#strip .test", "#account .switch"):
