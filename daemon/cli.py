@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "walkforward": "walkforward:walkforward_command",
     "montecarlo": "montecarlo:montecarlo_command",
     "trials": "trials:trials_app",
+    "calibrate": "calibrate:calibrate_command",
     "run": "run:run_command",
     "ctl": "ctl:ctl_app",
     "top": "top:top_command",

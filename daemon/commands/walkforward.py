@@ -107,6 +107,12 @@ def _show(found: WalkResult) -> None:
     places = {kind: found.mean_place(kind) for kind in ("plateau", "peak")}
     told = ", ".join(f"{kind} {_number(place)}" for kind, place in places.items())
     _say(f"mean place where they were tried, 0 the best, 0.50 by chance: {told}")
+    more = found.efficiency_probability
+    _say(
+        "! too few windows have an efficiency to say what they mean together"
+        if more is None
+        else f"that the mean efficiency is above 0 has a probability of {more:.0%} (Student's t over windows)"
+    )
     _say(
         f"purge {found.plan.purge_ms / 3_600_000:g} h, embargo {found.plan.embargo_ms / 3_600_000:g} h; longest position "
         f"{found.longest_s / 3_600:g} h"

@@ -9,6 +9,7 @@ Research: what was tried and what that is worth, and experiments on the machiner
     montecarlo                  what a result could have been, and a configuration on markets drawn again
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
     subjects feature_subjects   what a proof is about: strategies; features, of users as well
+    calibration                 how often the statistics of all this claim an edge in noise, and how often they find one
     training_windows            how many days of the past a model should learn from
     gate_study recipe_study drift_study planted   how often gate, recipe and drift watch err, on rows of a known law
 """

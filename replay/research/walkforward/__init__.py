@@ -8,6 +8,7 @@ to the last candle.
     account   one continuous account whose parameters switch at the stated instants
     check     that nothing of it knew what came later
     run       a walk-forward from its axes to its result
+    efficiency  what the windows' efficiency says together
     result    what came of it: the table by window, ranks, Parquet
     page      its page: windows, choices, ranks, the account, what was checked
 """

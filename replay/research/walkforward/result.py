@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from papertape.engine.performance.standing import Standing
 from papertape.replay.config import Config
+from papertape.replay.research.walkforward.efficiency import probability_of_more
 from papertape.replay.research.walkforward.windows import Plan, Window
 from papertape.replay.runtime.files import write_whole
 
@@ -103,6 +104,13 @@ class WalkResult:
         ]
         return float(np.mean(places)) if places else None
 
+    @property
+    def efficiency_probability(self) -> float | None:
+        """Return the probability that its mean efficiency is above 0, None where too few windows have one."""
+        return probability_of_more(
+            [row.efficiency for row in self.rows if row.efficiency is not None]
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the walk-forward as plain values."""
         return {
@@ -120,6 +128,7 @@ class WalkResult:
                 "metrics": dict(self.metrics),
                 "strategy": self.config.strategy.model_dump(mode="json") if self.config else None,
             },
+            "efficiency_probability": self.efficiency_probability,
             "checked": list(self.checked),
             "ledger": self.standing.section(self.metrics),
             "page": str(self.page) if self.page is not None else None,

@@ -1,0 +1,78 @@
+"""`papertape calibrate`: how often every statistic claims an edge in noise, and how often it finds one, measured."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.replay.research.calibration.claims import LEVEL, UNJUDGED
+from papertape.replay.research.calibration.study import (
+    ALL,
+    CalibrationOptions,
+    ClaimRate,
+    calibrate,
+)
+from papertape.replay.research.sweep.run import processes
+
+_QUICK = 100
+
+
+def calibrate_command(
+    runs: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="noise histories per statistic and shape")
+    ] = 1_000,
+    quick: Annotated[bool, typer.Option("--quick", help=f"{_QUICK} of them")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of every history")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes; changes nothing but the time it takes")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Measure how often every statistic claims an edge in noise of eight shapes, and how often it finds one that is planted.
+
+    Exit code 1 when one claims more often than in 7 % of a shape's noise, surely more than 5 % of all, or finds too little.
+
+    Example: papertape calibrate --quick
+    """
+    options = CalibrationOptions(_QUICK if quick else runs, seed=seed, workers=processes(workers))
+    with progress_bars() as show:
+        rows = calibrate(options, show)
+    broken = [row for row in rows if not row.is_fine]
+    if as_json:
+        print_json({"is_fine": not broken, "rows": [row._asdict() for row in rows]})
+    else:
+        console.print(_table(rows, options))
+        for row in rows:
+            if row.shape == ALL:
+                console.print(_sentence(row), markup=False, soft_wrap=True)
+        for row in broken:
+            console.print(f"BROKEN: {row.claim} on {row.shape}: {row.rate:.1%} of noise, at most {row.most:.0%}; power {row.power:.0%}", markup=False, soft_wrap=True)  # fmt: skip
+    if broken:
+        raise typer.Exit(1)
+
+
+def _table(rows: list[ClaimRate], options: CalibrationOptions) -> Table:
+    """Return a line per shape, a column per statistic."""
+    table = Table(
+        title=f"claims at {LEVEL:.0%}: % of noise / of planted edges; {options.runs:,} and a quarter as many histories each",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("shape", no_wrap=True)
+    for claim in options.claims:
+        table.add_column(claim, justify="right")
+    for shape in (*options.shapes, ALL):
+        cells = [
+            f"{100 * row.rate:.1f}/{100 * row.power:.0f}" for row in rows if row.shape == shape
+        ]
+        table.add_row(shape, *cells)
+    return table
+
+
+def _sentence(row: ClaimRate) -> str:
+    judged = "" if row.claim != UNJUDGED else ", for comparison"
+    return f"{row.claim}: {row.rate:.1%} of noise ({row.low:.1%} to {row.high:.1%}){judged}"
