@@ -11,8 +11,10 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.performance.significance import slow_waves
 
 _LEAST: Final = 10  # values from which a length can be estimated
+_POINT: Final = 1.645  # of the normal distribution at 5 %
 _QUIET: Final = 5  # correlations in a row that have to be small
 
 
@@ -49,6 +51,35 @@ def block_length(values: FloatArray) -> float:
         return 1.0
     length = float((slope**2 / variance**2 * n) ** (1.0 / 3.0))
     return max(1.0, min(length, math.ceil(min(3.0 * math.sqrt(n), n / 3.0))))
+
+
+def stretched(values: FloatArray, block: float) -> FloatArray:
+    """
+    Return a series whose days lie further from their mean, so that means of its resampled blocks vary as its own mean does.
+
+    Blocks break what hangs together and have their own mean, so the variance of a resampled mean,
+    R(0) + 2·Σ (1 − k/n)·(1 − 1/block)^k·R(k) with R around the end (Politis and Romano 1994, lemma 1), falls short of that of the
+    mean itself, which its slow waves tell (`significance`), widened for their number. Never drawn closer together.
+    """
+    n = len(values)
+    if n < _LEAST or block <= 1.0 or float(np.ptp(values)) == 0.0:
+        return values
+    deviations = values - values.mean()
+    spectrum = np.abs(np.fft.rfft(deviations)) ** 2
+    k = np.arange(n)
+    # Blocks run around the end, and so does this covariance.
+    covariance = np.fft.irfft(spectrum, n) / n
+    kept = 1.0 - 1.0 / block
+    weights = np.where(k == 0, 1.0, 2.0 * (1.0 - k / n) * kept**k)
+    short = float(np.dot(weights, covariance))
+    waves = slow_waves(deviations[:, None])
+    # So few waves know it no better than Student's t says, whose 5 % point is nearly this much further out than the normal's.
+    wider = 1.0 + (_POINT**2 + 1.0) / (4.0 * len(waves))
+    own = float(np.mean(waves**2)) * wider**2
+    if short <= 0.0 or own <= short:
+        return values
+    found: FloatArray = values.mean() + deviations * math.sqrt(own / short)
+    return found
 
 
 def stationary_indices(n: int, size: int, block: float, generator: np.random.Generator) -> IntArray:

@@ -90,11 +90,17 @@ def sharpe_waves(excess: FloatArray) -> SharpeWaves:
     z = np.divide(deviations, spread, out=np.zeros_like(deviations), where=is_varied)
     sharpe = np.divide(mean * math.sqrt((n - 1) / n), spread, out=np.zeros_like(mean), where=is_varied)  # fmt: skip
     added = z - sharpe / 2.0 * (z**2 - is_varied)
+    return SharpeWaves(sharpe, slow_waves(added))
+
+
+def slow_waves(values: FloatArray) -> FloatArray:
+    """Return what a series, shape (n_days, n_trials), is on its slowest cosines; their mean square is n times its mean's variance."""
+    n = len(values)
     # A cosine transform is half of a Fourier transform of twice the length, turned by half a day.
     turn = np.exp(-0.5j * np.pi / n * np.arange(1, wave_count(n) + 1))
-    slow = np.fft.rfft(added, 2 * n, axis=0)[1 : len(turn) + 1]
+    slow = np.fft.rfft(values, 2 * n, axis=0)[1 : len(turn) + 1]
     waves: FloatArray = math.sqrt(2.0 / n) * (slow * turn[:, None]).real
-    return SharpeWaves(sharpe, waves)
+    return waves
 
 
 def has_moved_enough(returns: FloatArray) -> npt.NDArray[np.bool_]:

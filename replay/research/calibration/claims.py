@@ -24,7 +24,7 @@ from papertape.engine.jit import FloatArray
 from papertape.engine.performance.overfitting import overfitting, superior
 from papertape.engine.performance.paths import drawn_paths, in_blocks
 from papertape.engine.performance.placebo import PlacedTrades, placebo_test
-from papertape.engine.performance.resampling import block_length
+from papertape.engine.performance.resampling import block_length, stretched
 from papertape.engine.performance.significance import (
     expected_best_sharpe,
     has_moved_enough,
@@ -82,7 +82,8 @@ def _step_down(random: Random, shape: str, edge: float) -> bool:
 
 def _interval(random: Random, shape: str, edge: float) -> bool:
     returns = history(shape, random, N_DAYS, 1, edge)[:, 0]
-    draw = in_blocks(returns, block_length(returns))
+    block = block_length(returns)
+    draw = in_blocks(stretched(returns, block), block)
     found = drawn_paths(draw, _PATHS, 0.5, int(random.integers(1 << 30)), 0)
     return float(np.quantile(found.total, LEVEL)) > 0.0
 

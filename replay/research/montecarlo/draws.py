@@ -15,7 +15,7 @@ from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import day_ends
 from papertape.engine.performance.placebo import Placebo, PlaceboDraws
-from papertape.engine.performance.resampling import block_length
+from papertape.engine.performance.resampling import block_length, stretched
 from papertape.replay.backtesting.verify import read_summary
 from papertape.replay.research.montecarlo.fans import Fan, fan_of, own_path
 from papertape.replay.runtime.files import write_whole
@@ -223,7 +223,7 @@ def _ways(
          f"how much hangs on few trades, with {options.skip:.0%} left out; nothing of what would have come in their place"),
         ("worse costs", lambda: drawn.worse_costs(trades, source.costs, options.costs), "trades",
          f"what up to {1 + options.costs:g} times the fees, spread and slippage leave; nothing of fills that would not have come"),
-        ("blocks of days", lambda: drawn.in_blocks(source.days, block), "days",
+        ("blocks of days", lambda: drawn.in_blocks(stretched(source.days, block), block), "days",
          f"the spread of returns that days like these allow, in blocks of {block:.1f} on average; nothing of markets unlike these"),
     ]  # fmt: skip
 
