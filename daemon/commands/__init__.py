@@ -1,7 +1,7 @@
 """
 Commands: one file per group, each from words to values, to one call, to a table.
 
-    replay sweep optimize walkforward trials montecarlo   replay, demo; sweep; optimize; walkforward; what was ever tried; what could have been
+    replay sweep optimize walkforward trials montecarlo calibrate   replay, demo; sweep; optimize; walkforward; what was ever tried; what could have been; how often all this errs
     checks signals                 verify, prove; features, study
     run ctl ctl_backtest top sim doctor journal upgrade   a daemon, and what is done about one
     statement                      every amount of a result or of a daemon

@@ -35,7 +35,7 @@ def calibrate_command(
 
     Exit code 1 when one claims more often than in 7 % of a shape's noise, surely more than 5 % of all, or finds too little.
 
-    Example: papertape calibrate --quick
+    Example: papertape calibrate --runs 20
     """
     options = CalibrationOptions(_QUICK if quick else runs, seed=seed, workers=processes(workers))
     with progress_bars() as show:
