@@ -23,7 +23,8 @@ _MANY: Final = (
     1_000  # histories from which a rate counts as it is, and not only as far as it is sure
 )
 _PIECE: Final = 50  # histories that a worker makes at a time
-_SURE: Final = 1.96
+_SHOWN: Final = 1.96  # deviations: 95 %
+_SURE: Final = 3.0  # of one cell of many, so that few histories break nothing by luck
 
 
 class ClaimRate(NamedTuple):
@@ -141,15 +142,14 @@ def _row(claim: str, shape: str, runs: int, claimed: int, power: float) -> Claim
     rate = claimed / runs
     low, high = wilson(claimed, runs)
     most = LEVEL if shape == ALL else LEVEL + MARGIN
-    is_fine = (rate if runs >= _MANY and shape != ALL else low) <= most and (
-        power >= _LEAST_POWER or runs < 4
-    )
+    surely = rate if runs >= _MANY and shape != ALL else wilson(claimed, runs, _SURE)[0]
+    is_fine = surely <= most and (power >= _LEAST_POWER or runs < 4)
     return ClaimRate(claim, shape, runs, rate, low, high, most, power, is_fine or claim == UNJUDGED)
 
 
-def wilson(found: int, runs: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share. Source: E. B. Wilson, Probable Inference (1927)."""
-    share, z = found / runs, _SURE
+def wilson(found: int, runs: int, z: float = _SHOWN) -> tuple[float, float]:
+    """Return the interval of a share, by itself of 95 %. Source: E. B. Wilson, Probable Inference (1927)."""
+    share = found / runs
     middle = share + z**2 / (2 * runs)
     half = z * math.sqrt(share * (1.0 - share) / runs + z**2 / (4 * runs**2))
     whole = 1.0 + z**2 / runs
