@@ -165,9 +165,10 @@ class BacktestService:
             if process is not None:
                 process.cancel()
                 return kept.job
-            return await self._end(
-                number, BacktestState.CANCELLED, "it was cancelled before its turn"
-            )
+            # Told before it is written, so that its turn cannot come meanwhile.
+            ended = kept.job.model_copy(update={"state": BacktestState.CANCELLED})
+            self._kept[number] = kept._replace(job=ended)
+            return await self._end(number, ended.state, "it was cancelled before its turn")
 
     async def run(self) -> None:
         """Run what waits, oldest first, so many at once."""
@@ -211,9 +212,10 @@ class BacktestService:
                 await self._end(number, BacktestState(ended.outcome), ended.reason)
         except asyncio.CancelledError:
             process.cancel()  # the pool of threads waits for it
-            kept = interrupted(self._found(number), self._now_ms())
-            self._kept[number] = kept
-            self._jobs.save(kept)
+            kept = self._kept.get(number)
+            if kept is not None and kept.is_open:  # not only what it left to be removed
+                self._kept[number] = interrupted(kept, self._now_ms())
+                self._jobs.save(self._kept[number])
             raise
         except (DataError, OSError, ValueError, KeyError) as error:
             # A full disk: the daemon trades on, and the next start calls the job interrupted.
@@ -222,8 +224,9 @@ class BacktestService:
                 "reason": str(error),
                 "ended_ms": self._now_ms(),
             }
-            kept = self._found(number)
-            self._kept[number] = kept._replace(job=kept.job.model_copy(update=failed))
+            self._kept[number] = self._found(number)._replace(
+                job=self.job(number).model_copy(update=failed)
+            )
         finally:
             del self._processes[number]
             self._is_due.set()

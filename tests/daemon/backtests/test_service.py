@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from papertape.daemon.backtests.answers import BacktestState
+from papertape.daemon.backtests.jobs import JobFolder
 from papertape.daemon.backtests.service import (
     BacktestService,
     NoSuchBacktest,
@@ -202,3 +204,24 @@ async def test_its_digest_is_that_of_the_replay_of_the_same_configuration(
     assert len(replayed.trades) > 3
     with pytest.raises(ConfigError, match=r"account\.capitl: unknown key"):
         await service.start("", {"account": {"capitl": 1}})
+
+
+@pytest.mark.asyncio
+async def test_what_has_ended_stays_ended_when_the_daemon_stops_while_older_ones_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_removing, may_go_on = threading.Event(), threading.Event()
+
+    def remove(folder: JobFolder, number: int) -> None:
+        is_removing.set()
+        may_go_on.wait(60.0)
+
+    monkeypatch.setattr(JobFolder, "remove", remove)
+    async with working(made(tmp_path, keep=1)) as service:
+        for _ in range(2):
+            await service.start("", PLAIN)
+        await until(is_removing.is_set)
+    may_go_on.set()
+
+    kept = json.loads((tmp_path / "backtests" / "000002" / "job.json").read_text())
+    assert kept["job"]["state"] == "done"
