@@ -26,7 +26,9 @@ class CommandRequest(_Model):
     """The body of a command; an empty one will do."""
 
     reason: str = Field("", max_length=200, description="kept in the journal beside the command")
-    value: float = Field(1.0, ge=0.0, le=1.0, description="of `scale`: the share of their size")
+    value: float = Field(
+        1.0, strict=True, ge=0.0, le=1.0, description="of `scale`: the share of their size"
+    )
 
 
 class CommandDone(_Model):

@@ -68,6 +68,16 @@ def test_tables_are_documented_with_what_they_can_be_asked() -> None:
     assert queries["days"] == {"limit", "cursor"}
 
 
+@pytest.mark.asyncio
+async def test_a_share_is_a_number_and_no_yes_or_no() -> None:
+    async with serving(no_api()) as http:
+        for value, status in ((False, 400), ("0.5", 400), (1, 200), (0.5, 200)):
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            asked = http.post("/api/v1/commands/scale", json={"value": value}, headers=headers)
+            async with asked as answer:
+                assert answer.status == status, value
+
+
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_schemathesis_finds_no_difference(journal: Path, tmp_path: Path) -> None:
