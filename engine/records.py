@@ -91,6 +91,7 @@ REFUSED_VOLATILITY: Final = 17
 REFUSED_POSITIONS: Final = 18
 REFUSED_ORDERS: Final = 19
 REFUSED_GROUP: Final = 20
+REFUSED_ALLOCATION: Final = 21
 REFUSED_NAMES: Final = {
     REFUSED_NO: "",
     REFUSED_SHORT: "short positions are not possible on this market or not allowed",
@@ -112,6 +113,7 @@ REFUSED_NAMES: Final = {
     REFUSED_POSITIONS: "as many positions are open as limits.open_positions allows",
     REFUSED_ORDERS: "this symbol has sent as many orders as limits.orders allows for a while",
     REFUSED_GROUP: "limits.groups leaves no room in the group of this symbol",
+    REFUSED_ALLOCATION: "portfolio.allocation gives this symbol no part of the account, or knows too few candles of it yet",
 }
 
 # One row when a strategy asks for something else than it asked last, or is refused.
@@ -326,4 +328,7 @@ MARKET: Final = record(
     # Symbols that move together (`papertape.engine.broker.risk.groups`).
     ("group", "i8"),  # 0 = none
     ("group_gross", "f8"),  # notional of all of it ÷ equity
+    # Its part of the account (`papertape.engine.broker.risk.allocation`).
+    ("is_allotted", "i8"),  # whether it may have one
+    ("share", "f8"),  # of equity, as it was written down; 0 = by rule
 )

@@ -21,6 +21,7 @@ from papertape.engine.broker.account import (
     SIZE_BY_RISK,
     SIZE_BY_VOLATILITY,
 )
+from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.broker.risk.brackets import (
     Bracket,
     amounts_of,
@@ -55,6 +56,7 @@ SIZINGS: dict[str, int] = {
 
 
 _NO_LIMITS: Final = Limits()
+_UNDIVIDED: Final = Allocation()
 _SIZES: Final = SizeRules()
 MARGINS: dict[str, int] = {"isolated": MARGIN_ISOLATED, "cross": MARGIN_CROSS}
 LIMIT_FILLS: dict[str, int] = {"through": FILL_THROUGH, "touch": FILL_TOUCH}
@@ -250,6 +252,7 @@ class EngineSpec:
     own_features    features of somebody's own that the others may name, beside those that the strategy holds itself
     events          report the events of market structure (`smc` among the features); decisions do not depend on it
     limits          on what may be lost and held
+    allocation      which part of the account each symbol trades with
     sizes           by volatility and by Kelly's fraction, where `settings.sizing` asks for them
     starts_ms       the first close after it is the first that the strategy is asked about
     symbol_strategies  the same strategy with parameters of its own, by symbol; all others share `strategy`
@@ -269,6 +272,7 @@ class EngineSpec:
     own_features: Sequence[Any] = ()
     limits: Limits = _NO_LIMITS
     sizes: SizeRules = _SIZES
+    allocation: Allocation = _UNDIVIDED
     starts_ms: int = 0
     symbol_strategies: BySymbol = field(default_factory=dict)
     turns: Sequence[Turn] = ()
@@ -290,6 +294,7 @@ class EngineSpec:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
         refuse_unknown_members(self.limits.groups, symbols)
         refuse_bad_turns(self.every_turn, self.traded)
+        self.allocation.refuse(self.traded, self.settings.sizing)
 
     @property
     def every_turn(self) -> tuple[Turn, ...]:
@@ -319,6 +324,7 @@ class EngineSpec:
         rows = self.settings.rows()
         rows["has_tiers"] = any(market.fee_tiers for market in self.markets)
         self.limits.write(rows[0])
+        self.allocation.write(rows[0])
         base_ms, sizes = timeframe_ms(self.base_timeframe), self.sizes
         rows["variance_target"] = sizes.variance_target(base_ms)
         rows["variance_decay"] = sizes.variance_decay(base_ms)
@@ -345,6 +351,7 @@ class EngineSpec:
         """Return one MARKET record per symbol, in processing order."""
         rows = market_rows(self.markets, is_cross=self.settings.margin == "cross")
         write_groups(rows, self.limits.groups, self.symbols)
+        self.allocation.write_shares(rows, self.symbols, self.traded)
         return rows
 
     def fingerprint(self) -> str:
@@ -366,8 +373,8 @@ class EngineSpec:
             values["own_features"] = own
         if self.limits.is_any:
             values["limits"] = [repr(self.limits)]
-        if self.sizes != _SIZES:
-            values["sizes"] = [repr(self.sizes)]
+        rules = {"sizes": (self.sizes, _SIZES), "allocation": (self.allocation, _UNDIVIDED)}
+        values |= {name: [repr(a)] for name, (a, default) in rules.items() if a != default}
         if self.starts_ms or len(self.strategies) > 1:
             turns = [turn.as_text() for turn in self.every_turn]
             values["turns"] = [self.closes_at_turns, turns]

@@ -150,6 +150,7 @@ class EngineState:
         self.trades = np.zeros(n, TRADE)
         self.orders = np.zeros(n, ORDER)
         self.working = np.zeros((n, CAPACITY), WORKING_ORDER)
+        self.scratch = np.zeros(n + 1, INSTRUCTION)
         self.instructions = np.zeros((n, MOST_INSTRUCTIONS), INSTRUCTION)
         self.n_instructions: IntArray = np.zeros(n, np.int64)
         self.strategy_state = np.zeros(n, state_dtype_of(spec.strategy))
@@ -163,6 +164,8 @@ class EngineState:
         self.last_open_ms: IntArray = np.full(1, np.iinfo(np.int64).min)
         self.outputs = outputs or Outputs(n, self.frames.block, most)
         self.outputs.counters[:] = 0
+        if spec.allocation.rebalance_hours:
+            self.outputs.make_room_for_orders()
         self.wishes = self.outputs.wishes
         read_only = [symbol for symbol in range(n) if symbol not in self.traded]
         self.wishes["target"][read_only] = KEEP  # for good: nobody writes there
@@ -217,6 +220,7 @@ class EngineState:
             outputs.marks,
             outputs.decisions,
             self.working,
+            self.scratch,
             outputs.orders,
             outputs.limits,
             self.frames.known.mark_ranges,

@@ -28,6 +28,7 @@ from papertape.engine.records import (
     REASON_SIGNAL,
     REASON_STOP,
     REASON_TARGET,
+    REFUSED_ALLOCATION,
     REFUSED_CLOCK,
     REFUSED_EXPOSURE,
     REFUSED_FAULT,
@@ -108,6 +109,7 @@ REJECTIONS: Final = {
     REFUSED_POSITIONS: "positions_limit",
     REFUSED_ORDERS: "orders_limit",
     REFUSED_GROUP: "group_limit",
+    REFUSED_ALLOCATION: "no_share",
 }
 ORDER_EVENTS: Final = {
     working.PLACED: "placed",

@@ -96,6 +96,15 @@ POSITION: Final = record(
     ("variance_close", "f8"),  # of the newest base candle; 0 before the first
     ("variance_sum", "f8"),  # of squared returns, the newest weighing most
     ("variance_weight", "f8"),  # of all of them
+    # What it trades with (`papertape.engine.broker.risk.allocation`).
+    ("share", "f8"),  # of equity, from the newest close on
+    (
+        "rule_scale",
+        "f8",
+    ),  # size_scale of the decision that opened it; 0 = its size is the strategy's own
+    ("allotted_closes", "i8"),  # at which it had a share
+    ("allotted_total", "f8"),  # sum of those shares
+    ("used_total", "f8"),  # sum of its notional ÷ equity at these closes
     # What the limit on orders looks at (`papertape.engine.broker.risk.places`).
     ("paced_interval", "i8"),  # in which the newest of them was sent
     ("paced_orders", "i8"),  # so far in that interval
@@ -161,6 +170,10 @@ SETTINGS: Final = record(
     ("limit_orders", "i8"),  # of one symbol that may open something, in as many hours as follow
     ("limit_orders_hours", "f8"),
     ("has_groups", "i8"),  # whether any market is in a group of limits.groups
+    ("allocation", "i8"),  # ALLOCATE_… of `papertape.engine.broker.risk.allocation`
+    ("rebalance_ms", "i8"),  # at whose multiples positions are brought to their shares; 0 = never
+    ("rebalance_band", "f8"),  # of equity
+    ("has_variance", "i8"),  # whether the variance of markets is followed
     ("variance_target", "f8"),  # of a base candle's return, that a position may add
     ("variance_decay", "f8"),  # what a return weighs of what it weighed a candle before
     ("kelly_decay", "f8"),  # what a trade weighs of what it weighed a trade before

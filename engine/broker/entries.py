@@ -107,8 +107,8 @@ def plan_entry(
     room = exposure_room(settings, worth, gross, net, side)
     share = notional_share(account, position, settings)
     quantity = wanted_size(
-        market, settings, min(power, room), worth, price, stop_distance, order.size_scale, share
-    )
+        position, market, settings, min(power, room), worth, price, stop_distance, order.size_scale, share
+    )  # fmt: skip
     if tradable_size(account, market, quantity, price) <= 0.0:
         return REFUSED_EXPOSURE if room < power else REFUSED_SIZE
     if entry.group_room < np.inf:
@@ -256,6 +256,7 @@ def enter_all(
                 markets[symbol].taker_fee_rate,
                 candle.open,
             )
+            position.rule_scale = order.size_scale
         elif position.last_refused != order.target:
             position.last_refused = order.target
             row = decisions_out[counters[N_DECISIONS]]

@@ -9,7 +9,8 @@ longer carries goes before 1 and before 3):
 2. every entry at the open, sized on one book and shared out pro rata (`papertape.engine.broker.entries`); then working
    orders that open something, shared out among themselves;
 3. every bracket and working order inside the candle (`papertape.engine.broker.working.matching`);
-4. the mark at the close, and what the account's limits say of it; until then a new position is marked at its fill.
+4. the mark at the close, what the account's limits say of it, and what brings positions to their shares of the account;
+   until then a new position is marked at its fill.
 
 Only then may a decision that was taken at that close rest as an order. Nothing that happens inside a candle pays for,
 sizes or refuses what fills at its open, and nothing depends on the names of symbols: renamed, they give the same fills,
@@ -20,7 +21,6 @@ nor does one of a market that does not trade: its orders and brackets rest.
 from papertape.engine.broker.account import (
     MARGIN_CROSS,
     SIZE_BY_KELLY,
-    SIZE_BY_VOLATILITY,
     position_value,
 )
 from papertape.engine.broker.bracket import (
@@ -46,12 +46,14 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
+from papertape.engine.broker.risk.allocation import allot
 from papertape.engine.broker.risk.fees import begin_day, count_volume
 from papertape.engine.broker.risk.limits import watch_limits
 from papertape.engine.broker.risk.sizes import track_returns, track_variance
 from papertape.engine.broker.working.cross import liquidate_together
 from papertape.engine.broker.working.endings import end_all_orders, end_with_position
 from papertape.engine.broker.working.funds import share_out
+from papertape.engine.broker.working.instructions import rebalance_all
 from papertape.engine.broker.working.matching import match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_LIMIT, BY_RUIN
 from papertape.engine.broker.working.quiet import can_be_quiet, is_quiet, pass_quiet
@@ -112,6 +114,7 @@ def execute(
     marks: Rows,
     decisions_out: Rows,
     working: Rows,
+    scratch: Rows,
     order_events: Rows,
     limit_events: Rows,
     mark_ranges: FloatArray,
@@ -125,6 +128,7 @@ def execute(
     decided_at  shape (n,), the instant of the batch at which each became known, ascending
     entries     ENTRY, shape (n_symbols,), scratch
     working     WORKING_ORDER, shape (n_symbols, CAPACITY)
+    scratch     INSTRUCTION, shape (n_symbols + 1,), for what brings positions to their shares; the last row is blank
     mark_ranges shape (>= last, n_symbols, 3), open, high and low of the mark price in each candle, NaN where it is not known;
                 or (0, …): nobody asks for it
     counters    rows written so far; outputs are large enough for three fills per candle
@@ -252,7 +256,7 @@ def execute(
         for symbol in range(n_symbols):
             position = positions[symbol]
             position.last_price = candles[base + symbol].close
-            if settings.sizing == SIZE_BY_VOLATILITY:
+            if settings.has_variance != 0:
                 track_variance(position, position.last_price, settings.variance_decay)
             if position.quantity != 0.0:
                 value = money(abs(position.quantity) * position.last_price)
@@ -263,6 +267,8 @@ def execute(
             track_returns(
                 account, trades_out, first_trade, counters[N_TRADES], settings.kelly_decay
             )
+        if settings.allocation != 0:
+            allot(positions, markets, settings, candles, base, worth)
         mark.time_ms = close_ms
         mark.equity = worth
         mark.cash = account.cash
@@ -276,6 +282,10 @@ def execute(
             close_ms, worth, limit_events, counters,
         ):  # fmt: skip
             end_all_orders(account, positions, working, close_ms, BY_LIMIT, order_events, counters)
+        elif settings.rebalance_ms > 0 and close_ms % settings.rebalance_ms == 0:
+            rebalance_all(
+                account, positions, orders, working, markets, settings, scratch, close_ms, order_events, counters
+            )  # fmt: skip
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:

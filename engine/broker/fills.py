@@ -232,6 +232,8 @@ def reduce_position(
         post(account, realised - fee, realised=-realised, fees=fee)
     left = 0.0 if is_whole else on_lot(held - quantity, market.lot_size)
     position.quantity = trade.side * left
+    if is_whole:
+        position.rule_scale = 0.0
     position.cost -= cost
     write_fill(fill, account, candle, trade, -trade.side, reason, price, quantity, notional, fee)
     fill.realised = realised

@@ -18,6 +18,7 @@ from papertape.engine.records import (
     REASON_DRAWDOWN,
     REASON_RUIN,
     REASON_SIGNAL,
+    REFUSED_ALLOCATION,
     REFUSED_CLOCK,
     REFUSED_DAILY_LOSS,
     REFUSED_DRAWDOWN,
@@ -121,6 +122,8 @@ def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row
     has_stop = decision.stop_distance > 0.0 or decision.stop_price > 0.0
     if settings.sizing == SIZE_BY_RISK and not has_stop:
         return REFUSED_STOP
+    if settings.allocation != 0 and not position.share > 0.0:
+        return REFUSED_ALLOCATION
     if settings.sizing == SIZE_BY_VOLATILITY and not is_variance_known(position, settings):
         return REFUSED_VOLATILITY
     return REFUSED_NO

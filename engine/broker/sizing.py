@@ -38,13 +38,28 @@ def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: in
         reserve = market.fee_reserve
     if market.is_perpetual == 0:
         return settings.cash_share * max(account.cash * 1e-9 - reserve, 0.0) / (1.0 + fee_rate)  # type: ignore[no-any-return]
+    leverage = leverage_of(market, settings)
+    free = worth * 1e-9 - gross * 1e-9 / leverage - reserve
+    return settings.cash_share * max(free, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]
+
+
+@kernel
+def leverage_of(market: Row, settings: Row) -> float:
+    """Return the notional that a unit of equity can carry on a perpetual."""
     leverage = settings.leverage_cap
     if market.maximum_leverage > 0.0:
         leverage = min(leverage, market.maximum_leverage)
     if market.leverage > 0.0:
         leverage = min(leverage, market.leverage)
-    free = worth * 1e-9 - gross * 1e-9 / leverage - reserve
-    return settings.cash_share * max(free, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]
+    return leverage  # type: ignore[no-any-return]
+
+
+@kernel
+def allotted(position: Row, settings: Row, worth: int) -> float:
+    """Return the part of equity that a symbol trades with, in quote: all of it where nothing is allocated."""
+    if settings.allocation == 0:
+        return worth * 1e-9
+    return position.share * (worth * 1e-9)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -63,11 +78,17 @@ def exposure_room(settings: Row, worth: int, gross: int, net: int, side: int) ->
 
 
 @kernel
-def position_room(market: Row, settings: Row, worth: int, held: int) -> float:
-    """Return the largest notional that limit and venue leave to a position, in quote; held: of it, money units."""
+def position_room(position: Row, market: Row, settings: Row, worth: int, held: int) -> float:
+    """Return the largest notional that limit, venue and allocation leave to a position, in quote; held: of it, money units."""
     room = np.inf
+    if settings.allocation != 0:
+        # What its part of the account could buy if it were the whole; see `buying_power`.
+        fee_rate = market.taker_fee_rate * (1.0 + market.fee_surcharge_rate)
+        carried = 1.0 if market.is_perpetual == 0 else 1.0 / leverage_of(market, settings)
+        part = allotted(position, settings, worth)
+        room = settings.cash_share * max(part, 0.0) / (carried + fee_rate)
     if settings.limit_position > 0.0:
-        room = settings.limit_position * (worth * 1e-9)
+        room = min(room, settings.limit_position * (worth * 1e-9))
     if market.largest_notional > 0.0:
         room = min(room, market.largest_notional)
     return max(room - held * 1e-9, 0.0)
@@ -75,6 +96,7 @@ def position_room(market: Row, settings: Row, worth: int, held: int) -> float:
 
 @kernel
 def wanted_size(
+    position: Row,
     market: Row,
     settings: Row,
     power: float,
@@ -92,16 +114,17 @@ def wanted_size(
     price          fill price, quote per base
     stop_distance  from the fill price to the stop, quote per base; needed for sizing by risk
     scale          factor 0 … 1 on the size before the cap
-    share          of equity, as notional, where it is sized by a share
+    share          of equity, or of the part that the symbol trades with, as notional, where it is sized by a share
     """
     quantity = power / price
     if settings.sizing != SIZE_ALL_IN:
+        part = allotted(position, settings, worth)
         if settings.sizing == SIZE_BY_RISK:
-            wanted = settings.risk_fraction * (worth * 1e-9) / stop_distance
+            wanted = settings.risk_fraction * part / stop_distance
         else:
-            wanted = share * (worth * 1e-9) / price
+            wanted = share * part / price
         quantity = min(quantity, wanted * scale)
-    return min(quantity, position_room(market, settings, worth, 0) / price)
+    return min(quantity, position_room(position, market, settings, worth, 0) / price)
 
 
 @kernel

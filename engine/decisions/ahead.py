@@ -61,6 +61,7 @@ def run_ahead(
     marks: Rows,
     decisions_out: Rows,
     working: Rows,
+    scratch: Rows,
     instructions: Rows,
     n_instructions: IntArray,
     order_events: Rows,
@@ -92,7 +93,7 @@ def run_ahead(
         execute(
             candles, first, until, base_ms, decisions, closes, 0, account_rows, positions, trades,
             orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out,
-            working, order_events, limit_events, mark_ranges, counters,
+            working, scratch, order_events, limit_events, mark_ranges, counters,
         )  # fmt: skip
         first = until
         if close < n_closes:

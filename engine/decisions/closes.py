@@ -91,6 +91,7 @@ def run_closes(
     marks: Rows,
     decisions_out: Rows,
     working: Rows,
+    scratch: Rows,
     order_events: Rows,
     limit_events: Rows,
     mark_ranges: FloatArray,
@@ -116,7 +117,7 @@ def run_closes(
             execute(
                 candles, progress.instant, closes[progress.close] + 1, base_ms, decisions, closes, 0,
                 account_rows, positions, trades, orders, entries, markets, settings_rows, fills,
-                trades_out, marks, decisions_out, working, order_events, limit_events, mark_ranges, counters,
+                trades_out, marks, decisions_out, working, scratch, order_events, limit_events, mark_ranges, counters,
             )  # fmt: skip
             progress.instant = closes[progress.close] + 1
             look_at_all(
@@ -189,7 +190,7 @@ def run_closes(
     execute(
         candles, progress.instant, n, base_ms, decisions, closes, 0, account_rows, positions, trades,
         orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out, working,
-        order_events, limit_events, mark_ranges, counters,
+        scratch, order_events, limit_events, mark_ranges, counters,
     )  # fmt: skip
     return DONE
 

@@ -237,6 +237,7 @@ class CompiledDecider:
             outputs.marks,
             outputs.decisions,
             engine.working,
+            engine.scratch,
             outputs.orders,
             outputs.limits,
             engine.frames.known.mark_ranges,

@@ -75,6 +75,7 @@ class Stretches:
             outputs.marks,
             outputs.decisions,
             engine.working,
+            engine.scratch,
             engine.instructions,
             engine.n_instructions,
             outputs.orders,

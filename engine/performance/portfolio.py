@@ -73,6 +73,24 @@ def portfolio(
     }
 
 
+def allotments(positions: Rows) -> list[dict[str, float | None]]:
+    """
+    Return what each symbol was allotted and used of it, by POSITION records; None where it never had a share.
+
+    allotted  mean share of equity over the closes at which it had one; used: notional of what it held ÷ allotted equity
+    """
+    found: list[dict[str, float | None]] = []
+    for closes, shares, used in positions[
+        ["allotted_closes", "allotted_total", "used_total"]
+    ].tolist():
+        has_one = closes > 0
+        found.append({
+            "allotted": _rounded(shares / closes) if has_one else None,
+            "used": _rounded(used / shares) if has_one else None,
+        })  # fmt: skip
+    return found
+
+
 def correlations(prices: FloatArray, listed: Any) -> FloatArray:
     """
     Return the correlation of daily returns pair by pair, shape (n_symbols, n_symbols), NaN where too little is known.

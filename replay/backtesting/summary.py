@@ -26,7 +26,7 @@ from papertape.engine.performance import (
     regimes_when,
 )
 from papertape.engine.performance.curve import CurveColumns, Marks
-from papertape.engine.performance.portfolio import portfolio
+from papertape.engine.performance.portfolio import allotments, portfolio
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.spec import Market
 from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
@@ -285,6 +285,9 @@ def _portfolio(run: Run) -> dict[str, Any]:
     found = portfolio(
         marks["time_ms"], marks["equity"], run.feed.closes(), spans, *rows, engine.symbols
     )
+    if engine.spec.allocation.is_any:
+        for row, allotted in zip(found["symbols"], allotments(engine.positions), strict=True):
+            row |= allotted
     return {"portfolio": found}
 
 

@@ -2,7 +2,7 @@
 One configuration for replay and live: pydantic over TOML, read once at the edge.
 
     learning live   the sections about models, and those that only live operation reads
-    limits          the section about what may be lost and held
+    limits          the sections about what may be lost and held, and about parts of the account
     cadence         when models are trained
     market_settings a market's costs, sizes and margin, as the configuration has them
     markets spec    market data, overridden by the configuration; what an engine is built from
@@ -39,7 +39,7 @@ from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
 from papertape.replay.config.fields import keys_of, utc_time
 from papertape.replay.config.learning import Drift, Learning
-from papertape.replay.config.limits import LimitSettings
+from papertape.replay.config.limits import LimitSettings, PortfolioSettings
 from papertape.replay.config.live import Backtests, Daemon, Live, Notifications
 from papertape.replay.config.market_settings import MarketSettings
 
@@ -278,6 +278,7 @@ class Config(_Section):
     data: Data = Data()
     account: Account = Account()
     limits: LimitSettings = LimitSettings()
+    portfolio: PortfolioSettings = PortfolioSettings()
     market: MarketSettings = Field(MarketSettings(), description="for every market")
     markets: dict[str, MarketSettings] = Field(default_factory=dict, description="by symbol")
     strategy: StrategySettings = StrategySettings()

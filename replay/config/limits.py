@@ -1,9 +1,10 @@
-"""The section [limits] of the configuration: what the account may lose and hold."""
+"""The sections [limits] and [portfolio] of the configuration: what the account may lose and hold, and how it is divided."""
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.broker.risk.groups import MOST_GROSS, as_groups
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.errors import ConfigError
@@ -44,3 +45,31 @@ class LimitSettings(BaseModel):
     def limits(self) -> Limits:
         """Return the limits as the engine takes them."""
         return Limits(**shared(self, Limits))
+
+
+@keys_of(Allocation)
+class PortfolioSettings(BaseModel):
+    """Which part of the account each symbol trades with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    allocation: Literal["none", "equal", "inverse_volatility", "shares"] = Field(
+        "none",
+        description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; shares: as below",
+    )
+    shares: dict[str, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
+        default_factory=dict, description="of equity by symbol, at most 1 together"
+    )
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        """Refuse shares that cannot be."""
+        try:
+            self.rules()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def rules(self) -> Allocation:
+        """Return the allocation as the engine takes it."""
+        return Allocation(**shared(self, Allocation))

@@ -39,7 +39,7 @@ def check_names(config: Config) -> None:
     """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
     chosen = config.strategy
     has_own = any(chosen.symbols_in(entry) for entry in (None, *chosen.schedule))
-    if config.markets or config.limits.groups or has_own:
+    if config.markets or config.limits.groups or config.portfolio.rules().is_any or has_own:
         store, names = Store(config.data.store), config.data.tapes
         found = [about_tape(name, store) for name in names] or [sample_about()]
         symbols = [str(about["symbol"]) for about in found]
@@ -52,6 +52,7 @@ def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
     read_only = {name for name, market in config.markets.items() if market.read_only}
     traded = [symbol for symbol in symbols if symbol not in read_only]
     refuse_unknown_symbols("strategy.symbols", config.strategy.symbols, traded)
+    config.portfolio.rules().refuse(traded, config.account.sizing)
     for number, entry in enumerate(config.strategy.schedule, start=1):
         where = f"strategy.schedule: entry {number}: symbols"
         refuse_unknown_symbols(where, entry.symbols, traded)
@@ -92,6 +93,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         own_features=own_features_of(config),
         limits=config.limits.limits(),
         sizes=SizeRules(**shared(account, SizeRules)),
+        allocation=config.portfolio.rules(),
         starts_ms=time_ms(chosen.start) if chosen.start is not None else 0,
         turns=[
             Turn(time_ms(entry.start), _strategy_of(config, entry), _by_symbol(config, entry))

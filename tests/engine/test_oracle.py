@@ -1,8 +1,11 @@
 """The broker for several symbols against a slow one in exact decimals: the same fills, one by one."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.records import FLAT, LONG, REASON_RUIN, SHORT
 from papertape.engine.spec import Settings
@@ -55,9 +58,9 @@ def mixture(seed: int, n: int = 150) -> Portfolio:
     return Portfolio(tapes, markets, settings, script, funding)
 
 
-def compared(seed: int) -> tuple[int, int]:
+def compared(seed: int, **allocation: Any) -> tuple[int, int]:
     """Compare one run with the oracle; return how many fills, and how many of them of a ruin."""
-    portfolio = mixture(seed)
+    portfolio = mixture(seed)._replace(allocation=Allocation(**allocation))
     _, outcome = run(portfolio, batch=(1, 7, 1_000)[seed % 3])
     oracle = Oracle(portfolio, seed).run()
     symbols = list(portfolio.tapes)
@@ -84,6 +87,17 @@ def test_no_fill_differs_from_the_exact_broker() -> None:
 
     assert sum(n for n, _ in counts) > 400
     assert sum(ruins for _, ruins in counts) > 0
+
+
+@pytest.mark.parametrize(
+    "parts", [{"allocation": "equal"}, {"allocation": "shares", "shares": {"A": 0.5, "B": 0.3}}]
+)
+def test_no_fill_with_parts_of_the_account_differs_from_the_exact_broker(
+    parts: dict[str, Any],
+) -> None:
+    counts = [compared(seed, **parts)[0] for seed in range(20, 26)]
+
+    assert sum(counts) > 200
 
 
 @pytest.mark.slow

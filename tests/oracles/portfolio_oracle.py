@@ -211,12 +211,24 @@ class Oracle:
         kept = fee_reserve(market) * len(self.markets)
         if not market["is_perpetual"]:
             return share * max(self.cash - kept, ZERO) / (1 + fee)
-        leverage = exact(self.settings.leverage_cap)
+        leverage = self.leverage(symbol)
+        return share * max(worth - gross / leverage - kept, ZERO) / (1 / leverage + fee)
+
+    def leverage(self, symbol: str) -> Decimal:
+        """Return the notional that a unit of equity can carry on a perpetual."""
+        market, leverage = self.markets[symbol], exact(self.settings.leverage_cap)
         highest = [market.get(name) for name in ("maximum_leverage", "leverage")]
         for most in [*highest, *(row[1] for row in market.get("brackets", ())[:1])]:
             if most:
                 leverage = min(leverage, most)
-        return share * max(worth - gross / leverage - kept, ZERO) / (1 / leverage + fee)
+        return leverage
+
+    def share(self, symbol: str) -> Decimal:
+        """Return the part of equity that a symbol trades with."""
+        rule = self.portfolio.allocation
+        if rule.shares:
+            return exact(rule.shares.get(symbol, 0.0))
+        return Decimal(1) / len(self.markets) if rule.is_any else Decimal(1)
 
     def enter(self, k: int, rows: dict[str, Any], due: dict[str, dict[str, Any]]) -> None:
         """Plan every entry on one book, scale all, open."""
@@ -275,13 +287,18 @@ class Oracle:
         power = self.power(symbol, worth, gross)
         room = self.limits.room(side, worth, gross, net)
         power = (power if room is None else min(power, room)) / price
-        quantity = power
+        quantity, part = power, self.share(symbol) * worth
         if self.settings.sizing == "fraction":
-            wanted = exact(self.settings.fixed_fraction) * worth / price
+            wanted = exact(self.settings.fixed_fraction) * part / price
             quantity = min(power, wanted * exact(wish.size_scale))
         elif self.settings.sizing == "risk":
-            wanted = exact(self.settings.risk_fraction) * worth / (side * (price - stop))
+            wanted = exact(self.settings.risk_fraction) * part / (side * (price - stop))
             quantity = min(power, wanted * exact(wish.size_scale))
+        if self.portfolio.allocation.is_any:
+            market = self.markets[symbol]
+            carried = 1 / self.leverage(symbol) if market["is_perpetual"] else Decimal(1)
+            could = exact(self.settings.cash_share) * part / (carried + market["taker_fee_rate"])
+            quantity = min(quantity, could / price)
         most = self.limits.limits.position
         if most:
             quantity = min(quantity, exact(most) * worth / price)
@@ -369,7 +386,8 @@ class Oracle:
             return
         target = wish.target
         is_short_spot = target < 0 and not self.markets[symbol]["is_perpetual"]
-        if target != FLAT and (is_short_spot or self.limits.is_locked(self.close_ms)):
+        is_barred = is_short_spot or not self.share(symbol)
+        if target != FLAT and (is_barred or self.limits.is_locked(self.close_ms)):
             target = FLAT  # refused; what is held is closed
         elif target not in (FLAT, side) and not self.limits.may_send(symbol, self.close_ms):
             target = FLAT

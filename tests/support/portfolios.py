@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
@@ -56,6 +57,7 @@ class Portfolio(NamedTuple):
     base: str = "1h"
     sizes: SizeRules = SizeRules()
     limits: Limits = Limits()
+    allocation: Allocation = Allocation()
 
     def engine(
         self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None
@@ -72,6 +74,7 @@ class Portfolio(NamedTuple):
                 self.settings,
                 sizes=self.sizes,
                 limits=self.limits,
+                allocation=self.allocation,
             )
         )
 

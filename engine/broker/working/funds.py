@@ -54,7 +54,7 @@ def share_out(
         entry.power = min(power, exposure_room(settings, worth, gross, net, 1))
         entry.power_short = min(power, exposure_room(settings, worth, gross, net, -1))
         held = money(abs(position.quantity) * position.last_price)
-        entry.room = position_room(market, settings, worth, held)
+        entry.room = position_room(position, market, settings, worth, held)
         if is_crowded and entry.refused == REFUSED_POSITIONS:
             entry.power = entry.power_short = 0.0
             entry.short_of = REFUSED_POSITIONS

@@ -9,7 +9,7 @@ and is taken back when it does not; what is then missing is asked for at the nex
 
 from typing import Final
 
-from papertape.engine.broker.sizing import whole_lots
+from papertape.engine.broker.sizing import allotted, whole_lots
 from papertape.engine.broker.working.orders import AT_MARKET, FREE, tag_code
 from papertape.engine.broker.working.placing import ask, cancel
 from papertape.engine.jit import IntArray, Row, Rows, kernel
@@ -33,13 +33,14 @@ def under_way(position: Row, orders: Rows) -> float:
 
 @kernel
 def wanted_position(
-    account: Row, position: Row, market: Row, instruction: Row, worth: int
+    account: Row, position: Row, market: Row, settings: Row, instruction: Row, worth: int
 ) -> float:
     """Return the signed quantity that a target means, on the market's lots, 0 below the market's minimum."""
     price = position.last_price
     quantity = instruction.quantity
     if instruction.fraction != 0.0:
-        quantity = account.size_factor * instruction.fraction * (worth * 1e-9) / price
+        part = allotted(position, settings, worth)
+        quantity = account.size_factor * instruction.fraction * part / price
     lots = whole_lots(market, abs(quantity), price)
     return lots if quantity > 0.0 else -lots
 
@@ -62,7 +63,7 @@ def hold(
 ) -> int:
     """Ask for what leads to a target; return 0, or why it cannot be had."""
     now = position.quantity
-    wanted = wanted_position(account, position, market, instruction, worth)
+    wanted = wanted_position(account, position, market, settings, instruction, worth)
     noise = _NOISE * max(abs(now), abs(wanted))
     coming = under_way(position, orders)
     instruction.tag = HOLD_TAG

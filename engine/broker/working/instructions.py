@@ -13,6 +13,8 @@ import numpy as np
 
 from papertape.engine.broker.account import MOST_MOVES, equity, exposure, net_exposure
 from papertape.engine.broker.orders import bar_to_entry, held
+from papertape.engine.broker.risk.sizes import notional_share
+from papertape.engine.broker.sizing import tradable_size, wanted_size
 from papertape.engine.broker.working.holding import hold
 from papertape.engine.broker.working.orders import (
     MOVES_FULL,
@@ -152,9 +154,59 @@ def obey_all(
     net = net_exposure(positions)
     for symbol in range(len(positions)):
         for k in range(n_instructions[symbol]):
+            if instructions[symbol, k].action == PLACE or instructions[symbol, k].action == HOLD:
+                positions[symbol].rule_scale = 0.0  # from here on its size is the strategy's own
             obey(
                 account, positions[symbol], working[symbol], markets[symbol], settings_rows[0],
                 instructions[symbol, k], symbol, close_ms, worth, gross, net,
                 events, counters,
             )  # fmt: skip
         n_instructions[symbol] = 0
+
+
+@kernel
+def rebalance_all(
+    account: Row,
+    positions: Rows,
+    orders: Rows,
+    working: Rows,
+    markets: Rows,
+    settings: Row,
+    scratch: Rows,
+    close_ms: int,
+    events: Rows,
+    counters: IntArray,
+) -> None:
+    """
+    Bring positions that a decision opened to what their rule gives now, as a strategy would with a target position.
+
+    Left alone is what a decision is about to close, what would come below the market's minimum, and what the band covers.
+
+    scratch  INSTRUCTION, shape (n_symbols + 1,); the last row is blank
+    """
+    worth = equity(account, positions, markets)
+    gross = exposure(positions)
+    net = net_exposure(positions)
+    for symbol in range(len(positions)):
+        position = positions[symbol]
+        if position.quantity == 0.0 or position.rule_scale <= 0.0 or position.is_halted != 0:
+            continue
+        if position.is_gone != 0 or orders[symbol].is_active != 0:
+            continue
+        market = markets[symbol]
+        quantity = wanted_size(
+            position, market, settings, np.inf, worth, position.last_price, 0.0, position.rule_scale,
+            notional_share(account, position, settings),
+        )  # fmt: skip
+        quantity = tradable_size(account, market, quantity, position.last_price)
+        if quantity <= 0.0:
+            continue
+        scratch[symbol] = scratch[len(positions)]
+        instruction = scratch[symbol]
+        instruction.action = HOLD
+        instruction.quantity = held(position) * quantity
+        instruction.band = settings.rebalance_band
+        obey(
+            account, position, working[symbol], market, settings, instruction, symbol, close_ms,
+            worth, gross, net, events, counters,
+        )  # fmt: skip

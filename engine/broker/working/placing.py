@@ -8,6 +8,7 @@ from papertape.engine.broker.orders import bar_to_entry
 from papertape.engine.broker.risk.places import count_order, has_spent_orders
 from papertape.engine.broker.risk.sizes import is_variance_known, notional_share
 from papertape.engine.broker.sizing import (
+    allotted,
     buying_power,
     exposure_room,
     tradable_size,
@@ -35,6 +36,7 @@ from papertape.engine.broker.working.orders import (
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
+    REFUSED_ALLOCATION,
     REFUSED_NO,
     REFUSED_ORDERS,
     REFUSED_SHORT,
@@ -103,7 +105,10 @@ def size(
         quantity = whole_lots(market, abs(position.quantity) * instruction.share, price)
     elif instruction.fraction > 0.0:
         quantity = tradable_size(
-            account, market, instruction.fraction * (worth * 1e-9) / price, price
+            account,
+            market,
+            instruction.fraction * allotted(position, settings, worth) / price,
+            price,
         )
     elif quantity > 0.0:
         quantity = whole_lots(market, quantity, price)
@@ -116,8 +121,8 @@ def size(
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
             share = notional_share(account, position, settings)
             quantity = wanted_size(
-                market, settings, power, worth, price, distance, instruction.size_scale, share
-            )
+                position, market, settings, power, worth, price, distance, instruction.size_scale, share
+            )  # fmt: skip
             quantity = tradable_size(account, market, quantity, price)
     instruction.quantity = quantity
 
@@ -136,6 +141,8 @@ def obstacle(
         is_against = side * position.quantity < 0.0
         if cause != REFUSED_NO and not is_against:
             return cause
+        if settings.allocation != 0 and not position.share > 0.0 and not is_against:
+            return REFUSED_ALLOCATION
         if side < 0 and (market.is_perpetual == 0 or settings.allow_short == 0):
             if not is_against:
                 return REFUSED_SHORT

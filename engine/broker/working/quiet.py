@@ -8,11 +8,7 @@ asked of what decides everywhere else (`bracket_hit`, `is_change`); the first on
 
 import numpy as np
 
-from papertape.engine.broker.account import (
-    MARGIN_CROSS,
-    SIZE_BY_VOLATILITY,
-    position_value,
-)
+from papertape.engine.broker.account import MARGIN_CROSS, position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import money
@@ -31,7 +27,8 @@ def can_be_quiet(positions: Rows, settings: Row, mark_ranges: FloatArray) -> boo
         and settings.margin != MARGIN_CROSS
         and settings.has_tiers == 0
         and settings.has_limits == 0
-        and settings.sizing != SIZE_BY_VOLATILITY
+        and settings.has_variance == 0
+        and settings.allocation == 0
     )
 
 

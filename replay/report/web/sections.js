@@ -123,7 +123,8 @@ function drawPortfolio() {
   $("portfolio-section").hidden = false;
   const like = found.average_correlation === null ? "" : ` Their daily returns correlate by ${shown(found.average_correlation, "number")} on average.`;
   $("portfolio-sentence").textContent = (found.positions === null ? "Nothing was held where a day ended." : `Where a day ended with positions, ${shown(found.days_held, "count")} of ${shown(found.days, "count")} days, they weighed as ${shown(found.positions, "number")} equal ones, and the largest was ${shown(found.largest_part, "percent")} of all.`) + like;
-  $("portfolio").append(table(found.symbols, [["symbol", (r) => r.name], ["days listed", (r) => r.days, "count", "minor"], ["days held", (r) => r.days_held, "count"], ["part of all positions", (r) => r.part, "percent"], ["most of equity", (r) => r.largest_of_equity, "percent", "minor"], ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", "tone"]]));
+  const allotted = "allotted" in found.symbols[0] ? [["allotted, of equity", (r) => r.allotted, "percent"], ["used of it", (r) => r.used, "percent"]] : [];
+  $("portfolio").append(table(found.symbols, [["symbol", (r) => r.name], ["days listed", (r) => r.days, "count", "minor"], ["days held", (r) => r.days_held, "count"], ["part of all positions", (r) => r.part, "percent"], ["most of equity", (r) => r.largest_of_equity, "percent", "minor"], ...allotted, ["profit, " + (SUMMARY.quote ?? ""), (r) => r.pnl_quote, "money", "tone"]]));
   if (!found.correlation) return;
   $("correlation-box").hidden = false;
   const names = found.symbols.map((row) => row.name);

@@ -7,14 +7,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from papertape.engine.broker.account import POSITION
 from papertape.engine.candles import DAY_MS
-from papertape.engine.performance.portfolio import MOST_SYMBOLS, correlations, portfolio
+from papertape.engine.performance.portfolio import (
+    MOST_SYMBOLS,
+    allotments,
+    correlations,
+    portfolio,
+)
 from papertape.engine.records import FILL, TRADE
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.report.page import report_parts
 from tests.support.helpers import random_candles
 
 PAGE = Path(__file__).parents[3] / "deploy" / "docs" / "portfolio.md"
+
+
+def test_what_was_allotted_and_used_by_hand() -> None:
+    # Half of equity at four closes and a quarter at as many, of which 0.9 of equity were held at one; never a share.
+    positions = np.zeros(2, POSITION)
+    positions["allotted_closes"], positions["allotted_total"] = [8, 0], [3.0, 0.0]
+    positions["used_total"] = [0.9, 0.0]
+
+    assert allotments(positions) == [
+        {"allotted": 0.375, "used": 0.3},
+        {"allotted": None, "used": None},
+    ]
 
 
 def test_parts_and_concentration_by_hand() -> None:
