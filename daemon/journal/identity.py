@@ -25,6 +25,7 @@ _DECIDING: Final = {
     "limits": None,
     "market": None,
     "markets": None,
+    "portfolio": None,
     "strategy": None,
     "signals": (
         "use_ml",

@@ -27,9 +27,9 @@ def block_length(values: FloatArray) -> float:
     length is at most min(3·√n, n/3), rounded up.
     """
     n = len(values)
-    deviations = values - values.mean()
     if n < _LEAST or float(np.ptp(values)) == 0.0:
         return 1.0
+    deviations = values - values.mean()
     most = min(math.ceil(math.sqrt(n)) + _QUIET, n - 2)
     covariance = (
         np.array([np.dot(deviations[k:], deviations[: n - k]) for k in range(most + 1)]) / n

@@ -114,5 +114,6 @@ def test_every_section_of_a_configuration_is_fixed_or_known_not_to_decide() -> N
         "report",
         "daemon",
         "notifications",
+        "backtests",
     }  # models enter as inputs; the rest is no engine's
     assert set(Config.model_fields) == set(_DECIDING) | free

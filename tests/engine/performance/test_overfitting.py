@@ -155,4 +155,9 @@ def test_blocks_run_on_and_have_their_length() -> None:
     counts = np.bincount(index, minlength=1_000)
     assert counts.min() > 10
     assert counts.max() < 120
-    assert block_length(np.ones(100)) == block_length(np.arange(5.0)) == 1.0
+    assert (
+        block_length(np.ones(100))
+        == block_length(np.zeros(0))
+        == block_length(np.arange(5.0))
+        == 1.0
+    )
