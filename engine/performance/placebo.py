@@ -100,13 +100,16 @@ def drawn_placebos(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Place
 def placebo_test(legs: Sequence[PlacedTrades], draws: int, seed: int) -> Placebo | None:
     """Return how a strategy stands among its placebos; None where there are none (see `drawn_placebos`)."""
     drawn = drawn_placebos(legs, draws, seed)
-    if drawn is None:
-        return None
+    return None if drawn is None else placed_among(legs, drawn)
+
+
+def placed_among(legs: Sequence[PlacedTrades], drawn: PlaceboDraws) -> Placebo:
+    """Return how a strategy stands among placebos that are drawn already."""
     own = np.concatenate([one.own for one in legs])[None, :]
     scores = drawn.scores
     score = float(_scores(own)[0])
     low, middle, high = np.quantile(drawn.totals, [0.05, 0.5, 0.95]).tolist()
-    as_good = int(np.count_nonzero(scores >= score))
+    draws, as_good = len(scores), int(np.count_nonzero(scores >= score))
     return Placebo(
         draws, own.shape[1], float(_totals(own)[0]), low, middle, high, float(np.mean(scores < score)),
         (1 + as_good) / (1 + draws), score,

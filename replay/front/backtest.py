@@ -151,3 +151,5 @@ _KEYS: Final = {
 PARAMETERS: Final = [
     name for name in signature(backtest).parameters if name not in ("tapes", "sections")
 ]
+# Those of `backtest` that calls which replay many times take as well: models of one replay are none of another.
+SHARED_PARAMETERS: Final = [name for name in PARAMETERS if name != "models"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from papertape.replay.backtesting.result import Result
-from papertape.replay.front.backtest import PARAMETERS, settled
+from papertape.replay.front.backtest import SHARED_PARAMETERS, settled
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.research.montecarlo.draws import (
     MonteCarlo,
@@ -85,8 +85,8 @@ def _drawn(
         return draw_paths(source_of(result.summary, result.trades, result.equity), options)
     if result is not None:
         return draw_paths(read_source(Path(result)), options)
-    asked = {name: value for name, value in arguments.items() if name in PARAMETERS}
-    asked["sections"] = {n: value for n, value in arguments.items() if n not in PARAMETERS}
-    config, tapes = settled("montecarlo", PARAMETERS, asked)
+    asked = {name: value for name, value in arguments.items() if name in SHARED_PARAMETERS}
+    asked["sections"] = {n: value for n, value in arguments.items() if n not in SHARED_PARAMETERS}
+    config, tapes = settled("montecarlo", SHARED_PARAMETERS, asked)
     with watched(progress) as on_progress:
         return run_montecarlo(config, tapes, options, processes(workers), on_progress)

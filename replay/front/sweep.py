@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from papertape.replay.config import Config
-from papertape.replay.front.backtest import PARAMETERS, settled
+from papertape.replay.front.backtest import SHARED_PARAMETERS, settled
 from papertape.replay.front.data import Data
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.research.sweep.axes import Axis, make_axis
@@ -66,7 +66,7 @@ def searched(
     Raises ConfigError or DataError, with the name nearest to one that neither the call nor `backtest` has.
     """
     own = [name for name in signature(call).parameters if name != "arguments"]
-    asked = {name: value for name, value in arguments.items() if name in PARAMETERS}
-    asked["sections"] = {n: value for n, value in arguments.items() if n not in PARAMETERS}
-    config, tapes = settled(call.__name__, [*own, *PARAMETERS], {**asked, "data": data})
+    asked = {name: value for name, value in arguments.items() if name in SHARED_PARAMETERS}
+    asked["sections"] = {n: value for n, value in arguments.items() if n not in SHARED_PARAMETERS}
+    config, tapes = settled(call.__name__, [*own, *SHARED_PARAMETERS], {**asked, "data": data})
     return config, tapes, [make_axis(key, values, config) for key, values in grid.items()]

@@ -43,7 +43,6 @@ from papertape.replay.tapes.synthetic import synthesize
 SPEED: Final = 120.0
 HISTORY: Final = 600  # candles, so that every feature has a value
 MUST_LAG_MS: Final = 25.0
-MUST_LATENCY_MS: Final = 5.0
 MUST_MEMORY_MB: Final = 250.0
 MOST_S: Final = 300.0
 _PROBE_S: Final = 0.01

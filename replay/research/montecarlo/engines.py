@@ -11,7 +11,7 @@ from papertape.engine.errors import DataError, PapertapeError
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import daily_returns
-from papertape.engine.performance.placebo import drawn_placebos, placebo_test
+from papertape.engine.performance.placebo import drawn_placebos, placed_among
 from papertape.replay.backtesting.prepare import prepared
 from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.config import Config
@@ -141,10 +141,11 @@ def run_montecarlo(
     source = source_of(result.summary, result.trades, result.equity)
     found = draw_paths(source, options)
     legs = placed_trades(result.trades, plan.market.tapes)
-    found.placebo = placebo_test(legs, options.paths, options.seed)
-    found.placebos = drawn_placebos(legs, options.paths, options.seed)  # the same ones, to be drawn
-    if found.placebo is None:
+    found.placebos = drawn_placebos(legs, options.paths, options.seed)
+    if found.placebos is None:
         found.missing["placebo strategies"] = why_no_placebo(legs)
+    else:
+        found.placebo = placed_among(legs, found.placebos)
     found.kinds += _kinds(plan, source.days, workers, on_progress)
     found.notes += _notes(plan)
     if is_trained:

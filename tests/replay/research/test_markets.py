@@ -10,7 +10,7 @@ import pytest
 
 from papertape import montecarlo
 from papertape.engine.candles import DAY_MS, FLAG_SYNTHETIC, HOUR_MS
-from papertape.engine.errors import DataError
+from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import FloatArray
 from papertape.replay.config import make_config
 from papertape.replay.research.montecarlo.draws import PathOptions
@@ -232,6 +232,17 @@ def test_too_little_is_refused() -> None:
         joint_market([short])
     days = joint_market([synthesize("noise", 10, "1d", symbol="SYNTH")])
     assert (days.period, len(days.open_ms), int(np.diff(days.open_ms)[0])) == (1, 10, DAY_MS)
+
+
+def test_models_of_one_replay_are_not_taken_for_those_of_many() -> None:
+    """They were accepted and never looked at."""
+    from papertape import sweep
+
+    models = [(1, b"a model")]
+    with pytest.raises(ConfigError, match=r"montecarlo: models: unknown"):
+        montecarlo(strategy="ema_cross", markets=1, models=models)
+    with pytest.raises(ConfigError, match=r"sweep: models: unknown"):
+        sweep(strategy="ema_cross", grid={"strategy.parameters.fast": [3, 5]}, models=models)
 
 
 def test_trades_stand_among_placebos_with_their_own_sizes_and_costs(hours: Tape) -> None:
