@@ -6,6 +6,7 @@ touches no clock, no file and no random number; its whole state is arrays, so it
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,6 @@ from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
-from papertape.engine.broker.risk.fees import set_rates
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.endings import end_all
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE
@@ -38,6 +38,7 @@ from papertape.engine.events import (
     Event,
     Funding,
     Halt,
+    MarketChange,
     NewModel,
     SeriesRows,
 )
@@ -60,6 +61,7 @@ _STREAMS: Final = (
     "swaps",
     "orders",
     "limits",
+    "changes",
 )  # fields of a report in the digest
 
 
@@ -78,14 +80,17 @@ class Engine(EngineState):
         super().__init__(spec, reading, outputs)
         self._deciders = deciders_of(self)
         self._digests = {name: StreamDigest() for name in _STREAMS}
-        self._followers: list[tuple[Engine, Sink]] = []
+        self._followers: list[tuple[Engine, Sink, Callable[[Event], Event]]] = []
 
-    def follow(self, spec: EngineSpec, sink: Sink) -> "Engine":
+    def follow(
+        self, spec: EngineSpec, sink: Sink, heard: Callable[[Event], Event] = lambda event: event
+    ) -> "Engine":
         """
         Let a second account act on this engine's decisions, with other markets or settings, and return its engine.
 
         One reading of the candles serves both: a strategy in kernels looks at no account, so its decisions are those
-        that a run of its own would give. `sink` gets the follower's reports, without structure and predictions.
+        that a run of its own would give. `sink` gets the follower's reports, without structure and predictions;
+        `heard` says what an event other than candles is to it: with other markets a change of them is another.
 
         Raises ConfigError for a strategy in Python, which is shown its account and has to run by itself.
         """
@@ -95,7 +100,7 @@ class Engine(EngineState):
         follower = Engine(spec)
         follower.wishes, follower.last_open_ms = self.wishes, self.last_open_ms
         follower.frames.known = self.frames.known
-        self._followers.append((follower, sink))
+        self._followers.append((follower, sink, heard))
         self.followers.append(follower)
         return follower
 
@@ -115,12 +120,15 @@ class Engine(EngineState):
             report = self._halt(event)
         elif isinstance(event, SeriesRows):
             report = self._series(event)
+        elif isinstance(event, MarketChange):
+            report = self.outputs.take(0)
+            report.changes = self.change_market(event)
         else:
             report = self._candles(event)
         # Candles reach followers block by block, with the decisions about them; what is known of series is shared.
         if not isinstance(event, np.ndarray | SeriesRows):
-            for follower, sink in self._followers:
-                sink(follower.step(event))
+            for follower, sink, heard in self._followers:
+                sink(follower.step(heard(event)))
         return self._counted(report)
 
     def read_on(self, n: int) -> Report:
@@ -189,7 +197,7 @@ class Engine(EngineState):
             self.strategy_state[:] = np.zeros(1, self.strategy_state.dtype)[0]
         if is_first or not self.spec.closes_at_turns:
             return []
-        for follower, sink in self._followers:
+        for follower, sink, _ in self._followers:
             follower._flatten(time_ms)
             sink(follower.outputs.take(0))
         self._flatten(time_ms)
@@ -205,7 +213,7 @@ class Engine(EngineState):
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
         self._decider.decide(candles, n, at, closed)
-        for follower, sink in self._followers:
+        for follower, sink, _ in self._followers:
             sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles))
         report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
@@ -282,10 +290,13 @@ class Engine(EngineState):
         )
         return report
 
-    def would_change(self, halt: Halt) -> bool:
-        """Return whether a halt is news; raises DataError for one that concerns nothing of this engine."""
-        refuse_bad_halt(halt, self.symbols)
-        return not is_in_force(halt, self.account[0], self.positions)
+    def would_change(self, event: Halt | MarketChange) -> bool:
+        """Return whether what was told is news; raises DataError for what concerns nothing of this engine."""
+        if isinstance(event, MarketChange):
+            after = self.changed_market(event)
+            return bool(after.tobytes() != self.markets[event.symbol].tobytes())
+        refuse_bad_halt(event, self.symbols)
+        return not is_in_force(event, self.account[0], self.positions)
 
     def _swap(self, model: NewModel) -> Report:
         """Let a model take over between two instants."""
@@ -313,11 +324,11 @@ class Engine(EngineState):
         """
         Return the digest of every decision, fill, payment and model swap so far; equal digests mean equal runs.
 
-        Payments, swaps, working orders and limits are left out where there were none, so that a run without them has its digest
+        Payments, swaps, working orders, limits and changes of markets are left out where there were none, so that a run without them has its digest
         by itself.
         """
         parts = [self._digests["decisions"].digest(), self._digests["fills"].digest()]
-        for name in ("payments", "swaps", "orders", "limits"):
+        for name in _STREAMS[2:]:
             if not self._digests[name].is_empty:
                 parts += [name.encode(), self._digests[name].digest()]
         joined = StreamDigest()
@@ -331,6 +342,7 @@ class Engine(EngineState):
             "positions": self.positions,
             "trades": self.trades,
             "orders": self.orders,
+            "markets": self.markets,
             "working": self._working_orders(),
             "strategy": self.strategy_state,
             "pending": self.pending,
@@ -363,13 +375,13 @@ class Engine(EngineState):
             "positions",
             "trades",
             "orders",
+            "markets",
             "strategy",
             "unlisted",
             "last_open_ms",
         ):
             getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
-        if self.settings[0].has_tiers:
-            set_rates(self.markets, self.account[0].volume)
+        self.settings["has_tiers"] = (self.markets["n_tiers"] > 1).any()
         self.working[:] = 0
         self.working[:, : saved["working"].shape[1]] = saved["working"]
         if saved["working"].size or self.account[0].moves:

@@ -7,7 +7,7 @@ comes one at a time and takes effect between two instants: after the newest comp
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from papertape.engine.jit import Rows
 
@@ -103,7 +103,21 @@ class Halt(NamedTuple):
     is_on: bool
 
 
-Event: TypeAlias = Candles | Command | NewModel | Funding | Halt | SeriesRows
+class MarketChange(NamedTuple):
+    """
+    What holds of a market from now on; a journalled input, so that a replay sees it too.
+
+    time_ms  when it was known, UTC
+    symbol   index into the engine's symbols
+    figures  everything that is known of the market, as `papertape.engine.spec.Market.plain` gives it
+    """
+
+    time_ms: int
+    symbol: int
+    figures: dict[str, Any]
+
+
+Event: TypeAlias = Candles | Command | NewModel | Funding | Halt | SeriesRows | MarketChange
 
 
 class Feed(Protocol):

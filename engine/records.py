@@ -2,8 +2,8 @@
 The records that leave the engine, named once and shared by kernels, sinks and files.
 
 Money is int64 in units of 1e-9 quote (`UNITS_PER_QUOTE`), so that the ledger balances exactly; prices, quantities
-and scores are float64. `sequence` counts decisions, refusals, fills, payments and model swaps in the order in which
-they happened, so the streams fix their interleaving.
+and scores are float64. `sequence` counts decisions, refusals, fills, payments, model swaps and changes of markets in the order
+in which they happened, so the streams fix their interleaving.
 """
 
 from typing import Final, NamedTuple
@@ -331,4 +331,23 @@ MARKET: Final = record(
     # Its part of the account (`papertape.engine.broker.risk.allocation`).
     ("is_allotted", "i8"),  # whether it may have one
     ("share", "f8"),  # of equity, as it was written down; 0 = by rule
+)
+
+# What of a market can change while it is traded, by number; what comes to be known later stands at the end.
+MARKET_FIGURES: Final = (
+    "tick_size", "lot_size", "minimum_size", "minimum_notional", "taker_fee_rate", "maker_fee_rate", "fee_fixed",
+    "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate", "maximum_leverage", "leverage",
+    "maintenance_rate", "maintenance_slope", "maintenance_from", "liquidation_fee_rate", "largest_notional",
+    "tier_volume", "tier_taker_fee_rate", "tier_maker_fee_rate", "bracket_from", "bracket_rate", "bracket_amount",
+)  # fmt: skip
+
+# One figure of a market that changed, between two instants.
+CHANGE: Final = record(
+    ("sequence", "i8"),
+    ("time_ms", "i8"),  # when it was known
+    ("symbol", "i8"),
+    ("figure", "i8"),  # index into MARKET_FIGURES
+    ("place", "i8"),  # row of a table, 0 where it is none
+    ("before", "f8"),
+    ("after", "f8"),
 )

@@ -9,10 +9,11 @@ import numpy as np
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows, join_rows
-from papertape.engine.records import LIMIT_EVENT, PREDICTION, Note, Unmet
+from papertape.engine.records import CHANGE, LIMIT_EVENT, PREDICTION, Note, Unmet
 
 _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)  # of every step without working orders
 _NO_LIMITS: Final = np.zeros(0, LIMIT_EVENT)  # of every step without one that was met
+_NO_CHANGES: Final = np.zeros(0, CHANGE)  # of every step in which no market changed
 _NO_PREDICTIONS: Final = np.zeros(0, PREDICTION)  # of every step without a model
 
 
@@ -49,6 +50,7 @@ class Report:
     limits       LIMIT_EVENT records: limits of the account that were met
     unmet        the first condition of each candle that a strategy found unmet, if it says why it does nothing
     notes        what a strategy noted in its own words
+    changes      CHANGE records: figures of markets that changed
     """
 
     candles: int
@@ -66,6 +68,7 @@ class Report:
     unmet: tuple[Unmet, ...] = ()
     limits: Rows = field(default_factory=lambda: _NO_LIMITS)
     notes: tuple[Note, ...] = ()
+    changes: Rows = field(default_factory=lambda: _NO_CHANGES)
 
 
 class Sink(Protocol):

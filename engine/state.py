@@ -1,6 +1,7 @@
 """The state of an engine: its arrays, the features at each close, and the one way to run instants over them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,14 +11,19 @@ from papertape.engine.broker.entries import ENTRY
 from papertape.engine.broker.execution import execute
 from papertape.engine.broker.ledger import money, open_ledger
 from papertape.engine.broker.orders import N_COUNTERS
+from papertape.engine.broker.risk.changes import changes_of, refuse_other_market
+from papertape.engine.broker.risk.fees import set_rates
+from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
 from papertape.engine.broker.working.orders import CAPACITY, ORDER_EVENT, WORKING_ORDER
 from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.events import MarketChange
 from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.reading import Frames, ReadFeatures, Reading
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
-from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, copy_rows
 from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
 from papertape.engine.records import (
     DECISION,
@@ -30,7 +36,7 @@ from papertape.engine.records import (
     TRADE,
 )
 from papertape.engine.report import Report
-from papertape.engine.spec import EngineSpec
+from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
@@ -173,6 +179,42 @@ class EngineState:
         self.watch: Callable[[int, FloatArray, Rows], None] | None = None
         self.watch_answers: Callable[[int, Rows, Rows], None] | None = None
         self.on_instructions: Callable[[int, int, Rows], None] | None = None
+
+    def changed_market(self, change: MarketChange) -> Row:
+        """
+        Return the MARKET record that a change leads to.
+
+        Raises DataError for one that is none of a market, concerns nothing of this engine, or cannot be while it runs.
+        """
+        if not 0 <= change.symbol < len(self.symbols):
+            raise DataError(
+                f"market change: symbol index {change.symbol} is not between 0 and {len(self.symbols) - 1}"
+            )
+        symbol = self.symbols[change.symbol]
+        try:
+            market = Market(**change.figures)
+        except (ConfigError, TypeError) as error:
+            raise DataError(f"market change of {symbol}: {error}") from error
+        others = [other for other in self.spec.markets if other.symbol != symbol]
+        if len(others) == len(self.spec.markets) or market.symbol != symbol:
+            raise DataError(f"market change of {symbol}: it is of {market.symbol}")
+        is_traded = change.symbol in self.traded
+        if market.read_only is is_traded:
+            raise DataError(f"market change of {symbol}: what is read_only cannot change")
+        rows = replace(self.spec, markets=[*others, market]).market_rows()
+        set_rates(rows, self.account[0].volume)
+        refuse_other_market(symbol, self.markets[change.symbol], rows[change.symbol])
+        return rows[change.symbol]
+
+    def change_market(self, change: MarketChange) -> Rows:
+        """Let a market be another from now on, and what is held of it be maintained as it asks; return the CHANGE records."""
+        after = self.changed_market(change)
+        market = self.markets[change.symbol]
+        changes = changes_of(self.account[0], change.time_ms, change.symbol, market, after)
+        self.markets[change.symbol] = after
+        self.settings["has_tiers"] = (self.markets["n_tiers"] > 1).any()
+        set_liquidation(self.positions[change.symbol], market)
+        return changes
 
     def _frames(self, requests: Sequence[str], reading: Reading | None) -> Frames:
         """Return what gives the features at each close."""

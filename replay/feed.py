@@ -10,17 +10,18 @@ a command) comes between two instants, at its own time.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC, FLAG_UNLISTED
 from papertape.engine.errors import DataError
-from papertape.engine.events import Cause, Command, Event, Funding, Halt, NewModel, SeriesRows
+from papertape.engine.events import Cause, Event, Halt
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 from papertape.engine.spec import EngineSpec
 
 Gaps = Literal["absent", "skip"]
+Told: TypeAlias = tuple[int, Event]  # time in ms, what happens then beside candles
 
 
 def whole_span(tapes: Sequence[Rows]) -> tuple[int, int]:
@@ -86,7 +87,7 @@ class ReplayFeed:
         gaps: Gaps = "absent",
         batch_rows: int = 2048,
         on_progress: Callable[[int, int], None] | None = None,
-        events: Sequence[tuple[int, Command | NewModel | Funding | Halt | SeriesRows]] = (),
+        events: Sequence[Told] = (),
     ) -> None:
         if batch_rows < 1:
             raise DataError(f"batch_rows: {batch_rows} is not at least 1")

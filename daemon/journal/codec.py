@@ -5,6 +5,7 @@ Inputs as bytes and back.
     command  JSON; the value only where it is not 1
     model    the version as eight bytes, then the whole artefact
     halt     JSON
+    market   JSON: every figure that holds from then on
     series   the SERIES records, as candles are
     funding  JSON; a float written by Python's repr reads back to the same bits
 
@@ -25,6 +26,7 @@ from papertape.engine.events import (
     Event,
     Funding,
     Halt,
+    MarketChange,
     NewModel,
     SeriesRows,
 )
@@ -35,6 +37,7 @@ COMMAND: Final = "command"
 MODEL: Final = "model"
 FUNDING: Final = "funding"
 HALT: Final = "halt"
+MARKET: Final = "market"
 SERIES: Final = "series"
 
 
@@ -60,6 +63,8 @@ def encode(event: Event) -> Encoded:
         return Encoded(FUNDING, _json(event._asdict()), event.time_ms, event.time_ms)
     if isinstance(event, Halt):
         return Encoded(HALT, _json(event._asdict()), event.time_ms, event.time_ms)
+    if isinstance(event, MarketChange):
+        return Encoded(MARKET, _json(event._asdict()), event.time_ms, event.time_ms)
     if isinstance(event, SeriesRows):
         known_ms = event.rows["known_ms"]
         return Encoded(SERIES, event.rows.tobytes(), int(known_ms.min()), int(known_ms.max()))
@@ -83,6 +88,8 @@ def decode(kind: str, payload: bytes) -> Event:
             return Funding(**json.loads(payload))
         if kind == SERIES:
             return SeriesRows(np.frombuffer(payload, SERIES_RECORD).copy())
+        if kind == MARKET:
+            return MarketChange(**json.loads(payload))
         if kind == HALT:
             values = json.loads(payload)
             return Halt(**{**values, "cause": Cause(values["cause"])})

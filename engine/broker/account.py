@@ -62,6 +62,7 @@ POSITION: Final = record(
     ("target_price", "f8"),
     ("liquidation_price", "f8"),  # 0 = none
     ("bankruptcy_price", "f8"),  # at which its margin is lost as a whole
+    ("margin_rate", "f8"),  # of notional at entry that it stands on, isolated; 0 = none
     # The mark price in the candle that is being matched; 0 or NaN: there is none, and traded prices are looked at.
     ("mark_open", "f8"),
     ("mark_high", "f8"),

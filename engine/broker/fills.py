@@ -18,7 +18,7 @@ import numpy as np
 from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
 from papertape.engine.broker.ledger import money, post
 from papertape.engine.broker.risk.fees import fee_of
-from papertape.engine.broker.risk.margin import set_liquidation
+from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import REASON_END, REASON_LIQUIDATION
 
@@ -124,6 +124,7 @@ def open_position(
         post(account, -notional - fee, inventory=notional, fees=fee)
     else:
         post(account, -fee, fees=fee)
+    position.margin_rate = margin_rate_with(position, market, notional)
     position.quantity = side * quantity
     position.entry_price = price
     position.cost = notional
@@ -256,6 +257,7 @@ def reduce_position(
         position.target_price = 0.0
         position.liquidation_price = 0.0
         position.bankruptcy_price = 0.0
+        position.margin_rate = 0.0
         if position.moves > 0:
             end_moves(account, position, 0)
         trade.exit_ms = candle.open_ms
@@ -268,10 +270,12 @@ def reduce_position(
 
 @kernel
 def on_lot(quantity: float, lot_size: float) -> float:
-    """Return a difference of whole lots without the float noise of its subtraction."""
+    """Return a sum or difference of whole lots without its float noise; what was held before lots changed stays as it is."""
     if lot_size <= 0.0:
         return quantity
-    return whole_steps(np.rint(quantity / lot_size), lot_size)
+    lots = quantity / lot_size
+    whole = np.rint(lots)
+    return whole_steps(whole, lot_size) if abs(lots - whole) <= 1e-6 else quantity
 
 
 @kernel

@@ -11,7 +11,8 @@ Debits are positive, and every transaction adds up to zero:
     funding    paid on perpetuals (received: negative)
 
 What prices cost is part of what was paid or got, so it stands against `result`. Cash and margin together are the ledger's
-cash (`papertape.engine.broker.ledger`); result, liquidation and the three costs are what it calls realised.
+cash (`papertape.engine.broker.ledger`); result, liquidation and the three costs are what it calls realised. A market that changes on
+the way has at each fill the figures that held then.
 """
 
 from collections.abc import Sequence
@@ -20,14 +21,15 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.errors import InvariantError
-from papertape.engine.jit import IntArray, Rows, record
-from papertape.engine.records import REASON_LIQUIDATION, UNITS_PER_QUOTE
+from papertape.engine.jit import FloatArray, IntArray, Rows, record
+from papertape.engine.records import CHANGE, MARKET_FIGURES, REASON_LIQUIDATION, UNITS_PER_QUOTE
 
 ACCOUNTS: Final = (
     "capital", "cash", "inventory", "margin", "result", "liquidation", "fees", "spread", "slippage", "grid", "funding",
 )  # fmt: skip
 PAID_IN: Final = -1  # of a posting: the capital
 FUNDED: Final = -2  # a settlement; above zero: the reason of a fill
+NO_CHANGES: Final = np.zeros(0, CHANGE)
 
 POSTING: Final = record(
     ("sequence", "i8"),  # of the fill or payment; PAID_IN for the capital
@@ -47,6 +49,7 @@ class Booked(NamedTuple):
 
     cash        that it ends with, margin included, money units
     curve       what says how much there is at the end, and `curve_cash` how much; None: nothing reaches that far
+    changes     CHANGE records: what changed of the markets on the way
     """
 
     postings: Rows
@@ -55,6 +58,7 @@ class Booked(NamedTuple):
     cash: int
     curve: str | None = None
     curve_cash: int | None = None
+    changes: Rows = NO_CHANGES
 
     def beside(self, cash: int, name: str) -> "Booked":
         """Return the same compared with a cash in money units, and where that stands."""
@@ -62,19 +66,28 @@ class Booked(NamedTuple):
 
 
 def booked_as(
-    fills: Rows, payments: Rows, markets: Rows, symbols: Sequence[str], capital: int
+    fills: Rows,
+    payments: Rows,
+    markets: Rows,
+    symbols: Sequence[str],
+    capital: int,
+    changes: Rows = NO_CHANGES,
 ) -> Booked:
     """Return the statement of a run with its symbols, as `statement` makes it."""
-    rows = statement(fills, payments, markets, capital)
+    rows = statement(fills, payments, markets, capital, changes)
     is_cash = np.isin(rows["account"], [ACCOUNTS.index("cash"), ACCOUNTS.index("margin")])
-    return Booked(rows, symbols, 1 + len(fills) + len(payments), int(rows["amount"][is_cash].sum()))
+    cash = int(rows["amount"][is_cash].sum())
+    return Booked(rows, symbols, 1 + len(fills) + len(payments), cash, changes=changes)
 
 
-def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
+def statement(
+    fills: Rows, payments: Rows, markets: Rows, capital: int, changes: Rows = NO_CHANGES
+) -> Rows:
     """
     Return the POSTING rows of a run, in the order in which it happened.
 
-    fills, payments  FILL and PAYMENT records of the whole run; markets: MARKET records of its symbols
+    fills, payments  FILL and PAYMENT records of the whole run
+    markets          MARKET records of its symbols, as it began; changes: CHANGE records of what became of them
     capital          money units
 
     Raises InvariantError for a transaction that does not balance, or leaves another cash than the ledger had after it.
@@ -95,7 +108,7 @@ def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
     heads["reason"][last:] = FUNDED
     if len(heads) > 1:
         heads["time_ms"][0] = heads["time_ms"][1:].min()
-    _book_fills({name: column[1:last] for name, column in of.items()}, fills, markets)
+    _book_fills({name: column[1:last] for name, column in of.items()}, fills, markets, changes)
     of["funding"][last:], of["cash"][last:] = payments["amount"], -payments["amount"]
     order = np.argsort(heads["sequence"], kind="stable")
     ledger = np.concatenate([[capital], fills["cash"], payments["cash"]])[order]
@@ -110,13 +123,13 @@ def statement(fills: Rows, payments: Rows, markets: Rows, capital: int) -> Rows:
     return _rows(heads[order], amounts[order])
 
 
-def _book_fills(of: dict[str, IntArray], fills: Rows, markets: Rows) -> None:
+def _book_fills(of: dict[str, IntArray], fills: Rows, markets: Rows, changes: Rows) -> None:
     """Write what each fill moves between the accounts."""
     symbols = fills["symbol"]
     is_perpetual = markets["is_perpetual"][symbols] != 0
     opens = fills["side"] * fills["position"] > 0.0
     realised, fee, notional = fills["realised"], fills["fee"], fills["notional"]
-    grid = _grid(fills, markets)
+    grid = _grid(fills, markets, changes)
     costs = fills["spread"] + fills["slippage"]
     of["spread"][:], of["grid"][:] = fills["spread"], grid
     of["slippage"][:] = fills["slippage"] - grid
@@ -127,16 +140,24 @@ def _book_fills(of: dict[str, IntArray], fills: Rows, markets: Rows) -> None:
     # What a position cost goes with its parts: a long part got notional for cost + profit, a short one the other way round.
     cost = np.where(opens, notional, -(notional + fills["side"] * realised))
     of["inventory"][:] = np.where(is_perpetual, 0, cost)
-    of["margin"][:] = _margins(cost, symbols, markets)
+    of["margin"][:] = _margins(cost, fills, markets, changes)
     got = np.where(is_perpetual, realised, -cost + realised)
     of["cash"][:] = got - fee - of["margin"]
 
 
-def _grid(fills: Rows, markets: Rows) -> IntArray:
+def _in_force(name: str, fills: Rows, markets: Rows, changes: Rows) -> FloatArray:
+    """Return a figure of each fill's market as it was then."""
+    values = np.asarray(markets[name][fills["symbol"]], np.float64)
+    for change in changes[changes["figure"] == MARKET_FIGURES.index(name)]:
+        is_later = (fills["symbol"] == change.symbol) & (fills["sequence"] > change.sequence)
+        values[is_later] = change.after
+    return values
+
+
+def _grid(fills: Rows, markets: Rows, changes: Rows) -> IntArray:
     """Return how much of each fill's slippage was rounding to the tick: what slippage by its rate does not explain."""
-    symbols = fills["symbol"]
-    rates = markets["slippage_rate"][symbols]
-    has_tick = markets["tick_size"][symbols] > 0.0
+    rates = _in_force("slippage_rate", fills, markets, changes)
+    has_tick = _in_force("tick_size", fills, markets, changes) > 0.0
     lost = (fills["spread"] + fills["slippage"]) / UNITS_PER_QUOTE
     reference = fills["price"] * fills["quantity"] - fills["side"] * lost
     by_rate = np.rint(reference * rates * UNITS_PER_QUOTE).astype(np.int64)
@@ -144,15 +165,29 @@ def _grid(fills: Rows, markets: Rows) -> IntArray:
     return np.where(has_tick, grid, 0)
 
 
-def _margins(cost: IntArray, symbols: IntArray, markets: Rows) -> IntArray:
+def _margins(cost: IntArray, fills: Rows, markets: Rows, changes: Rows) -> IntArray:
     """Return what goes to margin at each fill: the change of notional at entry ÷ leverage, rounded once."""
     moved = np.zeros(len(cost), np.int64)
+    leverage = _in_force("leverage", fills, markets, changes)
     for symbol, market in enumerate(markets):
         if market.leverage > 0.0 and market.is_perpetual != 0 and market.is_cross == 0:
-            rows = symbols == symbol
-            held = np.rint(np.cumsum(cost[rows]) / market.leverage).astype(np.int64)
-            moved[rows] = np.diff(held, prepend=0)
+            rows = fills["symbol"] == symbol
+            held = np.cumsum(cost[rows]) / market.leverage
+            if (leverage[rows] != market.leverage).any():
+                held = _mixed_margins(cost[rows], leverage[rows])
+            moved[rows] = np.diff(np.rint(held).astype(np.int64), prepend=0)
     return moved
+
+
+def _mixed_margins(cost: IntArray, leverage: FloatArray) -> FloatArray:
+    """Return the margin after each fill of one symbol where each part of a position keeps the leverage of its entry."""
+    margins = np.zeros(len(cost))
+    held, margin = 0, 0.0
+    for row, (part, of) in enumerate(zip(cost.tolist(), leverage.tolist(), strict=True)):
+        margin += part / of if part > 0 else part * margin / held
+        held += part
+        margins[row] = margin
+    return margins
 
 
 def _rows(heads: Rows, amounts: IntArray) -> Rows:

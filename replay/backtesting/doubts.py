@@ -1,6 +1,6 @@
 """What a reader must know of a result: warnings, notes, locks, refusals, orders that fell short, no trade."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,10 +25,13 @@ _FELL_SHORT: Final = frozenset(
     CAUSE_NAMES[code] for code in (BY_FUNDS, BY_POST_ONLY, BY_RUIN, BY_LIMIT)
 )
 
+_MOST_CHANGES: Final = 5  # of markets that are told one by one
+
 
 def doubts(summary: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know of a result, as terminal and report say it: warnings, notes, refusals, no trade."""
     said = [*summary["warnings"], *summary["notes"], *limits_doubts(summary.get("limits", {}))]
+    said += market_doubts(summary.get("market_changes", []))
     refused = summary["refusals"].items()
     said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
     ended = {what.partition(": ")[::2]: n for what, n in summary.get("orders", {}).items()}
@@ -41,6 +44,16 @@ def doubts(summary: Mapping[str, Any]) -> list[str]:
         why = "every entry was refused" if summary["refusals"] else "no entry was ever decided"
         said.append(f"No trade was made: {why}.")
     return said
+
+
+def market_doubts(changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return when which market became another on the way, the first of them, from the section of result.json."""
+    said = [
+        f"{one['symbol']}: another market from {utc_text(one['time_ms'])} on: {one['what']}."
+        for one in changes[:_MOST_CHANGES]
+    ]
+    left = len(changes) - len(said)
+    return [*said, f"Markets changed {left:,} more times."] if left else said
 
 
 def limits_doubts(section: dict[str, Any]) -> list[str]:

@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.events import Action, Command, Funding, NewModel, SeriesRows
+from papertape.engine.events import Action, Command, NewModel
 from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
+from papertape.replay.config.markets import market_changes
 from papertape.replay.config.series import RecordedSeries, recorded_series
 from papertape.replay.config.spec import make_spec
-from papertape.replay.feed import within_traded
+from papertape.replay.feed import Told, within_traded
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import learn
 from papertape.replay.learning.settings import cadence_of, features_of
@@ -38,7 +39,7 @@ class RunPlan(NamedTuple):
     cuts: list[Rows]
     models: Sequence[tuple[int, bytes]]
     learned: Learned | None
-    events: list[tuple[int, Command | Funding | SeriesRows]]
+    events: list[Told]
     recorded: RecordedSeries
 
 
@@ -71,7 +72,7 @@ def prepared(
     commands = learned.commands if learned is not None else ()
     if recorded is None:
         recorded = recorded_series(config, spec, cuts)
-    told: list[tuple[int, Command | Funding | SeriesRows]] = [*recorded.events()]
+    told: list[Told] = [*market_changes(config, spec), *recorded.events()]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     return RunPlan(tapes, spec, cuts, models, learned, told, recorded)
 

@@ -11,6 +11,7 @@ from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import IntArray, Rows, join_rows
 from papertape.engine.performance.curve import Collector, CurveColumns, rows_of
 from papertape.engine.records import (
+    CHANGE,
     DECISION,
     FILL,
     LIMIT_EVENT,
@@ -34,6 +35,7 @@ _KINDS = (
     "predictions",
     "orders",
     "limits",
+    "changes",
 )
 
 
@@ -144,6 +146,11 @@ class Recorder:
     def orders(self) -> Rows:
         """Return every ORDER_EVENT record: what happened to working orders."""
         return self._joined("orders", ORDER_EVENT)
+
+    @property
+    def changes(self) -> Rows:
+        """Return every CHANGE record: figures of markets that changed."""
+        return self._joined("changes", CHANGE)
 
     @property
     def limits(self) -> Rows:

@@ -12,6 +12,7 @@ be taken for a whole one:
     orders.parquet    ORDER_EVENT records: what happened to working orders, when there were any
     limits.parquet    LIMIT_EVENT records: limits of the account that were met, when there were any
     payments.parquet    PAYMENT records: funding, when there was any
+    changes.parquet   CHANGE records: figures of markets that changed, when there were any
     statement.parquet   every amount in double entry, one row per posting, where `report.statement` asks for it
     tapes/            the candles, when no file and no store has them under the names in the configuration
     models/           the artefacts that took over, when there were any
@@ -44,7 +45,13 @@ from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
-from papertape.engine.records import LIMIT_EVENT, LIMIT_NAMES, PAYMENT, REFUSED_NAMES
+from papertape.engine.records import (
+    CHANGE,
+    LIMIT_EVENT,
+    LIMIT_NAMES,
+    PAYMENT,
+    REFUSED_NAMES,
+)
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.notebook import Page, card
@@ -86,6 +93,7 @@ class Result:
     features   what the strategy named, for drawing; lines: what was said at its closes
     limits     LIMIT_EVENT records: limits of the account that were met
     payments   PAYMENT records: funding that was paid or received
+    changes    CHANGE records: figures of markets that changed
     booked     makes every amount in double entry, by column: `statement` is the table of it
 
     >>> from papertape import backtest
@@ -110,6 +118,7 @@ class Result:
     features: FeatureLines | None = None
     limits: Rows = field(default_factory=lambda: np.zeros(0, LIMIT_EVENT))
     payments: Rows = field(default_factory=lambda: np.zeros(0, PAYMENT))
+    changes: Rows = field(default_factory=lambda: np.zeros(0, CHANGE))
     booked: Callable[[], Table] = field(default=dict)
     lines: StepLines | None = None
     _trades: "pd.DataFrame | None" = field(default=None, init=False)
@@ -309,7 +318,7 @@ class Result:
         if self.summary["config"]["report"]["statement"]:
             table = arrow_table(self.booked())
             pq.write_table(table, folder / "statement.parquet", compression="zstd")
-        for name in ("orders", "limits", "payments"):
+        for name in ("orders", "limits", "payments", "changes"):
             records = getattr(self, name)
             if len(records):
                 write_records(folder / f"{name}.parquet", records)

@@ -5,20 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from papertape.engine.broker.ledger import money
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
-from papertape.engine.events import Command, Event, Funding, Halt, NewModel, SeriesRows
+from papertape.engine.events import Event, MarketChange, NewModel
 from papertape.engine.features.resample import FRAME_STATE, aggregate
 from papertape.engine.jit import Rows, copy_rows
 from papertape.engine.loop import run
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.statement import statement
-from papertape.engine.spec import EngineSpec
+from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.backtesting.prepare import Progress, model_events, prepared
 from papertape.replay.backtesting.recorder import Ending, Recorder, refuse_faults
@@ -26,7 +26,7 @@ from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.summary import Outcome, Run, summarise
 from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
-from papertape.replay.feed import ReplayFeed
+from papertape.replay.feed import ReplayFeed, Told
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.features import FeatureLines, drawn_columns
 from papertape.replay.report.orders import last_stops, orders_left_out, trade_tags
@@ -76,7 +76,8 @@ def run_backtest(
             followers=beside if is_kernel else {},
         )
     for name, changed in {} if is_kernel else beside.items():
-        run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=told)
+        heard = [(time_ms, _HEARD.get(name, _as_it_is)(event)) for time_ms, event in told]
+        run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=heard)
         equity = CurveColumns(time_ms=main.marks["time_ms"], equity=run.marks["equity"])
         main.others[name] = Outcome(run.trades, equity)
         del run
@@ -97,16 +98,19 @@ def run_backtest(
         summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
         [data for _, data in main.models if data], recorder.events, orders=recorder.orders, limits=recorder.limits,
         features=recorder.features, payments=recorder.payments, booked=_booked(main), lines=recorder.lines,
+        changes=recorder.changes,
     )  # fmt: skip
 
 
 def _booked(run: Run) -> Callable[[], Table]:
     """Return what makes every amount of a run in double entry: of a fill there are several, so only who asks has them."""
     fills, payments = run.recorder.fills, run.recorder.payments
-    markets, symbols, capital = run.engine.markets, run.engine.symbols, run.engine.spec.capital
+    changes, spec = run.recorder.changes, run.engine.spec
 
     def booked() -> Table:
-        return statement_columns(statement(fills, payments, markets, money(capital)), symbols)
+        capital = money(spec.capital)
+        rows = statement(fills, payments, spec.market_rows(), capital, changes)
+        return statement_columns(rows, spec.symbols)
 
     return booked
 
@@ -118,7 +122,7 @@ def replay(
     on_progress: Callable[[int, int], None] | None = None,
     batch_rows: int | None = None,
     models: Sequence[tuple[int, bytes]] = (),
-    events: Sequence[tuple[int, Command | Funding | Halt | SeriesRows]] = (),
+    events: Sequence[Told] = (),
     is_drawn: bool = False,
     followers: Mapping[str, EngineSpec] | None = None,
 ) -> Run:
@@ -143,7 +147,8 @@ def replay(
     )
     endings = {name: Ending(feed.n_instants) for name in followers or {}}
     beside = {
-        name: engine.follow(other, endings[name]) for name, other in (followers or {}).items()
+        name: engine.follow(other, endings[name], _HEARD.get(name, _as_it_is))
+        for name, other in (followers or {}).items()
     }
     recorder = Recorder(event_kinds=DRAWN_KINDS if is_drawn else None, expected=feed.n_instants)
     if is_drawn:
@@ -206,9 +211,24 @@ def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
     """Return the specification with every cost doubled, and with everything one candle later."""
     later = replace(spec.settings, latency_bars=spec.settings.latency_bars + 1)
     return {
-        "costs ×2": replace(spec, markets=[market.with_doubled_costs for market in spec.markets]),
+        _COSTLY: replace(spec, markets=[market.with_doubled_costs for market in spec.markets]),
         f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
     }
+
+
+def _as_it_is(event: Event) -> Event:
+    return event
+
+
+def _costly(event: Event) -> Event:
+    """Return an event as it is where every cost counts twice."""
+    if not isinstance(event, MarketChange):
+        return event
+    return event._replace(figures=Market(**event.figures).with_doubled_costs.plain())
+
+
+_COSTLY: Final = "costs ×2"
+_HEARD: Final = {_COSTLY: _costly}
 
 
 def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.risk.changes import told
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
 from papertape.engine.jit import FloatArray, IntArray, Rows
@@ -143,6 +144,8 @@ def summarise(
         summary["orders"] = order_counts(main.recorder.orders)
     summary |= {**limits_section(main.recorder.limits), **_portfolio(main)}
     summary |= recorded.sections()
+    if changed := told(main.recorder.changes, main.engine.symbols):
+        summary["market_changes"] = [change._asdict() for change in changed]
     summary["doubts"] = doubts(summary)
     labels = [REGIME_NAMES[int(code)] for code in regime_codes] if config.report.regimes else []
     return summary, labels or [""] * len(trades)

@@ -15,7 +15,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
 from papertape.engine.performance.standing import Standing
 from papertape.engine.performance.statement import Booked, booked_as
-from papertape.engine.records import DECISION, FILL, LIMIT_EVENT, PAYMENT
+from papertape.engine.records import CHANGE, DECISION, FILL, LIMIT_EVENT, PAYMENT
 from papertape.engine.spec import Market, market_rows
 from papertape.replay.backtesting.doubts import with_standing
 from papertape.replay.backtesting.prepare import Progress
@@ -85,14 +85,17 @@ def result_statement(directory: Path) -> Booked:
         raise DataError(
             f"{directory}: result.json lacks what a statement needs: {error}"
         ) from error
-    path = directory / "payments.parquet"
-    payments = read_records(path, PAYMENT) if path.is_file() else np.zeros(0, PAYMENT)
+    paths = (directory / "payments.parquet", PAYMENT), (directory / "changes.parquet", CHANGE)
+    payments, changes = (
+        read_records(path, dtype) if path.is_file() else np.zeros(0, dtype) for path, dtype in paths
+    )
     booked = booked_as(
         read_records(directory / "fills.parquet", FILL),
         payments,
         market_rows(markets, is_cross=account.get("margin") == "cross"),
         [market.symbol for market in markets],
         money(account["capital"]),
+        changes,
     )
     try:
         curve = pd.read_parquet(directory / "equity.parquet", columns=["time", "cash"]).iloc[-1:]
@@ -149,6 +152,7 @@ def verify(
         *_records_differ(directory / "fills.parquet", FILL, result.fills),
         *_some_differ(directory / "orders.parquet", ORDER_EVENT, result.orders),
         *_some_differ(directory / "limits.parquet", LIMIT_EVENT, result.limits),
+        *_some_differ(directory / "changes.parquet", CHANGE, result.changes),
         *(_records_differ(paid, PAYMENT, result.payments) if paid.is_file() else ()),
         *_tables_differ(directory, result),
         # Its configuration with the keys that came since: what they default to is what was done.

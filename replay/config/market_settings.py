@@ -1,11 +1,14 @@
 """The sections [market] and [markets.SYMBOL] of the configuration: costs, sizes and margin of a market."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from papertape.engine.broker.ledger import LARGEST_QUOTE
+from papertape.replay.config.fields import utc_time
 
 Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
 MakerRate = Annotated[float, Field(gt=-0.01, lt=0.5)]
@@ -46,13 +49,11 @@ class BracketSettings(BaseModel):
         return found if found["up_to"] is not None else found | {"up_to": LARGEST_QUOTE}
 
 
-class MarketSettings(BaseModel):
-    """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
+class MarketFigures(BaseModel):
+    """What of a market can change while it is traded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
-    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
     tick_size: float | None = Field(None, ge=0.0, description="step of prices, quote; 0: any")
     lot_size: float | None = Field(None, ge=0.0, description="step of sizes, base units; 0: any")
     minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
@@ -102,6 +103,63 @@ class MarketSettings(BaseModel):
         description="`up_to` (notional, quote), `leverage`, `maintenance_rate`: what holds up to there, in place of the rates above",
     )
     liquidation_fee_rate: Rate | None = Field(None, description="of notional, beside the margin")
+
+
+class DatedFigures(MarketFigures):
+    """What of a market is another from a time on."""
+
+    start: datetime = Field(description="what is decided after it follows this, UTC")
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _date_is_utc(cls, value: Any) -> Any:
+        return utc_time(value, is_end=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_change(cls, values: Any) -> Any:
+        """Refuse what would be another market, and a row that says nothing."""
+        if not isinstance(values, Mapping):
+            return values
+        for name in ("kind", "contract_value", "read_only"):
+            if name in values:
+                raise ValueError(f"{name} cannot change while a market is traded; leave it out")
+        for name in ("tick_size", "lot_size"):
+            if values.get(name) == 0:
+                raise ValueError(f"{name} 0 is no step; leave it out where it does not change")
+        if not set(values) - {"start"}:
+            raise ValueError("it changes nothing; leave the row out")
+        return values
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Return what is another from then on."""
+        return self.model_dump(exclude_none=True, exclude={"start"})
+
+
+class MarketSettings(MarketFigures):
+    """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
+
+    kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
+    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
     read_only: bool | None = Field(
         None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
     )
+    changes: tuple[DatedFigures, ...] = Field(
+        (), description="figures that are others from later times on, as { start, tick_size, … } in order"
+    )  # fmt: skip
+
+    @field_validator("changes")
+    @classmethod
+    def _times_ascend(cls, rows: tuple[DatedFigures, ...]) -> tuple[DatedFigures, ...]:
+        for before, row in pairwise(rows):
+            if row.start <= before.start:
+                raise ValueError(
+                    f"{row.start:%Y-%m-%d %H:%M} does not come after {before.start:%Y-%m-%d %H:%M}; write them in order"
+                )
+        return rows
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Return what is known of the market from the start on."""
+        return self.model_dump(exclude_none=True, exclude={"changes"})

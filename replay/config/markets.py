@@ -3,11 +3,15 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from papertape.engine.spec import Market
+from papertape.engine.broker.risk.changes import refuse_other_market
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.events import MarketChange
+from papertape.engine.spec import EngineSpec, Market, market_rows
 from papertape.replay.config import Config
 from papertape.replay.config.market_settings import MarketSettings
 from papertape.replay.tapes.store import Tape
@@ -33,7 +37,7 @@ def _smallest_notional(symbol: str, by_quote: Mapping[str, float]) -> float:
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Return values after the same checks that a configuration goes through, minima by quote beside them."""
     by_quote = values.pop(_BY_QUOTE, None)
-    checked = MarketSettings.model_validate(values).model_dump(exclude_none=True)
+    checked = MarketSettings.model_validate(values).figures
     return checked if by_quote is None else {**checked, _BY_QUOTE: by_quote}
 
 
@@ -58,11 +62,54 @@ def market_of(
     by_quote = values.pop(_BY_QUOTE, {})
     values.setdefault("minimum_notional", _smallest_notional(symbol, by_quote))
     values |= dict(told or {})
-    own = config.market.model_dump(exclude_none=True)
+    own = config.market.figures
     if symbol in config.markets:
-        own |= config.markets[symbol].model_dump(exclude_none=True)
+        own |= config.markets[symbol].figures
     if own.get("brackets"):  # they take the place of what others say of the same
         values = {name: value for name, value in values.items() if name not in _BY_BRACKETS}
     values |= own
     kind = values.pop("kind")
     return Market(symbol=symbol, is_perpetual=kind == "perpetual", **values)
+
+
+def market_changes(config: Config, spec: EngineSpec) -> list[tuple[int, MarketChange]]:
+    """
+    Return what becomes of the markets of a specification, and when in ms, as the rows `changes` of a configuration say.
+
+    At one time the row of a symbol counts more than one of all. Raises ConfigError for a market that cannot be, or cannot come
+    of the one before.
+    """
+    known = {market.symbol: market for market in spec.markets}
+    found = []
+    for symbol in spec.symbols:
+        for time_ms, where, figures in _dated(config, symbol):
+            market = _became(where, known[symbol], figures)
+            known[symbol] = market
+            change = MarketChange(time_ms, spec.symbols.index(symbol), market.plain())
+            found.append((time_ms, change))
+    return found
+
+
+def _dated(config: Config, symbol: str) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return when something of a symbol changes, where it is written, and what it is then."""
+    sections = {"market": config.market, f"markets.{symbol}": config.markets.get(symbol)}
+    rows = [
+        (int(row.start.timestamp() * 1000), f"{name}.changes.{number}", row.figures)
+        for name, section in sections.items()
+        if section is not None
+        for number, row in enumerate(section.changes)
+    ]
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _became(where: str, before: Market, figures: Mapping[str, Any]) -> Market:
+    """Return what a market is with other figures."""
+    own = dict(figures)
+    if own.get("brackets"):
+        own = dict.fromkeys(_BY_BRACKETS, 0.0) | own
+    try:
+        market = replace(before, **own)
+        refuse_other_market(before.symbol, *(market_rows([m], is_cross=False)[0] for m in (before, market)))  # fmt: skip
+    except (ConfigError, DataError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return market

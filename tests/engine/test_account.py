@@ -1,5 +1,6 @@
 """
-The account beside the exact one, step by step: any candles, decisions and settlements that hypothesis thinks of.
+The account beside the exact one, step by step: any candles, decisions, settlements and changes of markets that hypothesis
+thinks of.
 
 Prices lie on ticks of 0.01, sizes on lots of 0.001 and rates on 0.0001, so every product of them has at most nine decimals,
 which is what the ledger keeps: the difference is 0, to the unit. Without grids the stated rounding is one unit an amount.
@@ -22,9 +23,9 @@ from papertape.engine.broker.ledger import LEDGER_FIELDS, money
 from papertape.engine.broker.risk.groups import SymbolGroup
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.candles import CANDLE, HOUR_MS
-from papertape.engine.events import Funding
+from papertape.engine.events import Funding, MarketChange
 from papertape.engine.records import AMBIGUOUS_TOGETHER, FLAT, LONG, SHORT
-from papertape.engine.spec import Settings
+from papertape.engine.spec import Market, Settings
 from papertape.engine.strategies import Decision
 from tests.oracles.account_rules import exact
 from tests.oracles.portfolio_oracle import Oracle
@@ -150,7 +151,7 @@ class AccountMachine(RuleBasedStateMachine):
             margin=mode,
         )
         WISHES.set({})
-        self.sizing = sizing
+        self.sizing, self.markets = sizing, markets
         portfolio = Portfolio(dict.fromkeys(SYMBOLS), markets, account, limits=limits)  # type: ignore[misc]
         names = {symbol: symbol for symbol in SYMBOLS}
         self.engine = portfolio.engine(names, strategy=Script())
@@ -215,6 +216,45 @@ class AccountMachine(RuleBasedStateMachine):
             event = Funding(START_MS + self.k * HOUR_MS, number, rate / 10_000, price)
             self.reports.append(self.engine.step(event))
             self.oracle.fund(symbol, exact(rate / 10_000), exact(price))
+
+    @rule(
+        number=st.integers(0, 2),
+        tick=st.sampled_from([0.01, 0.05, 0.5]),
+        lot=st.sampled_from([0.001, 0.02]),
+        fee=st.sampled_from([0.0, 0.0005, 0.0012]),
+        slippage=st.sampled_from([0.0001, 0.0007]),
+        minimum=st.sampled_from([5.0, 400.0]),
+        leverage=st.sampled_from([4.0, 10.0, 50.0]),
+        maintenance=st.sampled_from([0.0, 0.005, 0.0175]),
+    )
+    def change(
+        self,
+        number: int,
+        tick: float,
+        lot: float,
+        fee: float,
+        slippage: float,
+        minimum: float,
+        leverage: float,
+        maintenance: float,
+    ) -> None:
+        symbol = SYMBOLS[number]
+        market = self.markets[symbol]
+        market |= {
+            "tick_size": tick,
+            "lot_size": lot,
+            "taker_fee_rate": fee,
+            "slippage_rate": slippage,
+            "minimum_notional": minimum,
+        }
+        if "leverage" in market:
+            market["leverage"] = leverage
+            if "brackets" not in market:
+                market["maintenance_rate"] = maintenance
+        figures = Market(symbol, **market).plain()
+        event = MarketChange(START_MS + self.k * HOUR_MS, number, figures)
+        self.reports.append(self.engine.step(event))
+        self.oracle.change(symbol, market)
 
     def compare(self) -> None:
         outcome = Outcome(self.engine, self.reports)

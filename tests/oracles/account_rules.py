@@ -73,13 +73,11 @@ class Level:
 
 
 def isolated_level(
-    market: dict[str, Any], side: int, entry: Decimal, notional: Decimal
+    market: dict[str, Any], side: int, entry: Decimal, notional: Decimal, initial: Decimal | None
 ) -> Level | None:
-    """Return the table of the page, None without leverage."""
-    leverage = market.get("leverage", ZERO)
-    if not leverage:
+    """Return the table of the page, None without leverage; initial: share of its notional that a position stands on."""
+    if initial is None:
         return None
-    initial = 1 / leverage
     left = max(ZERO, initial - maintenance_rate(market, notional))
     return Level(
         max(ZERO, entry * (1 - side * left)),

@@ -51,20 +51,20 @@ class Fill(NamedTuple):
     quantity: Decimal
 
 
+def in_decimals(market: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a market as decimals, tables by row."""
+    return {
+        name: tuple(tuple(map(exact, row)) for row in value) if name == "brackets" else exact(value)
+        for name, value in market.items()
+    }
+
+
 class Oracle:
-    """One account over the tapes of a portfolio, or one that is stepped: `instant`, `fund`, `decide`."""
+    """One account over the tapes of a portfolio, or one that is stepped: `instant`, `fund`, `change`, `decide`."""
 
     def __init__(self, portfolio: Portfolio, seed: int = 0) -> None:
         self.portfolio, self.settings = portfolio, portfolio.settings
-        self.markets = {
-            symbol: {
-                name: tuple(tuple(map(exact, row)) for row in value)
-                if name == "brackets"
-                else exact(value)
-                for name, value in market.items()
-            }
-            for symbol, market in portfolio.markets.items()
-        }
+        self.markets = {symbol: in_decimals(market) for symbol, market in portfolio.markets.items()}
         self.is_cross = self.settings.margin == "cross"
         self.capital = self.cash = exact(portfolio.capital)
         self.held: dict[str, dict[str, Any]] = {}
@@ -102,6 +102,20 @@ class Oracle:
             self.cash -= amount
             position["paid"] += amount
             self.payments.append(amount)
+
+    def change(self, symbol: str, market: dict[str, Any]) -> None:
+        """Let a market be another: what is held keeps its margin, and is maintained as the market asks now."""
+        self.markets[symbol] = in_decimals(market)
+        if symbol in self.held:
+            self.set_level(symbol)
+
+    def set_level(self, symbol: str) -> None:
+        """Say where a position is liquidated that stands on its own margin."""
+        position, entry = self.held[symbol], self.entries[symbol]
+        cost = money(abs(position["quantity"]) * entry)
+        initial = None if self.is_cross else position["initial"]
+        side = position["side"]
+        position["level"] = isolated_level(self.markets[symbol], side, entry, cost, initial)
 
     def instant(self, k: int, candles: dict[str, Any]) -> None:
         """Take one candle of every symbol, absent ones with their flag."""
@@ -259,11 +273,11 @@ class Oracle:
             cost = money(quantity * price)
             self.cash -= fee if market["is_perpetual"] else cost + fee
             self.entries[symbol] = price
-            levels = {"stop": plan["stop"], "target": plan["target"], "level": None}
-            if not self.is_cross:
-                levels["level"] = isolated_level(market, side, price, cost)
+            leverage = market.get("leverage", ZERO)
+            levels = {"stop": plan["stop"], "target": plan["target"]}
             kept = {"side": side, "quantity": side * quantity, "fee": fee, "paid": ZERO}
-            self.held[symbol] = {**kept, **levels}
+            self.held[symbol] = {**kept, **levels, "initial": 1 / leverage if leverage else None}
+            self.set_level(symbol)
             self.last[symbol] = price
             self.fills.append(Fill(k, symbol, side, REASON_ENTRY, price, quantity))
 

@@ -3,6 +3,7 @@ Risk and its costs: what an account and a position may lose, what a position get
 
     allocation  which part of the account each symbol trades with
     brackets    leverage by size: a table, and how large a position may be
+    changes     of a market while it is traded
     fees        of a fill, and how they fall with what was traded
     groups      symbols that move together, and the notional of all of them
     limits      on losses and exposure: what they lock, and what is not opened

@@ -29,17 +29,30 @@ def maintenance_of(market: Row, cost: int) -> float:
 
 
 @kernel
+def margin_rate_with(position: Row, market: Row, notional: int) -> float:
+    """
+    Return which share of its notional at entry a position stands on once more is opened; 0 = it is never liquidated.
+
+    What was there before keeps its margin, also where the market's leverage has changed since.
+    """
+    if market.leverage <= 0.0 or market.is_perpetual == 0:
+        return 0.0
+    rate = 1.0 / market.leverage
+    if position.quantity == 0.0 or position.margin_rate == rate:
+        return rate  # type: ignore[no-any-return]
+    return (position.margin_rate * position.cost + rate * notional) / (position.cost + notional)  # type: ignore[no-any-return]
+
+
+@kernel
 def set_liquidation(position: Row, market: Row) -> None:
     """Write where a position is liquidated, from its average entry price and its notional there; 0 for nowhere."""
     position.liquidation_price = 0.0
     position.bankruptcy_price = 0.0
-    if market.leverage <= 0.0 or market.is_perpetual == 0 or position.quantity == 0.0:
-        return
-    if market.is_cross != 0:
+    margin = position.margin_rate
+    if margin <= 0.0 or position.quantity == 0.0 or market.is_cross != 0:
         return
     side = 1.0 if position.quantity > 0.0 else -1.0
     maintenance = maintenance_of(market, position.cost)
-    margin = 1.0 / market.leverage
     position.bankruptcy_price = max(position.entry_price * (1.0 - side * margin), 0.0)
     left = max(margin - maintenance, 0.0)
     position.liquidation_price = max(position.entry_price * (1.0 - side * left), 0.0)

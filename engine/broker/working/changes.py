@@ -18,7 +18,7 @@ from papertape.engine.broker.fills import (
 from papertape.engine.broker.ledger import money, post
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, bar_to_entry
 from papertape.engine.broker.risk.fees import fee_of
-from papertape.engine.broker.risk.margin import set_liquidation
+from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
 from papertape.engine.broker.sizing import whole_lots
 from papertape.engine.broker.working.endings import end_all, end_group
 from papertape.engine.broker.working.funds import within_group
@@ -269,6 +269,7 @@ def add_to_position(
     held = abs(position.quantity)
     total = on_lot(held + quantity, market.lot_size)
     position.entry_price = (held * position.entry_price + quantity * price) / (held + quantity)
+    position.margin_rate = margin_rate_with(position, market, notional)
     position.quantity = side * total
     position.cost += notional
     position.stop_price = entry.stop_price

@@ -1,20 +1,22 @@
 """The statement by hand, and beside the engine's ledger on runs of every kind: to the unit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from papertape.engine.broker.ledger import money
+from papertape.engine.candles import HOUR_MS
 from papertape.engine.core import Engine
-from papertape.engine.events import Funding
+from papertape.engine.events import Event, Funding, MarketChange
 from papertape.engine.jit import Rows
 from papertape.engine.performance.statement import ACCOUNTS, FUNDED, PAID_IN, statement
-from papertape.engine.records import LONG, PAYMENT, REASON_ENTRY, REASON_LIQUIDATION, SHORT
+from papertape.engine.records import CHANGE, LONG, PAYMENT, REASON_ENTRY, REASON_LIQUIDATION, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from tests.support.every_order import EveryOrder
-from tests.support.helpers import Outcome, Scripted, make_candles, random_candles
+from tests.support.helpers import FREE, START_MS, Outcome, Scripted, make_candles, random_candles
 
 BAR = (100.0, 100.0, 100.0, 100.0)
 COSTS = {"taker_fee_rate": 0.001, "half_spread_rate": 0.001, "slippage_rate": 0.002}
@@ -96,3 +98,48 @@ def test_its_sums_are_the_ledgers(market: dict[str, Any], seed: int) -> None:
     assert (np.diff(sequence) >= 0).all()
     sums = np.bincount(np.unique(sequence, return_inverse=True)[1], rows["amount"].astype(float))
     assert not sums.any()
+
+
+class Adding(Scripted):
+    """Buy ten at the close of candle 0, ten more at that of candle 2, and sell half at that of candle 4."""
+
+    def decide(self, view: Any) -> Decision | None:
+        k = (int(view.time_ms) - START_MS) // HOUR_MS - 1
+        if k in (0, 2):
+            view.buy(10.0)
+        if k == 4:
+            view.exit(0.5)
+        return None
+
+
+def test_a_market_that_changes_has_at_each_fill_the_figures_of_its_time() -> None:
+    """
+    Ten at 100 on a tenth, then ten on a fifth with 1 % of slippage and ticks of one: at 101, all of it slippage.
+
+    100 and 202 of margin; sold at 99 with half of both. At first there is no tick, so that nothing is lost to one.
+    """
+    before = Market("X", True, leverage=10.0, **FREE)
+    after = replace(before, leverage=5.0, tick_size=1.0, slippage_rate=0.01)
+    spec = EngineSpec([before], Adding({}), "1h", "1h", settings=Settings("fraction", leverage_cap=10.0))  # fmt: skip
+    engine = Engine(spec)
+    candles = make_candles([BAR] * 7)
+    events: list[Event] = [candles[:2], MarketChange(START_MS + 2 * HOUR_MS, 0, after.plain()), candles[2:]]  # fmt: skip
+    reports = [engine.step(event) for event in events]
+    outcome = Outcome(engine, reports)
+    changes = np.concatenate([np.zeros(0, CHANGE), *[report.changes for report in reports]])
+
+    rows = statement(outcome.fills, np.zeros(0, PAYMENT), spec.market_rows(), money(10_000.0), changes)  # fmt: skip
+
+    amounts = {
+        int(s): {
+            ACCOUNTS[int(r.account)]: int(r.amount) / 1e9
+            for r in rows[rows["sequence"] == s].view(np.recarray)
+        }
+        for s in np.unique(rows["sequence"])[1:]
+    }
+    assert list(amounts.values()) == [
+        {"cash": -100.0, "margin": 100.0},
+        {"cash": -202.0, "margin": 202.0, "slippage": 10.0, "result": -10.0},
+        # 2,010 cost 1,005 a half, sold at 99: 990.
+        {"cash": 136.0, "margin": -151.0, "slippage": 10.0, "result": 5.0},
+    ]

@@ -1,0 +1,158 @@
+"""Markets that change at dates of the configuration: what comes of the rows, in a run, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from papertape.engine.errors import ConfigError
+from papertape.replay import Result, backtest
+from papertape.replay.backtesting.verify import result_statement, verify
+from papertape.replay.config import make_config
+from papertape.replay.config.markets import market_changes
+from papertape.replay.config.spec import make_spec
+from papertape.replay.importers.sample import sample_tape
+
+ASKED: dict[str, Any] = {
+    "strategy": "ema_cross", "use_ml": False, "start": "2021-05-01", "end": "2021-06-15",
+    "account": {"sizing": "fraction", "fixed_fraction": 1.0}, "report": {"sensitivity": False, "random_draws": 0},
+}  # fmt: skip
+SYMBOL = "BTCUSDT"
+
+
+def changes_of(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the changes of a configuration: day, and what is another than at the start."""
+    tape = sample_tape()
+    config = make_config(values)
+    spec = make_spec(config, [tape])
+    first = spec.markets[0].plain()
+    found = []
+    for time_ms, change in market_changes(config, spec):
+        assert change.time_ms == time_ms
+        day = str(np.datetime64(time_ms, "ms").astype("datetime64[D]"))
+        found.append((day, {k: v for k, v in change.figures.items() if v != first[k]}))
+    return found
+
+
+def test_each_row_holds_with_those_before_it_and_a_symbols_counts_more() -> None:
+    values = {
+        "market": {
+            "tick_size": 0.1,
+            "changes": [
+                {"start": "2021-01-01", "tick_size": 0.5},
+                {"start": "2021-03-01", "taker_fee_rate": 0.0015},
+            ],
+        },
+        "markets": {
+            SYMBOL: {"changes": [{"start": "2021-03-01T00:00", "taker_fee_rate": 0.002}]},
+        },
+    }
+
+    assert changes_of(values) == [
+        ("2021-01-01", {"tick_size": 0.5}),
+        ("2021-03-01", {"tick_size": 0.5, "taker_fee_rate": 0.0015}),
+        ("2021-03-01", {"tick_size": 0.5, "taker_fee_rate": 0.002}),
+    ]
+
+
+def test_a_table_takes_the_place_of_the_rates() -> None:
+    rows = [{"up_to": 1e6, "leverage": 50.0, "maintenance_rate": 0.01}]
+    values = {
+        "market": {
+            "kind": "perpetual",
+            "leverage": 10,
+            "maintenance_rate": 0.005,
+            "changes": [{"start": "2021-01-01", "brackets": rows}],
+        }
+    }
+
+    assert changes_of(values) == [("2021-01-01", {"maintenance_rate": 0.0, "brackets": rows})]
+
+
+LATER = {"start": "2021-03-01"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([{**LATER, "tick_size": 1.0}, {"start": "2021-02-01", "tick_size": 2.0}],
+         "market.changes: 2021-02-01 00:00 does not come after 2021-03-01 00:00; write them in order"),
+        ([{**LATER, "tick_size": 0}], "market.changes.0: tick_size 0 is no step; leave it out"),
+        ([{**LATER, "tick_size": -1}], "market.changes.0.tick_size: input should be greater than or equal to 0, not -1"),
+        ([{**LATER, "tick_size": float("nan")}], "market.changes.0.tick_size: .*not nan"),
+        ([{**LATER, "contract_value": 2.0}], "market.changes.0: contract_value cannot change while a market is traded"),
+        ([{**LATER, "kind": "spot"}], "market.changes.0: kind cannot change"),
+        ([{**LATER, "tick_sise": 2.0}], "market.changes.0.tick_sise: unknown key: did you mean 'tick_size'"),
+        ([LATER], "market.changes.0: it changes nothing; leave the row out"),
+        ([{"tick_size": 1.0}], "market.changes.0.start: field required"),
+        ([{"start": 2021, "tick_size": 1.0}], "market.changes.0.start: 2021 is a bare number"),
+        ([{**LATER, "maximum_leverage": 5.0}], "market.changes.0: .*leverage 10 is above the market's 5"),
+        ([{**LATER, "maintenance_rate": 0.2}], "market.changes.0: .*leaves a margin of 10.000%, and 20.000% must be"),
+        ([{**LATER, "leverage": 0.0}], "market.changes.0: .*leverage 10 cannot become 0"),
+        ([{**LATER, "brackets": [{"up_to": 1e6, "leverage": 5.0, "maintenance_rate": 0.01}]}],
+         "market.changes.0: .*leverage 10 is above 5, that of its smallest bracket"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_one_sentence(changes: list[Any], said: str) -> None:
+    values = {"market": {"kind": "perpetual", "leverage": 10, "changes": changes}}
+
+    with pytest.raises(ConfigError, match=said) as caught:
+        changes_of(values)
+
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    changes = [{"start": "2021-05-20", "tick_size": 250.0, "taker_fee_rate": 0.002}]
+    return backtest(sample_tape(), **ASKED, market={"changes": changes})
+
+
+def test_a_run_uses_what_was_valid_then(result: Result) -> None:
+    fills = result.fill_table
+    rate = fills["fee"] / fills["notional"]
+    is_late = (fills["time"] >= "2021-05-20").to_numpy()
+
+    assert 5 < np.count_nonzero(is_late) < len(fills) - 5
+    assert rate[~is_late].to_numpy() == pytest.approx(0.001)  # Binance's, as markets.toml has it
+    assert rate[is_late].to_numpy() == pytest.approx(0.002)
+    assert not (fills["price"][is_late] % 250.0).any()
+    assert (fills["price"][~is_late] % 250.0).all()
+    what = "taker_fee_rate 0.001 → 0.002"
+    assert result.summary["market_changes"] == [
+        {"time_ms": 1_621_468_800_000, "symbol": SYMBOL, "what": f"tick_size 0.01 → 250, {what}"}
+    ]
+    said = [line for line in result.summary["doubts"] if "another market" in line]
+    assert said == [f"{SYMBOL}: another market from 2021-05-20 00:00 on: tick_size 0.01 → 250, {what}."]  # fmt: skip
+
+
+def test_it_is_written_verified_and_balances(result: Result, tmp_path: Path) -> None:
+    folder = result.save(tmp_path / "out")
+
+    assert verify(folder).differences == ()
+    booked = result_statement(folder)
+    assert booked.cash == booked.curve_cash
+    assert len(booked.changes) == 2
+
+
+def test_what_was_valid_before_the_first_candle_holds_from_there() -> None:
+    early = [{"start": "2020-01-01", "tick_size": 250.0}, {"start": "2022-01-01", "tick_size": 1.0}]
+
+    dated = backtest(sample_tape(), **ASKED, market={"changes": early})
+    always = backtest(sample_tape(), **ASKED, market={"tick_size": 250.0})
+
+    one, two = dated.fills.copy(), always.fills.copy()
+    one["sequence"] = two["sequence"] = 0  # the change has a number of its own
+    assert len(one) > 10
+    assert one.tobytes() == two.tobytes()
+
+
+def test_doubled_costs_are_those_of_their_time() -> None:
+    asked = {**ASKED, "report": {"random_draws": 0}}
+    dated = {"changes": [{"start": "2020-01-01", "taker_fee_rate": 0.003}]}
+
+    runs = [backtest(sample_tape(), **asked, market=market) for market in (dated, {"taker_fee_rate": 0.003})]  # fmt: skip
+
+    tables = [run.sensitivity.drop(columns="digest", errors="ignore") for run in runs]
+    assert tables[0].to_dict() == tables[1].to_dict()
