@@ -118,6 +118,38 @@ def test_levels_are_those_of_the_formula(
     assert position.bankruptcy_price == pytest.approx(entry * (1 - side / leverage), rel=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("side", "bybit", "gate", "binance"),
+    [(LONG, 8.1, 8.085708510208207, 8.070707070707071), (SHORT, 11.9, 11.87413417771621, 11.89108910891089)],
+)  # fmt: skip
+def test_levels_beside_freqtrades_table_of_venues(
+    side: int, bybit: float, gate: float, binance: float
+) -> None:
+    """
+    Its `test_execute_entry`: a unit at 10 on 5x, 1 % maintained, an amount of 0.01 off on Binance, a fee of 0.06 % on Gate.
+
+    Bybit's form is ours. Gate and OKX hold the rate and a taker fee against the notional at the mark, Binance the rate less
+    its amount; the distance to ours is what these forms say, and no more.
+    """
+    spec = EngineSpec(
+        [Market("X", is_perpetual=True, leverage=5.0, maintenance_rate=0.01, **FREE)],
+        Scripted({0: Decision(side)}), "1h", "1h", capital=10.0,
+        settings=Settings("fraction", fixed_fraction=1.0, leverage_cap=1.0, cash_share=1.0),
+    )  # fmt: skip
+    engine = Engine(spec)
+    engine.step(make_candles([(10.0,) * 4] * 2))
+    level = engine.positions[0].liquidation_price
+
+    assert engine.positions[0].quantity != 0
+    assert level == pytest.approx(bybit, rel=1e-14)
+    # At the mark P what is left, margin + side x (P - 10), is down to what they maintain: solved for P.
+    margin = 2.0
+    assert gate == pytest.approx((10 - side * margin) / (1 - side * (0.01 + 0.0006)), rel=1e-12)
+    assert binance == pytest.approx((10 - side * (margin + 0.01)) / (1 - side * 0.01), rel=1e-12)
+    assert gate - level == pytest.approx(side * (0.0106 * gate - 0.01 * 10), rel=1e-9)
+    assert binance - level == pytest.approx(side * (0.01 * binance - 0.01 - 0.01 * 10), rel=1e-9)
+
+
 @pytest.mark.parametrize("strategy", [Scripted, Resting])
 @pytest.mark.parametrize(
     ("stop", "bar", "reason", "price"),
