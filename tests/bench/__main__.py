@@ -28,6 +28,7 @@ from tests.bench import (
     onlookers,
     orders,
     own_features,
+    portfolio,
     processes,
     python_strategy,
     smc,
@@ -173,6 +174,7 @@ def main() -> None:
     result["whole"] = [whole.beside_backtesting(n, runs)]
     trials = 20 if options.quick else 500
     result["sweeps"] = [sweeps.pairs(trials), sweeps.brackets(trials)]
+    result["portfolio"] = [portfolio.ten_beside_one(n // 10, runs)]
     result["snapshot"] = processes.snapshots()
     result["training"] = [training.fifty_epochs(), montecarlo.paths()]
     if not options.quick:
@@ -180,6 +182,7 @@ def main() -> None:
         result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process(), onlookers.beside()]
         result["whole"].append(whole.report_of_a_year())
         result["sweeps"].append(sweeps.walk())
+        result["portfolio"].append(portfolio.year_of_many())
         result["command"] = whole.command(n)
         result["fill"] = processes.fill_costs()
         result["start"] = processes.start_times()
@@ -187,7 +190,7 @@ def main() -> None:
     print(json.dumps(result, indent=1) if options.json else table(result))  # noqa: T201
     lines = [*result["speeds"], result["structure"], *result["feed"], *result["models"]]
     lines += [*result["python"], *result["own"], *result["whole"], *result["training"]]
-    lines += result["sweeps"]
+    lines += [*result["sweeps"], *result["portfolio"]]
     lines += result.get("calm", ())
     if not options.quick and not all(line["is_met"] for line in lines):
         sys.exit(1)
@@ -220,6 +223,7 @@ def table(result: dict[str, Any]) -> str:
         *result["own"],
         *result["whole"],
         *result["sweeps"],
+        *result["portfolio"],
         *result["feed"],
         *result["models"],
         *result["training"],
