@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 PAPERTAPE = Path(sys.executable).with_name("papertape")
 LOCAL = "127.0.0.1"
 USUAL_PORTS = (9464, 9090, 9093)  # daemon, Prometheus, Alertmanager
-ROWS = 3600 + 72_000  # the history, and ten hours of streaming
+ROWS = 3660 + 72_000  # the history, and ten hours of streaming
 STOP_S = 30.0  # of wall time for one program to end by itself
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAIL = 15  # lines of a log that are shown
@@ -135,7 +135,9 @@ def _run(desk: Desk) -> None:
     _make_market(desk.folder)
     desk.look()
     token = _token_file(desk.folder)
-    desk.say("the daemon starts; the first time its kernels are compiled, which takes minutes")
+    desk.say(
+        "the daemon starts; the first time its kernels are compiled, a minute's work for two cores"
+    )
     _start_daemon(desk, daemon, token)
     address = f"http://{LOCAL}:{daemon}"
     while not _answers(f"{address}/healthz"):

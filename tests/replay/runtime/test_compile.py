@@ -1,14 +1,18 @@
 """The cold start: what the second process leaves, and that nothing depends on it."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from papertape.engine.broker.execution import execute
+from papertape.engine.model.kinds import infer
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence, EmaCross
 from papertape.replay.runtime import compile
@@ -24,16 +28,18 @@ value = sigmoid(0.5)
 print(json.dumps([was_stored, is_stored(sigmoid), value, sum(sigmoid._cache_hits.values())]))
 """
 WHOLE = """
-import sys
-from papertape.engine.features.smc.feature import smc
-from papertape.engine.jit import is_stored
+import gc
+from dataclasses import replace
+from papertape.engine.jit.dispatch import Kernel
 from papertape.replay.runtime.compile import compile_kernels
 from tests.bench.candles import make
 from tests.bench.work import Batches, drive, everything
-spec = everything(use_smc=True)
+spec = replace(everything(use_smc=True), model_features=("rsi_14",))
 compile_kernels(spec)
-assert is_stored(smc) and not smc.overloads
-print(drive(spec, Batches(make(500), 1))[1].digest, sum(smc._cache_hits.values()))
+print(drive(spec, Batches(make(500), 1))[1].digest)
+for each in gc.get_objects():
+    if isinstance(each, Kernel) and each.overloads:
+        print(each.py_func.__name__, len(each.overloads), sum(each._cache_hits.values()))
 """
 
 
@@ -48,7 +54,7 @@ def start(program: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    told, _ = process.communicate(timeout=300)
+    told, _ = process.communicate(timeout=900)
     assert process.returncode == 0
     return told
 
@@ -57,23 +63,24 @@ def finish(process: subprocess.Popen[str]) -> str:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count what this process would compile, without compiling it."""
     done: list[str] = []
-    monkeypatch.setattr(compile, "compile_common", lambda: done.append("common"))
+    monkeypatch.setattr(compile, "compile_features", lambda: done.append("features"))
+    monkeypatch.setattr(compile, "compile_model", lambda: done.append("model"))
     return done
 
 
-def test_a_second_process_that_is_killed_only_leaves_its_work_undone(
+def test_another_process_that_is_killed_only_leaves_its_work_undone(
     compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compile, "HELPER", "import os; os.kill(os.getpid(), 9)")
 
-    compile.compile_in_two()
+    compile.compile_beside(["compile_structure", "compile_execution"])
 
-    assert compiled == ["common"]
+    assert compiled == ["features"]
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """Collect the second processes, which wait for ever."""
+    """Collect the other processes, which wait for ever."""
     found: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
@@ -86,58 +93,75 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     return found
 
 
-def test_a_second_process_that_hangs_is_ended(
+def test_other_processes_that_hang_are_ended(
     compiled: list[str], started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compile, "LIMIT_S", 0.1)
 
-    compile.compile_in_two()
+    compile.compile_beside(["compile_structure", "compile_execution"], has_model=True)
 
-    assert compiled == ["common"]
-    assert [process.returncode for process in started] == [-9]
+    assert compiled == ["features", "model"]
+    assert [process.returncode for process in started] == [-9, -9]
 
 
-def test_no_second_process_stays_when_this_one_is_interrupted(
+def test_no_other_process_stays_when_this_one_is_interrupted(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compile, "compile_common", interrupt)
+    monkeypatch.setattr(compile, "compile_features", interrupt)
+    before = gc.get_threshold()
 
     with pytest.raises(KeyboardInterrupt):
-        compile.compile_in_two()
+        compile.compile_beside(["compile_structure"])
 
     assert [process.returncode for process in started] == [-9]
+    assert gc.get_threshold() == before
 
 
-def test_without_a_second_process_the_engine_compiles_by_itself(
+def test_without_other_processes_the_engine_compiles_the_rest_by_itself(
     compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
-    compile.compile_in_two()
+    compile.compile_beside(["compile_structure"])
 
-    assert compiled == []
+    assert compiled == ["features"]
 
 
-def test_a_second_process_is_for_structure_that_is_not_on_disk(
+def test_other_processes_are_for_what_is_needed_and_not_on_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(compile, "compile_in_two", lambda: asked.append("two"))
-    monkeypatch.setattr(compile, "is_stored", lambda kernel: False)
+    asked: list[tuple[list[str], bool]] = []
+    stored: set[Any] = set()
+
+    def ask(parts: list[str], *, has_model: bool) -> None:
+        asked.append((parts, has_model))
+
+    monkeypatch.setattr(compile, "compile_beside", ask)
+    monkeypatch.setattr(compile, "is_stored", lambda kernel: kernel in stored)
     monkeypatch.setattr(compile.os, "cpu_count", lambda: 2)
     plain = EngineSpec([Market("X")], EmaCross(), "1m", "1m")
     whole = EngineSpec([Market("X")], Confluence(use_ml=False), "1m", "1m")
+    learning = replace(plain, model_features=("rsi_14",))
 
     compile.compile_kernels(plain)
-    assert asked == []
     compile.compile_kernels(whole)
-    assert asked == ["two"]
-    monkeypatch.setattr(compile, "is_stored", lambda kernel: True)
+    compile.compile_kernels(learning)
+    stored |= {execute, infer}
+    compile.compile_kernels(plain)
+    compile.compile_kernels(learning)
     compile.compile_kernels(whole)
-    assert asked == ["two"]
+    monkeypatch.setattr(compile.os, "cpu_count", lambda: 1)
+    compile.compile_kernels(whole)
+
+    assert asked == [
+        (["compile_execution"], False),
+        (["compile_execution", "compile_structure"], False),
+        (["compile_execution"], True),
+        (["compile_structure"], False),
+    ]
 
 
 @pytest.mark.slow  # by default tests/engine/jit/test_dispatch.py compiles into a folder of its own
@@ -166,9 +190,12 @@ def test_a_cache_folder_that_cannot_be_made_costs_time_and_nothing_else(tmp_path
 
 
 @pytest.mark.slow
-def test_a_cold_start_in_two_processes_decides_what_a_warm_one_decides(tmp_path: Path) -> None:
-    cold = finish(start(WHOLE, tmp_path))
-    warm = finish(start(WHOLE, tmp_path))
+def test_a_cold_start_in_several_processes_decides_what_a_warm_one_decides(tmp_path: Path) -> None:
+    cold = finish(start(WHOLE, tmp_path)).splitlines()
+    warm = finish(start(WHOLE, tmp_path)).splitlines()
 
-    assert cold == warm
-    assert cold.split()[1] == "1"  # structure came from the second process
+    assert cold[0] == warm[0]
+    assert {"smc 1 1", "execute 1 1"} <= set(cold)  # from the others
+    # What was compiled ahead is what an engine asks for: one machine code of each, and all of it was there.
+    assert "advance 1 0" in cold
+    assert all(line.endswith(" 1 1") for line in warm[1:]), warm
