@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -18,13 +19,20 @@ PROBE_S: Final = 0.1
 
 
 class JobCounts(Protocol):
-    """What a scheduler counts: runs by (job, outcome), and when each job last succeeded, ms since the epoch."""
+    """
+    What a scheduler counts: runs by (job, outcome), and when each job last succeeded, ms since the epoch.
+
+    durations_s  (job, seconds) of runs, which are taken out
+    """
 
     @property
     def runs(self) -> Mapping[tuple[str, str], int]: ...
 
     @property
     def last_success_ms(self) -> Mapping[str, int]: ...
+
+    @property
+    def durations_s(self) -> deque[tuple[str, float]]: ...
 
 
 class Runtime:
@@ -56,7 +64,7 @@ class Runtime:
 
     def on_jobs(self, counts: JobCounts) -> None:
         """
-        Add what a scheduler has counted since the last call, in place of `on_job`; it knows no durations.
+        Add what a scheduler has counted since the last call, in place of `on_job`.
 
         Call it once before the jobs begin: what was counted in earlier processes is not counted again.
         """
@@ -70,6 +78,11 @@ class Runtime:
         for (job,), gauge in series.gauges("job_last_success_timestamp_seconds").items():
             if job in counts.last_success_ms:
                 gauge.set(counts.last_success_ms[job] / 1000.0)
+        durations = series.histograms("job_duration_seconds")
+        while counts.durations_s:
+            job, seconds = counts.durations_s.popleft()
+            if (job,) in durations:
+                durations[(job,)].observe(seconds)
 
     def on_audit(
         self,

@@ -13,7 +13,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from papertape.engine.errors import PapertapeError
 
 MISFIRE_GRACE_S: Final = 30  # a bell that could not be rung within this is a missed run
 _KEPT_RUNS: Final = 1000  # per job; older rows go
+_KEPT_DURATIONS: Final = 1000  # of all jobs, where nobody takes them
 
 
 class Job(NamedTuple):
@@ -45,12 +46,19 @@ class Job(NamedTuple):
 
 @dataclass(slots=True)
 class JobStats:
-    """What jobs did: runs by (job, outcome), and how and when each last began and last succeeded, in ms."""
+    """
+    What jobs did: runs by (job, outcome), and how and when each last began and last succeeded, in ms.
+
+    durations_s  (job, seconds) of the runs that have ended in this process, for whoever takes them out
+    """
 
     runs: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_start_ms: dict[str, int] = field(default_factory=dict)
     last_success_ms: dict[str, int] = field(default_factory=dict)
     last_outcome: dict[str, str] = field(default_factory=dict)
+    durations_s: deque[tuple[str, float]] = field(
+        default_factory=lambda: deque(maxlen=_KEPT_DURATIONS)
+    )
 
 
 def stats_of(journal: Journal) -> JobStats:
@@ -206,7 +214,7 @@ class Jobs:
 
     async def run_once(self, job: Job, cause: str) -> str:
         """Run a job now and return its outcome; what it is refused is journalled, a bug of ours ends the daemon."""
-        started_ms = self._now_ms()
+        started_ms, started_s = self._now_ms(), time.monotonic()
         self.stats.last_start_ms[job.name] = started_ms
         number = await self._writer.submit(_started(job.name, started_ms, cause))
         try:
@@ -218,6 +226,7 @@ class Jobs:
             self.stats.last_success_ms[job.name] = ended_ms
         self.stats.runs[job.name, outcome] += 1
         self.stats.last_outcome[job.name] = outcome
+        self.stats.durations_s.append((job.name, time.monotonic() - started_s))
         await self._writer.submit(_ended(number, ended_ms, outcome, detail))
         return outcome
 

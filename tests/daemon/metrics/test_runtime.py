@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ class Counts:
 
     def __init__(self, runs: dict[tuple[str, str], int], last_success_ms: dict[str, int]) -> None:
         self.runs, self.last_success_ms = runs, last_success_ms
+        self.durations_s: deque[tuple[str, float]] = deque()
 
 
 def test_a_schedulers_counters_are_followed_from_where_they_stood(metrics: Metrics) -> None:
@@ -61,6 +63,7 @@ def test_a_schedulers_counters_are_followed_from_where_they_stood(metrics: Metri
 
     counts.runs.update({("audit", "done"): 43, ("audit", "missed"): 1, ("unheard", "done"): 9})
     counts.last_success_ms["audit"] = 1_700_000_000_000
+    counts.durations_s.extend([("audit", 0.5), ("unheard", 9.0), ("audit", 1.5)])
     for _ in range(2):
         metrics.on_jobs(counts)
 
@@ -69,6 +72,8 @@ def test_a_schedulers_counters_are_followed_from_where_they_stood(metrics: Metri
     assert value(metrics, "job_runs_total", job_name="audit", outcome="missed") == 1.0
     assert value(metrics, "job_last_success_timestamp_seconds", job_name="audit") == 1_700_000_000.0
     assert value(metrics, "job_last_success_timestamp_seconds", job_name="backup") == START_S
+    assert value(metrics, "job_duration_seconds_count", job_name="audit") == 2.0
+    assert value(metrics, "job_duration_seconds_sum", job_name="audit") == 2.0
 
 
 def test_an_audit_that_failed_does_not_count_as_a_check(metrics: Metrics) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,9 @@ async def test_jobs_run_and_the_journal_knows_how_each_went(tmp_path: Path) -> N
             await task
         return stats
 
+    started_s = time.monotonic()
     stats = await work()
+    took_s = time.monotonic() - started_s
     journal.close()
 
     assert sorted(runs(tmp_path)) == [
@@ -105,6 +108,8 @@ async def test_jobs_run_and_the_journal_knows_how_each_went(tmp_path: Path) -> N
         ("slow", "missed", "schedule", "the run before it is not over"),
     ]
     assert stats.runs == {("slow", "done"): 1, ("slow", "missed"): 1, ("bad", "failed"): 1}
+    assert [name for name, _ in stats.durations_s] == ["bad", "slow"]
+    assert all(0.0 <= seconds <= took_s for _, seconds in stats.durations_s)
     with Journal.open(tmp_path, 0) as journal:
         again = stats_of(journal)
     assert again.runs == stats.runs
