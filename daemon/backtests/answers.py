@@ -1,7 +1,7 @@
 """Backtests as the API tells them. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,12 +63,68 @@ class BacktestJob(_Told):
     started_ms: int | None = None
     ended_ms: int | None = None
     digest: str = Field("", description="of every decision and fill, when done")
+    figures: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="the first ones of its metrics, when done; none: undefined",
+    )
 
 
 class BacktestJobs(_Told):
     """The backtests that are kept, newest first."""
 
     jobs: tuple[BacktestJob, ...]
+    older: int = Field(0, description="that are kept and left out, for no answer holds more")
+
+
+class ParameterChoice(_Told):
+    """A parameter that a strategy declares."""
+
+    name: str
+    type: str = Field(description="int, float, bool or str")
+    default: int | float | bool | str
+    low: float | None
+    high: float | None
+    step: float | None
+    choices: tuple[int | float | bool | str, ...]
+    range: str = Field(description="what is allowed, in words; empty: anything of the type")
+    help: str
+
+
+class StrategyChoice(_Told):
+    """A strategy that may be asked for."""
+
+    name: str
+    is_own: bool = Field(description="the daemon's own")
+    is_declared: bool = Field(
+        description="false: its code is not loaded here, so what can be set of it is not known"
+    )
+    parameters: tuple[ParameterChoice, ...]
+
+
+class TapeChoice(_Told):
+    """A tape that may be replayed."""
+
+    name: str
+    symbol: str
+    timeframe: str
+    first_ms: int | None = None
+    last_ms: int | None = None
+    candles: int | None = None
+    problem: str = Field("", description="why it cannot be read")
+    is_sample: bool = Field(False, description="the embedded one, which every installation has")
+
+
+class BacktestChoices(_Told):
+    """What a backtest may be made of here; every other key of a configuration can be set as well."""
+
+    strategies: tuple[StrategyChoice, ...]
+    tapes: tuple[TapeChoice, ...]
+    more_tapes: int = Field(description="of the store that are left out")
+    timeframes: tuple[str, ...]
+    sizings: tuple[str, ...]
+    own: dict[str, Any] = Field(
+        description="the daemon's own configuration, as far as a replay reads it and it is not the default"
+    )
 
 
 class FileSize(_Told):
@@ -128,11 +184,34 @@ class ComparedMetric(_Told):
     """One metric of both."""
 
     name: str
+    label: str = Field(description="of a key figure, for people; empty: not one of those")
+    kind: str = Field(description="percent, number, count or R, of a key figure")
     first: float | None
     second: float | None
+    first_missing: str = Field(description="why there is none")
+    second_missing: str = Field(description="why there is none")
     difference: float | None = Field(
         description="second less first; none where either is undefined"
     )
+
+
+class ComparedCurve(_Told):
+    """What one unit has become over time: lowest, highest and last value of every stretch."""
+
+    time_ms: tuple[int, ...] = Field(description="of the calendar, or since its start: see basis")
+    growth: tuple[float, ...]
+    missing: str = Field("", description="why there is none")
+
+
+class ComparedCurves(_Told):
+    """Both equity curves from one start."""
+
+    basis: Literal["time", "elapsed"] = Field(
+        description="time: both begin at `start_ms`; elapsed: no moment is common, each begins at its own start"
+    )
+    start_ms: int | None
+    first: ComparedCurve
+    second: ComparedCurve
 
 
 class ComparedSetting(_Told):
@@ -149,6 +228,7 @@ class BacktestComparison(_Told):
     first: ComparedSide
     second: ComparedSide
     is_same_span: bool = Field(description="metrics of other spans of time compare little")
-    metrics: tuple[ComparedMetric, ...]
+    curves: ComparedCurves
+    metrics: tuple[ComparedMetric, ...] = Field(description="key figures first")
     settings: tuple[ComparedSetting, ...] = Field(description="that differ, the first 100 of them")
     more_settings: int = Field(description="that differ and are left out")

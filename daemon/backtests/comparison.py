@@ -13,6 +13,7 @@ from papertape.daemon.backtests.answers import (
     ComparedSetting,
     ComparedSide,
 )
+from papertape.daemon.backtests.curves import Curve, compare_curves
 from papertape.daemon.backtests.request import SET_ASIDE
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import identity_of
@@ -20,21 +21,32 @@ from papertape.daemon.journal.tables import TABLES
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.measure import measure
+from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.backtesting.figures import FIGURES
 
 LIVE: Final = "live"
 _MOST_SETTINGS: Final = 100
 _CHARACTERS: Final = 300  # of one value
+_KEY_FIGURES: Final = {metric: (label, kind) for label, metric, kind in FIGURES}
+_NOT_THERE: Final = "it was not measured there"
 
 
 class Side(NamedTuple):
-    """One of the two: what it is, its metrics, its configuration."""
+    """
+    One of the two.
+
+    metrics    by name; None: undefined
+    undefined  why, by name
+    """
 
     about: ComparedSide
     metrics: Mapping[str, float | None]
+    undefined: Mapping[str, str]
     config: Mapping[str, Any]
+    curve: Curve
 
 
-def side_of_result(number: int, summary: Mapping[str, Any]) -> Side:
+def side_of_result(number: int, summary: Mapping[str, Any], curve: Curve) -> Side:
     """Return a result as one side."""
     about = ComparedSide(
         source=str(number),
@@ -43,7 +55,7 @@ def side_of_result(number: int, summary: Mapping[str, Any]) -> Side:
         start_ms=_ms(summary["start"]),
         end_ms=_ms(summary["end"]),
     )
-    return Side(about, summary["metrics"], summary["config"])
+    return Side(about, summary["metrics"], summary["undefined"], summary["config"], curve)
 
 
 def side_of_account(journal: Journal, digest: str) -> Side:
@@ -67,29 +79,45 @@ def side_of_account(journal: Journal, digest: str) -> Side:
         start_ms=int(curve[0, 0]) if len(curve) else None,
         end_ms=int(curve[-1, 0]) if len(curve) else None,
     )
-    return Side(about, found.metrics, config.model_dump(mode="json"))
+    worth = Curve(marks["time_ms"], marks["equity"] / UNITS_PER_QUOTE)
+    return Side(about, found.metrics, found.undefined, config.model_dump(mode="json"), worth)
 
 
 def compare(first: Side, second: Side) -> BacktestComparison:
     """Return both sides' metrics, and the keys of the configuration that differ."""
-    names = dict.fromkeys([*first.metrics, *second.metrics])
+    measured = {**first.metrics, **second.metrics}
+    names = dict.fromkeys([*(name for name in _KEY_FIGURES if name in measured), *measured])
     differing = list(_differing(first.config, second.config))
     one, other = first.about, second.about
     return BacktestComparison(
         first=one,
         second=other,
         is_same_span=(one.start_ms, one.end_ms) == (other.start_ms, other.end_ms),
-        metrics=tuple(
-            _metric(name, first.metrics.get(name), second.metrics.get(name)) for name in names
-        ),
+        curves=compare_curves(first.curve, second.curve),
+        metrics=tuple(_metric(name, first, second) for name in names),
         settings=tuple(differing[:_MOST_SETTINGS]),
         more_settings=max(0, len(differing) - _MOST_SETTINGS),
     )
 
 
-def _metric(name: str, first: float | None, second: float | None) -> ComparedMetric:
-    difference = None if first is None or second is None else second - first
-    return ComparedMetric(name=name, first=first, second=second, difference=difference)
+def _metric(name: str, first: Side, second: Side) -> ComparedMetric:
+    """Return one metric of both; what is missing has its reason."""
+    one, other = (side.metrics.get(name) for side in (first, second))
+    reasons = [
+        side.undefined.get(name, _NOT_THERE) if side.metrics.get(name) is None else ""
+        for side in (first, second)
+    ]
+    label, kind = _KEY_FIGURES.get(name, ("", ""))
+    return ComparedMetric(
+        name=name,
+        label=label,
+        kind=kind,
+        first=one,
+        second=other,
+        first_missing=reasons[0],
+        second_missing=reasons[1],
+        difference=None if one is None or other is None else other - one,
+    )
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[ComparedSetting]:

@@ -16,6 +16,7 @@ from papertape.daemon.backtests.answers import (
     ResultFile,
     TapeUsed,
 )
+from papertape.daemon.backtests.curves import Curve
 from papertape.engine.errors import DataError
 from papertape.replay.report.data import curve_points
 
@@ -74,15 +75,20 @@ def result_of(job: BacktestJob, folder: Path) -> BacktestResult:
     )
 
 
-def _curve(folder: Path) -> ResultCurve:
-    """Return equity at the closes that a chart needs."""
+def curve_of_result(folder: Path) -> Curve:
+    """Return the equity of a result at every close, or raise DataError for a damaged file."""
     path = folder / ResultFile.EQUITY
     try:
         table = pq.read_table(path, columns=["time", "equity"])
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: damaged: {error}") from error
     time_ms = table["time"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
-    equity = table["equity"].to_numpy()
+    return Curve(time_ms, table["equity"].to_numpy())
+
+
+def _curve(folder: Path) -> ResultCurve:
+    """Return equity at the closes that a chart needs."""
+    time_ms, equity = curve_of_result(folder)
     rows = curve_points(equity, _STRETCHES)
     return ResultCurve(
         time_ms=tuple(time_ms[rows].tolist()), equity=tuple(np.round(equity[rows], 4).tolist())

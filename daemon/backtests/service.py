@@ -16,7 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from papertape.daemon.backtests.answers import BacktestJob, BacktestJobs, BacktestState
+from papertape.daemon.backtests.answers import (
+    BacktestChoices,
+    BacktestJob,
+    BacktestJobs,
+    BacktestState,
+)
+from papertape.daemon.backtests.choices import choices_of
 from papertape.daemon.backtests.jobs import RESULT, JobFolder, KeptJob, interrupted
 from papertape.daemon.backtests.request import checked
 from papertape.engine.errors import DataError
@@ -25,6 +31,8 @@ from papertape.replay.runtime.worker import Ended, follow
 
 COMMAND: Final = (sys.executable, "-P", "-m", "papertape.daemon.backtests.worker")
 _STEP_CHARACTERS: Final = 80
+_LIST_BYTES: Final = 200_000  # of the jobs that one answer holds; its budget is 256 kB
+_FIGURES: Final = ("total_return", "max_drawdown", "sharpe", "trades")
 
 
 class QueueFull(DataError):
@@ -102,10 +110,19 @@ class BacktestService:
         self._turn = asyncio.Lock()  # what is asked for is decided one after the other
 
     def jobs(self) -> BacktestJobs:
-        """Return the jobs that are kept, newest first."""
-        return BacktestJobs(
-            jobs=tuple(kept.job for _, kept in sorted(self._kept.items(), reverse=True))
-        )
+        """Return the jobs that are kept, newest first, as many as an answer holds."""
+        newest_first = [kept.job for _, kept in sorted(self._kept.items(), reverse=True)]
+        told, size = [], 0
+        for job in newest_first:
+            size += len(job.model_dump_json().encode())
+            if size > _LIST_BYTES:
+                break
+            told.append(job)
+        return BacktestJobs(jobs=tuple(told), older=len(newest_first) - len(told))
+
+    def choices(self) -> BacktestChoices:
+        """Return what may be asked for; it reads the daemon's store of tapes."""
+        return choices_of(self._own)
 
     def job(self, number: int) -> BacktestJob:
         """Return a job, or raise NoSuchBacktest."""
@@ -204,10 +221,12 @@ class BacktestService:
             if ended is None:
                 await self._end(number, BacktestState.CANCELLED, "it was cancelled")
             elif ended.outcome == "done":
-                digest = await asyncio.to_thread(self._digest, number, ended.sha256)
-                found = BacktestState.DONE if digest else BacktestState.FAILED
-                reason = "" if digest else "its result is not the one that it announced"
-                await self._end(number, found, reason, digest)
+                found = await asyncio.to_thread(self._found_by, number, ended.sha256)
+                if found:
+                    await self._end(number, BacktestState.DONE, "", **found)
+                else:
+                    reason = "its result is not the one that it announced"
+                    await self._end(number, BacktestState.FAILED, reason)
             else:
                 await self._end(number, BacktestState(ended.outcome), ended.reason)
         except asyncio.CancelledError:
@@ -231,12 +250,15 @@ class BacktestService:
             del self._processes[number]
             self._is_due.set()
 
-    def _digest(self, number: int, sha256: str) -> str:
-        """Return the digest of a result, empty where it is not the one that was announced."""
+    def _found_by(self, number: int, sha256: str) -> dict[str, Any]:
+        """Return digest and first figures of a result, nothing where it is not the one that was announced."""
         data = (self._jobs.place(number) / RESULT / "result.json").read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
-            return ""
-        return str(json.loads(data)["digest"])
+            return {}
+        summary = json.loads(data)
+        metrics = summary.get("metrics", {})
+        figures = {name: metrics[name] for name in _FIGURES if name in metrics}
+        return {"digest": str(summary["digest"]), "figures": figures}
 
     def _hear(self, number: int, event: dict[str, Any]) -> None:
         """Take what a process says of how far it is; it is told, and not written down."""
@@ -252,11 +274,11 @@ class BacktestService:
             self._kept[number] = kept._replace(job=kept.job.model_copy(update=told))
 
     async def _end(
-        self, number: int, state: BacktestState, reason: str, digest: str = ""
+        self, number: int, state: BacktestState, reason: str, **found: Any
     ) -> BacktestJob:
         """Write down how a job ended, and remove the oldest that have ended where there are too many."""
         job = await self._change(
-            number, state=state, reason=reason, digest=digest, ended_ms=self._now_ms()
+            number, state=state, reason=reason, ended_ms=self._now_ms(), **found
         )
         ended = [one for one, kept in sorted(self._kept.items()) if not kept.is_open]
         for oldest in ended[: -self._settings.keep]:

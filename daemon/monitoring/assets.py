@@ -3,6 +3,10 @@ The page at `/` and the files that it loads: from this machine alone, with nothi
 
 Its charting library, the colours, and what draws and replays are those of the offline report
 (`papertape.replay.report`): one text, loaded by both.
+
+The report of a backtest is one file with its scripts inside, which the page's policy does not let run. It is shown in `/viewer`, an
+empty page without an origin and without a network: the page hands the report over to it, and nothing that stands in the report
+reaches the token or the daemon.
 """
 
 import hashlib
@@ -16,11 +20,16 @@ from aiohttp import web
 from papertape.daemon.monitoring.routes import Route
 
 PAGE: Final = "index.html"
+VIEWER: Final = "viewer.html"
 _HERE: Final = "papertape.daemon.monitoring"
 _REPORT: Final = "papertape.replay.report"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+VIEWER_POLICY: Final = (
+    "sandbox allow-scripts allow-downloads allow-modals; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _MEDIA: Final = {
     "html": "text/html",
@@ -57,6 +66,9 @@ class AssetName(StrEnum):
     BREAKDOWN = "breakdown.js"
     TRADES = "trades.js"
     CONTROLS = "controls.js"
+    BACKTESTS = "backtests.js"
+    ASKING = "asking.js"
+    COMPARISON = "comparison.js"
     APP = "app.js"
 
 
@@ -84,7 +96,7 @@ class Assets:
             name: resources.files(_REPORT if name in _OF_THE_REPORT else _HERE)
             .joinpath("web", name)
             .read_bytes()
-            for name in (PAGE, *AssetName)
+            for name in (PAGE, VIEWER, *AssetName)
         }
 
     def routes(self) -> tuple[Route, ...]:
@@ -98,6 +110,16 @@ class Assets:
                 media=("text/html",),
                 refusals=(403,),
                 access="probe",
+            ),
+            Route(
+                "GET",
+                "/viewer",
+                "An empty page for a report that the page hands over.",
+                self._get_viewer,
+                media=("text/html",),
+                refusals=(403,),
+                access="probe",
+                label="/",
             ),
             Route(
                 "GET",
@@ -115,19 +137,22 @@ class Assets:
     async def _get_page(self, request: web.Request) -> web.Response:
         return self._file(request, PAGE)
 
+    async def _get_viewer(self, request: web.Request) -> web.Response:
+        return self._file(request, VIEWER, VIEWER_POLICY)
+
     async def _get_asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if name not in self._bodies or name == PAGE:
+        if name not in self._bodies or name in (PAGE, VIEWER):
             raise web.HTTPNotFound
         return self._file(request, name)
 
-    def _file(self, request: web.Request, name: str) -> web.Response:
+    def _file(self, request: web.Request, name: str, policy: str = POLICY) -> web.Response:
         body = self._bodies[name]
         tag = hashlib.sha256(body).hexdigest()[:16]
         headers = {
             "Cache-Control": "no-cache",  # asked again every time, sent again when it is another
             "ETag": f'"{tag}"',
-            "Content-Security-Policy": POLICY,
+            "Content-Security-Policy": policy,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
         }

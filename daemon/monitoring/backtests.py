@@ -1,4 +1,4 @@
-"""The routes of backtests: start, list, follow, cancel, result, pieces of its files, comparison."""
+"""The routes of backtests: what may be asked for, start, list, follow, cancel, result, pieces of its files, comparison."""
 
 from typing import Annotated, Final
 
@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from papertape.daemon.backtests.answers import (
+    BacktestChoices,
     BacktestComparison,
     BacktestJob,
     BacktestJobs,
@@ -20,7 +21,12 @@ from papertape.daemon.backtests.comparison import (
     side_of_account,
     side_of_result,
 )
-from papertape.daemon.backtests.results import piece_of, result_of, summary_of
+from papertape.daemon.backtests.results import (
+    curve_of_result,
+    piece_of,
+    result_of,
+    summary_of,
+)
 from papertape.daemon.backtests.service import (
     BacktestService,
     NoSuchBacktest,
@@ -93,6 +99,10 @@ class BacktestRoutes:
                 refusals=_READS, label=LABEL,
             ),
             Route(
+                "GET", f"{_PLACE}/choices", "What a backtest may be made of here.", _told(self._get_choices), BacktestChoices,
+                refusals=_READS, label=LABEL,
+            ),
+            Route(
                 "GET", one, "A backtest and how far it is.", _told(self._get_job), BacktestJob,
                 refusals=_READS, parameters=_NUMBER, label=LABEL,
             ),
@@ -131,6 +141,10 @@ class BacktestRoutes:
 
     async def _get_jobs(self, request: web.Request) -> web.Response:
         return as_json(self._jobs.jobs())
+
+    async def _get_choices(self, request: web.Request) -> web.Response:
+        jobs = self._jobs
+        return as_json(await self._api.reader.ask(lambda _: jobs.choices()))
 
     async def _get_job(self, request: web.Request) -> web.Response:
         return as_json(self._jobs.job(_number(request)))
@@ -173,7 +187,9 @@ class BacktestRoutes:
 
     async def _side(self, number: int) -> Side:
         folder = self._jobs.result_folder(number)
-        return await self._api.reader.ask(lambda _: side_of_result(number, summary_of(folder)))
+        return await self._api.reader.ask(
+            lambda _: side_of_result(number, summary_of(folder), curve_of_result(folder))
+        )
 
 
 def _number(request: web.Request) -> int:

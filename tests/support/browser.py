@@ -127,6 +127,25 @@ async def browser_tab(profile: Path) -> AsyncIterator[Tab]:
         await browser.wait()
 
 
+@asynccontextmanager
+async def opened_page(profile: Path, path: str) -> AsyncIterator[Tab]:
+    """Give the page that another one has opened, by the path of its address, once it is there."""
+    port = await _port(profile / "DevToolsActivePort")
+    async with aiohttp.ClientSession() as session:
+        for _ in range(600):
+            pages = await (await session.get(f"http://127.0.0.1:{port}/json/list")).json()
+            found = [page for page in pages if path in page["url"] and page["type"] == "page"]
+            if found:
+                break
+            await asyncio.sleep(0.1)
+        assert found, f"no page opened {path} within a minute"
+        async with session.ws_connect(found[0]["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+            tab = Tab(socket)
+            for domain in ("Runtime", "Log", "Network"):
+                await tab.call(f"{domain}.enable")
+            yield tab
+
+
 async def _port(path: Path) -> int:
     """Return where the browser listens, which it writes down once it does."""
     for _ in range(300):

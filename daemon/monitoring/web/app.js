@@ -12,6 +12,7 @@ class Page {
     this.replay = new Replay(this.candles, [this.equity]);
     this.trades = new TradeList((trade) => this.choose(trade));
     this.controls = new Controls(() => this.slow());
+    this.backtests = new BacktestList((why) => this.controls.open(why));
     $("symbol").onchange = () => this.show($("symbol").value);
     this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
     // Where reading needs the token too, the stream is refused without a word; a question is told why.
@@ -96,6 +97,7 @@ class Page {
       jobs(runs.rows, audits.rows);
       if (this.status) { models(this.status, attempts.rows, drift.rows[0], this.status.last_input?.time_ms ?? Date.now()); feed(this.status, notices.rows); }
       this.equity.load();
+      this.backtests.load();
     } catch (problem) { this.trouble(problem); }
   }
 }

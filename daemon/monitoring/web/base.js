@@ -38,6 +38,16 @@ async function ask(what, query = {}) {
   return body;
 }
 
+// Something that the daemon is told, with the token; the same key and body are never done twice.
+async function tell(path, body, key) {
+  const headers = { ...bearer(), "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
+  const answer = await fetch(`/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => { throw new Problem(0, "no connection"); });
+  const told = await answer.json().catch(() => ({ detail: `status ${answer.status}` }));
+  if (answer.status === 401) KEPT.set("token", "", sessionStorage);
+  if (!answer.ok) throw new Problem(answer.status, told.detail);
+  return told;
+}
+
 // columns: [title, value of a row, className]; a value may be a node. Numbers stand to the right, columns of words to the left.
 const isNumber = (content) => typeof content === "number" || /^[+\-−]?[\d.]/.test(content);
 function table(rows, columns, nothing, onRow) {

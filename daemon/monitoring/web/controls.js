@@ -42,14 +42,11 @@ class Controls {
     $("send").disabled = true;
     $("answer").textContent = "sending"; $("answer").className = "";
     try {
-      const answer = await fetch(`/api/v1/commands/${name}`, { method: "POST", headers: { ...bearer(), "Content-Type": "application/json" }, body: JSON.stringify(body) });
-      const told = await answer.json();
-      if (!answer.ok) throw new Problem(answer.status, told.detail);
+      const told = await tell(`commands/${name}`, body);
       $("answer").textContent = told.sequence !== null ? `done: input ${told.sequence}` : `done: ${told.detail}`;
       $("answer").className = "gain";
       this.onToken();
     } catch (problem) {
-      if (problem.status === 401) KEPT.set("token", "", sessionStorage);
       $("answer").textContent = problem.message; $("answer").className = "loss";
     }
     $("sure").checked = false;

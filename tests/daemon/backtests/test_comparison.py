@@ -2,13 +2,20 @@
 
 from typing import Any
 
+import numpy as np
+
 from papertape.daemon.backtests.answers import ComparedSide
 from papertape.daemon.backtests.comparison import Side, compare
+from papertape.daemon.backtests.curves import Curve
 
 
 def side(metrics: dict[str, float | None], config: dict[str, Any], end_ms: int = 9) -> Side:
     about = ComparedSide(source="1", name="a", digest="", start_ms=1, end_ms=end_ms)
-    return Side(about, metrics, config)
+    curve = Curve(np.array([1, end_ms]), np.array([5.0, 10.0]))
+    undefined = dict.fromkeys(
+        (name for name, value in metrics.items() if value is None), "a reason"
+    )
+    return Side(about, metrics, undefined, config, curve)
 
 
 def test_metrics_of_either_side_are_there_and_what_is_undefined_has_no_difference() -> None:
@@ -23,6 +30,13 @@ def test_metrics_of_either_side_are_there_and_what_is_undefined_has_no_differenc
         ("calmar", 2.0, None, None),
         ("days", None, 7.0, None),
     ]
+    assert [(m.label, m.kind, m.first_missing, m.second_missing) for m in found.metrics] == [
+        ("Sharpe", "number", "", ""),
+        ("Sortino", "number", "a reason", ""),
+        ("", "", "", "it was not measured there"),
+        ("", "", "it was not measured there", ""),
+    ]
+    assert (found.curves.first.growth, found.curves.second.growth) == ((1.0, 2.0), (1.0,))
     assert not found.is_same_span
     assert compare(first, first).is_same_span
 

@@ -16,7 +16,7 @@ import pytest
 
 from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.api.routes import Api
-from papertape.daemon.monitoring.assets import PAGE, POLICY, AssetName
+from papertape.daemon.monitoring.assets import PAGE, POLICY, VIEWER, VIEWER_POLICY, AssetName
 from papertape.daemon.monitoring.schemas import CommandName
 from tests.daemon.monitoring.test_api import TOKEN, serving
 from tests.support.api import account, journal_of, no_status, walk
@@ -42,10 +42,28 @@ async def test_the_page_and_its_files_come_with_a_strict_policy_and_once(tmp_pat
                 tag = answer.headers["ETag"]
             async with http.get(path, headers={"If-None-Match": tag}) as answer:
                 assert (answer.status, await answer.read()) == (304, b"")
-        for path in ("/assets/nothing.js", "/assets/index.html", "/assets/..%2fserver.py"):
+        for path in (
+            "/assets/nothing.js",
+            "/assets/index.html",
+            "/assets/viewer.html",
+            "/assets/..%2fserver.py",
+        ):
             async with http.get(path) as answer:
                 assert answer.status == 404
     assert "unsafe" not in POLICY
+
+
+@pytest.mark.asyncio
+async def test_a_report_is_shown_without_an_origin_and_without_a_network(tmp_path: Path) -> None:
+    async with (
+        serving(Api(account(tmp_path), no_status)) as http,
+        http.get("/viewer") as answer,
+    ):
+        assert (answer.status, answer.headers["Content-Security-Policy"]) == (200, VIEWER_POLICY)
+    rules = dict(rule.split(" ", 1) for rule in VIEWER_POLICY.split("; "))
+    assert "allow-same-origin" not in rules["sandbox"]
+    assert rules["default-src"] == "'none'"
+    assert not {"connect-src", "frame-src", "child-src"} & set(rules)
 
 
 def test_the_page_loads_its_own_files_and_has_nothing_inline() -> None:
@@ -59,7 +77,7 @@ def test_the_page_loads_its_own_files_and_has_nothing_inline() -> None:
         "https://www.tradingview.com/"
     ]  # a link, not loaded
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page)
-    assert {path.name for path in WEB.iterdir()} <= {PAGE, *AssetName}
+    assert {path.name for path in WEB.iterdir()} <= {PAGE, VIEWER, *AssetName}
 
 
 def test_every_question_of_the_page_is_in_the_committed_document() -> None:

@@ -1,0 +1,160 @@
+"""Backtests on the page, in a real browser: asked for, followed, cancelled, compared, and their report read in a page without a network."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from papertape.daemon.backtests.answers import BacktestState
+from papertape.daemon.backtests.service import BacktestService
+from papertape.daemon.metrics import Metrics, Scope
+from papertape.daemon.monitoring.api.routes import Api
+from papertape.daemon.monitoring.server import Server, Views
+from papertape.replay.config import make_config
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
+from tests.daemon.monitoring.test_api import TOKEN, accept
+from tests.daemon.monitoring.test_backtests import CHILD, state
+from tests.support.accessibility import press, tabbed, violations
+from tests.support.api import account, no_status
+from tests.support.browser import Tab, browser_tab, needs_browser, opened_page
+
+__all__ = ["state"]  # a fixture
+pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
+
+
+@asynccontextmanager
+async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestService]]:
+    """Open the page of a daemon whose backtests say how far they are and wait."""
+    store = state / "tapes"
+    Store(store).save(synthesize("noise", 200, "1h"), replace=True)
+    own = make_config({
+        "data": {"store": str(store)}, "strategy": {"name": "ema_cross", "parameters": {"fast": 7}},
+    })  # fmt: skip
+    service = BacktestService(
+        own, state / "backtests", lambda: 1_700_000_000_000, (sys.executable, str(CHILD), "waits")
+    )
+    metrics = Metrics(Scope(("AAA",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
+    views = Views(no_status, str, accept, Api(account(state), no_status), service)
+    async with (
+        Server(metrics, views, version="0", token=TOKEN) as server,
+        browser_tab(profile) as tab,
+    ):
+        task = asyncio.create_task(service.run())
+        try:
+            await tab.call("Network.enable")
+            await tab.open(f"http://127.0.0.1:{server.port}/", 1280)
+            await tab.until("PAGE.backtests.jobs.length >= 2 && !$('comparing').hidden")
+            yield tab, service
+            local = f"http://127.0.0.1:{server.port}/"
+            assert not [
+                each
+                for each in tab.requests
+                if not each.startswith((local, "data:", local.replace("http", "ws")))
+            ]
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
+    state: Path, tmp_path: Path
+) -> None:
+    async with page(state, tmp_path / "profile") as (tab, service):
+        await tab.value("$('ask-backtest').focus(), 1")
+        await press(tab, "Enter")
+        await tab.until("$('asking').open && $('bt-strategy').value === 'ema_cross'")
+        assert await tab.value("$('bt-parameters').querySelector('[data-name=fast]').value") == "7"
+        assert await tab.value("$('bt-send').disabled")
+        for theme, width in (("light", 1280), ("dark", 390)):
+            await tab.value(f"setTheme({theme!r}), 1")
+            await tab.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+            )  # fmt: skip
+            assert await violations(tab) == [], (theme, width)
+        await tab.value("""(() => {
+          const set = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event("input")); $(id).dispatchEvent(new Event("change")); };
+          set("bt-name", "by hand"); set("bt-token", "not-the-right-token"); $("bt-tapes").querySelector("input").click();
+          $("bt-parameters").querySelector("[data-name=slow]").value = "31"; $("bt-more").value = "{"; $("bt-send").focus(); })()""")
+        await press(tab, "Enter")
+        assert "no JSON" in await tab.until("$('bt-answer').className === 'loss' && $('bt-answer').textContent")  # fmt: skip
+        await tab.value(
+            '$("bt-more").value = `{"account": {"capital": 1234}}`, $("bt-send").focus(), 1'
+        )
+        await press(tab, "Enter")
+        assert "token" in await tab.until("$('bt-answer').textContent.includes('wrong') && $('bt-answer').textContent")  # fmt: skip
+        tab.errors[:] = [error for error in tab.errors if "401" not in error]
+        await tab.value(
+            f"$('bt-token').value = {TOKEN!r}; $('bt-token').oninput(); $('bt-send').focus(); 1"
+        )
+        await press(tab, "Enter")
+        await tab.until("!$('asking').open && PAGE.backtests.jobs[0].state === 'running'")
+        number = await tab.value("PAGE.backtests.jobs[0].number")
+        job = service.job(number)
+        assert (job.name, job.strategy) == ("by hand", "ema_cross")
+        assert job.tapes == ("synthetic_SYNTH_1h",)
+        asked = (state / "backtests" / f"{number:06d}" / "request.json").read_text()
+        assert '"slow": 31' in asked
+        assert '"fast": 7' in asked
+        assert '"capital": 1234' in asked
+        await tab.until("$('backtests').querySelector('progress')?.value === 3 && $('backtests').textContent.includes('42 %')")  # fmt: skip
+        assert await violations(tab) == []
+        await tab.value(f"$('cancel-{number}').focus(), 1")
+        await press(tab, "Enter")
+        await tab.until(f"$('cancel-{number}').textContent === 'really cancel' && document.activeElement.id === 'cancel-{number}'")  # fmt: skip
+        assert service.job(number).state is BacktestState.RUNNING
+        await press(tab, "Enter")
+        await tab.until("PAGE.backtests.jobs[0].state === 'cancelled' && $('backtests').textContent.includes('cancelled')")  # fmt: skip
+        assert await tabbed(tab) == []
+        assert tab.errors == []
+
+
+async def test_results_are_compared_and_what_is_missing_is_told(
+    state: Path, tmp_path: Path
+) -> None:
+    async with page(state, tmp_path / "profile") as (tab, _):
+        await tab.value(
+            "$('compare-first').value = '1', $('compare-second').value = '2', $('compare').click(), 1"
+        )
+        told = await tab.until(
+            "$('comparison').querySelectorAll('polyline').length === 2 && $('comparison').textContent"
+        )
+        assert "strategy.parameters.fast" in told
+        for theme, width in (("light", 1280), ("dark", 390)):
+            await tab.value(f"setTheme({theme!r}), 1")
+            await tab.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+            )  # fmt: skip
+            assert await violations(tab) == [], (theme, width)
+            assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+        await tab.value("$('beside-2').click(), 1")
+        told = await tab.until(
+            "$('comparison').textContent.includes('live account') && $('comparison').textContent"
+        )
+        assert "none: no benchmark was given" in told  # the account is measured without one
+        assert "different spans of time" in told
+        assert tab.errors == []
+
+
+async def test_its_report_runs_in_a_page_that_has_no_network_and_no_token(
+    state: Path, tmp_path: Path
+) -> None:
+    profile = tmp_path / "profile"
+    async with page(state, profile) as (tab, _):
+        await tab.value(f"KEPT.set('token', {TOKEN!r}, sessionStorage), $('report-1').focus(), 1")
+        await press(tab, "Enter")
+        async with opened_page(profile, "/viewer") as view:
+            await view.until(
+                "document.documentElement?.dataset?.ready ?? document.documentElement?.dataset?.errors"
+            )
+            assert await view.value("document.documentElement.dataset.errors") is None
+            assert "drawdown" in await view.value("$('headline').textContent")
+            assert await view.value("origin") == "null"
+            assert await view.value("(() => { try { return sessionStorage.length } catch (error) { return error.name } })()") == "SecurityError"  # fmt: skip
+            sent = await view.call("Runtime.evaluate", expression="fetch('/api/v1/status').then(() => 'sent', () => 'refused')", awaitPromise=True)  # fmt: skip
+            assert sent["result"]["value"] == "refused"
+        await tab.until("$('backtests-state').textContent === ''")
+        assert tab.errors == []
