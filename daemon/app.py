@@ -20,6 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import
 from papertape.daemon.feeds.candle_schedule import Calendar, Interlude
 from papertape.daemon.feeds.journalled import JournalledFeed, Tables
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
+from papertape.daemon.feeds.series import told_until
 from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
 from papertape.daemon.journal.identity import Identity, refuse_held, same_account
@@ -49,6 +50,7 @@ class FeedStart(NamedTuple):
     closes    of that candle by symbol; 0.0 where there was none
     dropped   symbols that the configuration no longer names
     settled_ms  of the newest settlement that the journal surely has, by symbol; empty without a journal
+    series_ms   of each series that features ask for, by symbol and kind, until when the journal has it
     """
 
     symbols: tuple[str, ...]
@@ -58,6 +60,7 @@ class FeedStart(NamedTuple):
     closes: tuple[float, ...] = ()
     dropped: tuple[str, ...] = ()
     settled_ms: Mapping[str, int] = MappingProxyType({})
+    series_ms: Mapping[tuple[str, int], int] = MappingProxyType({})
 
 
 class FeedSource(NamedTuple):
@@ -111,6 +114,7 @@ async def serve(
                 closes,
                 account.dropped,
                 settled_ms,
+                told_until(recovered.engine),
             )
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)

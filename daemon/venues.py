@@ -18,6 +18,7 @@ from typing import Any
 
 from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.series import FRESH_MS, LiveSeries, WithSeries
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
@@ -30,6 +31,7 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause, Event, Feed
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
+from papertape.replay.config.live import Live
 from papertape.replay.config.markets import market_for, market_of
 from papertape.replay.feed import common_span
 from papertape.replay.runtime.clock import Clock, WallClock
@@ -147,6 +149,7 @@ async def _open_delta(
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
     async with DeltaRest(url, clock, stats=start.stats.rest_requests) as rest:
+        series = _live_series(start, live)
         feed = DeltaFeed(
             live,
             start.symbols,
@@ -157,13 +160,32 @@ async def _open_delta(
             on_notice=start.on_notice,
             stats=start.stats,
             dropped=start.dropped,
+            series=series,
         )
         events = WithHalts(feed, feed.halts)
         settled = WithSettlements(
             events, feed.settlements, _perpetuals(identity, start), rest, timeframe_ms(live.timeframe),
             feed.funding_interval_s, start.on_notice, clock.now_ms,
         )  # fmt: skip
-        yield FeedSource(settled, clock.now_ms)
+        yield FeedSource(_with_series(settled, series, live, clock), clock.now_ms)
+
+
+def _live_series(start: FeedStart, live: Live, fresh_ms: int = FRESH_MS) -> LiveSeries | None:
+    """Return what takes the series that an account's features ask for, None where they ask for none."""
+    asked = {key: ms for key, ms in start.series_ms.items() if key[0] not in start.dropped}
+    if not asked:
+        return None
+    base_ms = timeframe_ms(live.timeframe)
+    return LiveSeries(start.symbols, asked, base_ms, start.on_notice, fresh_ms=fresh_ms)
+
+
+def _with_series(
+    feed: Any, series: LiveSeries | None, live: Live, clock: Clock, beside: Any = None
+) -> Feed:
+    """Return a feed with series before its candles, where any are asked for."""
+    if series is None:
+        return feed  # type: ignore[no-any-return] # it is a feed
+    return WithSeries(feed, series, timeframe_ms(live.timeframe), clock.now_ms, beside)
 
 
 def _perpetuals(identity: Identity, start: FeedStart) -> dict[str, Perpetual]:
@@ -184,6 +206,7 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
     """Open the stream of a venue that ccxt knows; settlements are asked for."""
     from papertape.daemon.feeds.ccxt.feed import CcxtFeed
     from papertape.daemon.feeds.ccxt.funding import CcxtFunding
+    from papertape.daemon.feeds.ccxt.series import ASKED_FRESH_MS, CcxtSeries
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.daemon.feeds.venue_clock import SKEW_MS
 
@@ -208,7 +231,10 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
         WithHalts(feed, feed.halts, look), deque(), _perpetuals(identity, start), funding,
         timeframe_ms(live.timeframe), funding.interval_s, start.on_notice, clock.now_ms,
     )  # fmt: skip
-    yield FeedSource(settled, clock.now_ms)
+    series, asking = _live_series(start, live, ASKED_FRESH_MS), None
+    if series is not None:
+        asking = CcxtSeries(lambda: feed.history, feed.markets, series, clock, start.on_notice).run
+    yield FeedSource(_with_series(settled, series, live, clock, asking), clock.now_ms)
 
 
 class _Events:

@@ -11,14 +11,21 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.engine.errors import ConfigError
+from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import FEATURES, plan_features, split_request
+from papertape.engine.records import SERIES_NAMES
 from papertape.replay.backtesting.run import load_tapes
-from papertape.replay.config import make_config
+from papertape.replay.config import Config, make_config
 from papertape.replay.events.events import in_timeframe, market_events
 from papertape.replay.events.export import EVENTS_FILE, FEATURES_FILE, write_events, write_features
 from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries, study
-from papertape.replay.report.event_study import sentence, study_section
+from papertape.replay.report.event_study import (
+    sentence,
+    series_section,
+    study_section,
+    verdict_sentence,
+)
+from papertape.replay.research.series_study import series_lanes, study_series
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.own_features import with_own
 from papertape.replay.tapes.store import Tape
@@ -57,7 +64,7 @@ def features_command(
     for request in requests:
         _refuse_joined(request)
     plan_features(requests, own=own)
-    source = in_timeframe(_tapes([tape] if tape else [])[0], timeframe)
+    source = in_timeframe(load_tapes(_named([tape] if tape else [], []))[0], timeframe)
     with progress_bars() as show:
         columns = write_features(out / FEATURES_FILE, source, requests, show, own)
         counts = write_events(out / EVENTS_FILE, source, show) if events else {}
@@ -106,30 +113,41 @@ def study_command(
     resamples: Annotated[int, typer.Option(help="of the bootstrap, at least 100")] = 1_000,
     seed: Annotated[int, typer.Option(help="of the bootstrap")] = 1,
     rate: Annotated[float, typer.Option(help="of false discoveries that is accepted")] = 0.1,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="in place of events: a file of a series, such as funding.BTCUSDT=funding.csv; repeatable"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for study.parquet and study.json")] = Path(
         "results/study"
     ),
     as_json: AsJson = False,
 ) -> None:
     """
-    Measure what followed every kind of market event, beside the same at random times.
+    Measure what followed every kind of market event, or what series beside the candles said, beside random times.
 
     Example: papertape study --tape BTCUSDT --timeframe 1h --timeframe 4h --horizon 12
     """
     horizons = tuple(sorted(set(horizon))) if horizon else HORIZONS
     options = StudyOptions(horizons, resamples, seed, cost_bps, rate)
+    config = _named(tape or [], series or [])
     sources = [
         in_timeframe(source, wanted)
-        for source in _tapes(tape or [])
+        for source in load_tapes(config)
         for wanted in dict.fromkeys(timeframe or [source.timeframe])
     ]
+    names = _labels(sources)
     with progress_bars() as show:
-        lanes = [
-            StudySeries(name, s.candles, market_events(s, partial(show, f"events of {s.name}")))
-            for name, s in zip(_labels(sources), sources, strict=True)
-        ]
-        table = study(lanes, options, show)
-    section = study_section(table, options, sources)
+        if series:
+            table = study_series(series_lanes(config, sources, names), options, show)
+        else:
+            lanes = [
+                StudySeries(name, s.candles, market_events(s, partial(show, f"events of {s.name}")))
+                for name, s in zip(names, sources, strict=True)
+            ]
+            table = study(lanes, options, show)
+    section = (series_section if series else study_section)(table, options, sources)
     path = out / _STUDY_FILE
     write_whole(path, lambda file: table.to_parquet(file, index=False, compression="zstd"))
     text = json.dumps(section, allow_nan=False)
@@ -138,16 +156,28 @@ def study_command(
         print_json({"file": str(path), **section})
         return
     console.print(_study_table(table))
-    for line in (sentence(section), *section["rules"]):
+    told = [verdict_sentence(one, cost_bps) for one in section.get("series", ())]
+    for line in (*(told or [sentence(section)]), *section["rules"]):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"every row: {path}", markup=False, soft_wrap=True)
 
 
-def _tapes(names: list[str]) -> list[Tape]:
-    """Return the tapes of these names, or the embedded sample."""
-    if len(set(names)) != len(names):
-        raise ConfigError(f"--tape: {', '.join(names)} names a tape twice")
-    return load_tapes(make_config({"data": {"tapes": tuple(names)}}))
+def _named(tapes: list[str], series: list[str]) -> Config:
+    """Return a configuration of these tapes, or the embedded sample, and of files such as funding.BTCUSDT=funding.csv."""
+    if len(set(tapes)) != len(tapes):
+        raise ConfigError(f"--tape: {', '.join(tapes)} names a tape twice")
+    data: dict[str, Any] = {"tapes": tuple(tapes)}
+    for word in series:
+        key, _, path = word.partition("=")
+        name, _, symbol = key.partition(".")
+        if not (symbol and path):
+            raise ConfigError(f"--series {word}: write it like funding.BTCUSDT=funding.csv")
+        if name not in SERIES_NAMES:
+            raise ConfigError(f"--series {word}: {name!r} is no series{did_you_mean(name, SERIES_NAMES)}")  # fmt: skip
+        if symbol in data.setdefault(name, {}):
+            raise ConfigError(f"--series: {name} of {symbol} is named twice")
+        data[name][symbol] = path
+    return make_config({"data": data})
 
 
 def _labels(sources: list[Tape]) -> list[str]:

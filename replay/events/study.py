@@ -7,7 +7,7 @@ carries the tape's drift but no chance. The test is whether the mean return diff
 stationary bootstrap over time; false discoveries are held down over everything that was tested, all horizons included.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -93,8 +93,9 @@ def study(
     """
     Return one row per symbol, timeframe, kind, scale and horizon, the surest first.
 
-    Returns are mean log returns in bps, excursions in ATR(14); the intervals hold 95 %. A row with fewer than
-    EVENTS_LEAST events, or all of them in fewer than BLOCKS_LEAST stretches, has no p and no q.
+    Returns are mean log returns in bps, excursions in ATR(14); the intervals hold 95 %. `p_value` and `q_value` are of an
+    excess that is not 0, `net_p_value` and `net_q_value` of one above the costs. A row with fewer than EVENTS_LEAST events,
+    or all of them in fewer than BLOCKS_LEAST stretches, has none of them.
     """
     chosen = options or StudyOptions()
     rows: list[dict[str, Any]] = []
@@ -106,9 +107,15 @@ def study(
         raise DataError(
             "study: no event was said about these candles, so there is nothing to study"
         )
+    return ranked(rows, chosen)
+
+
+def ranked(rows: Sequence[Mapping[str, Any]], options: StudyOptions) -> pd.DataFrame:
+    """Return the rows of a study as its table, the surest first, with false discoveries held down over all of them."""
     table = pd.DataFrame(rows)
-    table["q_value"] = false_discovery(table["p_value"].to_numpy(np.float64))
-    table["is_discovery"] = table["q_value"] <= chosen.rate
+    for name in ("", "net_"):
+        table[f"{name}q_value"] = false_discovery(table[f"{name}p_value"].to_numpy(np.float64))
+    table["is_discovery"] = table["q_value"] <= options.rate
     keys = ["q_value", "p_value", "symbol", "timeframe", "kind", "scale", "horizon_bars"]
     return table.sort_values(keys, na_position="last", ignore_index=True)
 
@@ -136,7 +143,8 @@ def _study_lane(lane: StudySeries, options: StudyOptions) -> list[dict[str, Any]
     timeframe = timeframe_name(int(lane.events["timeframe_ms"][0]))
     rows = []
     for horizon in options.horizons_bars:
-        figures = _measure_all(groups, outcomes(lane.candles, horizon), cells, weights)
+        followed = outcomes(lane.candles, horizon)
+        figures = measure_groups(groups, followed, cells, weights, options.cost_bps)
         for group, found in zip(groups, figures, strict=True):
             about = {
                 "symbol": lane.symbol,
@@ -145,7 +153,7 @@ def _study_lane(lane: StudySeries, options: StudyOptions) -> list[dict[str, Any]
                 "scale": SCALE_NAMES.get(group.scale, str(group.scale)),
                 "horizon_bars": horizon,
             }
-            rows.append({**about, **found, "net_bps": found["mean_bps"] - options.cost_bps})
+            rows.append({**about, **found})
     return rows
 
 
@@ -198,10 +206,18 @@ def _anywhere(followed: EventOutcomes, bars: IntArray) -> _Anywhere:
 _TOTALS: Final = len(_Entered._fields)  # columns of `totals`
 
 
-def _measure_all(
-    groups: Sequence[Group], followed: EventOutcomes, cells: Cells, weights: FloatArray
+def measure_groups(
+    groups: Sequence[Group],
+    followed: EventOutcomes,
+    cells: Cells,
+    weights: FloatArray,
+    cost_bps: float,
 ) -> list[dict[str, Any]]:
-    """Return the figures of every group at one horizon; all are summed over the histories in one product."""
+    """
+    Return the figures of every group at one horizon; all are summed over the histories in one product.
+
+    weights  as `stationary_weights` draws them; cost_bps: of a round trip
+    """
     anywhere = np.flatnonzero(followed.is_known)
     average = _anywhere(followed, anywhere)
     entered = [_enter(group, followed) for group in groups]
@@ -220,12 +236,16 @@ def _measure_all(
         counts = np.where(counts > 0.0, counts, np.nan)  # some histories may have none of these
         directions, returns, hits, favourable, adverse = (values / counts for values in sums)
         histories = (returns - directions * means, hits, favourable, adverse)
-        found.append(_measure(one, average, cells, histories))
+        found.append(_measure(one, average, cells, histories, cost_bps))
     return found
 
 
 def _measure(
-    one: _Entered, anywhere: _Anywhere, cells: Cells, histories: Sequence[FloatArray]
+    one: _Entered,
+    anywhere: _Anywhere,
+    cells: Cells,
+    histories: Sequence[FloatArray],
+    cost_bps: float,
 ) -> dict[str, Any]:
     """
     Return the figures of one group: what it had, what any candle had, and how sure the difference is.
@@ -240,6 +260,7 @@ def _measure(
     blocks = len(np.unique(cells.of(one.bars) // cells.block_cells))
     is_tested = len(one.bars) >= EVENTS_LEAST and blocks >= BLOCKS_LEAST
     error = float(np.nanstd(histories[0]))
+    over_costs = mean - random_mean - cost_bps / _BPS
     figures = (
         long_share,
         _BPS * mean,
@@ -256,6 +277,8 @@ def _measure(
         *adverse,
         long_share * anywhere.down + short_share * anywhere.up,
         two_sided(mean - random_mean, error, blocks) if is_tested else np.nan,
+        two_sided(max(over_costs, 0.0), error, blocks) if is_tested else np.nan,
+        _BPS * mean - cost_bps,
     )
     return {"count": len(one.bars), **dict(zip(_FIGURES, map(float, figures), strict=True))}
 
@@ -266,5 +289,5 @@ _FIGURES: Final = (
     "hit_rate", "hit_low", "hit_high", "random_hit_rate",
     "favourable_atr", "favourable_low_atr", "favourable_high_atr", "random_favourable_atr",
     "adverse_atr", "adverse_low_atr", "adverse_high_atr", "random_adverse_atr",
-    "p_value",
+    "p_value", "net_p_value", "net_bps",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from papertape.replay.events.events import in_timeframe, market_events
 from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries
 from papertape.replay.events.study import study as study_lanes
 from papertape.replay.front.arguments import configuration
+from papertape.replay.front.backtest import SeriesFiles
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
@@ -26,6 +27,7 @@ from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.research.feature_subjects import feature_subject, given_subject
 from papertape.replay.research.lookahead import Proof
 from papertape.replay.research.lookahead import prove as prove_subject
+from papertape.replay.research.series_study import series_lanes, study_series
 from papertape.replay.research.subjects import (
     Tapes,
     strategy_subject,
@@ -124,6 +126,11 @@ def study(
     resamples: int = 1_000,
     seed: int = 1,
     rate: float = 0.1,
+    funding: SeriesFiles = None,
+    mark: SeriesFiles = None,
+    index: SeriesFiles = None,
+    open_interest: SeriesFiles = None,
+    long_short_ratio: SeriesFiles = None,
     venue: str | None = None,
     progress: bool | Progress | None = None,
     **unknown: Any,
@@ -133,21 +140,34 @@ def study(
 
     timeframe  longer than the tape's, or several; horizons: in bars; cost_bps: of a round trip
     rate       of false discoveries that is accepted
+    funding, mark, index, open_interest, long_short_ratio
+               files by symbol: these series are studied in place of market events (`deploy/docs/series.md`)
     """
-    settings = configuration("study", _names(study), {}, unknown)
+    files = {
+        "funding": funding,
+        "mark": mark,
+        "index": index,
+        "open_interest": open_interest,
+        "long_short_ratio": long_short_ratio,
+    }
+    given = {name: (f"data.{name}", paths) for name, paths in files.items()}
+    settings = configuration("study", _names(study), given, unknown)
     options = StudyOptions(tuple(sorted(set(horizons))), resamples, seed, cost_bps, rate)
     wanted = (timeframe,) if isinstance(timeframe, str) or timeframe is None else timeframe
     tapes = tapes_of(data, settings, symbol, venue)
     sources = [in_timeframe(tape, frame) for tape in tapes for frame in dict.fromkeys(wanted)]
     venues = {source.venue for source in sources}
+    labels = [s.symbol if len(venues) == 1 else f"{s.venue}:{s.symbol}" for s in sources]
     with watched(progress) as on_progress:
+        if any(files.values()):
+            return study_series(series_lanes(settings, sources, labels), options, on_progress)
         lanes = [
             StudySeries(
-                source.symbol if len(venues) == 1 else f"{source.venue}:{source.symbol}",
+                label,
                 source.candles,
                 market_events(source, partial(on_progress, source.name) if on_progress else None),
             )
-            for source in sources
+            for label, source in zip(labels, sources, strict=True)
         ]
         return study_lanes(lanes, options, on_progress)
 

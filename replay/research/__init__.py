@@ -8,6 +8,7 @@ Research: what was tried and what that is worth, and experiments on the machiner
     trials                      the ledger of everything that was tried
     montecarlo                  what a result could have been, and a configuration on markets drawn again
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
+    series_study                what followed unusual funding, premium, open interest, long/short ratio, after costs
     subjects feature_subjects   what a proof is about: strategies; features, of users as well
     calibration                 how often the statistics of all this claim an edge in noise, and how often they find one
     training_windows            how many days of the past a model should learn from

@@ -5,5 +5,6 @@ Every venue but Delta, through ccxt.pro.
     streams   one watcher per symbol, kept alive from outside
     markets   which markets are there, and which of them trade
     funding   settlements, asked of the venue's history
+    series    marks, index prices and open interest, asked for now and then
     units     whether a stream counts volume as the history does
 """

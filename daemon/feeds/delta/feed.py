@@ -42,6 +42,7 @@ from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.history import History, HistoryClient
 from papertape.daemon.feeds.outbox import Outbox
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.daemon.feeds.series import LiveSeries
 from papertape.daemon.feeds.settlements import ChargedFunding
 from papertape.daemon.feeds.venue_clock import VenueClock
 from papertape.engine.candles import CANDLE
@@ -68,7 +69,7 @@ class DeltaFeed:
     after_ms    open time of the last instant that the reader has; None: begin `live.history_bars` before now
     closes      of that instant, by symbol; none: not known
     seed        of the pauses between attempts
-    dropped     symbols that the account has and the configuration no longer names
+    dropped     symbols that the account has and the configuration no longer names; series: takes marks and tickers
 
     Read it once, with `async for`; leave the loop, or cancel it, to close everything. `settlements` has the newest that
     were charged, for whoever takes them; `fundings` the newest estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself, `halts` what the engine
@@ -90,6 +91,7 @@ class DeltaFeed:
         stats: FeedStats | None = None,
         seed: int | None = None,
         dropped: Collection[str] = (),
+        series: LiveSeries | None = None,
     ) -> None:
         self.stats = FeedStats() if stats is None else stats
         self.settlements: deque[ChargedFunding] = deque(maxlen=KEPT_SETTLEMENTS)
@@ -112,9 +114,9 @@ class DeltaFeed:
             rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble
         )
         self._reader = FrameReader(
-            live.timeframe, live.candles, self._table, self.venue, self.stats, self._tell
+            live.timeframe, live.candles, self._table, self.venue, self.stats, self._tell, series
         )
-        self._subscriptions = Subscriptions(self._symbols, live.timeframe, live.candles)
+        self._subscriptions = Subscriptions(self._symbols, live.timeframe, live.candles, series)
         self._connection = Connection(
             find_profile(
                 live.profile,

@@ -73,6 +73,15 @@ class FundingFrame(NamedTuple):
     published_us: int
 
 
+class TickerFrame(NamedTuple):
+    """Index price and open interest of a symbol; None where the frame does not say one."""
+
+    symbol: str
+    index_price: float | None
+    open_contracts: float | None
+    published_us: int
+
+
 class Heartbeat(NamedTuple):
     """The venue's sign of life: the transport works, nothing more."""
 
@@ -119,7 +128,7 @@ class ProductUpdate(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A kind that nobody here reads, known (a ticker, a book) or not."""
+    """A kind that nobody here reads, known (a book) or not."""
 
     kind: str
 
@@ -136,6 +145,7 @@ Frame: TypeAlias = (
     | TradeFrame
     | MarkFrame
     | FundingFrame
+    | TickerFrame
     | Heartbeat
     | Pong
     | Ack
@@ -259,6 +269,30 @@ def _funding(message: dict[str, Any]) -> Frame:
     )
 
 
+def _ticker(message: dict[str, Any]) -> Frame:
+    """Read a ticker: short keys with a list of contracts, of which its own is taken, or long ones."""
+    get = message.get
+    if "sy" in message:
+        symbol, index, stamp, entries = name(get("sy")), get("sp"), get("ts"), get("d")
+        entries = entries if type(entries) is list else []
+        own = [one for one in entries if type(one) is dict and name(one.get("s")) == symbol]
+        told = own[0].get("oi") if own else None
+        interest = told[0] if type(told) is list and told else None
+    else:
+        symbol, index, stamp = name(get("symbol")), get("spot_price"), get("timestamp")
+        interest = get("oi_contracts")
+    if not symbol:
+        return Bad("no_symbol")
+    price, contracts = number(index), number(interest)
+    is_sound = contracts is not None and 0.0 <= contracts <= MAX_CONTRACTS
+    return TickerFrame(
+        symbol,
+        price if price is not None and price > 0.0 else None,
+        contracts if is_sound else None,
+        time_us(stamp),
+    )
+
+
 def _ack(message: dict[str, Any]) -> Frame:
     entries = message.get("channels")
     if type(entries) is not list:
@@ -306,6 +340,8 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
     "all_trades": _trade,
     "mark_price": _mark,
     "funding_rate": _funding,
+    "ticker": _ticker,
+    "v2/ticker": _ticker,
     "subscriptions": _ack,
     "error": _refusal,
     "heartbeat": _heartbeat,
@@ -316,7 +352,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
 _KNOWN = frozenset(
     {
         "agg_trades", "all_trades_snapshot", "announcements", "l1_orderbook", "l2_orderbook", "l2_updates",
-        "ob_l1", "ob_l2", "ob_updates", "spot_30mtwap_price", "spot_price", "ticker", "v2/spot_price", "v2/ticker",
+        "ob_l1", "ob_l2", "ob_updates", "spot_30mtwap_price", "spot_price", "v2/spot_price",
     }
 )  # fmt: skip
 KIND_OF: dict[type, str] = {
@@ -325,6 +361,7 @@ KIND_OF: dict[type, str] = {
     TradeFrame: "trade",
     MarkFrame: "mark_price",
     FundingFrame: "funding_rate",
+    TickerFrame: "ticker",
     Heartbeat: "heartbeat",
     Pong: "pong",
     Ack: "ack",

@@ -20,13 +20,16 @@ from papertape.daemon.feeds.delta.messages import (
     NoTrade,
     ProductUpdate,
     SystemStatus,
+    TickerFrame,
     TradeFrame,
 )
 from papertape.daemon.feeds.finality.bars import Bar
 from papertape.daemon.feeds.finality.finality import Finality
 from papertape.daemon.feeds.finality.trades import TradeCandles
 from papertape.daemon.feeds.protocol import FeedStats, NoticeKind
+from papertape.daemon.feeds.series import FRESH_MS, LiveSeries
 from papertape.daemon.feeds.venue_clock import VenueClock
+from papertape.engine.records import INDEX_PRICE, MARK_PRICE, OPEN_INTEREST
 
 MAX_TRADE_AGE_MS = 60_000  # matched longer ago, or ahead: no candle of ours can be made from it
 MAX_MEASURED = 10_000  # delays kept for a reader that does not come
@@ -53,7 +56,9 @@ class FrameReader:
         venue: VenueClock,
         stats: FeedStats,
         tell: Tell,
+        series: LiveSeries | None = None,
     ) -> None:
+        """Make it; series: takes marks, index prices and open interest, where somebody asks for them."""
         self.fundings = Fundings()
         self.in_maintenance = False
         self.halted: dict[str, str] = {}
@@ -63,6 +68,7 @@ class FrameReader:
         self.freshness = Freshness(())
         self._timeframe, self._candles = timeframe, candles
         self._table, self._venue, self._stats, self._tell = table, venue, stats, tell
+        self._series = series
         self._contract_values: dict[str, float] = {}
         self._trades: dict[str, TradeCandles] = {}
         self._shown_ms: dict[str, int] = {}
@@ -93,9 +99,12 @@ class FrameReader:
             case MarkFrame():
                 self.fundings.mark(frame)
                 self._sighted(frame.symbol, frame.published_us, "mark")
+                self._note(frame.symbol, MARK_PRICE, frame.price, frame.published_us)
             case FundingFrame():
                 self.fundings.estimate(frame)
                 self._sighted(frame.symbol, frame.published_us, "funding")
+            case TickerFrame():
+                self._ticker(frame)
             case Heartbeat():
                 self._sighted("", frame.published_us, "heartbeat")
             case SystemStatus():
@@ -120,6 +129,23 @@ class FrameReader:
             lag_ms = self._venue.sighted(published_us, kind)
             if len(lags) < MAX_MEASURED:
                 lags.append(lag_ms)
+
+    def _ticker(self, frame: TickerFrame) -> None:
+        """Take an index price, and open interest in base units: contracts change, what they stand for does not."""
+        if (contract_value := self._contract_values.get(frame.symbol)) is None:
+            return
+        self._sighted(frame.symbol, frame.published_us, "ticker")
+        contracts = frame.open_contracts
+        interest = None if contracts is None else contracts * contract_value
+        self._note(frame.symbol, INDEX_PRICE, frame.index_price, frame.published_us)
+        self._note(frame.symbol, OPEN_INTEREST, interest, frame.published_us)
+
+    def _note(self, symbol: str, kind: int, value: float | None, published_us: int) -> None:
+        """Hand on a value of a series, unless it is an old one that comes now."""
+        now_ms = self._venue.now_ms()
+        is_old = published_us > 0 and now_ms - self._venue.righted(published_us) // 1000 > FRESH_MS
+        if self._series is not None and not is_old:
+            self._series.tell(symbol, kind, value, now_ms)
 
     def _show(self, symbol: str, published_us: int) -> bool:
         """Take note of a frame that makes candles; return whether it is of a symbol that we asked for."""

@@ -11,12 +11,15 @@ from typing import Any, Literal
 import orjson
 
 from papertape.daemon.feeds.delta.messages import CANDLE_PREFIX, MARK_PREFIX, Ack
+from papertape.daemon.feeds.series import LiveSeries
+from papertape.engine.records import INDEX_PRICE, OPEN_INTEREST
 
 Protocol = Literal["compact", "legacy"]
 SYMBOLS_PER_FRAME = 100
 ENABLE_HEARTBEAT = b'{"type":"enable_heartbeat"}'
 PING = b'{"type":"ping"}'
 TRADES = {"compact": "trades", "legacy": "all_trades"}
+TICKER = {"compact": "ticker", "legacy": "v2/ticker"}
 
 
 class Subscriptions:
@@ -24,14 +27,23 @@ class Subscriptions:
     What one connection is to be subscribed to.
 
     candles   the source of candles: stream, trades or poll (then only what comes with them)
+    series    what is asked for beside candles: a ticker has index price and open interest
     refused   channels that the venue does not give us, with its words
     """
 
-    def __init__(self, symbols: Sequence[str], timeframe: str, candles: str) -> None:
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        timeframe: str,
+        candles: str,
+        series: LiveSeries | None = None,
+    ) -> None:
         self.symbols = tuple(symbols)
         self.refused: dict[str, str] = {}
         self._timeframe = timeframe
         self._candles = candles
+        kinds = frozenset[int]() if series is None else series.kinds
+        self._has_ticker = not kinds.isdisjoint((INDEX_PRICE, OPEN_INTEREST))
         self._acknowledged: set[tuple[str, str]] = set()
 
     def candle_channel(self, protocol: Protocol) -> str | None:
@@ -46,6 +58,8 @@ class Subscriptions:
         channels = {} if candles is None else {candles: self.symbols}
         channels["mark_price"] = tuple(MARK_PREFIX + symbol for symbol in self.symbols)
         channels["funding_rate"] = self.symbols
+        if self._has_ticker:
+            channels[TICKER[protocol]] = self.symbols
         channels["system_status"] = ()
         channels["product_updates"] = ()
         return channels

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import papertape
 from papertape.daemon.cli import app
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.features import evaluate
@@ -154,6 +155,29 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: 
     assert json.loads((folder / "results/study/study.json").read_text()) == told
 
 
+def test_study_of_series_says_of_each_whether_it_adds_anything(
+    folder: Path, inside: Inside
+) -> None:
+    closes = TAPE.candles["open_ms"] + HOUR_MS
+    ratios = np.exp(np.random.default_rng(2).normal(size=len(closes)) * 0.1)
+    rates = np.random.default_rng(3).normal(0.0, 1e-5, len(closes[7::8]))
+    pd.DataFrame({"time": closes, "ratio": ratios}).to_csv(folder / "ratio.csv", index=False)
+    pd.DataFrame({"time": closes[7::8], "rate": rates}).to_csv(folder / "rates.csv", index=False)
+    files = ("--series", "long_short_ratio.SYNTH=ratio.csv", "--series", "funding.SYNTH=rates.csv")
+    asked = ("study", "--tape", "SYNTH", *files, "--horizon", "4", "--resamples", "100")
+    done = inside(*asked, cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    for told in ("SYNTH 1h funding: adds nothing after costs of 10 bps in 2 tests", "paid by every outcome"):  # fmt: skip
+        assert told in done.stdout
+    told = json.loads(inside(*asked, "--json", cwd=folder).stdout)
+    assert [one["series"] for one in told["series"]] == ["funding", "long_short_ratio"]
+    assert told["summary"]["tested"] == sum(one["tests"] for one in told["series"]) == 4
+    paths = {"long_short_ratio": {"SYNTH": folder / "ratio.csv"}, "funding": {"SYNTH": folder / "rates.csv"}}  # fmt: skip
+    table = papertape.study(TAPE, horizons=(4,), resamples=100, **paths)
+    pd.testing.assert_frame_equal(table, pd.read_parquet(folder / told["file"]))
+
+
 def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) -> None:
     Store(folder / "tapes").save(replace(TAPE.between(end="2020-02-20"), venue="elsewhere"))
     tapes = ("--tape", "synthetic_SYNTH_1h", "--tape", "elsewhere_SYNTH_1h")
@@ -184,6 +208,18 @@ def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) ->
         (("study", "--tape", "SYNTH", "--resamples", "5"), 1, "fewer than 100"),
         (("study", "--tape", "SYNTH", "--rate", "2"), 1, "not between 0 and 1"),
         (("study", "--tape", "SYNTH", "--tape", "SYNTH"), 1, "twice"),
+        (
+            ("study", "--tape", "SYNTH", "--series", "funding=x.csv"),
+            1,
+            "like funding.BTCUSDT=funding.csv",
+        ),
+        (("study", "--tape", "SYNTH", "--series", "fundin.SYNTH=x"), 1, "did you mean 'funding'?"),
+        (
+            ("study", "--tape", "SYNTH", "--series", "funding.SYN=tapes"),
+            1,
+            "no tape has that symbol",
+        ),
+        (("study", "--tape", "SYNTH", *2 * ("--series", "mark.SYNTH=x")), 1, "named twice"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_a_code(

@@ -26,6 +26,7 @@ from papertape.daemon.feeds.delta.messages import (
     ProductUpdate,
     Refusal,
     SystemStatus,
+    TickerFrame,
     TradeFrame,
     parse,
 )
@@ -57,6 +58,16 @@ SAMPLES: list[tuple[str, Frame]] = [
      MarkFrame("BTCUSD", 86418.22150731, 1_795_428_902_000_300)),
     ('{"price":"86418.2","symbol":"MARK:BTCUSD","price_band":{},"timestamp":1795428902000300,"type":"mark_price"}',
      MarkFrame("BTCUSD", 86418.2, 1_795_428_902_000_300)),
+    ('{"d":[{"i":27,"m":"86418.2","oi":["640212","315002.1200"],"s":"BTCUSD"}],"sp":"86431.7","sy":"BTCUSD",'
+     '"ts":1795428900412345,"type":"ticker"}', TickerFrame("BTCUSD", 86431.7, 640_212.0, 1_795_428_900_412_345)),
+    ('{"symbol":"BTCUSD","spot_price":"86431.7","oi":"640.2120","oi_contracts":"640212","timestamp":1795428900412345,'
+     '"type":"v2/ticker"}', TickerFrame("BTCUSD", 86431.7, 640_212.0, 1_795_428_900_412_345)),
+    # A chain's subscription carries several contracts; what is no number is not known.
+    ('{"d":[{"oi":["7","0"],"s":"ETHUSD"},null,{"oi":["-1","0"],"s":"BTCUSD"}],"sp":null,"sy":"BTCUSD","ts":null,'
+     '"type":"ticker"}', TickerFrame("BTCUSD", None, None, 0)),
+    ('{"d":[{"oi":[],"s":"BTCUSD"}],"sp":"0","sy":"BTCUSD","ts":1795428900412345,"type":"ticker"}',
+     TickerFrame("BTCUSD", None, None, 1_795_428_900_412_345)),
+    ('{"d":"no","sy":7,"type":"ticker"}', Bad("no_symbol")),
     # 0.0073 percent per interval
     ('{"fi":28800,"fr":0.0073,"nfr":1795449600000000,"sy":"BTCUSD","ts":1795428930000000,"type":"funding_rate"}',
      FundingFrame("BTCUSD", 0.0073 / 100.0, 28_800, 1_795_449_600_000, 1_795_428_930_000_000)),
