@@ -41,6 +41,7 @@ from papertape.engine.features.own.names import own_features, request_texts
 from papertape.engine.jit import Row, Rows
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.records import MARKET
+from papertape.engine.strategies.own_signals import refuse_two_questions
 from papertape.engine.strategies.parameters import values_as_text
 from papertape.engine.strategies.past import history_bars_of
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy
@@ -294,6 +295,7 @@ class EngineSpec:
             raise ConfigError(f"markets: {symbols} are all read_only; leave it out where you trade")
         refuse_unknown_members(self.limits.groups, symbols)
         refuse_bad_turns(self.every_turn, self.traded)
+        refuse_two_questions(self.strategies)
         self.allocation.refuse(self.traded, self.settings.sizing)
 
     @property

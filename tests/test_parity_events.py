@@ -365,6 +365,34 @@ def test_a_sizer_gives_entries_the_share_that_its_score_is() -> None:
     assert both["size_scale"][is_long] == pytest.approx(0.3 * share)
 
 
+@pytest.mark.parametrize("probability", [0.3, 0.41, 0.5])
+def test_a_model_that_is_asked_about_the_signal_speaks_for_either_side(probability: float) -> None:
+    asked = {"model_asks": "signal", "stop_atr": 2.0, "target_atr": 3.0}
+    filtered = entries(probability, model_use="filter", **asked)
+    sized = entries(probability, model_use="sizer", **asked)["asked"]
+
+    # 2 lost or 3 won even out at a chance of 2 ÷ (2 + 3)
+    score = min(max(2.0 * (probability - 0.4) / 0.2, -1.0), 1.0)
+    alone = filtered["alone"]
+    is_entry = np.isin(alone["target"], (LONG, SHORT))
+    expected = alone.copy()
+    if score < 0.0:
+        expected["target"][is_entry] = KEEP
+    assert filtered["asked"].tobytes() == expected.tobytes()
+    assert sized["size_scale"][is_entry] == pytest.approx(score if score > 0.0 else 1.0)
+    assert (sized["target"][is_entry] == (alone["target"][is_entry] if score > 0.0 else KEEP)).all()
+
+
+def test_a_model_is_not_asked_about_a_signal_that_it_is_part_of() -> None:
+    with pytest.raises(
+        ConfigError, match=r"as a component the model is part of the signal.*filter"
+    ):
+        Confluence(model_asks="signal")
+    with pytest.raises(ConfigError, match=r"no component has a weight, so there is no signal"):
+        Confluence(model_asks="signal", model_use="filter", weight_technical=0.0, use_smc=False)
+    Confluence(model_asks="signal", use_ml=False)  # nobody is asked anything
+
+
 @pytest.mark.parametrize("use", ["filter", "sizer"])
 def test_without_an_opinion_a_filter_and_a_sizer_are_switched_off(use: str) -> None:
     said = entries(float("nan"), model_use=use, ml_floor=0.5)

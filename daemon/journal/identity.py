@@ -31,6 +31,7 @@ _DECIDING: Final = {
         "use_ml",
         "use_smc",
         "model_use",
+        "model_asks",
         "own_features",
         "extra_features",
         "model_features",

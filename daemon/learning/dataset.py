@@ -15,6 +15,7 @@ from papertape.engine.candles import CANDLE, FLAG_ABSENT, timeframe_ms
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.tapes.store import Store, Tape
@@ -39,6 +40,7 @@ def gather(
     Raises DataError when there is no candle, InvariantError when the journal is damaged.
     """
     about = identity_of(journal)
+    spec = about.spec
     base_ms = timeframe_ms(about.base_timeframe)
     tapes = [
         _with_earlier(tape, store)
@@ -51,7 +53,8 @@ def gather(
         settings.timeframe,
         settings.features,
         traded=settings.symbols or None,
-        own=about.spec.own,
+        own=spec.own,
+        asker=spec if settings.asks == SIGNAL else None,
     )
     return Gathered(rows, tuple(tape.sha256 for tape in tapes))
 

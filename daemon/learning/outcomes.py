@@ -1,6 +1,8 @@
 """
 Predictions of a running daemon, from when they are made until their outcome is known.
 
+Of a model that answers whether signals pay no outcome is known here, as in a replay: a prediction does not say the signal.
+
 A prediction is resolved when its whole horizon has passed, so that outcomes come in the order of closes whatever ended each
 trade; until then it waits here. Labels are those that models are trained on.
 """
@@ -10,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
-from papertape.engine.model.training.labels import Labels, labels_for
+from papertape.engine.model.training.labels import LabelPrices, Labels, labels_for
 from papertape.engine.records import PREDICTION
 from papertape.replay.learning.settings import LearningSettings
 
@@ -76,4 +78,4 @@ class Waiting:
         grid = {name: np.full(n, np.nan) for name in (*_PRICES, "atr")}
         for name, values in grid.items():
             values[at[at < n]] = mine[name][at < n]
-        return labels_for(self._settings, **grid)
+        return labels_for(self._settings, LabelPrices(**grid))

@@ -21,6 +21,7 @@ from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.learning.attempt import Attempt
+from papertape.replay.learning.feasible import refuse_few_signals
 from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.runner import run_attempt
 from papertape.replay.learning.learning_pass import lesson_of
@@ -163,6 +164,7 @@ def train_attempt(
     version = models.champion()
     champion = models.read(version) if version else b""
     due_ms = int(rows.time_ms[-1])
+    refuse_few_signals(rows, (due_ms,), settings)
     job = TrainingJob(
         settings, (due_ms,), rows, "manual", champion=champion, champion_version=version
     )

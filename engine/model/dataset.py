@@ -21,6 +21,8 @@ class Dataset(NamedTuple):
     open high low close    shape (n_symbols, n), of the candle that ends there; NaN or flat in absent candles
     atr                    shape (n_symbols, n), `atr_14` at the close
     definitions            digests of the features of somebody's own that are read, by name
+    side                   shape (n_symbols, n), the strategy's own signal: +1, −1, or 0 for none; None where no model is
+                           asked about it
     """
 
     symbols: tuple[str, ...]
@@ -34,6 +36,7 @@ class Dataset(NamedTuple):
     close: FloatArray
     atr: FloatArray
     definitions: Mapping[str, str] = MappingProxyType({})
+    side: FloatArray | None = None
 
     def until(self, ms: int) -> "Dataset":
         """Return the rows that were known at a time: closes at or before it."""
@@ -66,6 +69,12 @@ class Dataset(NamedTuple):
                 raise DataError(
                     f"training: {name} of type {value.dtype} and shape {value.shape} is not float64 {shape}"
                 )
+        if self.side is not None and (
+            self.side.shape != (n_symbols, n) or not np.isin(self.side, (-1.0, 0.0, 1.0)).all()
+        ):
+            raise DataError(
+                f"training: side of shape {self.side.shape} is not ({n_symbols}, {n}), each 1, −1 or 0"
+            )
         timeframe_ms(self.timeframe)
         if n == 0 or n_symbols == 0:
             raise DataError(
@@ -75,6 +84,8 @@ class Dataset(NamedTuple):
             raise DataError("training: the closes are not in the order of time")
 
     def _rows(self, chosen: slice) -> "Dataset":
-        names = ("x", "open", "high", "low", "close", "atr")
+        names = ["x", "open", "high", "low", "close", "atr"]
+        if self.side is not None:
+            names.append("side")
         cut = {name: getattr(self, name)[:, chosen] for name in names}
         return self._replace(time_ms=self.time_ms[chosen], **cut)

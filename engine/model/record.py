@@ -64,6 +64,11 @@ class ModelRecord:
             object.__setattr__(self, "inputs", self.columns)
 
     @property
+    def asks(self) -> str:
+        """Return what it answers: which side pays, or whether a strategy's own signal does."""
+        return str(self.label.get("asks", "side"))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Return the names of the columns that its features give, in order."""
         return tuple(name for request in self.features for name in columns_of(request))

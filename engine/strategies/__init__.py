@@ -12,6 +12,7 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
     parameters             what can be set of a strategy, declared once
     conditions             why it did nothing
     turns                  from when on which parameters decide
+    own_signals            what a strategy would enter by itself, for models that are asked whether it pays
     past                   what a strategy may look back on
     decision_rules         what a decision may hold
 

@@ -19,6 +19,10 @@ The model need not be a component (`model_use`). As a filter it has no weight: w
 where its score on that side is at least `ml_floor`. As a sizer it gives their entries the share of their size that its score
 on that side is, nothing below 0. An entry that it does not let through decides nothing: what is held goes on with its bracket.
 Without an opinion it is absent, and the others enter as if it were switched off.
+
+A filter or a sizer may be asked another question (`model_asks`): not which side pays, but whether the signal that the others
+give pays after costs. Its score is then that of the entry, whichever its side, and its zero is where a bracket's gains and
+losses even out: p = stop ÷ (stop + target) in place of one half. What a trade costs is in the answer.
 Source: M. López de Prado, Advances in Financial Machine Learning (2018), section 3.6: one model for the side, one for the size.
 """
 
@@ -30,8 +34,10 @@ import numpy as np
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import FloatArray, Row, Rows, kernel, record
+from papertape.engine.model.training.labels import QUESTIONS, SIDE, SIGNAL
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
 from papertape.engine.strategies.decisions import want
+from papertape.engine.strategies.own_signals import even_chance
 from papertape.engine.strategies.parameters import parameter
 from papertape.engine.strategies.smc_score import smc_score, structure_bracket
 
@@ -49,6 +55,8 @@ PARAMETERS: Final = record(
     ("is_sized", "i8"),  # by confidence
     ("model_use", "i8"),  # place in MODEL_USES
     ("ml_floor", "f8"),
+    ("ml_even", "f8"),  # probability at which the score is 0
+    ("is_about_signal", "i8"),  # the model's answer, not about the side
 )
 STATE: Final = record(("bars", "i8"))
 
@@ -82,9 +90,9 @@ def technical_score(features: FloatArray, k: int) -> float:
 
 
 @kernel
-def model_score(features: FloatArray, k: int, full_edge: float) -> float:
+def model_score(features: FloatArray, k: int, full_edge: float, even: float) -> float:
     """Return the ML component at one close, in [-1, 1]; NaN without an opinion."""
-    edge = 2.0 * features[len(features) - 1, k] - 1.0
+    edge = 2.0 * (features[len(features) - 1, k] - even)
     if np.isnan(edge):
         return np.nan
     return min(max(edge / full_edge, -1.0), 1.0)  # type: ignore[no-any-return]
@@ -129,7 +137,7 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
     """Enter above the threshold, leave when the score has turned, otherwise keep."""
     for k in range(n):
         technical = technical_score(features, k)
-        model = model_score(features, k, parameters.ml_full_edge)
+        model = model_score(features, k, parameters.ml_full_edge, parameters.ml_even)
         opinion = model
         smc = smc_score(features, k, _SMC) if parameters.weight_smc != 0.0 else np.nan
         total = present(technical, parameters.weight_technical)
@@ -160,7 +168,8 @@ def decide(features: FloatArray, n: int, parameters: Row, decisions: Rows) -> No
         if parameters.is_sized != 0 and target in (LONG, SHORT):
             size = size_for(confidence, parameters.threshold)
         if target in (LONG, SHORT):
-            size *= allowed(target * opinion, parameters.model_use, parameters.ml_floor)
+            agreement = opinion if parameters.is_about_signal != 0 else target * opinion
+            size *= allowed(agreement, parameters.model_use, parameters.ml_floor)
             if size == 0.0:
                 target, size = KEEP, 1.0
         want(decisions[k], target, stop, goal, confidence, technical, smc, model, size)
@@ -177,6 +186,7 @@ class Confluence:
     weight_…              of the components, equal by default: nothing says yet which deserves more
     ml_full_edge          |2p − 1| from which the model's opinion counts whole: 0.2 is p = 0.6
     model_use             component, filter or sizer, as above; ml_floor: of a filter
+    model_asks            side or signal, as above
     size_by_confidence    entries get half their size at the threshold, all of it at full confidence
     bracket               volatility: as above; structure: stop beyond the nearest block, target at the opposing liquidity,
                           each from volatility where structure offers none
@@ -211,6 +221,9 @@ class Confluence:
         high=1.0,
         help="score of a filtering model from which it lets an entry through",
     )
+    model_asks: str = parameter(
+        SIDE, choices=QUESTIONS, help="which side pays, or whether the strategy's own signal does"
+    )
     size_by_confidence: bool = parameter(False, help="half size at the threshold, all at 1")
     name: str = field(default="confluence", init=False)
     state_dtype: np.dtype[Any] = field(default=STATE, init=False)
@@ -226,7 +239,9 @@ class Confluence:
         has_smc = self.use_smc and self.weight_smc > 0.0
         if self.bracket == "structure" and not has_smc:
             raise ConfigError("strategy.bracket: structure needs the SMC component; it is off")
+        self._refuse_circular(has_smc)
         self.features = (*_TECHNICAL, "smc") if has_smc else _TECHNICAL
+        is_about_signal = self.use_ml and self.model_asks == SIGNAL
         self._parameters[0] = (
             self.confidence_threshold,
             self.exit_threshold,
@@ -241,7 +256,24 @@ class Confluence:
             int(self.size_by_confidence),
             MODEL_USES.index(self.model_use) if self.use_ml else 0,
             self.ml_floor,
+            even_chance(self.stop_atr, self.target_atr) if is_about_signal else 0.5,
+            int(is_about_signal),
         )
+
+    def _refuse_circular(self, has_smc: bool) -> None:
+        """Raise ConfigError where a model is asked about a signal that it is a part of, or that there never is."""
+        if not self.use_ml or self.model_asks != SIGNAL:
+            return
+        if self.model_use == "component":
+            raise ConfigError(
+                "strategy.model_asks: as a component the model is part of the signal, so it cannot be asked whether that pays; "
+                'write signals.model_use = "filter" or "sizer", or signals.model_asks = "side"'
+            )
+        if self.weight_technical == 0.0 and not has_smc:
+            raise ConfigError(
+                "strategy.model_asks: without the model no component has a weight, so there is no signal to ask about; give "
+                "weight_technical or weight_smc one"
+            )
 
     def decide_batch(
         self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows

@@ -14,7 +14,7 @@ import numpy as np
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.buckets import confidence_buckets
 from papertape.engine.model.scores import scores
-from papertape.engine.model.training.labels import LabelRule, labels_for
+from papertape.engine.model.training.labels import LabelPrices, LabelRule, labels_for
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.performance.tables import breakdown
 from papertape.replay.learning.attempt import Attempt, Learned
@@ -84,7 +84,11 @@ def base_rate(record: Mapping[str, Any]) -> float:
 
 
 def resolve(rule: LabelRule, predictions: Rows, bars: Mapping[str, Rows]) -> Resolved:
-    """Return the predictions whose outcome, as the models were taught it, lies within the run."""
+    """
+    Return the predictions whose outcome, as the models were taught it, lies within the run.
+
+    None of models that answer whether signals pay: a prediction does not say the signal.
+    """
     parts = [
         _resolve_one(rule, predictions[predictions["symbol"] == index], rows)
         for index, rows in enumerate(bars.values())
@@ -104,7 +108,7 @@ def _resolve_one(rule: LabelRule, predictions: Rows, bars: Rows) -> Resolved:
     atr = np.full(len(bars), np.nan)
     atr[at] = predictions["atr"]
     prices = {name: np.asarray(bars[name]) for name in ("open", "high", "low", "close")}
-    found = labels_for(rule, **prices, atr=atr)
+    found = labels_for(rule, LabelPrices(**prices, atr=atr))
     y, p = found.y[at], predictions["probability"]
     known = ~np.isnan(y) & ~np.isnan(p)
     return Resolved(

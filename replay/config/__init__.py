@@ -229,6 +229,11 @@ class Signals(_Section):
         "component",
         description="by confluence: as a score beside the others, to let their entries through or not, or to size them",
     )
+    model_asks: Literal["side", "signal"] = Field(
+        "side",
+        description="which side of a trade pays more; or whether the strategy's own signal pays, after costs, which filter "
+        "and sizer can ask",
+    )
     retrain_every: str = Field(
         "30d", description="30d, 12h, daily, weekly, monthly, five cron fields in UTC, or never"
     )

@@ -122,4 +122,5 @@ def _strategy_of(
         parameters.setdefault("use_ml", signals.use_ml)
         parameters.setdefault("use_smc", signals.use_smc)
         parameters.setdefault("model_use", signals.model_use)
+        parameters.setdefault("model_asks", signals.model_asks)
     return make_strategy(chosen.name, parameters, chosen.made_by)

@@ -75,8 +75,10 @@ class Comparison(NamedTuple):
 def settings_for(artefact: Artefact, settings: LearningSettings) -> LearningSettings:
     """Return the settings with the label that a model was trained for."""
     label = artefact.record.label
-    changes = {n: label[n] for n in ("horizon_bars", "stop_atr", "target_atr") if n in label}
-    return replace(settings, label=label.get("kind", "direction"), **changes)
+    names = ("horizon_bars", "stop_atr", "target_atr", "cost", "signals_of")
+    changes = {n: label[n] for n in names if n in label}
+    kind = label.get("kind", "direction")
+    return replace(settings, label=kind, asks=artefact.record.asks, **changes)
 
 
 def compare_models(

@@ -8,11 +8,13 @@ import numpy as np
 from papertape.engine.jit import FloatArray
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.gate.gate import Evidence, GateOptions
+from papertape.engine.model.gate.gate import Evidence, GateOptions, PlainRule
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.inference.recent import RECENT
 from papertape.engine.model.scores import scores, spread_over_seeds
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.model.training.prepare import labels_of
+from papertape.engine.strategies.own_signals import even_chance
 from papertape.replay.learning.settings import LearningSettings
 
 
@@ -45,6 +47,7 @@ def opinions(artefact: Artefact, rows: Dataset, after_ms: int) -> FloatArray:
     Return a model's probability at every close after a time, shape (n_symbols, n), NaN up to it.
 
     The model is warmed up as the engine does it when it takes over then: with the newest RECENT rows, from a zero state.
+    Of one that is asked about signals nothing counts where there is none; where nobody knows them, all that it says is told.
     """
     start = int(np.searchsorted(rows.time_ms, after_ms, "right"))
     first = max(start - RECENT, 0)
@@ -54,6 +57,8 @@ def opinions(artefact: Artefact, rows: Dataset, after_ms: int) -> FloatArray:
         read = np.ascontiguousarray(rows.x[number, first:, columns].T)
         probabilities, _ = read_rows(artefact, symbol, read)
         said[number, start:] = probabilities[start - first :]
+    if artefact.record.asks == SIGNAL and rows.side is not None:
+        said[rows.side == 0.0] = np.nan
     return said
 
 
@@ -74,7 +79,15 @@ def evidence(
         majority=majority,
         cost=settings.cost,
         horizon_bars=settings.horizon_bars,
+        rule=rule_of(settings),
     )
+
+
+def rule_of(settings: LearningSettings) -> PlainRule:
+    """Return how the gate's plain rule and the shadow record act on what a model says."""
+    if settings.asks != SIGNAL:
+        return PlainRule()
+    return PlainRule(even_chance(settings.stop_atr, settings.target_atr), is_about_signal=True)
 
 
 class PaperRecord(NamedTuple):
@@ -92,25 +105,28 @@ class PaperRecord(NamedTuple):
         return {"paper_trades": self.trades, "paper_return": self.net_return}
 
 
-def paper_record(followed: RowOutcomes, said: FloatArray, first: int, cost: float) -> PaperRecord:
+def paper_record(
+    followed: RowOutcomes, said: FloatArray, first: int, settings: LearningSettings
+) -> PaperRecord:
     """
     Return the shadow record of a model on rows that it had not seen.
 
-    followed  of all rows; said: probabilities (n_symbols, n) of those from row `first` on; cost: of a round trip
+    followed  of all rows; said: probabilities (n_symbols, n) of those from row `first` on
 
-    The gate's plain rule, one position a symbol: it goes to the side that a probability leans to by the gate's edge, takes
-    what became of it, and looks again once that is known.
+    The gate's plain rule, one position a symbol: it goes to the side that a probability leans to by the gate's edge, or takes
+    the signal that it lets through, keeps what became of it, and looks again once that is known.
     """
     trades, total, n = 0, 0.0, said.shape[1]
     rows = followed.between(slice(first, first + n))
     for known, long, short, p in zip(
         rows.known, rows.long_return, rows.short_return, said, strict=True
     ):
-        leans = (np.abs(p - 0.5) >= GateOptions().edge) & np.isfinite(long) & np.isfinite(short)
+        side = rule_of(settings).sides(p, GateOptions().edge)
+        leans = (side != 0.0) & np.isfinite(long) & np.isfinite(short)
         free = 0
         for row in np.flatnonzero(leans).tolist():
             if row >= free:
-                total += float(long[row] if p[row] > 0.5 else short[row]) - cost
+                total += float(long[row] if side[row] > 0.0 else short[row]) - settings.cost
                 trades, free = trades + 1, int(known[row]) - first
     return PaperRecord(trades, total)
 

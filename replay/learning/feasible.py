@@ -6,21 +6,23 @@ never train, whatever the market does.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.jit import IntArray
+from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.gate import GateOptions
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.parts import purged_parts
-from papertape.engine.model.training.prepare import LEAST_ROWS, SHARES
+from papertape.engine.model.training.prepare import LEAST_ROWS, PARTS, SHARES
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.config.learning import Learning
-from papertape.replay.learning.settings import DAY_MS, gate_ms_of
+from papertape.replay.learning.settings import DAY_MS, LearningSettings, gate_ms_of
 from papertape.replay.tapes.store import Store, read_metadata
 
 _MOST_CLOSES = 1 << 20
@@ -78,6 +80,38 @@ def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
                 f"write {enough:g} or more, or a shorter horizon"
             )
     return faults
+
+
+def refuse_few_signals(rows: Dataset, due_ms: Sequence[int], settings: LearningSettings) -> None:
+    """
+    Raise ConfigError where models are asked about signals and no attempt can have as many as training or gate need.
+
+    rows  all there will be; the signals of several symbols count together, as their rows do
+    """
+    if rows.side is None:
+        return
+    counts = np.count_nonzero(rows.side, axis=0)
+    until = np.concatenate([[0], np.cumsum(counts)])  # signals up to each close
+    ends, gates = np.array(due_ms), np.array(due_ms) - settings.gate_ms
+
+    def at(times: IntArray) -> IntArray:
+        return until[np.searchsorted(rows.time_ms, times, "right")]
+
+    learnt = at(gates) - at(gates - settings.window_ms)
+    parts = [("window_days", settings.window_ms, learnt, len(PARTS) * LEAST_ROWS, "training")]
+    if settings.policy == "model":
+        judged = at(ends) - at(gates)
+        parts.append(("gate_days", settings.gate_ms, judged, GateOptions().least_rows, "gate"))
+    for name, span_ms, found, need, what in parts:
+        most = int(found.max(initial=0))
+        if most >= need:
+            continue
+        days = span_ms / DAY_MS
+        longer = f"write about {np.ceil(days * need / most):g}, or " if most else ""
+        raise ConfigError(
+            f"learning.{name}: {days:g} days hold at most {most:,} closes with a signal of the strategy, {need - most:,} fewer "
+            f"than the {need:,} that the {what} needs (signals.model_asks); {longer}let the strategy signal more often"
+        )
 
 
 def _unfit(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.engine.model.dataset import Dataset
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence
@@ -18,6 +19,7 @@ from papertape.replay.feed import whole_span, within_traded
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import lack
 from papertape.replay.learning.dataset import dataset_of
+from papertape.replay.learning.feasible import refuse_few_signals
 from papertape.replay.learning.jobs.job import CHILD, TrainingJob
 from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import LearningSettings, settings_of
@@ -55,6 +57,7 @@ def learn(
     if not due:
         return Learned(skipped, [], {}, time.monotonic() - started_s)
     rows = _rows(config, spec, held, settings, on_progress)
+    refuse_few_signals(rows, due, settings)
     job = TrainingJob(settings, tuple(due), rows, is_walk=True)
     with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
         learned = wait_for(run_walk(Path(folder), job, _shown(on_progress), command))
@@ -104,6 +107,7 @@ def _rows(
         spec.traded,
         spec.own,
         recorded_series(config, spec, held).rows,
+        spec if settings.asks == SIGNAL else None,
     )
 
 

@@ -24,6 +24,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.bets import Unseen
 from papertape.engine.model.gate.recipe import RecipeOptions, RecipeState, judge
 from papertape.engine.model.gate.verdict import Verdict
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.settings import LearningSettings
@@ -101,6 +102,10 @@ def unseen_rows(rows: Dataset, settings: LearningSettings, last: Shown) -> Unsee
 def recipe_digest(settings: LearningSettings) -> str:
     """Return a name for how models are made, which changes with everything that makes another model of the same rows."""
     values = {name: value for name, value in asdict(settings).items() if name not in _OTHER}
+    if settings.asks == SIGNAL:
+        values["cost"] = settings.cost  # a part of the question
+    else:
+        del values["asks"], values["signals_of"]  # of all recipes before there was a choice
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,7 +7,9 @@ from typing import Any, Final, Self
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.inputs import default_inputs
+from papertape.engine.model.training.labels import SIDE, SIGNAL
 from papertape.engine.spec import EngineSpec
+from papertape.engine.strategies.own_signals import model_asks_of, signals_name
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.config.fields import shared
@@ -31,6 +33,7 @@ class LearningSettings:
     window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
     policy             of POLICIES: what lets a model take over
     cost               of a round trip, as a fraction of the notional
+    asks, signals_of   what models answer, and whose signals those are if they are asked about signals
     drift, check_bars  of `papertape.engine.model.drift.policy.DriftOptions`, and how many closes lie between two looks; 0: none
     options            of `papertape.engine.model.training.train.TrainingOptions`, by name, beside those above
     """
@@ -50,6 +53,8 @@ class LearningSettings:
     horizon_bars: int = 24
     stop_atr: float = _BRACKET[0]
     target_atr: float = _BRACKET[1]
+    asks: str = SIDE
+    signals_of: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 7
@@ -116,6 +121,24 @@ def gate_ms_of(learning: Learning, length_ms: int) -> int:
     return max(_GATE_DAYS * DAY_MS, closes * length_ms)
 
 
+def _signals_of(config: Config, spec: EngineSpec) -> str:
+    """Return whose signals models are asked about, nothing where they are asked about sides; raises ConfigError."""
+    wanted, asks = config.signals.model_asks, model_asks_of(spec.strategy)
+    if wanted == SIGNAL and asks != SIGNAL:
+        raise ConfigError(
+            f"signals.model_asks: {config.strategy.name} does not ask a model about its own signal; confluence does, and so "
+            'does a strategy of yours that answers whole batches and says model_asks = "signal"'
+        )
+    if asks != SIGNAL:
+        return ""
+    if config.learning.label != "bracket":
+        raise ConfigError(
+            f"learning.label: {config.learning.label!r} leaves trades without a bracket, and a signal is followed in the "
+            'strategy\'s own (signals.model_asks); write "bracket"'
+        )
+    return signals_name(spec.every_turn)
+
+
 def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> LearningSettings:
     """
     Return how models are trained for an engine.
@@ -143,6 +166,8 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
         cost=2.0 * sum(sides) / len(sides),
         stop_atr=stop,
         target_atr=target,
+        asks=model_asks_of(spec.strategy),
+        signals_of=_signals_of(config, spec),
         options={
             "epochs": learning.epochs,
             "patience": learning.patience,

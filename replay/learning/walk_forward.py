@@ -108,7 +108,9 @@ class _Pass:
         self.attempts: list[Attempt] = []
         self.watch: WalkDrift | None = None
         if job.is_walk and job.settings.check_bars:
-            self.watch = WalkDrift(job.rows, outcomes(job.rows, job.settings), job.settings)
+            # What a daemon knows of a prediction does not say the signal: with models about signals inputs are watched alone.
+            rows = job.rows._replace(side=None)
+            self.watch = WalkDrift(rows, outcomes(rows, job.settings), job.settings)
             if self._champion is not None:
                 self.watch.took_over(self._champion, int(job.rows.time_ms[0]))
 
@@ -224,7 +226,7 @@ def measure_shadows(
         found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
         if found:
             paper = paper_record(
-                followed, said.contenders["challenger"], said.chosen.start, settings.cost
+                followed, said.contenders["challenger"], said.chosen.start, settings
             )
             found["challenger"] |= paper.to_json()
             made = read_artefact(attempt.artefact)

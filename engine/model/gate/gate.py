@@ -13,7 +13,8 @@ test that rejects it only when every part is rejected errs with at most the leve
 Hypothesis Testing and Acceptance Sampling, Technometrics 24 (1982), the intersection–union test). No correction for many
 tests is needed, and adding a test only makes the gate stricter.
 
-The plain rule: long at every close with p ≥ 0.5 + edge, short with p ≤ 0.5 − edge, one trade per row, each left to its end.
+The plain rule: long at every close with p ≥ 0.5 + edge, short with p ≤ 0.5 − edge, one trade per row, each left to its end. Of
+models that say whether a strategy's signal pays: the signal's trade where p ≥ even + edge, nothing elsewhere.
 Trades overlap and count one each. Taking only trades that do not overlap would throw most rows away and let the result hang on
 the row that one begins with; the overlap is dependence, and the bootstrap's blocks are made for that.
 """
@@ -37,6 +38,26 @@ RIVALS: Final = (MAJORITY, "logistic", CHAMPION)
 _LEAST: Final = 1e-15  # as in `scores`
 
 
+class PlainRule(NamedTuple):
+    """
+    What to do with a probability.
+
+    even             at which nothing speaks for either answer
+    is_about_signal  the answers are to take the signal's trade and to leave it, in place of two sides
+    """
+
+    even: float = 0.5
+    is_about_signal: bool = False
+
+    def sides(self, p: FloatArray, edge: float) -> FloatArray:
+        """Return +1, −1 or 0 for each probability that is `edge` from even; a NaN is 0."""
+        takes = np.where(p >= self.even + edge, 1.0, 0.0)
+        return takes if self.is_about_signal else np.where(p <= self.even - edge, -1.0, takes)
+
+
+_SIDES: Final = PlainRule()
+
+
 class Evidence(NamedTuple):
     """
     What is known of n rows that no contender was trained, stopped or calibrated on.
@@ -49,6 +70,7 @@ class Evidence(NamedTuple):
     majority       share of rises in the challenger's training rows, which says the same of every row
     cost           of a round trip, as a fraction
     horizon_bars   over which labels may overlap
+    rule           what trades on it
     """
 
     bar: IntArray
@@ -59,6 +81,7 @@ class Evidence(NamedTuple):
     majority: float
     cost: float
     horizon_bars: int
+    rule: PlainRule = _SIDES
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +222,9 @@ def _lack(y: FloatArray, blocks: int, block_bars: int, options: GateOptions) -> 
     return ""
 
 
-def _sides(p: FloatArray, edge: float) -> FloatArray:
-    """Return +1, −1 or 0: what the plain rule does at each row."""
-    return np.where(p >= 0.5 + edge, 1.0, np.where(p <= 0.5 - edge, -1.0, 0.0))
-
-
 def _net(held: Evidence, p: FloatArray, edge: float) -> tuple[FloatArray, FloatArray]:
     """Return the plain rule's return after costs at each row, 0 without a trade, and where it traded."""
-    side = _sides(p, edge)
+    side = held.rule.sides(p, edge)
     side[np.isnan(held.long_return)] = 0.0
     gross = np.where(side > 0.0, held.long_return, held.short_return)
     is_traded = side != 0.0

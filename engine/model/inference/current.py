@@ -21,6 +21,7 @@ from papertape.engine.model.artefact import Artefact, read_artefact
 from papertape.engine.model.inference.predictions import Predictions
 from papertape.engine.model.inference.recent import Recent, RecentRows
 from papertape.engine.model.kinds import infer
+from papertape.engine.model.training.labels import ANSWERS, SIDE
 
 MODEL_ATR: Final = (
     "atr_14"  # computed beside what models read: labels and predictions are told in it
@@ -65,6 +66,7 @@ class CurrentModel:
     most       closes of one block of candles
     traded     numbers of the symbols that it is asked about; default: all
     own        features of somebody's own, by name
+    asks       which question it has to answer; a model of another one is refused
     """
 
     def __init__(
@@ -76,13 +78,14 @@ class CurrentModel:
         most: int,
         traded: Sequence[int] | None = None,
         own: Mapping[str, OwnFeature] = MappingProxyType({}),
+        asks: str = SIDE,
     ) -> None:
         row_by_column = {name: row for row, name in enumerate(columns)}
         names = dict.fromkeys(name for request in features for name in columns_of(request))
         self.columns = tuple(names)
         self._rows: IntArray = np.array([row_by_column[name] for name in names], np.int64)
         self._probability_row = len(columns) - 1
-        self._timeframe, self._own = timeframe, own
+        self._timeframe, self._own, self._asks = timeframe, own, asks
         self._symbols = tuple(symbols)
         self._traded = tuple(range(len(symbols)) if traded is None else traded)
         self._recent = Recent(len(symbols), len(names))
@@ -122,6 +125,11 @@ class CurrentModel:
             raise DataError(
                 f"model {version}: it was trained on {record.timeframe} candles, not on the strategy's "
                 f"{self._timeframe}"
+            )
+        if record.asks != self._asks:
+            raise DataError(
+                f"model {version}: it says {ANSWERS[record.asks]}, and this strategy asks {ANSWERS[self._asks]}; train one "
+                "for its question, or change signals.model_asks"
             )
         missing = [name for name in record.inputs if name not in self.columns]
         if missing:

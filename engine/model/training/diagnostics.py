@@ -10,6 +10,7 @@ from papertape.engine.model.calibrate import logistic
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.scores import reliability_curve, scores
 from papertape.engine.model.training.importance import importance
+from papertape.engine.model.training.labels import SIGNAL, BoolArray
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.prepare import PARTS, Prepared
 from papertape.engine.model.training.reference import reference
@@ -53,14 +54,30 @@ def measured(
         return read_rows(artefact, symbols[symbol], rows)[0]
 
     x, y, is_train = ready.x, ready.y, ready.train
+    watched, later = (seen_at(ready, part, options.asks) for part in (is_train, later))
     rises = importance(read, x, y, ready.validate, options.horizon_bars, options.seed)
-    columns = {name: np.where(is_train, x[..., i], np.nan) for i, name in enumerate(options.read)}
+    columns = {name: np.where(watched, x[..., i], np.nan) for i, name in enumerate(options.read)}
     return {
         "metrics": _metrics(ready, p, z),
         "curve": reliability_curve(y[part], p[part]),
         "importance": dict(zip(options.read, rises.tolist(), strict=True)),
         "reference": reference(columns, np.where(later, p, np.nan), y[is_train]),
     }
+
+
+def seen_at(ready: Prepared, part: BoolArray, asks: str) -> BoolArray:
+    """
+    Return the rows that a watch on drift compares its own with: those of a part, shape (n_symbols, n).
+
+    A model in force is watched at every close, signal or not: where it is asked about signals, every whole row of the time
+    that the part covers.
+    """
+    if asks != SIGNAL:
+        return part
+    rows = np.flatnonzero(part.any(axis=0))
+    within = np.zeros_like(part)
+    within[:, rows[0] : rows[-1] + 1] = True
+    return within & ready.is_whole
 
 
 def _metrics(ready: Prepared, p: FloatArray, z: FloatArray) -> dict[str, float]:

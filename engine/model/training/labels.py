@@ -6,6 +6,10 @@ end, as the broker would follow them, and the label is 1 where the long one paid
 are fractions of the entry price before costs. An outcome is known at a later row than its own: `known` says at which,
 and everything that keeps the future out of the past (`papertape.engine.model.training.parts`) goes by it.
 
+A model may be asked about a strategy's own signal instead (`asks = "signal"`): one way of acting is followed, that of the signal,
+and the label is 1 where it paid after costs. The other way is to leave it, which pays nothing; its return stands as the cost,
+so that either answer is worth its return less the cost. Rows without a signal have no label.
+
 A candle whose prices are NaN is absent: nothing fills in it. A trade that would have been entered in one, or whose end
 lies beyond the last row, has no outcome; its label is NaN and its `known` is the number of rows.
 """
@@ -21,6 +25,13 @@ from papertape.engine.jit import FloatArray, IntArray
 BoolArray = npt.NDArray[np.bool_]
 
 LABELS: Final = ("bracket", "direction")
+SIDE: Final = "side"  # which side of a trade pays more
+SIGNAL: Final = "signal"  # whether the strategy's own signal pays
+QUESTIONS: Final = (SIDE, SIGNAL)
+ANSWERS: Final = {
+    SIDE: "which side of a trade pays more",
+    SIGNAL: "whether the strategy's own signal pays",
+}
 
 
 class Labels(NamedTuple):
@@ -29,7 +40,7 @@ class Labels(NamedTuple):
 
     y                           1 the long paid more, 0 the short did, NaN where they paid the same or nobody knows
     known                       row at whose close both ends are known, at least t + 1
-    long_return, short_return   of the trades, NaN where not known
+    long_return, short_return   of the trades, NaN where not known; of a signal: of its trade, and the cost
     """
 
     y: FloatArray
@@ -39,8 +50,16 @@ class Labels(NamedTuple):
 
 
 class LabelRule(Protocol):
-    """What a model is to foresee: one of LABELS, when a trade ends at the latest, and its bracket in ATR."""
+    """
+    What a model is to foresee: one of LABELS, when a trade ends at the latest, and its bracket in ATR.
 
+    asks  `side`, or `signal`: whether a strategy's own pays more than `cost`, of a round trip as a fraction
+    """
+
+    @property
+    def asks(self) -> str: ...
+    @property
+    def cost(self) -> float: ...
     @property
     def label(self) -> str: ...
     @property
@@ -51,20 +70,28 @@ class LabelRule(Protocol):
     def target_atr(self) -> float: ...
 
 
-def labels_for(
-    rule: LabelRule,
-    open: FloatArray,
-    high: FloatArray,
-    low: FloatArray,
-    close: FloatArray,
-    atr: FloatArray,
-) -> Labels:
-    """Return what followed each close of one symbol, as a rule asks for it; `atr` is that of the close."""
+class LabelPrices(NamedTuple):
+    """
+    What labels of one symbol are made from, each of shape (n,), NaN in absent candles.
+
+    atr   of the close; side: the strategy's own signal there, +1, −1 or 0, None where nobody knows it
+    """
+
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    atr: FloatArray
+    side: FloatArray | None = None
+
+
+def labels_for(rule: LabelRule, prices: LabelPrices) -> Labels:
+    """Return what followed each close of one symbol, as a rule asks for it."""
+    if rule.asks == SIGNAL:
+        return signal_labels(prices, rule.stop_atr, rule.target_atr, rule.horizon_bars, rule.cost)
     if rule.label == "direction":
-        return direction_labels(close, open, rule.horizon_bars)
-    return bracket_labels(
-        open, high, low, close, atr, rule.stop_atr, rule.target_atr, rule.horizon_bars
-    )
+        return direction_labels(prices.close, prices.open, rule.horizon_bars)
+    return bracket_labels(*prices[:5], rule.stop_atr, rule.target_atr, rule.horizon_bars)
 
 
 def bracket_labels(
@@ -86,37 +113,76 @@ def bracket_labels(
     target, which is the broker's order and the pessimistic one.
     Source: M. López de Prado, Advances in Financial Machine Learning (2018), section 3.4, with the broker's fills.
     """
+    prices = LabelPrices(open, high, low, close, atr)
+    long, short = (
+        _followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0)
+    )
+    return _labels(long.gain, short.gain, np.maximum(long.end, short.end), _is_entered(prices))
+
+
+def signal_labels(
+    prices: LabelPrices, stop_atr: float, target_atr: float, horizon_bars: int, cost: float
+) -> Labels:
+    """
+    Return whether each signal's trade, in the same bracket, paid more than it cost; none where nobody knows the signals.
+
+    Source: as of `bracket_labels`, section 3.6 (meta-labels), with costs.
+    """
+    if not 0.0 <= cost < np.inf:
+        raise DataError(f"labels: cost {cost} is not a number of at least 0")
+    long, short = (
+        _followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0)
+    )
+    n = len(prices.open)
+    side = np.zeros(n) if prices.side is None else prices.side
+    _check(horizon_bars, prices.open, side)
+    gain = np.where(side > 0.0, long.gain, short.gain)
+    end = np.where(side > 0.0, long.end, short.end)
+    return _labels(gain, np.full(n, cost), end, _is_entered(prices) & (side != 0.0))
+
+
+class _Followed(NamedTuple):
+    """Trades one way from the open after each row: the return of each, and the row at whose close it is known."""
+
+    gain: FloatArray
+    end: IntArray
+
+
+def _followed(
+    prices: LabelPrices, side: float, stop_atr: float, target_atr: float, horizon_bars: int
+) -> _Followed:
+    """Return trades on one side to their end, whether there was an entry or not."""
     if not (stop_atr > 0.0 and target_atr > 0.0):
         raise DataError(
             f"labels: a bracket of {stop_atr} and {target_atr} ATR is not above 0; give both"
         )
+    open, high, low, close, atr = prices[:5]
     n = _check(horizon_bars, open, high, low, close, atr)
     rows = np.arange(n)
     entry = _ahead(open, 1)
-    is_possible = (entry > 0.0) & (atr > 0.0) & (rows + horizon_bars < n)
-    last = _newest(close)
-    returns, known = [], np.full(n, -1)
-    for side in (1.0, -1.0):
-        stop, target = entry - side * stop_atr * atr, entry + side * target_atr * atr
-        leave = np.full(n, np.nan)
-        at = np.full(n, n)
-        for ahead in range(1, horizon_bars + 1):
-            first = _ahead(open, ahead)
-            worst, best = _ahead(low, ahead), _ahead(high, ahead)
-            if side < 0.0:
-                worst, best = best, worst
-            gapped = (side * first <= side * stop) | (side * first >= side * target)
-            price = np.where(side * best >= side * target, target, np.nan)
-            price = np.where(side * worst <= side * stop, stop, price)
-            price = np.where(gapped, first, price)
-            ends = np.isnan(leave) & ~np.isnan(price)
-            leave[ends], at[ends] = price[ends], rows[ends] + ahead
-        is_vertical = np.isnan(leave) & is_possible
-        leave[is_vertical] = _ahead(last, horizon_bars)[is_vertical]
-        at[is_vertical] = rows[is_vertical] + horizon_bars
-        returns.append(side * (leave / entry - 1.0))
-        known = np.maximum(known, at)
-    return _labels(returns[0], returns[1], known, (entry > 0.0) & (atr > 0.0))
+    stop, target = entry - side * stop_atr * atr, entry + side * target_atr * atr
+    leave, end = np.full(n, np.nan), np.full(n, n)
+    for ahead in range(1, horizon_bars + 1):
+        first = _ahead(open, ahead)
+        worst, best = _ahead(low, ahead), _ahead(high, ahead)
+        if side < 0.0:
+            worst, best = best, worst
+        gapped = (side * first <= side * stop) | (side * first >= side * target)
+        price = np.where(side * best >= side * target, target, np.nan)
+        price = np.where(side * worst <= side * stop, stop, price)
+        price = np.where(gapped, first, price)
+        ends = np.isnan(leave) & ~np.isnan(price)
+        leave[ends], end[ends] = price[ends], rows[ends] + ahead
+    is_vertical = np.isnan(leave) & _is_entered(prices) & (rows + horizon_bars < n)
+    leave[is_vertical] = _ahead(_newest(close), horizon_bars)[is_vertical]
+    end[is_vertical] = rows[is_vertical] + horizon_bars
+    return _Followed(side * (leave / entry - 1.0), end)
+
+
+def _is_entered(prices: LabelPrices) -> BoolArray:
+    """Return whether a trade with a bracket can be entered at the open after each row."""
+    entered: BoolArray = (_ahead(prices.open, 1) > 0.0) & (prices.atr > 0.0)
+    return entered
 
 
 def direction_labels(close: FloatArray, open: FloatArray, horizon_bars: int) -> Labels:

@@ -10,7 +10,7 @@ from papertape.engine.features import columns_of
 from papertape.engine.model.inputs import MODEL_FEATURES
 from papertape.engine.model.kinds import KINDS
 from papertape.engine.model.record import MOST_MEMBERS
-from papertape.engine.model.training.labels import LABELS
+from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGNAL
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 
@@ -23,6 +23,7 @@ class TrainingOptions:
     kind            of `engine.model.KINDS`; sizes: of the kind, its defaults where left out
     features        requests that the rows were computed from; inputs: their columns that the model reads, () = all
     label           bracket, with stop and target in ATR, or direction; horizon_bars: when a trade ends at the latest
+    asks            side, or signal: whether a strategy's own pays in its bracket, after `cost` of a round trip; signals_of: which
     embargo_bars    kept free before a later part, beside the purge; None: as many as the horizon
     epochs          at most; patience: epochs, or trees, without a better validation loss after which training stops
     learning_rate   at its highest, after a short warm-up; weight_decay: of AdamW, not of biases; clip_norm: of the gradient
@@ -46,6 +47,9 @@ class TrainingOptions:
     horizon_bars: int = 24
     stop_atr: float = 2.0
     target_atr: float = 3.0
+    asks: str = SIDE
+    cost: float = 0.0013
+    signals_of: str = ""
     embargo_bars: int | None = None
     epochs: int = 50
     patience: int = 10
@@ -66,14 +70,24 @@ class TrainingOptions:
     seeds: int = 1
 
     def __post_init__(self) -> None:
-        for name, table in (("kind", KINDS), ("label", LABELS), ("device", DEVICES)):
+        for name, table in (
+            ("kind", KINDS),
+            ("label", LABELS),
+            ("asks", QUESTIONS),
+            ("device", DEVICES),
+        ):
             value = getattr(self, name)
             if value not in table:
                 raise ConfigError(f"training.{name}: unknown {value!r}{did_you_mean(value, table)}")
         for name in ("horizon_bars", "epochs", "patience", "batch", "sequence"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}: {getattr(self, name)} is not at least 1")
-        for name in ("burn_in", "seed", "weight_decay", "embargo_bars"):
+        if self.asks == SIGNAL and self.label != "bracket":
+            raise ConfigError(
+                f"training.label: {self.label!r} leaves trades without a bracket, and a signal is followed in the strategy's; "
+                "write bracket"
+            )
+        for name in ("burn_in", "seed", "weight_decay", "embargo_bars", "cost"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"training.{name}: {value} is not a number of at least 0")
@@ -138,6 +152,8 @@ class TrainingOptions:
             del values["shrink"]  # of all models before there was a choice
         if self.seeds == 1:
             del values["seeds"]  # likewise
+        if self.asks == SIDE:
+            del values["asks"], values["cost"], values["signals_of"]  # likewise
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod

@@ -18,6 +18,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.kinds import CLIP
 from papertape.engine.model.training.labels import (
     BoolArray,
+    LabelPrices,
     LabelRule,
     Labels,
     labels_for,
@@ -87,8 +88,11 @@ def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
 
 def labels_of(dataset: Dataset, symbol: int, rule: LabelRule) -> Labels:
     """Return the labels of one symbol, by its place, as far as these rows tell."""
-    prices = (dataset.open, dataset.high, dataset.low, dataset.close, dataset.atr)
-    return labels_for(rule, *(values[symbol] for values in prices))
+    names = ("open", "high", "low", "close", "atr")
+    prices = LabelPrices(*(getattr(dataset, name)[symbol] for name in names))
+    if dataset.side is not None:
+        prices = prices._replace(side=dataset.side[symbol])
+    return labels_for(rule, prices)
 
 
 def _check_rows(n: int, told: Callable[[], str]) -> None:

@@ -27,6 +27,7 @@ from papertape.engine.model.record import ModelRecord
 from papertape.engine.model.scores import spread_over_seeds
 from papertape.engine.model.training.boosting import Examples, fit_trees
 from papertape.engine.model.training.diagnostics import log_odds, measured, probabilities
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.model.training.newton import newton
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.prepare import Prepared, prepare, scaled, scaling, sequences
@@ -137,6 +138,7 @@ def _check_parent(parent: Artefact, dataset: Dataset, options: TrainingOptions) 
         "sizes": (record.sizes, options.all_sizes),
         "is_per_symbol": (record.is_per_symbol, options.is_per_symbol),
         "seeds": (record.members, options.seeds),
+        "asks": (record.asks, options.asks),
     }
     if not parent.is_shared:
         wanted["symbols"] = (record.symbols, dataset.symbols)
@@ -322,6 +324,8 @@ def _record(
     label: dict[str, Any] = {"kind": options.label, "horizon_bars": options.horizon_bars}
     if options.label == "bracket":
         label |= {"stop_atr": options.stop_atr, "target_atr": options.target_atr}
+    if options.asks == SIGNAL:
+        label |= {name: getattr(options, name) for name in ("asks", "cost", "signals_of")}
     return ModelRecord(
         kind=options.kind,
         features=options.features,

@@ -70,6 +70,8 @@ def write_job(folder: Path, job: TrainingJob) -> None:
     """Write a job into its folder, or raise DataError; what an earlier process finished there stays."""
     rows = job.rows
     arrays = {name: getattr(rows, name) for name in _ARRAYS}
+    if rows.side is not None:
+        arrays["side"] = rows.side
     write_whole(folder / "rows.npz", lambda file: np.savez(file, **arrays))
     if job.champion:
         _write(folder / "champion.safetensors", job.champion)
@@ -111,6 +113,7 @@ def read_job(folder: Path) -> TrainingJob:
                 rows["timeframe"],
                 **{name: arrays[name] for name in _ARRAYS},
                 definitions=rows["definitions"],
+                side=arrays.get("side", None),
             )
         champion = folder / "champion.safetensors"
         return TrainingJob(

@@ -35,6 +35,19 @@ def test_rows_are_cut_by_the_time_of_their_close() -> None:
     later.check()
 
 
+def test_signals_are_cut_with_the_rows_and_have_no_other_side() -> None:
+    sides = np.where(np.arange(20).reshape(2, 10) % 3 == 0, -1.0, 1.0)
+    dataset = rows()._replace(side=sides)
+
+    dataset.check()
+    assert dataset.until(4 * HOUR).side is not None
+    assert np.array_equal(dataset.between(4 * HOUR, 6 * HOUR).side, sides[:, 4:6])  # type: ignore[arg-type]
+    assert rows().until(4 * HOUR).side is None
+    for bad in (sides[:, :9], sides * 2.0, np.full((2, 10), np.nan)):
+        with pytest.raises(DataError, match=r"side of shape .* is not \(2, 10\), each 1, −1 or 0"):
+            dataset._replace(side=bad).check()
+
+
 def test_inputs_come_in_the_order_of_their_names() -> None:
     dataset = rows()
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from papertape.engine.errors import ConfigError
 from papertape.engine.spec import EngineSpec
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting import prepare
@@ -141,3 +142,41 @@ def test_a_backtest_that_learns_is_planned_once(monkeypatch: pytest.MonkeyPatch)
 
     assert [attempt["outcome"] for attempt in result.summary["model"]["attempts"]] == ["skipped"]
     assert len(planned) == 1
+
+
+def asked_about_signals(**more: Any) -> Result:
+    learning = {"window_days": 40, "gate_days": 20, "horizon_bars": 4, "policy": "newest"}
+    return backtest(
+        tapes=[trending()],
+        model="logistic",
+        retrain_every="20d",
+        use_smc=False,
+        learning=learning | more.pop("learning", {}),
+        signals={
+            "model_features": ["log_return_1", "rsi_14"],
+            "model_use": "filter",
+            "model_asks": "signal",
+        },
+        report={"sensitivity": False},
+        **more,
+    )
+
+
+def test_models_about_signals_filter_a_replay_that_verifies_from_them(
+    result: Result, tmp_path: Path
+) -> None:
+    found = asked_about_signals()
+
+    lineage = found.summary["model"]["lineage"]
+    assert {entry["label"].get("asks") for entry in lineage} == {"signal"}
+    assert lineage[0]["label"]["signals_of"].startswith("confluence:")
+    assert "in_force" in result.summary["model"]
+    assert "in_force" not in found.summary["model"]  # a prediction does not say the signal
+    assert verify(found.save(tmp_path / "out"), [trending()]).differences == ()
+
+
+def test_signals_that_are_too_few_are_told_before_anything_is_trained() -> None:
+    with pytest.raises(
+        ConfigError, match=r"learning\.window_days: 40 days hold at most \d+ closes"
+    ):
+        asked_about_signals(parameters={"confidence_threshold": 0.75}, learning={"policy": "model"})

@@ -124,3 +124,30 @@ def test_faults_are_one_line_with_path_and_value() -> None:
     assert any("learning.window_days: " in line and "not 0" in line for line in lines)
     assert any("learning.hiden: unknown key" in line for line in lines)
     assert any("drift: severe_psi 0.05 is below warn_psi 0.1" in line for line in lines)
+
+
+def test_the_question_is_the_strategys_and_one_that_it_does_not_ask_is_refused() -> None:
+    asked = settings(signals={"model_asks": "signal", "model_use": "filter"})
+    changed = settings(
+        signals={"model_asks": "signal", "model_use": "filter"},
+        strategy={"parameters": {"confidence_threshold": 0.5}},
+    )
+    assert asked.asks == "signal"
+    assert asked.signals_of.startswith("confluence:")
+    assert asked.signals_of != changed.signals_of
+    assert (settings().asks, settings().signals_of) == ("side", "")
+    options = options_of(asked, "logistic", is_fine_tuned=False)
+    assert (options.asks, options.cost, options.signals_of) == (
+        "signal", asked.cost, asked.signals_of,
+    )  # fmt: skip
+    cases = {
+        r"signals\.model_asks: ema_cross does not ask a model about its own signal": {
+            "strategy": {"name": "ema_cross"}
+        },
+        r"learning\.label: 'direction' leaves trades without a bracket": {
+            "learning": {"label": "direction"}
+        },
+    }
+    for told, more in cases.items():
+        with pytest.raises(ConfigError, match=told):
+            settings(signals={"model_asks": "signal", "model_use": "filter"}, **more)

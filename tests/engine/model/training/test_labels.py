@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from papertape.engine.errors import DataError
 from papertape.engine.model.training.labels import (
+    LabelPrices,
     Labels,
     bracket_labels,
     direction_labels,
+    signal_labels,
     uniqueness,
 )
 
@@ -177,6 +179,48 @@ def test_every_trade_ends_as_when_it_is_followed_candle_by_candle(horizon: int) 
             assert [labels.long_return[t], labels.short_return[t]] == [paid for paid, _ in ends]
 
 
+def test_a_signal_pays_by_hand_where_its_own_trade_earns_more_than_it_costs() -> None:
+    # entry 100: the long reaches 103 in candle 3, the short is stopped at 102 in candle 2
+    candles = [FLAT, (100, 101, 99, 101), (101, 102, 100, 102), (102, 104, 102, 104)]
+    columns = [np.array(column, np.float64) for column in zip(*candles, strict=True)]
+
+    def label(side: float, cost: float) -> Labels:
+        sides = np.array([side, 0.0, 0.0, 0.0])
+        return signal_labels(LabelPrices(*columns, np.ones(4), sides), 2.0, 3.0, 3, cost)
+
+    long, dear, short = label(1.0, 0.01), label(1.0, 0.031), label(-1.0, 0.01)
+    assert (long.y[0], long.known[0]) == (1.0, 3)
+    assert long.long_return[0] == pytest.approx(0.03, rel=1e-12)
+    assert (
+        long.short_return[0] == 0.01
+    )  # leaving it is worth its return less the cost, which is nothing
+    assert (dear.y[0], dear.known[0]) == (0.0, 3)
+    assert (short.y[0], short.known[0]) == (0.0, 2)  # its own end, not that of the other side
+    assert short.long_return[0] == pytest.approx(-0.02, rel=1e-12)
+    for labels in (long, dear, short):
+        assert np.isnan(labels.y[1:]).all()
+        assert labels.known[1:].tolist() == [4, 4, 4]
+    nobody = signal_labels(LabelPrices(*columns, np.ones(4)), 2.0, 3.0, 3, 0.01)
+    assert np.isnan(nobody.y).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1_000), n=st.integers(3, 80), horizon=st.integers(1, 12))
+def test_every_signal_is_followed_as_one_trade_candle_by_candle(
+    seed: int, n: int, horizon: int
+) -> None:
+    prices, cost = walk(seed, n), 0.004
+    sides = np.random.default_rng(seed).integers(-1, 2, n).astype(np.float64)
+
+    labels = signal_labels(LabelPrices(*prices, np.full(n, 1.3), sides), 2.0, 3.0, horizon, cost)
+
+    for t, side in enumerate(sides.tolist()):
+        paid, end = followed(prices, t, horizon, int(side)) if side else (np.nan, n)
+        assert labels.known[t] == end
+        y = np.nan if end == n or paid == cost else float(paid > cost)
+        assert np.array_equal([labels.long_return[t], labels.y[t]], [paid, y], equal_nan=True)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1_000), n=st.integers(3, 60), horizon=st.integers(1, 12))
 def test_label_depends_on_nothing_after_it_was_known(seed: int, n: int, horizon: int) -> None:
@@ -239,6 +283,14 @@ def test_labels_that_never_overlap_are_all_their_own() -> None:
         (lambda p: bracket_labels(*p, np.ones(9), 0.0, 3.0, 2), "0.0 and 3.0 ATR is not above 0"),
         (lambda p: bracket_labels(*p, np.ones(9), 2.0, 3.0, 0), "horizon_bars 0 is not at least 1"),
         (lambda p: bracket_labels(*p, np.ones(8), 2.0, 3.0, 2), "do not fit each other"),
+        (
+            lambda p: signal_labels(LabelPrices(*p, np.ones(9), np.ones(9)), 2.0, 3.0, 2, np.nan),
+            "cost nan is not a number of at least 0",
+        ),
+        (
+            lambda p: signal_labels(LabelPrices(*p, np.ones(9), np.ones(8)), 2.0, 3.0, 2, 0.0),
+            "do not fit each other",
+        ),
         (lambda p: direction_labels(p[3], p[0], -1), "horizon_bars -1 is not at least 1"),
         (lambda p: direction_labels(p[3][:-1], p[0], 1), "do not fit each other"),
     ],
