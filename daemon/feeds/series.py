@@ -43,9 +43,9 @@ _KINDS: Final = {
 _PRICES: Final = (MARK_PRICE, INDEX_PRICE)
 
 
-def wanted_kinds(columns: Iterable[str]) -> frozenset[int]:
-    """Return the series that these columns of features are made of, settlements aside."""
-    names = [split_request(column).name for column in columns]
+def wanted_kinds(requests: Iterable[str]) -> frozenset[int]:
+    """Return the series that these requests of features are made of, settlements aside."""
+    names = [split_request(request).name for request in requests]
     found = [read_request(name).feature.name for name in names if is_built_in(name)]
     return frozenset(_KINDS[name] for name in found if name in _KINDS)
 
@@ -56,7 +56,9 @@ def told_until(engine: Engine) -> dict[tuple[str, int], int]:
     newest = saved["known_seen_ms"].copy()
     waiting = saved["known_waiting"]
     np.maximum.at(newest, (waiting["symbol"], waiting["kind"]), waiting["known_ms"])
-    kinds = sorted(wanted_kinds(engine.frames.columns))
+    spec = engine.spec
+    asked = (*spec.requests, *spec.extra_features, *spec.model_features)
+    kinds = sorted(wanted_kinds(asked))  # of requests: a column may be called what no request is
     return {
         (symbol, kind): int(newest[number, kind])
         for number, symbol in enumerate(engine.symbols)

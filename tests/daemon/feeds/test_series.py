@@ -154,7 +154,7 @@ def test_what_was_journalled_before_a_crash_is_not_told_again() -> None:
 
 
 class Reader:
-    features = ("mark_premium", "open_interest")
+    features = ("mark_premium", "open_interest", "macd_12_26_9")  # one of several columns
 
     def decide(self, view: Any) -> None:
         return None
