@@ -15,6 +15,7 @@ from papertape.daemon.backtests.jobs import REQUEST, RESULT
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import make_config
 from papertape.replay.learning.jobs.worker import limit_memory
+from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.allocation import return_large_arrays
 from papertape.replay.runtime.process import Say, serve
@@ -39,7 +40,9 @@ def do(folder: Path, say: Say) -> str:
             told_s, told_step = now_s, step
             say(event="progress", step=step, done=int(done), total=int(total))
 
-    result = on_record(config, run_backtest(config, load_tapes(config), on_progress))
+    tapes = load_tapes(config)
+    admitted(config, tapes)
+    result = on_record(config, run_backtest(config, tapes, on_progress))
     on_progress("report", 0, 1)
     place = result.save(folder / RESULT)
     return hashlib.sha256((place / "result.json").read_bytes()).hexdigest()

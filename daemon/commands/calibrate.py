@@ -1,5 +1,6 @@
 """`papertape calibrate`: how often every statistic claims an edge in noise, and how often it finds one, measured."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,12 +8,14 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
-from papertape.replay.research.calibration.claims import LEVEL, UNJUDGED
+from papertape.replay.research.calibration.claims import LEVEL
+from papertape.replay.research.calibration.searches import SearchStudyOptions, run_searches
 from papertape.replay.research.calibration.study import (
     ALL,
     CalibrationOptions,
     ClaimRate,
     calibrate,
+    edge_runs,
 )
 from papertape.replay.research.sweep.run import processes
 
@@ -24,7 +27,21 @@ def calibrate_command(
         int, typer.Option(min=1, max=1_000_000, help="noise histories per statistic and shape")
     ] = 1_000,
     quick: Annotated[bool, typer.Option("--quick", help=f"{_QUICK} of them")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="of every history")] = 1,
+    markets: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="in place of histories: so many searches, each replayed on a noise market and judged by a ledger",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder of finished --markets; default: results/calibrate-… by what it is"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of every history or market")] = 1,
     workers: Annotated[
         int | None, typer.Option(min=1, help="processes; changes nothing but the time it takes")
     ] = None,
@@ -33,18 +50,28 @@ def calibrate_command(
     """
     Measure how often every statistic claims an edge in noise of eight shapes, and how often it finds one that is planted.
 
+    With --markets the same is asked of whole searches by the engine; the same command goes on where it was stopped.
+
     Exit code 1 when one claims more often than in 7 % of a shape's noise, surely more than 5 % of all, or finds too little.
 
     Example: papertape calibrate --runs 20
     """
-    options = CalibrationOptions(_QUICK if quick else runs, seed=seed, workers=processes(workers))
+    n_workers = processes(workers)
     with progress_bars() as show:
-        rows = calibrate(options, show)
+        if markets is not None:
+            title = f"% of noise / of planted edges: {markets:,} / {edge_runs(markets):,} searches"
+            rows = run_searches(SearchStudyOptions(markets, seed, n_workers, out), show)
+        else:
+            options = CalibrationOptions(_QUICK if quick else runs, seed=seed, workers=n_workers)
+            title = f"claims at {LEVEL:.0%}: % of noise / of planted edges; {options.runs:,} and a quarter as many histories each"
+            rows = calibrate(options, show)
     broken = [row for row in rows if not row.is_fine]
     if as_json:
         print_json({"is_fine": not broken, "rows": [row._asdict() for row in rows]})
     else:
-        console.print(_table(rows, options))
+        for told in dict.fromkeys(_parts(row)[1] for row in rows):
+            group = [row for row in rows if _parts(row)[1] == told]
+            console.print(_table(group, f"{told}, {title}" if told else title))
         for row in rows:
             if row.shape == ALL:
                 console.print(_sentence(row), markup=False, soft_wrap=True)
@@ -54,18 +81,20 @@ def calibrate_command(
         raise typer.Exit(1)
 
 
-def _table(rows: list[ClaimRate], options: CalibrationOptions) -> Table:
+def _parts(row: ClaimRate) -> tuple[str, str]:
+    """Return what claims, and with which costs where that is said."""
+    claim, _, told = row.claim.partition(", ")
+    return claim, told
+
+
+def _table(rows: list[ClaimRate], title: str) -> Table:
     """Return a line per shape, a column per statistic."""
-    table = Table(
-        title=f"claims at {LEVEL:.0%}: % of noise / of planted edges; {options.runs:,} and a quarter as many histories each",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    shapes = list(dict.fromkeys(row.shape for row in rows))
     table.add_column("shape", no_wrap=True)
-    for claim in options.claims:
+    for claim in dict.fromkeys(_parts(row)[0] for row in rows):
         table.add_column(claim, justify="right")
-    for shape in (*options.shapes, ALL):
+    for shape in shapes:
         cells = [
             f"{100 * row.rate:.1f}/{100 * row.power:.0f}" for row in rows if row.shape == shape
         ]
@@ -74,5 +103,5 @@ def _table(rows: list[ClaimRate], options: CalibrationOptions) -> Table:
 
 
 def _sentence(row: ClaimRate) -> str:
-    judged = "" if row.claim != UNJUDGED else ", for comparison"
+    judged = "" if row.is_judged else ", for comparison"
     return f"{row.claim}: {row.rate:.1%} of noise ({row.low:.1%} to {row.high:.1%}){judged}"

@@ -22,6 +22,7 @@ from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
+from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.allocation import return_large_arrays
 
@@ -31,6 +32,10 @@ def replay_command(
     tape: Tapes = None,
     changes: Changes = None,
     out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/latest"),
+    holdout: Annotated[
+        bool,
+        typer.Option("--holdout", help="read what is held out: once, and put on record before"),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
 ) -> None:
     """
@@ -40,7 +45,7 @@ def replay_command(
     """
     settings = load_config(config, changes or ())
     settings = with_tapes(settings, tape)
-    show(run(settings), out, as_json)
+    show(run(settings, reads_holdout=holdout), out, as_json)
 
 
 def demo_command(
@@ -56,12 +61,14 @@ def demo_command(
     show(run(load_config(None, changes)), out, as_json)
 
 
-def run(config: Config) -> Result:
+def run(config: Config, *, reads_holdout: bool = False) -> Result:
     """Run a configuration with progress on the terminal."""
     return_large_arrays()
     tapes = load_tapes(config)
+    held_out = admitted(config, tapes, reads_holdout=reads_holdout)
     with progress_bars() as on_progress:
-        return on_record(config, run_backtest(config, tapes, on_progress))
+        result = run_backtest(config, tapes, on_progress)
+    return on_record(config, result, held_out=held_out)
 
 
 def show(result: Result, out: Path, as_json: bool) -> None:

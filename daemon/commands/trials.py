@@ -13,9 +13,15 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.engine.errors import DataError
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
 from papertape.replay.backtesting.verify import read_summary
+from papertape.replay.config import make_config
+from papertape.replay.config.spec import load_tapes
+from papertape.replay.research.trials.holdout import lock_holdout, locked
 from papertape.replay.research.trials.ledger import TapeTrials, opened
 from papertape.replay.research.trials.matrix import verdict
 from papertape.replay.research.trials.recording import standing_faults
+from papertape.replay.tapes.quality import counted
+from papertape.replay.tapes.store import time_ms
+from papertape.replay.tapes.timestamps import utc_text
 
 trials_app = typer.Typer(
     help="The ledger of all trials: what was tried on which tape, and whether it is whole.",
@@ -66,6 +72,52 @@ def show_command(
     console.print(_table(found))
     for line in judged.sentences():
         console.print(line, markup=False, soft_wrap=True)
+
+
+@trials_app.command("lock")
+def lock_command(
+    tape: Annotated[
+        str, typer.Argument(help="a name in the store or a file; BTCUSDT: the embedded sample")
+    ],
+    start: Annotated[
+        str, typer.Option("--from", help="the first that is held out, in UTC: 2023-01-01")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """
+    Hold the candles of a tape out from a time on: every search and replay refuses them but one `papertape replay --holdout`.
+
+    Example: papertape trials lock BTCUSDT --from 2023-01-01
+    """
+    (chosen,) = load_tapes(make_config({"data": {"tapes": [tape]}}))
+    made = lock_holdout(chosen, time_ms(start))
+    if as_json:
+        print_json(made.to_json())
+        return
+    console.print(f"{made.symbol}: {made}", markup=False, soft_wrap=True)
+    if made.seen:
+        console.print(f"! {counted(made.seen, 'trial')} on record had seen some of them already", markup=False, soft_wrap=True)  # fmt: skip
+
+
+@trials_app.command("locks")
+def locks_command(as_json: AsJson = False) -> None:
+    """
+    List what is held out, since when, and which configuration has read it.
+
+    Example: papertape trials locks
+    """
+    found = locked()
+    if as_json:
+        print_json({"locks": [lock.to_json() for lock in found]})
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("tape", "hash", "from", "locked", "read", "by configuration"):
+        table.add_column(name)
+    for lock in found:
+        reading = lock.reading
+        read = ("–", "–") if reading is None else (utc_text(reading.time_ms)[:16], reading.configuration[:12])  # fmt: skip
+        table.add_row(escape(lock.symbol), lock.tape[:12], utc_text(lock.start_ms), utc_text(lock.time_ms)[:16], *read)  # fmt: skip
+    console.print(table)
 
 
 @trials_app.command("verify")

@@ -32,6 +32,7 @@ def doubts(summary: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know of a result, as terminal and report say it: warnings, notes, refusals, no trade."""
     said = [*summary["warnings"], *summary["notes"], *limits_doubts(summary.get("limits", {}))]
     said += market_doubts(summary.get("market_changes", []))
+    said += [_read(lock) for lock in summary.get("holdout", ())]
     refused = summary["refusals"].items()
     said += [f"{counted(count, 'decision')} refused: {reason}" for reason, count in refused]
     ended = {what.partition(": ")[::2]: n for what, n in summary.get("orders", {}).items()}
@@ -54,6 +55,15 @@ def market_doubts(changes: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     left = len(changes) - len(said)
     return [*said, f"Markets changed {left:,} more times."] if left else said
+
+
+def _read(lock: Mapping[str, Any]) -> str:
+    """Return what a reader must know of a holdout that a result has read."""
+    before = counted(lock["seen"], "trial")
+    return (
+        f"This is the one reading of the candles of {lock['symbol']} from {utc_text(lock['start_ms'])} on, which were held out "
+        f"since {utc_text(lock['time_ms'])[:16]}; {before} on record had seen some of them before."
+    )
 
 
 def limits_doubts(section: dict[str, Any]) -> list[str]:

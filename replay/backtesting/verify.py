@@ -171,6 +171,8 @@ def _stand_as(saved: Mapping[str, Any], result: Result, path: Path) -> None:
     if "trials" not in saved:  # made before there was a ledger
         return
     try:
+        if "holdout" in saved:
+            result.summary["holdout"] = saved["holdout"]
         with_standing(result.summary, Standing.of_json(saved["trials"]))
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"{path}: damaged: trials: {error}") from error

@@ -13,6 +13,7 @@ from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, nameless, names_of, tapes_of
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.strategy import Given, named, with_strategy
+from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.tapes.store import Tape
 
@@ -48,6 +49,7 @@ def backtest(
     config: Config | str | Path | None = None,
     tapes: Sequence[Tape] = (),
     models: Sequence[tuple[int, bytes]] = (),
+    holdout: bool = False,
     progress: bool | Progress | None = None,
     **sections: Mapping[str, Any],
 ) -> Result:
@@ -75,6 +77,7 @@ def backtest(
     config        a ready configuration or its file, in place of everything above but data, symbol and venue
     tapes         the same as data
     models        (close in ms at which it takes over, artefact), in any order, in place of training any
+    holdout       read what `hold_out` has locked: once, by one configuration, and put on record before it is read
     progress      None: shown in a notebook; True or False; or a function (what, done, of)
     sections      whole sections of the configuration, for example `account={"sizing": "all_in"}`
 
@@ -89,10 +92,11 @@ def backtest(
     asked = dict(locals())
     asked["data"] = data if data is not None else (tapes or None)
     settings, found = settled("backtest", PARAMETERS, asked)
+    held_out = admitted(settings, found, reads_holdout=holdout)
     with watched(progress) as on_progress:
         result = run_backtest(settings, found, on_progress, models or None)
     result.tapes = nameless(found, asked["data"], settings, symbol, venue)
-    return on_record(settings, result)
+    return on_record(settings, result, held_out=held_out)
 
 
 def settled(
@@ -151,5 +155,6 @@ _KEYS: Final = {
 PARAMETERS: Final = [
     name for name in signature(backtest).parameters if name not in ("tapes", "sections")
 ]
-# Those of `backtest` that calls which replay many times take as well: models of one replay are none of another.
-SHARED_PARAMETERS: Final = [name for name in PARAMETERS if name != "models"]
+# Those of `backtest` that calls which replay many times take as well: models of one replay are none of another, and no search reads
+# what is held out.
+SHARED_PARAMETERS: Final = [name for name in PARAMETERS if name not in ("models", "holdout")]

@@ -6,6 +6,7 @@ Papertape: the backtest is what runs.
     optimize            the best of them searched for, with optuna: an OptimizeResult
     montecarlo          what a result could have been
     walkforward         parameters chosen window by window, in one account that goes on: a WalkResult
+    hold_out            candles locked for all of these, to be read once
     train windows       models through the gate; how many days of the past they should learn from
     prove study         look-ahead and repaint proof; what followed every kind of market event
     fetch Store Tape    history from a venue; candles on disk, and as a value
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from papertape.engine.strategies.protocol import Decision
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
+    from papertape.replay.front.holdout import hold_out
     from papertape.replay.front.montecarlo import montecarlo
     from papertape.replay.front.optimize import optimize
     from papertape.replay.front.research import fetch, prove, study, windows
@@ -53,6 +55,7 @@ __all__ = [
     "Tape",
     "backtest",
     "fetch",
+    "hold_out",
     "kernel",
     "kernel_feature",
     "montecarlo",
@@ -78,6 +81,7 @@ _FROM = {
     "Tape": "replay.tapes.tape",
     "backtest": "replay.front.backtest",
     "fetch": "replay.front.research",
+    "hold_out": "replay.front.holdout",
     "kernel": "engine.jit",
     "kernel_feature": "engine.features.own.kernels",
     "montecarlo": "replay.front.montecarlo",

@@ -18,7 +18,7 @@ from papertape.replay.research.sweep.workers import in_workers
 MARGIN: Final = 0.02  # over the level, for what is only nearly so in a finite history
 ALL: Final = "all"
 _EDGE: Final = 6.0  # standard errors: what the best of many and few windows still have to find
-_LEAST_POWER: Final = 0.5
+LEAST_POWER: Final = 0.5
 _MANY: Final = (
     1_000  # histories from which a rate counts as it is, and not only as far as it is sure
 )
@@ -32,7 +32,7 @@ class ClaimRate(NamedTuple):
     One statistic on one shape, or on all of them.
 
     rate  share of noise histories in which it claims an edge; low, high: 95 % interval of it
-    most  that it may be; power: share of histories with an edge in which it claims one
+    most  that it may be, where it is judged; power: share of histories with an edge in which it claims one
     """
 
     claim: str
@@ -44,6 +44,7 @@ class ClaimRate(NamedTuple):
     most: float
     power: float
     is_fine: bool
+    is_judged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,14 @@ def _pieces(options: CalibrationOptions) -> Iterator[Piece]:
     for claim in options.claims:
         for shape in options.shapes:
             for is_edge in (False, True):
-                runs = _edge_runs(options) if is_edge else options.runs
+                runs = edge_runs(options.runs) if is_edge else options.runs
                 for start in range(0, runs, _PIECE):
                     yield claim, shape, is_edge, start, min(start + _PIECE, runs)
 
 
-def _edge_runs(options: CalibrationOptions) -> int:
-    return math.ceil(options.runs / 4)
+def edge_runs(runs: int) -> int:
+    """Return how many histories have an edge where so many have none."""
+    return math.ceil(runs / 4)
 
 
 def _claimed(options: CalibrationOptions, piece: Piece) -> int:
@@ -126,25 +128,35 @@ def _rows(
     options: CalibrationOptions, counts: dict[tuple[str, str, bool], int]
 ) -> Iterator[ClaimRate]:
     for claim in options.claims:
-        n_edges = _edge_runs(options)
+        n_edges = edge_runs(options.runs)
         noise = {shape: counts[claim, shape, False] for shape in options.shapes}
         edges = {shape: counts[claim, shape, True] for shape in options.shapes}
         for shape in options.shapes:
-            yield _row(claim, shape, options.runs, noise[shape], edges[shape] / n_edges)
-        n = len(options.shapes)
-        yield _row(
-            claim, ALL, n * options.runs, sum(noise.values()), sum(edges.values()) / n / n_edges
-        )
+            power = edges[shape] / n_edges
+            yield claim_rate(claim, shape, options.runs, noise[shape], power, claim != UNJUDGED)
+        n, power = len(options.shapes), sum(edges.values()) / len(options.shapes) / n_edges
+        claimed = sum(noise.values())
+        yield claim_rate(claim, ALL, n * options.runs, claimed, power, claim != UNJUDGED)
 
 
-def _row(claim: str, shape: str, runs: int, claimed: int, power: float) -> ClaimRate:
-    """Return the row of so many claims; over all shapes together the level holds without a margin."""
+def claim_rate(
+    claim: str,
+    shape: str,
+    runs: int,
+    claimed: int,
+    power: float,
+    is_judged: bool,
+    least_power: float = LEAST_POWER,
+) -> ClaimRate:
+    """Return the row of so many claims; over all shapes together the level holds without a margin. What is not judged is fine."""
     rate = claimed / runs
     low, high = wilson(claimed, runs)
     most = LEVEL if shape == ALL else LEVEL + MARGIN
     surely = rate if runs >= _MANY and shape != ALL else wilson(claimed, runs, _SURE)[0]
-    is_fine = surely <= most and (power >= _LEAST_POWER or runs < 4)
-    return ClaimRate(claim, shape, runs, rate, low, high, most, power, is_fine or claim == UNJUDGED)
+    is_fine = surely <= most and (power >= least_power or runs < 4)
+    return ClaimRate(
+        claim, shape, runs, rate, low, high, most, power, is_fine or not is_judged, is_judged
+    )
 
 
 def wilson(found: int, runs: int, z: float = _SHOWN) -> tuple[float, float]:

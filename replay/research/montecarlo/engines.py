@@ -39,6 +39,7 @@ from papertape.replay.research.montecarlo.markets import (
 )
 from papertape.replay.research.montecarlo.placebo import placed_trades, why_no_placebo
 from papertape.replay.research.sweep.workers import in_workers
+from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.compile import compile_kernels
 from papertape.replay.tapes.store import Tape
@@ -129,6 +130,7 @@ def run_montecarlo(
     The one replay of the recorded market is put on record as any other. No number of workers changes anything.
     """
     check_options(options, 0)
+    admitted(config, tapes)
     is_trained = _is_trained(config, tapes)
     if options.training == "none":
         without = config.signals.model_copy(update={"use_ml": False})

@@ -74,6 +74,7 @@ def run_optimize(
     workers = processes(options.workers)
     proposals = Proposals(axes, sampler, options.seed, options.batch, len(options.goals))
     runner = TrialRunner(config, tapes)
+    runner.refuse_held_out(axes)
     header = _header(config, runner, axes, options, sampler)
     folder = options.folder or folder_of("optimize", header)
     checked: list[int] = []

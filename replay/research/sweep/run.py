@@ -77,6 +77,7 @@ def run_sweep(
     sign_of(options.by)
     workers = processes(options.workers)
     runner = TrialRunner(config, tapes)
+    runner.refuse_held_out(space.axes)
     drawn = {"draws": space.draws, "seed": space.seed if space.draws is not None else None}
     header = identity(config, runner, space.axes) | drawn
     folder = options.folder or folder_of("sweep", header)

@@ -14,9 +14,10 @@ from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
-from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.reader import Reader, is_shareable
+from papertape.replay.research.trials.holdout import Locks
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
@@ -67,6 +68,7 @@ class TrialRunner:
         self._tapes: dict[tuple[str, ...], Sequence[Tape]] = {config.data.tapes: tapes}
         self._lessons: dict[str, Learned] = {}
         self._reader = Reader()
+        self._locks = Locks()
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
         """Return the tapes of one trial."""
@@ -74,6 +76,11 @@ class TrialRunner:
         if names not in self._tapes:
             self._tapes[names] = load_tapes(config)
         return self._tapes[names]
+
+    def refuse_held_out(self, axes: Sequence[Axis] = ()) -> None:
+        """Raise DataError where every trial would read what is held out, unless what is read is varied itself."""
+        if not any(axis.key.startswith("data.") for axis in axes):
+            self._locks.refuse(self.config, self.tapes_of(self.config))
 
     @property
     def symbols(self) -> dict[str, str]:
@@ -86,8 +93,9 @@ class TrialRunner:
         return sorted(set(self.symbols.values()))
 
     def prepare(self, config: Config) -> RunPlan:
-        """Return what a trial's run begins with."""
+        """Return what a trial's run begins with; DataError where it would read what is held out."""
         tapes = self.tapes_of(config)
+        self._locks.refuse(config, tapes)
         key = _lesson_key(config, tapes)
         learned = self._lessons.get(key)
         models = learned.schedule if learned is not None else None

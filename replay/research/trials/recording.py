@@ -1,6 +1,6 @@
 """What is tried is put on record, and told how it stands; trouble with the ledger costs no result and is said."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from papertape.engine.errors import DataError
@@ -9,6 +9,7 @@ from papertape.replay.backtesting.doubts import with_standing
 from papertape.replay.backtesting.result import Result
 from papertape.replay.config import Config
 from papertape.replay.research.trials.entry import TrialEntry, entry_of
+from papertape.replay.research.trials.holdout import READ, Holdout
 from papertape.replay.research.trials.ledger import Count, Head, opened
 
 
@@ -32,8 +33,17 @@ def append(entries: Iterable[TrialEntry], *, only_new: bool = False) -> Standing
         return _unrecorded(kept, tapes, str(error))
 
 
-def on_record(config: Config, result: Result, kind: str = "replay") -> Result:
-    """Put a finished replay on record, and write into its summary how it stands; return it."""
+def on_record(
+    config: Config, result: Result, kind: str = "replay", held_out: Sequence[Holdout] = ()
+) -> Result:
+    """
+    Put a finished replay on record, and write into its summary how it stands; return it.
+
+    held_out  what it read of what is held out
+    """
+    if held_out:
+        kind = READ
+        result.summary["holdout"] = [lock.to_json() for lock in held_out]
     with_standing(result.summary, append([entry_of(kind, config, result)]))
     return result
 

@@ -101,6 +101,7 @@ def run_walkforward(
     """
     _refuse(config, space, options)
     runner = TrialRunner(config, tapes)
+    runner.refuse_held_out()
     plan, search = _laid_out(runner, space, layout)
     header = _header(config, runner, search)
     folder = options.folder or folder_of("walkforward", header)

@@ -210,7 +210,7 @@ def test_trouble_costs_no_result_and_is_said(
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 2").connection.close(), "format 2 is newer than 1; update papertape"),
+        (lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 3").connection.close(), "format 3 is newer than 2; update papertape"),
         (lambda path: path.write_bytes(b"not a database, " * 99), "it is no trial ledger"),
         (lambda path: (path.unlink(), path.mkdir()), "it is a folder; name a file"),
     ],
