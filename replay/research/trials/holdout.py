@@ -23,7 +23,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config
 from papertape.replay.research.trials.entry import now_ms
 from papertape.replay.research.trials.identity import code_digest, configuration_digest
-from papertape.replay.research.trials.ledger import Note, opened
+from papertape.replay.research.trials.ledger import LedgerNote, opened
 from papertape.replay.research.trials.returns import block_returns
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.timestamps import utc_text
@@ -33,7 +33,7 @@ _MINUTE_MS: Final = 60_000
 Days = npt.NDArray[np.uint64]
 
 
-class Reading(NamedTuple):
+class HoldoutReading(NamedTuple):
     """Who read a holdout: row, configuration's digest, hashes of all tapes, the last candle that was read, and when."""
 
     sequence: int
@@ -58,7 +58,7 @@ class Holdout(NamedTuple):
     seen: int
     time_ms: int
     days: Days
-    reading: Reading | None = None
+    reading: HoldoutReading | None = None
 
     def holds(self, days: Days) -> bool:
         """Return whether a tape of these days is the market that was locked."""
@@ -127,7 +127,7 @@ def lock_holdout(tape: Tape, start_ms: int) -> Holdout:
     with opened(is_writing=True) as ledger:
         seen = sum(_has_seen(entry.returns, start_ms) for entry in ledger.on(tape.sha256))
 
-        def make(notes: Sequence[Note]) -> Mapping[str, Any]:
+        def make(notes: Sequence[LedgerNote]) -> Mapping[str, Any]:
             before = in_force(_holdouts(notes), days)
             if before is not None:
                 _refuse_looser(tape, before, start_ms)
@@ -162,7 +162,7 @@ def admitted(
         hashes = sorted(tape.sha256 for tape in tapes)
         last_ms = max(_last_ms(config, tape) for tape in tapes)
 
-        def make(notes: Sequence[Note]) -> Mapping[str, Any] | None:
+        def make(notes: Sequence[LedgerNote]) -> Mapping[str, Any] | None:
             locks = [lock for tape in tapes if (lock := _read_by(notes, config, tape)) is not None]
             configuration = configuration_digest(config)
             for lock in locks:
@@ -198,7 +198,7 @@ def day_marks(tape: Tape) -> Days:
     return np.array(marks, np.uint64)
 
 
-def _holdouts(notes: Iterable[Note]) -> list[Holdout]:
+def _holdouts(notes: Iterable[LedgerNote]) -> list[Holdout]:
     """Return every lock with the first reading that names it."""
     locks: dict[int, Holdout] = {}
     for sequence, content in notes:
@@ -207,7 +207,7 @@ def _holdouts(notes: Iterable[Note]) -> list[Holdout]:
             values = {name: content[name] for name in ("symbol", "tape", "start_ms", "seen", "time_ms")}  # fmt: skip
             locks[sequence] = Holdout(sequence, days=days, **values)
             continue
-        reading = Reading(sequence, content["configuration"], tuple(content["tapes"]), content["last_ms"], content["time_ms"])  # fmt: skip
+        reading = HoldoutReading(sequence, content["configuration"], tuple(content["tapes"]), content["last_ms"], content["time_ms"])  # fmt: skip
         for number in content["locks"]:
             if number not in locks:
                 raise DataError(f"trial ledger: the lock of row {number:,} is not listed; see papertape trials verify")  # fmt: skip
@@ -216,7 +216,7 @@ def _holdouts(notes: Iterable[Note]) -> list[Holdout]:
     return list(locks.values())
 
 
-def _read_by(notes: Sequence[Note], config: Config, tape: Tape) -> Holdout | None:
+def _read_by(notes: Sequence[LedgerNote], config: Config, tape: Tape) -> Holdout | None:
     """Return the holdout that a configuration reads of a tape, None where it reads none."""
     lock = in_force(_holdouts(notes), day_marks(tape))
     return lock if lock is not None and _last_ms(config, tape) >= lock.start_ms else None
@@ -242,5 +242,5 @@ def _last_ms(config: Config, tape: Tape) -> int:
     return int(tape.between(config.data.start, config.data.end).candles["open_ms"][-1])
 
 
-def _read(reading: Reading) -> str:
+def _read(reading: HoldoutReading) -> str:
     return f"they were read on {utc_text(reading.time_ms // _MINUTE_MS * _MINUTE_MS)} by configuration {reading.configuration[:12]}, and are read once"  # fmt: skip

@@ -42,7 +42,7 @@ class Count(NamedTuple):
     deviation: float | None
 
 
-class Note(NamedTuple):
+class LedgerNote(NamedTuple):
     """A row that is no trial, and what it says."""
 
     sequence: int
@@ -116,7 +116,9 @@ class Ledger(LedgerFile):
             self.file.execute("UPDATE head SET sequence = ?, hash = ?", (head.sequence, head.hash))
         return head
 
-    def append_note(self, make: Callable[[Sequence[Note]], Mapping[str, Any] | None]) -> int | None:
+    def append_note(
+        self, make: Callable[[Sequence[LedgerNote]], Mapping[str, Any] | None]
+    ) -> int | None:
         """
         Append what is made of all notes before it, None where nothing is; nobody writes in between. Return its sequence.
 
@@ -132,7 +134,7 @@ class Ledger(LedgerFile):
             self.file.execute("UPDATE head SET sequence = ?, hash = ?", (head.sequence, head.hash))
         return head.sequence
 
-    def notes(self) -> list[Note]:
+    def notes(self) -> list[LedgerNote]:
         """Return every note, oldest first; DataError for one that is not as it was hashed."""
         with self.sentences():
             if self.format() < FORMAT:
@@ -145,7 +147,7 @@ class Ledger(LedgerFile):
         for sequence, body, saved, before in rows:
             if body is None or saved != link(before or GENESIS, sequence, body):
                 raise DataError(f"{self.path}: row {sequence:,} was changed; see papertape trials verify")  # fmt: skip
-            found.append(Note(sequence, json.loads(zlib.decompress(body))))
+            found.append(LedgerNote(sequence, json.loads(zlib.decompress(body))))
         return found
 
     def count(self, tapes: Sequence[str], upto: int | None = None) -> Count:

@@ -10,7 +10,8 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 
-FORMAT: Final = 2  # 1: no notes
+# Of a ledger with notes; without any it stays at 1.
+FORMAT: Final = 2
 GENESIS: Final = hashlib.sha256(b"papertape trials").hexdigest()
 _BUSY_S: Final = 30.0  # another shell's append takes milliseconds
 _SCHEMA: Final = """
