@@ -54,7 +54,14 @@ class ByProbability:
         )
 
 
-STRATEGIES = {"confluence": lambda: Confluence(confidence_threshold=0.25), "python": ByProbability}
+STRATEGIES = {
+    "confluence": lambda: Confluence(confidence_threshold=0.25),
+    "python": ByProbability,
+    "signals": lambda: Confluence(
+        confidence_threshold=0.25, use_smc=False, model_use="filter", model_asks="signal"
+    ),
+}
+LABELS: dict[str, dict[str, Any]] = {"signals": {"kind": "bracket", "asks": "signal"}}
 
 
 def artefact(features: Sequence[str], lean: float, timeframe: str = "1h", **record: Any) -> bytes:
@@ -88,11 +95,12 @@ def candles_for(n: int, symbols: int = 2) -> Any:
     return interleave([random_candles(n, seed=70 + s, timeframe="15m") for s in range(symbols)])
 
 
-def schedule_for(features: Sequence[str], n: int) -> list[tuple[int, Any]]:
+def schedule_for(features: Sequence[str], n: int, name: str = "") -> list[tuple[int, Any]]:
     """Return (instants before, event): a model, funding every eight hours, another model on top."""
+    label = LABELS.get(name, {})
     events: list[tuple[int, Any]] = [
-        (n // 5, NewModel(3, artefact(features, 0.9, version=3))),
-        (n // 2, NewModel(4, artefact(features, -1.4, version=4))),
+        (n // 5, NewModel(3, artefact(features, 0.9, version=3, label=label))),
+        (n // 2, NewModel(4, artefact(features, -1.4, version=4, label=label))),
     ]
     random = np.random.default_rng(8)
     for instant in range(16, n, 32):
@@ -124,7 +132,7 @@ def step_all(engine: Engine, events: Sequence[Any]) -> Outcome:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_batch_size_changes_nothing(name: str, kind: str) -> None:
     n, features = 1_200, FEATURES[kind]
-    candles, schedule = candles_for(n), schedule_for(FEATURES[kind], n)
+    candles, schedule = candles_for(n), schedule_for(FEATURES[kind], n, name)
     whole = make_engine(name, features)
     outcome = step_all(whole, mixed(candles, schedule, 10_000))
     assert len(outcome.fills) > 10
@@ -153,7 +161,7 @@ def test_restart_between_any_two_events_changes_nothing(
     name: str, kind: str, share: float, batch: int
 ) -> None:
     n, features = 600, FEATURES[kind]
-    events = mixed(candles_for(n), schedule_for(features, n), batch)
+    events = mixed(candles_for(n), schedule_for(features, n, name), batch)
     cut = int(share * len(events))
     whole = make_engine(name, features)
     step_all(whole, events)
@@ -162,7 +170,7 @@ def test_restart_between_any_two_events_changes_nothing(
     step_all(before, events[:cut])
     after = make_engine(name, features)
     if cut % 2:  # an engine that had another model before it is restored
-        after.step(NewModel(9, artefact(features, 3.0)))
+        after.step(NewModel(9, artefact(features, 3.0, label=LABELS.get(name, {}))))
     after.restore(before.snapshot())
     step_all(after, events[cut:])
 
