@@ -15,6 +15,7 @@ PAUSED_BY_COMMAND: Final = 1  # an operator, or what acts in his place
 PAUSED_BY_FAULT: Final = 2  # the strategy was at fault
 
 TIER_DAYS: Final = 30  # whose volume decides what a fill pays
+RISK_DAYS: Final = 60  # whose returns decide parts by risk parity
 
 # The ledger's fields come first, then counters and switches: one record, one argument for every kernel.
 ACCOUNT: Final = record(
@@ -50,6 +51,10 @@ ACCOUNT: Final = record(
     ("volume_day", "i8"),  # of the newest candle, in days since 1970-01-01 UTC
     ("volume", "i8"),  # of the thirty days before it
     ("volumes", "i8", (TIER_DAYS,)),  # by day; one of them is the newest, which is still going on
+    # What risk parity looks at (`papertape.engine.broker.risk.parity`).
+    ("risk_day", "i8"),  # of the newest close, in days since 1970-01-01 UTC
+    ("risk_rows", "i8"),  # days so far, the newest at the place before this number in the rings
+    ("risk_path", "f8", (RISK_DAYS,)),  # what the weights would have returned, the newest day first
 )
 
 MOST_MOVES: Final = 16  # of one position that wait for their latency
@@ -106,6 +111,13 @@ POSITION: Final = record(
     ("allotted_closes", "i8"),  # at which it had a share
     ("allotted_total", "f8"),  # sum of those shares
     ("used_total", "f8"),  # sum of its notional ÷ equity at these closes
+    # What risk parity looks at (`papertape.engine.broker.risk.parity`).
+    ("risk_close", "f8"),  # where the newest day ended; 0 = it was not listed
+    ("risk_days", "i8"),  # returns that are known of those that count
+    ("risk_changes", "f8", (RISK_DAYS,)),  # returns by day, a ring
+    ("risk_variance", "f8"),  # mean of their squares
+    ("risk_order", "i8"),  # the symbol that takes this one's place in the order of variances
+    ("risk_weight", "f8"),  # of the largest; 0 = it has no part
     # What the limit on orders looks at (`papertape.engine.broker.risk.places`).
     ("paced_interval", "i8"),  # in which the newest of them was sent
     ("paced_orders", "i8"),  # so far in that interval

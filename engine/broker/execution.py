@@ -46,9 +46,10 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
-from papertape.engine.broker.risk.allocation import allot
+from papertape.engine.broker.risk.allocation import ALLOCATE_BY_RISK, allot
 from papertape.engine.broker.risk.fees import begin_day, count_volume
 from papertape.engine.broker.risk.limits import watch_limits
+from papertape.engine.broker.risk.parity import track_risk
 from papertape.engine.broker.risk.sizes import track_returns, track_variance
 from papertape.engine.broker.working.cross import liquidate_together
 from papertape.engine.broker.working.endings import end_all_orders, end_with_position
@@ -267,6 +268,8 @@ def execute(
             track_returns(
                 account, trades_out, first_trade, counters[N_TRADES], settings.kelly_decay
             )
+        if settings.allocation == ALLOCATE_BY_RISK:
+            track_risk(account, positions, markets, candles, base, close_ms)
         if settings.allocation != 0:
             allot(positions, markets, settings, candles, base, worth)
         mark.time_ms = close_ms

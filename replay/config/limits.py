@@ -53,9 +53,9 @@ class PortfolioSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    allocation: Literal["none", "equal", "inverse_volatility", "shares"] = Field(
+    allocation: Literal["none", "equal", "inverse_volatility", "risk_parity", "shares"] = Field(
         "none",
-        description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; shares: as below",
+        description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; risk_parity: by sixty days; shares: as below",
     )
     shares: dict[str, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
         default_factory=dict, description="of equity by symbol, at most 1 together"

@@ -4,8 +4,8 @@ Allocation: which part of the account each symbol trades with.
 A symbol's share is of equity, so gains and losses are everybody's. With it the symbol is sized as if its part were the whole
 account: what a rule or a strategy takes of equity it takes of this part, and its position never exceeds what the part
 could buy at its leverage. Shares follow the newest close: equal among the markets that are listed, by the inverse of their
-volatility (the variance of `papertape.engine.broker.risk.sizes`), or as they were written down. Parts of weights are integers, so
-that neither names nor their order matter.
+volatility (the variance of `papertape.engine.broker.risk.sizes`), by risk parity (`papertape.engine.broker.risk.parity`), or as
+they were written down. Parts of weights are integers, so that neither names nor their order matter.
 
 Positions that a decision opened are brought back to what their rule gives now at a cadence, where they are further away
 than a band: `rebalance_all` in `papertape.engine.broker.working.instructions`.
@@ -27,10 +27,12 @@ ALLOCATE_NOTHING: Final = 0  # every symbol trades with the whole account
 ALLOCATE_EQUALLY: Final = 1
 ALLOCATE_BY_VOLATILITY: Final = 2
 ALLOCATE_SHARES: Final = 3
+ALLOCATE_BY_RISK: Final = 4
 ALLOCATIONS: Final = {
     "none": ALLOCATE_NOTHING,
     "equal": ALLOCATE_EQUALLY,
     "inverse_volatility": ALLOCATE_BY_VOLATILITY,
+    "risk_parity": ALLOCATE_BY_RISK,
     "shares": ALLOCATE_SHARES,
 }
 
@@ -45,7 +47,7 @@ class Allocation:
     """
     How the account is divided; the section [portfolio] of a configuration has the same keys.
 
-    allocation  none | equal | inverse_volatility | shares
+    allocation  none | equal | inverse_volatility | risk_parity | shares
     shares      of equity by symbol, at most 1 together
 
     >>> Allocation("shares", {"BTCUSDT": 0.5, "ETHUSDT": 0.3}).is_any, Allocation().is_any
@@ -138,6 +140,8 @@ def weight_of(position: Row, market: Row, settings: Row, candle: Row) -> float:
         return 1.0
     if settings.allocation == ALLOCATE_SHARES:
         return market.share  # type: ignore[no-any-return]
+    if settings.allocation == ALLOCATE_BY_RISK:
+        return position.risk_weight  # type: ignore[no-any-return]
     if not is_variance_known(position, settings):
         return 0.0
     return np.sqrt(position.variance_weight / position.variance_sum)  # type: ignore[no-any-return]
