@@ -6,6 +6,7 @@ What is seen of a daemon from outside, and what may be asked of it.
     api                         `/api/v1`: the journal's tables, candles and equity, for whoever looks on
     commands                    what an operator asks for, once for each key
     backtests                   replays that are made for whoever asks (`papertape.daemon.backtests`)
+    peers                       other daemons on the page of this one, read only
     assets                      the page at `/` and the files that it loads, `web/`
     log systemd                 log lines; what the supervisor is told
 """

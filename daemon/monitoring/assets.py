@@ -69,6 +69,7 @@ class AssetName(StrEnum):
     BACKTESTS = "backtests.js"
     ASKING = "asking.js"
     COMPARISON = "comparison.js"
+    PEERS = "peers.js"
     APP = "app.js"
 
 

@@ -27,6 +27,8 @@ from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.commands import Commands
 from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
+from papertape.daemon.monitoring.peers.tokens import load_peer_tokens
+from papertape.daemon.monitoring.peers.watch import PeerWatch
 from papertape.daemon.monitoring.schemas import (
     InputState,
     JobState,
@@ -82,6 +84,9 @@ class Operation:
         self._settings, self._identity = settings, identity
         self._token = load_token(settings.daemon.token_file, os.environ)
         check_address(settings.daemon.host, self._token)
+        self._peer_tokens = load_peer_tokens(
+            settings.daemon.peer_tokens_file, os.environ, settings.daemon.peers
+        )
         self._feed = identity.config.live.venue
         self._started_s = time.time()
         self._peak = 0.0
@@ -106,7 +111,11 @@ class Operation:
         )
         set_up_logging(
             settings.daemon.log,
-            secrets=[*secrets, *([self._token] if self._token else [])],
+            secrets=[
+                *secrets,
+                *([self._token] if self._token else []),
+                *self._peer_tokens.values(),
+            ],
             on_message=self.metrics.on_log,
         )
         self._log = structlog.get_logger("daemon")
@@ -160,8 +169,11 @@ class Operation:
         settle = partial(_settled, daemon)
         api = self._api = Api(_account(daemon), self._status, settle)
         backtests = await self._backtests(daemon)
-        views = Views(self._status, self._why_not_ready, Commands(daemon).carry_out, api, backtests)
         settings = self._settings.daemon
+        peers = PeerWatch(settings.peers, self._peer_tokens, api.stream.run)
+        views = Views(
+            self._status, self._why_not_ready, Commands(daemon).carry_out, api, backtests, peers
+        )
         async with Server(
             self.metrics,
             views,
@@ -178,6 +190,7 @@ class Operation:
                 await (backtests.run() if backtests is not None else _for_ever())
             finally:
                 self._notifier.stopping()
+                peers.close()
 
     async def _backtests(self, daemon: RunningDaemon) -> BacktestService | None:
         """Return who makes backtests, with the jobs of earlier runs; None where they are switched off."""

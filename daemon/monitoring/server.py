@@ -36,6 +36,8 @@ from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.assets import ENDPOINTS as PAGE_ENDPOINTS
 from papertape.daemon.monitoring.assets import Assets
 from papertape.daemon.monitoring.backtests import BacktestRoutes
+from papertape.daemon.monitoring.peers.routes import PeerRoutes
+from papertape.daemon.monitoring.peers.watch import PeerWatch
 from papertape.daemon.monitoring.routes import (
     PROBLEM_MEDIA,
     READ_S,
@@ -86,6 +88,7 @@ class Views:
     command        journal a command as it was asked for, once for each key; raises PapertapeError or Refused
     api            what is read of the journal
     backtests      who makes them; None: nobody does
+    peers          who asks other daemons; None: there are none
     """
 
     status: Callable[[], Status]
@@ -93,6 +96,7 @@ class Views:
     command: Commander
     api: Api
     backtests: BacktestService | None = None
+    peers: PeerWatch | None = None
 
 
 class Server:
@@ -210,6 +214,7 @@ class Server:
             ),
             *self._views.api.routes(),
             *BacktestRoutes(self._views.api, self._views.backtests).routes(),
+            *PeerRoutes(self._views.peers).routes(),
             *self._assets.routes(),
         )
 

@@ -2,11 +2,25 @@
 
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 # A name without scheme, port or path; `_` because containers are called so.
 HOST_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+_PEER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
+# Scheme, host and port; no user, path or query, so that an address is one daemon and has no secret in it.
+_PEER_URL: Final = (
+    r"^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
+)
+
+
+def _has_a_port(url: str) -> str:
+    """Return an address as it is, or refuse one whose port is none."""
+    urlsplit(url).port  # noqa: B018 - raises ValueError above 65535
+    return url
+
+
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
 
 
@@ -72,6 +86,18 @@ class Daemon(_Section):
     port: int = Field(9464, ge=0, le=65_535, description="metrics, health, status; 0: any")
     token_file: Path | None = Field(
         None, description="file with the token for commands; or $PAPERTAPE_TOKEN"
+    )
+    peers: dict[
+        Annotated[str, Field(pattern=_PEER_NAME)],
+        Annotated[str, Field(pattern=_PEER_URL, max_length=300), AfterValidator(_has_a_port)],
+    ] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="other daemons that the page shows, read only: addresses such as http://127.0.0.1:9465, by a name",
+    )
+    peer_tokens_file: Path | None = Field(
+        None,
+        description="file with lines `name = token`, for peers that need one to be read; or $PAPERTAPE_PEER_TOKENS",
     )
     log: Literal["console", "json"] = Field("console", description="lines for people or machines")
     snapshot_every_s: Seconds = Field(300.0, description="between snapshots")

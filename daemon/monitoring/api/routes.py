@@ -43,6 +43,7 @@ from papertape.daemon.monitoring.api.reader import ApiReader
 from papertape.daemon.monitoring.api.statement import StatementPages
 from papertape.daemon.monitoring.api.stream import DeltaStream, StreamQuery
 from papertape.daemon.monitoring.api.structure import structure_window
+from papertape.daemon.monitoring.peers.asking import RUN_HEADER
 from papertape.daemon.monitoring.routes import (
     Handler,
     Refused,
@@ -152,7 +153,9 @@ class Api:
         return (await self.reader.ask(position_of)).sequence
 
     async def _get_status(self, request: web.Request) -> web.Response:
-        return as_json(self._status())
+        answer = as_json(self._status())
+        answer.headers[RUN_HEADER] = self.stream.run  # a daemon that asks itself sees that
+        return answer
 
     async def _get_markets(self, request: web.Request) -> web.Response:
         return as_json(markets_of(self._account))

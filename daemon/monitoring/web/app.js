@@ -13,6 +13,7 @@ class Page {
     this.trades = new TradeList((trade) => this.choose(trade));
     this.controls = new Controls(() => this.slow());
     this.backtests = new BacktestList((why) => this.controls.open(why));
+    this.peers = new PeerList();
     $("symbol").onchange = () => this.show($("symbol").value);
     this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
     // Where reading needs the token too, the stream is refused without a word; a question is told why.
@@ -39,7 +40,7 @@ class Page {
       document.title = `${found.strategy.split(":").pop()} · Papertape`;
       const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
       $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
-      await Promise.all([this.show(chosen), this.equity.load(), this.trades.load(), this.fill(), this.slow()]);
+      await Promise.all([this.show(chosen), this.equity.load(), this.trades.load(), this.fill(), this.slow(), this.peers.load()]);
     } catch (problem) { this.trouble(problem); }
   }
   // A connection that is gone is the line's to tell; the daemon's own words, and faults of this page, are told here.

@@ -101,12 +101,12 @@ def test_every_question_of_the_page_is_in_the_committed_document() -> None:
 
 
 @asynccontextmanager
-async def daemon(state: Path, port: int) -> AsyncIterator[None]:
+async def daemon(state: Path, port: int, *settings: str) -> AsyncIterator[None]:
     """Run a daemon of its own on the local exchange, and end it as an operator does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "papertape.daemon.cli", "run", str(ROOT / "deploy" / "run-sim.toml"), "--state", str(state), "--set",
         f"daemon.port={port}", "--set", "strategy.name=ema_cross", "--set", "strategy.parameters.fast=3", "--set",
-        "strategy.parameters.slow=8", "--set", "account.sizing=fraction", "--set", "live.speed=7200",
+        "strategy.parameters.slow=8", "--set", "account.sizing=fraction", "--set", "live.speed=7200", *(part for each in settings for part in ("--set", each)),
         env={**os.environ, "PAPERTAPE_TOKEN": TOKEN}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -1,0 +1,83 @@
+"""Several daemons in one page, in a real browser: two that run, one that ends, hangs, talks rubbish or is the daemon itself."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.daemon.monitoring.peers.test_watch import saying, speaking
+from tests.daemon.monitoring.test_assets import daemon
+from tests.support.accessibility import tabbed, violations
+from tests.support.browser import browser_tab, needs_browser
+from tests.support.loopback import free_port
+
+pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
+CARDS = "[...$('peers').children].map((card) => card.className.split(' ').at(-1)).join()"
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def told(port: int) -> dict[str, Any]:
+    """Return what a daemon says of its peers, by name."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/api/v1/peers") as answer,
+    ):
+        assert answer.status == 200
+        return {peer["name"]: peer for peer in (await answer.json())["peers"]}
+
+
+async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_path: Path) -> None:
+    port, other = free_port(), free_port()
+    async with (
+        speaking(hang) as hanging,
+        speaking(saying(b"<html>")) as odd,
+        browser_tab(tmp_path / "profile") as tab,
+    ):
+        peers = {
+            "desk": f"http://127.0.0.1:{other}",
+            "hangs": hanging,
+            "odd": odd,
+            "me": f"http://127.0.0.1:{port}",
+        }
+        table = ", ".join(f"{name} = {json.dumps(url)}" for name, url in peers.items())
+        async with daemon(tmp_path / "state", port, f"daemon.peers={{{table}}}"):
+            async with daemon(tmp_path / "other", other):
+                await tab.call("Network.enable")
+                await tab.open(f"http://127.0.0.1:{port}/", 1280)
+                await tab.until(f"{CARDS} === 'live,lost,lost,itself'", 120.0)
+                said = await tab.value("$('peers').textContent")
+                assert "did not answer within 3 s" in said
+                assert "no status of a daemon" in said
+                card = await tab.value("$('peers').firstElementChild.textContent")
+                equity = (await told(port))["desk"]["status"]["account"]["equity"]
+                assert equity > 0.0
+                assert all(
+                    word in card for word in ("desk", "sim", "USD", "newest candle", "heard")
+                )
+                assert await tabbed(tab) == []
+                for theme, width in (("light", 1280), ("dark", 390)):
+                    await tab.value(f"setTheme({theme!r}), 1")
+                    await tab.call(
+                        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+                    )  # fmt: skip
+                    assert await violations(tab) == [], (theme, width)
+                    assert await tab.value("document.documentElement.scrollWidth <= innerWidth")
+            await tab.until(f"{CARDS} === 'lost,lost,lost,itself'", 120.0)
+            card = await tab.value("$('peers').firstElementChild.textContent")
+            assert "Nobody answers at its address" in card
+            assert "old" in card
+            assert "newest candle" in card
+            kept = (await told(port))["desk"]
+            assert kept["status"]["account"]["equity"] > 0.0
+            async with daemon(tmp_path / "other", other):
+                await tab.until(f"{CARDS} === 'live,lost,lost,itself'", 120.0)
+            errors = list(tab.errors)
+    assert errors == []
+    own = (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/", "data:")
+    assert [each for each in tab.requests if not each.startswith(own)] == []
