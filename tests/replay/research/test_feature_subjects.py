@@ -10,7 +10,6 @@ from papertape import kernel_feature, table_feature
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features.history import CLOSE
-from papertape.replay.research import lookahead
 from papertape.replay.research.feature_subjects import feature_subject, given_subject
 from papertape.replay.research.lookahead import Proof, prove
 from tests.support.helpers import random_candles
@@ -25,8 +24,7 @@ def proof_of(feature: Any, n: int = 400) -> Proof:
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=["kernel", "object", "table"])
-def test_honest_features_pass(feature: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookahead, "_EVERYWHERE_S", 300.0)  # a slow machine reaches fewer candles
+def test_honest_features_pass(feature: Any) -> None:
     proof = proof_of(feature, 60)
 
     assert proof.leak is None
