@@ -1,0 +1,12 @@
+"""The modules that draw the dashboards, found as their own command finds them: `deploy/grafana` is on its path."""
+
+import sys
+from pathlib import Path
+
+GRAFANA = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
+if str(GRAFANA) not in sys.path:
+    sys.path.append(str(GRAFANA))
+
+from previews import charts, page, places, results, units  # noqa: E402 # only now they can be found
+
+__all__ = ["GRAFANA", "charts", "page", "places", "results", "units"]
