@@ -6,7 +6,7 @@ touches no clock, no file and no random number; its whole state is arrays, so it
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.endings import end_all
-from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING, FREE
+from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import begun, refuse_bad, split_instants
 from papertape.engine.decisions.kernels import KernelDecider
@@ -131,14 +131,15 @@ class Engine(EngineState):
                 sink(follower.step(heard(event)))
         return self._counted(report)
 
-    def read_on(self, n: int) -> Report:
-        """Take the next `n` instants of the reading that this engine was made with, and return what `step` would."""
+    def read_on(self, n: int) -> Iterator[Report]:
+        """Take the next `n` instants of its reading, and yield what `step` would return, in parts that are lent: the next is written over each."""
         assert isinstance(self.frames, ReadFeatures)
         rows = len(self.symbols)
         first = int(self.account[0].instants) * rows
         candles = self.frames.reading.candles[first : first + n * rows]
         self.last_open_ms[0] = candles["open_ms"][-1]
-        return self._counted(self._through(candles))
+        for report in self._parts(candles, is_lent=True):
+            yield self._counted(report)
 
     def _counted(self, report: Report) -> Report:
         """Return a report that is in the digests now."""
@@ -153,8 +154,15 @@ class Engine(EngineState):
         return report
 
     def _through(self, candles: Rows) -> Report:
-        """Take complete instants through all stages, block by block."""
-        reports, rows = [], self.frames.block * len(self.symbols)
+        """Take complete instants through all stages."""
+        reports = list(self._parts(candles))
+        report = joined(reports) if reports else self.outputs.take(0)
+        report.candles = len(candles)
+        return report
+
+    def _parts(self, candles: Rows, is_lent: bool = False) -> Iterator[Report]:
+        """Take complete instants through all stages, and yield what happened, block by block."""
+        rows = self.frames.block * len(self.symbols)
         for first in range(0, len(candles), rows):
             block = candles[first : first + rows]
             for whole, listed in begun(block, self.unlisted):
@@ -162,11 +170,8 @@ class Engine(EngineState):
                     self._begin(symbol)
                 for part, turn in by_turn(whole, self.spec, self.base_ms):
                     if turn != self.turn:
-                        reports += self._take_turn(turn, int(part[0]["open_ms"]))
-                    reports.append(self._block(part))
-        report = joined(reports) if reports else self.outputs.take(0)
-        report.candles = len(candles)
-        return report
+                        yield from self._take_turn(turn, int(part[0]["open_ms"]))
+                    yield self._block(part, is_lent)
 
     def _admit(self, candles: Rows) -> Rows:
         """Return the complete instants, after every row has been checked; keep the rest for later."""
@@ -208,14 +213,14 @@ class Engine(EngineState):
         """Return who decides in this turn."""
         return self._deciders[min(self.turn, len(self._deciders) - 1)]
 
-    def _block(self, candles: Rows) -> Report:
+    def _block(self, candles: Rows, is_lent: bool) -> Report:
         """Run as many complete instants as a block has at most through all stages."""
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
         self._decider.decide(candles, n, at, closed)
         for follower, sink, _ in self._followers:
             sink(follower.outputs.take(len(candles)))
-        report = self.outputs.take(len(candles))
+        report = self.outputs.take(len(candles), is_lent)
         report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
         report.unmet, report.notes = self._decider.take_said()
         report.events = self.frames.take_events()
@@ -343,7 +348,7 @@ class Engine(EngineState):
             "trades": self.trades,
             "orders": self.orders,
             "markets": self.markets,
-            "working": self._working_orders(),
+            "working": self.working_orders(),
             "strategy": self.strategy_state,
             "pending": self.pending,
             "unseen_fills": self.unseen_fills,
@@ -356,12 +361,6 @@ class Engine(EngineState):
             **({"turns": self.turns_state} if self.spec.turns else {}),
             **saved_by(self._deciders),
         }
-
-    def _working_orders(self) -> Rows:
-        """Return the rows of working orders that are in use; what ended orders left in free ones is no state."""
-        working = self.working[:, : self.positions["order_rows"].max()].copy()
-        working[working["status"] == FREE] = 0
-        return working
 
     def snapshot(self) -> bytes:
         """Return the whole state between two events."""

@@ -55,7 +55,6 @@ SIZINGS: dict[str, int] = {
     "kelly": SIZE_BY_KELLY,
 }
 
-
 _NO_LIMITS: Final = Limits()
 _UNDIVIDED: Final = Allocation()
 _SIZES: Final = SizeRules()
@@ -337,7 +336,8 @@ class EngineSpec:
 
     def reading(self, features: Sequence[str]) -> "EngineSpec":
         """Return the same with more features for models, each once."""
-        return replace(self, model_features=tuple(dict.fromkeys((*self.model_features, *features))))
+        named = tuple(dict.fromkeys((*self.model_features, *features)))
+        return self if named == self.model_features else replace(self, model_features=named)
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from papertape.engine.broker.risk.changes import changes_of, refuse_other_market
 from papertape.engine.broker.risk.fees import set_rates
 from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
-from papertape.engine.broker.working.orders import CAPACITY, ORDER_EVENT, WORKING_ORDER
+from papertape.engine.broker.working.orders import CAPACITY, FREE, ORDER_EVENT, WORKING_ORDER
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import MarketChange
@@ -88,23 +88,28 @@ class Outputs:
         self.trades = np.zeros(len(trades) + CAPACITY * rows, TRADE)
         self.fills[: len(fills)], self.trades[: len(trades)] = fills, trades
 
-    def take(self, candles: int) -> Report:
-        """Return copies of what was written and start again."""
+    def take(self, candles: int, is_lent: bool = False) -> Report:
+        """Return what was written and start again: copies, or what is written over from then on (`is_lent`)."""
+        give = _as_it_is if is_lent else copy_rows
         fills, trades, marks, decisions, orders, limits = self.counters.tolist()
         self.counters[:] = 0
         # Most candles decide and fill nothing, and an empty copy costs as much as a small one.
         return Report(
             candles,
-            copy_rows(self.decisions[:decisions]) if decisions else _NO_DECISIONS,
-            copy_rows(self.fills[:fills]) if fills else _NO_FILLS,
-            copy_rows(self.trades[:trades]) if trades else _NO_TRADES,
-            copy_rows(self.marks[:marks]),
+            give(self.decisions[:decisions]) if decisions else _NO_DECISIONS,
+            give(self.fills[:fills]) if fills else _NO_FILLS,
+            give(self.trades[:trades]) if trades else _NO_TRADES,
+            give(self.marks[:marks]),
             _NO_PAYMENTS,
             _NO_SWAPS,
             _NO_EVENTS,
-            orders=copy_rows(self.orders[:orders]) if orders else _NO_ORDERS,
-            limits=copy_rows(self.limits[:limits]) if limits else _NO_LIMITS,
+            orders=give(self.orders[:orders]) if orders else _NO_ORDERS,
+            limits=give(self.limits[:limits]) if limits else _NO_LIMITS,
         )
+
+
+def _as_it_is(rows: Rows) -> Rows:
+    return rows
 
 
 class EngineState:
@@ -231,6 +236,12 @@ class EngineState:
         # Of one that looks at its account a block is copied for every look; of a kernel long ones cost nothing.
         block = READ_BLOCK if isinstance(spec.strategy, KernelStrategy) else BLOCK
         return ReadFeatures(reading, spec.timeframe, requests, has_marks, block)
+
+    def working_orders(self) -> Rows:
+        """Return the rows of working orders that are in use; what ended orders left in free ones is no state."""
+        working = self.working[:, : self.positions["order_rows"].max()].copy()
+        working[working["status"] == FREE] = 0
+        return working
 
     def signals(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each close, and in the last row what the model makes of them."""

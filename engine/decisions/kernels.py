@@ -19,11 +19,14 @@ from papertape.engine.broker.orders import mute_absent
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.columns import readable
 from papertape.engine.decisions.faults import Asked, pause, told_change
+from papertape.engine.features.answers import Answers
+from papertape.engine.features.reading import ReadFeatures
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT, Note, Unmet
 from papertape.engine.report import StrategyFault
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.decision_rules import LEVELS, SCORES, SHARES, fault_of
+from papertape.engine.strategies.parameters import values_as_text
 from papertape.engine.strategies.protocol import Decision, KernelStrategy
 from papertape.engine.user_code.raised import told
 
@@ -58,6 +61,7 @@ class KernelDecider:
         is_asked_early = bool(engine.spec.turns or engine.spec.starts_ms)
         self._aside = np.zeros(engine.wishes.shape[1] if is_asked_early else 0, engine.wishes.dtype)
         self._found: list[tuple[int, StrategyFault]] = []  # at which close of the batch, and what
+        self._answers = None if is_asked_early else self._shared_answers()
         self.unheeded = 0
 
     @property
@@ -83,7 +87,47 @@ class KernelDecider:
         """Ask about the newest `closed` closes of every symbol, then run `n` instants with the answers."""
         engine = self._engine
         self._found = self._bad_values(candles, at[:closed]) if engine.frames.faults.waiting else []
-        for symbol in engine.traded if closed else ():
+        if closed and not self._recall(n):
+            self._ask_all(candles, at, closed)
+            self._keep(n, closed)
+        for acting in (engine, *engine.followers):
+            self._run(acting, candles, n, at, closed)
+
+    def _shared_answers(self) -> Answers | None:
+        """Return the answers of engines before this one to what it will ask; None where nobody else's can be its own."""
+        spec, frames = self._engine.spec, self._engine.frames
+        asked = [one for turn in self._turns for one in turn]
+        if not isinstance(frames, ReadFeatures) or spec.model_features or not asked:
+            return None
+        if any(one.is_watched for one in asked):  # a user's, which may read what is no parameter
+            return None
+        told = tuple((type(one.strategy), *values_as_text(one.strategy)) for one in asked)
+        return frames.reading.answers.to((spec.timeframe, spec.traded, frames.columns, told))
+
+    def _recall(self, n: int) -> bool:
+        """Take the answers of the next `n` instants from an engine before this one; return whether there are any."""
+        engine = self._engine
+        if self._answers is None:
+            return False
+        found = self._answers.find(int(engine.account[0].instants), n)
+        wishes = engine.outputs.wishes if found is None else found.wishes
+        for acting in (engine, *engine.followers):
+            acting.wishes = wishes
+        if found is not None:
+            engine.strategy_state[:] = found.state
+        return found is not None
+
+    def _keep(self, n: int, closed: int) -> None:
+        """Let engines after this one have its answers of the next `n` instants."""
+        engine = self._engine
+        if self._answers is not None:
+            first = int(engine.account[0].instants)
+            self._answers.keep(first, n, engine.wishes[:, :closed], engine.strategy_state)
+
+    def _ask_all(self, candles: Rows, at: IntArray, closed: int) -> None:
+        """Ask about the newest `closed` closes of every symbol."""
+        engine = self._engine
+        for symbol in engine.traded:
             matrix = engine.signals(symbol, closed, at)
             if engine.turn == 0:
                 engine.wishes["target"][symbol, :closed] = KEEP
@@ -93,12 +137,11 @@ class KernelDecider:
                         (close, self._fault(candles, int(at[close]), symbol, reason))
                     )
             bars, wishes = engine.frames.main[symbol].closed, engine.wishes[symbol]
-            mute_absent(bars, closed, wishes)
+            if engine.frames.has_absent:
+                mute_absent(bars, closed, wishes)
             if engine.watch_answers is not None:
                 engine.watch_answers(symbol, wishes[:closed], bars[:closed])
         self._found.sort(key=lambda found: found[0])
-        for acting in (engine, *engine.followers):
-            self._run(acting, candles, n, at, closed)
 
     def _bad_values(self, candles: Rows, at: IntArray) -> list[tuple[int, StrategyFault]]:
         """Return what was wrong with features by each close."""

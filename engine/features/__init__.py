@@ -18,6 +18,7 @@ Technical signals, one file per family, each value from the candles up to its ow
     resample     causal candles of higher timeframes
     series matrix   one symbol on one timeframe; every symbol on every timeframe
     reading      candles that many engines read: each request computed once for all of them
+    answers      what strategies in kernels wanted there, for engines that differ in their account alone
 """
 
 from papertape.engine.features.compute import perceive

@@ -52,7 +52,10 @@ class FeatureMatrix:
     Lanes by symbol and timeframe, advanced together.
 
     block  instants that are taken at a time, at most; most: candles of the strategy's timeframe that close in them, at most
+    has_absent  a candle of the strategy's may be absent as a whole; of a reading it is known that none is
     """
+
+    has_absent: Final = True
 
     def __init__(
         self,

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from papertape.engine.candles import CANDLE, timeframe_ms
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, timeframe_ms
 from papertape.engine.check import begun, refuse_bad
 from papertape.engine.errors import DataError
+from papertape.engine.features.answers import NewestAnswers
 from papertape.engine.features.known import KnownSeries
 from papertape.engine.features.matrix import MODEL_PROBABILITY, FeatureMatrix
 from papertape.engine.features.own.faults import FeatureFaults
@@ -33,10 +34,12 @@ class ReadCloses(NamedTuple):
     What closes on one timeframe.
 
     at    the instant at which each becomes known, ascending; bars: CANDLE, shape (n_symbols, n_closes)
+    has_absent  one of them is absent as a whole
     """
 
     at: IntArray
     bars: Rows
+    has_absent: bool
 
 
 class Reading:
@@ -53,6 +56,7 @@ class Reading:
         self._closes: dict[str, ReadCloses] = {}
         self._columns: OrderedDict[tuple[str, str], FloatArray] = OrderedDict()
         self._rooms: dict[tuple[int, int], list[FloatArray]] = {}
+        self.answers = NewestAnswers()
 
     def room(self, n_rows: int, most: int) -> list[FloatArray]:
         """Return a matrix for each symbol that engines fill anew at every block, one after the other."""
@@ -97,7 +101,9 @@ class Reading:
                 values[symbol].append(frames.matrix(symbol, closed, closed_at)[:-1, :closed].copy())
         if timeframe not in self._closes:
             joined = np.concatenate([np.concatenate(parts) for parts in bars])
-            self._closes[timeframe] = ReadCloses(np.concatenate(at), joined.reshape(n_symbols, -1))
+            has_absent = bool((joined["flag_bits"] & FLAG_ABSENT).any())
+            lanes = joined.reshape(n_symbols, -1)
+            self._closes[timeframe] = ReadCloses(np.concatenate(at), lanes, has_absent)
         whole = np.stack([np.concatenate(parts, axis=1) for parts in values])
         for request, names in zip(requests, labels, strict=True):
             rows = [frames.columns.index(name) for name in names]
@@ -162,28 +168,30 @@ class ReadFeatures:
         self.faults = FeatureFaults()
         most = min(self.most, len(self._closes.at))
         self.main = [_ReadLane(out) for out in reading.room(len(self.columns), most)]
-        self._instants, self._done = 0, 0
+        self.has_absent = self._closes.has_absent
+        self._instants, self._done, self._begun = 0, 0, 0
 
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
         """Go on by `n` instants; return how many strategy candles closed, and at which of them."""
         self.known.advance(candles, n)
         first, start = self._instants, self._done
         self._instants += n
-        at, bars = self._closes
-        end = self._done = int(np.searchsorted(at, self._instants))
+        at = self._closes.at
+        end = int(np.searchsorted(at, self._instants))
+        self._begun, self._done = start, end
         for symbol, lane in enumerate(self.main):
-            lane.closed = bars[symbol, start:end]
-            row = 0
-            for column in self._columns:
-                lane.out[row : row + column.shape[1], : end - start] = column[symbol, :, start:end]
-                row += column.shape[1]
-            lane.out[-1, : end - start] = np.nan
+            lane.closed = self._closes.bars[symbol, start:end]
         return end - start, at[start:end] - first
 
     def matrix(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
         """Return the features of one symbol at each of `closed` strategy closes, shape (n_columns, >= closed)."""
-        del closed, at
-        return self.main[symbol].out
+        del at
+        out, row = self.main[symbol].out, 0
+        for column in self._columns:
+            out[row : row + column.shape[1], :closed] = column[symbol, :, self._begun : self._done]
+            row += column.shape[1]
+        out[-1, :closed] = np.nan
+        return out
 
     def restart(self, symbol: int) -> None:
         """Do nothing: a symbol that begins anew has begun anew where it was read."""

@@ -8,6 +8,7 @@ first candle instead of after a mean. To add a feature: its kernel in a family, 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -245,6 +246,7 @@ def is_built_in(name: str) -> bool:
     return _stem(split_variant(name)[0])[0] in FEATURES
 
 
+@lru_cache(4_096)
 def columns_of(request: str) -> tuple[str, ...]:
     """
     Return the names of the columns that a request gives, `BTCUSDT:adx_14@4h` with symbol and timeframe in each.

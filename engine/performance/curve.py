@@ -11,16 +11,22 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.times import MarkTimes
 from papertape.engine.records import MARK
 
 _BLOCK_ROWS: Final = 131_072  # 1 MB of a column
 
 
 class CurveColumns:
-    """MARK records by column, read like records: `marks["equity"]`, `len(marks)`; a column may be missing."""
+    """
+    MARK records by column, read like records: `marks["equity"]`, `len(marks)`; a column may be missing.
 
-    def __init__(self, **columns: IntArray | FloatArray) -> None:
-        self._columns = columns
+    times  those of `time_ms`, where other curves have the same
+    """
+
+    def __init__(self, times: MarkTimes | None = None, /, **columns: IntArray | FloatArray) -> None:
+        self._columns = columns if times is None else {"time_ms": times.time_ms, **columns}
+        self.times = times or MarkTimes(columns["time_ms"])
 
     def __getitem__(self, name: str) -> Any:
         return self._columns[name]
@@ -37,6 +43,11 @@ class CurveColumns:
 
 
 Marks = Rows | CurveColumns
+
+
+def times_of(marks: Marks) -> MarkTimes:
+    """Return when an account is marked."""
+    return marks.times if isinstance(marks, CurveColumns) else MarkTimes(marks["time_ms"])
 
 
 class Collector:

@@ -4,9 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.engine.performance.curve import Marks
+from papertape.engine.performance.curve import Marks, times_of
 from papertape.engine.records import UNITS_PER_QUOTE
 
 _EPOCH_YEAR: Final = 1970
@@ -18,26 +17,6 @@ class DailyReturns(NamedTuple):
     day_ms: IntArray  # first millisecond of the day
     equity: FloatArray  # at the end of the day, quote
     returns: FloatArray  # against the day before, the first against the capital
-
-
-class DayEnds(NamedTuple):
-    """Which mark ends each UTC day."""
-
-    day_ms: IntArray
-    mark_index: IntArray  # the last mark at or before the end of the day
-
-
-def day_ends(time_ms: IntArray) -> DayEnds:
-    """
-    Return the last mark of every UTC day from the first to the last; at least one mark is needed.
-
-    A mark is stamped with its candle's close, so 00:00 belongs to the day that it closes. A day without a mark
-    keeps the mark of the day before.
-    """
-    first, last = (int(time_ms[row] - 1) // DAY_MS for row in (0, -1))
-    days = np.arange(first, last + 1, dtype=np.int64)
-    index = np.searchsorted(time_ms, (days + 1) * DAY_MS, side="right") - 1
-    return DayEnds(days * DAY_MS, index.astype(np.int64))
 
 
 def growth(worth: FloatArray, start: float) -> FloatArray:
@@ -57,7 +36,7 @@ def daily_returns(marks: Marks, capital: float) -> DailyReturns:
     """Return equity and return of every UTC day, for MARK records in time order and a capital in quote."""
     if not len(marks):
         return DailyReturns(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    day_ms, index = day_ends(np.ascontiguousarray(marks["time_ms"]))
+    day_ms, index = times_of(marks).day_ends
     units = marks["equity"][index].astype(np.float64)
     return DailyReturns(day_ms, units / UNITS_PER_QUOTE, growth(units, capital * UNITS_PER_QUOTE))
 

@@ -40,7 +40,7 @@ def drawdowns(equity: FloatArray) -> FloatArray:
 def read_falls(equity: FloatArray, numbers: FloatArray, falls: Rows) -> None:
     """Write lowest value and largest fall in quote to `numbers`, and the deepest to `falls`, whose last row is a place to work in."""
     now = falls[len(falls) - 1]
-    top = lowest = equity[0]
+    top = lowest = bottom = equity[0]
     depth_quote = 0.0
     for row in range(len(equity)):
         worth = equity[row]
@@ -49,8 +49,11 @@ def read_falls(equity: FloatArray, numbers: FloatArray, falls: Rows) -> None:
                 now.recovery = row
                 keep_fall(falls, now)
             now.depth, now.peak = 0.0, row
-            top = worth
+            top = bottom = worth
             continue
+        if worth >= bottom:
+            continue  # of one peak only a new low can be deeper
+        bottom = worth
         lowest = min(lowest, worth)
         depth_quote = min(depth_quote, worth - top)
         below = worth / top - 1.0

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.performance.curve import Marks, has_column
-from papertape.engine.performance.daily import daily_returns, day_ends
+from papertape.engine.performance.curve import Marks, has_column, times_of
+from papertape.engine.performance.daily import daily_returns
 from papertape.engine.performance.drawdown import falls_of
 from papertape.engine.performance.metrics import (
     CURVE_METRICS,
@@ -24,12 +24,12 @@ from papertape.engine.performance.ratios import (
     put_significance,
 )
 from papertape.engine.performance.relative import hold_worth, put_relative
+from papertape.engine.performance.times import MarkTimes
 from papertape.engine.performance.trading import put_costs, put_trades, total_quote
 from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
 
 _NO_CANDLES: Final = "no candle was processed"
 _NOT_KEPT: Final = "the exposure of this run was not kept"
-_PIECE: Final = 1 << 15  # marks that are looked at at once
 _RUIN: Final = "equity was zero or below, so returns have no meaning"
 
 
@@ -67,11 +67,11 @@ def measure(
         names = (*CURVE_METRICS, *DAILY_METRICS, "buy_and_hold_return", *RELATIVE_METRICS)
         sheet.refuse(names, _NO_CANDLES)
         return sheet.finish()
-    time_ms = np.ascontiguousarray(marks["time_ms"])
+    times = times_of(marks)
     equity = np.empty(len(marks) + 1)
     equity[0] = capital
     np.divide(marks["equity"], UNITS_PER_QUOTE, out=equity[1:])
-    elapsed_ms, lowest = _put_curve(sheet, time_ms, equity)
+    elapsed_ms, lowest = _put_curve(sheet, times, equity)
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))
     if has_column(marks, "open_positions"):
@@ -81,11 +81,11 @@ def measure(
     if benchmark_close is None:
         sheet.refuse(("buy_and_hold_return", *RELATIVE_METRICS), "no benchmark was given")
     else:
-        rows = day_ends(time_ms).mark_index
+        rows = times.day_ends.mark_index
         worth = hold_worth(benchmark_close, len(marks), rows, entry_cost_rate)
         put_relative(sheet, daily.returns, worth, rf)
     if lowest <= 0.0:
-        _put_ruin(sheet, time_ms, equity[1:])
+        _put_ruin(sheet, times.time_ms, equity[1:])
     else:
         put_growth(sheet, capital, float(equity[-1]), elapsed_ms)
         put_ratios(sheet, daily.returns, rf)
@@ -106,7 +106,7 @@ def _put_ruin(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> None:
     sheet.refuse((*DAILY_METRICS, *RELATIVE_METRICS), _RUIN)
 
 
-def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> tuple[int, float]:
+def _put_curve(sheet: Sheet, times: MarkTimes, equity: FloatArray) -> tuple[int, float]:
     """
     Write total return and drawdown on bar equity, and return the elapsed time in ms and the lowest equity.
 
@@ -115,7 +115,7 @@ def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> tuple[int
     The first candle's open is not recorded, so a candle is taken to last as long as the shortest step between two
     marks; the curve starts one candle before the first mark.
     """
-    step_ms = _shortest_step_ms(time_ms)
+    time_ms, step_ms = times.time_ms, times.shortest_step_ms
     assert step_ms > 0 or len(time_ms) == 1
     start_ms = int(time_ms[0]) - step_ms
     sheet.put("total_return", float(equity[-1] / equity[0]) - 1.0)
@@ -139,12 +139,6 @@ def _put_curve(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> tuple[int
     if not is_over:
         sheet.notes.append("max drawdown not recovered")
     return elapsed_ms, falls.lowest
-
-
-def _shortest_step_ms(time_ms: IntArray) -> int:
-    """Return the shortest step between two marks, 0 for a single one; in pieces, for a long curve's steps are as long."""
-    starts = range(0, len(time_ms) - 1, _PIECE)
-    return min((int(np.diff(time_ms[at : at + _PIECE + 1]).min()) for at in starts), default=0)
 
 
 def _put_activity(sheet: Sheet, trades: Rows, marks: Marks, equity: FloatArray) -> None:

@@ -117,6 +117,7 @@ METRIC_NAMES: Final[tuple[str, ...]] = (
     *TRADE_METRICS,
     *COST_METRICS,
 )
+_KNOWN: Final = frozenset(METRIC_NAMES)
 
 
 @dataclass(slots=True, frozen=True)
@@ -144,7 +145,7 @@ class Sheet:
 
     def put(self, name: str, value: float | None, reason: str = "") -> None:
         """Write down a number, or for None the reason why there is none; a later word replaces an earlier one."""
-        assert name in METRIC_NAMES
+        assert name in _KNOWN
         self._values.pop(name, None)
         if value is None:
             assert reason

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.performance.daily import day_ends
+from papertape.engine.performance.times import day_ends
 from papertape.engine.records import UNITS_PER_QUOTE
 
 FEWEST_DAYS: Final = 30  # that two symbols must share for a correlation

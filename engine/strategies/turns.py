@@ -90,7 +90,8 @@ def _refuse_another(where: str, strategy: Any, first: Any) -> None:
     kinds = type(strategy).__qualname__, type(first).__qualname__
     if type(strategy) is not type(first):
         raise ConfigError(f"{where} is a {kinds[0]}, not a {kinds[1]}; only parameters change")
-    if state_dtype_of(strategy) != state_dtype_of(first):
+    kept = state_dtype_of(first)
+    if strategy is not first and state_dtype_of(strategy) != kept:
         raise ConfigError(
             f"{where} keeps other state than the first; name the same `state_fields` whatever the parameters"
         )

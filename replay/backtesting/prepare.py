@@ -22,6 +22,7 @@ from papertape.replay.tapes.timestamps import utc_text
 from papertape.replay.tapes.untraded import refuse_untraded
 
 Progress = Callable[[str, int, int], None]
+Cut = Callable[[Config, EngineSpec, Sequence[Tape]], list[Rows]]
 
 
 class RunPlan(NamedTuple):
@@ -50,11 +51,13 @@ def prepared(
     models: Sequence[tuple[int, bytes]] | None = None,
     learned: Learned | None = None,
     recorded: RecordedSeries | None = None,
+    cut: Cut | None = None,
 ) -> RunPlan:
     """
     Return what a run begins with; models are trained for it, unless they are given.
 
     recorded  series beside the candles, for a market that no file is of; None: those that are configured
+    cut       returns what is replayed of each tape, for whoever knows it from a run before; None: `checked_cuts`
 
     Raises ConfigError or DataError for what cannot be replayed.
     """
@@ -62,9 +65,7 @@ def prepared(
     if models and not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off, but there are models; leave one of them out")
     spec = make_spec(config, tapes)
-    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes], config.data.gaps)
-    if config.data.no_volume == "refuse":
-        refuse_untraded(tapes, cuts, spec.traded)
+    cuts = (cut or checked_cuts)(config, spec, tapes)
     if models is None:
         learned = _learned(config, spec, tapes, cuts, on_progress)
         models = learned.schedule if learned is not None else ()
@@ -90,6 +91,14 @@ def _learned(
         return None
     compile_kernels(spec.reading(features_of(config, spec.timeframe)))
     return learn(config, spec, tapes, cuts, cadence, on_progress)
+
+
+def checked_cuts(config: Config, spec: EngineSpec, tapes: Sequence[Tape]) -> list[Rows]:
+    """Return what is replayed of each tape, or raise ConfigError or DataError for what cannot be."""
+    cuts = within_traded(spec, [_cut(tape, config) for tape in tapes], config.data.gaps)
+    if config.data.no_volume == "refuse":
+        refuse_untraded(tapes, cuts, spec.traded)
+    return cuts
 
 
 def _cut(tape: Tape, config: Config) -> Rows:

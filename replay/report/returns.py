@@ -6,10 +6,11 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.performance.curve import Marks
-from papertape.engine.performance.daily import day_ends, growth
+from papertape.engine.performance.daily import growth
 from papertape.engine.performance.drawdown import falls_of
 from papertape.engine.performance.metrics import SMALLEST
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
+from papertape.engine.performance.times import day_ends
 from papertape.replay.report.data import curve_of
 
 ROLLING_DAYS: Final = 90

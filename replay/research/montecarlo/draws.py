@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import paths as drawn
-from papertape.engine.performance.daily import day_ends
 from papertape.engine.performance.placebo import Placebo, PlaceboDraws
 from papertape.engine.performance.resampling import block_length, stretched
+from papertape.engine.performance.times import day_ends
 from papertape.replay.backtesting.verify import read_summary
 from papertape.replay.research.montecarlo.fans import Fan, fan_of, own_path
 from papertape.replay.runtime.files import write_whole

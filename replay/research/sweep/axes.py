@@ -71,7 +71,10 @@ def parameter_in(key: str) -> tuple[str, str] | None:
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
     """Return a configuration with values by key changed, checked as a whole; raises ConfigError."""
-    values = config.model_dump(mode="json")
+    # What is not changed was checked before: it is taken as it is, which is most of a configuration.
+    changed = {key.partition(".")[0] for key in changes}
+    values = {name: getattr(config, name) for name in Config.model_fields if name not in changed}
+    values |= config.model_dump(mode="json", include=changed)
     for key, value in changes.items():
         *sections, last = key.split(".")
         place = values
@@ -79,7 +82,7 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
             place = place.setdefault(section, {})
         place[last] = value
     made = make_config(values, "sweep")
-    if config.strategy.made_by is None:
+    if config.strategy.made_by is None or made.strategy is config.strategy:
         return made
     chosen = made.strategy.made_with(made.strategy.name, config.strategy.made_by)
     return made.model_copy(update={"strategy": chosen})

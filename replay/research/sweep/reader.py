@@ -12,8 +12,9 @@ from typing import Any, Final
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading, is_readable
-from papertape.engine.jit import FloatArray, Rows, join_rows
+from papertape.engine.jit import FloatArray, Rows, copy_rows, join_rows
 from papertape.engine.performance.curve import Collector, CurveColumns
+from papertape.engine.performance.times import MarkTimes
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import Outputs
@@ -44,7 +45,7 @@ class SharedCandles:
         self._feed = self._fed(())
         self._reading = Reading(plan.spec.symbols, plan.spec.base_timeframe, self._feed.candles())
         self.closes: FloatArray = self._feed.closes()
-        self._time_ms = self._feed.close_times()
+        self._times = MarkTimes(self._feed.close_times())
         self._outputs: dict[bool, Outputs] = {}  # kernels take longer blocks than the others
 
     def replay(self, plan: RunPlan) -> Run:
@@ -64,9 +65,9 @@ class SharedCandles:
             refuse_faults(report)
             marks.add(report.marks)
             if len(report.trades):
-                trades.append(report.trades)
+                trades.append(copy_rows(report.trades))
         trades.append(engine.open_trades())
-        columns = CurveColumns(time_ms=self._time_ms, **marks.columns())
+        columns = CurveColumns(self._times, **marks.columns())
         return Run(engine, Recorder(), join_rows(trades), columns, feed, (), 0.0, 0.0)
 
     def _fed(self, events: Sequence[tuple[int, Any]]) -> ReplayFeed:
@@ -78,8 +79,7 @@ def _reports(engine: Engine, feed: ReplayFeed) -> Iterator[Report]:
     """Yield what an engine says of a feed, block by block."""
     for part in feed.between_events():
         if isinstance(part, int):
-            for done in range(0, part, engine.frames.block):
-                yield engine.read_on(min(engine.frames.block, part - done))
+            yield from engine.read_on(part)
         else:
             yield engine.step(part)
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import PapertapeError
-from papertape.engine.jit import FloatArray
-from papertape.replay.backtesting.prepare import RunPlan, prepared
+from papertape.engine.jit import FloatArray, Rows
+from papertape.engine.spec import EngineSpec
+from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
-from papertape.replay.config import Config
+from papertape.replay.config import Config, Data
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
@@ -69,6 +70,7 @@ class TrialRunner:
         self._lessons: dict[str, Learned] = {}
         self._reader = Reader()
         self._locks = Locks()
+        self._newest_cuts: tuple[Data, Sequence[str], list[Rows]] | None = None
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
         """Return the tapes of one trial."""
@@ -99,12 +101,20 @@ class TrialRunner:
         key = _lesson_key(config, tapes)
         learned = self._lessons.get(key)
         models = learned.schedule if learned is not None else None
-        ready = prepared(config, tapes, None, models, learned)
+        ready = prepared(config, tapes, None, models, learned, cut=self._cuts)
         if ready.learned is not None and learned is None:
             if len(self._lessons) >= _LESSONS_KEPT:
                 del self._lessons[next(iter(self._lessons))]
             self._lessons[key] = ready.learned
         return ready
+
+    def _cuts(self, config: Config, spec: EngineSpec, tapes: Sequence[Tape]) -> list[Rows]:
+        """Return what is replayed of each tape: that of the trial before, where its data and what it trades are the same."""
+        newest = self._newest_cuts
+        if newest is None or newest[0] is not config.data or newest[1] != spec.traded:
+            newest = config.data, spec.traded, checked_cuts(config, spec, tapes)
+            self._newest_cuts = newest
+        return newest[2]
 
     def run(self, number: int, changes: Mapping[str, Any], start_ms: int | None = None) -> TrialRow:
         """

@@ -12,6 +12,7 @@ from scipy import stats
 from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.performance import Performance, daily_returns, measure
+from papertape.engine.performance.ratios import quantile_of
 from papertape.engine.performance.significance import wave_count
 from papertape.engine.records import MARK, TRADE
 from tests.support.helpers import START_MS
@@ -59,6 +60,14 @@ def ours(found: Performance, name: str) -> float:
     value = found.metrics[name]
     assert value is not None, found.undefined.get(name)
     return value
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 11, 20, 21, 69, 500, 1_461])
+def test_quantiles_are_numpys_own_to_the_last_bit(n: int) -> None:
+    for seed in range(20):
+        ordered = np.sort(random_returns(seed, n))
+        for share in (0.05, 0.95, 0.5, 0.0, 1.0):
+            assert quantile_of(ordered, share) == float(np.quantile(ordered, share)), (seed, share)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -11,6 +11,7 @@ from papertape.engine.candles import DAY_MS
 from papertape.engine.errors import ConfigError
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.strategies.ema_cross import EmaCross
 from papertape.replay.config import load_config
 from papertape.replay.research.sweep.axes import make_axis, parse_axis, with_changes
 from papertape.replay.research.sweep.result import sign_of
@@ -164,6 +165,20 @@ def test_changes_make_what_set_makes() -> None:
 
     told = ["strategy.name=ema_cross", f"{FAST}=7", "markets.X.taker_fee_rate=0.001"]
     assert changed == load_config(None, told)
+
+
+def test_what_is_not_changed_is_not_read_again() -> None:
+    made = CROSS.model_copy(update={"strategy": CROSS.strategy.made_with("mine", EmaCross)})
+
+    found = with_changes(made, {"account.capital": 5_000.0, "markets.X.taker_fee_rate": 0.001})
+
+    assert found.strategy is made.strategy
+    assert found.strategy.made_by is EmaCross
+    assert found.data is made.data
+    assert found.account == made.account.model_copy(update={"capital": 5_000.0})
+    assert with_changes(made, {FAST: 7}).strategy.made_by is EmaCross
+    with pytest.raises(ConfigError, match=r"accounts: unknown key: did you mean 'account'"):
+        with_changes(made, {"accounts.capital": 1.0})
 
 
 def test_compact_returns_multiply_to_the_whole() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Funding
 from papertape.engine.features import reading
@@ -143,6 +144,61 @@ def test_any_configuration_after_any_other() -> None:
         traded += len(assert_same(config, plan, reader.shared(config, plan).replay(plan)).trades)
 
     assert traded > 500
+
+
+ANSWERED: dict[str, tuple[Sequence[Tape], dict[str, Any]]] = {
+    "averages": (ONE, CROSS | {"account.sizing": "fraction"}),
+    "bracket": (ONE, {"strategy.name": "bracket_w2"}),
+    "structure, hours": CASES["structure, hours"],
+    "several, listed and delisted, absent": (SEVERAL, {**CROSS, "account.sizing": "fraction"}),
+    "several, other parameters for one": (SEVERAL, {**CROSS, "account.sizing": "fraction", "strategy.symbols": {"BBB": {"slow": 14}}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ANSWERED)
+def test_accounts_have_the_answers_of_those_before_them(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tapes, changes = ANSWERED[case]
+    config, plan = plan_of(changes, tapes)
+    kind, asked = type(plan.spec.strategy), 0
+    decide: Any = kind.decide_batch
+
+    def counted(*arguments: Any) -> None:
+        nonlocal asked
+        asked += 1
+        decide(*arguments)
+
+    monkeypatch.setattr(kind, "decide_batch", counted)
+    shared, counts = Reader().shared(config, plan), []
+    for number in range(5):
+        account = {"market.taker_fee_rate": 0.0003 * number, "account.fixed_fraction": 0.1 + 0.15 * number, "account.latency_bars": number % 2}  # fmt: skip
+        one_config, one_plan = plan_of(changes | account, tapes)
+        before = asked
+        run = shared.replay(one_plan)
+        counts.append(asked - before)
+        assert_same(one_config, one_plan, run)
+
+    # The second to ask the same has its answers kept, and nobody is asked after it.
+    assert counts[0] == counts[1] > 0
+    assert counts[2:] == [0, 0, 0]
+
+
+def test_engines_that_take_turns_have_their_own_answers() -> None:
+    """Two of one question and one of another, block by block; the first one's kept answers are not the other's."""
+    one, other = plan_of(CROSS, ONE)[1], plan_of({**CROSS, "strategy.parameters": {"fast": 3, "slow": 8}}, ONE)[1]  # fmt: skip
+    read = reading.Reading(("AAA",), "15m", ONE[0].candles)
+    specs = [one.spec, one.spec, other.spec, one.spec]
+
+    engines = [Engine(spec, read) for spec in specs]
+    for first in range(0, ROWS, 150):
+        for engine in engines:
+            assert sum(report.candles for report in engine.read_on(150)) == 150
+            assert int(engine.account[0].instants) == first + 150
+
+    expected = [replay(spec, [ONE[0].candles]).engine.digest for spec in specs]
+    assert [engine.digest for engine in engines] == expected
+    assert expected[0] != expected[2]
 
 
 def test_each_feature_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
