@@ -16,6 +16,7 @@ _KEY = (
     "d  purge and embargo: the parts of training are free of each other; without them the leak is noticed",
     "e  look-ahead: nothing later enters an input or a weight; planted, it is noticed",
     "f  the recipe over years of retraining: noise hardly ever passes, an edge does, and what ends is demoted",
+    "g  a strategy's own signals: noise is refused, a condition in which they pay is found, none is known early",
 )
 
 

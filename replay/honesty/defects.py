@@ -17,6 +17,7 @@ from papertape.engine.model.gate.recipe import RecipeOptions, RecipeState, judge
 from papertape.engine.model.training.labels import Labels
 from papertape.replay.honesty import leaks
 from papertape.replay.honesty.patched import swapped
+from papertape.replay.honesty.signals import Early
 
 
 def _gate(judge: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,6 +74,11 @@ def _overlap(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
     return lambda unseen, options: make(unseen._replace(horizon_bars=1), options)
 
 
+def _early(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell each signal of the strategy one close before it is known."""
+    return Early
+
+
 def _peek(make: Callable[..., Unseen]) -> Callable[..., Unseen]:
     """Look at the evidence before the retrain: of a model and its opposite keep the one for which it will speak."""
 
@@ -95,6 +101,7 @@ PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "twice": ("papertape.engine.model.gate.recipe", "bet", _twice),
     "overlap": ("papertape.engine.model.gate.recipe", "bet", _overlap),
     "peek": ("papertape.replay.research.recipe_study", "judged", _peek),
+    "early": ("papertape.replay.learning.dataset", "OwnSignals", _early),
     "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
 }
 

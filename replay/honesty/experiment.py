@@ -75,7 +75,7 @@ class HonestyRow(NamedTuple):
     """
     One experiment.
 
-    part            a … f as in the table's key
+    part            a … g as in the table's key
     expected, found in words, with the numbers
     """
 

@@ -9,9 +9,10 @@ from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, Show
 from papertape.replay.honesty.leaks import leaks
 from papertape.replay.honesty.noise import noise
 from papertape.replay.honesty.recipe import recipes
+from papertape.replay.honesty.signals import signals
 
 Part = Callable[[HonestyOptions, Show | None], Iterator[HonestyRow]]
-PARTS: Final[tuple[Part, ...]] = (noise, edges, leaks, recipes)
+PARTS: Final[tuple[Part, ...]] = (noise, edges, leaks, recipes, signals)
 
 
 def honesty(

@@ -13,6 +13,7 @@ from papertape.replay.honesty.edge import edges, shuffled
 from papertape.replay.honesty.leaks import first_difference, leaks, look_ahead
 from papertape.replay.honesty.noise import noise
 from papertape.replay.honesty.recipe import recipes
+from papertape.replay.honesty.signals import best_accuracy, conditional, signals
 from papertape.replay.honesty.study import Part
 from tests.support.helpers import needs_torch
 
@@ -25,7 +26,7 @@ def honest() -> list[HonestyRow]:
 
 
 def test_the_pipeline_is_honest(honest: list[HonestyRow]) -> None:
-    assert [row.part for row in honest] == [*"aaabcdeeefff"]
+    assert [row.part for row in honest] == [*"aaabcdeeefffgggg"]
     for row in honest:
         assert row.is_fine, row
         assert row.found
@@ -33,10 +34,11 @@ def test_the_pipeline_is_honest(honest: list[HonestyRow]) -> None:
 
 
 def test_another_seed_is_another_market_and_as_honest(honest: list[HonestyRow]) -> None:
-    others = list(honesty(HonestyOptions.quick(seed=2), parts=(noise, edges, leaks)))
+    others = list(honesty(HonestyOptions.quick(seed=2), parts=(noise, edges, leaks, signals)))
 
     assert all(row.is_fine for row in others)
-    assert [row.found for row in others] != [row.found for row in honest[: len(others)]]
+    before = [row.found for row in honest if row.part != "f"]
+    assert [row.found for row in others] != before
 
 
 FAILS: dict[str, tuple[Part, set[str]]] = {
@@ -49,6 +51,7 @@ FAILS: dict[str, tuple[Part, set[str]]] = {
     "twice": (recipes, {"f"}),
     "overlap": (recipes, {"f"}),
     "peek": (recipes, {"f"}),
+    "early": (signals, {"g"}),
 }
 
 
@@ -98,6 +101,29 @@ def test_a_look_ahead_changes_with_the_candles_that_come_and_honest_rows_do_not(
     assert "log_return_1 differs" in first_difference(
         candles, lambda some: look_ahead(pipeline.rows_of(some)), 1
     )
+
+
+def test_candles_go_on_after_busy_ones_as_often_as_was_planted() -> None:
+    noise = pipeline.market("noise", 24, 3).candles
+    candles = conditional(noise, 0.5, 3)
+
+    body = np.log(candles["close"] / candles["open"])
+    size = np.abs(np.log(noise["close"] / noise["open"]))
+    np.testing.assert_allclose(np.abs(body), size, rtol=1e-6, atol=1e-12)
+    span = np.log(candles["high"] / candles["low"])
+    np.testing.assert_allclose(span, np.log(noise["high"] / noise["low"]), rtol=1e-6)
+    assert (candles["open"][1:] == candles["close"][:-1]).all()
+    goes_on = np.sign(body[1:]) == np.sign(body[:-1])
+    is_busy = candles["volume"][:-1] == 3.0
+    n = len(body)
+    # standard errors of shares over half of the candles
+    error = (0.25 / (n / 2)) ** 0.5
+    assert abs(is_busy.mean() - 0.5) < 3.0 * error
+    assert abs(goes_on[is_busy].mean() - 0.75) < 4.0 * error
+    assert abs(goes_on[~is_busy].mean() - 0.25) < 4.0 * error
+    # a judge who sees the volume alone, on what a trade of one candle would have earned
+    pays = np.where(goes_on, 1.0, -1.0) * size[1:] > 0.0013
+    assert abs(np.mean(pays == is_busy) - best_accuracy(0.5, 0.0013)) < 4.0 * error
 
 
 def test_shuffling_keeps_every_input_row_and_every_price() -> None:
