@@ -17,6 +17,8 @@ from typing import NamedTuple
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
 
+from papertape.daemon.chapters.chapter import Chapter
+from papertape.daemon.chapters.opening import Opening, refuse_at_first
 from papertape.daemon.feeds.candle_schedule import Calendar, Interlude
 from papertape.daemon.feeds.journalled import JournalledFeed, Tables
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
@@ -30,7 +32,7 @@ from papertape.daemon.learning.retraining import Retraining
 from papertape.daemon.learning.trainer import ProcessTrainer, ThreadTrainer, Trainer
 from papertape.daemon.runtime import maintenance
 from papertape.daemon.runtime.audit import Auditor, last_finding
-from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
+from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, snapshot_work, wall_ms
 from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
@@ -80,10 +82,12 @@ async def serve(
     *,
     is_virtual: bool = False,
     has_jobs: bool | None = None,
+    chapter: Opening | None = None,
 ) -> RunningDaemon:
     """
     Run a daemon on its state directory until it ends, and return it as it stood then.
 
+    chapter     begins here, where the configuration decides otherwise than the account did so far
     is_virtual  time is a test's or the local exchange's: commits are made in the loop
     has_jobs    whether jobs are done, by the feed's clock where time is virtual; None: where it is not
 
@@ -96,7 +100,7 @@ async def serve(
         remove_unfinished(state)
         ModelStore(state / "models").tidy()
         with _closing_on_error(Journal.open(state, wall_ms())) as journal:
-            account, recovered = _recover(journal, identity, hooks)
+            account, recovered = _recover(journal, identity, hooks, chapter)
             job_stats, finding = stats_of(journal), last_finding(journal)
         make_writer = InlineWriter if is_virtual else ThreadWriter
         writer = make_writer(journal, hooks.on_commit)
@@ -215,24 +219,46 @@ def make_jobs(daemon: RunningDaemon) -> list[Job]:
     ]
 
 
-def _recover(journal: Journal, identity: Identity, hooks: Hooks) -> tuple[Identity, Recovered]:
-    """Begin a journal, or return the account and engine of one that has begun."""
+def _recover(
+    journal: Journal, identity: Identity, hooks: Hooks, chapter: Opening | None
+) -> tuple[Identity, Recovered]:
+    """Begin a journal, or return the account and engine of one that has begun, a chapter of it if one is asked for."""
     text = journal.meta("identity")
     told: list[str] = []
     if text is None:
+        refuse_at_first(chapter)
         Engine(identity.spec)  # what cannot be built begins no account
         journal.commit([begin(identity)])
         account = identity
     else:
         kept = Identity.from_json(text)
-        told = same_account(kept, identity)
+        begun = None if chapter is None else chapter.ready(journal, kept, identity)
+        if begun is not None:
+            told.append(_open_chapter(journal, begun, hooks))
+            kept = begun.after
+        told += same_account(kept, identity)
         # Everything that decides is equal; the rest may change at any start.
         account = kept._replace(config=identity.config)
-    recovered = recover(journal, account, hooks.on_progress)
+    recovered = recover(journal, hooks.on_progress)
     told = [*told, *refuse_held(account, recovered.engine)]
     recovered = recovered._replace(told=(*told, *recovered.told))
     hooks.on_recovered(recovered)
     return account, recovered
+
+
+def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> str:
+    """
+    Commit a chapter behind the journal's last input and say so; an engine sees it when it recovers.
+
+    What is before it is written down first, so that nothing but the chapter itself is left to be stepped.
+    """
+    recovered = recover(journal, hooks.on_progress)
+    refuse_held(chapter.after, recovered.engine)
+    if recovered.stepped:
+        keep = chapter.after.config.daemon.keep_snapshots
+        journal.commit([snapshot_work(recovered.engine, journal.sequence, wall_ms(), keep)])
+    journal.commit([lambda j: chapter.add(j, wall_ms())])
+    return str(chapter)
 
 
 def _notice_keeper(writer: Writer, hooks: Hooks) -> OnNotice:

@@ -13,13 +13,13 @@ from tests.support.sources import ROOMS, ROOT, modules, nodes_of, tree_of
 ORDER = {
     "engine": (
         "errors options jit user_code candles records events snapshot check features broker performance report "
-        "model strategies spec state decisions core loop"
+        "model strategies spec state decisions core chapters loop"
     ),
     "replay": (
         "runtime feed tapes importers events config sources report learning exchange backtesting "
         "research honesty front"
     ),
-    "daemon": "journal feeds learning doctor metrics runtime app backtests monitoring notifications client venues commands cli",
+    "daemon": "journal chapters feeds learning doctor metrics runtime app backtests monitoring notifications client venues commands cli",
 }
 # Folders of equals: one file per member of a family, which nobody has to tell apart.
 FAMILIES = {

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from papertape.daemon.app import serve
+from papertape.daemon.chapters.opening import Opening, opening_of
 from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, progress_bars
 from papertape.daemon.journal.identity import Identity
@@ -49,6 +50,14 @@ def run_command(
     speed: Annotated[
         float | None, typer.Option(help="of the local exchange's clock; in place of live.speed")
     ] = None,
+    chapter: Annotated[
+        str | None,
+        typer.Option(help="go on with a configuration that decides otherwise, under this name"),
+    ] = None,
+    chapter_positions: Annotated[
+        Literal["keep", "close"] | None,
+        typer.Option(help="what a chapter does with positions [default: keep]"),
+    ] = None,
     changes: Changes = None,
 ) -> None:
     """
@@ -58,6 +67,7 @@ def run_command(
 
     Example: papertape run --venue sim --speed 36000 --state state/demo
     """
+    opening = opening_of(chapter, chapter_positions)
     settings = _settings(config, venue, state, tape, speed, changes or [])
     tapes = _streamed(settings) if settings.live.venue == SIM else []
     if tapes:
@@ -65,7 +75,7 @@ def run_command(
         if told:
             _warn(told)
     with progress_bars() as on_progress:
-        daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell))
+        daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell), opening)
     status = daemon.status()
     console.print(
         f"stopped after input {status['sequence']}: "
@@ -102,7 +112,9 @@ def _streamed(settings: Config) -> list[Tape]:
     return [tape.between(data.start, data.end) for tape in tapes]
 
 
-def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> RunningDaemon:
+def _run(
+    settings: Config, tapes: list[Tape], hooks: Hooks, chapter: Opening | None = None
+) -> RunningDaemon:
     """Run a daemon in a loop of the configured kind."""
     is_paced = bool(tapes) and settings.live.speed != 1.0
 
@@ -113,7 +125,9 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks) -> RunningDaemon:
         operation = Operation(settings, identity, is_paced=is_paced, secrets=secrets)
         open_feed = opener(identity, tapes)
         hung = _notifying(operation.hang_on(hooks), identity, told, operation)
-        return await serve(identity, open_feed, hung, is_virtual=is_paced, has_jobs=True)
+        return await serve(
+            identity, open_feed, hung, is_virtual=is_paced, has_jobs=True, chapter=chapter
+        )
 
     make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
     with asyncio.Runner(loop_factory=make_loop) as runner:

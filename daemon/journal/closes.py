@@ -43,11 +43,17 @@ class CloseKeeper:
     Hangs on an engine and hands over what was seen since it was asked last.
 
     since_ms  closes before this are passed over: what is stepped again from years ago is not kept anyway
+    columns   names of the features that are kept, in order; what an engine does not compute is NaN. None: all that it does
     """
 
-    def __init__(self, engine: Engine, since_ms: int = 0) -> None:
+    def __init__(
+        self, engine: Engine, since_ms: int = 0, columns: Sequence[str] | None = None
+    ) -> None:
         self._symbols, self.length_ms = engine.symbols, engine.length_ms
-        self.columns = tuple(engine.frames.columns)
+        computed = tuple(engine.frames.columns)
+        self.columns = computed if columns is None else tuple(columns)
+        self._n_computed = len(computed)
+        self._places = None if self.columns == computed else _places(computed, self.columns)
         self._since_ms = since_ms
         self._features: dict[tuple[int, int], bytes] = {}
         self._answers: dict[tuple[int, int], tuple[Any, ...]] = {}
@@ -56,7 +62,10 @@ class CloseKeeper:
     def _watch(self, symbol: int, matrix: FloatArray, bars: Rows) -> None:
         """Take in one symbol's features at these closes, of which the matrix has a column each."""
         chosen, times = self._chosen(bars)
-        values = matrix[: len(self.columns), chosen].astype(STORED)
+        computed = matrix[: self._n_computed, chosen]
+        if self._places is not None:
+            computed = _arranged(computed, self._places)
+        values = computed.astype(STORED)
         for place, time_ms in enumerate(times):
             self._features[symbol, time_ms] = values[:, place].tobytes()
 
@@ -93,6 +102,40 @@ class CloseKeeper:
             )
             for key in dict.fromkeys((*features, *answers, *said))
         ]
+
+
+def _places(computed: Sequence[str], columns: Sequence[str]) -> IntArray:
+    """Return where each column stands among those that are computed; the place behind them: nowhere."""
+    place_of = {name: place for place, name in enumerate(computed)}
+    return np.array([place_of.get(name, len(computed)) for name in columns], np.int64)
+
+
+def _arranged(values: FloatArray, places: IntArray) -> FloatArray:
+    """Return rows in another order, NaN where there is none."""
+    nothing = np.full((1, values.shape[1]), np.nan)
+    return np.concatenate([values, nothing])[places]
+
+
+def rearrange_closes(
+    connection: sqlite3.Connection, before: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Write the features of all closes in the order of other columns, within a transaction."""
+    places = _places(before, columns)
+    found = connection.execute(
+        "SELECT features, symbol, time_ms FROM closes WHERE features IS NOT NULL"
+    ).fetchall()
+    connection.executemany(
+        "UPDATE closes SET features = ? WHERE symbol = ? AND time_ms = ?",
+        (
+            (
+                _arranged(np.frombuffer(kept, STORED).astype(np.float64)[:, None], places)
+                .astype(STORED)
+                .tobytes(),
+                *key,
+            )
+            for kept, *key in found
+        ),
+    )
 
 
 def write_closes(

@@ -12,12 +12,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
+from papertape.engine.chapters import from_then_on
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import EngineSpec, Market
 from papertape.replay.config import Config, make_config
 from papertape.replay.config.spec import spec_for
 from papertape.replay.learning.settings import features_of
+from papertape.replay.tapes.tables import at_minute
 
 # Sections and keys of the configuration that decide what the engine does.
 _DECIDING: Final = {
@@ -48,12 +50,14 @@ class Identity(NamedTuple):
 
     venue     where the candles come from, as tapes name it
     markets   one per symbol, as they were when the journal began
+    since_ms  close from which on it is this account, where a chapter began there; 0: from the beginning
     """
 
     config: Config
     venue: str
     base_timeframe: str
     markets: tuple[Market, ...]
+    since_ms: int = 0
 
     @property
     def spec(self) -> EngineSpec:
@@ -64,6 +68,7 @@ class Identity(NamedTuple):
         """
         features = features_of(self.config, self.config.data.timeframe or self.base_timeframe)
         spec = spec_for(self.config, self.markets, self.base_timeframe).reading(features)
+        spec = from_then_on(spec, self.since_ms) if self.since_ms else spec
         return dataclasses.replace(spec, events=True)
 
     @property
@@ -96,6 +101,7 @@ class Identity(NamedTuple):
                 "venue": self.venue,
                 "base_timeframe": self.base_timeframe,
                 "markets": [market.plain() for market in self.markets],
+                **({"since_ms": self.since_ms} if self.since_ms else {}),
             },
             sort_keys=True,
         )
@@ -106,7 +112,8 @@ class Identity(NamedTuple):
         values = json.loads(text)
         markets = tuple(Market(**market) for market in values["markets"])
         config = make_config(values["config"], "the journal's configuration")
-        return cls(config, values["venue"], values["base_timeframe"], markets)
+        since_ms = int(values.get("since_ms", 0))
+        return cls(config, values["venue"], values["base_timeframe"], markets, since_ms)
 
 
 def same_account(kept: Identity, now: Identity) -> list[str]:
@@ -117,24 +124,43 @@ def same_account(kept: Identity, now: Identity) -> list[str]:
 
     Raises ConfigError with every key whose value would have decided otherwise.
     """
-    before, after = (_deciding(identity.config) for identity in (kept, now))
-    named, dropped = now.config.live.symbols, set(kept.symbols) - set(now.config.live.symbols)
-    if named and set(named) <= set(kept.symbols):
-        for path in ("live.symbols", *(f"markets.{symbol}" for symbol in dropped)):
-            before.pop(path, None)
-            after.pop(path, None)
     changed = [
-        f"{path}: {after.get(path)!r} is not {before.get(path)!r}, with which the journal began"
-        for path in sorted({*before, *after})
-        if before.get(path) != after.get(path)
+        f"{path}: {after!r} is not {before!r}, with which {_begun(kept)}"
+        for path, (before, after) in deciding_changes(kept, now).items()
     ]
     if kept.symbols != now.symbols or kept.base_timeframe != now.base_timeframe:
         changed.append(
             f"symbols: {now.symbols} {now.base_timeframe} are not {kept.symbols} {kept.base_timeframe}"
         )
     if changed:
-        raise ConfigError("\n".join([*changed, "choose another --state for another account"]))
+        raise ConfigError(
+            "\n".join(
+                [*changed, "choose another --state for another account, or begin a chapter of this one: --chapter NAME"]
+            )
+        )  # fmt: skip
     return _changed_markets(kept.markets, now.markets)
+
+
+def _begun(kept: Identity) -> str:
+    """Return what made an account what it is, as the end of a sentence."""
+    return (
+        f"its chapter of {at_minute(kept.since_ms)} began" if kept.since_ms else "the journal began"
+    )
+
+
+def deciding_changes(kept: Identity, now: Identity) -> dict[str, tuple[Any, Any]]:
+    """Return the keys whose value decides otherwise, in order of their paths, with the value before and after."""
+    before, after = (_deciding(identity.config) for identity in (kept, now))
+    named, dropped = now.config.live.symbols, set(kept.symbols) - set(now.config.live.symbols)
+    if named and set(named) <= set(kept.symbols):
+        for path in ("live.symbols", *(f"markets.{symbol}" for symbol in dropped)):
+            before.pop(path, None)
+            after.pop(path, None)
+    return {
+        path: (before.get(path), after.get(path))
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    }
 
 
 def refuse_held(account: Identity, engine: Engine) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 
-VERSION: Final = 5
+VERSION: Final = 6
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
 
 _VERSION_1: Final = """
@@ -178,8 +178,28 @@ CREATE TABLE command_keys (
 );
 """
 
+_VERSION_6: Final = """
+-- Instants from which on the account is another one; see daemon/chapters.
+CREATE TABLE chapters (
+    input INTEGER PRIMARY KEY,
+    time_ms INTEGER NOT NULL,        -- close of the newest candle before it
+    name TEXT NOT NULL UNIQUE,
+    positions TEXT NOT NULL,         -- keep, close
+    changes TEXT NOT NULL,           -- by path of the configuration, value before and after: JSON
+    before TEXT NOT NULL,            -- what the account was, as `identity` in meta: JSON
+    after TEXT NOT NULL              -- what it is from then on: JSON
+);
+"""
+
 # What leads to each version from the one before.
-STATEMENTS: Final = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3, 4: _VERSION_4, 5: _VERSION_5}
+STATEMENTS: Final = {
+    1: _VERSION_1,
+    2: _VERSION_2,
+    3: _VERSION_3,
+    4: _VERSION_4,
+    5: _VERSION_5,
+    6: _VERSION_6,
+}
 
 
 def prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:

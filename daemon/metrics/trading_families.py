@@ -133,6 +133,7 @@ ORDER_ENDS: Final = {
     working.BY_DELISTING: "delisting",
     working.BY_LIMIT: "limit",
     working.BY_LIQUIDATION: "liquidation",
+    working.BY_CHAPTER: "chapter",
     working.WRONG_SIDE: "wrong_side",
     working.TABLE_FULL: "table_full",
     working.NO_POSITION: "no_position",

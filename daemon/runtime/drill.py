@@ -6,11 +6,10 @@ from pathlib import Path
 from shutil import copyfile
 from typing import NamedTuple
 
+from papertape.daemon.chapters.stepping import refuse_code_of
 from papertape.daemon.journal import NAME, Journal
-from papertape.daemon.journal.export import identity_of
 from papertape.daemon.runtime.recovery import Progress, recover
 from papertape.engine.errors import DataError
-from papertape.replay.config.user_code import refuse_code
 
 
 class Drill(NamedTuple):
@@ -55,9 +54,8 @@ def drill(state: Path, on_progress: Progress | None = None, *, trust_code: bool 
         copyfile(backups[-1], folder / NAME)
         (folder / "tape").symlink_to((state / "tape").resolve())
         with Journal.open(folder, 0) as journal:
-            about = identity_of(journal)
-            refuse_code(about.config, state, trust_code)
-            recovered = recover(journal, about, on_progress)
+            refuse_code_of(journal, state, trust_code)
+            recovered = recover(journal, on_progress)
             sequence, digest = journal.sequence, recovered.engine.digest
     seconds = time.perf_counter() - started
     with Journal.read(state) as live:

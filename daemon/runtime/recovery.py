@@ -6,11 +6,13 @@ was never interrupted. When the engine's sources have changed, no snapshot fits 
 the first input; where the new version decides otherwise than the old one did is told.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Final, NamedTuple
 
+from papertape.daemon.chapters.chapter import CHAPTER
+from papertape.daemon.chapters.stepping import Stepper
 from papertape.daemon.journal import (
     Input,
     Journal,
@@ -22,11 +24,16 @@ from papertape.daemon.journal import (
     write_report,
 )
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.closes import MOST_CLOSES, CloseKeeper, SeenClose
+from papertape.daemon.journal.closes import (
+    MOST_CLOSES,
+    CloseKeeper,
+    SeenClose,
+    rearrange_closes,
+)
 from papertape.daemon.journal.identity import Identity
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
-from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command
 from papertape.engine.report import Report
 from papertape.replay.runtime.compile import compile_kernels
@@ -55,40 +62,49 @@ class Recovered(NamedTuple):
     closes: CloseKeeper
 
 
-def recover(journal: Journal, identity: Identity, on_progress: Progress | None = None) -> Recovered:
+def recover(journal: Journal, on_progress: Progress | None = None) -> Recovered:
     """
     Return the engine after the journal's last input.
 
     Raises InvariantError where an input is missing, was changed or is refused by the engine.
     """
-    compile_kernels(identity.spec)
-    engine = Engine(identity.spec)
-    closes = CloseKeeper(engine, (journal.last_candle_ms() or 0) - MOST_CLOSES * engine.length_ms)
+    state = journal.path.parent
+    stepper = Stepper(state, journal)
+    newest = stepper.lineage.accounts[-1].spec
+    compile_kernels(newest)
     is_stale = journal.meta("tables_stale") is not None
-    start, told = (0, ["the tables are made again"]) if is_stale else _restore(journal, engine)
+    start, told = (0, ["the tables are made again"]) if is_stale else _restore(journal, stepper)
+    # What is kept of closes has the newest account's columns, whichever account was in force.
+    columns = Engine(newest).frames.columns
+    since_ms = (journal.last_candle_ms() or 0) - MOST_CLOSES * stepper.engine.length_ms
+    closes = CloseKeeper(stepper.engine, since_ms, columns)
     _check_before(journal, start)
     older = {s.sequence: s.digest for s in journal.snapshots() if s.is_whole} if start == 0 else {}
     journal.commit(
         [
             lambda j: take_back(j.connection, start),
-            lambda j: j.set_meta(close_columns=closes.columns),
+            lambda j: _set_columns(j, closes.columns),
         ]
     )
-    inputs = all_inputs(journal.path.parent, journal, start)
+    inputs = all_inputs(state, journal, start)
     done, changed_at, fault = start, 0, ""
     while group := list(islice(inputs, _GROUP)):
         reports = []
         for found in group:
-            report = step(engine, found, journal.path)
+            report = stepper.step(found)
+            if found.kind == CHAPTER:
+                closes = CloseKeeper(stepper.engine, since_ms, columns)
             reports.append((report, closes.take(report)))
             if report.faults:
                 fault = str(report.faults[-1])
-            if not changed_at and older.get(found.sequence, engine.digest) != engine.digest:
+            digest = stepper.engine.digest
+            if not changed_at and older.get(found.sequence, digest) != digest:
                 changed_at = found.sequence
-        journal.commit([_write_reports(engine, group, reports)])
+        journal.commit([_write_reports(stepper.engine, group, reports)])
         done = group[-1].sequence
         if on_progress is not None:
             on_progress("recovering", done - start, journal.sequence - start)
+    engine = stepper.engine
     if engine.account[0].is_paused & PAUSED_BY_FAULT:
         told.append(f"entries are paused: {fault or _last_fault(journal)}")
     if changed_at:
@@ -120,22 +136,29 @@ def _check_before(journal: Journal, start: int) -> None:
             return
 
 
-def _restore(journal: Journal, engine: Engine) -> tuple[int, list[str]]:
-    """Load the newest snapshot that fits into the engine; return its sequence, 0 for none, and what was wrong."""
+def _set_columns(journal: Journal, columns: Sequence[str]) -> None:
+    """Let the features of closes that are kept stand in the order of these columns."""
+    before = journal.meta("close_columns")
+    if before is not None and json.loads(before) != list(columns):
+        rearrange_closes(journal.connection, json.loads(before), columns)
+    journal.set_meta(close_columns=list(columns))
+
+
+def _restore(journal: Journal, stepper: Stepper) -> tuple[int, list[str]]:
+    """Go on behind the newest snapshot that fits; return its sequence, 0 for none, and what was wrong."""
     told: list[str] = []
-    fingerprint = engine.spec.fingerprint()
     for snapshot in journal.snapshots():
         where = f"snapshot {snapshot.sequence}"
         if not snapshot.is_whole:
             told.append(f"{where} is damaged; an older one is used")
-        elif snapshot.fingerprint != fingerprint:
+        elif not stepper.fits(snapshot):
             told.append(f"{where} is of other sources; every input is stepped again")
             break
         elif not _follows(journal, snapshot):
             told.append(f"{where} is not of this journal; an older one is used")
         else:
             try:
-                engine.restore(snapshot.state)
+                stepper.load(snapshot)
             except DataError as error:
                 told.append(f"{where}: {error}; an older one is used")
                 continue
@@ -148,14 +171,6 @@ def _follows(journal: Journal, snapshot: Snapshot) -> bool:
     if not journal.first_sequence - 1 <= snapshot.sequence <= journal.sequence:
         return False
     return journal.hash_of(snapshot.sequence) == snapshot.hash
-
-
-def step(engine: Engine, found: Input, path: Path) -> Report:
-    """Step one journalled input again; it was accepted once, so a refusal is a broken promise."""
-    try:
-        return engine.step(found.event)
-    except DataError as error:
-        raise InvariantError(f"{path}: input {found.sequence}: {error}") from error
 
 
 def begin(identity: Identity) -> Work[None]:

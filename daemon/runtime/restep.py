@@ -12,16 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.daemon.chapters.stepping import Stepper, refuse_code_of
 from papertape.daemon.journal import Input, Journal
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.tables import TABLES, ReportTable, as_values, kept
-from papertape.daemon.runtime.recovery import step
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.report import Report
 from papertape.engine.snapshot import unpack
-from papertape.replay.config.user_code import refuse_code
 
 _GROUP: Final = 256  # inputs compared at a time
 
@@ -51,15 +49,19 @@ class Again:
 
     def __init__(self, state: Path, journal: Journal) -> None:
         self._state, self._journal = state, journal
-        self.engine = Engine(identity_of(journal).spec)
+        self.stepper = Stepper(state, journal)
         self.sequence = 0
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine after that input."""
+        return self.stepper.engine
 
     def start_from_snapshot(self) -> None:
         """Begin behind the oldest snapshot that can be loaded, rather than at the first input."""
-        fingerprint = self.engine.spec.fingerprint()
         for snapshot in reversed(list(self._journal.snapshots())):
-            if snapshot.is_whole and snapshot.fingerprint == fingerprint:
-                self.engine.restore(snapshot.state)
+            if snapshot.is_whole and self.stepper.fits(snapshot):
+                self.stepper.load(snapshot)
                 self.sequence = snapshot.sequence
                 return
 
@@ -81,7 +83,7 @@ class Again:
         marks = self._snapshot_digests(group)
         reports: list[tuple[Input, Report]] = []
         for found in group:
-            reports.append((found, step(self.engine, found, self._journal.path)))
+            reports.append((found, self.stepper.step(found)))
             digest = marks.get(found.sequence)
             if digest is not None and digest != self.engine.digest:
                 record = self._records_differ(reports)
@@ -197,16 +199,15 @@ def verify_state(
     Raises ConfigError when the state names code that is not trusted, InvariantError where an input is missing or was changed.
     """
     with Journal.read(state) as journal:
-        refuse_code(identity_of(journal).config, state, trust_code)
+        refuse_code_of(journal, state, trust_code)
         again = Again(state, journal)
-        fingerprint = again.engine.spec.fingerprint()
         last, told, difference = journal.sequence, [], None
         for snapshot in reversed(list(journal.snapshots())):
             if not snapshot.is_whole:
                 told.append(
                     f"snapshot {snapshot.sequence} is damaged; recovery would use an older one"
                 )
-            elif snapshot.fingerprint != fingerprint:
+            elif not again.stepper.fits(snapshot):
                 told.append(f"snapshot {snapshot.sequence} is of other sources than these")
             elif difference is None:
                 difference = _advance(again, snapshot.sequence, last, on_progress)

@@ -13,14 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from papertape.daemon.chapters.stepping import Stepper, refuse_code_of
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.archive import all_inputs, copy_of
-from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.journal import connect_to_read
 from papertape.daemon.journal.tables import TABLES, ReportTable, as_text, as_values, kept
-from papertape.daemon.runtime.recovery import Progress, step
-from papertape.engine.core import Engine
-from papertape.replay.config.user_code import refuse_code
+from papertape.daemon.runtime.recovery import Progress
 from papertape.replay.runtime.compile import compile_kernels
 
 # What makes a row the same row, beside how many of that name came before it.
@@ -95,17 +93,17 @@ def compare_versions(
         copy_of(state, Path(folder))
         before = _tables_of(Path(folder) / NAME)
         with Journal.open(Path(folder), 0) as journal:
-            about = identity_of(journal)
-            refuse_code(about.config, state, trust_code)
-            compile_kernels(about.spec)
-            engine = Engine(about.spec)
+            refuse_code_of(journal, state, trust_code)
+            stepper = Stepper(state, journal)
+            compile_kernels(stepper.engine.spec)
+            symbols = stepper.engine.symbols
             now = {table.name: _Taken(table) for table in _compared()}
             for found in all_inputs(state, journal):
-                report = step(engine, found, journal.path)
+                report = stepper.step(found)
                 for table in _compared():
                     rows = kept(table, report)
                     if len(rows):
-                        now[table.name].add(table.fields, as_values(table, rows, engine.symbols))
+                        now[table.name].add(table.fields, as_values(table, rows, symbols))
                 if on_progress is not None:
                     on_progress("stepping again", found.sequence, journal.sequence)
             changes = [
@@ -116,7 +114,7 @@ def compare_versions(
             ]
             return Upgrade(
                 journal.sequence,
-                engine.digest,
+                stepper.engine.digest,
                 {name: len(taken.rows) for name, taken in now.items()},
                 tuple(changes),
                 tuple(name for name in now if name not in before),

@@ -95,6 +95,7 @@ NO_SUCH_ORDER: Final = 113
 MOVES_FULL: Final = 114
 BY_LIMIT: Final = 115
 BY_LIQUIDATION: Final = 116
+BY_CHAPTER: Final = 117
 CAUSE_NAMES: Final = {
     BY_STRATEGY: "the strategy took it back",
     BY_OTHER: "another order of its group filled",
@@ -107,6 +108,7 @@ CAUSE_NAMES: Final = {
     BY_DELISTING: "the market is no more",
     BY_LIMIT: "a limit of the account was met",
     BY_LIQUIDATION: "the position was liquidated",
+    BY_CHAPTER: "a chapter of the account began",
     WRONG_SIDE: "its price is on the wrong side of the last close",
     TABLE_FULL: f"{CAPACITY} orders of this symbol work already",
     NO_POSITION: "there is no position that it could change",

@@ -225,7 +225,7 @@ def test_a_journal_of_version_1_is_brought_forward(undisturbed: Path, tmp_path: 
     served(tmp_path, recorded(ROWS), Hooks(on_recovered=heard.append))
 
     with Journal.read(tmp_path) as journal:
-        assert journal.one("PRAGMA user_version")[0] == schema.VERSION == 5
+        assert journal.one("PRAGMA user_version")[0] == schema.VERSION == 6
         assert journal.one("SELECT sum(instants) FROM outages")[0] == 800
         assert journal.one("SELECT cause FROM job_runs")[0] == "schedule"
         assert journal.meta("tables_stale") is None
@@ -287,7 +287,7 @@ def test_another_account_is_refused_with_every_key(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         "account.capital: 5.0 is not 10000.0, with which the journal began",
         "account.leverage_cap: 2.0 is not 1.0, with which the journal began",
-        "choose another --state for another account",
+        "choose another --state for another account, or begin a chapter of this one: --chapter NAME",
     ]
 
 

@@ -1,0 +1,87 @@
+"""What a chapter may change of an account, and what another account is needed for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from papertape.daemon.journal.identity import Identity, deciding_changes
+from papertape.engine.errors import ConfigError
+from papertape.engine.spec import Market
+from papertape.replay.config import Config
+
+# Sections and keys that may change. Capital and currency are what the ledger began with, margin what positions stand on.
+_MAY_CHANGE: Final = ("strategy", "limits", "portfolio", "account")
+_FIXED: Final = frozenset({"account.capital", "account.quote", "account.margin"})
+# Of a market what a fill costs; the rest is the venue's.
+COSTS: Final = (
+    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
+)  # fmt: skip
+
+Changes = dict[str, tuple[Any, Any]]
+
+
+def changes_of(kept: Identity, now: Identity) -> Changes:
+    """
+    Return what a chapter changes, by path, with the value before and after; costs of one market by their own path.
+
+    Raises ConfigError with everything that it may not change.
+    """
+    found: Changes = {}
+    for path, (before, after) in deciding_changes(kept, now).items():
+        if path.startswith("markets."):
+            found.update(_of_market(path, before or {}, after or {}))
+        else:
+            found[path] = before, after
+    refused = [_refusal(path, *values) for path, values in found.items() if not _is_free(path, values[1])]  # fmt: skip
+    if (kept.symbols, kept.base_timeframe) != (now.symbols, now.base_timeframe):
+        refused.append(
+            f"symbols: {now.symbols} {now.base_timeframe} are not {kept.symbols} {kept.base_timeframe}"
+        )
+    if refused:
+        rule = "a chapter changes strategy, account, limits, portfolio and what fills cost"
+        raise ConfigError("\n".join([*refused, f"--chapter: {rule}; choose another --state for the rest"]))  # fmt: skip
+    return found
+
+
+def _of_market(
+    path: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Yield what differs of one market's section."""
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            yield f"{path}.{key}", (before.get(key), after.get(key))
+
+
+def _is_free(path: str, after: Any) -> bool:
+    """Return whether a chapter may give a key this value."""
+    section, key = path.partition(".")[0], path.rpartition(".")[2]
+    if section in ("market", "markets"):
+        return key in COSTS and after is not None
+    return section in _MAY_CHANGE and path not in _FIXED
+
+
+def _refusal(path: str, before: Any, after: Any) -> str:
+    if path.rpartition(".")[2] in COSTS:
+        return (
+            f"{path}: it was {before!r}; say what it is now, what the venue says is not asked again"
+        )
+    return f"{path}: {after!r} is not {before!r}, and this stays what it is"
+
+
+def changed_account(kept: Identity, now: Identity, changes: Changes, since_ms: int) -> Identity:
+    """Return an account from a time on: with the configuration of now, and its markets with their costs of now."""
+    markets = tuple(_with_costs(market, now.config, changes) for market in kept.markets)
+    return kept._replace(config=now.config, markets=markets, since_ms=since_ms)
+
+
+def _with_costs(market: Market, config: Config, changes: Changes) -> Market:
+    """Return a market with the costs that changed: its own section says more than that of all."""
+    own = config.markets.get(market.symbol)
+    costs: dict[str, Any] = {}
+    for key in COSTS:
+        said = None if own is None else getattr(own, key)
+        if f"markets.{market.symbol}.{key}" in changes:
+            costs[key] = said
+        elif f"market.{key}" in changes and said is None:
+            costs[key] = getattr(config.market, key)
+    return replace(market, **costs)

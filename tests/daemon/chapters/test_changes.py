@@ -1,0 +1,49 @@
+"""What a chapter may change, key by key, and what becomes of the costs of markets."""
+
+import pytest
+
+from papertape.daemon.chapters.changes import changed_account, changes_of
+from papertape.engine.errors import ConfigError
+from tests.support.journals import identity
+
+
+def test_costs_of_one_market_count_more_than_those_of_all() -> None:
+    kept = identity(market={"slippage_rate": 0.001})
+    now = identity(
+        market={"slippage_rate": 0.002, "taker_fee_rate": 0.003},
+        markets={"BBB": {"slippage_rate": 0.004}},
+    )
+
+    changes = changes_of(kept, now)
+    account = changed_account(kept, now, changes, 60_000)
+
+    assert changes == {
+        "market.slippage_rate": (0.001, 0.002),
+        "market.taker_fee_rate": (None, 0.003),
+        "markets.BBB.slippage_rate": (None, 0.004),
+    }
+    assert [(m.slippage_rate, m.taker_fee_rate) for m in account.markets] == [
+        (0.002, 0.003), (0.004, 0.003),
+    ]  # fmt: skip
+    assert [m.tick_size for m in account.markets] == [m.tick_size for m in kept.markets]
+    assert (account.since_ms, account.venue) == (60_000, kept.venue)
+    assert account.config == now.config
+
+
+def test_all_that_it_may_not_change_is_said_at_once() -> None:
+    now = identity(
+        account={"capital": 5.0, "leverage_cap": 2.0}, markets={"AAA": {"tick_size": 0.5}}
+    )
+
+    with pytest.raises(ConfigError) as caught:
+        changes_of(identity(), now)
+
+    assert str(caught.value).splitlines() == [
+        "account.capital: 5.0 is not 10000.0, and this stays what it is",
+        "markets.AAA.tick_size: 0.5 is not None, and this stays what it is",
+        "--chapter: a chapter changes strategy, account, limits, portfolio and what fills cost; choose another --state for the rest",
+    ]
+
+
+def test_ports_and_paths_are_no_change() -> None:
+    assert changes_of(identity(), identity(daemon={"port": 1234, "state": "elsewhere"})) == {}
