@@ -109,8 +109,8 @@ def _take_markets(before: Engine, after: Engine) -> None:
     for name in after.markets.dtype.names or ():
         is_new = told[name] != tells[name]
         after.markets[name] = np.where(is_new, tells[name], before.markets[name])
-    if after.settings[0].has_tiers:
-        set_rates(after.markets, after.account[0].volume)
+    after.settings["has_tiers"] = (after.markets["n_tiers"] > 1).any()
+    set_rates(after.markets, after.account[0].volume)
 
 
 def _begin_limits(before: Engine, after: Engine) -> None:

@@ -13,7 +13,7 @@ from papertape.engine.broker.working.orders import BY_CHAPTER, CANCELLED
 from papertape.engine.chapters import carry, from_then_on
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
-from papertape.engine.events import NewModel
+from papertape.engine.events import MarketChange, NewModel
 from papertape.engine.jit import Rows, kernel
 from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.records import (
@@ -231,6 +231,20 @@ def test_fees_are_the_new_ones_from_the_next_fill_on() -> None:
     assert fills["quantity"].tolist() == [50.0]
     assert fills["fee"].tolist() == [round(50.0 * 100.0 * 0.001 * UNITS_PER_QUOTE)]
     assert fills["cash"].tolist() == [round((10_000.0 - 5.0) * UNITS_PER_QUOTE)]
+
+
+def test_a_market_that_changed_stays_as_it_is_but_for_what_the_chapter_says() -> None:
+    before, rows, begin = scripted({4: Decision(LONG)}, 10)
+    figures = {**Market("X", is_perpetual=True, **FREE).plain(), "tick_size": 0.5, "maker_fee_rate": 0.0007}  # fmt: skip
+    before.step(MarketChange(int(rows["open_ms"][9]) + 3_600_000, 0, figures))
+    market = Market("X", is_perpetual=True, **{**FREE, "slippage_rate": 0.002})
+
+    after, _ = begin(closes=True, markets=[market])
+    fills = run_all(after, rows[10:]).fills
+
+    changed = after.markets[0]
+    assert (changed.tick_size, changed.maker_fee_rate, changed.slippage_rate) == (0.5, 0.0007, 0.002)  # fmt: skip
+    assert fills["price"].tolist() == [99.5]  # 100 less 0.2 %, down to the tick of 0.5
 
 
 def test_limits_that_were_not_there_are_measured_from_the_chapter_on() -> None:
