@@ -8,6 +8,7 @@ from papertape.daemon.journal.identity import Identity, deciding_changes
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
+from papertape.replay.config.market_settings import MarketSettings
 
 # Sections and keys that may change. Capital and currency are what the ledger began with, margin what positions stand on.
 _MAY_CHANGE: Final = ("strategy", "limits", "portfolio", "account")
@@ -16,6 +17,8 @@ _FIXED: Final = frozenset({"account.capital", "account.quote", "account.margin"}
 COSTS: Final = (
     "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
 )  # fmt: skip
+
+_UNSAID: Final = MarketSettings().model_dump(mode="json")  # a market without a section of its own
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -29,7 +32,7 @@ def changes_of(kept: Identity, now: Identity) -> Changes:
     found: Changes = {}
     for path, (before, after) in deciding_changes(kept, now).items():
         if path.startswith("markets."):
-            found.update(_of_market(path, before or {}, after or {}))
+            found.update(_of_market(path, before or _UNSAID, after or _UNSAID))
         else:
             found[path] = before, after
     refused = [_refusal(path, *values) for path, values in found.items() if not _is_free(path, values[1])]  # fmt: skip
