@@ -26,8 +26,8 @@ from papertape.engine.records import FLAT
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
 
-# Of a position: what is known of its market, and so is the next engine's.
-_OF_MARKETS: Final = ("variance_close", "variance_sum", "variance_weight", "share")
+# Of account and positions: what is known of markets, and so is the next engine's.
+_OF_MARKETS: Final = ("variance_", "risk_", "share")
 # What was refused is said anew: another strategy asks.
 _ONCE_SAID: Final = ("last_refused", "barred_by")
 
@@ -89,11 +89,12 @@ def _refuse_apart(before: Engine, after: Engine) -> None:
 
 def _take_account(before: Engine, after: Engine) -> None:
     """Write what belongs to the account into the next engine, with the digests of what it has done."""
-    markets = {name: after.positions[name].copy() for name in _OF_MARKETS}
+    known = [(rows, name, rows[name].copy()) for rows in (after.account, after.positions)
+             for name in rows.dtype.names or () if name.startswith(_OF_MARKETS)]  # fmt: skip
     for name in ("account", "positions", "trades", "orders", "working"):
         getattr(after, name)[:] = getattr(before, name)
-    for name in _OF_MARKETS:
-        after.positions[name] = markets[name]
+    for rows, name, values in known:
+        rows[name] = values
     for name in _ONCE_SAID:
         after.positions[name] = 0
     for name, digest in after._digests.items():

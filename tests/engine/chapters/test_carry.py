@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from papertape.engine.broker.account import equity
+from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.working.orders import BY_CHAPTER, CANCELLED
 from papertape.engine.chapters import carry, from_then_on
@@ -245,6 +246,31 @@ def test_a_market_that_changed_stays_as_it_is_but_for_what_the_chapter_says() ->
     changed = after.markets[0]
     assert (changed.tick_size, changed.maker_fee_rate, changed.slippage_rate) == (0.5, 0.0007, 0.002)  # fmt: skip
     assert fills["price"].tolist() == [99.5]  # 100 less 0.2 %, down to the tick of 0.5
+
+
+@pytest.mark.parametrize("rule", ["inverse_volatility", "risk_parity"])
+def test_parts_of_the_account_are_those_of_an_engine_that_was_there_from_the_beginning(
+    rule: str,
+) -> None:
+    """Before there was one part for all; weights are a matter of the markets alone, whoever traded what."""
+    rows = interleave([random_candles(24 * 90, seed=80 + s) for s in range(2)])
+    markets = [Market(f"S{i}", is_perpetual=True) for i in range(2)]
+    plain = EngineSpec(markets, EmaCross(3, 9), "1h", "1h", settings=Settings("fraction"))
+    divided = replace(plain, allocation=Allocation(allocation=rule))
+    before, whole = Engine(plain), Engine(divided)
+    run_all(before, rows)
+    run_all(whole, rows)
+    after = Engine(from_then_on(divided, int(rows["open_ms"][-1]) + 3_600_000))
+    run_all(after, rows)
+
+    carry(before, after)
+
+    assert (whole.positions["share"] > 0.1).all()
+    np.testing.assert_array_equal(after.positions["share"], whole.positions["share"])
+    names = [name for name in after.account.dtype.names or () if name.startswith("risk_")]
+    for name in names:
+        np.testing.assert_array_equal(after.account[name], whole.account[name])
+    assert after.account["cash"] == before.account["cash"]
 
 
 def test_limits_that_were_not_there_are_measured_from_the_chapter_on() -> None:
