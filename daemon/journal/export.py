@@ -101,12 +101,13 @@ def export_tables(journal: Journal, out: Path) -> list[Path]:
     import pyarrow.parquet as pq
 
     paths = []
+    made = {row[0] for row in journal.all("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for name in _TABLES:
-        if not journal.has_table(name):
-            continue
+        if name not in made:
+            continue  # of a journal that an earlier version wrote
         columns = [(row[1], row[2]) for row in journal.all(f"PRAGMA table_info({name})")]
         source = name
-        if name == "trades" and journal.has_table("orders"):
+        if name == "trades" and "orders" in made:
             columns += [("entry_tag", "TEXT"), ("exit_tag", "TEXT")]
             source = f"trades LEFT JOIN ({TRADE_TAGS}) USING (number)"
         kinds = {
