@@ -17,7 +17,7 @@ from papertape.daemon.feeds.candle_schedule import Act
 from papertape.daemon.journal import Journal, Work, Writer
 from papertape.daemon.journal.attempts import PENDING, AttemptRow
 from papertape.daemon.learning.drift_training import TrainingWatch
-from papertape.daemon.learning.outcomes import NOTHING, KnownOutcomes, Waiting
+from papertape.daemon.learning.outcomes import NOTHING, KnownOutcomes, Waiting, read_predictions
 from papertape.daemon.learning.retraining import DRIFT, News, Retraining
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.core import Engine
@@ -26,7 +26,6 @@ from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.drift.monitor import Figures
 from papertape.engine.model.drift.policy import DriftOptions, PolicyState
 from papertape.engine.model.drift.watch import DriftMachine
-from papertape.engine.records import PREDICTION
 from papertape.engine.report import Report
 from papertape.replay.learning.settings import LearningSettings
 
@@ -121,18 +120,7 @@ class DriftWatch:
         """Read what waits for its outcome, and the latest that have theirs."""
         n_symbols = len(self._engine.symbols)
         back_ms = (KEPT_OUTCOMES // n_symbols + 1) * self._length_ms
-        index = {symbol: number for number, symbol in enumerate(self._engine.symbols)}
-        names = PREDICTION.names or ()
-        found = journal.all(
-            f"SELECT {', '.join(names)} FROM predictions WHERE time_ms > ? ORDER BY time_ms, symbol",  # noqa: S608
-            self._resolved_ms - back_ms,
-        )
-        rows = np.zeros(len(found), PREDICTION)
-        for number, row in enumerate(found):
-            values = dict(zip(names, row, strict=True))
-            values["symbol"] = index[values["symbol"]]
-            for name, value in values.items():
-                rows[name][number] = np.nan if value is None else value
+        rows = read_predictions(journal, self._engine.symbols, self._resolved_ms - back_ms)
         self._waiting.add(rows)
         horizon_ms = self._settings.horizon_bars * self._length_ms
         self._keep(self._waiting.resolve(self._resolved_ms + horizon_ms))

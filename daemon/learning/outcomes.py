@@ -7,10 +7,12 @@ A prediction is resolved when its whole horizon has passed, so that outcomes com
 trade; until then it waits here. Labels are those that models are trained on.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from papertape.daemon.journal import Journal
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
 from papertape.engine.model.training.labels import LabelPrices, Labels, labels_for
 from papertape.engine.records import PREDICTION
@@ -31,6 +33,23 @@ class KnownOutcomes(NamedTuple):
 
 _NONE: Final = np.zeros(0, np.int64)
 NOTHING: Final = KnownOutcomes(_NONE, _NONE, _NONE, np.zeros(0), np.zeros(0))
+
+
+def read_predictions(journal: Journal, symbols: Sequence[str], after_ms: int) -> Rows:
+    """Return what models said at closes after a time, as PREDICTION records; symbols: in the engine's order."""
+    index = {symbol: number for number, symbol in enumerate(symbols)}
+    names = PREDICTION.names or ()
+    found = journal.all(
+        f"SELECT {', '.join(names)} FROM predictions WHERE time_ms > ? ORDER BY time_ms, symbol",  # noqa: S608 - of the record
+        after_ms,
+    )
+    rows = np.zeros(len(found), PREDICTION)
+    for name, column in zip(names, zip(*found, strict=True), strict=False):
+        if name == "symbol":
+            rows[name] = [index[value] for value in column]
+        else:
+            rows[name] = [np.nan if value is None else value for value in column]
+    return rows
 
 
 class Waiting:

@@ -56,6 +56,7 @@ from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
 from papertape.engine.report import Report, StrategyFault
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
+from papertape.replay.learning.settings import settings_of
 from papertape.replay.report.features import drawn_columns
 from papertape.replay.runtime.loops import freezing
 
@@ -301,6 +302,7 @@ class Operation:
                 sequence=None if finding is None else finding.sequence,
                 detail="" if finding is None else finding.difference,
             ),
+            makes_backtests=self._settings.backtests.at_once > 0,
         )
 
     def _running(self) -> RunningDaemon:
@@ -355,6 +357,7 @@ def _account(daemon: RunningDaemon) -> ApiAccount:
         spec.capital,
         about.markets,
         SeenFeatures(tuple(columns), tuple(drawn_columns(spec.requests, columns))),
+        settings_of(about.config, spec) if about.config.signals.use_ml else None,
     )
 
 

@@ -194,3 +194,4 @@ class Status(_Model):
     model: ModelState = ModelState()
     jobs: tuple[JobState, ...]
     parity: ParityState
+    makes_backtests: bool = Field(False, description="for whoever asks: `backtests.at_once` > 0")

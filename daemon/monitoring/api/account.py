@@ -7,19 +7,24 @@ import numpy as np
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.journal import NAME
+from papertape.daemon.learning.calibration import Calibration, calibration_of
 from papertape.daemon.monitoring.api.answers import (
+    CalibrationView,
     EquityCurve,
     JournalPosition,
     MarketInfo,
     Markets,
+    ModelScores,
     RefusalCount,
     RefusalCounts,
+    ReliabilityBucket,
 )
 from papertape.daemon.monitoring.api.closes import SeenFeatures
 from papertape.daemon.monitoring.api.queries import SpanQuery
 from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
 from papertape.engine.records import REFUSED_NAMES, UNITS_PER_QUOTE
 from papertape.engine.spec import Market
+from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.report.data import curve_points
 
 STRETCHES: Final = 500
@@ -36,6 +41,7 @@ class ApiAccount(NamedTuple):
     capital: float
     markets: tuple[Market, ...]
     features: SeenFeatures = SeenFeatures()
+    learning: LearningSettings | None = None  # of an account that uses models
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -120,6 +126,22 @@ def refusals_of(journal: Journal, asked: SpanQuery) -> RefusalCounts:
         for what, code, count, newest in found
     ]
     return RefusalCounts(refusals=tuple(sorted(counts, key=lambda each: -each.count)))
+
+
+def calibration_view(journal: Journal, account: ApiAccount) -> CalibrationView:
+    """Return what the models of an account said against what came."""
+    if account.learning is None:
+        found = Calibration(0, 0, None, [], [], "this account uses no model")
+    else:
+        found = calibration_of(journal, account.symbols, account.timeframe_ms, account.learning)
+    return CalibrationView(
+        reason=found.reason,
+        since_ms=found.since_ms,
+        waiting=found.waiting,
+        unknown=found.unknown,
+        buckets=tuple(ReliabilityBucket(**each) for each in found.buckets),
+        versions=tuple(ModelScores(**each) for each in found.versions),
+    )
 
 
 def position_of(journal: Journal) -> JournalPosition:

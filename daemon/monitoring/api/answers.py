@@ -170,6 +170,41 @@ class StructureWindow(_Answer):
     bottom: tuple[float, ...] = ()
 
 
+class ReliabilityBucket(_Answer):
+    """Predictions of one confidence: which share of them was stated to come true, and which did."""
+
+    name: str = Field(description="of the confidence, the probability of the likelier side")
+    rows: int
+    stated: float | None = Field(description="mean confidence; none without predictions")
+    realised: float | None = Field(description="share that came true")
+
+
+class ModelScores(_Answer):
+    """How good one model was on what it said itself while it was in force."""
+
+    version: int
+    rows: int
+    accuracy: float
+    log_loss: float
+    brier: float
+    ece: float
+    auc: float
+    mcc: float
+
+
+class CalibrationView(_Answer):
+    """What the models in force said against what came, of the newest predictions."""
+
+    reason: str = Field(description="why there is nothing to tell; empty where there is something")
+    since_ms: int | None = Field(description="close of the oldest prediction that is judged here")
+    waiting: int = Field(description="predictions whose horizon has not passed")
+    unknown: int = Field(
+        description="whose outcome cannot be told: a candle or an input was missing, or neither level was reached"
+    )
+    buckets: tuple[ReliabilityBucket, ...]
+    versions: tuple[ModelScores, ...] = Field(description="newest first")
+
+
 class StatementRow(_Answer):
     """One amount of one transaction."""
 

@@ -8,12 +8,14 @@ from aiohttp import web
 from papertape.daemon.journal import Journal
 from papertape.daemon.monitoring.api.account import (
     ApiAccount,
+    calibration_view,
     equity_curve_of,
     markets_of,
     position_of,
     refusals_of,
 )
 from papertape.daemon.monitoring.api.answers import (
+    CalibrationView,
     CandleWindow,
     CloseView,
     EquityCurve,
@@ -112,7 +114,33 @@ class Api:
                 StructureWindow,
                 StructureQuery,
             ),
+            *self._routes_of_account(),
+            *(
+                reads(each.name, each.summary, self._lists(each), each.answer, each.query)
+                for each in LISTINGS
+            ),
+            Route(
+                "GET",
+                STREAM,
+                "A snapshot, then numbered deltas (websocket).",
+                self.stream.handle,
+                query=StreamQuery,
+                refusals=(400, 401, 403, 426, 429, 503),
+                label=LABEL,
+                is_stream=True,
+            ),
+        )
+
+    def _routes_of_account(self) -> tuple[Route, ...]:
+        """Return the routes that measure the account as a whole."""
+        return (
             reads("equity", "The curve of the account.", self._get_equity, EquityCurve, SpanQuery),
+            reads(
+                "calibration",
+                "What the models in force said against what came.",
+                self._get_calibration,
+                CalibrationView,
+            ),
             reads("positions", "What is held, and what rests.", self._get_positions, Holdings),
             reads(
                 "refusals",
@@ -129,20 +157,6 @@ class Api:
                 StatementQuery,
             ),
             reads("journal", "Where the journal stands.", self._get_journal, JournalPosition),
-            *(
-                reads(each.name, each.summary, self._lists(each), each.answer, each.query)
-                for each in LISTINGS
-            ),
-            Route(
-                "GET",
-                STREAM,
-                "A snapshot, then numbered deltas (websocket).",
-                self.stream.handle,
-                query=StreamQuery,
-                refusals=(400, 401, 403, 426, 429, 503),
-                label=LABEL,
-                is_stream=True,
-            ),
         )
 
     def digest(self) -> str:
@@ -217,6 +231,11 @@ class Api:
             await self.reader.ask(
                 lambda journal: equity_curve_of(journal, asked.from_ms, asked.to_ms, capital)
             )
+        )
+
+    async def _get_calibration(self, request: web.Request) -> web.Response:
+        return as_json(
+            await self.reader.ask(lambda journal: calibration_view(journal, self._account))
         )
 
     async def _get_positions(self, request: web.Request) -> web.Response:

@@ -10,17 +10,14 @@ class BacktestList {
   }
   note(text) { $("backtests-state").textContent = text; }
   // Followed every second while something waits or runs, and with the rest of the page otherwise.
-  async load() {
+  async load(isOffered = this.isOffered) {
+    this.isOffered = isOffered;
+    $("ask-backtest").disabled = !isOffered;
     clearTimeout(this.timer);
+    if (!isOffered) { $("backtests").replaceChildren(element("p", "This daemon makes none: backtests.at_once is 0 in its configuration.", "none")); return; }
     let found;
     try { found = await ask("backtests"); }
-    catch (problem) {
-      $("ask-backtest").disabled = problem.status === 403;
-      $("backtests").replaceChildren(element("p", problem.status === 403 ? problem.message : `They could not be loaded: ${problem.message}`, "none"));
-      this.drawn = "";
-      return;
-    }
-    $("ask-backtest").disabled = false;
+    catch (problem) { $("backtests").replaceChildren(element("p", `They could not be loaded: ${problem.message}`, "none")); this.drawn = ""; return; }
     this.jobs = found.jobs; this.older = found.older;
     if (this.jobs.some((job) => OPEN_STATES.includes(job.state))) this.timer = setTimeout(() => this.load(), FOLLOW_MS);
     this.draw();

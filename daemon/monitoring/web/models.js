@@ -27,6 +27,19 @@ function models(status, attempts, drift, nowMs) {
   ], "No attempt to replace the model yet."));
 }
 
+// What the models in force said against what came; what is not known yet is counted and not drawn.
+function calibration(found) {
+  const counts = [found.waiting && `${found.waiting.toLocaleString("en-US")} wait for their outcome`, found.unknown && `of ${found.unknown.toLocaleString("en-US")} it cannot be told`].filter(Boolean).join(", ");
+  const nodes = [element("h3", "reliability of probabilities"), ...reliabilityOf(found.buckets, `of the models in force${found.since_ms === null ? "" : ` since ${moment(found.since_ms)}`}`)];
+  if (found.reason) nodes.push(element("p", `Nothing to draw: ${found.reason}.`, "none"));
+  if (counts) nodes.push(element("p", `Of further predictions ${counts}.`, "quiet"));
+  $("model-reliability").replaceChildren(...nodes);
+  const filled = filledBuckets(found.buckets), box = $("model-scores");
+  box.replaceChildren();
+  if (filled.length) box.append(element("h3", "stated and realised"), table(filled, [["confidence", (b) => b.name], ["stated", (b) => percent(b.stated, 1)], ["realised", (b) => percent(b.realised, 1)], ["predictions", (b) => b.rows.toLocaleString("en-US")]], ""));
+  if (found.versions.length) box.append(element("h3", "each model on what it said itself"), table(found.versions, [["version", (m) => m.version], ["predictions", (m) => m.rows.toLocaleString("en-US")], ["accuracy", (m) => percent(m.accuracy, 1)], ["log-loss", (m) => digits(m.log_loss, 4)], ["Brier", (m) => digits(m.brier, 4), "minor"], ["ECE", (m) => digits(m.ece, 4), "minor"], ["AUC", (m) => digits(m.auc, 3), "minor"]], ""));
+}
+
 // The features that moved farthest from the training, as bars of their stability index.
 function drifted(drift) {
   const found = Object.entries(drift?.detail.features ?? {}).filter(([, one]) => one?.psi).sort((a, b) => b[1].psi - a[1].psi).slice(0, MOST_DRIFTED);

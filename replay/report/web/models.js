@@ -39,22 +39,9 @@ function drawAfterwards(attempts) {
 }
 
 function drawReliability(buckets, where) {
-  const filled = (buckets ?? []).filter((bucket) => bucket.rows > 0);
-  if (!filled.length) return;
-  const ends = filled.flatMap((b) => [b.stated, b.realised]);
-  const low = Math.min(0.45, ...ends), high = Math.max(0.6, ...ends);
-  const { picture, x, y, foot } = frame(300, 230, [low, high], [low, high], 4, (v) => (v * 100).toFixed(0) + " %");
-  picture.setAttribute("aria-label", "stated against realised");
-  picture.append(svg("line", { x1: x(low), y1: y(low), x2: x(high), y2: y(high), stroke: "var(--quiet)", "stroke-dasharray": "4 4" }));
-  const most = Math.max(...filled.map((b) => b.rows));
-  for (const bucket of filled) {
-    const dot = svg("circle", { cx: x(bucket.stated), cy: y(bucket.realised), r: 2 + 6 * Math.sqrt(bucket.rows / most), fill: "var(--accent)", "fill-opacity": 0.75 });
-    dot.append(svg("title", {}, `${bucket.rows} predictions: stated ${shown(bucket.stated, "percent")}, realised ${shown(bucket.realised, "percent")}`));
-    picture.append(dot);
-  }
-  picture.append(svg("text", { x: x(low), y: foot }, (low * 100).toFixed(0) + " %"), svg("text", { x: x(high), y: foot, "text-anchor": "end" }, (high * 100).toFixed(0) + " %"));
-  $("model-reliability").append(picture, element("p", `Share of predictions that came true against the confidence that was stated, ${where}; a dot's size is the number of predictions.`, "quiet"));
-  $("model-reliability").append(table(filled, [["confidence", (b) => b.name], ["stated", (b) => b.stated, "percent"], ["realised", (b) => b.realised, "percent"], ["predictions", (b) => b.rows, "count"]]));
+  const nodes = reliabilityOf(buckets, where);
+  if (!nodes.length) return;
+  $("model-reliability").append(...nodes, table(filledBuckets(buckets), [["confidence", (b) => b.name], ["stated", (b) => b.stated, "percent"], ["realised", (b) => b.realised, "percent"], ["predictions", (b) => b.rows, "count"]]));
 }
 
 function drawScores(title, contenders) {

@@ -12,6 +12,7 @@ from papertape.daemon.backtests.answers import BacktestState
 from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.monitoring.api.routes import Api
+from papertape.daemon.monitoring.schemas import Status
 from papertape.daemon.monitoring.server import Server, Views
 from papertape.replay.config import make_config
 from papertape.replay.tapes.store import Store
@@ -26,6 +27,11 @@ __all__ = ["state"]  # a fixture
 pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
 
 
+def offered() -> Status:
+    """Return the status of a daemon that makes backtests."""
+    return no_status().model_copy(update={"makes_backtests": True})
+
+
 @asynccontextmanager
 async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestService]]:
     """Open the page of a daemon whose backtests say how far they are and wait."""
@@ -38,7 +44,7 @@ async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestS
         own, state / "backtests", lambda: 1_700_000_000_000, (sys.executable, str(CHILD), "waits")
     )
     metrics = Metrics(Scope(("AAA",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
-    views = Views(no_status, str, accept, Api(account(state), no_status), service)
+    views = Views(offered, str, accept, Api(account(state), offered), service)
     async with (
         Server(metrics, views, version="0", token=TOKEN) as server,
         browser_tab(profile) as tab,

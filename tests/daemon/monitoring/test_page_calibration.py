@@ -1,0 +1,82 @@
+"""Calibration on the page, in a real browser: the counts of the API drawn, and a reason where there is nothing to draw."""
+
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from papertape.daemon.monitoring.api.account import ApiAccount
+from papertape.daemon.monitoring.api.answers import CalibrationView
+from papertape.daemon.monitoring.api.routes import Api
+from papertape.engine.candles import HOUR_MS
+from tests.daemon.learning.test_calibration import SETTINGS, journal_with, made
+from tests.daemon.monitoring.test_api import serving
+from tests.support.accessibility import violations
+from tests.support.api import account, no_status
+from tests.support.browser import browser_tab, needs_browser
+from tests.support.journals import SYMBOLS, candles, filled
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> ApiAccount:
+    """Return the facts of an account whose journal has trades and what two models said."""
+    state = tmp_path / "state"
+    filled(state, candles(500))
+    journal_with(state, made(300)[0])
+    return account(state)._replace(timeframe_ms=HOUR_MS, learning=SETTINGS)
+
+
+@pytest.mark.asyncio
+async def test_the_route_tells_counts_or_why_there_are_none(facts: ApiAccount) -> None:
+    for one, reason in ((facts, ""), (facts._replace(learning=None), "this account uses no model")):
+        async with serving(Api(one, no_status)) as http, http.get("/api/v1/calibration") as answer:
+            assert answer.status == 200
+            found = CalibrationView.model_validate_json(await answer.read())
+        assert found.reason == reason
+        assert bool(sum(bucket.rows for bucket in found.buckets)) == (not reason)
+    assert facts.symbols == SYMBOLS
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_it_is_drawn_with_counts_in_light_and_dark_wide_and_narrow(
+    facts: ApiAccount, tmp_path: Path
+) -> None:
+    async with serving(Api(facts, no_status)) as http, browser_tab(tmp_path / "profile") as tab:
+        await tab.call("Network.enable")
+        await tab.open(str(http._base_url), 1280)
+        await tab.until("$('model-reliability').querySelector('svg') !== null")
+        told = CalibrationView.model_validate(await _asked(http))
+        filled_buckets = [bucket for bucket in told.buckets if bucket.rows]
+        drawn = await tab.value("$('model-reliability').querySelectorAll('circle').length")
+        assert drawn == len(filled_buckets) > 1
+        rows = json.loads(await tab.value(
+            "JSON.stringify([...$('model-scores').querySelector('tbody').rows].map((row) => [...row.cells].map((cell) => cell.textContent)))"
+        ))  # fmt: skip
+        assert [(name, count) for name, _, _, count in rows] == [
+            (bucket.name, f"{bucket.rows:,}") for bucket in filled_buckets
+        ]
+        words = await tab.value("$('model-reliability').textContent")
+        assert f"{told.waiting} wait for their outcome" in words
+        assert f"of {told.unknown} it cannot be told" in words
+        for theme, width in (("light", 1280), ("dark", 390)):
+            await tab.value(f"setTheme({theme!r}), 1")
+            await tab.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+            )  # fmt: skip
+            assert await violations(tab) == [], (theme, width)
+            assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+        assert tab.errors == []
+        local = str(http._base_url)
+        assert not [
+            each
+            for each in tab.requests
+            if not each.startswith((local, local.replace("http", "ws"), "data:"))
+        ]
+
+
+async def _asked(http: aiohttp.ClientSession) -> object:
+    async with http.get("/api/v1/calibration") as answer:
+        return await answer.json()
