@@ -99,8 +99,7 @@ class Again:
 
     def _records_differ(self, reports: Sequence[tuple[Input, Report]]) -> Difference | None:
         """Return the first difference of all tables, by input."""
-        kept_here = (table for table in TABLES if self._journal.has_table(table.name))
-        firsts = [self._table_differs(table, reports) for table in kept_here]
+        firsts = [self._table_differs(table, reports) for table in TABLES]
         return min((d for d in firsts if d is not None), default=None, key=lambda d: d.sequence)
 
     def _table_differs(

@@ -105,6 +105,10 @@ POSITION: Final = record(
     # What it trades with (`papertape.engine.broker.risk.allocation`).
     ("share", "f8"),  # of equity, from the newest close on
     (
+        "score",
+        "f8",
+    ),  # confidence of the decision by which it is held or waits to be; 0 = there is none
+    (
         "rule_scale",
         "f8",
     ),  # size_scale of the decision that opened it; 0 = its size is the strategy's own

@@ -46,7 +46,12 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
-from papertape.engine.broker.risk.allocation import ALLOCATE_BY_RISK, allot
+from papertape.engine.broker.risk.allocation import (
+    ALLOCATE_BY_RISK,
+    ALLOCATE_BY_SCORE,
+    allot,
+    allot_by_score,
+)
 from papertape.engine.broker.risk.fees import begin_day, count_volume
 from papertape.engine.broker.risk.limits import watch_limits
 from papertape.engine.broker.risk.parity import track_risk
@@ -271,7 +276,7 @@ def execute(
         if settings.allocation == ALLOCATE_BY_RISK:
             track_risk(account, positions, markets, candles, base, close_ms)
         if settings.allocation != 0:
-            allot(positions, markets, settings, candles, base, worth)
+            allot(positions, orders, markets, settings, candles, base, worth)
         mark.time_ms = close_ms
         mark.equity = worth
         mark.cash = account.cash
@@ -292,6 +297,8 @@ def execute(
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:
+                if settings.allocation == ALLOCATE_BY_SCORE:
+                    allot_by_score(positions, orders, markets, decisions, k)
                 for symbol in range(n_symbols):
                     if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
                         rest(
@@ -315,6 +322,8 @@ def rest_all(
     counters: IntArray,
 ) -> None:
     """Let the decisions of column `k` rest, symbol by symbol."""
+    if settings_rows[0].allocation == ALLOCATE_BY_SCORE:
+        allot_by_score(positions, orders, markets, decisions, k)
     for symbol in range(len(positions)):
         if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
             rest(

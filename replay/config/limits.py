@@ -53,9 +53,11 @@ class PortfolioSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    allocation: Literal["none", "equal", "inverse_volatility", "risk_parity", "shares"] = Field(
-        "none",
-        description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; risk_parity: by sixty days; shares: as below",
+    allocation: Literal["none", "equal", "inverse_volatility", "risk_parity", "score", "shares"] = (
+        Field(
+            "none",
+            description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; risk_parity: by sixty days; score: by the confidence of decisions; shares: as below",
+        )
     )
     shares: dict[str, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
         default_factory=dict, description="of equity by symbol, at most 1 together"

@@ -4,8 +4,9 @@ Allocation: which part of the account each symbol trades with.
 A symbol's share is of equity, so gains and losses are everybody's. With it the symbol is sized as if its part were the whole
 account: what a rule or a strategy takes of equity it takes of this part, and its position never exceeds what the part
 could buy at its leverage. Shares follow the newest close: equal among the markets that are listed, by the inverse of their
-volatility (the variance of `papertape.engine.broker.risk.sizes`), by risk parity (`papertape.engine.broker.risk.parity`), or as
-they were written down. Parts of weights are integers, so that neither names nor their order matter.
+volatility (the variance of `papertape.engine.broker.risk.sizes`), by risk parity (`papertape.engine.broker.risk.parity`), by the
+confidence of decisions, or as they were written down. Parts of weights are integers, so that neither names nor their order
+matter.
 
 Positions that a decision opened are brought back to what their rule gives now at a cadence, where they are further away
 than a band: `rebalance_all` in `papertape.engine.broker.working.instructions`.
@@ -18,21 +19,25 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.broker.account import SIZE_BY_VOLATILITY
+from papertape.engine.broker.orders import is_change
 from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.options import check_options, option
+from papertape.engine.records import FLAT
 
 ALLOCATE_NOTHING: Final = 0  # every symbol trades with the whole account
 ALLOCATE_EQUALLY: Final = 1
 ALLOCATE_BY_VOLATILITY: Final = 2
 ALLOCATE_SHARES: Final = 3
 ALLOCATE_BY_RISK: Final = 4
+ALLOCATE_BY_SCORE: Final = 5
 ALLOCATIONS: Final = {
     "none": ALLOCATE_NOTHING,
     "equal": ALLOCATE_EQUALLY,
     "inverse_volatility": ALLOCATE_BY_VOLATILITY,
     "risk_parity": ALLOCATE_BY_RISK,
+    "score": ALLOCATE_BY_SCORE,
     "shares": ALLOCATE_SHARES,
 }
 
@@ -47,7 +52,7 @@ class Allocation:
     """
     How the account is divided; the section [portfolio] of a configuration has the same keys.
 
-    allocation  none | equal | inverse_volatility | risk_parity | shares
+    allocation  none | equal | inverse_volatility | risk_parity | score | shares
     shares      of equity by symbol, at most 1 together
 
     >>> Allocation("shares", {"BTCUSDT": 0.5, "ETHUSDT": 0.3}).is_any, Allocation().is_any
@@ -142,6 +147,8 @@ def weight_of(position: Row, market: Row, settings: Row, candle: Row) -> float:
         return market.share  # type: ignore[no-any-return]
     if settings.allocation == ALLOCATE_BY_RISK:
         return position.risk_weight  # type: ignore[no-any-return]
+    if settings.allocation == ALLOCATE_BY_SCORE:
+        return position.score  # type: ignore[no-any-return]
     if not is_variance_known(position, settings):
         return 0.0
     return np.sqrt(position.variance_weight / position.variance_sum)  # type: ignore[no-any-return]
@@ -149,10 +156,15 @@ def weight_of(position: Row, market: Row, settings: Row, candle: Row) -> float:
 
 @kernel
 def allot(
-    positions: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int
+    positions: Rows,
+    orders: Rows,
+    markets: Rows,
+    settings: Row,
+    candles: Rows,
+    base: int,
+    worth: int,
 ) -> None:
     """Write the share of each symbol from the close of an instant on, and add up what it had and used until then."""
-    largest = 0.0
     for symbol in range(len(positions)):
         position = positions[symbol]
         if position.share > 0.0 and worth > 0:
@@ -160,9 +172,34 @@ def allot(
             position.allotted_total += position.share
             held = abs(position.quantity) * position.last_price
             position.used_total += held / (worth * 1e-9)
+        if position.quantity == 0.0 and orders[symbol].is_active == 0:
+            position.score = 0.0
         position.share = weight_of(position, markets[symbol], settings, candles[base + symbol])
-        largest = max(largest, position.share)
-    if settings.allocation == ALLOCATE_SHARES or largest <= 0.0:
+    if settings.allocation != ALLOCATE_SHARES:
+        divide(positions)
+
+
+@kernel
+def allot_by_score(
+    positions: Rows, orders: Rows, markets: Rows, decisions: Rows, column: int
+) -> None:
+    """Write the share of each symbol by the confidence of those decisions of a column that ask for a change, before they rest."""
+    for symbol in range(len(positions)):
+        position, decision = positions[symbol], decisions[symbol, column]
+        if is_change(position, orders[symbol], decision):
+            is_sound = 0.0 < decision.confidence < np.inf
+            position.score = decision.confidence if is_sound and decision.target != FLAT else 0.0
+        position.share = position.score if markets[symbol].is_allotted != 0 else 0.0
+    divide(positions)
+
+
+@kernel
+def divide(positions: Rows) -> None:
+    """Let shares that are weights add up to 1; without any weight nobody has a share."""
+    largest = 0.0
+    for symbol in range(len(positions)):
+        largest = max(largest, positions[symbol].share)
+    if largest <= 0.0:
         return
     total = 0
     for symbol in range(len(positions)):

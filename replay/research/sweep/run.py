@@ -5,8 +5,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
 
 from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import replay
@@ -92,7 +95,9 @@ def run_sweep(
         except KeyboardInterrupt:
             checked = []
         summary = Summary(options.by, options.top)
-        write_table(folder, space.axes, summary.passing(file.rows()))
+        for row in file.rows():
+            summary.add(row)
+        write_table(folder, space.axes, file.rows())
         judged = judge(file)
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     found = SweepResult(
@@ -141,8 +146,8 @@ def run_trials(
     numbers       of these alone; None: of all
     """
 
-    def add(row: TrialRow, line: bytes = b"") -> None:
-        file.add(row, line)
+    def add(row: TrialRow) -> None:
+        file.add(row)
         books.add(row)
         if on_progress is not None:
             on_progress("trials", file.done, file.size)
@@ -159,7 +164,7 @@ def run_trials(
                 break
         with closing(in_workers(left, lambda number: run(number).line(), workers, lost)) as lines:
             for line in lines:
-                add(TrialRow.of_line(line), line)
+                add(TrialRow.of_line(line))
     finally:
         books.close()
 
@@ -171,11 +176,14 @@ def check_trials(
     on_progress: Progress | None,
 ) -> list[int]:
     """Replay a few of the finished trials by themselves, first, middle and last; return which."""
-    done = file.that_were_done()
+    done = np.fromiter((row.number for row in file.rows() if row.outcome == "done"), np.int64)
+    done.sort()
     places = {(len(done) - 1) * k // (_CHECKED - 1) for k in range(_CHECKED)} if len(done) else ()
-    chosen = [done[place] for place in sorted(places)]
-    for number in chosen:
-        row, config = file.row(number), with_changes(runner.config, changes(number))
+    chosen = [int(done[place]) for place in sorted(places)]
+    for row in file.rows():
+        if row.number not in chosen:
+            continue
+        config = with_changes(runner.config, changes(row.number))
         ready = runner.prepare(config)
         # Nothing that a report would draw is kept, and nothing beside the account is measured: neither is compared.
         alone = replay(
@@ -184,18 +192,18 @@ def check_trials(
         digest, metrics = alone.engine.digest, performance_of(config, alone).metrics
         if digest != row.digest or metrics != dict(row.metrics):
             raise InvariantError(
-                f"trial {number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
+                f"trial {row.number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
                 f"{digest[:16]}; none of these trials can be trusted"
             )
         if on_progress is not None:
-            on_progress("checked against replays", chosen.index(number) + 1, len(chosen))
+            on_progress("checked against replays", chosen.index(row.number) + 1, len(chosen))
     return chosen
 
 
 def judge(file: TrialFile) -> TrialVerdict:
     """Return what the finished trials say together; of very many those with the lowest numbers, whatever their order here."""
-    numbers = file.that_were_done()
-    chosen = set(numbers[:MOST_TRIALS])
+    numbers = [row.number for row in file.rows() if row.outcome == "done"]
+    chosen = set(nsmallest(MOST_TRIALS, numbers))
     rows = sorted((row.number, row.returns) for row in file.rows() if row.number in chosen)
     return verdict((returns for _, returns in rows), len(numbers) - len(chosen))
 

@@ -115,8 +115,10 @@ def run_walkforward(
             run_trials(search.run, search.changes, file, workers, books, on_progress)
         except KeyboardInterrupt:
             is_whole = False
-        write_table(folder, space.axes, summary.passing(file.rows()))
+        for row in file.rows():
+            summary.add(row)
         result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
+        write_table(folder, space.axes, file.rows())
         account = _go_on(result, runner, search, file, options) if is_whole else None
         result.standing = books.standing()
     if account is not None:

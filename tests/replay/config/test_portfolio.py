@@ -56,7 +56,7 @@ def test_it_is_set_from_a_file_and_from_the_command_line(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"allocation": "equall"}, "portfolio.allocation: input should be 'none', 'equal', 'inverse_volatility', 'risk_parity' or 'shares', not 'equall'"),
+        ({"allocation": "equall"}, "portfolio.allocation: input should be 'none', 'equal', 'inverse_volatility', 'risk_parity', 'score' or 'shares', not 'equall'"),
         ({"allocation": "shares", "shares": {"AAAUSDT": -1.0}}, "portfolio.shares.AAAUSDT: input should be greater than 0, not -1.0"),
         ({"allocation": "shares", "shares": {"AAAUSDT": 0.6, "BBBUSDT": 0.6}}, "portfolio.shares: they add up to 1.2, more than 1"),
         ({"allocation": "shares", "shares": {"AAUSDT": 0.6}}, "portfolio.shares.AAUSDT: no tape or symbol that is traded has that name: did you mean 'AAAUSDT'"),

@@ -13,10 +13,18 @@ from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
-from papertape.engine.records import LONG, REFUSED_ALLOCATION
+from papertape.engine.records import FLAT, LONG, REFUSED_ALLOCATION
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision, EmaCross
-from tests.support.helpers import FREE, Outcome, interleave, make_candles, random_candles, run_all
+from tests.support.helpers import (
+    FREE,
+    START_MS,
+    Outcome,
+    interleave,
+    make_candles,
+    random_candles,
+    run_all,
+)
 
 HOURS = 3_600_000
 SHARES = {"A": 0.5, "B": 0.25}
@@ -183,11 +191,106 @@ def test_by_volatility_a_market_that_moves_twice_as_much_gets_half() -> None:
     assert not early.engine.positions["share"].any()
 
 
+class Scored:
+    """Is long with a confidence of each symbol, by the number of the close; none: says nothing, 0: flat."""
+
+    features = ("close",)
+
+    def __init__(self, **scores: list[float | None]) -> None:
+        self.scores = scores
+
+    def decide(self, view: Any) -> Any:
+        score = self.scores[view.symbol][(view.time_ms - START_MS) // HOURS - 1]
+        return None if score is None else Decision(LONG if score else FLAT, confidence=score)
+
+
+def test_by_score_parts_are_as_sure_as_decisions() -> None:
+    tape = closing(100, 100, 100, 100)
+    sure = Scored(A=[0.6] * 4, B=[0.3] * 4, C=[None] * 4)
+
+    outcome = run(spec_of("ABC", Allocation("score"), sure), tape, tape, tape)
+
+    assert outcome.engine.positions["share"] == pytest.approx([2 / 3, 1 / 3, 0.0])
+    assert quantities(outcome) == pytest.approx([66.666666667, 33.333333333, 0.0], abs=1e-8)
+    # A decision without confidence has no part, and says so.
+    unsure = Scored(A=[0.6] * 4, B=[0.3] * 4, C=[None] * 4)
+    unsure.decide = lambda view: Decision(LONG, confidence=0.0 if view.symbol == "B" else 0.5)  # type: ignore[method-assign]
+    refused = run(spec_of("AB", Allocation("score"), unsure), tape, tape)
+    assert quantities(refused) == [100.0, 0.0]
+    assert refused.decisions["refused"].tolist() == [0, REFUSED_ALLOCATION]
+
+
+def test_by_score_what_a_decision_ends_frees_its_part_for_the_others() -> None:
+    # Rebalanced at the third and sixth close; what is said again for the side that is held changes nothing.
+    tape = closing(*[100.0] * 8)
+    b = [0.3, None, None, 0.0, None, None, None, None]
+    scores = Scored(A=[0.6, 0.9, 0.1, *[None] * 5], B=b, C=[0.1] * 8)
+
+    outcome = run(spec_of("ABC", Allocation("score", rebalance_hours=3), scores), tape, tape, tape)
+
+    assert outcome.engine.positions["share"] == pytest.approx([6 / 7, 0.0, 1 / 7])
+    held = np.zeros(3)
+    seen = {}
+    for fill in outcome.fills:
+        held[fill["symbol"]] += fill["side"] * fill["quantity"]
+        seen[int(fill["candle_ms"] - tape["open_ms"][0]) // HOURS] = held.tolist()
+    assert list(seen) == [1, 4, 6]
+    assert seen[1] == pytest.approx([60.0, 30.0, 10.0])
+    assert seen[4] == pytest.approx([60.0, 0.0, 10.0])
+    assert seen[6] == pytest.approx([600 / 7, 0.0, 100 / 7])
+
+
+def test_by_score_a_position_that_its_stop_closed_has_no_part_any_more() -> None:
+    falls = make_candles([(100.0, 100.0, 100.0, 100.0)] * 3 + [(100.0, 100.0, 80.0, 100.0)] + [(100.0,) * 4] * 3)  # fmt: skip
+    calm = closing(*[100.0] * 7)
+
+    class Once:
+        features = ("close",)
+
+        def decide(self, view: Any) -> Any:
+            return (
+                Decision(LONG, stop_distance=10.0, confidence=0.5)
+                if view.time_ms == START_MS + HOURS
+                else None
+            )
+
+    outcome = run(spec_of("AB", Allocation("score"), Once()), falls, calm)
+
+    assert quantities(outcome) == [0.0, 50.0]
+    assert outcome.engine.positions["share"].tolist() == [0.0, 1.0]
+
+
+class Waver:
+    """Goes with strength, as sure as that is strong; in Python, where decisions rest one close after the other."""
+
+    features = ("rsi_14",)
+
+    def decide(self, view: Any) -> Any:
+        strength = view["rsi_14"] / 50.0 - 1.0
+        return Decision(1 if strength > 0.0 else -1, confidence=min(abs(strength), 1.0)) if strength == strength else None  # fmt: skip
+
+
+def test_by_score_neither_names_nor_batches_nor_a_restart_change_anything() -> None:
+    spec = replace(walking(RULES[3]), strategy=Waver())
+    candles = interleave(WALKS)
+    plain = run(spec, *WALKS)
+    assert len(plain.trades) > 20
+
+    assert told(run(spec, WALKS[1], WALKS[2], WALKS[0]), "BCA") == told(plain, "ABC")
+    before, after = Engine(spec), Engine(spec)
+    run_all(before, candles[:700], 1)
+    after.restore(before.snapshot())
+    run_all(after, candles[700:], 90)
+    assert after.digest == plain.engine.digest
+    assert after.snapshot() == plain.engine.snapshot()
+
+
 WALKS = [random_candles(500, seed=80 + s) for s in range(3)]
 RULES = [
     Allocation("equal", rebalance_hours=12, rebalance_band=0.01),
     Allocation("inverse_volatility", rebalance_hours=8),
     Allocation("shares", {"A": 0.5, "B": 0.2, "C": 0.3}, rebalance_hours=24),
+    Allocation("score", rebalance_hours=12),
 ]
 
 
@@ -223,7 +326,7 @@ def told(outcome: Outcome, names: str) -> list[tuple[Any, ...]]:
     return sorted((names[s], *v) for s, v in zip(rows["symbol"].tolist(), values, strict=True))
 
 
-@pytest.mark.parametrize("rule", RULES[:2])
+@pytest.mark.parametrize("rule", [RULES[0], RULES[1], RULES[3]])
 def test_names_change_nothing(rule: Allocation) -> None:
     plain = run(walking(rule), *WALKS)
     turned = run(walking(rule), WALKS[1], WALKS[2], WALKS[0])
