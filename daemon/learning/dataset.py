@@ -1,6 +1,6 @@
 """What a daemon's model learns from: the candles of its journal, and before them the store's tape of the same market."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +13,8 @@ from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, timeframe_ms
 from papertape.engine.errors import DataError
+from papertape.engine.features.requests import split_request
+from papertape.engine.features.table import is_built_in, read_request
 from papertape.engine.jit import Rows, copy_rows, join_rows
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.training.labels import SIGNAL
@@ -41,6 +43,8 @@ def gather(
     """
     about = identity_of(journal)
     spec = about.spec
+    if settings.asks == SIGNAL:
+        refuse_series(spec.requests)
     base_ms = timeframe_ms(about.base_timeframe)
     tapes = [
         _with_earlier(tape, store)
@@ -57,6 +61,17 @@ def gather(
         asker=spec if settings.asks == SIGNAL else None,
     )
     return Gathered(rows, tuple(tape.sha256 for tape in tapes))
+
+
+def refuse_series(requests: Iterable[str]) -> None:
+    """Raise DataError for a strategy whose signals candles alone do not tell: here there are no series beside them."""
+    for request in requests:
+        name = split_request(request).name
+        if is_built_in(name) and read_request(name).feature.is_series:
+            raise DataError(
+                f"signals.model_asks: the strategy reads {name!r}, and a daemon trains on candles alone, so what it would signal "
+                "is not known there; have a model answer which side pays, or leave that feature out"
+            )
 
 
 def journalled_tapes(state: Path, journal: Journal, about: Identity, last_ms: int) -> list[Tape]:

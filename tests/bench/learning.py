@@ -1,12 +1,14 @@
 """
 What models are worth on real tapes: every kind under every policy on every recorded tape, on rows that no model had seen.
 
-    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--shrink] [--seeds 5] [--by-tape]
+    python -m tests.bench.learning [--out FILE] [--kind cnn_lstm …] [--policy recipe …] [--only NAME] [--shrink] [--seeds 5] [--signals filter]
+    [--by-tape]
 
 Whatever the numbers are, they are printed as they are: log-loss in nats on the candles between one retraining and the next,
 what the gate and the recipe's evidence said, and what the whole strategy made of it after costs. A model is trained once
 and judged under each policy, for no policy changes how models are made. With --out every line is kept as it is made, and
-a second run goes on where the first one ended. The tapes are those of ../shared/data/candles.
+a second run goes on where the first one ended. With --signals models are asked whether the strategy's own signals pay, and
+learn from twice the days, and the strategy enters at lower scores. The tapes are those of ../shared/data/candles.
 """
 
 import argparse
@@ -40,6 +42,7 @@ from papertape.replay.tapes.store import Tape
 CANDLES: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "candles"
 TIMEFRAMES: Final = ("4h", "1h", "15m")
 POLICIES: Final = ("model", "recipe", "newest")  # a shadow trades as little as no model at all
+_OFTEN: Final = 0.2  # with the strategy's own threshold hardly a close in thirty has a signal, too few to judge a model by
 _MARKS: Final = "-mark_"  # prices of a venue's own that nobody trades at
 
 
@@ -91,8 +94,8 @@ def tape_of(case: Case) -> Tape:
 class Trainer:
     """Trains in this process, each model once."""
 
-    def __init__(self, *, shrink: bool = False, seeds: int = 1) -> None:
-        self.shrink, self.seeds = shrink, seeds
+    def __init__(self, *, shrink: bool = False, seeds: int = 1, signals: str = "") -> None:
+        self.shrink, self.seeds, self.signals = shrink, seeds, signals
         self.gain: Interval | None = None  # of the last walk
         self._kept: dict[tuple[Any, ...], bytes] = {}
 
@@ -132,12 +135,17 @@ def gain_of(job: TrainingJob, learned: Learned) -> Interval | None:
 
 def measure(case: Case, kind: str, policy: str, trainer: Trainer) -> dict[str, Any]:
     """Return one line of the table."""
+    asked = {"model_use": trainer.signals, "model_asks": "signal"} if trainer.signals else {}
+    longer = 2.0 if asked else 1.0
+    often = {"confidence_threshold": _OFTEN, "exit_threshold": _OFTEN / 2.0} if asked else {}
     values = {
         "data": {"timeframe": case.timeframe},
-        "signals": {"model": kind, "retrain_every": case.retrain_every},
+        "strategy": {"parameters": often},
+        "signals": {"model": kind, "retrain_every": case.retrain_every, **asked},
         "learning": {
             "shrink": trainer.shrink, "seeds": trainer.seeds,
-            "window_days": case.window_days, "gate_days": case.gate_days, "policy": policy, "time_limit_s": 3_600.0,
+            "window_days": longer * case.window_days, "gate_days": longer * case.gate_days, "policy": policy,
+            "time_limit_s": 3_600.0,
         },
         "report": {"sensitivity": False, "random_draws": 0},
     }  # fmt: skip
@@ -257,6 +265,9 @@ def main() -> None:
     )
     parser.add_argument("--by-tape", action="store_true", help="Markdown of every tape, too")
     parser.add_argument("--seeds", type=int, default=1, help="learning.seeds, in a FILE of its own")
+    parser.add_argument(
+        "--signals", default="", choices=("filter", "sizer"), help="signals.model_use, likewise"
+    )
     asked = parser.parse_args()
     if not CANDLES.is_dir():
         sys.exit(f"{CANDLES}: the recorded candles are not here")
@@ -270,7 +281,7 @@ def main() -> None:
             wanted = [p for p in asked.policy if (case.name, kind, p) not in done]
             if asked.only not in case.name or not wanted:
                 continue
-            trainer = Trainer(shrink=asked.shrink, seeds=asked.seeds)
+            trainer = Trainer(shrink=asked.shrink, seeds=asked.seeds, signals=asked.signals)
             for policy in wanted:
                 lines.append(measure(case, kind, policy, trainer))
                 console.print(f"… {case.name} {kind} {policy}", style="dim", highlight=False)

@@ -9,7 +9,7 @@ import pytest
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning import trainer as training
-from papertape.daemon.learning.dataset import gather
+from papertape.daemon.learning.dataset import gather, refuse_series
 from papertape.daemon.learning.trainer import ProcessTrainer, ThreadTrainer, TrainingRequest
 from papertape.daemon.learning.worker import prepare
 from papertape.engine.errors import DataError
@@ -91,6 +91,15 @@ def test_rows_are_those_that_the_journal_had_at_the_due_time(tmp_path: Path) -> 
     closes = ROWS["close"][ROWS["symbol"] == 1]
     assert found.rows.close[1].tolist() == closes[3:96:4].tolist()
     assert len(found.tapes) == 2
+
+
+def test_signals_that_need_more_than_candles_are_not_trained_on() -> None:
+    refuse_series(("ema_20", "macd_12_26_9@4h", "BTCUSD:adx_14", "a_feature_of_mine"))
+    for request in ("funding", "W:open_interest_change_24", "mark_premium@4h"):
+        with pytest.raises(
+            DataError, match=r"model_asks: the strategy reads '\w+', and a daemon trai"
+        ):
+            refuse_series(("ema_20", request))
 
 
 def test_the_process_makes_its_job_from_the_request_and_the_journal(tmp_path: Path) -> None:
