@@ -11,6 +11,7 @@ from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.bootstrap import draw_blocks, lower_bound
 from papertape.engine.model.scores import scores
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.tapes.timestamps import utc_text
@@ -73,9 +74,19 @@ class Comparison(NamedTuple):
 
 
 def settings_for(artefact: Artefact, settings: LearningSettings) -> LearningSettings:
-    """Return the settings with the label that a model was trained for."""
+    """
+    Return the settings with the label that a model was trained for.
+
+    Raises DataError for a model about signals of another strategy than that of the settings, which makes the rows.
+    """
     label = artefact.record.label
-    names = ("horizon_bars", "stop_atr", "target_atr", "cost", "signals_of")
+    if artefact.record.asks == SIGNAL and label["signals_of"] != settings.signals_of:
+        here = settings.signals_of or "asked about none"
+        raise DataError(
+            f"compare: the model says whether signals of {label['signals_of']} pay, and the configuration's strategy is {here}; "
+            "set signals.model_asks, signals.model_use and the strategy as they were when it was trained"
+        )
+    names = ("horizon_bars", "stop_atr", "target_atr", "cost")
     changes = {n: label[n] for n in names if n in label}
     kind = label.get("kind", "direction")
     return replace(settings, label=kind, asks=artefact.record.asks, **changes)

@@ -16,7 +16,7 @@ from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.records import LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence
-from papertape.replay.learning.comparison import settings_for
+from papertape.replay.learning.comparison import compare_models, settings_for
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.feasible import refuse_few_signals
@@ -279,9 +279,21 @@ def test_an_engine_refuses_the_model_of_another_question(rows: Dataset, found: W
         assert engine.snapshot() == before
     asks_signal.step(NewModel(1, answers_signal))
     asks_side.step(NewModel(1, answers_side))
-    found_again = settings_for(read_artefact(answers_signal), quick_settings())
-    assert (found_again.asks, found_again.signals_of, found_again.cost) == (
-        "signal",
-        "planted:0",
-        0.0002,
-    )
+
+
+def test_models_are_compared_on_the_signals_that_they_are_about(
+    rows: Dataset, found: Walked
+) -> None:
+    model = read_artefact(found.attempts[0].artefact)
+    settings = settings_for(model, signal_settings(cost=0.5))
+
+    assert (settings.asks, settings.cost) == ("signal", 0.0002)
+    compared = compare_models(model, model, rows, settings)
+    assert compared.difference.value == 0.0
+    assert rows.side is not None
+    after = rows.time_ms > model.record.end_ms
+    assert compared.scores[0]["rows"] == np.isfinite(outcomes(rows, settings).y[0, after]).sum()
+    assert compared.scores[0]["rows"] <= np.count_nonzero(rows.side[0, after])
+    for other in (quick_settings(), signal_settings(signals_of="planted:1")):
+        with pytest.raises(DataError, match=r"whether signals of planted:0 pay, and the configu"):
+            settings_for(model, other)
