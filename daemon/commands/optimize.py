@@ -11,6 +11,7 @@ from papertape.daemon.commands.options import (
     AsJson,
     Changes,
     ConfigFile,
+    Dask,
     DrawSeed,
     Tapes,
     Workers,
@@ -66,6 +67,7 @@ def optimize_command(
         Path | None, typer.Option(help="folder; default: results/optimize-… by what is searched")
     ] = None,
     workers: Workers = None,
+    dask: Dask = None,
     limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +80,7 @@ def optimize_command(
     axes = [parse_axis(text, settings) for text in grid or ()]
     bounds = parse_bounds(least or (), True) + parse_bounds(most or (), False)
     options = OptimizeOptions(
-        make_goals(by or ["sharpe"]), tuple(bounds), trials, batch, sampler, seed, out, top, workers, limit
+        make_goals(by or ["sharpe"]), tuple(bounds), trials, batch, sampler, seed, out, top, workers, limit, dask
     )  # fmt: skip
     return_large_arrays()
     tapes = load_tapes(settings)

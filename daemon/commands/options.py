@@ -28,6 +28,10 @@ Tapes = Annotated[
 DrawCount = Annotated[int | None, typer.Option(help="so many at random in place of all")]
 DrawSeed = Annotated[int, typer.Option(min=0, help="of the draws")]
 Workers = Annotated[int | None, typer.Option(min=1, help="processes; default: one per core")]
+Dask = Annotated[
+    str | None,
+    typer.Option(help="a Dask scheduler, tcp://HOST:8786: its workers in place of processes here"),
+]
 TapeFolder = Annotated[
     Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
 ]

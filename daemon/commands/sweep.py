@@ -11,6 +11,7 @@ from papertape.daemon.commands.options import (
     AsJson,
     Changes,
     ConfigFile,
+    Dask,
     DrawCount,
     DrawSeed,
     Tapes,
@@ -49,6 +50,7 @@ def sweep_command(
         Path | None, typer.Option(help="folder; default: results/sweep-… by what is swept")
     ] = None,
     workers: Workers = None,
+    dask: Dask = None,
     limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -63,7 +65,9 @@ def sweep_command(
     return_large_arrays()
     tapes = load_tapes(settings)
     with progress_bars() as on_progress:
-        found = run_sweep(settings, tapes, space, SweepOptions(out, by, top, workers), on_progress)
+        found = run_sweep(
+            settings, tapes, space, SweepOptions(out, by, top, workers, dask), on_progress
+        )
     if as_json:
         print_json(found.to_json())
     else:

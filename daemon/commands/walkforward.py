@@ -11,6 +11,7 @@ from papertape.daemon.commands.options import (
     AsJson,
     Changes,
     ConfigFile,
+    Dask,
     DrawCount,
     DrawSeed,
     Tapes,
@@ -66,6 +67,7 @@ def walkforward_command(
         Path | None, typer.Option(help="folder; default: results/walkforward-… by what is walked")
     ] = None,
     workers: Workers = None,
+    dask: Dask = None,
     limit: Annotated[int, typer.Option(min=1, help="the most trials of one window")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +82,7 @@ def walkforward_command(
     return_large_arrays()
     tapes = load_tapes(settings)
     layout = Layout(train, test, purge, embargo, anchored)
-    options = WalkOptions(out, by, choose, at_switch, workers)
+    options = WalkOptions(out, by, choose, at_switch, workers, dask)
     with progress_bars() as on_progress:
         found = run_walkforward(settings, tapes, space, layout, options, on_progress)
     if as_json:

@@ -26,6 +26,7 @@ def sweep(
     top: int = 10,
     out: str | Path | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     limit: int = LIMIT,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -39,6 +40,7 @@ def sweep(
     by, top    the metric that the best have most of, and how many of them are kept
     out        the folder of its trials; the same sweep goes on with those that it holds
     workers    processes; default: one per core. No number changes a result
+    dask       the address of a Dask scheduler, whose workers take their place
     limit      the most trials that are begun without being asked again
     arguments  the same as of `backtest`
 
@@ -52,7 +54,7 @@ def sweep(
     """
     config, tapes, axes = searched(sweep, grid, data, arguments)
     space = make_space(axes, draw, seed, limit)
-    options = SweepOptions(Path(out) if out is not None else None, by, top, workers)
+    options = SweepOptions(Path(out) if out is not None else None, by, top, workers, dask)
     with watched(progress) as on_progress:
         return run_sweep(config, tapes, space, options, on_progress)
 

@@ -28,6 +28,7 @@ def walkforward(
     seed: int = 1,
     out: str | Path | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     limit: int = LIMIT,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -42,7 +43,7 @@ def walkforward(
                    configured or the label of its models, or a span; embargo: beside it
     choose         plateau: the trial whose neighbourhood is best; peak: the best trial
     at_switch      carry: positions go on with their stop and target; close: they are closed at the next open
-    by, out, workers, limit, arguments   as of `sweep`
+    by, out, workers, dask, limit, arguments   as of `sweep`
 
     Ctrl-C ends it with what is done. Raises ConfigError or DataError, with one sentence each.
 
@@ -55,6 +56,8 @@ def walkforward(
     config, tapes, axes = searched(walkforward, grid, data, arguments)
     space = make_space(axes, draw, seed, limit)
     layout = Layout(train, test, purge, embargo, anchored)
-    options = WalkOptions(Path(out) if out is not None else None, by, choose, at_switch, workers)
+    options = WalkOptions(
+        Path(out) if out is not None else None, by, choose, at_switch, workers, dask
+    )
     with watched(progress) as on_progress:
         return run_walkforward(config, tapes, space, layout, options, on_progress)

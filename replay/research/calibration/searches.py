@@ -32,6 +32,7 @@ from papertape.replay.research.calibration.study import (
 )
 from papertape.replay.research.sweep.axes import parse_axis
 from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.hands import Processes
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.run import folder_of, run_trials
 from papertape.replay.research.sweep.space import Space, make_space
@@ -97,7 +98,7 @@ def run_searches(
             lambda number: _searched(options, folder, number, jobs[number]),
             lambda number: jobs[number]._asdict(),
             file,
-            options.workers,
+            Processes(options.workers),
             _Unheard(),
             on_progress,
         )

@@ -12,6 +12,7 @@ from papertape.replay.research.optimize.result import OptimizeResult, SearchOutc
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.hands import hands_of
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import write_table
 from papertape.replay.research.sweep.run import (
@@ -24,7 +25,7 @@ from papertape.replay.research.sweep.run import (
     run_trials,
 )
 from papertape.replay.research.sweep.space import LIMIT, Space
-from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
+from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.tapes.store import Tape
 
 TRIALS: Final = 200
@@ -40,6 +41,7 @@ class OptimizeOptions(NamedTuple):
     trials   how many are tried; batch: how many are proposed before any of them is told
     sampler  auto, tpe, cmaes or nsga2; seed: of its proposals
     top      how many of the best are kept
+    dask     the address of a Dask scheduler, whose workers take the place of processes here
     """
 
     goals: tuple[Goal, ...]
@@ -52,6 +54,7 @@ class OptimizeOptions(NamedTuple):
     top: int = 10
     workers: int | None = None
     limit: int = LIMIT
+    dask: str | None = None
 
 
 def run_optimize(
@@ -83,8 +86,9 @@ def run_optimize(
         search = _OptimizeRun(runner, options, proposals, file, books)
         try:
             search.take_in()
-            for batch in search.batches():
-                run_trials(search.run, search.changes, file, workers, search, on_progress, batch)
+            with hands_of(workers, options.dask, runner, search.call) as hands:
+                for batch in search.batches():
+                    run_trials(search.run, search.changes, file, hands, search, on_progress, batch)
             checked = check_trials(runner, search.changes, file, on_progress)
         except KeyboardInterrupt:
             checked = []
@@ -143,9 +147,13 @@ class _OptimizeRun:
         """Return what a trial changes that was proposed."""
         return self._proposed[number]
 
+    def call(self, number: int) -> TrialCall:
+        """Return a trial as it is asked for."""
+        return TrialCall(number, self._proposed[number])
+
     def run(self, number: int) -> TrialRow:
         """Return what comes of a trial."""
-        return self._runner.run(number, self._proposed[number])
+        return self._runner.run(*self.call(number))
 
     def batches(self) -> Iterator[Sequence[int]]:
         """

@@ -8,7 +8,9 @@ Many configurations over the same tapes, each as its replay would be.
     parts     a part of a run, measured as if it were one
     record    the file of finished trials: appended to, locked, gone on with after a kill
     books     its trials in the ledger of all trials
+    hands     who does trials: processes here, or a cluster
     workers   processes that do trials
+    cluster   a Dask cluster that does them; remote: what a worker of it does
     run       a sweep from its axes to its result, and the check of some trials against their replays
     result    what came of it: the table, the best, Parquet
 """

@@ -18,11 +18,11 @@ from papertape.replay.config import Config
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.hands import Hands, hands_of
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, SweepResult, sign_of, write_table
 from papertape.replay.research.sweep.space import Space
-from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
-from papertape.replay.research.sweep.workers import in_workers
+from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.research.trials.matrix import MOST_TRIALS, TrialVerdict, verdict
 from papertape.replay.tapes.store import Tape
@@ -48,12 +48,14 @@ class SweepOptions(NamedTuple):
     folder   None: results/sweep- and what the sweep is, so that the same one is gone on with
     by       the metric that the best have most of; top: how many of them are kept
     workers  processes; None: as many as this machine has cores
+    dask     the address of a Dask scheduler, whose workers take their place
     """
 
     folder: Path | None = None
     by: str = "sharpe"
     top: int = 10
     workers: int | None = None
+    dask: str | None = None
 
 
 _DEFAULTS: Final = SweepOptions()
@@ -83,14 +85,24 @@ def run_sweep(
     folder = options.folder or folder_of("sweep", header)
     checked: list[int] = []
 
-    def run_one(number: int) -> TrialRow:
-        return runner.run(number, space.changes(number))
+    def call(number: int) -> TrialCall:
+        return TrialCall(number, space.changes(number))
 
-    with TrialFile(folder, header, space.size) as file:
+    with (
+        TrialFile(folder, header, space.size) as file,
+        hands_of(workers, options.dask, runner, call) as hands,
+    ):
         books = Books(runner)
         try:
             books.add_all(file.rows())
-            run_trials(run_one, space.changes, file, workers, books, on_progress)
+            run_trials(
+                lambda number: runner.run(*call(number)),
+                space.changes,
+                file,
+                hands,
+                books,
+                on_progress,
+            )
             checked = check_trials(runner, space.changes, file, on_progress)
         except KeyboardInterrupt:
             checked = []
@@ -133,13 +145,13 @@ def run_trials(
     run: Callable[[int], TrialRow],
     changes: Callable[[int], Mapping[str, Any]],
     file: TrialFile,
-    workers: int,
+    hands: Hands,
     books: TrialListener,
     on_progress: Progress | None,
     numbers: Iterable[int] | None = None,
 ) -> None:
     """
-    Run every trial that is not finished: the first here, so that what all need is made once, the others in workers.
+    Run every trial that is not finished: the first here, so that what all need is made once, the others by `hands`.
 
     run, changes  what comes of a trial, and what it changes, by its number
     books         told of every trial when it is kept
@@ -162,7 +174,7 @@ def run_trials(
             add(row)
             if row.outcome == "done":
                 break
-        with closing(in_workers(left, lambda number: run(number).line(), workers, lost)) as lines:
+        with closing(hands.answers(left, lambda number: run(number).line(), lost)) as lines:
             for line in lines:
                 add(TrialRow.of_line(line))
     finally:

@@ -56,20 +56,29 @@ class TrialRow(NamedTuple):
         return cls(**json.loads(line))
 
 
+class TrialCall(NamedTuple):
+    """One trial as it is asked for: its number, what it changes, and from when on it is measured; None: from the beginning."""
+
+    number: int
+    changes: Mapping[str, Any]
+    start_ms: int | None = None
+
+
 class TrialRunner:
     """
     Runs trials of one sweep; tapes are read once, and models trained once for all trials that learn the same.
 
     config  what every trial begins with
     tapes   of that configuration; those that a trial names in their place are looked up
+    locks   of what is held out; None: those on this machine
     """
 
-    def __init__(self, config: Config, tapes: Sequence[Tape]) -> None:
+    def __init__(self, config: Config, tapes: Sequence[Tape], locks: Locks | None = None) -> None:
         self.config = config
         self._tapes: dict[tuple[str, ...], Sequence[Tape]] = {config.data.tapes: tapes}
         self._lessons: dict[str, Learned] = {}
         self._reader = Reader()
-        self._locks = Locks()
+        self._locks = Locks() if locks is None else locks
         self._newest_cuts: tuple[Data, Sequence[str], list[Rows]] | None = None
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
@@ -78,6 +87,33 @@ class TrialRunner:
         if names not in self._tapes:
             self._tapes[names] = load_tapes(config)
         return self._tapes[names]
+
+    def give(self, names: tuple[str, ...], tapes: Sequence[Tape]) -> None:
+        """Take the tapes that a trial means by these names, so that they are not looked for."""
+        self._tapes[names] = tapes
+
+    @property
+    def tapes(self) -> list[Tape]:
+        """Return every tape that was read, each once."""
+        return list(
+            {tape.sha256: tape for tapes in self._tapes.values() for tape in tapes}.values()
+        )
+
+    @property
+    def hashes(self) -> list[tuple[tuple[str, ...], list[str]]]:
+        """Return the hashes of the tapes that were read, by what they are called together."""
+        return [(names, [tape.sha256 for tape in tapes]) for names, tapes in self._tapes.items()]
+
+    def refused(self, call: TrialCall) -> TrialRow | None:
+        """Return the row of a trial that would read what is held out, None of any other."""
+        if not self._locks:
+            return None
+        try:
+            config = with_changes(self.config, call.changes)
+            self._locks.refuse(config, self.tapes_of(config))
+        except PapertapeError as error:
+            return TrialRow(call.number, call.changes, "refused", str(error))
+        return None
 
     def refuse_held_out(self, axes: Sequence[Axis] = ()) -> None:
         """Raise DataError where every trial would read what is held out, unless what is read is varied itself."""

@@ -75,11 +75,14 @@ class Holdout(NamedTuple):
 
 
 class Locks:
-    """What is locked on this machine at one moment; without a ledger that can be read nothing is."""
+    """What is locked at one moment, by itself on this machine; without a ledger that can be read nothing is."""
 
-    def __init__(self) -> None:
-        self._locks = locked()
+    def __init__(self, locks: Sequence[Holdout] | None = None) -> None:
+        self._locks = locked() if locks is None else locks
         self._days: dict[str, Days] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._locks)
 
     def refuse(self, config: Config, tapes: Sequence[Tape]) -> None:
         """Raise DataError where a configuration would read what is held out."""

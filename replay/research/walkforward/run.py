@@ -21,6 +21,7 @@ from papertape.replay.research.sweep.axes import (
     parameter_in,
 )
 from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.hands import hands_of
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
@@ -75,6 +76,7 @@ class WalkOptions(NamedTuple):
 
     choose     plateau or peak: which trial of a window the account goes on with
     at_switch  carry or close: what becomes of positions there
+    dask       the address of a Dask scheduler, whose workers take the place of processes here
     """
 
     folder: Path | None = None
@@ -82,6 +84,7 @@ class WalkOptions(NamedTuple):
     choose: str = "plateau"
     at_switch: str = "carry"
     workers: int | None = None
+    dask: str | None = None
 
 
 def run_walkforward(
@@ -112,7 +115,8 @@ def run_walkforward(
         is_whole = True
         try:
             books.add_all(file.rows())
-            run_trials(search.run, search.changes, file, workers, books, on_progress)
+            with hands_of(workers, options.dask, runner, search.call) as hands:
+                run_trials(search.run, search.changes, file, hands, books, on_progress)
         except KeyboardInterrupt:
             is_whole = False
         for row in file.rows():

@@ -9,7 +9,7 @@ import numpy as np
 from papertape.engine.jit import FloatArray
 from papertape.replay.research.sweep.result import sign_of
 from papertape.replay.research.sweep.space import Space
-from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
+from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.walkforward.windows import Window
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,11 +57,15 @@ class Search:
             found["strategy.start"] = moment(window.test_ms)
         return found
 
-    def run(self, number: int) -> TrialRow:
-        """Return what comes of a trial; of one on a test only the test is measured."""
+    def call(self, number: int) -> TrialCall:
+        """Return a trial as it is asked for; of one on a test only the test is measured."""
         place = self.place(number)
         start_ms = self.windows[place.window].test_ms if place.is_test else None
-        return self._runner.run(number, self.changes(number), start_ms)
+        return TrialCall(number, self.changes(number), start_ms)
+
+    def run(self, number: int) -> TrialRow:
+        """Return what comes of a trial."""
+        return self._runner.run(*self.call(number))
 
     def values(self, rows: Iterable[TrialRow], metric: str) -> FloatArray:
         """Return a metric of every trial, more is better, NaN for one without; shape (n_windows, 2, space.size)."""

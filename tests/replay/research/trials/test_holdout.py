@@ -164,7 +164,7 @@ def test_a_reading_that_was_killed_is_gone_on_with_by_its_configuration_alone(
 ) -> None:
     hold_out(LOCK, tape())
     with monkeypatch.context() as patch:
-        patch.setattr("papertape.replay.front.backtest.run_backtest", lambda *_: os.abort())
+        patch.setattr("papertape.replay.front.backtest.run_backtest", lambda *_: os._exit(9))
         pid = forked(partial(cross, 5, holdout=True))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
 
