@@ -10,7 +10,6 @@ Many configurations over the same tapes, each as its replay would be.
     books     its trials in the ledger of all trials
     hands     who does trials: processes here, or a cluster
     workers   processes that do trials
-    cluster   a Dask cluster that does them; remote: what a worker of it does
     run       a sweep from its axes to its result, and the check of some trials against their replays
     result    what came of it: the table, the best, Parquet
 """

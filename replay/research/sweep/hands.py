@@ -44,7 +44,7 @@ def hands_of(
         yield Processes(workers)
         return
     # Dask takes a second to load, and only who has a cluster has installed it.
-    from papertape.replay.research.sweep.cluster import Cluster
+    from papertape.replay.research.cluster.cluster import Cluster
 
     with Cluster(dask, runner, call) as cluster:
         yield cluster

@@ -96,7 +96,7 @@ def run_sweep(
         try:
             books.add_all(file.rows())
             run_trials(
-                lambda number: runner.run(*call(number)),
+                lambda number: runner.run(number, space.changes(number)),
                 space.changes,
                 file,
                 hands,

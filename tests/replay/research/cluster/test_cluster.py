@@ -4,7 +4,9 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -13,9 +15,9 @@ import pytest
 from papertape import hold_out, optimize, sweep, walkforward
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import make_config
-from papertape.replay.research.sweep import cluster as cluster_module
-from papertape.replay.research.sweep.cluster import refuse_what_stays
-from papertape.replay.research.sweep.remote import declared_code, run_trial
+from papertape.replay.research.cluster import cluster as cluster_module
+from papertape.replay.research.cluster.cluster import Cluster, refuse_what_stays
+from papertape.replay.research.cluster.remote import declared_code, run_trial
 from papertape.replay.research.sweep.result import TrialsFound
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
@@ -220,3 +222,13 @@ def test_what_is_held_out_is_refused_before_it_travels(cluster: Any, tmp_path: P
     found = sweep(grid, tape(), out=tmp_path / "a", dask=cluster.scheduler_address, **CROSS)
 
     assert found.counts == {"done": 5, "refused": 7}
+
+
+def test_what_was_lost_before_it_was_fetched_is_waited_for() -> None:
+    """A worker that ends with an answer that nobody has: Dask calls it lost, and begins it again."""
+    asked = [SimpleNamespace(status=status) for status in ("finished", "lost", "pending", "error")]
+    joined = Cluster.__new__(Cluster)
+    joined._client = SimpleNamespace(as_current=nullcontext)
+    joined._dask = SimpleNamespace(wait=lambda futures, **_: SimpleNamespace(done=list(futures)))
+
+    assert [one.status for one in joined._done(asked)] == ["finished", "error"]

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config
-from papertape.replay.research.sweep.remote import kept, run_trial
+from papertape.replay.research.cluster.remote import kept, run_trial
 from papertape.replay.research.sweep.trial import TrialCall, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.tapes.store import Tape
@@ -115,7 +115,8 @@ class Cluster:
                 ended = self._dask.wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done  # fmt: skip
         except TimeoutError:
             return []
-        return [future for future in futures if future in ended]
+        # One that was done, and whose worker ended before it was fetched, is begun again by the scheduler.
+        return [one for one in futures if one in ended and one.status not in ("lost", "pending")]
 
     def _answer(self, future: Any, number: int, lost: Callable[[int, str], bytes]) -> bytes:
         """Return what came of a trial; DataError where a worker could not do it."""
@@ -124,8 +125,8 @@ class Cluster:
             return lost(number, "its workers ended, one after the other")
         if error is not None:
             raise DataError(f"--dask {self._address}: trial {number}: {error}") from error
-        if future.status != "finished":
-            raise DataError(f"--dask {self._address}: trial {number} was {future.status}")
+        if future.status == "cancelled":
+            raise DataError(f"--dask {self._address}: trial {number} was taken back by another; what was done is kept")  # fmt: skip
         return bytes(future.result())
 
     def _able(self) -> int:
@@ -179,7 +180,7 @@ def _plugin(dask: Any, config: str, code: str, resource: str) -> Any:
 
         async def setup(self, worker: Any) -> None:
             try:
-                from papertape.replay.research.sweep.remote import declared_code
+                from papertape.replay.research.cluster.remote import declared_code
             except ImportError:  # nobody has installed it there
                 return
             if declared_code(config) == code:
