@@ -6,7 +6,7 @@ the records: when an engine has other fields, its tables are made anew and fille
 stays in units of 1e-9 quote; the views `…_quote` show quote and UTC times, `trade_tags` which orders opened and closed trades.
 
 Of the marks, one per base candle, only those at a multiple of five minutes are kept: 105,000 rows a year. Of market
-structure the kinds that a chart draws are.
+structure the kinds that a chart draws are, as far back as closes are: what became known in the newest MOST_CLOSES candles of a symbol.
 
 Statements here are put together from names in this file, never from what a user or a venue wrote (S608).
 """
@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from papertape.daemon.journal.closes import SeenClose, write_closes
+from papertape.daemon.journal.closes import MOST_CLOSES, SeenClose, write_closes
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.features.smc.events import EVENT, SCALE_HTF
@@ -224,10 +224,34 @@ def write_report(
             f"INSERT INTO {table.name} VALUES ({places})",  # noqa: S608
             ((sequence, *values) for values in as_values(table, rows, symbols)),
         )
+        if table.name == "events":
+            _let_go_of_events(connection, rows, symbols)
     if closes:
         write_closes(connection, closes, sequence, length_ms)
     if late is not None:
         _write_late(connection, report, sequence, symbols, late)
+
+
+def _let_go_of_events(connection: sqlite3.Connection, rows: Rows, symbols: Sequence[str]) -> None:
+    """Remove the structure that became known longer ago than is kept, of the symbols of new rows."""
+    newest = {
+        (symbols[symbol], length_ms): known_ms
+        for symbol, length_ms, known_ms in zip(
+            *(rows[name].tolist() for name in ("symbol", "timeframe_ms", "known_ms")), strict=True
+        )
+    }
+    connection.executemany(
+        "DELETE FROM events WHERE symbol = ? AND timeframe_ms = ? AND known_ms <= ?",
+        [(*key, known_ms - MOST_CLOSES * key[1]) for key, known_ms in newest.items()],
+    )
+
+
+def events_since(connection: sqlite3.Connection) -> dict[tuple[str, int], int]:
+    """Return the time up to which structure is not kept any more, by symbol and length of candles."""
+    found = connection.execute(
+        "SELECT symbol, timeframe_ms, max(known_ms) FROM events GROUP BY symbol, timeframe_ms"
+    )
+    return {(symbol, length): known_ms - MOST_CLOSES * length for symbol, length, known_ms in found}
 
 
 class Late(NamedTuple):

@@ -15,7 +15,13 @@ import numpy as np
 from papertape.daemon.chapters.stepping import Stepper, refuse_code_of
 from papertape.daemon.journal import Input, Journal
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.tables import TABLES, ReportTable, as_values, kept
+from papertape.daemon.journal.tables import (
+    TABLES,
+    ReportTable,
+    as_values,
+    events_since,
+    kept,
+)
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.report import Report
@@ -117,9 +123,24 @@ class Again:
                 key=lambda row: [row[place] for place in table.key_places],
             )
             was = [row[1:] for row in live.get(found.sequence, [])]
+            if was != again and table.name == "events":
+                was, again = self._still_kept(table, was), self._still_kept(table, again)
             if was != again:
                 return _first(table, found.sequence, was, again)
         return None
+
+    def _still_kept(
+        self, table: ReportTable, rows: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of market structure that the journal has not let go of meanwhile."""
+        since = events_since(self._journal.connection)
+        places = [table.fields.index(name) for name in ("symbol", "timeframe_ms", "known_ms")]
+        named = [(row, *(row[place] for place in places)) for row in rows]
+        return [
+            row
+            for row, symbol, length_ms, known_ms in named
+            if known_ms > since.get((symbol, length_ms), -1)
+        ]
 
     def state_differs(self, state: bytes) -> Difference | None:
         """Return what differs between this engine's state and a snapshot taken at the same input."""

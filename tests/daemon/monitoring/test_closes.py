@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.daemon.journal import Journal, closes
+from papertape.daemon.journal import Journal, closes, tables
 from papertape.daemon.monitoring.api.candles import CandleHistory
 from papertape.daemon.monitoring.api.closes import SeenFeatures, close_of, lines_of
 from papertape.daemon.monitoring.api.routes import Api
@@ -221,6 +221,40 @@ def test_the_newest_closes_are_kept_and_older_ones_go(
         found = journal.all("SELECT symbol, count(*), max(time_ms) FROM closes GROUP BY symbol")
     newest = int(ROWS["open_ms"][1_999]) + HOUR_MS // 4
     assert found == [("AAA", 30, newest), ("BBB", 30, newest)]
+
+
+def test_structure_is_kept_as_far_back_as_closes_and_an_audit_knows_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MOST_CLOSES", 30)
+    served(tmp_path, recorded(ROWS[:2_000]), about=_about(tmp_path))
+
+    with Journal.read(tmp_path) as journal:
+        found = journal.all(
+            "SELECT symbol, sequence, known_ms FROM events ORDER BY symbol, sequence"
+        )
+        newest = dict(journal.all("SELECT symbol, max(known_ms) FROM events GROUP BY symbol"))
+    table = next(each for each in tables.TABLES if each.name == "events")
+    every = tables.kept(table, Seen.report)
+    expected = [
+        (symbol, int(row["sequence"]), int(row["known_ms"]))
+        for place, symbol in enumerate(("AAA", "BBB"))
+        for row in every[every["symbol"] == place]
+        if newest[symbol] - 30 * HOUR_MS < row["known_ms"] <= newest[symbol]
+    ]
+    assert found == expected
+    assert 10 < len(found) < len(every) // 4
+    assert verify_state(tmp_path).is_equal  # what was let go of is no difference
+    symbol, sequence, _ = found[-2]  # one that is kept is missed
+    with Journal.open(tmp_path, 0) as journal:
+        journal.commit([
+            lambda j: j.connection.execute(
+                "DELETE FROM events WHERE symbol = ? AND sequence = ?", (symbol, sequence)
+            )
+        ])  # fmt: skip
+    difference = verify_state(tmp_path).difference
+    assert difference is not None
+    assert difference.record == f"events {symbol} {HOUR_MS} {sequence}"
 
 
 @pytest.mark.asyncio
