@@ -2,8 +2,8 @@
 Instants of one symbol at which nothing can happen but the mark at the close: most of them, and each a fifth of the work.
 
 Nothing rests that could fill, no bracket is met, and no decision asks for another side than is held. Which instants these are is
-asked of what decides everywhere else (`bracket_hit`, `is_change`); the first one that is not among them is left to
-`papertape.engine.broker.execution` as a whole.
+asked of what decides everywhere else (`bracket_hit`, `is_change`), where two comparisons do not say it already; the first one
+that is not among them is left to `papertape.engine.broker.execution` as a whole.
 """
 
 import numpy as np
@@ -12,8 +12,9 @@ from papertape.engine.broker.account import MARGIN_CROSS, position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import money
-from papertape.engine.broker.orders import N_MARKS, is_change
+from papertape.engine.broker.orders import N_MARKS, held, is_change
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
+from papertape.engine.records import KEEP
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 
@@ -44,6 +45,17 @@ def is_quiet(account: Row, position: Row, order: Row) -> bool:
 
 
 @kernel
+def free_range(position: Row) -> tuple[float, float]:
+    """Return prices between which no candle meets stop or target of a position; none where it could be liquidated."""
+    if position.liquidation_price > 0.0:
+        return np.inf, -np.inf
+    is_long = position.quantity > 0.0
+    below = position.stop_price if is_long else position.target_price
+    above = position.target_price if is_long else position.stop_price
+    return (below if below > 0.0 else -np.inf), (above if above > 0.0 else np.inf)
+
+
+@kernel
 def pass_quiet(
     candles: Rows,
     first: int,
@@ -64,15 +76,19 @@ def pass_quiet(
 
     decisions, decided_at  shape (n,), of the symbol and not before `first`
     """
-    is_held = position.quantity != 0.0
+    is_held, side = position.quantity != 0.0, held(position)
     size, cash, is_ruined = abs(position.quantity), account.cash, account.ruined_ms != 0
+    below, above = free_range(position)
     worth, gross, n_open = cash, 0, 1 if is_held else 0
     instant, row, k = first, counters[N_MARKS], 0
     lowest, highest = np.inf, -np.inf
     while instant < last:
         candle = candles[instant]
         if is_held:
-            if candle.flag_bits & _ABSENT != 0 or bracket_hit(position, candle) != 0:
+            if candle.flag_bits & _ABSENT != 0:
+                break
+            is_free = below < candle.low and candle.high < above
+            if not is_free and bracket_hit(position, candle) != 0:
                 break
             gross = money(size * candle.close)
             worth = cash + position_value(position, market, gross)
@@ -81,9 +97,12 @@ def pass_quiet(
         after = k
         while after < len(decided_at) and decided_at[after] == instant:
             after += 1
-        if after > k and is_change(position, order, decisions[after - 1]):
-            break
-        k = after
+        if after > k:
+            target = decisions[after - 1].target
+            is_other = target != side and target != KEEP
+            if is_other and is_change(position, order, decisions[after - 1]):
+                break
+            k = after
         if is_held:
             lowest, highest = min(lowest, candle.low), max(highest, candle.high)
         mark = marks[row]
