@@ -45,7 +45,7 @@ class Opening(NamedTuple):
                 "--chapter: the account has not opened yet, history is still coming in; begin it once it trades"
             )
         time_ms = last_ms + timeframe_ms(kept.base_timeframe)
-        after = changed_account(kept, now, changes, time_ms)
+        after = changed_account(kept, now, changes, time_ms)._replace(chapter=self.name)
         Engine(after.spec)  # what cannot be built begins no chapter
         return Chapter(self.name, time_ms, self.positions, kept, after, changes)
 

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 from rich.table import Table as TerminalTable
 
+from papertape.daemon.chapters.figures import figures_of, told
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.journal import NAME as JOURNAL
@@ -44,9 +45,9 @@ def statement_command(
     """
     if (source / JOURNAL).is_file():
         with Journal.read(source) as journal:
-            booked = journal_statement(journal)
+            booked, chapters = journal_statement(journal), figures_of(journal)
     else:
-        booked = result_statement(source)
+        booked, chapters = result_statement(source), []
     columns = statement_columns(booked.postings, booked.symbols)
     if csv is not None:
         write_whole(csv, partial(_write_csv, columns))
@@ -62,9 +63,12 @@ def statement_command(
             "cash": booked.cash / UNITS_PER_QUOTE,
             "compared_with": booked.curve,
             "difference": None if difference is None else difference / UNITS_PER_QUOTE,
+            "chapters": chapters,
         })  # fmt: skip
     else:
         _print(booked, found, difference)
+        for chapter in chapters if len(chapters) > 1 else ():
+            console.print(told(chapter), markup=False, soft_wrap=True)
     if difference:
         raise typer.Exit(_DIFFERS)
 

@@ -25,7 +25,7 @@ from papertape.replay.tapes.tables import at_minute
 _TABLES: Final = (
     "decisions", "fills", "trades", "orders", "limits", "payments", "models", "equity", "outages",
     "missed_decisions", "days", "notices", "job_runs", "audits", "predictions", "attempts", "drift_checks",
-    "events", "closes",
+    "events", "closes", "chapters",
 )  # fmt: skip
 
 

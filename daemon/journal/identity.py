@@ -51,6 +51,7 @@ class Identity(NamedTuple):
     venue     where the candles come from, as tapes name it
     markets   one per symbol, as they were when the journal began
     since_ms  close from which on it is this account, where a chapter began there; 0: from the beginning
+    chapter   its name
     """
 
     config: Config
@@ -58,6 +59,7 @@ class Identity(NamedTuple):
     base_timeframe: str
     markets: tuple[Market, ...]
     since_ms: int = 0
+    chapter: str = ""
 
     @property
     def spec(self) -> EngineSpec:
@@ -101,7 +103,7 @@ class Identity(NamedTuple):
                 "venue": self.venue,
                 "base_timeframe": self.base_timeframe,
                 "markets": [market.plain() for market in self.markets],
-                **({"since_ms": self.since_ms} if self.since_ms else {}),
+                **({"since_ms": self.since_ms, "chapter": self.chapter} if self.since_ms else {}),
             },
             sort_keys=True,
         )
@@ -112,8 +114,8 @@ class Identity(NamedTuple):
         values = json.loads(text)
         markets = tuple(Market(**market) for market in values["markets"])
         config = make_config(values["config"], "the journal's configuration")
-        since_ms = int(values.get("since_ms", 0))
-        return cls(config, values["venue"], values["base_timeframe"], markets, since_ms)
+        since = int(values.get("since_ms", 0)), values.get("chapter", "")
+        return cls(config, values["venue"], values["base_timeframe"], markets, *since)
 
 
 def same_account(kept: Identity, now: Identity) -> list[str]:

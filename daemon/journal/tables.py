@@ -132,6 +132,30 @@ LEFT JOIN orders AS closed ON closed.fill = last AND closed.number > 0
 """  # noqa: S608
 
 
+# What each chapter of the account came to, and what was before the first. Equity is that of the newest kept mark before it
+# begins and before the next one does, so results add up; money in units of 1e-9 quote.
+CHAPTER_FIGURES: Final = """
+WITH begun AS (
+    SELECT 0 AS input, (SELECT min(time_ms) FROM equity) AS begins_ms, '' AS name, '' AS positions, '{}' AS changes
+    UNION ALL SELECT input, time_ms, name, positions, changes FROM chapters
+), spans AS (
+    SELECT *, lead(input, 1, 9223372036854775807) OVER (ORDER BY input) AS until,
+        lead(begins_ms) OVER (ORDER BY input) AS ends_ms
+    FROM begun
+)
+SELECT input, name, begins_ms, ends_ms, positions, changes,
+    coalesce(
+        (SELECT equity FROM equity WHERE equity.input < spans.input ORDER BY equity.input DESC, time_ms DESC LIMIT 1),
+        (SELECT CAST(round(json_extract(value, '$.config.account.capital') * 1e9) AS INTEGER) FROM meta WHERE key = 'identity')
+    ) AS equity_before,
+    (SELECT equity FROM equity WHERE equity.input < until ORDER BY equity.input DESC, time_ms DESC LIMIT 1) AS equity_after,
+    (SELECT count(*) FROM trades WHERE trades.input >= spans.input AND trades.input < until) AS trades,
+    (SELECT count(*) FROM trades WHERE trades.input >= spans.input AND trades.input < until AND pnl > 0) AS wins,
+    (SELECT coalesce(sum(fee), 0) FROM fills WHERE fills.input >= spans.input AND fills.input < until) AS fees
+FROM spans
+"""
+
+
 def _sql_type(name: str, kind: np.dtype[Any]) -> str:
     if kind.shape:
         return "BLOB"
@@ -156,6 +180,7 @@ def ensure_tables(connection: sqlite3.Connection) -> None:
     for index, names in _INDEXES.items():
         connection.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {names}")
     connection.execute(f"CREATE VIEW IF NOT EXISTS trade_tags AS {TRADE_TAGS}")
+    connection.execute(f"CREATE VIEW IF NOT EXISTS chapter_figures AS {CHAPTER_FIGURES}")
 
 
 def kept(table: ReportTable, report: Report) -> Rows:

@@ -38,6 +38,7 @@ from papertape.daemon.monitoring.schemas import (
 from papertape.daemon.monitoring.server import Server, Views
 from papertape.daemon.monitoring.states import (
     account_state,
+    chapter_state,
     feed_state,
     locked_until_ms,
     order_states,
@@ -279,6 +280,7 @@ class Operation:
             is_ready=not self._why_not_ready(),
             halted=self._learning.halted(daemon),
             account=account_state(engine, self._settings.account.quote, self._peak),
+            chapter=chapter_state(daemon.identity),
             positions=position_states(engine),
             orders=order_states(engine),
             feeds=(feed_state(self._feed, daemon.stats, engine.symbols),),

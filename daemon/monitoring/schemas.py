@@ -175,6 +175,13 @@ class ModelState(_Model):
     attempt: AttemptState | None = None
 
 
+class ChapterState(_Model):
+    """Since when the account is what it is."""
+
+    name: str
+    since_ms: int
+
+
 class Status(_Model):
     """Everything that an operator asks first."""
 
@@ -186,6 +193,9 @@ class Status(_Model):
     is_ready: bool
     halted: tuple[str, ...] = Field((), description="why no new position is entered")
     account: AccountState
+    chapter: ChapterState | None = Field(
+        None, description="of the account; none: it is what it was opened as"
+    )
     positions: tuple[PositionState, ...]
     orders: tuple[OrderState, ...] = ()
     feeds: tuple[FeedState, ...]

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from papertape.daemon.feeds.protocol import FeedStats
+from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics.trading import net_realised
 from papertape.daemon.monitoring.schemas import (
     AccountState,
+    ChapterState,
     FeedState,
     OrderState,
     PositionState,
@@ -45,6 +47,13 @@ def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountS
         locked_until_ms=locked_until_ms(account),
         size_factor=float(account["size_factor"]),
     )
+
+
+def chapter_state(account: Identity) -> ChapterState | None:
+    """Return since which chapter an account is what it is, None where it is what it was opened as."""
+    if not account.since_ms:
+        return None
+    return ChapterState(name=account.chapter, since_ms=account.since_ms)
 
 
 def locked_until_ms(account: Row) -> int | None:

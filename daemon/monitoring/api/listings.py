@@ -130,6 +130,10 @@ _OTHERS: Final = (
     ("closes", "closes LEFT JOIN equity USING (time_ms)", "time_ms, symbol", "time_ms", "What was answered and not met at each close, and equity.", (
         _made("symbol", str), _made("time_ms"), _made("target", str | None, TARGETS.get), *(_made(name, float | None) for name in SCORES),
         _made("condition", str | None), _made("value", float | None), _made("threshold", float | None), _made("equity", float | None, quote))),
+    ("chapters", "chapter_figures", "input", "begins_ms", "What each chapter of the account came to, and the account before the first.", (
+        _made("input"), _made("name", str), _made("begins_ms", int | None), _made("ends_ms", int | None), _made("positions", str),
+        _made("changes", _DICT, detail), _made("equity_before", float, quote), _made("equity_after", float | None, quote),
+        _made("trades"), _made("wins"), _made("fees", float, quote))),
     ("days", "days", "day", "", "One row per day, UTC.", (
         _made("day", str), _made("equity", float, quote), _made("pnl", float, quote), _made("trades"), _made("wins"),
         _made("fees", float, quote), _made("decisions"), _made("missed"), _made("absent"))),

@@ -4,8 +4,10 @@ class EquityView {
   constructor() {
     this.chart = LightweightCharts.createChart($("equity"), chartOptions());
     this.until = Infinity;
+    this.chapters = [];
     const quiet = { priceLineVisible: false, lastValueVisible: true };
     this.line = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2 });
+    this.marks = LightweightCharts.createSeriesMarkers(this.line, []);
     this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(2) + " %" } }, 1);
     this.chart.panes()[1]?.setHeight(110);
     this.under.priceScale().applyOptions({ scaleMargins: { top: 0.02, bottom: 0.12 } });
@@ -24,15 +26,22 @@ class EquityView {
     const points = (values, scale) => this.found.time_ms.filter((ms) => ms / 1000 <= until).map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
     this.line.setData(points(this.found.equity, 1));
     this.under.setData(points(this.found.drawdown_ratio, -100));
+    this.marks.setMarkers(this.chapters.filter((row) => row.begins_ms / 1000 <= until).map((row) => ({ time: row.begins_ms / 1000, position: "aboveBar", shape: "square", color: colour("accent"), text: row.name })));
   }
   async load() {
     let found;
-    try { found = await ask("equity"); }
+    try { [found, this.chapters] = await Promise.all([ask("equity"), ask("chapters", { limit: 100 }).then((page) => page.rows.filter((row) => row.name).reverse())]); }
     catch (problem) { $("equity-state").textContent = `the curve could not be loaded: ${problem.message}`; return; }
     this.found = found;
     this.at(this.until);
+    this.tell();
     $("equity-state").hidden = found.time_ms.length > 0;
     $("equity-state").textContent = "No mark yet: one is kept every five minutes of candles.";
     this.chart.timeScale().fitContent();
+  }
+  // One account, several chapters: each with its own result, the newest last.
+  tell() {
+    const worth = (value) => (value === null ? "—" : money(value));
+    $("chapters").replaceChildren(...this.chapters.map((row) => element("p", `chapter “${row.name}” from ${moment(row.begins_ms)} UTC: equity ${worth(row.equity_before)} → ${worth(row.equity_after)}, ${row.trades} trades closed, fees ${money(row.fees)}; changed: ${Object.keys(row.changes).join(", ")}`, "none")));
   }
 }

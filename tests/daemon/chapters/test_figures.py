@@ -1,0 +1,76 @@
+"""What each chapter came to, beside what its tables say one by one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from papertape.daemon.chapters.figures import figures_of, told
+from papertape.daemon.chapters.opening import Opening
+from papertape.daemon.journal import Journal
+from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, page
+from papertape.engine.records import UNITS_PER_QUOTE
+from tests.daemon.chapters.test_chapters import CROSS, CUT, lived
+from tests.support.commands import invoke
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    state = tmp_path_factory.mktemp("figures")
+    lived(state, CUT)
+    lived(state, 600, Opening("cross"), **CROSS)
+    return state
+
+
+def test_results_add_up_and_are_those_of_the_tables(state: Path) -> None:
+    with Journal.read(state) as journal:
+        first, second = figures_of(journal)
+        begin = journal.one("SELECT input, time_ms FROM chapters")
+        last = journal.one("SELECT equity FROM equity ORDER BY time_ms DESC LIMIT 1")[0]
+        between = journal.one("SELECT equity FROM equity WHERE time_ms = ?", begin[1])[0]
+        trades = journal.all("SELECT input, pnl FROM trades")
+        fees = journal.all("SELECT input, fee FROM fills")
+
+    assert (first["name"], second["name"]) == ("", "cross")
+    assert first["ends_ms"] == second["begins_ms"] == begin[1]
+    assert second["ends_ms"] is None
+    assert first["equity_before"] == 10_000.0
+    assert first["equity_after"] == second["equity_before"] == between / UNITS_PER_QUOTE
+    assert second["equity_after"] == last / UNITS_PER_QUOTE
+    for figures, rows in (
+        (first, [row for row in trades if row[0] < begin[0]]),
+        (second, [row for row in trades if row[0] >= begin[0]]),
+    ):
+        assert figures["trades"] == len(rows) > 3
+        assert figures["wins"] == sum(pnl > 0 for _, pnl in rows)
+    paid = sum(fee for number, fee in fees if number >= begin[0])
+    assert second["fees"] == paid / UNITS_PER_QUOTE
+    assert second["changes"]["market.taker_fee_rate"] == [None, 0.001]
+
+
+def test_the_statement_and_the_api_say_them(state: Path) -> None:
+    with Journal.read(state) as journal:
+        expected = figures_of(journal)
+        listing = next(each for each in LISTINGS if each.name == "chapters")
+        rows = json.loads(page(listing, ListingQuery(), journal))["rows"]
+
+    lines = invoke("statement", str(state)).splitlines()
+    as_json = json.loads(invoke("statement", str(state), "--json"))
+
+    assert lines[-2:] == [told(row) for row in expected]
+    assert lines[-2].startswith("before the first chapter from 2020-01-01 00:15: equity 10,000.00 → ")  # fmt: skip
+    assert "chapter 'cross' from 2020-01-05 04:00: equity " in lines[-1]
+    assert as_json["chapters"] == expected
+    assert as_json["difference"] == 0.0
+    assert [row["name"] for row in rows] == ["cross", ""]
+    assert rows[0]["equity_after"] == expected[1]["equity_after"]
+
+
+def test_without_a_chapter_nothing_is_said(tmp_path: Path) -> None:
+    lived(tmp_path, 60)
+
+    assert "chapter" not in invoke("statement", str(tmp_path))
+    with Journal.read(tmp_path) as journal:
+        assert len(figures_of(journal)) == 1
+    fresh = {"name": "x", "begins_ms": None, "equity_after": None}
+    assert told(fresh) == "chapter 'x': no mark of the account is kept yet"
