@@ -13,13 +13,15 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.series import FRESH_MS, LiveSeries, WithSeries
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
+from papertape.daemon.feeds.told_markets import ToldMarkets, delta_figures
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity
@@ -35,8 +37,12 @@ from papertape.replay.config.live import Live
 from papertape.replay.config.markets import market_for, market_of
 from papertape.replay.feed import common_span
 from papertape.replay.runtime.clock import Clock, WallClock
+from papertape.replay.sources.delta_products import Product
 from papertape.replay.sources.errors import RestUnavailable
 from papertape.replay.tapes.store import Tape
+
+if TYPE_CHECKING:
+    from papertape.daemon.feeds.delta.feed import DeltaFeed
 
 SIM = "sim"
 DELTA = "delta"
@@ -148,6 +154,7 @@ async def _open_delta(
 
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
+    markets = ToldMarkets(identity, start.on_notice, is_relative=live.venue == SIM)
     async with DeltaRest(url, clock, stats=start.stats.rest_requests) as rest:
         series = _live_series(start, live)
         feed = DeltaFeed(
@@ -162,7 +169,8 @@ async def _open_delta(
             dropped=start.dropped,
             series=series,
         )
-        events = WithHalts(feed, feed.halts)
+
+        events = WithHalts(feed, feed.halts, partial(hear_products, feed, markets))
         settled = WithSettlements(
             events, feed.settlements, _perpetuals(identity, start), rest, timeframe_ms(live.timeframe),
             feed.funding_interval_s, start.on_notice, clock.now_ms,
@@ -186,6 +194,14 @@ def _with_series(
     if series is None:
         return feed  # type: ignore[no-any-return] # it is a feed
     return WithSeries(feed, series, timeframe_ms(live.timeframe), clock.now_ms, beside)
+
+
+def hear_products(feed: "DeltaFeed", markets: ToldMarkets) -> None:
+    """Let what Delta says of its contracts come between the candles of its feed."""
+    now_ms = feed.venue.now_ms()
+    for symbol, product in feed.history.products.items():
+        assert isinstance(product, Product)
+        markets.hear(feed.halts, symbol, product, delta_figures, now_ms)
 
 
 def _perpetuals(identity: Identity, start: FeedStart) -> dict[str, Perpetual]:
@@ -260,7 +276,7 @@ def _until(feed: Feed, last_ms: int) -> Feed:
 
 
 async def _delta_identity(config: Config) -> Identity:
-    """Ask Delta what the contracts are: sizes are in base units, one contract is the smallest."""
+    """Ask Delta what the contracts are."""
     from papertape.replay.sources.delta_profiles import find_profile
     from papertape.replay.sources.delta_rest import DeltaRest
 
@@ -274,23 +290,9 @@ async def _delta_identity(config: Config) -> Identity:
                 raise ConfigError(
                     f"live.symbols: {symbol} is an inverse contract; only linear ones are traded"
                 )
-            told = {
-                "contract_value": product.contract_value,
-                "tick_size": product.tick_size,
-                "lot_size": product.contract_value,
-                "minimum_size": product.contract_value,
-                "taker_fee_rate": product.taker_fee_rate,
-                "maker_fee_rate": product.maker_fee_rate,
-                "maximum_leverage": product.maximum_leverage,
-                "maintenance_rate": product.maintenance_margin_rate,
-                "maintenance_slope": product.maintenance_margin_slope,
-                "maintenance_from": product.margin_slope_from,
-                "initial_rate": product.initial_margin_rate,
-                "initial_slope": product.initial_margin_slope,
-                "maximum_notional": product.notional_limit,
-            }
-            told = {name: value for name, value in told.items() if value > 0.0}
-            markets.append(market_of(profile.venue, symbol, "linear", config, told))
+            markets.append(
+                market_of(profile.venue, symbol, "linear", config, delta_figures(product))
+            )
     return Identity(config, profile.venue, live.timeframe, tuple(markets))
 
 

@@ -14,12 +14,13 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
+from papertape.engine.broker.risk.changes import told as told_changes
 from papertape.engine.performance.statement import ACCOUNTS, Booked
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.backtesting.verify import result_statement
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.arrow import arrow_table
-from papertape.replay.tapes.tables import frame, statement_columns
+from papertape.replay.tapes.tables import at_minute, frame, statement_columns
 
 if TYPE_CHECKING:
     from papertape.replay.tapes.tables import Table
@@ -61,6 +62,7 @@ def statement_command(
             "postings": len(booked.postings),
             "transactions": booked.transactions,
             "cash": booked.cash / UNITS_PER_QUOTE,
+            "market_changes": [one._asdict() for one in told_changes(booked.changes, booked.symbols)],
             "compared_with": booked.curve,
             "difference": None if difference is None else difference / UNITS_PER_QUOTE,
             "chapters": chapters,
@@ -100,6 +102,9 @@ def _print(booked: Booked, found: dict[str, dict[str, float]], difference: int |
         "leaves the cash that the ledger had",
         soft_wrap=True,
     )
+    for one in told_changes(booked.changes, booked.symbols):
+        stamp = at_minute(one.time_ms)
+        console.print(f"{one.symbol}: another market from {stamp} on: {one.what}", soft_wrap=True)
     cash = f"{booked.cash / UNITS_PER_QUOTE:,.2f}"
     if difference is None:
         console.print(f"cash {cash}: the equity curve does not reach that far yet", soft_wrap=True)

@@ -25,7 +25,15 @@ from papertape.daemon.journal.writer import Writer
 from papertape.engine.check import refuse_bad
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
-from papertape.engine.events import OF_PAUSES, Action, Command, Event, Feed, Halt
+from papertape.engine.events import (
+    OF_PAUSES,
+    Action,
+    Command,
+    Event,
+    Feed,
+    Halt,
+    MarketChange,
+)
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
 
@@ -155,15 +163,19 @@ class JournalledFeed:
         return first[:end]
 
     def _taken_in(self, item: Event | _Offer) -> _Offer | None:
-        """Return what came beside candles, unless the engine would refuse it, or stands so already as a halt wants it."""
+        """Return what came beside candles, unless the engine would refuse it, or stands so already."""
         if isinstance(item, _Offer):
             refusal = rehearse(self._engine, item.event)
             if refusal is None:
                 return item
             _refuse(item, refusal)
             return None
-        is_new = not isinstance(item, Halt) or self._engine.would_change(item)
-        return _Offer(item) if is_new and self._refused(item) is None else None
+        if isinstance(item, Halt) and not self._engine.would_change(item):
+            return None
+        if self._refused(item) is not None:
+            return None
+        is_news = not isinstance(item, MarketChange) or self._engine.would_change(item)
+        return _Offer(item) if is_news else None
 
     def _reached_ms(self, rows: Rows) -> int:
         """Return the newest close, before the first candle its open."""

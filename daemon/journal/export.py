@@ -25,7 +25,7 @@ from papertape.replay.tapes.tables import at_minute
 _TABLES: Final = (
     "decisions", "fills", "trades", "orders", "limits", "payments", "models", "equity", "outages",
     "missed_decisions", "days", "notices", "job_runs", "audits", "predictions", "attempts", "drift_checks",
-    "events", "closes", "chapters",
+    "events", "closes", "changes", "chapters",
 )  # fmt: skip
 
 
@@ -46,19 +46,22 @@ def journal_statement(journal: Journal) -> Booked:
     account = identity_of(journal)
     number = {symbol: place for place, symbol in enumerate(account.symbols)}
     records = []
-    for table in (name for name in TABLES if name.name in ("fills", "payments")):
+    for table in (name for name in TABLES if name.name in ("fills", "payments", "changes")):
+        if not journal.has_table(table.name):
+            records.append(np.zeros(0, table.record))
+            continue
         names = ", ".join(f'"{name}"' for name in table.fields)
         rows = journal.all(f"SELECT {names} FROM {table.name} ORDER BY sequence")  # noqa: S608 - of the list above
         found = np.zeros(len(rows), table.record)
         for name, column in zip(table.fields, zip(*rows, strict=True), strict=False):
             found[name] = [number[value] for value in column] if name == "symbol" else column
         records.append(found)
-    fills, payments = records
+    fills, payments, changes = (records[place] for place in (0, 1, 2))
     last_ms = max([*fills["candle_ms"].tolist(), *payments["time_ms"].tolist()], default=0)
     curve = journal.all("SELECT time_ms, cash FROM equity ORDER BY time_ms DESC LIMIT 1")
     settings = account.config.account
     rows_of = market_rows(account.markets, is_cross=settings.margin == "cross")
-    booked = booked_as(fills, payments, rows_of, account.symbols, money(settings.capital))
+    booked = booked_as(fills, payments, rows_of, account.symbols, money(settings.capital), changes)
     if curve and curve[0][0] > last_ms:
         booked = booked.beside(curve[0][1], f"the equity curve at {at_minute(curve[0][0])}")
     return booked

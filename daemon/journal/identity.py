@@ -1,9 +1,10 @@
 """
 What a state directory is about: the engine's specification, fixed when the journal begins.
 
-Fees, tick sizes and the strategy of a running account are those it was opened with. A venue that changes its markets
-later, or a configuration that would have decided otherwise, must not rewrite what was decided: the first is told, the
-second is refused. Everything that the engine does not see (ports, logs, jobs) may change at any start.
+The strategy of a running account, and the fees and ticks that it began with, are those it was opened with. A venue that
+changes its markets later, or a configuration that would have decided otherwise, must not rewrite what was decided: the first is
+an input of its own from then on (`papertape.daemon.feeds.told_markets`), the second is refused. Everything that the engine does
+not see (ports, logs, jobs) may change at any start.
 """
 
 import dataclasses

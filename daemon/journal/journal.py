@@ -224,6 +224,13 @@ class Journal:
             if row is not None:  # let go of meanwhile
                 yield Snapshot(*row)
 
+    def has_table(self, name: str) -> bool:
+        """Return whether a table is there: a journal that only an earlier version opened lacks those that came since."""
+        return (
+            self.one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", name)
+            is not None
+        )
+
     def last_candle_ms(self) -> int | None:
         """Return the open time of the newest candle that was accepted."""
         row = self.one(

@@ -24,6 +24,7 @@ from papertape.engine.candles import MINUTE_MS
 from papertape.engine.features.smc.events import EVENT, SCALE_HTF
 from papertape.engine.jit import Rows
 from papertape.engine.records import (
+    CHANGE,
     DECISION,
     FILL,
     LIMIT_EVENT,
@@ -103,6 +104,7 @@ TABLES: Final = (
     ReportTable("orders", "orders", "sequence", ORDER_EVENT),
     ReportTable("limits", "limits", "sequence", LIMIT_EVENT),
     ReportTable("payments", "payments", "sequence", PAYMENT),
+    ReportTable("changes", "changes", "sequence", CHANGE),
     ReportTable("models", "swaps", "sequence", SWAP),
     ReportTable("equity", "marks", "time_ms", MARK),
     ReportTable("predictions", "predictions", "time_ms, symbol", PREDICTION),

@@ -105,7 +105,8 @@ class Again:
 
     def _records_differ(self, reports: Sequence[tuple[Input, Report]]) -> Difference | None:
         """Return the first difference of all tables, by input."""
-        firsts = [self._table_differs(table, reports) for table in TABLES]
+        kept_here = (table for table in TABLES if self._journal.has_table(table.name))
+        firsts = [self._table_differs(table, reports) for table in kept_here]
         return min((d for d in firsts if d is not None), default=None, key=lambda d: d.sequence)
 
     def _table_differs(

@@ -29,6 +29,7 @@ _NAMED_BY: Final = {
     "orders": ("time_ms", "symbol", "status"),
     "limits": ("time_ms", "limit"),
     "payments": ("time_ms", "symbol"),
+    "changes": ("time_ms", "symbol", "figure", "place"),
     "models": ("time_ms",),
     "equity": ("time_ms",),
 }

@@ -43,10 +43,20 @@ def demo(minutes: float) -> Iterator[str]:
             if found is None:
                 raise SystemExit(f"no Prometheus runs (Debian package `prometheus`):\n{told}")
             time.sleep(minutes * 60.0)
+            _wait_for_position(found[1])
             yield found[1]
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=END_S)
+
+
+def _wait_for_position(address: str) -> None:
+    """Wait until a position is open, so that there is one in the table; a minute at most."""
+    ask = asking(address)
+    for _ in range(60):
+        if ask("query", query="papertape_position_quantity != 0")["result"]:
+            return
+        time.sleep(1.0)
 
 
 def draw(address: str, folder: Path, about: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from operator import attrgetter
 from typing import Any, Final
 
 from papertape.engine.broker.risk.changes import refuse_other_market
@@ -79,14 +80,20 @@ def market_changes(config: Config, spec: EngineSpec) -> list[tuple[int, MarketCh
     At one time the row of a symbol counts more than one of all. Raises ConfigError for a market that cannot be, or cannot come
     of the one before.
     """
-    known = {market.symbol: market for market in spec.markets}
     found = []
-    for symbol in spec.symbols:
-        for time_ms, where, figures in _dated(config, symbol):
-            market = _became(where, known[symbol], figures)
-            known[symbol] = market
-            change = MarketChange(time_ms, spec.symbols.index(symbol), market.plain())
-            found.append((time_ms, change))
+    for market in sorted(spec.markets, key=attrgetter("symbol")):
+        number = spec.symbols.index(market.symbol)
+        for time_ms, after in dated_markets(config, market):
+            found.append((time_ms, MarketChange(time_ms, number, after.plain())))
+    return found
+
+
+def dated_markets(config: Config, market: Market) -> list[tuple[int, Market]]:
+    """Return what becomes of one market by the rows `changes`, and when in ms, in order."""
+    found = []
+    for time_ms, where, figures in _dated(config, market.symbol):
+        market = _became(where, market, figures)
+        found.append((time_ms, market))
     return found
 
 

@@ -16,6 +16,7 @@ DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 Series, Span = results.Series, results.Span
 SPAN = Span(1_000.0, 1_060.0, 5.0)
 NAN = math.nan
+NO_DATA = page.NO_DATA
 
 
 def series(values: Sequence[float], legend: str = "one", **labels: str) -> Series:
@@ -97,7 +98,7 @@ def test_a_panel_without_a_number_says_so_and_shows_nothing_else(
 ) -> None:
     part = drawn(panel(kind), *answers)
 
-    assert words(part) == [page.NO_DATA]
+    assert words(part) == [NO_DATA]
     assert len(list(part)) == 3  # the box, the title, the words
 
 
@@ -165,6 +166,18 @@ def test_a_table_has_a_line_for_each_symbol_that_is_held() -> None:
         "Symbol", "Size", "Entry", "Price", "Stop", "Target", "Notional", "Open PnL",
         "A", "2", "", "10", "", "", "", "", "B", "-0.5", "", "1,234", "", "", "617.25", "",
     ]  # fmt: skip
+
+    assert words(drawn(positions, [], [], prices, [], [], [], []))[-1] == NO_DATA
+
+
+def test_a_legend_names_those_first_that_reach_highest_and_counts_the_rest() -> None:
+    part = drawn(panel("timeseries"), [series([float(n)], f"series number {n}") for n in range(60)])
+    legend = [each for each in words(part) if each.startswith("series")]
+
+    assert legend == [f"series number {n}" for n in range(59, 59 - len(legend), -1)]
+    assert words(part)[-1] == f"… {60 - len(legend)} more"
+    swatches = [box.get("class") for box in part.iter("rect") if box.get("height") == "3.0"]
+    assert swatches[:3] == ["c9", "c8", "c7"]  # the colours of their lines
 
 
 def test_numbers_are_told_in_their_units() -> None:

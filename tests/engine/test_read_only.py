@@ -8,7 +8,7 @@ import pytest
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import NewModel
-from papertape.engine.jit import Rows
+from papertape.engine.jit import Rows, join_rows
 from papertape.engine.model import MODEL_FEATURES
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Confluence, Decision, EmaCross
@@ -37,7 +37,7 @@ def outcome(
     reports = [engine.step(rows[i : i + size]) for i in range(0, len(rows), size)]
     said = {}
     for name in TABLES:
-        table = np.concatenate([getattr(report, name) for report in reports])
+        table = join_rows([getattr(report, name) for report in reports])
         if "symbol" in (table.dtype.names or ()):
             table["symbol"] = np.searchsorted(engine.traded, table["symbol"])
         said[name] = table.tobytes()

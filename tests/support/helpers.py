@@ -12,7 +12,7 @@ from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.candles import CANDLE, timeframe_ms
 from papertape.engine.core import Engine
-from papertape.engine.jit import Rows
+from papertape.engine.jit import Rows, join_rows
 from papertape.engine.records import DECISION, FILL, LIMIT_EVENT, MARK, PREDICTION, TRADE
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
@@ -108,7 +108,7 @@ class Outcome:
             ("limits", LIMIT_EVENT),
         ):
             parts = [getattr(report, name) for report in reports]
-            setattr(self, name, np.concatenate(parts) if parts else np.zeros(0, dtype))
+            setattr(self, name, join_rows(parts) if parts else np.zeros(0, dtype))
 
     decisions: Rows
     fills: Rows

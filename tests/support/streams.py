@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +12,13 @@ import numpy as np
 from papertape.daemon.app import FeedSource, FeedStart, serve
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.halts import WithHalts
+from papertape.daemon.feeds.told_markets import ToldMarkets
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
+from papertape.daemon.venues import hear_products
 from papertape.engine.core import Engine
-from papertape.engine.events import Halt
+from papertape.engine.events import Halt, MarketChange
 from papertape.engine.jit import Rows, join_rows
 from papertape.engine.spec import Market
 from papertape.replay.backtesting.run import replay
@@ -40,6 +43,7 @@ class Scenario(NamedTuple):
     faults    what goes wrong at the venue; times are ms after the first streamed candle
     beside    runs beside the daemon: what an operator does
     sections  of the configuration, in place of those here
+    follows   whether what the venue says of ticks, fees and margins changes the account's markets
     """
 
     tapes: Sequence[Tape]
@@ -53,6 +57,7 @@ class Scenario(NamedTuple):
     features: Sequence[str] = ("rsi_14@5m", "atr_14", "volume_z_20")
     seed: int = 1
     sections: dict[str, Any] = {}  # noqa: RUF012
+    follows: bool = False
 
 
 def tape(symbol: str, n: int, seed: int) -> Tape:
@@ -135,7 +140,9 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
                 seed=scenario.seed,
                 dropped=start.dropped,
             )
-            yield FeedSource(WithHalts(feed, feed.halts), clock.now_ms)
+            markets = ToldMarkets(about, start.on_notice, is_relative=True)
+            look = partial(hear_products, feed, markets) if scenario.follows else lambda: None
+            yield FeedSource(WithHalts(feed, feed.halts, look), clock.now_ms)
 
     async def until_done(daemon: RunningDaemon) -> None:
         while int(daemon.engine.last_open_ms[0]) < last_ms:
@@ -176,10 +183,19 @@ def replayed(scenario: Scenario, rows: Sequence[Rows] | None = None, events: Any
 
 def halts_of(state: Path) -> list[tuple[int, Halt]]:
     """Return the halts of a journal, each with the close of the last candle before it."""
+    return [(ms, event) for ms, event in _between_candles(state) if isinstance(event, Halt)]
+
+
+def changes_of(state: Path) -> list[tuple[int, MarketChange]]:
+    """Return likewise the changes of markets."""
+    return [(ms, event) for ms, event in _between_candles(state) if isinstance(event, MarketChange)]
+
+
+def _between_candles(state: Path) -> list[tuple[int, Any]]:
     found, reached_ms = [], 0
     with Journal.read(state) as journal:
         for each in journal.inputs():
-            if isinstance(each.event, Halt):
+            if isinstance(each.event, Halt | MarketChange):
                 found.append((reached_ms, each.event))
             elif isinstance(each.event, np.ndarray):
                 reached_ms = int(each.event["open_ms"][-1]) + 60_000

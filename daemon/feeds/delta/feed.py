@@ -110,7 +110,7 @@ class DeltaFeed:
         self._length_ms, self._grace_ms = rules.length_ms, rules.grace_ms
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, rules.length_ms)
-        self._history = History(
+        self.history = History(
             rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble
         )
         self._reader = FrameReader(
@@ -159,7 +159,7 @@ class DeltaFeed:
 
     def funding_interval_s(self, symbol: str) -> int:
         """Return from one settlement of a symbol to the next, as the stream says it, or else its product."""
-        frame, product = self.fundings.rates.get(symbol), self._history.products.get(symbol)
+        frame, product = self.fundings.rates.get(symbol), self.history.products.get(symbol)
         if frame is not None and frame.interval_s:
             return frame.interval_s
         return product.funding_interval_s if product is not None else FUNDING_INTERVAL_S
@@ -227,7 +227,7 @@ class DeltaFeed:
                 self._tell(NoticeKind.GAP, settlement.symbol, "funding rate unknown")
 
     async def _ask(self, request: HistoryRequest) -> None:
-        await self._history.ask(request, self._table)
+        await self.history.ask(request, self._table)
         self._wake.set()
 
     async def _keep_products(self) -> None:
@@ -245,11 +245,11 @@ class DeltaFeed:
 
     async def _load_products(self) -> None:
         """Learn contract values, and tell what has changed about them."""
-        changes = await self._history.load_products(self._symbols, self._known)
+        changes = await self.history.load_products(self._symbols, self._known)
         for symbol, change in changes.items():
             self._tell(NoticeKind.VENUE, symbol, change)
-        products = self._history.products
-        self._reader.expect({symbol: self._history.scale(symbol) for symbol in products})
+        products = self.history.products
+        self._reader.expect({symbol: self.history.scale(symbol) for symbol in products})
         for symbol, product in products.items():
             # What the stream has said on this connection is newer than any answer, which a cache may have kept.
             if self._reader.halt_told_ms.get(symbol, -1) < self._up_since_ms:
@@ -259,7 +259,7 @@ class DeltaFeed:
     def _follow_markets(self) -> None:
         """Tell the engine, before the next candles, which symbols are gone and which ones do not trade."""
         for symbol in self._symbols:
-            is_listed, was_gone = symbol in self._history.listed, self._is_gone(symbol)
+            is_listed, was_gone = symbol in self.history.listed, self._is_gone(symbol)
             is_gone = symbol in self._dropped or not is_listed
             why = "no longer followed" if symbol in self._dropped else "no longer listed"
             if self._tell_halt(Cause.GONE, symbol, is_on=is_gone) and is_gone is not was_gone:
@@ -314,10 +314,10 @@ class DeltaFeed:
         """Return a page of history; of a symbol that is dropped or unknown there is none."""
         if not self._has_history(symbol):
             return np.zeros(0, CANDLE)
-        return await self._history.fetch(symbol, first_ms, last_ms)
+        return await self.history.fetch(symbol, first_ms, last_ms)
 
     def _has_history(self, symbol: str) -> bool:
-        return symbol not in self._dropped and symbol in self._history.products
+        return symbol not in self._dropped and symbol in self.history.products
 
     async def _emit(self, step: Step) -> None:
         """Tell what the table tells; hand on the instants that are complete."""

@@ -15,6 +15,7 @@ _TOP, _BOTTOM = 8, 18  # for half a number, and for the hours
 _GAP = 5  # between a number and its axis
 _LEGEND_PX = 15  # a line of the legend
 _LEGEND_LINES = 2
+_NO_SERIES = -1
 _TICKS = 4
 
 
@@ -125,36 +126,46 @@ def _time_axis(chart: Place, span: Span) -> Iterator[str]:
         yield marks.text(f"{clock:%H:%M:%S}", x, chart.bottom + 13, "soft mid")
 
 
-def _legend_lines(place: Place, series: Sequence[Series]) -> list[list[str]]:
-    """Return the legend's entries by line; what does not fit into the lines that there are is counted."""
+def legend_lines(place: Place, series: Sequence[Series]) -> list[list[tuple[int, str]]]:
+    """
+    Return the legend by line: the number of a series and its words.
+
+    Those that reach highest come first, since what does not fit into the lines that there are is only counted.
+    """
     most = int(place.width / marks.CHARACTER_PX)
-    rows: list[list[str]] = [[]]
-    for number, one in enumerate(series):
-        words = marks.cut(one.legend or "value", 30 * marks.CHARACTER_PX)
-        left = most - sum(len(each) + 4 for each in rows[-1]) - 12  # for how many more there are
+    rows: list[list[tuple[int, str]]] = [[]]
+    order = sorted(range(len(series)), key=lambda n: -_reach(series[n]))
+    for place_in_order, number in enumerate(order):
+        words = marks.cut(series[number].legend or "value", 30 * marks.CHARACTER_PX)
+        left = most - sum(len(each) + 4 for _, each in rows[-1]) - 12  # for how many more there are
         if rows[-1] and len(words) + 4 > left:
             if len(rows) == _LEGEND_LINES:
-                rows[-1].append(f"… {len(series) - number} more")
+                rows[-1].append((_NO_SERIES, f"… {len(series) - place_in_order} more"))
                 break
             rows.append([])
-        rows[-1].append(words)
+        rows[-1].append((number, words))
     return rows
+
+
+def _reach(one: Series) -> float:
+    """Return the largest size of a series' values."""
+    return max((abs(value) for value in one.values if math.isfinite(value)), default=0.0)
 
 
 def legend_height(place: Place, series: Sequence[Series]) -> float:
     """Return how high a legend is, in pixels."""
-    return _LEGEND_PX * len(_legend_lines(place, series))
+    return _LEGEND_PX * len(legend_lines(place, series))
 
 
 def _legend(place: Place, series: Sequence[Series], looks: Sequence[Looks]) -> Iterator[str]:
-    rows, number = _legend_lines(place, series), 0
+    rows = legend_lines(place, series)
     for n, row in enumerate(rows):
         x, y = place.x + 8, place.bottom - 5 - _LEGEND_PX * (len(rows) - 1 - n)
-        for words in row:
-            if not words.startswith("… "):
+        for number, words in row:
+            if number != _NO_SERIES:
                 yield marks.box(x, y - 5, 9, 3, looks[number].colour)
             yield marks.text(words, x + 13, y, "soft")
-            x, number = x + (len(words) + 4) * marks.CHARACTER_PX, number + 1
+            x += (len(words) + 4) * marks.CHARACTER_PX
 
 
 def heat(panel: Mapping[str, Any], place: Place, results: Results, span: Span) -> Iterator[str]:

@@ -9,6 +9,7 @@ from previews.places import Place
 from previews.results import Results, Series
 from previews.units import told
 
+NO_DATA = "No data"
 _BAR_PX, _LEAST_BAR_PX = 20, 10  # with the gap below it
 _LINE_PX = 20  # of a table
 
@@ -85,6 +86,8 @@ def table(panel: Mapping[str, Any], place: Place, results: Results) -> Iterator[
             yield marks.text(words, inner.x + column * width, y, "" if line else "soft")
     below = inner.y + _LINE_PX
     yield marks.line([(inner.x, below), (inner.right, below)], "grid")
+    if not rows:
+        yield marks.text(NO_DATA, place.x + place.width / 2, place.y + place.height / 2, "soft mid")
 
 
 def rows_of(panel: Mapping[str, Any], results: Results) -> tuple[list[str], list[list[str]]]:

@@ -5,13 +5,12 @@ from html import escape
 
 from previews import marks
 from previews.charts import heat, lines
-from previews.figures import bars, stat, table
+from previews.figures import NO_DATA, bars, stat, table
 from previews.places import ROW_PX, WIDTH, Place, Shown, placed
 from previews.results import Dashboard, Results, Span, has_data, is_row, panels_of
 
 _HEAD_PX = 52
 _TITLE_PX = 24  # of a panel
-NO_DATA = "No data"
 FIGURES = {"stat": stat, "bargauge": bars, "table": table}
 CHARTS = {"timeseries": lines, "heatmap": heat}
 

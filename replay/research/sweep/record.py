@@ -8,6 +8,7 @@ line is taken back, and what was done stays. One process writes at a time.
 import fcntl
 import json
 import os
+from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -17,6 +18,7 @@ from papertape.replay.research.sweep.trial import TrialRow
 
 FORMAT: Final = 1
 TRIALS: Final = "trials.jsonl"
+_DONE, _NO_RESULT = 1, 2
 
 
 class TrialFile:
@@ -29,7 +31,8 @@ class TrialFile:
         Raises DataError when the folder is another sweep's, is being written to, or cannot be written.
         """
         self.path = folder / TRIALS
-        self._done = bytearray(size)
+        self._done = bytearray(size)  # how each ended: 0 not yet
+        self._places = array("q", bytes(8 * size))  # where the line of each begins
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = self.path.open("a+b")
@@ -56,7 +59,7 @@ class TrialFile:
     @property
     def done(self) -> int:
         """Return how many trials are finished."""
-        return self._done.count(1)
+        return self.size - self._done.count(0)
 
     def has(self, number: int) -> bool:
         """Return whether a trial is finished."""
@@ -70,11 +73,22 @@ class TrialFile:
         """Yield the trials that are finished, in order."""
         return (number for number, is_done in enumerate(self._done) if is_done)
 
-    def add(self, row: TrialRow) -> None:
-        """Append one trial; DataError when it cannot be kept, and then nothing of it is."""
+    def that_were_done(self) -> list[int]:
+        """Return the trials that ended with a result, in order; no line is read for it."""
+        return [number for number, ending in enumerate(self._done) if ending == _DONE]
+
+    def row(self, number: int) -> TrialRow:
+        """Return one finished trial."""
+        assert self._done[number], f"trial {number} is not finished"
+        with self.path.open("rb") as file:
+            file.seek(self._places[number])
+            return TrialRow.of_line(file.readline())
+
+    def add(self, row: TrialRow, line: bytes = b"") -> None:
+        """Append one trial, of which the line may be at hand; DataError when it cannot be kept, and then nothing of it is."""
         assert not self._done[row.number], f"trial {row.number} ran twice"
-        self._append(row.line())
-        self._done[row.number] = 1
+        place = self._append(line or row.line())
+        self._note(row, place)
 
     def rows(self) -> Iterator[TrialRow]:
         """Yield every finished trial, in the order in which they finished."""
@@ -93,7 +107,12 @@ class TrialFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _append(self, line: bytes) -> None:
+    def _note(self, row: TrialRow, place: int) -> None:
+        self._done[row.number] = _DONE if row.outcome == "done" else _NO_RESULT
+        self._places[row.number] = place
+
+    def _append(self, line: bytes) -> int:
+        """Append one line and return where it begins."""
         end = os.fstat(self._file.fileno()).st_size
         rest = memoryview(line + b"\n")
         try:
@@ -105,6 +124,7 @@ class TrialFile:
                 f"{self.path}: a trial could not be kept: {_said(error)}; the {self.done:,} before it are, and the same "
                 "command goes on with them"
             ) from error
+        return end
 
     def _take_over(self, header: Mapping[str, Any]) -> None:
         """Read what is there; begin a new file where nothing is."""
@@ -120,15 +140,16 @@ class TrialFile:
             if not line.endswith(b"\n"):
                 os.ftruncate(self._file.fileno(), place)
                 return
-            place += len(line)
             try:
-                number = TrialRow.of_line(line).number
-                is_new = not self._done[number]
+                row = TrialRow.of_line(line)
+                is_new = not self._done[row.number]
             except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise DataError(f"{self.path}: damaged before byte {place:,}: {error}") from error
+                damaged = f"{self.path}: damaged before byte {place + len(line):,}: {error}"
+                raise DataError(damaged) from error
             if not is_new:
-                raise DataError(f"{self.path}: damaged: trial {number} stands in it twice")
-            self._done[number] = 1
+                raise DataError(f"{self.path}: damaged: trial {row.number} stands in it twice")
+            self._note(row, place)
+            place += len(line)
 
     def _refuse_another(self, first: bytes, header: Mapping[str, Any]) -> None:
         """Raise DataError when the first line is not that of this sweep."""

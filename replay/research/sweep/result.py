@@ -159,6 +159,12 @@ class Summary:
             if len(self._heap) > self._top:
                 heapq.heappop(self._heap)
 
+    def passing(self, rows: Iterable[TrialRow]) -> Iterator[TrialRow]:
+        """Yield rows as they are taken in, for somebody else who reads each once."""
+        for row in rows:
+            self.add(row)
+            yield row
+
     @property
     def best(self) -> list[TrialRow]:
         """Return the best trials, the best first."""

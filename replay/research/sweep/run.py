@@ -5,11 +5,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
-
-import numpy as np
 
 from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import replay
@@ -107,9 +104,7 @@ def run_sweep(
         except KeyboardInterrupt:
             checked = []
         summary = Summary(options.by, options.top)
-        for row in file.rows():
-            summary.add(row)
-        write_table(folder, space.axes, file.rows())
+        write_table(folder, space.axes, summary.passing(file.rows()))
         judged = judge(file)
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     found = SweepResult(
@@ -158,8 +153,8 @@ def run_trials(
     numbers       of these alone; None: of all
     """
 
-    def add(row: TrialRow) -> None:
-        file.add(row)
+    def add(row: TrialRow, line: bytes = b"") -> None:
+        file.add(row, line)
         books.add(row)
         if on_progress is not None:
             on_progress("trials", file.done, file.size)
@@ -176,7 +171,7 @@ def run_trials(
                 break
         with closing(hands.answers(left, lambda number: run(number).line(), lost)) as lines:
             for line in lines:
-                add(TrialRow.of_line(line))
+                add(TrialRow.of_line(line), line)
     finally:
         books.close()
 
@@ -188,14 +183,11 @@ def check_trials(
     on_progress: Progress | None,
 ) -> list[int]:
     """Replay a few of the finished trials by themselves, first, middle and last; return which."""
-    done = np.fromiter((row.number for row in file.rows() if row.outcome == "done"), np.int64)
-    done.sort()
+    done = file.that_were_done()
     places = {(len(done) - 1) * k // (_CHECKED - 1) for k in range(_CHECKED)} if len(done) else ()
-    chosen = [int(done[place]) for place in sorted(places)]
-    for row in file.rows():
-        if row.number not in chosen:
-            continue
-        config = with_changes(runner.config, changes(row.number))
+    chosen = [done[place] for place in sorted(places)]
+    for number in chosen:
+        row, config = file.row(number), with_changes(runner.config, changes(number))
         ready = runner.prepare(config)
         # Nothing that a report would draw is kept, and nothing beside the account is measured: neither is compared.
         alone = replay(
@@ -204,18 +196,18 @@ def check_trials(
         digest, metrics = alone.engine.digest, performance_of(config, alone).metrics
         if digest != row.digest or metrics != dict(row.metrics):
             raise InvariantError(
-                f"trial {row.number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
+                f"trial {number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
                 f"{digest[:16]}; none of these trials can be trusted"
             )
         if on_progress is not None:
-            on_progress("checked against replays", chosen.index(row.number) + 1, len(chosen))
+            on_progress("checked against replays", chosen.index(number) + 1, len(chosen))
     return chosen
 
 
 def judge(file: TrialFile) -> TrialVerdict:
     """Return what the finished trials say together; of very many those with the lowest numbers, whatever their order here."""
-    numbers = [row.number for row in file.rows() if row.outcome == "done"]
-    chosen = set(nsmallest(MOST_TRIALS, numbers))
+    numbers = file.that_were_done()
+    chosen = set(numbers[:MOST_TRIALS])
     rows = sorted((row.number, row.returns) for row in file.rows() if row.number in chosen)
     return verdict((returns for _, returns in rows), len(numbers) - len(chosen))
 

@@ -119,10 +119,8 @@ def run_walkforward(
                 run_trials(search.run, search.changes, file, hands, books, on_progress)
         except KeyboardInterrupt:
             is_whole = False
-        for row in file.rows():
-            summary.add(row)
+        write_table(folder, space.axes, summary.passing(file.rows()))
         result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
-        write_table(folder, space.axes, file.rows())
         account = _go_on(result, runner, search, file, options) if is_whole else None
         result.standing = books.standing()
     if account is not None:

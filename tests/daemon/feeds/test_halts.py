@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from papertape.daemon.feeds.halts import Halts, WithHalts
+from papertape.daemon.feeds.halts import Halts, Telling, WithHalts
 from papertape.engine.candles import CANDLE
-from papertape.engine.events import Cause, Halt
+from papertape.engine.events import Cause, Halt, MarketChange
 from papertape.engine.jit import Rows
 
 MINUTE = 60_000
@@ -24,7 +24,7 @@ def instants(n: int, first: int = 0) -> Rows:
 
 def told(halts: Halts, rows: Rows) -> list[object]:
     """Return events as numbers of instants, and halts as they are."""
-    return [event if isinstance(event, Halt) else len(event) // 2 for event in halts.between(rows)]
+    return [event if isinstance(event, tuple) else len(event) // 2 for event in halts.between(rows)]
 
 
 def test_a_halt_comes_before_the_first_candle_that_closes_after_it() -> None:
@@ -90,3 +90,25 @@ async def test_a_feed_is_cut_where_whoever_looks_finds_a_halt() -> None:
         Halt(0, 1, Cause.GONE, True), Halt(T, -1, Cause.CLOCK, False), "candles",
         Halt(T, -1, Cause.CLOCK, True), "candles", "candles",
     ]  # fmt: skip
+
+
+def test_what_is_known_of_a_market_comes_before_the_first_candle_that_closes_after_it() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    telling = Telling({"tick_size": 1.0}, ((T + 5 * MINUTE, {"tick_size": 2.0}),))
+    halts.tell_market("B", T + MINUTE + 1, telling)
+    halts.tell_market("B", T + 2 * MINUTE, telling)  # no news
+
+    now = MarketChange(T + MINUTE + 1, 1, {"tick_size": 1.0})
+    later = MarketChange(T + 5 * MINUTE, 1, {"tick_size": 2.0})
+    assert told(halts, instants(7)) == [1, now, 4, later, 2]
+
+
+def test_what_is_known_newly_takes_the_place_of_what_was_to_come() -> None:
+    halts = Halts(["A", "B"], MINUTE)
+    halts.tell_market("A", T, Telling({"tick_size": 1.0}, ((T + MINUTE, {"tick_size": 2.0}),)))
+    halts.tell(Cause.MARKET, "A", T, is_on=True)
+    halts.tell_market("A", T, Telling({"tick_size": 3.0}))
+
+    found = told(halts, instants(3))
+
+    assert found == [Halt(T, 0, Cause.MARKET, True), MarketChange(T, 0, {"tick_size": 3.0}), 3]

@@ -24,9 +24,11 @@ from papertape.daemon.journal.archive import (
 )
 from papertape.daemon.journal.codec import decode
 from papertape.daemon.journal.export import export_tables, export_tapes
+from papertape.engine.broker.risk.brackets import Bracket
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
-from papertape.engine.events import Action, Command, Event, Funding, NewModel
+from papertape.engine.events import Action, Command, Event, Funding, MarketChange, NewModel
+from papertape.engine.spec import Market
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.tapes.store import read_tape
 from tests.support.helpers import random_candles
@@ -42,10 +44,16 @@ def snapshot_of(engine: Engine, journal: Journal, sequence: int | None = None) -
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+figures = st.builds(
+    lambda tick, up_to: Market("A/B:C", True, tick_size=tick, brackets=(Bracket(up_to, 5.0, 0.01),)).plain(),
+    st.floats(0.0, 1e300),
+    st.floats(1.0, 1e300),
+)  # fmt: skip
 events = st.one_of(
     st.builds(Command, st.sampled_from(list(Action)), st.just(1.0) | finite),
     st.builds(NewModel, st.integers(1, 2**40), st.binary(max_size=200)),
     st.builds(Funding, st.integers(0, 2**45), st.integers(0, 9), finite, finite),
+    st.builds(MarketChange, st.integers(0, 2**45), st.integers(0, 9), figures),
     st.integers(1, 5).map(lambda n: random_candles(n, seed=n)),
 )
 

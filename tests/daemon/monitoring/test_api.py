@@ -11,6 +11,7 @@ import aiohttp
 import numpy as np
 import pytest
 
+from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.journal import Journal
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.monitoring import server as server_module
@@ -40,9 +41,11 @@ async def accept(name: CommandName, asked: CommandRequest, key: str | None) -> C
 
 
 @asynccontextmanager
-async def serving(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+async def serving(
+    api: Api, backtests: BacktestService | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
     metrics = Metrics(Scope(("AAA",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
-    views = Views(no_status, str, accept, api)
+    views = Views(no_status, str, accept, api, backtests)
     async with (
         Server(metrics, views, version="0", token=TOKEN) as server,
         aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as http,

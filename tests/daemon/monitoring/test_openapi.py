@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from papertape.daemon.backtests.answers import BacktestState
+from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.api.listings import LISTINGS
 from papertape.daemon.monitoring.api.routes import Api
+from papertape.replay.config import make_config
+from papertape.replay.tapes.store import Store
+from papertape.replay.tapes.synthetic import synthesize
 from tests.daemon.monitoring.test_api import TOKEN, serving
 from tests.support.api import account, no_api, no_status
 from tests.support.journals import candles, filled
@@ -25,7 +30,20 @@ SETTINGS = """
 include-path = "/api/v1/stream"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["426"]
+# What a configuration may hold is said by its own models, not by the document; a key may have come with another one before.
+[[operations]]
+include-path = "/api/v1/backtests"
+include-method = "POST"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "404", "409", "422"]
 """
+# A real backtest that is over in a moment: the first job, whose result is there to be asked for.
+QUICK = {
+    "data": {"tapes": ["SYNTH"]},
+    "strategy": {"name": "ema_cross"},
+    "signals": {"use_ml": False},
+    "report": {"sensitivity": False, "benchmarks": False, "random_draws": 0, "regimes": False},
+}
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
@@ -87,8 +105,11 @@ async def test_schemathesis_finds_no_difference(
     # On a fast machine most requests would meet the limit, and nothing behind it; test_server.py has the limit itself.
     monkeypatch.setattr(server_module, "PER_S", 1e6)
     monkeypatch.setattr(server_module, "BURST", 1_000_000)
+    monkeypatch.setenv("PAPERTAPE_TRIALS", "off")
     (tmp_path / "schemathesis.toml").write_text(SETTINGS, encoding="utf-8")
-    async with serving(Api(account(journal), no_status)) as http:
+    backtests = await with_a_result(tmp_path)
+    async with serving(Api(account(journal), no_status), backtests) as http:
+        work = asyncio.create_task(backtests.run())
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", str(DOCUMENT),
             "--url", str(http._base_url), "--max-time", str(SECONDS), "--seed", "1", "--generation-database", "none",
@@ -97,12 +118,33 @@ async def test_schemathesis_finds_no_difference(
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         told, _ = await process.communicate()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    asked = backtests.jobs().jobs
 
     said = told.decode()
     assert process.returncode == 0, said
     assert f"{len(operations())} selected / {len(operations())} total" in said
     for phase in ("Coverage", "Fuzzing"):
         assert f"✅  {phase}" in said
+    assert len(asked) > 1, "no request for a backtest was taken"
+
+
+async def with_a_result(folder: Path) -> BacktestService:
+    """Return a service whose first job is done, and whose further processes end at once without a result."""
+    Store(folder / "tapes").save(synthesize("noise", 600, "1h"))
+    limits = {"queue": 100, "keep": 200}
+    own = make_config({"data": {"store": str(folder / "tapes")}, "backtests": limits})
+    first = BacktestService(own, folder / "backtests", lambda: 5)
+    work = asyncio.create_task(first.run())
+    await first.start("first", QUICK)
+    async with asyncio.timeout(300.0):
+        while first.job(1).state in (BacktestState.QUEUED, BacktestState.RUNNING):  # noqa: ASYNC110 # another process
+            await asyncio.sleep(0.05)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert first.job(1).state is BacktestState.DONE, first.job(1).reason
+    return BacktestService(own, folder / "backtests", lambda: 6, ("true",))
 
 
 @pytest.fixture

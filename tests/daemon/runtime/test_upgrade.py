@@ -11,7 +11,9 @@ import pytest
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
+from papertape.daemon.journal.export import export_tables, journal_statement
 from papertape.daemon.runtime.drill import drill
+from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.runtime.upgrade import Change, Upgrade, compare_versions
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
@@ -60,6 +62,20 @@ def test_the_same_version_decides_the_same(state: Path) -> None:
     assert found.rows["trades"] == len(report.trades) > 4
     assert found.not_kept == ()
     assert files_of(state) == before
+
+
+def test_a_journal_without_a_table_that_came_since_is_read_all_the_same(state: Path) -> None:
+    changed(state, "DROP VIEW changes_quote", "DROP TABLE changes")
+
+    assert verify_state(state).is_equal
+    assert compare_versions(state).not_kept == ("changes",)
+    with Journal.read(state) as journal:
+        booked = journal_statement(journal)
+        names = {path.stem for path in export_tables(journal, state.parent / "out")}
+    assert booked.transactions > 10
+    assert not len(booked.changes)
+    assert "changes" not in names
+    assert "fills" in names
 
 
 def test_every_row_that_differs_is_named_with_both_values(state: Path) -> None:

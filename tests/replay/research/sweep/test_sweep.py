@@ -14,6 +14,7 @@ import pytest
 from papertape import FLAT, LONG, Decision, backtest, parameter, sweep
 from papertape.engine.errors import ConfigError, DataError, InvariantError
 from papertape.replay.research.sweep import run as sweep_run
+from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import SweepResult
 from papertape.replay.research.sweep.trial import TrialRow
 from papertape.replay.research.sweep.workers import in_workers
@@ -134,6 +135,18 @@ def test_a_sweep_goes_on_where_it_was_cut_off(
     # Nothing is left to do: no trial runs.
     monkeypatch.setattr(sweep_run.TrialRunner, "run", lambda *_: pytest.fail("a trial ran twice"))
     assert cross(file.parent).counts == whole.counts
+
+
+def test_a_finished_trial_is_found_again_by_its_number(tmp_path: Path) -> None:
+    found = cross(tmp_path / "a", 2)
+
+    with TrialFile(tmp_path / "a", {}, 12) as file:
+        rows = list(file.rows())
+        done = [row.number for row in rows if row.outcome == "done"]
+
+        assert 0 < len(done) < len(rows) == found.size
+        assert file.that_were_done() == sorted(done)
+        assert [file.row(row.number) for row in rows] == rows
 
 
 def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
