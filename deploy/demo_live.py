@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(desk: Desk) -> None:
     """Start everything, tell where it is and what it does, and watch it."""
-    daemon, prometheus, manager = free_ports(USUAL_PORTS)
+    (daemon,) = free_ports(USUAL_PORTS[:1])
     desk.say("a synthetic market is made: no candle of it ever traded")
     _make_market(desk.folder)
     desk.look()
@@ -144,6 +144,8 @@ def _run(desk: Desk) -> None:
         desk.wait()
     desk.say(f"page          {address}/")
     desk.say(f"metrics       {address}/metrics")
+    # Looked for only now: while kernels were compiled somebody else may have taken the usual ones.
+    prometheus, manager = free_ports(USUAL_PORTS[1:])
     _start_watchers(desk, daemon, prometheus, manager)
     desk.say(f"controls ask for the token in {token}")
     _tell_progress(desk, address)

@@ -6,6 +6,7 @@ is answered is drawn at the dashboard's own places, in `deploy/pictures`. `--pro
 """
 
 import argparse
+import contextlib
 import json
 import re
 import signal
@@ -18,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from previews.page import picture
-from previews.results import EVERYTHING, Span, asking, results_of
+from previews.places import Shown
+from previews.results import EVERYTHING, Results, Span, asking, results_of
 
 HERE = Path(__file__).parent
 SCRAPE_S = 5.0  # of demo_live.py
@@ -42,12 +44,15 @@ def demo(minutes: float) -> Iterator[str]:
             found = re.search(r"prometheus +(http://[\d.:]+)/", told)
             if found is None:
                 raise SystemExit(f"no Prometheus runs (Debian package `prometheus`):\n{told}")
-            time.sleep(minutes * 60.0)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(minutes * 60.0)
+                raise SystemExit(f"the run ended by itself:\n{process.stdout.read()}")
             _wait_for_position(found[1])
             yield found[1]
         finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=END_S)
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=END_S)
 
 
 def _wait_for_position(address: str) -> None:
@@ -68,7 +73,7 @@ def draw(address: str, folder: Path, about: str) -> None:
     for path in sorted((HERE / "dashboards").glob("*.json")):
         board = json.loads(path.read_text(encoding="utf-8"))
 
-        def results(shown):
+        def results(shown: Shown) -> Results:
             everything = {"symbol": EVERYTHING, **shown.variables}
             return results_of(shown.panel, ask, span, everything)
 

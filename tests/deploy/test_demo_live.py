@@ -1,5 +1,6 @@
 """`make demo-live` from its start to Ctrl-C: a page with a model and trades, watchers where installed, and nothing left."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -33,6 +34,14 @@ def fetch(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=10.0) as answer:  # noqa: S310
         body = answer.read()
     return json.loads(body) if body[:1] in b"{[" else body.decode()
+
+
+def occupy(taken: socket.socket, port: int) -> None:
+    """Let a port be taken, by this or by whoever has it already."""
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with contextlib.suppress(OSError):
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
 
 
 def children(pid: int) -> list[int]:
@@ -73,13 +82,8 @@ def panels_without_data(address: str) -> set[str]:
 
 @pytest.mark.slow
 def test_it_shows_a_model_and_trades_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 9464))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has it: taken all the same
+    with socket.socket() as taken, socket.socket() as taken_later:
+        occupy(taken, 9464)
         process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
             stdout=subprocess.PIPE,
@@ -90,12 +94,15 @@ def test_it_shows_a_model_and_trades_and_leaves_nothing_behind(tmp_path: Path) -
         try:
             for line in process.stdout:
                 lines.append(line)
+                if "the daemon starts" in line:
+                    occupy(taken_later, 9090)  # as another one that started a moment before
                 if "the first trade is over" in line:
                     break
             text = "".join(lines)
             addresses = dict(re.findall(r"(\w+) +(http://127\.0\.0\.1:\d+)/", text))
             pids, page = children(process.pid), addresses["page"]
             assert page != "http://127.0.0.1:9464"
+            assert addresses.get("prometheus") != "http://127.0.0.1:9090"
             assert '<script src="/assets/app.js"' in fetch(f"{page}/")
             assert fetch(f"{page}/status")["model"]["kind"] == "logistic"
             assert fetch(f"{page}/api/v1/trades?limit=5")["rows"]

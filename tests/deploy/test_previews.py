@@ -73,6 +73,7 @@ def test_a_line_is_where_the_numbers_of_its_axis_say() -> None:
     (line,) = points(part, "c0")
     a_px, b_px = axis[0.0], axis[10.0]
 
+    assert b_px < a_px  # what is more is higher
     read = [(y - a_px) / (b_px - a_px) * 10.0 for _, y in line]
     assert read == pytest.approx(
         [0.0, 3.0, 10.0, 10.0, 2.5], abs=0.1
