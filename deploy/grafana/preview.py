@@ -46,7 +46,7 @@ def demo(minutes: float) -> Iterator[str]:
                 raise SystemExit(f"no Prometheus runs (Debian package `prometheus`):\n{told}")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(minutes * 60.0)
-                raise SystemExit(f"the run ended by itself:\n{process.stdout.read()}")
+                raise SystemExit(f"the run ended by itself:\n{told}{process.stdout.read()}")
             _wait_for_position(found[1])
             yield found[1]
         finally:
@@ -68,6 +68,8 @@ def draw(address: str, folder: Path, about: str) -> None:
     """Draw each dashboard from a Prometheus: all that it has of a daemon, up to now."""
     ask, now_s = asking(address), time.time()
     up = ask("query", query="min_over_time(timestamp(up)[2h:5s])", time=now_s)["result"]
+    if not up:
+        raise SystemExit(f"{address}: it has scraped no daemon yet")
     span = Span(float(up[0]["value"][1]), now_s, SCRAPE_S)
     symbols = ask("label/symbol/values")
     for path in sorted((HERE / "dashboards").glob("*.json")):
@@ -90,10 +92,7 @@ def main() -> None:
         "--prometheus", help="the address of one that runs; none: that of a run made for it"
     )
     parser.add_argument("--out", type=Path, default=HERE.parent / "pictures")
-    parser.add_argument(
-        "--about",
-        default=ABOUT,
-    )
+    parser.add_argument("--about", default=ABOUT)
     options = parser.parse_args()
     if options.prometheus:
         draw(options.prometheus, options.out, options.about)
