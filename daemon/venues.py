@@ -221,6 +221,7 @@ def _perpetuals(identity: Identity, start: FeedStart) -> dict[str, Perpetual]:
 async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[FeedSource]:
     """Open the stream of a venue that ccxt knows; settlements are asked for."""
     from papertape.daemon.feeds.ccxt.feed import CcxtFeed
+    from papertape.daemon.feeds.ccxt.figures import ccxt_figures
     from papertape.daemon.feeds.ccxt.funding import CcxtFunding
     from papertape.daemon.feeds.ccxt.series import ASKED_FRESH_MS, CcxtSeries
     from papertape.daemon.feeds.halts import WithHalts
@@ -238,9 +239,13 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
         dropped=start.dropped,
     )
 
+    told = ToldMarkets(identity, start.on_notice)
+
     def look() -> None:
         is_skewed = abs(start.stats.clock_offset_ms) > SKEW_MS
         feed.halts.tell(Cause.CLOCK, "", clock.now_ms(), is_on=is_skewed)
+        for symbol, said in feed.markets.said.items():
+            told.hear(feed.halts, symbol, said, ccxt_figures, clock.now_ms())
 
     funding = CcxtFunding(lambda: feed.history, feed.markets, clock, start.on_notice)
     settled = WithSettlements(
@@ -297,15 +302,19 @@ async def _delta_identity(config: Config) -> Identity:
 
 
 async def _ccxt_identity(config: Config) -> Identity:
-    """Ask a venue, through ccxt, whether its markets are spot or perpetual."""
+    """Ask a venue, through ccxt, what its markets are: spot or perpetual, with which steps, fees and leverage."""
+    from papertape.daemon.feeds.ccxt.figures import ccxt_figures, leverage_tiers, said_of
     from papertape.replay.sources.ccxt_history import CcxtHistory
     from papertape.replay.sources.ccxt_markets import find_market, make_exchange
 
     live = config.live
     exchange = make_exchange(live.venue, base_url=live.rest_url)
     try:
-        await CcxtHistory(exchange, WallClock(), retries=1).call("load_markets")
+        history = CcxtHistory(exchange, WallClock(), retries=1)
+        await history.call("load_markets")
         found = [(symbol, find_market(exchange, symbol)) for symbol in live.symbols]
+        swaps = [market.unified for _, market in found if market.kind == "linear"]
+        tiers = await leverage_tiers(exchange, history.call, swaps) if swaps else {}
     finally:
         await exchange.close()
     inverse = [symbol for symbol, market in found if market.kind == "inverse"]
@@ -313,5 +322,8 @@ async def _ccxt_identity(config: Config) -> Identity:
         raise ConfigError(
             f"live.symbols: {inverse[0]} is an inverse contract; only linear ones are traded"
         )
-    markets = tuple(market_of(m.venue, symbol, m.kind, config) for symbol, m in found)
-    return Identity(config, found[0][1].venue, live.timeframe, markets)
+    markets = []
+    for symbol, m in found:
+        said = said_of(exchange, exchange.markets[m.unified], tiers.get(m.unified, ()))
+        markets.append(market_of(m.venue, symbol, m.kind, config, ccxt_figures(said)))
+    return Identity(config, found[0][1].venue, live.timeframe, tuple(markets))

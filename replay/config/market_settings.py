@@ -145,14 +145,16 @@ class MarketSettings(MarketFigures):
     read_only: bool | None = Field(
         None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
     )
-    changes: tuple[DatedFigures, ...] = Field(
-        (), description="figures that are others from later times on, as { start, tick_size, … } in order"
+    changes: tuple[DatedFigures, ...] | None = Field(
+        None, description="figures that are others from later times on, as { start, tick_size, … } in order"
     )  # fmt: skip
 
     @field_validator("changes")
     @classmethod
-    def _times_ascend(cls, rows: tuple[DatedFigures, ...]) -> tuple[DatedFigures, ...]:
-        for before, row in pairwise(rows):
+    def _times_ascend(
+        cls, rows: tuple[DatedFigures, ...] | None
+    ) -> tuple[DatedFigures, ...] | None:
+        for before, row in pairwise(rows or ()):
             if row.start <= before.start:
                 raise ValueError(
                     f"{row.start:%Y-%m-%d %H:%M} does not come after {before.start:%Y-%m-%d %H:%M}; write them in order"

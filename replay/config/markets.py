@@ -62,11 +62,16 @@ def market_of(
         values |= _known().get(name, {})
     by_quote = values.pop(_BY_QUOTE, {})
     values.setdefault("minimum_notional", _smallest_notional(symbol, by_quote))
-    values |= dict(told or {})
     own = config.market.figures
     if symbol in config.markets:
         own |= config.markets[symbol].figures
-    if own.get("brackets"):  # they take the place of what others say of the same
+    said = dict(told or {})
+    if any(own.get(name) for name in _BY_BRACKETS):
+        said.pop("brackets", None)
+    values |= said
+    if own.get("brackets") or said.get(
+        "brackets"
+    ):  # they take the place of what others say of the same
         values = {name: value for name, value in values.items() if name not in _BY_BRACKETS}
     values |= own
     kind = values.pop("kind")
@@ -104,7 +109,7 @@ def _dated(config: Config, symbol: str) -> list[tuple[int, str, dict[str, Any]]]
         (int(row.start.timestamp() * 1000), f"{name}.changes.{number}", row.figures)
         for name, section in sections.items()
         if section is not None
-        for number, row in enumerate(section.changes)
+        for number, row in enumerate(section.changes or ())
     ]
     return sorted(rows, key=lambda row: row[0])
 

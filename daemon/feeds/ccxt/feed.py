@@ -138,11 +138,11 @@ class CcxtFeed:
             jitter=self._chance.random,
         )
         await self._patiently(self.history.start)
+        await self.markets.ask_tiers(self.history)
         self.markets.read(self._exchange, self.history.venue_now_ms())
         self._note_offset()
         is_polled = self._live.candles == "poll" or not self._exchange.has.get("watchOHLCV")
-        source = "poll" if is_polled else "stream"
-        self._table = Finality(self._symbols, self._rules, source=source)
+        self._table = Finality(self._symbols, self._rules, source="poll" if is_polled else "stream")
         self._follow_markets()
         await self._backfill()
         self._is_started = True
@@ -281,7 +281,7 @@ class CcxtFeed:
             read_ms, self._is_silent = self._clock.now_ms(), False
             try:
                 async with self._rest:
-                    await self.history.call("load_markets", True)
+                    await self.markets.load(self.history)
             except RestError as error:
                 self._tell(NoticeKind.VENUE, detail=f"catalogue: {error}")
                 continue

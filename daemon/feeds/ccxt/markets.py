@@ -13,6 +13,8 @@ takes up to a second to parse, so it is read again after hours, and sooner only 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from papertape.daemon.feeds.ccxt.figures import CcxtSaid, leverage_tiers, said_of
+from papertape.replay.sources.ccxt_history import CcxtHistory
 from papertape.replay.sources.ccxt_markets import find_market
 from papertape.replay.sources.errors import RestRefused
 from papertape.replay.tapes.timestamps import utc_text
@@ -32,6 +34,7 @@ class CcxtMarkets:
     dropped   symbols that the account has and the configuration no longer names
     unified   ccxt's name of each symbol that was ever listed
     refused   what the history said of symbols that it refuses
+    said      what the catalogue and the tiers of leverage say of each symbol that is listed
     """
 
     def __init__(
@@ -45,11 +48,26 @@ class CcxtMarkets:
         self._known, self._dropped = frozenset(known), frozenset(dropped)
         self._listed: set[str] = set()
         self._before: tuple[Any, Any] = ({}, {})
+        self.said: dict[str, CcxtSaid] = {}
+        self._tiers: dict[str, Sequence[Any]] = {}
 
     @property
     def halted(self) -> Collection[str]:
         """Return the symbols that do not trade now."""
         return self._halted_ms.keys()
+
+    async def load(self, history: CcxtHistory) -> None:
+        """Load the catalogue again, and the tiers of leverage; raises RestError where that fails."""
+        await history.call("load_markets", True)
+        await self.ask_tiers(history)
+
+    async def ask_tiers(self, history: CcxtHistory) -> None:
+        """Learn the tiers of leverage of the perpetuals, where the venue gives them."""
+        exchange = history.exchange
+        found = {symbol: self._find(exchange, symbol) for symbol in self._symbols}
+        swaps = [str(m["symbol"]) for m in found.values() if m is not None and m.get("swap")]
+        if swaps:
+            self._tiers |= await leverage_tiers(exchange, history.call, swaps)
 
     def read(self, exchange: Any, now_ms: int) -> bool:
         """
@@ -66,6 +84,9 @@ class CcxtMarkets:
                 continue
             market = self._find(exchange, symbol)
             (self._listed.discard if market is None else self._listed.add)(symbol)
+            if market is not None:
+                tiers = self._tiers.get(self.unified[symbol], ())
+                self.said[symbol] = said_of(exchange, market, tiers)
             if market is not None and market.get("active") is False:
                 self._halted_ms.setdefault(symbol, now_ms)
             else:

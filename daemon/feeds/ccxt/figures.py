@@ -1,0 +1,93 @@
+"""
+What a ccxt venue says of a market, as an account has it: steps, minima, fees, and leverage by size.
+
+Sizes are in base units, whatever a contract is. Steps are taken where the venue's precision is a step (`TICK_SIZE`), which is
+so for all but a few. Tables of leverage are asked for where the venue gives them without keys.
+
+Source: ccxt manual, "Market structure", "Precision and limits" and "Leverage Tiers Structure" (4.5.90).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from papertape.engine.broker.risk.brackets import Bracket, check_brackets
+from papertape.engine.errors import ConfigError
+from papertape.replay.config.market_settings import BracketSettings
+from papertape.replay.sources.errors import RestError
+
+_TICK_SIZE: Final = 4  # ccxt.TICK_SIZE
+
+
+class CcxtSaid(NamedTuple):
+    """What a venue says of one market: ccxt's structure of it, and its tiers of leverage."""
+
+    market: Mapping[str, Any]
+    tiers: Sequence[Any] = ()
+    is_stepped: bool = True
+
+
+def said_of(exchange: Any, market: Mapping[str, Any], tiers: Sequence[Any] = ()) -> CcxtSaid:
+    """Return what an exchange object says of a market of its catalogue."""
+    return CcxtSaid(market, tiers, getattr(exchange, "precisionMode", 0) == _TICK_SIZE)
+
+
+async def leverage_tiers(
+    exchange: Any, call: Callable[..., Awaitable[Any]], symbols: Sequence[str]
+) -> dict[str, Sequence[Any]]:
+    """Return the tiers of leverage by unified symbol, as far as the venue gives them to anybody."""
+    found: dict[str, Sequence[Any]] = {}
+    try:
+        if exchange.has.get("fetchLeverageTiers") is True:
+            found = dict(await call("fetch_leverage_tiers", list(symbols)))
+        elif exchange.has.get("fetchMarketLeverageTiers") is True:
+            for symbol in symbols:
+                found[symbol] = await call("fetch_market_leverage_tiers", symbol)
+    except RestError:
+        return found  # it wants keys, or does not answer: as before
+    return {symbol: found[symbol] for symbol in symbols if found.get(symbol)}
+
+
+def ccxt_figures(said: CcxtSaid) -> dict[str, Any]:
+    """Return what is said of a market as `papertape.engine.spec.Market` has it; what is not said is left out."""
+    market, limits = said.market, _part(said.market, "limits")
+    size = 1.0 if market.get("spot") else _number(market.get("contractSize")) or 1.0
+    found = {
+        "taker_fee_rate": _number(market.get("taker")),
+        "maker_fee_rate": _number(market.get("maker")),
+        "minimum_size": size * _number(_part(limits, "amount").get("min")),
+        "minimum_notional": _number(_part(limits, "cost").get("min")),
+    }
+    if said.is_stepped:
+        precision = _part(market, "precision")
+        found["tick_size"] = _number(precision.get("price"))
+        found["lot_size"] = size * _number(precision.get("amount"))
+    if not market.get("spot"):
+        found["maximum_leverage"] = _number(_part(limits, "leverage").get("max"))
+    told: dict[str, Any] = {name: value for name, value in found.items() if value > 0.0}
+    brackets = [] if market.get("spot") else _brackets(said.tiers)
+    return told | ({"brackets": brackets} if brackets else {})
+
+
+def _brackets(tiers: Sequence[Any]) -> list[Bracket]:
+    """Return tiers as rows of a table, none where they are no table that can be."""
+    try:
+        rows = [BracketSettings.model_validate(row).model_dump() for row in tiers]
+        found = [Bracket(**row) for row in rows]
+        if found:
+            check_brackets("tiers", found)
+    except (ConfigError, ValidationError):
+        return []
+    return found
+
+
+def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = values.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _number(value: Any) -> float:
+    """Return a number that is above zero and finite, 0 for anything else."""
+    is_one = isinstance(value, int | float) and 0.0 < value < 1e18
+    return float(value) if is_one else 0.0
