@@ -116,6 +116,7 @@ TABLES: Final = (
 _INDEXES: Final = {
     "events_by_time": "events (known_ms, symbol, timeframe_ms, sequence)",
     "events_by_candle": "events (symbol, bar)",
+    "events_by_known": "events (symbol, timeframe_ms, known_ms)",  # what is let go of is found by it
 }
 
 

@@ -5,7 +5,7 @@ The comparison is exact: integers and floats as they are, in order. The first re
 table, key and field; where all records agree but the state does not, the field of the state is named.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -118,6 +118,7 @@ class Again:
             reports[-1][0].sequence,
         )
         live = {number: list(found) for number, found in groupby(rows, key=lambda row: row[0])}
+        since: dict[tuple[str, int], int] | None = None
         for found, report in reports:
             again = sorted(
                 as_values(table, kept(table, report), self.engine.symbols),
@@ -125,23 +126,12 @@ class Again:
             )
             was = [row[1:] for row in live.get(found.sequence, [])]
             if was != again and table.name == "events":
-                was, again = self._still_kept(table, was), self._still_kept(table, again)
+                if since is None:  # asked once: a daemon that runs lets go of more meanwhile
+                    since = events_since(self._journal.connection)
+                was, again = (_still_kept(table, side, since) for side in (was, again))
             if was != again:
                 return _first(table, found.sequence, was, again)
         return None
-
-    def _still_kept(
-        self, table: ReportTable, rows: Sequence[tuple[Any, ...]]
-    ) -> list[tuple[Any, ...]]:
-        """Return the rows of market structure that the journal has not let go of meanwhile."""
-        since = events_since(self._journal.connection)
-        places = [table.fields.index(name) for name in ("symbol", "timeframe_ms", "known_ms")]
-        named = [(row, *(row[place] for place in places)) for row in rows]
-        return [
-            row
-            for row, symbol, length_ms, known_ms in named
-            if known_ms > since.get((symbol, length_ms), -1)
-        ]
 
     def state_differs(self, state: bytes) -> Difference | None:
         """Return what differs between this engine's state and a snapshot taken at the same input."""
@@ -158,6 +148,19 @@ class Again:
             if live[name].tobytes() != array.tobytes():
                 return _field_of(self.sequence, name, live[name], array)
         return Difference(self.sequence, "snapshot", "header", "another", "of this version")
+
+
+def _still_kept(
+    table: ReportTable, rows: Sequence[tuple[Any, ...]], since: Mapping[tuple[str, int], int]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of market structure that the journal has not let go of meanwhile."""
+    places = [table.fields.index(name) for name in ("symbol", "timeframe_ms", "known_ms")]
+    named = [(row, *(row[place] for place in places)) for row in rows]
+    return [
+        row
+        for row, symbol, length_ms, known_ms in named
+        if known_ms > since.get((symbol, length_ms), -1)
+    ]
 
 
 def _first(

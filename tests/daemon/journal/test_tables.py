@@ -102,3 +102,14 @@ def test_without_orders_no_trade_has_a_tag() -> None:
     found = trade_tags({"number": np.array([7, 8])}, report.orders, report.fills)
 
     assert {name: tags.tolist() for name, tags in found.items()} == {"entry_tag": ["", ""], "exit_tag": ["", ""]}  # fmt: skip
+
+
+def test_structure_that_is_let_go_of_is_found_without_reading_what_stays() -> None:
+    connection = sqlite3.connect(":memory:")
+    ensure_tables(connection)
+
+    plan = connection.execute(
+        "EXPLAIN QUERY PLAN DELETE FROM events WHERE symbol = 'A' AND timeframe_ms = 1 AND known_ms <= 5"
+    ).fetchall()
+
+    assert "(symbol=? AND timeframe_ms=? AND known_ms<?)" in plan[0][-1]

@@ -18,6 +18,7 @@ from papertape.daemon.monitoring.api.candles import CandleHistory
 from papertape.daemon.monitoring.api.closes import SeenFeatures, close_of, lines_of
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.api.structure import MOST_PIECES, structure_window
+from papertape.daemon.runtime import restep
 from papertape.daemon.runtime.audit import answer
 from papertape.daemon.runtime.daemon import Hooks
 from papertape.daemon.runtime.recovery import Recovered
@@ -244,7 +245,10 @@ def test_structure_is_kept_as_far_back_as_closes_and_an_audit_knows_that(
     ]
     assert found == expected
     assert 10 < len(found) < len(every) // 4
+    asked: list[Any] = []
+    monkeypatch.setattr(restep, "events_since", lambda c: asked.append(c) or tables.events_since(c))
     assert verify_state(tmp_path).is_equal  # what was let go of is no difference
+    assert len(asked) == 1  # all inputs here are compared at once
     symbol, sequence, _ = found[-2]  # one that is kept is missed
     with Journal.open(tmp_path, 0) as journal:
         journal.commit([
