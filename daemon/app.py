@@ -135,16 +135,14 @@ async def serve(
                     pace = Pace(source.now_ms, freezing()) if is_virtual else None
                     daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms, pace)
                 with _stopping_on_signals(daemon):
-                    await _run(daemon, was_stepped=recovered.stepped > 0)
+                    await _run(daemon)
                 return daemon
         finally:
             await writer.close()
 
 
-async def _run(daemon: RunningDaemon, *, was_stepped: bool) -> None:
-    """Run a daemon to its end; what recovery had to step need not be stepped again."""
-    if was_stepped:
-        await daemon.snapshot()
+async def _run(daemon: RunningDaemon) -> None:
+    """Run a daemon to its end."""
     try:
         await daemon.run()
     finally:
@@ -234,31 +232,37 @@ def _recover(
         kept = Identity.from_json(text)
         begun = None if chapter is None else chapter.ready(journal, kept, identity)
         if begun is not None:
-            told.append(_open_chapter(journal, begun, hooks))
+            told += _open_chapter(journal, begun, hooks)
             kept = begun.after
         told += same_account(kept, identity)
         # Everything that decides is equal; the rest may change at any start.
         account = kept._replace(config=identity.config)
     recovered = recover(journal, hooks.on_progress)
     told = [*told, *refuse_held(account, recovered.engine)]
-    recovered = recovered._replace(told=(*told, *recovered.told))
+    _keep_stepped(journal, recovered, account)
+    recovered = recovered._replace(told=tuple(dict.fromkeys([*told, *recovered.told])))
     hooks.on_recovered(recovered)
     return account, recovered
 
 
-def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> str:
+def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> list[str]:
     """
-    Commit a chapter behind the journal's last input and say so; an engine sees it when it recovers.
+    Commit a chapter behind the journal's last input; return it and what recovery told; an engine sees it when it recovers.
 
     What is before it is written down first, so that nothing but the chapter itself is left to be stepped.
     """
     recovered = recover(journal, hooks.on_progress)
     refuse_held(chapter.after, recovered.engine)
-    if recovered.stepped:
-        keep = chapter.after.config.daemon.keep_snapshots
-        journal.commit([snapshot_work(recovered.engine, journal.sequence, wall_ms(), keep)])
+    _keep_stepped(journal, recovered, chapter.after)
     journal.commit([lambda j: chapter.add(j, wall_ms())])
-    return str(chapter)
+    return [*recovered.told, str(chapter)]
+
+
+def _keep_stepped(journal: Journal, recovered: Recovered, account: Identity) -> None:
+    """Commit a snapshot of what recovery had to step, so that it need not be stepped again, whatever ends this start."""
+    if recovered.stepped:
+        keep = account.config.daemon.keep_snapshots
+        journal.commit([snapshot_work(recovered.engine, journal.sequence, wall_ms(), keep)])
 
 
 def _notice_keeper(writer: Writer, hooks: Hooks) -> OnNotice:

@@ -170,6 +170,13 @@ class BacktestResult(_Told):
     folder: str = Field(description="on the daemon's machine; `papertape verify` takes it")
 
 
+class ComparedChapter(_Told):
+    """Since when a live account is what it is from then on."""
+
+    name: str
+    since_ms: int
+
+
 class ComparedSide(_Told):
     """One side of a comparison."""
 
@@ -178,6 +185,11 @@ class ComparedSide(_Told):
     digest: str
     start_ms: int | None
     end_ms: int | None
+    chapters: tuple[ComparedChapter, ...] = Field(
+        (),
+        description="of a live account, oldest first: curve and metrics are of all, settings are the newest's",
+    )
+    told: str = Field("", description="that, for people; empty: it is of one configuration")
 
 
 class ComparedMetric(_Told):

@@ -1,7 +1,7 @@
 """Two results beside one another, or a result and the live account: their metrics, and the keys that differ."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -9,20 +9,22 @@ import numpy as np
 
 from papertape.daemon.backtests.answers import (
     BacktestComparison,
+    ComparedChapter,
     ComparedMetric,
     ComparedSetting,
     ComparedSide,
 )
 from papertape.daemon.backtests.curves import Curve, compare_curves
 from papertape.daemon.backtests.request import SET_ASIDE
+from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.journal import Journal
-from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.tables import TABLES
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.measure import measure
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.backtesting.figures import FIGURES
+from papertape.replay.tapes.tables import at_minute
 
 LIVE: Final = "live"
 _MOST_SETTINGS: Final = 100
@@ -64,7 +66,9 @@ def side_of_account(journal: Journal, digest: str) -> Side:
 
     digest  of the running engine
     """
-    account = identity_of(journal)
+    lineage = lineage_of(journal).accounts
+    account = lineage[-1]
+    chapters = tuple(ComparedChapter(name=one.chapter, since_ms=one.since_ms) for one in lineage[1:])  # fmt: skip
     trades = _records(journal, "trades", account.symbols)
     curve = np.array(
         journal.all("SELECT time_ms, equity FROM equity ORDER BY time_ms"), np.int64
@@ -78,9 +82,21 @@ def side_of_account(journal: Journal, digest: str) -> Side:
         digest=digest,
         start_ms=int(curve[0, 0]) if len(curve) else None,
         end_ms=int(curve[-1, 0]) if len(curve) else None,
+        chapters=chapters,
+        told=_of_several(chapters),
     )
     worth = Curve(marks["time_ms"], marks["equity"] / UNITS_PER_QUOTE)
     return Side(about, found.metrics, found.undefined, config.model_dump(mode="json"), worth)
+
+
+def _of_several(chapters: Sequence[ComparedChapter]) -> str:
+    """Return that figures are of several configurations, empty where there is one."""
+    since = ", ".join(f"chapter {one.name!r} from {at_minute(one.since_ms)} on" for one in chapters)
+    return (
+        f"its curve and figures are of several configurations, {since}; the keys that are compared are those of the newest"
+        if since
+        else ""
+    )
 
 
 def compare(first: Side, second: Side) -> BacktestComparison:

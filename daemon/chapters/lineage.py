@@ -4,7 +4,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from papertape.daemon.journal import Journal
-from papertape.daemon.journal.export import identity_of
+from papertape.daemon.journal.export import begun_as
 from papertape.daemon.journal.identity import Identity
 
 
@@ -26,11 +26,8 @@ class Lineage(NamedTuple):
 
 def lineage_of(journal: Journal) -> Lineage:
     """Return the accounts of a journal, or raise DataError where none has begun."""
-    rows = journal.all("SELECT input, before, after FROM chapters ORDER BY input")
-    if not rows:
-        return Lineage((), (identity_of(journal),))
-    first = Identity.from_json(rows[0][1])
+    rows = journal.all("SELECT input, after FROM chapters ORDER BY input")
     return Lineage(
         tuple(int(row[0]) for row in rows),
-        (first, *(Identity.from_json(row[2]) for row in rows)),
+        (begun_as(journal), *(Identity.from_json(row[1]) for row in rows)),
     )

@@ -146,6 +146,9 @@ def compare_command(
     for setting in found.settings:
         line = f"{setting.key}: {setting.first or '–'} → {setting.second or '–'}"
         console.print(printable(line), markup=False, soft_wrap=True)
+    for side in (found.first, found.second):
+        if side.told:
+            console.print(f"! {printable(side.source)}: {printable(side.told)}", markup=False, soft_wrap=True)  # fmt: skip
     if not found.is_same_span:
         console.print("! the two are about different spans of time", soft_wrap=True)
 

@@ -37,13 +37,23 @@ def identity_of(journal: Journal) -> Identity:
     return Identity.from_json(text)
 
 
+def begun_as(journal: Journal) -> Identity:
+    """Return what a journal was about before its first chapter, or raise DataError."""
+    first = (
+        journal.one("SELECT before FROM chapters ORDER BY input")
+        if journal.has_table("chapters")
+        else None
+    )
+    return identity_of(journal) if first is None else Identity.from_json(first[0])
+
+
 def journal_statement(journal: Journal) -> Booked:
     """
     Return the statement of what a daemon's account has done so far, compared with its equity curve.
 
     Raises InvariantError where it does not balance, DataError where there is nothing yet.
     """
-    account = identity_of(journal)
+    account = begun_as(journal)  # what chapters changed of its markets is in the changes
     number = {symbol: place for place, symbol in enumerate(account.symbols)}
     records = []
     for table in (name for name in TABLES if name.name in ("fills", "payments", "changes")):

@@ -151,7 +151,7 @@ SELECT input, name, begins_ms, ends_ms, positions, changes,
         (SELECT equity FROM equity WHERE equity.input < spans.input ORDER BY equity.input DESC, time_ms DESC LIMIT 1),
         (SELECT CAST(round(json_extract(value, '$.config.account.capital') * 1e9) AS INTEGER) FROM meta WHERE key = 'identity')
     ) AS equity_before,
-    (SELECT equity FROM equity WHERE equity.input < until ORDER BY equity.input DESC, time_ms DESC LIMIT 1) AS equity_after,
+    (SELECT equity FROM equity WHERE equity.input >= spans.input AND equity.input < until ORDER BY equity.input DESC, time_ms DESC LIMIT 1) AS equity_after,
     (SELECT count(*) FROM trades WHERE trades.input >= spans.input AND trades.input < until) AS trades,
     (SELECT count(*) FROM trades WHERE trades.input >= spans.input AND trades.input < until AND pnl > 0) AS wins,
     (SELECT coalesce(sum(fee), 0) FROM fills WHERE fills.input >= spans.input AND fills.input < until) AS fees
@@ -183,7 +183,8 @@ def ensure_tables(connection: sqlite3.Connection) -> None:
     for index, names in _INDEXES.items():
         connection.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {names}")
     connection.execute(f"CREATE VIEW IF NOT EXISTS trade_tags AS {TRADE_TAGS}")
-    connection.execute(f"CREATE VIEW IF NOT EXISTS chapter_figures AS {CHAPTER_FIGURES}")
+    connection.execute("DROP VIEW IF EXISTS chapter_figures")  # it is defined here alone
+    connection.execute(f"CREATE VIEW chapter_figures AS {CHAPTER_FIGURES}")
 
 
 def kept(table: ReportTable, report: Report) -> Rows:

@@ -14,6 +14,7 @@ import numpy as np
 
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.orders import held
+from papertape.engine.broker.risk.changes import changes_of
 from papertape.engine.broker.risk.fees import set_rates
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.orders import BY_CHAPTER
@@ -22,6 +23,7 @@ from papertape.engine.core import Engine
 from papertape.engine.decisions.turns import load_into, saved_by
 from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
+from papertape.engine.jit import Rows
 from papertape.engine.records import FLAT
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
@@ -61,15 +63,16 @@ def carry(before: Engine, after: Engine, *, closes: bool = False) -> Report:
     """
     _refuse_apart(before, after)
     _take_account(before, after)
-    _take_markets(before, after)
-    _begin_limits(before, after)
     time_ms = int(after.last_open_ms[0]) + after.base_ms
+    changes = _take_markets(before, after, time_ms)
+    _begin_limits(before, after)
     after._end_orders(BY_CHAPTER, time_ms)
     if closes:
         after._flatten(time_ms)
     else:
         _keep_exits(after)
     report = after.outputs.take(0)
+    report.changes = changes
     if after.account[0].model_version and after.model.artefact is None:
         report.swaps = after._swap(NewModel(0, b"")).swaps
     return after._counted(report)
@@ -104,14 +107,16 @@ def _take_account(before: Engine, after: Engine) -> None:
         load_into(after._deciders, saved_by(after._deciders))  # they hold on to the outputs
 
 
-def _take_markets(before: Engine, after: Engine) -> None:
-    """Let markets stand as they do for the account, but for what the two specs say otherwise."""
+def _take_markets(before: Engine, after: Engine, time_ms: int) -> Rows:
+    """Let markets stand as they do for the account, but for what the two specs say otherwise; return the CHANGE records."""
     told, tells = before.spec.market_rows(), after.spec.market_rows()
     for name in after.markets.dtype.names or ():
         is_new = told[name] != tells[name]
         after.markets[name] = np.where(is_new, tells[name], before.markets[name])
     after.settings["has_tiers"] = (after.markets["n_tiers"] > 1).any()
     set_rates(after.markets, after.account[0].volume)
+    pairs = enumerate(zip(before.markets, after.markets, strict=True))
+    return np.concatenate([changes_of(after.account[0], time_ms, symbol, *pair) for symbol, pair in pairs])  # fmt: skip
 
 
 def _begin_limits(before: Engine, after: Engine) -> None:

@@ -16,6 +16,7 @@ async function drawComparison(first, second) {
   const key = element("p", undefined, "quiet sides");
   names.forEach((name, i) => { const line = element("span", ` ${name}: ${spans[i]}`), mark = element("i"); mark.className = i ? "second" : "first"; line.prepend(mark); key.append(line); });
   place.replaceChildren(element("h3", `${names[0]} and ${names[1]}`), key);
+  [found.first, found.second].forEach((side, i) => { if (side.told) place.append(element("p", `${names[i]}: ${side.told}.`, "warn")); });
   if (!found.is_same_span) place.append(element("p", "They are about different spans of time: their figures compare little.", "warn"));
   place.append(...comparedCurves(found.curves, names), ...comparedFigures(found, names), ...differences(found, names));
 }

@@ -1,12 +1,16 @@
 """Two sides beside one another: what is undefined has no difference, and no more settings are told than an answer holds."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from papertape.daemon.backtests.answers import ComparedSide
-from papertape.daemon.backtests.comparison import Side, compare
+from papertape.daemon.backtests.comparison import Side, compare, side_of_account
 from papertape.daemon.backtests.curves import Curve
+from papertape.daemon.chapters.opening import Opening
+from papertape.daemon.journal import Journal
+from tests.daemon.chapters.test_chapters import CROSS, ROWS, WIDER, lived
 
 
 def side(metrics: dict[str, float | None], config: dict[str, Any], end_ms: int = 9) -> Side:
@@ -61,3 +65,30 @@ def test_of_many_and_long_settings_the_first_are_told_and_cut() -> None:
 
     assert (len(found.settings), found.more_settings) == (100, 50)
     assert len(found.model_dump_json()) < 256_000
+
+
+def test_an_account_with_chapters_says_which_and_since_when(tmp_path: Path) -> None:
+    lived(tmp_path, 60)
+    plain = account_beside(tmp_path)
+    lived(tmp_path, 80, Opening("wider stop"), **WIDER)
+    lived(tmp_path, 100, Opening("cross"), **CROSS)
+
+    found = account_beside(tmp_path)
+
+    hour = 4 * 900_000
+    begun = int(ROWS["open_ms"][0])
+    assert plain.chapters == ()
+    assert plain.told == ""
+    assert [(each.name, each.since_ms) for each in found.chapters] == [
+        ("wider stop", begun + 15 * hour),
+        ("cross", begun + 20 * hour),
+    ]
+    assert found.told == (
+        "its curve and figures are of several configurations, chapter 'wider stop' from 2020-01-01 15:00 on, chapter 'cross' "
+        "from 2020-01-01 20:00 on; the keys that are compared are those of the newest"
+    )
+
+
+def account_beside(state: Path) -> ComparedSide:
+    with Journal.read(state) as journal:
+        return compare(side({}, {}), side_of_account(journal, "")).second

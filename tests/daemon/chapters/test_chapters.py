@@ -3,12 +3,12 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
-from papertape.daemon.app import serve
+from papertape.daemon.app import FeedStart, serve
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal, encode
@@ -21,7 +21,7 @@ from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.runtime.upgrade import compare_versions
 from papertape.engine.chapters import carry, from_then_on
 from papertape.engine.core import Engine
-from papertape.engine.errors import ConfigError, InvariantError
+from papertape.engine.errors import ConfigError, DataError, InvariantError
 from papertape.engine.events import NewModel
 from papertape.engine.jit import Rows
 from tests.support.journals import candles, derived, identity, model_bytes, recorded
@@ -255,6 +255,37 @@ def test_what_is_told(tmp_path: Path) -> None:
         "{'confidence_threshold': 0.3, 'stop_atr': 4.0}",
     )
     assert heard[0].stepped == 1
+
+
+def test_what_recovery_told_before_the_chapter_is_told_once(tmp_path: Path) -> None:
+    heard: list[Recovered] = []
+    lived(tmp_path, 60)
+    with Journal.open(tmp_path, 0) as journal:
+        journal.commit([lambda j: j.connection.execute("ALTER TABLE fills ADD COLUMN older INTEGER")])  # fmt: skip
+
+    lived(tmp_path, 80, Opening("wider stop"), heard, **WIDER)
+
+    assert heard[0].told[0] == "the tables are made again"
+    assert heard[0].told[1].startswith("chapter 'wider stop' from ")
+    assert len(heard[0].told) == 2
+
+
+def test_what_was_stepped_is_kept_before_a_feed_is_opened(tmp_path: Path) -> None:
+    """A venue that cannot be reached lets no start look through the whole account again."""
+
+    def unreachable(start: FeedStart) -> NoReturn:
+        raise DataError("the venue cannot be reached")
+
+    lived(tmp_path, 60)
+    about, asked = account(tmp_path, **WIDER), Opening("wider stop")
+    heard: list[Recovered] = []
+    for _ in range(2):
+        with pytest.raises(DataError, match="cannot be reached"):
+            asyncio.run(serve(about, unreachable, Hooks(on_recovered=heard.append), is_virtual=True, chapter=asked))  # fmt: skip
+
+    assert [each.stepped for each in heard] == [1, 0]
+    with Journal.read(tmp_path) as journal:
+        assert next(journal.snapshots()).sequence == journal.sequence
 
 
 def test_a_service_manager_may_start_it_again_with_the_same_words(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What each chapter came to, beside what its tables say one by one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ import pytest
 from papertape.daemon.chapters.figures import figures_of, told
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
+from papertape.daemon.journal.export import journal_statement
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, page
-from papertape.engine.records import UNITS_PER_QUOTE
-from tests.daemon.chapters.test_chapters import CROSS, CUT, lived
+from papertape.engine.performance.statement import ACCOUNTS
+from papertape.engine.records import REASON_ENTRY, UNITS_PER_QUOTE
+from tests.daemon.chapters.test_chapters import CROSS, CUT, ROWS, lived
 from tests.support.commands import invoke
+from tests.support.journals import SYMBOLS
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,51 @@ def test_the_statement_and_the_api_say_them(state: Path) -> None:
     assert as_json["difference"] == 0.0
     assert [row["name"] for row in rows] == ["cross", ""]
     assert rows[0]["equity_after"] == expected[1]["equity_after"]
+
+
+def test_slippage_of_each_fill_is_booked_by_the_rate_that_held_then(tmp_path: Path) -> None:
+    """Of a fill at a candle's open: open × quantity × rate; 0.01 % before the chapter, 0.1 % from it on."""
+    lived(tmp_path, CUT)
+    lived(tmp_path, 600, Opening("thin"), market={"slippage_rate": 0.001})
+    with Journal.read(tmp_path) as journal:
+        booked = journal_statement(journal)
+        begin_ms = journal.one("SELECT time_ms FROM chapters")[0]
+        fills = journal.all("SELECT sequence, symbol, candle_ms, quantity FROM fills WHERE reason = ?", REASON_ENTRY)  # fmt: skip
+    opens = {(SYMBOLS[row["symbol"]], int(row["open_ms"])): float(row["open"]) for row in ROWS}
+    slippage = booked.postings[booked.postings["account"] == ACCOUNTS.index("slippage")]
+    found = dict(zip(slippage["sequence"].tolist(), slippage["amount"].tolist(), strict=True))
+
+    numbers = {"before": 0, "after": 0}
+    for sequence, symbol, at_ms, quantity in fills:
+        is_after = at_ms >= begin_ms
+        rate = 0.001 if is_after else 0.0001
+        expected = opens[symbol, at_ms] * quantity * rate * UNITS_PER_QUOTE
+        assert found[sequence] == pytest.approx(expected, rel=1e-6), (symbol, at_ms)
+        numbers["after" if is_after else "before"] += 1
+    assert min(numbers.values()) >= 5
+    assert [(booked.symbols[one["symbol"]], one["time_ms"], one["before"], one["after"]) for one in booked.changes] == [
+        (symbol, begin_ms, 0.0001, 0.001) for symbol in SYMBOLS
+    ]  # fmt: skip
+    assert booked.curve_cash == booked.cash
+
+
+def test_a_chapter_without_a_mark_has_no_equity_after_it(state: Path, tmp_path: Path) -> None:
+    """What stood before it is no result of it; a journal keeps no older definition of the view either."""
+    shutil.copytree(state, tmp_path / "state")
+    with Journal.open(tmp_path / "state", 0) as journal:
+        for statement in (
+            "DROP VIEW chapter_figures",
+            "CREATE VIEW chapter_figures AS SELECT 1 AS older",
+            "DELETE FROM equity WHERE input >= (SELECT input FROM chapters)",
+        ):
+            journal.commit([lambda j, s=statement: j.connection.execute(s)])
+
+    with Journal.open(tmp_path / "state", 0) as journal:
+        first, second = figures_of(journal)
+
+    assert first["equity_after"] == second["equity_before"] is not None
+    assert second["equity_after"] is None
+    assert told(second) == "chapter 'cross' from 2020-01-05 04:00: no mark of the account is kept yet"  # fmt: skip
 
 
 def test_without_a_chapter_nothing_is_said(tmp_path: Path) -> None:

@@ -5,15 +5,20 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
 
-from papertape.daemon.backtests.answers import BacktestState, ResultFile
+from papertape.daemon.backtests.answers import BacktestState, ComparedSide, ResultFile
+from papertape.daemon.backtests.comparison import Side, compare
+from papertape.daemon.backtests.curves import Curve
 from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.client import Client
+from papertape.daemon.commands import ctl_backtest
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.server import Server, Views
@@ -135,6 +140,24 @@ async def test_a_result_is_shown_compared_and_fetched_whole(tmp_path: Path) -> N
             assert copy == (state / "backtests/000001/result" / file.name.value).read_bytes()
 
     await talking(state, "works", talk)
+
+
+def test_of_an_account_with_chapters_a_comparison_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = (
+        "its curve and figures are of several configurations, chapter 'a' from 2020-01-01 15:00 on"
+    )
+    curve = Curve(np.array([1, 9]), np.array([5.0, 10.0]))
+    sides = [
+        Side(ComparedSide(source=source, name="", digest="", start_ms=1, end_ms=9, told=said), {}, {}, {}, curve)
+        for source, said in (("1", ""), ("live", told))
+    ]  # fmt: skip
+    client = SimpleNamespace(compare_backtests=lambda number, other: compare(*sides))
+    monkeypatch.setattr(ctl_backtest, "daemon_of", lambda *_, **__: nullcontext(client))
+
+    shown = invoke("ctl", "backtest", "compare", "1")
+
+    assert f"! live: {told}\n" in shown
+    assert "! 1:" not in shown
 
 
 def test_what_toml_has_and_json_has_not_is_sent_as_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,12 @@ from papertape.engine.errors import DataError
 from papertape.engine.events import MarketChange, NewModel
 from papertape.engine.jit import Rows, kernel
 from papertape.engine.model import MODEL_FEATURES
+from papertape.engine.performance.statement import ACCOUNTS, statement
 from papertape.engine.records import (
     FLAT,
     LONG,
+    MARKET_FIGURES,
+    PAYMENT,
     REASON_COMMAND,
     REASON_SIGNAL,
     REFUSED_DRAWDOWN,
@@ -246,6 +249,30 @@ def test_a_market_that_changed_stays_as_it_is_but_for_what_the_chapter_says() ->
     changed = after.markets[0]
     assert (changed.tick_size, changed.maker_fee_rate, changed.slippage_rate) == (0.5, 0.0007, 0.002)  # fmt: skip
     assert fills["price"].tolist() == [99.5]  # 100 less 0.2 %, down to the tick of 0.5
+
+
+def test_costs_that_are_other_are_reported_and_the_statement_has_those_of_each_fill() -> None:
+    """Bought at 100 plus 0.1 %, up to the tick of 0.5: 100.5; sold at 100 less 0.4 %, down to it: 99.5."""
+    figures = {**FREE, "tick_size": 0.5, "slippage_rate": 0.001}
+    before, rows, begin = scripted({4: Decision(LONG)}, 10, markets=[Market("X", is_perpetual=True, **figures)])  # fmt: skip
+    other = Market("X", is_perpetual=True, **{**figures, "slippage_rate": 0.004})
+    first = Engine(before.spec)
+    bought = run_all(first, rows[:10]).fills
+
+    after, report = begin(closes=True, markets=[other])
+    fills = np.concatenate([bought, run_all(after, rows[10:]).fills])
+    posted = statement(fills, np.zeros(0, PAYMENT), before.spec.market_rows(), round(10_000 * UNITS_PER_QUOTE), report.changes)  # fmt: skip
+
+    change = report.changes[0]
+    assert len(report.changes) == 1
+    assert change.tolist() == (
+        int(before.account[0].sequence), int(rows["open_ms"][10]), 0, MARKET_FIGURES.index("slippage_rate"), 0, 0.001, 0.004,
+    )  # fmt: skip
+    assert fills["price"].tolist() == [100.5, 99.5]
+    each = float(fills["quantity"][0]) * UNITS_PER_QUOTE
+    for name, amounts in {"slippage": [0.1, 0.4], "grid": [0.4, 0.1]}.items():
+        found = posted["amount"][posted["account"] == ACCOUNTS.index(name)]
+        np.testing.assert_allclose(found, [amount * each for amount in amounts], rtol=1e-9)
 
 
 @pytest.mark.parametrize("rule", ["inverse_volatility", "risk_parity"])
