@@ -52,10 +52,14 @@ class KnownSeries:
 
     def add(self, rows: Rows, symbols: Sequence[str]) -> None:
         """Take rows, or raise DataError for one that cannot be, before anything has changed."""
-        refuse_bad_series(rows, symbols, self._newest_ms())
+        self.refuse_bad(rows, symbols)
         if not self._has_series:
             rows = rows[(rows["kind"] == MARK_PRICE) & self._has_marks]
         self._wait_for(rows)
+
+    def refuse_bad(self, rows: Rows, symbols: Sequence[str]) -> None:
+        """Raise DataError for the first row that `add` would refuse."""
+        refuse_bad_series(rows, symbols, self._newest_ms())
 
     def note_funding(self, time_ms: int, symbol: int, rate: float) -> None:
         """Let the rate of a settlement be known at every close after it; one that is older than the newest says nothing new."""

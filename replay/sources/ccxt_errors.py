@@ -15,12 +15,18 @@ from typing import NamedTuple
 
 
 class LibraryErrors(NamedTuple):
-    """Classes for `except`; `closed` is what a pending watch raises when its own exchange object is closed."""
+    """
+    Classes for `except`.
+
+    closed  what a pending watch raises when its own exchange object is closed
+    keys    what a venue, or the library before it asks, says to whoever has no keys, or none for this
+    """
 
     final: tuple[type[Exception], ...]
     passing: tuple[type[Exception], ...]
     timeout: tuple[type[Exception], ...]
     closed: type[Exception]
+    keys: type[Exception]
 
 
 @cache
@@ -35,6 +41,7 @@ def library_errors() -> LibraryErrors:
         (ccxt.BaseError, *broken, *strange),
         (ccxt.RequestTimeout, TimeoutError),
         ccxt.ExchangeClosedByUser,
+        ccxt.AuthenticationError,
     )
 
 

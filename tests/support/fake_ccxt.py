@@ -258,3 +258,37 @@ class FakeExchange:
         for waiter in self._waiters.pop(symbol, []):
             if not waiter.done():
                 waiter.set_result(None)
+
+
+class FakePerpetuals(FakeExchange):
+    """
+    The same venue with linear perpetuals in place of spot, and a table of leverage for each.
+
+    tier_errors  raised by the next calls for the table, one each
+    """
+
+    id = "okx"
+    tiers = (
+        {"minNotional": 0, "maxNotional": 50_000, "maintenanceMarginRate": 0.004, "maxLeverage": 100},
+        {"minNotional": 50_000, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": 50},
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, symbols: list[str], *, has_stream: bool = True) -> None:
+        super().__init__(clock, symbols, has_stream=has_stream)
+        self.has["fetchLeverageTiers"] = True
+        self.tier_errors: list[Exception] = []
+        self.n_tiers_asked = 0
+
+    async def load_markets(self, reload: bool = False) -> dict[str, Any]:
+        """Load the markets, which are perpetuals."""
+        markets = await super().load_markets(reload)
+        for market in markets.values():
+            market.update(spot=False, swap=True, linear=True, contractSize=1.0)
+        return markets
+
+    async def fetch_leverage_tiers(self, symbols: list[str]) -> dict[str, Any]:
+        """Return the table of each symbol."""
+        self.n_tiers_asked += 1
+        if self.tier_errors:
+            raise self.tier_errors.pop(0)
+        return {symbol: [dict(row) for row in self.tiers] for symbol in symbols}

@@ -93,7 +93,7 @@ class CcxtFeed:
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, self._rules.length_ms)
         known = {symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0}
-        self.markets = CcxtMarkets(self._symbols, known, dropped)
+        self.markets = CcxtMarkets(self._symbols, known, dropped, on_notice)
         self._streams: CcxtStreams | None = None
         self._is_started = False  # history is over
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone
@@ -274,7 +274,7 @@ class CcxtFeed:
         read_ms = self._clock.now_ms()
         while True:
             await self._clock.sleep(IDLE_S)
-            is_off = any(map(self._is_gone, self._symbols)) or bool(self.markets.halted)
+            is_off = any(map(self._is_gone, self._symbols)) or self.markets.is_in_doubt
             every_s = DOUBT_EVERY_S if is_off or self._is_silent else READ_EVERY_S
             if self._clock.now_ms() - read_ms < every_s * 1000.0:
                 continue

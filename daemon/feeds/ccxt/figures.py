@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from papertape.engine.broker.risk.brackets import Bracket, check_brackets
 from papertape.engine.errors import ConfigError
 from papertape.replay.config.market_settings import BracketSettings
-from papertape.replay.sources.errors import RestError
+from papertape.replay.sources.ccxt_errors import library_errors
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
 
 _TICK_SIZE: Final = 4  # ccxt.TICK_SIZE
 
@@ -36,17 +37,37 @@ def said_of(exchange: Any, market: Mapping[str, Any], tiers: Sequence[Any] = ())
 async def leverage_tiers(
     exchange: Any, call: Callable[..., Awaitable[Any]], symbols: Sequence[str]
 ) -> dict[str, Sequence[Any]]:
-    """Return the tiers of leverage by unified symbol, as far as the venue gives them to anybody."""
+    """
+    Return the tiers of leverage by unified symbol, as far as the venue gives them to anybody.
+
+    Raises RestUnavailable where it does not answer, which says nothing of whether it has any.
+    """
     found: dict[str, Sequence[Any]] = {}
-    try:
-        if exchange.has.get("fetchLeverageTiers") is True:
-            found = dict(await call("fetch_leverage_tiers", list(symbols)))
-        elif exchange.has.get("fetchMarketLeverageTiers") is True:
-            for symbol in symbols:
-                found[symbol] = await call("fetch_market_leverage_tiers", symbol)
-    except RestError:
-        return found  # it wants keys, or does not answer: as before
+    if exchange.has.get("fetchLeverageTiers") is True:
+        found = await _tiers(call, "fetch_leverage_tiers", list(symbols), dict)
+    elif exchange.has.get("fetchMarketLeverageTiers") is True:
+        for symbol in symbols:
+            found[symbol] = await _tiers(call, "fetch_market_leverage_tiers", symbol, list)
     return {symbol: found[symbol] for symbol in symbols if found.get(symbol)}
+
+
+async def _tiers(
+    call: Callable[..., Awaitable[Any]], method: str, argument: Any, shape: type
+) -> Any:
+    """Return what a method answers, which is of a type; an empty one where it is for others, or not there, for good."""
+    try:
+        answer = await call(method, argument)
+    except RestRefused:
+        return shape()
+    except RestUnavailable as error:
+        if isinstance(error.__cause__, library_errors().keys):
+            return shape()
+        raise
+    if not isinstance(answer, shape):
+        raise RestUnavailable(
+            f"{method}: the answer is {answer!r:.40}, which is no {shape.__name__}"
+        )
+    return answer
 
 
 def ccxt_figures(said: CcxtSaid) -> dict[str, Any]:

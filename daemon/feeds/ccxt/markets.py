@@ -14,13 +14,14 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from papertape.daemon.feeds.ccxt.figures import CcxtSaid, leverage_tiers, said_of
+from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
 from papertape.replay.sources.ccxt_history import CcxtHistory
 from papertape.replay.sources.ccxt_markets import find_market
-from papertape.replay.sources.errors import RestRefused
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
 from papertape.replay.tapes.timestamps import utc_text
 
 READ_EVERY_S: Final = 21_600.0
-DOUBT_EVERY_S: Final = 600.0  # while a symbol is silent, halted or gone
+DOUBT_EVERY_S: Final = 600.0  # while a symbol is silent, halted or gone, or its tiers are not known
 GONE_AFTER_S: Final = (
     86_400.0  # maintenance takes hours; what stands still for longer is not waited for
 )
@@ -34,40 +35,59 @@ class CcxtMarkets:
     dropped   symbols that the account has and the configuration no longer names
     unified   ccxt's name of each symbol that was ever listed
     refused   what the history said of symbols that it refuses
-    said      what the catalogue and the tiers of leverage say of each symbol that is listed
+    said      what the catalogue and the tiers of leverage say of each symbol that is listed; of a perpetual nothing before
+              its tiers were asked for: without them it would seem to have none
     """
 
     def __init__(
-        self, symbols: Sequence[str], known: Collection[str], dropped: Collection[str]
+        self,
+        symbols: Sequence[str],
+        known: Collection[str],
+        dropped: Collection[str],
+        on_notice: OnNotice = lambda notice: None,
     ) -> None:
         self.unified: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self._halted_ms: dict[str, int] = {}  # when that was read first
         self._traded_ms: dict[str, int] = {}
-        self._symbols = tuple(symbols)
+        self._symbols, self._on_notice = tuple(symbols), on_notice
         self._known, self._dropped = frozenset(known), frozenset(dropped)
         self._listed: set[str] = set()
         self._before: tuple[Any, Any] = ({}, {})
         self.said: dict[str, CcxtSaid] = {}
-        self._tiers: dict[str, Sequence[Any]] = {}
+        self._tiers: dict[str, Sequence[Any]] = {}  # of what the venue has answered about
+        self._are_tiers_missing = False
 
     @property
     def halted(self) -> Collection[str]:
         """Return the symbols that do not trade now."""
         return self._halted_ms.keys()
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Return whether the catalogue should be read again soon: something does not trade, or its tiers are not known."""
+        return bool(self._halted_ms) or self._are_tiers_missing
+
     async def load(self, history: CcxtHistory) -> None:
-        """Load the catalogue again, and the tiers of leverage; raises RestError where that fails."""
+        """Load the catalogue again, for which RestError is raised where that fails, and the tiers of leverage."""
         await history.call("load_markets", True)
         await self.ask_tiers(history)
 
     async def ask_tiers(self, history: CcxtHistory) -> None:
-        """Learn the tiers of leverage of the perpetuals, where the venue gives them."""
+        """Learn the tiers of leverage of the perpetuals, where the venue gives them; that it does not answer is told."""
         exchange = history.exchange
         found = {symbol: self._find(exchange, symbol) for symbol in self._symbols}
         swaps = [str(m["symbol"]) for m in found.values() if m is not None and m.get("swap")]
-        if swaps:
-            self._tiers |= await leverage_tiers(exchange, history.call, swaps)
+        if not swaps:
+            return
+        try:
+            answer = await leverage_tiers(exchange, history.call, swaps)
+        except RestUnavailable as error:
+            detail = f"leverage tiers: {error}; margins stay as they are known"
+            self._on_notice(Notice(NoticeKind.VENUE, history.venue_now_ms(), detail=detail))
+        else:
+            self._tiers = dict.fromkeys(swaps, ()) | self._tiers | answer
+        self._are_tiers_missing = not self._tiers.keys() >= set(swaps)
 
     def read(self, exchange: Any, now_ms: int) -> bool:
         """
@@ -84,7 +104,7 @@ class CcxtMarkets:
                 continue
             market = self._find(exchange, symbol)
             (self._listed.discard if market is None else self._listed.add)(symbol)
-            if market is not None:
+            if market is not None and (not market.get("swap") or market["symbol"] in self._tiers):
                 tiers = self._tiers.get(self.unified[symbol], ())
                 self.said[symbol] = said_of(exchange, market, tiers)
             if market is not None and market.get("active") is False:

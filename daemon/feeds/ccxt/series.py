@@ -15,7 +15,7 @@ from papertape.daemon.feeds.series import LiveSeries
 from papertape.engine.records import INDEX_PRICE, LONG_SHORT_RATIO, MARK_PRICE, OPEN_INTEREST
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.ccxt_history import CcxtHistory
-from papertape.replay.sources.errors import RestError, RestRefused
+from papertape.replay.sources.errors import RestError, RestRefused, RestUnavailable
 
 ASKED_EVERY_S: Final = 30.0
 ASKED_FRESH_MS: Final = 120_000  # three answers may be missing
@@ -74,6 +74,8 @@ class CcxtSeries:
             return
         try:
             answer = await history.call(method, unified)
+            now_ms = history.venue_now_ms()
+            said_ms = _said_ms(answer, now_ms)
         except RestRefused as error:
             self._refuse(key, str(error))
         except RestError as error:
@@ -82,8 +84,6 @@ class CcxtSeries:
                 self._tell(symbol, f"{method}: {error}")
         else:
             self._troubled.discard(key)
-            now_ms = history.venue_now_ms()
-            said_ms = answer.get("timestamp") or now_ms
             if now_ms - said_ms > ASKED_FRESH_MS:
                 return  # an old value that comes now; that nothing fresh comes is told by the candles
             for kind, field in fields.items():
@@ -98,8 +98,18 @@ class CcxtSeries:
         self._on_notice(notice)
 
 
+def _said_ms(answer: Any, now_ms: int) -> float:
+    """Return of when an answer is, which is now where it does not say; raises RestUnavailable for what is no answer."""
+    if not isinstance(answer, dict):
+        raise RestUnavailable(f"the answer is {answer!r:.40}, which is no dict")
+    said_ms = answer.get("timestamp") or now_ms
+    if not isinstance(said_ms, int | float) or not 0.0 <= said_ms < 1e18:
+        raise RestUnavailable(f"timestamp: {said_ms!r:.40} is no number")
+    return said_ms
+
+
 def _number(value: Any) -> float | None:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

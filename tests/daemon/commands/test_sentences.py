@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ccxt
 import pytest
 
 import papertape.daemon.venues
+import papertape.replay.sources.ccxt_markets
 from papertape.daemon import cli
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.journal.sqlite_errors import as_sentence
@@ -31,7 +33,9 @@ from papertape.replay.runtime.clock import Clock
 from papertape.replay.runtime.listening import http_log
 from papertape.replay.sources.errors import RestRefused, RestUnavailable
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.fake_ccxt import FakePerpetuals
 from tests.support.journals import identity
+from tests.support.loopback import in_virtual_time
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -301,3 +305,27 @@ async def test_a_ccxt_venue_that_cannot_be_reached_is_a_sentence() -> None:
 
     with pytest.raises(RestUnavailable, match=r"^binance load_markets: "):
         await papertape.daemon.venues._ccxt_identity(config)
+
+
+def test_an_account_does_not_open_without_leverage_tiers_that_the_venue_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    config = identity(
+        live={"venue": "okx", "symbols": ("BTC/USDT",)}, daemon={"state": str(tmp_path)}
+    ).config
+    monkeypatch.setattr(Backoff, "pause_s", lambda *_: 0.0)
+
+    async def main() -> Any:
+        clock = Clock(1_795_428_931_000)
+        venue = FakePerpetuals(clock, ["BTC/USDT"])
+        venue.tier_errors = [ccxt.ExchangeNotAvailable("okx 503")] * 2  # it is asked twice
+        ccxt_markets = papertape.replay.sources.ccxt_markets
+        monkeypatch.setattr(papertape.daemon.venues, "WallClock", lambda: clock)
+        monkeypatch.setattr(ccxt_markets, "make_exchange", lambda *_, **__: venue)
+        return await live_identity(config, told.append)
+
+    found = in_virtual_time(main())
+
+    assert told == ["okx cannot be reached and is waited for: okx fetch_leverage_tiers: okx 503"]
+    assert [row.leverage for row in found.markets[0].brackets] == [100.0, 50.0]

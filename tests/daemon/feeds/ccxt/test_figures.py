@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import ccxt
 import pytest
 
 from papertape.daemon.feeds.ccxt.figures import CcxtSaid, ccxt_figures, leverage_tiers, said_of
@@ -16,7 +17,7 @@ from papertape.engine.events import MarketChange
 from papertape.engine.spec import Market
 from papertape.replay.config import make_config
 from papertape.replay.config.markets import market_of
-from papertape.replay.sources.errors import RestRefused
+from papertape.replay.sources.errors import RestRefused, RestUnavailable
 from tests.support.helpers import make_candles
 
 NAME = "BTC/USDT:USDT"
@@ -105,12 +106,35 @@ async def test_tiers_are_asked_for_where_the_venue_has_them(
 
 
 @pytest.mark.asyncio
-async def test_a_venue_that_wants_keys_for_its_tiers_gives_none() -> None:
+@pytest.mark.parametrize("has", ["fetchLeverageTiers", "fetchMarketLeverageTiers"])
+@pytest.mark.parametrize(
+    "cause", [None, ccxt.AuthenticationError("keys"), ccxt.PermissionDenied("not here")]
+)
+async def test_a_venue_that_wants_keys_for_its_tiers_gives_none(
+    has: str, cause: Exception | None
+) -> None:
     async def call(method: str, argument: Any) -> Any:
-        raise RestRefused('binance requires "apiKey" credential')
+        if cause is None:
+            raise RestRefused("not supported")
+        raise RestUnavailable('requires "apiKey" credential') from cause
 
-    exchange = SimpleNamespace(has={"fetchLeverageTiers": True})
-    assert await leverage_tiers(exchange, call, [NAME]) == {}
+    assert await leverage_tiers(SimpleNamespace(has={has: True}), call, [NAME]) == {}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("has", ["fetchLeverageTiers", "fetchMarketLeverageTiers"])
+@pytest.mark.parametrize(
+    "answer",
+    [ccxt.ExchangeNotAvailable("503"), ccxt.RateLimitExceeded("429"), TimeoutError(), None, "busy"],
+)
+async def test_no_answer_is_not_taken_for_one_without_tiers(has: str, answer: Any) -> None:
+    async def call(method: str, argument: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise RestUnavailable("no usable answer") from answer
+        return answer
+
+    with pytest.raises(RestUnavailable):
+        await leverage_tiers(SimpleNamespace(has={has: True}), call, [NAME])
 
 
 def test_a_catalogue_that_is_loaded_again_with_other_fees_and_tiers_is_a_change() -> None:

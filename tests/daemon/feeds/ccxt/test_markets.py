@@ -10,14 +10,16 @@ import pytest
 
 from papertape.daemon.feeds.ccxt import markets
 from papertape.daemon.feeds.ccxt.feed import CcxtFeed
-from papertape.daemon.feeds.protocol import NoticeKind
+from papertape.daemon.feeds.ccxt.figures import ccxt_figures
+from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
 from papertape.replay.config.live import Live
 from papertape.replay.runtime.clock import Clock
+from papertape.replay.sources.ccxt_history import CcxtHistory
 from papertape.replay.sources.errors import RestRefused
-from tests.support.ccxt_runs import OPEN_MS, START_MS, SYMBOLS, Run, follow, last_ms, truth
-from tests.support.fake_ccxt import MINUTE_MS, FakeExchange, candle_of
+from tests.support.ccxt_runs import OPEN_MS, START_MS, SYMBOLS, Run, follow, last_ms, read, truth
+from tests.support.fake_ccxt import MINUTE_MS, FakeExchange, FakePerpetuals, candle_of
 from tests.support.loopback import in_virtual_time
 
 BTC, ETH = SYMBOLS
@@ -257,3 +259,80 @@ def test_a_timeframe_that_the_venue_does_not_have_is_no_delisting() -> None:
                 await anext(candles)
 
     in_virtual_time(main())
+
+
+def brackets(found: markets.CcxtMarkets) -> dict[str, list[float]]:
+    """Return the leverages of each symbol whose figures are told."""
+    figures = {symbol: ccxt_figures(said) for symbol, said in found.said.items()}
+    return {s: [row.leverage for row in each.get("brackets", ())] for s, each in figures.items()}
+
+
+@pytest.mark.parametrize(
+    "error", [ccxt.ExchangeNotAvailable("okx 503"), ccxt.RateLimitExceeded("okx 429")]
+)
+def test_of_a_perpetual_nothing_is_told_before_its_tiers_are_known(error: Exception) -> None:
+    """Figures without a table would be a change that takes away the brackets which the account has."""
+    notices: list[Notice] = []
+
+    async def main() -> None:
+        clock = Clock(START_MS)
+        venue = FakePerpetuals(clock, SYMBOLS)
+        history = CcxtHistory(venue, clock, retries=0)
+        followed = markets.CcxtMarkets(SYMBOLS, SYMBOLS, [], notices.append)
+        told = {symbol: [100.0, 50.0] for symbol in SYMBOLS}
+        for errors, expected, n_notices in (
+            ([error], {}, 1),
+            ([], told, 1),
+            ([error], told, 2),  # of later trouble the table from before stays
+        ):
+            venue.tier_errors = list(errors)
+            await followed.load(history)
+            followed.read(venue, clock.now_ms())
+            assert brackets(followed) == expected
+            assert followed.is_in_doubt is (not expected)
+            assert len(notices) == n_notices
+
+    in_virtual_time(main())
+
+    assert {notice.kind for notice in notices} == {NoticeKind.VENUE}
+    assert notices[0].detail == (
+        f"leverage tiers: okx fetch_leverage_tiers: {error}; margins stay as they are known"
+    )
+
+
+def test_a_venue_that_wants_keys_for_its_tiers_is_followed_without_them() -> None:
+    async def main() -> None:
+        clock = Clock(START_MS)
+        venue = FakePerpetuals(clock, SYMBOLS)
+        venue.tier_errors = [ccxt.AuthenticationError('okx requires "apiKey" credential')]
+        followed = markets.CcxtMarkets(SYMBOLS, SYMBOLS, [])
+        await followed.load(CcxtHistory(venue, clock, retries=0))
+        followed.read(venue, clock.now_ms())
+        assert brackets(followed) == {symbol: [] for symbol in SYMBOLS}
+        assert not followed.is_in_doubt
+
+    in_virtual_time(main())
+
+
+def test_tiers_that_are_missing_are_asked_for_again_soon_and_candles_do_not_wait() -> None:
+    run = Run()
+
+    async def main() -> None:
+        clock = Clock(START_MS)
+        run.venue = FakePerpetuals(clock, SYMBOLS)
+        run.venue.tier_errors = [ccxt.ExchangeNotAvailable("okx 503")] * 2  # asked twice each time
+        feed = CcxtFeed(
+            Live(venue="okx", history_bars=3), SYMBOLS, clock, on_notice=run.notices.append,
+            stats=FeedStats(), seed=1, exchange=run.venue,
+        )  # fmt: skip
+        await read(run, feed, clock, 25)
+        assert brackets(feed.markets) == {symbol: [100.0, 50.0] for symbol in SYMBOLS}
+
+    in_virtual_time(main())
+
+    assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(25))
+    assert run.venue.n_tiers_asked == 3
+    told = [notice.detail for notice in run.told(NoticeKind.VENUE)]
+    assert told == [
+        "leverage tiers: okx fetch_leverage_tiers: okx 503; margins stay as they are known"
+    ]

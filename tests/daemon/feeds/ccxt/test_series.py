@@ -130,3 +130,42 @@ def test_an_old_answer_is_no_value() -> None:
 
     assert len(rows) == 0
     assert "open_interest: nothing fresh has come" in notices[0].detail
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [None, "busy", [], {"timestamp": "soon"}, {"timestamp": float("nan")}, {"timestamp": [1]}],
+    ids=str,
+)
+def test_what_is_no_answer_is_told_once_and_asked_again(strange: Any) -> None:
+    """Nonsense for the first minute, open interest after it."""
+    asked: list[int] = []
+
+    def nonsense(server: Futures, exchange: Any) -> None:
+        fetch = exchange.fetch_open_interest
+
+        async def answer(symbol: str) -> Any:
+            asked.append(server.clock.now_ms())
+            return strange if asked[-1] < START_MS + MINUTE_MS else await fetch(symbol)
+
+        exchange.fetch_open_interest = answer
+
+    rows, _, notices = followed(2, OPEN_INTEREST, change=nonsense)
+
+    assert len(asked) >= 4
+    assert rows["kind"].tolist() == [OPEN_INTEREST]
+    (notice,) = notices
+    assert notice.detail.startswith("series: fetch_open_interest: ")
+
+
+def test_a_number_that_is_too_large_is_no_value() -> None:
+    def huge(server: Futures, exchange: Any) -> None:
+        async def answer(symbol: str) -> Any:
+            return {"openInterestAmount": 10**400}
+
+        exchange.fetch_open_interest = answer
+
+    rows, _, notices = followed(1, OPEN_INTEREST, change=huge)
+
+    assert len(rows) == 0
+    assert "open_interest: nothing fresh has come" in notices[0].detail
