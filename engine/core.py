@@ -329,8 +329,8 @@ class Engine(EngineState):
         """
         Return the digest of every decision, fill, payment and model swap so far; equal digests mean equal runs.
 
-        Payments, swaps, working orders, limits and changes of markets are left out where there were none, so that a run without them has its digest
-        by itself.
+        Payments, swaps, working orders, limits and changes of markets are left out where there were none, so that a run
+        without them has its digest by itself.
         """
         parts = [self._digests["decisions"].digest(), self._digests["fills"].digest()]
         for name in _STREAMS[2:]:

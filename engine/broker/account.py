@@ -104,10 +104,7 @@ POSITION: Final = record(
     ("variance_weight", "f8"),  # of all of them
     # What it trades with (`papertape.engine.broker.risk.allocation`).
     ("share", "f8"),  # of equity, from the newest close on
-    (
-        "score",
-        "f8",
-    ),  # confidence of the decision by which it is held or waits to be; 0 = there is none
+    ("score", "f8"),  # confidence of the decision by which it is held or waits to be; 0 = none
     (
         "rule_scale",
         "f8",
@@ -153,6 +150,13 @@ SIZE_ALL_IN: Final = 2
 SIZE_BY_VOLATILITY: Final = 3
 SIZE_BY_KELLY: Final = 4
 
+ALLOCATE_NOTHING: Final = 0  # every symbol trades with the whole account
+ALLOCATE_EQUALLY: Final = 1
+ALLOCATE_BY_VOLATILITY: Final = 2
+ALLOCATE_SHARES: Final = 3
+ALLOCATE_BY_RISK: Final = 4
+ALLOCATE_BY_SCORE: Final = 5
+
 FILL_THROUGH: Final = 0  # a limit fills when the price trades beyond it by a tick
 FILL_TOUCH: Final = 1  # or as soon as it is reached
 
@@ -187,7 +191,7 @@ SETTINGS: Final = record(
     ("limit_orders", "i8"),  # of one symbol that may open something, in as many hours as follow
     ("limit_orders_hours", "f8"),
     ("has_groups", "i8"),  # whether any market is in a group of limits.groups
-    ("allocation", "i8"),  # ALLOCATE_… of `papertape.engine.broker.risk.allocation`
+    ("allocation", "i8"),  # ALLOCATE_…
     ("rebalance_ms", "i8"),  # at whose multiples positions are brought to their shares; 0 = never
     ("rebalance_band", "f8"),  # of equity
     ("has_variance", "i8"),  # whether the variance of markets is followed

@@ -19,6 +19,8 @@ nor does one of a market that does not trade: its orders and brackets rest.
 """
 
 from papertape.engine.broker.account import (
+    ALLOCATE_BY_RISK,
+    ALLOCATE_BY_SCORE,
     MARGIN_CROSS,
     SIZE_BY_KELLY,
     position_value,
@@ -47,8 +49,6 @@ from papertape.engine.broker.orders import (
     stop_at_ruin,
 )
 from papertape.engine.broker.risk.allocation import (
-    ALLOCATE_BY_RISK,
-    ALLOCATE_BY_SCORE,
     allot,
     allot_by_score,
 )
@@ -298,7 +298,9 @@ def execute(
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:
                 if settings.allocation == ALLOCATE_BY_SCORE:
-                    allot_by_score(positions, orders, markets, decisions, k)
+                    allot_by_score(
+                        account, positions, orders, markets, settings, decisions, k, close_ms
+                    )
                 for symbol in range(n_symbols):
                     if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
                         rest(
@@ -323,7 +325,9 @@ def rest_all(
 ) -> None:
     """Let the decisions of column `k` rest, symbol by symbol."""
     if settings_rows[0].allocation == ALLOCATE_BY_SCORE:
-        allot_by_score(positions, orders, markets, decisions, k)
+        allot_by_score(
+            account_rows[0], positions, orders, markets, settings_rows[0], decisions, k, close_ms
+        )
     for symbol in range(len(positions)):
         if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
             rest(

@@ -13,6 +13,8 @@ target the adverse extreme counts too, as it may have come first.
 Nothing fills in an absent candle.
 """
 
+from typing import Final
+
 import numpy as np
 
 from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
@@ -21,6 +23,8 @@ from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import REASON_END, REASON_LIQUIDATION
+
+_LOT_NOISE: Final = 1e-6  # lots: nearer to a whole one is on it
 
 
 @kernel
@@ -218,7 +222,8 @@ def reduce_position(
     What it cost goes with it in proportion, rounded once; the last part takes what is left.
     """
     held = abs(position.quantity)
-    is_whole = quantity >= held
+    left = on_lot(held - quantity, held, market.lot_size)
+    is_whole = left <= 0.0
     cost = position.cost
     if not is_whole:
         cost = np.int64(np.rint(cost * (quantity / held)))
@@ -231,8 +236,7 @@ def reduce_position(
         post(account, notional - fee, inventory=-cost, realised=-realised, fees=fee)
     else:
         post(account, realised - fee, realised=-realised, fees=fee)
-    left = 0.0 if is_whole else on_lot(held - quantity, market.lot_size)
-    position.quantity = trade.side * left
+    position.quantity = 0.0 if is_whole else trade.side * left
     if is_whole:
         position.rule_scale = 0.0
     position.cost -= cost
@@ -269,13 +273,18 @@ def reduce_position(
 
 
 @kernel
-def on_lot(quantity: float, lot_size: float) -> float:
-    """Return a sum or difference of whole lots without its float noise; what was held before lots changed stays as it is."""
+def on_lot(quantity: float, largest: float, lot_size: float) -> float:
+    """
+    Return a sum or difference of whole lots without its float noise; what was held before lots changed stays as it is.
+
+    largest  what went into it, of which the noise is
+    """
     if lot_size <= 0.0:
         return quantity
     lots = quantity / lot_size
     whole = np.rint(lots)
-    return whole_steps(whole, lot_size) if abs(lots - whole) <= 1e-6 else quantity
+    noise = _LOT_NOISE + 4.0 * FLOAT_NOISE * (largest / lot_size)
+    return whole_steps(whole, lot_size) if abs(lots - whole) <= noise else quantity
 
 
 @kernel

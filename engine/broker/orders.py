@@ -7,7 +7,7 @@ it; every order and every refusal is reported.
 
 import numpy as np
 
-from papertape.engine.broker.account import SIZE_BY_RISK, SIZE_BY_VOLATILITY
+from papertape.engine.broker.account import ALLOCATE_BY_SCORE, SIZE_BY_RISK, SIZE_BY_VOLATILITY
 from papertape.engine.broker.risk.places import count_order, has_spent_orders
 from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.jit import IntArray, Row, Rows, kernel
@@ -122,11 +122,30 @@ def limit(account: Row, position: Row, market: Row, settings: Row, decision: Row
     has_stop = decision.stop_distance > 0.0 or decision.stop_price > 0.0
     if settings.sizing == SIZE_BY_RISK and not has_stop:
         return REFUSED_STOP
-    if settings.allocation != 0 and not position.share > 0.0:
+    # By score a part follows from what is not refused, not the other way round.
+    part = decision.confidence if settings.allocation == ALLOCATE_BY_SCORE else position.share
+    if settings.allocation != 0 and not part > 0.0:
         return REFUSED_ALLOCATION
     if settings.sizing == SIZE_BY_VOLATILITY and not is_variance_known(position, settings):
         return REFUSED_VOLATILITY
     return REFUSED_NO
+
+
+@kernel
+def is_opening(position: Row, decision: Row) -> bool:
+    """Return whether a decision would open something, on another side than what is held."""
+    return decision.target != FLAT and decision.target != held(position)  # type: ignore[no-any-return]
+
+
+@kernel
+def refusal(
+    account: Row, position: Row, market: Row, settings: Row, decision: Row, close_ms: int
+) -> int:
+    """Return 0, or why a decision that asks for a change is refused before it rests."""
+    refused = limit(account, position, market, settings, decision)
+    if refused != REFUSED_NO or not is_opening(position, decision):
+        return refused
+    return REFUSED_ORDERS if has_spent_orders(position, settings, close_ms) else REFUSED_NO
 
 
 @kernel
@@ -158,17 +177,14 @@ def rest(
     stay long. The same refusal is said once, not at every candle; a wish that was too small at its fill is tried
     again in silence.
     """
-    refused = limit(account, position, market, settings, decision)
-    is_opening = decision.target != FLAT and decision.target != held(position)
-    if is_opening and refused == REFUSED_NO and has_spent_orders(position, settings, close_ms):
-        refused = REFUSED_ORDERS
+    refused = refusal(account, position, market, settings, decision, close_ms)
     is_retry = decision.target == position.last_refused and held(position) == FLAT
     if is_retry and refused != REFUSED_NO:
         return
     if not is_retry:
         position.last_refused = decision.target if refused != REFUSED_NO else FLAT
     fill_order(account, order, settings, decision, close_ms)
-    if is_opening and refused == REFUSED_NO:
+    if refused == REFUSED_NO and is_opening(position, decision):
         count_order(position, settings, close_ms)
     if not is_retry:
         row = decisions_out[counters[N_DECISIONS]]

@@ -184,7 +184,10 @@ def _mixed_margins(cost: IntArray, leverage: FloatArray) -> FloatArray:
     margins = np.zeros(len(cost))
     held, margin = 0, 0.0
     for row, (part, of) in enumerate(zip(cost.tolist(), leverage.tolist(), strict=True)):
-        margin += part / of if part > 0 else part * margin / held
+        if part > 0:
+            margin += part / of
+        elif part < 0:  # what is too small to have cost anything moves nothing
+            margin += part * margin / held
         held += part
         margins[row] = margin
     return margins

@@ -18,20 +18,22 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.engine.broker.account import SIZE_BY_VOLATILITY
-from papertape.engine.broker.orders import is_change
+from papertape.engine.broker.account import (
+    ALLOCATE_BY_RISK,
+    ALLOCATE_BY_SCORE,
+    ALLOCATE_BY_VOLATILITY,
+    ALLOCATE_EQUALLY,
+    ALLOCATE_NOTHING,
+    ALLOCATE_SHARES,
+    SIZE_BY_VOLATILITY,
+)
+from papertape.engine.broker.orders import is_change, refusal
 from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.options import check_options, option
-from papertape.engine.records import FLAT
+from papertape.engine.records import FLAT, REFUSED_NO
 
-ALLOCATE_NOTHING: Final = 0  # every symbol trades with the whole account
-ALLOCATE_EQUALLY: Final = 1
-ALLOCATE_BY_VOLATILITY: Final = 2
-ALLOCATE_SHARES: Final = 3
-ALLOCATE_BY_RISK: Final = 4
-ALLOCATE_BY_SCORE: Final = 5
 ALLOCATIONS: Final = {
     "none": ALLOCATE_NOTHING,
     "equal": ALLOCATE_EQUALLY,
@@ -181,14 +183,22 @@ def allot(
 
 @kernel
 def allot_by_score(
-    positions: Rows, orders: Rows, markets: Rows, decisions: Rows, column: int
+    account: Row,
+    positions: Rows,
+    orders: Rows,
+    markets: Rows,
+    settings: Row,
+    decisions: Rows,
+    column: int,
+    close_ms: int,
 ) -> None:
-    """Write the share of each symbol by the confidence of those decisions of a column that ask for a change, before they rest."""
+    """Write the share of each symbol by the confidence of those decisions of a column that change something, before they rest."""
     for symbol in range(len(positions)):
         position, decision = positions[symbol], decisions[symbol, column]
         if is_change(position, orders[symbol], decision):
-            is_sound = 0.0 < decision.confidence < np.inf
-            position.score = decision.confidence if is_sound and decision.target != FLAT else 0.0
+            cause = refusal(account, position, markets[symbol], settings, decision, close_ms)
+            is_heard = cause == REFUSED_NO and decision.target != FLAT
+            position.score = decision.confidence if is_heard else 0.0
         position.share = position.score if markets[symbol].is_allotted != 0 else 0.0
     divide(positions)
 

@@ -267,7 +267,7 @@ def add_to_position(
     else:
         post(account, -fee, fees=fee)
     held = abs(position.quantity)
-    total = on_lot(held + quantity, market.lot_size)
+    total = on_lot(held + quantity, held + quantity, market.lot_size)
     position.entry_price = (held * position.entry_price + quantity * price) / (held + quantity)
     position.margin_rate = margin_rate_with(position, market, notional)
     position.quantity = side * total

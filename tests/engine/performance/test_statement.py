@@ -100,6 +100,35 @@ def test_its_sums_are_the_ledgers(market: dict[str, Any], seed: int) -> None:
     assert not sums.any()
 
 
+class Specks(Scripted):
+    """Buys what is too small to cost anything, and sells it; and then ten."""
+
+    def decide(self, view: Any) -> Decision | None:
+        k = (int(view.time_ms) - START_MS) // HOUR_MS - 1
+        if k in (0, 4):
+            view.buy(10.0 if k else 1e-12)
+        if k == 2:
+            view.exit()
+        return None
+
+
+def test_a_position_that_costs_nothing_has_no_margin_whatever_the_leverage_was() -> None:
+    market = Market("X", True, leverage=10.0, **FREE)
+    engine = Engine(EngineSpec([market], Specks({}), "1h", "1h", settings=Settings("fraction", leverage_cap=10.0)))  # fmt: skip
+    candles = make_candles([BAR] * 7)
+    change = MarketChange(START_MS + 4 * HOUR_MS, 0, replace(market, leverage=5.0).plain())
+    events: list[Event] = [candles[:4], change, candles[4:]]
+    reports = [engine.step(event) for event in events]
+    fills = Outcome(engine, reports).fills
+    changes = np.concatenate([np.zeros(0, CHANGE), *[report.changes for report in reports]])
+
+    rows = statement(fills, np.zeros(0, PAYMENT), engine.spec.market_rows(), money(10_000.0), changes)  # fmt: skip
+
+    assert fills["notional"].tolist() == [0, 0, money(1_000.0)]
+    margin = rows[rows["account"] == ACCOUNTS.index("margin")]
+    assert margin["amount"].tolist() == [money(200.0)]
+
+
 class Adding(Scripted):
     """Buy ten at the close of candle 0, ten more at that of candle 2, and sell half at that of candle 4."""
 

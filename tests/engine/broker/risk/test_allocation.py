@@ -1,5 +1,6 @@
 """Parts of the account: by hand what each symbol opens and is brought back to, and what must change nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.broker.risk.allocation import Allocation
+from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
+from papertape.engine.events import Action, Cause, Command, Halt
 from papertape.engine.jit import Rows
-from papertape.engine.records import FLAT, LONG, REFUSED_ALLOCATION
+from papertape.engine.records import (
+    FLAT,
+    LONG,
+    REFUSED_ALLOCATION,
+    REFUSED_CLOCK,
+    REFUSED_GONE,
+    REFUSED_MARKET,
+    REFUSED_ORDERS,
+    REFUSED_PAUSED,
+    REFUSED_SHORT,
+    REFUSED_STOP,
+    SHORT,
+)
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision, EmaCross
 from tests.support.helpers import (
@@ -258,6 +273,70 @@ def test_by_score_a_position_that_its_stop_closed_has_no_part_any_more() -> None
 
     assert quantities(outcome) == [0.0, 50.0]
     assert outcome.engine.positions["share"].tolist() == [0.0, 1.0]
+
+
+class Asking:
+    """One symbol goes long at a close; the other does as it is told, and asks for the same thing at every close after that."""
+
+    features = ("close",)
+
+    def __init__(
+        self, asks: str, wish: Decision, first: Sequence[Decision | None], at: int
+    ) -> None:
+        self.asks, self.wish, self.first, self.at = asks, wish, first, at
+
+    def decide(self, view: Any) -> Any:
+        k = (view.time_ms - START_MS) // HOURS - 1
+        if view.symbol == self.asks:
+            return self.first[k] if k < len(self.first) else self.wish
+        return Decision(LONG, stop_distance=10.0) if k == self.at else None
+
+
+WISH = Decision(LONG)
+LATE = [None] * 3
+
+
+@pytest.mark.parametrize("asks", ["A", "B"])
+@pytest.mark.parametrize(
+    ("cause", "wish", "first", "at", "event", "changes"),
+    [
+        (REFUSED_SHORT, Decision(SHORT), [], 0, None, {}),
+        (REFUSED_STOP, WISH, [], 0, None, {"sizing": "risk"}),
+        (REFUSED_ORDERS, WISH, [WISH, Decision(FLAT)], 4, None, {"limits": Limits(orders=1)}),
+        (REFUSED_MARKET, WISH, LATE, 4, Cause.MARKET, {}),
+        (REFUSED_GONE, WISH, LATE, 4, Cause.GONE, {}),
+        # These let nobody in: what is held keeps its part, and rebalancing leaves it alone.
+        (REFUSED_CLOCK, WISH, LATE, 0, Cause.CLOCK, {}),
+        (REFUSED_PAUSED, WISH, LATE, 0, Command(Action.PAUSE), {}),
+    ],
+)
+def test_by_score_a_decision_that_is_refused_takes_no_part_from_others(
+    asks: str, cause: int, wish: Decision, first: Sequence[Decision | None], at: int,
+    event: Cause | Command | None, changes: dict[str, Any],
+) -> None:  # fmt: skip
+    sizing = changes.get("sizing", "fraction")
+    rule = Allocation("score", rebalance_hours=0 if sizing == "risk" else 1)
+    spec = spec_of("AB", rule, Asking(asks, wish, first, at), sizing)
+    engine = Engine(replace(spec, limits=changes.get("limits", Limits())))
+    tape = closing(*[100.0] * 9)
+    candles, asker = interleave([tape, tape]), "AB".index(asks)
+
+    reports = [engine.step(candles[: 2 * len(LATE)])]
+    if isinstance(event, Cause):
+        symbol = -1 if event is Cause.CLOCK else asker
+        reports.append(engine.step(Halt(START_MS + len(LATE) * HOURS, symbol, event, True)))
+    elif event is not None:
+        reports.append(engine.step(event))
+    reports.append(engine.step(candles[2 * len(LATE) :]))
+
+    decisions = Outcome(engine, reports).decisions
+    held = engine.positions["quantity"]
+    assert decisions["refused"][decisions["symbol"] == asker][-1] == cause
+    assert held[1 - asker] == (
+        20.0 if sizing == "risk" else 100.0
+    )  # 2 % of 10,000 ÷ 10, or all of it
+    assert held[asker] == 0.0
+    assert engine.positions["share"][1 - asker] == 1.0
 
 
 class Waver:
