@@ -192,7 +192,7 @@ class Operation:
                 await (backtests.run() if backtests is not None else _for_ever())
             finally:
                 self._notifier.stopping()
-                peers.close()
+                await peers.close()
 
     async def _backtests(self, daemon: RunningDaemon) -> BacktestService | None:
         """Return who makes backtests, with the jobs of earlier runs; None where they are switched off."""

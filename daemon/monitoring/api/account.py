@@ -28,6 +28,10 @@ from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.report.data import curve_points
 
 STRETCHES: Final = 500
+# What calibration is made of: an outcome is known by the predictions that came after. Each maximum by itself is a look at an index.
+PREDICTED: Final = (
+    "SELECT (SELECT max(time_ms) FROM predictions), (SELECT max(rowid) FROM predictions)"
+)
 
 
 class ApiAccount(NamedTuple):

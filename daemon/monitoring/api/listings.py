@@ -161,6 +161,11 @@ def _listings() -> tuple[TableListing, ...]:
 
 
 LISTINGS: Final = _listings()
+# What chapters are sums over: the whole of three tables, which is too much for every look at a page.
+CHAPTERS_OF: Final = (
+    "SELECT (SELECT max(input) FROM fills), (SELECT max(input) FROM trades), "
+    "(SELECT max(input) FROM equity), (SELECT max(input) FROM chapters)"
+)
 
 
 def page(listing: TableListing, asked: ListingQuery, journal: Journal) -> bytes:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from papertape.daemon.journal import Journal
 from papertape.engine.errors import DataError
@@ -17,6 +17,26 @@ from papertape.engine.errors import DataError
 MOST_WAITING: Final = 64
 
 T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """
+    One answer, kept until what it is made of moves; used by the reading thread alone.
+
+    newest  the statement whose row is another one then
+    """
+
+    def __init__(self, newest: str) -> None:
+        self._newest = newest
+        self._made: tuple[object, T] | None = None
+
+    def answer(self, journal: Journal, make: Callable[[], T], asked: object = None) -> T:
+        """Return what `make` returned when the same was asked, and make it anew where that is not so any more."""
+        # Looked at before it is made: what comes meanwhile leads to another one.
+        key = asked, journal.one(self._newest)
+        if self._made is None or self._made[0] != key:
+            self._made = key, make()
+        return self._made[1]
 
 
 class ApiReader:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.monitoring.api.account import (
+    PREDICTED,
     ApiAccount,
     calibration_view,
     equity_curve_of,
@@ -29,7 +30,13 @@ from papertape.daemon.monitoring.api.answers import (
 )
 from papertape.daemon.monitoring.api.candles import MOST_CANDLES, CandleHistory
 from papertape.daemon.monitoring.api.closes import close_of, lines_of
-from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, TableListing, page
+from papertape.daemon.monitoring.api.listings import (
+    CHAPTERS_OF,
+    LISTINGS,
+    ListingQuery,
+    TableListing,
+    page,
+)
 from papertape.daemon.monitoring.api.queries import (
     LABEL,
     CandleQuery,
@@ -41,7 +48,7 @@ from papertape.daemon.monitoring.api.queries import (
     check_span,
     reads,
 )
-from papertape.daemon.monitoring.api.reader import ApiReader
+from papertape.daemon.monitoring.api.reader import ApiReader, Kept
 from papertape.daemon.monitoring.api.statement import StatementPages
 from papertape.daemon.monitoring.api.stream import DeltaStream, StreamQuery
 from papertape.daemon.monitoring.api.structure import structure_window
@@ -79,6 +86,7 @@ class Api:
             self.reader, status, settle or self._newest, account.symbols, account.features
         )
         self._statement = StatementPages()
+        self._calibration: Kept[CalibrationView] = Kept(PREDICTED)
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
 
     def routes(self) -> tuple[Route, ...]:
@@ -234,9 +242,12 @@ class Api:
         )
 
     async def _get_calibration(self, request: web.Request) -> web.Response:
-        return as_json(
-            await self.reader.ask(lambda journal: calibration_view(journal, self._account))
-        )
+        def question(journal: Journal) -> CalibrationView:
+            return self._calibration.answer(
+                journal, lambda: calibration_view(journal, self._account)
+            )
+
+        return as_json(await self.reader.ask(question))
 
     async def _get_positions(self, request: web.Request) -> web.Response:
         status = self._status()
@@ -255,11 +266,18 @@ class Api:
         return as_json(await self.reader.ask(position_of))
 
     def _lists(self, listing: TableListing) -> Handler:
+        kept: Kept[bytes] | None = Kept(CHAPTERS_OF) if listing.name == "chapters" else None
+
+        def page_of(journal: Journal, asked: ListingQuery) -> bytes:
+            if kept is None:
+                return page(listing, asked, journal)
+            return kept.answer(journal, lambda: page(listing, asked, journal), asked)
+
         async def handler(request: web.Request) -> web.Response:
             asked = read_query(request, ListingQuery)
             if asked.symbol is not None and listing.name != "notices":
                 self.check_symbol(asked.symbol)
-            body = await self.reader.ask(lambda journal: page(listing, asked, journal))
+            body = await self.reader.ask(lambda journal: page_of(journal, asked))
             return json_bytes(body)
 
         return handler

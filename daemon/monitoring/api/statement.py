@@ -5,13 +5,14 @@ A running balance needs all that came before, so the whole statement is made and
 the pages of one reading are cut from one and the same.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
 from papertape.daemon.monitoring.api.answers import StatementPage
 from papertape.daemon.monitoring.api.listings import MOST_BYTES, MOST_ROWS
 from papertape.daemon.monitoring.api.queries import StatementQuery
+from papertape.daemon.monitoring.api.reader import Kept
 from papertape.engine.performance.statement import Booked
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.tapes.tables import statement_columns
@@ -28,7 +29,7 @@ class StatementPages:
     """The statement of one journal; used by the reading thread alone."""
 
     def __init__(self) -> None:
-        self._made: tuple[Any, Booked] | None = None
+        self._kept: Kept[Booked] = Kept(_NEWEST)
 
     def page(self, journal: Journal, asked: StatementQuery) -> StatementPage:
         """
@@ -36,7 +37,7 @@ class StatementPages:
 
         Raises InvariantError where the statement does not balance.
         """
-        booked = self._booked(journal)
+        booked = self._kept.answer(journal, lambda: journal_statement(journal))
         total = len(booked.postings)
         end = total if asked.cursor is None else min(asked.cursor, total)
         first = max(0, end - asked.limit)
@@ -54,9 +55,3 @@ class StatementPages:
             compared_with=booked.curve,
             difference=None if difference is None else difference / UNITS_PER_QUOTE,
         )
-
-    def _booked(self, journal: Journal) -> Booked:
-        newest = journal.one(_NEWEST)
-        if self._made is None or self._made[0] != newest:
-            self._made = newest, journal_statement(journal)
-        return self._made[1]

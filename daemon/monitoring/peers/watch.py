@@ -72,11 +72,11 @@ class PeerWatch:
             peers=tuple(self._peer(name, url) for name, url in self._urls.items()),
         )
 
-    def close(self) -> None:
-        """Ask no more."""
+    async def close(self) -> None:
+        """Ask no more, and wait a moment for the thread without holding the loop up."""
         self._is_over.set()
         if self._thread is not None:
-            self._thread.join(_STOP_S)
+            await asyncio.to_thread(self._thread.join, _STOP_S)
 
     def _is_asking(self) -> bool:
         return self._thread is not None and self._thread.is_alive()

@@ -44,7 +44,7 @@ class Asking {
     const { strategy, account, data, signals } = this.base;
     $("bt-strategy").value = strategy?.name ?? "confluence";
     $("bt-timeframe").value = data?.timeframe ?? "";
-    $("bt-start").value = (data?.start ?? "").slice(0, 10); $("bt-end").value = (data?.end ?? "").slice(0, 10);
+    this.span = ["start", "end"].map((key) => { const field = $(`bt-${key}`), given = data?.[key] ?? null; field.value = (given ?? "").slice(0, 10); return { key, field, given, drawn: field.value }; });
     $("bt-capital").value = account?.capital ?? ""; $("bt-capital").placeholder = "10000";
     $("bt-sizing").value = account?.sizing ?? "risk";
     $("bt-models").value = signals?.use_ml === false ? "no" : "";
@@ -78,7 +78,8 @@ class Asking {
     const same = (this.base.strategy?.name ?? "confluence") === name, known = this.choices.strategies.find((one) => one.name === name)?.is_declared;
     const strategy = { ...(same ? this.base.strategy : {}), name, parameters: known ? parameters : this.given(name) };
     data.tapes = this.boxes().filter((box) => box.checked).map((box) => box.value);
-    for (const [id, key] of [["bt-timeframe", "timeframe"], ["bt-start", "start"], ["bt-end", "end"]]) data[key] = $(id).value || null;
+    data.timeframe = $("bt-timeframe").value || null;
+    for (const { key, field, given, drawn } of this.span) data[key] = field.value === drawn ? given : field.value || null; // a day hides a time of day
     if ($("bt-capital").value) account.capital = Number($("bt-capital").value);
     account.sizing = $("bt-sizing").value;
     const chosen = merged({ ...this.base, strategy }, { data, account, ...($("bt-models").value && { signals: { use_ml: $("bt-models").value === "yes" } }) });

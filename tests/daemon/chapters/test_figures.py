@@ -1,8 +1,10 @@
 """What each chapter came to, beside what its tables say one by one."""
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +12,16 @@ from papertape.daemon.chapters.figures import figures_of, told
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
+from papertape.daemon.monitoring.api import routes
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, page
+from papertape.daemon.monitoring.api.routes import Api
 from papertape.engine.performance.statement import ACCOUNTS
 from papertape.engine.records import REASON_ENTRY, UNITS_PER_QUOTE
 from tests.daemon.chapters.test_chapters import CROSS, CUT, ROWS, lived
+from tests.daemon.monitoring.test_api import get, serving
+from tests.support.api import account, no_status
 from tests.support.commands import invoke
-from tests.support.journals import SYMBOLS
+from tests.support.journals import SYMBOLS, candles, filled
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +119,38 @@ def test_a_chapter_without_a_mark_has_no_equity_after_it(state: Path, tmp_path: 
     assert first["equity_after"] == second["equity_before"] is not None
     assert second["equity_after"] is None
     assert told(second) == "chapter 'cross' from 2020-01-05 04:00: no mark of the account is kept yet"  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_they_are_summed_anew_when_something_came_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_made = 0
+
+    def counted(*arguments: Any) -> bytes:
+        nonlocal n_made
+        n_made += 1
+        return page(*arguments)
+
+    def pay_more() -> None:
+        with Journal.open(tmp_path, 0) as journal:
+            names = ", ".join(row[1] for row in journal.all("PRAGMA table_info(fills)"))
+            more = names.replace("sequence", "sequence + 1").replace("input", "input + 1")
+            last = f"SELECT {more} FROM fills ORDER BY sequence DESC LIMIT 1"  # noqa: S608 - of the table
+            journal.commit([lambda j: j.connection.execute(f"INSERT INTO fills {last}")])
+
+    monkeypatch.setattr(routes, "page", counted)
+    await asyncio.to_thread(filled, tmp_path, candles(400))
+    async with serving(Api(account(tmp_path), no_status)) as http:
+        first = await get(http, "chapters")
+        assert (await get(http, "chapters"), n_made) == (first, 1)
+        assert json.loads((await get(http, "chapters", to_ms=0))[1])["rows"] == []
+        before = json.loads((await get(http, "chapters"))[1])["rows"][0]["fees"]
+        await asyncio.to_thread(pay_more)
+        after = json.loads((await get(http, "chapters"))[1])["rows"][0]["fees"]
+    with Journal.read(tmp_path) as journal:
+        (paid,) = journal.one("SELECT sum(fee) FROM fills")
+    assert after == paid / UNITS_PER_QUOTE > before
 
 
 def test_without_a_chapter_nothing_is_said(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Backtests on the page, in a real browser: asked for, followed, cancelled, compared, and their report read in a page without a network."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from papertape.daemon.backtests.answers import BacktestState
 from papertape.daemon.backtests.service import BacktestService
@@ -17,7 +20,7 @@ from papertape.daemon.monitoring.server import Server, Views
 from papertape.replay.config import make_config
 from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
-from tests.daemon.monitoring.test_api import TOKEN, accept
+from tests.daemon.monitoring.test_api import TOKEN, accept, serving
 from tests.daemon.monitoring.test_backtests import CHILD, state
 from tests.support.accessibility import press, tabbed, violations
 from tests.support.api import account, no_status
@@ -25,6 +28,10 @@ from tests.support.browser import Tab, browser_tab, needs_browser, opened_page
 
 __all__ = ["state"]  # a fixture
 pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
+
+SPAN = {"start": "2020-01-02T06:30:00Z", "end": "2020-01-05T07:45:00Z"}
+TAKING = """<!doctype html><button onclick="globalThis.view = window.open(location.hash.slice(1) + '/viewer')">open</button>
+<script>addEventListener("message", (event) => { if (event.data === "ready") document.title = "may try"; });</script>"""
 
 
 def offered() -> Status:
@@ -38,7 +45,7 @@ async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestS
     store = state / "tapes"
     Store(store).save(synthesize("noise", 200, "1h"), replace=True)
     own = make_config({
-        "data": {"store": str(store)}, "strategy": {"name": "ema_cross", "parameters": {"fast": 7}},
+        "data": {"store": str(store), **SPAN}, "strategy": {"name": "ema_cross", "parameters": {"fast": 7}},
     })  # fmt: skip
     service = BacktestService(
         own, state / "backtests", lambda: 1_700_000_000_000, (sys.executable, str(CHILD), "waits")
@@ -84,7 +91,7 @@ async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
         await tab.value("""(() => {
           const set = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event("input")); $(id).dispatchEvent(new Event("change")); };
           set("bt-name", "by hand"); set("bt-token", "not-the-right-token"); $("bt-tapes").querySelector("input").click();
-          $("bt-parameters").querySelector("[data-name=slow]").value = "31"; $("bt-more").value = "{"; $("bt-send").focus(); })()""")
+          $("bt-parameters").querySelector("[data-name=slow]").value = "31"; $("bt-end").value = "2020-01-04"; $("bt-more").value = "{"; $("bt-send").focus(); })()""")
         await press(tab, "Enter")
         assert "no JSON" in await tab.until("$('bt-answer').className === 'loss' && $('bt-answer').textContent")  # fmt: skip
         await tab.value(
@@ -106,6 +113,9 @@ async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
         assert '"slow": 31' in asked
         assert '"fast": 7' in asked
         assert '"capital": 1234' in asked
+        span = json.loads(asked)["config"]["data"]
+        assert span["start"] == SPAN["start"]  # untouched: the time of day that a day cannot show
+        assert span["end"] == "2020-01-04"
         await tab.until("$('backtests').querySelector('progress')?.value === 3 && $('backtests').textContent.includes('42 %')")  # fmt: skip
         assert await violations(tab) == []
         await tab.value(f"$('cancel-{number}').focus(), 1")
@@ -164,3 +174,30 @@ async def test_its_report_runs_in_a_page_that_has_no_network_and_no_token(
             assert sent["result"]["value"] == "refused"
         await tab.until("$('backtests-state').textContent === ''")
         assert tab.errors == []
+
+
+async def test_no_page_of_another_origin_can_fill_the_viewer(state: Path, tmp_path: Path) -> None:
+    async def say(request: web.Request) -> web.Response:
+        return web.Response(text=TAKING, content_type="text/html")
+
+    application = web.Application()
+    application.router.add_get("/", say)
+    profile = tmp_path / "profile"
+    async with (
+        TestServer(application) as other,
+        serving(Api(account(state), offered)) as http,
+        browser_tab(profile) as tab,
+    ):
+        here = str(http._base_url).rstrip("/")
+        await tab.call("Page.navigate", url=f"{other.make_url('/')}#{here}")
+        await tab.until("document.readyState === 'complete' && document.querySelector('button') !== null")  # fmt: skip
+        await tab.value("document.querySelector('button').focus(), 1")
+        await press(tab, "Enter")
+        await tab.until("document.title === 'may try'")
+        async with opened_page(profile, "/viewer") as view:
+            # Heard after the page's own listener has had its turn.
+            await view.value("addEventListener('message', () => { globalThis.isHeard = true }), 1")
+            await tab.value("view.postMessage('<title>taken</title>', '*'), 1")
+            assert await view.until("globalThis.isHeard ? 'heard' : document.title === 'taken' && 'taken'") == "heard"  # fmt: skip
+            assert await view.value("document.title") == "Report"
+            assert await view.value("location.origin") == here

@@ -1,11 +1,16 @@
 """Calibration on the page, in a real browser: the counts of the API drawn, and a reason where there is nothing to draw."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from papertape.daemon.journal import Journal
+from papertape.daemon.learning.calibration import calibration_of
+from papertape.daemon.monitoring.api import account as account_module
 from papertape.daemon.monitoring.api.account import ApiAccount
 from papertape.daemon.monitoring.api.answers import CalibrationView
 from papertape.daemon.monitoring.api.routes import Api
@@ -36,6 +41,33 @@ async def test_the_route_tells_counts_or_why_there_are_none(facts: ApiAccount) -
         assert found.reason == reason
         assert bool(sum(bucket.rows for bucket in found.buckets)) == (not reason)
     assert facts.symbols == SYMBOLS
+
+
+@pytest.mark.asyncio
+async def test_it_is_made_anew_when_another_prediction_came_and_not_before(
+    facts: ApiAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_made = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal n_made
+        n_made += 1
+        return calibration_of(*arguments)
+
+    monkeypatch.setattr(account_module, "calibration_of", counted)
+    async with serving(Api(facts, no_status)) as http:
+        before = await _asked(http)
+        assert (await _asked(http), n_made) == (before, 1)
+        last = "SELECT max(rowid) FROM predictions"
+        for statement in (
+            f"UPDATE predictions SET time_ms = time_ms + {HOUR_MS} WHERE rowid = ({last})",  # noqa: S608
+            f"DELETE FROM predictions WHERE rowid = ({last})",  # noqa: S608
+        ):
+            await asyncio.to_thread(_change, facts.state, statement)
+            after = await _asked(http)
+            assert after != before
+            before = after
+    assert n_made == 3
 
 
 @needs_browser
@@ -75,6 +107,11 @@ async def test_it_is_drawn_with_counts_in_light_and_dark_wide_and_narrow(
             for each in tab.requests
             if not each.startswith((local, local.replace("http", "ws"), "data:"))
         ]
+
+
+def _change(state: Path, statement: str) -> None:
+    with Journal.open(state, 0) as journal:
+        journal.commit([lambda j: j.connection.execute(statement)])
 
 
 async def _asked(http: aiohttp.ClientSession) -> object:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ async def watching(
     try:
         yield watch
     finally:
-        await asyncio.to_thread(watch.close)
+        await watch.close()
         assert watch._thread is None or not watch._thread.is_alive()
 
 
@@ -108,6 +109,20 @@ async def test_one_that_lives_is_told_and_kept_when_it_has_ended(tmp_path: Path)
             assert lost.reason == "nobody answers at its address"
             assert lost.status == peer.status  # what it said last, and when
             assert lost.heard_ms is not None
+
+
+async def test_whoever_closes_it_waits_for_its_thread_and_the_loop_does_not() -> None:
+    watch, let_go = PeerWatch({"a": "http://127.0.0.1:1"}, {}, "ours"), threading.Event()
+    watch._thread = threading.Thread(target=let_go.wait)  # as a name that is looked up for long
+    watch._thread.start()
+    try:
+        closing = asyncio.create_task(watch.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()  # the loop had its turn meanwhile
+    finally:
+        let_go.set()
+    await closing
+    assert not watch._thread.is_alive()
 
 
 async def test_nobody_there_and_one_who_is_this_daemon_itself(tmp_path: Path) -> None:
