@@ -96,7 +96,7 @@ def lock_command(
         return
     console.print(f"{made.symbol}: {made}", markup=False, soft_wrap=True)
     if made.seen:
-        console.print(f"! {counted(made.seen, 'trial')} on record had seen some of them already", markup=False, soft_wrap=True)  # fmt: skip
+        console.print(f"! {counted(made.seen, 'trial')} on record, on this very tape, had seen some of them already", markup=False, soft_wrap=True)  # fmt: skip
 
 
 @trials_app.command("locks")

@@ -62,7 +62,7 @@ def _read(lock: Mapping[str, Any]) -> str:
     before = counted(lock["seen"], "trial")
     return (
         f"This is the one reading of the candles of {lock['symbol']} from {utc_text(lock['start_ms'])} on, which were held out "
-        f"since {utc_text(lock['time_ms'])[:16]}; {before} on record had seen some of them before."
+        f"since {utc_text(lock['time_ms'])[:16]}; {before} on record, on this very tape, had seen some of them before."
     )
 
 

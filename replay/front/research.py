@@ -34,6 +34,7 @@ from papertape.replay.research.subjects import (
     together,
 )
 from papertape.replay.research.training_windows import WindowStudy, compare_windows
+from papertape.replay.research.trials.holdout import Locks
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.tapes.store import Store, Tape, time_ms
 
@@ -89,6 +90,7 @@ def window_studies(
         raise ConfigError(
             "windows: without a model or a cadence there is nothing to compare; set signals.retrain_every"
         )
+    Locks().refuse(config, tapes)
     learning, rows = lesson_of(config, tapes, on_progress)
     found = compare_windows(rows, learning, every, tuple(days), on_progress)
     return learning, (int(rows.time_ms[0]), int(rows.time_ms[-1])), found

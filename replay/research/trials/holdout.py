@@ -23,7 +23,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config
 from papertape.replay.research.trials.entry import now_ms
 from papertape.replay.research.trials.identity import code_digest, configuration_digest
-from papertape.replay.research.trials.ledger import LedgerNote, opened
+from papertape.replay.research.trials.ledger import LedgerNote, ledger_path, opened
 from papertape.replay.research.trials.returns import block_returns
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.timestamps import utc_text
@@ -47,7 +47,7 @@ class Holdout(NamedTuple):
     """
     A lock: row, what its tape was called and its hash, from when on its candles are held out.
 
-    seen     trials on record that had read candles from there on when it was locked
+    seen     trials on record, on this very tape, that had read candles from there on when it was locked
     reading  None while nobody has read it
     """
 
@@ -75,7 +75,7 @@ class Holdout(NamedTuple):
 
 
 class Locks:
-    """What is locked at one moment, by itself on this machine; without a ledger that can be read nothing is."""
+    """What is locked at one moment, by itself on this machine; where no ledger is kept nothing is."""
 
     def __init__(self, locks: Sequence[Holdout] | None = None) -> None:
         self._locks = locked() if locks is None else locks
@@ -98,13 +98,29 @@ class Locks:
 
 
 def locked() -> list[Holdout]:
-    """Return every lock with its reading, oldest first; none where there is no ledger. DataError for one that was changed."""
-    try:
-        held = opened()
-    except DataError:  # what is tried is not on record then, and its result says why
+    """
+    Return every lock with its reading, oldest first; none where the ledger is off or not there yet.
+
+    Raises DataError for a ledger that is there and cannot be read, or that was changed: what it locks is not known.
+    """
+    if not _is_kept():
         return []
-    with held as ledger:
+    with opened() as ledger:
         return _holdouts(ledger.notes())
+
+
+def _is_kept() -> bool:
+    """Return whether there is a ledger with anything in it; DataError where that cannot be seen."""
+    try:
+        path = ledger_path()
+    except DataError:  # no home, and so no ledger
+        return False
+    try:
+        return path is not None and path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def in_force(locks: Iterable[Holdout], days: Days) -> Holdout | None:

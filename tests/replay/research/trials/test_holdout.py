@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape import backtest, hold_out, montecarlo, sweep, walkforward
+from papertape import backtest, hold_out, montecarlo, sweep, walkforward, windows
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.research.trials.holdout import READ, day_marks, locked
@@ -134,7 +135,7 @@ def test_one_configuration_reads_it_and_the_chain_says_so(tmp_path: Path) -> Non
     assert lock.reading is not None
     assert found.summary["holdout"][0]["reading"]["sequence"] == lock.reading.sequence == 4
     assert any(
-        "the one reading of the candles of SYNTH from 2020-02-10 00:00 on" in line and "1 trial on record had seen" in line
+        "the one reading of the candles of SYNTH from 2020-02-10 00:00 on" in line and "1 trial on record, on this very tape, had seen" in line
         for line in found.summary["doubts"]
     )  # fmt: skip
     with opened() as ledger:
@@ -204,6 +205,36 @@ def test_what_cannot_be_locked_is_refused() -> None:
     with pytest.raises(DataError, match="never moved"):
         hold_out(LOCK, replace(tape(), candles=flat))
     assert locked() == []
+
+
+def test_a_ledger_that_is_there_and_cannot_be_read_is_no_open_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_out(LOCK, tape())
+    with opened() as ledger:
+        content, where = ledger.path.read_bytes(), ledger.path
+    where.write_bytes(b"scribble" + content[8:])
+    for read in (locked, partial(cross, 5)):
+        with pytest.raises(DataError, match="it is no trial ledger"):
+            read()
+    where.write_bytes(content)
+    with closing(sqlite3.connect(where)) as file:
+        file.execute("PRAGMA user_version = 99")
+    with pytest.raises(DataError, match="format 99 is newer"):
+        locked()
+
+    where.write_bytes(b"")  # begun, and nothing is in it
+    assert locked() == []
+    for place in ("off", str(tmp_path / "nowhere" / "none.sqlite3"), str(where / "none.sqlite3")):
+        monkeypatch.setenv("PAPERTAPE_TRIALS", place)
+        assert locked() == []
+
+
+def test_windows_are_not_compared_on_what_is_held_out() -> None:
+    hold_out(LOCK, tape())
+
+    with pytest.raises(DataError, match="are held out"):
+        windows(tape(), retrain_every="1d")
 
 
 def test_of_two_at_once_one_reads(tmp_path: Path) -> None:
