@@ -37,7 +37,7 @@ from papertape.engine.records import (
 )
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec, Market
-from papertape.engine.strategies.own_signals import model_asks_of
+from papertape.engine.strategies.own_signals import can_short_of, question_of
 from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
@@ -152,7 +152,7 @@ class EngineState:
             most,
             self.traded,
             spec.own,
-            model_asks_of(spec.strategy),
+            question_of(spec.every_turn, can_short_of(spec.markets, spec.settings.allow_short)),
         )
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], money(spec.capital))

@@ -9,7 +9,7 @@ Source: M. López de Prado, Advances in Financial Machine Learning (2018), secti
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features import columns_of
 from papertape.engine.features.own.names import request_texts
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.model.training.labels import QUESTIONS, SIDE
+from papertape.engine.model.training.labels import QUESTIONS, SIDE, SIGNAL, Question
 from papertape.engine.records import DECISION, LONG, SHORT
 from papertape.engine.strategies.protocol import KernelStrategy, Strategy, state_dtype_of
 from papertape.engine.strategies.turns import Turn
@@ -51,9 +51,25 @@ def even_chance(stop: float, target: float) -> float:
     return stop / (stop + target)
 
 
-def signals_name(turns: Sequence[Turn]) -> str:
+def can_short_of(markets: Iterable[Any], allow_short: bool) -> dict[str, bool]:
+    """Return whether a short position can be held at all, by symbol of the markets that are traded."""
+    traded = [market for market in markets if not market.read_only]
+    return {market.symbol: allow_short and market.is_perpetual for market in traded}
+
+
+def question_of(turns: Sequence[Turn], can_short: Mapping[str, bool]) -> Question:
+    """Return what a model is asked; whose signals stays empty for a strategy whose own cannot be told from candles."""
+    strategy = turns[0].strategy
+    asks = model_asks_of(strategy)
+    is_named = asks == SIGNAL and isinstance(strategy, KernelStrategy)
+    return Question(asks, signals_name(turns, can_short) if is_named else "")
+
+
+def signals_name(turns: Sequence[Turn], can_short: Mapping[str, bool]) -> str:
     """
     Return what signals are called: `name:digest` of the strategy, with its parameters of every turn and symbol.
+
+    can_short  by symbol, whether a short signal can be traded; the start of the first turn is none of a signal's business
 
     Raises ConfigError for a strategy whose signals cannot be told from candles alone.
     """
@@ -64,7 +80,10 @@ def signals_name(turns: Sequence[Turn]) -> str:
             f"strategy {kind}: it is shown its account, so what it would do without a model cannot be told from candles; "
             "have a model answer which side pays (signals.model_asks), or answer whole batches (decide_batch)"
         )
-    text = json.dumps([turn.as_text() for turn in turns])
+    told_apart = sorted(can_short.items())
+    sides = told_apart if len(set(can_short.values())) > 1 else sorted(set(can_short.values()))
+    begins = turns[0]._replace(start_ms=0)
+    text = json.dumps([sides, *(turn.as_text() for turn in (begins, *turns[1:]))])
     return f"{first.name}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -83,8 +102,8 @@ class OwnSignals:
         columns: Sequence[str],
         can_short: Sequence[bool],
     ) -> None:
-        self._name = signals_name(turns).partition(":")[0]
         self._symbols, self._can_short = tuple(symbols), tuple(can_short)
+        self._name = signals_name(turns, {}).partition(":")[0]
         self._later = [turn.start_ms for turn in turns[1:]]
         self._asked: list[list[Any]] = [
             [deepcopy(turn.of(symbol)) for symbol in symbols] for turn in turns

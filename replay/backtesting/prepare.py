@@ -9,7 +9,7 @@ from papertape.engine.jit import Rows
 from papertape.engine.model import read_artefact
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
-from papertape.replay.config.markets import market_changes
+from papertape.replay.config.markets import first_ms_of, market_changes
 from papertape.replay.config.series import RecordedSeries, recorded_series
 from papertape.replay.config.spec import make_spec
 from papertape.replay.feed import Told, within_traded
@@ -73,7 +73,10 @@ def prepared(
     commands = learned.commands if learned is not None else ()
     if recorded is None:
         recorded = recorded_series(config, spec, cuts)
-    told: list[Told] = [*market_changes(config, spec), *recorded.events()]
+    told: list[Told] = [
+        *market_changes(config, spec, first_ms_of(config, tapes)),
+        *recorded.events(),
+    ]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     return RunPlan(tapes, spec, cuts, models, learned, told, recorded)
 

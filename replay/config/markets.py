@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -15,7 +15,7 @@ from papertape.engine.events import MarketChange
 from papertape.engine.spec import EngineSpec, Market, market_rows
 from papertape.replay.config import Config
 from papertape.replay.config.market_settings import MarketSettings
-from papertape.replay.tapes.store import Tape
+from papertape.replay.tapes.store import Tape, time_ms
 
 _BY_BRACKETS: Final = ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope")
 _BY_QUOTE: Final = "minimum_notionals"  # of a venue: quote → smallest notional
@@ -78,9 +78,26 @@ def market_of(
     return Market(symbol=symbol, is_perpetual=kind == "perpetual", **values)
 
 
-def market_changes(config: Config, spec: EngineSpec) -> list[tuple[int, MarketChange]]:
+def first_ms_of(config: Config, tapes: Sequence[Tape]) -> int:
+    """Return from when on tapes are replayed, in ms: what is dated before it holds from the first candle on."""
+    start = config.data.start
+    first_ms = min(int(tape.candles["open_ms"][0]) for tape in tapes)
+    return first_ms if start is None else max(first_ms, time_ms(start))
+
+
+def market_at_first(config: Config, market: Market, first_ms: int) -> Market:
+    """Return what a market has become by the rows `changes` that are dated before a first candle."""
+    before = [after for ms, after in dated_markets(config, market) if ms < first_ms]
+    return before[-1] if before else market
+
+
+def market_changes(
+    config: Config, spec: EngineSpec, first_ms: int = 0
+) -> list[tuple[int, MarketChange]]:
     """
     Return what becomes of the markets of a specification, and when in ms, as the rows `changes` of a configuration say.
+
+    first_ms  what is dated before it is in the specification already (`market_at_first`)
 
     At one time the row of a symbol counts more than one of all. Raises ConfigError for a market that cannot be, or cannot come
     of the one before.
@@ -88,17 +105,18 @@ def market_changes(config: Config, spec: EngineSpec) -> list[tuple[int, MarketCh
     found = []
     for market in sorted(spec.markets, key=attrgetter("symbol")):
         number = spec.symbols.index(market.symbol)
-        for time_ms, after in dated_markets(config, market):
-            found.append((time_ms, MarketChange(time_ms, number, after.plain())))
+        for start_ms, after in dated_markets(config, market):
+            if start_ms >= first_ms:
+                found.append((start_ms, MarketChange(start_ms, number, after.plain())))
     return found
 
 
 def dated_markets(config: Config, market: Market) -> list[tuple[int, Market]]:
     """Return what becomes of one market by the rows `changes`, and when in ms, in order."""
     found = []
-    for time_ms, where, figures in _dated(config, market.symbol):
+    for start_ms, where, figures in _dated(config, market.symbol):
         market = _became(where, market, figures)
-        found.append((time_ms, market))
+        found.append((start_ms, market))
     return found
 
 

@@ -11,7 +11,7 @@ from papertape.engine.strategies import KernelStrategy, Strategy, make_strategy
 from papertape.engine.strategies.turns import BySymbol, Turn, refuse_unknown_symbols
 from papertape.replay.config import Config, ScheduledParameters
 from papertape.replay.config.fields import about_symbol, shared
-from papertape.replay.config.markets import market_for
+from papertape.replay.config.markets import first_ms_of, market_at_first, market_for
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
 from papertape.replay.tapes.own_features import load_feature
 from papertape.replay.tapes.store import Store, Tape, time_ms
@@ -24,14 +24,15 @@ def load_tapes(config: Config) -> list[Tape]:
 
 
 def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
-    """Return the engine's specification for these tapes."""
+    """Return the engine's specification for these tapes, with what is dated before their first candle."""
     frames = {tape.timeframe for tape in tapes}
     if len(frames) != 1:
         raise ConfigError(
             f"data.tapes: timeframes {sorted(frames)} differ; resample the finer ones with "
             "`papertape tape resample`"
         )
-    markets = [market_for(tape, config) for tape in tapes]
+    first_ms = first_ms_of(config, tapes)
+    markets = [market_at_first(config, market_for(tape, config), first_ms) for tape in tapes]
     return spec_for(config, markets, frames.pop())
 
 

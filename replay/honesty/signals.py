@@ -20,7 +20,12 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.records import FLAT, UNITS_PER_QUOTE
 from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies.own_signals import OwnSignals, even_chance, signals_name
+from papertape.engine.strategies.own_signals import (
+    OwnSignals,
+    can_short_of,
+    even_chance,
+    signals_name,
+)
 from papertape.replay.backtesting.run import replay
 from papertape.replay.honesty import pipeline
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
@@ -143,7 +148,9 @@ def _spec() -> EngineSpec:
 
 def _settings(options: HonestyOptions, horizon_bars: int = 24) -> LearningSettings:
     how = pipeline.settings("logistic", options, horizon_bars=horizon_bars)
-    return replace(how, asks=SIGNAL, signals_of=signals_name(_spec().every_turn))
+    spec = _spec()
+    can_short = can_short_of(spec.markets, spec.settings.allow_short)
+    return replace(how, asks=SIGNAL, signals_of=signals_name(spec.every_turn, can_short))
 
 
 def _candles(kind: str, attempts: int, seed: int) -> Rows:

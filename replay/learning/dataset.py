@@ -17,7 +17,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.inference.current import MODEL_ATR
 from papertape.engine.records import SERIES
 from papertape.engine.spec import EngineSpec
-from papertape.engine.strategies.own_signals import OwnSignals
+from papertape.engine.strategies.own_signals import OwnSignals, can_short_of
 from papertape.replay.feed import Gaps, ReplayFeed
 
 _PRICES = ("open", "high", "low", "close")
@@ -101,9 +101,10 @@ def _own_signals(
     """Return who tells a strategy's own signals, short ones where a short position can be held at all; None for nobody."""
     if asker is None:
         return None
-    perpetuals = {market.symbol for market in asker.markets if market.is_perpetual}
-    can_short = [asker.settings.allow_short and symbol in perpetuals for symbol in symbols]
-    return OwnSignals(asker.every_turn, symbols, columns, can_short)
+    can_short = can_short_of(asker.markets, asker.settings.allow_short)
+    return OwnSignals(
+        asker.every_turn, symbols, columns, [can_short.get(s, False) for s in symbols]
+    )
 
 
 def _present(bars: Rows, rows: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from papertape.engine.errors import ConfigError
 from papertape.engine.model.inputs import default_inputs
 from papertape.engine.model.training.labels import SIDE, SIGNAL
 from papertape.engine.spec import EngineSpec
-from papertape.engine.strategies.own_signals import model_asks_of, signals_name
+from papertape.engine.strategies.own_signals import can_short_of, model_asks_of, signals_name
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence, cadence
 from papertape.replay.config.fields import shared
@@ -136,7 +136,8 @@ def _signals_of(config: Config, spec: EngineSpec) -> str:
             f"learning.label: {config.learning.label!r} leaves trades without a bracket, and a signal is followed in the "
             'strategy\'s own (signals.model_asks); write "bracket"'
         )
-    return signals_name(spec.every_turn)
+    can_short = can_short_of(spec.markets, spec.settings.allow_short)
+    return signals_name(spec.every_turn, can_short)
 
 
 def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> LearningSettings:

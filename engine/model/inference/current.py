@@ -21,8 +21,9 @@ from papertape.engine.model.artefact import Artefact, read_artefact
 from papertape.engine.model.inference.predictions import Predictions
 from papertape.engine.model.inference.recent import Recent, RecentRows
 from papertape.engine.model.kinds import infer
-from papertape.engine.model.training.labels import ANSWERS, SIDE
+from papertape.engine.model.training.labels import ANSWERS, SIGNAL, Question
 
+_SIDES: Final = Question()
 MODEL_ATR: Final = (
     "atr_14"  # computed beside what models read: labels and predictions are told in it
 )
@@ -66,7 +67,7 @@ class CurrentModel:
     most       closes of one block of candles
     traded     numbers of the symbols that it is asked about; default: all
     own        features of somebody's own, by name
-    asks       which question it has to answer; a model of another one is refused
+    question   that it has to answer; a model of another one, or about signals of another strategy, is refused
     """
 
     def __init__(
@@ -78,14 +79,14 @@ class CurrentModel:
         most: int,
         traded: Sequence[int] | None = None,
         own: Mapping[str, OwnFeature] = MappingProxyType({}),
-        asks: str = SIDE,
+        question: Question = _SIDES,
     ) -> None:
         row_by_column = {name: row for row, name in enumerate(columns)}
         names = dict.fromkeys(name for request in features for name in columns_of(request))
         self.columns = tuple(names)
         self._rows: IntArray = np.array([row_by_column[name] for name in names], np.int64)
         self._probability_row = len(columns) - 1
-        self._timeframe, self._own, self._asks = timeframe, own, asks
+        self._timeframe, self._own, self._question = timeframe, own, question
         self._symbols = tuple(symbols)
         self._traded = tuple(range(len(symbols)) if traded is None else traded)
         self._recent = Recent(len(symbols), len(names))
@@ -126,10 +127,16 @@ class CurrentModel:
                 f"model {version}: it was trained on {record.timeframe} candles, not on the strategy's "
                 f"{self._timeframe}"
             )
-        if record.asks != self._asks:
+        if record.asks != self._question.asks:
             raise DataError(
-                f"model {version}: it says {ANSWERS[record.asks]}, and this strategy asks {ANSWERS[self._asks]}; train one "
+                f"model {version}: it says {ANSWERS[record.asks]}, and this strategy asks {ANSWERS[self._question.asks]}; train one "
                 "for its question, or change signals.model_asks"
+            )
+        signals_of = self._question.signals_of
+        if record.asks == SIGNAL and record.label.get("signals_of") != signals_of:
+            raise DataError(
+                f"model {version}: it says whether signals of {record.label.get('signals_of')} pay, and those here are of "
+                f"{signals_of or 'no name'}; train one for them, or set the strategy as it was when it was trained"
             )
         missing = [name for name in record.inputs if name not in self.columns]
         if missing:

@@ -34,6 +34,13 @@ ANSWERS: Final = {
 }
 
 
+class Question(NamedTuple):
+    """What a model is asked, of QUESTIONS, and whose signals it is asked about: nothing where it is asked about none."""
+
+    asks: str = SIDE
+    signals_of: str = ""
+
+
 class Labels(NamedTuple):
     """
     What followed each of n closes of one symbol.

@@ -11,11 +11,14 @@ from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features import evaluate
 from papertape.engine.jit import FloatArray, Rows, record
 from papertape.engine.records import KEEP, LONG, SHORT
+from papertape.engine.spec import Market
 from papertape.engine.strategies import Confluence, EmaCross, RsiReversion
 from papertape.engine.strategies.own_signals import (
     OwnSignals,
+    can_short_of,
     even_chance,
     model_asks_of,
+    question_of,
     refuse_two_questions,
     signals_name,
 )
@@ -144,7 +147,7 @@ def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(StrategyError, match=r"momentum: ValueError: no such market"):
         signals(known(Momentum(hand="fails")))
     with pytest.raises(ConfigError, match=r"RsiReversion: it is shown its account.*decide_batch"):
-        signals_name((Turn(0, RsiReversion()),))
+        signals_name((Turn(0, RsiReversion()),), {})
     strange = Momentum()
     strange.model_asks = "weather"
     with pytest.raises(ConfigError, match=r"model_asks 'weather' is not one of side, signal"):
@@ -155,12 +158,39 @@ def test_what_cannot_be_asked_is_refused() -> None:
 
 def test_signals_are_called_by_the_strategy_and_what_decides_in_it() -> None:
     one, same, other = (
-        signals_name((Turn(0, EmaCross(*periods)),)) for periods in ((5, 20), (5, 20), (5, 21))
+        signals_name((Turn(0, EmaCross(*periods)),), {}) for periods in ((5, 20), (5, 20), (5, 21))
     )
 
     assert one.startswith("ema_cross:")
     assert one == same != other
-    assert signals_name((Turn(0, EmaCross(5, 20)), Turn(9, EmaCross(5, 21)))) not in (one, other)
+    assert signals_name((Turn(0, EmaCross(5, 20)), Turn(9, EmaCross(5, 21))), {}) not in (
+        one,
+        other,
+    )
+    # From when on the first turn decides changes no signal; when the next one takes over does.
+    assert signals_name((Turn(7, EmaCross(5, 20)),), {}) == one
+    switched = {
+        signals_name((Turn(0, EmaCross(5, 20)), Turn(at, EmaCross(5, 21))), {}) for at in (8, 9)
+    }
+    assert len(switched) == 2
+
+
+def test_signals_that_cannot_be_sold_short_are_others() -> None:
+    turns = (Turn(0, EmaCross(5, 20)),)
+    sides = (
+        {"A": True, "B": True}, {"A": False, "B": False}, {"A": True, "B": False}, {"A": False, "B": True},
+    )  # fmt: skip
+
+    assert len({signals_name(turns, one) for one in sides}) == 4
+    assert signals_name(turns, {"B": False, "A": True}) == signals_name(turns, sides[2])
+    markets = [Market("A", is_perpetual=True), Market("B"), Market("C", read_only=True)]
+    asks = Confluence(model_use="filter", model_asks="signal")
+    can_short = can_short_of(markets, True)
+    assert can_short == {"A": True, "B": False}
+    assert can_short_of(markets, False) == {"A": False, "B": False}
+    asked = question_of((Turn(0, asks),), can_short)
+    assert asked == ("signal", signals_name((Turn(0, asks),), can_short))
+    assert question_of((Turn(0, Confluence()),), can_short) == ("side", "")
 
 
 def test_a_bracket_evens_out_where_what_is_won_is_what_is_lost() -> None:

@@ -13,6 +13,7 @@ from papertape.replay.config import make_config
 from papertape.replay.config.markets import market_changes
 from papertape.replay.config.spec import make_spec
 from papertape.replay.importers.sample import sample_tape
+from papertape.replay.learning.settings import settings_of
 
 ASKED: dict[str, Any] = {
     "strategy": "ema_cross", "use_ml": False, "start": "2021-05-01", "end": "2021-06-15",
@@ -142,10 +143,27 @@ def test_what_was_valid_before_the_first_candle_holds_from_there() -> None:
     dated = backtest(sample_tape(), **ASKED, market={"changes": early})
     always = backtest(sample_tape(), **ASKED, market={"tick_size": 250.0})
 
-    one, two = dated.fills.copy(), always.fills.copy()
-    one["sequence"] = two["sequence"] = 0  # the change has a number of its own
-    assert len(one) > 10
-    assert one.tobytes() == two.tobytes()
+    assert len(dated.fills) > 10
+    assert dated.fills.tobytes() == always.fills.tobytes()
+    assert dated.digest == always.digest
+
+
+def test_what_it_costs_to_learn_and_to_hold_is_what_it_cost_at_the_first_candle() -> None:
+    rows = [
+        {"start": "2000-01-01", "taker_fee_rate": 0.01},
+        {"start": "2000-02-01", "taker_fee_rate": 0.0001},
+        {"start": "2022-01-01", "taker_fee_rate": 0.05},
+    ]
+    tape, costs, held = sample_tape(), [], []
+    for market in ({"taker_fee_rate": 0.002, "changes": rows}, {"taker_fee_rate": 0.0001}):
+        config = make_config({"market": market})
+        costs.append(settings_of(config, make_spec(config, [tape])).cost)
+        held.append(backtest(tape, **ASKED, market=market).metrics["buy_and_hold_return"])
+    free = make_config({"market": {"taker_fee_rate": 0.0}})
+
+    assert costs[0] == costs[1]
+    assert costs[0] - settings_of(free, make_spec(free, [tape])).cost == pytest.approx(0.0002)
+    assert held[0] == held[1]
 
 
 def test_doubled_costs_are_those_of_their_time() -> None:

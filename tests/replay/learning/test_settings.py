@@ -12,6 +12,7 @@ from papertape.engine.model.training.options import TrainingOptions
 from papertape.replay.backtesting.run import make_spec
 from papertape.replay.config import Config, load_config, make_config
 from papertape.replay.learning.jobs.trainer import options_of
+from papertape.replay.learning.policy import recipe_digest
 from papertape.replay.learning.settings import (
     LearningSettings,
     cadence_of,
@@ -135,6 +136,11 @@ def test_the_question_is_the_strategys_and_one_that_it_does_not_ask_is_refused()
     assert asked.asks == "signal"
     assert asked.signals_of.startswith("confluence:")
     assert asked.signals_of != changed.signals_of
+    long_only = settings(
+        signals={"model_asks": "signal", "model_use": "filter"}, account={"allow_short": False}
+    )
+    assert asked.signals_of != long_only.signals_of  # other labels of the same candles
+    assert recipe_digest(asked) != recipe_digest(long_only)
     assert (settings().asks, settings().signals_of) == ("side", "")
     options = options_of(asked, "logistic", is_fine_tuned=False)
     assert (options.asks, options.cost, options.signals_of) == (

@@ -16,6 +16,7 @@ from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.records import LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence
+from papertape.engine.strategies.own_signals import can_short_of, question_of
 from papertape.replay.learning.comparison import compare_models, settings_for
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import opinions, outcomes
@@ -261,20 +262,30 @@ def test_signals_of_rows_are_what_an_engine_without_a_model_decides() -> None:
 
 
 def test_an_engine_refuses_the_model_of_another_question(rows: Dataset, found: Walked) -> None:
-    answers_signal = found.attempts[0].artefact
-    answers_side = walk(
-        TrainingJob(quick_settings(), due_times()[:1], rows), train_model
-    ).attempts[0].artefact  # fmt: skip
     asks_signal, asks_side = (
         Engine(replace(spec_of(**more), timeframe="1h"))
         for more in ({"model_use": "filter", "model_asks": "signal"}, {"model_use": "filter"})
     )
+    spec = asks_signal.spec
+    asked = question_of(spec.every_turn, can_short_of(spec.markets, spec.settings.allow_short))
+    about_another = found.attempts[0].artefact
+    answers_signal, answers_side = (
+        walk(TrainingJob(how, due_times()[:1], rows), train_model).attempts[0].artefact
+        for how in (signal_settings(signals_of=asked.signals_of), quick_settings())
+    )
 
-    for engine, data in ((asks_signal, answers_side), (asks_side, answers_signal)):
+    question = r"model 1: it says wh.*and this strategy asks wh.*model_asks"
+    for engine, data, told in (
+        (asks_signal, answers_side, question),
+        (asks_side, answers_signal, question),
+        (
+            asks_signal,
+            about_another,
+            r"signals of planted:0 pay, and those here are of confluence:",
+        ),
+    ):
         before = engine.snapshot()
-        with pytest.raises(
-            DataError, match=r"model 1: it says wh.*and this strategy asks wh.*model_asks"
-        ):
+        with pytest.raises(DataError, match=told):
             engine.step(NewModel(1, data))
         assert engine.snapshot() == before
     asks_signal.step(NewModel(1, answers_signal))
