@@ -108,10 +108,19 @@ def test_the_examples_of_tapes_work(files: Path, inside: Inside) -> None:
 
 @pytest.mark.slow
 def test_the_other_examples_work_one_after_the_other(place: Path, inside: Inside) -> None:
-    """Those that others need come first: what is replayed is verified, `models compare 3 4` names what was fitted."""
+    """
+    Those that others need come first: what is replayed is verified, `models compare 3 4` names what was fitted.
+
+    What locks candles comes last, for no other command reads them then.
+    """
     first = ("replay", "config init", "models fit", "models fit", "models fit", "models fit")
-    others = sorted(set(COMMANDS) - NOT_ALONE - set(first))
-    named = [name for name in [*first, *others] if not name.startswith(("tape", "journal", "ctl "))]
+    last = ("trials lock",)
+    others = sorted(set(COMMANDS) - NOT_ALONE - {*first, *last})
+    named = [
+        name
+        for name in [*first, *others, *last]
+        if not name.startswith(("tape", "journal", "ctl "))
+    ]
     commands = [example(COMMANDS[name]) for name in named]
     # `rollback` goes back to the champion before `models promote 3`.
     commands.insert(len(first), "papertape models promote 2")
