@@ -26,6 +26,8 @@ from papertape.engine.model import ModelRecord, write_artefact
 from papertape.engine.records import DECISION, FLAT, KEEP, LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Confluence, Decision
+from papertape.engine.strategies.own_signals import question_of
+from papertape.engine.strategies.turns import Turn
 from papertape.replay import backtest
 from papertape.replay.backtesting.prepare import model_features
 from papertape.replay.backtesting.run import replay
@@ -61,7 +63,8 @@ STRATEGIES = {
         confidence_threshold=0.25, use_smc=False, model_use="filter", model_asks="signal"
     ),
 }
-LABELS: dict[str, dict[str, Any]] = {"signals": {"kind": "bracket", "asks": "signal"}}
+ASKED = question_of([Turn(0, STRATEGIES["signals"](), {})], {"S0": True, "S1": True})
+LABELS: dict[str, dict[str, Any]] = {"signals": {"kind": "bracket", **ASKED._asdict()}}
 
 
 def artefact(features: Sequence[str], lean: float, timeframe: str = "1h", **record: Any) -> bytes:
