@@ -224,6 +224,8 @@ def reduce_position(
     held = abs(position.quantity)
     left = on_lot(held - quantity, held, market.lot_size)
     is_whole = left <= 0.0
+    if is_whole:
+        left = 0.0
     cost = position.cost
     if not is_whole:
         cost = np.int64(np.rint(cost * (quantity / held)))
@@ -236,7 +238,7 @@ def reduce_position(
         post(account, notional - fee, inventory=-cost, realised=-realised, fees=fee)
     else:
         post(account, realised - fee, realised=-realised, fees=fee)
-    position.quantity = 0.0 if is_whole else trade.side * left
+    position.quantity = trade.side * left
     if is_whole:
         position.rule_scale = 0.0
     position.cost -= cost
