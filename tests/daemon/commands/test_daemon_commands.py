@@ -201,7 +201,8 @@ def test_run_says_what_of_its_tapes_the_local_exchange_leaves_out(tmp_path: Path
     write_tape(Tape(whole.candles[20:].copy(), "synthetic", "B", "1m"), tmp_path / "b.parquet")
     tapes = ("--tape", str(tmp_path / "a.parquet"), "--tape", str(tmp_path / "b.parquet"))
     quick = ("--set", "strategy.name=ema_cross", "--set", "signals.use_ml=false")
-    at = ("--state", str(tmp_path / "state"), "--set", "live.history_bars=10", *quick)
+    port = ("--set", "daemon.port=0")
+    at = ("--state", str(tmp_path / "state"), "--set", "live.history_bars=10", *quick, *port)
 
     told = invoke("run", "--venue", "sim", "--speed", "100000", *tapes, *at)
 
