@@ -13,11 +13,12 @@ from papertape.daemon.commands.options import (
     ConfigFile,
     Dask,
     DrawSeed,
+    Shared,
     Tapes,
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, shared_by
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -68,6 +69,7 @@ def optimize_command(
     ] = None,
     workers: Workers = None,
     dask: Dask = None,
+    shared: Shared = False,
     limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +82,7 @@ def optimize_command(
     axes = [parse_axis(text, settings) for text in grid or ()]
     bounds = parse_bounds(least or (), True) + parse_bounds(most or (), False)
     options = OptimizeOptions(
-        make_goals(by or ["sharpe"]), tuple(bounds), trials, batch, sampler, seed, out, top, workers, limit, dask
+        make_goals(by or ["sharpe"]), tuple(bounds), trials, batch, sampler, seed, out, top, workers, limit, dask, shared
     )  # fmt: skip
     return_large_arrays()
     tapes = load_tapes(settings)
@@ -107,6 +109,8 @@ def _show(found: OptimizeResult) -> None:
     if found.bounds:
         held = " and ".join(map(str, found.bounds))
         _say(f"{found.feasible:,} of {found.counts.get('done', 0):,} that were done have {held}")
+    if told := shared_by(found.shells):
+        _say(told)
     for outcome, reason in found.reasons.items():
         _say(f"  {outcome}, the first: {reason}")
     if found.checked:

@@ -32,6 +32,13 @@ Dask = Annotated[
     str | None,
     typer.Option(help="a Dask scheduler, tcp://HOST:8786: its workers in place of processes here"),
 ]
+Shared = Annotated[
+    bool,
+    typer.Option(
+        "--shared",
+        help="share the trials with every shell that runs this command into the same --out",
+    ),
+]
 TapeFolder = Annotated[
     Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
 ]

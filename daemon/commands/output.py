@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,12 @@ def since_start_s() -> float:
         return time.perf_counter() - _IMPORTED_S
 
 
+def shared_by(shells: Mapping[str, int]) -> str:
+    """Return who did the trials that several shells shared, as a sentence; empty where one process did all of them."""
+    told = ", ".join(f"{name} {count:,}" for name, count in shells.items())
+    return f"trials by shell: {told}" if told else ""
+
+
 def print_json(values: Any) -> None:
     """Print values as one JSON document."""
     typer.echo(json.dumps(values, indent=1, allow_nan=False))
@@ -55,6 +61,6 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(escape(printable(name)), total=total)
-            bars.update(tasks[name], completed=done)
+            bars.update(tasks[name], completed=done, total=total)
 
         yield show

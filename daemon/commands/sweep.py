@@ -14,11 +14,12 @@ from papertape.daemon.commands.options import (
     Dask,
     DrawCount,
     DrawSeed,
+    Shared,
     Tapes,
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, shared_by
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -51,6 +52,7 @@ def sweep_command(
     ] = None,
     workers: Workers = None,
     dask: Dask = None,
+    shared: Shared = False,
     limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +68,7 @@ def sweep_command(
     tapes = load_tapes(settings)
     with progress_bars() as on_progress:
         found = run_sweep(
-            settings, tapes, space, SweepOptions(out, by, top, workers, dask), on_progress
+            settings, tapes, space, SweepOptions(out, by, top, workers, dask, shared), on_progress
         )
     if as_json:
         print_json(found.to_json())
@@ -82,6 +84,8 @@ def _show(found: SweepResult) -> None:
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(found.counts.items()))
     left = f", {found.left:,} not begun or not finished" if found.left else ""
     console.print(f"{found.size:,} trials: {counts or 'none finished'}{left}", markup=False)
+    if told := shared_by(found.shells):
+        console.print(told, markup=False, soft_wrap=True)
     for outcome, reason in found.reasons.items():
         console.print(f"  {outcome}, the first: {reason}", markup=False, soft_wrap=True)
     if found.checked:

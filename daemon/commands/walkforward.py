@@ -14,11 +14,12 @@ from papertape.daemon.commands.options import (
     Dask,
     DrawCount,
     DrawSeed,
+    Shared,
     Tapes,
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, shared_by
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -68,6 +69,7 @@ def walkforward_command(
     ] = None,
     workers: Workers = None,
     dask: Dask = None,
+    shared: Shared = False,
     limit: Annotated[int, typer.Option(min=1, help="the most trials of one window")] = LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +84,7 @@ def walkforward_command(
     return_large_arrays()
     tapes = load_tapes(settings)
     layout = Layout(train, test, purge, embargo, anchored)
-    options = WalkOptions(out, by, choose, at_switch, workers, dask)
+    options = WalkOptions(out, by, choose, at_switch, workers, dask, shared)
     with progress_bars() as on_progress:
         found = run_walkforward(settings, tapes, space, layout, options, on_progress)
     if as_json:
@@ -105,6 +107,8 @@ def _show(found: WalkResult) -> None:
         return
     console.print(_table(found))
     _say(f"{found.size:,} trials, each point in sample and on the test: {counts}")
+    if told := shared_by(found.shells):
+        _say(told)
     _say(f"account from the first switch on: {_figures(found)}")
     places = {kind: found.mean_place(kind) for kind in ("plateau", "peak")}
     told = ", ".join(f"{kind} {_number(place)}" for kind, place in places.items())

@@ -30,6 +30,7 @@ def optimize(
     out: str | Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    shared: bool = False,
     limit: int = LIMIT,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -42,7 +43,7 @@ def optimize(
     by           a metric, a function of all metrics of which more is better, or several of either
     least, most  what must hold for a trial to count, by metric: least={"trials": 30, "max_drawdown": -0.2}
     sampler      auto, tpe, cmaes or nsga2 of optuna; auto takes TPE for one goal and NSGA-II for several
-    seed         of the proposals; out, workers, dask, top, limit, arguments: as of `sweep`
+    seed         of the proposals; out, workers, dask, shared, top, limit, arguments: as of `sweep`
 
     The same search finds the same for any number of workers, and goes on where it was stopped. Ctrl-C ends it with what is
     done. Raises ConfigError or DataError, with one sentence each.
@@ -67,6 +68,7 @@ def optimize(
         workers,
         limit,
         dask,
+        shared,
     )
     with watched(progress) as on_progress:
         return run_optimize(config, tapes, axes, options, on_progress)

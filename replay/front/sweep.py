@@ -27,6 +27,7 @@ def sweep(
     out: str | Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    shared: bool = False,
     limit: int = LIMIT,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -41,6 +42,7 @@ def sweep(
     out        the folder of its trials; the same sweep goes on with those that it holds
     workers    processes; default: one per core. No number changes a result
     dask       the address of a Dask scheduler, whose workers take their place
+    shared     other shells that run the same with the same `out` take a part of the trials
     limit      the most trials that are begun without being asked again
     arguments  the same as of `backtest`
 
@@ -54,7 +56,7 @@ def sweep(
     """
     config, tapes, axes = searched(sweep, grid, data, arguments)
     space = make_space(axes, draw, seed, limit)
-    options = SweepOptions(Path(out) if out is not None else None, by, top, workers, dask)
+    options = SweepOptions(Path(out) if out is not None else None, by, top, workers, dask, shared)
     with watched(progress) as on_progress:
         return run_sweep(config, tapes, space, options, on_progress)
 

@@ -29,6 +29,7 @@ def walkforward(
     out: str | Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    shared: bool = False,
     limit: int = LIMIT,
     progress: bool | Progress | None = None,
     **arguments: Any,
@@ -43,7 +44,7 @@ def walkforward(
                    configured or the label of its models, or a span; embargo: beside it
     choose         plateau: the trial whose neighbourhood is best; peak: the best trial
     at_switch      carry: positions go on with their stop and target; close: they are closed at the next open
-    by, out, workers, dask, limit, arguments   as of `sweep`
+    by, out, workers, dask, shared, limit, arguments   as of `sweep`
 
     Ctrl-C ends it with what is done. Raises ConfigError or DataError, with one sentence each.
 
@@ -57,7 +58,7 @@ def walkforward(
     space = make_space(axes, draw, seed, limit)
     layout = Layout(train, test, purge, embargo, anchored)
     options = WalkOptions(
-        Path(out) if out is not None else None, by, choose, at_switch, workers, dask
+        Path(out) if out is not None else None, by, choose, at_switch, workers, dask, shared
     )
     with watched(progress) as on_progress:
         return run_walkforward(config, tapes, space, layout, options, on_progress)

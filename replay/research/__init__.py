@@ -3,6 +3,7 @@ Research: what was tried and what that is worth, and experiments on the machiner
 
     sweep                       many configurations over the same tapes, each as its replay would be
     cluster                     its trials past one machine
+    shells                      its trials shared by several shells, by a folder
     optimize                    the best of them searched for, each batch proposed from what those before it have shown
     surface                     the page of a search: heat maps, slices, plateau beside peak, edges, neighbours
     walkforward                 parameters chosen on what was known, in one account that goes on

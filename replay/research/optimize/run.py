@@ -23,6 +23,7 @@ from papertape.replay.research.sweep.run import (
     judge,
     processes,
     run_trials,
+    trial_file,
 )
 from papertape.replay.research.sweep.space import LIMIT, Space
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
@@ -42,6 +43,7 @@ class OptimizeOptions(NamedTuple):
     sampler  auto, tpe, cmaes or nsga2; seed: of its proposals
     top      how many of the best are kept
     dask     the address of a Dask scheduler, whose workers take the place of processes here
+    shared   whether other shells that run the same into the same folder take a part of the trials
     """
 
     goals: tuple[Goal, ...]
@@ -55,6 +57,7 @@ class OptimizeOptions(NamedTuple):
     workers: int | None = None
     limit: int = LIMIT
     dask: str | None = None
+    shared: bool = False
 
 
 def run_optimize(
@@ -81,7 +84,7 @@ def run_optimize(
     header = _header(config, runner, axes, options, sampler)
     folder = options.folder or folder_of("optimize", header)
     checked: list[int] = []
-    with TrialFile(folder, header, options.trials) as file:
+    with trial_file(folder, header, options.trials, options.shared) as file:
         books = Books(runner, "optimize")
         search = _OptimizeRun(runner, options, proposals, file, books)
         try:
@@ -95,7 +98,7 @@ def run_optimize(
         search.take_in()
         search.close()
         write_table(folder, axes, file.rows())
-        judged = judge(file)
+        judged, shells = judge(file), file.by_shell
     found = OptimizeResult(
         folder=folder,
         axes=axes,
@@ -110,6 +113,7 @@ def run_optimize(
         reasons=search.reasons,
         standing=books.standing(),
         verdict=judged,
+        shells=shells,
     )
     drawn = SurfaceSearch(
         "search",

@@ -2,22 +2,26 @@
 The file of a sweep's trials: a line that says which sweep it is, then one line per finished trial, only ever appended.
 
 A process that is killed leaves at most one unfinished line, which the next one cuts off. A disk that is full leaves none: the
-line is taken back, and what was done stays. One process writes at a time.
+line is taken back, and what was done stays. One process writes at a time, or several shells that share the work
+(`papertape.replay.research.shells`), each a file of its own, which are read here as well.
 """
 
 import fcntl
 import json
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
-from papertape.engine.errors import DataError
+from papertape.engine.errors import DataError, InvariantError
 from papertape.replay.research.sweep.trial import TrialRow
 
 FORMAT: Final = 1
 TRIALS: Final = "trials.jsonl"
+SHELLS: Final = "shells"
 _DONE, _NO_RESULT = 1, 2
 
 
@@ -31,24 +35,22 @@ class TrialFile:
         Raises DataError when the folder is another sweep's, is being written to, or cannot be written.
         """
         self.path = folder / TRIALS
+        self.header = json.loads(json.dumps({"format": FORMAT, **header}, allow_nan=False))
+        self._folder = folder
         self._done = bytearray(size)  # how each ended: 0 not yet
         self._places = array("q", bytes(8 * size))  # where the line of each begins
+        self._homes = array("H", bytes(2 * size))  # and in which file
+        self._files: list[Path] = []
+        self._ends: list[int] = []  # up to where each was read
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = self.path.open("a+b")
+            self._file = self._open(folder)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be written: {_said(error)}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise DataError(
-                f"{folder}: another process writes trials there; wait for its end"
-            ) from error
-        try:
-            self._take_over({"format": FORMAT, **header})
+            self._read_all()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     @property
@@ -61,13 +63,39 @@ class TrialFile:
         """Return how many trials are finished."""
         return self.size - self._done.count(0)
 
+    @property
+    def at_work(self) -> int:
+        """Return how many shells are known to be at work."""
+        return 1
+
+    @property
+    def by_shell(self) -> dict[str, int]:
+        """Return how many of the trials each shell did that shared the work; nothing where one did all of them."""
+        counts = Counter(self._homes[number] for number in self.finished())
+        named = {self._files[home].stem: count for home, count in counts.items()}
+        return (
+            dict(sorted(named.items())) if set(named) - {self._folder.joinpath(TRIALS).stem} else {}
+        )
+
     def has(self, number: int) -> bool:
         """Return whether a trial is finished."""
         return bool(self._done[number])
 
-    def left(self) -> Iterator[int]:
-        """Yield the trials that are not finished, in order."""
-        return (number for number, is_done in enumerate(self._done) if not is_done)
+    def turns(
+        self, numbers: Sequence[int] | None, told: Callable[[TrialRow], None]
+    ) -> Iterator[Iterator[int]]:
+        """
+        Yield the trials that this process does, in order, each time that there are some.
+
+        numbers  of these alone; None: of all
+        told     of every trial that is finished meanwhile by another shell
+        """
+        wanted = range(self.size) if numbers is None else numbers
+        yield (number for number in wanted if not self._done[number])
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold what only one shell may do at a time, such as to write a result."""
+        return nullcontext()
 
     def finished(self) -> Iterator[int]:
         """Yield the trials that are finished, in order."""
@@ -80,7 +108,7 @@ class TrialFile:
     def row(self, number: int) -> TrialRow:
         """Return one finished trial."""
         assert self._done[number], f"trial {number} is not finished"
-        with self.path.open("rb") as file:
+        with self._files[self._homes[number]].open("rb") as file:
             file.seek(self._places[number])
             return TrialRow.of_line(file.readline())
 
@@ -88,14 +116,21 @@ class TrialFile:
         """Append one trial, of which the line may be at hand; DataError when it cannot be kept, and then nothing of it is."""
         assert not self._done[row.number], f"trial {row.number} ran twice"
         place = self._append(line or row.line())
-        self._note(row, place)
+        self._note(row, self._home(self.path), place)
 
     def rows(self) -> Iterator[TrialRow]:
-        """Yield every finished trial, in the order in which they finished."""
-        with self.path.open("rb") as file:
-            next(file)
-            for line in file:
-                yield TrialRow.of_line(line)
+        """Yield every finished trial, in the order in which they finished, of several shells one after the other."""
+        for path in sorted(self._files, key=lambda path: (path.name != TRIALS, path)):
+            home = self._files.index(path)
+            with path.open("rb") as file:
+                place = len(file.readline())
+                for line in file:
+                    if place >= self._ends[home]:
+                        break
+                    row = TrialRow.of_line(line)
+                    if (self._homes[row.number], self._places[row.number]) == (home, place):
+                        yield row
+                    place += len(line)
 
     def close(self) -> None:
         """Let others write."""
@@ -107,9 +142,65 @@ class TrialFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _note(self, row: TrialRow, place: int) -> None:
+    def _open(self, folder: Path) -> BinaryIO:
+        """Open what is appended to, against everybody else."""
+        file = open_to_append(self.path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise DataError(
+                f"{folder}: another process writes trials there; wait for its end, or begin both with --shared"
+            ) from error
+        return file
+
+    def _read_all(self) -> None:
+        """Read what is there; cut off what a kill left unfinished, and begin a new file where nothing is."""
+        for path in (self._folder / TRIALS, *sorted((self._folder / SHELLS).glob("*.jsonl"))):
+            for _ in self._read_on(path):
+                pass
+        end = self._ends[self._home(self.path)]
+        os.ftruncate(self._file.fileno(), end)
+        if not end:
+            self._append(json.dumps(self.header).encode())
+
+    def _read_on(self, path: Path) -> Iterator[TrialRow]:
+        """Take in the whole lines of a file that were not read yet; yield the trials that were not known."""
+        home = self._home(path)
+        with path.open("rb") as file:
+            file.seek(self._ends[home])
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                place = self._ends[home]
+                self._ends[home] += len(line)
+                if not place:
+                    self._refuse_another(path, line)
+                    continue
+                try:
+                    row = TrialRow.of_line(line)
+                    is_new = not self._done[row.number]
+                except (ValueError, KeyError, TypeError, IndexError) as error:
+                    damaged = f"{path}: damaged before byte {place + len(line):,}: {error}"
+                    raise DataError(damaged) from error
+                if is_new:
+                    self._note(row, home, place)
+                    yield row
+                elif self._homes[row.number] == home:
+                    raise DataError(f"{path}: damaged: trial {row.number} stands in it twice")
+                else:
+                    self._refuse_unlike(row)
+
+    def _home(self, path: Path) -> int:
+        """Return the number of a file."""
+        if path not in self._files:
+            self._files.append(path)
+            self._ends.append(0)
+        return self._files.index(path)
+
+    def _note(self, row: TrialRow, home: int, place: int) -> None:
         self._done[row.number] = _DONE if row.outcome == "done" else _NO_RESULT
-        self._places[row.number] = place
+        self._homes[row.number], self._places[row.number] = home, place
 
     def _append(self, line: bytes) -> int:
         """Append one line and return where it begins."""
@@ -124,49 +215,37 @@ class TrialFile:
                 f"{self.path}: a trial could not be kept: {_said(error)}; the {self.done:,} before it are, and the same "
                 "command goes on with them"
             ) from error
+        self._ends[self._home(self.path)] = end + len(line) + 1
         return end
 
-    def _take_over(self, header: Mapping[str, Any]) -> None:
-        """Read what is there; begin a new file where nothing is."""
-        self._file.seek(0)
-        first = self._file.readline()
-        if not first.endswith(b"\n"):
-            os.ftruncate(self._file.fileno(), 0)
-            self._append(json.dumps(header, allow_nan=False).encode())
-            return
-        self._refuse_another(first, header)
-        place = self._file.tell()
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                os.ftruncate(self._file.fileno(), place)
-                return
-            try:
-                row = TrialRow.of_line(line)
-                is_new = not self._done[row.number]
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                damaged = f"{self.path}: damaged before byte {place + len(line):,}: {error}"
-                raise DataError(damaged) from error
-            if not is_new:
-                raise DataError(f"{self.path}: damaged: trial {row.number} stands in it twice")
-            self._note(row, place)
-            place += len(line)
+    def _refuse_unlike(self, row: TrialRow) -> None:
+        """Raise InvariantError when a trial that is known already came to something else."""
+        known = self.row(row.number)
+        if known.outcome == row.outcome == "done" and known.digest != row.digest:
+            raise InvariantError(
+                f"trial {row.number} {dict(row.changes)}: its digest is {known.digest[:16]} by one shell and "
+                f"{row.digest[:16]} by another; none of these trials can be trusted"
+            )
 
-    def _refuse_another(self, first: bytes, header: Mapping[str, Any]) -> None:
+    def _refuse_another(self, path: Path, first: bytes) -> None:
         """Raise DataError when the first line is not that of this sweep."""
         try:
             saved = json.loads(first)
             number = int(saved["format"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.path}: damaged: its first line names no sweep") from error
+            raise DataError(f"{path}: damaged: its first line names no sweep") from error
         if number > FORMAT:
-            raise DataError(
-                f"{self.path}: format {number} is newer than {FORMAT}; update papertape"
-            )
-        for name, value in json.loads(json.dumps(header)).items():
+            raise DataError(f"{path}: format {number} is newer than {FORMAT}; update papertape")
+        for name, value in self.header.items():
             if saved.get(name) != value:
                 raise DataError(
-                    f"{self.path.parent}: it holds the trials of another sweep (its {name} differs); choose another --out"
+                    f"{self._folder}: it holds the trials of another sweep (its {name} differs); choose another --out"
                 )
+
+
+def open_to_append(path: Path) -> BinaryIO:
+    """Open a file to append to it, made where there is none."""
+    return path.open("a+b")
 
 
 def _said(error: OSError) -> str:

@@ -3,7 +3,7 @@
 import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -52,6 +52,7 @@ class TrialsFound(ABC):
     reasons   the first reason of each outcome but done
     standing  of them among all that are on record for their tapes
     verdict   what their returns say together: overfitting, step-down
+    shells    how many of the trials each shell did, where several shared the work
     page      of their surface, None where no trial has a value or there are too many to draw
     """
 
@@ -63,6 +64,7 @@ class TrialsFound(ABC):
     reasons: Mapping[str, str]
     standing: Standing
     verdict: TrialVerdict
+    shells: Mapping[str, int] = field(default_factory=dict)
     page: Path | None = None
 
     @property
@@ -104,6 +106,7 @@ class TrialsFound(ABC):
             "counts": dict(self.counts),
             "reasons": dict(self.reasons),
             "checked": list(self.checked),
+            "shells": dict(self.shells),
             "verdict": self.verdict.to_json(),
             "ledger": self.standing.section(self.first.metrics if self.first else {}),
         }

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -12,6 +12,7 @@ from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import performance_of
 from papertape.replay.config import Config
+from papertape.replay.research.shells.shared_file import SharedTrialFile
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.books import Books
@@ -46,6 +47,7 @@ class SweepOptions(NamedTuple):
     by       the metric that the best have most of; top: how many of them are kept
     workers  processes; None: as many as this machine has cores
     dask     the address of a Dask scheduler, whose workers take their place
+    shared   whether other shells that run the same into the same folder take a part of the trials
     """
 
     folder: Path | None = None
@@ -53,6 +55,7 @@ class SweepOptions(NamedTuple):
     top: int = 10
     workers: int | None = None
     dask: str | None = None
+    shared: bool = False
 
 
 _DEFAULTS: Final = SweepOptions()
@@ -86,7 +89,7 @@ def run_sweep(
         return TrialCall(number, space.changes(number))
 
     with (
-        TrialFile(folder, header, space.size) as file,
+        trial_file(folder, header, space.size, options.shared) as file,
         hands_of(workers, options.dask, runner, call) as hands,
     ):
         books = Books(runner)
@@ -105,7 +108,7 @@ def run_sweep(
             checked = []
         summary = Summary(options.by, options.top)
         write_table(folder, space.axes, summary.passing(file.rows()))
-        judged = judge(file)
+        judged, shells = judge(file), file.by_shell
     reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
     found = SweepResult(
         folder=folder,
@@ -118,6 +121,7 @@ def run_sweep(
         reasons=reasons,
         standing=books.standing(),
         verdict=judged,
+        shells=shells,
     )
     goal = Layer.of_metric(options.by, sign_of(options.by))
     best = [row.number for row in summary.best]
@@ -126,6 +130,11 @@ def run_sweep(
     )
     found.page = write_surface(folder, surface, file.rows())
     return found
+
+
+def trial_file(folder: Path, header: Mapping[str, Any], size: int, is_shared: bool) -> TrialFile:
+    """Open the file of a search's trials, alone or with every other shell that shares them."""
+    return (SharedTrialFile if is_shared else TrialFile)(folder, header, size)
 
 
 def processes(asked: int | None) -> int:
@@ -143,35 +152,42 @@ def run_trials(
     hands: Hands,
     books: TrialListener,
     on_progress: Progress | None,
-    numbers: Iterable[int] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> None:
     """
     Run every trial that is not finished: the first here, so that what all need is made once, the others by `hands`.
 
     run, changes  what comes of a trial, and what it changes, by its number
-    books         told of every trial when it is kept
+    books         told of every trial when it is kept, also of those that other shells do
     numbers       of these alone; None: of all
     """
 
-    def add(row: TrialRow, line: bytes = b"") -> None:
-        file.add(row, line)
+    def tell(row: TrialRow) -> None:
         books.add(row)
         if on_progress is not None:
             on_progress("trials", file.done, file.size)
+            if (shells := file.at_work) > 1:
+                on_progress("shells at work", shells, shells)
+
+    def add(row: TrialRow, line: bytes = b"") -> None:
+        file.add(row, line)
+        tell(row)
 
     def lost(number: int, how: str) -> bytes:
         return TrialRow(number, changes(number), "failed", how).line()
 
-    left = file.left() if numbers is None else (n for n in numbers if not file.has(n))
+    is_begun = False
     try:
-        for number in left:
-            row = run(number)
-            add(row)
-            if row.outcome == "done":
-                break
-        with closing(hands.answers(left, lambda number: run(number).line(), lost)) as lines:
-            for line in lines:
-                add(TrialRow.of_line(line), line)
+        for left in file.turns(numbers, tell):
+            for number in left if not is_begun else ():
+                row = run(number)
+                add(row)
+                if row.outcome == "done":
+                    is_begun = True
+                    break
+            with closing(hands.answers(left, lambda number: run(number).line(), lost)) as lines:
+                for line in lines:
+                    add(TrialRow.of_line(line), line)
     finally:
         books.close()
 

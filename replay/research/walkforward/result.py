@@ -61,6 +61,7 @@ class WalkResult:
     checked  windows of which it was made sure that nothing knew what came later
     standing  of its trials among all that are on record for their tapes
     longest_s  the longest position of the account; it may not be longer than the purge
+    shells   how many of the trials each shell did, where several shared the work
     page     None while trials are left
     """
 
@@ -76,6 +77,7 @@ class WalkResult:
     config: Config | None = None
     checked: Sequence[int] = ()
     standing: Standing = _UNKNOWN
+    shells: Mapping[str, int] = field(default_factory=dict)
     page: Path | None = None
 
     @property
@@ -130,6 +132,7 @@ class WalkResult:
             },
             "efficiency_probability": self.efficiency_probability,
             "checked": list(self.checked),
+            "shells": dict(self.shells),
             "ledger": self.standing.section(self.metrics),
             "page": str(self.page) if self.page is not None else None,
         }

@@ -25,7 +25,7 @@ from papertape.replay.research.sweep.hands import hands_of
 from papertape.replay.research.sweep.parts import performance_between
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
-from papertape.replay.research.sweep.run import folder_of, processes, run_trials
+from papertape.replay.research.sweep.run import folder_of, processes, run_trials, trial_file
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
@@ -77,6 +77,7 @@ class WalkOptions(NamedTuple):
     choose     plateau or peak: which trial of a window the account goes on with
     at_switch  carry or close: what becomes of positions there
     dask       the address of a Dask scheduler, whose workers take the place of processes here
+    shared     whether other shells that run the same into the same folder take a part of the trials
     """
 
     folder: Path | None = None
@@ -85,6 +86,7 @@ class WalkOptions(NamedTuple):
     at_switch: str = "carry"
     workers: int | None = None
     dask: str | None = None
+    shared: bool = False
 
 
 def run_walkforward(
@@ -110,7 +112,7 @@ def run_walkforward(
     folder = options.folder or folder_of("walkforward", header)
     workers = processes(options.workers)
     books = Books(runner, "walkforward")
-    with TrialFile(folder, header, search.size) as file:
+    with trial_file(folder, header, search.size, options.shared) as file:
         summary = Summary(options.by, 1)
         is_whole = True
         try:
@@ -121,7 +123,11 @@ def run_walkforward(
             is_whole = False
         write_table(folder, space.axes, summary.passing(file.rows()))
         result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
-        account = _go_on(result, runner, search, file, options) if is_whole else None
+        result.shells = file.by_shell
+        account: Result | None = None
+        if is_whole:
+            with file.alone():
+                account = _go_on(result, runner, search, file, options)
         result.standing = books.standing()
     if account is not None:
         result.page = write_walkforward(result, space.axes, account)

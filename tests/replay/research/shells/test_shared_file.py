@@ -1,0 +1,263 @@
+"""Shells that share a folder find what one finds: rows, digests, choices, ledger, also when one of them is killed."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from papertape import optimize, sweep, walkforward
+from papertape.engine.errors import DataError, InvariantError
+from papertape.replay.research.shells import claims
+from papertape.replay.research.shells.shared_file import SharedTrialFile
+from papertape.replay.research.sweep import run as sweep_run
+from papertape.replay.research.sweep.record import TrialFile
+from papertape.replay.research.sweep.result import TrialsFound
+from papertape.replay.research.sweep.trial import TrialRow
+from papertape.replay.research.trials.ledger import opened
+from papertape.replay.tapes.synthetic import synthesize
+from papertape.replay.tapes.tape import Tape
+
+CROSS: dict[str, Any] = {
+    "strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False, "workers": 1,
+    "report": {"sensitivity": False, "random_draws": 0, "benchmarks": False, "regimes": False},
+}  # fmt: skip
+GRID: dict[str, Any] = {
+    "strategy.parameters.fast": [5, 10, 20],
+    "strategy.parameters.slow": [15, 40, 50, 60],
+}
+RANGES = {"strategy.parameters.fast": "2:10", "strategy.parameters.slow": "12:60"}
+HEADER = {"code": "a", "tapes": ["b"]}
+fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a shell count as ended after a second, and not after half a minute."""
+    monkeypatch.setattr(claims, "SILENT_S", 1.0)
+    monkeypatch.setattr("papertape.replay.research.shells.shared_file.BEAT_S", 0.1)
+
+
+def tape(seed: int = 5) -> Tape:
+    return synthesize("regimes", 400, "1h", seed=seed)
+
+
+def plain(found: TrialsFound) -> pd.DataFrame:
+    return found.table.drop(columns="wall_s")
+
+
+def entries() -> list[Any]:
+    with opened() as ledger:
+        assert ledger.faults() == []
+        return sorted((e.kind, e.configuration, e.digest, e.returns) for e in ledger.on(tape().sha256))  # fmt: skip
+
+
+def beside(work: Callable[[], Any]) -> Any:
+    """Begin a shell of its own, which ends with 0 when its work does."""
+    process = fork.Process(target=work)
+    process.start()
+    return process
+
+
+def row(number: int, digest: str = "d", outcome: str = "done") -> TrialRow:
+    return TrialRow(number, {"x": number}, outcome, digest=digest)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[SharedTrialFile, SharedTrialFile]]:
+    with SharedTrialFile(tmp_path, HEADER, 4) as one, SharedTrialFile(tmp_path, HEADER, 4) as other:
+        yield one, other
+
+
+def test_two_files_hand_out_every_trial_once_and_know_both(
+    two: tuple[SharedTrialFile, SharedTrialFile],
+) -> None:
+    one, other = two
+    told: list[int] = []
+    mine, yours = (next(file.turns(None, lambda row: told.append(row.number))) for file in two)
+
+    assert [next(mine), next(yours), next(mine), next(yours)] == [0, 1, 2, 3]
+    assert (next(mine, None), next(yours, None)) == (None, None)
+    for file, numbers in ((one, (0, 2)), (other, (1, 3))):
+        for number in numbers:
+            file.add(row(number))
+    assert list(other.turns(None, lambda row: told.append(row.number)))
+
+    assert told == [0, 2]
+    assert (other.done, one.done) == (4, 2)
+    assert sorted(r.number for r in other.rows()) == [0, 1, 2, 3]
+    assert [other.row(n).number for n in range(4)] == [0, 1, 2, 3]
+    assert sorted(other.by_shell.values()) == [2, 2]
+
+
+def test_what_shells_did_is_gone_on_with_alone(tmp_path: Path) -> None:
+    for number in (2, 0):
+        with SharedTrialFile(tmp_path, HEADER, 4) as shell:
+            shell.add(row(number))
+    with TrialFile(tmp_path, HEADER, 4) as alone:
+        alone.add(row(1))
+
+    with SharedTrialFile(tmp_path, HEADER, 4) as shell:
+        assert list(next(shell.turns(None, lambda row: None))) == [3]
+        assert sorted(r.number for r in shell.rows()) == [0, 1, 2]
+        assert len(shell.by_shell) == 3
+    assert not list((tmp_path / "claims").glob("*"))
+    assert len(list((tmp_path / "shells").iterdir())) == 2  # none of who did nothing
+
+
+def test_a_trial_that_two_did_is_kept_once_and_must_be_the_same(
+    two: tuple[SharedTrialFile, SharedTrialFile],
+) -> None:
+    one, other = two
+    for file in two:
+        file.add(row(0))
+    other.add(row(1))
+    turns = one.turns([3], lambda row: None)
+    assert list(next(turns)) == [3]
+
+    assert sorted(r.number for r in one.rows()) == [0, 1]
+    one.add(row(1))  # it was under way here as well
+    with pytest.raises(InvariantError, match=r"trial 1 .* none of these trials can be trusted"):
+        one.add(row(1, "another"))
+    one.add(row(2))
+    other.add(row(2, "another"))
+    with pytest.raises(InvariantError, match="its digest is d by one shell and another by another"):
+        next(turns)
+
+
+def test_a_line_that_a_kill_left_unfinished_is_no_trial(tmp_path: Path) -> None:
+    with SharedTrialFile(tmp_path, HEADER, 4) as one:
+        one.add(row(1))
+        with one.path.open("ab") as file:
+            file.write(row(2).line()[:20])
+
+    with SharedTrialFile(tmp_path, HEADER, 4) as other:
+        assert other.done == 1
+        assert list(next(other.turns(None, lambda row: None))) == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({**HEADER, "code": "z"}, r"another sweep \(its code differs\)"),
+        ({**HEADER, "tapes": ["z"]}, r"another sweep \(its tapes differs\)"),
+        ({**HEADER, "axes": ["z"]}, r"another sweep \(its axes differs\)"),
+    ],
+)
+def test_other_code_another_tape_or_another_plan_is_refused(
+    tmp_path: Path, header: dict[str, Any], said: str
+) -> None:
+    with SharedTrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match=said):
+        SharedTrialFile(tmp_path, header, 4)
+
+    assert list((tmp_path / "shells").iterdir()) == []
+
+
+def test_who_shares_and_who_does_not_keep_out_of_each_others_way(tmp_path: Path) -> None:
+    with SharedTrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match="begin both with --shared"):  # fmt: skip
+        TrialFile(tmp_path, HEADER, 4)
+    with TrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match="writes trials there alone"):  # fmt: skip
+        SharedTrialFile(tmp_path, HEADER, 4)
+
+
+def test_a_file_that_nobody_began_to_the_end_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papertape.replay.research.shells.shared_file._BEGUN_S", 0.0)
+    (tmp_path / "trials.jsonl").write_text('{"form')
+
+    with pytest.raises(DataError, match="has written no first line; remove it"):
+        SharedTrialFile(tmp_path, HEADER, 4)
+
+
+def test_two_shells_find_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERTAPE_TRIALS", str(tmp_path / "alone.sqlite3"))
+    alone = sweep(GRID, tape(), out=tmp_path / "alone", **CROSS)
+    one_ledger = entries()
+    monkeypatch.setenv("PAPERTAPE_TRIALS", str(tmp_path / "shared.sqlite3"))
+    seen: list[int] = []
+
+    def at(what: str, done: int, of: int) -> None:
+        if what == "shells at work":
+            seen.append(done)
+        time.sleep(0.1)
+
+    other = beside(lambda: sweep(GRID, tape(), out=tmp_path / "a", shared=True, progress=at, **CROSS))  # fmt: skip
+    found = sweep(GRID, tape(), out=tmp_path / "a", shared=True, progress=at, **CROSS)
+    other.join()
+
+    assert other.exitcode == 0
+    pd.testing.assert_frame_equal(plain(found), plain(alone))
+    assert entries() == one_ledger
+    assert (found.counts, found.checked, found.verdict) == (alone.counts, alone.checked, alone.verdict)  # fmt: skip
+    assert [r.number for r in found.best] == [r.number for r in alone.best]
+    assert len(found.shells) == 2
+    assert sum(found.shells.values()) == 12
+    assert set(seen) == {2}
+
+
+def test_a_killed_shell_costs_the_trial_that_it_was_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = sweep(GRID, tape(), out=tmp_path / "alone", **CROSS)
+    run = sweep_run.TrialRunner.run
+
+    def die(self: Any, number: int, *more: Any) -> TrialRow:
+        if number == 4:
+            os.kill(os.getppid(), signal.SIGKILL)  # of its worker, which dies with it
+        return run(self, number, *more)
+
+    def doomed() -> None:
+        monkeypatch.setattr(sweep_run.TrialRunner, "run", die)
+        sweep(GRID, tape(), out=tmp_path / "a", shared=True, **CROSS)
+
+    killed = beside(doomed)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert (tmp_path / "a" / "claims" / "4").exists()
+
+    found = sweep(GRID, tape(), out=tmp_path / "a", shared=True, **CROSS)
+
+    pd.testing.assert_frame_equal(plain(found), plain(alone))
+    assert sorted(found.shells.values()) == [4, 8]
+
+
+def test_a_search_in_two_shells_proposes_the_same(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"trials": 12, "batch": 4, **CROSS}
+    alone = optimize(RANGES, tape(), out=tmp_path / "alone", **options)
+
+    other = beside(lambda: optimize(RANGES, tape(), out=tmp_path / "a", shared=True, **options))
+    found = optimize(RANGES, tape(), out=tmp_path / "a", shared=True, **options)
+    other.join()
+
+    assert other.exitcode == 0
+    pd.testing.assert_frame_equal(plain(found), plain(alone))
+    assert [one.row.number for one in found.best] == [one.row.number for one in alone.best]
+
+
+@pytest.mark.slow
+def test_a_walk_in_two_shells_chooses_the_same(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"train": "8d", "test": "3d", **CROSS}
+    alone = walkforward(GRID, tape(), out=tmp_path / "alone", **options)
+
+    other = beside(lambda: walkforward(GRID, tape(), out=tmp_path / "a", shared=True, **options))
+    found = walkforward(GRID, tape(), out=tmp_path / "a", shared=True, **options)
+    other.join()
+
+    assert other.exitcode == 0
+    assert (found.digest, found.rows, found.counts) == (alone.digest, alone.rows, alone.counts)
+    assert (tmp_path / "a" / "account" / "result.json").exists()
+
+
+def test_a_shell_with_another_tape_is_refused_with_one_sentence(tmp_path: Path) -> None:
+    sweep(GRID, tape(), out=tmp_path / "a", shared=True, **CROSS)
+
+    with pytest.raises(
+        DataError, match=r"another sweep \(its tapes differs\); choose another --out"
+    ):
+        sweep(GRID, tape(6), out=tmp_path / "a", shared=True, **CROSS)
