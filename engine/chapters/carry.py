@@ -15,7 +15,7 @@ import numpy as np
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.orders import held
 from papertape.engine.broker.risk.changes import changes_of
-from papertape.engine.broker.risk.fees import set_rates
+from papertape.engine.broker.risk.fees import set_rates, write_reserve
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.orders import BY_CHAPTER
 from papertape.engine.candles import DAY_MS
@@ -113,6 +113,8 @@ def _take_markets(before: Engine, after: Engine, time_ms: int) -> Rows:
     for name in after.markets.dtype.names or ():
         is_new = told[name] != tells[name]
         after.markets[name] = np.where(is_new, tells[name], before.markets[name])
+    for row in after.markets:
+        write_reserve(row, len(after.traded))
     after.settings["has_tiers"] = (after.markets["n_tiers"] > 1).any()
     set_rates(after.markets, after.account[0].volume)
     pairs = enumerate(zip(before.markets, after.markets, strict=True))

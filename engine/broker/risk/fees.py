@@ -66,15 +66,21 @@ def check_fees(where: str, market: Any) -> None:
 
 
 def write_fees(row: Row, market: Any, n_markets: int) -> None:
-    """Write a market's fees into its MARKET record; several markets may each pay a fixed fee at one open."""
-    least = max(market.fee_fixed, market.fee_minimum)
-    row["has_fees"] = bool(least or market.fee_surcharge_rate)
-    row["fee_reserve"] = least * (1.0 + market.fee_surcharge_rate) * n_markets
+    """Write what a MARKET record has of a market's fees beside its figures; n_markets: that the account trades."""
+    write_reserve(row, n_markets)
     tiers = [FeeTier(0.0, market.taker_fee_rate, market.maker_fee_rate), *market.fee_tiers]
     row["n_tiers"] = len(tiers)
     for entry in fields(FeeTier):
         column = f"tier_{entry.name}"
         row[column][: len(tiers)] = [getattr(tier, entry.name) for tier in tiers]
+
+
+def write_reserve(row: Row, n_markets: int) -> None:
+    """Write what buying power leaves for the fees of a MARKET record; several markets may each pay a fixed fee at one open."""
+    least = max(row["fee_fixed"], row["fee_minimum"])
+    surcharge_rate = row["fee_surcharge_rate"]
+    row["has_fees"] = bool(least or surcharge_rate)
+    row["fee_reserve"] = least * (1.0 + surcharge_rate) * n_markets
 
 
 @kernel

@@ -38,6 +38,10 @@ from tests.support.helpers import Scripted, interleave, make_candles, random_can
 from tests.support.journals import model_bytes
 
 CANDLES = interleave([random_candles(4 * 300, seed=70 + s, timeframe="15m") for s in range(2)])
+# What a chapter may change of a market (`papertape.daemon.chapters.changes`).
+COSTS = (
+    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
+)  # fmt: skip
 FREE = {"taker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}
 
 
@@ -249,6 +253,36 @@ def test_a_market_that_changed_stays_as_it_is_but_for_what_the_chapter_says() ->
     changed = after.markets[0]
     assert (changed.tick_size, changed.maker_fee_rate, changed.slippage_rate) == (0.5, 0.0007, 0.002)  # fmt: skip
     assert fills["price"].tolist() == [99.5]  # 100 less 0.2 %, down to the tick of 0.5
+
+
+def test_the_reserve_for_fees_is_that_of_what_a_market_and_a_chapter_changed() -> None:
+    before, rows, begin = scripted({}, 10)
+    figures = {**Market("X", is_perpetual=True, **FREE).plain(), "fee_minimum": 1.0}
+    before.step(MarketChange(int(rows["open_ms"][9]) + 3_600_000, 0, figures))
+
+    after, _ = begin(markets=[Market("X", is_perpetual=True, **FREE, fee_surcharge_rate=0.18)])
+
+    assert after.markets[0].fee_reserve == 1.18  # the smallest fee, and the tax on it
+
+
+@pytest.mark.parametrize("dated", [*COSTS, "fee_tiers", "tick_size"])
+def test_a_market_is_the_same_whether_a_change_or_a_chapter_says_its_figures(dated: str) -> None:
+    """The second implementation is an engine to which all of it was said from the start; rates in force are those of a fill."""
+    values = {
+        "taker_fee_rate": 0.003, "maker_fee_rate": -0.0001, "fee_fixed": 2.0, "fee_minimum": 3.0, "fee_surcharge_rate": 0.2,
+        "half_spread_rate": 0.001, "slippage_rate": 0.002, "tick_size": 0.5, "fee_tiers": ((100.0, 0.0004, 0.0001),),
+    }  # fmt: skip
+    plain = Market("X", is_perpetual=True)
+    before, rows, begin = scripted({}, 10, markets=[plain])
+    changed = replace(plain, **{dated: values[dated]})
+    before.step(MarketChange(int(rows["open_ms"][9]) + 3_600_000, 0, changed.plain()))
+    for cost in COSTS:
+        if cost == dated:
+            continue
+        after, _ = begin(markets=[replace(plain, **{cost: values[cost]})])
+
+        both = replace(before.spec, markets=[replace(changed, **{cost: values[cost]})])
+        assert after.markets.tolist() == both.market_rows().tolist(), cost
 
 
 def test_costs_that_are_other_are_reported_and_the_statement_has_those_of_each_fill() -> None:
