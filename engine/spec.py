@@ -26,10 +26,17 @@ from papertape.engine.broker.risk.brackets import (
     Bracket,
     amounts_of,
     as_brackets,
-    check_brackets,
+    check_leverage,
     largest_notional,
 )
-from papertape.engine.broker.risk.fees import FeeTier, as_tiers, check_fees, write_fees
+from papertape.engine.broker.risk.fees import (
+    MAKER_RATE,
+    RATE,
+    FeeTier,
+    as_tiers,
+    check_fees,
+    write_fees,
+)
 from papertape.engine.broker.risk.groups import refuse_unknown_members, write_groups
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.broker.risk.sizes import SizeRules
@@ -40,6 +47,7 @@ from papertape.engine.features.own.definition import definition_of
 from papertape.engine.features.own.names import own_features, request_texts
 from papertape.engine.jit import Row, Rows
 from papertape.engine.jit.cache import source_digest
+from papertape.engine.options import check_options, option
 from papertape.engine.records import MARKET
 from papertape.engine.strategies.own_signals import refuse_two_questions
 from papertape.engine.strategies.parameters import values_as_text
@@ -85,70 +93,42 @@ class Market:
 
     symbol: str
     is_perpetual: bool = False
-    contract_value: float = 1.0
-    tick_size: float = 0.0
-    lot_size: float = 0.0
-    minimum_size: float = 0.0
-    minimum_notional: float = 0.0
-    taker_fee_rate: float = 0.0005
-    maker_fee_rate: float = 0.0002
-    fee_fixed: float = 0.0
-    fee_minimum: float = 0.0
-    fee_surcharge_rate: float = 0.0
+    contract_value: float = option(1.0, "base units of one contract", gt=0.0)
+    tick_size: float = option(0.0, "step of prices, quote; 0: any", ge=0.0)
+    lot_size: float = option(0.0, "step of sizes, base units; 0: any", ge=0.0)
+    minimum_size: float = option(0.0, "of an order, base units", ge=0.0)
+    minimum_notional: float = option(0.0, "of an order, quote", ge=0.0)
+    taker_fee_rate: float = option(0.0005, "of notional, where a fill takes", **RATE)
+    maker_fee_rate: float = option(0.0002, "likewise where it waited; below 0: a rebate", **MAKER_RATE)  # fmt: skip
+    fee_fixed: float = option(0.0, "of every fill, quote, on top", ge=0.0, lt=1e9)
+    fee_minimum: float = option(0.0, "smallest fee of a fill, quote; not of a rebate", ge=0.0, lt=1e9)  # fmt: skip
+    fee_surcharge_rate: float = option(0.0, "tax on fees, as a share of them", ge=0.0, le=1.0)
     fee_tiers: tuple[FeeTier, ...] = ()
-    half_spread_rate: float = 0.00005
-    slippage_rate: float = 0.0001
-    maximum_leverage: float = 0.0
-    leverage: float = 0.0
-    maintenance_rate: float = 0.0
-    maintenance_slope: float = 0.0
-    maintenance_from: float = 0.0
-    initial_rate: float = 0.0
-    initial_slope: float = 0.0
-    maximum_notional: float = 0.0
+    half_spread_rate: float = option(0.00005, "of the price, where a fill crosses the spread", **RATE)  # fmt: skip
+    slippage_rate: float = option(0.0001, "of the price, beside the half spread", **RATE)
+    maximum_leverage: float = option(0.0, "of a position; 0: no limit", ge=0.0)
+    leverage: float = option(
+        0.0, "isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never", ge=0.0, le=1_000.0
+    )  # fmt: skip
+    maintenance_rate: float = option(0.0, "of notional that the margin must still be worth", ge=0.0, lt=1.0)  # fmt: skip
+    maintenance_slope: float = option(0.0, "that it grows by per quote of notional", ge=0.0, le=1.0)
+    maintenance_from: float = option(0.0, "notional from which it grows, quote", ge=0.0)
+    initial_rate: float = option(0.0, "of notional that opening takes", ge=0.0, le=1.0)
+    initial_slope: float = option(
+        0.0, "that it grows by per quote of notional beyond maintenance_from", ge=0.0, le=1.0
+    )
+    maximum_notional: float = option(0.0, "of a position, quote; 0: no limit", ge=0.0)
     brackets: tuple[Bracket, ...] = ()
-    liquidation_fee_rate: float = 0.0
+    liquidation_fee_rate: float = option(0.0, "of notional, beside the margin", **RATE)
     read_only: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "brackets", as_brackets(self.brackets))
         object.__setattr__(self, "fee_tiers", as_tiers(self.fee_tiers))
-        check_fees(f"market {self.symbol}", self)
-        if self.brackets:
-            self._check_brackets()
-        if not self.leverage:
-            return
-        where = f"market {self.symbol}: leverage {self.leverage:g}"
-        if not self.leverage > 0.0:
-            raise ConfigError(f"{where} is not above 0")
-        if not self.is_perpetual:
-            raise ConfigError(f"{where}: a spot market has no margin; leave it out")
-        if 0.0 < self.maximum_leverage < self.leverage:
-            raise ConfigError(f"{where} is above the market's {self.maximum_leverage:g}")
-        if 1.0 / self.leverage <= self.maintenance_rate:
-            raise ConfigError(
-                f"{where} leaves a margin of {1.0 / self.leverage:.3%}, and {self.maintenance_rate:.3%} must be maintained: a "
-                "position would be liquidated where it is opened; take less"
-            )
-        if 1.0 / self.leverage < self.initial_rate * (1.0 - 1e-9):
-            raise ConfigError(
-                f"{where} is above the {1.0 / self.initial_rate:g} that initial_rate {self.initial_rate:g} leaves; take less"
-            )
-
-    def _check_brackets(self) -> None:
-        """Refuse a table that cannot be, one beside rates that it would hide, and a leverage above all of it."""
-        where = f"market {self.symbol}: brackets"
-        check_brackets(where, self.brackets)
-        if not self.is_perpetual:
-            raise ConfigError(f"{where}: a spot market has no margin; leave them out")
-        for name in ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope"):
-            if getattr(self, name):
-                raise ConfigError(f"{where}: they say what {name} says as well; leave one out")
-        highest = self.brackets[0].leverage
-        if self.leverage > highest:
-            raise ConfigError(
-                f"market {self.symbol}: leverage {self.leverage:g} is above {highest:g}, that of its smallest bracket"
-            )
+        where = f"market {self.symbol}"
+        check_options(where, self)
+        check_fees(where, self)
+        check_leverage(where, self)
 
     @property
     def largest_notional(self) -> float:
@@ -172,9 +152,9 @@ class Market:
     def with_doubled_costs(self) -> "Market":
         """Return the same market with every cost twice; a rebate stays as it is."""
         names = ("taker_fee_rate", "maker_fee_rate", "half_spread_rate", "slippage_rate", "fee_fixed", "fee_minimum")  # fmt: skip
-        changed: dict[str, Any] = {name: _doubled(getattr(self, name)) for name in names}
+        changed: dict[str, Any] = {name: _doubled(name, getattr(self, name)) for name in names}
         tiers = tuple(
-            FeeTier(row.volume, _doubled(row.taker_fee_rate), _doubled(row.maker_fee_rate))
+            replace(row, **{name: _doubled(name, getattr(row, name)) for name in names[:2]})
             for row in self.fee_tiers
         )
         return replace(self, **changed, fee_tiers=tiers)
@@ -396,5 +376,7 @@ def market_rows(markets: Sequence[Market], *, is_cross: bool) -> Rows:
     return rows
 
 
-def _doubled(cost: float) -> float:
-    return 2.0 * cost if cost > 0.0 else cost
+def _doubled(name: str, cost: float) -> float:
+    """Return a cost twice, or the most that a market takes; what it costs above 0."""
+    most = next(entry for entry in fields(Market) if entry.name == name).metadata["lt"]
+    return min(2.0 * cost, float(np.nextafter(most, 0.0))) if cost > 0.0 else cost

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from papertape.engine.errors import ConfigError
 
@@ -29,6 +29,12 @@ def keys_of(options: type[Any]) -> Callable[[type[Section]], type[Section]]:
         return create_model(name, __base__=section, __doc__=about, __module__=module, **keys)
 
     return with_keys
+
+
+def unsaid(options: type[Any], name: str) -> Any:
+    """Return a key that may be left out, with the meaning and the bounds that a field of a dataclass has."""
+    (entry,) = (entry for entry in fields(options) if entry.name == name)
+    return Field(None, **entry.metadata)
 
 
 def shared(source: object, target: type[Any]) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from papertape.engine.broker.ledger import LARGEST_QUOTE
-from papertape.replay.config.fields import utc_time
+from papertape.engine.broker.risk.brackets import Bracket
+from papertape.engine.broker.risk.fees import FeeTier
+from papertape.engine.spec import Market
+from papertape.replay.config.fields import keys_of, unsaid, utc_time
 
-Rate = Annotated[float, Field(ge=0.0, lt=0.5)]
-MakerRate = Annotated[float, Field(gt=-0.01, lt=0.5)]
 # Source: ccxt manual, "Leverage Tiers Structure" (4.5.90).
 _OF_CCXT: Final = {
     "maxNotional": "up_to",
@@ -20,24 +21,18 @@ _OF_CCXT: Final = {
 }
 
 
+@keys_of(FeeTier)
 class TierSettings(BaseModel):
     """One row of a table of fees: the rates from a volume of thirty days on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    volume: float = Field(gt=0.0, description="of thirty days, all markets together, quote")
-    taker_fee_rate: Rate = Field(description="of notional, where a fill takes")
-    maker_fee_rate: MakerRate = Field(description="where it waited; below 0: a rebate")
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+@keys_of(Bracket)
 class BracketSettings(BaseModel):
     """One row of a table of leverage; from where the row before ends."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    up_to: float = Field(gt=0.0, description="notional, quote")
-    leverage: float = Field(gt=0.0, le=1_000.0, description="highest of a position of that size")
-    maintenance_rate: float = Field(ge=0.0, lt=1.0, description="of the notional within this row")
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -52,57 +47,38 @@ class BracketSettings(BaseModel):
 class MarketFigures(BaseModel):
     """What of a market can change while it is traded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
-    tick_size: float | None = Field(None, ge=0.0, description="step of prices, quote; 0: any")
-    lot_size: float | None = Field(None, ge=0.0, description="step of sizes, base units; 0: any")
-    minimum_size: float | None = Field(None, ge=0.0, description="of an order, base units")
-    minimum_notional: float | None = Field(None, ge=0.0, description="of an order, quote")
-    taker_fee_rate: Rate | None = Field(None, description="of notional, where a fill takes")
-    maker_fee_rate: MakerRate | None = Field(
-        None, description="likewise where it waited; below 0: a rebate"
-    )
-    fee_fixed: float | None = Field(None, ge=0.0, description="of every fill, quote, on top")
-    fee_minimum: float | None = Field(
-        None, ge=0.0, description="smallest fee of a fill, quote; not of a rebate"
-    )
-    fee_surcharge_rate: float | None = Field(
-        None, ge=0.0, le=1.0, description="tax on fees, as a share of them"
-    )
+    tick_size: float | None = unsaid(Market, "tick_size")
+    lot_size: float | None = unsaid(Market, "lot_size")
+    minimum_size: float | None = unsaid(Market, "minimum_size")
+    minimum_notional: float | None = unsaid(Market, "minimum_notional")
+    taker_fee_rate: float | None = unsaid(Market, "taker_fee_rate")
+    maker_fee_rate: float | None = unsaid(Market, "maker_fee_rate")
+    fee_fixed: float | None = unsaid(Market, "fee_fixed")
+    fee_minimum: float | None = unsaid(Market, "fee_minimum")
+    fee_surcharge_rate: float | None = unsaid(Market, "fee_surcharge_rate")
     fee_tiers: tuple[TierSettings, ...] | None = Field(
         None,
         description="`volume` (of thirty days, quote), `taker_fee_rate`, `maker_fee_rate`: the rates from there on",
     )
-    half_spread_rate: Rate | None = Field(
-        None, description="of the price, where a fill crosses the spread"
-    )
-    slippage_rate: Rate | None = Field(None, description="of the price, beside the half spread")
-    maximum_leverage: float | None = Field(None, ge=0.0, description="of a position; 0: no limit")
-    leverage: float | None = Field(
-        None, ge=0.0, le=1_000.0,
-        description="isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never",
-    )  # fmt: skip
-    maintenance_rate: Rate | None = Field(
-        None, description="of notional that the margin must still be worth"
-    )
-    maintenance_slope: float | None = Field(
-        None, ge=0.0, le=1.0, description="that it grows by per quote of notional"
-    )
-    maintenance_from: float | None = Field(
-        None, ge=0.0, description="notional from which it grows, quote"
-    )
-    initial_rate: Rate | None = Field(None, description="of notional that opening takes")
-    initial_slope: float | None = Field(
-        None, ge=0.0, le=1.0, description="that it grows by per quote of notional beyond maintenance_from"
-    )  # fmt: skip
-    maximum_notional: float | None = Field(
-        None, ge=0.0, description="of a position, quote; 0: no limit"
-    )
+    half_spread_rate: float | None = unsaid(Market, "half_spread_rate")
+    slippage_rate: float | None = unsaid(Market, "slippage_rate")
+    maximum_leverage: float | None = unsaid(Market, "maximum_leverage")
+    leverage: float | None = unsaid(Market, "leverage")
+    maintenance_rate: float | None = unsaid(Market, "maintenance_rate")
+    maintenance_slope: float | None = unsaid(Market, "maintenance_slope")
+    maintenance_from: float | None = unsaid(Market, "maintenance_from")
+    initial_rate: float | None = unsaid(Market, "initial_rate")
+    initial_slope: float | None = unsaid(Market, "initial_slope")
+    maximum_notional: float | None = unsaid(Market, "maximum_notional")
     brackets: tuple[BracketSettings, ...] | None = Field(
         None,
         description="`up_to` (notional, quote), `leverage`, `maintenance_rate`: what holds up to there, in place of the rates above",
     )
-    liquidation_fee_rate: Rate | None = Field(None, description="of notional, beside the margin")
+    liquidation_fee_rate: float | None = unsaid(Market, "liquidation_fee_rate")
 
 
 class DatedFigures(MarketFigures):
@@ -141,7 +117,7 @@ class MarketSettings(MarketFigures):
     """Costs and sizes of a market; what is not given comes from the market data, then from defaults."""
 
     kind: Literal["spot", "perpetual"] | None = Field(None, description="what is traded")
-    contract_value: float | None = Field(None, gt=0.0, description="base units of one contract")
+    contract_value: float | None = unsaid(Market, "contract_value")
     read_only: bool | None = Field(
         None, description="only features of others read it (`SYMBOL:rsi_14`); it is never traded"
     )

@@ -8,13 +8,14 @@ position may be at its leverage is one number for a market, known before it is t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any
 
 import numpy as np
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import FloatArray
+from papertape.engine.options import check_options, option
 from papertape.engine.records import MOST_BRACKETS
 
 
@@ -28,9 +29,9 @@ class Bracket:
     maintenance_rate  of the notional within this row, which the margin must still be worth
     """
 
-    up_to: float
-    leverage: float
-    maintenance_rate: float
+    up_to: float = option(MISSING, "notional, quote", gt=0.0)
+    leverage: float = option(MISSING, "highest of a position of that size", gt=0.0, le=1_000.0)
+    maintenance_rate: float = option(MISSING, "of the notional within this row", ge=0.0, lt=1.0)
 
 
 def as_brackets(rows: Sequence[Any]) -> tuple[Bracket, ...]:
@@ -52,6 +53,7 @@ def check_brackets(where: str, brackets: Sequence[Bracket]) -> None:
     before = Bracket(0.0, float("inf"), 0.0)
     for number, row in enumerate(brackets, 1):
         place = f"{where}: row {number}"
+        check_options(place, row)
         if not before.up_to < row.up_to:
             raise ConfigError(
                 f"{place}: up_to {row.up_to:g} is not above {before.up_to:g}, where it begins"
@@ -71,6 +73,45 @@ def check_brackets(where: str, brackets: Sequence[Bracket]) -> None:
                 "must be maintained: a position would be liquidated where it is opened"
             )
         before = row
+
+
+def check_leverage(where: str, market: Any) -> None:
+    """Raise ConfigError for a table or a leverage that a market cannot have; `where` begins the sentence."""
+    if market.brackets:
+        _check_table(where, market)
+    if not market.leverage:
+        return
+    about, share = f"{where}: leverage {market.leverage:g}", 1.0 / market.leverage
+    if not market.is_perpetual:
+        raise ConfigError(f"{about}: a spot market has no margin; leave it out")
+    if 0.0 < market.maximum_leverage < market.leverage:
+        raise ConfigError(f"{about} is above the market's {market.maximum_leverage:g}")
+    if share <= market.maintenance_rate:
+        raise ConfigError(
+            f"{about} leaves a margin of {share:.3%}, and {market.maintenance_rate:.3%} must be maintained: a "
+            "position would be liquidated where it is opened; take less"
+        )
+    if share < market.initial_rate * (1.0 - 1e-9):
+        raise ConfigError(
+            f"{about} is above the {1.0 / market.initial_rate:g} that initial_rate {market.initial_rate:g} leaves; take less"
+        )
+
+
+def _check_table(where: str, market: Any) -> None:
+    """Refuse a table that cannot be, one beside rates that it would hide, and a leverage above all of it."""
+    check_brackets(f"{where}: brackets", market.brackets)
+    if not market.is_perpetual:
+        raise ConfigError(f"{where}: brackets: a spot market has no margin; leave them out")
+    for name in ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope"):
+        if getattr(market, name):
+            raise ConfigError(
+                f"{where}: brackets: they say what {name} says as well; leave one out"
+            )
+    highest = market.brackets[0].leverage
+    if market.leverage > highest:
+        raise ConfigError(
+            f"{where}: leverage {market.leverage:g} is above {highest:g}, that of its smallest bracket"
+        )
 
 
 def amounts_of(brackets: Sequence[Bracket]) -> FloatArray:

@@ -10,7 +10,7 @@ together; at its start an account has traded nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
 from papertape.engine.broker.account import TIER_DAYS
@@ -18,8 +18,12 @@ from papertape.engine.broker.ledger import money
 from papertape.engine.candles import DAY_MS
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.options import check_options, option
 from papertape.engine.records import MOST_TIERS
 
+# Bounds of what is charged on a notional; only what is paid to makers may be below 0, which is a rebate.
+RATE: Final = {"ge": 0.0, "lt": 0.5}
+MAKER_RATE: Final = {"gt": -0.01, "lt": 0.5}
 _UNITS: Final = 1_000  # money units in one of volume, so that a month's fits
 
 
@@ -27,9 +31,9 @@ _UNITS: Final = 1_000  # money units in one of volume, so that a month's fits
 class FeeTier:
     """The rates from a volume of thirty days on, quote; those of the market itself hold below the first."""
 
-    volume: float
-    taker_fee_rate: float
-    maker_fee_rate: float
+    volume: float = option(MISSING, "of thirty days, all markets together, quote", gt=0.0)
+    taker_fee_rate: float = option(MISSING, "of notional, where a fill takes", **RATE)
+    maker_fee_rate: float = option(MISSING, "where it waited; below 0: a rebate", **MAKER_RATE)
 
 
 def as_tiers(rows: Sequence[Any]) -> tuple[FeeTier, ...]:
@@ -46,21 +50,15 @@ def as_tiers(rows: Sequence[Any]) -> tuple[FeeTier, ...]:
 
 def check_fees(where: str, market: Any) -> None:
     """Raise ConfigError for fees of a market that nobody can mean; `where` begins the sentence."""
-    for name in ("fee_fixed", "fee_minimum", "fee_surcharge_rate"):
-        if not 0.0 <= getattr(market, name) < 1e9:
-            raise ConfigError(f"{where}: {name} {getattr(market, name):g} is below 0 or no fee")
     if len(market.fee_tiers) >= MOST_TIERS:
         raise ConfigError(f"{where}: {len(market.fee_tiers)} fee tiers are more than {MOST_TIERS - 1}")  # fmt: skip
     before = 0.0
     for number, row in enumerate(market.fee_tiers, 1):
         place = f"{where}: fee tier {number}"
+        check_options(place, row)
         if not before < row.volume:
             raise ConfigError(
                 f"{place}: volume {row.volume:g} is not above {before:g}, that of the one before"
-            )
-        if not (0.0 <= row.taker_fee_rate < 0.5 and -0.5 < row.maker_fee_rate < 0.5):
-            raise ConfigError(
-                f"{place}: taker {row.taker_fee_rate:g} and maker {row.maker_fee_rate:g} are no rates; only a maker's may be below 0"
             )
         before = row.volume
 

@@ -1,12 +1,19 @@
 """Markets that change at dates of the configuration: what comes of the rows, in a run, and what is refused."""
 
+import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from papertape.engine.broker.risk.brackets import Bracket
+from papertape.engine.broker.risk.fees import FeeTier
 from papertape.engine.errors import ConfigError
+from papertape.engine.spec import Market
 from papertape.replay import Result, backtest
 from papertape.replay.backtesting.verify import result_statement, verify
 from papertape.replay.config import make_config
@@ -174,3 +181,75 @@ def test_doubled_costs_are_those_of_their_time() -> None:
 
     tables = [run.sensitivity.drop(columns="digest", errors="ignore") for run in runs]
     assert tables[0].to_dict() == tables[1].to_dict()
+
+
+FIGURES = [entry.name for entry in fields(Market) if isinstance(entry.default, float)]
+TABLES = {"brackets": Bracket(1e3, 10.0, 0.01), "fee_tiers": FeeTier(1e3, 0.001, 0.001)}
+CELLS = [(table, entry.name) for table, row in TABLES.items() for entry in fields(row)]
+NUMBERS = st.one_of(
+    st.sampled_from([-1.0, -1e-12, 0.0, 1e-12, 0.01, 0.5, 1.0, 1e3, 1e9, math.nan, math.inf, -math.inf]), st.floats()
+)  # fmt: skip
+
+
+def is_taken(make: Any, *names: str) -> bool:
+    """Return whether something is made; what is refused names the thing and the value in one sentence."""
+    try:
+        make()
+    except ConfigError as error:
+        said = str(error)
+        assert all(name in said for name in names), said
+        assert "\n" not in said
+        return False
+    return True
+
+
+@given(name=st.sampled_from(FIGURES), value=NUMBERS)
+def test_python_and_a_configuration_take_the_same_figures_of_a_market(
+    name: str, value: float
+) -> None:
+    in_python = is_taken(
+        lambda: Market("X", is_perpetual=True, **{name: value}), "market X", name, f"{value}"
+    )
+    configured = is_taken(lambda: make_config({"market": {name: value}}), f"market.{name}", f"{value}")  # fmt: skip
+
+    assert in_python is configured
+    assert in_python or not 0.0 < value < 0.01  # no rule is about a small positive number
+
+
+@given(cell=st.sampled_from(CELLS), value=NUMBERS)
+def test_python_and_a_configuration_take_the_same_rows_of_its_tables(cell: tuple[str, str], value: float) -> None:  # fmt: skip
+    table, name = cell
+    row = {entry.name: getattr(TABLES[table], entry.name) for entry in fields(TABLES[table])} | {name: value}  # fmt: skip
+
+    in_python = is_taken(lambda: Market("X", is_perpetual=True, **{table: [row]}), "market X")
+    configured = is_taken(lambda: make_config({"market": {table: [row]}}), f"market.{table}.0.{name}")  # fmt: skip
+
+    # What a row means as a whole is looked at where a market is made.
+    assert in_python is configured or (configured and row.get("leverage", 0.0) * row.get("maintenance_rate", 0.0) >= 1.0)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (None, "is no number"),
+        ("0.5", "is no number"),
+        (math.nan, "is not at least 0"),
+        (-1.0, "is not at least 0"),
+        (math.inf, "is not finite"),
+    ],
+)
+def test_a_market_of_python_says_what_is_wrong_and_the_way_out(value: Any, rule: str) -> None:
+    with pytest.raises(ConfigError, match=f"market X: tick_size {value} {rule}; left out it is 0"):
+        Market("X", tick_size=value)
+
+
+def test_costs_twice_are_costs_that_a_market_can_have() -> None:
+    tier = FeeTier(1e3, 0.3, -0.001)
+    market = Market("X", taker_fee_rate=0.3, slippage_rate=0.2, fee_minimum=6e8, fee_tiers=(tier,))
+
+    doubled = market.with_doubled_costs
+
+    assert 0.499 < doubled.taker_fee_rate < 0.5
+    assert doubled.slippage_rate == 0.4
+    assert 9e8 < doubled.fee_minimum < 1e9
+    assert (doubled.fee_tiers[0].taker_fee_rate, doubled.fee_tiers[0].maker_fee_rate) == (doubled.taker_fee_rate, -0.001)  # fmt: skip

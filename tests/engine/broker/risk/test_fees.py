@@ -179,10 +179,10 @@ def test_a_restart_and_batches_keep_the_rates() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"fee_fixed": -1.0}, "fee_fixed -1 is below 0"),
+        ({"fee_fixed": -1.0}, "fee_fixed -1.0 is not at least 0"),
         ({"fee_minimum": float("nan")}, "fee_minimum nan"),
         ({"fee_tiers": ((2.0, 0.1, 0.1), (1.0, 0.1, 0.1))}, "fee tier 2: volume 1 is not above 2"),
-        ({"fee_tiers": ((2.0, -0.1, 0.1),)}, "only a maker's may be below 0"),
+        ({"fee_tiers": ((2.0, -0.1, 0.1),)}, "fee tier 1: taker_fee_rate -0.1 is not at least 0"),
         ({"fee_tiers": tuple((k + 1.0, 0.1, 0.1) for k in range(20))}, "20 fee tiers are more"),
     ],
 )

@@ -320,8 +320,8 @@ def test_no_position_outlives_a_price_beyond_its_level() -> None:
     [
         ({"leverage": 200.0, "maintenance_rate": 0.005}, "must be maintained"),
         ({"leverage": 50.0, "maximum_leverage": 20.0}, "is above the market's 20"),
-        ({"leverage": -1.0}, "is not above 0"),
-        ({"leverage": float("nan")}, "is not above 0"),
+        ({"leverage": -1.0}, "leverage -1.0 is not at least 0"),
+        ({"leverage": float("nan")}, "leverage nan is not at least 0"),
         ({"leverage": 10.0, "is_perpetual": False}, "a spot market has no margin"),
     ],
 )
