@@ -1,16 +1,13 @@
-"""What the API tells of the account: its markets, its curve, why nothing was done, and where its journal stands."""
+"""What the API tells of the account: its markets, why nothing was done, and where its journal stands."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
-
-import numpy as np
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.journal import NAME
 from papertape.daemon.learning.calibration import Calibration, calibration_of
 from papertape.daemon.monitoring.api.answers import (
     CalibrationView,
-    EquityCurve,
     JournalPosition,
     MarketInfo,
     Markets,
@@ -22,12 +19,10 @@ from papertape.daemon.monitoring.api.answers import (
 from papertape.daemon.monitoring.api.closes import SeenFeatures
 from papertape.daemon.monitoring.api.queries import SpanQuery
 from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
-from papertape.engine.records import REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import REFUSED_NAMES
 from papertape.engine.spec import Market
 from papertape.replay.learning.settings import LearningSettings
-from papertape.replay.report.data import curve_points
 
-STRETCHES: Final = 500
 # What calibration is made of: an outcome is known by the predictions that came after. Each maximum by itself is a look at an index.
 PREDICTED: Final = (
     "SELECT (SELECT max(time_ms) FROM predictions), (SELECT max(rowid) FROM predictions)"
@@ -73,35 +68,6 @@ def _market(market: Market) -> MarketInfo:
     )  # fmt: skip
     return MarketInfo(
         **{name: getattr(market, name) for name in names}, is_read_only=market.read_only
-    )
-
-
-def equity_curve_of(
-    journal: Journal, from_ms: int | None, to_ms: int | None, capital: float
-) -> EquityCurve:
-    """
-    Return lowest, highest and last value of every stretch of a window, so that fewer points hide no drawdown.
-
-    The peak that a drawdown is from may lie before the window.
-    """
-    rows = journal.all("SELECT time_ms, equity, exposure FROM equity ORDER BY time_ms")
-    table = np.array(rows, np.int64).reshape(-1, 3)
-    time_ms = table[:, 0]
-    worth, exposure = (table[:, column] / UNITS_PER_QUOTE for column in (1, 2))
-    peak = np.maximum.accumulate(np.maximum(worth, capital)) if len(worth) else worth
-    drawdown = 1.0 - worth / peak
-    first = 0 if from_ms is None else int(np.searchsorted(time_ms, from_ms))
-    last = len(time_ms) if to_ms is None else int(np.searchsorted(time_ms, to_ms))
-    part = slice(first, max(first, last))
-    chosen = np.union1d(
-        curve_points(worth[part], STRETCHES), curve_points(drawdown[part], STRETCHES)
-    ).astype(np.int64)
-    return EquityCurve(
-        capital=capital,
-        time_ms=time_ms[part][chosen].tolist(),
-        equity=np.round(worth[part][chosen], 4).tolist(),
-        drawdown_ratio=np.round(drawdown[part][chosen], 6).tolist(),
-        exposure=np.round(exposure[part][chosen], 2).tolist(),
     )
 
 

@@ -54,9 +54,10 @@ class CandleWindow(_Answer):
 
 
 class EquityCurve(_Answer):
-    """The account by column: lowest, highest and last value of every stretch, at multiples of five minutes."""
+    """The account by column, at multiples of five minutes: lowest, highest and last equity of every stretch, and its deepest fall."""
 
     capital: float
+    size_ms: int = Field(description="of a stretch: five minutes times a power of two")
     time_ms: tuple[int, ...]
     equity: tuple[float, ...]
     drawdown_ratio: tuple[float, ...]

@@ -4,9 +4,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from papertape.daemon.monitoring.api.candles import MOST_CANDLES
 from papertape.daemon.monitoring.api.listings import MOST_ROWS
 from papertape.daemon.monitoring.routes import Handler, Refused, Route
+from papertape.daemon.monitoring.windows.candles import MOST_CANDLES
 
 LABEL: Final = "/api/v1/{what}"  # one series of metrics for all that read: what differs is in the log of a proxy
 _REFUSALS: Final = (400, 401, 403, 409, 429, 503)

@@ -10,7 +10,6 @@ from papertape.daemon.monitoring.api.account import (
     PREDICTED,
     ApiAccount,
     calibration_view,
-    equity_curve_of,
     markets_of,
     position_of,
     refusals_of,
@@ -28,7 +27,6 @@ from papertape.daemon.monitoring.api.answers import (
     StatementPage,
     StructureWindow,
 )
-from papertape.daemon.monitoring.api.candles import MOST_CANDLES, CandleHistory
 from papertape.daemon.monitoring.api.closes import close_of, lines_of
 from papertape.daemon.monitoring.api.listings import (
     CHAPTERS_OF,
@@ -51,7 +49,6 @@ from papertape.daemon.monitoring.api.queries import (
 from papertape.daemon.monitoring.api.reader import ApiReader, Kept
 from papertape.daemon.monitoring.api.statement import StatementPages
 from papertape.daemon.monitoring.api.stream import DeltaStream, StreamQuery
-from papertape.daemon.monitoring.api.structure import structure_window
 from papertape.daemon.monitoring.peers.asking import RUN_HEADER
 from papertape.daemon.monitoring.routes import (
     Handler,
@@ -62,6 +59,9 @@ from papertape.daemon.monitoring.routes import (
     read_query,
 )
 from papertape.daemon.monitoring.schemas import Status
+from papertape.daemon.monitoring.windows.candles import MOST_CANDLES, CandleHistory
+from papertape.daemon.monitoring.windows.equity import EquityHistory
+from papertape.daemon.monitoring.windows.structure import structure_window
 from papertape.engine.errors import did_you_mean
 
 STREAM: Final = "/api/v1/stream"
@@ -69,7 +69,7 @@ STREAM: Final = "/api/v1/stream"
 
 class Api:
     """
-    The handlers, and what they share: the reading thread and what it keeps of candles.
+    The handlers, and what they share: the reading thread and what it keeps of candles and the curve.
 
     settle  returns the newest input whose rows are in the journal for certain; None: all that are in it
     """
@@ -88,6 +88,7 @@ class Api:
         self._statement = StatementPages()
         self._calibration: Kept[CalibrationView] = Kept(PREDICTED)
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
+        self._equity = EquityHistory(account.capital)
 
     def routes(self) -> tuple[Route, ...]:
         """Return every route that reads, in the order of the document."""
@@ -234,10 +235,9 @@ class Api:
     async def _get_equity(self, request: web.Request) -> web.Response:
         asked = read_query(request, SpanQuery)
         check_span(asked)
-        capital = self._account.capital
         return as_json(
             await self.reader.ask(
-                lambda journal: equity_curve_of(journal, asked.from_ms, asked.to_ms, capital)
+                lambda journal: self._equity.window(journal, asked.from_ms, asked.to_ms)
             )
         )
 

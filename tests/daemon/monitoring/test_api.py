@@ -16,16 +16,16 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.access import RateLimit, is_same_origin
-from papertape.daemon.monitoring.api.candles import (
+from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
+from papertape.daemon.monitoring.api.routes import Api
+from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Problem
+from papertape.daemon.monitoring.server import Server, Views
+from papertape.daemon.monitoring.windows.candles import (
     MOST_CANDLES,
     MOST_KEPT,
     CandleHistory,
     stretched,
 )
-from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
-from papertape.daemon.monitoring.api.routes import Api
-from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Problem
-from papertape.daemon.monitoring.server import Server, Views
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, MINUTE_MS
 from papertape.engine.records import UNITS_PER_QUOTE
 from tests.support.api import FIRST_MS, account, journal_of, multiply, no_status, walk

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from papertape.daemon.journal import Journal, closes, tables
-from papertape.daemon.monitoring.api.candles import CandleHistory
 from papertape.daemon.monitoring.api.closes import SeenFeatures, close_of, lines_of
 from papertape.daemon.monitoring.api.routes import Api
-from papertape.daemon.monitoring.api.structure import MOST_PIECES, structure_window
+from papertape.daemon.monitoring.windows.candles import CandleHistory
+from papertape.daemon.monitoring.windows.structure import MOST_PIECES, structure_window
 from papertape.daemon.runtime import restep
 from papertape.daemon.runtime.audit import answer
 from papertape.daemon.runtime.daemon import Hooks
