@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from papertape.replay.config.learning import FIRST_POLICY
 from papertape.replay.tapes.timestamps import utc_text
 
 CONTENDERS: Final = ("challenger", "champion", "logistic", "majority")
@@ -38,13 +39,15 @@ def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def decisions(attempts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return every reason that attempts ended with, each with how many did, the most frequent first."""
+    """Return what attempts were refused for, by the gate where it decides or not, with how many were, the most frequent first."""
     counts: dict[str, int] = {}
     for attempt in attempts:
+        policy = attempt["gate"].get("recipe", {}).get("policy", FIRST_POLICY)
+        judge = "" if policy == FIRST_POLICY else "by its own gate, "
         failed = [c["name"] for c in attempt["gate"].get("criteria", ()) if not c["is_passed"]]
         if failed:
             for name in failed:
-                text = f"not met: {name.replace('_', ' ')}"
+                text = f"{judge}not met: {name.replace('_', ' ')}"
                 counts[text] = counts.get(text, 0) + 1
         else:
             counts[attempt["reason"]] = counts.get(attempt["reason"], 0) + 1

@@ -18,6 +18,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import EngineSpec, Market
 from papertape.replay.config import Config, make_config
+from papertape.replay.config.learning import as_recorded
 from papertape.replay.config.spec import spec_for
 from papertape.replay.learning.settings import features_of
 from papertape.replay.tapes.tables import at_minute
@@ -114,7 +115,7 @@ class Identity(NamedTuple):
         """Return what `as_json` wrote."""
         values = json.loads(text)
         markets = tuple(Market(**market) for market in values["markets"])
-        config = make_config(values["config"], "the journal's configuration")
+        config = make_config(as_recorded(values["config"]), "the journal's configuration")
         since = int(values.get("since_ms", 0)), values.get("chapter", "")
         return cls(config, values["venue"], values["base_timeframe"], markets, *since)
 

@@ -23,6 +23,7 @@ from papertape.replay.backtesting.result import TAPES, Result, model_path, read_
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.backtesting.summary import FORMAT
 from papertape.replay.config import make_config
+from papertape.replay.config.learning import as_recorded
 from papertape.replay.config.user_code import refuse_code
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.tapes.store import Tape, read_tape
@@ -127,7 +128,7 @@ def verify(
     """
     saved = read_summary(directory)
     try:
-        config = make_config(saved["config"], str(directory / "result.json"))
+        config = make_config(as_recorded(saved["config"]), str(directory / "result.json"))
         hashes = {tape["symbol"]: tape["sha256"] for tape in saved["tapes"]}
     except (KeyError, TypeError) as error:
         raise DataError(f"{directory / 'result.json'}: damaged: no {error}") from error

@@ -1,6 +1,7 @@
 """The sections of the configuration about models: how they are trained and judged, and what drift leads to."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +11,7 @@ from papertape.engine.model.record import MOST_MEMBERS
 from papertape.replay.config.fields import keys_of, shared
 
 Days = Annotated[float, Field(gt=0.0, le=3_650.0)]
+FIRST_POLICY: Final = "model"  # of every model before there was a choice, and the default at first
 
 
 class Learning(BaseModel):
@@ -27,7 +29,7 @@ class Learning(BaseModel):
         0.05, gt=0.0, le=0.5, description="chance with which a model without merit may pass"
     )
     policy: Literal["model", "recipe", "newest", "shadow"] = Field(
-        "model",
+        "recipe",
         description="what lets a model take over: its own gate; what all models of its recipe have shown; being the "
         "newest; nothing",
     )
@@ -76,6 +78,16 @@ class Learning(BaseModel):
         lt=2**31,
         description="of first weights, the first one's of several, and of the gate's bootstrap",
     )
+
+
+def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return a configuration's values as the version meant them that wrote them down with a result or a journal.
+
+    Every version writes every key that it has, so what is missing was not there to be chosen: without a policy a model was let in
+    by its own gate, whatever the default is now.
+    """
+    return {**values, "learning": {"policy": FIRST_POLICY, **values.get("learning", {})}}
 
 
 @keys_of(DriftOptions)

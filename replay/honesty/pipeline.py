@@ -64,7 +64,7 @@ def settings(
     horizon_bars: int = 24,
     window_days: int = WINDOW_DAYS,
 ) -> LearningSettings:
-    """Return how a model of a kind is trained and judged; everything else is the pipeline's default."""
+    """Return how a model of a kind is trained and judged, alone; everything else is the pipeline's default."""
     trained = {} if kind == "logistic" else {"epochs": options.epochs, "device": "cpu"}
     return LearningSettings(
         kind=kind,
@@ -73,6 +73,7 @@ def settings(
         symbols=(SYMBOL,),
         window_ms=window_days * DAY_MS,
         gate_ms=GATE_DAYS * DAY_MS,
+        policy="model",
         label=label,
         horizon_bars=horizon_bars,
         options=trained,

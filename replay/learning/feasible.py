@@ -42,9 +42,10 @@ def check_learning(config: Config, where: str = "configuration") -> None:
         every.check_length(timeframe)
     except ConfigError as error:
         faults.append(f"signals.retrain_every: {error}")
+    else:
+        if config.learning.policy == "recipe":
+            faults += _never_judged(every, timeframe, config.learning.horizon_bars)
     faults += _unfit(config)
-    if config.learning.policy == "recipe":
-        faults += _never_judged(every, timeframe, config.learning.horizon_bars)
     if faults:
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(faults))
 
@@ -145,7 +146,7 @@ def _never_judged(every: Cadence, timeframe: str, horizon_bars: int) -> list[str
     return [
         f"learning.policy: a recipe is judged on rows between two retrains whose labels are known by the second; "
         f"{closes:,} closes of {timeframe} lie between them, {need - closes:,} fewer than the {need:,} that "
-        f"horizon_bars {horizon_bars} needs; retrain less often, or shorten the horizon"
+        f'horizon_bars {horizon_bars} needs; retrain less often, shorten the horizon, or write policy = "model"'
     ]
 
 

@@ -47,7 +47,7 @@ class LearningSettings:
     window_ms: int = 90 * DAY_MS
     gate_ms: int = 30 * DAY_MS
     gate_alpha: float = 0.05
-    policy: str = "model"
+    policy: str = "recipe"
     cost: float = 0.0013
     label: str = "bracket"
     horizon_bars: int = 24

@@ -47,6 +47,7 @@ def quick_settings(**changes: object) -> LearningSettings:
         "features": COLUMNS,
         "window_ms": 40 * DAY_MS,
         "gate_ms": 15 * DAY_MS,
+        "policy": "model",
         "cost": 0.0002,
         "label": "direction",
         "horizon_bars": 2,

@@ -4,11 +4,13 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from papertape.engine.jit.cache import source_digest
-from papertape.engine.strategies import parameters_of
+from papertape.engine.strategies import STRATEGIES, parameters_of
 from papertape.replay.config import Config
+from papertape.replay.config.cadence import cadence
+from papertape.replay.config.learning import FIRST_POLICY, Learning
 from papertape.replay.config.user_code import file_of
 
 _NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
@@ -19,15 +21,36 @@ def configuration_digest(config: Config) -> str:
     Return the digest of all of a configuration that decides, and of the text of a user's strategy.
 
     What has its default does not count, so a key that a later version adds makes no old configuration a new one; tapes
-    count by their hash, and the engine's own code by `code_digest`.
+    count by their hash, and the engine's own code by `code_digest`. A default that has changed counts by what it was at first.
     """
     values = config.model_dump(mode="json", exclude_defaults=True)
+    _set_policy(values, config)
     for name in _NOT_DECIDING:
         values.pop(name, None)
     for name in ("store", "tapes"):
         values.get("data", {}).pop(name, None)
     text = json.dumps(values, sort_keys=True, allow_nan=False).encode()
     return hashlib.sha256(text + b"\n" + _code_of(config)).hexdigest()
+
+
+def _set_policy(values: dict[str, Any], config: Config) -> None:
+    """Name the policy where models may be let in otherwise than before there was a choice, and only there."""
+    learning = values.pop("learning", {})
+    learning.pop("policy", None)
+    policy = config.learning.policy
+    is_default = policy == Learning().policy
+    if policy != FIRST_POLICY and not (is_default and _never_trains(config)):
+        learning["policy"] = policy
+    if learning:
+        values["learning"] = learning
+
+
+def _never_trains(config: Config) -> bool:
+    """Return whether nothing is trained, as far as a configuration tells without anybody's code."""
+    if not config.signals.use_ml or cadence(config.signals.retrain_every) is None:
+        return True
+    built_in = STRATEGIES.get(config.strategy.name) if config.strategy.made_by is None else None
+    return built_in is not None and not hasattr(built_in, "use_ml")
 
 
 def code_digest(config: Config) -> str:

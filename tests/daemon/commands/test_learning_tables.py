@@ -1,6 +1,6 @@
 """Lines about learning in the terminal: what is told of models that did not trade, and of seeds that are apart."""
 
-from papertape.daemon.commands.learning_tables import shadow_lines
+from papertape.daemon.commands.learning_tables import decisions, shadow_lines
 
 
 def test_lines_of_an_ensemble_and_of_a_single_model() -> None:
@@ -17,3 +17,16 @@ def test_lines_of_an_ensemble_and_of_a_single_model() -> None:
         "(standard deviation of probabilities)",
     ]
     assert shadow_lines([], {}) == []
+
+
+def test_criteria_of_a_gate_that_does_not_decide_are_said_to_be_its_own() -> None:
+    failed = [{"name": "net_return_above_0", "is_passed": False}, {"name": "log_loss", "is_passed": True}]  # fmt: skip
+    by_gate = {"reason": "refused", "gate": {"criteria": failed}}
+    by_recipe = {"reason": "refused", "gate": {"criteria": failed, "recipe": {"policy": "recipe"}}}
+    lost = {"reason": "training took longer than 600 s", "gate": {}}
+
+    assert decisions([by_gate, by_gate, by_recipe, lost]) == [
+        "2 × not met: net return above 0",
+        "1 × by its own gate, not met: net return above 0",
+        "1 × training took longer than 600 s",
+    ]

@@ -68,6 +68,17 @@ def test_every_version_but_this_one_is_there() -> None:
 
 
 @pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.name[:9])
+def test_its_models_were_let_in_by_their_gate(path: Path, tmp_path: Path) -> None:
+    """The first of them names no policy, for there was none to be chosen; what is the default now was not theirs."""
+    put(path, tmp_path / "state")
+
+    about = account(tmp_path / "state")
+
+    assert about.config.learning.policy == "model"
+    assert Identity.from_json(about.as_json()) == about
+
+
+@pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.name[:9])
 def test_it_is_stepped_whole_and_gone_on_with(path: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     version, before = put(path, state), rows(state, FILLS)

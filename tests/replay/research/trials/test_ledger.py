@@ -22,7 +22,9 @@ from papertape.engine.performance import measure
 from papertape.engine.performance.daily import daily_returns
 from papertape.engine.records import TRADE
 from papertape.replay.backtesting.verify import read_summary, verify
+from papertape.replay.config import make_config
 from papertape.replay.research.trials.entry import TrialEntry
+from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.ledger import GENESIS, Ledger, ledger_path, link, opened
 from papertape.replay.research.trials.recording import append, standing_faults
 from papertape.replay.research.trials.returns import block_returns, compact_returns
@@ -45,6 +47,42 @@ def entry(
 
 def cross(fast: int, **more: Any) -> Any:
     return backtest(tape(), strategy="ema_cross", parameters={"fast": fast}, account={"sizing": "all_in"}, **QUIET, **more)  # fmt: skip
+
+
+# Digests in ledgers of versions whose default was the gate.
+RECORDED = [
+    ({}, "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"),
+    ({"epochs": 3}, "a82648463a94584cec3314e87b4088b808dacc28e94a6001d9f02b9584584aae"),
+]
+OF_A_CROSS = "71ce0a0c49213994c1e218a72777ea183d295a26bb1bf9bda78081091a195fd4"
+
+
+def configured(learning: dict[str, Any], **sections: Any) -> str:
+    return configuration_digest(make_config({"learning": learning, **sections}))
+
+
+def test_a_default_that_has_changed_counts_by_what_it_was_at_first() -> None:
+    """Records of before name no policy and mean the gate, which is another trial than today's default."""
+    for learning, digest in RECORDED:
+        assert configured({**learning, "policy": "model"}) == digest
+        assert configured(learning) == configured({**learning, "policy": "recipe"}) != digest
+    policies = ("model", "recipe", "newest", "shadow")
+    assert len({configured({"policy": policy}) for policy in policies}) == 4
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"strategy": {"name": "ema_cross"}},
+        {"signals": {"use_ml": False}},
+        {"signals": {"retrain_every": "never"}},
+    ],
+)
+def test_what_reads_no_model_is_the_same_trial_under_either_default(
+    sections: dict[str, Any],
+) -> None:
+    assert configured({}, **sections) == configured({"policy": "model"}, **sections)
+    assert configured({}, strategy={"name": "ema_cross"}) == OF_A_CROSS
 
 
 def test_every_replay_says_how_many_came_before_and_deflates_by_them() -> None:
