@@ -12,6 +12,7 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     strategies        the protocol and the built-in strategies
     spec state        what an engine is built from; its arrays between two events
     decisions         those that ask a strategy, and what its faults come to
+    lanes             one account over all candles of a reading in one call
     chapters          an account that goes on under another spec
     core loop         step, snapshot, restore; the run loop
     snapshot          restart and equality

@@ -129,7 +129,7 @@ class Engine(EngineState):
         if not isinstance(event, np.ndarray | SeriesRows):
             for follower, sink, heard in self._followers:
                 sink(follower.step(heard(event)))
-        return self._counted(report)
+        return self.counted(report)
 
     def read_on(self, n: int) -> Iterator[Report]:
         """Take the next `n` instants of its reading, and yield what `step` would return, in parts that are lent: the next is written over each."""
@@ -139,10 +139,10 @@ class Engine(EngineState):
         candles = self.frames.reading.candles[first : first + n * rows]
         self.last_open_ms[0] = candles["open_ms"][-1]
         for report in self._parts(candles, is_lent=True):
-            yield self._counted(report)
+            yield self.counted(report)
 
-    def _counted(self, report: Report) -> Report:
-        """Return a report that is in the digests now."""
+    def counted(self, report: Report) -> Report:
+        """Return a report, which is in the digests from now on."""
         for name, digest in self._digests.items():
             digest.update(getattr(report, name))
         return report

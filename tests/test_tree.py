@@ -13,7 +13,7 @@ from tests.support.sources import ROOMS, ROOT, modules, nodes_of, tree_of
 ORDER = {
     "engine": (
         "errors options jit user_code candles records events snapshot check features broker performance report "
-        "model strategies spec state decisions core chapters loop"
+        "model strategies spec state decisions core lanes chapters loop"
     ),
     "replay": (
         "runtime feed tapes importers events config sources report learning exchange backtesting "
@@ -45,6 +45,7 @@ WIDE = {
     "execute": "a kernel takes its arrays one by one; a record of arrays is no kernel argument",
     "run_ahead": "the same, and what it writes down",
     "run_closes": "the same, and whom it asks",
+    "run_lane": "the same, by column",
     "place": "an order's options, one by one, as a strategy names them",
     "exit_position": "the same",
     "decision": "the fields of a Decision, as its own constructor takes them",

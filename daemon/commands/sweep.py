@@ -83,7 +83,9 @@ def _show(found: SweepResult) -> None:
     console.print(_table(found))
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(found.counts.items()))
     left = f", {found.left:,} not begun or not finished" if found.left else ""
-    console.print(f"{found.size:,} trials: {counts or 'none finished'}{left}", markup=False)
+    lanes = f"; {found.lanes:,} as lanes" if found.counts.get("done") else ""
+    said = f"{found.size:,} trials: {counts or 'none finished'}{left}{lanes}"
+    console.print(said, markup=False)
     if told := shared_by(found.shells):
         console.print(told, markup=False, soft_wrap=True)
     for outcome, reason in found.reasons.items():

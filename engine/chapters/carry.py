@@ -75,7 +75,7 @@ def carry(before: Engine, after: Engine, *, closes: bool = False) -> Report:
     report.changes = changes
     if after.account[0].model_version and after.model.artefact is None:
         report.swaps = after._swap(NewModel(0, b"")).swaps
-    return after._counted(report)
+    return after.counted(report)
 
 
 def _refuse_apart(before: Engine, after: Engine) -> None:

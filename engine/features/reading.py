@@ -193,6 +193,10 @@ class ReadFeatures:
         out[-1, :closed] = np.nan
         return out
 
+    def whole(self, symbol: int) -> list[FloatArray]:
+        """Return the columns of one symbol at all closes, in the order of the matrix, without the model's."""
+        return [line for column in self._columns for line in column[symbol]]
+
     def restart(self, symbol: int) -> None:
         """Do nothing: a symbol that begins anew has begun anew where it was read."""
 

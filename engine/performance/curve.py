@@ -61,7 +61,7 @@ class Collector:
 
     def __init__(self, names: Sequence[str] = MARK.names or (), expected: int = 0) -> None:
         self._block_rows = expected or _BLOCK_ROWS
-        self._joined = {name: np.zeros(0, _type_of(name)) for name in names}
+        self._joined = {name: np.zeros(0, type_of(name)) for name in names}
         self._blocks: dict[str, list[IntArray]] = {name: [] for name in names}
         self._used = self._block_rows  # rows of the last block
 
@@ -71,7 +71,7 @@ class Collector:
         while done < len(marks):
             if self._used == self._block_rows:
                 for name, blocks in self._blocks.items():
-                    blocks.append(np.empty(self._block_rows, _type_of(name)))
+                    blocks.append(np.empty(self._block_rows, type_of(name)))
                 self._used = 0
             taken = min(self._block_rows - self._used, len(marks) - done)
             for name, blocks in self._blocks.items():
@@ -91,7 +91,7 @@ class Collector:
         return dict(self._joined)
 
 
-def _type_of(name: str) -> type[np.signedinteger[Any]]:
+def type_of(name: str) -> type[np.signedinteger[Any]]:
     """Return how a column is held: there are not many positions, and each byte of a row is a megabyte of a million."""
     return np.int32 if name == "open_positions" else np.int64
 

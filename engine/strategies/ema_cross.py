@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.errors import ConfigError
-from papertape.engine.jit import FloatArray, Row, Rows, kernel, record
-from papertape.engine.records import FLAT, LONG, SHORT
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
+from papertape.engine.records import FLAT, KEEP, LONG, SHORT
 from papertape.engine.strategies.decisions import want
 from papertape.engine.strategies.parameters import parameter
 
@@ -17,21 +17,49 @@ STATE: Final = record(("bars", "i8"))
 
 
 @kernel
+def side_of(fast: float, slow: float, bars: int, parameters: Row) -> int:
+    """Return long while fast > slow, otherwise nothing, or short where allowed; bars: closes before this one."""
+    if bars >= parameters.warm_up_bars:
+        if fast > slow:
+            return LONG
+        if fast < slow and parameters.is_short_allowed != 0:
+            return SHORT
+    return FLAT
+
+
+@kernel
 def decide(features: FloatArray, n: int, parameters: Row, state: Rows, decisions: Rows) -> None:
-    """Want long while fast > slow, otherwise nothing, or short where allowed."""
+    """Want the side of the trend at every close."""
     bars = state[0].bars
     for k in range(n):
-        fast = features[0, k]
-        slow = features[1, k]
-        target = FLAT
-        if bars >= parameters.warm_up_bars:
-            if fast > slow:
-                target = LONG
-            elif fast < slow and parameters.is_short_allowed != 0:
-                target = SHORT
+        target = side_of(features[0, k], features[1, k], bars, parameters)
         want(decisions[k], target, 0.0, 0.0, 1.0, float(target))
         bars += 1
     state[0].bars = bars
+
+
+@kernel
+def tell_crosses(
+    fast: FloatArray,
+    slow: FloatArray,
+    parameters: Row,
+    state: Rows,
+    at: IntArray,
+    starts: IntArray,
+    rows: Rows,
+) -> int:
+    """Write where the side changes, and what is wanted from there on; return how often."""
+    bars, count, before = state[0].bars, 0, KEEP
+    for k in range(len(at)):
+        target = side_of(fast[k], slow[k], bars, parameters)
+        bars += 1
+        if target != before:
+            want(rows[count], target, 0.0, 0.0, 1.0, float(target))
+            starts[count] = at[k]
+            count += 1
+            before = target
+    state[0].bars = bars
+    return count
 
 
 @dataclass
@@ -64,3 +92,15 @@ class EmaCross:
     ) -> None:
         """Write `n` decisions."""
         decide(features, n, self._parameters[0], state, decisions)
+
+    def tell(
+        self,
+        columns: Sequence[FloatArray],
+        at: IntArray,
+        state: Rows,
+        starts: IntArray,
+        rows: Rows,
+    ) -> int:
+        """Write where the side changes, and what is wanted from there on; return how often."""
+        fast, slow = columns[:2]
+        return tell_crosses(fast, slow, self._parameters[0], state, at, starts, rows)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from papertape.engine.errors import ConfigError
-from papertape.engine.jit import FloatArray, Rows, record
+from papertape.engine.jit import FloatArray, IntArray, Rows, record
 from papertape.engine.records import KEEP
 from papertape.engine.strategies.view import View
 
@@ -40,6 +40,29 @@ class KernelStrategy(Protocol):
         candles    CANDLE, the closed candles of the strategy's timeframe
         state      shape (1,), record of `state_dtype`, changed in place
         decisions  DECISION, every field of the first `n` rows must be written
+        """
+        ...
+
+
+@runtime_checkable
+class TellsChanges(Protocol):
+    """A strategy in a kernel whose answer follows from the side that it wants, so that it can tell where that changes."""
+
+    def tell(
+        self,
+        columns: Sequence[FloatArray],
+        at: IntArray,
+        state: Rows,
+        starts: IntArray,
+        rows: Rows,
+    ) -> int:
+        """
+        Write where another side is wanted than at the close before, and what; return how often.
+
+        columns  of its features at all closes, each of shape (n,)
+        at       the instant of each close; starts: of those at which it changes, with room for all
+        state    as in `decide_batch`
+        rows     DECISION, what is wanted from each start on: what `decide_batch` would write at every close up to the next
         """
         ...
 

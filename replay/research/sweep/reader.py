@@ -7,12 +7,13 @@ The engine, its account and its digest are those of a replay; what differs is wh
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading, is_readable
-from papertape.engine.jit import FloatArray, Rows, copy_rows, join_rows
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
+from papertape.engine.lanes.runs import Lanes, is_lane
 from papertape.engine.performance.curve import Collector, CurveColumns
 from papertape.engine.performance.times import MarkTimes
 from papertape.engine.report import Report
@@ -23,7 +24,7 @@ from papertape.replay.backtesting.prepare import RunPlan, model_events
 from papertape.replay.backtesting.recorder import Recorder, refuse_faults
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
-from papertape.replay.feed import Gaps, ReplayFeed
+from papertape.replay.feed import Gaps, ReplayFeed, Told
 
 _MEASURED: Final = ("equity", "exposure", "open_positions")
 _KEPT: Final = 2  # cuts of tapes that are laid out at a time; trials come window after window
@@ -33,6 +34,13 @@ def is_shareable(spec: EngineSpec) -> bool:
     """Return whether candles alone say all that an engine of this specification is asked for."""
     requests = (*spec.requests, *spec.extra_features, *spec.model_features)
     return not spec.events and not spec.own and is_readable(requests)
+
+
+class SharedRun(NamedTuple):
+    """A run, and whether one call did all of it (`papertape.engine.lanes`)."""
+
+    run: Run
+    is_lane: bool
 
 
 class SharedCandles:
@@ -47,17 +55,25 @@ class SharedCandles:
         self.closes: FloatArray = self._feed.closes()
         self._times = MarkTimes(self._feed.close_times())
         self._outputs: dict[bool, Outputs] = {}  # kernels take longer blocks than the others
+        self._lanes = Lanes(self._reading)
 
-    def replay(self, plan: RunPlan) -> Run:
+    def replay(self, plan: RunPlan) -> SharedRun:
         """
         Return what one engine makes of these candles, with the trades and marks that metrics are made of and no more.
 
         Raises StrategyError where a user's strategy fails.
         """
-        is_kernel = isinstance(plan.spec.strategy, KernelStrategy)
-        engine = Engine(plan.spec, self._reading, self._outputs.get(is_kernel))
-        self._outputs[is_kernel] = engine.outputs
         told = [*model_events(plan.models), *plan.events]
+        if not told and is_lane(plan.spec):
+            engine = self._engine(plan.spec)
+            ending = self._lanes.run(engine)
+            if ending is not None:
+                return SharedRun(self._run(engine, self._feed, [ending.trades], ending.marks), True)
+        return SharedRun(self._stepped(plan.spec, told), False)
+
+    def _stepped(self, spec: EngineSpec, told: Sequence[Told]) -> Run:
+        """Return what comes of an engine that is stepped block by block, with what happens between them."""
+        engine = self._engine(spec)
         feed = self._fed(told) if told else self._feed
         trades: list[Rows] = []
         marks = Collector(_MEASURED, feed.n_instants)
@@ -66,11 +82,24 @@ class SharedCandles:
             marks.add(report.marks)
             if len(report.trades):
                 trades.append(copy_rows(report.trades))
-        trades.append(engine.open_trades())
-        columns = CurveColumns(self._times, **marks.columns())
-        return Run(engine, Recorder(), join_rows(trades), columns, feed, (), 0.0, 0.0)
+        return self._run(engine, feed, trades, marks.columns())
 
-    def _fed(self, events: Sequence[tuple[int, Any]]) -> ReplayFeed:
+    def _engine(self, spec: EngineSpec) -> Engine:
+        """Return an engine before its first candle; it writes where those before it of its kind did."""
+        is_kernel = isinstance(spec.strategy, KernelStrategy)
+        engine = Engine(spec, self._reading, self._outputs.get(is_kernel))
+        self._outputs[is_kernel] = engine.outputs
+        return engine
+
+    def _run(
+        self, engine: Engine, feed: ReplayFeed, closed: list[Rows], marks: dict[str, IntArray]
+    ) -> Run:
+        """Return what is measured of an engine at its end: its trades, open ones last, and its marks."""
+        trades = join_rows([*closed, engine.open_trades()])
+        columns = CurveColumns(self._times, **marks)
+        return Run(engine, Recorder(), trades, columns, feed, (), 0.0, 0.0)
+
+    def _fed(self, events: Sequence[Told]) -> ReplayFeed:
         """Return the candles with what happens beside them."""
         return ReplayFeed(self._cuts, self._base_ms, gaps=self._gaps, events=events)
 

@@ -117,11 +117,13 @@ class SweepResult(TrialsFound):
     """
     What a sweep found.
 
-    best  by the metric `by`, the best first; a tie goes to the lower number
+    best   by the metric `by`, the best first; a tie goes to the lower number
+    lanes  how many of those that were done ran from beginning to end in one call of a kernel
     """
 
     by: str
     best: Sequence[TrialRow]
+    lanes: int
 
     @property
     def first(self) -> TrialRow | None:
@@ -130,7 +132,8 @@ class SweepResult(TrialsFound):
 
     def to_json(self) -> dict[str, Any]:
         """Return the sweep as plain values, without the trials that are not among the best."""
-        return {**self._plain(), "by": self.by, "best": [plain_row(row) for row in self.best]}
+        best = [plain_row(row) for row in self.best]
+        return {**self._plain(), "lanes": self.lanes, "by": self.by, "best": best}
 
 
 def plain_row(row: TrialRow) -> dict[str, Any]:
@@ -146,11 +149,13 @@ class Summary:
         self._sign = sign_of(by)
         self.counts: dict[str, int] = {}
         self.reasons: dict[str, tuple[int, str]] = {}
+        self.lanes = 0
         self._heap: list[tuple[float, int, TrialRow]] = []
 
     def add(self, row: TrialRow) -> None:
         """Take in one trial."""
         self.counts[row.outcome] = self.counts.get(row.outcome, 0) + 1
+        self.lanes += row.is_lane
         if row.outcome != "done":
             before = self.reasons.get(row.outcome)
             if before is None or row.number < before[0]:

@@ -117,6 +117,7 @@ def run_sweep(
         size=space.size,
         counts=summary.counts,
         best=summary.best,
+        lanes=summary.lanes,
         checked=checked,
         reasons=reasons,
         standing=books.standing(),

@@ -10,14 +10,14 @@ from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.spec import EngineSpec
 from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
-from papertape.replay.backtesting.summary import Run, performance_of
+from papertape.replay.backtesting.summary import performance_of
 from papertape.replay.config import Config, Data
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.parts import performance_between
-from papertape.replay.research.sweep.reader import Reader, is_shareable
+from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
 from papertape.replay.research.trials.holdout import Locks
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.returns import compact_returns
@@ -33,6 +33,7 @@ class TrialRow(NamedTuple):
     outcome    done | refused (no such configuration can be run) | failed (its strategy did, or its worker)
     digest     of every decision and fill; configuration: digest of what was run
     returns    of the account, in a compact form (`papertape.replay.research.trials.returns`)
+    is_lane    one call of a kernel did all of it (`papertape.engine.lanes`)
     """
 
     number: int
@@ -45,6 +46,7 @@ class TrialRow(NamedTuple):
     returns: str = ""
     tapes: Sequence[str] = ()
     wall_s: float = 0.0
+    is_lane: bool = False
 
     def line(self) -> bytes:
         """Return the trial as one line of JSON."""
@@ -165,7 +167,7 @@ class TrialRunner:
         except PapertapeError as error:
             return TrialRow(number, changes, "refused", str(error))
         try:
-            run, closes = self._replay(config, ready)
+            (run, is_lane), closes = self._replay(config, ready)
         except PapertapeError as error:
             return TrialRow(number, changes, "failed", str(error))
         if start_ms is None:
@@ -184,9 +186,10 @@ class TrialRunner:
             compact_returns(run.marks, config.account.capital),
             [tape.sha256 for tape in ready.tapes],
             time.perf_counter() - started_s,
+            is_lane,
         )
 
-    def _replay(self, config: Config, ready: RunPlan) -> tuple[Run, FloatArray]:
+    def _replay(self, config: Config, ready: RunPlan) -> tuple[SharedRun, FloatArray]:
         """Return a run and its closes: over shared candles where they say all that is asked for, else by itself."""
         if is_shareable(ready.spec):
             shared = self._reader.shared(config, ready)
@@ -194,7 +197,7 @@ class TrialRunner:
         run = replay(
             ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
         )
-        return run, run.feed.closes()
+        return SharedRun(run, False), run.feed.closes()
 
 
 def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:

@@ -15,6 +15,7 @@ from papertape.replay.backtesting.prepare import RunPlan, model_features
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config
+from papertape.replay.research.sweep import reader
 from papertape.replay.research.sweep.axes import with_changes
 from papertape.replay.research.sweep.reader import Reader, is_shareable
 from papertape.replay.research.sweep.trial import TrialRunner
@@ -60,6 +61,9 @@ CASES: dict[str, tuple[Sequence[Tape], dict[str, Any]]] = {
 }  # fmt: skip
 
 
+LANES = ("averages", "bracket", "structure, hours", "a cut")
+
+
 def plan_of(changes: dict[str, Any], tapes: Sequence[Tape]) -> tuple[Config, RunPlan]:
     config = with_changes(Config(), SMALL | changes)
     return config, TrialRunner(config, tapes).prepare(config)
@@ -88,9 +92,10 @@ def test_a_trial_is_its_replay(case: str) -> None:
     assert is_shareable(plan.spec)
     shared = Reader().shared(config, plan)
 
-    first = shared.replay(plan)
+    first, is_lane = shared.replay(plan)
+    assert is_lane is (case in LANES)
     kept = [first.trades.copy(), *(first.marks[name].copy() for name in ("equity", "exposure"))]
-    again = shared.replay(plan)
+    again = shared.replay(plan).run
 
     alone = assert_same(config, plan, again)
     assert len(alone.trades) > 1
@@ -111,12 +116,12 @@ def test_what_happens_beside_candles_happens_in_a_trial() -> None:
     spec = replace(plan.spec, markets=[market]).reading(model_features(models))
     told_plan = plan._replace(spec=spec, models=models, events=told)
 
-    alone = assert_same(config, told_plan, Reader().shared(config, told_plan).replay(told_plan))
+    alone = assert_same(config, told_plan, Reader().shared(config, told_plan).replay(told_plan).run)
 
     assert len(alone.recorder.payments) > 3
     assert len(alone.recorder.swaps) == 2
     # Without a model the same candles give other trades: nothing of it stays in what is shared.
-    assert_same(config, plan, Reader().shared(config, plan).replay(plan))
+    assert_same(config, plan, Reader().shared(config, plan).replay(plan).run)
 
 
 def test_any_configuration_after_any_other() -> None:
@@ -141,7 +146,9 @@ def test_any_configuration_after_any_other() -> None:
             },
         )  # fmt: skip
         plan = runner.prepare(config)
-        traded += len(assert_same(config, plan, reader.shared(config, plan).replay(plan)).trades)
+        traded += len(
+            assert_same(config, plan, reader.shared(config, plan).replay(plan).run).trades
+        )
 
     assert traded > 500
 
@@ -170,12 +177,14 @@ def test_accounts_have_the_answers_of_those_before_them(
         decide(*arguments)
 
     monkeypatch.setattr(kind, "decide_batch", counted)
+    # As engines that are stepped share them; of lanes see tests/engine/lanes.
+    monkeypatch.setattr(reader, "is_lane", lambda spec: False)
     shared, counts = Reader().shared(config, plan), []
     for number in range(5):
         account = {"market.taker_fee_rate": 0.0003 * number, "account.fixed_fraction": 0.1 + 0.15 * number, "account.latency_bars": number % 2}  # fmt: skip
         one_config, one_plan = plan_of(changes | account, tapes)
         before = asked
-        run = shared.replay(one_plan)
+        run = shared.replay(one_plan).run
         counts.append(asked - before)
         assert_same(one_config, one_plan, run)
 
@@ -237,7 +246,7 @@ def test_what_candles_do_not_say_is_not_shared(request_text: str) -> None:
 
 def test_a_reading_is_of_sound_candles_and_its_engines_are_no_snapshot() -> None:
     config, plan = plan_of(CROSS, ONE)
-    engine = Reader().shared(config, plan).replay(plan).engine
+    engine = Reader().shared(config, plan).replay(plan).run.engine
     bad = ONE[0].candles.copy()
     bad["high"][7] = 0.0
 

@@ -1,0 +1,117 @@
+"""Which engines can be run in one call over all they read, and what comes of one."""
+
+from collections.abc import Hashable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.candles import FLAG_ABSENT
+from papertape.engine.core import Engine
+from papertape.engine.features.reading import ReadFeatures, Reading
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
+from papertape.engine.lanes.passing import DONE, run_lane
+from papertape.engine.lanes.wishes import Wishes, wishes_of
+from papertape.engine.performance.curve import type_of
+from papertape.engine.records import DECISION, FILL, MARK, TRADE
+from papertape.engine.spec import EngineSpec
+from papertape.engine.strategies.parameters import values_as_text
+from papertape.engine.strategies.protocol import KernelStrategy
+
+_MOST_ROWS: Final = (
+    1 << 18
+)  # of fills, trades and decisions; whoever trades more has a run of its own
+_MARKED: Final = ("equity", "exposure", "open_positions")  # in the order of the kernel
+
+
+class LaneEnding(NamedTuple):
+    """
+    What came of an account.
+
+    trades  TRADE records of those that closed; marks: `equity`, `exposure` and `open_positions` at every instant
+    """
+
+    trades: Rows
+    marks: dict[str, IntArray]
+
+
+def is_lane(spec: EngineSpec) -> bool:
+    """Return whether an account of a specification can be run so: one market without margin, one built-in strategy in a kernel."""
+    strategy = spec.strategy
+    return (
+        isinstance(strategy, KernelStrategy)
+        and type(strategy).__module__.partition(".")[0] == "papertape"
+        and len(spec.markets) == 1
+        and not spec.markets[0].leverage
+        and len(spec.strategies) == 1
+        and not spec.starts_ms
+        and not spec.model_features
+        and not spec.allocation.rebalance_hours
+    )
+
+
+class Lanes:
+    """
+    The candles of a reading of one symbol for engines that are run in one call, one after the other.
+
+    Whoever changes nothing but the account has the answers of the one before.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        candles = reading.candles
+        self.n = len(candles)
+        self.is_whole = len(reading.symbols) == 1 and not (candles["flag_bits"] & FLAG_ABSENT).any()
+        if not self.is_whole:
+            return
+        self._reading = reading
+        self._prices: FloatArray = np.stack([candles[name] for name in ("high", "low", "close")])
+        self._closes: dict[str, IntArray] = {}
+        most = min(2 * self.n, _MOST_ROWS)
+        # Pages that nobody writes to are no memory.
+        self._fills, self._decisions = np.zeros(most, FILL), np.zeros(most, DECISION)
+        self._trades = np.zeros(most, TRADE)
+        self._mark, self._now = np.zeros(1, MARK), np.zeros(1, np.int64)
+        self._asked: Hashable = None
+        self._newest: Wishes | None = None
+
+    def run(self, engine: Engine) -> LaneEnding | None:
+        """Take an engine of this reading, of a specification that `is_lane`, to its end; None where it has to be run otherwise."""
+        if not self.is_whole:
+            return None
+        wanted, n = self._wanted(engine), self.n
+        counters = engine.outputs.counters
+        marks = {name: np.empty(n, type_of(name)) for name in _MARKED}
+        how = run_lane(
+            self._reading.candles, self._prices, self._is_close(engine.spec.timeframe), engine.base_ms,
+            wanted.starts, wanted.rows, wanted.is_even, engine.account, engine.positions,
+            engine.trades, engine.orders, engine.outputs.entries, engine.markets, engine.settings,
+            self._fills, self._trades, self._decisions, engine.working, engine.scratch,
+            engine.outputs.orders, engine.outputs.limits, engine.frames.known.mark_ranges, counters,
+            self._mark, self._now, *marks.values(),
+        )  # fmt: skip
+        n_fills, n_trades, _, n_decisions = counters.tolist()[:4]
+        counters[:] = 0
+        if how != DONE:
+            return None
+        engine.strategy_state[:] = wanted.state
+        engine.last_open_ms[0] = self._reading.candles["open_ms"][-1]
+        report = engine.outputs.take(n)
+        report.decisions, report.fills = self._decisions[:n_decisions], self._fills[:n_fills]
+        engine.counted(report)
+        return LaneEnding(copy_rows(self._trades[:n_trades]), marks)
+
+    def _wanted(self, engine: Engine) -> Wishes:
+        """Return what an engine's strategy wants; nobody is asked twice in a row."""
+        spec, frames, strategy = engine.spec, engine.frames, engine.spec.strategy
+        assert isinstance(frames, ReadFeatures)
+        assert isinstance(strategy, KernelStrategy)
+        asked = (spec.timeframe, frames.columns, type(strategy), *values_as_text(strategy))
+        if self._newest is None or asked != self._asked:
+            self._asked, self._newest = asked, wishes_of(engine, strategy)
+        return self._newest
+
+    def _is_close(self, timeframe: str) -> IntArray:
+        """Return 1 at every instant at which a candle of a timeframe closes."""
+        if timeframe not in self._closes:
+            self._closes[timeframe] = np.zeros(self.n, np.int64)
+            self._closes[timeframe][self._reading.closes(timeframe).at] = 1
+        return self._closes[timeframe]

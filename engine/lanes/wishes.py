@@ -1,0 +1,109 @@
+"""
+What a strategy in a kernel wants at every close of a reading, told where it changes.
+
+Such a strategy looks at no account, and most of its answers are the one before again. An account acts on a change of sides and
+on nothing else (`is_change`): of answers that everything is to stay as it is, and of those to hold nothing, the first says what
+the others do, unless they differ while something is held still (`is_even`).
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from papertape.engine.core import Engine
+from papertape.engine.features.reading import ReadFeatures
+from papertape.engine.jit import IntArray, Rows, copy_rows, kernel
+from papertape.engine.records import DECISION, FLAT, KEEP
+from papertape.engine.strategies.protocol import KernelStrategy, TellsChanges
+
+_WORDS: Final = DECISION.itemsize // 8
+
+
+class Wishes(NamedTuple):
+    """
+    Closes in a row at which the same is wanted.
+
+    starts   the instant at which each begins, ascending
+    rows     DECISION, shape (1, n): what is wanted at the first close of each
+    is_even  0 where others of a stretch differ in what is not looked at when nothing is held
+    state    what the strategy keeps after the last close, shape (1,)
+    """
+
+    starts: IntArray
+    rows: Rows
+    is_even: IntArray
+    state: Rows
+
+
+@kernel
+def gather(
+    decisions: Rows,
+    words: IntArray,
+    at: IntArray,
+    starts: IntArray,
+    rows: Rows,
+    row_words: IntArray,
+    is_even: IntArray,
+    count: int,
+) -> int:
+    """
+    Go on with stretches by the decisions of some closes; return how many there are.
+
+    at                the instant at which each close is known, shape (n,); words: the decisions as integers
+    rows, row_words   one memory, with room for a stretch a close
+    """
+    for k in range(len(at)):
+        target, newest = decisions[k].target, count - 1
+        if count > 0 and target == rows[newest].target:
+            is_same = target == KEEP
+            if not is_same:
+                is_same = True
+                for word in range(words.shape[1]):
+                    is_same = is_same and words[k, word] == row_words[newest, word]
+            if not is_same and target == FLAT:
+                is_even[newest] = 0
+            if is_same or target == FLAT:
+                continue
+        for word in range(words.shape[1]):
+            row_words[count, word] = words[k, word]
+        starts[count] = at[k]
+        is_even[count] = 1
+        count += 1
+    return count
+
+
+def wishes_of(engine: Engine, strategy: KernelStrategy) -> Wishes:
+    """Return what a strategy wants at every close that an engine of one symbol, before its first candle, reads."""
+    assert isinstance(engine.frames, ReadFeatures)
+    closes = engine.frames.reading.closes(engine.spec.timeframe)
+    starts, is_even = np.empty(len(closes.at), np.int64), np.ones(len(closes.at), np.int64)
+    rows, state = np.zeros(len(closes.at), DECISION), np.zeros(1, strategy.state_dtype)
+    if isinstance(strategy, TellsChanges):
+        count = strategy.tell(engine.frames.whole(0), closes.at, state, starts, rows)
+    else:
+        count = _asked(engine, strategy, state, starts, rows, is_even)
+    kept = copy_rows(rows[:count]).reshape(1, -1)
+    return Wishes(starts[:count].copy(), kept, is_even[:count].copy(), state)
+
+
+def _asked(
+    engine: Engine,
+    strategy: KernelStrategy,
+    state: Rows,
+    starts: IntArray,
+    rows: Rows,
+    is_even: IntArray,
+) -> int:
+    """Ask a strategy about every close, block by block, and write stretches; return how many there are."""
+    frames, count = engine.frames, 0
+    assert isinstance(frames, ReadFeatures)
+    wishes, candles = np.zeros(frames.most, DECISION), frames.reading.candles
+    words, row_words = (each.view(np.int64).reshape(-1, _WORDS) for each in (wishes, rows))
+    for first in range(0, len(candles), frames.block):
+        part = candles[first : first + frames.block]
+        closed, at = frames.advance(part, len(part))
+        matrix, bars = engine.signals(0, closed, at), frames.main[0].closed
+        strategy.decide_batch(matrix, bars, closed, state, wishes)
+        known = at[:closed] + first
+        count = gather(wishes, words, known, starts, rows, row_words, is_even, count)
+    return count

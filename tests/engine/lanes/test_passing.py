@@ -1,0 +1,77 @@
+"""An account that passes over its quiet candles is the account that is stepped, in every byte."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from papertape.engine.core import Engine
+from papertape.engine.features.reading import Reading
+from papertape.engine.jit import Rows, join_rows
+from papertape.engine.lanes.runs import Lanes, is_lane
+from papertape.engine.spec import EngineSpec, Market, Settings
+from papertape.engine.strategies import BracketW2, Confluence, EmaCross
+from tests.support.helpers import random_candles
+
+N = 700
+STATE = ("account", "positions", "trades", "orders", "working", "strategy_state", "last_open_ms")
+RULES: dict[str, Any] = {
+    "averages": EmaCross(3, 8),
+    "both sides": EmaCross(2, 3, allow_short=True),
+    "bracket": BracketW2(),
+    "scores": Confluence(confidence_threshold=0.2, use_ml=False, use_smc=False),
+}
+
+
+def stepped(spec: EngineSpec, rows: Rows) -> tuple[Engine, Rows, Rows]:
+    """Return an engine after all candles, its trades and its marks."""
+    engine = Engine(spec)
+    reports = [engine.step(rows[i : i + 97]) for i in range(0, len(rows), 97)]
+    found = [join_rows([getattr(one, name) for one in reports]) for name in ("trades", "marks")]
+    return engine, found[0], found[1]
+
+
+def assert_lane_is_stepped(spec: EngineSpec, rows: Rows, lanes: Lanes, reading: Reading) -> int:
+    """Compare a lane with an engine that is stepped; return how many trades closed."""
+    engine = Engine(spec, reading)
+    ending = lanes.run(engine)
+    alone, trades, marks = stepped(spec, rows)
+
+    assert ending is not None
+    assert engine.digest == alone.digest
+    assert ending.trades.tobytes() == trades.tobytes()
+    for name, column in ending.marks.items():
+        assert np.array_equal(column, marks[name]), name
+    for name in STATE:
+        assert getattr(engine, name).tobytes() == getattr(alone, name).tobytes(), name
+    assert engine.open_trades().tobytes() == alone.open_trades().tobytes()
+    return len(trades)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    rule=st.sampled_from(sorted(RULES)),
+    sizing=st.sampled_from(["risk", "fraction", "all_in", "kelly"]),
+    is_perpetual=st.booleans(),
+    latency=st.integers(0, 2),
+    fee_rate=st.sampled_from([0.0, 0.002, 0.2]),  # the last one ruins
+    timeframe=st.sampled_from(["1h", "4h"]),
+    lot_size=st.sampled_from([0.0, 0.3, 1e6]),  # the last one refuses every entry
+)
+def test_a_lane_is_the_account_that_is_stepped(
+    seed: int, rule: str, sizing: str, is_perpetual: bool, latency: int, fee_rate: float, timeframe: str, lot_size: float
+) -> None:  # fmt: skip
+    candles = random_candles(N, seed)
+    market = Market("A", is_perpetual=is_perpetual, taker_fee_rate=fee_rate, lot_size=lot_size)
+    account = Settings(sizing, fixed_fraction=2.0, leverage_cap=3.0, latency_bars=latency)
+    spec = EngineSpec([market], RULES[rule], timeframe, "1h", settings=account)
+    assert is_lane(spec)
+    reading = Reading(("A",), "1h", candles)
+
+    lanes = Lanes(reading)
+
+    n_trades = assert_lane_is_stepped(spec, candles, lanes, reading)
+    if sizing == "all_in" and rule == "averages" and fee_rate < 0.1 and lot_size < 1.0:
+        assert n_trades > 5
