@@ -5,12 +5,18 @@ numba does not notice that a callee in another file was edited, so the folder's 
 define kernels, of every file of the engine that those import, directly or through others, and of the compiler. Other
 files can change without a cold start. Folders that nobody used for thirty days go when a new one is made.
 Kernels that plain numba compiled (`PAPERTAPE_PLAIN_JIT=1`) are kept beside the others, never among them.
+
+Of several processes that need a kernel that is not there one compiles it (`KernelTurn`) and the others read it. That is not only
+half the time: numba numbers the files of a kernel by the index that it has read, so that two processes which store code for
+other arguments at once can leave the one's code under the other's name.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
+import select
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -19,6 +25,10 @@ import numba
 import numpy as np
 
 KEPT_DAYS: Final = 30
+# For how long somebody who compiles is waited for: the largest kernel takes half a minute beside much else, and who was
+# stopped in the middle (Ctrl-Z) must not stop others.
+_LOOKS: Final = 6_000
+_LOOK_S: Final = 0.05
 _ENGINE: Final = Path(__file__).parents[1]
 _PLAIN_SUFFIX: Final = "-plain"
 _FOLDER: Final = re.compile(rf"kernels-[0-9a-f]{{16}}({_PLAIN_SUFFIX})?")
@@ -84,6 +94,13 @@ def cache_directory() -> Path:
     return root / "papertape" / f"kernels-{kernel_digest()}{_PLAIN_SUFFIX if is_plain() else ''}"
 
 
+def place_in_engine(file: str) -> str:
+    """Return what the folder of a file of the engine is called, wherever the engine lies; empty for another file."""
+    folder = Path(file).parent
+    is_ours = folder.is_relative_to(_ENGINE)
+    return ".".join(("engine", *folder.relative_to(_ENGINE).parts)) if is_ours else ""
+
+
 @cache
 def can_store() -> bool:
     """Return whether compiled kernels can be kept, after marking their folder as used."""
@@ -105,10 +122,41 @@ def forget_unused(folder: Path) -> None:
     for other in folder.parent.iterdir():
         is_ours = _FOLDER.fullmatch(other.name) and other.is_dir() and not other.is_symlink()
         if is_ours and other != folder and other.stat().st_mtime < oldest_s:
-            for pattern in ("*/*.nb[ci]", "*/*.nb[ci].tmp.*"):
+            for pattern in ("*/*.nb[ci]", "*/*.nb[ci].tmp.*", "*/*.turn"):
                 for file in other.glob(pattern):
                     with contextlib.suppress(OSError):
                         file.unlink()
             for empty in (*other.iterdir(), other):
                 with contextlib.suppress(OSError):  # not empty, or no folder: not ours
                     empty.rmdir()
+
+
+class KernelTurn:
+    """
+    Whose turn it is to compile one kernel: of all processes that share the folder, one at a time.
+
+    Where files cannot be locked, and when somebody takes longer than five minutes, it is everybody's turn.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Make it for a file of its own, which stays empty."""
+        self._path, self._file = path, -1
+
+    def take(self) -> None:
+        """Wait for the turn, which ends with the process at the latest."""
+        with contextlib.suppress(OSError):
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            for _ in range(_LOOKS):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                select.select((), (), (), _LOOK_S)
+
+    def end(self) -> None:
+        """Let the next one have it; nothing happens where it was not taken."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                # Said, and not left to the closing: a process that was forked meanwhile holds the file as well.
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = -1

@@ -12,17 +12,24 @@ Kernels neither allocate nor keep an array, so arrays are not counted (`_nrt`): 
 until the call returns. That makes kernels a third faster, and one that allocates is refused when it is compiled.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from llvmlite.binding import parse_bitcode
-from numba.core import types
-from numba.core.caching import FunctionCache
+from numba.core import config, types
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    UserProvidedCacheLocator,
+)
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
+
+from papertape.engine.jit.cache import KernelTurn, place_in_engine
 
 _OPTIONS: Final = {
     "nopython": True,
@@ -136,16 +143,62 @@ class _KernelCompiler(Compiler):
         return pipelines
 
 
+class _EnginePlace(UserProvidedCacheLocator):
+    """
+    Where machine code of the engine lies: by a file's place in it, wherever the engine itself lies.
+
+    The folder is one for a state of the sources, so that every checkout and every environment that has them shares it.
+    """
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        """Take a function of a file of the engine."""
+        super().__init__(function, file)
+        self._cache_path = os.path.join(config.CACHE_DIR, place_in_engine(file))
+
+    def ensure_cache_path(self) -> None:
+        """Make the folder, or raise OSError; numba writes a file for trial each time, of every kernel that is imported."""
+        os.makedirs(self._cache_path, exist_ok=True)
+        if not os.access(self._cache_path, os.W_OK | os.X_OK):
+            raise PermissionError(self._cache_path)
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> Any:
+        """Return the place of a function, None for one that is not the engine's."""
+        return super().from_function(function, file) if place_in_engine(file) else None
+
+
+class _Places(CompileResultCacheImpl):
+    """What is stored, and where: the engine's own kernels first."""
+
+    _locator_classes = [_EnginePlace, *CompileResultCacheImpl._locator_classes]  # noqa: RUF012 # as numba has it
+
+
 class _Stored(FunctionCache):
     """
     Machine code on disk, loaded without the compiler.
 
     numba by itself makes its compiler ready first, with all that it knows of numpy and scipy: half a second and 50 MB,
     for machine code that is complete. The compiler does so by itself once something has to be compiled.
+
+    What is not there is compiled by one process at a time: `turn` has begun when nothing was found.
     """
+
+    _impl_class = _Places
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Find the place of a function's machine code."""
+        super().__init__(function)
+        self.turn = KernelTurn(self._cache_file._index_path.removesuffix(".nbi") + ".turn")
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the machine code for these argument types, None without any."""
+        found = self._found(signature, target_context)
+        if found is None:
+            self.turn.take()
+            found = self._found(signature, target_context)  # by whoever had the turn before
+        return found
+
+    def _found(self, signature: Any, target_context: Any) -> Any:
         with self._guard_against_spurious_io_errors():
             return self._load_overload(signature, target_context)
 
@@ -174,6 +227,14 @@ class Kernel(CPUDispatcher):
     def enable_caching(self) -> None:
         """Keep machine code on disk."""
         self._cache = _Stored(self.py_func)
+
+    def compile(self, signature: Any) -> Any:
+        """Return what calls the machine code for these argument types, from disk or compiled now."""
+        try:
+            return super().compile(signature)
+        finally:
+            if isinstance(self._cache, _Stored):
+                self._cache.turn.end()
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Return how a kernel calls this one: with any value of a type, not with one value each."""

@@ -3,7 +3,7 @@ A cold start on two cores: while this process compiles features and what models 
 
 Each of the others leaves machine code in the kernel cache, where this one finds it. Nothing depends on them: without them
 (no folder to write to, no second process, one that was killed or takes too long) the engine compiles what is missing.
-Two starts at once, of two daemons say, compile the same twice; files in the cache appear by renaming.
+Of two starts at once, of two daemons say, one compiles a kernel and the other waits for it (`papertape.engine.jit.cache.KernelTurn`).
 """
 
 import contextlib

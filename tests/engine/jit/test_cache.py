@@ -1,13 +1,16 @@
-"""The kernel cache: what makes a cold start, and what is thrown away at one."""
+"""The kernel cache: what makes a cold start, who compiles at one, and what is thrown away."""
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from papertape import engine
+from papertape.engine.jit import cache
 from papertape.engine.jit.cache import (
     KEPT_DAYS,
+    KernelTurn,
     cache_directory,
     forget_unused,
     is_plain,
@@ -79,6 +82,9 @@ def test_our_kernels_see_their_constants_and_not_our_reports() -> None:
     assert source_digest() != kernel_digest()  # a snapshot asks for every file
 
 
+NAMES = ("f-1.py311.nbi", "f-1.py311.1.nbc", "f-1.py311.1.nbc.tmp.00ff", "f-1.py311.turn")
+
+
 def test_folders_that_nobody_used_for_thirty_days_go_and_nothing_else(tmp_path: Path) -> None:
     now_s, day_s = 1_700_000_000, 86_400
     ages = {
@@ -94,7 +100,7 @@ def test_folders_that_nobody_used_for_thirty_days_go_and_nothing_else(tmp_path: 
     for name in ages:
         inner = tmp_path / name / "orders_0123"
         inner.mkdir(parents=True)
-        for file in ("f-1.py311.nbi", "f-1.py311.1.nbc", "f-1.py311.1.nbc.tmp.00ff"):
+        for file in NAMES:
             (inner / file).write_bytes(b"x")
     (tmp_path / "kernels-00000000000000dd" / "notes.txt").write_text("mine", encoding="utf-8")
     (tmp_path / "kernels-00000000000000ee").symlink_to(tmp_path / "tapes")
@@ -111,9 +117,81 @@ def test_folders_that_nobody_used_for_thirty_days_go_and_nothing_else(tmp_path: 
         "kernels-mine",
         "tapes",
     )
-    names = ("f-1.py311.nbi", "f-1.py311.1.nbc", "f-1.py311.1.nbc.tmp.00ff")
-    want = {f"{folder}/orders_0123/{name}" for folder in kept for name in names}
+    want = {f"{folder}/orders_0123/{name}" for folder in kept for name in NAMES}
     assert left == want | {"kernels-00000000000000dd/notes.txt"}
     assert not (tmp_path / "kernels-00000000000000cc").exists()
     assert not (tmp_path / "kernels-00000000000000cc-plain").exists()
     assert (tmp_path / "kernels-00000000000000ee").is_symlink()
+
+
+def is_free(path: Path) -> bool:
+    """Return whether somebody else could have the turn."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Count how often somebody looks whether it is their turn, without waiting in between."""
+    found: list[float] = []
+    monkeypatch.setattr(cache.select, "select", lambda *told: found.append(told[-1]))
+    return found
+
+
+def test_a_turn_is_had_by_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.turn"
+    one, two = KernelTurn(str(path)), KernelTurn(str(path))
+    waited: list[str] = []
+
+    def ends(*_: object) -> None:
+        waited.append("for the first")
+        one.end()
+
+    monkeypatch.setattr(cache.select, "select", ends)
+    one.take()
+    assert not is_free(path)
+    two.take()
+
+    assert waited == ["for the first"]
+    assert not is_free(path)
+    two.end()
+    assert is_free(path)
+
+
+def test_who_takes_five_minutes_is_not_waited_for(tmp_path: Path, looks: list[float]) -> None:
+    path = tmp_path / "f.turn"
+    one, two = KernelTurn(str(path)), KernelTurn(str(path))
+    one.take()
+
+    two.take()
+
+    assert sum(looks) == pytest.approx(300.0)
+    two.end()
+    assert not is_free(path)
+
+
+def test_a_turn_that_is_over_is_over_for_who_was_forked_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.turn"
+    one = KernelTurn(str(path))
+    one.take()
+    of_a_fork = os.dup(one._file)
+
+    one.end()
+
+    assert is_free(path)
+    os.close(of_a_fork)
+
+
+def test_where_nothing_can_be_locked_nobody_waits(tmp_path: Path, looks: list[float]) -> None:
+    turn = KernelTurn(str(tmp_path / "nowhere" / "f.turn"))
+
+    turn.take()
+    turn.end()
+
+    assert not looks

@@ -13,7 +13,7 @@ import pytest
 
 from papertape.engine.features.trend import AVERAGE
 from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
-from papertape.engine.jit.cache import is_plain, kernel_digest
+from papertape.engine.jit.cache import cache_directory, is_plain, kernel_digest
 from papertape.engine.model.functions import sigmoid
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -192,3 +192,15 @@ def test_machine_code_from_disk_is_loaded_without_the_compiler(tmp_path: Path) -
     # 2.5 quote are 2.5e9 units. What is compiled later finds the compiler as ever.
     assert said[0] == ["2500000000", "True", "2500000001", "True"]
     assert said[1] == ["2500000000", "False", "2500000001", "True"]
+
+
+@needs_dispatch
+def test_copies_of_the_engine_share_machine_code_and_kernels_of_others_do_not() -> None:
+    ours: Any = sigmoid
+    mine: Any = kernel_hold
+
+    assert Path(ours._cache.cache_path) == cache_directory() / "engine.model"
+    assert Path(mine._cache.cache_path).parent == cache_directory()
+    assert Path(mine._cache.cache_path).name.startswith(
+        "jit_"
+    )  # with a digest of the folder that this file lies in

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,6 +28,10 @@ was_stored = is_stored(sigmoid)
 value = sigmoid(0.5)
 print(json.dumps([was_stored, is_stored(sigmoid), value, sum(sigmoid._cache_hits.values())]))
 """
+FROM_A_COPY = """
+import os, papertape.engine
+assert papertape.engine.__file__.startswith(os.getcwd()), papertape.engine.__file__
+"""
 WHOLE = """
 import gc
 from dataclasses import replace
@@ -43,11 +48,11 @@ for each in gc.get_objects():
 """
 
 
-def start(program: str, folder: Path) -> subprocess.Popen[str]:
+def start(program: str, folder: Path, root: Path = ROOT) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={**os.environ, "PAPERTAPE_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)},
+        cwd=root,
+        env={**os.environ, "PAPERTAPE_CACHE_DIR": str(folder), "PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -165,11 +170,15 @@ def test_other_processes_are_for_what_is_needed_and_not_on_disk(
 
 
 @pytest.mark.slow  # by default tests/engine/jit/test_dispatch.py compiles into a folder of its own
-def test_two_cold_starts_at_once_leave_a_cache_that_a_third_reads(tmp_path: Path) -> None:
+def test_of_two_cold_starts_at_once_one_compiles_and_a_copy_of_the_sources_reads(
+    tmp_path: Path,
+) -> None:
+    copy = shutil.copytree(ROOT / "deploy" / "package", tmp_path / "copy")
     one, two = start(ONE_KERNEL, tmp_path), start(ONE_KERNEL, tmp_path)
     first, second = json.loads(finish(one)), json.loads(finish(two))
-    third = json.loads(finish(start(ONE_KERNEL, tmp_path)))
+    third = json.loads(finish(start(f"{FROM_A_COPY}{ONE_KERNEL}", tmp_path, copy)))
 
+    assert first[3] + second[3] == 1
     assert first[1:3] == second[1:3] == third[1:3]
     assert third[0]
     assert third[3] == 1
