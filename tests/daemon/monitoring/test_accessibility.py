@@ -14,6 +14,7 @@ from tests.support.accessibility import press, tabbed, violations
 from tests.support.api import account, no_status
 from tests.support.browser import Tab, browser_tab, needs_browser
 from tests.support.journals import candles, filled
+from tests.support.pages import looked_at
 
 pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
 
@@ -62,12 +63,7 @@ async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
     async with opened(api, tmp_path / "profile") as tab:
         await tab.value("PAGE.candles.why(PAGE.candles.rows.length - 3), 1")
         await tab.until("$('told').querySelectorAll('dt').length > 0")
-        for theme, width in (("light", 1280), ("dark", 1280), ("dark", 390)):
-            await tab.value(f"setTheme({theme!r}), 1")
-            await tab.call(
-                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-            )  # fmt: skip
-            assert await violations(tab) == [], (theme, width)
+        await looked_at(tab, looks=(("light", 1280), ("dark", 1280), ("dark", 390)))
         await tab.value("$('act').click(), 1")
         assert await violations(tab) == [], "controls"
         await tab.value("$('leave').click(), 1")

@@ -1,6 +1,7 @@
 """The page at `/`: what it may load and ask, and the whole of it in a real browser against a daemon on the local exchange."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -19,11 +20,17 @@ from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.assets import PAGE, POLICY, VIEWER, VIEWER_POLICY, AssetName
 from papertape.daemon.monitoring.schemas import CommandName
 from tests.daemon.monitoring.test_api import TOKEN, serving
+from tests.support.accessibility import press
 from tests.support.api import account, journal_of, no_status, walk
-from tests.support.browser import CUT, browser_tab, needs_browser
+from tests.support.browser import Tab, browser_tab, needs_browser, opened_page
 from tests.support.loopback import free_port
+from tests.support.pages import filled, resized, strangers
 
 ROOT = Path(__file__).resolve().parents[3]
+# Of a backtest that takes a while and says how far it is: a model every week.
+LONG = (
+    '{"signals": {"model": "logistic", "retrain_every": "1w"}, "report": {"random_draws": 10000}}'
+)
 WEB = resources.files("papertape.daemon.monitoring").joinpath("web")
 
 
@@ -128,12 +135,62 @@ async def daemon(state: Path, port: int, *settings: str) -> AsyncIterator[None]:
 def command(name: str, token: str) -> str:
     """Return what fills in the form and sends it."""
     return f"""(() => {{
-      const set = (id, value) => {{ $(id).value = value; $(id).dispatchEvent(new Event("input")); $(id).dispatchEvent(new Event("change")); }};
       if (!$("dialog").open) $("act").click();
-      set("command", {name!r}); set("token", {token!r}); $("answer").textContent = "";
+      {filled({"command": name, "token": token})}; $("answer").textContent = "";
       if (!$("send").disabled) return "sent without a confirmation";
       $("sure").click(); $("send").click(); return "";
     }})()"""
+
+
+def workers(state: Path) -> list[int]:
+    """Return the processes that make backtests below a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            words = place.read_bytes().decode().split("\0")
+            if "papertape.daemon.backtests.worker" in words and words[-2].startswith(str(state)):
+                found.append(int(place.parent.name))
+    return found
+
+
+async def asked_for(tab: Tab, name: str, **fields: str) -> None:
+    """Ask for a backtest in the form, as a person does."""
+    await tab.value("$('ask-backtest').click(), 1")
+    await tab.until("$('asking').open && $('bt-strategy').value === 'ema_cross'")
+    named = {f"bt-{key}": value for key, value in {"name": name, "token": TOKEN, **fields}.items()}
+    await tab.value(filled(named))
+    await tab.value("$('bt-send').focus(), 1")
+    await press(tab, "Enter")
+    await tab.until(f"!$('asking').open && PAGE.backtests.jobs[0]?.name === {name!r}")
+
+
+async def backtested(tab: Tab, folder: Path) -> None:
+    """Let the daemon's own processes make backtests: one whose report is read and compared, one cancelled, one left running."""
+    await asked_for(tab, "short", end="2020-01-20")
+    await tab.until("PAGE.backtests.jobs[0].state === 'running'")
+    await tab.until("PAGE.backtests.jobs[0].state === 'done' && $('report-1') !== null", 120.0)
+    job = await tab.value("PAGE.backtests.jobs[0]")
+    await tab.value("$('report-1').focus(), 1")
+    await press(tab, "Enter")
+    async with opened_page(folder / "profile", "/viewer") as view:
+        drawn = (
+            "document.documentElement?.dataset?.ready ?? document.documentElement?.dataset?.errors"
+        )
+        await view.until(drawn)
+        assert await view.value("document.documentElement.dataset.errors") is None
+        assert await view.value("origin") == "null"
+        assert await view.value("SUMMARY.digest") == job["digest"]
+    await tab.value("$('beside-1').click(), 1")
+    told = await tab.until("$('comparison').querySelectorAll('polyline').length === 2 && $('comparison').textContent")  # fmt: skip
+    assert "live account" in told
+    for number in (2, 3):
+        await asked_for(tab, "long", models="yes", more=LONG)
+        await tab.until("$('backtests').querySelector('progress')?.value > 0", 120.0)
+        assert len(workers(folder)) == 1
+        if number == 2:
+            await tab.value("$('cancel-2').click(), $('cancel-2').click(), 1")
+            await tab.until("PAGE.backtests.jobs[0].state === 'cancelled'")
+            assert workers(folder) == []
 
 
 @needs_browser
@@ -155,15 +212,10 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
             await tab.value("PAGE.candles.why(PAGE.candles.rows.length - 3)")
             await tab.until("$('told').querySelectorAll('dt').length > 0")
             for width in (1280, 390):
-                await tab.call(
-                    "Emulation.setDeviceMetricsOverride",
-                    width=width,
-                    height=900,
-                    deviceScaleFactor=1,
-                    mobile=False,
-                )
+                await resized(tab, width)
                 await asyncio.sleep(0.5)
                 assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+            await backtested(tab, tmp_path)
             assert await tab.value(command("pause", "not-the-right-token")) == ""
             assert "token is missing or wrong" in await tab.until(
                 "$('answer').className === 'loss' && $('answer').textContent"
@@ -182,22 +234,22 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
             )
             errors = list(tab.errors)
         await tab.until("document.documentElement.dataset.line === 'lost' && !$('banner').hidden")
+        assert workers(tmp_path) == []  # the one that was left running went with its daemon
         async with daemon(tmp_path / "state", port):
             await tab.until(
                 f"document.documentElement.dataset.line === 'live' && PAGE.stream.run !== {run!r}",
                 120.0,
             )
             await tab.until(f"PAGE.candles.rows.at(-1).time > {drawn} && $('banner').hidden", 120.0)
+            states = "PAGE.backtests.jobs.map((job) => job.state).join()"
+            await tab.until(f"{states} === 'interrupted,cancelled,done'")
+            assert workers(tmp_path) == []
             assert not await tab.value(
                 "document.documentElement.dataset.errors ?? document.documentElement.dataset.trouble"
             )
     assert errors == []
-    assert {
-        re.sub(r"^ws", "http", each).split("/")[2]
-        for each in tab.requests
-        if not each.startswith("data:")
-    } == {f"127.0.0.1:{port}"}
-    assert CUT
+    assert strangers(tab, url) == []
+    assert tab.requests
 
 
 @needs_browser

@@ -25,6 +25,7 @@ from tests.daemon.monitoring.test_backtests import CHILD, state
 from tests.support.accessibility import press, tabbed, violations
 from tests.support.api import account, no_status
 from tests.support.browser import Tab, browser_tab, needs_browser, opened_page
+from tests.support.pages import filled, looked_at, strangers
 
 __all__ = ["state"]  # a fixture
 pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
@@ -62,12 +63,7 @@ async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestS
             await tab.open(f"http://127.0.0.1:{server.port}/", 1280)
             await tab.until("PAGE.backtests.jobs.length >= 2 && !$('comparing').hidden")
             yield tab, service
-            local = f"http://127.0.0.1:{server.port}/"
-            assert not [
-                each
-                for each in tab.requests
-                if not each.startswith((local, "data:", local.replace("http", "ws")))
-            ]
+            assert strangers(tab, f"http://127.0.0.1:{server.port}") == []
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -82,16 +78,10 @@ async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
         await tab.until("$('asking').open && $('bt-strategy').value === 'ema_cross'")
         assert await tab.value("$('bt-parameters').querySelector('[data-name=fast]').value") == "7"
         assert await tab.value("$('bt-send').disabled")
-        for theme, width in (("light", 1280), ("dark", 390)):
-            await tab.value(f"setTheme({theme!r}), 1")
-            await tab.call(
-                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-            )  # fmt: skip
-            assert await violations(tab) == [], (theme, width)
-        await tab.value("""(() => {
-          const set = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event("input")); $(id).dispatchEvent(new Event("change")); };
-          set("bt-name", "by hand"); set("bt-token", "not-the-right-token"); $("bt-tapes").querySelector("input").click();
-          $("bt-parameters").querySelector("[data-name=slow]").value = "31"; $("bt-end").value = "2020-01-04"; $("bt-more").value = "{"; $("bt-send").focus(); })()""")
+        await looked_at(tab, "the form")
+        await tab.value(filled({"bt-name": "by hand", "bt-token": "not-the-right-token", "bt-end": "2020-01-04", "bt-more": "{"}))  # fmt: skip
+        await tab.value("""$("bt-tapes").querySelector("input").click(), $("bt-parameters").querySelector("[data-name=slow]").value = "31",
+          $("bt-send").focus(), 1""")
         await press(tab, "Enter")
         assert "no JSON" in await tab.until("$('bt-answer').className === 'loss' && $('bt-answer').textContent")  # fmt: skip
         await tab.value(
@@ -139,13 +129,7 @@ async def test_results_are_compared_and_what_is_missing_is_told(
             "$('comparison').querySelectorAll('polyline').length === 2 && $('comparison').textContent"
         )
         assert "strategy.parameters.fast" in told
-        for theme, width in (("light", 1280), ("dark", 390)):
-            await tab.value(f"setTheme({theme!r}), 1")
-            await tab.call(
-                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-            )  # fmt: skip
-            assert await violations(tab) == [], (theme, width)
-            assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+        await looked_at(tab)
         await tab.value("$('beside-2').click(), 1")
         told = await tab.until(
             "$('comparison').textContent.includes('live account') && $('comparison').textContent"

@@ -17,10 +17,10 @@ from papertape.daemon.monitoring.api.routes import Api
 from papertape.engine.candles import HOUR_MS
 from tests.daemon.learning.test_calibration import SETTINGS, journal_with, made
 from tests.daemon.monitoring.test_api import serving
-from tests.support.accessibility import violations
 from tests.support.api import account, no_status
 from tests.support.browser import browser_tab, needs_browser
 from tests.support.journals import SYMBOLS, candles, filled
+from tests.support.pages import looked_at, strangers
 
 
 @pytest.fixture
@@ -93,20 +93,9 @@ async def test_it_is_drawn_with_counts_in_light_and_dark_wide_and_narrow(
         words = await tab.value("$('model-reliability').textContent")
         assert f"{told.waiting} wait for their outcome" in words
         assert f"of {told.unknown} it cannot be told" in words
-        for theme, width in (("light", 1280), ("dark", 390)):
-            await tab.value(f"setTheme({theme!r}), 1")
-            await tab.call(
-                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-            )  # fmt: skip
-            assert await violations(tab) == [], (theme, width)
-            assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+        await looked_at(tab)
         assert tab.errors == []
-        local = str(http._base_url)
-        assert not [
-            each
-            for each in tab.requests
-            if not each.startswith((local, local.replace("http", "ws"), "data:"))
-        ]
+        assert strangers(tab, str(http._base_url)) == []
 
 
 def _change(state: Path, statement: str) -> None:

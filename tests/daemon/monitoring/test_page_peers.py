@@ -10,9 +10,10 @@ import pytest
 
 from tests.daemon.monitoring.peers.test_watch import saying, speaking
 from tests.daemon.monitoring.test_assets import daemon
-from tests.support.accessibility import tabbed, violations
+from tests.support.accessibility import tabbed
 from tests.support.browser import browser_tab, needs_browser
 from tests.support.loopback import free_port
+from tests.support.pages import looked_at, strangers
 
 pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
 CARDS = "[...$('peers').children].map((card) => card.className.split(' ').at(-1)).join()"
@@ -61,13 +62,7 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
                     word in card for word in ("desk", "sim", "USD", "newest candle", "heard")
                 )
                 assert await tabbed(tab) == []
-                for theme, width in (("light", 1280), ("dark", 390)):
-                    await tab.value(f"setTheme({theme!r}), 1")
-                    await tab.call(
-                        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-                    )  # fmt: skip
-                    assert await violations(tab) == [], (theme, width)
-                    assert await tab.value("document.documentElement.scrollWidth <= innerWidth")
+                await looked_at(tab)
             await tab.until(f"{CARDS} === 'lost,lost,lost,itself'", 120.0)
             card = await tab.value("$('peers').firstElementChild.textContent")
             assert "Nobody answers at its address" in card
@@ -79,5 +74,4 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
                 await tab.until(f"{CARDS} === 'live,lost,lost,itself'", 120.0)
             errors = list(tab.errors)
     assert errors == []
-    own = (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/", "data:")
-    assert [each for each in tab.requests if not each.startswith(own)] == []
+    assert strangers(tab, f"http://127.0.0.1:{port}") == []

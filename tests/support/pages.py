@@ -1,0 +1,44 @@
+"""What tests of pages in a browser do again and again: look at every size and colour, fill in a form, see who was asked."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from tests.support.accessibility import violations
+from tests.support.browser import Tab
+
+LOOKS = (("light", 1280), ("dark", 390))
+# As a person does: what listens hears of it.
+_FILL = """Object.entries({}).forEach(([id, value]) => {{ $(id).value = value;
+  for (const name of ["input", "change"]) $(id).dispatchEvent(new Event(name)); }})"""
+
+
+async def resized(tab: Tab, width: int, height: int = 900) -> None:
+    """Give the window a size."""
+    await tab.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+    )  # fmt: skip
+
+
+async def looked_at(tab: Tab, about: str = "", looks: Sequence[tuple[str, int]] = LOOKS) -> None:
+    """Look at the page as it is, light and dark, wide and narrow: axe-core finds nothing, and nothing is wider than the window."""
+    for theme, width in looks:
+        await tab.value(f"setTheme({theme!r}), 1")
+        await resized(tab, width)
+        assert await violations(tab) == [], (about, theme, width)
+        wide = "document.documentElement.scrollWidth"
+        assert await tab.value(f"{wide} <= innerWidth"), (about, theme, width)
+
+
+def filled(fields: Mapping[str, str]) -> str:
+    """Return what fills in fields, by their ids."""
+    return f"{_FILL.format(json.dumps(dict(fields)))}, 1"
+
+
+def strangers(tab: Tab, url: str) -> list[str]:
+    """Return what the page asked of others than the server at a URL."""
+    local = url.rstrip("/") + "/"
+    return [
+        each
+        for each in tab.requests
+        if not each.startswith((local, local.replace("http", "ws"), "data:"))
+    ]
