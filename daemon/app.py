@@ -29,6 +29,7 @@ from papertape.daemon.journal.identity import Identity, refuse_held, same_accoun
 from papertape.daemon.learning.drift import DriftWatch
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.learning.retraining import Retraining
+from papertape.daemon.learning.shadow_watch import ShadowWatch
 from papertape.daemon.learning.trainer import ProcessTrainer, ThreadTrainer, Trainer
 from papertape.daemon.runtime import maintenance
 from papertape.daemon.runtime.audit import Auditor, last_finding
@@ -130,8 +131,9 @@ async def serve(
                 daemon = RunningDaemon(
                     state, account, engine, feed, tables, writer, source.now_ms, stats, job_stats, hooks, Auditor(state), faults, finding=finding
                 )  # fmt: skip
-                make_learning(daemon, journal, is_virtual=is_virtual)
-                if has_jobs or (has_jobs is None and not is_virtual):
+                works = not is_virtual if has_jobs is None else has_jobs
+                make_learning(daemon, journal, is_virtual=is_virtual, has_shadows=works)
+                if works:
                     pace = Pace(source.now_ms, freezing()) if is_virtual else None
                     daemon.jobs = Jobs(make_jobs(daemon), writer, job_stats, wall_ms, pace)
                 with _stopping_on_signals(daemon):
@@ -149,8 +151,10 @@ async def _run(daemon: RunningDaemon) -> None:
         await daemon.auditor.close()
 
 
-def make_learning(daemon: RunningDaemon, journal: Journal, *, is_virtual: bool) -> None:
-    """Give a daemon its retraining and its watch on drift; an account that uses no model has neither."""
+def make_learning(
+    daemon: RunningDaemon, journal: Journal, *, is_virtual: bool, has_shadows: bool
+) -> None:
+    """Give a daemon its retraining, shadow records and watch on drift; an account that uses no model has none of them."""
     account, engine, hooks = daemon.identity, daemon.engine, daemon.hooks
     if not account.config.signals.use_ml:
         return
@@ -187,6 +191,18 @@ def make_learning(daemon: RunningDaemon, journal: Journal, *, is_virtual: bool) 
         daemon.watch = watch
         parts.append(watch)
     daemon.journal_feed.calendar = Calendar(parts)
+    if has_shadows:
+        daemon.shadows = ShadowWatch(
+            daemon.state,
+            daemon.writer,
+            ModelStore(daemon.state / "models"),
+            settings.symbols,
+            engine.length_ms,
+            settings,
+            hooks.on_shadows,
+            hooks.on_trouble,
+        )
+        retraining.tell(daemon.shadows.on_retrain)
 
 
 def make_jobs(daemon: RunningDaemon) -> list[Job]:

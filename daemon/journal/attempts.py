@@ -1,6 +1,7 @@
-"""Attempts to replace the model, in the journal: begun, ended, and what is known of them at a start."""
+"""Attempts to replace the model, in the journal: begun, ended, what is known of them at a start, and what their models came to."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from papertape.daemon.journal.journal import Journal, Work
@@ -60,3 +61,59 @@ def end_attempt(number: int, attempt: Attempt, version: int, ended_ms: int) -> W
         "WHERE id = ?",
         row,
     )
+
+
+class ShadowRow(NamedTuple):
+    """What a model would have earned, as the journal has it; see the table."""
+
+    attempt: int
+    version: int
+    since_ms: int
+    until_ms: int
+    rows: int
+    waiting: int
+    trades: int
+    net_return: float
+    log_loss: float | None
+    majority_log_loss: float | None
+    is_settled: int
+    curve: str
+
+
+class ShadowTotal(NamedTuple):
+    """
+    What all models of a journal would have earned together.
+
+    until_ms  the newest close; newest: the record of the newest model
+    """
+
+    models: int
+    trades: int
+    net_return: float
+    until_ms: int
+    newest: ShadowRow
+
+    @classmethod
+    def of(cls, journal: Journal) -> Self | None:
+        """Return it; None before the first record."""
+        models, trades, total, until_ms = journal.one(
+            "SELECT count(*), sum(trades), total(net_return), max(until_ms) FROM shadows"
+        )
+        if not models:
+            return None
+        newest = journal.one("SELECT * FROM shadows ORDER BY attempt DESC LIMIT 1")
+        return cls(models, trades, total, until_ms, ShadowRow(*newest))
+
+
+def write_shadows(rows: Sequence[ShadowRow]) -> Work[ShadowTotal | None]:
+    """Return the work that writes records in the place of what was there of their models, and gives them all together."""
+
+    def work(journal: Journal) -> ShadowTotal | None:
+        places = ", ".join("?" * len(ShadowRow._fields))
+        journal.connection.executemany(
+            f"INSERT OR REPLACE INTO shadows VALUES ({places})",  # noqa: S608 - of the record
+            rows,
+        )
+        return ShadowTotal.of(journal)
+
+    return work

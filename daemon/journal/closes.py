@@ -3,7 +3,8 @@ What was seen and answered at each close: every feature, what a strategy in kern
 
 The engine shows it on the way (`watch`, `watch_answers`) and nothing depends on it. It is written with the reports of the
 same input, taken back and made again like those, so a restart forgets nothing; the newest MOST_CLOSES of every symbol are
-kept, which bounds the file. Features lie as four-byte floats, little-endian, in the order of `close_columns` in `meta`.
+kept, which bounds the file. Features lie as eight-byte floats, little-endian, in the order of `close_columns` in `meta`: with the
+candle's prices they are what a model reads, to the bit, so that what one would have said can be found at any time.
 """
 
 import sqlite3
@@ -17,25 +18,29 @@ from papertape.engine.core import Engine
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.report import Report
 
-MOST_CLOSES: Final = 50_000  # of one symbol: 35 days of minutes, with 60 features 14 MB
-STORED: Final = np.dtype("<f4")
+MOST_CLOSES: Final = 50_000  # of one symbol: 35 days of minutes, with 60 features 28 MB
+STORED: Final = np.dtype("<f8")
+PRICES: Final = ("open", "high", "low", "close")
 SCORES: Final = ("confidence", "score_model", "score_smc", "score_technical")
 _PUT: Final = (
     "INSERT OR REPLACE INTO closes (input, symbol, time_ms, features, target, confidence, score_model, score_smc, "
-    "score_technical, condition, value, threshold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "score_technical, condition, value, threshold, open, high, low, close) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _NO_ANSWER: Final = (None,) * (1 + len(SCORES))
 _NO_CONDITION: Final = (None, None, None)
+_NO_PRICES: Final = (None,) * len(PRICES)
 
 
 class SeenClose(NamedTuple):
-    """One close as its table keeps it: features as bytes, the answer and the condition as columns."""
+    """One close as its table keeps it: features as bytes, the answer, the condition and the candle's prices as columns."""
 
     symbol: str
     time_ms: int
     features: bytes | None
     answer: tuple[Any, ...]
     condition: tuple[Any, ...]
+    prices: tuple[float | None, ...]
 
 
 class CloseKeeper:
@@ -56,6 +61,7 @@ class CloseKeeper:
         self._places = None if self.columns == computed else _places(computed, self.columns)
         self._since_ms = since_ms
         self._features: dict[tuple[int, int], bytes] = {}
+        self._prices: dict[tuple[int, int], tuple[float, ...]] = {}
         self._answers: dict[tuple[int, int], tuple[Any, ...]] = {}
         engine.watch, engine.watch_answers = self._watch, self._watch_answers
 
@@ -66,8 +72,10 @@ class CloseKeeper:
         if self._places is not None:
             computed = _arranged(computed, self._places)
         values = computed.astype(STORED)
-        for place, time_ms in enumerate(times):
+        prices = zip(*(bars[name][chosen].tolist() for name in PRICES), strict=True)
+        for place, (time_ms, paid) in enumerate(zip(times, prices, strict=True)):
             self._features[symbol, time_ms] = values[:, place].tobytes()
+            self._prices[symbol, time_ms] = paid
 
     def _watch_answers(self, symbol: int, answers: Rows, bars: Rows) -> None:
         """Take in what the strategy answered at these closes."""
@@ -90,8 +98,8 @@ class CloseKeeper:
             for one in report.unmet
             if one.time_ms >= self._since_ms
         }  # fmt: skip
-        features, answers = self._features, self._answers
-        self._features, self._answers = {}, {}
+        features, answers, prices = self._features, self._answers, self._prices
+        self._features, self._answers, self._prices = {}, {}, {}
         return [
             SeenClose(
                 self._symbols[key[0]],
@@ -99,6 +107,7 @@ class CloseKeeper:
                 features.get(key),
                 answers.get(key, _NO_ANSWER),
                 said.get(key, _NO_CONDITION),
+                prices.get(key, _NO_PRICES),
             )
             for key in dict.fromkeys((*features, *answers, *said))
         ]
@@ -128,9 +137,7 @@ def rearrange_closes(
         "UPDATE closes SET features = ? WHERE symbol = ? AND time_ms = ?",
         (
             (
-                _arranged(np.frombuffer(kept, STORED).astype(np.float64)[:, None], places)
-                .astype(STORED)
-                .tobytes(),
+                _arranged(np.frombuffer(kept, STORED)[:, None], places).tobytes(),
                 *key,
             )
             for kept, *key in found
@@ -145,7 +152,15 @@ def write_closes(
     connection.executemany(
         _PUT,
         (
-            (sequence, each.symbol, each.time_ms, each.features, *each.answer, *each.condition)
+            (
+                sequence,
+                each.symbol,
+                each.time_ms,
+                each.features,
+                *each.answer,
+                *each.condition,
+                *each.prices,
+            )
             for each in closes
         ),
     )

@@ -11,7 +11,7 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 
-VERSION: Final = 6
+VERSION: Final = 7
 APPLICATION_ID: Final = 0x50415045  # "PAPE": `file journal.db` and a curious reader can tell
 
 _VERSION_1: Final = """
@@ -191,6 +191,50 @@ CREATE TABLE chapters (
 );
 """
 
+_VERSION_7: Final = """
+-- Features as eight-byte floats and the candle's prices: what a model reads, to the bit.
+DROP TABLE closes;
+CREATE TABLE closes (
+    symbol TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,        -- when the candle closed
+    input INTEGER NOT NULL,
+    features BLOB,                   -- eight-byte floats in the order of close_columns in meta
+    target INTEGER,                  -- -1 short, 0 flat, 1 long, 2 keep; of a strategy in kernels, as the next four
+    confidence REAL,
+    score_model REAL,
+    score_smc REAL,
+    score_technical REAL,
+    condition TEXT,                  -- the first one that was not met, as the strategy says it
+    value REAL,
+    threshold REAL,
+    open REAL,
+    high REAL,
+    low REAL,
+    close REAL,
+    PRIMARY KEY (symbol, time_ms)
+) WITHOUT ROWID;
+CREATE INDEX closes_by_input ON closes (input);
+
+-- What each trained model would have earned, traded or not: the gate's plain rule on closes that it had not seen, after costs.
+CREATE TABLE shadows (
+    attempt INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,        -- in the store
+    since_ms INTEGER NOT NULL,       -- when it was due
+    until_ms INTEGER NOT NULL,       -- the newest of its closes; the next model's begin there
+    rows INTEGER NOT NULL,           -- closes of which it said something and the outcome is known
+    waiting INTEGER NOT NULL,        -- of which the outcome is not known yet
+    trades INTEGER NOT NULL,         -- on paper, one at a time for each symbol
+    net_return REAL NOT NULL,        -- sum of theirs, as fractions of what each staked
+    log_loss REAL,                   -- of what it said; none before an outcome
+    majority_log_loss REAL,          -- of the share that was known when it was trained, on the same closes
+    is_settled INTEGER NOT NULL,     -- 1: the next model has come, and every outcome is known
+    curve TEXT NOT NULL              -- [close, sum of returns by then], thinned: JSON
+);
+
+-- Closes of the past are found by stepping the inputs again.
+INSERT OR REPLACE INTO meta VALUES ('tables_stale', '1');
+"""
+
 # What leads to each version from the one before.
 STATEMENTS: Final = {
     1: _VERSION_1,
@@ -199,6 +243,7 @@ STATEMENTS: Final = {
     4: _VERSION_4,
     5: _VERSION_5,
     6: _VERSION_6,
+    7: _VERSION_7,
 }
 
 

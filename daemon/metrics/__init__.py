@@ -34,7 +34,7 @@ from papertape.daemon.metrics.catalogue import CATALOGUE, exposed_features, mark
 from papertape.daemon.metrics.definitions import PREFIX, Scope
 from papertape.daemon.metrics.drift import DriftFigures, Drifts, SymbolDrift
 from papertape.daemon.metrics.feeds import Feeds
-from papertape.daemon.metrics.model import ModelFacts, Models, WindowScores
+from papertape.daemon.metrics.model import ModelFacts, Models, ShadowFigures, WindowScores
 from papertape.daemon.metrics.registry import Series
 from papertape.daemon.metrics.runtime import Runtime, probe_loop
 from papertape.daemon.metrics.trading import Trading
@@ -158,6 +158,7 @@ __all__ = [
     "ModelFacts",
     "Restored",
     "Scope",
+    "ShadowFigures",
     "SymbolDrift",
     "WindowScores",
     "exposed_features",

@@ -11,6 +11,7 @@ from papertape.daemon.metrics.model_families import (
     CONTENDERS,
     CRITERIA,
     SCORE_NAMES,
+    SHADOWED,
     WINDOWS,
     confidence_bucket,
 )
@@ -42,6 +43,19 @@ class WindowScores(NamedTuple):
     brier: float | None = None
     log_loss: float | None = None
     calibration_error: float | None = None
+
+
+class ShadowFigures(NamedTuple):
+    """
+    What the models would have earned, traded or not.
+
+    trades, net_return  of all of them; log_loss: of the newest by SHADOWED, None before an outcome; last_close_s: epoch seconds
+    """
+
+    trades: int
+    net_return: float
+    log_loss: tuple[float | None, float | None]
+    last_close_s: float
 
 
 class Models:
@@ -159,6 +173,14 @@ class Models:
             ("recipe_passed", float(is_passed)),
         ):
             self._series.measure(name, value)
+
+    def on_shadows(self, found: ShadowFigures) -> None:
+        """Set what the models would have earned."""
+        self._series.measure("shadow_trades", found.trades)
+        self._series.measure("shadow_return_ratio", found.net_return)
+        for model, value in zip(SHADOWED, found.log_loss, strict=True):
+            self._series.measure("shadow_log_loss", value, model)
+        self._series.measure("shadow_last_close_timestamp_seconds", found.last_close_s)
 
     def restore(self, attempt_s: float | None, success_s: float | None) -> None:
         """Take over when the journal's latest attempt began and its latest success ended, seconds since the epoch."""

@@ -17,6 +17,7 @@ from papertape.daemon.metrics.operation_families import JOB
 # Who predicts live, and who is measured when a challenger stands before the gate.
 CHAMPION: Final = "champion"
 CONTENDERS: Final = (CHAMPION, "challenger", "logistic", "majority")
+SHADOWED: Final = ("challenger", "majority")
 TRIGGERS: Final = ("schedule", "drift", "manual", "catch_up")
 ATTEMPT_OUTCOMES: Final = (
     "promoted",
@@ -160,6 +161,23 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
     measured(
         "recipe_passed",
         "1 while the recipe has passed and has not faded, 0 otherwise; absent before any evidence.",
+    ),
+    measured(
+        "shadow_trades",
+        "Paper trades that the models would have made, traded or not, each on closes that it had not seen; absent before a model.",
+    ),
+    measured(
+        "shadow_return_ratio",
+        "Sum of the net returns of those paper trades, each of what it staked; none of it is in the account.",
+    ),
+    measured(
+        "shadow_log_loss",
+        "Log-loss in nats of the newest model on those closes, beside the share that was known when it was trained.",
+        Label("model", SHADOWED),
+    ),
+    measured(
+        "shadow_last_close_timestamp_seconds",
+        "The newest close of the shadow record; absent before a model.",
     ),
 )
 

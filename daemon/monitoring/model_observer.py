@@ -7,9 +7,17 @@ import numpy as np
 import structlog
 
 from papertape.daemon.journal import Journal
+from papertape.daemon.journal.attempts import ShadowTotal
 from papertape.daemon.learning.drift import DriftCheck
 from papertape.daemon.learning.retraining import News
-from papertape.daemon.metrics import DriftFigures, Metrics, ModelFacts, SymbolDrift, WindowScores
+from papertape.daemon.metrics import (
+    DriftFigures,
+    Metrics,
+    ModelFacts,
+    ShadowFigures,
+    SymbolDrift,
+    WindowScores,
+)
 from papertape.daemon.metrics.model_families import WINDOWS
 from papertape.daemon.metrics.trading_families import LOCKS
 from papertape.daemon.monitoring.schemas import AttemptState, ModelState
@@ -118,6 +126,18 @@ class ModelObserver:
             metrics.on_recipe(recipe["capital"], recipe["boundary"], is_passed=is_passed)
         self._log.info(
             "retrained", outcome=attempt.outcome, reason=attempt.reason, version=news.version
+        )
+
+    def on_shadows(self, found: ShadowTotal) -> None:
+        """Show what the models would have earned."""
+        newest = found.newest
+        self._metrics.model.on_shadows(
+            ShadowFigures(
+                found.trades,
+                found.net_return,
+                (newest.log_loss, newest.majority_log_loss),
+                found.until_ms / 1000.0,
+            )
         )
 
     def on_trouble(self, sentence: str) -> None:

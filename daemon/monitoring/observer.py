@@ -138,6 +138,7 @@ class Operation:
         hooks.on_commit = self.metrics.on_journal_commit
         hooks.on_retrain = self._learning.on_retrain
         hooks.on_look = self._learning.on_look
+        hooks.on_shadows = self._learning.on_shadows
         hooks.on_trouble = self._learning.on_trouble
         hooks.on_fault = self._on_fault
         hooks.sinks = [*hooks.sinks, self._on_report]

@@ -22,6 +22,7 @@ from papertape.daemon.journal import Journal, OnCommit, Snapshot, Work, Writer
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.learning.drift import DriftCheck, DriftWatch
 from papertape.daemon.learning.retraining import MANUAL, News, Retraining
+from papertape.daemon.learning.shadow_watch import OnShadows, ShadowWatch
 from papertape.daemon.learning.trainer import Trainer
 from papertape.daemon.runtime.audit import Auditor, AuditResult
 from papertape.daemon.runtime.jobs import Jobs, JobStats
@@ -59,6 +60,7 @@ class Hooks:
     on_retrain    called when an attempt to replace the model begins, and when it has ended
     on_trouble    called with what went wrong, in a sentence, where the daemon goes on
     on_look       called with every look of the watch on drift
+    on_shadows    called with what models would have earned, those of which it may still change
     on_fault      called with a fault of a user's strategy, once until it is another
     trainer       makes those attempts, in place of a process
     """
@@ -74,6 +76,7 @@ class Hooks:
     on_retrain: Callable[[News], None] = lambda _: None
     on_trouble: Callable[[str], None] = lambda _: None
     on_look: Callable[[DriftCheck], None] = lambda _: None
+    on_shadows: OnShadows = lambda _: None
     on_fault: Callable[[StrategyFault], None] = lambda _: None
     trainer: Trainer | None = None
 
@@ -97,6 +100,7 @@ class RunningDaemon:
     jobs: Jobs | None = None
     retraining: Retraining | None = None
     watch: DriftWatch | None = None
+    shadows: ShadowWatch | None = None
     finding: AuditResult | None = None
 
     async def offer(self, event: Event, beside: Work[Any] | None = None) -> int:
@@ -217,9 +221,11 @@ class RunningDaemon:
                 beside.append(group.create_task(self.jobs.run(), name="jobs"))
             if self.retraining is not None:
                 beside.append(group.create_task(self.retraining.run(), name="retraining"))
+            if self.shadows is not None:
+                beside.append(group.create_task(self.shadows.run(), name="shadows"))
             self.hooks.on_ready(self)
-            watch = [self.watch] if self.watch is not None else []
-            inner: list[Sink] = [self.tables, self.faults, *watch]
+            watches = [each for each in (self.watch, self.shadows) if each is not None]
+            inner: list[Sink] = [self.tables, self.faults, *watches]
             await run(self.engine, self.journal_feed, [*inner, *self.hooks.sinks])
             for task in beside:
                 task.cancel()

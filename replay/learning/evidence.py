@@ -1,6 +1,6 @@
 """What models would have said of rows, and what followed them: the evidence of the gate and of a replay's shadow scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,6 +90,20 @@ def rule_of(settings: LearningSettings) -> PlainRule:
     return PlainRule(even_chance(settings.stop_atr, settings.target_atr), is_about_signal=True)
 
 
+class PaperTrade(NamedTuple):
+    """
+    A trade that nobody made.
+
+    row    at whose close a model leaned to it, and symbol, as numbers; known: row at whose close its end is known
+    gain   of one unit staked, after costs
+    """
+
+    row: int
+    symbol: int
+    known: int
+    gain: float
+
+
 class PaperRecord(NamedTuple):
     """
     What a model would have done that nobody let trade: how many trades, the sum of their returns after costs.
@@ -100,35 +114,51 @@ class PaperRecord(NamedTuple):
     trades: int = 0
     net_return: float = 0.0
 
+    @classmethod
+    def of(cls, trades: Sequence[PaperTrade]) -> "PaperRecord":
+        """Return what some trades come to, added up in their order."""
+        total = 0.0
+        for trade in trades:
+            total += trade.gain
+        return cls(len(trades), total)
+
     def to_json(self) -> dict[str, float]:
         """Return plain values, as they stand beside a model's scores."""
         return {"paper_trades": self.trades, "paper_return": self.net_return}
 
 
-def paper_record(
+def paper_trades(
     followed: RowOutcomes, said: FloatArray, first: int, settings: LearningSettings
-) -> PaperRecord:
+) -> list[PaperTrade]:
     """
-    Return the shadow record of a model on rows that it had not seen.
+    Return what a model would have done on rows that it had not seen, symbol by symbol.
 
     followed  of all rows; said: probabilities (n_symbols, n) of those from row `first` on
 
     The gate's plain rule, one position a symbol: it goes to the side that a probability leans to by the gate's edge, or takes
     the signal that it lets through, keeps what became of it, and looks again once that is known.
     """
-    trades, total, n = 0, 0.0, said.shape[1]
+    found, n = [], said.shape[1]
     rows = followed.between(slice(first, first + n))
-    for known, long, short, p in zip(
-        rows.known, rows.long_return, rows.short_return, said, strict=True
+    for symbol, (known, long, short, p) in enumerate(
+        zip(rows.known, rows.long_return, rows.short_return, said, strict=True)
     ):
         side = rule_of(settings).sides(p, GateOptions().edge)
         leans = (side != 0.0) & np.isfinite(long) & np.isfinite(short)
         free = 0
         for row in np.flatnonzero(leans).tolist():
             if row >= free:
-                total += float(long[row] if side[row] > 0.0 else short[row]) - settings.cost
-                trades, free = trades + 1, int(known[row]) - first
-    return PaperRecord(trades, total)
+                gain = float(long[row] if side[row] > 0.0 else short[row]) - settings.cost
+                found.append(PaperTrade(first + row, symbol, int(known[row]), gain))
+                free = int(known[row]) - first
+    return found
+
+
+def paper_record(
+    followed: RowOutcomes, said: FloatArray, first: int, settings: LearningSettings
+) -> PaperRecord:
+    """Return the shadow record of a model: its paper trades together."""
+    return PaperRecord.of(paper_trades(followed, said, first, settings))
 
 
 def seeds_of(

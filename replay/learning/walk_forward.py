@@ -206,8 +206,9 @@ def measure_shadows(
     """
     Return the attempts with their shadow scores and record, and those over all of their rows together.
 
-    Every challenger is measured on the rows between its attempt and the next one, whether it was promoted or not, beside
-    the baseline, the majority and the champion of that time. Outcomes are as the end of the rows knows them.
+    Every challenger is measured on the rows between its attempt and the next one that brought a model, as the evidence of its
+    recipe is, whether it was promoted or not, beside the baseline, the majority and the champion of that time. Outcomes are as
+    the end of the rows knows them.
     """
     followed = outcomes(rows, settings)
     measured: list[Attempt] = []
@@ -221,7 +222,8 @@ def measure_shadows(
         if not attempt.artefact:
             measured.append(attempt)
             continue
-        end_ms = attempts[number + 1].due_ms if number + 1 < len(attempts) else None
+        later = (other.due_ms for other in attempts[number + 1 :] if other.artefact)
+        end_ms = next(later, None)
         said = said_of(rows, attempt, end_ms, champion)
         found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
         if found:

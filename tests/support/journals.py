@@ -112,7 +112,7 @@ def derived(state: Path) -> dict[str, list[Any]]:
 def change_to_version_3(state: Path) -> None:
     """Make a file as version 3 wrote it: without closes and market structure."""
     with closing(sqlite3.connect(state / "journal.db", isolation_level=None)) as connection:
-        for statement in ("DROP TABLE chapters", "DROP TABLE command_keys", "DROP TABLE closes", "DROP VIEW events_quote", "DROP TABLE events",
+        for statement in ("DROP TABLE shadows", "DROP TABLE chapters", "DROP TABLE command_keys", "DROP TABLE closes", "DROP VIEW events_quote", "DROP TABLE events",
                           "DELETE FROM meta WHERE key = 'close_columns'", "PRAGMA user_version = 3"):  # fmt: skip
             connection.execute(statement)
 

@@ -1,9 +1,14 @@
-"""What the API tells of the account: its markets, why nothing was done, and where its journal stands."""
+"""What the API tells of the account: its markets, its models, why nothing was done, and where its journal stands."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from papertape.daemon.journal import Journal
+from papertape.daemon.journal.attempts import ShadowRow, ShadowTotal
 from papertape.daemon.journal.journal import NAME
 from papertape.daemon.learning.calibration import Calibration, calibration_of
 from papertape.daemon.monitoring.api.answers import (
@@ -15,18 +20,27 @@ from papertape.daemon.monitoring.api.answers import (
     RefusalCount,
     RefusalCounts,
     ReliabilityBucket,
+    ShadowModel,
+    ShadowView,
 )
 from papertape.daemon.monitoring.api.closes import SeenFeatures
 from papertape.daemon.monitoring.api.queries import SpanQuery
 from papertape.engine.broker.working.orders import CAUSE_NAMES, REFUSED
+from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.records import REFUSED_NAMES
 from papertape.engine.spec import Market
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.report.data import curve_points
 
 # What calibration is made of: an outcome is known by the predictions that came after. Each maximum by itself is a look at an index.
 PREDICTED: Final = (
     "SELECT (SELECT max(time_ms) FROM predictions), (SELECT max(rowid) FROM predictions)"
 )
+
+MOST_SHADOWS: Final = 50
+SHADOW_STRETCHES: Final = 200  # of the curve of all models
+# What shadow records are made of: they move with closes, and the model in force with swaps.
+SHADOWED: Final = "SELECT (SELECT count(*) FROM shadows), (SELECT max(until_ms) FROM shadows), (SELECT max(sequence) FROM models)"
 
 
 class ApiAccount(NamedTuple):
@@ -112,6 +126,55 @@ def calibration_view(journal: Journal, account: ApiAccount) -> CalibrationView:
         buckets=tuple(ReliabilityBucket(**each) for each in found.buckets),
         versions=tuple(ModelScores(**each) for each in found.versions),
     )
+
+
+def shadow_view(journal: Journal, account: ApiAccount) -> ShadowView:
+    """Return what the models of an account would have earned; why there is nothing to tell, where that is so."""
+    total = ShadowTotal.of(journal)
+    policy = "" if account.learning is None else account.learning.policy
+    if total is None:
+        return ShadowView(reason=_why_nothing(account), policy=policy)
+    rows = [ShadowRow(*row) for row in journal.all("SELECT * FROM shadows ORDER BY attempt")]
+    swap = journal.one("SELECT version FROM models ORDER BY sequence DESC LIMIT 1")
+    in_force = swap[0] if swap is not None else 0
+    time_ms, returns = _joined(rows)
+    return ShadowView(
+        policy=policy,
+        n_models=total.models,
+        since_ms=rows[0].since_ms,
+        until_ms=total.until_ms,
+        trades=total.trades,
+        net_return=total.net_return,
+        time_ms=time_ms,
+        total_return=returns,
+        models=tuple(_model(row, in_force) for row in rows[: -MOST_SHADOWS - 1 : -1]),
+    )
+
+
+def _why_nothing(account: ApiAccount) -> str:
+    if account.learning is None:
+        return "this account uses no model"
+    if account.learning.asks == SIGNAL:
+        return "these models answer whether a signal pays, and the journal does not say the signals that were not taken"
+    return "no model was trained yet, or none has seen a close since"
+
+
+def _joined(rows: Sequence[ShadowRow]) -> tuple[list[int], list[float]]:
+    """Return the curves of models as one, by time: the last trades of one end when the next one has begun."""
+    curves = [np.array(json.loads(row.curve), np.float64).reshape(-1, 2) for row in rows]
+    times = np.concatenate([curve[:, 0] for curve in curves])
+    gains = np.concatenate([np.diff(curve[:, 1], prepend=0.0) for curve in curves])
+    order = np.argsort(times, kind="stable")
+    found = np.cumsum(gains[order])
+    chosen = curve_points(found, SHADOW_STRETCHES)
+    return times[order][chosen].astype(np.int64).tolist(), found[chosen].tolist()
+
+
+def _model(row: ShadowRow, in_force: int) -> ShadowModel:
+    values = {
+        name: value for name, value in row._asdict().items() if name not in ("curve", "is_settled")
+    }
+    return ShadowModel(**values, is_in_force=row.version == in_force)
 
 
 def position_of(journal: Journal) -> JournalPosition:

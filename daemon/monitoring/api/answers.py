@@ -206,6 +206,41 @@ class CalibrationView(_Answer):
     versions: tuple[ModelScores, ...] = Field(description="newest first")
 
 
+class ShadowModel(_Answer):
+    """What one model would have earned between its attempt and the next model's, on closes that it had not seen."""
+
+    attempt: int
+    version: int
+    is_in_force: bool = Field(description="whether the account trades by it now")
+    since_ms: int = Field(description="when it was due")
+    until_ms: int = Field(description="newest of its closes")
+    rows: int = Field(description="closes of which it said something and the outcome is known")
+    waiting: int = Field(description="of which the outcome is not known yet")
+    trades: int = Field(description="on paper, one at a time for each symbol")
+    net_return: float = Field(
+        description="sum of theirs after costs, as fractions of what each staked"
+    )
+    log_loss: float | None = Field(description="of what it said; none before an outcome")
+    majority_log_loss: float | None = Field(
+        description="of the share that was known when it was trained, on the same closes"
+    )
+
+
+class ShadowView(_Answer):
+    """What trained models would have earned by the gate's plain rule, traded or not; none of it is in the account."""
+
+    reason: str = Field("", description="why there is nothing to tell; empty where there is")
+    policy: str = Field(description="what lets a model trade; empty: the account uses none")
+    n_models: int = Field(0, description="with a record, in all")
+    since_ms: int | None = Field(None, description="when the first of them was due")
+    until_ms: int | None = Field(None, description="newest close")
+    trades: int | None = Field(None, description="of all of them")
+    net_return: float | None = Field(None, description="of all of them")
+    time_ms: tuple[int, ...] = Field((), description="closes at which trades were over")
+    total_return: tuple[float, ...] = Field((), description="sum of the net returns by then")
+    models: tuple[ShadowModel, ...] = Field((), description="newest first")
+
+
 class StatementRow(_Answer):
     """One amount of one transaction."""
 

@@ -8,11 +8,13 @@ from aiohttp import web
 from papertape.daemon.journal import Journal
 from papertape.daemon.monitoring.api.account import (
     PREDICTED,
+    SHADOWED,
     ApiAccount,
     calibration_view,
     markets_of,
     position_of,
     refusals_of,
+    shadow_view,
 )
 from papertape.daemon.monitoring.api.answers import (
     CalibrationView,
@@ -24,6 +26,7 @@ from papertape.daemon.monitoring.api.answers import (
     LineWindow,
     Markets,
     RefusalCounts,
+    ShadowView,
     StatementPage,
     StructureWindow,
 )
@@ -87,6 +90,7 @@ class Api:
         )
         self._statement = StatementPages()
         self._calibration: Kept[CalibrationView] = Kept(PREDICTED)
+        self._shadow: Kept[ShadowView] = Kept(SHADOWED)
         self._candles = CandleHistory(account.symbols, account.timeframe_ms)
         self._equity = EquityHistory(account.capital)
 
@@ -149,6 +153,12 @@ class Api:
                 "What the models in force said against what came.",
                 self._get_calibration,
                 CalibrationView,
+            ),
+            reads(
+                "shadow",
+                "What trained models would have earned, whether they trade or not.",
+                self._get_shadow,
+                ShadowView,
             ),
             reads("positions", "What is held, and what rests.", self._get_positions, Holdings),
             reads(
@@ -246,6 +256,12 @@ class Api:
             return self._calibration.answer(
                 journal, lambda: calibration_view(journal, self._account)
             )
+
+        return as_json(await self.reader.ask(question))
+
+    async def _get_shadow(self, request: web.Request) -> web.Response:
+        def question(journal: Journal) -> ShadowView:
+            return self._shadow.answer(journal, lambda: shadow_view(journal, self._account))
 
         return as_json(await self.reader.ask(question))
 

@@ -93,9 +93,10 @@ class Page {
   async slow() {
     if (document.documentElement.dataset.line !== "live") return;
     try {
-      const [counts, attempts, drift, runs, audits, notices, said] = await Promise.all([ask("refusals"), ask("attempts", { limit: 12 }), ask("drift", { limit: 1 }), ask("jobs", { limit: 6 }), ask("audits", { limit: 4 }), ask("notices", { limit: 8 }), ask("calibration")]);
+      const [counts, attempts, drift, runs, audits, notices, said, unseen] = await Promise.all([ask("refusals"), ask("attempts", { limit: 12 }), ask("drift", { limit: 1 }), ask("jobs", { limit: 6 }), ask("audits", { limit: 4 }), ask("notices", { limit: 8 }), ask("calibration"), ask("shadow")]);
       refusals(counts.refusals);
       calibration(said);
+      shadow(unseen);
       jobs(runs.rows, audits.rows);
       if (this.status) { models(this.status, attempts.rows, drift.rows[0], this.status.last_input?.time_ms ?? Date.now()); feed(this.status, notices.rows); }
       this.equity.load();

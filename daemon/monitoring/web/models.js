@@ -40,6 +40,40 @@ function calibration(found) {
   if (found.versions.length) box.append(element("h3", "each model on what it said itself"), table(found.versions, [["version", (m) => m.version], ["predictions", (m) => m.rows.toLocaleString("en-US")], ["accuracy", (m) => percent(m.accuracy, 1)], ["log-loss", (m) => digits(m.log_loss, 4)], ["Brier", (m) => digits(m.brier, 4), "minor"], ["ECE", (m) => digits(m.ece, 4), "minor"], ["AUC", (m) => digits(m.auc, 3), "minor"]], ""));
 }
 
+// What trained models would have earned, beside what the account did: none of it was traded, and what is not known is not zero.
+function shadow(found) {
+  const nodes = [element("h3", "what the models would have earned on paper, not in the account")];
+  if (found.reason) nodes.push(element("p", `Nothing to tell: ${found.reason}.`, "none"));
+  else {
+    const first = element("p");
+    first.append(element("b", percent(found.net_return, 2), tone(found.net_return)), element("span", ` of one stake after costs, in ${found.trades.toLocaleString("en-US")} paper trades of ${found.n_models === 1 ? "one model" : `${found.n_models} models`} since ${moment(found.since_ms)}, up to ${moment(found.until_ms)}`));
+    nodes.push(first, ...shadowCurve(found.time_ms, found.total_return), element("p", `The gate's plain rule on closes that each model had not seen, one position a symbol, every trade with the same stake. It is no part of the account's equity${found.policy === "shadow" ? "; by policy shadow no model trades" : ""}.`, "quiet"));
+  }
+  $("model-shadow").replaceChildren(...nodes);
+  $("equity-shadow").hidden = Boolean(found.reason);
+  $("equity-shadow").textContent = found.reason ? "" : `Beside it, on paper and not in the account: ${percent(found.net_return, 2)} of one stake by the models, in ${found.trades.toLocaleString("en-US")} trades after costs.`;
+  $("shadows").replaceChildren(...(found.models.length ? [table(found.models, [
+    ["model", (m) => `v${m.version}`], ["trades the account", (m) => (m.is_in_force ? "yes" : "no")], ["since", (m) => moment(m.since_ms)], ["up to", (m) => moment(m.until_ms), "minor"],
+    ["paper trades", (m) => m.trades.toLocaleString("en-US")], ["after costs", (m) => percent(m.net_return, 2), (m) => tone(m.net_return)],
+    ["log-loss", (m) => digits(m.log_loss, 4), "minor"], ["of the known share", (m) => digits(m.majority_log_loss, 4), "minor"], ["closes judged", (m) => m.rows.toLocaleString("en-US"), "minor"], ["waiting", (m) => m.waiting.toLocaleString("en-US"), "minor"],
+  ], "")] : []));
+}
+
+// What models would have earned by close, as nodes for a page, none before a trade was over.
+function shadowCurve(times, returns) {
+  if (!times.length) return [];
+  const percents = returns.map((v) => v * 100), ends = [times[0], times[times.length - 1]];
+  const low = Math.min(0, ...percents), high = Math.max(0, ...percents), room = (high - low || 1) * 0.05;
+  const { picture, x, y, foot } = frame(620, 200, ends, [low - room, high + room], 4, (v) => `${v.toFixed(1)} %`);
+  picture.setAttribute("aria-label", "what the models would have earned on paper");
+  picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: y(0), y2: y(0), stroke: "var(--quiet)", "stroke-dasharray": "4 4" }));
+  // A result stands until the next trade is over.
+  const path = times.map((t, i) => `${i ? `H${x(t)} V${y(percents[i])}` : `M${x(t)} ${y(percents[i])}`}`).join(" ");
+  picture.append(svg("path", { d: path, fill: "none", stroke: "var(--accent)", "stroke-width": 1.6, "stroke-dasharray": "6 3" }));
+  ends.forEach((at, i) => picture.append(svg("text", { x: x(at), y: foot, "text-anchor": i ? "end" : "start" }, stamp(at / 1000).slice(0, 16))));
+  return [picture];
+}
+
 // The features that moved farthest from the training, as bars of their stability index.
 function drifted(drift) {
   const found = Object.entries(drift?.detail.features ?? {}).filter(([, one]) => one?.psi).sort((a, b) => b[1].psi - a[1].psi).slice(0, MOST_DRIFTED);

@@ -12,6 +12,7 @@ from papertape.daemon.app import FeedStart, serve
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal, encode
+from papertape.daemon.journal.closes import STORED
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.audit import Auditor
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
@@ -227,7 +228,7 @@ def _closes(journal: Journal) -> tuple[list[str], dict[tuple[int, str], Any]]:
 
     columns = json.loads(journal.meta("close_columns") or "")
     rows = journal.all("SELECT time_ms, symbol, features FROM closes WHERE features IS NOT NULL")
-    return columns, {(row[0], row[1]): np.frombuffer(row[2], "<f4") for row in rows}
+    return columns, {(row[0], row[1]): np.frombuffer(row[2], STORED) for row in rows}
 
 
 def test_a_table_that_was_changed_is_noticed(tmp_path: Path) -> None:

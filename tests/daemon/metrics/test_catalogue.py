@@ -53,7 +53,7 @@ WITHOUT_UNIT = {
     "prediction_confidence", "predictions_resolved", "retrain_in_progress", "retrain_validation_score", "feature_psi",
     "prediction_psi", "target_psi", "drifted_features", "drift_window_samples", "drift_level",
     "gate_criterion_passed", "market_price", "position_price", "position_quantity", "fill_price",
-    "orders_working", "recipe_evidence", "recipe_boundary", "recipe_passed",
+    "orders_working", "recipe_evidence", "recipe_boundary", "recipe_passed", "shadow_trades", "shadow_log_loss",
 }  # fmt: skip
 MONEY = {
     "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
@@ -121,7 +121,11 @@ def test_what_is_exposed_is_the_catalogue_and_the_librarys_own(metrics: Metrics)
     # A family without labels is there as soon as it was measured.
     waiting = {d.full_name for d in CATALOGUE if d.is_measured and not d.labels}
     recipe = {f"papertape_recipe_{name}" for name in ("evidence", "boundary", "passed")}
-    assert waiting == {"papertape_drift_level", *recipe}
+    shadow = {
+        f"papertape_shadow_{name}"
+        for name in ("trades", "return_ratio", "last_close_timestamp_seconds")
+    }
+    assert waiting == {"papertape_drift_level", *recipe, *shadow}
     assert ours == {definition.full_name for definition in CATALOGUE} - waiting
     others = {name.split("_")[0] for name in families if not name.startswith(PREFIX)}
     assert others == {"process", "python"}

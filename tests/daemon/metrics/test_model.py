@@ -12,6 +12,7 @@ from papertape.daemon.metrics import (
     ModelFacts,
     Restored,
     Scope,
+    ShadowFigures,
     SymbolDrift,
     WindowScores,
     exposed_features,
@@ -195,6 +196,19 @@ def test_a_recipe_shows_its_evidence_and_where_it_is_enough(metrics: Metrics) ->
     assert [sample(metrics, name) for name in names] == [3.5, 20.0, 0.0]
     metrics.model.on_recipe(28.0, 20.0, is_passed=True)
     assert [sample(metrics, name) for name in names] == [28.0, 20.0, 1.0]
+
+
+def test_a_shadow_record_is_absent_until_there_is_one(metrics: Metrics) -> None:
+    names = ("shadow_trades", "shadow_return_ratio", "shadow_last_close_timestamp_seconds")
+    assert [sample(metrics, name) for name in names] == [None, None, None]
+
+    metrics.model.on_shadows(ShadowFigures(0, 0.0, (None, None), START_S))
+    assert [sample(metrics, name) for name in names] == [0.0, 0.0, START_S]
+    assert sample(metrics, "shadow_log_loss", model="challenger") is None
+    metrics.model.on_shadows(ShadowFigures(12, -0.031, (0.7, 0.69), START_S + 60.0))
+    assert [sample(metrics, name) for name in names] == [12.0, -0.031, START_S + 60.0]
+    for model, expected in (("challenger", 0.7), ("majority", 0.69)):
+        assert sample(metrics, "shadow_log_loss", model=model) == expected
 
 
 def test_drift_figures_by_symbol_feature_and_level(metrics: Metrics) -> None:

@@ -31,6 +31,7 @@ from papertape.daemon.metrics import (
     Metrics,
     ModelFacts,
     Scope,
+    ShadowFigures,
     SymbolDrift,
     WindowScores,
 )
@@ -212,6 +213,7 @@ class Run:
             {"challenger": dict.fromkeys(SCORE_NAMES, 0.69)}, dict.fromkeys(CRITERIA, False)
         )
         metrics.model.on_recipe(1.5, 20.0, is_passed=False)
+        metrics.model.on_shadows(ShadowFigures(12, -0.031, (0.7, 0.69), time.time()))
         metrics.model.on_scores(dict.fromkeys(WINDOWS, WindowScores(500, 0.25, 0.69, 0.01)))
         found = SymbolDrift(512, {"rsi_14": 0.02, "adx_14": 0.05}, {"rsi_14": 0.0, "adx_14": 0.0})
         metrics.drift.on_drift(DriftFigures({SYMBOL: found}, 0.01, 0.01, 0, {}), time.time())
@@ -454,7 +456,7 @@ async def test_promtool_finds_nothing_to_say_about_names_and_help(found: Found) 
 
 # What needs a model in force, or a position or a fill at the very end: absent is not zero.
 NEEDS_MORE = re.compile(
-    r"prediction_|calibration_|gate_|recipe_|retrain_validation_|feature_|target_psi|drift|position_price|fill_price"
+    r"prediction_|calibration_|gate_|recipe_|shadow_|retrain_validation_|feature_|target_psi|drift|position_price|fill_price"
 )
 
 

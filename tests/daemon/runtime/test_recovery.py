@@ -225,7 +225,7 @@ def test_a_journal_of_version_1_is_brought_forward(undisturbed: Path, tmp_path: 
     served(tmp_path, recorded(ROWS), Hooks(on_recovered=heard.append))
 
     with Journal.read(tmp_path) as journal:
-        assert journal.one("PRAGMA user_version")[0] == schema.VERSION == 6
+        assert journal.one("PRAGMA user_version")[0] == schema.VERSION == 7
         assert journal.one("SELECT sum(instants) FROM outages")[0] == 800
         assert journal.one("SELECT cause FROM job_runs")[0] == "schedule"
         assert journal.meta("tables_stale") is None
