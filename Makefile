@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed$(TORCH:%=-%)
 
-.PHONY: demo demo-live test test-slow chaos soak lint bench conformance image clean
+.PHONY: demo demo-live pictures test test-slow chaos soak lint bench conformance image clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -18,6 +18,10 @@ demo: $(STAMP)
 # The page of a running daemon on a synthetic market, with Prometheus and Alertmanager where they are installed.
 demo-live: $(STAMP)
 	@$(BIN)/python deploy/demo_live.py
+
+# The page, its replay and the dashboards, drawn from a run of demo-live; needs Debian's chromium and prometheus.
+pictures: $(STAMP)
+	$(BIN)/python -m tests.support.live_pictures
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"

@@ -37,7 +37,7 @@ from papertape.daemon.metrics.feeds import Feeds
 from papertape.daemon.metrics.model import ModelFacts, Models, ShadowFigures, WindowScores
 from papertape.daemon.metrics.registry import Series
 from papertape.daemon.metrics.runtime import Runtime, probe_loop
-from papertape.daemon.metrics.trading import Trading
+from papertape.daemon.metrics.trading import AccountDay, Trading
 from papertape.engine.candles import timeframe_ms
 
 
@@ -45,6 +45,7 @@ class Restored(NamedTuple):
     """What the journal knows from before the start; times in seconds since the epoch."""
 
     equity_peak: float = 0.0
+    day: AccountDay | None = None  # of the newest mark
     last_close_s: Mapping[str, float] = {}  # by symbol
     job_success_s: Mapping[str, float] = {}  # by job
     last_check_s: float | None = None  # the latest finished audit
@@ -118,7 +119,7 @@ class Metrics:
 
     def restore(self, before: Restored) -> None:
         """Take over what the journal knows, before `set_ready`."""
-        self._trading.restore_peak(before.equity_peak)
+        self._trading.restore(before.equity_peak, before.day)
         closes = self._series.gauges("candle_last_close_timestamp_seconds")
         for symbol, close_s in before.last_close_s.items():
             closes[(symbol, self.scope.base_timeframe)].set(close_s)
@@ -145,14 +146,15 @@ class Metrics:
             call()
         self._series.refresh()
 
-    async def probe_loop(self) -> None:
-        """Measure the event loop's lag for ever: a task of the daemon's group."""
-        await probe_loop(self._series)
+    async def probe_loop(self, is_paced: bool = False) -> None:
+        """Measure the event loop's lag for ever: a task of the daemon's group; paced: its time is not the machine's."""
+        await probe_loop(self._series, is_paced)
 
 
 __all__ = [
     "CATALOGUE",
     "PREFIX",
+    "AccountDay",
     "DriftFigures",
     "Metrics",
     "ModelFacts",

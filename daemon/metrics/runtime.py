@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -161,15 +162,35 @@ def resident_bytes(pid: int) -> float:
     return float(int(pages) * resource.getpagesize())
 
 
-async def probe_loop(series: Series, interval_s: float = PROBE_S) -> None:
-    """Measure for ever how late a timer of the event loop is, and how many tasks live."""
+async def probe_loop(series: Series, is_paced: bool = False) -> None:
+    """
+    Measure for ever how late the event loop comes to a timer of 100 ms, and how many tasks live.
+
+    is_paced  the loop's time is not the machine's: the timer is one of the machine's, which a thread keeps
+    """
+    late_by = _by_the_machine if is_paced else _by_the_loop
     lag, tasks = (
         series.histograms("event_loop_lag_seconds")[()],
         series.gauges("event_loop_tasks")[()],
     )
-    loop = asyncio.get_running_loop()
     while True:
-        due_s = loop.time() + interval_s
-        await asyncio.sleep(interval_s)
-        lag.observe(max(loop.time() - due_s, 0.0))
+        lag.observe(max(await late_by(PROBE_S), 0.0))
         tasks.set(float(len(asyncio.all_tasks())))
+
+
+async def _by_the_loop(interval_s: float) -> float:
+    loop = asyncio.get_running_loop()
+    due_s = loop.time() + interval_s
+    await asyncio.sleep(interval_s)
+    return loop.time() - due_s
+
+
+async def _by_the_machine(interval_s: float) -> float:
+    woken_s = await asyncio.to_thread(_slept, interval_s)
+    return time.perf_counter() - woken_s
+
+
+def _slept(interval_s: float) -> float:
+    """Return when a timer of the machine went off."""
+    time.sleep(interval_s)
+    return time.perf_counter()

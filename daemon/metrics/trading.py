@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from papertape.daemon.metrics.trading_families import (
 )
 from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT, equity
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
-from papertape.engine.candles import WEEK_ANCHOR_MS, WEEK_MS
+from papertape.engine.candles import DAY_MS, WEEK_ANCHOR_MS, WEEK_MS
 from papertape.engine.core import Engine
 from papertape.engine.jit import Row, Rows
 from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, attribution
@@ -58,6 +58,30 @@ def net_realised(account: Row) -> int:
     return -(int(account["realised"]) + int(account["fees"]) + int(account["funding"]))
 
 
+class AccountDay(NamedTuple):
+    """
+    A day of the account, by the time of its marks in UTC; amounts in quote.
+
+    number  days since 1970-01-01
+    start   equity at the last mark before it; none: there is none, it began with the capital
+    newest  equity at the newest mark
+    """
+
+    number: int
+    start: float | None
+    newest: float
+
+
+def day_of(marks: Rows, known: AccountDay | None) -> AccountDay:
+    """Return the day of the newest of some marks, at least one, after what was known; a mark at 00:00 ends its day."""
+    days, worth = (marks["time_ms"] - 1) // DAY_MS, marks["equity"] / UNITS_PER_QUOTE
+    newest, first = int(days[-1]), int(np.searchsorted(days, days[-1]))
+    start = float(worth[first - 1]) if first else None
+    if start is None and known is not None:
+        start = known.start if newest == known.number else known.newest
+    return AccountDay(newest, start, float(worth[-1]))
+
+
 class Trading:
     """Reads reports and the engine's account; sets nothing there."""
 
@@ -66,6 +90,7 @@ class Trading:
         self._currency = series.scope.currency
         self._account = (series.scope.account, self._currency)
         self._peak = 0.0
+        self._day: AccountDay | None = None  # none: it was never marked
         self._signals = series.counters("signals_total")
         self._rejected = series.counters("signals_rejected_total")
         self._decisions = series.counters("decisions_total")
@@ -92,6 +117,7 @@ class Trading:
         self._on_orders(report.orders, engine.symbols)
         if len(report.marks):
             self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
+            self._day = day_of(report.marks, self._day)
         self.on_account(engine)
         for stage, seconds in (latencies_s or {}).items():
             newest = report.decisions["sequence"][-1:].tolist()
@@ -103,9 +129,11 @@ class Trading:
         series, account = self._series, engine.account[0]
         worth = int(equity(account, engine.positions, engine.markets)) / UNITS_PER_QUOTE
         self._peak = max(self._peak, worth, engine.spec.capital)
+        start = None if self._day is None else self._day.start
         values = {
             "equity": worth,
             "equity_peak": self._peak,
+            "equity_day_start": engine.spec.capital if start is None else start,
             "cash": int(account["cash"]) / UNITS_PER_QUOTE,
             "realized_pnl": net_realised(account) / UNITS_PER_QUOTE,
             "funding_paid": int(account["funding"]) / UNITS_PER_QUOTE,
@@ -141,9 +169,9 @@ class Trading:
         """
         self._halted[(reason,)].set(float(is_halted))
 
-    def restore_peak(self, peak: float) -> None:
-        """Take over the highest equity of the journal."""
-        self._peak = max(self._peak, peak)
+    def restore(self, peak: float, day: AccountDay | None) -> None:
+        """Take over the highest equity of the journal, and the day of its newest mark."""
+        self._peak, self._day = max(self._peak, peak), day
 
     def _rows(self, rows: Rows, symbols: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return records as dictionaries of plain values, without those of removed symbols; there are few."""

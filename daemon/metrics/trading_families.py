@@ -189,6 +189,12 @@ ACCOUNT_FAMILIES: Final = (
         _ACCOUNT,
         _CURRENCY,
     ),
+    gauge(
+        "equity_day_start",
+        "Equity that the day's result is measured from: at the last mark up to 00:00 UTC, the capital on the first day.",
+        _ACCOUNT,
+        _CURRENCY,
+    ),
     gauge("cash", "Settled cash of the paper account.", _ACCOUNT, _CURRENCY),
     gauge(
         "unrealized_pnl",

@@ -19,7 +19,7 @@ from papertape.daemon.feeds.protocol import Notice
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.attempts import SUCCESSES, AttemptRow
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.metrics import Metrics, Restored, Scope, exposed_features
+from papertape.daemon.metrics import AccountDay, Metrics, Restored, Scope, exposed_features
 from papertape.daemon.monitoring.access import check_address, load_token
 from papertape.daemon.monitoring.api.account import ApiAccount
 from papertape.daemon.monitoring.api.closes import SeenFeatures
@@ -51,7 +51,7 @@ from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon, wal
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
-from papertape.engine.candles import timeframe_ms
+from papertape.engine.candles import DAY_MS, timeframe_ms
 from papertape.engine.features import columns_of
 from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
 from papertape.engine.report import Report, StrategyFault
@@ -68,7 +68,7 @@ class Operation:
     """
     The outside of one daemon.
 
-    is_paced  the loop's time is the local exchange's (`papertape.replay.runtime.loops`): how late it is means nothing
+    is_paced  the loop's time is the local exchange's (`papertape.replay.runtime.loops`): how late it is, a timer of the machine tells
     secrets   what no log line may have, beside the token
 
     Raises ConfigError, before anything starts, for an address that others reach without a token.
@@ -146,9 +146,8 @@ class Operation:
             *hooks.services,
             self._serve,
             lambda _: _for_ever(self._notifier.watchdog),
+            lambda _: self.metrics.probe_loop(self._is_paced),
         ]
-        if not self._is_paced:
-            hooks.services = [*hooks.services, lambda _: self.metrics.probe_loop()]
         return hooks
 
     def _on_ready(self, daemon: RunningDaemon) -> None:
@@ -168,6 +167,7 @@ class Operation:
         found = await daemon.writer.submit(_restored)
         self._peak = found.equity_peak
         self.metrics.restore(found)
+        self.metrics.on_account(daemon.engine)  # with what was restored
         self._learning.restore(await daemon.writer.submit(model_times))
         settle = partial(_settled, daemon)
         api = self._api = Api(_account(daemon), self._status, settle)
@@ -331,6 +331,7 @@ def _restored(journal: Journal) -> Restored:
     )
     return Restored(
         equity_peak=peak / UNITS_PER_QUOTE,
+        day=_newest_day(journal),
         job_success_s={job: ended_ms / 1000.0 for job, ended_ms in successes if job in JOB_NAMES},
         last_check_s=None if checked_ms is None else checked_ms / 1000.0,
         last_attempt_s=attempt.started_ms / 1000.0 if attempt else None,
@@ -338,6 +339,20 @@ def _restored(journal: Journal) -> Restored:
         drift_level=look[0] if is_of_model else None,
         last_drift_s=look[1] / 1000.0 if look else None,
     )
+
+
+def _newest_day(journal: Journal) -> AccountDay | None:
+    """Return the day of the newest mark that is kept; days begin with one that is."""
+    found = journal.one("SELECT time_ms, equity FROM equity ORDER BY time_ms DESC LIMIT 1")
+    if found is None:
+        return None
+    number = (found[0] - 1) // DAY_MS
+    before = journal.one(
+        "SELECT equity FROM equity WHERE time_ms <= ? ORDER BY time_ms DESC LIMIT 1",
+        number * DAY_MS,
+    )
+    start = None if before is None else before[0] / UNITS_PER_QUOTE
+    return AccountDay(number, start, found[1] / UNITS_PER_QUOTE)
 
 
 async def _settled(daemon: RunningDaemon) -> int:

@@ -29,8 +29,8 @@ ABOUT = "A synthetic market on the local exchange (make demo-live); its clock ru
 
 
 @contextmanager
-def demo(minutes: float) -> Iterator[str]:
-    """Run `make demo-live` for a while; give its Prometheus' address, and end all of it."""
+def demo(minutes: float) -> Iterator[dict[str, str]]:
+    """Run `make demo-live` for a while; give the addresses of its page and its Prometheus by name, and end all of it."""
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, str(HERE.parent / "demo_live.py"), "--folder", folder]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603 # words of our own
@@ -41,14 +41,14 @@ def demo(minutes: float) -> Iterator[str]:
                 told += line
                 if "the first trade is over" in line:
                     break
-            found = re.search(r"prometheus +(http://[\d.:]+)/", told)
-            if found is None:
+            found = dict(re.findall(r"(page|prometheus) +(http://[\d.:]+)/", told))
+            if "prometheus" not in found:
                 raise SystemExit(f"no Prometheus runs (Debian package `prometheus`):\n{told}")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(minutes * 60.0)
                 raise SystemExit(f"the run ended by itself:\n{told}{process.stdout.read()}")
-            _wait_for_position(found[1])
-            yield found[1]
+            _wait_for_position(found["prometheus"])
+            yield found
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -97,8 +97,8 @@ def main() -> None:
     if options.prometheus:
         draw(options.prometheus, options.out, options.about)
     else:
-        with demo(options.minutes) as address:
-            draw(address, options.out, options.about)
+        with demo(options.minutes) as addresses:
+            draw(addresses["prometheus"], options.out, options.about)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,10 @@ class Tab:
             await asyncio.sleep(0.1)
         raise AssertionError(f"{expression} was not true within {seconds:g} s")
 
-    async def picture(self) -> bytes:
-        """Return the whole page as PNG."""
-        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
+    async def picture(self, clip: Mapping[str, float] | None = None) -> bytes:
+        """Return the whole page, or a rectangle of it (x, y, width, height), as PNG."""
+        part = {} if clip is None else {"clip": {**clip, "scale": 1}}
+        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True, **part)
         return base64.b64decode(shot["data"])
 
     async def printed(self) -> bytes:

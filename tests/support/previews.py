@@ -7,6 +7,7 @@ GRAFANA = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
 if str(GRAFANA) not in sys.path:
     sys.path.append(str(GRAFANA))
 
-from previews import charts, page, places, results, units  # noqa: E402 # only now they can be found
+import preview  # noqa: E402 # only now it can be found
+from previews import charts, page, places, results, units  # noqa: E402
 
-__all__ = ["GRAFANA", "charts", "page", "places", "results", "units"]
+__all__ = ["GRAFANA", "charts", "page", "places", "preview", "results", "units"]

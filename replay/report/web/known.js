@@ -88,6 +88,13 @@ function pick(table, time, names) {
   return typeof at !== "number" ? at : Object.fromEntries(names.map((name) => [name, table[name][at]]));
 }
 
+// The newest row of a table up to a time, with its own: a daemon keeps a mark of the account every five minutes, not at each close.
+function newestOf(table, time, names) {
+  const at = table ? lastUpTo(table.time, time) : -1;
+  if (at < 0) return !table || time < table.since ? undefined : null;
+  return { time: table.time[at], ...Object.fromEntries(names.map((name) => [name, table[name][at]])) };
+}
+
 const SCORE_NAMES = ["confidence", "score_model", "score_smc", "score_technical"];
 
 // Everything about one close. book: {candles, trades, orders, structure, nGroups, features, tables, account} of one symbol.
@@ -95,7 +102,7 @@ function stateAt(book, time, until) {
   const tables = book.tables ?? {}, trades = tradesAt(book.trades, until);
   const unmet = pick(tables.unmet, until, ["condition", "value", "threshold"]);
   return {
-    time, until, trades, position: positionAt(trades), equity: pick(book.account, until, ["equity"]),
+    time, until, trades, position: positionAt(trades), equity: newestOf(book.account, until, ["equity"]),
     orders: ordersAt(book.orders, until).filter((order) => order.ended === Infinity),
     structure: structureAt(book.structure, until, book.nGroups), features: featuresAt(book.features, until),
     answer: pick(tables.answers, until, ["target", ...SCORE_NAMES]), prediction: pick(tables.predictions, until, ["version", "probability"]),

@@ -22,7 +22,7 @@ function scoreBar(value) {
 }
 
 function accountFacts(state, close) {
-  const held = state.position, rows = [["equity", state.equity === undefined ? NOT_KEPT : state.equity ? `${shown(state.equity.equity, "money")} ${SUMMARY.quote ?? ""}` : "no mark"]];
+  const held = state.position, rows = [["equity", state.equity === undefined ? NOT_KEPT : state.equity ? `${shown(state.equity.equity, "money")} ${SUMMARY.quote ?? ""}${state.equity.time < state.until ? ` at ${stamp(state.equity.time).slice(11)}` : ""}` : "no mark"]];
   rows.push(["position", held ? `${held.quantity > 0 ? "long" : "short"} ${amount(Math.abs(held.quantity))}` : "flat"]);
   if (held) {
     rows.push(["since", stamp(held.since)], ["average entry", shown(held.entry, "price")], ["stop", shown(held.stop, "price")], ["target", shown(held.target, "price")]);

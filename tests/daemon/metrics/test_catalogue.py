@@ -47,7 +47,7 @@ START_S = 1_700_000_000.0
 UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
 # Counts, sums of money and states have no unit of their own (monitoring.md 2 and 3).
 WITHOUT_UNIT = {
-    "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
+    "equity", "equity_peak", "equity_day_start", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
     "positions_open", "trading_halted", "feed_connected", "parity_pnl_difference", "ready",
     "event_loop_tasks", "queue_depth", "prediction_brier_score", "prediction_log_loss",
     "prediction_confidence", "predictions_resolved", "retrain_in_progress", "retrain_validation_score", "feature_psi",
@@ -56,7 +56,7 @@ WITHOUT_UNIT = {
     "orders_working", "recipe_evidence", "recipe_boundary", "recipe_passed", "shadow_trades", "shadow_log_loss",
 }  # fmt: skip
 MONEY = {
-    "equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
+    "equity", "equity_peak", "equity_day_start", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "exposure",
     "gross_profit_total", "gross_loss_total", "attributed_profit_total", "attributed_loss_total",
     "fees_total", "parity_pnl_difference", "market_price", "position_price", "fill_price",
 }  # fmt: skip
@@ -155,8 +155,8 @@ def test_every_series_is_there_at_zero_from_the_start(metrics: Metrics) -> None:
 
 # Gauges that begin at 0 and mean it; any other that could be read as a result must be absent until it was measured.
 ZERO_IS_SO = {
-    "account": {"equity", "equity_peak", "cash", "unrealized_pnl", "realized_pnl", "funding_paid", "drawdown_ratio",
-                "exposure", "leverage_ratio", "positions_open", "position_quantity", "risk_limit_usage_ratio"},  # set when the engine is there
+    "account": {"equity", "equity_peak", "equity_day_start", "cash", "unrealized_pnl", "realized_pnl", "funding_paid",
+                "drawdown_ratio", "exposure", "leverage_ratio", "positions_open", "position_quantity", "risk_limit_usage_ratio"},  # set when the engine is there
     "states": {"candle_waiting_seconds", "trading_halted", "feed_connected", "ready", "retrain_in_progress", "size_factor_ratio"},
     "counts": {"event_loop_tasks", "queue_depth", "predictions_resolved", "drift_window_samples", "orders_working"},
     "sizes": {"journal_size_bytes", "worker_resident_memory_bytes"},

@@ -60,7 +60,6 @@ SYMBOL = "BTCUSDT"
 
 # Queries that this run may leave empty, and why. The test fails when one of them has data after all.
 EMPTY = {
-    "papertape_equity / papertape_equity offset 1d - 1": "the run is younger than a day",
     "sum by (reason) (increase(papertape_signals_rejected_total[1h])) > 0": "nothing was refused",
     "changes(process_start_time_seconds[$__interval]) > 0": "the process started once",
     "changes(papertape_model_loaded_timestamp_seconds[$__interval]) > 0": "the model stays",

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import time
 from collections import deque
 from pathlib import Path
 
 import pytest
 
-from papertape.daemon.metrics import PREFIX, Metrics, Scope
+from papertape.daemon.metrics import PREFIX, Metrics, Scope, runtime
 from papertape.engine.errors import DataError, InvariantError
+from papertape.replay.runtime.loops import PacedLoop
 from tests.support.virtual_time import VirtualTimeLoop
 
 SCOPE = Scope(
@@ -214,3 +216,26 @@ def test_the_probe_measures_how_late_the_loop_is(metrics: Metrics) -> None:
     assert value(metrics, f"{lag}_count") - value(metrics, f"{lag}_bucket", le="0.1") == 1.0
     assert value(metrics, f"{lag}_sum") == pytest.approx(0.15, abs=1e-6)
     assert value(metrics, "event_loop_tasks") == 2.0
+
+
+def test_at_speed_a_timer_of_the_machine_measures_it(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop whose hours pass in no time: only what the machine's timer waits for it is its lag."""
+    monkeypatch.setattr(runtime, "_slept", lambda interval_s: time.perf_counter() - 0.2)
+
+    async def watch() -> None:
+        probe = asyncio.create_task(metrics.probe_loop(is_paced=True))
+        for _ in range(100_000):
+            await asyncio.sleep(3600.0)
+            if value(metrics, f"{lag}_count") >= 3.0:
+                break
+        probe.cancel()
+        await asyncio.gather(probe, return_exceptions=True)
+
+    lag = "event_loop_lag_seconds"
+    with asyncio.Runner(loop_factory=lambda: PacedLoop(1e9)) as runner:
+        runner.run(watch())
+
+    assert value(metrics, f"{lag}_bucket", le="0.1") == 0.0
+    assert 0.6 <= value(metrics, f"{lag}_sum") < 3600.0

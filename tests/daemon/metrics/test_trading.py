@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
+from papertape.daemon.metrics.trading import AccountDay, day_of
 from papertape.daemon.monitoring.model_observer import ModelObserver
 from papertape.daemon.monitoring.states import (
     account_state,
@@ -19,10 +20,11 @@ from papertape.daemon.monitoring.states import (
     position_states,
 )
 from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WRONG_SIDE
+from papertape.engine.candles import DAY_MS, HOUR_MS
 from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.performance.attribution import COMPONENTS, attribution
-from papertape.engine.records import FLAT, LONG, REASON_ENTRY, REFUSED_SIZE, SHORT
+from papertape.engine.records import FLAT, LONG, MARK, REASON_ENTRY, REFUSED_SIZE, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.confluence import Confluence
@@ -111,6 +113,29 @@ def test_account_is_the_newest_mark(whole: tuple[Values, Outcome]) -> None:
     assert values.total("leverage_ratio") == pytest.approx(leverage, rel=1e-9)
     usage = values.total("risk_limit_usage_ratio", limit="max_exposure")
     assert usage == pytest.approx(leverage / 2.0, rel=1e-9)  # the cap is 2
+
+
+def test_a_day_starts_with_the_last_mark_before_it(whole: tuple[Values, Outcome]) -> None:
+    values, outcome = whole
+    days = (outcome.marks["time_ms"] - HOUR_MS) // DAY_MS  # of the last candle that each closed
+    before = outcome.marks[days < days[-1]][-1]
+
+    assert values.total("equity_day_start") == pytest.approx(before["equity"] * QUOTE, rel=1e-12)
+    assert before["equity"] != outcome.marks[-1]["equity"]
+    metrics = Metrics(SCOPE)
+    metrics.on_account(make_engine())
+    assert Values(metrics.registry).total("equity_day_start") == 10_000.0  # the capital
+
+
+def test_a_day_that_begins_between_two_reports_starts_with_what_was_known() -> None:
+    marks = np.zeros(3, MARK)
+    marks["time_ms"] = DAY_MS * 7 + np.array([-HOUR_MS, 0, HOUR_MS])  # 23:00, 00:00 and 01:00
+    marks["equity"] = (np.array([100.0, 101.0, 104.0]) / QUOTE).astype(np.int64)
+
+    assert day_of(marks[:2], None) == AccountDay(6, None, 101.0)  # 00:00 ends its day
+    assert day_of(marks[2:], AccountDay(6, None, 101.0)) == AccountDay(7, 101.0, 104.0)
+    assert day_of(marks[2:], AccountDay(7, 99.0, 103.0)) == AccountDay(7, 99.0, 104.0)
+    assert day_of(marks, AccountDay(6, 90.0, 95.0)) == AccountDay(7, 101.0, 104.0)
 
 
 def test_capital_realised_and_open_results_add_up_to_equity(whole: tuple[Values, Outcome]) -> None:
@@ -275,14 +300,15 @@ def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome])
 
     second, again = Metrics(SCOPE, 0.0), make_engine()
     again.restore(snapshot)
-    second.restore(Restored(equity_peak=peak))
+    day = day_of(before.marks, None)
+    second.restore(Restored(equity_peak=peak, day=day))
     second.on_account(again)
     restored = Values(second.registry)
     run(second, again, TAPE[half:])
 
     # What the first process said last, the second says before its first candle.
     last = Values(first.registry)
-    for name in ("equity", "equity_peak", "cash", "realized_pnl", "unrealized_pnl", "exposure"):
+    for name in ("equity", "equity_peak", "cash", "realized_pnl", "unrealized_pnl", "exposure", "equity_day_start"):  # fmt: skip
         assert restored.total(name) == pytest.approx(last.total(name), rel=1e-12), name
     # increase() over a reset is the sum of both: counters of the halves make the whole.
     end = Values(second.registry)
@@ -292,7 +318,7 @@ def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome])
         "trade_return_ratio_bucket", "trade_duration_seconds_sum", "fill_slippage_ratio_bucket",
     ):  # fmt: skip
         assert last.total(name) + end.total(name) == pytest.approx(values.total(name)), name
-    for name in ("equity", "equity_peak", "realized_pnl", "positions_open"):
+    for name in ("equity", "equity_peak", "equity_day_start", "realized_pnl", "positions_open"):
         assert end.total(name) == pytest.approx(values.total(name)), name
 
 

@@ -82,6 +82,11 @@ async def test_the_page_at_a_candle_is_that_of_a_daemon_which_stopped_there(
             keys = "{ key: %r, preventDefault() {}, shiftKey: false }"
             await tab.value(f"PAGE.replay.key({keys % 'ArrowLeft'})")
             assert await tab.value("PAGE.replay.step") == hours[-1] - 102
+            # Between two marks of the account the newest is told, with its time; before the first there is none.
+            marked = "stateAt({ ...PAGE.candles.book, account: { since: 60, time: [300, 600], equity: [7, 8] } }, %d, %d)"
+            told_at = f"(() => {{ drawWhy($('why'), {marked % (660, 720)}, {{ time: 660, close: 1 }}); return $('why').querySelector('dd').textContent; }})()"
+            assert await tab.value(told_at) == "8.00  at 00:10"
+            assert await tab.value(f"{marked % (120, 180)}.equity === null")
             await tab.value("document.querySelector('#features input')?.click(), 1")
             await tab.value(f"PAGE.replay.key({keys % 'Escape'})")
             assert await tab.value("PAGE.candles.rows.length") == 500
