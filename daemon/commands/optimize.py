@@ -54,6 +54,13 @@ def optimize_command(
     most: Annotated[
         list[str] | None, typer.Option(help="METRIC=NUMBER that must not be passed: turnover=50")
     ] = None,
+    windows: Annotated[
+        int, typer.Option(min=0, help="stretches of the candles whose mean counts; 0: all at once")
+    ] = 0,
+    prune: Annotated[
+        bool,
+        typer.Option(help="with --windows: give up a trial that is behind half of those before"),
+    ] = True,
     sampler: Annotated[
         str, typer.Option(help="auto, tpe, cmaes or nsga2; auto: tpe, of several goals nsga2")
     ] = AUTO,
@@ -82,7 +89,7 @@ def optimize_command(
     axes = [parse_axis(text, settings) for text in grid or ()]
     bounds = parse_bounds(least or (), True) + parse_bounds(most or (), False)
     options = OptimizeOptions(
-        make_goals(by or ["sharpe"]), tuple(bounds), trials, batch, sampler, seed, out, top, workers, limit, dask, shared
+        make_goals(by or ["sharpe"]), tuple(bounds), trials, batch, sampler, seed, out, top, workers, limit, dask, shared, windows, prune
     )  # fmt: skip
     return_large_arrays()
     tapes = load_tapes(settings)
@@ -127,12 +134,15 @@ def _table(found: OptimizeResult) -> Table:
     labels = {name: (label, kind) for label, name, kind in FIGURES}
     goals = [goal.name for goal in found.goals]
     bounds = [bound.metric for bound in found.bounds]
-    shown = [name for name in dict.fromkeys([*bounds, *_SHOWN]) if name not in goals]
+    wanted_over = f", mean of {found.windows} windows" if found.windows else ""
+    shown = [n for n in dict.fromkeys([*bounds, *_SHOWN]) if found.windows or n not in goals]
     table = Table(box=None, pad_edge=False)
     table.add_column("trial", justify="right")
     for axis in found.axes:
         table.add_column(escape(axis.name), justify="right")
-    for name in (*goals, *shown):
+    for name in goals:
+        table.add_column(escape(labels.get(name, (name, ""))[0] + wanted_over), justify="right")
+    for name in shown:
         table.add_column(escape(labels.get(name, (name, ""))[0]), justify="right")
     for outcome in found.best:
         row = outcome.row

@@ -32,6 +32,8 @@ def optimize(
     dask: str | None = None,
     shared: bool = False,
     limit: int = LIMIT,
+    windows: int = 0,
+    prune: bool = True,
     progress: bool | Progress | None = None,
     **arguments: Any,
 ) -> OptimizeResult:
@@ -42,6 +44,8 @@ def optimize(
     trials       how many are tried; batch: how many are proposed before any of them is told
     by           a metric, a function of all metrics of which more is better, or several of either
     least, most  what must hold for a trial to count, by metric: least={"trials": 30, "max_drawdown": -0.2}
+    windows      in so many stretches of the candles the metric is measured, and its mean is what counts; prune: a trial is given
+                 up after one where it is behind half of those before it
     sampler      auto, tpe, cmaes or nsga2 of optuna; auto takes TPE for one goal and NSGA-II for several
     seed         of the proposals; out, workers, dask, shared, top, limit, arguments: as of `sweep`
 
@@ -69,6 +73,8 @@ def optimize(
         limit,
         dask,
         shared,
+        windows,
+        prune,
     )
     with watched(progress) as on_progress:
         return run_optimize(config, tapes, axes, options, on_progress)

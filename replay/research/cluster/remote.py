@@ -45,7 +45,7 @@ def run_trial(job: str, call: str, *packed: bytes) -> bytes:
         while len(_runners) >= _KEPT:
             _runners.popitem(last=False)
         _runners[job] = _runner(job, packed)
-    return _runners[job].run(*TrialCall(*json.loads(call))).line()
+    return _runners[job].run(*TrialCall.of_json(call)).line()
 
 
 def _runner(job: str, packed: tuple[bytes, ...]) -> TrialRunner:

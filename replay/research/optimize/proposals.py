@@ -83,15 +83,28 @@ class Proposals:
         return changes
 
     def tell(
-        self, number: int, values: Sequence[float | None], excesses: Mapping[str, float]
+        self,
+        number: int,
+        values: Sequence[float | None],
+        excesses: Mapping[str, float],
+        given_up: Sequence[float] = (),
     ) -> None:
         """
         Say what came of a trial.
 
         values    of every goal, more is better; None where it has none
         excesses  by how much it misses what must hold
+        given_up  what it was worth after each window up to the one in which it was given up, more is better
         """
         trial = self._asked[number]
+        if given_up:
+            # Whether it would have kept what must hold nobody knows; it stands behind all that were finished.
+            for name in () if self._leaves_out else excesses:
+                trial.set_constraint(name, 0.0)
+            for step, value in enumerate(given_up):
+                trial.report(value, step)
+            self._study.tell(trial, state=self._pruned)
+            return
         known = [value for value in values if value is not None]
         missed = dict(excesses)
         if len(known) < len(values):

@@ -1,7 +1,7 @@
 """What came of a search: the best trial of one goal, of several those that no other beats in all; the table of all."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,10 +38,12 @@ class SearchOutcome(NamedTuple):
 @dataclass(slots=True, kw_only=True)
 class OptimizeResult(TrialsFound):
     """
-    What a search found; in its counts, one that was proposed again is `repeated`.
+    What a search found; in its counts, one that was proposed again is `repeated`, one that was given up `pruned`.
 
     feasible  trials that are measured and miss nothing of what must hold
     best      of those, the best first; of several goals only those that no other beats in one without losing in another
+    windows   in how many the goal is measured, of which it is the mean; 0: in all candles at once
+    pruned    how many trials were given up after each of them
     """
 
     goals: Sequence[Goal]
@@ -49,11 +51,30 @@ class OptimizeResult(TrialsFound):
     sampler: str
     feasible: int
     best: Sequence[SearchOutcome]
+    windows: int = 0
+    pruned: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def first(self) -> TrialRow | None:
         """Return the best trial, None where none counts."""
         return self.best[0].row if self.best else None
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return what a reader must know of the best, as sentences."""
+        # By name: a dataclass with slots is another class than the one that `super()` alone looks in.
+        found = super(OptimizeResult, self).doubts
+        if not self.pruned or not found:
+            return found
+        after = ", ".join(
+            f"{count:,} after window {window}" for window, count in self.pruned.items()
+        )
+        return [
+            found[0],
+            f"{sum(self.pruned.values()):,} of them were given up, {after} of {self.windows}: behind half of those before; what "
+            "they would have come to is not known, and they count as trials.",
+            *found[1:],
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the search as plain values, without the trials that are not among the best."""
@@ -62,6 +83,8 @@ class OptimizeResult(TrialsFound):
             "goals": [goal.to_json() for goal in self.goals],
             "bounds": [str(bound) for bound in self.bounds],
             "sampler": self.sampler,
+            "windows": self.windows,
+            "pruned": {str(window): count for window, count in self.pruned.items()},
             "feasible": self.feasible,
             "best": [self._outcome(outcome) for outcome in self.best],
         }
@@ -81,6 +104,12 @@ def best_of(outcomes: Sequence[SearchOutcome], top: int) -> list[SearchOutcome]:
     if able and values.shape[1] > 1:
         able = [able[place] for place in front(values)]
     return sorted(able, key=lambda one: (-(one.values[0] or 0.0), one.row.number))[:top]
+
+
+def pruned_after(outcomes: Iterable[SearchOutcome]) -> dict[int, int]:
+    """Return how many trials were given up after each window."""
+    after = [len(one.row.values) for one in outcomes if one.row.outcome == "pruned"]
+    return {window: after.count(window) for window in sorted(set(after))}
 
 
 def front(values: FloatArray) -> list[int]:

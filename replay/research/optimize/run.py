@@ -6,13 +6,19 @@ from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config
-from papertape.replay.research.optimize.goals import Constraint, Goal
+from papertape.replay.research.optimize.goals import MISSING, Constraint, Goal
 from papertape.replay.research.optimize.proposals import AUTO, Proposals, sampler_of
-from papertape.replay.research.optimize.result import OptimizeResult, SearchOutcome, best_of
+from papertape.replay.research.optimize.result import (
+    OptimizeResult,
+    SearchOutcome,
+    best_of,
+    pruned_after,
+)
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.hands import hands_of
+from papertape.replay.research.sweep.judging import Judging, floors_of, means_of, windows_over
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import write_table
 from papertape.replay.research.sweep.run import (
@@ -43,6 +49,8 @@ class OptimizeOptions(NamedTuple):
     sampler  auto, tpe, cmaes or nsga2; seed: of its proposals
     top      how many of the best are kept
     dask     the address of a Dask scheduler, whose workers take the place of processes here
+    windows  in how many the goal is measured, and counts as their mean; 0: in all candles at once
+    prune    whether a trial is given up that falls behind in them
     shared   whether other shells that run the same into the same folder take a part of the trials
     """
 
@@ -58,6 +66,8 @@ class OptimizeOptions(NamedTuple):
     limit: int = LIMIT
     dask: str | None = None
     shared: bool = False
+    windows: int = 0
+    prune: bool = True
 
 
 def run_optimize(
@@ -81,12 +91,16 @@ def run_optimize(
     proposals = Proposals(axes, sampler, options.seed, options.batch, len(options.goals))
     runner = TrialRunner(config, tapes)
     runner.refuse_held_out(axes)
+    bounds_ms = windows_over(config, tapes, options.windows) if options.windows else ()
     header = _header(config, runner, axes, options, sampler)
+    if bounds_ms:
+        header |= {"windows": bounds_ms, "prune": options.prune}
     folder = options.folder or folder_of("optimize", header)
     checked: list[int] = []
     with trial_file(folder, header, options.trials, options.shared) as file:
         books = Books(runner, "optimize")
         search = _OptimizeRun(runner, options, proposals, file, books)
+        search.bounds_ms = bounds_ms
         try:
             search.take_in()
             with hands_of(workers, options.dask, runner, search.call) as hands:
@@ -97,7 +111,7 @@ def run_optimize(
             checked = []
         search.take_in()
         search.close()
-        write_table(folder, axes, file.rows())
+        write_table(folder, axes, file.rows(), has_windows=bool(bounds_ms))
         judged, shells = judge(file), file.by_shell
     found = OptimizeResult(
         folder=folder,
@@ -114,20 +128,40 @@ def run_optimize(
         standing=books.standing(),
         verdict=judged,
         shells=shells,
+        windows=options.windows,
+        pruned=pruned_after(search.outcomes.values()),
     )
-    drawn = SurfaceSearch(
+    drawn = _surface(found, search, config, runner.traded)
+    found.page = write_surface(folder, drawn, map(search.drawn, file.rows()))
+    return found
+
+
+def _surface(
+    found: OptimizeResult, search: "_OptimizeRun", config: Config, traded: Sequence[str]
+) -> SurfaceSearch:
+    """Return a search as its page needs it."""
+    return SurfaceSearch(
         "search",
         config,
-        runner.traded,
-        axes,
+        traded,
+        found.axes,
         None,
-        [Layer(goal.name, goal.sign, goal.value) for goal in options.goals],
+        [_layer(goal, found.windows) for goal in found.goals],
         [one.row.number for one in found.best],
         frozenset(number for number, one in search.outcomes.items() if one.counts),
         found.doubts,
     )
-    found.page = write_surface(folder, drawn, file.rows())
-    return found
+
+
+def _layer(goal: Goal, windows: int) -> Layer:
+    """Return a goal as it is drawn."""
+    if not windows:
+        return Layer(goal.name, goal.sign, goal.value)
+    return Layer.of_metric(_mean_name(goal.name, windows), goal.sign)
+
+
+def _mean_name(name: str, windows: int) -> str:
+    return f"{name}, mean of {windows} windows"
 
 
 class _OptimizeRun:
@@ -145,6 +179,11 @@ class _OptimizeRun:
         self._file, self._books = file, books
         self._proposed: list[Mapping[str, Any]] = []
         self._first: dict[str, int] = {}  # by what a trial changes, the first that does
+        self.bounds_ms: Sequence[int] = ()
+        self._finished: list[
+            list[float]
+        ] = []  # what those that were told were worth after each window
+        self._floors: Sequence[float | None] = ()
         self.outcomes: dict[int, SearchOutcome] = {}
 
     def changes(self, number: int) -> Mapping[str, Any]:
@@ -153,7 +192,11 @@ class _OptimizeRun:
 
     def call(self, number: int) -> TrialCall:
         """Return a trial as it is asked for."""
-        return TrialCall(number, self._proposed[number])
+        judging = None
+        if self.bounds_ms:
+            (goal,) = self._options.goals
+            judging = Judging(goal.name, goal.sign, self.bounds_ms, self._floors)
+        return TrialCall(number, self._proposed[number], None, judging)
 
     def run(self, number: int) -> TrialRow:
         """Return what comes of a trial."""
@@ -168,6 +211,8 @@ class _OptimizeRun:
         options = self._options
         for first in range(0, options.trials, options.batch):
             numbers = range(first, min(first + options.batch, options.trials))
+            if options.prune and self.bounds_ms:
+                self._floors = floors_of(self._finished, options.windows)
             fresh = []
             for number in numbers:
                 self._propose(number)
@@ -183,7 +228,28 @@ class _OptimizeRun:
             yield fresh
             for number in numbers:
                 known = self.outcomes[self._first[repr(self._proposed[number])]]
-                self._proposals.tell(number, known.values, known.excesses)
+                self._tell(number, known)
+
+    def _tell(self, number: int, known: SearchOutcome) -> None:
+        """Say to the sampler what came of a trial, and keep what those after it are measured by."""
+        (goal, *_), row = self._options.goals, known.row
+        means = means_of(goal.sign, row.values)
+        if row.outcome == "pruned":
+            self._proposals.tell(number, known.values, known.excesses, means or [-MISSING])
+            return
+        if row.values and len(means) == len(row.values):
+            self._finished.append(means)
+        self._proposals.tell(number, known.values, known.excesses)
+
+    def drawn(self, row: TrialRow) -> TrialRow:
+        """Return a trial with its mean over the windows among its metrics."""
+        if not self.bounds_ms or row.outcome != "done":
+            return row
+        ((goal, value),) = zip(self._options.goals, self.outcomes[row.number].values, strict=True)
+        mean = None if value is None else goal.sign * value
+        return row._replace(
+            metrics={**row.metrics, _mean_name(goal.name, self._options.windows): mean}
+        )
 
     def take_in(self) -> None:
         """Read what the file holds and is not known: of before a kill, and what an interrupt came upon."""
@@ -230,12 +296,20 @@ class _OptimizeRun:
     def _outcome(self, row: TrialRow) -> SearchOutcome:
         metrics, options = row.metrics, self._options
         if row.outcome != "done":
-            return SearchOutcome(row, (None,) * len(options.goals), {})
-        values = [(goal.sign, goal.value(metrics)) for goal in options.goals]
+            # A bound that nobody could look at is kept as not missed by one that was given up.
+            unknown = {str(bound): 0.0 for bound in options.bounds if row.outcome == "pruned"}
+            return SearchOutcome(row, (None,) * len(options.goals), unknown)
+        if self.bounds_ms:
+            (goal,) = options.goals
+            means = means_of(goal.sign, row.values)
+            values: tuple[float | None, ...] = (
+                means[-1] if len(means) == len(row.values) else None,
+            )
+        else:
+            found = [(goal.sign, goal.value(metrics)) for goal in options.goals]
+            values = tuple(None if value is None else sign * value for sign, value in found)
         return SearchOutcome(
-            row,
-            tuple(None if value is None else sign * value for sign, value in values),
-            {str(bound): bound.excess(metrics) for bound in options.bounds},
+            row, values, {str(bound): bound.excess(metrics) for bound in options.bounds}
         )
 
 
@@ -258,8 +332,21 @@ def _refuse(axes: Sequence[Axis], options: OptimizeOptions) -> None:
         raise ConfigError(
             f"--trials {options.trials:,}: the grid has {space.points:,} points, and papertape sweep tries every one"
         )
+    if options.windows:
+        _refuse_windows(axes, options)
     if options.batch < _LEAST_BATCH:
         raise ConfigError(f"--batch {options.batch}: {_LEAST_BATCH} is the least")
+
+
+def _refuse_windows(axes: Sequence[Axis], options: OptimizeOptions) -> None:
+    """Raise ConfigError for what cannot be measured window by window."""
+    if len(options.goals) > 1 or options.goals[0].measure is not None:
+        raise ConfigError(
+            "--windows: what is wanted is one metric, by its name; leave out the others"
+        )
+    for axis in axes:
+        if axis.key.startswith("data.") and axis.key != "data.timeframe":
+            raise ConfigError(f"--grid {axis.key}: with --windows all trials are over the same candles; leave one of them out")  # fmt: skip
 
 
 def _header(

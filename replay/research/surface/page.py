@@ -69,7 +69,9 @@ def write_surface(folder: Path, search: SurfaceSearch, rows: Iterable[TrialRow])
             return None
         numbers.append(row.number)
         changes.append(row.changes)
-        values.append([_number(layer.value(row.metrics)) for layer in layers])
+        # Only whole replays are drawn: one that was given up has nothing to compare.
+        is_whole = row.outcome == "done"
+        values.append([_number(layer.value(row.metrics) if is_whole else None) for layer in layers])
     order = np.argsort(np.array(numbers, np.int64))
     numbers = [numbers[place] for place in order]
     changes = [changes[place] for place in order]

@@ -6,6 +6,7 @@ Many configurations over the same tapes, each as its replay would be.
     reader    candles and features that trials share
     trial     one configuration, replayed and measured
     parts     a part of a run, measured as if it were one
+    judging   windows on which a trial is judged, and given up where it falls behind
     record    the file of finished trials: appended to, locked, gone on with after a kill
     books     its trials in the ledger of all trials
     hands     who does trials: processes here, or a cluster

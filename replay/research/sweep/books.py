@@ -31,7 +31,7 @@ class Books:
 
     def add(self, row: TrialRow) -> None:
         """Take in one trial; those that were not done have shown nobody anything."""
-        if row.outcome != "done":
+        if row.outcome not in ("done", "pruned"):
             return
         self._tapes.update(row.tapes)
         if self._problem:

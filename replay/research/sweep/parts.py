@@ -1,7 +1,9 @@
-"""A part of a run, measured as if it were one: what an account did between two times, from the equity it had."""
+"""A part of a run: what an account did between two times, from the equity it had; and the changes that make a run end there."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from papertape.engine.performance import Performance
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def performance_between(
@@ -37,3 +41,13 @@ def performance_between(
     found: Mapping[str, object] = {"account": begun}
     whole = run.feed.closes() if closes is None else closes
     return performance_of(config.model_copy(update=dict(found)), part, whole[first:last])
+
+
+def span(start_ms: int, end_ms: int) -> dict[str, str]:
+    """Return the changes that let a run see candles which open from a time on and before another."""
+    return {"data.start": moment(start_ms), "data.end": moment(end_ms - 1)}
+
+
+def moment(time_ms: int) -> str:
+    """Return a time as a configuration takes it."""
+    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat()

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading, is_readable
@@ -25,6 +27,7 @@ from papertape.replay.backtesting.recorder import Recorder, refuse_faults
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
 from papertape.replay.feed import Gaps, ReplayFeed, Told
+from papertape.replay.research.sweep.judging import WindowWatch
 
 _MEASURED: Final = ("equity", "exposure", "open_positions")
 _KEPT: Final = 2  # cuts of tapes that are laid out at a time; trials come window after window
@@ -57,27 +60,35 @@ class SharedCandles:
         self._outputs: dict[bool, Outputs] = {}  # kernels take longer blocks than the others
         self._lanes = Lanes(self._reading)
 
-    def replay(self, plan: RunPlan) -> SharedRun:
+    def replay(self, plan: RunPlan, watch: WindowWatch | None = None) -> SharedRun:
         """
         Return what one engine makes of these candles, with the trades and marks that metrics are made of and no more.
+
+        watch  asked after each window whether to go on; where it says no, the run ends there
 
         Raises StrategyError where a user's strategy fails.
         """
         told = [*model_events(plan.models), *plan.events]
-        if not told and is_lane(plan.spec):
+        if not told and watch is None and is_lane(plan.spec):
             engine = self._engine(plan.spec)
             ending = self._lanes.run(engine)
             if ending is not None:
                 return SharedRun(self._run(engine, self._feed, [ending.trades], ending.marks), True)
-        return SharedRun(self._stepped(plan.spec, told), False)
+        return SharedRun(self._stepped(plan.spec, told, watch), False)
 
-    def _stepped(self, spec: EngineSpec, told: Sequence[Told]) -> Run:
+    def _stepped(self, spec: EngineSpec, told: Sequence[Told], watch: WindowWatch | None) -> Run:
         """Return what comes of an engine that is stepped block by block, with what happens between them."""
         engine = self._engine(spec)
         feed = self._fed(told) if told else self._feed
         trades: list[Rows] = []
         marks = Collector(_MEASURED, feed.n_instants)
-        for report in _reports(engine, feed):
+        for report in _reports(engine, feed, self._stops(watch)):
+            if report is None:
+                assert watch is not None
+                so_far = self._run(engine, feed, trades, marks.columns())
+                if not watch.goes_on(so_far, self.closes):
+                    return so_far
+                continue
             refuse_faults(report)
             marks.add(report.marks)
             if len(report.trades):
@@ -94,23 +105,42 @@ class SharedCandles:
     def _run(
         self, engine: Engine, feed: ReplayFeed, closed: list[Rows], marks: dict[str, IntArray]
     ) -> Run:
-        """Return what is measured of an engine at its end: its trades, open ones last, and its marks."""
+        """Return what is measured of an engine where it has come to: its trades, open ones last, and its marks."""
         trades = join_rows([*closed, engine.open_trades()])
-        columns = CurveColumns(self._times, **marks)
+        times = self._times
+        if len(marks["equity"]) < feed.n_instants:
+            times = MarkTimes(times.time_ms[: len(marks["equity"])])
+        columns = CurveColumns(times, **marks)
         return Run(engine, Recorder(), trades, columns, feed, (), 0.0, 0.0)
+
+    def _stops(self, watch: WindowWatch | None) -> list[int]:
+        """Return how many instants there are up to each end of a window but the last."""
+        if watch is None:
+            return []
+        found: list[int] = np.searchsorted(self._times.time_ms, watch.stops_ms, "right").tolist()
+        return found
 
     def _fed(self, events: Sequence[Told]) -> ReplayFeed:
         """Return the candles with what happens beside them."""
         return ReplayFeed(self._cuts, self._base_ms, gaps=self._gaps, events=events)
 
 
-def _reports(engine: Engine, feed: ReplayFeed) -> Iterator[Report]:
-    """Yield what an engine says of a feed, block by block."""
+def _reports(engine: Engine, feed: ReplayFeed, stops: Sequence[int]) -> Iterator[Report | None]:
+    """Yield what an engine says of a feed, block by block; stops: instants after which it yields None."""
+    done, left = 0, [*stops]
     for part in feed.between_events():
-        if isinstance(part, int):
-            yield from engine.read_on(part)
-        else:
+        if not isinstance(part, int):
             yield engine.step(part)
+            continue
+        end = done + part
+        while left and left[0] < end:
+            if left[0] > done:
+                yield from engine.read_on(left[0] - done)
+                done = left[0]
+            left.pop(0)
+            yield None
+        yield from engine.read_on(end - done)
+        done = end
 
 
 class Reader:

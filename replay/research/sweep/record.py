@@ -22,7 +22,8 @@ from papertape.replay.research.sweep.trial import TrialRow
 FORMAT: Final = 1
 TRIALS: Final = "trials.jsonl"
 SHELLS: Final = "shells"
-_DONE, _NO_RESULT = 1, 2
+_ENDINGS: Final = {"done": 1, "pruned": 2}
+_NO_RESULT: Final = 3
 
 
 class TrialFile:
@@ -103,7 +104,12 @@ class TrialFile:
 
     def that_were_done(self) -> list[int]:
         """Return the trials that ended with a result, in order; no line is read for it."""
-        return [number for number, ending in enumerate(self._done) if ending == _DONE]
+        return [number for number, ending in enumerate(self._done) if ending == _ENDINGS["done"]]
+
+    @property
+    def pruned(self) -> int:
+        """Return how many trials were given up on the way."""
+        return self._done.count(_ENDINGS["pruned"])
 
     def row(self, number: int) -> TrialRow:
         """Return one finished trial."""
@@ -199,7 +205,7 @@ class TrialFile:
         return self._files.index(path)
 
     def _note(self, row: TrialRow, home: int, place: int) -> None:
-        self._done[row.number] = _DONE if row.outcome == "done" else _NO_RESULT
+        self._done[row.number] = _ENDINGS.get(row.outcome, _NO_RESULT)
         self._homes[row.number], self._places[row.number] = home, place
 
     def _append(self, line: bytes) -> int:
@@ -221,7 +227,7 @@ class TrialFile:
     def _refuse_unlike(self, row: TrialRow) -> None:
         """Raise InvariantError when a trial that is known already came to something else."""
         known = self.row(row.number)
-        if known.outcome == row.outcome == "done" and known.digest != row.digest:
+        if known.outcome == row.outcome and known.digest != row.digest:
             raise InvariantError(
                 f"trial {row.number} {dict(row.changes)}: its digest is {known.digest[:16]} by one shell and "
                 f"{row.digest[:16]} by another; none of these trials can be trusted"

@@ -78,10 +78,15 @@ class TrialsFound(ABC):
         if self.first is None:
             return []
         return [
-            f"The first is the best of {self.counts['done']:,} that were tried here; none of them has seen other candles.",
+            f"The first is the best of {self.tried:,} that were tried here; none of them has seen other candles.",
             *self.standing.sentences(self.first.metrics),
             *self.verdict.sentences(),
         ]
+
+    @property
+    def tried(self) -> int:
+        """Return how many trials have shown anything, those among them that were given up on the way."""
+        return self.counts.get("done", 0) + self.counts.get("pruned", 0)
 
     @property
     def left(self) -> int:
@@ -179,13 +184,15 @@ class Summary:
         return [row for _, _, row in sorted(self._heap, key=lambda one: one[:2], reverse=True)]
 
 
-def write_table(folder: Path, axes: Sequence[Axis], rows: Iterable[TrialRow]) -> None:
-    """Write every trial as one row of a Parquet file, a few thousand at a time."""
+def write_table(
+    folder: Path, axes: Sequence[Axis], rows: Iterable[TrialRow], *, has_windows: bool = False
+) -> None:
+    """Write every trial as one row of a Parquet file, a few thousand at a time; has_windows: with its values in each of them."""
     schema = pa.schema(
         [
             ("number", pa.int64()), *((axis.key, _kind(axis)) for axis in axes), ("outcome", pa.string()),
             ("reason", pa.string()), ("configuration", pa.string()), ("digest", pa.string()),
-            ("wall_s", pa.float64()), *((name, pa.float64()) for name in METRIC_NAMES),
+            ("wall_s", pa.float64()), *([("windows", pa.list_(pa.float64()))] if has_windows else []), *((name, pa.float64()) for name in METRIC_NAMES),
         ]
     )  # fmt: skip
 
@@ -209,7 +216,7 @@ def _flat(row: TrialRow, axes: Sequence[Axis], schema: pa.Schema) -> dict[str, A
     plain = {name: getattr(row, name) for name in ("number", "outcome", "reason", "wall_s")}
     digests = {"configuration": row.configuration, "digest": row.digest}
     numbers = {n: None if v is None else float(v) for n, v in row.metrics.items()}
-    return {**plain, **changes, **digests, **numbers}
+    return {**plain, **changes, **digests, **numbers, "windows": list(row.values)}
 
 
 def _kind(axis: Axis) -> pa.DataType:

@@ -222,11 +222,15 @@ def check_trials(
 
 
 def judge(file: TrialFile) -> TrialVerdict:
-    """Return what the finished trials say together; of very many those with the lowest numbers, whatever their order here."""
+    """
+    Return what the finished trials say together; of very many those with the lowest numbers, whatever their order here.
+
+    Those that were given up have other days, and are left out.
+    """
     numbers = file.that_were_done()
     chosen = set(numbers[:MOST_TRIALS])
     rows = sorted((row.number, row.returns) for row in file.rows() if row.number in chosen)
-    return verdict((returns for _, returns in rows), len(numbers) - len(chosen))
+    return verdict((returns for _, returns in rows), len(numbers) - len(chosen) + file.pruned)
 
 
 def identity(config: Config, runner: TrialRunner, axes: Sequence[Axis]) -> dict[str, Any]:

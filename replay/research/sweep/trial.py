@@ -3,20 +3,21 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from papertape.engine.errors import PapertapeError
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.spec import EngineSpec
 from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
-from papertape.replay.backtesting.summary import performance_of
+from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config, Data
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.research.sweep.axes import Axis, with_changes
-from papertape.replay.research.sweep.parts import performance_between
+from papertape.replay.research.sweep.judging import Judging, WindowWatch
+from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
 from papertape.replay.research.trials.holdout import Locks
 from papertape.replay.research.trials.identity import configuration_digest
@@ -31,9 +32,11 @@ class TrialRow(NamedTuple):
     What came of one trial.
 
     outcome    done | refused (no such configuration can be run) | failed (its strategy did, or its worker)
+               pruned (given up after a window: what it says is of the replay that ends there)
     digest     of every decision and fill; configuration: digest of what was run
     returns    of the account, in a compact form (`papertape.replay.research.trials.returns`)
     is_lane    one call of a kernel did all of it (`papertape.engine.lanes`)
+    values     of the metric that it is judged by, in each window that it came to
     """
 
     number: int
@@ -47,10 +50,14 @@ class TrialRow(NamedTuple):
     tapes: Sequence[str] = ()
     wall_s: float = 0.0
     is_lane: bool = False
+    values: Sequence[float | None] = ()
 
     def line(self) -> bytes:
         """Return the trial as one line of JSON."""
-        return json.dumps(self._asdict(), allow_nan=False, separators=(",", ":")).encode()
+        plain = self._asdict()
+        if not self.values:
+            del plain["values"]
+        return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode()
 
     @classmethod
     def of_line(cls, line: bytes) -> "TrialRow":
@@ -59,11 +66,23 @@ class TrialRow(NamedTuple):
 
 
 class TrialCall(NamedTuple):
-    """One trial as it is asked for: its number, what it changes, and from when on it is measured; None: from the beginning."""
+    """
+    One trial as it is asked for: its number and what it changes.
+
+    start_ms  from when on it is measured; None: from the beginning
+    judging   on which windows it is judged; None: on all its candles at once
+    """
 
     number: int
     changes: Mapping[str, Any]
     start_ms: int | None = None
+    judging: Judging | None = None
+
+    @classmethod
+    def of_json(cls, text: str) -> Self:
+        """Return what was written with `json.dumps`."""
+        number, changes, start_ms, judging = json.loads(text)
+        return cls(number, changes, start_ms, Judging.of_json(judging))
 
 
 class TrialRunner:
@@ -154,22 +173,28 @@ class TrialRunner:
             self._newest_cuts = newest
         return newest[2]
 
-    def run(self, number: int, changes: Mapping[str, Any], start_ms: int | None = None) -> TrialRow:
-        """
-        Return what comes of one trial; what cannot be run is a row with its reason.
-
-        start_ms  only what closes after it is measured; None: everything
-        """
+    def run(
+        self,
+        number: int,
+        changes: Mapping[str, Any],
+        start_ms: int | None = None,
+        judging: Judging | None = None,
+    ) -> TrialRow:
+        """Return what comes of one trial, as `TrialCall` has it; what cannot be run is a row with its reason."""
         started_s = time.perf_counter()
         try:
             config = with_changes(self.config, changes)
             ready = self.prepare(config)
         except PapertapeError as error:
             return TrialRow(number, changes, "refused", str(error))
+        watch = WindowWatch(config, judging) if judging is not None else None
         try:
-            (run, is_lane), closes = self._replay(config, ready)
+            (run, is_lane), closes = self._replay(config, ready, watch)
         except PapertapeError as error:
             return TrialRow(number, changes, "failed", str(error))
+        if watch is not None and watch.is_given_up:
+            config = with_changes(config, {"data.end": moment(watch.end_ms - 1)})
+            closes = closes[: len(run.marks)]
         if start_ms is None:
             measured = performance_of(config, run, closes)
         else:
@@ -178,8 +203,7 @@ class TrialRunner:
         return TrialRow(
             number,
             changes,
-            "done",
-            "",
+            *_ending(watch),
             configuration_digest(config),
             run.engine.digest,
             measured.metrics,
@@ -187,17 +211,37 @@ class TrialRunner:
             [tape.sha256 for tape in ready.tapes],
             time.perf_counter() - started_s,
             is_lane,
+            watch.values if watch is not None else (),
         )
 
-    def _replay(self, config: Config, ready: RunPlan) -> tuple[SharedRun, FloatArray]:
+    def _replay(
+        self, config: Config, ready: RunPlan, watch: WindowWatch | None
+    ) -> tuple[SharedRun, FloatArray]:
         """Return a run and its closes: over shared candles where they say all that is asked for, else by itself."""
         if is_shareable(ready.spec):
             shared = self._reader.shared(config, ready)
-            return shared.replay(ready), shared.closes
-        run = replay(
-            ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-        )
-        return SharedRun(run, False), run.feed.closes()
+            found, closes = shared.replay(ready, watch), shared.closes
+        else:
+            found = SharedRun(_by_itself(config, ready), False)
+            closes = found.run.feed.closes()
+            if watch is not None and not all(watch.goes_on(found.run, closes) for _ in watch.stops_ms):  # fmt: skip
+                # Given up too late to save anything; what it is to say is that of the replay that ends there.
+                ended = with_changes(config, {"data.end": moment(watch.end_ms - 1)})
+                return SharedRun(_by_itself(ended, self.prepare(ended)), False), closes
+        if watch is not None and not watch.is_given_up:
+            watch.goes_on(found.run, closes)
+        return found, closes
+
+
+def _ending(watch: WindowWatch | None) -> tuple[str, str]:
+    """Return the outcome of a trial that was run, and its reason."""
+    return ("pruned", watch.reason()) if watch is not None and watch.is_given_up else ("done", "")
+
+
+def _by_itself(config: Config, ready: RunPlan) -> Run:
+    return replay(
+        ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
+    )
 
 
 def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config
 from papertape.replay.research.sweep.axes import parameter_in, with_changes
-from papertape.replay.research.sweep.parts import performance_between
-from papertape.replay.research.walkforward.search import moment, span
+from papertape.replay.research.sweep.parts import moment, performance_between, span
 from papertape.replay.research.walkforward.windows import Window
 
 Metrics = Mapping[str, float | None]

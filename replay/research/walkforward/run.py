@@ -22,7 +22,7 @@ from papertape.replay.research.sweep.axes import (
 )
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.hands import hands_of
-from papertape.replay.research.sweep.parts import performance_between
+from papertape.replay.research.sweep.parts import performance_between, span
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
 from papertape.replay.research.sweep.run import folder_of, processes, run_trials, trial_file
@@ -39,7 +39,7 @@ from papertape.replay.research.walkforward.check import check_account, check_cho
 from papertape.replay.research.walkforward.choice import RULES, SearchChoice, choose, rank
 from papertape.replay.research.walkforward.page import write_walkforward
 from papertape.replay.research.walkforward.result import WalkResult, WindowRow, write_windows
-from papertape.replay.research.walkforward.search import Search, span
+from papertape.replay.research.walkforward.search import Search
 from papertape.replay.research.walkforward.windows import (
     AUTO,
     Plan,

@@ -1,18 +1,16 @@
 """The trials of every window: each point of the space in sample, and the same point on the window's test, each an account of its own."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from papertape.engine.jit import FloatArray
+from papertape.replay.research.sweep.parts import moment, span
 from papertape.replay.research.sweep.result import sign_of
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.walkforward.windows import Window
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TrialPlace(NamedTuple):
@@ -76,13 +74,3 @@ class Search:
             if value is not None:
                 found[row.number] = sign * value
         return found.reshape(len(self.windows), 2, self.space.size)
-
-
-def span(start_ms: int, end_ms: int) -> dict[str, str]:
-    """Return the changes that let a run see candles which open from a time on and before another."""
-    return {"data.start": moment(start_ms), "data.end": moment(end_ms - 1)}
-
-
-def moment(time_ms: int) -> str:
-    """Return a time as a configuration takes it."""
-    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat()

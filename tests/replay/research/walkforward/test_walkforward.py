@@ -14,6 +14,7 @@ from papertape.engine.errors import ConfigError, DataError, InvariantError
 from papertape.engine.strategies import EmaCross
 from papertape.replay.backtesting import prepare
 from papertape.replay.config.spec import make_spec
+from papertape.replay.research.sweep.parts import span
 from papertape.replay.research.walkforward import run as walk_run
 from papertape.replay.research.walkforward import search as walk_search
 from papertape.replay.research.walkforward.result import WalkResult
@@ -148,7 +149,7 @@ class TestLeaks:
 
         def further(self: Any, number: int) -> dict[str, Any]:
             window = self.windows[self.place(number).window]
-            return changes(self, number) | walk_search.span(window.train_ms, window.end_ms)
+            return changes(self, number) | span(window.train_ms, window.end_ms)
 
         monkeypatch.setattr(walk_search.Search, "changes", further)
         with pytest.raises(InvariantError, match="it knew what came later"):
