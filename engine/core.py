@@ -69,16 +69,17 @@ class Engine(EngineState):
     """One account, one strategy, one or more symbols."""
 
     def __init__(
-        self, spec: EngineSpec, reading: Reading | None = None, outputs: Outputs | None = None
-    ) -> None:
+        self, spec: EngineSpec, reading: Reading | None = None, outputs: Outputs | None = None, is_asking: bool = True
+    ) -> None:  # fmt: skip
         """
         Make an engine before its first candle.
 
         reading  candles that it shares with other engines, to be read on (`read_on`)
         outputs  buffers of another engine over them that are used again; between two events nothing is in them
+        is_asking  it asks its strategy; False: somebody else knows what that wants, and it is never stepped
         """
         super().__init__(spec, reading, outputs)
-        self._deciders = deciders_of(self)
+        self._deciders = deciders_of(self) if is_asking else []
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink, Callable[[Event], Event]]] = []
 

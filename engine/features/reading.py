@@ -23,7 +23,7 @@ from papertape.engine.features.requests import split_request
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.features.table import columns_of, is_built_in, read_request
-from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
 
 MOST_BYTES: Final = 1 << 28  # of columns; those that were asked for longest ago go first
 _NOBODY: Final = int(np.iinfo(np.int64).min)
@@ -92,15 +92,17 @@ class Reading:
         n_symbols, labels = len(self.symbols), [columns_of(request) for request in requests]
         at: list[IntArray] = []
         bars: list[list[Rows]] = [[] for _ in self.symbols]
+        is_new = timeframe not in self._closes
         values: list[list[FloatArray]] = [[] for _ in self.symbols]
         for first, part in self._parts(frames):
             closed, closed_at = frames.advance(part, len(part) // n_symbols)
             at.append(closed_at[:closed] + first)
             for symbol, lane in enumerate(frames.main):
-                bars[symbol].append(lane.closed[:closed].copy())
+                if is_new:
+                    bars[symbol].append(copy_rows(lane.closed[:closed]))
                 values[symbol].append(frames.matrix(symbol, closed, closed_at)[:-1, :closed].copy())
-        if timeframe not in self._closes:
-            joined = np.concatenate([np.concatenate(parts) for parts in bars])
+        if is_new:
+            joined = join_rows([join_rows(parts) for parts in bars])
             has_absent = bool((joined["flag_bits"] & FLAG_ABSENT).any())
             lanes = joined.reshape(n_symbols, -1)
             self._closes[timeframe] = ReadCloses(np.concatenate(at), lanes, has_absent)

@@ -77,7 +77,7 @@ def pass_held(
     """
     Mark an account that holds a position up to an instant; return the first at which something else may happen.
 
-    prices  high, low and close of every candle, shape (3, n)
+    prices  high, low and close of every candle, shape (3, n); of an absent one, in which nothing fills, the high is infinite
     """
     size, cash, is_ruined = abs(position.quantity), account.cash, account.ruined_ms != 0
     below, above = free_range(position)
@@ -85,7 +85,8 @@ def pass_held(
     instant = first
     while instant < end:
         high, low = prices[0, instant], prices[1, instant]
-        if not (below < low and high < above) and bracket_hit(position, candles[instant]) != 0:
+        is_free = below < low and high < above
+        if not is_free and (high == np.inf or bracket_hit(position, candles[instant]) != 0):
             break
         gross = money(size * prices[2, instant])
         worth = cash + position_value(position, market, gross)
@@ -114,7 +115,7 @@ def run_lane(
     """
     Run all candles of an account that has not begun; return DONE, or why what was written is nothing to go by.
 
-    candles                  CANDLE of one symbol, none absent; prices: high, low and close of each, shape (3, n)
+    candles                  CANDLE of one symbol; prices: as `pass_held` takes them
     is_close                 1 at instants at which a candle of the strategy closes, shape (n,)
     starts, wanted, is_even  as `Wishes` has them
     marks                    MARK, shape (1,), scratch; what it says of each instant goes to the last three, shape (n,)

@@ -58,12 +58,9 @@ class Lanes:
 
     def __init__(self, reading: Reading) -> None:
         candles = reading.candles
-        self.n = len(candles)
-        self.is_whole = len(reading.symbols) == 1 and not (candles["flag_bits"] & FLAG_ABSENT).any()
-        if not self.is_whole:
-            return
-        self._reading = reading
+        self._reading, self.n = reading, len(candles)
         self._prices: FloatArray = np.stack([candles[name] for name in ("high", "low", "close")])
+        self._prices[0, candles["flag_bits"] & FLAG_ABSENT != 0] = np.inf
         self._closes: dict[str, IntArray] = {}
         most = min(2 * self.n, _MOST_ROWS)
         # Pages that nobody writes to are no memory.
@@ -75,8 +72,6 @@ class Lanes:
 
     def run(self, engine: Engine) -> LaneEnding | None:
         """Take an engine of this reading, of a specification that `is_lane`, to its end; None where it has to be run otherwise."""
-        if not self.is_whole:
-            return None
         wanted, n = self._wanted(engine), self.n
         counters = engine.outputs.counters
         marks = {name: np.empty(n, type_of(name)) for name in _MARKED}

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.orders import mute_absent
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import ReadFeatures
 from papertape.engine.jit import IntArray, Rows, copy_rows, kernel
@@ -78,7 +79,7 @@ def wishes_of(engine: Engine, strategy: KernelStrategy) -> Wishes:
     closes = engine.frames.reading.closes(engine.spec.timeframe)
     starts, is_even = np.empty(len(closes.at), np.int64), np.ones(len(closes.at), np.int64)
     rows, state = np.zeros(len(closes.at), DECISION), np.zeros(1, strategy.state_dtype)
-    if isinstance(strategy, TellsChanges):
+    if isinstance(strategy, TellsChanges) and not engine.frames.has_absent:
         count = strategy.tell(engine.frames.whole(0), closes.at, state, starts, rows)
     else:
         count = _asked(engine, strategy, state, starts, rows, is_even)
@@ -104,6 +105,8 @@ def _asked(
         closed, at = frames.advance(part, len(part))
         matrix, bars = engine.signals(0, closed, at), frames.main[0].closed
         strategy.decide_batch(matrix, bars, closed, state, wishes)
+        if frames.has_absent:
+            mute_absent(bars, closed, wishes)
         known = at[:closed] + first
         count = gather(wishes, words, known, starts, rows, row_words, is_even, count)
     return count

@@ -3,7 +3,7 @@ What a result is worth: definitions of every number that a report shows, and not
 
     measure     all metrics of one run, with a reason for each that is undefined (`metrics`: names and conventions)
     daily       the equity curve in UTC days and months          drawdown      falls from a peak
-    times       when it is marked
+    times       when it is marked                        activity      how much of it was at work
     ratios      return, risk and ratio metrics                   significance  how far a Sharpe ratio can be trusted
     trading     metrics of trades and costs                      relative      against buy-and-hold
     standing    a Sharpe ratio among all that was tried

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.performance.activity import activity_of
 from papertape.engine.performance.curve import Marks, has_column, times_of
 from papertape.engine.performance.daily import daily_returns
 from papertape.engine.performance.drawdown import falls_of
@@ -25,7 +26,12 @@ from papertape.engine.performance.ratios import (
 )
 from papertape.engine.performance.relative import hold_worth, put_relative
 from papertape.engine.performance.times import MarkTimes
-from papertape.engine.performance.trading import put_costs, put_trades, total_quote
+from papertape.engine.performance.trading import (
+    TradeColumns,
+    put_costs,
+    put_trades,
+    total_quote,
+)
 from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
 
 _NO_CANDLES: Final = "no candle was processed"
@@ -61,8 +67,9 @@ def measure(
     assert rf > -1.0
     assert trials >= 1
     sheet = Sheet()
-    put_trades(sheet, trades)
-    put_costs(sheet, trades)
+    columns = TradeColumns(trades)
+    put_trades(sheet, columns)
+    put_costs(sheet, columns)
     if not len(marks):
         names = (*CURVE_METRICS, *DAILY_METRICS, "buy_and_hold_return", *RELATIVE_METRICS)
         sheet.refuse(names, _NO_CANDLES)
@@ -93,7 +100,7 @@ def measure(
         put_significance(sheet, daily.returns, rf, trials, trials_deviation)
         put_pain(sheet, daily, capital, rf)
         if has_column(marks, "exposure"):
-            _put_activity(sheet, trades, marks, equity[1:])
+            _put_activity(sheet, columns, marks, equity[1:])
         else:
             sheet.refuse(("mean_leverage", "turnover"), _NOT_KEPT)
     return sheet.finish()
@@ -141,15 +148,14 @@ def _put_curve(sheet: Sheet, times: MarkTimes, equity: FloatArray) -> tuple[int,
     return elapsed_ms, falls.lowest
 
 
-def _put_activity(sheet: Sheet, trades: Rows, marks: Marks, equity: FloatArray) -> None:
+def _put_activity(sheet: Sheet, trades: TradeColumns, marks: Marks, equity: FloatArray) -> None:
     """
     Write mean gross leverage and turnover, for an equity above zero.
 
     Turnover is the notional of all fills ÷ average equity; a trade still open has only its entry.
     """
-    leverage = marks["exposure"] / UNITS_PER_QUOTE
-    leverage /= equity
-    sheet.put("mean_leverage", float(leverage.mean()))
+    leverage, worth = activity_of(marks["exposure"], equity)
+    sheet.put("mean_leverage", leverage)
     exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
     traded = total_quote(trades["notional"]) + float(np.dot(trades["quantity"], exits))
-    sheet.put("turnover", traded / float(equity.mean()))
+    sheet.put("turnover", traded / worth)

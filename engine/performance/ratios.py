@@ -14,6 +14,7 @@ from papertape.engine.performance.metrics import (
     MINIMUM_DAYS,
     SMALLEST,
     Sheet,
+    mean_of,
     quotient,
 )
 from papertape.engine.performance.significance import (
@@ -41,9 +42,12 @@ def daily_rate(rf: float) -> float:
 
 def spread_of(returns: FloatArray) -> float:
     """Return the standard deviation with n − 1, and 0 for a spread that is only rounding; at least two values."""
-    if float(np.ptp(returns)) <= SMALLEST:
+    if float(np.maximum.reduce(returns) - np.minimum.reduce(returns)) <= SMALLEST:
         return 0.0
-    return float(np.std(returns, ddof=1))
+    # As numpy's `std` does it.
+    deviations = returns - mean_of(returns)
+    deviations *= deviations
+    return math.sqrt(float(np.add.reduce(deviations)) / (len(returns) - 1))
 
 
 def quantile_of(ordered: FloatArray, share: float) -> float:
@@ -89,10 +93,10 @@ def put_ratios(sheet: Sheet, returns: FloatArray, rf: float) -> None:
     if n < MINIMUM_DAYS:
         sheet.notes.append(f"Sharpe from {n} days; {MINIMUM_DAYS} are the minimum")
     excess = returns - daily_rate(rf)
-    average = float(excess.mean()) * math.sqrt(DAYS_PER_YEAR)
+    average = mean_of(excess) * math.sqrt(DAYS_PER_YEAR)
     deviation = spread_of(returns)
     losses = falls_of(excess)
-    downside = math.sqrt(float(np.mean(losses**2)))
+    downside = math.sqrt(mean_of(losses**2))
     no_loss = "no day was below the risk-free rate"
     sheet.put("sharpe", quotient(average, deviation), _NO_SPREAD)
     sheet.put("sortino", quotient(average, downside), no_loss)
@@ -111,7 +115,7 @@ def put_distribution(sheet: Sheet, returns: FloatArray) -> None:
     ordered = np.sort(returns)
     low, high = quantile_of(ordered, 0.05), quantile_of(ordered, 0.95)
     sheet.put("var_95", low)
-    sheet.put("cvar_95", float(ordered[: int((len(ordered) - 1) * 0.05) + 1].mean()))
+    sheet.put("cvar_95", mean_of(ordered[: int((len(ordered) - 1) * 0.05) + 1]))
     tail = quotient(abs(high), abs(low)) if abs(low) > SMALLEST else None
     sheet.put("tail_ratio", tail, "the 5 % quantile is zero")
     sheet.put("best_day", float(ordered[-1]))
@@ -168,7 +172,7 @@ def put_pain(sheet: Sheet, daily: DailyReturns, capital: float, rf: float) -> No
     Source: P. G. Martin and B. McCann, The Investor's Guide to Fidelity Funds (1989).
     """
     below_peak = falls_of(drawdowns(np.concatenate([[capital], daily.equity]))[1:])
-    ulcer = math.sqrt(float(np.mean(below_peak**2)))
+    ulcer = math.sqrt(mean_of(below_peak**2))
     never = "no day ended below a peak"
     sheet.put("average_drawdown", average_depth(below_peak), never)
     sheet.put("ulcer_index", ulcer)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.performance.daily import growth
-from papertape.engine.performance.metrics import RELATIVE_METRICS, Sheet, quotient
+from papertape.engine.performance.metrics import RELATIVE_METRICS, Sheet, mean_of, quotient
 from papertape.engine.performance.ratios import DAYS_PER_YEAR, daily_rate, spread_of
 
 _SHORT: Final = "fewer than two days"
@@ -54,14 +54,15 @@ def put_relative(sheet: Sheet, returns: FloatArray, worth: FloatArray, rf: float
         return
     benchmark = growth(worth, 1.0)
     active = returns - benchmark
-    ratio = quotient(float(active.mean()) * math.sqrt(DAYS_PER_YEAR), spread_of(active))
+    ratio = quotient(mean_of(active) * math.sqrt(DAYS_PER_YEAR), spread_of(active))
     sheet.put("information_ratio", ratio, "the difference to buy-and-hold does not vary")
     if spread_of(benchmark) == 0.0:
         sheet.refuse(("alpha", "beta"), "the benchmark's daily returns do not vary")
         return
-    deviations = benchmark - benchmark.mean()
+    average = mean_of(benchmark)
+    deviations = benchmark - average
     beta = float(np.dot(deviations, returns) / np.dot(deviations, deviations))
     rate = daily_rate(rf)
-    alpha = float(returns.mean()) - rate - beta * (float(benchmark.mean()) - rate)
+    alpha = mean_of(returns) - rate - beta * (average - rate)
     sheet.put("beta", beta)
     sheet.put("alpha", alpha * DAYS_PER_YEAR)

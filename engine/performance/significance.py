@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray
+from papertape.engine.performance.metrics import mean_of
 
 LEAST_MOVES: Final = (
     30  # days on which an account moved; fewer tell no error, and luck alone passes for an edge
@@ -32,12 +33,12 @@ _ROUNDING: Final = 1e-12  # a range of returns below it is no spread
 def sample_skew(values: FloatArray) -> float | None:
     """Return the bias-corrected skew, √(n(n−1)) ÷ (n−2) · m₃ ÷ m₂^1.5; None below three values or without spread."""
     n = len(values)
-    deviations = values - values.mean()
-    second = float(np.mean(deviations**2))
+    deviations = values - mean_of(values)
+    second = mean_of(deviations**2)
     scale = second * math.sqrt(second)
     if n < 3 or scale == 0.0:
         return None
-    third = float(np.mean(deviations**3))
+    third = mean_of(deviations**3)
     return math.sqrt(n * (n - 1)) / (n - 2) * third / scale
 
 
@@ -48,11 +49,11 @@ def sample_kurtosis(values: FloatArray) -> float | None:
     (n−1) ÷ ((n−2)(n−3)) · ((n+1)(m₄ ÷ m₂² − 3) + 6)
     """
     n = len(values)
-    deviations = values - values.mean()
-    second = float(np.mean(deviations**2))
+    deviations = values - mean_of(values)
+    second = mean_of(deviations**2)
     if n < 4 or second**2 == 0.0:
         return None
-    excess = float(np.mean(deviations**4)) / second**2 - 3.0
+    excess = mean_of(deviations**4) / second**2 - 3.0
     return (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * excess + 6.0)
 
 
@@ -110,7 +111,7 @@ def has_moved_enough(returns: FloatArray) -> npt.NDArray[np.bool_]:
 
 def sharpe_error(waves: FloatArray, n_days: int) -> float:
     """Return the standard error of one Sharpe ratio from its waves, shape (n_waves,)."""
-    return math.sqrt(float(np.mean(waves**2)) / n_days)
+    return math.sqrt(mean_of(waves**2) / n_days)
 
 
 def probability_above(sharpe: float, threshold: float, error: float, n_days: int) -> float:

@@ -7,12 +7,29 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.metrics import MINIMUM_TRADES, Sheet, quotient
-from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_END, UNITS_PER_QUOTE
+from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_END, TRADE, UNITS_PER_QUOTE
 
 _NO_TRADES: Final = "no trades"
 _NO_LOSS: Final = "no losing trade"
 _SAME_R: Final = 1e-9
 _COSTS: Final = ("fees", "spread", "slippage", "funding")
+
+
+_PLACES: Final = {name: place for place, name in enumerate(TRADE.names or ())}
+
+
+class TradeColumns:
+    """TRADE records by field, read like records: each in one piece, as every measure walks over all of it."""
+
+    def __init__(self, trades: Rows) -> None:
+        words = np.ascontiguousarray(trades).view(np.int64).reshape(len(trades), len(_PLACES))
+        self._words: IntArray = np.ascontiguousarray(words.T)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._words[_PLACES[name]].view(TRADE[name])
+
+    def __len__(self) -> int:
+        return len(self._words[0])
 
 
 def total_units(column: Any) -> int:
@@ -26,7 +43,7 @@ def total_quote(column: Any) -> float:
     return total_units(column) / UNITS_PER_QUOTE
 
 
-def durations_s(trades: Rows) -> FloatArray:
+def durations_s(trades: Rows | TradeColumns) -> FloatArray:
     """Return how long each trade lasted, in seconds."""
     return np.asarray((trades["exit_ms"] - trades["entry_ms"]) / 1000.0)
 
@@ -38,8 +55,8 @@ def longest_run(is_member: Any) -> int:
     return int(lengths.max()) if len(lengths) else 0
 
 
-def put_trades(sheet: Sheet, trades: Rows) -> None:
-    """Write all trade metrics of TRADE records; open ones are in at their mark."""
+def put_trades(sheet: Sheet, trades: TradeColumns) -> None:
+    """Write all metrics of trades; open ones are in at their mark."""
     n = len(trades)
     sheet.put("trades", n)
     sheet.put("long_trades", int((trades["side"] > 0).sum()))
@@ -56,12 +73,13 @@ def put_trades(sheet: Sheet, trades: Rows) -> None:
     sheet.put("ambiguous_trades", ambiguous)
     sheet.put("ambiguous_share", quotient(ambiguous, n), _NO_TRADES)
     sheet.put("optimistic_pnl_quote", total_quote(trades["pnl_optimistic"]))
-    unproven = trades[trades["is_ambiguous"] & AMBIGUOUS_ENTRY != 0]
-    if len(unproven):
-        plural = "trades were" if len(unproven) > 1 else "trade was"
-        less = total_quote(unproven["pnl"]) + total_quote(unproven["risk"])
+    is_unproven = trades["is_ambiguous"] & AMBIGUOUS_ENTRY != 0
+    n_unproven = int(np.count_nonzero(is_unproven))
+    if n_unproven:
+        plural = "trades were" if n_unproven > 1 else "trade was"
+        less = total_quote(trades["pnl"][is_unproven]) + total_quote(trades["risk"][is_unproven])
         sheet.notes.append(
-            f"{len(unproven)} {plural} entered inside a candle in which the stop lay, too, before or after: taken as not "
+            f"{n_unproven} {plural} entered inside a candle in which the stop lay, too, before or after: taken as not "
             f"met; stopped there, they would have made {less:,.2f} quote less"
         )
 
@@ -90,7 +108,7 @@ def _put_wins(sheet: Sheet, pnl: IntArray) -> None:
     sheet.put("max_consecutive_losses", longest_run(pnl < 0))
 
 
-def _put_units_of_risk(sheet: Sheet, trades: Rows) -> None:
+def _put_units_of_risk(sheet: Sheet, trades: TradeColumns) -> None:
     """
     Write expectancy in R and the SQN, √n · mean(R) ÷ std(R, n − 1), over trades that had a stop.
 
@@ -120,7 +138,7 @@ def _put_units_of_risk(sheet: Sheet, trades: Rows) -> None:
         sheet.put(name, value, "all trades had the same R")
 
 
-def _put_shape(sheet: Sheet, trades: Rows) -> None:
+def _put_shape(sheet: Sheet, trades: TradeColumns) -> None:
     """Write durations and excursions; MAE and MFE are fractions of the entry price, MAE is negative."""
     if not len(trades):
         names = tuple(f"{kind}_trade_duration_s" for kind in ("average", "median", "maximum"))
@@ -135,7 +153,7 @@ def _put_shape(sheet: Sheet, trades: Rows) -> None:
         sheet.put(f"average_{name}", float(fractions.mean()))
 
 
-def put_costs(sheet: Sheet, trades: Rows) -> None:
+def put_costs(sheet: Sheet, trades: TradeColumns) -> None:
     """Write what was paid, and the share of it in gross profit: costs ÷ (net profit + costs)."""
     amounts = {name: total_units(trades[name]) for name in _COSTS}
     for name, amount in amounts.items():

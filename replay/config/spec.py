@@ -84,7 +84,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
     account, chosen = config.account, config.strategy
     return EngineSpec(
         markets=markets,
-        strategy=_strategy_of(config),
+        strategy=strategy_of(config),
         symbol_strategies=_by_symbol(config),
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
@@ -97,7 +97,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         allocation=config.portfolio.rules(),
         starts_ms=time_ms(chosen.start) if chosen.start is not None else 0,
         turns=[
-            Turn(time_ms(entry.start), _strategy_of(config, entry), _by_symbol(config, entry))
+            Turn(time_ms(entry.start), strategy_of(config, entry), _by_symbol(config, entry))
             for entry in chosen.schedule
         ],
         closes_at_turns=chosen.at_switch == "close",
@@ -109,11 +109,11 @@ def _by_symbol(config: Config, entry: ScheduledParameters | None = None) -> BySy
     found = {}
     for symbol in config.strategy.symbols_in(entry):
         with about_symbol(symbol):
-            found[symbol] = _strategy_of(config, entry, symbol)
+            found[symbol] = strategy_of(config, entry, symbol)
     return found
 
 
-def _strategy_of(
+def strategy_of(
     config: Config, entry: ScheduledParameters | None = None, symbol: str = ""
 ) -> KernelStrategy | Strategy:
     """Return the configured strategy with the parameters of an entry of the schedule, and of a symbol."""

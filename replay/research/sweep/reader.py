@@ -58,7 +58,7 @@ class SharedCandles:
         self.closes: FloatArray = self._feed.closes()
         self._times = MarkTimes(self._feed.close_times())
         self._outputs: dict[bool, Outputs] = {}  # kernels take longer blocks than the others
-        self._lanes = Lanes(self._reading)
+        self._lanes = Lanes(self._reading) if len(plan.spec.symbols) == 1 else None
 
     def replay(self, plan: RunPlan, watch: WindowWatch | None = None) -> SharedRun:
         """
@@ -69,8 +69,9 @@ class SharedCandles:
         Raises StrategyError where a user's strategy fails.
         """
         told = [*model_events(plan.models), *plan.events]
-        if not told and watch is None and is_lane(plan.spec):
-            engine = self._engine(plan.spec)
+        is_stepped = bool(told) or watch is not None or not is_lane(plan.spec)
+        if self._lanes is not None and not is_stepped:
+            engine = self._engine(plan.spec, is_asking=False)
             ending = self._lanes.run(engine)
             if ending is not None:
                 return SharedRun(self._run(engine, self._feed, [ending.trades], ending.marks), True)
@@ -95,10 +96,10 @@ class SharedCandles:
                 trades.append(copy_rows(report.trades))
         return self._run(engine, feed, trades, marks.columns())
 
-    def _engine(self, spec: EngineSpec) -> Engine:
+    def _engine(self, spec: EngineSpec, *, is_asking: bool = True) -> Engine:
         """Return an engine before its first candle; it writes where those before it of its kind did."""
         is_kernel = isinstance(spec.strategy, KernelStrategy)
-        engine = Engine(spec, self._reading, self._outputs.get(is_kernel))
+        engine = Engine(spec, self._reading, self._outputs.get(is_kernel), is_asking)
         self._outputs[is_kernel] = engine.outputs
         return engine
 

@@ -3,7 +3,10 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self
+
+import orjson
 
 from papertape.engine.errors import PapertapeError
 from papertape.engine.jit import FloatArray, Rows
@@ -12,10 +15,10 @@ from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config, Data
-from papertape.replay.config.spec import load_tapes, make_spec
+from papertape.replay.config.spec import load_tapes, make_spec, strategy_of
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.settings import cadence_of, settings_of
-from papertape.replay.research.sweep.axes import Axis, with_changes
+from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, Axis, with_changes
 from papertape.replay.research.sweep.judging import Judging, WindowWatch
 from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
@@ -62,7 +65,7 @@ class TrialRow(NamedTuple):
     @classmethod
     def of_line(cls, line: bytes) -> "TrialRow":
         """Return what `line` wrote; raises ValueError, KeyError or TypeError for anything else."""
-        return cls(**json.loads(line))
+        return cls(**orjson.loads(line))
 
 
 class TrialCall(NamedTuple):
@@ -101,6 +104,7 @@ class TrialRunner:
         self._reader = Reader()
         self._locks = Locks() if locks is None else locks
         self._newest_cuts: tuple[Data, Sequence[str], list[Rows]] | None = None
+        self._newest_plan: tuple[dict[str, Any], RunPlan] | None = None
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
         """Return the tapes of one trial."""
@@ -173,6 +177,18 @@ class TrialRunner:
             self._newest_cuts = newest
         return newest[2]
 
+    def _plan(self, config: Config, changes: Mapping[str, Any]) -> RunPlan:
+        """Return what a trial's run begins with: the plan of the trial before, where they differ in the strategy's parameters alone."""
+        others = {k: v for k, v in changes.items() if not k.startswith(PARAMETERS_PREFIX)}
+        if self._newest_plan is not None and self._newest_plan[0] == others:
+            plan = self._newest_plan[1]
+            return plan._replace(spec=replace(plan.spec, strategy=strategy_of(config)))
+        plan, self._newest_plan = self.prepare(config), None
+        # What is trained, and what has a schedule or symbols of its own, depends on parameters in other ways, too.
+        if not config.signals.use_ml and len(plan.spec.strategies) == 1:
+            self._newest_plan = others, plan
+        return plan
+
     def run(
         self,
         number: int,
@@ -184,7 +200,7 @@ class TrialRunner:
         started_s = time.perf_counter()
         try:
             config = with_changes(self.config, changes)
-            ready = self.prepare(config)
+            ready = self._plan(config, changes)
         except PapertapeError as error:
             return TrialRow(number, changes, "refused", str(error))
         watch = WindowWatch(config, judging) if judging is not None else None

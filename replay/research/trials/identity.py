@@ -13,7 +13,7 @@ from papertape.replay.config.cadence import cadence
 from papertape.replay.config.learning import FIRST_POLICY, Learning
 from papertape.replay.config.user_code import file_of
 
-_NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
+_NOT_DECIDING: Final = {"report", "live", "daemon"}  # sections that change no decision
 
 
 def configuration_digest(config: Config) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading
 from papertape.engine.jit import Rows, join_rows
@@ -34,7 +35,7 @@ def stepped(spec: EngineSpec, rows: Rows) -> tuple[Engine, Rows, Rows]:
 
 def assert_lane_is_stepped(spec: EngineSpec, rows: Rows, lanes: Lanes, reading: Reading) -> int:
     """Compare a lane with an engine that is stepped; return how many trades closed."""
-    engine = Engine(spec, reading)
+    engine = Engine(spec, reading, is_asking=False)
     ending = lanes.run(engine)
     alone, trades, marks = stepped(spec, rows)
 
@@ -59,11 +60,16 @@ def assert_lane_is_stepped(spec: EngineSpec, rows: Rows, lanes: Lanes, reading: 
     fee_rate=st.sampled_from([0.0, 0.002, 0.2]),  # the last one ruins
     timeframe=st.sampled_from(["1h", "4h"]),
     lot_size=st.sampled_from([0.0, 0.3, 1e6]),  # the last one refuses every entry
+    has_gaps=st.booleans(),
 )
 def test_a_lane_is_the_account_that_is_stepped(
-    seed: int, rule: str, sizing: str, is_perpetual: bool, latency: int, fee_rate: float, timeframe: str, lot_size: float
+    seed: int, rule: str, sizing: str, is_perpetual: bool, latency: int, fee_rate: float, timeframe: str, lot_size: float,
+    has_gaps: bool,
 ) -> None:  # fmt: skip
     candles = random_candles(N, seed)
+    if has_gaps:
+        gaps = np.random.default_rng(seed).choice(N, 40, replace=False)
+        candles["flag_bits"][gaps] = FLAG_ABSENT
     market = Market("A", is_perpetual=is_perpetual, taker_fee_rate=fee_rate, lot_size=lot_size)
     account = Settings(sizing, fixed_fraction=2.0, leverage_cap=3.0, latency_bars=latency)
     spec = EngineSpec([market], RULES[rule], timeframe, "1h", settings=account)

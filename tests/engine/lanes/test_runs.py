@@ -72,12 +72,9 @@ def test_what_is_looked_after_elsewhere_is_no_lane(other: dict[str, Any]) -> Non
 
 def test_what_turns_out_to_be_no_lane_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     candles = random_candles(N, 5)
-    absent = candles.copy()
-    absent["flag_bits"][50] = 2
-    whole, holed = Reading(("A",), "1h", candles), Reading(("A",), "1h", absent)
+    whole = Reading(("A",), "1h", candles)
 
-    # Absent candles; limits, which look at every close; more trades than there is room for.
-    assert Lanes(holed).run(Engine(SPEC, holed)) is None
+    # Limits, which look at every close; more trades than there is room for.
     limited = replace(SPEC, limits=Limits(drawdown=0.5))
     assert Lanes(whole).run(Engine(limited, whole)) is None
     monkeypatch.setattr(runs, "_MOST_ROWS", 6)

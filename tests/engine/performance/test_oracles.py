@@ -12,7 +12,8 @@ from scipy import stats
 from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.performance import Performance, daily_returns, measure
-from papertape.engine.performance.ratios import quantile_of
+from papertape.engine.performance.metrics import mean_of
+from papertape.engine.performance.ratios import quantile_of, spread_of
 from papertape.engine.performance.significance import wave_count
 from papertape.engine.records import MARK, TRADE
 from tests.support.helpers import START_MS
@@ -174,3 +175,13 @@ def test_alpha_and_beta_equal_empyrical_before_compounding(seed: int) -> None:
         active.mean() / active.std(ddof=1) * math.sqrt(YEAR), rel=1e-9
     )
     assert ours(found, "buy_and_hold_return") == pytest.approx(close[-1] / close[0] - 1, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 7, 8, 129, 365, 1_461])
+def test_mean_and_spread_are_numpys_own_to_the_last_bit(n: int) -> None:
+    for seed in range(20):
+        returns = np.random.default_rng(seed).standard_t(3, n) * 0.01
+
+        assert mean_of(returns) == float(returns.mean())
+        assert spread_of(returns) == float(np.std(returns, ddof=1))
+    assert spread_of(np.full(n, 0.1)) == 0.0
