@@ -10,7 +10,7 @@ from papertape.engine.core import Engine
 from papertape.engine.features.reading import ReadFeatures, Reading
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
 from papertape.engine.lanes.passing import DONE, run_lane
-from papertape.engine.lanes.wishes import Wishes, wishes_of
+from papertape.engine.lanes.wishes import Wishes, WishRoom, wishes_of
 from papertape.engine.performance.curve import type_of
 from papertape.engine.records import DECISION, FILL, MARK, TRADE
 from papertape.engine.spec import EngineSpec
@@ -67,6 +67,7 @@ class Lanes:
         self._fills, self._decisions = np.zeros(most, FILL), np.zeros(most, DECISION)
         self._trades = np.zeros(most, TRADE)
         self._mark, self._now = np.zeros(1, MARK), np.zeros(1, np.int64)
+        self._room = WishRoom(self.n)
         self._asked: Hashable = None
         self._newest: Wishes | None = None
 
@@ -101,7 +102,7 @@ class Lanes:
         assert isinstance(strategy, KernelStrategy)
         asked = (spec.timeframe, frames.columns, type(strategy), *values_as_text(strategy))
         if self._newest is None or asked != self._asked:
-            self._asked, self._newest = asked, wishes_of(engine, strategy)
+            self._asked, self._newest = asked, wishes_of(engine, strategy, self._room)
         return self._newest
 
     def _is_close(self, timeframe: str) -> IntArray:

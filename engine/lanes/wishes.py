@@ -73,33 +73,36 @@ def gather(
     return count
 
 
-def wishes_of(engine: Engine, strategy: KernelStrategy) -> Wishes:
+class WishRoom:
+    """Where the wishes of one strategy after the other are written, with room for as many closes as any of them is asked at."""
+
+    def __init__(self, most: int) -> None:
+        self.starts: IntArray = np.empty(most, np.int64)
+        self.is_even: IntArray = np.empty(most, np.int64)
+        self.rows = np.zeros(most, DECISION)
+
+
+def wishes_of(engine: Engine, strategy: KernelStrategy, room: WishRoom) -> Wishes:
     """Return what a strategy wants at every close that an engine of one symbol, before its first candle, reads."""
     assert isinstance(engine.frames, ReadFeatures)
     closes = engine.frames.reading.closes(engine.spec.timeframe)
-    starts, is_even = np.empty(len(closes.at), np.int64), np.ones(len(closes.at), np.int64)
-    rows, state = np.zeros(len(closes.at), DECISION), np.zeros(1, strategy.state_dtype)
+    state = np.zeros(1, strategy.state_dtype)
+    room.is_even[:] = 1
     if isinstance(strategy, TellsChanges) and not engine.frames.has_absent:
-        count = strategy.tell(engine.frames.whole(0), closes.at, state, starts, rows)
+        columns = engine.frames.whole(0)
+        count = strategy.tell(columns, closes.at, state, room.starts, room.rows)
     else:
-        count = _asked(engine, strategy, state, starts, rows, is_even)
-    kept = copy_rows(rows[:count]).reshape(1, -1)
-    return Wishes(starts[:count].copy(), kept, is_even[:count].copy(), state)
+        count = _asked(engine, strategy, state, room)
+    kept = copy_rows(room.rows[:count]).reshape(1, -1)
+    return Wishes(room.starts[:count].copy(), kept, room.is_even[:count].copy(), state)
 
 
-def _asked(
-    engine: Engine,
-    strategy: KernelStrategy,
-    state: Rows,
-    starts: IntArray,
-    rows: Rows,
-    is_even: IntArray,
-) -> int:
+def _asked(engine: Engine, strategy: KernelStrategy, state: Rows, room: WishRoom) -> int:
     """Ask a strategy about every close, block by block, and write stretches; return how many there are."""
     frames, count = engine.frames, 0
     assert isinstance(frames, ReadFeatures)
     wishes, candles = np.zeros(frames.most, DECISION), frames.reading.candles
-    words, row_words = (each.view(np.int64).reshape(-1, _WORDS) for each in (wishes, rows))
+    words, row_words = (each.view(np.int64).reshape(-1, _WORDS) for each in (wishes, room.rows))
     for first in range(0, len(candles), frames.block):
         part = candles[first : first + frames.block]
         closed, at = frames.advance(part, len(part))
@@ -108,5 +111,5 @@ def _asked(
         if frames.has_absent:
             mute_absent(bars, closed, wishes)
         known = at[:closed] + first
-        count = gather(wishes, words, known, starts, rows, row_words, is_even, count)
+        count = gather(wishes, words, known, room.starts, room.rows, row_words, room.is_even, count)
     return count

@@ -12,7 +12,7 @@ from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading
 from papertape.engine.lanes import runs
 from papertape.engine.lanes.runs import Lanes, is_lane
-from papertape.engine.lanes.wishes import Wishes
+from papertape.engine.lanes.wishes import Wishes, WishRoom
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import EmaCross, RsiReversion
 from papertape.engine.strategies.protocol import KernelStrategy
@@ -30,10 +30,10 @@ def test_lanes_one_after_the_other_have_nothing_of_each_other(
     reading, asked, told = Reading(("A",), "1h", candles), 0, runs.wishes_of
     lanes = Lanes(reading)
 
-    def counted(engine: Engine, strategy: KernelStrategy) -> Wishes:
+    def counted(engine: Engine, strategy: KernelStrategy, room: WishRoom) -> Wishes:
         nonlocal asked
         asked += 1
-        return told(engine, strategy)
+        return told(engine, strategy, room)
 
     monkeypatch.setattr(runs, "wishes_of", counted)
     others = (
@@ -90,8 +90,8 @@ def test_an_answer_that_a_stretch_does_not_tell_is_not_guessed(
     spec = replace(SPEC, markets=[Market("A", minimum_size=1e6)])
     told = runs.wishes_of
 
-    def uneven(engine: Engine, strategy: KernelStrategy) -> Wishes:
-        found = told(engine, strategy)
+    def uneven(engine: Engine, strategy: KernelStrategy, room: WishRoom) -> Wishes:
+        found = told(engine, strategy, room)
         return found._replace(is_even=np.zeros_like(found.is_even))
 
     assert Lanes(reading).run(Engine(spec, reading)) is not None

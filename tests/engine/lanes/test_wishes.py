@@ -6,7 +6,7 @@ import pytest
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading
 from papertape.engine.jit import Rows
-from papertape.engine.lanes.wishes import gather, wishes_of
+from papertape.engine.lanes.wishes import WishRoom, gather, wishes_of
 from papertape.engine.records import DECISION, FLAT, KEEP, LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import BracketW2, EmaCross
@@ -59,7 +59,7 @@ def test_stretches_are_the_answers_to_a_batch() -> None:
     matrix, bars = engine.signals(0, closed, at), engine.frames.main[0].closed
     strategy.decide_batch(matrix, bars, closed, state, answers)
 
-    found = wishes_of(Engine(spec, reading), strategy)
+    found = wishes_of(Engine(spec, reading), strategy, WishRoom(900))
 
     number = np.searchsorted(found.starts, at[:closed], "right") - 1
     assert np.array_equal(found.rows[0]["target"][number], answers["target"])
@@ -73,7 +73,10 @@ def test_what_averages_tell_is_what_they_answer(allow_short: bool) -> None:
     candles, strategy = random_candles(900, 5), EmaCross(3, 8, allow_short)
     reading = Reading(("A",), "1h", candles)
     spec = EngineSpec([Market("A")], strategy, "1h", "1h", settings=Settings("all_in"))
-    told, asked = (wishes_of(Engine(spec, reading), one) for one in (strategy, Asked(strategy)))
+    room = WishRoom(900)
+    told, asked = (
+        wishes_of(Engine(spec, reading), one, room) for one in (strategy, Asked(strategy))
+    )
 
     assert told.starts.tolist() == asked.starts.tolist()
     assert told.rows.tobytes() == asked.rows.tobytes()
