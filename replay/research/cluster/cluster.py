@@ -9,7 +9,7 @@ as the scheduler allows (three, by itself) has failed.
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config
 from papertape.replay.research.cluster.remote import kept, run_trial
+from papertape.replay.research.sweep.axes import FILE_KEYS, Axis, code_in
 from papertape.replay.research.sweep.trial import TrialCall, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.tapes.store import Tape
@@ -30,23 +31,29 @@ _WAIT_S: Final = (
 )
 _LOOK_S: Final = 2.0
 _AHEAD: Final = 2  # trials that a worker is given beforehand
-_SERIES: Final = ("funding", "mark", "index", "open_interest", "long_short_ratio")
 
 
 class Cluster:
     """A scheduler and its workers, for the trials of one search."""
 
-    def __init__(self, address: str, runner: TrialRunner, call: Callable[[int], TrialCall]) -> None:
+    def __init__(
+        self,
+        address: str,
+        runner: TrialRunner,
+        call: Callable[[int], TrialCall],
+        axes: Sequence[Axis],
+    ) -> None:
         """
         Join a cluster.
 
         Raises ConfigError for what does not travel, DataError where Dask is not installed, nobody answers, or no worker has the
         code of this machine.
         """
-        refuse_what_stays(runner.config)
+        refuse_what_stays(runner.config, axes)
         self._dask = _distributed()
         self._address, self._runner, self._call = address, runner, call
-        self._code = code_digest(runner.config)
+        self._named = code_in(axes)
+        self._code = code_digest(runner.config, self._named)
         self._resource = f"papertape-{self._code[:16]}"
         try:
             self._client = self._dask.Client(address, timeout=_JOIN_S, set_as_default=False)
@@ -54,9 +61,12 @@ class Cluster:
             raise DataError(f"--dask {address}: no scheduler answers there: {error}") from error
         try:
             config = runner.config.model_dump_json()
-            self._client.register_plugin(_plugin(self._dask, config, self._code, self._resource))
+            here = config, self._named, self._code
+            self._client.register_plugin(_plugin(self._dask, *here, self._resource))
             self._wait_for_workers()
-            self._job = json.dumps({"config": config, "code": self._code, "tapes": runner.hashes})
+            self._job = json.dumps(
+                {"config": config, "named": self._named, "code": self._code, "tapes": runner.hashes}
+            )
             self._tapes = [self._sent(tape) for tape in runner.tapes]
         except BaseException:
             self.close()
@@ -163,16 +173,17 @@ class Cluster:
             return self._client.submit(kept, path.read_bytes(), key=f"papertape-tape-{tape.sha256}")
 
 
-def refuse_what_stays(config: Config) -> None:
-    """Raise ConfigError for what a configuration names and a worker elsewhere would not have."""
+def refuse_what_stays(config: Config, axes: Sequence[Axis]) -> None:
+    """Raise ConfigError for what a configuration or an axis names and a worker elsewhere would not have, or have otherwise."""
     if config.strategy.made_by is not None:
         raise ConfigError("--dask: a class of this session does not travel; put it into a module, and name it module:Class")  # fmt: skip
-    named = [name for name in _SERIES if getattr(config.data, name)]
+    varied = [axis.key for axis in axes]
+    named = [key for key in FILE_KEYS if key in varied or getattr(config.data, key.removeprefix("data."))]  # fmt: skip
     if named:
-        raise ConfigError(f"--dask: data.{named[0]}: files beside the candles do not travel; leave it out, or run it here")  # fmt: skip
+        raise ConfigError(f"--dask: {named[0]}: files beside the candles do not travel; leave it out, or run it here")  # fmt: skip
 
 
-def _plugin(dask: Any, config: str, code: str, resource: str) -> Any:
+def _plugin(dask: Any, config: str, named: list[str], code: str, resource: str) -> Any:
     """Return what every worker does when it joins: say whether it has the code, as a resource for one trial at a time."""
 
     class SaysItsCode(dask.WorkerPlugin):  # type: ignore[misc]  # its module is only loaded where it is installed
@@ -183,7 +194,7 @@ def _plugin(dask: Any, config: str, code: str, resource: str) -> Any:
                 from papertape.replay.research.cluster.remote import declared_code
             except ImportError:  # nobody has installed it there
                 return
-            if declared_code(config) == code:
+            if declared_code(config, named) == code:
                 await worker.set_resources(**{resource: 1})
 
     return SaysItsCode()

@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,10 +20,10 @@ _runners: OrderedDict[str, TrialRunner] = (
 )  # of this process: tapes and features stay for the next trial
 
 
-def declared_code(config: str) -> str:
-    """Return the digest of the code that is here for a configuration; nothing where it cannot be read."""
+def declared_code(config: str, named: Sequence[str] = ()) -> str:
+    """Return the digest of the code that is here for a configuration and what else is named; nothing where it cannot be read."""
     try:
-        return code_digest(make_config(json.loads(config)))
+        return code_digest(make_config(json.loads(config)), named)
     except PapertapeError:
         return ""
 
@@ -36,7 +37,7 @@ def run_trial(job: str, call: str, *packed: bytes) -> bytes:
     """
     Return the line of one trial.
 
-    job     configuration, digest of its code, and the hashes of its tapes by what they are called
+    job     configuration, other code that trials name, digest of all that code, and the hashes of its tapes by what they are called
     call    number, changes, start; packed: the tapes' files
 
     Raises DataError where the code or a tape here is another.
@@ -51,8 +52,8 @@ def run_trial(job: str, call: str, *packed: bytes) -> bytes:
 def _runner(job: str, packed: tuple[bytes, ...]) -> TrialRunner:
     asked = json.loads(job)
     config = make_config(json.loads(asked["config"]))
-    if code_digest(config) != asked["code"]:
-        raise DataError(f"the code of this worker is {code_digest(config)[:12]} and not {asked['code'][:12]}")  # fmt: skip
+    if (code := code_digest(config, asked["named"])) != asked["code"]:
+        raise DataError(f"the code of this worker is {code[:12]} and not {asked['code'][:12]}")
     tapes = {tape.sha256: tape for tape in map(_unpacked, packed)}
     # What is held out is the business of whoever asked: it has looked before.
     runner = TrialRunner(config, (), Locks(()))

@@ -103,7 +103,7 @@ def run_optimize(
         search.bounds_ms = bounds_ms
         try:
             search.take_in()
-            with hands_of(workers, options.dask, runner, search.call) as hands:
+            with hands_of(workers, options.dask, runner, search.call, axes) as hands:
                 for batch in search.batches():
                     run_trials(search.run, search.changes, file, hands, search, on_progress, batch)
             checked = check_trials(runner, search.changes, file, on_progress)

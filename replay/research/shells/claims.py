@@ -73,10 +73,13 @@ class Claims:
         for path in reversed(self._mine.pop(number, [])):
             path.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Take back what is left."""
+    def close(self, is_finished: Callable[[int], bool]) -> None:
+        """Take back what is left, and remove what a shell that was killed has left on trials that are finished."""
         for number in list(self._mine):
             self.drop(number)
+        for path in self._folder.iterdir():
+            if is_finished(int(path.stem)):
+                path.unlink(missing_ok=True)
 
     def beat(self) -> None:
         """Say that this shell lives."""

@@ -92,7 +92,7 @@ class SharedTrialFile(TrialFile):
         if self._heart.is_alive():
             self._heart.join()
         self._beat()
-        self._claims.close()
+        self._claims.close(lambda number: number < self.size and self.has(number))
         super().close()
         if not self._has_own:
             self.path.unlink(missing_ok=True)

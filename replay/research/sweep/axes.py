@@ -5,10 +5,12 @@ A key is one of the configuration, as in `--set`; `strategy.parameters.NAME` and
 what the strategy declares of the parameter.
 """
 
+import hashlib
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
@@ -22,6 +24,10 @@ from papertape.replay.config.market_settings import MarketSettings
 
 PARAMETERS_PREFIX: Final = "strategy.parameters."
 SYMBOLS_PREFIX: Final = "strategy.symbols."
+CODE_KEYS: Final = ("strategy.name", "signals.own_features")  # of which values are code
+FILE_KEYS: Final = tuple(
+    f"data.{name}" for name in ("funding", "mark", "index", "open_interest", "long_short_ratio")
+)
 _MOST_VALUES: Final = 100_000  # of one axis
 _DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
 
@@ -54,6 +60,21 @@ class Axis(NamedTuple):
         if self.values:
             return {"key": self.key, "values": list(self.values)}
         return {"key": self.key, "low": self.low, "high": self.high, "is_whole": self.is_whole}
+
+
+def code_in(axes: Sequence[Axis]) -> list[str]:
+    """Return the strategies and features that axes name, of users among them as module:Name."""
+    named = [value for axis in axes if axis.key in CODE_KEYS for value in axis.values]
+    return [name for one in named for name in ([one] if isinstance(one, str) else one)]
+
+
+def files_in(config: Config, axes: Sequence[Axis]) -> dict[str, str]:
+    """Return the digest of every file beside the candles that is named, by its path; nothing of one that is not there."""
+    data = config.data.model_dump(mode="json")
+    named = [data[key.removeprefix("data.")] for key in FILE_KEYS]
+    named += [value for axis in axes if axis.key in FILE_KEYS for value in axis.values]
+    paths = sorted({str(path) for one in named for path in one.values()})
+    return {path: _digest_of(Path(path)) for path in paths}
 
 
 def parameter_in(key: str) -> tuple[str, str] | None:
@@ -195,6 +216,8 @@ def _declared(key: str, config: Config) -> StrategyParameter | None:
 
 def _kind(key: str, config: Config) -> type | None:
     """Return the type that a key has, None where it can be several; raises ConfigError for an unknown key."""
+    if key == "data.store":
+        raise ConfigError("data.store: trials share one store; vary data.tapes, whose values may be files")  # fmt: skip
     if parameter_in(key) is not None:
         one = _declared(key, config)
         return one.kind if one is not None else None
@@ -219,6 +242,13 @@ def _kind(key: str, config: Config) -> type | None:
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
     kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
     return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) else None
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:  # who reads it says so
+        return ""
 
 
 def _plain(value: Any) -> Any:

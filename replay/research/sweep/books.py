@@ -6,7 +6,7 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 from papertape.engine.performance.standing import Standing
-from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.axes import CODE_KEYS, with_changes
 from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.trials.entry import TrialEntry, defined, now_ms
 from papertape.replay.research.trials.identity import code_digest
@@ -63,15 +63,15 @@ class Books:
     def _entry(self, row: TrialRow) -> TrialEntry:
         symbols = self._runner.symbols
         strategy = str(row.changes.get(_NAME, self._runner.config.strategy.name))
-        if strategy not in self._codes:
-            changes = {_NAME: strategy} if _NAME in row.changes else {}
-            self._codes[strategy] = code_digest(with_changes(self._runner.config, changes))
+        changes = {key: row.changes[key] for key in CODE_KEYS if key in row.changes}
+        if repr(changes) not in self._codes:
+            self._codes[repr(changes)] = code_digest(with_changes(self._runner.config, changes))
         return TrialEntry(
             self._kind,
             strategy,
             [(symbols[tape], tape) for tape in row.tapes],
             row.configuration,
-            self._codes[strategy],
+            self._codes[repr(changes)],
             row.digest,
             defined(row.metrics),
             row.returns,

@@ -1,9 +1,10 @@
 """Who does the trials: processes of this machine, or a Dask cluster; what they answer is the same."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
+from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.trial import TrialCall, TrialRunner
 from papertape.replay.research.sweep.workers import in_workers
 
@@ -37,14 +38,18 @@ class Processes(NamedTuple):
 
 @contextmanager
 def hands_of(
-    workers: int, dask: str | None, runner: TrialRunner, call: Callable[[int], TrialCall]
+    workers: int,
+    dask: str | None,
+    runner: TrialRunner,
+    call: Callable[[int], TrialCall],
+    axes: Sequence[Axis],
 ) -> Iterator[Hands]:
-    """Hold who does the trials of a runner: `dask`, the address of a scheduler, or so many processes here."""
+    """Hold who does the trials of a runner over these axes: `dask`, the address of a scheduler, or so many processes here."""
     if dask is None:
         yield Processes(workers)
         return
     # Dask takes a second to load, and only who has a cluster has installed it.
     from papertape.replay.research.cluster.cluster import Cluster
 
-    with Cluster(dask, runner, call) as cluster:
+    with Cluster(dask, runner, call, axes) as cluster:
         yield cluster

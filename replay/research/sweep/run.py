@@ -14,7 +14,7 @@ from papertape.replay.backtesting.summary import performance_of
 from papertape.replay.config import Config
 from papertape.replay.research.shells.shared_file import SharedTrialFile
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
-from papertape.replay.research.sweep.axes import Axis, with_changes
+from papertape.replay.research.sweep.axes import Axis, code_in, files_in, with_changes
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.hands import Hands, hands_of
 from papertape.replay.research.sweep.record import TrialFile
@@ -90,7 +90,7 @@ def run_sweep(
 
     with (
         trial_file(folder, header, space.size, options.shared) as file,
-        hands_of(workers, options.dask, runner, call) as hands,
+        hands_of(workers, options.dask, runner, call, space.axes) as hands,
     ):
         books = Books(runner)
         try:
@@ -235,11 +235,13 @@ def judge(file: TrialFile) -> TrialVerdict:
 
 def identity(config: Config, runner: TrialRunner, axes: Sequence[Axis]) -> dict[str, Any]:
     """Return what makes a search over these axes another than any other, whichever points of them it tries."""
+    files = files_in(config, axes)
     return {
         "configuration": config.model_dump(mode="json", exclude={"report", "live", "daemon"}),
         "axes": [axis.to_json() for axis in axes],
         "tapes": [[tape.sha256 for tape in tapes] for tapes in _all_tapes(config, runner, axes)],
-        "code": code_digest(config),
+        "code": code_digest(config, code_in(axes)),
+        **({"files": files} if files else {}),
     }
 
 

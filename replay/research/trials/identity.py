@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from papertape.engine.jit.cache import source_digest
@@ -22,6 +22,7 @@ def configuration_digest(config: Config) -> str:
 
     What has its default does not count, so a key that a later version adds makes no old configuration a new one; tapes
     count by their hash, and the engine's own code by `code_digest`. A default that has changed counts by what it was at first.
+    Features of a user's own count with their text as well.
     """
     values = config.model_dump(mode="json", exclude_defaults=True)
     _set_policy(values, config)
@@ -53,10 +54,17 @@ def _never_trains(config: Config) -> bool:
     return built_in is not None and not hasattr(built_in, "use_ml")
 
 
-def code_digest(config: Config) -> str:
-    """Return the digest of the code that decides: the engine's, and that of a user's strategy."""
+def code_digest(config: Config, others: Sequence[str] = ()) -> str:
+    """
+    Return the digest of the code that decides: the engine's, and that of a user's strategy and features.
+
+    others  what may take their place, as module:Name; what is built in is the engine's
+    """
     found = hashlib.sha256(source_digest().encode())
     found.update(_code_of(config))
+    for name in sorted(set(others)):
+        if ":" in name:
+            found.update(b"\n" + name.encode() + b"\n" + _text_of(name))
     return found.hexdigest()
 
 
@@ -66,7 +74,17 @@ def trial_digest(configuration: str, tapes: Iterable[str]) -> str:
 
 
 def _code_of(config: Config) -> bytes:
-    """Return the text of a user's strategy; nothing for a built-in one."""
+    """Return the text of a user's strategy and features; nothing for built-in ones."""
+    return _strategy_of(config) + b"".join(map(_text_of, config.signals.own_features))
+
+
+def _text_of(name: str) -> bytes:
+    """Return the text of the module that module:Name lies in; nothing where it is not there."""
+    file = file_of(name.partition(":")[0])
+    return file.read_bytes() if file is not None else b""
+
+
+def _strategy_of(config: Config) -> bytes:
     made_by = config.strategy.made_by
     if made_by is not None:
         kind = made_by if isinstance(made_by, type) else type(made_by())
@@ -75,6 +93,4 @@ def _code_of(config: Config) -> bytes:
             return (inspect.getsource(kind) + own).encode()
         except (OSError, TypeError):  # typed into a session that keeps no text
             return (kind.__qualname__ + own).encode()
-    module, is_own, _ = config.strategy.name.partition(":")
-    file = file_of(module) if is_own else None
-    return file.read_bytes() if file is not None else b""
+    return _text_of(config.strategy.name) if ":" in config.strategy.name else b""

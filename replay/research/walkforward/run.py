@@ -18,6 +18,7 @@ from papertape.replay.learning.settings import cadence_of
 from papertape.replay.research.sweep.axes import (
     PARAMETERS_PREFIX,
     SYMBOLS_PREFIX,
+    files_in,
     parameter_in,
 )
 from papertape.replay.research.sweep.books import Books
@@ -117,7 +118,7 @@ def run_walkforward(
         is_whole = True
         try:
             books.add_all(file.rows())
-            with hands_of(workers, options.dask, runner, search.call) as hands:
+            with hands_of(workers, options.dask, runner, search.call, space.axes) as hands:
                 run_trials(search.run, search.changes, file, hands, books, on_progress)
         except KeyboardInterrupt:
             is_whole = False
@@ -280,7 +281,7 @@ def _save(result: WalkResult, config: Config, runner: TrialRunner, run: Run) -> 
 
 def _header(config: Config, runner: TrialRunner, search: Search) -> dict[str, Any]:
     """Return what makes the trials of this walk-forward others than any other's."""
-    space = search.space
+    space, files = search.space, files_in(config, ())
     return {
         "kind": "walkforward",
         "configuration": config.model_dump(mode="json", exclude={"report", "live", "daemon"}),
@@ -290,4 +291,5 @@ def _header(config: Config, runner: TrialRunner, search: Search) -> dict[str, An
         "windows": [list(window) for window in search.windows],
         "tapes": [tape.sha256 for tape in runner.tapes_of(config)],
         "code": code_digest(config),
+        **({"files": files} if files else {}),
     }

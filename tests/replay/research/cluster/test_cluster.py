@@ -1,5 +1,6 @@
 """Trials on a real Dask cluster are those of processes here: rows, order of numbers, digests and ledger, whoever is killed."""
 
+import importlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from papertape.replay.config import make_config
 from papertape.replay.research.cluster import cluster as cluster_module
 from papertape.replay.research.cluster.cluster import Cluster, refuse_what_stays
 from papertape.replay.research.cluster.remote import declared_code, run_trial
+from papertape.replay.research.sweep.axes import make_axis
 from papertape.replay.research.sweep.result import TrialsFound
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
@@ -50,7 +52,7 @@ def packed(path: Path) -> bytes:
 
 def test_a_worker_answers_the_line_of_the_trial(tmp_path: Path) -> None:
     changes = {"strategy.parameters.fast": 5}
-    job = json.dumps({"config": PLAIN.model_dump_json(), "code": code_digest(PLAIN), "tapes": [[[], [tape().sha256]]]})  # fmt: skip
+    job = json.dumps({"config": PLAIN.model_dump_json(), "named": [], "code": code_digest(PLAIN), "tapes": [[[], [tape().sha256]]]})  # fmt: skip
 
     line = run_trial(job, json.dumps(TrialCall(7, changes)), packed(tmp_path / "a.parquet"))
 
@@ -61,7 +63,12 @@ def test_a_worker_answers_the_line_of_the_trial(tmp_path: Path) -> None:
 
 def test_a_worker_with_other_code_or_a_damaged_tape_refuses(tmp_path: Path) -> None:
     file = packed(tmp_path / "a.parquet")
-    job = {"config": PLAIN.model_dump_json(), "code": "0" * 64, "tapes": [[[], [tape().sha256]]]}
+    job = {
+        "config": PLAIN.model_dump_json(),
+        "named": [],
+        "code": "0" * 64,
+        "tapes": [[[], [tape().sha256]]],
+    }
     call = json.dumps(TrialCall(0, {}))
 
     with pytest.raises(DataError, match=r"the code of this worker is .* and not 000000000000"):
@@ -81,10 +88,30 @@ def test_what_does_not_travel_is_refused_before_anything_is_begun() -> None:
 
     chosen = PLAIN.strategy.made_with("Own", Own)
     with pytest.raises(ConfigError, match="a class of this session does not travel"):
-        refuse_what_stays(PLAIN.model_copy(update={"strategy": chosen}))
+        refuse_what_stays(PLAIN.model_copy(update={"strategy": chosen}), ())
     funded = make_config({"data": {"funding": {"SYNTH": "funding.csv"}}})
     with pytest.raises(ConfigError, match=r"data\.funding: files beside the candles do not travel"):
-        refuse_what_stays(funded)
+        refuse_what_stays(funded, ())
+    axis = make_axis("data.funding", [{"SYNTH": "a.csv"}, {"SYNTH": "b.csv"}], PLAIN)
+    with pytest.raises(ConfigError, match=r"data\.funding: files beside the candles do not travel"):
+        refuse_what_stays(PLAIN, [axis])
+
+
+def test_code_that_an_axis_names_is_part_of_what_a_worker_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owned.py").write_text(DEADLY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config, names = PLAIN.model_dump_json(), ["ema_cross", "owned:Deadly"]
+    before = declared_code(config, names)
+    assert before != declared_code(config) == declared_code(config, ["ema_cross"])
+
+    (tmp_path / "owned.py").write_text(DEADLY.replace("fast == 4", "fast == 99"))
+
+    assert declared_code(config, names) != before
+    (tmp_path / "owned.py").unlink()
+    importlib.invalidate_caches()
+    assert declared_code(config, names) not in (before, declared_code(config))
 
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
@@ -212,6 +239,8 @@ def test_other_code_gets_no_trial_and_no_worker_is_said(
 
     with pytest.raises(DataError, match=r"none of [12] workers has the code of this machine"):
         sweep({"strategy.parameters.fast": [2, 3]}, tape(), strategy="differs:Deadly", out=tmp_path / "a", dask=cluster.scheduler_address, **QUIET)  # fmt: skip
+    with pytest.raises(DataError, match=r"none of [12] workers has the code of this machine"):
+        sweep({"strategy.name": ["ema_cross", "differs:Deadly"]}, tape(), out=tmp_path / "b", dask=cluster.scheduler_address, **QUIET)  # fmt: skip
 
 
 @pytest.mark.slow

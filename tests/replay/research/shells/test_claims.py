@@ -59,13 +59,13 @@ def test_what_is_left_or_finished_can_be_taken(shell: Shell, tmp_path: Path) -> 
     assert one.take(2)
 
     one.drop(1)
-    one.close()
+    one.close(lambda number: False)
 
     assert other.take(1)
     assert other.take(2)
     other.finish(1)
     other.finish(1)
-    other.close()
+    other.close(lambda number: False)
     assert list((tmp_path / "claims").iterdir()) == []
 
 
@@ -115,6 +115,15 @@ def test_a_claim_whose_maker_said_no_name_goes_on_in_time(
     assert [other.take(4), other.take(5)] == [False, False]
     clock.now_s = SILENT_S + 1.0
     assert [other.take(4), other.take(5)] == [True, True]
+
+
+def test_claims_on_what_is_finished_are_swept(shell: Shell, tmp_path: Path) -> None:
+    killed, other = shell("killed"), shell("other")
+    assert all(killed.take(number) for number in (3, 12))
+
+    other.close(lambda number: number == 12)
+
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == ["3"]
 
 
 def test_only_who_shows_life_is_at_work(shell: Shell, clock: Clock, tmp_path: Path) -> None:

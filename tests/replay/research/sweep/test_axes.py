@@ -1,7 +1,8 @@
 """What `--grid` says, what a space holds, and the sentence for everything else."""
 
 import base64
-from itertools import product
+from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.strategies.ema_cross import EmaCross
 from papertape.replay.config import load_config
-from papertape.replay.research.sweep.axes import make_axis, parse_axis, with_changes
+from papertape.replay.research.sweep.axes import Axis, make_axis, parse_axis, with_changes
 from papertape.replay.research.sweep.result import sign_of
+from papertape.replay.research.sweep.run import identity
 from papertape.replay.research.sweep.space import make_space
+from papertape.replay.research.sweep.trial import TrialRunner
 from papertape.replay.research.trials.returns import compact_returns
+from papertape.replay.tapes.synthetic import synthesize
 
 CROSS = load_config(None, ["strategy.name=ema_cross"])
 FAST = "strategy.parameters.fast"
@@ -193,3 +197,36 @@ def test_compact_returns_multiply_to_the_whole() -> None:
     assert (first, length, len(blocks)) == ("0", "3", 200)
     np.testing.assert_allclose(blocks, 1.001**3 - 1.0, rtol=1e-5)
     assert np.prod(1.0 + blocks.astype(float)) == pytest.approx(1.001**600, rel=1e-5)
+
+
+def test_what_axes_and_configuration_name_makes_a_search_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of a strategy or feature that an axis or the configuration names, and the bytes of a file of funding."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = {name: tmp_path / name for name in ("chosen.py", "felt.py", "paid.csv", "other.csv")}
+    for path in files.values():
+        path.write_text("one = 1\n")
+    config = load_config(None, [f'data.funding.SYNTH="{files["paid.csv"]}"']).model_copy(
+        update={"signals": CROSS.signals.model_copy(update={"own_features": ("felt:one",)})}
+    )
+    axes = [
+        Axis("strategy.name", ("ema_cross", "chosen:one")),
+        Axis("data.funding", ({"SYNTH": str(files["other.csv"])},)),
+    ]
+    runner = TrialRunner(config, [synthesize("regimes", 50, "1h", seed=5)])
+    seen = [identity(config, runner, axes)]
+
+    for path in files.values():
+        path.write_text("one = 2\n")
+        seen.append(identity(config, runner, axes))
+
+    assert [[name for name in a if a[name] != b[name]] for a, b in pairwise(seen)] == [["code"], ["code"], ["files"], ["files"]]  # fmt: skip
+    files["other.csv"].unlink()
+    assert identity(config, runner, axes)["files"][str(files["other.csv"])] == ""
+    assert "files" not in identity(CROSS, runner, [])
+
+
+def test_a_store_is_no_axis() -> None:
+    with pytest.raises(ConfigError, match=r"data\.store: trials share one store; vary data\.tapes"):
+        parse_axis("data.store=a,b", CROSS)
