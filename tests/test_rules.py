@@ -18,6 +18,7 @@ FOR_USERS = {
     "replay/exchange/faults.py single": "a scenario of one's own on the local exchange",
     "daemon/metrics/catalogue.py markdown": "deploy/docs/metrics.md is made by it",
     "replay/tapes/quality.py bad_rows": "a quality report in a notebook, like the counts that it adds up",
+    "engine/jit/dispatch.py ensure_cache_path": "numba calls it by this name",
     "engine/features/smc/gaps.py HALF": "a stage that a gap reaches by counting",
 }
 # What calls by name: commands, validators, a library's hooks, and how a notebook shows a value.
@@ -164,7 +165,6 @@ COVERED_BY = {
     "daemon/feeds/": "tests/daemon/feeds/delta/test_feed.py",
     "daemon/feeds/ccxt/": "tests/daemon/feeds/ccxt/test_feed.py",
     "daemon/feeds/finality/": "tests/daemon/feeds/finality/test_finality.py",
-    "daemon/journal/": "tests/daemon/journal/test_journal.py",
     "daemon/journal/crash_points.py": "tests/daemon/test_crashes.py",
     "daemon/learning/": "tests/daemon/learning/test_retraining.py",
     "daemon/metrics/": "tests/daemon/metrics/test_catalogue.py",

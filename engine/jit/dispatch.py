@@ -153,7 +153,8 @@ class _EnginePlace(UserProvidedCacheLocator):
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         """Take a function of a file of the engine."""
         super().__init__(function, file)
-        self._cache_path = os.path.join(config.CACHE_DIR, place_in_engine(file))
+        settings: Any = config
+        self._cache_path = os.path.join(settings.CACHE_DIR, place_in_engine(file))
 
     def ensure_cache_path(self) -> None:
         """Make the folder, or raise OSError; numba writes a file for trial each time, of every kernel that is imported."""
