@@ -17,6 +17,8 @@ class Asking {
   async open() {
     $("bt-token").value = token();
     this.say("loading what may be chosen");
+    this.choices = null; // what stands there is of the last time, and is drawn anew once they are here
+    this.allow();
     $("asking").showModal();
     try { this.choices = await ask("backtests/choices"); } catch (problem) { this.choices = null; this.say(problem.message, "loss"); this.allow(); return; }
     this.say("");

@@ -27,10 +27,8 @@ from tests.support.loopback import free_port
 from tests.support.pages import filled, resized, strangers
 
 ROOT = Path(__file__).resolve().parents[3]
-# Of a backtest that takes a while and says how far it is: a model every week.
-LONG = (
-    '{"signals": {"model": "logistic", "retrain_every": "1w"}, "report": {"random_draws": 10000}}'
-)
+# Of a backtest that takes half a minute, most of it with a word on how far it is: a model every week of four years.
+LONG = '{"signals": {"model": "logistic", "retrain_every": "1w"}}'
 WEB = resources.files("papertape.daemon.monitoring").joinpath("web")
 
 
@@ -156,7 +154,10 @@ def workers(state: Path) -> list[int]:
 async def asked_for(tab: Tab, name: str, **fields: str) -> None:
     """Ask for a backtest in the form, as a person does."""
     await tab.value("$('ask-backtest').click(), 1")
-    await tab.until("$('asking').open && $('bt-strategy').value === 'ema_cross'")
+    ready = "$('asking').open && PAGE.backtests.asking.choices !== null"
+    await tab.until(
+        f"{ready} && $('bt-strategy').value === 'ema_cross' && $('bt-end').value === ''"
+    )
     named = {f"bt-{key}": value for key, value in {"name": name, "token": TOKEN, **fields}.items()}
     await tab.value(filled(named))
     await tab.value("$('bt-send').focus(), 1")
@@ -184,7 +185,7 @@ async def backtested(tab: Tab, folder: Path) -> None:
     told = await tab.until("$('comparison').querySelectorAll('polyline').length === 2 && $('comparison').textContent")  # fmt: skip
     assert "live account" in told
     for number in (2, 3):
-        await asked_for(tab, "long", models="yes", more=LONG)
+        await asked_for(tab, "long", strategy="confluence", models="yes", more=LONG)
         await tab.until("$('backtests').querySelector('progress')?.value > 0", 120.0)
         assert len(workers(folder)) == 1
         if number == 2:
