@@ -6,7 +6,8 @@ import pytest
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import Reading
 from papertape.engine.jit import Rows
-from papertape.engine.lanes.wishes import WishRoom, gather, wishes_of
+from papertape.engine.lanes.stretches import gather
+from papertape.engine.lanes.wishes import WishRoom, wishes_of
 from papertape.engine.records import DECISION, FLAT, KEEP, LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import BracketW2, EmaCross
