@@ -18,7 +18,7 @@ from panels.equity import EQUITY
 from panels.feed import FEED
 from panels.health import HEALTH
 from panels.jobs import JOBS
-from panels.model import MODEL
+from panels.model import MODEL, SHADOW
 from panels.now import NOW
 from panels.panel import HEIGHTS, MATCHERS, SOURCE, Panel, built_panel, matched
 from panels.parity import PARITY
@@ -49,7 +49,8 @@ VIEWS = {
     "papertape-model": View(
         "Papertape / model and drift",
         "For the researcher: do I still believe the model, and does live still equal replay?",
-        {"Model": MODEL, "Predictions and calibration": CALIBRATION, "Drift": DRIFT, "Live against replay": PARITY},
+        {"Model": MODEL, "Predictions and calibration": CALIBRATION, "Shadow record": SHADOW,
+         "Drift": DRIFT, "Live against replay": PARITY},
     ),
     "papertape-ops": View(
         "Papertape / operation",

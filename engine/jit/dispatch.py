@@ -25,6 +25,7 @@ from numba.core.caching import (
 )
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
@@ -231,11 +232,13 @@ class Kernel(CPUDispatcher):
 
     def compile(self, signature: Any) -> Any:
         """Return what calls the machine code for these argument types, from disk or compiled now."""
-        try:
-            return super().compile(signature)
-        finally:
-            if isinstance(self._cache, _Stored):
-                self._cache.turn.end()
+        # numba's own lock, for longer: another thread that asks for the same kernel would end a turn that is ours.
+        with global_compiler_lock:
+            try:
+                return super().compile(signature)
+            finally:
+                if isinstance(self._cache, _Stored):
+                    self._cache.turn.end()
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Return how a kernel calls this one: with any value of a type, not with one value each."""

@@ -1,4 +1,4 @@
-"""The model in force, its retraining and its gate."""
+"""The model in force, its retraining and its gate; what models would have earned that do not trade."""
 
 from panels.panel import CHAMPION, GREEN, ORANGE, RED, SYMBOL, Panel
 
@@ -37,6 +37,11 @@ MODEL = (
     Panel("Evidence of the recipe", "timeseries", 8, "suffix: units",
           "A unit bet on every model of the recipe, on rows that it had not seen; at the boundary the recipe passes.",
           (("papertape_recipe_evidence", "evidence"), ("papertape_recipe_boundary", "boundary"))),
+    Panel("Predictions per hour", "timeseries", 8, "suffix: /h", "One per symbol and closed strategy candle.",
+          (("sum by (symbol) (increase(papertape_predictions_total" + SYMBOL + "[1h]))", "{{symbol}}"),)),
+)  # fmt: skip
+
+SHADOW = (
     Panel("Shadow record", "timeseries", 8, "percentunit",
           "Sum of the net returns of paper trades that the models would have made, traded or not; none of it is in the account.",
           (("papertape_shadow_return_ratio", "on paper, not in the account"),)),
@@ -45,6 +50,4 @@ MODEL = (
     Panel("Log-loss in the shadow", "timeseries", 8, "suffix: nats",
           "Of the newest model on closes that it had not seen, beside the share that was known when it was trained.",
           (("papertape_shadow_log_loss", "{{model}}"),)),
-    Panel("Predictions per hour", "timeseries", 8, "suffix: /h", "One per symbol and closed strategy candle.",
-          (("sum by (symbol) (increase(papertape_predictions_total" + SYMBOL + "[1h]))", "{{symbol}}"),)),
 )  # fmt: skip

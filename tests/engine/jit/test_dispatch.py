@@ -10,10 +10,11 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from numba.core.compiler_lock import global_compiler_lock
 
 from papertape.engine.features.trend import AVERAGE
 from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
-from papertape.engine.jit.cache import cache_directory, is_plain, kernel_digest
+from papertape.engine.jit.cache import KernelTurn, cache_directory, is_plain, kernel_digest
 from papertape.engine.model.functions import sigmoid
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -204,3 +205,27 @@ def test_copies_of_the_engine_share_machine_code_and_kernels_of_others_do_not() 
     assert Path(mine._cache.cache_path).name.startswith(
         "jit_"
     )  # with a digest of the folder that this file lies in
+
+
+@needs_dispatch
+def test_a_turn_begins_and_ends_while_no_other_thread_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that compile the same kernel at once closed its file twice, the second time that of somebody else."""
+    from papertape.engine.jit.dispatch import Kernel
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    told: list[tuple[str, bool]] = []
+    for name in ("take", "end"):
+        by_itself = getattr(KernelTurn, name)
+
+        def looked_at(turn: KernelTurn, name: str = name, by_itself: Any = by_itself) -> None:
+            told.append((name, global_compiler_lock.is_locked()))
+            by_itself(turn)
+
+        monkeypatch.setattr(KernelTurn, name, looked_at)
+    stored = Kernel(scaled)
+    stored.enable_caching()
+
+    assert stored(1.0, 2) == 2.25
+    assert told == [("take", True), ("end", True)]
