@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from papertape.daemon.backtests.answers import (
+    BacktestChoices,
     BacktestComparison,
     BacktestJob,
     BacktestJobs,
@@ -27,13 +28,21 @@ from papertape.daemon.backtests.answers import (
 )
 from papertape.daemon.backtests.results import PIECE_BYTES
 from papertape.daemon.monitoring.api.answers import (
+    CalibrationView,
     CandleWindow,
+    CloseView,
     EquityCurve,
+    Holdings,
     JournalPosition,
+    LineWindow,
     Markets,
     RefusalCounts,
+    ShadowView,
+    StatementPage,
+    StructureWindow,
 )
 from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
+from papertape.daemon.monitoring.peers.answers import Peers
 from papertape.daemon.monitoring.routes import KEY_HEADER
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
@@ -74,7 +83,7 @@ class Client:
 
     def status(self) -> Status:
         """Return what an operator asks first."""
-        return self._get(Status, "/status")
+        return self._get(Status, "/api/v1/status")
 
     def markets(self) -> Markets:
         """Return the markets of the account."""
@@ -87,13 +96,55 @@ class Client:
         query = {"symbol": symbol, "from_ms": from_ms, "to_ms": to_ms, "limit": limit}
         return self._get(CandleWindow, "/api/v1/candles", query)
 
+    def close(self, symbol: str, time_ms: int) -> CloseView:
+        """Return why, and why not: what was seen and answered at the close of a candle at `time_ms`."""
+        return self._get(CloseView, "/api/v1/close", {"symbol": symbol, "time_ms": time_ms})
+
+    def features(
+        self,
+        symbol: str,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        size_ms: int | None = None,
+    ) -> LineWindow:
+        """Return lines of what the strategy looks at, one value for each stretch of at least `size_ms`."""
+        query = {"symbol": symbol, "from_ms": from_ms, "to_ms": to_ms, "size_ms": size_ms}
+        return self._get(LineWindow, "/api/v1/features", query)
+
+    def structure(
+        self, symbol: str, from_ms: int | None = None, to_ms: int | None = None
+    ) -> StructureWindow:
+        """Return market structure of a window: what formed, became known and ended."""
+        query = {"symbol": symbol, "from_ms": from_ms, "to_ms": to_ms}
+        return self._get(StructureWindow, "/api/v1/structure", query)
+
+    def calibration(self) -> CalibrationView:
+        """Return what the models in force said against what came."""
+        return self._get(CalibrationView, "/api/v1/calibration")
+
+    def shadow(self) -> ShadowView:
+        """Return what trained models would have earned on paper, whether they trade or not."""
+        return self._get(ShadowView, "/api/v1/shadow")
+
+    def positions(self) -> Holdings:
+        """Return what is held, and what rests."""
+        return self._get(Holdings, "/api/v1/positions")
+
+    def statement(self, limit: int = 100, cursor: int | None = None) -> StatementPage:
+        """Return a page of every amount in double entry, newest first; cursor: `next` of the page before."""
+        return self._get(StatementPage, "/api/v1/statement", {"limit": limit, "cursor": cursor})
+
+    def peers(self) -> Peers:
+        """Return the other daemons of the configuration, as this one heard them last."""
+        return self._get(Peers, "/api/v1/peers")
+
     def equity(self, from_ms: int | None = None, to_ms: int | None = None) -> EquityCurve:
         """Return the curve of the account."""
         return self._get(EquityCurve, "/api/v1/equity", {"from_ms": from_ms, "to_ms": to_ms})
 
-    def refusals(self) -> RefusalCounts:
+    def refusals(self, from_ms: int | None = None, to_ms: int | None = None) -> RefusalCounts:
         """Return why nothing happened, with counts."""
-        return self._get(RefusalCounts, "/api/v1/refusals")
+        return self._get(RefusalCounts, "/api/v1/refusals", {"from_ms": from_ms, "to_ms": to_ms})
 
     def journal(self) -> JournalPosition:
         """Return where the journal stands."""
@@ -143,6 +194,10 @@ class Client:
         """
         body = json.dumps({"name": name, "config": dict(config)}, default=_plain)
         return self._read(BacktestJob, self.ask("POST", _BACKTESTS, {}, body, key))
+
+    def backtest_choices(self) -> BacktestChoices:
+        """Return what a backtest may be made of there: strategies, tapes, the daemon's own configuration."""
+        return self._get(BacktestChoices, f"{_BACKTESTS}/choices")
 
     def backtests(self) -> tuple[BacktestJob, ...]:
         """Return the backtests that are kept, newest first."""

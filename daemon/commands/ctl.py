@@ -7,6 +7,7 @@ import typer
 
 from papertape.daemon.client import Client
 from papertape.daemon.commands.ctl_backtest import backtest_app
+from papertape.daemon.commands.ctl_reading import offer_reading
 from papertape.daemon.commands.daemon_client import base_url, daemon_of
 from papertape.daemon.commands.options import AsJson, DaemonFile, DaemonUrl
 from papertape.daemon.commands.output import console, print_json
@@ -18,6 +19,7 @@ ctl_app = typer.Typer(
     help="Tell a running daemon what to do, or have backtests made by it.", no_args_is_help=True
 )
 ctl_app.add_typer(backtest_app, name="backtest")
+offer_reading(ctl_app)
 
 Reason = Annotated[str, typer.Option(help="kept beside the command")]
 Key = Annotated[

@@ -57,6 +57,33 @@ def start_command(
         raise typer.Exit(_REFUSED)
 
 
+@backtest_app.command("choices")
+def choices_command(
+    config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False
+) -> None:
+    """
+    Show what a backtest may be made of: strategies with their parameters, and tapes.
+
+    Example: papertape ctl backtest choices
+    """
+    with daemon_of(config, url, is_reading=True) as client:
+        found = client.backtest_choices()
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    strategies = Table("strategy", "parameters", box=None, pad_edge=False)
+    for strategy in found.strategies:
+        names = ", ".join(one.name for one in strategy.parameters)
+        strategies.add_row(*(escape(printable(cell)) for cell in (strategy.name, names)))
+    tapes = Table("tape", "candles", box=None, pad_edge=False)
+    for tape in found.tapes:
+        told = tape.problem or ("–" if tape.candles is None else f"{tape.candles:,}")
+        tapes.add_row(*(escape(printable(cell)) for cell in (tape.name, told)))
+    console.print(strategies, tapes)
+    if found.more_tapes:
+        console.print(f"and {found.more_tapes:,} tapes more in its store", soft_wrap=True)
+
+
 @backtest_app.command("list")
 def list_command(config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False) -> None:
     """

@@ -1,12 +1,17 @@
 """The client against the server itself: models come back whole, pages are walked, refusals are the daemon's sentences."""
 
 import asyncio
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from papertape.daemon.backtests.answers import ResultFile
 from papertape.daemon.client import Client
 from papertape.daemon.commands.top import screen
+from papertape.daemon.monitoring.api.listings import LISTINGS
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import CommandName, OrderState, PositionState
 from papertape.engine.candles import MINUTE_MS
@@ -35,6 +40,17 @@ async def test_it_reads_everything_and_commands_with_the_token(tmp_path: Path) -
             assert [
                 row["sequence"] for row in client.rows("decisions", 3, symbol="AAA")
             ] == numbers[:3]
+            close = client.close("AAA", window.open_ms[-1] + 15 * MINUTE_MS)
+            assert (close.symbol, close.is_kept) == ("AAA", False)
+            assert client.features("AAA").symbol == client.structure("AAA").symbol == "AAA"
+            assert (
+                client.calibration().reason
+                == client.shadow().reason
+                == "this account uses no model"
+            )
+            assert client.positions().positions == ()
+            assert len(client.statement(limit=5).rows) == 5
+            assert client.peers().peers == ()
             assert client.refusals().refusals == () or client.refusals().refusals[0].count > 0
             assert client.command(CommandName.PAUSE, "lunch").detail == "lunch"
         with (
@@ -46,6 +62,80 @@ async def test_it_reads_everything_and_commands_with_the_token(tmp_path: Path) -
     about = account(tmp_path, frame_ms=15 * MINUTE_MS)
     async with serving(Api(about, no_status)) as http:
         await asyncio.to_thread(talk, str(http._base_url))
+
+
+# Of the document, what the client leaves to others, and why.
+LEFT_OUT = {
+    "/metrics": "for Prometheus", "/healthz": "for what watches the process", "/readyz": "for what watches the process",
+    "/openapi.json": "the document itself", "/status": "what /api/v1/status says, for those of before there was an API",
+    "/api/v1/stream": "a websocket, which stays open: the client asks and is answered",
+    "/": "the page", "/viewer": "of the page", "/assets/{name}": "of the page",
+}  # fmt: skip
+# What the methods of the client are called with here; the others take nothing.
+ASKED: dict[str, tuple[Any, ...]] = {
+    "candles": ("AAA",), "close": ("AAA", 1), "features": ("AAA",), "structure": ("AAA",), "command": (CommandName.PAUSE,),
+    "start_backtest": ({},), "backtest": (1,), "cancel_backtest": (1,), "backtest_result": (1,),
+    "backtest_file": (1, ResultFile.REPORT), "compare_backtests": (1,),
+}  # fmt: skip
+
+
+class Listening(Client):
+    """A client that notes what it would ask, and as what it would read the answer."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9464")
+        self.asked: list[tuple[str, str, str]] = []
+
+    def _exchange(self, method: str, path: str, query: Any, body: Any = None, key: Any = None) -> tuple[int, bytes]:  # fmt: skip
+        self.asked.append((method.lower(), path, ""))
+        return 200, b'{"rows": [], "next": null}'
+
+    def _read(self, model: Any, answer: Any) -> Any:
+        method, path, _ = self.asked.pop()
+        self.asked.append((method, path, model.__name__))
+        return model.model_construct(jobs=())
+
+
+def document() -> dict[tuple[str, str], str]:
+    """Return the name of each answer's model, empty where there is none, by method and path of the committed document."""
+    paths = json.loads(
+        (Path(__file__).parents[2] / "deploy" / "docs" / "openapi.json").read_text()
+    )["paths"]
+    found = {}
+    for path, methods in paths.items():
+        for method, about in methods.items():
+            good = next(about["responses"][status] for status in ("200", "202", "201", "101") if status in about["responses"])  # fmt: skip
+            reference = good.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")  # fmt: skip
+            found[method, path] = reference.rsplit("/", 1)[-1]
+    return found
+
+
+def test_it_asks_all_that_the_document_lists_and_reads_each_answer_as_its_model() -> None:
+    listed = document()
+    client = Listening()
+    names = [name for name in vars(Client) if not name.startswith("_") and name not in ("ask", "rows")]  # fmt: skip
+    for name in names:
+        answer = getattr(client, name)(*ASKED.get(name, ()))
+        if name == "backtest_file":
+            list(answer)
+    for listing in LISTINGS:
+        assert list(client.rows(listing.name)) == []
+
+    def matched(method: str, path: str) -> tuple[str, str]:
+        fits = [
+            each for each in listed
+            if each[0] == method and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(each[1])), path)
+        ]  # fmt: skip
+        assert fits, f"{method} {path} is not in the document"
+        return min(fits, key=lambda each: each[1].count("{"))
+
+    asked = {matched(method, path): model for method, path, model in client.asked}
+    assert {path for _, path in listed.keys() - asked.keys()} == set(LEFT_OUT)
+    typed = {key: model for key, model in asked.items() if model}
+    assert typed == {key: listed[key] for key in typed}
+    rows = {f"/api/v1/{listing.name}" for listing in LISTINGS}
+    files = "/api/v1/backtests/{number}/files/{name}"
+    assert {path for _, path in asked.keys() - typed.keys()} == {*rows, files}
 
 
 @pytest.mark.asyncio

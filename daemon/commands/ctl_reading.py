@@ -1,0 +1,121 @@
+"""`papertape ctl peers`, `calibration` and `shadow`: what a running daemon says of others and of its models, as tables."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from rich.markup import escape
+from rich.table import Table
+
+from papertape.daemon.client import Client
+from papertape.daemon.commands.daemon_client import daemon_of
+from papertape.daemon.commands.options import AsJson, DaemonFile, DaemonUrl
+from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.terminal import printable
+from papertape.daemon.monitoring.api.answers import CalibrationView, ShadowView
+from papertape.daemon.monitoring.peers.answers import Peers
+
+
+def offer_reading(app: typer.Typer) -> None:
+    """Add the commands that read to a group."""
+    _offer(
+        app,
+        "peers",
+        "Show the other daemons of a daemon's configuration.",
+        lambda client: client.peers(),
+        _peers,
+    )
+    _offer(
+        app,
+        "calibration",
+        "Show what models in force said against what came.",
+        lambda client: client.calibration(),
+        _calibration,
+    )
+    _offer(
+        app,
+        "shadow",
+        "Show what models would have earned on paper, traded or not.",
+        lambda client: client.shadow(),
+        _shadow,
+    )
+
+
+def _offer(
+    app: typer.Typer,
+    name: str,
+    text: str,
+    ask: Callable[[Client], Any],
+    show: Callable[[Any], None],
+) -> None:
+    def command(config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False) -> None:
+        with daemon_of(config, url, is_reading=True) as client:
+            answer: BaseModel = ask(client)
+        if as_json:
+            print_json(answer.model_dump(mode="json"))
+        else:
+            show(answer)
+
+    command.__doc__ = f"{text}\n\nExample: papertape ctl {name}"
+    app.command(name)(command)
+
+
+def _peers(found: Peers) -> None:
+    if not found.peers:
+        console.print(
+            "no other daemon is in its configuration: daemon.peers names them", soft_wrap=True
+        )
+        return
+    table = Table("name", "state", "equity", "halted", "", box=None, pad_edge=False)
+    for peer in found.peers:
+        said = peer.status
+        equity = "–" if said is None else f"{said.account.equity:,.2f} {said.account.currency}"
+        halted = "–" if said is None else ", ".join(said.halted) or "no"
+        cells = (peer.name, peer.state.value, equity, halted, peer.reason)
+        table.add_row(*(escape(printable(cell)) for cell in cells))
+    console.print(table)
+
+
+def _calibration(found: CalibrationView) -> None:
+    if found.reason:
+        console.print(f"nothing to tell: {found.reason}", soft_wrap=True)
+    else:
+        table = Table("confidence", "stated", "came true", "predictions", box=None, pad_edge=False)
+        for bucket in found.buckets:
+            table.add_row(
+                bucket.name,
+                _percent(bucket.stated, 1),
+                _percent(bucket.realised, 1),
+                f"{bucket.rows:,}",
+            )
+        console.print(table)
+    console.print(
+        f"{found.waiting:,} wait for their outcome, of {found.unknown:,} it cannot be told",
+        soft_wrap=True,
+    )
+
+
+def _shadow(found: ShadowView) -> None:
+    if found.reason:
+        console.print(f"nothing to tell: {found.reason}", soft_wrap=True)
+        return
+    table = Table("model", "trades the account", "paper trades", "after costs", "log-loss", "of the known share", box=None, pad_edge=False)  # fmt: skip
+    for model in found.models:
+        losses = (
+            "–" if loss is None else f"{loss:.4f}"
+            for loss in (model.log_loss, model.majority_log_loss)
+        )
+        table.add_row(
+            f"v{model.version}", "yes" if model.is_in_force else "no", f"{model.trades:,}", _percent(model.net_return, 2), *losses
+        )  # fmt: skip
+    console.print(table)
+    total = _percent(found.net_return, 2)
+    console.print(
+        f"on paper, not in the account: {total} of one stake in {found.trades:,} trades of {found.n_models:,} models",
+        soft_wrap=True,
+    )
+
+
+def _percent(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:+.{digits}%}" if digits > 1 else f"{value:.{digits}%}"
