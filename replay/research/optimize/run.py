@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import ConfigError, DataError
+from papertape.replay.backtesting.figures import FIGURES
 from papertape.replay.config import Config
 from papertape.replay.research.optimize.goals import MISSING, Constraint, Goal
 from papertape.replay.research.optimize.proposals import AUTO, Proposals, sampler_of
@@ -161,7 +162,8 @@ def _layer(goal: Goal, windows: int) -> Layer:
 
 
 def _mean_name(name: str, windows: int) -> str:
-    return f"{name}, mean of {windows} windows"
+    labels = {metric: label for label, metric, _ in FIGURES}
+    return f"{labels.get(name, name)}, mean of {windows} windows"
 
 
 class _OptimizeRun:

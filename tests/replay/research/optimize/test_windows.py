@@ -101,7 +101,7 @@ def test_the_best_is_that_of_the_mean_over_windows(
     assert both[0].doubts[0].startswith("The first is the best of 10 that were tried here")
     assert both[0].verdict.left_out == both[0].counts["pruned"]
     assert both[0].page is not None
-    assert "total_return, mean of 4 windows" in both[0].page.read_text()
+    assert "total return, mean of 4 windows" in both[0].page.read_text()
 
 
 def test_what_was_given_up_is_a_trial_on_record(
