@@ -1,7 +1,8 @@
 """
 The records that leave the engine, named once and shared by kernels, sinks and files.
 
-Money is int64 in units of 1e-9 quote (`UNITS_PER_QUOTE`), so that the ledger balances exactly; prices, quantities
+Money is int64 in the account's smallest unit, 1e-9 quote (`UNITS_PER_QUOTE`) unless it counts coarser ones
+(`papertape.engine.broker.ledger`), so that the ledger balances exactly; prices, quantities
 and scores are float64. `sequence` counts decisions, refusals, fills, payments, model swaps and changes of markets in the order
 in which they happened, so the streams fix their interleaving.
 """
@@ -292,6 +293,10 @@ MOST_TIERS: Final = 20  # of its fees, that without volume included
 # What is known of a market. Zero sizes mean "any".
 MARKET: Final = record(
     ("is_perpetual", "i8"),  # 0 spot, 1 linear perpetual
+    # The account's smallest unit (`papertape.engine.broker.ledger`), the same of every market that it trades.
+    ("units_per_quote", "f8"),
+    ("quote_per_unit", "f8"),
+    ("quote_per_volume", "f8"),  # of what fee tiers count
     ("contract_value", "f8"),  # base units of one contract; 1 on spot
     ("tick_size", "f8"),  # quote
     ("lot_size", "f8"),  # base units

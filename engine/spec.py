@@ -21,6 +21,13 @@ from papertape.engine.broker.account import (
     SIZE_BY_RISK,
     SIZE_BY_VOLATILITY,
 )
+from papertape.engine.broker.ledger import (
+    DECIMALS,
+    UNITS_PER_VOLUME,
+    money,
+    refuse_capital,
+    units_per_quote,
+)
 from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.broker.risk.brackets import (
     Bracket,
@@ -159,8 +166,11 @@ class Market:
         )
         return replace(self, **changed, fee_tiers=tiers)
 
-    def write(self, row: Row, n_markets: int = 1) -> None:
-        """Write what is known into a MARKET record; n_markets: that the account trades."""
+    def write(self, row: Row, n_markets: int = 1, decimals: int = DECIMALS) -> None:
+        """Write what is known into a MARKET record; n_markets: that the account trades; decimals: of quote that it counts."""
+        row["units_per_quote"] = units_per_quote(decimals)
+        row["quote_per_unit"] = float(f"1e-{decimals}")
+        row["quote_per_volume"] = float(f"{UNITS_PER_VOLUME}e-{decimals}")
         known = {entry.name for entry in fields(self)} | {"largest_notional"}
         for name in known & set(MARKET.names or ()):
             row[name] = getattr(self, name)
@@ -201,17 +211,11 @@ class Settings:
 
     def rows(self) -> Rows:
         """Return the settings as one SETTINGS record."""
-        if self.sizing not in SIZINGS:
-            raise ConfigError(
-                f"account.sizing: unknown {self.sizing!r}{did_you_mean(self.sizing, SIZINGS)}"
-            )
-        if self.limit_fill not in LIMIT_FILLS:
-            known = did_you_mean(self.limit_fill, LIMIT_FILLS)
-            raise ConfigError(f"account.limit_fill: unknown {self.limit_fill!r}{known}")
-        if self.margin not in MARGINS:
-            known = did_you_mean(self.margin, MARGINS)
-            raise ConfigError(f"account.margin: unknown {self.margin!r}{known}")
         named = {"sizing": SIZINGS, "limit_fill": LIMIT_FILLS, "margin": MARGINS}
+        for name, known in named.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"account.{name}: unknown {value!r}{did_you_mean(value, known)}")
         rows = np.zeros(1, SETTINGS)
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -238,6 +242,7 @@ class EngineSpec:
     symbol_strategies  the same strategy with parameters of its own, by symbol; all others share `strategy`
     turns           the same strategy with other parameters, which decide from then on, in order
     closes_at_turns positions are closed at the first open of a turn, and what rests is taken back; else both are carried
+    money_decimals  of quote that the account counts (`papertape.engine.broker.ledger`)
     """
 
     markets: Sequence[Market]
@@ -257,6 +262,7 @@ class EngineSpec:
     symbol_strategies: BySymbol = field(default_factory=dict)
     turns: Sequence[Turn] = ()
     closes_at_turns: bool = False
+    money_decimals: int = DECIMALS
 
     def __post_init__(self) -> None:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
@@ -265,8 +271,7 @@ class EngineSpec:
                 f"timeframe: {self.timeframe} is not a multiple of the base timeframe "
                 f"{self.base_timeframe}"
             )
-        if not 0.0 < self.capital < 1e9:
-            raise ConfigError(f"capital: {self.capital} is not between 0 and 1e9 quote")
+        refuse_capital(self.capital, self.money_decimals)
         symbols = [market.symbol for market in self.markets]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"markets: {symbols} must be at least one symbol, each once")
@@ -276,6 +281,16 @@ class EngineSpec:
         refuse_bad_turns(self.every_turn, self.traded)
         refuse_two_questions(self.strategies)
         self.allocation.refuse(self.traded, self.settings.sizing)
+
+    @property
+    def units_per_quote(self) -> float:
+        """Return how many money units one quote is."""
+        return units_per_quote(self.money_decimals)
+
+    @property
+    def capital_units(self) -> int:
+        """Return the starting cash in money units."""
+        return money(self.capital, self.units_per_quote)
 
     @property
     def every_turn(self) -> tuple[Turn, ...]:
@@ -331,7 +346,8 @@ class EngineSpec:
 
     def market_rows(self) -> Rows:
         """Return one MARKET record per symbol, in processing order."""
-        rows = market_rows(self.markets, is_cross=self.settings.margin == "cross")
+        is_cross = self.settings.margin == "cross"
+        rows = market_rows(self.markets, is_cross=is_cross, decimals=self.money_decimals)
         write_groups(rows, self.limits.groups, self.symbols)
         self.allocation.write_shares(rows, self.symbols, self.traded)
         return rows
@@ -357,6 +373,8 @@ class EngineSpec:
             values["limits"] = [repr(self.limits)]
         rules = {"sizes": (self.sizes, _SIZES), "allocation": (self.allocation, _UNDIVIDED)}
         values |= {name: [repr(a)] for name, (a, default) in rules.items() if a != default}
+        if self.money_decimals != DECIMALS:
+            values["money_decimals"] = self.money_decimals
         if self.starts_ms or len(self.strategies) > 1:
             turns = [turn.as_text() for turn in self.every_turn]
             values["turns"] = [self.closes_at_turns, turns]
@@ -366,13 +384,13 @@ class EngineSpec:
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def market_rows(markets: Sequence[Market], *, is_cross: bool) -> Rows:
+def market_rows(markets: Sequence[Market], *, is_cross: bool, decimals: int = DECIMALS) -> Rows:
     """Return one MARKET record per symbol, in the order of their names."""
     rows = np.zeros(len(markets), MARKET)
     rows["is_cross"] = is_cross
     n_traded = len([market for market in markets if not market.read_only])
     for row, market in zip(rows, sorted(markets, key=attrgetter("symbol")), strict=True):
-        market.write(row, n_traded)
+        market.write(row, n_traded, decimals)
     return rows
 
 

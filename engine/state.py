@@ -9,7 +9,7 @@ import numpy as np
 from papertape.engine.broker.account import ACCOUNT, ORDER, POSITION
 from papertape.engine.broker.entries import ENTRY
 from papertape.engine.broker.execution import execute
-from papertape.engine.broker.ledger import money, open_ledger
+from papertape.engine.broker.ledger import open_ledger
 from papertape.engine.broker.orders import N_COUNTERS
 from papertape.engine.broker.risk.changes import changes_of, refuse_other_market
 from papertape.engine.broker.risk.fees import set_rates
@@ -155,10 +155,10 @@ class EngineState:
             question_of(spec.every_turn, can_short_of(spec.markets, spec.settings.allow_short)),
         )
         self.account = np.zeros(1, ACCOUNT)
-        open_ledger(self.account[0], money(spec.capital))
+        open_ledger(self.account[0], spec.capital_units)
         self.account["size_factor"] = 1.0
         for name in ("marked_equity", "day_equity", "peak_equity"):
-            self.account[name] = money(spec.capital)
+            self.account[name] = spec.capital_units
         self.positions = np.zeros(n, POSITION)
         self.trades = np.zeros(n, TRADE)
         self.orders = np.zeros(n, ORDER)

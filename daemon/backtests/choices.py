@@ -10,7 +10,8 @@ from papertape.daemon.backtests.answers import (
 )
 from papertape.daemon.backtests.request import SET_ASIDE
 from papertape.engine.strategies import STRATEGIES, class_of, declared_parameters
-from papertape.replay.config import Account, Config, Timeframe
+from papertape.replay.config import Config, Timeframe
+from papertape.replay.config.limits import Account
 from papertape.replay.importers.named import sample_about
 from papertape.replay.tapes.store import Store, TapeEntry
 from papertape.replay.tapes.tape import tape_name

@@ -19,10 +19,10 @@ from papertape.daemon.backtests.request import SET_ASIDE
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.tables import TABLES
+from papertape.engine.broker.ledger import units_per_quote
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.measure import measure
-from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.backtesting.figures import FIGURES
 from papertape.replay.tapes.tables import at_minute
 
@@ -74,7 +74,10 @@ def side_of_account(journal: Journal, digest: str) -> Side:
         journal.all("SELECT time_ms, equity FROM equity ORDER BY time_ms"), np.int64
     ).reshape(-1, 2)
     config = account.config
-    marks = CurveColumns(time_ms=curve[:, 0].copy(), equity=curve[:, 1].copy())
+    units = units_per_quote(config.account.decimals)
+    marks = CurveColumns(
+        units_per_quote=units, time_ms=curve[:, 0].copy(), equity=curve[:, 1].copy()
+    )
     found = measure(trades, marks, config.account.capital, rf=config.report.risk_free_rate)
     about = ComparedSide(
         source=LIVE,
@@ -85,7 +88,7 @@ def side_of_account(journal: Journal, digest: str) -> Side:
         chapters=chapters,
         told=_of_several(chapters),
     )
-    worth = Curve(marks["time_ms"], marks["equity"] / UNITS_PER_QUOTE)
+    worth = Curve(marks["time_ms"], marks["equity"] / units)
     return Side(about, found.metrics, found.undefined, config.model_dump(mode="json"), worth)
 
 

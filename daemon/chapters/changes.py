@@ -12,7 +12,9 @@ from papertape.replay.config.market_settings import MarketSettings
 
 # Sections and keys that may change. Capital and currency are what the ledger began with, margin what positions stand on.
 _MAY_CHANGE: Final = ("strategy", "limits", "portfolio", "account")
-_FIXED: Final = frozenset({"account.capital", "account.quote", "account.margin"})
+_FIXED: Final = frozenset(
+    {"account.capital", "account.quote", "account.money_decimals", "account.margin"}
+)
 # Of a market what a fill costs; the rest is the venue's.
 COSTS: Final = (
     "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",

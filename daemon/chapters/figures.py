@@ -4,7 +4,6 @@ import json
 from typing import Any, Final
 
 from papertape.daemon.journal import Journal
-from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.tapes.tables import at_minute
 
 _COLUMNS: Final = (
@@ -19,7 +18,7 @@ def figures_of(journal: Journal) -> list[dict[str, Any]]:
     for row in found:
         row["changes"] = json.loads(row["changes"])
         for name in ("equity_before", "equity_after", "fees"):
-            row[name] = None if row[name] is None else row[name] / UNITS_PER_QUOTE
+            row[name] = None if row[name] is None else row[name] / journal.units_per_quote
     return found
 
 

@@ -16,7 +16,7 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
 from papertape.engine.broker.risk.changes import told as told_changes
 from papertape.engine.performance.statement import ACCOUNTS, Booked
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.performance.trading import total_units
 from papertape.replay.backtesting.verify import result_statement
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.arrow import arrow_table
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from papertape.replay.tapes.tables import Table
 
 _DIFFERS: Final = 1
+_MOST_DECIMALS: Final = 2  # shown of an amount
 
 
 def statement_command(
@@ -49,7 +50,7 @@ def statement_command(
             booked, chapters = journal_statement(journal), figures_of(journal)
     else:
         booked, chapters = result_statement(source), []
-    columns = statement_columns(booked.postings, booked.symbols)
+    columns = statement_columns(booked.postings, booked.symbols, booked.units_per_quote)
     if csv is not None:
         write_whole(csv, partial(_write_csv, columns))
     if parquet is not None:
@@ -61,10 +62,10 @@ def statement_command(
             "accounts": found,
             "postings": len(booked.postings),
             "transactions": booked.transactions,
-            "cash": booked.cash / UNITS_PER_QUOTE,
+            "cash": booked.cash / booked.units_per_quote,
             "market_changes": [one._asdict() for one in told_changes(booked.changes, booked.symbols)],
             "compared_with": booked.curve,
-            "difference": None if difference is None else difference / UNITS_PER_QUOTE,
+            "difference": None if difference is None else difference / booked.units_per_quote,
             "chapters": chapters,
         })  # fmt: skip
     else:
@@ -82,20 +83,20 @@ def _accounts(booked: Booked) -> dict[str, dict[str, float]]:
         amounts = booked.postings["amount"][booked.postings["account"] == number]
         if len(amounts):
             sums = {
-                "debits": int(np.maximum(amounts, 0).sum()),
-                "credits": int(np.minimum(amounts, 0).sum()),
-                "balance": int(amounts.sum()),
+                "debits": total_units(np.maximum(amounts, 0)),
+                "credits": total_units(np.minimum(amounts, 0)),
+                "balance": total_units(amounts),
             }
-            found[name] = {column: units / UNITS_PER_QUOTE for column, units in sums.items()}
+            found[name] = {column: units / booked.units_per_quote for column, units in sums.items()}
     return found
 
 
 def _print(booked: Booked, found: dict[str, dict[str, float]], difference: int | None) -> None:
-    table = TerminalTable("account", box=None)
+    table, places = TerminalTable("account", box=None), min(booked.decimals, _MOST_DECIMALS)
     for column in ("debits", "credits", "balance"):
         table.add_column(column, justify="right")
     for name, sums in found.items():
-        table.add_row(name, *(f"{amount:,.2f}" for amount in sums.values()))
+        table.add_row(name, *(f"{amount:,.{places}f}" for amount in sums.values()))
     console.print(table)
     console.print(
         f"balances: {len(booked.postings):,} amounts of {booked.transactions:,} transactions, each of which adds up to 0 and "
@@ -105,12 +106,12 @@ def _print(booked: Booked, found: dict[str, dict[str, float]], difference: int |
     for one in told_changes(booked.changes, booked.symbols):
         stamp = at_minute(one.time_ms)
         console.print(f"{one.symbol}: another market from {stamp} on: {one.what}", soft_wrap=True)
-    cash = f"{booked.cash / UNITS_PER_QUOTE:,.2f}"
+    cash = f"{booked.cash / booked.units_per_quote:,.{places}f}"
     if difference is None:
         console.print(f"cash {cash}: the equity curve does not reach that far yet", soft_wrap=True)
     elif difference:
         console.print(
-            f"DIFFERS: cash {cash}, and {booked.curve} says {difference / UNITS_PER_QUOTE:+,.9f} beside it", soft_wrap=True
+            f"DIFFERS: cash {cash}, and {booked.curve} says {difference / booked.units_per_quote:+,.{booked.decimals}f} beside it", soft_wrap=True
         )  # fmt: skip
     else:
         console.print(f"cash {cash} is that of {booked.curve}", soft_wrap=True)

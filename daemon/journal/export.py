@@ -11,7 +11,7 @@ from papertape.daemon.journal.codec import CANDLES
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
 from papertape.daemon.journal.tables import TABLES, TRADE_TAGS
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import money, units_per_quote
 from papertape.engine.candles import CANDLE, FLAG_ABSENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import copy_rows, join_rows
@@ -70,8 +70,10 @@ def journal_statement(journal: Journal) -> Booked:
     last_ms = max([*fills["candle_ms"].tolist(), *payments["time_ms"].tolist()], default=0)
     curve = journal.all("SELECT time_ms, cash FROM equity ORDER BY time_ms DESC LIMIT 1")
     settings = account.config.account
-    rows_of = market_rows(account.markets, is_cross=settings.margin == "cross")
-    booked = booked_as(fills, payments, rows_of, account.symbols, money(settings.capital), changes)
+    is_cross, units = settings.margin == "cross", units_per_quote(settings.decimals)
+    rows_of = market_rows(account.markets, is_cross=is_cross, decimals=settings.decimals)
+    capital = money(settings.capital, units)
+    booked = booked_as(fills, payments, rows_of, account.symbols, capital, changes)
     if curve and curve[0][0] > last_ms:
         booked = booked.beside(curve[0][1], f"the equity curve at {at_minute(curve[0][0])}")
     return booked

@@ -20,6 +20,7 @@ from papertape.daemon.journal.sqlite_errors import as_sentence, plain_errors
 from papertape.daemon.journal.tables import ensure_tables
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Event
+from papertape.engine.records import UNITS_PER_QUOTE
 
 NAME: Final = "journal.db"
 GENESIS: Final = bytes(32)  # the hash before the first input
@@ -262,6 +263,11 @@ class Journal:
         """Return a value about the journal."""
         row = self.one("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else str(row[0])
+
+    @property
+    def units_per_quote(self) -> float:
+        """Return how many money units one quote of the account is."""
+        return float(self.meta("units_per_quote") or UNITS_PER_QUOTE)
 
     def set_meta(self, **values: object) -> None:
         """Set values about the journal, within a transaction; what is not text is kept as JSON."""

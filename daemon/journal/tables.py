@@ -3,7 +3,7 @@ What the engine reported, as tables: one column per field of the record, symbols
 
 A row names the input that it came from, so that recovery can take back what it is about to step again. Tables follow
 the records: when an engine has other fields, its tables are made anew and filled by stepping the inputs again. Money
-stays in units of 1e-9 quote; the views `…_quote` show quote and UTC times, `trade_tags` which orders opened and closed trades.
+stays in the account's unit, 1e-9 quote unless it counts coarser ones; the views `…_quote` show quote and UTC times, `trade_tags` which orders opened and closed trades.
 
 Of the marks, one per base candle, only those at a multiple of five minutes are kept: 105,000 rows a year. Of market
 structure the kinds that a chart draws are, as far back as closes are: what became known in the newest MOST_CLOSES candles of a symbol.
@@ -46,6 +46,10 @@ MONEY: Final = frozenset({
 })  # fmt: skip
 
 
+# How many units of the account are one quote; an account with the usual unit says nothing.
+UNITS: Final = f"coalesce((SELECT CAST(value AS REAL) FROM meta WHERE key = 'units_per_quote'), {UNITS_PER_QUOTE!r})"  # noqa: S608
+
+
 class ReportTable(NamedTuple):
     """
     One stream of a report and where it is kept.
@@ -86,7 +90,7 @@ class ReportTable(NamedTuple):
         for name in self.columns():
             column = f'"{name}"'
             if name in MONEY and self.record[name] == np.int64:
-                column = f'"{name}" / {UNITS_PER_QUOTE!r} AS "{name}"'
+                column = f'"{name}" / {UNITS} AS "{name}"'
             elif name.endswith("_ms"):
                 column = (
                     f"strftime('%Y-%m-%dT%H:%M:%SZ', \"{name}\" / 1000, 'unixepoch')"
@@ -137,9 +141,9 @@ LEFT JOIN orders AS closed ON closed.fill = last AND closed.number > 0
 
 # What each chapter of the account came to, and what was before the first. Equity is that of the newest kept mark before it
 # begins and before the next one does, so results add up; money in units of 1e-9 quote.
-CHAPTER_FIGURES: Final = """
+CHAPTER_FIGURES: Final = f"""
 WITH begun AS (
-    SELECT 0 AS input, (SELECT min(time_ms) FROM equity) AS begins_ms, '' AS name, '' AS positions, '{}' AS changes
+    SELECT 0 AS input, (SELECT min(time_ms) FROM equity) AS begins_ms, '' AS name, '' AS positions, '{{}}' AS changes
     UNION ALL SELECT input, time_ms, name, positions, changes FROM chapters
 ), spans AS (
     SELECT *, lead(input, 1, 9223372036854775807) OVER (ORDER BY input) AS until,
@@ -149,14 +153,14 @@ WITH begun AS (
 SELECT input, name, begins_ms, ends_ms, positions, changes,
     coalesce(
         (SELECT equity FROM equity WHERE equity.input < spans.input ORDER BY equity.input DESC, time_ms DESC LIMIT 1),
-        (SELECT CAST(round(json_extract(value, '$.config.account.capital') * 1e9) AS INTEGER) FROM meta WHERE key = 'identity')
+        (SELECT CAST(round(json_extract(value, '$.config.account.capital') * {UNITS}) AS INTEGER) FROM meta WHERE key = 'identity')
     ) AS equity_before,
     (SELECT equity FROM equity WHERE equity.input >= spans.input AND equity.input < until ORDER BY equity.input DESC, time_ms DESC LIMIT 1) AS equity_after,
     (SELECT count(*) FROM trades WHERE trades.input >= spans.input AND trades.input < until) AS trades,
     (SELECT count(*) FROM trades WHERE trades.input >= spans.input AND trades.input < until AND pnl > 0) AS wins,
     (SELECT coalesce(sum(fee), 0) FROM fills WHERE fills.input >= spans.input AND fills.input < until) AS fees
 FROM spans
-"""
+"""  # noqa: S608
 
 
 def _sql_type(name: str, kind: np.dtype[Any]) -> str:
@@ -216,7 +220,7 @@ def _storable(value: float) -> float | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def as_text(table: ReportTable, name: str, value: Any) -> str:
+def as_text(table: ReportTable, name: str, value: Any, units_per_quote: float) -> str:
     """Return a value of a row for people: times in UTC, money in quote, bytes in hexadecimal."""
     if value is None:
         return "NaN"
@@ -225,7 +229,7 @@ def as_text(table: ReportTable, name: str, value: Any) -> str:
     if name.endswith("_ms"):
         return f"{np.datetime64(value, 'ms').astype('datetime64[s]')}Z"
     if name in MONEY and table.record[name] == np.int64:
-        return repr(value / UNITS_PER_QUOTE)
+        return repr(value / units_per_quote)
     return str(value)
 
 

@@ -32,7 +32,6 @@ from papertape.engine.records import (
     REFUSED_PRICE,
     REFUSED_SIZE,
     SHORT,
-    UNITS_PER_QUOTE,
 )
 from papertape.engine.report import Report
 
@@ -72,9 +71,9 @@ class AccountDay(NamedTuple):
     newest: float
 
 
-def day_of(marks: Rows, known: AccountDay | None) -> AccountDay:
+def day_of(marks: Rows, known: AccountDay | None, units_per_quote: float) -> AccountDay:
     """Return the day of the newest of some marks, at least one, after what was known; a mark at 00:00 ends its day."""
-    days, worth = (marks["time_ms"] - 1) // DAY_MS, marks["equity"] / UNITS_PER_QUOTE
+    days, worth = (marks["time_ms"] - 1) // DAY_MS, marks["equity"] / units_per_quote
     newest, first = int(days[-1]), int(np.searchsorted(days, days[-1]))
     start = float(worth[first - 1]) if first else None
     if start is None and known is not None:
@@ -112,12 +111,13 @@ class Trading:
             self._forget_fills()
             self._newest_ms = int(report.marks["time_ms"][-1]) - engine.base_ms
         for fill in self._rows(report.fills, engine.symbols):
-            self._on_fill(fill, engine.symbols[fill["symbol"]])
-        self._on_trades(report.trades, engine.symbols)
+            self._on_fill(fill, engine.symbols[fill["symbol"]], engine.spec.units_per_quote)
+        self._on_trades(report.trades, engine.symbols, engine.spec.units_per_quote)
         self._on_orders(report.orders, engine.symbols)
         if len(report.marks):
-            self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
-            self._day = day_of(report.marks, self._day)
+            highest = int(report.marks["equity"].max()) / engine.spec.units_per_quote
+            self._peak = max(self._peak, highest)
+            self._day = day_of(report.marks, self._day, engine.spec.units_per_quote)
         self.on_account(engine)
         for stage, seconds in (latencies_s or {}).items():
             newest = report.decisions["sequence"][-1:].tolist()
@@ -127,16 +127,17 @@ class Trading:
     def on_account(self, engine: Engine) -> None:
         """Set every gauge that the engine's state decides; at the start, this restores them."""
         series, account = self._series, engine.account[0]
-        worth = int(equity(account, engine.positions, engine.markets)) / UNITS_PER_QUOTE
+        units = engine.spec.units_per_quote
+        worth = int(equity(account, engine.positions, engine.markets)) / units
         self._peak = max(self._peak, worth, engine.spec.capital)
         start = None if self._day is None else self._day.start
         values = {
             "equity": worth,
             "equity_peak": self._peak,
             "equity_day_start": engine.spec.capital if start is None else start,
-            "cash": int(account["cash"]) / UNITS_PER_QUOTE,
-            "realized_pnl": net_realised(account) / UNITS_PER_QUOTE,
-            "funding_paid": int(account["funding"]) / UNITS_PER_QUOTE,
+            "cash": int(account["cash"]) / units,
+            "realized_pnl": net_realised(account) / units,
+            "funding_paid": int(account["funding"]) / units,
         }
         for name, value in values.items():
             series.gauges(name)[self._account].set(value)
@@ -186,7 +187,7 @@ class Trading:
         notional = abs(quantity) * float(position["last_price"])
         open_pnl = 0.0
         if quantity:
-            gain = notional - int(position["cost"]) / UNITS_PER_QUOTE
+            gain = notional - int(position["cost"]) / float(market["units_per_quote"])
             open_pnl = (gain if quantity > 0.0 else -gain) - notional * float(
                 market["taker_fee_rate"]
             )
@@ -245,12 +246,12 @@ class Trading:
             if n > 0:
                 self._decisions[(symbol, "hold")].inc(n)
 
-    def _on_fill(self, fill: Mapping[str, Any], symbol: str) -> None:
+    def _on_fill(self, fill: Mapping[str, Any], symbol: str, units_per_quote: float) -> None:
         """Count an order that filled, its fee and what its price cost."""
         series, reason = self._series, int(fill["reason"])
         side = _ORDER_SIDE[int(fill["side"])]
         self._orders[(symbol, side, ORDER_TYPES[reason], "filled")].inc()
-        series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] / UNITS_PER_QUOTE)
+        series.counters("fees_total")[(symbol, self._currency)].inc(fill["fee"] / units_per_quote)
         if fill["candle_ms"] >= self._newest_ms:
             action = "entry" if reason in ENTRIES else "exit"
             series.measure("fill_price", fill["price"], symbol, side, action, self._currency)
@@ -270,7 +271,7 @@ class Trading:
             if row["status"] in (CANCELLED, EXPIRED, REFUSED):
                 ends[(ORDER_ENDS[row["cause"]],)].inc()
 
-    def _on_trades(self, trades: Rows, symbols: tuple[str, ...]) -> None:
+    def _on_trades(self, trades: Rows, symbols: tuple[str, ...], units_per_quote: float) -> None:
         """Count closed trades, their results, and the parts that each component earned."""
         if not len(trades):
             return
@@ -279,7 +280,7 @@ class Trading:
             symbol, side, pnl = (
                 symbols[trade["symbol"]],
                 trade["side"],
-                trade["pnl"] / UNITS_PER_QUOTE,
+                trade["pnl"] / units_per_quote,
             )
             signal = primary_cause({n: trade[f"score_{n}"] for n in _SCORES}, side)
             outcome = "win" if pnl > 0.0 else "loss" if pnl < 0.0 else "flat"
@@ -294,8 +295,8 @@ class Trading:
         for component in COMPONENTS:
             units, key = parts[component], (component, currency)
             gained, lost = int(units[units > 0].sum()), -int(units[units < 0].sum())
-            series.counters("attributed_profit_total")[key].inc(gained / UNITS_PER_QUOTE)
-            series.counters("attributed_loss_total")[key].inc(lost / UNITS_PER_QUOTE)
+            series.counters("attributed_profit_total")[key].inc(gained / units_per_quote)
+            series.counters("attributed_loss_total")[key].inc(lost / units_per_quote)
 
 
 def _anchor_ms(length_ms: int) -> int:

@@ -53,7 +53,7 @@ from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.candles import DAY_MS, timeframe_ms
 from papertape.engine.features import columns_of
-from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import LIMIT_NAMES
 from papertape.engine.report import Report, StrategyFault
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
@@ -219,7 +219,8 @@ class Operation:
         if self._api is not None:
             self._api.stream.on_step()
         if len(report.marks):
-            self._peak = max(self._peak, int(report.marks["equity"].max()) / UNITS_PER_QUOTE)
+            highest = int(report.marks["equity"].max()) / daemon.engine.spec.units_per_quote
+            self._peak = max(self._peak, highest)
         if daemon.engine.account[0].ruined_ms and not self._is_ruined:
             self._is_ruined = True
             self._log.error("ruin", close_ms=int(daemon.engine.account[0].ruined_ms))
@@ -330,7 +331,7 @@ def _restored(journal: Journal) -> Restored:
         "SELECT job, max(ended_ms) FROM job_runs WHERE outcome = 'done' GROUP BY job"
     )
     return Restored(
-        equity_peak=peak / UNITS_PER_QUOTE,
+        equity_peak=peak / journal.units_per_quote,
         day=_newest_day(journal),
         job_success_s={job: ended_ms / 1000.0 for job, ended_ms in successes if job in JOB_NAMES},
         last_check_s=None if checked_ms is None else checked_ms / 1000.0,
@@ -351,8 +352,9 @@ def _newest_day(journal: Journal) -> AccountDay | None:
         "SELECT equity FROM equity WHERE time_ms <= ? ORDER BY time_ms DESC LIMIT 1",
         number * DAY_MS,
     )
-    start = None if before is None else before[0] / UNITS_PER_QUOTE
-    return AccountDay(number, start, found[1] / UNITS_PER_QUOTE)
+    units = journal.units_per_quote
+    start = None if before is None else before[0] / units
+    return AccountDay(number, start, found[1] / units)
 
 
 async def _settled(daemon: RunningDaemon) -> int:

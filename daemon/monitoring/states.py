@@ -24,23 +24,24 @@ from papertape.engine.broker.working.orders import (
 )
 from papertape.engine.core import Engine
 from papertape.engine.jit import Row
-from papertape.engine.records import LIMIT_NAMES, REFUSED_NAMES, UNITS_PER_QUOTE, UNTIL_RESUMED
+from papertape.engine.records import LIMIT_NAMES, REFUSED_NAMES, UNTIL_RESUMED
 from papertape.engine.strategies.instructions import orders_of
 
 
 def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountState:
     """Return the account as it stands; `equity_peak` is the highest equity of the journal, quote."""
     account = engine.account[0]
-    worth = int(equity(account, engine.positions, engine.markets)) / UNITS_PER_QUOTE
+    units = engine.spec.units_per_quote
+    worth = int(equity(account, engine.positions, engine.markets)) / units
     peak = max(equity_peak, worth, engine.spec.capital)
     return AccountState(
         currency=currency,
         equity=worth,
         equity_peak=peak,
         drawdown_ratio=1.0 - worth / peak,
-        cash=int(account["cash"]) / UNITS_PER_QUOTE,
-        realised_pnl=net_realised(account) / UNITS_PER_QUOTE,
-        funding_paid=int(account["funding"]) / UNITS_PER_QUOTE,
+        cash=int(account["cash"]) / units,
+        realised_pnl=net_realised(account) / units,
+        funding_paid=int(account["funding"]) / units,
         is_paused=bool(account["is_paused"]),
         ruined_ms=int(account["ruined_ms"]) or None,
         locked_by=LIMIT_NAMES.get(int(account["locked_by"])),
@@ -75,7 +76,7 @@ def position_states(engine: Engine) -> tuple[PositionState, ...]:
         )
         if quantity == 0.0:
             continue
-        gain = abs(quantity) * last - int(position["cost"]) / UNITS_PER_QUOTE
+        gain = abs(quantity) * last - int(position["cost"]) / market.units_per_quote
         found.append(
             PositionState(
                 symbol=symbol,

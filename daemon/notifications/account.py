@@ -24,7 +24,7 @@ from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import REFUSED
 from papertape.engine.candles import DAY_MS
 from papertape.engine.model.drift.policy import LEVELS
-from papertape.engine.records import LIMIT_NAMES, REASON_NAMES, REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import LIMIT_NAMES, REASON_NAMES, REFUSED_NAMES
 from papertape.engine.report import Report, StrategyFault
 from papertape.replay.config.live import NotificationKind, Notifications
 
@@ -168,7 +168,8 @@ class AccountNotifications:
             known = self._memory.get("day")
             row = await reading(daemon.state, lambda journal: _newest_day(journal, known))  # noqa: B023
             if row is not None:
-                self._once("summary", "day", str(row["day"]), _day_sentence(row))
+                units = daemon.engine.spec.units_per_quote
+                self._once("summary", "day", str(row["day"]), _day_sentence(row, units))
 
     async def send(self, daemon: RunningDaemon) -> None:
         """Let messages go out until cancelled; what waits then is sent."""
@@ -185,8 +186,8 @@ def _newest_day(journal: Journal, known: str) -> Mapping[str, float | str] | Non
     return None if row is None else dict(zip(names, row, strict=True))
 
 
-def _day_sentence(row: Mapping[str, float | str]) -> str:
-    equity, pnl, fees = (float(row[key]) / UNITS_PER_QUOTE for key in ("equity", "pnl", "fees"))
+def _day_sentence(row: Mapping[str, float | str], units_per_quote: float) -> str:
+    equity, pnl, fees = (float(row[key]) / units_per_quote for key in ("equity", "pnl", "fees"))
     return (
         f"{row['day']}: equity {equity:,.2f}, {row['trades']} trades closed, {row['wins']} won, result {pnl:+,.2f}, "
         f"fees {fees:,.2f}"

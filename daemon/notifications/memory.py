@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from papertape.daemon.journal import Journal, Writer
-from papertape.engine.records import UNITS_PER_QUOTE
 
 KEY: Final = "notified"
 MOST_KEPT: Final = 2_000
@@ -44,4 +43,5 @@ def remembered(state: Path) -> tuple[dict[str, str], float]:
     with Journal.read(state) as journal:
         text = journal.meta(KEY)
         peak = journal.one("SELECT max(equity) FROM equity")[0] or 0
-    return (json.loads(text) if text else {}), peak / UNITS_PER_QUOTE
+        units = journal.units_per_quote
+    return (json.loads(text) if text else {}), peak / units

@@ -19,7 +19,6 @@ from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.features.smc.events import ORDER_BLOCK_TOUCHED
 from papertape.engine.jit import FloatArray, Rows
-from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.report import Report
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
@@ -50,6 +49,7 @@ class RuleWatch:
         columns = tuple(engine.frames.columns)
         refuse_unknown(rules, columns, engine.symbols)
         self._columns = {name: row for row, name in enumerate(columns)}
+        self._units_per_quote = engine.spec.units_per_quote
         self._values: dict[str, list[FloatArray]] = {}  # of the newest closes, by symbol
 
     def watch(self, symbol: int, matrix: FloatArray, bars: Rows) -> None:
@@ -92,7 +92,7 @@ class RuleWatch:
         """Equity against its highest: true until there is a new highest."""
         name = f"equity_falls {by:g}"
         for mark in report.marks:
-            equity = int(mark["equity"]) / UNITS_PER_QUOTE
+            equity = int(mark["equity"]) / self._units_per_quote
             if equity > self._peak:
                 self._peak = equity
                 yield name, False, ""

@@ -34,7 +34,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event
 from papertape.engine.loop import run
-from papertape.engine.records import LIMIT_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import LIMIT_NAMES
 from papertape.engine.report import Sink, StrategyFault
 
 Service = Callable[["RunningDaemon"], Coroutine[Any, Any, None]]
@@ -164,8 +164,8 @@ class RunningDaemon:
             "last_close_ms": int(engine.last_open_ms[0]) + engine.base_ms
             if account.instants
             else None,
-            "equity": worth / UNITS_PER_QUOTE,
-            "cash": int(account.cash) / UNITS_PER_QUOTE,
+            "equity": worth / engine.spec.units_per_quote,
+            "cash": int(account.cash) / engine.spec.units_per_quote,
             "positions": {
                 symbol: plain(position["quantity"], market.lot_size)
                 for symbol, position, market in zip(

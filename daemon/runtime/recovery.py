@@ -32,6 +32,7 @@ from papertape.daemon.journal.closes import (
 )
 from papertape.daemon.journal.identity import Identity
 from papertape.engine.broker.account import PAUSED_BY_FAULT
+from papertape.engine.broker.ledger import DECIMALS, units_per_quote
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command
@@ -189,6 +190,9 @@ def begin(identity: Identity) -> Work[None]:
     def work(journal: Journal) -> None:
         limit_ms = round(1000.0 * (live.grace_s + live.deadline_s))
         journal.set_meta(identity=identity.as_json(), limit_ms=limit_ms)
+        decimals = identity.config.account.decimals
+        if decimals != DECIMALS:
+            journal.set_meta(units_per_quote=units_per_quote(decimals))
         if live.history_bars:
             journal.add_input(encode(Command(Action.PAUSE)), 0)
         else:

@@ -97,7 +97,7 @@ def compare_versions(
             refuse_code_of(journal, state, trust_code)
             stepper = Stepper(state, journal)
             compile_kernels(stepper.engine.spec)
-            symbols = stepper.engine.symbols
+            symbols, units = stepper.engine.symbols, journal.units_per_quote
             now = {table.name: _Taken(table) for table in _compared()}
             for found in all_inputs(state, journal):
                 report = stepper.step(found)
@@ -111,7 +111,7 @@ def compare_versions(
                 change
                 for table in _compared()
                 if table.name in before
-                for change in _changes(table, before[table.name], now[table.name].rows)
+                for change in _changes(table, before[table.name], now[table.name].rows, units)
             ]
             return Upgrade(
                 journal.sequence,
@@ -160,27 +160,32 @@ def _tables_of(path: Path) -> dict[str, Rows]:
     return found
 
 
-def _changes(table: ReportTable, before: Rows, now: Rows) -> Iterator[Change]:
+def _changes(
+    table: ReportTable, before: Rows, now: Rows, units_per_quote: float
+) -> Iterator[Change]:
     """Yield what differs between two sets of rows, by time."""
     for key in sorted({*before, *now}, key=lambda key: (key[0], str(key))):
         row = " ".join(
-            as_text(table, name, value)
+            as_text(table, name, value, units_per_quote)
             for name, value in zip(_NAMED_BY[table.name], key, strict=False)
         )
         if key not in now:
             yield Change(table.name, row, "gone", {})
         elif key not in before:
             yield Change(table.name, row, "new", {})
-        elif fields := _fields(table, before[key], now[key]):
+        elif fields := _fields(table, before[key], now[key], units_per_quote):
             yield Change(table.name, row, "changed", fields)
 
 
 def _fields(
-    table: ReportTable, before: Mapping[str, Any], now: Mapping[str, Any]
+    table: ReportTable, before: Mapping[str, Any], now: Mapping[str, Any], units_per_quote: float
 ) -> dict[str, tuple[str, str]]:
     """Return the fields of a row that differ, as text, of those that both have."""
     return {
-        name: (as_text(table, name, before[name]), as_text(table, name, value))
+        name: (
+            as_text(table, name, before[name], units_per_quote),
+            as_text(table, name, value, units_per_quote),
+        )
         for name, value in now.items()
         if name in before and name not in _NUMBERING and before[name] != value
     }

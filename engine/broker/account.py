@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.ledger import LEDGER_FIELDS, money
+from papertape.engine.broker.ledger import LEDGER_FIELDS, added, money
 from papertape.engine.jit import Row, Rows, kernel, record
 
 PAUSED_BY_COMMAND: Final = 1  # an operator, or what acts in his place
@@ -219,6 +219,12 @@ def whole_steps(count: float, step: float) -> float:
 
 
 @kernel
+def notional_of(position: Row, market: Row) -> int:
+    """Return the notional of a position at its last price, in money units, not below zero."""
+    return money(abs(position.quantity) * position.last_price, market.units_per_quote)
+
+
+@kernel
 def position_value(position: Row, market: Row, value: int) -> int:
     """
     Return what an open position adds to cash in equity: market value on spot, profit on a perpetual.
@@ -235,7 +241,7 @@ def unrealised(position: Row, market: Row) -> int:
     """Return what a position, open or not, adds to cash in equity at its last price."""
     if position.quantity == 0.0:
         return 0
-    return position_value(position, market, money(abs(position.quantity) * position.last_price))
+    return position_value(position, market, notional_of(position, market))
 
 
 @kernel
@@ -243,27 +249,28 @@ def equity(account: Row, positions: Rows, markets: Rows) -> int:
     """Return cash plus open positions marked at their last close, in money units; exit costs not included."""
     total = account.cash
     for index in range(len(positions)):
-        total += unrealised(positions[index], markets[index])
+        total = added(total, unrealised(positions[index], markets[index]))
     return total  # type: ignore[no-any-return]
 
 
 @kernel
-def net_exposure(positions: Rows) -> int:
+def net_exposure(positions: Rows, markets: Rows) -> int:
     """Return the notional of long positions less that of short ones at their last close, in money units."""
     total = 0
     for index in range(len(positions)):
-        total += money(positions[index].quantity * positions[index].last_price)
+        position, units = positions[index], markets[index].units_per_quote
+        total = added(total, money(position.quantity * position.last_price, units))
     return total
 
 
 @kernel
-def exposure(positions: Rows) -> int:
+def exposure(positions: Rows, markets: Rows) -> int:
     """Return the gross notional of open positions at their last close, in money units."""
     total = 0
     for index in range(len(positions)):
         position = positions[index]
         if position.quantity != 0.0:
-            total += money(abs(position.quantity) * position.last_price)
+            total = added(total, notional_of(position, markets[index]))
     return total
 
 

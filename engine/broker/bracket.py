@@ -20,7 +20,7 @@ from papertape.engine.broker.fills import (
     reduce_position,
     track_excursion,
 )
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import added, money
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import (
     adverse_level,
@@ -72,10 +72,11 @@ def liquidate(account: Row, position: Row, trade: Row, market: Row, candle: Row,
 def pnl_at(position: Row, trade: Row, market: Row, price: float) -> int:
     """Return what a trade would have made if the rest of its position had been closed at a price, the taker fee paid."""
     quantity = abs(position.quantity)
-    value = money(quantity * price)
+    value = money(quantity * price, market.units_per_quote)
     fee = fee_of(market, quantity * price, market.taker_fee_rate)
     gain = value - position.cost if position.quantity > 0.0 else position.cost - value
-    return position.realised + gain - fee - trade.fees - trade.funding  # type: ignore[no-any-return]
+    result = added(position.realised, gain)
+    return added(added(added(result, -fee), -trade.fees), -trade.funding)
 
 
 @kernel

@@ -104,7 +104,7 @@ def plan_entry(
     if target_price != 0.0 and not side * (target_price - price) > 0.0:
         return REFUSED_PRICE
     power = buying_power(account, market, settings, worth, gross)
-    room = exposure_room(settings, worth, gross, net, side)
+    room = exposure_room(market, settings, worth, gross, net, side)
     share = notional_share(account, position, settings)
     quantity = wanted_size(
         position, market, settings, min(power, room), worth, price, stop_distance, order.size_scale, share
@@ -138,8 +138,8 @@ def plan_entries(
     entries: Rows,
 ) -> float:
     """Plan every order that is due and take it off the book; return the factor on the sizes of all."""
-    gross = exposure(positions)
-    net = net_exposure(positions)
+    gross = exposure(positions, markets)
+    net = net_exposure(positions, markets)
     total = 0
     for symbol in range(len(positions)):
         order = orders[symbol]

@@ -23,6 +23,7 @@ from papertape.engine.broker.account import (
     ALLOCATE_BY_SCORE,
     MARGIN_CROSS,
     SIZE_BY_KELLY,
+    notional_of,
     position_value,
 )
 from papertape.engine.broker.bracket import (
@@ -38,7 +39,7 @@ from papertape.engine.broker.fills import (
     market_price,
     track_excursion,
 )
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import added
 from papertape.engine.broker.orders import (
     N_FILLS,
     N_MARKS,
@@ -265,9 +266,9 @@ def execute(
             if settings.has_variance != 0:
                 track_variance(position, position.last_price, settings.variance_decay)
             if position.quantity != 0.0:
-                value = money(abs(position.quantity) * position.last_price)
-                worth += position_value(position, markets[symbol], value)
-                gross += value
+                value = notional_of(position, markets[symbol])
+                worth = added(worth, position_value(position, markets[symbol], value))
+                gross = added(gross, value)
                 n_open += 1
         if settings.sizing == SIZE_BY_KELLY and counters[N_TRADES] > first_trade:
             track_returns(

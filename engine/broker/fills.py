@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
-from papertape.engine.broker.ledger import money, post
+from papertape.engine.broker.ledger import added, money, post
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
 from papertape.engine.jit import Row, Rows, kernel
@@ -92,14 +92,15 @@ def book_costs(fill: Row, trade: Row, market: Row, reference: float) -> None:
 
     On a grid of prices they add up to what the price lost: what rounding to the tick takes is slippage.
     """
-    fill.spread = money(fill.quantity * reference * market.half_spread_rate)
-    fill.slippage = money(fill.quantity * reference * market.slippage_rate)
+    units = market.units_per_quote
+    fill.spread = money(fill.quantity * reference * market.half_spread_rate, units)
+    fill.slippage = money(fill.quantity * reference * market.slippage_rate, units)
     if market.tick_size > 0.0:
-        lost = money(fill.quantity * abs(fill.price - reference))
+        lost = money(fill.quantity * abs(fill.price - reference), units)
         fill.spread = min(fill.spread, lost)
         fill.slippage = lost - fill.spread
-    trade.spread += fill.spread
-    trade.slippage += fill.slippage
+    trade.spread = added(trade.spread, fill.spread)
+    trade.slippage = added(trade.slippage, fill.slippage)
 
 
 @kernel
@@ -122,10 +123,10 @@ def open_position(
     side = order.target
     price = entry.price
     stop_price = entry.stop_price
-    notional = money(quantity * price)
+    notional = money(quantity * price, market.units_per_quote)
     fee = fee_of(market, quantity * price, fee_rate)
     if market.is_perpetual == 0:
-        post(account, -notional - fee, inventory=notional, fees=fee)
+        post(account, added(-notional, -fee), inventory=notional, fees=fee)
     else:
         post(account, -fee, fees=fee)
     position.margin_rate = margin_rate_with(position, market, notional)
@@ -146,7 +147,9 @@ def open_position(
     trade.notional = notional
     trade.stop_price = stop_price
     trade.target_price = entry.target_price
-    trade.risk = money(quantity * abs(price - stop_price)) if stop_price > 0.0 else 0
+    trade.risk = 0
+    if stop_price > 0.0:
+        trade.risk = money(quantity * abs(price - stop_price), market.units_per_quote)
     trade.equity_before = worth
     write_fill(fill, account, candle, trade, side, reason, price, quantity, notional, fee)
     fill.realised = 0
@@ -229,15 +232,15 @@ def reduce_position(
     cost = position.cost
     if not is_whole:
         cost = np.int64(np.rint(cost * (quantity / held)))
-    notional = money(quantity * price)
+    notional = money(quantity * price, market.units_per_quote)
     fee = fee_of(market, quantity * price, fee_rate)
     if reason == REASON_LIQUIDATION:
-        fee = money(quantity * price * fee_rate)
+        fee = money(quantity * price * fee_rate, market.units_per_quote)
     realised = notional - cost if position.quantity > 0.0 else cost - notional
     if market.is_perpetual == 0:
-        post(account, notional - fee, inventory=-cost, realised=-realised, fees=fee)
+        post(account, added(notional, -fee), inventory=-cost, realised=-realised, fees=fee)
     else:
-        post(account, realised - fee, realised=-realised, fees=fee)
+        post(account, added(realised, -fee), realised=-realised, fees=fee)
     position.quantity = trade.side * left
     if is_whole:
         position.rule_scale = 0.0
@@ -247,8 +250,8 @@ def reduce_position(
     fill.position = position.quantity
     fill.spread = 0
     fill.slippage = 0
-    trade.fees += fee
-    position.realised += realised
+    trade.fees = added(trade.fees, fee)
+    position.realised = added(position.realised, realised)
     exit_price = price
     if position.exit_quantity > 0.0:
         value = position.exit_price * position.exit_quantity + price * quantity
@@ -270,7 +273,7 @@ def reduce_position(
         trade.exit_price = exit_price
         trade.exit_reason = reason
         trade.bars += 1
-        trade.pnl = position.realised - trade.fees - trade.funding
+        trade.pnl = added(added(position.realised, -trade.fees), -trade.funding)
         trade.pnl_optimistic = trade.pnl
 
 
@@ -304,9 +307,10 @@ def track_excursion(trade: Row, low: float, high: float) -> None:
 def finish_open_trade(position: Row, trade: Row, market: Row, close_ms: int) -> None:
     """Mark a trade that is still open at its last close: no fill, no exit cost, said by its reason."""
     value = unrealised(position, market)
-    trade.pnl = position.realised + value - trade.fees - trade.funding
     if market.is_perpetual == 0:
-        trade.pnl -= position.cost
+        value -= position.cost
+    result = added(position.realised, value)
+    trade.pnl = added(added(result, -trade.fees), -trade.funding)
     trade.pnl_optimistic = trade.pnl
     trade.exit_price = position.last_price
     trade.exit_ms = close_ms

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.ledger import LARGEST_QUOTE, money, post
+from papertape.engine.broker.ledger import LARGEST_AMOUNT, added, money, post
 from papertape.engine.errors import DataError
 from papertape.engine.events import Funding
 from papertape.engine.jit import Row, Rows, kernel
@@ -20,6 +20,7 @@ def settle(
     account: Row,
     position: Row,
     trade: Row,
+    market: Row,
     time_ms: int,
     symbol: int,
     rate: float,
@@ -27,9 +28,9 @@ def settle(
     row: Row,
 ) -> None:
     """Post position × price × rate, rounded once, against cash and funding; longs pay a rate above zero."""
-    amount = money(position.quantity * price * rate)
+    amount = money(position.quantity * price * rate, market.units_per_quote)
     post(account, -amount, funding=amount)
-    trade.funding += amount
+    trade.funding = added(trade.funding, amount)
     row.sequence = account.sequence
     account.sequence += 1
     row.time_ms = time_ms
@@ -70,16 +71,18 @@ def pay_funding(
     position = positions[funding.symbol]
     if position.quantity == 0.0:
         return np.zeros(0, PAYMENT)
-    if not abs(position.quantity * funding.price * funding.rate) < LARGEST_QUOTE:
+    largest = LARGEST_AMOUNT / markets[funding.symbol].units_per_quote
+    if not abs(position.quantity * funding.price * funding.rate) < largest:
         raise DataError(
             f"funding of {symbols[funding.symbol]}: price {funding.price:g} at rate {funding.rate:g} is beyond the "
-            "ledger's range of 9e9 quote for this position"
+            f"ledger's range of {largest:g} quote for this position"
         )
     payments = np.zeros(1, PAYMENT)
     settle(
         account,
         position,
         trades[funding.symbol],
+        markets[funding.symbol],
         funding.time_ms,
         funding.symbol,
         float(funding.rate),

@@ -1,8 +1,9 @@
 """
 Double entry: every amount of money moves between two or more accounts, and all accounts add up to zero.
 
-Amounts are int64 in units of 1e-9 quote, so a sum is exact. A product of price and quantity is a float64 and is
-rounded once, half to even, when it becomes money; nothing is rounded afterwards. Debits are positive:
+Amounts are int64 in the account's smallest unit, 1e-9 quote unless it counts coarser ones (`unit_decimals`), so a sum is
+exact. A product of price and quantity is a float64 and is rounded once, half to even, when it becomes money; nothing is
+rounded afterwards. An amount or a sum beyond the range of the unit stops the engine. Debits are positive:
 
     capital    minus what was paid in            inventory  spot holdings at cost
     cash       settled money                     realised   minus the profit of closed positions
@@ -13,22 +14,99 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.errors import InvariantError
+from papertape.engine.errors import ConfigError, InvariantError
 from papertape.engine.jit import Row, kernel
 
 LEDGER_FIELDS: Final = ("capital", "cash", "inventory", "realised", "fees", "funding")
 
-LARGEST_QUOTE: Final = 9.0e9  # an amount stays below it, as money units fit int64
-_LARGEST_AMOUNT: Final = 9.0e18  # the same in units
+DECIMALS: Final = 9  # of quote that are counted, unless an account says otherwise
+LARGEST_QUOTE: Final = 9.0e9  # an amount stays below it, as money units of 1e-9 fit int64
+LARGEST_AMOUNT: Final = 9.0e18  # the same in units
+UNITS_PER_VOLUME: Final = 1_000  # money units in one of volume, so that a month's fits
+_LARGEST: Final = 9_000_000_000_000_000_000
+_ROOM: Final = 9  # times the capital that amounts may grow to
+# Decimals of money in circulation, of currencies in which accounts have many digits. Source: ISO 4217, list one, minor units.
+CURRENCY_DECIMALS: Final = {
+    "ARS": 2, "CLP": 0, "COP": 2, "HUF": 2, "IDR": 2, "INR": 2, "IRR": 2, "JPY": 0, "KRW": 0, "LAK": 2, "LBP": 2,
+    "MMK": 2, "NGN": 2, "PKR": 2, "PYG": 0, "TZS": 2, "UGX": 0, "UZS": 2, "VND": 0,
+}  # fmt: skip
+
+
+def unit_decimals(capital: float, currency: str, decimals: int | None = None) -> int:
+    """
+    Return how many decimals of quote an account counts: as it says, else nine, else those of its currency.
+
+    capital  starting cash, quote; where nine decimals leave it room, as below 1e9, they are taken in every currency
+
+    >>> unit_decimals(5e8, "IDR"), unit_decimals(1e15, "IDR"), unit_decimals(1e12, "VND"), unit_decimals(1e4, "USDT", 2)
+    (9, 2, 0, 2)
+    """
+    if decimals is not None:
+        return decimals
+    is_small = not capital >= largest_capital(DECIMALS)
+    return DECIMALS if is_small else CURRENCY_DECIMALS.get(currency.upper(), DECIMALS)
+
+
+def largest_capital(decimals: int) -> float:
+    """Return which capital is too large for a unit, quote; what it may grow to still fits."""
+    return LARGEST_AMOUNT / _ROOM / units_per_quote(decimals)
+
+
+def units_per_quote(decimals: int) -> float:
+    """Return how many money units one quote is; divide by it: 10^12 units × 1e-9 are 1000.0000000000001 quote."""
+    return float(10**decimals)
+
+
+def unit_convention(decimals: int, currency: str) -> tuple[str, ...]:
+    """Return the sentence that says in which unit an account counts, none for the usual one."""
+    if decimals == DECIMALS:
+        return ()
+    unit = f"1e-{decimals}" if decimals else "1"
+    return (f"Amounts are counted in units of {unit} {currency}, and each is rounded to one.",)
+
+
+def refuse_capital(capital: float, decimals: int, currency: str = "quote") -> None:
+    """Raise ConfigError for a unit that is none, and for a capital that is beyond the range of its unit."""
+    if type(decimals) is not int or not 0 <= decimals <= DECIMALS:
+        raise ConfigError(
+            f"money_decimals: {decimals} is no whole number from 0 to {DECIMALS}; left out it follows the currency"
+        )
+    most, unit = largest_capital(decimals), f"1e-{decimals}" if decimals else "1"
+    if not 0.0 < capital < most:
+        wider = f"; money_decimals = {_decimals_for(capital)} counts coarser ones" if capital >= most and decimals else ""  # fmt: skip
+        raise ConfigError(
+            f"capital: {capital:g} is not between 0 and {most:g} {currency}, the range of amounts in units of {unit} {currency}{wider}"
+        )
+
+
+def _decimals_for(capital: float) -> int:
+    """Return the most decimals whose range a capital lies in, 0 where none is wide enough."""
+    fitting = (d for d in range(DECIMALS, 0, -1) if capital < largest_capital(d))
+    return next(fitting, 0)
 
 
 @kernel
-def money(amount: float) -> int:
+def money(amount: float, units_per_quote: float) -> int:
     """Return an amount of quote as money units, rounded half to even."""
-    units = amount * 1e9
-    if not abs(units) < _LARGEST_AMOUNT:
-        raise InvariantError("an amount is beyond the ledger's range of 9e9 quote")
+    units = amount * units_per_quote
+    if not abs(units) < LARGEST_AMOUNT:
+        raise InvariantError(
+            "an amount is beyond the ledger's range of 9e18 of its smallest units, which is 9e9 quote at nine decimals; an "
+            "account with fewer account.money_decimals reaches further"
+        )
     return np.int64(np.rint(units))  # type: ignore[return-value] # numpy's int64 is our int
+
+
+@kernel
+def added(total: int, amount: int) -> int:
+    """Return the sum of two amounts, each within the ledger's range; so is the sum, or the engine stops."""
+    is_above = amount > 0 and total > _LARGEST - amount
+    if is_above or (amount < 0 and total < -_LARGEST - amount):
+        raise InvariantError(
+            "a sum of amounts is beyond the ledger's range of 9e18 of its smallest units, which is 9e9 quote at nine decimals; "
+            "an account with fewer account.money_decimals reaches further"
+        )
+    return total + amount
 
 
 @kernel
@@ -38,11 +116,11 @@ def post(
     """Book one transaction whose legs must add up to zero, and assert that the whole ledger still does."""
     if cash + inventory + realised + fees + funding != 0:
         raise InvariantError("a posting does not add up to zero")
-    ledger.cash += cash
-    ledger.inventory += inventory
-    ledger.realised += realised
-    ledger.fees += fees
-    ledger.funding += funding
+    ledger.cash = added(ledger.cash, cash)
+    ledger.inventory = added(ledger.inventory, inventory)
+    ledger.realised = added(ledger.realised, realised)
+    ledger.fees = added(ledger.fees, fees)
+    ledger.funding = added(ledger.funding, funding)
     total = ledger.capital + ledger.cash + ledger.inventory
     if total + ledger.realised + ledger.fees + ledger.funding != 0:
         raise InvariantError("the ledger does not balance")

@@ -31,15 +31,16 @@ def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: in
 
     Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses.
     """
+    quote = market.quote_per_unit
     fee_rate = market.taker_fee_rate
     reserve = 0.0
     if market.has_fees != 0:
         fee_rate *= 1.0 + market.fee_surcharge_rate
         reserve = market.fee_reserve
     if market.is_perpetual == 0:
-        return settings.cash_share * max(account.cash * 1e-9 - reserve, 0.0) / (1.0 + fee_rate)  # type: ignore[no-any-return]
+        return settings.cash_share * max(account.cash * quote - reserve, 0.0) / (1.0 + fee_rate)  # type: ignore[no-any-return]
     leverage = leverage_of(market, settings)
-    free = worth * 1e-9 - gross * 1e-9 / leverage - reserve
+    free = worth * quote - gross * quote / leverage - reserve
     return settings.cash_share * max(free, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]
 
 
@@ -55,25 +56,25 @@ def leverage_of(market: Row, settings: Row) -> float:
 
 
 @kernel
-def allotted(position: Row, settings: Row, worth: int) -> float:
+def allotted(position: Row, market: Row, settings: Row, worth: int) -> float:
     """Return the part of equity that a symbol trades with, in quote: all of it where nothing is allocated."""
     if settings.allocation == 0:
-        return worth * 1e-9
-    return position.share * (worth * 1e-9)  # type: ignore[no-any-return]
+        return worth * market.quote_per_unit  # type: ignore[no-any-return]
+    return position.share * (worth * market.quote_per_unit)  # type: ignore[no-any-return]
 
 
 @kernel
-def exposure_room(settings: Row, worth: int, gross: int, net: int, side: int) -> float:
+def exposure_room(market: Row, settings: Row, worth: int, gross: int, net: int, side: int) -> float:
     """
     Return the largest notional that the account's limits leave to what opens on a side, in quote; infinite without any.
 
     worth  equity; gross, net: notional of all open positions, and of longs less shorts; money units
     """
-    room = np.inf
+    room, quote = np.inf, market.quote_per_unit
     if settings.limit_gross > 0.0:
-        room = settings.limit_gross * (worth * 1e-9) - gross * 1e-9
+        room = settings.limit_gross * (worth * quote) - gross * quote
     if settings.limit_net > 0.0:
-        room = min(room, settings.limit_net * (worth * 1e-9) - side * (net * 1e-9))
+        room = min(room, settings.limit_net * (worth * quote) - side * (net * quote))
     return max(room, 0.0)
 
 
@@ -85,13 +86,13 @@ def position_room(position: Row, market: Row, settings: Row, worth: int, held: i
         # What its part of the account could buy if it were the whole; see `buying_power`.
         fee_rate = market.taker_fee_rate * (1.0 + market.fee_surcharge_rate)
         carried = 1.0 if market.is_perpetual == 0 else 1.0 / leverage_of(market, settings)
-        part = allotted(position, settings, worth)
+        part = allotted(position, market, settings, worth)
         room = settings.cash_share * max(part, 0.0) / (carried + fee_rate)
     if settings.limit_position > 0.0:
-        room = min(room, settings.limit_position * (worth * 1e-9))
+        room = min(room, settings.limit_position * (worth * market.quote_per_unit))
     if market.largest_notional > 0.0:
         room = min(room, market.largest_notional)
-    return max(room - held * 1e-9, 0.0)
+    return max(room - held * market.quote_per_unit, 0.0)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -118,7 +119,7 @@ def wanted_size(
     """
     quantity = power / price
     if settings.sizing != SIZE_ALL_IN:
-        part = allotted(position, settings, worth)
+        part = allotted(position, market, settings, worth)
         if settings.sizing == SIZE_BY_RISK:
             wanted = settings.risk_fraction * part / stop_distance
         else:

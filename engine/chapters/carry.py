@@ -82,6 +82,10 @@ def _refuse_apart(before: Engine, after: Engine) -> None:
     """Raise DataError for an engine that cannot go on where the other one stands."""
     if before.symbols != after.symbols or before.base_ms != after.base_ms:
         raise DataError("chapter: symbols and base timeframe are those of the account")
+    if before.spec.money_decimals != after.spec.money_decimals:
+        raise DataError(
+            "chapter: money_decimals are those of the account; its ledger counts in them"
+        )
     if not before.account[0].instants:
         raise DataError("chapter: the account has seen no candle yet; change its configuration")
     if len(before.pending) or before.last_open_ms[0] != after.last_open_ms[0]:

@@ -14,7 +14,6 @@ from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
 from papertape.engine.broker.working.instructions import obey_all
 from papertape.engine.broker.working.orders import CAPACITY
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
-from papertape.engine.records import UNITS_PER_QUOTE
 
 # What a strategy may know of the account at a close, and what has been asked for one symbol; numbers alone, so that
 # Python reads a row of them at once.
@@ -119,7 +118,7 @@ def look_at_all(
     worth = equity(account, positions, markets)
     for symbol in range(len(positions)):
         look = looks[symbol]
-        look_at(account, positions[symbol], orders[symbol], worth, look)
+        look_at(account, positions[symbol], orders[symbol], markets[symbol], worth, look)
         look.entry_ms = trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
         look.fills = counters[N_FILLS]
         look.trades = counters[N_TRADES]
@@ -129,12 +128,12 @@ def look_at_all(
 
 
 @kernel
-def look_at(account: Row, position: Row, order: Row, worth: int, look: Row) -> None:
+def look_at(account: Row, position: Row, order: Row, market: Row, worth: int, look: Row) -> None:
     """Write what is seen of one symbol now."""
     look.quantity = position.quantity
     look.entry_price = position.entry_price if position.quantity != 0.0 else 0.0
-    look.cash = account.cash / UNITS_PER_QUOTE
-    look.equity = worth / UNITS_PER_QUOTE
+    look.cash = account.cash / market.units_per_quote
+    look.equity = worth / market.units_per_quote
     look.wanted = order.target if order.is_active != 0 else held(position)
     look.stop_distance = order.stop_distance
     look.target_distance = order.target_distance

@@ -47,6 +47,7 @@ PROGRESS: Final = record(
     ("decide_at", "i8"),  # addresses of the strategy's kernels; 0 = it has none
     ("on_fill_at", "i8"),
     ("on_close_at", "i8"),
+    ("units_per_quote", "f8"),  # of the account's money
 )
 
 

@@ -94,6 +94,7 @@ class CompiledDecider:
         self._seen_trades = np.zeros(1, called.TRADE_SEEN)
         self._progress = np.zeros(1, loop.PROGRESS)
         self._progress["is_all_in"] = self._is_all_in
+        self._progress["units_per_quote"] = self._engine.spec.units_per_quote
         self._entries = self._compile(strategies)
         self.faults: list[StrategyFault] = []
         self.unheeded = 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.jit import Rows, join_rows
-from papertape.engine.records import REASON_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import REASON_NAMES
 from papertape.engine.state import EngineState
 from papertape.engine.strategies.instructions import ClosedTrade, Fill
 from papertape.engine.strategies.protocol import Strategy
@@ -44,12 +44,13 @@ class StrategyHooks:
         fills = self._since(engine.unseen_fills, outputs.fills[n_fills : ends[0]], symbol)
         trades = self._since(engine.unseen_trades, outputs.trades[n_trades : ends[1]], symbol)
         forget_seen(engine, symbol)
+        units = engine.spec.units_per_quote
         if self._has_fill:
             for row in fills:
-                strategy.on_fill(view, _fill(row))
+                strategy.on_fill(view, _fill(row, units))
         if self._has_close:
             for row in trades:
-                strategy.on_close(view, _trade(row))
+                strategy.on_close(view, _trade(row, units))
 
     def close_batch(self) -> None:
         """Keep what has not been told for the next batch."""
@@ -92,20 +93,20 @@ def _kept(unseen: Rows, rows: Rows, symbol: int) -> Rows:
     return join_rows([np.ascontiguousarray(unseen), np.ascontiguousarray(rows)])
 
 
-def _fill(row: Any) -> Fill:
+def _fill(row: Any, units_per_quote: float) -> Fill:
     return Fill(
         int(row["candle_ms"]),
         int(row["side"]),
         float(row["price"]),
         float(row["quantity"]),
         REASON_NAMES[int(row["reason"])],
-        int(row["fee"]) / UNITS_PER_QUOTE,
-        int(row["realised"]) / UNITS_PER_QUOTE,
+        int(row["fee"]) / units_per_quote,
+        int(row["realised"]) / units_per_quote,
         float(row["position"]),
     )
 
 
-def _trade(row: Any) -> ClosedTrade:
+def _trade(row: Any, units_per_quote: float) -> ClosedTrade:
     return ClosedTrade(
         int(row["side"]),
         int(row["entry_ms"]),
@@ -113,6 +114,6 @@ def _trade(row: Any) -> ClosedTrade:
         float(row["entry_price"]),
         float(row["exit_price"]),
         float(row["quantity"]),
-        int(row["pnl"]) / UNITS_PER_QUOTE,
+        int(row["pnl"]) / units_per_quote,
         REASON_NAMES[int(row["exit_reason"])],
     )

@@ -4,7 +4,6 @@ from papertape.engine.broker.orders import N_FILLS, N_TRADES
 from papertape.engine.broker.working.orders import CAPACITY, FREE, TRAIL
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.jit.native import call_at
-from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.strategies.compiled.records import SAME_REASON
 
 
@@ -82,20 +81,18 @@ def tell(
     told[symbol, 1] = counters[N_TRADES]
     if progress.on_fill_at != 0:
         for index in range(len(unseen_fills) if first_fill < 0 else 0):
-            tell_fill(progress.on_fill_at, own, view, symbol, unseen_fills[index], seen[0])
+            tell_fill(progress, own, view, symbol, unseen_fills[index], seen[0])
         for index in range(max(first_fill, 0), counters[N_FILLS]):
-            tell_fill(progress.on_fill_at, own, view, symbol, fills[index], seen[0])
+            tell_fill(progress, own, view, symbol, fills[index], seen[0])
     if progress.on_close_at != 0:
         for index in range(len(unseen_trades) if first_trade < 0 else 0):
-            tell_trade(
-                progress.on_close_at, own, view, symbol, unseen_trades[index], seen_trades[0]
-            )
+            tell_trade(progress, own, view, symbol, unseen_trades[index], seen_trades[0])
         for index in range(max(first_trade, 0), counters[N_TRADES]):
-            tell_trade(progress.on_close_at, own, view, symbol, trades[index], seen_trades[0])
+            tell_trade(progress, own, view, symbol, trades[index], seen_trades[0])
 
 
 @kernel
-def tell_fill(address: int, own: Row, view: Row, symbol: int, fill: Row, seen: Row) -> None:
+def tell_fill(progress: Row, own: Row, view: Row, symbol: int, fill: Row, seen: Row) -> None:
     """Call `on_fill` about one fill, if it is of this symbol."""
     if fill.symbol != symbol:
         return
@@ -104,14 +101,14 @@ def tell_fill(address: int, own: Row, view: Row, symbol: int, fill: Row, seen: R
     seen.price = fill.price
     seen.quantity = fill.quantity
     seen.reason = SAME_REASON[fill.reason]
-    seen.fee = fill.fee / UNITS_PER_QUOTE
-    seen.realised = fill.realised / UNITS_PER_QUOTE
+    seen.fee = fill.fee / progress.units_per_quote
+    seen.realised = fill.realised / progress.units_per_quote
     seen.position = fill.position
-    call_at(address, own, view, seen)
+    call_at(progress.on_fill_at, own, view, seen)
 
 
 @kernel
-def tell_trade(address: int, own: Row, view: Row, symbol: int, trade: Row, seen: Row) -> None:
+def tell_trade(progress: Row, own: Row, view: Row, symbol: int, trade: Row, seen: Row) -> None:
     """Call `on_close` about one trade, if it is of this symbol."""
     if trade.symbol != symbol:
         return
@@ -121,6 +118,6 @@ def tell_trade(address: int, own: Row, view: Row, symbol: int, trade: Row, seen:
     seen.entry_price = trade.entry_price
     seen.exit_price = trade.exit_price
     seen.quantity = trade.quantity
-    seen.pnl = trade.pnl / UNITS_PER_QUOTE
+    seen.pnl = trade.pnl / progress.units_per_quote
     seen.reason = SAME_REASON[trade.exit_reason]
-    call_at(address, own, view, seen)
+    call_at(progress.on_close_at, own, view, seen)

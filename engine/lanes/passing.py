@@ -15,7 +15,7 @@ from papertape.engine.broker.account import position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.execution import execute
 from papertape.engine.broker.fills import track_excursion
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import added, money
 from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, N_MARKS, N_TRADES, held, is_change
 from papertape.engine.broker.working.quiet import can_be_quiet, free_range, is_quiet
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
@@ -82,14 +82,14 @@ def pass_held(
     size, cash, is_ruined = abs(position.quantity), account.cash, account.ruined_ms != 0
     below, above = free_range(position)
     lowest, highest = np.inf, -np.inf
-    instant = first
+    units, instant = market.units_per_quote, first
     while instant < end:
         high, low = prices[0, instant], prices[1, instant]
         is_free = below < low and high < above
         if not is_free and (high == np.inf or bracket_hit(position, candles[instant]) != 0):
             break
-        gross = money(size * prices[2, instant])
-        worth = cash + position_value(position, market, gross)
+        gross = money(size * prices[2, instant], units)
+        worth = added(cash, position_value(position, market, gross))
         if worth <= 0 and not is_ruined:
             break
         lowest, highest = min(lowest, low), max(highest, high)

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
-from papertape.engine.performance.curve import CurveColumns, Marks
+from papertape.engine.performance.curve import CurveColumns, Marks, units_of
 from papertape.engine.performance.lanes import Busy, busy_candles, lane_products
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import Performance
 from papertape.engine.performance.relative import hold_worth
-from papertape.engine.records import TRADE, UNITS_PER_QUOTE
+from papertape.engine.records import TRADE
 
 _FEWEST_MARKS: Final = 3  # two shifts that differ from the run itself
 
@@ -45,8 +45,9 @@ def buy_and_hold(
     units = hold_worth(close, len(marks), slice(None), entry_cost_rate)
     # In place: of a million candles each working copy is 8 MB. What grew by itself may be beyond int64.
     units *= capital
-    units *= UNITS_PER_QUOTE
+    units *= units_of(marks)
     held = CurveColumns(
+        units_per_quote=units_of(marks),
         time_ms=np.ascontiguousarray(marks["time_ms"]),
         equity=units,
         exposure=units,
@@ -58,9 +59,11 @@ def buy_and_hold(
 def always_flat(marks: Marks, capital: float) -> Performance:
     """Return the metrics of never trading: zeros, and everything that divides by risk undefined."""
     nothing = np.broadcast_to(np.int64(0), len(marks))
-    units = np.full(len(marks), np.rint(capital * UNITS_PER_QUOTE), np.int64)
+    units = np.full(len(marks), np.rint(capital * units_of(marks)), np.int64)
     time_ms = np.ascontiguousarray(marks["time_ms"])
-    flat = CurveColumns(time_ms=time_ms, equity=units, exposure=nothing, open_positions=nothing)
+    flat = CurveColumns(
+        units_per_quote=units_of(marks), time_ms=time_ms, equity=units, exposure=nothing, open_positions=nothing
+    )  # fmt: skip
     return measure(np.zeros(0, TRADE), flat, capital)
 
 
@@ -101,7 +104,7 @@ def random_entry(
     shifts = np.random.default_rng(seed).integers(1, n, size=draws)
     totals = lane_products(lanes, moves, shifts) - 1.0
     low, high = np.quantile(totals, [0.05, 0.95])
-    own = float(marks["equity"][-1]) / (capital * UNITS_PER_QUOTE) - 1.0
+    own = float(marks["equity"][-1]) / (capital * units_of(marks)) - 1.0
     share = float(np.mean(totals < own))
     return RandomEntry(draws, float(totals.mean()), float(low), float(high), share)
 
@@ -114,12 +117,13 @@ def _lanes(
     time_ms = np.ascontiguousarray(marks["time_ms"])
     starts = np.searchsorted(time_ms, trades["entry_ms"], side="right")
     ends = np.searchsorted(time_ms, trades["exit_ms"], side="right")
-    costs = _costs(trades, starts, ends, n)
+    costs = _costs(trades, starts, ends, n, units_of(marks))
     held = np.zeros((len(symbols), n))
     for row, symbol in zip(held, symbols, strict=True):
         chosen = trades["symbol"] == symbol
         _put_units(row, trades[chosen], starts[chosen], ends[chosen])
-    write_shares(held, costs, symbols, prices, np.ascontiguousarray(marks["equity"]), capital)
+    equity = np.ascontiguousarray(marks["equity"])
+    write_shares(held, costs, symbols, prices, equity, capital, units_of(marks))
     return busy_candles(held, costs)
 
 
@@ -131,6 +135,7 @@ def write_shares(
     prices: FloatArray,
     equity: IntArray,
     capital: float,
+    units_per_quote: float,
 ) -> None:
     """
     Turn quantities and costs into shares of the equity at the close before, where they are.
@@ -144,7 +149,7 @@ def write_shares(
         for place in range(len(symbols)):
             price = prices[max(row - 1, 0), symbols[place]]
             held[place, row] = held[place, row] * price / before
-        before = equity[row] / UNITS_PER_QUOTE
+        before = equity[row] / units_per_quote
 
 
 def _put_units(held: FloatArray, trades: Rows, starts: IntArray, ends: IntArray) -> None:
@@ -156,9 +161,11 @@ def _put_units(held: FloatArray, trades: Rows, starts: IntArray, ends: IntArray)
     np.cumsum(held, out=held)
 
 
-def _costs(trades: Rows, starts: IntArray, ends: IntArray, n: int) -> FloatArray:
+def _costs(
+    trades: Rows, starts: IntArray, ends: IntArray, n: int, units_per_quote: float
+) -> FloatArray:
     """Return fees, half spread and slippage by candle in quote, half of a trade's at its entry and half at its exit."""
-    half = (trades["fees"] + trades["spread"] + trades["slippage"]) * (0.5 / UNITS_PER_QUOTE)
+    half = (trades["fees"] + trades["spread"] + trades["slippage"]) * (0.5 / units_per_quote)
     costs = np.zeros(n)
     for rows in (starts, ends):
         np.add.at(costs, np.minimum(rows, n - 1), half)

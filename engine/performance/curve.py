@@ -12,7 +12,7 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.times import MarkTimes
-from papertape.engine.records import MARK
+from papertape.engine.records import MARK, UNITS_PER_QUOTE
 
 _BLOCK_ROWS: Final = 131_072  # 1 MB of a column
 
@@ -21,10 +21,19 @@ class CurveColumns:
     """
     MARK records by column, read like records: `marks["equity"]`, `len(marks)`; a column may be missing.
 
-    times  those of `time_ms`, where other curves have the same
+    times            those of `time_ms`, where other curves have the same
+    units_per_quote  money units in one quote, of the account
     """
 
-    def __init__(self, times: MarkTimes | None = None, /, **columns: IntArray | FloatArray) -> None:
+    def __init__(
+        self,
+        times: MarkTimes | None = None,
+        /,
+        *,
+        units_per_quote: float = UNITS_PER_QUOTE,
+        **columns: IntArray | FloatArray,
+    ) -> None:
+        self.units_per_quote = units_per_quote
         self._columns = columns if times is None else {"time_ms": times.time_ms, **columns}
         self.times = times or MarkTimes(columns["time_ms"])
 
@@ -39,7 +48,8 @@ class CurveColumns:
 
     def between(self, start: int, end: int) -> "CurveColumns":
         """Return the marks of these rows, without a copy."""
-        return CurveColumns(**{name: column[start:end] for name, column in self._columns.items()})
+        rows = {name: column[start:end] for name, column in self._columns.items()}
+        return CurveColumns(units_per_quote=self.units_per_quote, **rows)
 
 
 Marks = Rows | CurveColumns
@@ -48,6 +58,11 @@ Marks = Rows | CurveColumns
 def times_of(marks: Marks) -> MarkTimes:
     """Return when an account is marked."""
     return marks.times if isinstance(marks, CurveColumns) else MarkTimes(marks["time_ms"])
+
+
+def units_of(marks: Marks) -> float:
+    """Return how many money units one quote of an account is; records by themselves are in the usual unit."""
+    return marks.units_per_quote if isinstance(marks, CurveColumns) else UNITS_PER_QUOTE
 
 
 class Collector:

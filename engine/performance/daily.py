@@ -5,8 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray
-from papertape.engine.performance.curve import Marks, times_of
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.performance.curve import Marks, times_of, units_of
 
 _EPOCH_YEAR: Final = 1970
 
@@ -37,8 +36,8 @@ def daily_returns(marks: Marks, capital: float) -> DailyReturns:
     if not len(marks):
         return DailyReturns(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     day_ms, index = times_of(marks).day_ends
-    units = marks["equity"][index].astype(np.float64)
-    return DailyReturns(day_ms, units / UNITS_PER_QUOTE, growth(units, capital * UNITS_PER_QUOTE))
+    units, per_quote = marks["equity"][index].astype(np.float64), units_of(marks)
+    return DailyReturns(day_ms, units / per_quote, growth(units, capital * per_quote))
 
 
 def monthly_returns(marks: Marks, capital: float) -> list[tuple[int, int, float]]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.activity import activity_of
-from papertape.engine.performance.curve import Marks, has_column, times_of
+from papertape.engine.performance.curve import Marks, has_column, times_of, units_of
 from papertape.engine.performance.daily import daily_returns
 from papertape.engine.performance.drawdown import falls_of
 from papertape.engine.performance.metrics import (
@@ -32,7 +32,7 @@ from papertape.engine.performance.trading import (
     put_trades,
     total_quote,
 )
-from papertape.engine.records import REASON_END, UNITS_PER_QUOTE
+from papertape.engine.records import REASON_END
 
 _NO_CANDLES: Final = "no candle was processed"
 _NOT_KEPT: Final = "the exposure of this run was not kept"
@@ -67,9 +67,9 @@ def measure(
     assert rf > -1.0
     assert trials >= 1
     sheet = Sheet()
-    columns = TradeColumns(trades)
-    put_trades(sheet, columns)
-    put_costs(sheet, columns)
+    units, columns = units_of(marks), TradeColumns(trades)
+    put_trades(sheet, columns, units)
+    put_costs(sheet, columns, units)
     if not len(marks):
         names = (*CURVE_METRICS, *DAILY_METRICS, "buy_and_hold_return", *RELATIVE_METRICS)
         sheet.refuse(names, _NO_CANDLES)
@@ -77,7 +77,7 @@ def measure(
     times = times_of(marks)
     equity = np.empty(len(marks) + 1)
     equity[0] = capital
-    np.divide(marks["equity"], UNITS_PER_QUOTE, out=equity[1:])
+    np.divide(marks["equity"], units, out=equity[1:])
     elapsed_ms, lowest = _put_curve(sheet, times, equity)
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))
@@ -154,8 +154,9 @@ def _put_activity(sheet: Sheet, trades: TradeColumns, marks: Marks, equity: Floa
 
     Turnover is the notional of all fills ÷ average equity; a trade still open has only its entry.
     """
-    leverage, worth = activity_of(marks["exposure"], equity)
+    units = units_of(marks)
+    leverage, worth = activity_of(marks["exposure"], equity, units)
     sheet.put("mean_leverage", leverage)
     exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
-    traded = total_quote(trades["notional"]) + float(np.dot(trades["quantity"], exits))
+    traded = total_quote(trades["notional"], units) + float(np.dot(trades["quantity"], exits))
     sheet.put("turnover", traded / worth)

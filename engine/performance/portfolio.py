@@ -28,6 +28,7 @@ def portfolio(
     fills: Rows,
     trades: Rows,
     symbols: Sequence[str],
+    units_per_quote: float = UNITS_PER_QUOTE,
 ) -> dict[str, Any]:
     """
     Return what JSON holds of a portfolio: one row per symbol, and the table of correlations.
@@ -45,7 +46,7 @@ def portfolio(
     gross = notional.sum(axis=1)
     is_held = gross > 0.0
     parts = notional[is_held] / gross[is_held, None]
-    worth = equity[index] / UNITS_PER_QUOTE
+    worth = equity[index] / units_per_quote
     of_equity = np.divide(notional, worth[:, None], out=np.zeros_like(notional), where=worth[:, None] > 0.0)  # fmt: skip
     listed = np.array([(first < moments) & (moments <= last) for first, last in spans]).T
     rows = [
@@ -55,7 +56,7 @@ def portfolio(
             "days_held": int((notional[:, number] > 0.0).sum()),
             "part": _rounded(parts[:, number].mean() if len(parts) else 0.0),
             "largest_of_equity": _rounded(of_equity[:, number].max()),
-            "pnl_quote": int(trades["pnl"][trades["symbol"] == number].sum()) / UNITS_PER_QUOTE,
+            "pnl_quote": int(trades["pnl"][trades["symbol"] == number].sum()) / units_per_quote,
         }
         for number, name in enumerate(symbols)
     ]

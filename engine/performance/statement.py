@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.ledger import LARGEST_AMOUNT
 from papertape.engine.errors import InvariantError
 from papertape.engine.jit import FloatArray, IntArray, Rows, record
 from papertape.engine.records import CHANGE, MARKET_FIGURES, REASON_LIQUIDATION, UNITS_PER_QUOTE
@@ -50,6 +51,7 @@ class Booked(NamedTuple):
     cash        that it ends with, margin included, money units
     curve       what says how much there is at the end, and `curve_cash` how much; None: nothing reaches that far
     changes     CHANGE records: what changed of the markets on the way
+    units_per_quote  money units in one quote
     """
 
     postings: Rows
@@ -59,6 +61,12 @@ class Booked(NamedTuple):
     curve: str | None = None
     curve_cash: int | None = None
     changes: Rows = NO_CHANGES
+    units_per_quote: float = UNITS_PER_QUOTE
+
+    @property
+    def decimals(self) -> int:
+        """Return how many decimals of quote are counted."""
+        return len(str(int(self.units_per_quote))) - 1
 
     def beside(self, cash: int, name: str) -> "Booked":
         """Return the same compared with a cash in money units, and where that stands."""
@@ -77,7 +85,9 @@ def booked_as(
     rows = statement(fills, payments, markets, capital, changes)
     is_cash = np.isin(rows["account"], [ACCOUNTS.index("cash"), ACCOUNTS.index("margin")])
     cash = int(rows["amount"][is_cash].sum())
-    return Booked(rows, symbols, 1 + len(fills) + len(payments), cash, changes=changes)
+    return Booked(
+        rows, symbols, 1 + len(fills) + len(payments), cash, changes=changes, units_per_quote=_units_of(markets)
+    )  # fmt: skip
 
 
 def statement(
@@ -115,10 +125,10 @@ def statement(
     held = np.cumsum((of["cash"] + of["margin"])[order])
     wrong = np.flatnonzero(held != ledger)
     if len(wrong):
-        row = wrong[0]
+        row, units = wrong[0], _units_of(markets)
         raise InvariantError(
-            f"transaction {heads['sequence'][order][row]} of the statement leaves {held[row] / UNITS_PER_QUOTE:.9f} of cash and "
-            f"margin, and the ledger had {ledger[row] / UNITS_PER_QUOTE:.9f}"
+            f"transaction {heads['sequence'][order][row]} of the statement leaves {held[row] / units:.9f} of cash and "
+            f"margin, and the ledger had {ledger[row] / units:.9f}"
         )
     return _rows(heads[order], amounts[order])
 
@@ -145,6 +155,11 @@ def _book_fills(of: dict[str, IntArray], fills: Rows, markets: Rows, changes: Ro
     of["cash"][:] = got - fee - of["margin"]
 
 
+def _units_of(markets: Rows) -> float:
+    """Return how many money units one quote is, which all markets of an account have in common."""
+    return float(markets["units_per_quote"][0])
+
+
 def _in_force(name: str, fills: Rows, markets: Rows, changes: Rows) -> FloatArray:
     """Return a figure of each fill's market as it was then."""
     values = np.asarray(markets[name][fills["symbol"]], np.float64)
@@ -158,9 +173,10 @@ def _grid(fills: Rows, markets: Rows, changes: Rows) -> IntArray:
     """Return how much of each fill's slippage was rounding to the tick: what slippage by its rate does not explain."""
     rates = _in_force("slippage_rate", fills, markets, changes)
     has_tick = _in_force("tick_size", fills, markets, changes) > 0.0
-    lost = (fills["spread"] + fills["slippage"]) / UNITS_PER_QUOTE
+    units = _units_of(markets)
+    lost = (fills["spread"] + fills["slippage"]) / units
     reference = fills["price"] * fills["quantity"] - fills["side"] * lost
-    by_rate = np.rint(reference * rates * UNITS_PER_QUOTE).astype(np.int64)
+    by_rate = np.rint(reference * rates * units).astype(np.int64)
     grid = fills["slippage"] - np.minimum(fills["slippage"], by_rate)
     return np.where(has_tick, grid, 0)
 
@@ -198,6 +214,10 @@ def _rows(heads: Rows, amounts: IntArray) -> Rows:
     if amounts.sum(axis=1).any():
         raise InvariantError("a transaction of the statement does not add up to zero")
     balances = np.cumsum(amounts, axis=0)
+    if np.abs(np.cumsum(amounts, axis=0, dtype=np.float64)).max(initial=0.0) > LARGEST_AMOUNT:
+        raise InvariantError(
+            "an account of the statement grows beyond 9e18 of the smallest units; an account with fewer account.money_decimals reaches further"
+        )
     transaction, account = np.nonzero(amounts)
     rows = heads[transaction].copy()
     rows["account"] = account

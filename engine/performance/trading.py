@@ -38,9 +38,9 @@ def total_units(column: Any) -> int:
     return (int(high.sum()) << 32) + int(low.sum())
 
 
-def total_quote(column: Any) -> float:
+def total_quote(column: Any, units_per_quote: float = UNITS_PER_QUOTE) -> float:
     """Return the exact sum of a money column, in quote."""
-    return total_units(column) / UNITS_PER_QUOTE
+    return total_units(column) / units_per_quote
 
 
 def durations_s(trades: Rows | TradeColumns) -> FloatArray:
@@ -55,7 +55,9 @@ def longest_run(is_member: Any) -> int:
     return int(lengths.max()) if len(lengths) else 0
 
 
-def put_trades(sheet: Sheet, trades: TradeColumns) -> None:
+def put_trades(
+    sheet: Sheet, trades: TradeColumns, units_per_quote: float = UNITS_PER_QUOTE
+) -> None:
     """Write all metrics of trades; open ones are in at their mark."""
     n = len(trades)
     sheet.put("trades", n)
@@ -66,25 +68,26 @@ def put_trades(sheet: Sheet, trades: TradeColumns) -> None:
         plural = "trades are" if n_open > 1 else "trade is"
         sheet.notes.append(f"{n_open} {plural} still open at the end, counted at the last close")
     pnl = trades["pnl"][np.argsort(trades["exit_ms"], kind="stable")]
-    _put_wins(sheet, pnl)
+    _put_wins(sheet, pnl, units_per_quote)
     _put_units_of_risk(sheet, trades)
     _put_shape(sheet, trades)
     ambiguous = int((trades["is_ambiguous"] != 0).sum())
     sheet.put("ambiguous_trades", ambiguous)
     sheet.put("ambiguous_share", quotient(ambiguous, n), _NO_TRADES)
-    sheet.put("optimistic_pnl_quote", total_quote(trades["pnl_optimistic"]))
+    sheet.put("optimistic_pnl_quote", total_quote(trades["pnl_optimistic"], units_per_quote))
     is_unproven = trades["is_ambiguous"] & AMBIGUOUS_ENTRY != 0
     n_unproven = int(np.count_nonzero(is_unproven))
     if n_unproven:
         plural = "trades were" if n_unproven > 1 else "trade was"
-        less = total_quote(trades["pnl"][is_unproven]) + total_quote(trades["risk"][is_unproven])
+        made, risked = (total_quote(trades[name][is_unproven], units_per_quote) for name in ("pnl", "risk"))  # fmt: skip
+        less = made + risked
         sheet.notes.append(
             f"{n_unproven} {plural} entered inside a candle in which the stop lay, too, before or after: taken as not "
             f"met; stopped there, they would have made {less:,.2f} quote less"
         )
 
 
-def _put_wins(sheet: Sheet, pnl: IntArray) -> None:
+def _put_wins(sheet: Sheet, pnl: IntArray, units_per_quote: float) -> None:
     """
     Write what follows from the net profits in the order of exits.
 
@@ -93,9 +96,9 @@ def _put_wins(sheet: Sheet, pnl: IntArray) -> None:
     """
     n = len(pnl)
     wins, losses = pnl[pnl > 0], pnl[pnl < 0]
-    gained, lost = total_quote(wins), -total_quote(losses)
+    gained, lost = total_quote(wins, units_per_quote), -total_quote(losses, units_per_quote)
     sheet.put("win_rate", quotient(len(wins), n), _NO_TRADES)
-    sheet.put("expectancy_quote", quotient(total_quote(pnl), n), _NO_TRADES)
+    sheet.put("expectancy_quote", quotient(total_quote(pnl, units_per_quote), n), _NO_TRADES)
     no_loss = _NO_LOSS if n else _NO_TRADES
     sheet.put("profit_factor", quotient(gained, lost), no_loss)
     payoff = gained / len(wins) / (lost / len(losses)) if len(wins) and len(losses) else None
@@ -153,14 +156,14 @@ def _put_shape(sheet: Sheet, trades: TradeColumns) -> None:
         sheet.put(f"average_{name}", float(fractions.mean()))
 
 
-def put_costs(sheet: Sheet, trades: TradeColumns) -> None:
+def put_costs(sheet: Sheet, trades: TradeColumns, units_per_quote: float = UNITS_PER_QUOTE) -> None:
     """Write what was paid, and the share of it in gross profit: costs ÷ (net profit + costs)."""
     amounts = {name: total_units(trades[name]) for name in _COSTS}
     for name, amount in amounts.items():
-        sheet.put(f"{name}_quote", amount / UNITS_PER_QUOTE)
+        sheet.put(f"{name}_quote", amount / units_per_quote)
     costs = sum(amounts.values())
     gross = total_units(trades["pnl"]) + costs
     share = costs / gross if gross > 0 else None
-    sheet.put("costs_quote", costs / UNITS_PER_QUOTE)
+    sheet.put("costs_quote", costs / units_per_quote)
     reason = "no profit before costs" if len(trades) else _NO_TRADES
     sheet.put("costs_share_of_gross", share, reason)

@@ -37,6 +37,7 @@ def model_section(
     predictions: Rows,
     bars: Mapping[str, Rows],
     trades: Rows,
+    units_per_quote: float,
 ) -> dict[str, Any]:
     """
     Return the `model` part of a summary.
@@ -52,7 +53,7 @@ def model_section(
         rates = {int(record["version"]): base_rate(record) for record in lineage}
         if len(found.y):
             section["in_force"] = _in_force(found, rates)
-        section["versions"] = _versions(found, trades)
+        section["versions"] = _versions(found, trades, units_per_quote)
     return section
 
 
@@ -129,12 +130,12 @@ def _in_force(found: Resolved, rates: Mapping[int, float]) -> dict[str, Any]:
     }
 
 
-def _versions(found: Resolved, trades: Rows) -> list[dict[str, Any]]:
+def _versions(found: Resolved, trades: Rows, units_per_quote: float) -> list[dict[str, Any]]:
     """Return trades and scores by the version that was in force; 0 is the time without a model."""
     rows: list[dict[str, Any]] = []
     labels = [str(version) for version in trades["model_version"]]
     versions = [str(version) for version in dict.fromkeys(found.version.tolist())]
-    for row in breakdown(trades, labels, versions):
+    for row in breakdown(trades, labels, versions, units_per_quote):
         chosen = found.version == int(str(row["name"]))
         scored = scores(found.y[chosen], found.p[chosen]) if chosen.any() else None
         rows.append(

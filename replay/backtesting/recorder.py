@@ -19,6 +19,7 @@ from papertape.engine.records import (
     PREDICTION,
     SWAP,
     TRADE,
+    UNITS_PER_QUOTE,
 )
 from papertape.engine.report import Report
 from papertape.replay.backtesting.conditions import Notes, UnmetConditions
@@ -54,6 +55,7 @@ class Recorder:
     expected     how many marks will come, when that is known
     conditions   what a strategy said was unmet; notes: what it noted
     features     what it named, for drawing; lines: what was said at its closes; None: not kept
+    units_per_quote  money units in one quote, of the account
     """
 
     candles: int = 0
@@ -64,6 +66,7 @@ class Recorder:
     notes: Notes = field(default_factory=Notes)
     features: FeatureLines | None = None
     lines: StepLines | None = None
+    units_per_quote: float = UNITS_PER_QUOTE
     _parts: dict[str, list[Rows]] = field(default_factory=lambda: {name: [] for name in _KINDS})
     _marks: Collector = field(init=False)
 
@@ -120,7 +123,7 @@ class Recorder:
     @property
     def curve(self) -> CurveColumns:
         """Return the MARK records by column."""
-        return CurveColumns(**self._marks.columns())
+        return CurveColumns(units_per_quote=self.units_per_quote, **self._marks.columns())
 
     @property
     def marks(self) -> Rows:
@@ -168,6 +171,7 @@ class Ending:
     """Keep trades and equity alone, of as many marks as are expected: all that is asked of a run beside another."""
 
     expected: int = 0
+    units_per_quote: float = UNITS_PER_QUOTE
     _trades: list[Rows] = field(default_factory=list)
     _equity: Collector = field(init=False)
 
@@ -189,7 +193,9 @@ class Ending:
         """
         trades, equity = [*self._trades, still_open], self._equity
         self._trades, self._equity = [], Collector(["equity"])
-        return join_rows(trades), CurveColumns(time_ms=time_ms, **equity.columns())
+        columns = equity.columns()
+        curve = CurveColumns(units_per_quote=self.units_per_quote, time_ms=time_ms, **columns)
+        return join_rows(trades), curve
 
 
 @dataclass(slots=True)

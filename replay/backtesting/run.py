@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.engine.broker.ledger import money
 from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.events import Event, MarketChange, NewModel
@@ -78,7 +77,9 @@ def run_backtest(
     for name, changed in {} if is_kernel else beside.items():
         heard = [(time_ms, _HEARD.get(name, _as_it_is)(event)) for time_ms, event in told]
         run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=heard)
-        equity = CurveColumns(time_ms=main.marks["time_ms"], equity=run.marks["equity"])
+        equity = CurveColumns(
+            units_per_quote=spec.units_per_quote, time_ms=main.marks["time_ms"], equity=run.marks["equity"]
+        )  # fmt: skip
         main.others[name] = Outcome(run.trades, equity)
         del run
     return_free_memory()
@@ -108,9 +109,8 @@ def _booked(run: Run) -> Callable[[], Table]:
     changes, spec = run.recorder.changes, run.engine.spec
 
     def booked() -> Table:
-        capital = money(spec.capital)
-        rows = statement(fills, payments, spec.market_rows(), capital, changes)
-        return statement_columns(rows, spec.symbols)
+        rows = statement(fills, payments, spec.market_rows(), spec.capital_units, changes)
+        return statement_columns(rows, spec.symbols, spec.units_per_quote)
 
     return booked
 
@@ -145,12 +145,15 @@ def replay(
         on_progress=on_progress,
         events=scheduled,
     )
-    endings = {name: Ending(feed.n_instants) for name in followers or {}}
+    endings = {name: Ending(feed.n_instants, spec.units_per_quote) for name in followers or {}}
     beside = {
         name: engine.follow(other, endings[name], _HEARD.get(name, _as_it_is))
         for name, other in (followers or {}).items()
     }
-    recorder = Recorder(event_kinds=DRAWN_KINDS if is_drawn else None, expected=feed.n_instants)
+    kinds = DRAWN_KINDS if is_drawn else None
+    recorder = Recorder(
+        event_kinds=kinds, expected=feed.n_instants, units_per_quote=spec.units_per_quote
+    )
     if is_drawn:
         engine.watch = recorder.features = _lines(engine, feed.n_instants)
         recorder.lines = StepLines(engine.symbols)

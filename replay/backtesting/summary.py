@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.broker.ledger import unit_convention
 from papertape.engine.broker.risk.changes import told
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
@@ -26,9 +27,8 @@ from papertape.engine.performance import (
     random_entry,
     regimes_when,
 )
-from papertape.engine.performance.curve import CurveColumns, Marks
+from papertape.engine.performance.curve import CurveColumns, Marks, units_of
 from papertape.engine.performance.portfolio import allotments, portfolio
-from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.spec import Market
 from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
 from papertape.replay.backtesting.limits import limits_section
@@ -101,6 +101,9 @@ def summarise(
     performance, others, benchmarks, regime_codes = _measurements(config, main, bars)
     n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
     spec = main.engine.spec
+    unit, unit_said = spec.units_per_quote, unit_convention(spec.money_decimals, config.account.quote)  # fmt: skip
+    tables = breakdowns(trades, main.engine.symbols, regime_codes if config.report.regimes else None, unit)  # fmt: skip
+    model = model_section(_lineage(main), learned, main.recorder.predictions, bars, trades, unit)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "papertape": version("papertape"),
@@ -119,7 +122,7 @@ def summarise(
         "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
         "config": config.model_dump(mode="json"),
         "markets": {m.symbol: m.plain() for m in spec.markets},
-        "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS],
+        "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS, *unit_said],
         "metrics": performance.metrics,
         "undefined": performance.undefined,
         "notes": [
@@ -130,14 +133,12 @@ def summarise(
         "fills_without_volume": n_untraded,
         **main.recorder.conditions.section(),
         **main.recorder.notes.section(),
-        "breakdown": breakdowns(
-            trades, main.engine.symbols, regime_codes if config.report.regimes else None
-        ),
+        "breakdown": tables,
         "benchmarks": benchmarks,
         "sensitivity": _sensitivity(performance, others),
         "monthly": [list(row) for row in monthly_returns(marks, capital)],
         "warnings": _warnings(config, tapes, qualities, main, learned, n_untraded, recorded),
-        "model": model_section(_lineage(main), learned, main.recorder.predictions, bars, trades),
+        "model": model,
         "timings": _timings(main, learned),
     }
     if len(main.recorder.orders):
@@ -286,8 +287,8 @@ def _portfolio(run: Run) -> dict[str, Any]:
     spans = [(int(first), int(last) + engine.base_ms) for first, last in opens]
     marks, rows = run.marks, (run.recorder.fills, run.trades)
     found = portfolio(
-        marks["time_ms"], marks["equity"], run.feed.closes(), spans, *rows, engine.symbols
-    )
+        marks["time_ms"], marks["equity"], run.feed.closes(), spans, *rows, engine.symbols, units_of(marks)
+    )  # fmt: skip
     if engine.spec.allocation.is_any:
         for row, allotted in zip(found["symbols"], allotments(engine.positions), strict=True):
             row |= allotted
@@ -359,7 +360,7 @@ def _warnings(
     ruined_ms = int(run.engine.account[0].ruined_ms)
     if ruined_ms:
         marks = run.marks
-        left = int(marks["equity"][marks["time_ms"] == ruined_ms][0]) / UNITS_PER_QUOTE
+        left = int(marks["equity"][marks["time_ms"] == ruined_ms][0]) / units_of(marks)
         said.append(
             f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
             "at the next open, and nothing was opened after that. A venue would have liquidated earlier."

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import money, unit_decimals, units_per_quote
 from papertape.engine.broker.working.orders import ORDER_EVENT
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows
@@ -33,7 +33,7 @@ _NOT_COMPARED = frozenset({"timings", "papertape"})
 # Results that were saved before do not have them.
 _ADDED = frozenset({
     "portfolio", "parameters", "initial_rate", "initial_slope", "maximum_notional", "brackets",
-    "fee_fixed", "fee_minimum", "fee_surcharge_rate", "fee_tiers",
+    "fee_fixed", "fee_minimum", "fee_surcharge_rate", "fee_tiers", "money_decimals",
 })  # fmt: skip
 
 
@@ -81,6 +81,9 @@ def result_statement(directory: Path) -> Booked:
     summary = read_summary(directory)
     try:
         account = summary["config"]["account"]
+        decimals = unit_decimals(
+            account["capital"], account["quote"], account.get("money_decimals")
+        )
         markets = [Market(**values) for _, values in sorted(summary["markets"].items())]
     except (KeyError, TypeError) as error:
         raise DataError(
@@ -90,12 +93,13 @@ def result_statement(directory: Path) -> Booked:
     payments, changes = (
         read_records(path, dtype) if path.is_file() else np.zeros(0, dtype) for path, dtype in paths
     )
+    units = units_per_quote(decimals)
     booked = booked_as(
         read_records(directory / "fills.parquet", FILL),
         payments,
-        market_rows(markets, is_cross=account.get("margin") == "cross"),
+        market_rows(markets, is_cross=account.get("margin") == "cross", decimals=decimals),
         [market.symbol for market in markets],
-        money(account["capital"]),
+        money(account["capital"], units),
         changes,
     )
     try:
@@ -106,7 +110,7 @@ def result_statement(directory: Path) -> Booked:
         return booked
     time_ms = int(curve["time"].iloc[0].timestamp() * 1000)
     return booked.beside(
-        money(float(curve["cash"].iloc[0])), f"equity.parquet at {at_minute(time_ms)}"
+        money(float(curve["cash"].iloc[0]), units), f"equity.parquet at {at_minute(time_ms)}"
     )
 
 

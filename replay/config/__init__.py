@@ -2,7 +2,7 @@
 One configuration for replay and live: pydantic over TOML, read once at the edge.
 
     learning live   the sections about models, and those that only live operation reads
-    limits          the sections about what may be lost and held, and about parts of the account
+    limits          the sections about the account, about what may be lost and held, and about its parts
     cadence         when models are trained
     market_settings a market's costs, sizes and margin, as the configuration has them
     markets spec    market data, overridden by the configuration; what an engine is built from
@@ -32,18 +32,15 @@ from pydantic import (
     model_validator,
 )
 
-from papertape.engine.broker.risk.sizes import SizeRules
-from papertape.engine.broker.sizing import RISK_LEVELS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
-from papertape.replay.config.fields import keys_of, utc_time
+from papertape.replay.config.fields import utc_time
 from papertape.replay.config.learning import Drift, Learning
-from papertape.replay.config.limits import LimitSettings, PortfolioSettings
+from papertape.replay.config.limits import Account, LimitSettings, PortfolioSettings
 from papertape.replay.config.live import Backtests, Daemon, Live, Notifications
 from papertape.replay.config.market_settings import MarketSettings
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
 assert set(get_args(Timeframe)) == set(TIMEFRAMES)
 
@@ -96,48 +93,6 @@ class Data(_Section):
         if self.start is not None and self.end is not None and self.end < self.start:
             raise ValueError(f"start {_shown(self.start)} is after end {_shown(self.end)}")
         return self
-
-
-@keys_of(SizeRules)
-class Account(_Section):
-    """How the account trades."""
-
-    capital: float = Field(10_000.0, gt=0.0, lt=1e9, description="starting cash in quote")
-    quote: str = Field("USDT", min_length=1, description="currency of the cash")
-    sizing: Literal["risk", "fraction", "all_in", "volatility", "kelly"] = Field(
-        "risk",
-        description="risk: by the distance of the stop; fraction: of equity; all_in: all buying power; volatility: the same "
-        "movement from every market; kelly: by what the account's trades won",
-    )
-    risk_level: Literal["low", "medium", "high"] = Field(
-        "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"
-    )
-    risk_fraction: float | None = Field(
-        None, gt=0.0, le=1.0, description="in place of the risk level"
-    )
-    fixed_fraction: float = Field(
-        0.25, ge=0.0, le=125.0, description="of equity, as notional; above 1 on perpetuals with leverage_cap"
-    )  # fmt: skip
-    cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
-    leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
-    latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
-    margin: Literal["isolated", "cross"] = Field(
-        "isolated",
-        description="isolated: a perpetual with leverage stands on its own margin; cross: all stand on the account",
-    )
-    allow_short: bool = Field(True, description="whether positions below zero may be opened")
-    volume_share: float = Field(
-        0.0, ge=0.0, le=1.0, description="of a candle's volume that working orders may fill; 0: any"
-    )
-    limit_fill: Literal["through", "touch"] = Field(
-        "through",
-        description="when a working limit order fills: traded through by a tick, or touched",
-    )
-
-    @property
-    def risk(self) -> float:
-        """Return the fraction of equity at risk per trade."""
-        return self.risk_fraction or RISK_LEVELS[self.risk_level]
 
 
 class ScheduledParameters(_Section):

@@ -89,6 +89,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         timeframe=config.data.timeframe or base,
         base_timeframe=base,
         capital=account.capital,
+        money_decimals=account.decimals,
         settings=Settings(**{**shared(account, Settings), "risk_fraction": account.risk}),
         extra_features=config.signals.extra_features,
         own_features=own_features_of(config),

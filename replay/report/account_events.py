@@ -25,7 +25,6 @@ from papertape.engine.records import (
     REASON_RUIN,
     REFUSED_LOSSES,
     REFUSED_NAMES,
-    UNITS_PER_QUOTE,
 )
 from papertape.replay.report.data import pack_floats, pack_integers, pack_steps
 from papertape.replay.tapes.tables import Table
@@ -51,7 +50,7 @@ class _Part(NamedTuple):
 
 
 def pack_account_events(
-    traded: Table, symbols: Sequence[str], decisions: Rows, orders: Rows, limits: Rows, payments: Rows
+    traded: Table, symbols: Sequence[str], decisions: Rows, orders: Rows, limits: Rows, payments: Rows, units_per_quote: float
 ) -> dict[str, Any]:  # fmt: skip
     """
     Return what happened by column, oldest first, and how many of each kind came before that.
@@ -62,7 +61,7 @@ def pack_account_events(
         _closed(traded, symbols),
         _locked(limits),
         _refused(decisions, orders),
-        _funding(payments),
+        _funding(payments, units_per_quote),
     )
     kind = np.repeat(np.arange(len(parts)), [len(part.time_ms) for part in parts])
     time_ms = np.concatenate([part.time_ms for part in parts])
@@ -116,9 +115,9 @@ def _refused(decisions: Rows, orders: Rows) -> _Part:
     return _part(times, places, [_REFUSALS[code] for code in codes], np.full(len(codes), np.nan))
 
 
-def _funding(payments: Rows) -> _Part:
+def _funding(payments: Rows, units_per_quote: float) -> _Part:
     """Return settlements: what was got, below zero where it was paid, and at which rate."""
-    got = -payments["amount"] / UNITS_PER_QUOTE
+    got = -payments["amount"] / units_per_quote
     reasons = np.where(got > 0.0, "received", "paid").tolist()
     return _part(payments["time_ms"], payments["symbol"], reasons, got, payments["rate"])
 

@@ -20,8 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.performance.curve import Marks
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.performance.curve import Marks, units_of
 from papertape.replay.tapes.tables import Table
 
 MOST_CANDLES: Final = 600_000  # of all symbols: a year of minutes is drawn whole
@@ -184,7 +183,7 @@ def curve_points(values: FloatArray, stretches: int = CURVE_STRETCHES) -> IntArr
 
 def curve_of(marks: Marks) -> tuple[IntArray, FloatArray]:
     """Return times in ms and equity in quote."""
-    return np.ascontiguousarray(marks["time_ms"]), marks["equity"] / UNITS_PER_QUOTE
+    return np.ascontiguousarray(marks["time_ms"]), marks["equity"] / units_of(marks)
 
 
 def equity_curve(

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
-from papertape.engine.performance.curve import Marks
+from papertape.engine.performance.curve import Marks, units_of
 from papertape.replay.report.account_events import pack_account_events
 from papertape.replay.report.data import MOST_CANDLES, equity_curve, pack_candles, pack_trades
 from papertape.replay.report.features import FeatureLines
@@ -117,7 +117,7 @@ def report_parts(
             and payments is not None
         ):
             records = decisions, orders, limits, payments
-            yield "account_events", pack_account_events(trades, symbols, *records)
+            yield "account_events", pack_account_events(trades, symbols, *records, units_of(marks))
         if "timeframe" in summary:
             length_ms = timeframe_ms(str(summary["timeframe"]))
             yield "length", length_ms // 1000

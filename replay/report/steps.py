@@ -19,8 +19,8 @@ import numpy as np
 from papertape.engine.broker.working.orders import CAUSE_NAMES, KIND_NAMES, REFUSED
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.performance.curve import Marks
-from papertape.engine.records import PREDICTION, REFUSED_NAMES, UNITS_PER_QUOTE, Unmet
+from papertape.engine.performance.curve import Marks, units_of
+from papertape.engine.records import PREDICTION, REFUSED_NAMES, Unmet
 from papertape.replay.report.data import pack_floats, pack_integers, pack_steps
 
 MOST_CLOSES: Final = 100_000  # of all symbols, of each table by close
@@ -181,7 +181,7 @@ def pack_account(marks: Marks, candles: Mapping[str, Rows], length_ms: int) -> d
     time_ms = np.asarray(marks["time_ms"])
     place = np.minimum(np.searchsorted(time_ms, at_ms), max(len(time_ms) - 1, 0))
     is_there = time_ms[place] == at_ms if len(time_ms) else np.zeros(len(at_ms), np.bool_)
-    equity = np.asarray(marks["equity"])[place[is_there]] / UNITS_PER_QUOTE
+    equity = np.asarray(marks["equity"])[place[is_there]] / units_of(marks)
     decimals = _money_decimals(equity)
     whole = sum(map(len, candles.values())) <= MOST_CLOSES
     values = np.rint(equity * 10.0**decimals).astype(np.int64)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from papertape.engine.broker.grid import on_grid
 from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WORKING
 from papertape.engine.jit import Rows
-from papertape.engine.performance.curve import Marks
+from papertape.engine.performance.curve import Marks, units_of
 from papertape.engine.performance.statement import ACCOUNTS, FUNDED, PAID_IN
-from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES, UNITS_PER_QUOTE
+from papertape.engine.records import REASON_NAMES, REFUSED_HELD, REFUSED_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ _PRICES = ("entry_price", "exit_price", "stop_price", "target_price")
 _EXCURSIONS = ("mae_price", "mfe_price")
 
 
-def statement_columns(postings: Rows, symbols: Sequence[str]) -> Table:
+def statement_columns(postings: Rows, symbols: Sequence[str], units_per_quote: float) -> Table:
     """Return POSTING records as columns: one row per amount, in quote, a debit above zero."""
     what = {**REASON_NAMES, PAID_IN: "paid in", FUNDED: "funding"}
     names = [*symbols, ""]  # of no symbol: the last
@@ -52,8 +52,8 @@ def statement_columns(postings: Rows, symbols: Sequence[str]) -> Table:
         "symbol": np.array(names)[postings["symbol"]],
         "trade": postings["trade"],
         "account": np.array(ACCOUNTS)[postings["account"]],
-        "amount": postings["amount"] / UNITS_PER_QUOTE,
-        "balance": postings["balance"] / UNITS_PER_QUOTE,
+        "amount": postings["amount"] / units_per_quote,
+        "balance": postings["balance"] / units_per_quote,
     }
 
 
@@ -104,9 +104,9 @@ def trade_columns(
 
     regimes  labels, one per trade; markets: MARKET, one per symbol
     """
-    trades = trades_on_grid(trades, markets)
-    pnl = trades["pnl"] / UNITS_PER_QUOTE
-    risk = trades["risk"] / UNITS_PER_QUOTE
+    trades, units = trades_on_grid(trades, markets), markets["units_per_quote"][0]
+    pnl = trades["pnl"] / units
+    risk = trades["risk"] / units
     columns: Table = {
         "number": trades["number"],
         "symbol": _text(symbols)[trades["symbol"]],
@@ -118,11 +118,11 @@ def trade_columns(
         "stop_price": _or_nan(trades["stop_price"]),
         "target_price": _or_nan(trades["target_price"]),
         "is_ambiguous": trades["is_ambiguous"] != 0,
-        "pnl_optimistic": trades["pnl_optimistic"] / UNITS_PER_QUOTE,
+        "pnl_optimistic": trades["pnl_optimistic"] / units,
         "return_r": np.divide(pnl, risk, out=np.full(len(pnl), np.nan), where=risk > 0.0),
         "regime": _text(regimes),
     }
-    columns |= {name: trades[name] / UNITS_PER_QUOTE for name in _MONEY}
+    columns |= {name: trades[name] / units for name in _MONEY}
     columns |= {name: trades[name] for name in _PLAIN}
     return {name: np.ascontiguousarray(values) for name, values in columns.items()}
 
@@ -154,11 +154,12 @@ def fills_on_grid(fills: Rows, markets: Mapping[int, tuple[float, float]]) -> Ro
 
 def equity_columns(marks: Marks) -> Table:
     """Return the account at the close of every base candle, in quote and UTC."""
+    units = units_of(marks)
     return {
         "time": _times(marks["time_ms"]),
-        "equity": marks["equity"] / UNITS_PER_QUOTE,
-        "cash": marks["cash"] / UNITS_PER_QUOTE,
-        "exposure": marks["exposure"] / UNITS_PER_QUOTE,
+        "equity": marks["equity"] / units,
+        "cash": marks["cash"] / units,
+        "exposure": marks["exposure"] / units,
         "open_positions": np.asarray(marks["open_positions"], np.int64),
     }
 

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from papertape.engine.broker.account import equity, position_value
-from papertape.engine.broker.ledger import LEDGER_FIELDS, money
+from papertape.engine.broker.account import equity, notional_of, position_value
+from papertape.engine.broker.ledger import LEDGER_FIELDS
 from papertape.engine.broker.risk.groups import SymbolGroup
 from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.candles import CANDLE, HOUR_MS
@@ -290,7 +290,7 @@ class AccountMachine(RuleBasedStateMachine):
         assert int(account.cash) == int(self.oracle.cash * 10**9)
         assert int(account.fees) >= 0
         open_value = sum(
-            int(position_value(p, m, money(abs(p.quantity) * p.last_price)))
+            int(position_value(p, m, notional_of(p, m)))
             for p, m in zip(positions, self.engine.markets, strict=True)
             if p.quantity
         )

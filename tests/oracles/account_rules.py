@@ -29,9 +29,9 @@ def exact(value: Any) -> Decimal:
     return Decimal(repr(float(value)))
 
 
-def money(amount: Decimal) -> Decimal:
-    """Return an amount as the ledger keeps it: nine decimals, rounded half to even."""
-    return amount.quantize(UNIT, ROUND_HALF_EVEN)
+def money(amount: Decimal, unit: Decimal = UNIT) -> Decimal:
+    """Return an amount as the ledger keeps it: whole units, nine decimals by default, rounded half to even."""
+    return amount.quantize(unit, ROUND_HALF_EVEN)
 
 
 def maintenance_rate(market: dict[str, Any], notional: Decimal) -> Decimal:
@@ -47,9 +47,11 @@ def maintenance_rate(market: dict[str, Any], notional: Decimal) -> Decimal:
     return market.get("maintenance_rate", ZERO) + slope * beyond  # type: ignore[no-any-return]
 
 
-def fee_of(market: dict[str, Any], notional: Decimal, rate: Decimal) -> Decimal:
+def fee_of(
+    market: dict[str, Any], notional: Decimal, rate: Decimal, unit: Decimal = UNIT
+) -> Decimal:
     """Return what a fill pays, liquidations aside."""
-    return money(max(notional * rate + market.get("fee_fixed", ZERO), market.get("fee_minimum", ZERO)))  # fmt: skip
+    return money(max(notional * rate + market.get("fee_fixed", ZERO), market.get("fee_minimum", ZERO)), unit)  # fmt: skip
 
 
 def fee_reserve(market: dict[str, Any]) -> Decimal:

@@ -3,7 +3,7 @@ A slow second broker for several symbols, in exact decimals and plain dictionari
 
 It follows the text of the README: for all symbols every close at the open, then every entry at the open on one book,
 scaled down pro rata, then every bracket, then the marks. Names are the only order it has, and it draws it at random.
-Margin and limits are those of `tests.oracles.account_rules`. Amounts are rounded where they become money, to nine decimals.
+Margin and limits are those of `tests.oracles.account_rules`. Amounts are rounded where they become money, to the unit that the account counts.
 """
 
 import random
@@ -66,6 +66,7 @@ class Oracle:
         self.portfolio, self.settings = portfolio, portfolio.settings
         self.markets = {symbol: in_decimals(market) for symbol, market in portfolio.markets.items()}
         self.is_cross = self.settings.margin == "cross"
+        self.unit = Decimal(1).scaleb(-portfolio.money_decimals)
         self.capital = self.cash = exact(portfolio.capital)
         self.held: dict[str, dict[str, Any]] = {}
         self.entries: dict[str, Decimal] = {}
@@ -98,7 +99,7 @@ class Oracle:
         """Settle what is held now; longs pay a rate above zero."""
         position = self.held.get(symbol)
         if position is not None:
-            amount = money(position["quantity"] * price * rate)
+            amount = money(position["quantity"] * price * rate, self.unit)
             self.cash -= amount
             position["paid"] += amount
             self.payments.append(amount)
@@ -112,7 +113,7 @@ class Oracle:
     def set_level(self, symbol: str) -> None:
         """Say where a position is liquidated that stands on its own margin."""
         position, entry = self.held[symbol], self.entries[symbol]
-        cost = money(abs(position["quantity"]) * entry)
+        cost = money(abs(position["quantity"]) * entry, self.unit)
         initial = None if self.is_cross else position["initial"]
         side = position["side"]
         position["level"] = isolated_level(self.markets[symbol], side, entry, cost, initial)
@@ -151,12 +152,12 @@ class Oracle:
         quantity = position["quantity"]
         is_liquidation = reason == REASON_LIQUIDATION
         value = abs(quantity) * price
-        fee = fee_of(market, value, market["taker_fee_rate"])
+        fee = fee_of(market, value, market["taker_fee_rate"], self.unit)
         if is_liquidation:
-            fee = money(value * market.get("liquidation_fee_rate", ZERO))
+            fee = money(value * market.get("liquidation_fee_rate", ZERO), self.unit)
         entry = self.entries.pop(symbol)
         side = -1 if quantity > 0 else 1
-        cost, value = money(abs(quantity) * entry), money(abs(quantity) * price)
+        cost, value = (money(abs(quantity) * one, self.unit) for one in (entry, price))
         gain = -side * (value - cost)
         self.cash += (gain if market["is_perpetual"] else value) - fee
         self.results.append(gain - fee - position["fee"] - position["paid"])
@@ -192,7 +193,7 @@ class Oracle:
             market, side, quantity = self.markets[symbol], position["side"], position["quantity"]
             if not market["is_perpetual"]:
                 continue
-            rate = maintenance_rate(market, money(abs(quantity) * self.entries[symbol]))
+            rate = maintenance_rate(market, money(abs(quantity) * self.entries[symbol], self.unit))
             opened = worst = self.last[symbol]
             if symbol in rows:
                 row = rows[symbol]
@@ -269,8 +270,8 @@ class Oracle:
             if not quantity:
                 continue
             side, price, market = plan["side"], plan["price"], self.markets[symbol]
-            fee = fee_of(market, quantity * price, market["taker_fee_rate"])
-            cost = money(quantity * price)
+            fee = fee_of(market, quantity * price, market["taker_fee_rate"], self.unit)
+            cost = money(quantity * price, self.unit)
             self.cash -= fee if market["is_perpetual"] else cost + fee
             self.entries[symbol] = price
             leverage = market.get("leverage", ZERO)

@@ -169,7 +169,7 @@ def test_the_statement_balances(result: Result) -> None:
 def test_the_report_lists_each_of_them_with_its_reason(result: Result) -> None:
     records = result.decisions, result.orders, result.limits, result.payments
     symbols = result.summary["symbols"]
-    packed = pack_account_events(result.traded, symbols, *records)
+    packed = pack_account_events(result.traded, symbols, *records, 1e9)
     kinds = [packed["kinds"][code] for code in unpack_integers(packed["kind"])]
     reasons = [packed["reasons"][code] for code in unpack_integers(packed["reason"])]
     listed = Counter(zip(kinds, reasons, strict=True))

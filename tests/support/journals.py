@@ -17,6 +17,7 @@ from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.tables import TABLES
 from papertape.daemon.learning.trainer import TrainingRequest
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
+from papertape.daemon.runtime.recovery import begin
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
 from papertape.engine.model import MODEL_FEATURES, ModelRecord, write_artefact
@@ -79,13 +80,17 @@ def model_bytes(seed: int, *, is_watched: bool = False) -> bytes:
     return write_artefact(record, tensors)
 
 
-def filled(state: Path, rows: Rows, batch: int = 40, received_ms: int = 0) -> Engine:
+def filled(
+    state: Path, rows: Rows, batch: int = 40, received_ms: int = 0, account: Identity | None = None
+) -> Engine:
     """Journal and step candles as a daemon would, without one, and return the engine."""
     state.mkdir(exist_ok=True)
-    about = identity()
+    about = account or identity()
     engine = Engine(about.spec)
     with Journal.open(state, 0) as journal:
-        journal.commit([lambda j: j.set_meta(identity=about.as_json())])
+        journal.commit(
+            [begin(about) if account else lambda j: j.set_meta(identity=about.as_json())]
+        )
         writer = InlineWriter(journal)
         for start in range(0, len(rows), batch):
             event = rows[start : start + batch]

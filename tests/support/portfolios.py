@@ -58,6 +58,7 @@ class Portfolio(NamedTuple):
     sizes: SizeRules = SizeRules()
     limits: Limits = Limits()
     allocation: Allocation = Allocation()
+    money_decimals: int = 9
 
     def engine(
         self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None
@@ -75,6 +76,7 @@ class Portfolio(NamedTuple):
                 sizes=self.sizes,
                 limits=self.limits,
                 allocation=self.allocation,
+                money_decimals=self.money_decimals,
             )
         )
 

@@ -24,7 +24,6 @@ from papertape.engine.records import (
     LIMIT_NAMES,
     REASON_NAMES,
     REFUSED_NAMES,
-    UNITS_PER_QUOTE,
     UNTIL_RESUMED,
 )
 
@@ -50,11 +49,12 @@ _NAMES: Final[Mapping[str, Mapping[str, Mapping[int, str]]]] = {
 
 
 class Column(NamedTuple):
-    """A column of a table: its name, the type that readers get, and how a stored value becomes one."""
+    """A column of a table: its name, the type that readers get, how a stored value becomes one, and whether it is money."""
 
     name: str
     kind: Any
     shown: Callable[[Any], Any] | None = None
+    is_money: bool = False
 
 
 def report_columns(table: ReportTable) -> tuple[Column, ...]:
@@ -77,7 +77,7 @@ def _column(table: ReportTable, name: str, names: Mapping[str, Mapping[int, str]
     if kind.kind == "f":
         return Column(name, float | None)
     if name in MONEY:
-        return Column(name, float, lambda units: units / UNITS_PER_QUOTE)
+        return Column(name, float, is_money=True)
     if name == "until_ms":
         return Column(name, int | None, lambda value: None if value == UNTIL_RESUMED else value)
     return Column(name, int)
@@ -91,8 +91,3 @@ def detail(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return {"text": text}
-
-
-def quote(units: int) -> float:
-    """Return an amount of money in quote."""
-    return units / UNITS_PER_QUOTE

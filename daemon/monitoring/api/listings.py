@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.closes import SCORES
 from papertape.daemon.journal.tables import TABLES
-from papertape.daemon.monitoring.api.columns import TARGETS, Column, detail, quote, report_columns
+from papertape.daemon.monitoring.api.columns import TARGETS, Column, detail, report_columns
 from papertape.daemon.monitoring.routes import Refused
 
 MOST_ROWS: Final = 500
@@ -108,6 +108,10 @@ def _made(name: str, kind: Any = int, shown: Callable[[Any], Any] | None = None)
     return Column(name, kind, shown)
 
 
+def _money(name: str, kind: Any = float) -> Column:
+    return Column(name, kind, is_money=True)
+
+
 # Of the other tables: name, table, key, column of the time, what it is, columns.
 _OTHERS: Final = (
     ("attempts", "attempts", "id", "started_ms", "Attempts to replace the model, and what the gate said.", (
@@ -129,14 +133,14 @@ _OTHERS: Final = (
         _made("input"), _made("first_close_ms"), _made("last_close_ms"), _made("instants"), _made("received_ms"))),
     ("closes", "closes LEFT JOIN equity USING (time_ms)", "time_ms, symbol", "time_ms", "What was answered and not met at each close, and equity.", (
         _made("symbol", str), _made("time_ms"), _made("target", str | None, TARGETS.get), *(_made(name, float | None) for name in SCORES),
-        _made("condition", str | None), _made("value", float | None), _made("threshold", float | None), _made("equity", float | None, quote))),
+        _made("condition", str | None), _made("value", float | None), _made("threshold", float | None), _money("equity", float | None))),
     ("chapters", "chapter_figures", "input", "begins_ms", "What each chapter of the account came to, and the account before the first.", (
         _made("input"), _made("name", str), _made("begins_ms", int | None), _made("ends_ms", int | None), _made("positions", str),
-        _made("changes", _DICT, detail), _made("equity_before", float, quote), _made("equity_after", float | None, quote),
-        _made("trades"), _made("wins"), _made("fees", float, quote))),
+        _made("changes", _DICT, detail), _money("equity_before"), _money("equity_after", float | None),
+        _made("trades"), _made("wins"), _money("fees"))),
     ("days", "days", "day", "", "One row per day, UTC.", (
-        _made("day", str), _made("equity", float, quote), _made("pnl", float, quote), _made("trades"), _made("wins"),
-        _made("fees", float, quote), _made("decisions"), _made("missed"), _made("absent"))),
+        _made("day", str), _money("equity"), _money("pnl"), _made("trades"), _made("wins"),
+        _money("fees"), _made("decisions"), _made("missed"), _made("absent"))),
 )  # fmt: skip
 
 
@@ -180,9 +184,9 @@ def page(listing: TableListing, asked: ListingQuery, journal: Journal) -> bytes:
         asked.limit + 1,
     )
     parts: list[bytes] = []
-    length = 0
+    length, units = 0, journal.units_per_quote
     for row in rows[: asked.limit]:
-        part = orjson.dumps(shown(listing, row))
+        part = orjson.dumps(shown(listing, row, units))
         length += len(part) + 1
         if length > MOST_BYTES and parts:
             break
@@ -192,12 +196,20 @@ def page(listing: TableListing, asked: ListingQuery, journal: Journal) -> bytes:
     return b'{"rows":[' + b",".join(parts) + b'],"next":' + orjson.dumps(cursor) + b"}"
 
 
-def shown(listing: TableListing, row: Sequence[Any]) -> dict[str, Any]:
+def shown(listing: TableListing, row: Sequence[Any], units_per_quote: float) -> dict[str, Any]:
     """Return a row as readers get it."""
     return {
-        column.name: value if column.shown is None or value is None else column.shown(value)
+        column.name: _shown(column, value, units_per_quote)
         for column, value in zip(listing.columns, row, strict=True)
     }
+
+
+def _shown(column: Column, value: Any, units_per_quote: float) -> Any:
+    if value is None:
+        return None
+    if column.is_money:
+        return value / units_per_quote
+    return value if column.shown is None else column.shown(value)
 
 
 def _conditions(listing: TableListing, asked: ListingQuery) -> tuple[str, list[Any]]:

@@ -14,7 +14,6 @@ from papertape.daemon.monitoring.api.listings import MOST_BYTES, MOST_ROWS
 from papertape.daemon.monitoring.api.queries import StatementQuery
 from papertape.daemon.monitoring.api.reader import Kept
 from papertape.engine.performance.statement import Booked
-from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.replay.tapes.tables import statement_columns
 
 _NEWEST: Final = (
@@ -42,7 +41,9 @@ class StatementPages:
         end = total if asked.cursor is None else min(asked.cursor, total)
         first = max(0, end - asked.limit)
         difference = None if booked.curve_cash is None else booked.curve_cash - booked.cash
-        columns = statement_columns(booked.postings[first:end], booked.symbols)
+        columns = statement_columns(
+            booked.postings[first:end], booked.symbols, booked.units_per_quote
+        )
         columns["time_ms"] = columns.pop("time").astype("i8")
         names = tuple(columns)
         rows = zip(*(columns[name].tolist() for name in names), strict=True)
@@ -51,7 +52,7 @@ class StatementPages:
             next=first or None,
             amounts=total,
             transactions=booked.transactions,
-            cash=booked.cash / UNITS_PER_QUOTE,
+            cash=booked.cash / booked.units_per_quote,
             compared_with=booked.curve,
-            difference=None if difference is None else difference / UNITS_PER_QUOTE,
+            difference=None if difference is None else difference / booked.units_per_quote,
         )

@@ -183,7 +183,7 @@ class DeltaStream:
             if len(rows) >= MOST_ROWS_SENT:
                 return {"candles": [], "reload": True}
             if rows:
-                found[listing.name] = [shown(listing, row) for row in rows]
+                found[listing.name] = [shown(listing, row, journal.units_per_quote) for row in rows]
         return found
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

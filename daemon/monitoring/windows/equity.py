@@ -58,12 +58,14 @@ class EquityHistory:
 
     def __init__(self, capital: float) -> None:
         self._capital = capital
+        self._units_per_quote = UNITS_PER_QUOTE
         self._size_ms = EQUITY_EVERY_MS
         self._oldest_ms = 0
         self._kept: Rows = np.zeros(0, CURVE_MARK)
 
     def window(self, journal: Journal, from_ms: int | None, to_ms: int | None) -> EquityCurve:
         """Return the marks of a window that are drawn; the peak that a fall is from may lie before it."""
+        self._units_per_quote = journal.units_per_quote
         self._read(journal)
         marks, size_ms = self._kept, EQUITY_EVERY_MS
         if len(marks):
@@ -80,9 +82,9 @@ class EquityHistory:
             capital=self._capital,
             size_ms=size_ms,
             time_ms=marks["time_ms"].tolist(),
-            equity=np.round(marks["equity"] / UNITS_PER_QUOTE, 4).tolist(),
+            equity=np.round(marks["equity"] / self._units_per_quote, 4).tolist(),
             drawdown_ratio=np.round(1.0 - marks["equity"] / marks["peak"], 6).tolist(),
-            exposure=np.round(marks["exposure"] / UNITS_PER_QUOTE, 2).tolist(),
+            exposure=np.round(marks["exposure"] / self._units_per_quote, 2).tolist(),
         )
 
     def _between(self, journal: Journal, first_ms: int, last_ms: int, size_ms: int) -> Rows:
@@ -131,7 +133,7 @@ class EquityHistory:
 
     @property
     def _least_peak(self) -> int:
-        return round(self._capital * UNITS_PER_QUOTE)
+        return round(self._capital * self._units_per_quote)
 
 
 def _marks(rows: list[Any], peak: int) -> Rows:

@@ -173,7 +173,7 @@ def allot(
             position.allotted_closes += 1
             position.allotted_total += position.share
             held = abs(position.quantity) * position.last_price
-            position.used_total += held / (worth * 1e-9)
+            position.used_total += held / (worth * markets[symbol].quote_per_unit)
         if position.quantity == 0.0 and orders[symbol].is_active == 0:
             position.score = 0.0
         position.share = weight_of(position, markets[symbol], settings, candles[base + symbol])

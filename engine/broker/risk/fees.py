@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
 from papertape.engine.broker.account import TIER_DAYS
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import UNITS_PER_VOLUME, added, money
 from papertape.engine.candles import DAY_MS
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Row, Rows, kernel
@@ -24,7 +24,6 @@ from papertape.engine.records import MOST_TIERS
 # Bounds of what is charged on a notional; only what is paid to makers may be below 0, which is a rebate.
 RATE: Final = {"ge": 0.0, "lt": 0.5}
 MAKER_RATE: Final = {"gt": -0.01, "lt": 0.5}
-_UNITS: Final = 1_000  # money units in one of volume, so that a month's fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def fee_of(market: Row, notional: float, rate: float) -> int:
         if rate >= 0.0:
             fee = max(fee, market.fee_minimum)
         fee += max(fee, 0.0) * market.fee_surcharge_rate
-    return money(fee)
+    return money(fee, market.units_per_quote)
 
 
 @kernel
@@ -103,7 +102,7 @@ def begin_day(account: Row, markets: Rows, open_ms: int) -> None:
         account.volumes[missed % TIER_DAYS] = 0
     account.volume = 0
     for k in range(TIER_DAYS):
-        account.volume += account.volumes[k]
+        account.volume = added(account.volume, account.volumes[k])
     account.volumes[day % TIER_DAYS] = 0
     account.volume_day = day
     set_rates(markets, account.volume)
@@ -115,7 +114,7 @@ def set_rates(markets: Rows, volume: int) -> None:
     for symbol in range(len(markets)):
         market = markets[symbol]
         row = market.n_tiers - 1
-        while row > 0 and volume * 1e-6 < market.tier_volume[row]:
+        while row > 0 and volume * market.quote_per_volume < market.tier_volume[row]:
             row -= 1
         market.taker_fee_rate = market.tier_taker_fee_rate[row]
         market.maker_fee_rate = market.tier_maker_fee_rate[row]
@@ -125,4 +124,7 @@ def set_rates(markets: Rows, volume: int) -> None:
 def count_volume(account: Row, fills: Rows, first: int, last: int) -> None:
     """Add fills `first` … `last - 1` to the volume of their day."""
     for row in range(first, last):
-        account.volumes[account.volume_day % TIER_DAYS] += fills[row].notional // _UNITS
+        today = account.volume_day % TIER_DAYS
+        account.volumes[today] = added(
+            account.volumes[today], fills[row].notional // UNITS_PER_VOLUME
+        )

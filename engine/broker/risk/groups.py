@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.account import notional_of
+from papertape.engine.broker.ledger import added
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Row, Rows, kernel
 
@@ -88,8 +89,9 @@ def group_room(positions: Rows, markets: Rows, symbol: int, worth: int) -> float
     for other in range(len(positions)):
         position = positions[other]
         if markets[other].group == group and position.quantity != 0.0:
-            gross += money(abs(position.quantity) * position.last_price)
-    return max(markets[symbol].group_gross * (worth * 1e-9) - gross * 1e-9, 0.0)  # type: ignore[no-any-return]
+            gross = added(gross, notional_of(position, markets[other]))
+    quote = markets[symbol].quote_per_unit
+    return max(markets[symbol].group_gross * (worth * quote) - gross * quote, 0.0)  # type: ignore[no-any-return]
 
 
 @kernel

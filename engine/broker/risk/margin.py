@@ -17,7 +17,7 @@ from papertape.engine.jit import Row, kernel
 @kernel
 def maintenance_of(market: Row, cost: int) -> float:
     """Return which share of notional must be maintained of a position; cost: its notional at entry, money units."""
-    notional = cost * 1e-9
+    notional = cost * market.quote_per_unit
     if market.n_brackets > 0:
         row = market.n_brackets - 1
         while row > 0 and notional <= market.bracket_from[row]:

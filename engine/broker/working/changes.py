@@ -15,7 +15,7 @@ from papertape.engine.broker.fills import (
     track_excursion,
     write_fill,
 )
-from papertape.engine.broker.ledger import money, post
+from papertape.engine.broker.ledger import added, money, post
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, bar_to_entry
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
@@ -260,10 +260,10 @@ def add_to_position(
     stop_before = position.stop_price
     target_before = position.target_price
     price = entry.price
-    notional = money(quantity * price)
+    notional = money(quantity * price, market.units_per_quote)
     fee = fee_of(market, quantity * price, fee_rate)
     if market.is_perpetual == 0:
-        post(account, -notional - fee, inventory=notional, fees=fee)
+        post(account, added(-notional, -fee), inventory=notional, fees=fee)
     else:
         post(account, -fee, fees=fee)
     held = abs(position.quantity)
@@ -271,16 +271,17 @@ def add_to_position(
     position.entry_price = (held * position.entry_price + quantity * price) / (held + quantity)
     position.margin_rate = margin_rate_with(position, market, notional)
     position.quantity = side * total
-    position.cost += notional
+    position.cost = added(position.cost, notional)
     position.stop_price = entry.stop_price
     position.target_price = entry.target_price
     set_liquidation(position, market)
     trade.entry_price = position.entry_price
     trade.quantity += quantity
-    trade.notional += notional
+    trade.notional = added(trade.notional, notional)
     if entry.stop_price > 0.0:
-        trade.risk += money(quantity * abs(price - entry.stop_price))
-    trade.fees += fee
+        risk = money(quantity * abs(price - entry.stop_price), market.units_per_quote)
+        trade.risk = added(trade.risk, risk)
+    trade.fees = added(trade.fees, fee)
     write_fill(
         fill, account, candle, trade, side, REASON_ENTRY_BY_ORDER, price, quantity, notional, fee
     )

@@ -83,7 +83,8 @@ def liquidate_together(
     counters: IntArray,
 ) -> None:
     """Close every perpetual position if the account no longer carries them; `base` is the row of the instant's first candle."""
-    cash = account.cash * 1e-9
+    quote = markets[0].quote_per_unit
+    cash = account.cash * quote
     start, start_needed, end, end_needed, gross = cash, 0.0, cash, 0.0, 0.0
     n_moved = 0
     for symbol in range(len(positions)):
@@ -97,8 +98,8 @@ def liquidate_together(
         rate = maintenance_of(market, position.cost)
         size = abs(position.quantity)
         side = 1.0 if position.quantity > 0.0 else -1.0
-        start += side * (size * first - position.cost * 1e-9)
-        end += side * (size * worst - position.cost * 1e-9)
+        start += side * (size * first - position.cost * quote)
+        end += side * (size * worst - position.cost * quote)
         start_needed += rate * size * first
         end_needed += rate * size * worst
         gross += size * first

@@ -8,8 +8,7 @@ symbols nor the age of an order decides who comes first. What a candle sets free
 
 import numpy as np
 
-from papertape.engine.broker.account import equity, exposure, net_exposure
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.account import equity, exposure, net_exposure, notional_of
 from papertape.engine.broker.risk.groups import group_part, group_room, share_groups
 from papertape.engine.broker.risk.places import MAY_OPEN, NO_CLAIM, WILL_OPEN, give_places
 from papertape.engine.broker.sizing import buying_power, exposure_room, position_room
@@ -35,8 +34,8 @@ def share_out(
 ) -> None:
     """Write the factor on what working orders open, at the open or inside the candles that begin at row `base`."""
     worth = equity(account, positions, markets)
-    gross = exposure(positions)
-    net = net_exposure(positions)
+    gross = exposure(positions, markets)
+    net = net_exposure(positions, markets)
     is_crowded = settings.limit_open_positions > 0 or settings.has_groups != 0
     if is_crowded:
         claim_all(positions, working, entries, markets, settings, candles, base, worth, is_open)
@@ -51,9 +50,9 @@ def share_out(
         market = markets[symbol]
         candle = candles[base + symbol]
         power = max(buying_power(account, market, settings, worth, gross), 0.0)
-        entry.power = min(power, exposure_room(settings, worth, gross, net, 1))
-        entry.power_short = min(power, exposure_room(settings, worth, gross, net, -1))
-        held = money(abs(position.quantity) * position.last_price)
+        entry.power = min(power, exposure_room(market, settings, worth, gross, net, 1))
+        entry.power_short = min(power, exposure_room(market, settings, worth, gross, net, -1))
+        held = notional_of(position, market)
         entry.room = position_room(position, market, settings, worth, held)
         if is_crowded and entry.refused == REFUSED_POSITIONS:
             entry.power = entry.power_short = 0.0

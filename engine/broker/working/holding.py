@@ -39,7 +39,7 @@ def wanted_position(
     price = position.last_price
     quantity = instruction.quantity
     if instruction.fraction != 0.0:
-        part = allotted(position, settings, worth)
+        part = allotted(position, market, settings, worth)
         quantity = account.size_factor * instruction.fraction * part / price
     lots = whole_lots(market, abs(quantity), price)
     return lots if quantity > 0.0 else -lots
@@ -76,7 +76,9 @@ def hold(
     change = wanted - now
     if abs(change) <= noise:
         return REFUSED_NO
-    is_near = abs(change) * position.last_price <= instruction.band * (worth * 1e-9)
+    is_near = abs(change) * position.last_price <= instruction.band * (
+        worth * market.quote_per_unit
+    )
     if is_near and wanted != 0.0:
         return REFUSED_NO
     instruction.kind = AT_MARKET

@@ -150,8 +150,8 @@ def obey_all(
     """
     account = account_rows[0]
     worth = equity(account, positions, markets)
-    gross = exposure(positions)
-    net = net_exposure(positions)
+    gross = exposure(positions, markets)
+    net = net_exposure(positions, markets)
     for symbol in range(len(positions)):
         for k in range(n_instructions[symbol]):
             if instructions[symbol, k].action == PLACE or instructions[symbol, k].action == HOLD:
@@ -185,8 +185,8 @@ def rebalance_all(
     scratch  INSTRUCTION, shape (n_symbols + 1,); the last row is blank
     """
     worth = equity(account, positions, markets)
-    gross = exposure(positions)
-    net = net_exposure(positions)
+    gross = exposure(positions, markets)
+    net = net_exposure(positions, markets)
     for symbol in range(len(positions)):
         position = positions[symbol]
         if position.quantity == 0.0 or position.rule_scale <= 0.0 or position.is_halted != 0:

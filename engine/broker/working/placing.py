@@ -107,7 +107,7 @@ def size(
         quantity = tradable_size(
             account,
             market,
-            instruction.fraction * allotted(position, settings, worth) / price,
+            instruction.fraction * allotted(position, market, settings, worth) / price,
             price,
         )
     elif quantity > 0.0:
@@ -117,7 +117,7 @@ def size(
         if instruction.stop_price > 0.0:
             distance = abs(price - instruction.stop_price)
         power = buying_power(account, market, settings, worth, gross)
-        power = min(power, exposure_room(settings, worth, gross, net, instruction.target))
+        power = min(power, exposure_room(market, settings, worth, gross, net, instruction.target))
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
             share = notional_share(account, position, settings)
             quantity = wanted_size(

@@ -11,7 +11,7 @@ import numpy as np
 from papertape.engine.broker.account import MARGIN_CROSS, position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.fills import track_excursion
-from papertape.engine.broker.ledger import money
+from papertape.engine.broker.ledger import added, money
 from papertape.engine.broker.orders import N_MARKS, held, is_change
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.records import KEEP
@@ -78,6 +78,7 @@ def pass_quiet(
     """
     is_held, side = position.quantity != 0.0, held(position)
     size, cash, is_ruined = abs(position.quantity), account.cash, account.ruined_ms != 0
+    units = market.units_per_quote
     below, above = free_range(position)
     worth, gross, n_open = cash, 0, 1 if is_held else 0
     instant, row, k = first, counters[N_MARKS], 0
@@ -90,8 +91,8 @@ def pass_quiet(
             is_free = below < candle.low and candle.high < above
             if not is_free and bracket_hit(position, candle) != 0:
                 break
-            gross = money(size * candle.close)
-            worth = cash + position_value(position, market, gross)
+            gross = money(size * candle.close, units)
+            worth = added(cash, position_value(position, market, gross))
         if worth <= 0 and not is_ruined:
             break
         after = k

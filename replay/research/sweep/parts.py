@@ -9,7 +9,7 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance import Performance
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.performance.curve import units_of
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config
 
@@ -29,7 +29,7 @@ def performance_between(
     first, last = np.searchsorted(time_ms, (start_ms, end_ms), "right").tolist()
     capital = config.account.capital
     if first:
-        capital = float(run.marks["equity"][first - 1]) / UNITS_PER_QUOTE
+        capital = float(run.marks["equity"][first - 1]) / units_of(run.marks)
     assert capital > 0.0, "a part that begins in ruin has no metrics"
     exits = run.trades["exit_ms"]
     part = replace(

@@ -111,7 +111,7 @@ class SharedCandles:
         times = self._times
         if len(marks["equity"]) < feed.n_instants:
             times = MarkTimes(times.time_ms[: len(marks["equity"])])
-        columns = CurveColumns(times, **marks)
+        columns = CurveColumns(times, units_per_quote=engine.spec.units_per_quote, **marks)
         return Run(engine, Recorder(), trades, columns, feed, (), 0.0, 0.0)
 
     def _stops(self, watch: WindowWatch | None) -> list[int]:

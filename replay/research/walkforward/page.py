@@ -7,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.jit import Rows
-from papertape.engine.performance.curve import CurveColumns
-from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.engine.performance.curve import CurveColumns, units_of
 from papertape.replay.backtesting.figures import FIGURES
 from papertape.replay.backtesting.result import Result
 from papertape.replay.report.data import equity_curve
@@ -93,8 +92,11 @@ def _account(account: Result, start_ms: int, end_ms: int) -> dict[str, Any]:
     time_ms = np.ascontiguousarray(account.marks["time_ms"])
     first, last = np.searchsorted(time_ms, (start_ms, end_ms), "right").tolist()
     equity = np.ascontiguousarray(account.marks["equity"])
-    part = CurveColumns(time_ms=time_ms[first:last], equity=equity[first:last])
-    capital = int(equity[first - 1]) / UNITS_PER_QUOTE if first else account.summary["capital"]
+    units = units_of(account.marks)
+    part = CurveColumns(
+        units_per_quote=units, time_ms=time_ms[first:last], equity=equity[first:last]
+    )
+    capital = int(equity[first - 1]) / units if first else account.summary["capital"]
     held: dict[str, Rows] = {
         symbol: rows[rows["open_ms"] >= start_ms] for symbol, rows in account.candles.items()
     }

@@ -132,10 +132,10 @@ def test_a_day_that_begins_between_two_reports_starts_with_what_was_known() -> N
     marks["time_ms"] = DAY_MS * 7 + np.array([-HOUR_MS, 0, HOUR_MS])  # 23:00, 00:00 and 01:00
     marks["equity"] = (np.array([100.0, 101.0, 104.0]) / QUOTE).astype(np.int64)
 
-    assert day_of(marks[:2], None) == AccountDay(6, None, 101.0)  # 00:00 ends its day
-    assert day_of(marks[2:], AccountDay(6, None, 101.0)) == AccountDay(7, 101.0, 104.0)
-    assert day_of(marks[2:], AccountDay(7, 99.0, 103.0)) == AccountDay(7, 99.0, 104.0)
-    assert day_of(marks, AccountDay(6, 90.0, 95.0)) == AccountDay(7, 101.0, 104.0)
+    assert day_of(marks[:2], None, 1e9) == AccountDay(6, None, 101.0)  # 00:00 ends its day
+    assert day_of(marks[2:], AccountDay(6, None, 101.0), 1e9) == AccountDay(7, 101.0, 104.0)
+    assert day_of(marks[2:], AccountDay(7, 99.0, 103.0), 1e9) == AccountDay(7, 99.0, 104.0)
+    assert day_of(marks, AccountDay(6, 90.0, 95.0), 1e9) == AccountDay(7, 101.0, 104.0)
 
 
 def test_capital_realised_and_open_results_add_up_to_equity(whole: tuple[Values, Outcome]) -> None:
@@ -300,7 +300,7 @@ def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome])
 
     second, again = Metrics(SCOPE, 0.0), make_engine()
     again.restore(snapshot)
-    day = day_of(before.marks, None)
+    day = day_of(before.marks, None, 1e9)
     second.restore(Restored(equity_peak=peak, day=day))
     second.on_account(again)
     restored = Values(second.registry)

@@ -34,6 +34,8 @@ def worth(n: int, seed: int) -> IntArray:
 class Marks:
     """The journal's table of equity by itself; it counts the rows that are read from it."""
 
+    units_per_quote = 1e9
+
     def __init__(self, equity: IntArray) -> None:
         self._connection, self.n_rows, self._n = sqlite3.connect(":memory:"), 0, 0
         self._connection.execute("CREATE TABLE equity (time_ms PRIMARY KEY, equity, exposure)")

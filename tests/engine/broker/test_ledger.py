@@ -21,7 +21,7 @@ LEDGER = record(*((name, "i8") for name in LEDGER_FIELDS))  # a ledger by itself
 
 def _fresh() -> np.ndarray:
     ledger = np.zeros(1, LEDGER)
-    open_ledger(ledger[0], money(1_000.0))
+    open_ledger(ledger[0], money(1_000.0, 1e9))
     return ledger
 
 
@@ -47,14 +47,14 @@ def test_tampered_ledger_is_noticed_at_the_next_posting() -> None:
 
 def test_amount_beyond_the_range_is_refused() -> None:
     with pytest.raises(InvariantError, match="beyond"):
-        money(1e10)
+        money(1e10, 1e9)
 
 
 @pytest.mark.parametrize("amount", [0.0, 1.5e-9, 2.5e-9, -2.5e-9, 123.456789, 1e6 / 3])
 def test_money_is_rounded_half_to_even(amount: float) -> None:
     exact = Decimal(amount * 1e9).to_integral_value(ROUND_HALF_EVEN)
 
-    assert money(amount) == int(exact)
+    assert money(amount, 1e9) == int(exact)
 
 
 class DecimalBroker:

@@ -170,8 +170,8 @@ import sys
 import numba
 from papertape.engine.broker.ledger import money
 COMPILER = "numba.np.linalg"  # one of the modules that only compiling needs
-print(money(2.5), COMPILER in sys.modules)
-print(numba.njit(lambda x: money(x) + 1)(2.5), COMPILER in sys.modules)
+print(money(2.5, 1e9), COMPILER in sys.modules)
+print(numba.njit(lambda x: money(x, 1e9) + 1)(2.5), COMPILER in sys.modules)
 """
 
 

@@ -14,7 +14,7 @@ def test_means_are_those_of_the_definition(n: int) -> None:
     exposure = draw.integers(0, 3, n) * draw.integers(1, 10**13, n)
     equity = draw.uniform(5_000.0, 20_000.0, n)
 
-    leverage, worth = activity_of(exposure, equity)
+    leverage, worth = activity_of(exposure, equity, 1e9)
 
     rows = [
         (Fraction(int(units)), Fraction(value))
@@ -30,4 +30,4 @@ def test_columns_of_records_are_read_like_columns() -> None:
     rows = np.zeros(50, [("exposure", "i8"), ("cash", "i8")])
     rows["exposure"] = np.arange(50) * 10**9
 
-    assert activity_of(rows["exposure"], np.full(50, 10.0)) == (24.5 / 10.0, 10.0)
+    assert activity_of(rows["exposure"], np.full(50, 10.0), 1e9) == (24.5 / 10.0, 10.0)

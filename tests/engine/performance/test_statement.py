@@ -35,7 +35,7 @@ def run(strategy: Any, candles: Rows, funding: float = 0.0, **market: Any) -> tu
         reports.append(engine.step(candles[first : first + 8]))
     outcome = Outcome(engine, reports)
     payments = np.concatenate([np.zeros(0, PAYMENT), *[report.payments for report in reports]])
-    return outcome, statement(outcome.fills, payments, engine.markets, money(10_000.0))
+    return outcome, statement(outcome.fills, payments, engine.markets, money(10_000.0, 1e9))
 
 
 def booked(rows: Rows, reason: int) -> dict[str, float]:
@@ -122,11 +122,11 @@ def test_a_position_that_costs_nothing_has_no_margin_whatever_the_leverage_was()
     fills = Outcome(engine, reports).fills
     changes = np.concatenate([np.zeros(0, CHANGE), *[report.changes for report in reports]])
 
-    rows = statement(fills, np.zeros(0, PAYMENT), engine.spec.market_rows(), money(10_000.0), changes)  # fmt: skip
+    rows = statement(fills, np.zeros(0, PAYMENT), engine.spec.market_rows(), money(10_000.0, 1e9), changes)  # fmt: skip
 
-    assert fills["notional"].tolist() == [0, 0, money(1_000.0)]
+    assert fills["notional"].tolist() == [0, 0, money(1_000.0, 1e9)]
     margin = rows[rows["account"] == ACCOUNTS.index("margin")]
-    assert margin["amount"].tolist() == [money(200.0)]
+    assert margin["amount"].tolist() == [money(200.0, 1e9)]
 
 
 class Adding(Scripted):
@@ -157,7 +157,7 @@ def test_a_market_that_changes_has_at_each_fill_the_figures_of_its_time() -> Non
     outcome = Outcome(engine, reports)
     changes = np.concatenate([np.zeros(0, CHANGE), *[report.changes for report in reports]])
 
-    rows = statement(outcome.fills, np.zeros(0, PAYMENT), spec.market_rows(), money(10_000.0), changes)  # fmt: skip
+    rows = statement(outcome.fills, np.zeros(0, PAYMENT), spec.market_rows(), money(10_000.0, 1e9), changes)  # fmt: skip
 
     amounts = {
         int(s): {

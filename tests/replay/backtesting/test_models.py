@@ -88,7 +88,7 @@ def test_versions_carry_their_predictions_and_their_trades() -> None:
     trades["pnl"] = np.array([5, 7, -3]) * 10**9
     said = predictions([0.6, 0.7, 0.4, 0.4], [1, 1, 2, 2])
 
-    section = model_section([record(1), record(2)], None, said, {"X": bars()}, trades)
+    section = model_section([record(1), record(2)], None, said, {"X": bars()}, trades, 1e9)
 
     rows = {row["name"]: row for row in section["versions"]}
     assert [rows["1"]["rows"], rows["1"]["accuracy"], rows["1"]["trades"]] == [2, 1.0, 0]
@@ -155,7 +155,7 @@ NO_MARKS = CurveColumns(time_ms=np.zeros(0, np.int64), equity=np.zeros(0, np.int
 
 def test_records_of_models_stay_out_of_the_page() -> None:
     empty = np.zeros(0, TRADE)
-    section = model_section([], LEARNED, np.zeros(0, PREDICTION), {"X": bars()}, empty)
+    section = model_section([], LEARNED, np.zeros(0, PREDICTION), {"X": bars()}, empty, 1e9)
 
     text = "".join(report_parts({"model": section}, {}, NO_MARKS, {}))
 
@@ -171,7 +171,7 @@ def test_records_of_models_stay_out_of_the_page() -> None:
 def test_a_real_browser_draws_the_models(tmp_path: Path) -> None:
     said = predictions([0.6, 0.7, 0.4, 0.4], [1, 1, 2, 2])
     section = model_section(
-        [record(1), record(2)], LEARNED, said, {"X": bars()}, np.zeros(0, TRADE)
+        [record(1), record(2)], LEARNED, said, {"X": bars()}, np.zeros(0, TRADE), 1e9
     )
     page = tmp_path / "page.html"
     write_report(page, {"model": section}, {}, NO_MARKS, {})

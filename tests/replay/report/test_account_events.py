@@ -87,7 +87,7 @@ PAYMENTS = records(
 
 
 def packed() -> dict[str, Any]:
-    return pack_account_events(TRADED, ("A", "B"), DECISIONS, ORDERS, LIMITS, PAYMENTS)
+    return pack_account_events(TRADED, ("A", "B"), DECISIONS, ORDERS, LIMITS, PAYMENTS, 1e9)
 
 
 def test_everything_stands_there_with_its_reason() -> None:
@@ -123,7 +123,7 @@ def test_of_too_many_the_newest_are_kept_and_the_others_counted(
 
 
 def test_of_an_account_without_any_nothing_is_listed() -> None:
-    none = pack_account_events({}, (), DECISIONS[:0], ORDERS[:0], LIMITS[:0], PAYMENTS[:0])
+    none = pack_account_events({}, (), DECISIONS[:0], ORDERS[:0], LIMITS[:0], PAYMENTS[:0], 1e9)
 
     assert rows_of(none) == []
 
@@ -152,6 +152,7 @@ def test_a_run_lists_as_many_as_its_records_have(result: Result) -> None:
             result.orders,
             result.limits,
             result.payments,
+            1e9,
         )
     )
 
