@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -222,7 +223,12 @@ def test_at_speed_a_timer_of_the_machine_measures_it(
     metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop whose hours pass in no time: only what the machine's timer waits for it is its lag."""
-    monkeypatch.setattr(runtime, "_slept", lambda interval_s: time.perf_counter() - 0.2)
+
+    def sleeps(_: float) -> float:
+        time.sleep(0.001)  # a loop that is never without a call has no time that passes
+        return time.perf_counter() - 0.2
+
+    monkeypatch.setattr(runtime, "_slept", sleeps)
 
     async def watch() -> None:
         probe = asyncio.create_task(metrics.probe_loop(is_paced=True))
@@ -239,3 +245,33 @@ def test_at_speed_a_timer_of_the_machine_measures_it(
 
     assert value(metrics, f"{lag}_bucket", le="0.1") == 0.0
     assert 0.6 <= value(metrics, f"{lag}_sum") < 3600.0
+
+
+def test_the_timer_of_the_machine_holds_no_time_still(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop whose time stands still while its threads work: a soak of hours stood before its first candle."""
+    is_over, told = threading.Event(), list[bool]()
+
+    def sleeps(_: float) -> float:
+        if told == [False]:
+            raise TimeoutError  # the fault is seen; let the loop's time pass
+        told.append(is_over.wait(2.0))
+        time.sleep(0.001)
+        return time.perf_counter()
+
+    monkeypatch.setattr(runtime, "_slept", sleeps)
+
+    async def watch() -> None:
+        probe = asyncio.create_task(metrics.probe_loop(is_paced=True))
+        await asyncio.sleep(3600.0)
+        is_over.set()
+        while not told:  # noqa: ASYNC110 # a thread of no loop says so
+            await asyncio.sleep(1.0)
+        probe.cancel()
+        await asyncio.gather(probe, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(watch())
+
+    assert told[0]
