@@ -207,8 +207,15 @@ def test_a_killed_shell_costs_the_trial_that_it_was_at(
     alone = sweep(GRID, tape(), out=tmp_path / "alone", **CROSS)
     run = sweep_run.TrialRunner.run
 
+    def kept() -> int:
+        return sum(p.read_bytes().count(b"\n") for p in (tmp_path / "a" / "shells").iterdir())
+
     def die(self: Any, number: int, *more: Any) -> TrialRow:
         if number == 4:
+            # The worker is a trial ahead of whoever writes down what it found.
+            until_s = time.monotonic() + 30.0
+            while kept() < 4 and time.monotonic() < until_s:
+                time.sleep(0.01)
             os.kill(os.getppid(), signal.SIGKILL)  # of its worker, which dies with it
         return run(self, number, *more)
 
