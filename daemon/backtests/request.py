@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
+from papertape.engine.records import SERIES_NAMES
 from papertape.engine.strategies import STRATEGIES
 from papertape.replay.config import Config, make_config
 from papertape.replay.config.user_code import check_strategy
@@ -18,7 +19,6 @@ from papertape.replay.importers.named import about_tape, is_file
 from papertape.replay.tapes.store import Store
 
 SET_ASIDE: Final = ("live", "daemon", "notifications", "backtests")  # no replay reads them
-SERIES: Final = ("funding", "mark", "index", "open_interest", "long_short_ratio")
 LONGEST_NAME: Final = 255
 
 
@@ -70,7 +70,7 @@ def _refuse_places(config: Config, own: Config) -> None:
     folders = (home, *own.backtests.folders)
     if data.store is not None:
         _refuse_outside("data.store", data.store, folders)
-    for name in SERIES:
+    for name in SERIES_NAMES:
         for symbol, path in getattr(data, name).items():
             _refuse_outside(f"data.{name}.{symbol}", str(path), folders)
     store = Store(data.store)

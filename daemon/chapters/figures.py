@@ -15,10 +15,11 @@ def figures_of(journal: Journal) -> list[dict[str, Any]]:
     """Return the chapters in order, money in quote; the first has no name: it is the account as it was opened."""
     rows = journal.all(f"SELECT {', '.join(_COLUMNS)} FROM chapter_figures ORDER BY input")  # noqa: S608 - of the list above
     found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    units = journal.units_per_quote
     for row in found:
         row["changes"] = json.loads(row["changes"])
         for name in ("equity_before", "equity_after", "fees"):
-            row[name] = None if row[name] is None else row[name] / journal.units_per_quote
+            row[name] = None if row[name] is None else row[name] / units
     return found
 
 

@@ -1,7 +1,7 @@
 """`papertape ctl peers`, `calibration` and `shadow`: what a running daemon says of others and of its models, as tables."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import typer
 from pydantic import BaseModel
@@ -15,6 +15,9 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import printable
 from papertape.daemon.monitoring.api.answers import CalibrationView, ShadowView
 from papertape.daemon.monitoring.peers.answers import Peers
+
+_SHARE: Final = ".1%"
+_GAIN: Final = "+.2%"
 
 
 def offer_reading(app: typer.Typer) -> None:
@@ -85,8 +88,8 @@ def _calibration(found: CalibrationView) -> None:
         for bucket in found.buckets:
             table.add_row(
                 bucket.name,
-                _percent(bucket.stated, 1),
-                _percent(bucket.realised, 1),
+                _percent(bucket.stated, _SHARE),
+                _percent(bucket.realised, _SHARE),
                 f"{bucket.rows:,}",
             )
         console.print(table)
@@ -107,15 +110,15 @@ def _shadow(found: ShadowView) -> None:
             for loss in (model.log_loss, model.majority_log_loss)
         )
         table.add_row(
-            f"v{model.version}", "yes" if model.is_in_force else "no", f"{model.trades:,}", _percent(model.net_return, 2), *losses
+            f"v{model.version}", "yes" if model.is_in_force else "no", f"{model.trades:,}", _percent(model.net_return, _GAIN), *losses
         )  # fmt: skip
     console.print(table)
-    total = _percent(found.net_return, 2)
+    total = _percent(found.net_return, _GAIN)
     console.print(
         f"on paper, not in the account: {total} of one stake in {found.trades:,} trades of {found.n_models:,} models",
         soft_wrap=True,
     )
 
 
-def _percent(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:+.{digits}%}" if digits > 1 else f"{value:.{digits}%}"
+def _percent(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

@@ -95,7 +95,7 @@ CREATE INDEX missed_decisions_by_input ON missed_decisions (input);
 
 CREATE INDEX inputs_by_time ON inputs (last_ms) WHERE kind = 'candles';
 
--- One row per day, UTC; money in units of 1e-9 quote.
+-- One row per day, UTC; money in the account's unit.
 CREATE TABLE days (
     day TEXT PRIMARY KEY,
     equity INTEGER NOT NULL,         -- last mark of the day

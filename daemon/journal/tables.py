@@ -140,7 +140,7 @@ LEFT JOIN orders AS closed ON closed.fill = last AND closed.number > 0
 
 
 # What each chapter of the account came to, and what was before the first. Equity is that of the newest kept mark before it
-# begins and before the next one does, so results add up; money in units of 1e-9 quote.
+# begins and before the next one does, so results add up; money in the account's unit.
 CHAPTER_FIGURES: Final = f"""
 WITH begun AS (
     SELECT 0 AS input, (SELECT min(time_ms) FROM equity) AS begins_ms, '' AS name, '' AS positions, '{{}}' AS changes

@@ -13,7 +13,6 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.performance.times import day_ends
-from papertape.engine.records import UNITS_PER_QUOTE
 
 FEWEST_DAYS: Final = 30  # that two symbols must share for a correlation
 MOST_SYMBOLS: Final = 40  # whose correlations are given one by one
@@ -28,7 +27,7 @@ def portfolio(
     fills: Rows,
     trades: Rows,
     symbols: Sequence[str],
-    units_per_quote: float = UNITS_PER_QUOTE,
+    units_per_quote: float,
 ) -> dict[str, Any]:
     """
     Return what JSON holds of a portfolio: one row per symbol, and the table of correlations.

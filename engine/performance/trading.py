@@ -55,9 +55,7 @@ def longest_run(is_member: Any) -> int:
     return int(lengths.max()) if len(lengths) else 0
 
 
-def put_trades(
-    sheet: Sheet, trades: TradeColumns, units_per_quote: float = UNITS_PER_QUOTE
-) -> None:
+def put_trades(sheet: Sheet, trades: TradeColumns, units_per_quote: float) -> None:
     """Write all metrics of trades; open ones are in at their mark."""
     n = len(trades)
     sheet.put("trades", n)
@@ -156,7 +154,7 @@ def _put_shape(sheet: Sheet, trades: TradeColumns) -> None:
         sheet.put(f"average_{name}", float(fractions.mean()))
 
 
-def put_costs(sheet: Sheet, trades: TradeColumns, units_per_quote: float = UNITS_PER_QUOTE) -> None:
+def put_costs(sheet: Sheet, trades: TradeColumns, units_per_quote: float) -> None:
     """Write what was paid, and the share of it in gross profit: costs ÷ (net profit + costs)."""
     amounts = {name: total_units(trades[name]) for name in _COSTS}
     for name, amount in amounts.items():

@@ -170,8 +170,8 @@ class Recorder:
 class Ending:
     """Keep trades and equity alone, of as many marks as are expected: all that is asked of a run beside another."""
 
-    expected: int = 0
-    units_per_quote: float = UNITS_PER_QUOTE
+    expected: int
+    units_per_quote: float
     _trades: list[Rows] = field(default_factory=list)
     _equity: Collector = field(init=False)
 

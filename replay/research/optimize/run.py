@@ -100,8 +100,7 @@ def run_optimize(
     checked: list[int] = []
     with trial_file(folder, header, options.trials, options.shared) as file:
         books = Books(runner, "optimize")
-        search = _OptimizeRun(runner, options, proposals, file, books)
-        search.bounds_ms = bounds_ms
+        search = _OptimizeRun(runner, options, proposals, file, books, bounds_ms)
         try:
             search.take_in()
             with hands_of(workers, options.dask, runner, search.call, axes) as hands:
@@ -176,15 +175,14 @@ class _OptimizeRun:
         proposals: Proposals,
         file: TrialFile,
         books: Books,
+        bounds_ms: Sequence[int],
     ) -> None:
         self._runner, self._options, self._proposals = runner, options, proposals
-        self._file, self._books = file, books
+        self._file, self._books, self._bounds_ms = file, books, bounds_ms
         self._proposed: list[Mapping[str, Any]] = []
         self._first: dict[str, int] = {}  # by what a trial changes, the first that does
-        self.bounds_ms: Sequence[int] = ()
-        self._finished: list[
-            list[float]
-        ] = []  # what those that were told were worth after each window
+        # What those that were told were worth after each window.
+        self._finished: list[list[float]] = []
         self._floors: Sequence[float | None] = ()
         self.outcomes: dict[int, SearchOutcome] = {}
 
@@ -195,9 +193,9 @@ class _OptimizeRun:
     def call(self, number: int) -> TrialCall:
         """Return a trial as it is asked for."""
         judging = None
-        if self.bounds_ms:
+        if self._bounds_ms:
             (goal,) = self._options.goals
-            judging = Judging(goal.name, goal.sign, self.bounds_ms, self._floors)
+            judging = Judging(goal.name, goal.sign, self._bounds_ms, self._floors)
         return TrialCall(number, self._proposed[number], None, judging)
 
     def run(self, number: int) -> TrialRow:
@@ -213,7 +211,7 @@ class _OptimizeRun:
         options = self._options
         for first in range(0, options.trials, options.batch):
             numbers = range(first, min(first + options.batch, options.trials))
-            if options.prune and self.bounds_ms:
+            if options.prune and self._bounds_ms:
                 self._floors = floors_of(self._finished, options.windows)
             fresh = []
             for number in numbers:
@@ -245,7 +243,7 @@ class _OptimizeRun:
 
     def drawn(self, row: TrialRow) -> TrialRow:
         """Return a trial with its mean over the windows among its metrics."""
-        if not self.bounds_ms or row.outcome != "done":
+        if not self._bounds_ms or row.outcome != "done":
             return row
         ((goal, value),) = zip(self._options.goals, self.outcomes[row.number].values, strict=True)
         mean = None if value is None else goal.sign * value
@@ -301,7 +299,7 @@ class _OptimizeRun:
             # A bound that nobody could look at is kept as not missed by one that was given up.
             unknown = {str(bound): 0.0 for bound in options.bounds if row.outcome == "pruned"}
             return SearchOutcome(row, (None,) * len(options.goals), unknown)
-        if self.bounds_ms:
+        if self._bounds_ms:
             (goal,) = options.goals
             means = means_of(goal.sign, row.values)
             values: tuple[float | None, ...] = (

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 
 from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.records import SERIES_NAMES
 from papertape.engine.strategies import class_of
 from papertape.engine.strategies.parameters import StrategyParameter, declared_parameters
 from papertape.replay.config import Config, make_config
@@ -25,9 +26,7 @@ from papertape.replay.config.market_settings import MarketSettings
 PARAMETERS_PREFIX: Final = "strategy.parameters."
 SYMBOLS_PREFIX: Final = "strategy.symbols."
 CODE_KEYS: Final = ("strategy.name", "signals.own_features")  # of which values are code
-FILE_KEYS: Final = tuple(
-    f"data.{name}" for name in ("funding", "mark", "index", "open_interest", "long_short_ratio")
-)
+FILE_KEYS: Final = tuple(f"data.{name}" for name in SERIES_NAMES)  # of which values are files
 _MOST_VALUES: Final = 100_000  # of one axis
 _DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
 

@@ -53,6 +53,7 @@ def test_parts_and_concentration_by_hand() -> None:
         fills,
         trades,
         ("A", "B"),
+        1e9,
     )
 
     # Notionals: 20 0 | 20 20 | 20 60 | 40 0. Parts of A: 1, 0.5, 0.25, 1; 1 / sum of squares: 1, 2, 1.6, 1.
@@ -133,7 +134,7 @@ def test_one_symbol_is_no_portfolio_and_of_many_only_the_mean_is_given(result: R
     closes = np.exp(np.random.default_rng(1).normal(0.0, 0.02, (40, n)).cumsum(axis=0))
     time_ms = np.arange(1, 41) * DAY_MS
     names = [f"S{number}" for number in range(n)]
-    many = portfolio(time_ms, np.full(40, 10**12), closes, [(0, 41 * DAY_MS)] * n, np.zeros(0, FILL), np.zeros(0, TRADE), names)  # fmt: skip
+    many = portfolio(time_ms, np.full(40, 10**12), closes, [(0, 41 * DAY_MS)] * n, np.zeros(0, FILL), np.zeros(0, TRADE), names, 1e9)  # fmt: skip
 
     assert many["correlation"] is None
     assert many["positions"] is None
