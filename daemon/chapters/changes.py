@@ -4,21 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from papertape.daemon.journal.identity import Identity, deciding_changes
+from papertape.daemon.journal.identity import COSTS, Identity, deciding_changes, may_change
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from papertape.replay.config.market_settings import MarketSettings
-
-# Sections and keys that may change. Capital and currency are what the ledger began with, margin what positions stand on.
-_MAY_CHANGE: Final = ("strategy", "limits", "portfolio", "account")
-_FIXED: Final = frozenset(
-    {"account.capital", "account.quote", "account.money_decimals", "account.margin"}
-)
-# Of a market what a fill costs; the rest is the venue's.
-COSTS: Final = (
-    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
-)  # fmt: skip
 
 _UNSAID: Final = MarketSettings().model_dump(mode="json")  # a market without a section of its own
 
@@ -59,10 +49,7 @@ def _of_market(
 
 def _is_free(path: str, after: Any) -> bool:
     """Return whether a chapter may give a key this value."""
-    section, key = path.partition(".")[0], path.rpartition(".")[2]
-    if section in ("market", "markets"):
-        return key in COSTS and after is not None
-    return section in _MAY_CHANGE and path not in _FIXED
+    return bool(may_change(path)) and (after is not None or path.rpartition(".")[2] not in COSTS)
 
 
 def _refusal(path: str, before: Any, after: Any) -> str:

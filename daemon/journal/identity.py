@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple, Self
 
 from papertape.engine.chapters import from_then_on
@@ -23,27 +24,21 @@ from papertape.replay.config.spec import spec_for
 from papertape.replay.learning.settings import features_of
 from papertape.replay.tapes.tables import at_minute
 
-# Sections and keys of the configuration that decide what the engine does.
-_DECIDING: Final = {
-    "account": None,
-    "limits": None,
-    "market": None,
-    "markets": None,
-    "portfolio": None,
-    "strategy": None,
-    "signals": (
-        "use_ml",
-        "use_smc",
-        "model_use",
-        "model_asks",
-        "own_features",
-        "extra_features",
-        "model_features",
-        "model_timeframes",
-    ),
-    "live": ("venue", "symbols", "timeframe"),
-    "data": ("timeframe",),
-}
+# What a fill costs of a market; the rest of it is the venue's.
+COSTS: Final = (
+    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
+)  # fmt: skip
+
+# What decides what the engine does, and whether a chapter of the account may change it; the first rule that fits counts.
+# Capital and currency are what the ledger began with, margin what positions stand on.
+_DECIDING: Final = (
+    (False, ("account.capital", "account.quote", "account.money_decimals", "account.margin")),
+    (True, ("account.*", "limits.*", "portfolio.*", "strategy.*")),
+    (True, tuple(f"{section}.{key}" for section in ("market", "markets.*") for key in COSTS)),
+    (False, ("market.*", "markets.*")),
+    (False, ("live.venue", "live.symbols", "live.timeframe", "data.timeframe")),
+    (False, ("signals.use_*", "signals.model_*", "signals.*_features")),
+)  # fmt: skip
 
 
 class Identity(NamedTuple):
@@ -198,10 +193,17 @@ def _changed_markets(kept: Sequence[Market], now: Sequence[Market]) -> list[str]
 
 def _deciding(config: Config) -> dict[str, Any]:
     """Return the values that decide what the engine does, by path."""
-    values = config.model_dump(mode="json")
-    found: dict[str, Any] = {}
-    for section, keys in _DECIDING.items():
-        for key, value in values[section].items():
-            if keys is None or key in keys:
-                found[f"{section}.{key}"] = value
-    return found
+    return {
+        path: value
+        for section, values in config.model_dump(mode="json").items()
+        for key, value in values.items()
+        if may_change(path := f"{section}.{key}") is not None
+    }
+
+
+def may_change(path: str) -> bool | None:
+    """Return whether a chapter may change a key of the configuration; None where it decides nothing of the account."""
+    return next(
+        (is_free for is_free, rules in _DECIDING if any(fnmatchcase(path, rule) for rule in rules)),
+        None,
+    )
