@@ -29,19 +29,32 @@ HOW_TO_SET: Final = (
 )
 
 
+def secret_text(
+    variable: str, environment: Mapping[str, str], key: str, file: Path | None
+) -> tuple[str, str]:
+    """
+    Return the text of a secret and where it is from: a variable of the environment, or else the file that a key names.
+
+    Raises ConfigError for a file that cannot be read; nothing of the text is in it, nor in what caused it.
+    """
+    text = environment.get(variable, "")
+    if text.strip() or file is None:
+        return text, f"${variable}"
+    where = f"{key}: {file}"
+    try:
+        return file.read_text(encoding="utf-8"), where
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not text"
+        raise ConfigError(f"{where}: {reason}") from None
+
+
 def load_token(file: Path | None, environment: Mapping[str, str]) -> str | None:
     """Return the token for commands, from the environment or a file, or None; raise ConfigError for a bad one."""
-    token, where = environment.get(VARIABLE, "").strip(), f"${VARIABLE}"
-    if not token and file is not None:
-        where = f"daemon.token_file: {file}"
-        try:
-            token = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not text"
-            raise ConfigError(f"{where}: {reason}") from error
-        if not token:
-            raise ConfigError(f"{where}: the file is empty")
+    text, where = secret_text(VARIABLE, environment, "daemon.token_file", file)
+    token = text.strip()
     if not token:
+        if file is not None:
+            raise ConfigError(f"{where}: the file is empty")
         return None
     if len(token) < SHORTEST:
         raise ConfigError(f"{where}: a token has at least {SHORTEST} characters, not {len(token)}")

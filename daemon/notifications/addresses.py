@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from papertape.daemon.monitoring.access import secret_text
 from papertape.engine.errors import ConfigError
 
 VARIABLE: Final = "PAPERTAPE_NOTIFY"
@@ -46,14 +47,7 @@ def load_addresses(file: Path | None, environment: Mapping[str, str]) -> Address
 
     Raises ConfigError for a file that cannot be read, an address that apprise does not know, and where apprise is not installed.
     """
-    text, where = environment.get(VARIABLE, ""), f"${VARIABLE}"
-    if not text.strip() and file is not None:
-        where = f"notifications.addresses_file: {file}"
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not text"
-            raise ConfigError(f"{where}: {reason}") from None
+    text, where = secret_text(VARIABLE, environment, "notifications.addresses_file", file)
     lines = [line.strip() for line in text.splitlines()]
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
+from papertape.daemon.monitoring.access import secret_text
 from papertape.engine.errors import ConfigError, did_you_mean
 
 VARIABLE: Final = "PAPERTAPE_PEER_TOKENS"
@@ -23,14 +24,7 @@ def load_peer_tokens(
 
     Raises ConfigError for a file that cannot be read, a line that is not one, and a name that no peer has; no token is in a message.
     """
-    text, where = environment.get(VARIABLE, ""), f"${VARIABLE}"
-    if not text.strip() and file is not None:
-        where = f"daemon.peer_tokens_file: {file}"
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not text"
-            raise ConfigError(f"{where}: {reason}") from error
+    text, where = secret_text(VARIABLE, environment, "daemon.peer_tokens_file", file)
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
