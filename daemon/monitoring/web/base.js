@@ -3,7 +3,6 @@
 window.onunhandledrejection = (event) => { document.documentElement.dataset.errors = String(event.reason); };
 const money = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 const signed = (x) => (x > 0 ? "+" : "") + money(x);
-const exact = (x) => String(Number(x.toPrecision(6)));
 const percent = (x, digits = 2) => (x === null || x === undefined ? "–" : (x * 100).toFixed(digits) + " %");
 const price = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumSignificantDigits: 9, maximumFractionDigits: 8 }));
 const digits = (x, places = 3) => (x === null || x === undefined ? "–" : x.toFixed(places));

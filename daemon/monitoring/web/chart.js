@@ -202,7 +202,7 @@ class CandleView {
     if (!this.rows.length) { $("legend").textContent = ""; return; }
     const at = time === undefined ? this.rows.length - 1 : this.place(time * 1000), row = this.rows[at], change = row.close / row.open - 1;
     const part = (name, value, className) => { const node = element("span", name + " "); node.append(element("b", value, className)); return node; };
-    $("legend").replaceChildren(element("span", moment(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", exact(row.volume)), ...this.features.values(at).map(([name, value, tint]) => { const node = part(name, value); node.style.color = tint; return node; }));
+    $("legend").replaceChildren(element("span", moment(row.time * 1000)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("", (change >= 0 ? "+" : "") + percent(change), tone(change)), part("Vol", shown(row.volume, "volume")), ...this.features.values(at).map(([name, value, tint]) => { const node = part(name, value); node.style.color = tint; return node; }));
     const joined = Math.round(this.sizeMs / this.frameMs);
     $("level").textContent = `${this.rows.length} candles of ${lengthOf(this.frameMs)}${joined > 1 ? `, ${joined} drawn as one with their true high and low; zoom in to see each` : ""}${this.isLive ? "" : "; not the newest"}${this.structure.isTooMuch() ? "; market structure is drawn from nearer" : ""}${this.until !== Infinity && this.cut ? `; of ${this.cut} the replay knows the newest ${MOST_ROWS_READ.toLocaleString("en-US")}` : ""}`;
   }

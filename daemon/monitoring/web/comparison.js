@@ -2,7 +2,7 @@
 // Two results beside one another, or a result and the live account: curves from one start, key figures, keys that differ.
 // What is missing has its reason; it is never drawn or written as 0.
 const LIVE = "live", SIDE_COLOURS = ["var(--accent)", "var(--line-1)"];
-const KINDS = { percent: (x) => shown(x, "percent"), number: (x) => shown(x, "number"), count: (x) => shown(x, "count"), R: (x) => `${x.toFixed(2)} R`, "": (x) => String(Number(x.toPrecision(6))) };
+const KINDS = { percent: (x) => shown(x, "percent"), number: (x) => shown(x, "number"), count: (x) => shown(x, "count"), R: (x) => `${x.toFixed(2)} R`, "": rounded };
 const sideName = (side) => (side.source === LIVE ? `live account (${side.name})` : `${side.source} ${side.name}`.trim());
 
 async function drawComparison(first, second) {

@@ -29,7 +29,7 @@ function strip(status, skewMs) {
 // One open position: its size and result, and below them its prices, whatever room they take.
 function position(held) {
   const made = element("div", undefined, "card position"), first = element("p"), list = element("dl");
-  first.append(element("b", held.symbol), element("span", `${held.quantity > 0 ? "long" : "short"} ${exact(Math.abs(held.quantity))}`), element("b", signed(held.unrealised_pnl), tone(held.unrealised_pnl)));
+  first.append(element("b", held.symbol), element("span", `${held.quantity > 0 ? "long" : "short"} ${amount(Math.abs(held.quantity))}`), element("b", signed(held.unrealised_pnl), tone(held.unrealised_pnl)));
   for (const [name, value] of [["entry", held.entry_price], ["last", held.last_price], ["stop", held.stop_price], ["target", held.target_price]]) list.append(element("dt", name), element("dd", price(value)));
   made.append(first, list);
   return made;
@@ -38,7 +38,7 @@ function position(held) {
 function holdings(status) {
   $("positions").replaceChildren(...(status.positions.length ? status.positions.map(position) : [element("p", "Flat. A position appears here when an entry fills.", "none")]));
   $("orders").replaceChildren(table(status.orders, [
-    ["symbol", (o) => o.symbol], ["side", (o) => o.side], ["kind", (o) => o.kind], ["size", (o) => exact(o.quantity)], ["at", (o) => price(o.trigger_price ?? o.limit_price)], ["tag", (o) => o.tag, "minor"],
+    ["symbol", (o) => o.symbol], ["side", (o) => o.side], ["kind", (o) => o.kind], ["size", (o) => amount(o.quantity)], ["at", (o) => price(o.trigger_price ?? o.limit_price)], ["tag", (o) => o.tag, "minor"],
   ], "Nothing rests."));
 }
 
@@ -51,7 +51,7 @@ function jobs(runs, audits) {
 function feed(status, notices) {
   $("feed").replaceChildren(
     table(status.feeds.flatMap((each) => each.symbols), [["symbol", (s) => s.symbol], ["last message", (s) => (s.last_message_ms ? clock(s.last_message_ms) : "–")], ["last close", (s) => (s.last_close_ms ? clock(s.last_close_ms) : "–")]], "No symbol is followed."),
-    table(notices, [["when", (n) => clock(n.time_ms)], ["what", (n) => n.kind], ["symbol", (n) => n.symbol, "minor"], ["", (n) => n.detail || (n.value ? exact(n.value) : "")]], "The feed had nothing to tell: no gap, no reconnect."));
+    table(notices, [["when", (n) => clock(n.time_ms)], ["what", (n) => n.kind], ["symbol", (n) => n.symbol, "minor"], ["", (n) => n.detail || (n.value ? rounded(n.value) : "")]], "The feed had nothing to tell: no gap, no reconnect."));
 }
 
 function refusals(found) {
@@ -62,9 +62,9 @@ function refusals(found) {
 class Tape {
   constructor() { this.items = []; this.seen = new Set(); }
   words(kind, row) {
-    if (kind === "fills") return `${row.side} ${exact(row.quantity)} ${row.symbol} at ${price(row.price)}: ${row.reason}`;
+    if (kind === "fills") return `${row.side} ${amount(row.quantity)} ${row.symbol} at ${price(row.price)}: ${row.reason}`;
     if (kind === "trades") return `trade ${row.number} closed: ${signed(row.pnl)}, ${row.exit_reason}`;
-    if (kind === "limits") return `limit met: ${row.limit}, ${exact(row.value)} of ${exact(row.threshold)}`;
+    if (kind === "limits") return `limit met: ${row.limit}, ${ofLimit(row.limit, row.value)} of ${ofLimit(row.limit, row.threshold)}`;
     if (kind === "models") return `model ${row.version} took over`;
     if (kind === "orders") return `${row.symbol} ${row.kind} ${row.status}${row.cause ? ": " + row.cause : ""} at ${price(row.price)}`;
     return row.refused ? `${row.symbol}: ${row.target} refused, ${row.refused}` : `${row.symbol}: wants ${row.target}${row.confidence ? ", confidence " + digits(row.confidence, 2) : ""}`;
@@ -111,7 +111,7 @@ async function why(symbol, row, sizeMs, frameMs, status) {
   if (close.unmet) say("first unmet", `${close.unmet.condition}: ${digits(close.unmet.value, 4)}, threshold ${digits(close.unmet.threshold, 4)}${close.unmet.distance === null ? "" : ", " + digits(Math.abs(close.unmet.distance), 4) + " away"}`, "warn");
   if (close.answer && !decisions.length) say("answered", `${close.answer.target}: model ${digits(close.answer.score_model)}, structure ${digits(close.answer.score_smc)}, technical ${digits(close.answer.score_technical)}; confidence ${digits(close.answer.confidence, 2)}`);
   for (const each of predictions) say("probability of a rise", each.probability === null ? "an input was missing" : `${percent(each.probability, 1)} by model ${each.version}`);
-  for (const each of fills) say("fill", `${each.side} ${exact(each.quantity)} at ${price(each.price)}, ${each.reason}; fee ${money(each.fee)}`);
+  for (const each of fills) say("fill", `${each.side} ${amount(each.quantity)} at ${price(each.price)}, ${each.reason}; fee ${money(each.fee)}`);
   for (const each of orders) say("order", `${each.kind} ${each.status}${each.cause ? ", " + each.cause : ""} at ${price(each.price)}`);
   if (status) say("replay agrees", status.parity.outcome === "match" ? `yes, up to input ${status.parity.sequence}` : status.parity.outcome ?? "no audit yet");
   place.replaceChildren(place.firstChild, list);

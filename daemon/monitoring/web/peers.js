@@ -33,7 +33,7 @@ class PeerList {
     say("realised", signed(account.realised_pnl), tone(account.realised_pnl));
     say("below its peak", percent(account.drawdown_ratio), account.drawdown_ratio > 0.2 ? "bad" : "");
     say("entries", status.halted.length ? `halted: ${status.halted.join(", ")}` : "open", status.halted.length ? "bad" : "");
-    for (const held of status.positions.slice(0, MOST_HELD)) say(held.symbol, `${held.quantity > 0 ? "long" : "short"} ${exact(Math.abs(held.quantity))}, ${signed(held.unrealised_pnl)}`, tone(held.unrealised_pnl));
+    for (const held of status.positions.slice(0, MOST_HELD)) say(held.symbol, `${held.quantity > 0 ? "long" : "short"} ${amount(Math.abs(held.quantity))}, ${signed(held.unrealised_pnl)}`, tone(held.unrealised_pnl));
     const more = Math.max(0, status.positions.length - MOST_HELD) + peer.more_positions;
     if (more) say("further positions", more.toLocaleString("en-US"));
     if (!status.positions.length) say("positions", "flat");

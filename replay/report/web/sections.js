@@ -136,9 +136,8 @@ function drawLimits() {
   if (!found) return;
   $("limits-section").hidden = false;
   const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
-  const amount = (name) => (r) => (r.limit === "losses in a row" ? shown(r[name], "count") : shown(r[name], "percent"));
   $("limits").append(table(Object.entries(found.counts), [["limit", (r) => r[0]], ["locks", (r) => r[1], "count"]]));
-  $("limits-newest").append(table([...found.newest].reverse().slice(0, STUDY_ROWS), [["close", (r) => moment(r.time_ms)], ["limit", (r) => r.limit], ["met with", amount("value")], ["allowed", amount("threshold")], ["locked until", (r) => (r.until_ms === null ? "an operator resumes" : moment(r.until_ms))]]));
+  $("limits-newest").append(table([...found.newest].reverse().slice(0, STUDY_ROWS), [["close", (r) => moment(r.time_ms)], ["limit", (r) => r.limit], ["met with", (r) => ofLimit(r.limit, r.value)], ["allowed", (r) => ofLimit(r.limit, r.threshold)], ["locked until", (r) => (r.until_ms === null ? "an operator resumes" : moment(r.until_ms))]]));
 }
 
 const STUDY_ROWS = 25;

@@ -22,7 +22,11 @@ const FORMATS = {
 };
 const shown = (x, kind) => (x === null || x === undefined || Number.isNaN(x) ? "–" : FORMATS[kind](x));
 const tone = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
-const amount = (x) => String(Number(x.toPrecision(4)));
+// A size as it was given: 15 digits tell every decimal apart, and the noise of binary fractions lies beyond them.
+const amount = (x) => Number(x.toPrecision(15)).toLocaleString("en-US", { maximumFractionDigits: 20 });
+// What a limit of the account was met with, or allows: losses by number, everything else as a share.
+const ofLimit = (limit, x) => shown(x, limit === "losses in a row" ? "count" : "percent");
+const rounded = (x) => String(Number(x.toPrecision(6)));
 const stamp = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 
 // The last row whose time is at or before a time; -1 before the first.

@@ -26,7 +26,7 @@ GATE = """{"contenders": {"challenger": {"log_loss": 0.69, "net_return": -0.001}
 def held() -> Status:
     """Return the status of an account that holds something, with an order that rests."""
     position = PositionState(
-        symbol="AAA", quantity=-1.5, entry_price=100.0, last_price=99.0, unrealised_pnl=1.5, stop_price=103.0, target_price=None
+        symbol="AAA", quantity=-12345.6789012, entry_price=100.0, last_price=99.0, unrealised_pnl=1.5, stop_price=103.0, target_price=None
     )  # fmt: skip
     order = OrderState(
         symbol="AAA", number=1, tag="entry", kind="limit", side="buy", quantity=1.0, limit_price=90.0, trigger_price=None,
@@ -61,6 +61,7 @@ async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
     api: Api, tmp_path: Path
 ) -> None:
     async with opened(api, tmp_path / "profile") as tab:
+        assert "short 12,345.6789012" in await tab.value("$('positions').textContent")
         await tab.value("PAGE.candles.why(PAGE.candles.rows.length - 3), 1")
         await tab.until("$('told').querySelectorAll('dt').length > 0")
         await looked_at(tab, looks=(("light", 1280), ("dark", 1280), ("dark", 390)))
