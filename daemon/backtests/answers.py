@@ -187,7 +187,7 @@ class ComparedSide(_Told):
     end_ms: int | None
     chapters: tuple[ComparedChapter, ...] = Field(
         (),
-        description="of a live account, oldest first: curve and metrics are of all, settings are the newest's",
+        description="of a live account, the newest 50, oldest first: curve and metrics are of all, settings are the newest's",
     )
     told: str = Field("", description="that, for people; empty: it is of one configuration")
 

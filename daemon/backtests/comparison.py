@@ -1,5 +1,6 @@
 """Two results beside one another, or a result and the live account: their metrics, and the keys that differ."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.tables import TABLES
 from papertape.engine.broker.ledger import units_per_quote
-from papertape.engine.jit import Rows
+from papertape.engine.jit import IntArray, Rows
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.measure import measure
 from papertape.replay.backtesting.figures import FIGURES
@@ -28,6 +29,8 @@ from papertape.replay.tapes.tables import at_minute
 
 LIVE: Final = "live"
 _MOST_SETTINGS: Final = 100
+_MOST_CHAPTERS: Final = 50  # the newest
+_PAGE: Final = 1_024  # trades that are held as rows of the journal
 _CHARACTERS: Final = 300  # of one value
 _KEY_FIGURES: Final = {metric: (label, kind) for label, metric, kind in FIGURES}
 _NOT_THERE: Final = "it was not measured there"
@@ -68,35 +71,33 @@ def side_of_account(journal: Journal, digest: str) -> Side:
     """
     lineage = lineage_of(journal).accounts
     account = lineage[-1]
-    chapters = tuple(ComparedChapter(name=one.chapter, since_ms=one.since_ms) for one in lineage[1:])  # fmt: skip
-    trades = _records(journal, "trades", account.symbols)
-    curve = np.array(
-        journal.all("SELECT time_ms, equity FROM equity ORDER BY time_ms"), np.int64
-    ).reshape(-1, 2)
+    begun = lineage[1:]
+    chapters = tuple(ComparedChapter(name=one.chapter, since_ms=one.since_ms) for one in begun[-_MOST_CHAPTERS:])  # fmt: skip
+    trades = read_trades(journal, account.symbols)
+    time_ms, equity = read_marks(journal)
     config = account.config
     units = units_per_quote(config.account.decimals)
-    marks = CurveColumns(
-        units_per_quote=units, time_ms=curve[:, 0].copy(), equity=curve[:, 1].copy()
-    )
+    marks = CurveColumns(units_per_quote=units, time_ms=time_ms, equity=equity)
     found = measure(trades, marks, config.account.capital, rf=config.report.risk_free_rate)
     about = ComparedSide(
         source=LIVE,
         name=config.report.name or config.strategy.name,
         digest=digest,
-        start_ms=int(curve[0, 0]) if len(curve) else None,
-        end_ms=int(curve[-1, 0]) if len(curve) else None,
+        start_ms=int(time_ms[0]) if len(time_ms) else None,
+        end_ms=int(time_ms[-1]) if len(time_ms) else None,
         chapters=chapters,
-        told=_of_several(chapters),
+        told=_of_several(chapters, len(begun) - len(chapters)),
     )
     worth = Curve(marks["time_ms"], marks["equity"] / units)
     return Side(about, found.metrics, found.undefined, config.model_dump(mode="json"), worth)
 
 
-def _of_several(chapters: Sequence[ComparedChapter]) -> str:
+def _of_several(chapters: Sequence[ComparedChapter], n_earlier: int) -> str:
     """Return that figures are of several configurations, empty where there is one."""
+    earlier = f"{n_earlier:,} earlier chapters, " if n_earlier else ""
     since = ", ".join(f"chapter {one.name!r} from {at_minute(one.since_ms)} on" for one in chapters)
     return (
-        f"its curve and figures are of several configurations, {since}; the keys that are compared are those of the newest"
+        f"its curve and figures are of several configurations, {earlier}{since}; the keys that are compared are those of the newest"
         if since
         else ""
     )
@@ -156,18 +157,32 @@ def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
             yield f"{before}{name}", value
 
 
-def _records(journal: Journal, name: str, symbols: tuple[str, ...]) -> Rows:
-    """Return the rows of a table of reports as records."""
-    table = next(table for table in TABLES if table.name == name)
+def read_marks(journal: Journal) -> tuple[IntArray, IntArray]:
+    """Return time and equity of every mark, 16 bytes each: rows of the journal are never held as a list."""
+    rows = journal.each("SELECT time_ms, equity FROM equity ORDER BY time_ms")
+    found = np.fromiter(itertools.chain.from_iterable(rows), np.int64)
+    return found[::2].copy(), found[1::2].copy()
+
+
+def read_trades(journal: Journal, symbols: tuple[str, ...]) -> Rows:
+    """Return the trades that have closed as records, a few of which at a time are rows of the journal."""
+    table = next(table for table in TABLES if table.name == "trades")
     columns = ", ".join(f'"{field}"' for field in table.fields)
-    rows = journal.all(f"SELECT {columns} FROM {table.name} ORDER BY {table.key}")  # noqa: S608 - of the list of tables
-    found = np.zeros(len(rows), table.record)
+    (n,) = journal.one("SELECT count(*) FROM trades")
+    found = np.zeros(n, table.record)
+    # Whatever closes meanwhile has a later number.
+    rows = itertools.islice(
+        journal.each(f"SELECT {columns} FROM {table.name} ORDER BY {table.key}"), n  # noqa: S608 - of the list of tables
+    )  # fmt: skip
     number = {symbol: place for place, symbol in enumerate(symbols)}
-    for field, column in zip(table.fields, zip(*rows, strict=True), strict=False):
-        if field == "symbol":
-            found[field] = [number[value] for value in column]
-        else:
-            found[field] = [np.nan if value is None else value for value in column]
+    for start in range(0, n, _PAGE):
+        page = list(itertools.islice(rows, _PAGE))
+        part = found[start : start + len(page)]
+        for field, column in zip(table.fields, zip(*page, strict=True), strict=True):
+            if field == "symbol":
+                part[field] = [number[value] for value in column]
+            else:
+                part[field] = [np.nan if value is None else value for value in column]
     return found
 
 

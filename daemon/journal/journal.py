@@ -285,6 +285,11 @@ class Journal:
         with plain_errors(self.path):
             return self.connection.execute(query, values).fetchall()
 
+    def each(self, query: str, *values: object) -> Iterator[Any]:
+        """Yield the rows of a query one by one."""
+        with plain_errors(self.path):
+            yield from self.connection.execute(query, values)
+
     def _tip(self) -> tuple[int, bytes]:
         """Return sequence and hash of the newest input."""
         row = self.one("SELECT sequence, hash FROM inputs ORDER BY sequence DESC LIMIT 1")

@@ -1,16 +1,25 @@
 """Two sides beside one another: what is undefined has no difference, and no more settings are told than an answer holds."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from papertape.daemon.backtests.answers import ComparedSide
-from papertape.daemon.backtests.comparison import Side, compare, side_of_account
+from papertape.daemon.backtests.comparison import (
+    Side,
+    compare,
+    read_marks,
+    read_trades,
+    side_of_account,
+)
 from papertape.daemon.backtests.curves import Curve
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
 from tests.daemon.chapters.test_chapters import CROSS, ROWS, WIDER, lived
+from tests.support.api import multiply
+from tests.support.journals import SYMBOLS, candles, filled
 
 
 def side(metrics: dict[str, float | None], config: dict[str, Any], end_ms: int = 9) -> Side:
@@ -87,6 +96,51 @@ def test_an_account_with_chapters_says_which_and_since_when(tmp_path: Path) -> N
         "its curve and figures are of several configurations, chapter 'wider stop' from 2020-01-01 15:00 on, chapter 'cross' "
         "from 2020-01-01 20:00 on; the keys that are compared are those of the newest"
     )
+
+
+def test_of_many_chapters_the_newest_are_told(tmp_path: Path) -> None:
+    lived(tmp_path, 60)
+    lived(tmp_path, 80, Opening("wider stop"), **WIDER)
+    with Journal.open(tmp_path, 0) as journal:
+        columns = [row[1] for row in journal.all("PRAGMA table_info(chapters)")]
+        (first,) = journal.all("SELECT * FROM chapters")
+        made = [
+            {**dict(zip(columns, first, strict=True)), "input": n, "name": f"wider by {n}"}
+            for n in range(1_000, 1_299)
+        ]
+        marks = ", ".join(f":{column}" for column in columns)
+        journal.commit([
+            lambda j: j.connection.executemany(f"INSERT INTO chapters VALUES ({marks})", made)  # noqa: S608
+        ])  # fmt: skip
+
+    found = account_beside(tmp_path)
+
+    assert len(found.chapters) == 50
+    assert "250 earlier chapters" in found.told
+    assert len(found.model_dump_json()) < 25_000
+
+
+def test_a_long_account_is_read_in_columns(tmp_path: Path) -> None:
+    filled(tmp_path, candles(500))
+    for table, n in (("equity", 20_000), ("trades", 6_000)):
+        multiply(tmp_path, table, n)
+    with Journal.read(tmp_path) as journal:
+        stored = journal.all("SELECT time_ms, equity FROM equity ORDER BY time_ms")
+        numbers = [row[0] for row in journal.all("SELECT number FROM trades ORDER BY number")]
+        profits = journal.one("SELECT sum(pnl) FROM trades")
+        held = {}
+        for name, read in (("marks", read_marks), ("trades", lambda j: read_trades(j, SYMBOLS))):
+            tracemalloc.start()
+            held[name] = read(journal)
+            held[f"{name} at once"] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+
+    assert list(zip(*(column.tolist() for column in held["marks"]), strict=True)) == stored
+    assert len(numbers) > 6_000
+    assert held["trades"]["number"].tolist() == numbers
+    assert int(held["trades"]["pnl"].sum()) == profits[0]
+    assert held["marks at once"] < 64 * len(stored)  # of rows as a list twice as much
+    assert held["trades at once"] < 5_000_000  # 1.4 MB of records and a page of rows
 
 
 def account_beside(state: Path) -> ComparedSide:
