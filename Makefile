@@ -4,8 +4,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed$(TORCH:%=-%)
 
-.PHONY: demo demo-live pictures test test-slow chaos soak lint bench conformance image clean
+.PHONY: demo demo-live pictures test test-slow test-plain chaos soak lint bench bench-quick conformance image clean
 .DEFAULT_GOAL := demo
+
+# Tests start thousands of processes, and each reads what the first one compiled: also where the environment forbids to keep it.
+export PYTHONDONTWRITEBYTECODE :=
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,6 +33,11 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
+# The way out when a new numba breaks engine/jit's dispatch: the same answers by plain numba (kernels in a folder of their own).
+test-plain: $(STAMP)
+	PAPERTAPE_PLAIN_JIT=1 $(BIN)/python -m pytest -m "not slow" \
+	  tests/engine/test_core.py tests/engine/jit/test_dispatch.py tests/test_parity.py
+
 # A thousand mixtures of faults, and every one of them alone.
 chaos: $(STAMP)
 	PAPERTAPE_SEEDS=1000 $(BIN)/python -m pytest -n auto --dist worksteal -m "not soak" tests/scenarios tests/daemon/test_crashes.py
@@ -48,6 +56,10 @@ bench: $(STAMP)
 	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra bench --editable
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.rewrites
+
+# Fewer candles, and its results compared: no figure is asked for, so anything may run beside it.
+bench-quick: $(STAMP)
+	$(BIN)/python -m tests.bench --quick
 
 # An engine that cannot live with our pandas is asked in an environment of its own.
 OTHERS := .venv-conformance

@@ -17,6 +17,11 @@ def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def targets() -> set[str]:
+    """Return what `make` can be asked for."""
+    return set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
 def test_the_workflow_runs_what_a_desk_runs_with_few_rights() -> None:
     workflow = read_yaml(GITHUB / "workflows" / "ci.yml")
     jobs = workflow["jobs"].values()
@@ -28,6 +33,17 @@ def test_the_workflow_runs_what_a_desk_runs_with_few_rights() -> None:
     assert not any("permissions" in job for job in jobs)
     assert workflow["concurrency"]["group"].startswith("ci-")
     assert all(job["timeout-minutes"] <= 120 for job in jobs)
+
+
+def test_what_a_desk_runs_is_every_kind_of_check_and_ends_at_the_first_that_fails() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    asked = [line.split() for line in script.splitlines() if line.lstrip().startswith("make ")]
+    words = {word for line in asked for word in line[1:] if not word.startswith("--")}
+
+    checks = {"lint", "test", "test-slow", "test-plain", "bench-quick"}
+    assert checks < words <= targets()
+    assert ["make", "test"] in asked  # the README's own command
+    assert "set -euo pipefail" in script
 
 
 def test_everything_that_a_workflow_takes_from_others_is_pinned() -> None:
@@ -68,8 +84,7 @@ def test_hooks_are_the_tools_of_the_environment() -> None:
 def test_the_style_of_the_guide_is_what_tests_and_tools_hold() -> None:
     text = (GITHUB / "CONTRIBUTING.md").read_text(encoding="utf-8")
     layout = (ROOT / "tests" / "test_layout.py").read_text(encoding="utf-8")
-    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert "never over 400" in text
     assert "lines <= 400" in layout
-    assert set(re.findall(r"\bmake (\w+)\b(?= +#)", text)) == {"test", "lint"} <= set(targets)
+    assert set(re.findall(r"\bmake (\w+)\b(?= +#)", text)) == {"test", "lint"} <= targets()

@@ -59,6 +59,8 @@ def definitions(text: str, folder: Path, seed: str = "0") -> dict[str, str]:
     )
     root = str(Path(__file__).resolve().parents[4])
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{root}", "PYTHONHASHSEED": seed}
+    # An edit of the same length in the same second is none to Python, where it may keep what it compiled.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
     )
