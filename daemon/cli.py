@@ -37,6 +37,7 @@ _KEPT: Final = {
     "sweep": _TRIALS_KEPT,
     "optimize": _TRIALS_KEPT,
     "walkforward": _TRIALS_KEPT,
+    "learn-study": _TRIALS_KEPT.replace("trials", "cells"),
 }
 
 # Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
@@ -63,6 +64,7 @@ COMMANDS: Final = {
     "train": "train:train_command",
     "windows": "windows:windows_command",
     "drift": "drift:drift_command",
+    "learn-study": "learn_study:learn_study_command",
     "recipe-study": "recipe_study:recipe_study_command",
     "honesty": "honesty:honesty_command",
     "tape": "tape:tape_app",

@@ -20,7 +20,7 @@ from tests.support.helpers import random_candles
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {
     "backtest", "train", "windows", "prove", "study", "sweep", "optimize", "montecarlo", "walkforward", "fetch",
-    "hold_out",
+    "hold_out", "learn_study",
     "parameter", "Config", "Store", "ModelStore", "Tape",
     "Decision", "LONG", "SHORT", "FLAT",
     "table_feature", "kernel_feature", "kernel",

@@ -145,6 +145,7 @@ COVERED_BY = {
     "replay/config/": "tests/replay/config",
     "replay/exchange/": "tests/replay/exchange",
     "replay/front/": "tests/test_front_door.py",
+    "replay/research/learn_study/": "tests/replay/research/learn_study",
     "replay/research/optimize/": "tests/replay/research/optimize",
     "replay/research/surface/": "tests/replay/research/surface",
     "replay/research/sweep/": "tests/replay/research/sweep",

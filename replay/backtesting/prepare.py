@@ -14,7 +14,7 @@ from papertape.replay.config.series import RecordedSeries, recorded_series
 from papertape.replay.config.spec import make_spec
 from papertape.replay.feed import Told, within_traded
 from papertape.replay.learning.attempt import Learned
-from papertape.replay.learning.learning_pass import learn
+from papertape.replay.learning.learning_pass import Walk, learn
 from papertape.replay.learning.settings import cadence_of, features_of
 from papertape.replay.runtime.compile import compile_kernels
 from papertape.replay.tapes.store import Tape
@@ -52,12 +52,14 @@ def prepared(
     learned: Learned | None = None,
     recorded: RecordedSeries | None = None,
     cut: Cut | None = None,
+    walk: Walk | None = None,
 ) -> RunPlan:
     """
     Return what a run begins with; models are trained for it, unless they are given.
 
     recorded  series beside the candles, for a market that no file is of; None: those that are configured
     cut       returns what is replayed of each tape, for whoever knows it from a run before; None: `checked_cuts`
+    walk      goes through the retrainings, for whoever trains in this process; None: a process of its own does
 
     Raises ConfigError or DataError for what cannot be replayed.
     """
@@ -67,7 +69,7 @@ def prepared(
     spec = make_spec(config, tapes)
     cuts = (cut or checked_cuts)(config, spec, tapes)
     if models is None:
-        learned = _learned(config, spec, tapes, cuts, on_progress)
+        learned = _learned(config, spec, tapes, cuts, on_progress, walk)
         models = learned.schedule if learned is not None else ()
     spec = spec.reading(model_features(models))
     commands = learned.commands if learned is not None else ()
@@ -87,13 +89,14 @@ def _learned(
     tapes: Sequence[Tape],
     cuts: Sequence[Rows],
     on_progress: Progress | None,
+    walk: Walk | None,
 ) -> Learned | None:
     """Return what comes of the retraining that is configured, None without any."""
     cadence = cadence_of(config, spec)
     if cadence is None:
         return None
     compile_kernels(spec.reading(features_of(config, spec.timeframe)))
-    return learn(config, spec, tapes, cuts, cadence, on_progress)
+    return learn(config, spec, tapes, cuts, cadence, on_progress, walk)
 
 
 def checked_cuts(config: Config, spec: EngineSpec, tapes: Sequence[Tape]) -> list[Rows]:

@@ -8,6 +8,7 @@ never train, whatever the market does.
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,34 +54,45 @@ def check_learning(config: Config, where: str = "configuration") -> None:
 def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
     """Return what is too short for a model of so many symbols on a timeframe, with the number that is missing."""
     length_ms = timeframe_ms(timeframe)
+    need = least_closes(learning, n_symbols)
+    gate_days = gate_ms_of(learning, length_ms) / DAY_MS
+    given = (
+        ("window_days", learning.window_days, "training", need.window),
+        ("gate_days", gate_days, "gate", need.gate),
+    )
+    faults = []
+    for name, days, what, closes in given:
+        have = int(round(days * DAY_MS) // length_ms)
+        if have < closes:
+            faults.append(
+                f"learning.{name}: {days:g} days hold {have:,} closes of {timeframe}, {closes - have:,} fewer than the "
+                f"{closes:,} that the {what} needs with horizon_bars {learning.horizon_bars} and {n_symbols} symbols; "
+                f"write {days_of(closes, length_ms):g} or more, or a shorter horizon"
+            )
+    return faults
+
+
+class LeastCloses(NamedTuple):
+    """The fewest closes of a timeframe that a window of training and a gate need."""
+
+    window: int
+    gate: int
+
+
+def least_closes(learning: Learning, n_symbols: int) -> LeastCloses:
+    """Return what a model of so many symbols needs at least."""
     embargo = learning.horizon_bars if learning.embargo_bars is None else learning.embargo_bars
     known = learning.horizon_bars if learning.label == "direction" else 1
     rows_per_close = 1 if learning.per_symbol else n_symbols
-    window = (
-        "window_days",
-        learning.window_days,
-        "training",
-        lambda n: _can_train(n, known, embargo, rows_per_close),
+    return LeastCloses(
+        _least(lambda n: _can_train(n, known, embargo, rows_per_close)),
+        _least(lambda n: _can_judge(n, known, learning.horizon_bars, n_symbols)),
     )
-    gate_days = gate_ms_of(learning, length_ms) / DAY_MS
-    gate = (
-        "gate_days",
-        gate_days,
-        "gate",
-        lambda n: _can_judge(n, known, learning.horizon_bars, n_symbols),
-    )
-    faults = []
-    for name, days, what, is_enough in (window, gate):
-        have = int(round(days * DAY_MS) // length_ms)
-        need = _least(is_enough)
-        if have < need:
-            enough = -(-need * length_ms * 100 // DAY_MS) / 100
-            faults.append(
-                f"learning.{name}: {days:g} days hold {have:,} closes of {timeframe}, {need - have:,} fewer than the "
-                f"{need:,} that the {what} needs with horizon_bars {learning.horizon_bars} and {n_symbols} symbols; "
-                f"write {enough:g} or more, or a shorter horizon"
-            )
-    return faults
+
+
+def days_of(closes: int, length_ms: int) -> float:
+    """Return the days that hold so many closes, in whole hundredths."""
+    return -(-closes * length_ms * 100 // DAY_MS) / 100
 
 
 def refuse_few_signals(rows: Dataset, due_ms: Sequence[int], settings: LearningSettings) -> None:

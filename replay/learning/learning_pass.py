@@ -20,13 +20,14 @@ from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import lack
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.feasible import refuse_few_signals
-from papertape.replay.learning.jobs.job import CHILD, TrainingJob
+from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import LearningSettings, settings_of
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
+Walk = Callable[[TrainingJob], Learned]
 
 
 def learn(
@@ -36,12 +37,13 @@ def learn(
     candles: Sequence[Rows],
     cadence: Cadence,
     on_progress: Progress | None = None,
-    command: Sequence[str] = CHILD,
+    walk: Walk | None = None,
 ) -> Learned:
     """
     Return what comes of every retraining that is due while these candles are replayed.
 
     tapes    in the engine's order; candles: the part of each that is replayed
+    walk     goes through the retrainings; None: a process of its own does
 
     Models may learn from what the tapes hold before the first candle of the replay: it is the past.
     """
@@ -59,10 +61,14 @@ def learn(
     rows = _rows(config, spec, held, settings, on_progress)
     refuse_few_signals(rows, due, settings)
     job = TrainingJob(settings, tuple(due), rows, is_walk=True)
-    with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
-        learned = wait_for(run_walk(Path(folder), job, _shown(on_progress), command))
+    learned = walk(job) if walk is not None else _in_child(job, on_progress)
     took_s = time.monotonic() - started_s
     return learned._replace(attempts=[*skipped, *learned.attempts], wall_s=took_s)
+
+
+def _in_child(job: TrainingJob, on_progress: Progress | None) -> Learned:
+    with tempfile.TemporaryDirectory(prefix="papertape-") as folder:
+        return wait_for(run_walk(Path(folder), job, _shown(on_progress)))
 
 
 def lesson_of(

@@ -5,6 +5,7 @@ Papertape: the backtest is what runs.
     sweep               many configurations of it, each as its own replay would be: a SweepResult
     optimize            the best of them searched for, with optuna: an OptimizeResult
     montecarlo          what a result could have been
+    learn_study         recipes for models compared on many tapes: a StudyFound
     walkforward         parameters chosen window by window, in one account that goes on: a WalkResult
     hold_out            candles locked for all of these, to be read once
     train windows       models through the gate; how many days of the past they should learn from
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from papertape.replay.config import Config
     from papertape.replay.front.backtest import backtest
     from papertape.replay.front.holdout import hold_out
+    from papertape.replay.front.learn_study import learn_study
     from papertape.replay.front.montecarlo import montecarlo
     from papertape.replay.front.optimize import optimize
     from papertape.replay.front.research import fetch, prove, study, windows
@@ -58,6 +60,7 @@ __all__ = [
     "hold_out",
     "kernel",
     "kernel_feature",
+    "learn_study",
     "montecarlo",
     "optimize",
     "parameter",
@@ -84,6 +87,7 @@ _FROM = {
     "hold_out": "replay.front.holdout",
     "kernel": "engine.jit",
     "kernel_feature": "engine.features.own.kernels",
+    "learn_study": "replay.front.learn_study",
     "montecarlo": "replay.front.montecarlo",
     "optimize": "replay.front.optimize",
     "parameter": "engine.strategies.parameters",

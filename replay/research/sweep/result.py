@@ -143,7 +143,7 @@ class SweepResult(TrialsFound):
 
 def plain_row(row: TrialRow) -> dict[str, Any]:
     """Return a trial as plain values, without its returns."""
-    return {name: value for name, value in row._asdict().items() if name != "returns"}
+    return {n: value for n, value in row._asdict().items() if n not in ("returns", "lesson")}
 
 
 class Summary:

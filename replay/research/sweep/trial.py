@@ -17,6 +17,7 @@ from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config, Data
 from papertape.replay.config.spec import load_tapes, make_spec, strategy_of
 from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.learning_pass import Walk
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, Axis, with_changes
 from papertape.replay.research.sweep.judging import Judging, WindowWatch
@@ -40,6 +41,7 @@ class TrialRow(NamedTuple):
     returns    of the account, in a compact form (`papertape.replay.research.trials.returns`)
     is_lane    one call of a kernel did all of it (`papertape.engine.lanes`)
     values     of the metric that it is judged by, in each window that it came to
+    lesson     of a study of recipes: what its models were worth (`papertape.replay.research.learn_study`)
     """
 
     number: int
@@ -54,12 +56,14 @@ class TrialRow(NamedTuple):
     wall_s: float = 0.0
     is_lane: bool = False
     values: Sequence[float | None] = ()
+    lesson: Mapping[str, Any] = {}
 
     def line(self) -> bytes:
         """Return the trial as one line of JSON."""
         plain = self._asdict()
-        if not self.values:
-            del plain["values"]
+        for name in ("values", "lesson"):
+            if not plain[name]:
+                del plain[name]
         return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode()
 
     @classmethod
@@ -95,10 +99,17 @@ class TrialRunner:
     config  what every trial begins with
     tapes   of that configuration; those that a trial names in their place are looked up
     locks   of what is held out; None: those on this machine
+    walk    goes through the retrainings of a trial; None: a process of its own does
     """
 
-    def __init__(self, config: Config, tapes: Sequence[Tape], locks: Locks | None = None) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: Config,
+        tapes: Sequence[Tape],
+        locks: Locks | None = None,
+        walk: Walk | None = None,
+    ) -> None:
+        self.config, self._walk = config, walk
         self._tapes: dict[tuple[str, ...], Sequence[Tape]] = {config.data.tapes: tapes}
         self._lessons: dict[str, Learned] = {}
         self._reader = Reader()
@@ -162,7 +173,7 @@ class TrialRunner:
         key = _lesson_key(config, tapes)
         learned = self._lessons.get(key)
         models = learned.schedule if learned is not None else None
-        ready = prepared(config, tapes, None, models, learned, cut=self._cuts)
+        ready = prepared(config, tapes, None, models, learned, cut=self._cuts, walk=self._walk)
         if ready.learned is not None and learned is None:
             if len(self._lessons) >= _LESSONS_KEPT:
                 del self._lessons[next(iter(self._lessons))]

@@ -20,7 +20,7 @@ class TrialEntry(NamedTuple):
     """
     One trial.
 
-    kind           replay | sweep | optimize | walkforward | holdout
+    kind           replay | sweep | optimize | walkforward | learn-study | holdout
     tapes          (symbol, hash) of all that were replayed, at least one
     configuration  its digest; code: that of the code that decided; digest: of every decision and fill
     metrics        by name, those that are defined

@@ -1,0 +1,74 @@
+"""Retrainings in this process, of which every model is trained once: no policy changes how models are made."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from papertape.engine.model.artefact import Artefact
+from papertape.engine.model.dataset import Dataset
+from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.challenge import OnEpoch
+from papertape.replay.learning.jobs.job import TrainingJob
+from papertape.replay.learning.jobs.trainer import train_model
+from papertape.replay.learning.policy import recipe_digest
+from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.learning.walk_forward import walk
+
+_KEPT: Final = 4_096  # models of one recipe on one tape
+
+
+class Walked(NamedTuple):
+    """One walk: the job, and what came of it."""
+
+    job: TrainingJob
+    learned: Learned
+
+
+class Walks:
+    """Goes through retrainings where it is called; `newest` is the walk before, None where nothing was due."""
+
+    def __init__(self) -> None:
+        self.newest: Walked | None = None
+        self._models: dict[str, bytes] = {}
+
+    def __call__(self, job: TrainingJob) -> Learned:
+        """Return what comes of every retraining of a job."""
+        started_s = time.monotonic()
+        done = walk(job, self._train)
+        learned = Learned(*done, time.monotonic() - started_s)
+        self.newest = Walked(job, learned)
+        return learned
+
+    def forget(self) -> None:
+        """Let go of all models: what follows is another recipe, or another tape."""
+        self.newest = None
+        self._models.clear()
+
+    def _train(
+        self,
+        rows: Dataset,
+        settings: LearningSettings,
+        kind: str,
+        parent: Artefact | None,
+        on_epoch: OnEpoch | None,
+        checkpoint: Path | None,
+    ) -> bytes:
+        """Return the model that was trained on these rows before, or train it."""
+        if parent is not None:  # it depends on what was let in before
+            return train_model(rows, settings, kind, parent, on_epoch, checkpoint)
+        key = _key(rows, settings, kind)
+        if key not in self._models:
+            if len(self._models) >= _KEPT:
+                self._models.clear()
+            self._models[key] = train_model(rows, settings, kind, None, on_epoch, checkpoint)
+        return self._models[key]
+
+
+def _key(rows: Dataset, settings: LearningSettings, kind: str) -> str:
+    """Return a name for a model by all that it is made of."""
+    digest = hashlib.sha256(f"{kind} {recipe_digest(settings)} {rows.symbols}".encode())
+    columns = (rows.time_ms, rows.x, rows.open, rows.high, rows.low, rows.close)
+    for values in columns if rows.side is None else (*columns, rows.side):
+        digest.update(values.tobytes())
+    return digest.hexdigest()
