@@ -6,7 +6,7 @@ Commands: one file per group, each from words to values, to one call, to a table
     run ctl ctl_backtest ctl_reading top sim doctor journal upgrade   a daemon, and what is done about one
     statement                      every amount of a result or of a daemon
     tape tape_fetch tape_options tape_tables   recorded candles
-    train models windows drift recipe_study honesty learning_tables   models
+    train models windows drift learn_study recipe_study honesty learning_tables   models
     configuration                  the configuration
     options daemon_client output terminal   what they share: options, who talks to a daemon, consoles, JSON, progress; nothing wide is cut
 """

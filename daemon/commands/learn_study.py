@@ -18,7 +18,7 @@ from papertape.replay.config import load_config
 from papertape.replay.research.learn_study.cells import POLICY
 from papertape.replay.research.learn_study.result import StudyFound, flat, recipe_of
 from papertape.replay.research.learn_study.run import (
-    StudyOptions,
+    LearnStudyOptions,
     plain_names,
     run_study,
     study_space,
@@ -75,7 +75,7 @@ def learn_study_command(
     space = study_space(settings, axes, names, limit)
     return_large_arrays()
     with progress_bars() as on_progress:
-        options = StudyOptions(out, workers, fit_windows)
+        options = LearnStudyOptions(out, workers, fit_windows)
         found = run_study(settings, {}, space, options, on_progress)
     if as_json:
         print_json(found.to_json())

@@ -9,7 +9,7 @@ from papertape.replay.front.data import Data
 from papertape.replay.front.progress import Progress, watched
 from papertape.replay.front.sweep import searched
 from papertape.replay.research.learn_study.result import StudyFound
-from papertape.replay.research.learn_study.run import StudyOptions, run_study, study_space
+from papertape.replay.research.learn_study.run import LearnStudyOptions, run_study, study_space
 from papertape.replay.research.sweep.space import LIMIT
 from papertape.replay.tapes.store import Tape
 
@@ -49,6 +49,6 @@ def learn_study(
             raise ConfigError(f"learn_study: {', '.join(names)} stands twice among the tapes")
         held[names] = found
     space = study_space(config, axes, list(held), limit)
-    options = StudyOptions(Path(out) if out is not None else None, workers, fit_windows)
+    options = LearnStudyOptions(Path(out) if out is not None else None, workers, fit_windows)
     with watched(progress) as on_progress:
         return run_study(config, held, space, options, on_progress)

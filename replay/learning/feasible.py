@@ -30,9 +30,15 @@ _MOST_CLOSES = 1 << 20
 _EXAMPLES = 64  # due times that are looked at
 
 
-def check_learning(config: Config, where: str = "configuration") -> None:
-    """Raise ConfigError, one fault a line, where models are wanted that could never be trained or judged."""
-    timeframe = _timeframe(config)
+def check_learning(
+    config: Config, where: str = "configuration", timeframe: str | None = None
+) -> None:
+    """
+    Raise ConfigError, one fault a line, where models are wanted that could never be trained or judged.
+
+    timeframe  of the strategy, for whoever knows its candles; None: as far as the configuration tells
+    """
+    timeframe = timeframe or _timeframe(config)
     every = cadence(config.signals.retrain_every)
     if not config.signals.use_ml or every is None or timeframe is None:
         return

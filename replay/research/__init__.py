@@ -9,6 +9,7 @@ Research: what was tried and what that is worth, and experiments on the machiner
     walkforward                 parameters chosen on what was known, in one account that goes on
     trials                      the ledger of everything that was tried
     montecarlo                  what a result could have been, and a configuration on markets drawn again
+    learn_study                 recipes for models compared on many tapes, corrected for how many were tried
     lookahead cuts              proof that nothing looks ahead, and where it cuts the tape
     series_study                what followed unusual funding, premium, open interest, long/short ratio, after costs
     subjects feature_subjects   what a proof is about: strategies; features, of users as well

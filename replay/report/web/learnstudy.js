@@ -8,7 +8,7 @@ const milli = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(
 const limits = (cell) => `${milli(cell.gain)} (${milli(cell.gain_lower)} … ${milli(cell.gain_upper)})`;
 const sureness = (cell) => (cell.gain_lower > 0 ? "gain" : cell.gain_upper < 0 ? "loss" : "quiet");
 const named = (cell) => `${cell.recipe} on ${cell.tape}`;
-const told = (cell) => `${named(cell)}: ${cell.gain === null ? cell.reason || "nothing measured" : `${limits(cell)}, ${shown(cell.rows, "count")} rows, ${cell.models} models, evidence ${cell.evidence.toPrecision(3)}`}`;
+const told = (cell) => `${named(cell)}: ${cell.gain === null ? cell.reason || "nothing measured" : `${limits(cell)}, log-loss ${cell.log_loss.toFixed(4)}, the share's ${cell.base_rate_log_loss.toFixed(4)}, ${shown(cell.rows, "count")} rows, ${cell.models} models, evidence ${cell.evidence.toPrecision(3)}`}`;
 
 function drawMatrix() {
   const made = element("table"), head = made.createTHead().insertRow(), body = made.createTBody();
@@ -84,9 +84,8 @@ begin(() => {
   drawEvidence();
   drawReturns();
   $("table").append(table(CELLS, [
-    ["recipe", (c) => c.recipe], ["tape", (c) => c.tape], ["policy", (c) => c.policy], ["ended", (c) => (c.ended === "done" ? "" : `${c.ended}: ${c.reason}`)],
-    ["models", (c) => c.models, "count", "minor"], ["let in", (c) => c.promoted, "count"], ["demoted", (c) => c.demoted, "count", "minor"], ["rows", (c) => c.rows, "count", "minor"],
-    ["log-loss", (c) => c.log_loss, "number", "minor"], ["base rate's", (c) => c.base_rate_log_loss, "number", "minor"], ["evidence", (c) => c.evidence, "number"],
+    ["recipe", (c) => c.recipe], ["tape", (c) => c.tape, null, "minor"], ["policy", (c) => c.policy], ["ended", (c) => c.ended, null, "minor"],
+    ["models", (c) => c.models, "count", "minor"], ["let in", (c) => c.promoted, "count"], ["evidence", (c) => c.evidence, "number", "minor"],
     ["return", (c) => c.returned, "percent", "tone"], ["without", (c) => c.bare_return, "percent", "tone"], ["buy and hold", (c) => c.buy_and_hold_return, "percent", "minor"],
-  ]));
+  ], (made, cell) => { made.title = told(cell); }));
 });

@@ -63,15 +63,15 @@ class CellRunner:
         """Return all that a cell changes; raises ConfigError where its recipe can never be trained or judged."""
         config = with_changes(self.trials.config, changes)
         tapes = self.trials.tapes_of(config)
+        timeframe = config.data.timeframe or tapes[0].timeframe
         meant = dict(changes)
         if self._fits_windows:
             spans = [int(t.candles["open_ms"][-1] - t.candles["open_ms"][0]) for t in tapes]
-            timeframe = config.data.timeframe or tapes[0].timeframe
             fitted = fitted_windows(config.learning, timeframe, max(spans) / DAY_MS, len(tapes))
             meant = {**fitted, **meant}
             config = with_changes(self.trials.config, meant)
         try:
-            check_learning(config, "recipe")
+            check_learning(config, "recipe", timeframe)
         except ConfigError as error:
             raise ConfigError(str(error).replace("\n", "; ")) from error
         return meant

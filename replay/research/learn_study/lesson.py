@@ -9,15 +9,13 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.comparison import Interval, Intervals, losses
 from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.walk_forward import said_of
-from papertape.replay.research.learn_study.walks import Walked
+from papertape.replay.research.learn_study.walks import WalkedJob
 
 _LEAST_ROWS: Final = 50  # fewer have no interval worth the name
 _DIGITS: Final = 6
 
-Lesson = Mapping[str, Any]
 
-
-def lesson_of(walked: Walked | None) -> dict[str, Any]:
+def lesson_of(walked: WalkedJob | None) -> dict[str, Any]:
     """
     Return what the retrainings of a cell came to.
 
@@ -67,14 +65,14 @@ def highest_until_faded(points: Sequence[Sequence[Any]]) -> float:
     return highest
 
 
-def gain_of(walked: Walked) -> Interval | None:
+def gain_of(walked: WalkedJob) -> Interval | None:
     """Return by how much the models' log-loss lay below that of the share of rises known when each was trained; None of few rows."""
     job = walked.job
     followed = outcomes(job.rows, job.settings)
     made = [attempt for attempt in walked.learned.attempts if attempt.artefact]
-    ends: list[int | None] = [attempt.due_ms for attempt in made[1:]]
+    ends = [*(attempt.due_ms for attempt in made[1:]), None]
     bars, gains = [], []
-    for attempt, end_ms in zip(made, [*ends, None], strict=True):
+    for attempt, end_ms in zip(made, ends, strict=False):  # nothing was made: nothing ends
         said = said_of(job.rows, attempt, end_ms, None)
         y, p = followed.y[:, said.chosen].T, said.contenders["challenger"].T
         judged = np.isfinite(y) & np.isfinite(p)

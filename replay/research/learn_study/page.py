@@ -13,7 +13,7 @@ PAGE: Final = "report.html"
 _MOST_POINTS: Final = 200  # of one curve: more cannot be told apart
 _SHOWN: Final = (
     "models", "passed", "evidence", "rows", "gain", "gain_lower", "gain_upper", "log_loss", "base_rate_log_loss",
-    "logistic_log_loss", "accuracy", "paper_trades", "paper_return", "bare_return", "buy_and_hold_return", "reason",
+    "bare_return", "buy_and_hold_return", "reason",
 )  # fmt: skip
 
 
@@ -63,7 +63,6 @@ def _cell(found: StudyFound, row: TrialRow, *, has_points: bool) -> dict[str, An
         "policy": row.changes[POLICY],
         "ended": row.outcome,
         "promoted": values["promoted"],
-        "demoted": values["demoted"],
         "returned": values["total_return"],
         **{name: values[name] for name in _SHOWN},
         "points": _thinned(row.lesson.get("points", ())) if has_points else [],

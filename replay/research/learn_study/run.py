@@ -26,7 +26,7 @@ KINDS: Final = ("logistic", "lightgbm", "lstm", "cnn_lstm", "transformer")
 _NOT_A_RECIPE: Final = ("data.start", "data.end", "data.store", "signals.use_ml")
 
 
-class StudyOptions(NamedTuple):
+class LearnStudyOptions(NamedTuple):
     """
     How a study is run.
 
@@ -40,7 +40,7 @@ class StudyOptions(NamedTuple):
     fits_windows: bool = False
 
 
-_DEFAULTS: Final = StudyOptions()
+_DEFAULTS: Final = LearnStudyOptions()
 
 
 def study_space(
@@ -75,7 +75,7 @@ def run_study(
     config: Config,
     tapes: Mapping[tuple[str, ...], Sequence[Tape]],
     space: Space,
-    options: StudyOptions = _DEFAULTS,
+    options: LearnStudyOptions = _DEFAULTS,
     on_progress: Progress | None = None,
 ) -> StudyFound:
     """

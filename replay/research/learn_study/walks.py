@@ -18,7 +18,7 @@ from papertape.replay.learning.walk_forward import walk
 _KEPT: Final = 4_096  # models of one recipe on one tape
 
 
-class Walked(NamedTuple):
+class WalkedJob(NamedTuple):
     """One walk: the job, and what came of it."""
 
     job: TrainingJob
@@ -29,7 +29,7 @@ class Walks:
     """Goes through retrainings where it is called; `newest` is the walk before, None where nothing was due."""
 
     def __init__(self) -> None:
-        self.newest: Walked | None = None
+        self.newest: WalkedJob | None = None
         self._models: dict[str, bytes] = {}
 
     def __call__(self, job: TrainingJob) -> Learned:
@@ -37,7 +37,7 @@ class Walks:
         started_s = time.monotonic()
         done = walk(job, self._train)
         learned = Learned(*done, time.monotonic() - started_s)
-        self.newest = Walked(job, learned)
+        self.newest = WalkedJob(job, learned)
         return learned
 
     def forget(self) -> None:
