@@ -23,7 +23,7 @@ from papertape.daemon.feeds.candle_schedule import Calendar, Interlude
 from papertape.daemon.feeds.journalled import JournalledFeed, Tables
 from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from papertape.daemon.feeds.series import told_until
-from papertape.daemon.journal import InlineWriter, Journal, ThreadWriter, Writer
+from papertape.daemon.journal import NAME, InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
 from papertape.daemon.journal.identity import Identity, refuse_held, same_account
 from papertape.daemon.learning.drift import DriftWatch
@@ -97,6 +97,8 @@ async def serve(
     """
     hooks = hooks or Hooks()
     state = identity.config.daemon.state
+    if not (state / NAME).is_file():
+        _refuse_at_first(identity, chapter)  # before there is a folder of it
     with only_one(state), _first_error():
         remove_unfinished(state)
         ModelStore(state / "models").tidy()
@@ -240,8 +242,7 @@ def _recover(
     text = journal.meta("identity")
     told: list[str] = []
     if text is None:
-        refuse_at_first(chapter)
-        Engine(identity.spec)  # what cannot be built begins no account
+        _refuse_at_first(identity, chapter)
         journal.commit([begin(identity)])
         account = identity
     else:
@@ -259,6 +260,12 @@ def _recover(
     recovered = recovered._replace(told=tuple(dict.fromkeys([*told, *recovered.told])))
     hooks.on_recovered(recovered)
     return account, recovered
+
+
+def _refuse_at_first(identity: Identity, chapter: Opening | None) -> None:
+    """Raise for what cannot begin an account: a chapter, and what no engine can be built of."""
+    refuse_at_first(chapter)
+    Engine(identity.spec)
 
 
 def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> list[str]:

@@ -21,7 +21,7 @@ from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.series import FRESH_MS, LiveSeries, WithSeries
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
-from papertape.daemon.feeds.told_markets import ToldMarkets, delta_figures
+from papertape.daemon.feeds.told_markets import ToldMarkets, delta_figures, own_figures
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity
@@ -291,14 +291,25 @@ async def _delta_identity(config: Config) -> Identity:
     async with DeltaRest(profile.rest_url, WallClock()) as rest:
         for symbol in live.symbols:
             product = await rest.product(symbol)
-            if product.is_inverse:
-                raise ConfigError(
-                    f"live.symbols: {symbol} is an inverse contract; only linear ones are traded"
-                )
-            markets.append(
-                market_of(profile.venue, symbol, "linear", config, delta_figures(product))
-            )
+            refuse_contract(config, symbol, product)
+            told = delta_figures(product)
+            markets.append(market_of(profile.venue, symbol, "linear", config, told))
     return Identity(config, profile.venue, live.timeframe, tuple(markets))
+
+
+def refuse_contract(config: Config, symbol: str, product: Product) -> None:
+    """Raise ConfigError for a contract of Delta that no account can trade: inverse, or without what its prices need."""
+    if product.is_inverse:
+        raise ConfigError(f"live.symbols: {symbol} is an inverse contract; only linear ones are traded")  # fmt: skip
+    for name, value in (
+        ("tick_size", product.tick_size),
+        ("contract_value", product.contract_value),
+    ):
+        if not value > 0.0 and name not in own_figures(config, symbol):
+            raise ConfigError(
+                f"live.symbols: {symbol}: the venue says that its {name} is {value:g}, which is none; "
+                f"markets.{symbol}.{name} sets another"
+            )
 
 
 async def _ccxt_identity(config: Config) -> Identity:

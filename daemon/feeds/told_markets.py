@@ -70,6 +70,7 @@ class ToldMarkets:
     def of(self, symbol: str, told: Mapping[str, Any], now_ms: int) -> Telling:
         """Return what is known of a market now and later by figures that are told; raises ConfigError for what cannot be."""
         market = self._market(symbol, told)
+        refuse_stepless(market, self._kept[symbol])
         dated = dated_markets(self._account.config, market)
         for time_ms, after in dated:
             if time_ms <= now_ms:
@@ -78,7 +79,7 @@ class ToldMarkets:
         return Telling(market.plain(), later)
 
     def _market(self, symbol: str, told: Mapping[str, Any]) -> Market:
-        config, own = self._account.config, _own(self._account.config, symbol)
+        config, own = self._account.config, own_figures(self._account.config, symbol)
         if self._is_relative:
             first = self._first.setdefault(symbol, dict(told))
             news = {k: v for k, v in told.items() if first.get(k) != v and k not in own}
@@ -109,7 +110,14 @@ def delta_figures(product: Product) -> dict[str, float]:
     return {name: value for name, value in told.items() if value > 0.0}
 
 
-def _own(config: Config, symbol: str) -> dict[str, Any]:
+def refuse_stepless(market: Market, before: Market) -> None:
+    """Raise ConfigError for a market whose prices or sizes had a step before and have none now: an answer lacks it."""
+    for name in ("tick_size", "lot_size"):
+        if getattr(before, name) and not getattr(market, name):
+            raise ConfigError(f"{name} 0 is no step; it was {getattr(before, name):g}")
+
+
+def own_figures(config: Config, symbol: str) -> dict[str, Any]:
     """Return what the configuration says of a market itself."""
     own = config.markets.get(symbol)
     return config.market.figures | (own.figures if own is not None else {})

@@ -73,16 +73,16 @@ def refuse_capital(capital: float, decimals: int, currency: str = "quote") -> No
         )
     most, unit = largest_capital(decimals), f"1e-{decimals}" if decimals else "1"
     if not 0.0 < capital < most:
-        wider = f"; money_decimals = {_decimals_for(capital)} counts coarser ones" if capital >= most and decimals else ""  # fmt: skip
+        fitting = _decimals_for(capital) if capital >= most else None
+        wider = "" if fitting is None else f"; money_decimals = {fitting} counts coarser ones"
         raise ConfigError(
             f"capital: {capital:g} is not between 0 and {most:g} {currency}, the range of amounts in units of {unit} {currency}{wider}"
         )
 
 
-def _decimals_for(capital: float) -> int:
-    """Return the most decimals whose range a capital lies in, 0 where none is wide enough."""
-    fitting = (d for d in range(DECIMALS, 0, -1) if capital < largest_capital(d))
-    return next(fitting, 0)
+def _decimals_for(capital: float) -> int | None:
+    """Return the most decimals whose range a capital lies in, None where none is wide enough."""
+    return next((d for d in range(DECIMALS, -1, -1) if capital < largest_capital(d)), None)
 
 
 @kernel

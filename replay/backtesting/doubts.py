@@ -1,5 +1,6 @@
 """What a reader must know of a result: warnings, notes, locks, refusals, orders that fell short, no trade."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from papertape.engine.records import AMBIGUOUS_TOGETHER, REASON_LIQUIDATION
 from papertape.engine.spec import EngineSpec
 from papertape.replay.config.series import RecordedSeries
 from papertape.replay.tapes.quality import counted
+from papertape.replay.tapes.tape import Tape
 from papertape.replay.tapes.timestamps import utc_text
 
 # Ends of orders that nobody asked for.
@@ -109,6 +111,25 @@ def liquidation_sentences(trades: Rows, spec: EngineSpec, recorded: RecordedSeri
         )
     lost = "the account's margin" if is_cross else "the whole margin"
     return [f"LIQUIDATED: {counted(n, 'position')} lost {lost}.", *said] if n else said
+
+
+def venue_sentences(tapes: Sequence[Tape], recorded: RecordedSeries) -> list[str]:
+    """Return which files of series say that they are another venue's than the candles, as binance is that of binance-spot."""
+    venues = {tape.symbol: tape.venue for tape in tapes}
+    said = []
+    for use in recorded.others:
+        ours = venues[use.symbol]
+        others = [venue for venue in use.file.venues if _family(venue) != _family(ours)]
+        if others:
+            said.append(
+                f"{use.symbol}: {use.file.name} says that it is of {', '.join(others)}; the candles are of {ours}."
+            )
+    return said
+
+
+def _family(venue: str) -> str:
+    """Return whose a venue is: binance-usdm and Binance Futures are binance's."""
+    return re.split("[^a-z0-9]", venue.strip().lower())[0]
 
 
 def with_standing(summary: dict[str, Any], standing: Standing) -> None:

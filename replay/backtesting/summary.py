@@ -30,7 +30,7 @@ from papertape.engine.performance import (
 from papertape.engine.performance.curve import CurveColumns, Marks, units_of
 from papertape.engine.performance.portfolio import allotments, portfolio
 from papertape.engine.spec import Market
-from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
+from papertape.replay.backtesting.doubts import doubts, liquidation_sentences, venue_sentences
 from papertape.replay.backtesting.limits import limits_section
 from papertape.replay.backtesting.models import model_section, newest_sentences, why_none
 from papertape.replay.backtesting.recorder import Recorder
@@ -387,7 +387,7 @@ def _warnings(
         )
     said += [line for use in funding for line in use.sentences()]
     said += _without_funding(run.engine.spec.markets, funding)
-    said += recorded.sentences() + newest_sentences(learned)
+    said += venue_sentences(tapes, recorded) + recorded.sentences() + newest_sentences(learned)
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
         said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")

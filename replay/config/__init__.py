@@ -19,7 +19,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -292,6 +292,15 @@ def make_config(values: Mapping[str, Any], where: str = "configuration") -> Conf
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from error
 
 
+# What pydantic calls by the names of Python's types, as a TOML file has it.
+_IN_TOML: Final = {
+    "tuple_type": 'input should be a list, as in ["A", "B"]',
+    "list_type": 'input should be a list, as in ["A", "B"]',
+    "path_type": "input should be the path of a file or folder, in quotes",
+    "model_type": "input should be a section with keys of its own",
+}
+
+
 def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -> str:
     """Return one fault as `path: what, value, way out`."""
     parts = [str(part) for part in location]
@@ -300,7 +309,7 @@ def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -
         return f"{path}: unknown key{did_you_mean(parts[-1], _keys_at(parts[:-1]))}"
     if kind == "value_error":
         return f"{path}: {message.removeprefix('Value error, ')}"  # it names the value itself
-    message = message[0].lower() + message[1:]
+    message = _IN_TOML.get(kind) or message[0].lower() + message[1:]
     return (
         f"{path}: {message}, not {value!r}"
         if not isinstance(value, Mapping)

@@ -1,9 +1,10 @@
 """The sections [market] and [markets.SYMBOL] of the configuration: costs, sizes and margin of a market."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -79,6 +80,16 @@ class MarketFigures(BaseModel):
         description="`up_to` (notional, quote), `leverage`, `maintenance_rate`: what holds up to there, in place of the rates above",
     )
     liquidation_fee_rate: float | None = unsaid(Market, "liquidation_fee_rate")
+
+    @model_validator(mode="after")
+    def _table_has_leverage(self) -> Self:
+        """Refuse a leverage above all of the table beside it, before a market is known."""
+        highest = self.model_dump(include={"brackets"})["brackets"] or [{"leverage": math.inf}]
+        if (self.leverage or 0.0) > highest[0]["leverage"]:
+            raise ValueError(
+                f"leverage {self.leverage:g} is above {highest[0]['leverage']:g}, that of its smallest bracket"
+            )
+        return self
 
 
 class DatedFigures(MarketFigures):

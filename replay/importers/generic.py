@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
+from papertape.replay.importers.refuse import SYMBOLS, other_markets
 from papertape.replay.importers.source import FileSource
 from papertape.replay.importers.table import TextTable, is_number, numbers, read_table, split
 from papertape.replay.importers.times import in_zone, is_clock, numeric_times, text_times, times
@@ -125,13 +126,14 @@ def read_csv(source: FileSource, options: Options) -> Raw:
     prices = [numbers(table, columns[name], name) for name in PRICES]
     volume = None if options.no_volume else numbers(table, columns["volume"], "volume")
     hints = name_hints(source)
+    other = _other_name(names, lambda at: set(table.columns[at].to_pylist()), options, source.name)
     return Raw(
         raw_candles(open_ms, prices, volume),
         "table",
         (table.part,),
         venue=hints.venue,
         symbol=hints.symbol,
-        notes=(how, *_assumed(hints.venue, options)),
+        notes=(how, *_assumed(hints.venue, options), *other),
     )
 
 
@@ -170,6 +172,21 @@ def _times(table: TextTable, places: Sequence[int], options: Options) -> tuple[I
     return text_times(cells.to_pylist(), table.part, pattern, zone)
 
 
+def _other_name(
+    names: Sequence[str], values: Callable[[int], set[Any]], options: Options, where: str
+) -> list[str]:
+    """Return, in a sentence, that a column of symbols calls the market otherwise; DataError where it names several."""
+    for at in (at for at, name in enumerate(names) if _plain(name) in SYMBOLS):
+        named = sorted(map(str, values(at)))
+        if other_markets(named, named[0]):
+            raise DataError(
+                f"{where}: these are candles of {', '.join(named[:3])}; a tape is of one market, so give a file of each"
+            )
+        if options.symbol and other_markets(named, options.symbol):
+            return [f"the file calls its market {named[0]}"]
+    return []
+
+
 def _assumed(venue: str | None, options: Options) -> list[str]:
     """Return what was taken as given, in sentences."""
     named = [f"{venue} by the file's name"] if venue else []
@@ -197,15 +214,16 @@ def read_parquet(source: FileSource, options: Options) -> Raw:
         raise DataError(f"{source.name}: no row of data")
     # By position, because a table may hold a name twice.
     open_ms, how = _parquet_times(table.column(columns["time"]), source.name, options.time_zone)
-    values = [_parquet_numbers(table.column(columns[n]), source.name, n) for n in fields[1:]]
+    values = [parquet_numbers(table.column(columns[n]), source.name, n) for n in fields[1:]]
     hints = name_hints(source)
+    other = _other_name(names, lambda at: set(table.column(at).to_pylist()), options, source.name)
     return Raw(
         raw_candles(open_ms, values[:4], *values[4:]),
         "parquet",
         (Part(0, source.name, 1),),
         venue=hints.venue,
         symbol=hints.symbol,
-        notes=(how, *_assumed(hints.venue, options)),
+        notes=(how, *_assumed(hints.venue, options), *other),
     )
 
 
@@ -244,10 +262,11 @@ def _parquet_times(column: Any, name: str, zone: str | None) -> tuple[IntArray, 
     return np.asarray(index.as_unit("ms").asi8), "times are dates, in UTC where they name no zone"
 
 
-def _parquet_numbers(column: Any, name: str, what: str) -> FloatArray:
+def parquet_numbers(column: Any, name: str, what: str) -> FloatArray:
+    """Return a column as float64 with NaN where it has no value, or raise DataError for one that holds no numbers."""
     try:
         return np.asarray(plain_column(column.cast(pa.float64())), dtype=np.float64)
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, ValueError, TypeError) as error:
         raise DataError(
             f"{name}: the column for {what} of type {column.type} holds no numbers"
         ) from error

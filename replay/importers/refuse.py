@@ -1,10 +1,12 @@
 """Files that are no candles: what each seems to be, in one sentence."""
 
 import re
+from collections.abc import Iterable
 
 from papertape.engine.errors import DataError
 from papertape.replay.importers.source import FileSource
 
+SYMBOLS = ("symbol", "instrument", "pair")  # columns, in small letters without signs
 # First match wins; the patterns look at the first 64 KiB of text.
 _KNOWN = (
     (
@@ -47,6 +49,16 @@ def refuse_known(source: FileSource) -> None:
     for pattern, what in _KNOWN:
         if re.match(pattern, head):
             raise DataError(f"{source.name}: {what}")
+
+
+def other_markets(named: Iterable[object], symbol: str) -> list[str]:
+    """Return the symbols in a file that are another market than this; BTC/USDT:USDT and BTC-USDT are BTCUSDT."""
+    wanted = _market(symbol)
+    return sorted({str(name) for name in named if _market(str(name)) != wanted})
+
+
+def _market(symbol: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", symbol.upper().partition(":")[0])
 
 
 def refuse_unknown(source: FileSource, names: str) -> DataError:

@@ -20,6 +20,8 @@ from papertape.engine.records import (
     OPEN_INTEREST,
     SERIES_NAMES,
 )
+from papertape.replay.importers.generic import parquet_numbers
+from papertape.replay.importers.refuse import SYMBOLS, other_markets
 from papertape.replay.importers.source import FileSource, open_sources
 from papertape.replay.importers.table import TextTable, is_number, numbers, read_table, split
 from papertape.replay.importers.times import numeric_times, text_times, times
@@ -46,7 +48,8 @@ _WHAT: Final = {
 }  # fmt: skip
 _PRICES: Final = ("markprice", "price")  # beside a rate
 _RANGE: Final = ("open", "high", "low")
-_SYMBOLS: Final = ("symbol", "instrument", "pair")
+_VENUES: Final = ("venue", "exchange")
+_TEXTS: Final = (*SYMBOLS, *_VENUES)
 _NUMBERS: Final = frozenset(name for names in _VALUES.values() for name in names) | {
     *_PRICES,
     *_RANGE,
@@ -66,6 +69,7 @@ class SeriesFile:
     prices    mark price at each settlement, quote per base; None where the file has none
     step_ms   from one value to the next, as is usual
     holes     (last value before, first after, how many are missing between)
+    venues    that the file names
     """
 
     kind: int
@@ -77,6 +81,7 @@ class SeriesFile:
     prices: FloatArray | None
     step_ms: int
     holes: tuple[tuple[int, int, int], ...]
+    venues: tuple[str, ...] = ()
 
 
 def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
@@ -87,12 +92,17 @@ def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
     `close`, with open, high and low beside it in a file of candles); beside rates a mark price, if there is one. Without a
     header: time and value. A column of symbols has to name this one alone.
     """
-    source = open_sources(path)[0]
+    sources = open_sources(path)
+    if len(sources) > 1:
+        raise DataError(
+            f"{path.name}: it holds {len(sources)} files; a series is one, so join them"
+        )
+    source = sources[0]
     is_parquet = source.data[:4] == b"PAR1"
     columns, part = _parquet(source) if is_parquet else _text(source, kind)
     time_ms = _column(columns, _TIMES, source.name, "time")
     values = _column(columns, _VALUES[kind], source.name, _WHAT[kind])
-    for name in _SYMBOLS:
+    for name in SYMBOLS:
         if name in columns:
             _refuse_other(set(columns[name]), symbol, kind, source.name)
     ranges = prices = None
@@ -116,7 +126,10 @@ def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
             raise DataError(f"{source.name}: one candle does not say how long it is; give two or more")  # fmt: skip
         time_ms = time_ms + step_ms
     digest = hashlib.sha256(source.data).hexdigest()
-    return SeriesFile(kind, path.name, digest, time_ms, values, ranges, prices, step_ms, _holes(time_ms))  # fmt: skip
+    venues = {str(venue) for name in _VENUES for venue in columns.get(name, ())}
+    return SeriesFile(
+        kind, path.name, digest, time_ms, values, ranges, prices, step_ms, _holes(time_ms), tuple(sorted(venues))
+    )  # fmt: skip
 
 
 def _parquet(source: FileSource) -> tuple[dict[str, Any], Part]:
@@ -125,25 +138,38 @@ def _parquet(source: FileSource) -> tuple[dict[str, Any], Part]:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{source.name}: no Parquet file that can be read: {error}") from error
     part = Part(0, source.name, 1)
+    if not table.num_rows:
+        raise DataError(f"{source.name}: no row of data")
+    _refuse_twice([_key(name) for name in table.column_names], source.name)
     found: dict[str, Any] = {}
-    for name in table.column_names:
-        column, key = table.column(name), _key(name)
-        if key in _SYMBOLS:
+    for column, key in zip(table.columns, map(_key, table.column_names), strict=True):
+        if key in _TEXTS:
             found[key] = column.to_pylist()
         elif key in _TIMES:
             found[key] = _arrow_times(column, part)
         elif key in _NUMBERS:
-            values = column.to_numpy(zero_copy_only=False)
-            found[key] = np.asarray(values, np.float64)
+            found[key] = parquet_numbers(column, source.name, key)
     return found, part
 
 
+def _refuse_twice(names: list[str], file: str) -> None:
+    """Raise DataError where a column that would be read stands twice: nothing says which one is meant."""
+    read = {*_TIMES, *_TEXTS, *_NUMBERS}
+    twice = sorted(name for name in read if names.count(name) > 1)
+    if twice:
+        raise DataError(f"{file}: {names.count(twice[0])} columns are called {twice[0]}; leave one")
+
+
 def _arrow_times(column: Any, part: Part) -> IntArray:
+    if column.null_count:
+        raise DataError(f"{part.name}: {column.null_count:,} rows have no time")
     if pa.types.is_timestamp(column.type):
         milliseconds = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
         return np.asarray(milliseconds.to_numpy(), np.int64)
     if pa.types.is_string(column.type):
         return text_times(column.to_pylist(), part)[0]
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise DataError(f"{part.name}: the time column of type {column.type} holds no times")
     return numeric_times(np.asarray(column.to_numpy(zero_copy_only=False)), part)[0]
 
 
@@ -156,9 +182,10 @@ def _text(source: FileSource, kind: int) -> tuple[dict[str, Any], Part]:
     names = [
         _key(name) for name in table.header or ("time", _VALUES[kind][0], "markprice")[: len(cells)]
     ]
+    _refuse_twice(names, source.name)
     found: dict[str, Any] = {}
     for index, name in enumerate(names[: len(table.columns)]):
-        if name in _SYMBOLS:
+        if name in _TEXTS:
             found[name] = table.columns[index].to_pylist()
         elif name in _TIMES:
             found[name] = _text_times(table, index)
@@ -187,15 +214,12 @@ def _column(columns: dict[str, Any], names: tuple[str, ...], file: str, what: st
 
 def _refuse_other(named: set[Any], symbol: str, kind: int, file: str) -> None:
     """Raise DataError for a series of another market; BTC/USDT:USDT and BTC-USDT are BTCUSDT."""
-    wanted = _market(symbol)
-    others = sorted(str(name) for name in named if _market(str(name)) != wanted)
+    if None in named:
+        raise DataError(f"{file}: some rows name no symbol; fill it in, or leave the column out")
+    others = other_markets(named, symbol)
     if others:
         what = "rates" if kind == FUNDING_RATE else f"values of {SERIES_NAMES[kind]}"
         raise DataError(f"{file}: these are {what} of {', '.join(others[:3])}, not of {symbol}")
-
-
-def _market(symbol: str) -> str:
-    return re.sub(r"[^A-Z0-9]", "", symbol.upper().partition(":")[0])
 
 
 def _on_the_minute(stamps: IntArray) -> IntArray:

@@ -121,7 +121,10 @@ class Tape:
         if end is not None:
             last = int(np.searchsorted(stamps, time_ms(end, is_end=True), "right"))
         if first >= last:
-            raise DataError(f"{self.name}: no candle between {start} and {end}")
+            begin = "its first" if start is None else utc_text(time_ms(start))
+            finish = "its last" if end is None else utc_text(time_ms(end, is_end=True))
+            has = f"{utc_text(int(stamps[0]))} … {utc_text(int(stamps[-1]))}"
+            raise DataError(f"{self.name}: no candle between {begin} and {finish}; it has {has}")
         if last - first == len(stamps):
             return self
         return replace(self, candles=self.candles[first:last], quality={})

@@ -17,6 +17,7 @@ from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import opener, sim_identity
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.core import Engine
+from papertape.engine.errors import ConfigError
 from papertape.replay.config import load_config
 from papertape.replay.runtime.loops import PacedLoop
 from papertape.replay.tapes.store import Tape
@@ -70,6 +71,17 @@ def received(state: Path) -> Any:
         return np.concatenate(
             [found.event for found in journal.inputs() if found.kind == "candles"]
         )
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["market.leverage=5", "market.brackets=[{up_to=5e4, leverage=5, maintenance_rate=0.01}]"],
+)
+def test_a_market_that_cannot_be_leaves_no_folder(tmp_path: Path, change: str) -> None:
+    with pytest.raises(ConfigError, match="a spot market has no margin"):
+        run(account(tmp_path / "state", change))
+
+    assert not (tmp_path / "state").exists()
 
 
 def test_live_through_sockets_is_the_replay_of_the_tape(tmp_path: Path) -> None:

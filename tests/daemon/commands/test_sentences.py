@@ -26,11 +26,13 @@ from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.journal.sqlite_errors import as_sentence
 from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.runtime.audit import Auditor
-from papertape.daemon.venues import live_identity
+from papertape.daemon.venues import live_identity, refuse_contract
 from papertape.engine.errors import ConfigError
+from papertape.replay.config import make_config
 from papertape.replay.exchange import Venue
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.runtime.listening import http_log
+from papertape.replay.sources.delta_products import Product
 from papertape.replay.sources.errors import RestRefused, RestUnavailable
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.fake_ccxt import FakePerpetuals
@@ -305,6 +307,21 @@ async def test_a_ccxt_venue_that_cannot_be_reached_is_a_sentence() -> None:
 
     with pytest.raises(RestUnavailable, match=r"^binance load_markets: "):
         await papertape.daemon.venues._ccxt_identity(config)
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        (Product("BTCUSD"), "BTCUSD: the venue says that its tick_size is 0, which is none; markets.BTCUSD.tick_size sets"),
+        (Product("BTCUSD", tick_size=0.5, contract_value=0.0), "that its contract_value is 0, which is none"),
+        (Product("BTCUSD", tick_size=0.5, is_inverse=True), "BTCUSD is an inverse contract"),
+    ],
+)  # fmt: skip
+def test_a_contract_that_cannot_be_traded_is_a_sentence(product: Product, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        refuse_contract(make_config({}), "BTCUSD", product)
+    if product.tick_size == 0.0:
+        refuse_contract(make_config({"market": {"tick_size": 0.5}}), "BTCUSD", product)
 
 
 def test_an_account_does_not_open_without_leverage_tiers_that_the_venue_has(

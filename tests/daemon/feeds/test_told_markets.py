@@ -86,6 +86,19 @@ def test_the_local_exchange_changes_only_what_it_says_otherwise_than_first() -> 
     assert later.now == about.markets[0].plain() | {"tick_size": 5.0}
 
 
+def test_an_answer_without_a_step_is_not_followed() -> None:
+    """A tick that a venue leaves out, or says is 0, would let any price be traded at."""
+    begun = replace(account().markets[0], symbol="NEWUSD")  # of which nothing is known beside
+    missing = delta_figures(replace(PRODUCT, tick_size=0.0))
+
+    def of(**market: Any) -> Telling:
+        return ToldMarkets(account(**market)._replace(markets=(begun,)), print).of("NEWUSD", missing, NOW_MS)  # fmt: skip
+
+    with pytest.raises(ConfigError, match=r"tick_size 0 is no step; it was 0\.5"):
+        of()
+    assert of(tick_size=0.5).now["tick_size"] == 0.5
+
+
 def test_the_same_is_heard_once_and_what_cannot_be_is_told() -> None:
     notices: list[Notice] = []
     halts = Halts(["BTCUSD"], 60_000)

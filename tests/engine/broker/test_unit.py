@@ -1,5 +1,6 @@
 """An account in a currency with many digits: its coarser unit, beside the exact broker and beside itself in another currency."""
 
+import math
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -154,6 +155,8 @@ def test_the_unit_follows_the_currency_where_the_usual_one_does_not_reach(
         (2e18, 0, r"is not between 0 and 1e\+18 USDT, the range of amounts in units of 1 USDT$"),
         (float("nan"), 9, "capital: nan is not between 0"),
         (-1.0, 2, "capital: -1 is not between 0"),
+        (1e19, 9, "in units of 1e-9 USDT$"),
+        (math.inf, 9, "in units of 1e-9 USDT$"),
         (1e4, 10, "money_decimals: 10 is no whole number from 0 to 9; left out it follows the currency"),
         (1e4, 1.5, "money_decimals: 1.5 is no whole number"),
     ],

@@ -33,6 +33,19 @@ def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> Non
     assert message.count("\n") == 4
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.tapes=BTCUSDT", "data.tapes: input should be a list, as in"),
+        ("markets.BTCUSDT=5", "markets.BTCUSDT: input should be a section with keys of its own, not 5"),
+        ("data.funding.BTCUSDT=5", "data.funding.BTCUSDT: input should be the path of a file or folder, in quotes, not 5"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_told_as_toml_has_it(change: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config(None, [change])
+
+
 def test_dates_are_whole_days_in_utc() -> None:
     data = load_config(None, ["data.start=2023-01-01", "data.end=2023-12-31"]).data
 

@@ -117,6 +117,15 @@ def result() -> Result:
     return backtest(sample_tape(), **ASKED, market={"changes": changes})
 
 
+@pytest.mark.parametrize("place", ["market", "markets.BTCUSDT"])
+def test_a_leverage_above_its_table_is_found_before_a_market_is_known(place: str) -> None:
+    section: Any = {"leverage": 130, "brackets": [{"up_to": 5e4, "leverage": 125, "maintenance_rate": 0.004}]}  # fmt: skip
+    values = {"market": section} if place == "market" else {"markets": {"BTCUSDT": section}}
+
+    with pytest.raises(ConfigError, match=f"{place}: leverage 130 is above 125, that of its small"):
+        make_config(values)
+
+
 def test_a_run_uses_what_was_valid_then(result: Result) -> None:
     fills = result.fill_table
     rate = fills["fee"] / fills["notional"]

@@ -1,10 +1,13 @@
 """Funding of recorded perpetuals: charged at its stamps with that interval's rate, never guessed, said where it is missing."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from papertape.engine.errors import ConfigError, DataError
@@ -151,6 +154,7 @@ def test_a_result_with_funding_is_verified_by_its_file(tmp_path: Path) -> None:
         (["yesterday,0.1"], "time,rate", "time 'yesterday'"),
         ([], "time,rate", "no row of data"),
         (["1577851200000,0.01,-5"], "time,rate,mark_price", "the mark price -5 is not above 0"),
+        (["1577851200000,0.01,0.02"], "time,rate,Rate", "2 columns are called rate; leave one"),
     ],
 )  # fmt: skip
 def test_what_are_no_rates_is_refused(
@@ -163,6 +167,50 @@ def test_what_are_no_rates_is_refused(
 
     assert message in str(caught.value)
     assert "x.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"rate": ["abc"]}, "the column for rate of type string holds no numbers"),
+        ({"rate": [[0.1]]}, "the column for rate of type list"),
+        ({"rate": [{"a": 0.1}]}, "the column for rate of type struct"),
+        ({"rate": [None]}, "row 1: the rate nan is not between"),
+        ({"time": [[1]]}, "the time column of type list"),
+        ({"time": pa.array([None], pa.timestamp("ms"))}, "1 rows have no time"),
+        ({"symbol": [None]}, "some rows name no symbol"),
+        ({"rate": [], "time": pa.array([], pa.int64())}, "no row of data"),
+    ],
+)
+def test_a_parquet_file_of_no_rates_is_one_sentence(
+    tmp_path: Path, columns: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"time": [at(4)], "rate": [0.01]} | columns), path)
+
+    with pytest.raises(DataError, match=message):
+        read_funding(path, "X")
+
+
+def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for month in "ab":
+            archive.writestr(f"{month}.csv", f"time,rate\n{at(4)},0.01\n")
+
+    with pytest.raises(DataError, match=r"x\.zip: it holds 2 files; a series is one"):
+        read_funding(tmp_path / "x.zip", "X")
+
+
+@pytest.mark.parametrize(
+    ("venue", "is_said"), [("Test", False), ("test-usdm", False), ("bybit-linear", True)]
+)
+def test_rates_that_name_another_venue_are_said(tmp_path: Path, venue: str, is_said: bool) -> None:
+    path = rows(tmp_path / "x.csv", f"{at(4)},{venue},0.01", header="time,venue,rate")
+
+    said = run(path).summary["warnings"]
+
+    told = "X: x.csv says that it is of bybit-linear; the candles are of test."
+    assert (told in said) is is_said
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -284,6 +284,29 @@ def test_columns_can_be_named_or_counted(tmp_path: Path) -> None:
         read_raw(tmp_path / "n.csv", Options(columns={"opn": "a"}))
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_table_of_two_markets_is_refused_and_another_name_is_said(
+    tmp_path: Path, name: str
+) -> None:
+    frame = pd.DataFrame(BARS, columns=["open", "high", "low", "close", "volume"])
+    frame["time"] = [JAN_MS + i * HOUR_MS for i in range(3)]
+    path, known = tmp_path / name, Options(venue="a-spot", symbol="BTCUSDT")
+
+    def write(*symbols: str) -> None:
+        frame["symbol"] = symbols
+        frame.to_csv(path, index=False) if name == "a.csv" else frame.to_parquet(path)
+
+    write("BTCUSDT", "ETHUSDT", "BTCUSDT")
+    with pytest.raises(
+        DataError, match="these are candles of BTCUSDT, ETHUSDT; a tape is of one market"
+    ):
+        import_tape(path, known)
+    write("XBT/USDT", "XBT/USDT", "XBT-USDT")
+    assert "the file calls its market XBT-USDT" in import_tape(path, known).tape.notes
+    write("BTC/USDT", "BTC/USDT", "BTC/USDT")
+    assert not any("calls" in note for note in import_tape(path, known).tape.notes)
+
+
 def test_parquet_with_named_columns_and_our_name(tmp_path: Path) -> None:
     frame = pd.DataFrame(BARS, columns=["open", "high", "low", "close", "volume"])
     frame["open_time"] = [JAN_MS + i * HOUR_MS for i in range(3)]

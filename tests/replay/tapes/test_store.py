@@ -135,8 +135,10 @@ def test_between_includes_both_ends_and_a_bare_date_is_its_whole_day() -> None:
         START_MS + 47 * HOUR_MS,
     ]
     assert len(hours.candles) == 2
-    with pytest.raises(DataError, match="no candle between"):
+    with pytest.raises(DataError, match="no candle between 2021-01-01 00:00 and its last; it has "):
         tape.between("2021-01-01")
+    with pytest.raises(DataError, match="no candle between its first and 2019-01-01 23:59:59"):
+        tape.between(end="2019-01-01")
     with pytest.raises(DataError, match="write 2023-01-31"):
         tape.between("yesterday")
 
