@@ -10,6 +10,7 @@ from papertape.replay.learning.settings import DAY_MS
 _LONG_DAYS: Final = 700.0  # from here on four-hour candles have years to learn from
 _WHOLE_DAYS: Final = 240.0  # from here on the defaults leave months to judge a recipe by
 _CADENCE_HORIZONS: Final = 2
+_WINDOW_TIMES: Final = 2
 _HOURS_4_MS: Final = timeframe_ms("4h")
 
 
@@ -19,7 +20,8 @@ def fitted_windows(
     """
     Return changes of a configuration for a tape of so many days: long ones are retrained monthly, short ones as they allow.
 
-    Neither window nor gate is shorter than training and judging need, so a tape may be too short for both.
+    No window is shorter than twice the least that can train, for inputs and labels are missing in any, and no gate than the
+    least that can judge, so a tape may be too short for both.
 
     >>> fitted_windows(Learning(horizon_bars=4), "1h", 90.0, 1)
     {'learning.window_days': 30.0, 'learning.gate_days': 15.0, 'signals.retrain_every': '6d'}
@@ -35,7 +37,7 @@ def fitted_windows(
         every = f"{max(round(days / 15), judged, 1)}d"
     least = least_closes(learning, n_symbols)
     return {
-        "learning.window_days": max(window, days_of(least.window, length_ms)),
+        "learning.window_days": max(window, days_of(_WINDOW_TIMES * least.window, length_ms)),
         "learning.gate_days": max(gate, days_of(least.gate, length_ms)),
         "signals.retrain_every": every,
     }
