@@ -32,6 +32,7 @@ from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.spans import common_span_sentences
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes
+from papertape.replay.learning.feasible import learning_faults
 from papertape.replay.runtime.loops import PacedLoop
 from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.store import Tape
@@ -74,6 +75,9 @@ def run_command(
         tapes, told = placed(settings, tapes, wall_ms())
         if told:
             _warn(told)
+    base = tapes[0].timeframe if tapes else settings.live.timeframe
+    for fault in learning_faults(settings, settings.data.timeframe or base):
+        _warn(f"no model can ever trade so: {fault}")
     with progress_bars() as on_progress:
         daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell), opening)
     status = daemon.status()

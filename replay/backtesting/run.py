@@ -27,6 +27,7 @@ from papertape.replay.config import Config
 from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.feed import ReplayFeed, Told
 from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.feasible import learning_faults
 from papertape.replay.report.features import FeatureLines, drawn_columns
 from papertape.replay.report.orders import last_stops, orders_left_out, trade_tags
 from papertape.replay.report.steps import StepLines
@@ -91,6 +92,9 @@ def run_backtest(
     if config.report.study:
         summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
     summary["notes"] += _not_drawn(main)
+    if learned is not None:
+        faults = learning_faults(config, spec.timeframe)
+        summary["notes"] += [f"No model can ever trade so: {fault}." for fault in faults]
     trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
     recorder = main.recorder
     trades["last_stop_price"] = last_stops(trades, recorder.orders, recorder.fills)

@@ -38,10 +38,15 @@ def check_learning(
 
     timeframe  of the strategy, for whoever knows its candles; None: as far as the configuration tells
     """
-    timeframe = timeframe or _timeframe(config)
+    if faults := learning_faults(config, timeframe or _timeframe(config)):
+        raise ConfigError(f"{where}: " + f"\n{where}: ".join(faults))
+
+
+def learning_faults(config: Config, timeframe: str | None) -> list[str]:
+    """Return why no model could ever be trained, or no recipe judged, on a timeframe, with the numbers that are missing."""
     every = cadence(config.signals.retrain_every)
     if not config.signals.use_ml or every is None or timeframe is None:
-        return
+        return []
     read_only = sum(bool(market.read_only) for market in config.markets.values())
     named = max(len(config.data.tapes), len(config.live.symbols))
     faults = shortages(config.learning, timeframe, max(named - read_only, 1))
@@ -52,9 +57,7 @@ def check_learning(
     else:
         if config.learning.policy == "recipe":
             faults += _never_judged(every, timeframe, config.learning.horizon_bars)
-    faults += _unfit(config)
-    if faults:
-        raise ConfigError(f"{where}: " + f"\n{where}: ".join(faults))
+    return faults + _unfit(config)
 
 
 def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:

@@ -24,7 +24,7 @@ def fitted_windows(
     least that can judge, so a tape may be too short for both.
 
     >>> fitted_windows(Learning(horizon_bars=4), "1h", 90.0, 1)
-    {'learning.window_days': 30.0, 'learning.gate_days': 15.0, 'signals.retrain_every': '6d'}
+    {'learning.window_days': 30.25, 'learning.gate_days': 15.0, 'signals.retrain_every': '6d'}
     """
     length_ms = timeframe_ms(timeframe)
     if days > _WHOLE_DAYS:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from papertape import backtest
 from papertape.daemon.cli import app
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.model import TrainingOptions
@@ -133,3 +134,18 @@ def test_a_replay_refuses_a_cadence_below_its_candles() -> None:
 
     with pytest.raises(ConfigError, match=r"^signals\.retrain_every: '15m' comes more often"):
         cadence_of(config, spec)
+
+
+def test_a_replay_says_that_no_model_can_ever_trade_with_the_number_that_is_missing() -> None:
+    tape = synthesize("regimes", 700, "1h", seed=2, symbol="SYNTH")
+    learning = {
+        "horizon_bars": 48
+    }  # a label is known after 48 hours, and 24 lie between two retrains
+    quiet: dict[str, Any] = {"model": "logistic", "report": {"sensitivity": False}}
+
+    told = backtest(tape, retrain_every="1d", learning=learning, **quiet).summary["doubts"]
+    silent = backtest(tape, retrain_every="3d", learning=learning, **quiet).summary["doubts"]
+
+    (said,) = [line for line in told if line.startswith("No model can ever trade so: ")]
+    assert "24 closes of 1h lie between them, 25 fewer than the 49 that horizon_bars 48" in said
+    assert not any(line.startswith("No model can ever trade") for line in silent)
