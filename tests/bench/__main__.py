@@ -28,6 +28,7 @@ from tests.bench import (
     onlookers,
     orders,
     own_features,
+    page,
     portfolio,
     processes,
     python_strategy,
@@ -179,7 +180,13 @@ def main() -> None:
     result["training"] = [training.fifty_epochs(), montecarlo.paths()]
     if not options.quick:
         result["training"].append(training.year())
-        result["calm"] = [calm.calm(3), calm.calm(10), calm.in_a_process(), onlookers.beside()]
+        result["calm"] = [
+            calm.calm(3),
+            calm.calm(10),
+            calm.in_a_process(),
+            onlookers.beside(),
+            page.years_of_minutes(),
+        ]
         result["whole"].append(whole.report_of_a_year())
         result["sweeps"].append(sweeps.walk())
         result["portfolio"].append(portfolio.year_of_many())

@@ -19,10 +19,12 @@ class Page {
     // Where reading needs the token too, the stream is refused without a word; a question is told why.
     ask("markets").catch((problem) => this.trouble(problem));
     setInterval(() => this.slow(), SLOW_MS);
-    setInterval(() => this.status && strip(this.status, this.skewMs), 1000);
+    setInterval(() => this.status && strip(this.status, this.skewMs), 1000); // ages go on, also without a connection
   }
   line(state, text) {
+    const isOther = document.documentElement.dataset.line !== state;
     document.documentElement.dataset.line = state;
+    if (isOther && this.status) strip(this.status, this.skewMs);
     if ($("line-text").textContent !== text) $("line-text").textContent = text;
     const banner = $("banner");
     banner.className = state === "stale" ? "mild" : "";
@@ -40,7 +42,7 @@ class Page {
       document.title = `${found.strategy.split(":").pop()} · Papertape`;
       const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
       $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
-      await Promise.all([this.show(chosen), this.equity.load(), this.trades.load(), this.fill(), this.slow(), this.peers.load()]);
+      await Promise.all([this.show(chosen), this.equity.load(true), this.trades.load(), this.fill(), this.slow(), this.peers.load()]);
     } catch (problem) { this.trouble(problem); }
   }
   // A connection that is gone is the line's to tell; the daemon's own words, and faults of this page, are told here.
@@ -72,10 +74,12 @@ class Page {
     this.skewMs = status.started_ms + status.uptime_s * 1000 - Date.now();
     strip(status, this.skewMs);
     holdings(status);
+    this.equity.now(status);
     this.levels();
   }
+  // The replay stays with what was open when it began.
   levels() {
-    if (!this.status) return;
+    if (!this.status || this.candles.until !== Infinity) return;
     this.candles.position = this.status.positions.find((each) => each.symbol === this.candles.symbol) ?? null;
     this.candles.mix();
   }
@@ -99,7 +103,7 @@ class Page {
       shadow(unseen);
       jobs(runs.rows, audits.rows);
       if (this.status) { models(this.status, attempts.rows, drift.rows[0], this.status.last_input?.time_ms ?? Date.now()); feed(this.status, notices.rows); }
-      this.equity.load();
+      this.equity.load(true);
       this.backtests.load(this.status?.makes_backtests ?? false);
     } catch (problem) { this.trouble(problem); }
   }

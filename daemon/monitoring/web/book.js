@@ -39,12 +39,14 @@ function averaged(rows) {
   });
 }
 
-// Trades that have closed, and the one that is open: what the status says of it, from its first fill on.
+// Trades that have closed, and the one that is open: what the status says of it, from its first fill on. Where the newest fill of
+// the window closed a trade, or is of one that has closed since, what is open now began after it and is no part of the window.
 function tradesOf(rows, position, fills, orders) {
   const trades = rows.map((row) => ({ ...row, entry: row.entry_ms / 1000, exit: row.exit_ms / 1000 }));
-  const own = fills.filter((fill) => fill.trade === fills.at(-1)?.trade);
-  if (position) {
-    const number = own.at(-1)?.position ? own[0].trade : -1, isMoved = orders.levels.has(number);
+  const newest = fills.at(-1), own = fills.filter((fill) => fill.trade === newest?.trade);
+  const isHere = !newest || (newest.position !== 0 && !rows.some((row) => row.number === newest.trade));
+  if (position && isHere) {
+    const number = newest ? newest.trade : -1, isMoved = orders.levels.has(number);
     trades.push({ number, symbol: position.symbol, side: position.quantity > 0 ? "long" : "short", quantity: Math.abs(position.quantity), entry: (number < 0 ? 0 : own[0].candle_ms) / 1000, exit: Infinity, entry_price: position.entry_price, exit_price: null, stop_price: isMoved ? null : position.stop_price, target_price: isMoved ? null : position.target_price, exit_reason: "end of tape" });
   }
   for (const trade of trades) addPaths(trade, orders);

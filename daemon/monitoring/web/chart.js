@@ -40,7 +40,7 @@ class CandleView {
     $("ranges").replaceChildren(...RANGES.map(([title, hours]) => {
       const button = element("button", title);
       button.type = "button";
-      button.onclick = () => (hours === null ? this.load(0, null, true) : this.load(this.newestMs - hours * 3_600_000, this.newestMs, true));
+      button.onclick = () => (this.newestMs === null ? this.newest() : hours === null ? this.load(0, null, true) : this.load(this.newestMs - hours * 3_600_000, this.newestMs, true));
       return button;
     }));
   }
@@ -91,7 +91,7 @@ class CandleView {
   mix() {
     const orders = ordersOf(this.got.orders, this.got.fills);
     this.book.orders = orders.resting;
-    this.book.trades = tradesOf(this.got.trades, this.position, this.got.fills, orders);
+    this.book.trades = tradesOf(this.got.trades, this.isLive || this.got.fills.length ? this.position : null, this.got.fills, orders);
     this.putTrades();
   }
   putTrades() {
@@ -125,6 +125,7 @@ class CandleView {
     this.putTrades();
     if (n !== null) this.chart.timeScale().setVisibleLogicalRange({ from, to });
     this.structure.update?.();
+    if (n === null) this.loadTrades(); // what happened meanwhile
   }
   // The span of what is drawn, as it is asked for.
   span() { return { symbol: this.symbol, from_ms: this.whole[0].time * 1000, to_ms: this.isLive ? null : this.whole.at(-1).time * 1000 + this.sizeMs }; }

@@ -25,11 +25,12 @@ function comparedCurves({ basis, start_ms: startMs, first, second }, names) {
   const sides = [first, second], drawn = sides.filter((side) => side.time_ms.length), notes = [];
   sides.forEach((side, i) => { if (side.missing) notes.push(element("p", `No curve of ${names[i]}: ${side.missing}.`, "warn")); });
   if (!drawn.length) return notes;
-  const times = drawn.flatMap((side) => [side.time_ms[0], side.time_ms.at(-1)]), values = drawn.flatMap((side) => side.growth);
+  const times = drawn.flatMap((side) => [side.time_ms[0], side.time_ms.at(-1)]), returns = (side) => side.growth.map((each) => (each - 1) * 100), values = drawn.flatMap(returns);
+  const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   const ends = [times.reduce((a, b) => Math.min(a, b)), times.reduce((a, b) => Math.max(a, b))];
-  const { picture, x, y, foot } = frame(900, 280, ends, [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))], 4, (v) => `${((v - 1) * 100).toFixed(1)} %`);
+  const { picture, x, y, foot } = frame(900, 280, ends, [least, most], 4, (v, step) => `${byStep(v, step)} %`);
   picture.setAttribute("aria-label", `what one unit has become: ${sides.map((side, i) => `${names[i]} ${side.growth.length ? shown(side.growth.at(-1) - 1, "percent") : "none"}`).join(", ")}`);
-  sides.forEach((side, i) => picture.append(svg("polyline", { points: side.time_ms.map((ms, n) => `${x(ms).toFixed(1)},${y(side.growth[n]).toFixed(1)}`).join(" "), fill: "none", stroke: SIDE_COLOURS[i], "stroke-width": 1.6 })));
+  sides.forEach((side, i) => picture.append(svg("polyline", { points: side.time_ms.map((ms, n) => `${x(ms).toFixed(1)},${y((side.growth[n] - 1) * 100).toFixed(1)}`).join(" "), fill: "none", stroke: SIDE_COLOURS[i], "stroke-width": 1.6 })));
   ends.forEach((at, i) => picture.append(svg("text", { x: x(at), y: foot, "text-anchor": i ? "end" : "start" }, basis === "time" ? moment(at) : i ? `${age(at)} later` : "their own starts")));
   const told = basis === "time" ? `Return of both since ${moment(startMs)}, where the later of them begins.` : "No moment is common to both: each begins at its own start, by the time since then.";
   return [element("p", told, "quiet"), picture, ...notes];
@@ -40,7 +41,9 @@ function comparedFigures({ metrics }, names) {
   const columns = [["figure", (row) => row.label || row.name], [names[0], (row) => value(row, "first")], [names[1], (row) => value(row, "second")], ["second less first", (row) => (row.difference === null ? "–" : `${row.difference > 0 ? "+" : ""}${KINDS[row.kind](row.difference)}`), "minor"]];
   const others = element("details");
   others.append(element("summary", "every other metric"), table(metrics.filter((row) => !row.label), columns, "There is none."));
-  return [table(metrics.filter((row) => row.label), columns, "No figure is known."), others];
+  const figures = table(metrics.filter((row) => row.label), columns, "No figure is known.");
+  figures.classList.add("figures");
+  return [figures, others];
 }
 const missing = (reason) => element("span", `none: ${reason}`, "none");
 

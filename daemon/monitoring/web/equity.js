@@ -26,11 +26,24 @@ class EquityView {
     const points = (values, scale) => this.found.time_ms.filter((ms) => ms / 1000 <= until).map((ms, i) => ({ time: ms / 1000, value: values[i] * scale }));
     this.line.setData(points(this.found.equity, 1));
     this.under.setData(points(this.found.drawdown_ratio, -100));
+    this.extend();
     this.marks.setMarkers(this.chapters.filter((row) => row.begins_ms / 1000 <= until).map((row) => ({ time: row.begins_ms / 1000, position: "aboveBar", shape: "square", color: colour("accent"), text: row.name })));
   }
-  async load() {
+  // Marks are five minutes apart: the curve ends with what the account is worth now.
+  now(status) {
+    this.newest = status.last_input && { time: status.last_input.time_ms / 1000, equity: status.account.equity, fall: status.account.drawdown_ratio };
+    this.extend();
+  }
+  extend() {
+    const { found, newest } = this, last = found?.time_ms.at(-1) / 1000;
+    if (this.until !== Infinity || !(newest?.time > last)) return;
+    this.line.update({ time: newest.time, value: newest.equity });
+    this.under.update({ time: newest.time, value: -100 * newest.fall });
+  }
+  // Chapters are rare and sums over the whole account: they are not asked for at every trade.
+  async load(isWhole = false) {
     let found;
-    try { [found, this.chapters] = await Promise.all([ask("equity"), ask("chapters", { limit: 100 }).then((page) => page.rows.filter((row) => row.name).reverse())]); }
+    try { [found, this.chapters] = await Promise.all([ask("equity"), isWhole ? ask("chapters", { limit: 100 }).then((page) => page.rows.filter((row) => row.name).reverse()) : this.chapters]); }
     catch (problem) { $("equity-state").textContent = `the curve could not be loaded: ${problem.message}`; return; }
     this.found = found;
     this.at(this.until);

@@ -64,7 +64,7 @@ function shadowCurve(times, returns) {
   if (!times.length) return [];
   const percents = returns.map((v) => v * 100), ends = [times[0], times[times.length - 1]];
   const low = Math.min(0, ...percents), high = Math.max(0, ...percents), room = (high - low || 1) * 0.05;
-  const { picture, x, y, foot } = frame(620, 200, ends, [low - room, high + room], 4, (v) => `${v.toFixed(1)} %`);
+  const { picture, x, y, foot } = frame(620, 200, ends, [low - room, high + room], 4, (v, step) => `${byStep(v, step)} %`);
   picture.setAttribute("aria-label", "what the models would have earned on paper");
   picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: y(0), y2: y(0), stroke: "var(--quiet)", "stroke-dasharray": "4 4" }));
   // A result stands until the next trade is over.

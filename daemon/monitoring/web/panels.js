@@ -4,7 +4,7 @@ const MOST_TAPE = 200;
 
 function strip(status, skewMs) {
   const account = status.account, now = Date.now() + skewMs, feed = status.feeds[0];
-  const heard = Math.max(...(feed?.symbols ?? []).map((each) => each.last_message_ms ?? 0));
+  const heard = Math.max(0, ...(feed?.symbols ?? []).map((each) => each.last_message_ms ?? 0));
   const open = status.positions.reduce((sum, each) => sum + each.unrealised_pnl, 0);
   const parity = status.parity.outcome;
   const cells = [
@@ -13,7 +13,7 @@ function strip(status, skewMs) {
     ["open result", status.positions.length ? signed(open) : "flat", `${status.positions.length} open`, "", tone(open)],
     ["below its peak", percent(account.drawdown_ratio), `peak ${money(account.equity_peak)}`, account.drawdown_ratio > 0.2 ? "bad" : ""],
     ["entries", status.halted.length ? "halted" : account.size_factor < 1 ? percent(account.size_factor, 0) : "open", status.halted.join(", ") || "new positions are entered", status.halted.length ? "bad" : account.size_factor < 1 ? "warn" : ""],
-    ["feed", feed?.is_connected ? "connected" : "down", heard ? `heard ${age(now - heard)} ago` : "nothing heard yet", feed?.is_connected ? "" : "bad"],
+    ["feed", ...feedState(feed, heard ? `heard ${age(now - heard)} ago` : "nothing heard yet")],
     ["newest candle", status.last_input ? clock(status.last_input.time_ms).slice(6) : "none", status.last_input ? `${clock(status.last_input.time_ms).slice(0, 5)}, input ${status.last_input.sequence.toLocaleString("en-US")}` : "waiting for the first", ""],
     ["model", status.model.version ? `v${status.model.version} ${status.model.kind}` : "none", status.model.version ? `drift ${status.model.drift ?? "not looked at"}` : "rules alone decide", status.model.drift === "stop" ? "bad" : ["warn", "smaller", "retrain"].includes(status.model.drift) ? "warn" : ""],
     ["replay agrees", parity === "match" ? "yes" : parity === "diverged" ? "no" : "not yet", status.parity.sequence ? `up to input ${status.parity.sequence.toLocaleString("en-US")}` : "no audit yet", parity === "diverged" ? "bad" : ""],
@@ -24,6 +24,13 @@ function strip(status, skewMs) {
     cell.title = `${name}: ${value}, ${about}`;
     return cell;
   }));
+}
+
+// Without a connection to the daemon nobody here knows how its feed is.
+function feedState(feed, told) {
+  if (document.documentElement.dataset.line !== "live") return ["not known", told, "warn"];
+  if (!feed) return ["none", "no venue is followed yet", "warn"];
+  return feed.is_connected ? ["connected", told, ""] : ["down", told, "bad"];
 }
 
 // One open position: its size and result, and below them its prices, whatever room they take.
@@ -44,14 +51,14 @@ function holdings(status) {
 
 function jobs(runs, audits) {
   $("jobs").replaceChildren(
-    table(runs, [["job", (r) => r.job], ["started", (r) => clock(r.started_ms)], ["outcome", (r) => r.outcome, (r) => (r.outcome === "failed" ? "loss" : "")], ["", (r) => r.detail, "minor"]], "No job has run yet."),
-    table(audits, [["audit", (a) => clock(a.time_ms)], ["input", (a) => a.sequence.toLocaleString("en-US")], ["outcome", (a) => a.outcome, (a) => (a.outcome === "equal" ? "gain" : "loss")], ["", (a) => a.detail, "minor"]], "No audit yet."));
+    table(runs, [["job", (r) => r.job], ["started", (r) => clock(r.started_ms)], ["outcome", (r) => r.outcome, (r) => (r.outcome === "failed" ? "loss" : "")], ["detail", (r) => r.detail, "minor"]], "No job has run yet."),
+    table(audits, [["audit", (a) => clock(a.time_ms)], ["input", (a) => a.sequence.toLocaleString("en-US")], ["outcome", (a) => a.outcome, (a) => (a.outcome === "equal" ? "gain" : "loss")], ["detail", (a) => a.detail, "minor"]], "No audit yet."));
 }
 
 function feed(status, notices) {
   $("feed").replaceChildren(
     table(status.feeds.flatMap((each) => each.symbols), [["symbol", (s) => s.symbol], ["last message", (s) => (s.last_message_ms ? clock(s.last_message_ms) : "–")], ["last close", (s) => (s.last_close_ms ? clock(s.last_close_ms) : "–")]], "No symbol is followed."),
-    table(notices, [["when", (n) => clock(n.time_ms)], ["what", (n) => n.kind], ["symbol", (n) => n.symbol, "minor"], ["", (n) => n.detail || (n.value ? rounded(n.value) : "")]], "The feed had nothing to tell: no gap, no reconnect."));
+    table(notices, [["when", (n) => clock(n.time_ms)], ["what", (n) => n.kind], ["symbol", (n) => n.symbol, "minor"], ["detail", (n) => n.detail || (n.value ? rounded(n.value) : "–")]], "The feed had nothing to tell: no gap, no reconnect."));
 }
 
 function refusals(found) {

@@ -7,16 +7,28 @@ function svg(tag, attributes, text) {
   return node;
 }
 
-// A frame with a scale: returns the picture and what places a value on it.
-function frame(width, height, [left, right], [low, high], ticks, format) {
+// The distance of round values, of which at most so many steps lie in a range: 1, 2 or 5 times a power of ten.
+function roundStep(range, most) {
+  const least = range / most, power = 10 ** Math.floor(Math.log10(least));
+  return power * ([1, 2, 5].find((times) => times * power >= least * (1 - 1e-9)) ?? 10);
+}
+
+// A number with the decimals that tell round values apart which are `step` from one another.
+const byStep = (value, step) => value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+
+// A frame with a scale of about so many round values: returns the picture and what places a value on it. It is no wider than the window, so
+// that its letters can be read there; format: of a value and the step between two.
+function frame(wanted, height, [left, right], [low, high], ticks, format) {
+  const width = Math.min(wanted, Math.max(document.documentElement.clientWidth - 28, 260));
   const box = { x: 52, y: 10, w: width - 62, h: height - 34 };
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img" });
   const x = (v) => box.x + ((v - left) / (right - left || 1)) * box.w;
   const y = (v) => box.y + box.h - ((v - low) / (high - low || 1)) * box.h;
-  for (let i = 0; i <= ticks; i++) {
-    const value = low + ((high - low) * i) / ticks;
+  const step = roundStep(high - low || 1, ticks + 2);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
+    const value = i * step + 0; // no −0
     picture.append(svg("line", { x1: box.x, x2: box.x + box.w, y1: y(value), y2: y(value), stroke: "var(--line)" }));
-    picture.append(svg("text", { x: box.x - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)));
+    picture.append(svg("text", { x: box.x - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, step)));
   }
   return { picture, x, y, foot: height - 8 };
 }

@@ -44,7 +44,7 @@ function chartColours() {
   return {
     layout: { background: { color: colour("card") }, textColor: colour("quiet"), panes: { separatorColor: colour("line") } },
     grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
-    rightPriceScale: { borderColor: colour("line") },
+    rightPriceScale: { borderColor: colour("line"), entireTextOnly: true },
   };
 }
 

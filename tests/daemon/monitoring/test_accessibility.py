@@ -9,11 +9,12 @@ import pytest
 from papertape.daemon.journal import Journal
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import OrderState, PositionState, Status
+from papertape.daemon.runtime.recovery import begin
 from tests.daemon.monitoring.test_api import serving
 from tests.support.accessibility import press, tabbed, violations
 from tests.support.api import account, no_status
 from tests.support.browser import Tab, browser_tab, needs_browser
-from tests.support.journals import candles, filled
+from tests.support.journals import candles, filled, identity
 from tests.support.pages import looked_at
 
 pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
@@ -72,7 +73,29 @@ async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
         await tab.until("!$('why').hidden")
         assert await violations(tab) == [], "replay"
         await tab.value("PAGE.line('lost', 'no connection'), 1")
+        assert "not known" in await tab.value("$('strip').textContent")  # how the feed is
         assert await violations(tab) == [], "not connected"
+
+
+async def test_an_account_that_has_just_begun_says_so_and_shows_nothing_as_measured(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "state").mkdir()
+    with Journal.open(tmp_path / "state", 0) as journal:
+        journal.commit([begin(identity())])
+    api = Api(account(tmp_path / "state"), no_status)
+    async with serving(api) as http, browser_tab(tmp_path / "profile") as tab:
+        await tab.open(str(http._base_url), 1280)
+        await tab.until("$('equity-state').textContent.startsWith('No mark yet')")
+        await tab.value("$('ranges').firstElementChild.click(), 1")
+        strip = await tab.value("$('strip').innerText.replaceAll('\\n', ' ')")
+        assert "feed none no venue is followed yet" in strip
+        assert "newest candle none" in strip
+        assert "replay agrees not yet" in strip
+        assert "No candle has been accepted yet" in await tab.value("$('chart-state').textContent")
+        assert await tab.value("$('tape').textContent") == "Nothing has happened yet."
+        await looked_at(tab, "nothing yet")
+        assert tab.errors == []
 
 
 async def test_everything_is_reached_and_done_by_keyboard(api: Api, tmp_path: Path) -> None:

@@ -111,6 +111,9 @@ async def test_it_stands_beside_the_account_as_what_was_not_traded(
     async with serving(Api(facts, no_status)) as http, browser_tab(tmp_path / "profile") as tab:
         await tab.open(str(http._base_url), 1280)
         await tab.until("$('model-shadow').querySelector('svg') !== null")
+        # Of 3, -1, -3 and -4 %: a scale of round values.
+        scale = "[...$('model-shadow').querySelectorAll('text')].map((text) => text.textContent)"
+        assert (await tab.value(scale))[:-2] == ["-4 %", "-2 %", "0 %", "2 %"]
         beside = await tab.value("$('equity-shadow').textContent")
         assert "on paper and not in the account: -4.00 % of one stake" in beside
         assert "by policy shadow no model trades" in await tab.value(
