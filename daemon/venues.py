@@ -34,7 +34,7 @@ from papertape.engine.events import Cause, Event, Feed
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from papertape.replay.config.live import Live
-from papertape.replay.config.markets import market_for, market_of
+from papertape.replay.config.markets import market_for, market_of, refuse_other_money
 from papertape.replay.feed import common_span
 from papertape.replay.runtime.clock import Clock, WallClock
 from papertape.replay.sources.delta_products import Product
@@ -58,7 +58,9 @@ def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
     changed = {"venue": SIM, "symbols": symbols, "timeframe": base}
     live = config.live.model_copy(update=changed)
     config = config.model_copy(update={"live": live})
-    return Identity(config, tapes[0].venue, base, tuple(market_for(tape, config) for tape in tapes))
+    markets = tuple(market_for(tape, config) for tape in tapes)
+    refuse_other_money(markets, {tape.symbol: tape.kind for tape in tapes})
+    return Identity(config, tapes[0].venue, base, markets)
 
 
 async def live_identity(
@@ -294,6 +296,7 @@ async def _delta_identity(config: Config) -> Identity:
             refuse_contract(config, symbol, product)
             told = delta_figures(product)
             markets.append(market_of(profile.venue, symbol, "linear", config, told))
+    refuse_other_money(markets)
     return Identity(config, profile.venue, live.timeframe, tuple(markets))
 
 
@@ -328,13 +331,9 @@ async def _ccxt_identity(config: Config) -> Identity:
         tiers = await leverage_tiers(exchange, history.call, swaps) if swaps else {}
     finally:
         await exchange.close()
-    inverse = [symbol for symbol, market in found if market.kind == "inverse"]
-    if inverse:
-        raise ConfigError(
-            f"live.symbols: {inverse[0]} is an inverse contract; only linear ones are traded"
-        )
     markets = []
     for symbol, m in found:
         said = said_of(exchange, exchange.markets[m.unified], tiers.get(m.unified, ()))
         markets.append(market_of(m.venue, symbol, m.kind, config, ccxt_figures(said)))
+    refuse_other_money(markets, {symbol: m.kind for symbol, m in found})
     return Identity(config, found[0][1].venue, live.timeframe, tuple(markets))

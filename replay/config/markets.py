@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -18,6 +18,10 @@ from papertape.replay.config.market_settings import MarketSettings
 from papertape.replay.tapes.store import Tape, time_ms
 
 _BY_BRACKETS: Final = ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope")
+_DOLLARS: Final = ("USD", "USDT", "USDC", "BUSD", "FDUSD", "TUSD")
+_OTHER_QUOTES: Final = (
+    "EUR", "GBP", "JPY", "TRY", "BRL", "AUD", "CAD", "CHF", "INR", "IDR", "KRW", "VND", "BTC", "XBT", "ETH", "BNB"
+)  # fmt: skip
 _BY_QUOTE: Final = "minimum_notionals"  # of a venue: quote → smallest notional
 
 
@@ -27,12 +31,39 @@ def _known() -> dict[str, dict[str, Any]]:
     return {name: _checked(values) for name, values in tomllib.loads(text).items()}
 
 
-def _smallest_notional(symbol: str, by_quote: Mapping[str, float]) -> float:
-    """Return the smallest notional of a market by the quote that its symbol ends with; 0 where none is known."""
+def _quote_of(symbol: str, known: Iterable[str]) -> str:
+    """Return the quote, of those that are known, that a symbol ends with; "" where it is none of them."""
     pair = re.sub("[^0-9A-Z]", "", symbol.upper().partition(":")[0])
     pair = pair.removesuffix("SWAP").removesuffix("PERP")
-    quotes = [quote for quote in by_quote if pair.endswith(quote) and pair != quote]
-    return by_quote[max(quotes, key=len)] if quotes else 0.0
+    quotes = [quote for quote in known if pair.endswith(quote) and pair != quote]
+    return max(quotes, key=len, default="")
+
+
+def refuse_other_money(markets: Sequence[Market], kinds: Mapping[str, str] | None = None) -> None:
+    """
+    Raise ConfigError for what one account cannot trade: an inverse contract, or markets of several quote currencies.
+
+    kinds  spot, linear or inverse, by symbol
+
+    A dollar and the coins that stand for one are one currency here. What only features read is not traded.
+    """
+    first: dict[str, str] = {}
+    for market in markets:
+        if market.read_only:
+            continue
+        if (kinds or {}).get(market.symbol) == "inverse":
+            raise ConfigError(
+                f"{market.symbol}: it is an inverse contract, which pays in its coin; only spot and linear contracts are traded"
+            )
+        quote = _quote_of(market.symbol, (*_DOLLARS, *_OTHER_QUOTES))
+        if quote:
+            first.setdefault("dollars" if quote in _DOLLARS else quote, market.symbol)
+    if len(first) > 1:
+        (one, a), (other, b) = list(first.items())[:2]
+        raise ConfigError(
+            f"{a} is quoted in {one} and {b} in {other}, and an account has one currency; give each an account of its own, or "
+            f"say markets.{b}.read_only = true"
+        )
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +92,8 @@ def market_of(
     for name in (venue, f"{venue}:{symbol}"):
         values |= _known().get(name, {})
     by_quote = values.pop(_BY_QUOTE, {})
-    values.setdefault("minimum_notional", _smallest_notional(symbol, by_quote))
+    quote = _quote_of(symbol, by_quote)
+    values.setdefault("minimum_notional", by_quote[quote] if quote else 0.0)
     own = config.market.figures
     if symbol in config.markets:
         own |= config.markets[symbol].figures

@@ -11,7 +11,12 @@ from papertape.engine.strategies import KernelStrategy, Strategy, make_strategy
 from papertape.engine.strategies.turns import BySymbol, Turn, refuse_unknown_symbols
 from papertape.replay.config import Config, ScheduledParameters
 from papertape.replay.config.fields import about_symbol, shared
-from papertape.replay.config.markets import first_ms_of, market_at_first, market_for
+from papertape.replay.config.markets import (
+    first_ms_of,
+    market_at_first,
+    market_for,
+    refuse_other_money,
+)
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
 from papertape.replay.tapes.own_features import load_feature
 from papertape.replay.tapes.store import Store, Tape, time_ms
@@ -33,6 +38,7 @@ def make_spec(config: Config, tapes: Sequence[Tape]) -> EngineSpec:
         )
     first_ms = first_ms_of(config, tapes)
     markets = [market_at_first(config, market_for(tape, config), first_ms) for tape in tapes]
+    refuse_other_money(markets, {tape.symbol: tape.kind for tape in tapes})
     return spec_for(config, markets, frames.pop())
 
 

@@ -14,13 +14,14 @@ from papertape.engine.broker.risk.brackets import Bracket
 from papertape.engine.broker.risk.fees import FeeTier
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import Market
-from papertape.replay import Result, backtest
+from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import result_statement, verify
 from papertape.replay.config import make_config
 from papertape.replay.config.markets import market_changes
 from papertape.replay.config.spec import make_spec
 from papertape.replay.importers.sample import sample_tape
 from papertape.replay.learning.settings import settings_of
+from tests.support.helpers import make_candles
 
 ASKED: dict[str, Any] = {
     "strategy": "ema_cross", "use_ml": False, "start": "2021-05-01", "end": "2021-06-15",
@@ -124,6 +125,42 @@ def test_a_leverage_above_its_table_is_found_before_a_market_is_known(place: str
 
     with pytest.raises(ConfigError, match=f"{place}: leverage 130 is above 125, that of its small"):
         make_config(values)
+
+
+def tape(symbol: str, kind: str = "spot") -> Tape:
+    return Tape(make_candles([(1.0, 1.0, 1.0, 1.0)]), "test", symbol, "1h", kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "said"),
+    [
+        (("BTCUSDT", "ETHBTC"), "BTCUSDT is quoted in dollars and ETHBTC in BTC, and an account has one currency"),
+        (("BTC/USDT:USDT", "BTC-EUR-SWAP"), "BTC/USDT:USDT is quoted in dollars and BTC-EUR-SWAP in EUR"),
+        (("BTCUSDT", "ETH/USD", "SOL-USDC"), ""),  # of dollars and the coins that stand for one
+        (("ETHBTC", "XRP/BTC", "GOLD"), ""),  # what GOLD is quoted in nobody says
+    ],
+)  # fmt: skip
+def test_an_account_has_one_currency(symbols: tuple[str, ...], said: str) -> None:
+    tapes = [tape(symbol) for symbol in symbols]
+    config = make_config({"strategy": {"name": "ema_cross"}})
+
+    if not said:
+        assert len(make_spec(config, tapes).markets) == len(symbols)
+        return
+    with pytest.raises(ConfigError, match=said):
+        make_spec(config, tapes)
+    only_read = {"markets": {symbols[1]: {"read_only": True}}, "strategy": {"name": "ema_cross"}}
+    assert make_spec(make_config(only_read), tapes).traded == symbols[:1]
+
+
+def test_an_inverse_contract_is_read_and_never_traded() -> None:
+    tapes = [tape("BTCUSDT"), tape("BTCUSD_PERP", "inverse")]
+    values: dict[str, Any] = {"strategy": {"name": "ema_cross"}}
+
+    with pytest.raises(ConfigError, match="BTCUSD_PERP: it is an inverse contract, which pays in"):
+        make_spec(make_config(values), tapes)
+    only_read = {"markets": {"BTCUSD_PERP": {"read_only": True}}}
+    assert len(make_spec(make_config(values | only_read), tapes).markets) == 2
 
 
 def test_a_run_uses_what_was_valid_then(result: Result) -> None:
