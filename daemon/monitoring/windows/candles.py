@@ -2,8 +2,10 @@
 Candles as a chart wants them: a window, drawn as coarsely as it must be, with the true high and low of every stretch.
 
 Stretches are the strategy's timeframe times a power of two, on a grid from 1970, so a candle of a coarse window is made of
-the same base candles whatever the window. A short window is read from the journal's inputs; a long one comes from an
-overview that this keeps: at most MOST_KEPT stretches of each symbol, which double in length whenever there are more.
+the same base candles whatever the window. A short window is read from the journal's inputs, by their times; a long one comes
+from an overview that this keeps: at most MOST_KEPT stretches of each symbol, which double in length whenever there are more.
+The first long one reads the journal once. Before, where the candles of a symbol begin and end is looked up at the journal's
+own ends: who opens the page on an account of years waits for nothing else.
 """
 
 from typing import Final
@@ -19,6 +21,8 @@ from papertape.engine.jit import IntArray, Rows, join_rows
 MOST_CANDLES: Final = 1_500  # of one answer
 MOST_KEPT: Final = 65_536  # of one symbol: 4 MB
 _PAGE: Final = 4_096  # inputs read at a time
+_PAGE_BYTES: Final = 16_000_000  # and no more than this, where inputs are long
+_ENDS: Final = 512  # inputs at each end of the journal among which a symbol's first and last candle are looked for
 _DIGITS: Final = 6  # significant, of a volume
 _COLUMNS: Final = ("open", "high", "low", "close")
 
@@ -55,22 +59,20 @@ class CandleHistory:
         self, journal: Journal, symbol: str, from_ms: int | None, to_ms: int | None, limit: int
     ) -> CandleWindow:
         """Return at most `limit` candles of a window; without its beginning the newest before its end."""
-        self._read(journal)
-        place = self._symbols.index(symbol)
-        kept = self._kept[place]
-        frame_ms = self._timeframe_ms
-        if not len(kept):
+        place, frame_ms = self._symbols.index(symbol), self._timeframe_ms
+        known = self._known(journal, place)
+        if known is None:
             return CandleWindow(symbol=symbol, timeframe_ms=frame_ms, size_ms=frame_ms)
-        oldest_ms, newest_ms = (
-            int(kept["open_ms"][0]),
-            int(kept["open_ms"][-1] + self._sizes[place]),
-        )
+        oldest_ms, newest_ms = known
         end_ms = newest_ms if to_ms is None else min(max(to_ms, oldest_ms), newest_ms)
         start_ms = end_ms - limit * frame_ms if from_ms is None else from_ms
         start_ms = max(min(start_ms, end_ms), oldest_ms)
         size_ms = self._size(start_ms, end_ms, limit)
         start_ms -= start_ms % size_ms
-        if size_ms >= self._sizes[place]:
+        if size_ms > frame_ms:
+            self._read(journal)
+        if self._sequence and size_ms >= self._sizes[place]:
+            kept = self._kept[place]
             rows = kept[(kept["open_ms"] >= start_ms) & (kept["open_ms"] < end_ms)]
         else:
             rows = self._fresh(journal, place, start_ms, end_ms)
@@ -84,18 +86,47 @@ class CandleHistory:
             size_ms *= 2
         return size_ms
 
+    def _known(self, journal: Journal, place: int) -> tuple[int, int] | None:
+        """Return when a symbol's first candle opens and its last one closes; none where it has no candle."""
+        if not self._sequence:
+            first, last = (self._at_end(journal, place, order) for order in ("ASC", "DESC"))
+            if first is not None and last is not None:
+                frame_ms = self._timeframe_ms
+                newest_ms = int(last["open_ms"][-1]) // frame_ms * frame_ms + frame_ms
+                return int(first["open_ms"][0]) // frame_ms * frame_ms, newest_ms
+        self._read(journal)
+        kept = self._kept[place]
+        if not len(kept):
+            return None
+        return int(kept["open_ms"][0]), int(kept["open_ms"][-1] + self._sizes[place])
+
+    def _at_end(self, journal: Journal, place: int, order: str) -> Rows | None:
+        """Return candles of a symbol in the first input that has some, or the last; none where that is not near the end."""
+        query = f"SELECT CAST(payload AS BLOB) FROM inputs WHERE kind = ? ORDER BY sequence {order} LIMIT ?"  # noqa: S608 - one of two words
+        for (payload,) in journal.each(query, CANDLES, _ENDS):
+            own = _of_symbol(np.frombuffer(payload, CANDLE), place)
+            if len(own):
+                return own
+        return None
+
     def _read(self, journal: Journal) -> None:
         """Take in what was journalled since the last time."""
-        while rows := journal.all(
-            "SELECT sequence, CAST(payload AS BLOB) FROM inputs WHERE sequence > ? AND kind = ? ORDER BY sequence LIMIT ?",
-            self._sequence,
-            CANDLES,
-            _PAGE,
-        ):
+        while rows := self._page(journal):
             self._sequence = rows[-1][0]
             candles = np.frombuffer(b"".join(payload for _, payload in rows), CANDLE)
             for place in range(len(self._symbols)):
                 self._add(place, _of_symbol(candles, place))
+
+    def _page(self, journal: Journal) -> list[tuple[int, bytes]]:
+        """Return the next inputs with candles."""
+        query = "SELECT sequence, CAST(payload AS BLOB) FROM inputs WHERE sequence > ? AND kind = ? ORDER BY sequence LIMIT ?"
+        found, n_bytes = [], 0
+        for sequence, payload in journal.each(query, self._sequence, CANDLES, _PAGE):
+            found.append((sequence, payload))
+            n_bytes += len(payload)
+            if n_bytes > _PAGE_BYTES:
+                break
+        return found
 
     def _add(self, place: int, candles: Rows) -> None:
         kept = stretched(join_rows([self._kept[place], candles]), self._sizes[place])
@@ -106,23 +137,17 @@ class CandleHistory:
 
     def _fresh(self, journal: Journal, place: int, start_ms: int, end_ms: int) -> Rows:
         """Return base candles of a window from the journal."""
-        last = journal.one(
-            "SELECT min(sequence) FROM inputs WHERE kind = 'candles' AND last_ms >= ?", end_ms
-        )[0]
+        # By the index of times, which rise with the sequence; the input that reaches beyond the end begins before it.
         rows = journal.all(
-            "SELECT CAST(payload AS BLOB) FROM inputs WHERE kind = 'candles' AND last_ms >= ? AND sequence <= ? "
-            "ORDER BY sequence",
+            "SELECT CAST(payload AS BLOB) FROM inputs WHERE kind = 'candles' AND last_ms >= ? AND last_ms <= "
+            "coalesce((SELECT min(last_ms) FROM inputs WHERE kind = 'candles' AND last_ms >= ?), ?) ORDER BY last_ms",
             start_ms,
-            journal_end(last),
+            end_ms,
+            2**62,
         )
         candles = np.frombuffer(b"".join(payload for (payload,) in rows), CANDLE)
         own = _of_symbol(candles, place)
         return own[(own["open_ms"] >= start_ms) & (own["open_ms"] < end_ms)]
-
-
-def journal_end(sequence: int | None) -> int:
-    """Return a sequence, or one beyond every input where there is none."""
-    return 2**62 if sequence is None else sequence
 
 
 def _of_symbol(candles: Rows, place: int) -> Rows:

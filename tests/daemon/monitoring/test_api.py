@@ -215,6 +215,37 @@ def test_windows_have_the_true_open_high_low_and_close(
     assert len(sizes) > 2
 
 
+def test_a_near_window_is_read_without_the_rest_of_the_journal(minutes: tuple[Path, Any]) -> None:
+    state, _ = minutes
+    whole, near = (CandleHistory(("AAA", "BBB"), MINUTE_MS) for _ in range(2))
+    begin_ms = FIRST_MS + 70_000 * MINUTE_MS
+    spans = (
+        (None, None),
+        (begin_ms, begin_ms + 700 * MINUTE_MS),
+        (begin_ms, begin_ms + 1),
+        (0, FIRST_MS + MINUTE_MS),
+    )
+    with Journal.read(state) as journal:
+        whole.window(journal, "AAA", 0, None, 40)
+        for symbol in ("AAA", "BBB"):
+            for from_ms, to_ms in spans:
+                found = near.window(journal, symbol, from_ms, to_ms, 1_000)
+                expected = whole.window(journal, symbol, from_ms, to_ms, 1_000)
+                ends = {"oldest_ms", "newest_ms"}  # of the overview to its coarser stretch
+                assert found.model_dump(exclude=ends) == expected.model_dump(exclude=ends)
+                assert found.oldest_ms == FIRST_MS
+                assert found.newest_ms == FIRST_MS + 200_000 * MINUTE_MS
+        assert near._sequence == 0
+        plans = []
+        journal.connection.set_trace_callback(plans.append)
+        near.window(journal, "AAA", *spans[1], 1_000)
+        journal.connection.set_trace_callback(None)
+        told = [row[3] for plan in plans for row in journal.all(f"EXPLAIN QUERY PLAN {plan}")]
+        # Ordered by sequence and cut, or found by time: no scan of all.
+        assert any("inputs_by_time" in line for line in told)
+        assert not any("TEMP B-TREE" in line for line in told)
+
+
 def test_stretching_in_parts_is_stretching_at_once() -> None:
     rows = walk(1_000, 3)
     for cut in (1, 29, 30, 500, 999):
