@@ -246,6 +246,10 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    # How far what runs in it could reach, of 10; in tenths.
+    security = [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
+    done = subprocess.run(security, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:]
 
 
 def test_every_alert_leads_to_a_page_that_exists_and_no_page_is_left_over() -> None:

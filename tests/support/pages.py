@@ -1,11 +1,15 @@
 """What tests of pages in a browser do again and again: look at every size and colour, fill in a form, see who was asked."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from tests.support.accessibility import violations
 from tests.support.browser import Tab
 
+OPENAPI = Path(__file__).resolve().parents[2] / "deploy" / "docs" / "openapi.json"
 LOOKS = (("light", 1280), ("dark", 390))
 # As a person does: what listens hears of it.
 _FILL = """Object.entries({}).forEach(([id, value]) => {{ $(id).value = value;
@@ -32,6 +36,29 @@ async def looked_at(tab: Tab, about: str = "", looks: Sequence[tuple[str, int]] 
 def filled(fields: Mapping[str, str]) -> str:
     """Return what fills in fields, by their ids."""
     return f"{_FILL.format(json.dumps(dict(fields)))}, 1"
+
+
+def undocumented(urls: Sequence[str]) -> set[str]:
+    """Return what of the requests to a daemon the committed document does not list, path and names of parameters."""
+    document = json.loads(OPENAPI.read_text(encoding="utf-8"))
+    known = {
+        re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)): {
+            each["name"]
+            for operation in operations.values()
+            for each in operation.get("parameters", ())
+            if each["in"] == "query"
+        }
+        for path, operations in document["paths"].items()
+    }
+    return {
+        url
+        for url in urls
+        if urlsplit(url).scheme != "data"
+        and not any(
+            re.fullmatch(path, urlsplit(url).path) and set(parse_qs(urlsplit(url).query)) <= names
+            for path, names in known.items()
+        )
+    }
 
 
 def strangers(tab: Tab, url: str) -> list[str]:

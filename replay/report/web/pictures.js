@@ -16,10 +16,13 @@ function roundStep(range, most) {
 // A number with the decimals that tell round values apart which are `step` from one another.
 const byStep = (value, step) => value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
 
-// A frame with a scale of about so many round values: returns the picture and what places a value on it. It is no wider than the window, so
-// that its letters can be read there; format: of a value and the step between two.
+// How wide a picture is drawn: no wider than the window, so that its letters can be read there.
+const roomFor = (wanted) => Math.min(wanted, Math.max(document.documentElement.clientWidth - 28, 260));
+
+// A frame with a scale of about so many round values: returns the picture and what places a value on it; format: of a value and
+// the step between two.
 function frame(wanted, height, [left, right], [low, high], ticks, format) {
-  const width = Math.min(wanted, Math.max(document.documentElement.clientWidth - 28, 260));
+  const width = roomFor(wanted);
   const box = { x: 52, y: 10, w: width - 62, h: height - 34 };
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img" });
   const x = (v) => box.x + ((v - left) / (right - left || 1)) * box.w;

@@ -40,8 +40,8 @@ function drawRolling(rolling) {
 
 function drawYears(years) {
   const largest = Math.max(...years.map(([, value]) => Math.abs(value)), 1e-9);
-  const height = 26 * years.length + 8, middle = years.some(([, value]) => value < 0) ? 310 : 70, room = years.some(([, value]) => value < 0) ? 170 : 440;
-  const picture = svg("svg", { viewBox: `0 0 620 ${height}`, class: "picture", role: "img", "aria-label": "returns by year" });
+  const wide = roomFor(620), hasLoss = years.some(([, value]) => value < 0), height = 26 * years.length + 8, middle = hasLoss ? wide / 2 : 70, room = hasLoss ? wide / 2 - 110 : wide - 150;
+  const picture = svg("svg", { viewBox: `0 0 ${wide} ${height}`, class: "picture", role: "img", "aria-label": "returns by year" });
   years.forEach(([year, value], i) => {
     const width = Math.max((Math.abs(value) / largest) * room, 1), top = 8 + 26 * i;
     picture.append(svg("text", { x: 10, y: top + 13 }, year));

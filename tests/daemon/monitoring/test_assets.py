@@ -24,7 +24,7 @@ from tests.support.accessibility import press
 from tests.support.api import account, journal_of, no_status, walk
 from tests.support.browser import Tab, browser_tab, needs_browser, opened_page
 from tests.support.loopback import free_port
-from tests.support.pages import filled, resized, strangers
+from tests.support.pages import filled, resized, strangers, undocumented
 
 ROOT = Path(__file__).resolve().parents[3]
 # Of a backtest that takes half a minute, most of it with a word on how far it is: a model every week of four years.
@@ -216,6 +216,9 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
                 await resized(tab, width)
                 await asyncio.sleep(0.5)
                 assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+            await tab.value("PAGE.replay.begin(), 1")
+            await tab.until("PAGE.candles.book.tables !== undefined")
+            await tab.value("PAGE.replay.end(), $('ranges').lastElementChild.click(), 1")
             await backtested(tab, tmp_path)
             assert await tab.value(command("pause", "not-the-right-token")) == ""
             assert "token is missing or wrong" in await tab.until(
@@ -250,7 +253,9 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
             )
     assert errors == []
     assert strangers(tab, url) == []
-    assert tab.requests
+    assert undocumented(tab.requests) == set()
+    asked = {url.split("?")[0].rsplit("/", 1)[1] for url in tab.requests}
+    assert asked >= {"candles", "closes", "close", "comparison", "choices", "cancel", "pause", "report.html", "stream", "peers"}  # fmt: skip
 
 
 @needs_browser
