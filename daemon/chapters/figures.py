@@ -23,12 +23,15 @@ def figures_of(journal: Journal) -> list[dict[str, Any]]:
     return found
 
 
-def told(chapter: dict[str, Any]) -> str:
-    """Return one chapter as a line."""
+def told(chapter: dict[str, Any], places: int = 2) -> str:
+    """Return one chapter as a line, amounts with so many decimals."""
     name = f"chapter {chapter['name']!r}" if chapter["name"] else "before the first chapter"
     since = "" if chapter["begins_ms"] is None else f" from {at_minute(chapter['begins_ms'])}"
     if chapter["equity_after"] is None:
         return f"{name}{since}: no mark of the account is kept yet"
     before, after = chapter["equity_before"], chapter["equity_after"]
-    trades = f"{chapter['trades']:,} closed, {chapter['wins']:,} won, fees {chapter['fees']:,.2f}"
-    return f"{name}{since}: equity {before:,.2f} → {after:,.2f} ({after - before:+,.2f}); trades: {trades}"
+    trades = (
+        f"{chapter['trades']:,} closed, {chapter['wins']:,} won, fees {chapter['fees']:,.{places}f}"
+    )
+    moved = f"{before:,.{places}f} → {after:,.{places}f} ({after - before:+,.{places}f})"
+    return f"{name}{since}: equity {moved}; trades: {trades}"

@@ -73,7 +73,8 @@ def _peers(found: Peers) -> None:
     table = Table("name", "state", "equity", "halted", "", box=None, pad_edge=False)
     for peer in found.peers:
         said = peer.status
-        equity = "–" if said is None else f"{said.account.equity:,.2f} {said.account.currency}"
+        held = None if said is None else said.account
+        equity = "–" if held is None else f"{held.equity:,.{held.money_places}f} {held.currency}"
         halted = "–" if said is None else ", ".join(said.halted) or "no"
         cells = (peer.name, peer.state.value, equity, halted, peer.reason)
         table.add_row(*(escape(printable(cell)) for cell in cells))

@@ -28,6 +28,7 @@ from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.daemon.runtime.tape_time import placed
 from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
+from papertape.engine.broker.ledger import shown_decimals
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.spans import common_span_sentences
 from papertape.replay.config import Config, load_config
@@ -80,11 +81,12 @@ def run_command(
         _warn(f"no model can ever trade so: {fault}")
     with progress_bars() as on_progress:
         daemon = _run(settings, tapes, Hooks(on_progress=on_progress, on_recovered=_tell), opening)
-    status = daemon.status()
+    status, decimals = daemon.status(), daemon.engine.spec.money_decimals
+    places = shown_decimals(decimals, daemon.identity.config.account.quote)
     console.print(
         f"stopped after input {status['sequence']}: "
         f"{counted(int(daemon.engine.account[0].trades), 'trade')} opened, "
-        f"equity {status['equity']:,.2f}, digest {status['digest'][:16]}",
+        f"equity {status['equity']:,.{places}f}, digest {status['digest'][:16]}",
         markup=False,
     )
 

@@ -71,7 +71,7 @@ def statement_command(
     else:
         _print(booked, found, difference)
         for chapter in chapters if len(chapters) > 1 else ():
-            console.print(told(chapter), markup=False, soft_wrap=True)
+            console.print(told(chapter, min(booked.decimals, 2)), markup=False, soft_wrap=True)
     if difference:
         raise typer.Exit(_DIFFERS)
 

@@ -73,8 +73,8 @@ def screen(status: Status, tape: Sequence[tuple[int, str, dict[str, Any]]]) -> G
     account = status.account
     head = _facts([
         ("venue", f"{status.venue}, up {status.uptime_s / 3600.0:.1f} h, paper", ""),
-        ("equity", f"{account.equity:,.2f} {account.currency}", ""),
-        ("realised", f"{account.realised_pnl:+,.2f}", _tone(account.realised_pnl)),
+        ("equity", f"{account.equity:,.{account.money_places}f} {account.currency}", ""),
+        ("realised", f"{account.realised_pnl:+,.{account.money_places}f}", _tone(account.realised_pnl)),
         ("below its peak", f"{100.0 * account.drawdown_ratio:.2f} %", ""),
         ("entries", f"halted: {', '.join(status.halted)}" if status.halted else "open", "red" if status.halted else "green"),
         *((f"feed {feed.name}", "connected" if feed.is_connected else "down", "green" if feed.is_connected else "red") for feed in status.feeds),
@@ -99,7 +99,8 @@ def _positions(status: Status) -> Table | Text:
     for each in status.positions:
         numbers = (each.quantity, each.entry_price, each.last_price, each.unrealised_pnl, each.stop_price, each.target_price)  # fmt: skip
         cells = [Text("–" if value is None else f"{value:,.10g}") for value in numbers]
-        cells[3] = Text(f"{each.unrealised_pnl:+,.2f}", style=_tone(each.unrealised_pnl))
+        result = f"{each.unrealised_pnl:+,.{status.account.money_places}f}"
+        cells[3] = Text(result, style=_tone(each.unrealised_pnl))
         table.add_row(Text(printable(each.symbol)), *cells)
     return table
 

@@ -66,6 +66,9 @@ class AccountState(_Model):
     """The paper account at the last mark."""
 
     currency: str
+    money_places: int = Field(
+        2, description="decimals that amounts are shown with; they are counted finer"
+    )
     equity: float
     equity_peak: float
     drawdown_ratio: float

@@ -16,6 +16,7 @@ from papertape.daemon.monitoring.schemas import (
 )
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.grid import plain
+from papertape.engine.broker.ledger import shown_decimals
 from papertape.engine.broker.working.orders import (
     CAUSE_NAMES,
     KIND_NAMES,
@@ -36,6 +37,7 @@ def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountS
     peak = max(equity_peak, worth, engine.spec.capital)
     return AccountState(
         currency=currency,
+        money_places=shown_decimals(engine.spec.money_decimals, currency),
         equity=worth,
         equity_peak=peak,
         drawdown_ratio=1.0 - worth / peak,

@@ -21,6 +21,7 @@ from papertape.daemon.runtime.audit import AuditResult
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.maintenance import day_summary, reading
 from papertape.engine.broker.grid import plain
+from papertape.engine.broker.ledger import shown_decimals
 from papertape.engine.broker.working.orders import REFUSED
 from papertape.engine.candles import DAY_MS
 from papertape.engine.model.drift.policy import LEVELS
@@ -49,8 +50,9 @@ class AccountNotifications:
         """Remember what was told before, and see what the user's rules read."""
         marks, peak = remembered(daemon.state)
         self._daemon, self._memory = daemon, ToldMemory(daemon.writer, marks)
-        engine = daemon.engine
-        self._rules = RuleWatch(self._settings.rules, engine, self._memory, peak)
+        engine, quote = daemon.engine, daemon.identity.config.account.quote
+        self._places = shown_decimals(engine.spec.money_decimals, quote)
+        self._rules = RuleWatch(self._settings.rules, engine, self._memory, peak, self._places)
         before, mine = engine.watch, self._rules.watch
         if self._settings.rules:
             engine.watch = lambda *seen: (before(*seen) if before else None, mine(*seen))[1]
@@ -169,7 +171,9 @@ class AccountNotifications:
             row = await reading(daemon.state, lambda journal: _newest_day(journal, known))  # noqa: B023
             if row is not None:
                 units = daemon.engine.spec.units_per_quote
-                self._once("summary", "day", str(row["day"]), _day_sentence(row, units))
+                self._once(
+                    "summary", "day", str(row["day"]), _day_sentence(row, units, self._places)
+                )
 
     async def send(self, daemon: RunningDaemon) -> None:
         """Let messages go out until cancelled; what waits then is sent."""
@@ -186,11 +190,11 @@ def _newest_day(journal: Journal, known: str) -> Mapping[str, float | str] | Non
     return None if row is None else dict(zip(names, row, strict=True))
 
 
-def _day_sentence(row: Mapping[str, float | str], units_per_quote: float) -> str:
+def _day_sentence(row: Mapping[str, float | str], units_per_quote: float, places: int) -> str:
     equity, pnl, fees = (float(row[key]) / units_per_quote for key in ("equity", "pnl", "fees"))
     return (
-        f"{row['day']}: equity {equity:,.2f}, {row['trades']} trades closed, {row['wins']} won, result {pnl:+,.2f}, "
-        f"fees {fees:,.2f}"
+        f"{row['day']}: equity {equity:,.{places}f}, {row['trades']} trades closed, {row['wins']} won, "
+        f"result {pnl:+,.{places}f}, fees {fees:,.{places}f}"
     )
 
 

@@ -33,7 +33,8 @@ class RuleWatch:
     """
     The user's rules over one engine.
 
-    peak  highest equity before, in quote
+    peak    highest equity before, in quote
+    places  decimals that amounts are shown with
 
     Raises ConfigError for a feature that the engine does not compute and a symbol that it does not follow.
     """
@@ -44,8 +45,10 @@ class RuleWatch:
         engine: Engine,
         memory: ToldMemory,
         peak: float,
+        places: int = 2,
     ) -> None:
         self._rules, self._symbols, self._memory, self._peak = rules, engine.symbols, memory, peak
+        self._places = places
         columns = tuple(engine.frames.columns)
         refuse_unknown(rules, columns, engine.symbols)
         self._columns = {name: row for row, name in enumerate(columns)}
@@ -98,7 +101,8 @@ class RuleWatch:
                 yield name, False, ""
             elif equity <= self._peak * (1.0 - by):
                 share = 1.0 - equity / self._peak
-                yield name, True, f"equity {equity:,.2f} is {share:.2%} below its highest, {self._peak:,.2f}"  # fmt: skip
+                now, highest = (f"{worth:,.{self._places}f}" for worth in (equity, self._peak))
+                yield name, True, f"equity {now} is {share:.2%} below its highest, {highest}"
 
     def _entered(self, report: Report) -> Iterator[str]:
         wanted = [rule.symbol for rule in self._rules if rule.when == "enters_order_block"]

@@ -24,6 +24,7 @@ LARGEST_QUOTE: Final = 9.0e9  # an amount stays below it, as money units of 1e-9
 LARGEST_AMOUNT: Final = 9.0e18  # the same in units
 UNITS_PER_VOLUME: Final = 1_000  # money units in one of volume, so that a month's fits
 _LARGEST: Final = 9_000_000_000_000_000_000
+_SHOWN: Final = 2  # decimals of an amount, where its currency is not listed below
 _ROOM: Final = 9  # times the capital that amounts may grow to
 # Decimals of money in circulation, of currencies in which accounts have many digits. Source: ISO 4217, list one, minor units.
 CURRENCY_DECIMALS: Final = {
@@ -55,6 +56,16 @@ def largest_capital(decimals: int) -> float:
 def units_per_quote(decimals: int) -> float:
     """Return how many money units one quote is; divide by it: 10^12 units × 1e-9 are 1000.0000000000001 quote."""
     return float(10**decimals)
+
+
+def shown_decimals(decimals: int, currency: str) -> int:
+    """
+    Return with how many decimals amounts are shown: those of coins, and never more than are counted.
+
+    >>> shown_decimals(9, "USDT"), shown_decimals(9, "JPY"), shown_decimals(1, "USDT"), shown_decimals(0, "IDR")
+    (2, 0, 1, 0)
+    """
+    return min(decimals, CURRENCY_DECIMALS.get(currency.upper(), _SHOWN))
 
 
 def unit_convention(decimals: int, currency: str) -> tuple[str, ...]:

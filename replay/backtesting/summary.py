@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.broker.ledger import unit_convention
+from papertape.engine.broker.ledger import shown_decimals, unit_convention
 from papertape.engine.broker.risk.changes import told
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.core import Engine
@@ -354,15 +354,16 @@ def _warnings(
 
     n_untraded  fills in candles without volume
     """
-    said: list[str] = []
+    said = []
     if any(FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags for quality in qualities):
         said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
     ruined_ms = int(run.engine.account[0].ruined_ms)
     if ruined_ms:
         marks = run.marks
         left = int(marks["equity"][marks["time_ms"] == ruined_ms][0]) / units_of(marks)
+        places = shown_decimals(config.account.decimals, config.account.quote)
         said.append(
-            f"RUINED at {_iso(ruined_ms)}: equity was {left:,.2f} {config.account.quote}. Every position was closed "
+            f"RUINED at {_iso(ruined_ms)}: equity was {left:,.{places}f} {config.account.quote}. Every position was closed "
             "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
         )
     said += liquidation_sentences(run.trades, run.engine.spec, recorded)
@@ -370,8 +371,7 @@ def _warnings(
         counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
         if counts:
             said.append(f"{tape.symbol}: flagged candles: {counts}.")
-    absent = run.feed.n_absent
-    if absent:
+    if absent := run.feed.n_absent:
         said.append(
             f"{absent:,} of {run.recorder.candles:,} candles were not recorded and stand as absent: "
             f"flat, flag {FLAG_ABSENT}, no fills."

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from papertape.engine.broker.ledger import shown_decimals, unit_decimals
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import Marks, units_of
@@ -93,7 +94,7 @@ def report_parts(
     def data() -> Iterator[tuple[str, Any]]:
         capital = summary.get("capital")
         held = (summary.get("metrics") or {}).get("buy_and_hold_return")
-        yield "summary", _shown(summary)
+        yield "summary", shown_summary(summary)
         yield "trades", pack_trades(trades)
         yield "equity", equity_curve(marks, candles, capital, held)
         yield "returns", returns_of(marks, capital)
@@ -166,8 +167,12 @@ def write_research(path: Path, name: str, title: str, data: Iterable[tuple[str, 
     write_whole(path, write)
 
 
-def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the summary without the records of models, of which the page shows next to nothing."""
+def shown_summary(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the summary with the decimals of its money, and without records of models, of which a page shows nearly nothing."""
+    account = (summary.get("config") or {}).get("account") or {}
+    if account:
+        chosen = unit_decimals(account["capital"], account["quote"], account.get("money_decimals"))
+        summary = {**summary, "money_places": shown_decimals(chosen, account["quote"])}
     model = summary.get("model") or {}
     if not model.get("attempts"):
         return summary

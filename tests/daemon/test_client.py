@@ -207,3 +207,10 @@ def test_the_screen_of_top_has_the_account_and_no_control_characters(
     ):
         assert words in told
     assert "\x1b[2J" not in told
+
+    in_yen = {"currency": "JPY", "money_places": 0, "equity": 9_876.0}
+    account = status.account.model_copy(update=in_yen)
+    Console(width=120).print(screen(status.model_copy(update={"account": account}), tape))
+    told = capsys.readouterr().out
+    assert "9,876 JPY" in told
+    assert "+1.00" not in told

@@ -37,6 +37,7 @@ class PeerAccount(_Heard):
     """Its account."""
 
     currency: Text
+    money_places: Annotated[int, Field(ge=0, le=9)] = 2
     equity: Number
     equity_peak: Number
     drawdown_ratio: Number

@@ -71,6 +71,7 @@ class Page {
   }
   take(status) {
     this.status = status;
+    moneyPlaces = status.account.money_places;
     this.skewMs = status.started_ms + status.uptime_s * 1000 - Date.now();
     strip(status, this.skewMs);
     holdings(status);

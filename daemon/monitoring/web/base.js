@@ -1,8 +1,8 @@
 "use strict";
 // Helpers of the live page, beside those that it shares with the report. It asks its own daemon and nobody else; whatever goes wrong is shown, and noted for tests.
 window.onunhandledrejection = (event) => { document.documentElement.dataset.errors = String(event.reason); };
-const money = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
-const signed = (x) => (x > 0 ? "+" : "") + money(x);
+const money = (x, places = moneyPlaces) => (x === null || x === undefined ? "–" : inMoney(x, places));
+const signed = (x, places) => (x > 0 ? "+" : "") + money(x, places);
 const percent = (x, digits = 2) => (x === null || x === undefined ? "–" : (x * 100).toFixed(digits) + " %");
 const price = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumSignificantDigits: 9, maximumFractionDigits: 8 }));
 const digits = (x, places = 3) => (x === null || x === undefined ? "–" : x.toFixed(places));

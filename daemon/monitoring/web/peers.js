@@ -29,11 +29,11 @@ class PeerList {
   facts(peer) {
     const { status } = peer, { account } = status, list = element("dl");
     const say = (name, text, className) => list.append(element("dt", name), element("dd", text, className));
-    say("account", `${money(account.equity)} ${account.currency}`);
-    say("realised", signed(account.realised_pnl), tone(account.realised_pnl));
+    say("account", `${money(account.equity, account.money_places)} ${account.currency}`);
+    say("realised", signed(account.realised_pnl, account.money_places), tone(account.realised_pnl));
     say("below its peak", percent(account.drawdown_ratio), account.drawdown_ratio > 0.2 ? "bad" : "");
     say("entries", status.halted.length ? `halted: ${status.halted.join(", ")}` : "open", status.halted.length ? "bad" : "");
-    for (const held of status.positions.slice(0, MOST_HELD)) say(held.symbol, `${held.quantity > 0 ? "long" : "short"} ${amount(Math.abs(held.quantity))}, ${signed(held.unrealised_pnl)}`, tone(held.unrealised_pnl));
+    for (const held of status.positions.slice(0, MOST_HELD)) say(held.symbol, `${held.quantity > 0 ? "long" : "short"} ${amount(Math.abs(held.quantity))}, ${signed(held.unrealised_pnl, account.money_places)}`, tone(held.unrealised_pnl));
     const more = Math.max(0, status.positions.length - MOST_HELD) + peer.more_positions;
     if (more) say("further positions", more.toLocaleString("en-US"));
     if (!status.positions.length) say("positions", "flat");

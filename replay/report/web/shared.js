@@ -11,9 +11,11 @@ function element(tag, text, className) {
   return node;
 }
 
+let moneyPlaces = 2; // decimals of an amount; whoever knows the account says otherwise
+const inMoney = (x, places = moneyPlaces) => x.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 const FORMATS = {
   percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + "\u00a0%",
-  money: (x) => x.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+  money: (x) => inMoney(x),
   count: (x) => Math.round(x).toLocaleString("en-US"),
   number: (x) => (Math.abs(x) >= 1000 ? x.toLocaleString("en-US", { maximumFractionDigits: 0 }) : x.toFixed(x !== 0 && Math.abs(x) < 0.01 ? 4 : 2)),
   price: (x) => x.toLocaleString("en-US", { maximumFractionDigits: 8, maximumSignificantDigits: 9 }),

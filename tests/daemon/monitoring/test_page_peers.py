@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
         }
         table = ", ".join(f"{name} = {json.dumps(url)}" for name, url in peers.items())
         async with daemon(tmp_path / "state", port, f"daemon.peers={{{table}}}"):
-            async with daemon(tmp_path / "other", other):
+            async with daemon(tmp_path / "other", other, "account.quote=JPY"):
                 await tab.call("Network.enable")
                 await tab.open(f"http://127.0.0.1:{port}/", 1280)
                 await tab.until(f"{CARDS} === 'live,lost,lost,itself'", 120.0)
@@ -59,8 +60,9 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
                 equity = (await told(port))["desk"]["status"]["account"]["equity"]
                 assert equity > 0.0
                 assert all(
-                    word in card for word in ("desk", "sim", "USD", "newest candle", "heard")
+                    word in card for word in ("desk", "sim", "JPY", "newest candle", "heard")
                 )
+                assert re.search(r"account[\d,]+ JPY", card)  # whole yen
                 assert await tabbed(tab) == []
                 await looked_at(tab)
             await tab.until(f"{CARDS} === 'lost,lost,lost,itself'", 120.0)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from papertape.daemon.chapters.changes import changes_of
-from papertape.daemon.chapters.figures import figures_of
+from papertape.daemon.chapters.figures import figures_of, told
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
 from papertape.daemon.journal.tables import TABLES, as_text
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, page
 from papertape.daemon.monitoring.states import account_state, position_states
 from papertape.daemon.monitoring.windows.equity import EquityHistory
+from papertape.daemon.notifications.account import _day_sentence
 from papertape.daemon.notifications.memory import remembered
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
@@ -106,11 +107,26 @@ def test_every_reader_gets_the_same_as_many_times(pair: list[tuple[Path, Engine]
 
 def test_its_statement_balances_in_its_unit(pair: list[tuple[Path, Engine]]) -> None:
     (small, _), (large, engine) = pair
-    told = [json.loads(invoke("statement", str(state), "--json")) for state in (small, large)]
+    said = [json.loads(invoke("statement", str(state), "--json")) for state in (small, large)]
 
     assert engine.spec.money_decimals == 3
-    assert told[1]["difference"] in (0.0, None)
-    compare(told[0]["accounts"], told[1]["accounts"])
+    assert said[1]["difference"] in (0.0, None)
+    compare(said[0]["accounts"], said[1]["accounts"])
+
+
+@pytest.mark.parametrize(("quote", "places"), [("JPY", 0), ("USDT", 2)])
+def test_amounts_are_shown_with_the_decimals_of_their_coins(
+    pair: list[tuple[Path, Engine]], quote: str, places: int
+) -> None:
+    engine = pair[0][1]
+    chapter = {"name": "", "begins_ms": None, "equity_before": 1e4, "equity_after": 1.25e4, "trades": 3, "wins": 1, "fees": 7.5}  # fmt: skip
+
+    assert account_state(engine, quote, 0.0).money_places == places
+    line = told(chapter, places)
+    assert ("equity 10,000 → 12,500 (+2,500)" in line) is (places == 0)
+    assert ("fees 8" in line) is (places == 0)
+    sentence = _day_sentence({"day": "2026-01-01", "equity": 1e12, "pnl": -5e9, "fees": 1e9, "trades": 2, "wins": 0}, 1e9, places)  # fmt: skip
+    assert ("equity 1,000, 2 trades closed, 0 won, result -5, fees 1" in sentence) is (places == 0)
 
 
 def test_an_amount_as_text_is_in_quote() -> None:

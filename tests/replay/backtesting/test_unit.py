@@ -12,6 +12,7 @@ from papertape.replay import Result, backtest
 from papertape.replay.backtesting.verify import result_statement, verify
 from papertape.replay.config import make_config
 from papertape.replay.report.data import curve_of
+from papertape.replay.report.page import shown_summary
 from tests.support.helpers import random_candles
 
 COARSER = 1e6  # rupiah a quote, in a unit as many times as large; rates are powers of two, so that every product is exact
@@ -98,6 +99,16 @@ def test_so_is_every_column_of_its_tables(pair: tuple[Result, Result], table: st
             np.testing.assert_allclose(one[name] * scale, two[name], rtol=1e-12, atol=1e-9, err_msg=name)  # fmt: skip
         else:
             assert one[name].tolist() == two[name].tolist(), name
+
+
+def test_its_page_shows_as_many_decimals_as_its_money_has(pair: tuple[Result, Result]) -> None:
+    config = pair[0].summary["config"]
+
+    def places(**account: Any) -> Any:
+        summary = {**pair[0].summary, "config": {**config, "account": config["account"] | account}}
+        return shown_summary(summary)["money_places"]
+
+    assert (places(), places(quote="VND"), places(money_decimals=1), places(money_decimals=0)) == (2, 0, 1, 0)  # fmt: skip
 
 
 def test_its_report_draws_the_same_curve(pair: tuple[Result, Result]) -> None:
