@@ -2,7 +2,6 @@
 // The form of a backtest: what may be chosen comes from the daemon, and the daemon checks what was chosen.
 const isTable = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const merged = (below, above) => { const found = { ...below }; for (const [key, value] of Object.entries(above)) found[key] = isTable(value) && isTable(found[key]) ? merged(found[key], value) : value; return found; };
-const oneKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 class Asking {
   constructor(onStarted) {

@@ -37,6 +37,8 @@ async function ask(what, query = {}) {
   return body;
 }
 
+const oneKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 // Something that the daemon is told, with the token; the same key and body are never done twice.
 async function tell(path, body, key) {
   const headers = { ...bearer(), "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };

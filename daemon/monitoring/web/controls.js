@@ -12,7 +12,7 @@ const COMMANDS = {
 
 class Controls {
   constructor(onToken) {
-    this.onToken = onToken;
+    this.onToken = onToken; this.sent = null;
     $("command").append(...Object.keys(COMMANDS).map((name) => new Option(name, name)));
     $("command").onchange = () => this.draw();
     $("sure").onchange = () => this.draw(false);
@@ -39,10 +39,14 @@ class Controls {
     const name = $("command").value, body = { reason: $("why-command").value };
     if (name === "scale") body.value = Number($("size").value);
     KEPT.set("token", $("token").value, sessionStorage);
+    // Sent again because no answer came, it is the same command and not done twice.
+    const text = JSON.stringify([name, body]);
+    if (this.sent?.text !== text) this.sent = { text, key: oneKey() };
     $("send").disabled = true;
     $("answer").textContent = "sending"; $("answer").className = "";
     try {
-      const told = await tell(`commands/${name}`, body);
+      const told = await tell(`commands/${name}`, body, this.sent.key);
+      this.sent = null;
       $("answer").textContent = told.sequence !== null ? `done: input ${told.sequence}` : `done: ${told.detail}`;
       $("answer").className = "gain";
       this.onToken();

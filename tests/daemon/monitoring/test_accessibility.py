@@ -10,7 +10,8 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import OrderState, PositionState, Status
 from papertape.daemon.runtime.recovery import begin
-from tests.daemon.monitoring.test_api import serving
+from tests.daemon.monitoring.test_api import TOKEN, serving
+from tests.daemon.monitoring.test_assets import command
 from tests.support.accessibility import press, tabbed, violations
 from tests.support.api import account, no_status
 from tests.support.browser import Tab, browser_tab, needs_browser
@@ -95,6 +96,23 @@ async def test_an_account_that_has_just_begun_says_so_and_shows_nothing_as_measu
         assert "No candle has been accepted yet" in await tab.value("$('chart-state').textContent")
         assert await tab.value("$('tape').textContent") == "Nothing has happened yet."
         await looked_at(tab, "nothing yet")
+        assert tab.errors == []
+
+
+async def test_a_command_that_is_sent_again_for_want_of_an_answer_is_the_same_one(
+    api: Api, tmp_path: Path
+) -> None:
+    losing = """globalThis.keys = [], globalThis.really = fetch, globalThis.fetch = (url, asked) => {
+      if (!String(url).includes("commands")) return really(url, asked);
+      return keys.push(asked.headers["Idempotency-Key"]) === 1 ? Promise.reject(new TypeError("lost")) : really(url, asked); }, 1"""
+    async with opened(api, tmp_path / "profile") as tab:
+        await tab.value(losing)
+        for outcome in ("loss", "gain", "gain"):
+            assert await tab.value(command("pause", TOKEN)) == ""
+            await tab.until(f"$('answer').className === '{outcome}'")
+        first, again, other = await tab.value("keys")
+        assert len(first) == 32
+        assert first == again != other
         assert tab.errors == []
 
 
