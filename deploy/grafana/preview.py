@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parent / "pictures")
     parser.add_argument("--about", default=ABOUT)
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     if options.prometheus:
         draw(options.prometheus, options.out, options.about)
     else:

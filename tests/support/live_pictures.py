@@ -77,7 +77,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=GRAFANA.parent / "pictures")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with preview.demo(options.minutes) as addresses, tempfile.TemporaryDirectory() as profile:
+    with (
+        preview.demo(options.minutes) as addresses,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+    ):
         # First what a position that is open now is part of.
         preview.draw(addresses["prometheus"], options.out, preview.ABOUT)
         asyncio.run(photographed(f"{addresses['page']}/", options.out, Path(profile)))
