@@ -115,7 +115,7 @@ def test_no_file_grows_beyond_reading() -> None:
             assert lines <= 400, f"{path}: {lines} lines"
 
 
-# Two are loops over instants, whose parts would each take all their arrays; of the other most lines are its manual.
+# Two are loops over instants, which hand dozens of arrays on to their parts; of the other most lines are its manual.
 LONG_FUNCTIONS = {
     "engine/broker/execution.py execute",
     "engine/decisions/closes.py run_closes",

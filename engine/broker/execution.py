@@ -65,68 +65,19 @@ from papertape.engine.broker.working.matching import match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_LIMIT, BY_RUIN
 from papertape.engine.broker.working.quiet import can_be_quiet, is_quiet, pass_quiet
 from papertape.engine.broker.working.way import match_way
-from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, inlined_kernel, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
 
 _ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 
 @kernel
-def close_at_open(
-    account: Row,
-    position: Row,
-    trade: Row,
-    order: Row,
-    market: Row,
-    candle: Row,
-    is_due: bool,
-    fill: Row,
-) -> bool:
-    """Close a held position if its order or the open itself says so; return whether it closed."""
-    side = held(position)
-    hit = opened_beyond(position, candle)
-    if is_due and order.target != side and hit != LIQUIDATED:
-        price = market_price(candle.open, -side, market)
-        reason = order.reason
-        if order.target != FLAT and reason == REASON_SIGNAL:
-            reason = REASON_FLIP
-        track_excursion(trade, min(price, candle.open), max(price, candle.open))
-        close_position(account, position, trade, market, candle, price, reason, fill)
-        book_costs(fill, trade, market, candle.open)
-        return True
-    if hit == 0:
-        return False
-    fill_bracket(account, position, trade, market, candle, hit, fill)
-    return True
-
-
-@kernel
 def execute(
-    candles: Rows,
-    first: int,
-    last: int,
-    base_ms: int,
-    decisions: Rows,
-    decided_at: IntArray,
-    n_decided: int,
-    account_rows: Rows,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    entries: Rows,
-    markets: Rows,
-    settings_rows: Rows,
-    fills: Rows,
-    trades_out: Rows,
-    marks: Rows,
-    decisions_out: Rows,
-    working: Rows,
-    scratch: Rows,
-    order_events: Rows,
-    limit_events: Rows,
-    mark_ranges: FloatArray,
-    counters: IntArray,
-) -> None:
+    candles: Rows, first: int, last: int, base_ms: int, decisions: Rows, decided_at: IntArray, n_decided: int,
+    account_rows: Rows, positions: Rows, trades: Rows, orders: Rows, entries: Rows, markets: Rows, settings_rows: Rows,
+    fills: Rows, trades_out: Rows, marks: Rows, decisions_out: Rows, working: Rows, scratch: Rows, order_events: Rows,
+    limit_events: Rows, mark_ranges: FloatArray, counters: IntArray,
+) -> None:  # fmt: skip
     """
     Run instants `first` … `last - 1` of a batch.
 
@@ -140,7 +91,7 @@ def execute(
                 or (0, …): nobody asks for it
     counters    rows written so far; outputs are large enough for three fills per candle
 
-    Marking stands in here although it could be a kernel of its own: handing the arrays on costs a third of the speed.
+    Its parts are inlined: to hand the arrays on to kernels of their own costs as much again as all of the rest.
     """
     account = account_rows[0]
     settings = settings_rows[0]
@@ -163,13 +114,9 @@ def execute(
         following = instant + 1
         account.instants += 1
         base = instant * n_symbols
-        n_due = 0
         n_met = 0
         if len(mark_ranges) > 0:
-            for symbol in range(n_symbols):
-                positions[symbol].mark_open = mark_ranges[instant, symbol, 0]
-                positions[symbol].mark_high = mark_ranges[instant, symbol, 1]
-                positions[symbol].mark_low = mark_ranges[instant, symbol, 2]
+            show_marks(positions, mark_ranges[instant])
         first_trade, first_fill = counters[N_TRADES], counters[N_FILLS]
         if settings.has_tiers != 0:
             begin_day(account, markets, candles[base].open_ms)
@@ -183,29 +130,10 @@ def execute(
                 account, positions, trades, working, markets, candles, base, True,
                 fills, trades_out, order_events, counters,
             )  # fmt: skip
-        for symbol in range(n_symbols):
-            candle = candles[base + symbol]
-            position = positions[symbol]
-            if candle.flag_bits & _ABSENT != 0 or position.is_halted != 0:
-                continue
-            order = orders[symbol]
-            is_due = order.is_active != 0 and account.instants >= order.ready_instant
-            if is_due:
-                n_due += 1
-            if position.quantity != 0.0:
-                trade = trades[symbol]
-                fill = fills[counters[N_FILLS]]
-                if close_at_open(
-                    account, position, trade, order, markets[symbol], candle, is_due, fill
-                ):
-                    trades_out[counters[N_TRADES]] = trade
-                    counters[N_FILLS] += 1
-                    counters[N_TRADES] += 1
-                    if position.working > 0:
-                        end_with_position(
-                            account, position, working[symbol], symbol, candle.open_ms,
-                            fill.reason, order_events, counters,
-                        )  # fmt: skip
+        n_due = close_all_at_open(
+            account, positions, trades, orders, working, markets, candles, base,
+            fills, trades_out, order_events, counters,
+        )  # fmt: skip
         if n_met > 0:
             match_opens(
                 account, positions, trades, working, entries, markets, settings, candles, base,
@@ -228,48 +156,16 @@ def execute(
             )  # fmt: skip
         if n_met > 0:
             share_out(account, positions, working, entries, markets, settings, candles, base, False)
-        for symbol in range(n_symbols):
-            position = positions[symbol]
-            candle = candles[base + symbol]
-            if position.is_met != 0:
-                match_way(
-                    account, position, trades[symbol], working[symbol], entries[symbol],
-                    markets[symbol], settings, candle, fills, trades_out, order_events, counters,
-                )  # fmt: skip
-            elif (
-                position.quantity != 0.0
-                and candle.flag_bits & _ABSENT == 0
-                and position.is_halted == 0
-            ):
-                trade = trades[symbol]
-                fill = fills[counters[N_FILLS]]
-                if match_bracket(account, position, trade, markets[symbol], candle, fill):
-                    trades_out[counters[N_TRADES]] = trade
-                    counters[N_FILLS] += 1
-                    counters[N_TRADES] += 1
-                    if position.working > 0:
-                        end_with_position(
-                            account, position, working[symbol], symbol, candle.open_ms,
-                            fill.reason, order_events, counters,
-                        )  # fmt: skip
+        match_inside(
+            account, positions, trades, working, entries, markets, settings, candles, base,
+            fills, trades_out, order_events, counters,
+        )  # fmt: skip
         if settings.has_tiers != 0:
             count_volume(account, fills, first_fill, counters[N_FILLS])
         close_ms = candles[base].open_ms + base_ms
         mark = marks[counters[N_MARKS]]
         counters[N_MARKS] += 1
-        worth = account.cash
-        gross = 0
-        n_open = 0
-        for symbol in range(n_symbols):
-            position = positions[symbol]
-            position.last_price = candles[base + symbol].close
-            if settings.has_variance != 0:
-                track_variance(position, position.last_price, settings.variance_decay)
-            if position.quantity != 0.0:
-                value = notional_of(position, markets[symbol])
-                worth = added(worth, position_value(position, markets[symbol], value))
-                gross = added(gross, value)
-                n_open += 1
+        mark_all(account, positions, markets, settings, candles, base, close_ms, mark)
         if settings.sizing == SIZE_BY_KELLY and counters[N_TRADES] > first_trade:
             track_returns(
                 account, trades_out, first_trade, counters[N_TRADES], settings.kelly_decay
@@ -277,53 +173,180 @@ def execute(
         if settings.allocation == ALLOCATE_BY_RISK:
             track_risk(account, positions, markets, candles, base, close_ms)
         if settings.allocation != 0:
-            allot(positions, orders, markets, settings, candles, base, worth)
-        mark.time_ms = close_ms
-        mark.equity = worth
-        mark.cash = account.cash
-        mark.exposure = gross
-        mark.open_positions = n_open
-        if worth <= 0 and account.ruined_ms == 0:
-            stop_at_ruin(account, positions, orders, close_ms)
-            end_all_orders(account, positions, working, close_ms, BY_RUIN, order_events, counters)
-        elif settings.has_limits != 0 and account.ruined_ms == 0 and watch_limits(
-            account, positions, orders, settings, trades_out, first_trade, candles[base].open_ms,
-            close_ms, worth, limit_events, counters,
-        ):  # fmt: skip
-            end_all_orders(account, positions, working, close_ms, BY_LIMIT, order_events, counters)
-        elif settings.rebalance_ms > 0 and close_ms % settings.rebalance_ms == 0:
-            rebalance_all(
-                account, positions, orders, working, markets, settings, scratch, close_ms, order_events, counters
-            )  # fmt: skip
+            allot(positions, orders, markets, settings, candles, base, mark.equity)
+        watch_account(
+            account, positions, orders, working, markets, settings, mark, candles[base].open_ms,
+            trades_out, first_trade, scratch, order_events, limit_events, counters,
+        )  # fmt: skip
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:
-                if settings.allocation == ALLOCATE_BY_SCORE:
-                    allot_by_score(
-                        account, positions, orders, markets, settings, decisions, k, close_ms
-                    )
-                for symbol in range(n_symbols):
-                    if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
-                        rest(
-                            account, positions[symbol], orders[symbol], markets[symbol], settings,
-                            decisions[symbol, k], symbol, close_ms, decisions_out, counters,
-                        )  # fmt: skip
+                rest_all(
+                    account_rows, positions, orders, markets, settings_rows, decisions, k, close_ms,
+                    decisions_out, counters,
+                )  # fmt: skip
             k += 1
 
 
+@inlined_kernel
+def show_marks(positions: Rows, mark_range: FloatArray) -> None:
+    """Let every position see the mark price of its candle: open, high and low."""
+    for symbol in range(len(positions)):
+        positions[symbol].mark_open = mark_range[symbol, 0]
+        positions[symbol].mark_high = mark_range[symbol, 1]
+        positions[symbol].mark_low = mark_range[symbol, 2]
+
+
+@inlined_kernel
+def keep_close(
+    account: Row, position: Row, trade: Row, working: Rows, symbol: int, open_ms: int, reason: int, trades_out: Rows,
+    order_events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
+    """Keep the fill that closed a position, and its trade; the orders of it end."""
+    trades_out[counters[N_TRADES]] = trade
+    counters[N_FILLS] += 1
+    counters[N_TRADES] += 1
+    if position.working > 0:
+        end_with_position(
+            account, position, working, symbol, open_ms, reason, order_events, counters
+        )
+
+
+@inlined_kernel
+def close_all_at_open(
+    account: Row, positions: Rows, trades: Rows, orders: Rows, working: Rows, markets: Rows, candles: Rows, base: int,
+    fills: Rows, trades_out: Rows, order_events: Rows, counters: IntArray,
+) -> int:  # fmt: skip
+    """Close what closes at the open, and return how many orders are due."""
+    n_due = 0
+    for symbol in range(len(positions)):
+        candle = candles[base + symbol]
+        position = positions[symbol]
+        if candle.flag_bits & _ABSENT != 0 or position.is_halted != 0:
+            continue
+        order = orders[symbol]
+        is_due = order.is_active != 0 and account.instants >= order.ready_instant
+        if is_due:
+            n_due += 1
+        if position.quantity != 0.0:
+            trade = trades[symbol]
+            fill = fills[counters[N_FILLS]]
+            if close_at_open(
+                account, position, trade, order, markets[symbol], candle, is_due, fill
+            ):
+                keep_close(
+                    account, position, trade, working[symbol], symbol, candle.open_ms, fill.reason,
+                    trades_out, order_events, counters,
+                )  # fmt: skip
+    return n_due
+
+
 @kernel
-def rest_all(
-    account_rows: Rows,
+def close_at_open(
+    account: Row, position: Row, trade: Row, order: Row, market: Row, candle: Row, is_due: bool, fill: Row
+) -> bool:  # fmt: skip
+    """Close a held position if its order or the open itself says so; return whether it closed."""
+    side = held(position)
+    hit = opened_beyond(position, candle)
+    if is_due and order.target != side and hit != LIQUIDATED:
+        price = market_price(candle.open, -side, market)
+        reason = order.reason
+        if order.target != FLAT and reason == REASON_SIGNAL:
+            reason = REASON_FLIP
+        track_excursion(trade, min(price, candle.open), max(price, candle.open))
+        close_position(account, position, trade, market, candle, price, reason, fill)
+        book_costs(fill, trade, market, candle.open)
+        return True
+    if hit == 0:
+        return False
+    fill_bracket(account, position, trade, market, candle, hit, fill)
+    return True
+
+
+@inlined_kernel
+def match_inside(
+    account: Row, positions: Rows, trades: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row,
+    candles: Rows, base: int, fills: Rows, trades_out: Rows, order_events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
+    """Match every bracket and every working order inside the candle."""
+    for symbol in range(len(positions)):
+        position = positions[symbol]
+        candle = candles[base + symbol]
+        if position.is_met != 0:
+            match_way(
+                account, position, trades[symbol], working[symbol], entries[symbol],
+                markets[symbol], settings, candle, fills, trades_out, order_events, counters,
+            )  # fmt: skip
+        elif (
+            position.quantity != 0.0 and candle.flag_bits & _ABSENT == 0 and position.is_halted == 0
+        ):
+            trade = trades[symbol]
+            fill = fills[counters[N_FILLS]]
+            if match_bracket(account, position, trade, markets[symbol], candle, fill):
+                keep_close(
+                    account, position, trade, working[symbol], symbol, candle.open_ms, fill.reason,
+                    trades_out, order_events, counters,
+                )  # fmt: skip
+
+
+@inlined_kernel
+def mark_all(
+    account: Row,
     positions: Rows,
-    orders: Rows,
     markets: Rows,
-    settings_rows: Rows,
-    decisions: Rows,
-    k: int,
+    settings: Row,
+    candles: Rows,
+    base: int,
     close_ms: int,
-    decisions_out: Rows,
-    counters: IntArray,
+    mark: Row,
 ) -> None:
+    """Mark the account at the close of an instant."""
+    worth = account.cash
+    gross = 0
+    n_open = 0
+    for symbol in range(len(positions)):
+        position = positions[symbol]
+        position.last_price = candles[base + symbol].close
+        if settings.has_variance != 0:
+            track_variance(position, position.last_price, settings.variance_decay)
+        if position.quantity != 0.0:
+            value = notional_of(position, markets[symbol])
+            worth = added(worth, position_value(position, markets[symbol], value))
+            gross = added(gross, value)
+            n_open += 1
+    mark.time_ms = close_ms
+    mark.equity = worth
+    mark.cash = account.cash
+    mark.exposure = gross
+    mark.open_positions = n_open
+
+
+@inlined_kernel
+def watch_account(
+    account: Row, positions: Rows, orders: Rows, working: Rows, markets: Rows, settings: Row, mark: Row, open_ms: int,
+    trades_out: Rows, first_trade: int, scratch: Rows, order_events: Rows, limit_events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
+    """Stop at ruin or at a limit; where neither is met, bring positions to their shares of the account when it is time."""
+    close_ms = mark.time_ms
+    if mark.equity <= 0 and account.ruined_ms == 0:
+        stop_at_ruin(account, positions, orders, close_ms)
+        end_all_orders(account, positions, working, close_ms, BY_RUIN, order_events, counters)
+    elif settings.has_limits != 0 and account.ruined_ms == 0 and watch_limits(
+        account, positions, orders, settings, trades_out, first_trade, open_ms, close_ms, mark.equity,
+        limit_events, counters,
+    ):  # fmt: skip
+        end_all_orders(account, positions, working, close_ms, BY_LIMIT, order_events, counters)
+    elif settings.rebalance_ms > 0 and close_ms % settings.rebalance_ms == 0:
+        rebalance_all(
+            account, positions, orders, working, markets, settings, scratch, close_ms, order_events, counters
+        )  # fmt: skip
+
+
+@inlined_kernel
+def rest_all(
+    account_rows: Rows, positions: Rows, orders: Rows, markets: Rows, settings_rows: Rows, decisions: Rows, k: int,
+    close_ms: int, decisions_out: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Let the decisions of column `k` rest, symbol by symbol."""
     if settings_rows[0].allocation == ALLOCATE_BY_SCORE:
         allot_by_score(
@@ -332,14 +355,6 @@ def rest_all(
     for symbol in range(len(positions)):
         if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
             rest(
-                account_rows[0],
-                positions[symbol],
-                orders[symbol],
-                markets[symbol],
-                settings_rows[0],
-                decisions[symbol, k],
-                symbol,
-                close_ms,
-                decisions_out,
-                counters,
-            )
+                account_rows[0], positions[symbol], orders[symbol], markets[symbol], settings_rows[0],
+                decisions[symbol, k], symbol, close_ms, decisions_out, counters,
+            )  # fmt: skip

@@ -53,51 +53,14 @@ PROGRESS: Final = record(
 
 @kernel
 def run_closes(
-    progress_rows: Rows,
-    candles: Rows,
-    n: int,
-    closes: IntArray,
-    columns: IntArray,
-    n_bad: IntArray,
-    is_traded: IntArray,
-    base_ms: int,
-    own_rows: Rows,
-    own_words: IntArray,
-    own_before: IntArray,
-    views: Rows,
-    named: FloatArray,
-    asked: Rows,
-    n_asked: IntArray,
-    features: FloatArray,
-    bars: Rows,
-    kept: IntArray,
-    told: IntArray,
-    seen: Rows,
-    seen_trades: Rows,
-    unmet: Rows,
-    unseen_fills: Rows,
-    unseen_trades: Rows,
-    looks: Rows,
-    looks_at_orders: Rows,
-    decisions: Rows,
-    account_rows: Rows,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    entries: Rows,
-    markets: Rows,
-    settings_rows: Rows,
-    fills: Rows,
-    trades_out: Rows,
-    marks: Rows,
-    decisions_out: Rows,
-    working: Rows,
-    scratch: Rows,
-    order_events: Rows,
-    limit_events: Rows,
-    mark_ranges: FloatArray,
-    counters: IntArray,
-) -> int:
+    progress_rows: Rows, candles: Rows, n: int, closes: IntArray, columns: IntArray, n_bad: IntArray,
+    is_traded: IntArray, base_ms: int, own_rows: Rows, own_words: IntArray, own_before: IntArray, views: Rows,
+    named: FloatArray, asked: Rows, n_asked: IntArray, features: FloatArray, bars: Rows, kept: IntArray, told: IntArray,
+    seen: Rows, seen_trades: Rows, unmet: Rows, unseen_fills: Rows, unseen_trades: Rows, looks: Rows,
+    looks_at_orders: Rows, decisions: Rows, account_rows: Rows, positions: Rows, trades: Rows, orders: Rows,
+    entries: Rows, markets: Rows, settings_rows: Rows, fills: Rows, trades_out: Rows, marks: Rows, decisions_out: Rows,
+    working: Rows, scratch: Rows, order_events: Rows, limit_events: Rows, mark_ranges: FloatArray, counters: IntArray,
+) -> int:  # fmt: skip
     """
     Go on with the closes of a batch and return why this call ended.
 
@@ -122,16 +85,8 @@ def run_closes(
             )  # fmt: skip
             progress.instant = closes[progress.close] + 1
             look_at_all(
-                account,
-                positions,
-                trades,
-                orders,
-                working,
-                markets,
-                counters,
-                looks,
-                looks_at_orders,
-            )
+                account, positions, trades, orders, working, markets, counters, looks, looks_at_orders,
+            )  # fmt: skip
             progress.symbol = 0
             progress.n_faults = n_bad[progress.close]
             progress.stage = ASK

@@ -1,5 +1,5 @@
 """
-The one way to compile: `@kernel`.
+The one way to compile: `@kernel`, and `@inlined_kernel` for the parts of a long one.
 
     dispatch   only what Python calls becomes machine code; what kernels call is linked into it
     cache      a folder of compiled kernels for each state of the sources that they see
@@ -77,6 +77,20 @@ def refers_to(compiled: Any, digest: str) -> None:
 
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
+    return _compiled(function, is_inlined=False)
+
+
+def inlined_kernel(function: F) -> F:
+    """
+    Compile as `kernel` does, but put the code into each kernel that calls this one.
+
+    It is for the parts of a long loop: to hand dozens of arrays on costs more than most parts do. With several callers
+    a part is compiled as often.
+    """
+    return _compiled(function, is_inlined=True)
+
+
+def _compiled(function: F, is_inlined: bool) -> F:
     config: Any = numba.config
     if config.DISABLE_JIT:
         return _plain(function)
@@ -84,7 +98,7 @@ def kernel(function: F) -> F:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_directory())
     try:
-        compiled = _dispatcher(function)
+        compiled = _dispatcher(function, is_inlined)
         if can_store():
             with contextlib.suppress(RuntimeError):  # a function without a file, typed at a prompt
                 compiled.enable_caching()
@@ -103,11 +117,11 @@ def _plain(function: F) -> F:
     return cast(F, update_wrapper(made, function))
 
 
-def _dispatcher(function: Callable[..., Any]) -> Any:
+def _dispatcher(function: Callable[..., Any], is_inlined: bool) -> Any:
     """Return what compiles a function when it is called."""
     if is_plain():
-        return numba.njit(nogil=True, error_model="numpy")(function)
+        return numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined)(function)
     # Imported here: with the switch a start needs nothing of numba that another version may have moved.
     from papertape.engine.jit.dispatch import Kernel
 
-    return Kernel(function)
+    return Kernel(function, is_inlined=is_inlined)

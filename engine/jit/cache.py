@@ -35,6 +35,7 @@ _FOLDER: Final = re.compile(rf"kernels-[0-9a-f]{{16}}({_PLAIN_SUFFIX})?")
 _FROM: Final = re.compile(
     r"^[ \t]*from papertape\.(engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE
 )
+_DEFINES: Final = re.compile(r"^@(?:inlined_)?kernel$", re.MULTILINE)
 _IMPORT: Final = re.compile(r"^[ \t]*import papertape\.(engine[\w.]*)", re.MULTILINE)
 
 
@@ -61,7 +62,7 @@ def kernel_sources(engine: Path) -> list[Path]:
     """Return the files of an engine that define kernels, and those that they import, in order."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(engine.rglob("*.py"))}
     # A line of its own: text that speaks of kernels defines none.
-    waiting = [path for path, text in texts.items() if "\n@kernel\n" in text]
+    waiting = [path for path, text in texts.items() if _DEFINES.search(text)]
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()

@@ -216,13 +216,19 @@ class _Part(CPUDispatcher):
 class Kernel(CPUDispatcher):
     """A kernel: an entry when Python calls it, and the part of it that other kernels call."""
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        is_inlined: bool = False,
+        **options: Any,
+    ) -> None:
         """Take a function; whatever else numba hands over is the same for every kernel."""
         del arguments, options
         super().__init__(function, targetoptions=dict(_OPTIONS), pipeline_class=_KernelCompiler)
         self._part = _Part(
             function,
-            targetoptions={**_OPTIONS, "no_cpython_wrapper": True},
+            targetoptions={**_OPTIONS, "no_cpython_wrapper": True, "forceinline": is_inlined},
             pipeline_class=_KernelCompiler,
         )
 

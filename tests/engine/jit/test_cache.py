@@ -23,6 +23,7 @@ ENGINE = Path(str(engine.__file__)).parent
 FILES = {
     "__init__.py": '"""Everything."""\nfrom papertape.engine.report import table\n',
     "step.py": "from papertape.engine.jit import kernel\nfrom papertape.engine.parts import (\n    sums,\n)\n\n\n@kernel\ndef f(): ...\n",
+    "loop.py": "from papertape.engine.jit import inlined_kernel\n\n\n@inlined_kernel\ndef g(): ...\n",
     "jit.py": "",
     "parts/__init__.py": "",
     "parts/sums.py": "import papertape.engine.numbers\n",
@@ -45,10 +46,17 @@ def room(tmp_path: Path) -> Path:
 def test_kernels_see_their_files_and_what_those_import_directly_or_not(room: Path) -> None:
     found = [str(path.relative_to(room)) for path in kernel_sources(room)]
 
-    assert found == ["jit.py", "numbers.py", "parts/__init__.py", "parts/sums.py", "step.py"]
+    assert found == [
+        "jit.py",
+        "loop.py",
+        "numbers.py",
+        "parts/__init__.py",
+        "parts/sums.py",
+        "step.py",
+    ]
 
 
-@pytest.mark.parametrize("name", ["step.py", "jit.py", "parts/sums.py", "numbers.py"])
+@pytest.mark.parametrize("name", ["step.py", "loop.py", "jit.py", "parts/sums.py", "numbers.py"])
 def test_a_change_of_a_file_that_kernels_see_is_a_cold_start(room: Path, name: str) -> None:
     before = kernel_digest(room)
 

@@ -71,6 +71,21 @@ def test_a_kernel_called_by_kernels_is_compiled_once_whatever_constants_it_is_gi
     assert len(add_kernel.overloads) == 0  # no machine code of its own
 
 
+@needs_dispatch
+def test_only_an_inlined_kernel_has_to_become_code_of_who_calls_it() -> None:
+    from papertape.engine.jit.dispatch import Kernel
+
+    found = {}
+    for is_inlined in (True, False):
+        part = Kernel(scaled, is_inlined=is_inlined)
+        part.get_call_template((numba.float64, numba.int64), {})
+        (made,) = part._part.overloads.values()
+        found[is_inlined] = "alwaysinline" in made.library.get_llvm_str()
+
+    assert found == {True: True, False: False}
+    assert Kernel(scaled, is_inlined=True)(4.0, 2) == 9.0
+
+
 def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
     pairs = np.zeros(1, PAIR)
     add_all_kernel(pairs, np.array([1.0]))
