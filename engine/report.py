@@ -1,8 +1,8 @@
 """What a step says. Sinks read it; nothing reaches back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -84,20 +84,13 @@ def joined(reports: Sequence[Report]) -> Report:
     first = reports[0]
     if len(reports) == 1:
         return first
-    return Report(
-        0,
-        join_rows([report.decisions for report in reports]),
-        join_rows([report.fills for report in reports]),
-        join_rows([report.trades for report in reports]),
-        join_rows([report.marks for report in reports]),
-        first.payments,
-        first.swaps,
-        join_rows([report.events for report in reports]),
-        join_rows([report.predictions for report in reports]),
-        tuple(fault for report in reports for fault in report.faults),
-        sum(report.unheeded for report in reports),
-        join_rows([report.orders for report in reports]),
-        tuple(one for report in reports for one in report.unmet),
-        join_rows([report.limits for report in reports]),
-        tuple(one for report in reports for one in report.notes),
-    )
+    values: dict[str, Any] = {
+        name: join_rows([getattr(report, name) for report in reports])
+        for name in (
+            "decisions", "fills", "trades", "marks", "events", "predictions", "orders", "limits",
+        )
+    }  # fmt: skip
+    for name in ("faults", "unmet", "notes"):
+        values[name] = tuple(one for report in reports for one in getattr(report, name))
+    unheeded = sum(report.unheeded for report in reports)
+    return replace(first, candles=0, unheeded=unheeded, **values)

@@ -26,7 +26,6 @@ from papertape.replay.research.learn_study.run import (
 from papertape.replay.research.sweep.axes import parse_axis
 from papertape.replay.research.sweep.space import LIMIT
 from papertape.replay.runtime.allocation import return_large_arrays
-from papertape.replay.tapes.quality import counted
 
 _INTERRUPTED = 130
 _SAMPLE = "BTCUSDT"
@@ -106,7 +105,7 @@ def _show(found: StudyFound, top: int) -> None:
         console.print(_table(found, top))
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in found.counts.items())
     left = f", {found.left:,} not begun or not finished" if found.left else ""
-    console.print(f"{counted(found.size, 'cell')}: {counts or 'none finished'}{left}", markup=False)
+    console.print(f"{found.size:,} cells: {counts or 'none finished'}{left}", markup=False)
     for outcome, reason in found.reasons.items():
         console.print(f"  {outcome}, the first: {reason}", markup=False, soft_wrap=True)
     for line in found.doubts:
@@ -127,15 +126,7 @@ def _table(found: StudyFound, top: int) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("recipe", "tape"):
         table.add_column(name)
-    for name in (
-        "models",
-        "rows",
-        "gain, nats ÷ 1000",
-        "in 90 %",
-        "evidence",
-        "without",
-        *policies,
-    ):
+    for name in ("models", "rows", "gain ‰", "in 90 %", "evidence", "without", *policies):
         table.add_column(name, justify="right")
     ranked = sorted(accounts.items(), key=lambda one: _worth(next(iter(one[1].values()))))
     for (recipe, tape), one in ranked[:top]:

@@ -44,7 +44,6 @@ class HttpAnswer(NamedTuple):
 
     body: Any
     as_of_ms: int
-    is_cached: bool
 
 
 class SeenHeaders(NamedTuple):
@@ -230,7 +229,7 @@ class RestTransport:
             self._measure(response.headers, sent_ms)
         body = self._judge(response.status, text, what)
         venue_ms = sent_ms + (self.offset.offset_ms or 0.0) - 1000.0 * (age_s or 0.0)
-        return HttpAnswer(body, int(venue_ms), age_s is not None)
+        return HttpAnswer(body, int(venue_ms))
 
     def follow_clock(self) -> None:
         """Keep the venue's time when our own clock was set."""

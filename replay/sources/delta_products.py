@@ -19,8 +19,6 @@ class Product:
 
     contract_value         base units per contract; quote units when `is_inverse`
     *_margin_slope         growth of the margin rate per unit of notional above `margin_slope_from`
-    size_limit             contracts
-    price_band_rate        orders further from the mark price are refused
     """
 
     symbol: str
@@ -30,7 +28,6 @@ class Product:
     trading_status: str = "operational"
     base: str = ""
     quote: str = ""
-    settling: str = ""
     index_symbol: str = ""
     is_inverse: bool = False
     contract_value: float = 1.0
@@ -41,11 +38,9 @@ class Product:
     maintenance_margin_slope: float = 0.0
     margin_slope_from: float = 0.0
     maximum_leverage: float = 0.0
-    size_limit: float = 0.0
     notional_limit: float = 0.0
     taker_fee_rate: float = 0.0
     maker_fee_rate: float = 0.0
-    price_band_rate: float = 0.0
     funding_interval_s: int = FUNDING_INTERVAL_S
 
     @property
@@ -75,7 +70,6 @@ def parse_product(values: Any) -> Product | None:
         trading_status=_text(values.get("trading_status")) or "operational",
         base=_asset(values, "underlying_asset") or _text(values.get("contract_unit_currency")),
         quote=_asset(values, "quoting_asset"),
-        settling=_asset(values, "settling_asset"),
         index_symbol=_asset(values, "spot_index"),
         is_inverse=values.get("notional_type") == "inverse",
         contract_value=get("contract_value", 1.0),
@@ -86,11 +80,9 @@ def parse_product(values: Any) -> Product | None:
         maintenance_margin_slope=get("maintenance_margin_scaling_factor", scale=0.01),
         margin_slope_from=get("max_leverage_notional"),
         maximum_leverage=1.0 / initial_rate if initial_rate > 0.0 else 0.0,
-        size_limit=get("position_size_limit"),
         notional_limit=get("position_notional_limit"),
         taker_fee_rate=get("taker_commission_rate"),
         maker_fee_rate=get("maker_commission_rate"),
-        price_band_rate=get("price_band", scale=0.01),
         funding_interval_s=int(interval_s) if interval_s > 0 else FUNDING_INTERVAL_S,
     )
 

@@ -46,7 +46,6 @@ class Ticker(NamedTuple):
     symbol: str
     time_ms: int
     close: float
-    mark_price: float
     index_price: float
     funding_rate: float
     tick_size: float
@@ -54,11 +53,10 @@ class Ticker(NamedTuple):
 
 
 class RateSettlement(NamedTuple):
-    """One settlement of funding: when, the rate charged as a fraction, and the bar that says so."""
+    """One settlement of funding: when, and the rate charged as a fraction."""
 
     time_ms: int
     rate: float
-    bar_open_ms: int
 
 
 class DeltaRest:
@@ -234,7 +232,6 @@ class DeltaRest:
             symbol=str(values.get("symbol") or symbol),
             time_ms=time_to_ms(values.get("timestamp")),
             close=number(values.get("close")),
-            mark_price=number(values.get("mark_price")),
             index_price=number(values.get("spot_price")),
             funding_rate=number(values.get("funding_rate")) / 100.0,
             tick_size=number(values.get("tick_size")),
@@ -265,7 +262,7 @@ class DeltaRest:
         for time_ms in range(-(-first_ms // interval_ms) * interval_ms, last_ms + 1, interval_ms):
             bar_ms = time_ms // HOUR_MS * HOUR_MS
             if bar_ms in closes:
-                found.append(RateSettlement(time_ms, closes[bar_ms] / 100.0, bar_ms))
+                found.append(RateSettlement(time_ms, closes[bar_ms] / 100.0))
         return found
 
     async def marks(self, symbol: str, first_ms: int, last_ms: int) -> dict[int, float]:
@@ -305,7 +302,7 @@ def _result(answer: HttpAnswer) -> Any:
 
 def _list(body: Any) -> list[Any]:
     """Return the list of an envelope, or raise."""
-    result = _result(HttpAnswer(body, 0, False))
+    result = _result(HttpAnswer(body, 0))
     if not isinstance(result, list):
         raise RestUnavailable("the answer's `result` is no list: is this address Delta's?", 200)
     return result

@@ -30,11 +30,6 @@ class Freshness:
     def __init__(self, symbols: Iterable[str]) -> None:
         self._n_missed = dict.fromkeys(symbols, 0)
 
-    @property
-    def degraded(self) -> set[str]:
-        """Return the symbols whose subscription is silent."""
-        return {symbol for symbol, n in self._n_missed.items() if n >= DEGRADE_AFTER}
-
     def forget(self, symbol: str) -> None:
         """Expect nothing of a symbol that is gone, until it is shown again."""
         self._n_missed.pop(symbol, None)

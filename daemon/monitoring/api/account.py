@@ -16,10 +16,8 @@ from papertape.daemon.monitoring.api.answers import (
     JournalPosition,
     MarketInfo,
     Markets,
-    ModelScores,
     RefusalCount,
     RefusalCounts,
-    ReliabilityBucket,
     ShadowModel,
     ShadowView,
 )
@@ -76,13 +74,10 @@ def markets_of(account: ApiAccount) -> Markets:
 
 
 def _market(market: Market) -> MarketInfo:
-    names = (
-        "symbol", "is_perpetual", "contract_value", "tick_size", "lot_size", "minimum_size", "minimum_notional",
-        "taker_fee_rate", "maker_fee_rate", "leverage",
-    )  # fmt: skip
-    return MarketInfo(
-        **{name: getattr(market, name) for name in names}, is_read_only=market.read_only
-    )
+    known = {
+        name: value for name, value in market.plain().items() if name in MarketInfo.model_fields
+    }
+    return MarketInfo(**known, is_read_only=market.read_only)
 
 
 def refusals_of(journal: Journal, asked: SpanQuery) -> RefusalCounts:
@@ -118,14 +113,7 @@ def calibration_view(journal: Journal, account: ApiAccount) -> CalibrationView:
         found = Calibration(0, 0, None, [], [], "this account uses no model")
     else:
         found = calibration_of(journal, account.symbols, account.timeframe_ms, account.learning)
-    return CalibrationView(
-        reason=found.reason,
-        since_ms=found.since_ms,
-        waiting=found.waiting,
-        unknown=found.unknown,
-        buckets=tuple(ReliabilityBucket(**each) for each in found.buckets),
-        versions=tuple(ModelScores(**each) for each in found.versions),
-    )
+    return CalibrationView(**found._asdict())
 
 
 def shadow_view(journal: Journal, account: ApiAccount) -> ShadowView:

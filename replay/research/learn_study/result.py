@@ -77,7 +77,7 @@ class StudyFound:
         if self.left:
             said.append(f"{self.left:,} of {self.size:,} cells are not finished.")
         if self.first is not None:
-            said.append(f"The account that earned most, of {len(self.rows):,}, is {self.name_of(self.first)}.")  # fmt: skip
+            said.append(f"The account that earned most is {self.name_of(self.first)}, the best of {len(self.rows):,}.")  # fmt: skip
             said += self.standing.sentences(self.first.metrics)
         return said
 

@@ -36,7 +36,7 @@ class History:
         if self.fails:
             raise DataError("the venue does not answer")
         return [
-            RateSettlement(t, rate, t) for t, rate in self.rates.items() if first_ms <= t <= last_ms
+            RateSettlement(t, rate) for t, rate in self.rates.items() if first_ms <= t <= last_ms
         ]
 
     async def marks(self, symbol: str, first_ms: int, last_ms: int) -> dict[int, float]:

@@ -426,7 +426,7 @@ def test_a_ticker_is_read_and_an_unknown_symbol_has_none() -> None:
     ticker, nothing = with_venue(body)
 
     assert nothing is None
-    assert (ticker.close, ticker.mark_price) == (86420.5, 86418.22150731)
+    assert (ticker.close, ticker.tick_size) == (86420.5, 0.5)
     assert ticker.funding_rate == pytest.approx(0.000073)
     assert ticker.index_price != ticker.index_price
     assert ticker.time_ms == 1_795_428_900_412
@@ -452,8 +452,5 @@ def test_funding_is_the_rate_of_the_bar_that_holds_the_settlement() -> None:
     found, symbol = with_venue(body)
 
     assert symbol == "FUNDING:BTCUSD"
-    assert [(s.time_ms // 1000 - day_s, s.bar_open_ms) for s in found] == [
-        (0, day_s * 1000),
-        (8 * 3600, (day_s + 8 * 3600) * 1000),
-    ]
+    assert [s.time_ms // 1000 - day_s for s in found] == [0, 8 * 3600]
     assert [s.rate for s in found] == pytest.approx([-0.0001, 0.000073])
