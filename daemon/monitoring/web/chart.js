@@ -108,7 +108,7 @@ class CandleView {
       if (turn !== this.turn) return;
       this.cut = names.filter((name) => found[name].isCut).join(", ");
       this.got = { trades: found.trades, orders: [...found.orders].reverse(), fills: [...found.fills].reverse() };
-      Object.assign(this.book, tablesFrom(found, this.whole[0].time));
+      Object.assign(this.book, { since: this.whole[0].time }, tablesFrom(found, this.whole[0].time));
       this.mix();
     } catch (problem) { $("level").textContent = `what was said at the closes could not be loaded: ${problem.message}`; }
   }

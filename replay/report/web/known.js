@@ -97,12 +97,13 @@ function newestOf(table, time, names) {
 
 const SCORE_NAMES = ["confidence", "score_model", "score_smc", "score_technical"];
 
-// Everything about one close. book: {candles, trades, orders, structure, nGroups, features, tables, account} of one symbol.
+// Everything about one close. book: {candles, trades, orders, structure, nGroups, features, tables, account, since} of one symbol;
+// since: the first time that it tells of, where it is not the whole run.
 function stateAt(book, time, until) {
   const tables = book.tables ?? {}, trades = tradesAt(book.trades, until);
   const unmet = pick(tables.unmet, until, ["condition", "value", "threshold"]);
   return {
-    time, until, trades, position: positionAt(trades), equity: newestOf(book.account, until, ["equity"]),
+    time, until, since: book.since, trades, position: positionAt(trades), equity: newestOf(book.account, until, ["equity"]),
     orders: ordersAt(book.orders, until).filter((order) => order.ended === Infinity),
     structure: structureAt(book.structure, until, book.nGroups), features: featuresAt(book.features, until),
     answer: pick(tables.answers, until, ["target", ...SCORE_NAMES]), prediction: pick(tables.predictions, until, ["version", "probability"]),

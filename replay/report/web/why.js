@@ -3,6 +3,8 @@
 const WANTS = { "-1": "short", 0: "flat", 1: "long", 2: "keep what is held" };
 const COMPONENTS = [["score_model", "model"], ["score_smc", "structure"], ["score_technical", "technical"]];
 const NOT_KEPT = "not kept";
+// A report holds all of a run; a page in a browser only what is in its window, and says since when.
+const counted = (state) => (state.since === undefined ? "so far" : `since ${stamp(state.since)}`);
 const figure = (x, kind) => (x === undefined ? NOT_KEPT : shown(x, kind));
 
 function facts(title, rows) {
@@ -30,7 +32,7 @@ function accountFacts(state, close) {
     rows.push(["open, before costs", shown(open, "money"), tone(open)]);
   }
   const closed = state.trades.filter((trade) => !trade.isOpen);
-  rows.push(["trades closed", shown(closed.length, "count")]);
+  rows.push([`trades closed ${counted(state)}`, shown(closed.length, "count")]);
   return facts("Account", rows);
 }
 
@@ -89,8 +91,9 @@ function structureFacts(state) {
 }
 
 function refusalFacts(state) {
-  if (state.refusals === undefined) return facts("Refusals so far", [["refusals", NOT_KEPT]]);
-  return facts("Refusals so far", state.refusals.length ? state.refusals.map(({ reason, count }) => [reason, shown(count, "count")]) : [["none", ""]]);
+  const title = `Refusals ${counted(state)}`;
+  if (state.refusals === undefined) return facts(title, [["refusals", NOT_KEPT]]);
+  return facts(title, state.refusals.length ? state.refusals.map(({ reason, count }) => [reason, shown(count, "count")]) : [["none", ""]]);
 }
 
 // The whole panel for one candle {time, close}; says when it closed.

@@ -87,6 +87,12 @@ async def test_the_page_at_a_candle_is_that_of_a_daemon_which_stopped_there(
             told_at = f"(() => {{ drawWhy($('why'), {marked % (660, 720)}, {{ time: 660, close: 1 }}); return $('why').querySelector('dd').textContent; }})()"
             assert await tab.value(told_at) == "8.00  at 00:10"
             assert await tab.value(f"{marked % (120, 180)}.equity === null")
+            # The window begins at hour 100, and counts from there.
+            counts = "$('why').textContent.match(/(trades closed|Refusals) since 2020-01-05 04:00/g).length"
+            await tab.value(
+                "drawWhy($('why'), PAGE.candles.stateAt(1), { time: 660, close: 1 }), 1"
+            )
+            assert await tab.value(counts) == 2
             # What is open now is part of the window from its own first fill on, and none of it where that came later.
             open_at = """JSON.stringify([[], [0], [2]].map((left) => tradesOf([], { symbol: "AAA", quantity: 2 },
               left.map((position) => ({ trade: 3, sequence: 1, candle_ms: 60000, price: 1, quantity: 2, position })),
