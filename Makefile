@@ -38,9 +38,10 @@ test-plain: $(STAMP)
 	PAPERTAPE_PLAIN_JIT=1 $(BIN)/python -m pytest -m "not slow" \
 	  tests/engine/test_core.py tests/engine/jit/test_dispatch.py tests/test_parity.py
 
-# A thousand mixtures of faults, and every one of them alone.
+# A thousand mixtures of faults, every one of them alone, and every way of the exchange with every source of candles.
 chaos: $(STAMP)
-	PAPERTAPE_SEEDS=1000 $(BIN)/python -m pytest -n auto --dist worksteal -m "not soak" tests/scenarios tests/daemon/test_crashes.py
+	PAPERTAPE_SEEDS=1000 $(BIN)/python -m pytest -n auto --dist worksteal -m "not soak" tests/scenarios \
+	  tests/daemon/test_crashes.py tests/daemon/feeds/delta/test_against_exchange.py
 
 # Ten simulated days of five symbols: memory, open files and tasks stay flat while it is scraped.
 soak: $(STAMP)

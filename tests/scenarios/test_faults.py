@@ -35,7 +35,7 @@ from tests.support.streams import (
 )
 
 MINUTE_MS = 60_000
-SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "200"))
+SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "120"))
 PAIR = (tape("AAA", 24, 3), tape("BBB", 24, 4))
 BRIEF = (tape("AAA", 14, 3), tape("BBB", 14, 4))  # one fault takes four minutes at most
 # Nobody trades in the second market for a while after the start, nor now and then.

@@ -19,10 +19,11 @@ from papertape.replay.exchange.faults import RECOVERABLE
 from tests.support.streams import Scenario, halts_of, identity, journalled, streamed, tape
 
 MINUTE_MS = 60_000
-SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "200")) // 8
+SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "120")) // 8
 STRATEGY = {"strategy": {"name": "tests.support.every_order:EveryOrder"}, "account": {"sizing": "risk", "risk_fraction": 0.01}}  # fmt: skip
 # Fifteen candles until the strategy knows a range, then a plan after another.
 LONG = (tape("AAA", 300, 3), tape("BBB", 300, 4))
+HALF = (tape("AAA", 150, 3), tape("BBB", 150, 4))
 SHORT = (tape("AAA", 60, 5), tape("BBB", 60, 6))
 
 
@@ -83,7 +84,7 @@ def test_every_order_by_every_protocol_and_with_latency(
 ) -> None:
     account = {**STRATEGY["account"], "latency_bars": latency, "volume_share": 0.5}
     sections = {**STRATEGY, "account": account}
-    scenario = Scenario(LONG, protocol=protocol, candles=candles, features=(), sections=sections)
+    scenario = Scenario(HALF, protocol=protocol, candles=candles, features=(), sections=sections)
 
     assert len(assert_replayed(scenario, tmp_path)) > 100
 

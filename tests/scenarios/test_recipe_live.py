@@ -4,7 +4,6 @@ point of the journal on the way leaves the same evidence, the same model or none
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,12 @@ import pytest
 from papertape.daemon.runtime.restep import verify_state
 from papertape.replay.learning.settings import DAY_MS
 from tests.support import recipe_crashes
-from tests.support.deaths import (
-    KILLED,
-    Run,
-    Undisturbed,
-    dies_and_recovers,
-    folder_in_memory,
-    runs,
-)
+from tests.support.deaths import KILLED, Run, Undisturbed, dies_and_recovers, fixtures_of
 
 pytestmark = pytest.mark.slow
 OUTCOMES = ["rejected", *["promoted"] * 4, "rejected", "rejected", "demoted"]
 
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    with runs(Path(recipe_crashes.__file__)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with folder_in_memory(tmp_path_factory.getbasetemp()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def undisturbed(folder: Path, run: Run) -> Undisturbed:
-    return Undisturbed(folder, run)
+run, folder, undisturbed = fixtures_of(recipe_crashes)
 
 
 def trained(undisturbed: Undisturbed) -> list[dict[str, Any]]:

@@ -9,8 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import all_inputs
@@ -48,6 +51,19 @@ def runs(program: Path) -> Iterator[Run]:
         assert process.wait(30) == 0
 
 
+def forked(work: Callable[[], object]) -> int:
+    """Begin a process that works and is gone; return its number."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
 @contextmanager
 def folder_in_memory(otherwise: Path) -> Iterator[Path]:
     """Yield a folder in memory where there is one: what a kill leaves is the same there, and a flush costs nothing."""
@@ -67,6 +83,26 @@ class Undisturbed:
         self.points = log.read_text().split()
         self.tables = everything(self.state)
         self.engine = final(self.state)
+
+
+def fixtures_of(program: ModuleType) -> tuple[Any, Any, Any]:
+    """Return the fixtures of a module, to be called `run`, `folder` and `undisturbed` there; program: see `crashes`."""
+
+    @pytest.fixture(scope="module")
+    def run() -> Iterator[Run]:
+        with runs(Path(str(program.__file__))) as found:
+            yield found
+
+    @pytest.fixture(scope="module")
+    def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+        with folder_in_memory(tmp_path_factory.getbasetemp()) as found:
+            yield found
+
+    @pytest.fixture(scope="module")
+    def undisturbed(folder: Path, run: Run) -> Undisturbed:
+        return Undisturbed(folder, run)
+
+    return run, folder, undisturbed
 
 
 def everything(state: Path) -> dict[str, list[object]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.accessibility import violations
-from tests.support.browser import Tab
+from tests.support.browser import CUT, Tab
 
 OPENAPI = Path(__file__).resolve().parents[2] / "deploy" / "docs" / "openapi.json"
 LOOKS = (("light", 1280), ("dark", 390))
@@ -31,6 +31,15 @@ async def looked_at(tab: Tab, about: str = "", looks: Sequence[tuple[str, int]] 
         assert await violations(tab) == [], (about, theme, width)
         wide = "document.documentElement.scrollWidth"
         assert await tab.value(f"{wide} <= innerWidth"), (about, theme, width)
+
+
+async def opened_narrow_and_wide(tab: Tab, page: Path) -> None:
+    """Open a file light and dark, wide and narrow: no text is cut off, axe-core finds nothing, and nothing is wider than the window."""
+    for theme, width in (("light", 1200), ("dark", 390)):
+        await tab.open(page, width, query=f"?theme={theme}")
+        assert await tab.value(CUT) == []
+        assert await violations(tab) == []
+        assert await tab.value("document.documentElement.scrollWidth") <= width
 
 
 def filled(fields: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """Killed at any commit of a chapter and around it, an account ends as if nothing had happened, with one chapter."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,9 @@ import pytest
 from papertape.daemon.journal import Journal
 from papertape.daemon.runtime.restep import verify_state
 from tests.support import chapter_crashes
-from tests.support.deaths import KILLED, Run, Undisturbed, everything, final, folder_in_memory, runs
+from tests.support.deaths import KILLED, Run, Undisturbed, everything, final, fixtures_of
 
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    with runs(Path(chapter_crashes.__file__)) as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with folder_in_memory(tmp_path_factory.getbasetemp()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def undisturbed(folder: Path, run: Run) -> Undisturbed:
-    return Undisturbed(folder, run)
+run, folder, undisturbed = fixtures_of(chapter_crashes)
 
 
 def left_by(state: Path) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from papertape.engine.candles import HOUR_MS
 from papertape.engine.model.training.labels import SIGNAL
 from tests.daemon.learning.test_calibration import SETTINGS
 from tests.daemon.monitoring.test_api import serving
-from tests.support.accessibility import violations
 from tests.support.api import account, no_status
 from tests.support.browser import browser_tab, needs_browser
 from tests.support.journals import candles, filled
+from tests.support.pages import looked_at
 
 START_MS = 1_577_836_800_000  # 2020-01-01
 
@@ -120,11 +120,5 @@ async def test_it_stands_beside_the_account_as_what_was_not_traded(
             "$('model-shadow').textContent"
         )
         assert await tab.value("$('shadows').querySelector('tbody').rows.length") == 2
-        for theme, width in (("light", 1280), ("dark", 390)):
-            await tab.value(f"setTheme({theme!r}), 1")
-            await tab.call(
-                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-            )  # fmt: skip
-            assert await violations(tab) == [], (theme, width)
-            assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), width
+        await looked_at(tab)
         assert tab.errors == []

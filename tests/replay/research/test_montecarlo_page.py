@@ -15,8 +15,8 @@ from papertape.replay.research.montecarlo.draws import MonteCarlo
 from papertape.replay.research.montecarlo.fans import LEVELS, fan_of, histogram
 from papertape.replay.research.montecarlo.page import FANS, HISTOGRAMS, PAGE, write_montecarlo
 from papertape.replay.tapes.synthetic import synthesize
-from tests.support.accessibility import violations
-from tests.support.browser import CUT, browser_tab, needs_browser
+from tests.support.browser import browser_tab, needs_browser
+from tests.support.pages import opened_narrow_and_wide
 
 QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "random_draws": 0}}
 
@@ -140,11 +140,7 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
     assert page is not None
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")
-        for width, theme in ((1200, "light"), (390, "dark")):
-            await tab.open(page, width, query=f"?theme={theme}")
-            assert await tab.value(CUT) == []
-            assert await violations(tab) == []
-            assert await tab.value("document.documentElement.scrollWidth") <= width
+        await opened_narrow_and_wide(tab, page)
         many = [kind for kind in found.kinds if not len(kind.fan.paths)]
         count = "document.querySelectorAll('%s').length"
         assert await tab.value(count % "#kinds .middle") == len(many) == 5

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import scipy.signal
 import scipy.stats
 
 from papertape.engine.model.drift.psi import (
@@ -21,6 +20,8 @@ from papertape.engine.model.training.reference import described
 
 
 def slow(random: np.random.Generator, n: int, keep: float) -> np.ndarray:
+    import scipy.signal  # takes a second, which not everybody has to wait for who only collects tests
+
     shocks = random.standard_normal(n) * math.sqrt(1.0 - keep * keep)
     shocks[0] = random.standard_normal()
     return scipy.signal.lfilter([1.0], [1.0, -keep], shocks)

@@ -24,6 +24,7 @@ from papertape.replay.tapes.resample import resample
 from papertape.replay.tapes.store import Store, Tape
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.commands import Inside
+from tests.support.deaths import forked
 
 QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "random_draws": 0}}
 CROSS: dict[str, Any] = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, **QUIET}
@@ -253,19 +254,6 @@ def test_of_two_at_once_one_reads(tmp_path: Path) -> None:
     with opened() as ledger:
         assert [note.content["kind"] for note in ledger.notes()] == ["lock", "reading"]
         assert ledger.faults() == []
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Begin a process that works and is gone; return its number."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        os._exit(code)
 
 
 def later(file: sqlite3.Connection) -> None:

@@ -31,6 +31,7 @@ from papertape.replay.research.trials.returns import block_returns, compact_retu
 from papertape.replay.tapes.synthetic import synthesize
 from papertape.replay.tapes.tape import Tape
 from tests.support.commands import Inside
+from tests.support.deaths import forked
 
 QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "random_draws": 0}}
 
@@ -281,19 +282,6 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     assert ledger_path() == tmp_path / ".local/share/papertape/trials.sqlite3"
     assert append([entry(1)]).trials == 1
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Begin a process that works and is gone; return its number."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        os._exit(code)
 
 
 def write(first: int, mark: Path | None = None) -> None:

@@ -14,8 +14,8 @@ from papertape.replay.research.walkforward.page import PAGE, doubts_of
 from papertape.replay.research.walkforward.result import WalkResult
 from papertape.replay.research.walkforward.windows import Plan
 from tests.replay.research.walkforward.test_walkforward import TAPE, walk
-from tests.support.accessibility import violations
-from tests.support.browser import CUT, browser_tab, needs_browser
+from tests.support.browser import browser_tab, needs_browser
+from tests.support.pages import opened_narrow_and_wide
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +100,7 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
     assert found.page is not None
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")
-        for width, theme in ((1200, "light"), (390, "dark")):
-            await tab.open(found.page, width, query=f"?theme={theme}")
-            assert await tab.value(CUT) == []
-            assert await violations(tab) == []
-            assert await tab.value("document.documentElement.scrollWidth") <= width
+        await opened_narrow_and_wide(tab, found.page)
         drawn = "document.querySelectorAll('%s').length"
         for part in ("#strip .train", "#strip .gap", "#strip .test", "#account .switch"):
             assert await tab.value(drawn % part) == len(found.rows)
