@@ -15,7 +15,9 @@ from papertape.engine.broker.account import PAUSED_BY_COMMAND
 from papertape.engine.broker.fills import copy_open_trades
 from papertape.engine.broker.funding import pay_funding
 from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
+from papertape.engine.broker.risk.fees import counts_volume
 from papertape.engine.broker.risk.limits import resume
+from papertape.engine.broker.risk.own_fees import FeeError
 from papertape.engine.broker.working.endings import end_all
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING
 from papertape.engine.candles import CANDLE
@@ -44,11 +46,7 @@ from papertape.engine.events import (
 )
 from papertape.engine.features.reading import ReadFeatures, Reading
 from papertape.engine.jit import Rows, copy_rows, join_rows
-from papertape.engine.records import (
-    FLAT,
-    REASON_COMMAND,
-    SWAP,
-)
+from papertape.engine.records import FLAT, REASON_COMMAND, SWAP
 from papertape.engine.report import Report, Sink, joined
 from papertape.engine.snapshot import StreamDigest, pack, unpack
 from papertape.engine.spec import EngineSpec
@@ -218,7 +216,13 @@ class Engine(EngineState):
         """Run as many complete instants as a block has at most through all stages."""
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
-        self._decider.decide(candles, n, at, closed)
+        before = int(self.account[0].instants)
+        try:
+            self._decider.decide(candles, n, at, closed)
+        except FeeError as error:
+            row = (int(self.account[0].instants) - before - 1) * len(self.symbols)
+            error.time_ms = int(candles[row]["open_ms"])
+            raise
         for follower, sink, _ in self._followers:
             sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles), is_lent)
@@ -342,13 +346,15 @@ class Engine(EngineState):
         return joined.digest().hex()
 
     def _arrays(self) -> dict[str, Rows]:
-        """Return the whole state by name."""
+        """Return the whole state by name; where machine code lies is none of it."""
+        markets = copy_rows(self.markets)
+        markets["fee_address"] = 0
         return {
             "account": self.account,
             "positions": self.positions,
             "trades": self.trades,
             "orders": self.orders,
-            "markets": self.markets,
+            "markets": markets,
             "working": self.working_orders(),
             "strategy": self.strategy_state,
             "pending": self.pending,
@@ -370,18 +376,11 @@ class Engine(EngineState):
     def restore(self, data: bytes) -> None:
         """Take over a snapshot of an engine of the same configuration, or raise DataError."""
         saved = unpack(data, self.spec.fingerprint(), self._arrays())
-        for name in (
-            "account",
-            "positions",
-            "trades",
-            "orders",
-            "markets",
-            "strategy",
-            "unlisted",
-            "last_open_ms",
-        ):
-            getattr(self, "strategy_state" if name == "strategy" else name)[:] = saved[name]
-        self.settings["has_tiers"] = (self.markets["n_tiers"] > 1).any()
+        for name in ("account", "positions", "trades", "orders", "markets", "unlisted", "last_open_ms"):  # fmt: skip
+            getattr(self, name)[:] = saved[name]
+        self.strategy_state[:] = saved["strategy"]
+        self.markets["fee_address"] = self.spec.market_rows()["fee_address"]
+        self.settings["has_tiers"] = counts_volume(self.markets)
         self.working[:] = 0
         self.working[:, : saved["working"].shape[1]] = saved["working"]
         if saved["working"].size or self.account[0].moves:

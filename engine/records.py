@@ -310,6 +310,8 @@ MARKET: Final = record(
     ("fee_minimum", "f8"),  # quote
     ("fee_surcharge_rate", "f8"),  # of the fee
     ("fee_reserve", "f8"),  # quote that buying power leaves for what is no rate
+    ("fee_markets", "i8"),  # that may each pay a fee at one open
+    ("fee_address", "i8"),  # of a user's function in this process, in no snapshot; 0 = none
     ("n_tiers", "i8"),
     ("tier_volume", "f8", (MOST_TIERS,)),  # of thirty days, quote
     ("tier_taker_fee_rate", "f8", (MOST_TIERS,)),

@@ -42,10 +42,13 @@ from papertape.engine.broker.risk.fees import (
     FeeTier,
     as_tiers,
     check_fees,
+    doubled,
     write_fees,
+    write_reserve,
 )
 from papertape.engine.broker.risk.groups import refuse_unknown_members, write_groups
 from papertape.engine.broker.risk.limits import Limits
+from papertape.engine.broker.risk.own_fees import FeeFunction, as_fee_function
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, did_you_mean
@@ -158,13 +161,7 @@ class Market:
     @property
     def with_doubled_costs(self) -> "Market":
         """Return the same market with every cost twice; a rebate stays as it is."""
-        names = ("taker_fee_rate", "maker_fee_rate", "half_spread_rate", "slippage_rate", "fee_fixed", "fee_minimum")  # fmt: skip
-        changed: dict[str, Any] = {name: _doubled(name, getattr(self, name)) for name in names}
-        tiers = tuple(
-            replace(row, **{name: _doubled(name, getattr(row, name)) for name in names[:2]})
-            for row in self.fee_tiers
-        )
-        return replace(self, **changed, fee_tiers=tiers)
+        return replace(self, **doubled(self))
 
     def write(self, row: Row, n_markets: int = 1, decimals: int = DECIMALS) -> None:
         """Write what is known into a MARKET record; n_markets: that the account trades; decimals: of quote that it counts."""
@@ -243,6 +240,7 @@ class EngineSpec:
     turns           the same strategy with other parameters, which decide from then on, in order
     closes_at_turns positions are closed at the first open of a turn, and what rests is taken back; else both are carried
     money_decimals  of quote that the account counts (`papertape.engine.broker.ledger`)
+    fee_function    a user's, in place of the markets' rates (`papertape.engine.broker.risk.own_fees`)
     """
 
     markets: Sequence[Market]
@@ -263,8 +261,10 @@ class EngineSpec:
     turns: Sequence[Turn] = ()
     closes_at_turns: bool = False
     money_decimals: int = DECIMALS
+    fee_function: FeeFunction | None = None  # or what one is made of
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fee_function", as_fee_function(self.fee_function))
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
         if length_ms % base_ms:
             raise ConfigError(
@@ -318,7 +318,7 @@ class EngineSpec:
     def settings_rows(self) -> Rows:
         """Return how the account trades and what limits it, as one SETTINGS record."""
         rows = self.settings.rows()
-        rows["has_tiers"] = any(market.fee_tiers for market in self.markets)
+        rows["has_tiers"] = self.fee_function is not None or any(m.fee_tiers for m in self.markets)
         self.limits.write(rows[0])
         self.allocation.write(rows[0])
         base_ms, sizes = timeframe_ms(self.base_timeframe), self.sizes
@@ -350,6 +350,10 @@ class EngineSpec:
         rows = market_rows(self.markets, is_cross=is_cross, decimals=self.money_decimals)
         write_groups(rows, self.limits.groups, self.symbols)
         self.allocation.write_shares(rows, self.symbols, self.traded)
+        if self.fee_function is not None:
+            rows["fee_address"] = self.fee_function.address
+            for row in rows:
+                write_reserve(row, len(self.traded))
         return rows
 
     def fingerprint(self) -> str:
@@ -375,6 +379,8 @@ class EngineSpec:
         values |= {name: [repr(a)] for name, (a, default) in rules.items() if a != default}
         if self.money_decimals != DECIMALS:
             values["money_decimals"] = self.money_decimals
+        if self.fee_function is not None:
+            values["fee_function"] = repr(self.fee_function)
         if self.starts_ms or len(self.strategies) > 1:
             turns = [turn.as_text() for turn in self.every_turn]
             values["turns"] = [self.closes_at_turns, turns]
@@ -392,9 +398,3 @@ def market_rows(markets: Sequence[Market], *, is_cross: bool, decimals: int = DE
     for row, market in zip(rows, sorted(markets, key=attrgetter("symbol")), strict=True):
         market.write(row, n_traded, decimals)
     return rows
-
-
-def _doubled(name: str, cost: float) -> float:
-    """Return a cost twice, or the most that a market takes; what it costs above 0."""
-    most = next(entry for entry in fields(Market) if entry.name == name).metadata["lt"]
-    return min(2.0 * cost, float(np.nextafter(most, 0.0))) if cost > 0.0 else cost

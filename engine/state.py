@@ -12,7 +12,7 @@ from papertape.engine.broker.execution import execute
 from papertape.engine.broker.ledger import open_ledger
 from papertape.engine.broker.orders import N_COUNTERS
 from papertape.engine.broker.risk.changes import changes_of, refuse_other_market
-from papertape.engine.broker.risk.fees import set_rates
+from papertape.engine.broker.risk.fees import counts_volume, set_rates
 from papertape.engine.broker.risk.margin import set_liquidation
 from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
 from papertape.engine.broker.working.orders import CAPACITY, FREE, ORDER_EVENT, WORKING_ORDER
@@ -219,7 +219,7 @@ class EngineState:
         market = self.markets[change.symbol]
         changes = changes_of(self.account[0], change.time_ms, change.symbol, market, after)
         self.markets[change.symbol] = after
-        self.settings["has_tiers"] = (self.markets["n_tiers"] > 1).any()
+        self.settings["has_tiers"] = counts_volume(self.markets)
         set_liquidation(self.positions[change.symbol], market)
         return changes
 

@@ -140,6 +140,7 @@ COVERED_BY = {
     "engine/performance/": "tests/engine/performance/test_measure.py",
     "engine/state.py": "tests/engine/test_core.py",
     "engine/strategies/": "tests/engine/decisions",
+    "engine/user_code/compiling.py": "tests/engine/decisions/test_compiled.py",
     "engine/user_code/raised.py": "tests/engine/decisions",
     "replay/backtesting/": "tests/replay/backtesting/test_edges.py",
     "replay/config/": "tests/replay/config",

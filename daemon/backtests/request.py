@@ -1,8 +1,8 @@
 """
 What may be asked of a backtest: a configuration that the same models check, no file outside some folders, no code of its own.
 
-A request comes over the network, so it names neither code nor places: strategies and features are built in, or are those that the
-daemon's own configuration names; tapes and series lie in the folders that it allows.
+A request comes over the network, so it names neither code nor places: strategies, features and a function for fees are built in, or are those that
+the daemon's own configuration names; tapes and series lie in the folders that it allows.
 """
 
 import json
@@ -61,6 +61,9 @@ def _refuse_code(config: Config, own: Config) -> None:
             raise ConfigError(
                 f"config: signals.own_features: {path!r} is not one of the daemon's own configuration"
             )
+    fees = config.account.fee_function
+    if fees not in (None, own.account.fee_function):
+        raise ConfigError(f"config: account.fee_function: {fees!r} is not that of the daemon's own configuration")  # fmt: skip
 
 
 def _refuse_places(config: Config, own: Config) -> None:

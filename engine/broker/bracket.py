@@ -63,17 +63,17 @@ def liquidate(account: Row, position: Row, trade: Row, market: Row, candle: Row,
     price = on_tick(position.bankruptcy_price, market.tick_size, -trade.side)
     price = max(price, min(market.tick_size, position.bankruptcy_price))
     reduce_position(
-        account, position, trade, market, candle, abs(position.quantity), price,
-        market.liquidation_fee_rate, REASON_LIQUIDATION, fill,
+        account, position, trade, market, candle, abs(position.quantity), price, False,
+        REASON_LIQUIDATION, fill,
     )  # fmt: skip
 
 
 @kernel
-def pnl_at(position: Row, trade: Row, market: Row, price: float) -> int:
+def pnl_at(account: Row, position: Row, trade: Row, market: Row, price: float) -> int:
     """Return what a trade would have made if the rest of its position had been closed at a price, the taker fee paid."""
     quantity = abs(position.quantity)
     value = money(quantity * price, market.units_per_quote)
-    fee = fee_of(market, quantity * price, market.taker_fee_rate)
+    fee = fee_of(account, market, quantity, price, False)
     gain = value - position.cost if position.quantity > 0.0 else position.cost - value
     result = added(position.realised, gain)
     return added(added(added(result, -fee), -trade.fees), -trade.funding)
@@ -163,7 +163,7 @@ def fill_bracket(
     optimistic = trade.pnl_optimistic
     has_target = hit == 3 or hit == 5
     if has_target:
-        optimistic = pnl_at(position, trade, market, at_target)
+        optimistic = pnl_at(account, position, trade, market, at_target)
     if hit >= LIQUIDATED:
         liquidate(account, position, trade, market, candle, fill)
     else:

@@ -21,6 +21,7 @@ from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.broker.sizing import (
     buying_power,
     exposure_room,
+    payable,
     tradable_size,
     wanted_size,
 )
@@ -103,7 +104,7 @@ def plan_entry(
         return REFUSED_PRICE
     if target_price != 0.0 and not side * (target_price - price) > 0.0:
         return REFUSED_PRICE
-    power = buying_power(account, market, settings, worth, gross)
+    power = buying_power(account, market, settings, worth, gross, price)
     room = exposure_room(market, settings, worth, gross, net, side)
     share = notional_share(account, position, settings)
     quantity = wanted_size(
@@ -235,6 +236,7 @@ def enter_all(
         quantity = 0.0
         if entry.refused == REFUSED_NO:
             quantity = tradable_size(account, markets[symbol], entry.quantity * factor, entry.price)
+            quantity = payable(account, markets[symbol], quantity, entry.price, False)
             if quantity <= 0.0:
                 entry.refused = REFUSED_SIZE
         if entry.refused == REFUSED_NO:
@@ -253,7 +255,7 @@ def enter_all(
                 fill,
                 REASON_ENTRY,
                 worth,
-                markets[symbol].taker_fee_rate,
+                False,
                 candle.open,
             )
             position.rule_scale = order.size_scale

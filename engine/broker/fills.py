@@ -116,7 +116,7 @@ def open_position(
     fill: Row,
     reason: int,
     worth: int,
-    fee_rate: float,
+    is_maker: bool,
     reference: float,
 ) -> None:
     """Open a position with its bracket as planned in `entry`, mark it at its fill and start its trade."""
@@ -124,7 +124,7 @@ def open_position(
     price = entry.price
     stop_price = entry.stop_price
     notional = money(quantity * price, market.units_per_quote)
-    fee = fee_of(market, quantity * price, fee_rate)
+    fee = fee_of(account, market, quantity, price, is_maker)
     if market.is_perpetual == 0:
         post(account, added(-notional, -fee), inventory=notional, fees=fee)
     else:
@@ -200,10 +200,7 @@ def close_position(
 ) -> None:
     """Close the whole position at `price`, the taker fee paid."""
     quantity = abs(position.quantity)
-    fee_rate = market.taker_fee_rate
-    reduce_position(
-        account, position, trade, market, candle, quantity, price, fee_rate, reason, fill
-    )
+    reduce_position(account, position, trade, market, candle, quantity, price, False, reason, fill)
 
 
 @kernel
@@ -215,7 +212,7 @@ def reduce_position(
     candle: Row,
     quantity: float,
     price: float,
-    fee_rate: float,
+    is_maker: bool,
     reason: int,
     fill: Row,
 ) -> None:
@@ -233,9 +230,10 @@ def reduce_position(
     if not is_whole:
         cost = np.int64(np.rint(cost * (quantity / held)))
     notional = money(quantity * price, market.units_per_quote)
-    fee = fee_of(market, quantity * price, fee_rate)
     if reason == REASON_LIQUIDATION:
-        fee = money(quantity * price * fee_rate, market.units_per_quote)
+        fee = money(quantity * price * market.liquidation_fee_rate, market.units_per_quote)
+    else:
+        fee = fee_of(account, market, quantity, price, is_maker)
     realised = notional - cost if position.quantity > 0.0 else cost - notional
     if market.is_perpetual == 0:
         post(account, added(notional, -fee), inventory=-cost, realised=-realised, fees=fee)

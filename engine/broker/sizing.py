@@ -12,36 +12,62 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.broker.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_RISK, whole_steps
+from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.jit import Row, kernel
 
 _MINIMUM: Final = (
     1.0 - 1e-9
 )  # of a minimum is enough of it: a tie must not be refused for float noise
 
+_CASH_NOISE: Final = 1e-12  # of cash, that rounding a price and a size may take of it
+
 # Fraction of equity lost at the stop, before costs.
 RISK_LEVELS: Final[dict[str, float]] = {"low": 0.005, "medium": 0.01, "high": 0.02}
 
 
 @kernel
-def buying_power(account: Row, market: Row, settings: Row, worth: int, gross: int) -> float:
+def buying_power(
+    account: Row, market: Row, settings: Row, worth: int, gross: int, price: float
+) -> float:
     """
     Return the largest notional that a new position may have, fee included, in quote.
 
-    worth  equity, money units; gross: notional of all open positions, money units
+    worth  equity, money units; gross: notional of all open positions, money units; price: of a fill, quote per base
 
-    Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses.
+    Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses. What a user's function
+    for fees says of the largest fill is left for every market.
     """
     quote = market.quote_per_unit
     fee_rate = market.taker_fee_rate
+    free, leverage = account.cash * quote, 1.0
+    if market.is_perpetual != 0:
+        leverage = leverage_of(market, settings)
+        free = worth * quote - gross * quote / leverage
     reserve = 0.0
     if market.has_fees != 0:
         fee_rate *= 1.0 + market.fee_surcharge_rate
         reserve = market.fee_reserve
-    if market.is_perpetual == 0:
-        return settings.cash_share * max(account.cash * quote - reserve, 0.0) / (1.0 + fee_rate)  # type: ignore[no-any-return]
-    leverage = leverage_of(market, settings)
-    free = worth * quote - gross * quote / leverage - reserve
-    return settings.cash_share * max(free, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]
+        if market.fee_address != 0 and free > 0.0:
+            fee = fee_of(account, market, free * leverage / price, price, False)
+            reserve = max(reserve, fee * quote * market.fee_markets)
+            fee_rate = 0.0
+    return settings.cash_share * max(free - reserve, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]
+
+
+@kernel
+def payable(account: Row, market: Row, quantity: float, price: float, is_maker: bool) -> float:
+    """Return as much of a purchase on spot as cash pays with what a user's function says of its fee; all of any other."""
+    if market.fee_address == 0 or market.is_perpetual != 0:
+        return quantity
+    for _ in range(2):
+        if quantity <= 0.0:
+            break
+        fee = fee_of(account, market, quantity, price, is_maker)
+        left = account.cash - max(fee, 0)
+        if quantity * price * market.units_per_quote <= left * (1.0 + _CASH_NOISE):
+            return quantity
+        quantity = whole_lots(market, left * market.quote_per_unit / price, price)
+    return 0.0
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.orders import held
 from papertape.engine.broker.risk.changes import changes_of
-from papertape.engine.broker.risk.fees import set_rates, write_reserve
+from papertape.engine.broker.risk.fees import counts_volume, set_rates, write_reserve
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.working.orders import BY_CHAPTER
 from papertape.engine.candles import DAY_MS
@@ -119,7 +119,7 @@ def _take_markets(before: Engine, after: Engine, time_ms: int) -> Rows:
         after.markets[name] = np.where(is_new, tells[name], before.markets[name])
     for row in after.markets:
         write_reserve(row, len(after.traded))
-    after.settings["has_tiers"] = (after.markets["n_tiers"] > 1).any()
+    after.settings["has_tiers"] = counts_volume(after.markets)
     set_rates(after.markets, after.account[0].volume)
     pairs = enumerate(zip(before.markets, after.markets, strict=True))
     return np.concatenate([changes_of(after.account[0], time_ms, symbol, *pair) for symbol, pair in pairs])  # fmt: skip

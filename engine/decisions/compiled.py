@@ -11,6 +11,7 @@ from weakref import proxy
 
 import numpy as np
 
+from papertape.engine.broker.risk.own_fees import FeeError
 from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.decisions import closes as loop
 from papertape.engine.decisions.ahead import LOOK
@@ -19,7 +20,7 @@ from papertape.engine.decisions.faults import Asked, pause, told_change
 from papertape.engine.decisions.hooks import forget_seen, keep_unseen
 from papertape.engine.decisions.refused import refusal
 from papertape.engine.decisions.showing import keep_unmet
-from papertape.engine.errors import StrategyError
+from papertape.engine.errors import InvariantError, StrategyError
 from papertape.engine.features.own.faults import FeatureFault
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, record
 from papertape.engine.records import KEEP, Note, Unmet
@@ -160,6 +161,8 @@ class CompiledDecider:
             reason = ""
             try:
                 end = self._run(candles, n, at[columns], columns, n_bad)
+            except (FeeError, InvariantError):
+                raise
             except Exception as error:  # the boundary to a user's code: no error of it is ours
                 end, reason = loop.IN_DOUBT, self._said(error)
             if end == loop.DONE:

@@ -16,11 +16,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 # Without the compiler an address is a key of this.
-PLAIN: Final[dict[int, Callable[..., None]]] = {}
+PLAIN: Final[dict[int, Callable[..., Any]]] = {}
 
 
 def native(compiled: Any, *arguments: np.dtype[Any]) -> int:
-    """Return the address of the machine code of a kernel for these records, compiled now if it is not there yet."""
+    """Return the address of the machine code of a kernel for these records or numbers, compiled now if it is not there yet."""
     kinds = tuple(numba.from_dtype(dtype) for dtype in arguments)
     compiled.compile(kinds)
     code = compiled.overloads[kinds]
@@ -45,22 +45,37 @@ def _call_plain(address: int, own: Any, view: Any, told: Any) -> None:
     PLAIN[address](view, told)
 
 
-@intrinsic
-def _call_native(typing, address, own, view, told):
-    kinds = (own, view, told)
+def _ask_plain(address: int, *numbers: float) -> float:
+    return PLAIN[address](*numbers)  # type: ignore[no-any-return]
+
+
+def _calling(answer, kinds):
+    """Return a call at an address, with arguments of these kinds, as numba takes it from an intrinsic."""
 
     def generate(context, builder, signature, args):
         convention = context.call_conv
-        pointer = convention.get_function_type(types.none, kinds).as_pointer()
+        pointer = convention.get_function_type(answer, kinds).as_pointer()
         function = builder.inttoptr(args[0], pointer)
-        status, _ = convention.call_function(builder, function, types.none, kinds, args[1:])
+        status, found = convention.call_function(builder, function, answer, kinds, args[1:])
         with cgutils.if_unlikely(builder, status.is_error):
             convention.return_status_propagate(builder, status)
-        return context.get_dummy_value()
+        return context.get_dummy_value() if answer is types.none else found
 
-    return types.none(types.intp, *kinds), generate
+    return answer(types.intp, *kinds), generate
+
+
+@intrinsic
+def _call_native(typing, address, own, view, told):
+    return _calling(types.none, (own, view, told))
+
+
+@intrinsic
+def _ask_native(typing, address, first, second, third, fourth, fifth, sixth):
+    return _calling(types.float64, (types.float64,) * 6)
 
 
 _config: Any = numba.config
 # Call a kernel of three records at an address: what `self` is, the view, and what it is told.
 call_at: Any = _call_plain if _config.DISABLE_JIT else _call_native
+# Call a kernel of six numbers at an address, for one.
+ask_at: Any = _ask_plain if _config.DISABLE_JIT else _ask_native

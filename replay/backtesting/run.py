@@ -216,9 +216,14 @@ def warm_up(spec: EngineSpec, candles: Sequence[Rows], events: Sequence[Event] =
 
 def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
     """Return the specification with every cost doubled, and with everything one candle later."""
+    own = spec.fee_function
     later = replace(spec.settings, latency_bars=spec.settings.latency_bars + 1)
     return {
-        _COSTLY: replace(spec, markets=[market.with_doubled_costs for market in spec.markets]),
+        _COSTLY: replace(
+            spec,
+            markets=[m.with_doubled_costs for m in spec.markets],
+            fee_function=own and own.doubled,
+        ),
         f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
     }
 

@@ -101,6 +101,7 @@ def summarise(
     performance, others, benchmarks, regime_codes = _measurements(config, main, bars)
     n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
     spec = main.engine.spec
+    fee_said = () if spec.fee_function is None else (spec.fee_function.said,)
     unit, unit_said = spec.units_per_quote, unit_convention(spec.money_decimals, config.account.quote)  # fmt: skip
     tables = breakdowns(trades, main.engine.symbols, regime_codes if config.report.regimes else None, unit)  # fmt: skip
     model = model_section(_lineage(main), learned, main.recorder.predictions, bars, trades, unit)
@@ -122,7 +123,7 @@ def summarise(
         "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
         "config": config.model_dump(mode="json"),
         "markets": {m.symbol: m.plain() for m in spec.markets},
-        "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS, *unit_said],
+        "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS, *unit_said, *fee_said],
         "metrics": performance.metrics,
         "undefined": performance.undefined,
         "notes": [

@@ -56,6 +56,9 @@ class Account(BaseModel):
         "through",
         description="when a working limit order fills: traded through by a tick, or touched",
     )
+    fee_function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = Field(
+        None, description="yours, as module:name: what a fill pays, in place of the markets' rates"
+    )
 
     @model_validator(mode="after")
     def _capital_fits(self) -> Self:

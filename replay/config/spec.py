@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from papertape.engine.broker.risk.groups import refuse_unknown_members
+from papertape.engine.broker.risk.own_fees import FeeFunction
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies import KernelStrategy, Strategy, make_strategy
+from papertape.engine.strategies import KernelStrategy, Strategy, load_object, make_strategy
 from papertape.engine.strategies.turns import BySymbol, Turn, refuse_unknown_symbols
 from papertape.replay.config import Config, ScheduledParameters
 from papertape.replay.config.fields import about_symbol, shared
@@ -84,6 +85,18 @@ def own_features_of(config: Config) -> tuple[OwnFeature, ...]:
     return tuple(found)
 
 
+def fee_function_of(config: Config) -> FeeFunction | None:
+    """Return the function for fees that a configuration names, None for none; its module is imported."""
+    path = config.account.fee_function
+    if path is None:
+        return None
+    try:
+        return FeeFunction(load_object(path), path)
+    except ConfigError as error:
+        where = "account.fee_function: "
+        raise ConfigError(f"{where}{str(error).removeprefix(where)}") from error
+
+
 def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec:
     """Return the engine's specification for these markets and this base timeframe, replayed or live."""
     refuse_unknown_markets(config, [market.symbol for market in markets])
@@ -96,6 +109,7 @@ def spec_for(config: Config, markets: Sequence[Market], base: str) -> EngineSpec
         base_timeframe=base,
         capital=account.capital,
         money_decimals=account.decimals,
+        fee_function=fee_function_of(config),
         settings=Settings(**{**shared(account, Settings), "risk_fraction": account.risk}),
         extra_features=config.signals.extra_features,
         own_features=own_features_of(config),

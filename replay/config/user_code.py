@@ -1,5 +1,5 @@
 """
-Code of users that is looked at, not run: where `module:name` lies, and whether it can be a strategy or a feature.
+Code of users that is looked at, not run: where `module:name` lies, and whether it can be a strategy, a feature or a fee.
 
 Importing a module runs it, and so does looking for a submodule, whose package is imported; so files are found by the rules
 of `sys.path` and read as text. What only running could tell (a base class of another module, a class that is made by a
@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from papertape.engine.broker.risk.own_fees import ARGUMENTS
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
@@ -23,6 +24,7 @@ from papertape.replay.tapes.own_features import name_an_instance
 _FOLLOWED: Final = 5  # modules from which a name is imported, one from the other
 _DECIDES: Final = ("decide", "decide_batch")
 _FEATURES: Final = "signals.own_features"
+_FEES: Final = "account.fee_function"
 
 
 class _Found(NamedTuple):
@@ -52,7 +54,7 @@ def file_of(module: str) -> Path | None:
 
 
 def check_code(config: Config) -> None:
-    """Raise ConfigError for a strategy or a feature that cannot be one, as far as that can be told without running it."""
+    """Raise ConfigError for a user's code that cannot be what it is named as, as far as that can be told without running it."""
     chosen = config.strategy
     for entry in (None, *chosen.schedule):
         check_strategy(chosen.name, chosen.parameters_in(entry))
@@ -61,6 +63,8 @@ def check_code(config: Config) -> None:
                 check_strategy(chosen.name, chosen.parameters_in(entry, symbol))
     for path in config.signals.own_features:
         check_feature(path)
+    if config.account.fee_function is not None:
+        check_fee_function(config.account.fee_function)
 
 
 def check_feature(path: str) -> None:
@@ -75,6 +79,22 @@ def check_feature(path: str) -> None:
         raise ConfigError(
             f"{where} has to say how far it looks back; write @table_feature(look_back=50) or @kernel_feature(look_back=50) "
             "above it"
+        )
+
+
+def check_fee_function(path: str) -> None:
+    """Raise ConfigError for a function for fees that cannot be one."""
+    found = _look_up(_FEES, path, _FOLLOWED)
+    if found is None:
+        return
+    if not isinstance(found.node, ast.FunctionDef):
+        raise ConfigError(f"{_FEES}: {path} is not a function ({found.file.name})")
+    taken = found.node.args
+    most = len(taken.posonlyargs) + len(taken.args)
+    is_enough = most >= len(ARGUMENTS) or taken.vararg is not None
+    if not is_enough or most - len(taken.defaults) > len(ARGUMENTS):
+        raise ConfigError(
+            f"{_FEES}: {path} does not take {', '.join(ARGUMENTS)} ({found.file.name}, line {found.node.lineno})"
         )
 
 
@@ -118,9 +138,11 @@ def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
 
 
 def refuse_code(config: Config, where: object, trust_code: bool) -> None:
-    """Raise ConfigError for a strategy or feature of somebody's own that a file names, unless its code is trusted."""
+    """Raise ConfigError for code of somebody's own that a file names, unless that is trusted."""
     named = [("strategy", config.strategy.name)] if ":" in config.strategy.name else []
     named += [("feature", path) for path in config.signals.own_features]
+    if config.account.fee_function is not None:
+        named.append(("function for fees", config.account.fee_function))
     if trust_code or not named:
         return
     kind, name = named[0]

@@ -23,6 +23,7 @@ def _days(value: Any) -> str:
     return f"{value:g}d" if isinstance(value, int | float) else f"{value}d"
 
 
+_FEE_RATE: Final = "market.taker_fee_rate"
 # The prototype's own spellings first, then those of other backtesters.
 SPELLINGS: Final = {
     "start_date": Spelling("start", "data.start"),
@@ -38,9 +39,9 @@ SPELLINGS: Final = {
     "cash": Spelling("initial_capital", "account.capital"),
     "capital": Spelling("initial_capital", "account.capital"),
     "leverage": Spelling("leverage", "account.leverage_cap"),
-    "commission": Spelling("commission", "market.taker_fee_rate"),
-    "fee": Spelling("fee", "market.taker_fee_rate"),
-    "fees": Spelling("fees", "market.taker_fee_rate"),
+    "commission": Spelling("commission", _FEE_RATE),
+    "fee": Spelling("fee", _FEE_RATE),
+    "fees": Spelling("fees", _FEE_RATE),
     "slippage": Spelling("slippage", "market.slippage_rate"),
     "df": Spelling("data", "data"),
     "tape": Spelling("data", "data"),
@@ -92,6 +93,8 @@ def _way_out(name: str, value: Any, parameters: Iterable[str]) -> str:
     """Return what to write in place of an argument that does not exist."""
     known = [*parameters, *Config.model_fields]
     if spelling := SPELLINGS.get(name):
+        if callable(value) and spelling.key == _FEE_RATE:
+            return f"{name}: write fee_function={getattr(value, '__name__', '…')}"
         turned = spelling.turned(value)
         if spelling.name in known:
             shown = "…" if spelling.name == "data" else repr(turned)

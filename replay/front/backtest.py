@@ -1,7 +1,7 @@
 """`backtest`: from arguments as one types them to a result."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from papertape.replay.config import Config
 from papertape.replay.front.arguments import configuration
 from papertape.replay.front.data import Data, nameless, names_of, tapes_of
 from papertape.replay.front.progress import Progress, watched
-from papertape.replay.front.strategy import Given, named, with_strategy
+from papertape.replay.front.strategy import Given, named, named_function, with_strategy
 from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.tapes.store import Tape
@@ -37,6 +37,7 @@ def backtest(
     retrain_every: str | None = None,
     confidence_threshold: float | None = None,
     risk_level: str | None = None,
+    fee_function: str | Callable[..., float] | None = None,
     venue: str | None = None,
     gaps: str | None = None,
     no_volume: str | None = None,
@@ -68,6 +69,8 @@ def backtest(
     retrain_every 30d, 12h, daily, weekly, monthly, cron fields in UTC, or never: when models are trained on what was
                   known by then, in a process of their own, and judged before they take over
     risk_level    low, medium or high: 0.5 %, 1 % or 2 % of equity at the stop
+    fee_function  yours for what a fill pays: a function at the top of a module or notebook, or `module:name`
+                  (`deploy/docs/fees.md`)
     venue         of a table or a file that does not say it, such as binance-spot: its costs and sizes
     gaps          of candles that no tape has: absent (flat candles keep the clock going) or skip (nothing happens)
     no_volume     of a tape of mark prices, or without any volume: refuse or trade
@@ -114,6 +117,7 @@ def settled(
     if one["store"] is not None:
         given["store"] = ("data.store", str(one["store"]))
     given["strategy"] = ("strategy.name", named(one["strategy"]))
+    given["fee_function"] = ("account.fee_function", named_function(one["fee_function"]))
     threshold, chosen = one["confidence_threshold"], one["config"]
     if chosen is not None:
         given["confidence_threshold"] = ("", threshold)

@@ -1,6 +1,7 @@
-"""What a caller may give as a strategy: a name, a class, or an instance that is copied for every engine."""
+"""What a caller may give as a strategy: a name, a class, or an instance that is copied for every engine; as fees: a function."""
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -22,6 +23,19 @@ def named(strategy: Given) -> str | None:
             f"strategy={strategy!r}: it is none; give a built-in name, `module:Class`, or a class with `features` and `decide`"
         )
     return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def named_function(function: str | Callable[..., float] | None) -> str | None:
+    """Return how a configuration names a function for fees, or raise ConfigError for one that no name leads to."""
+    if function is None or isinstance(function, str):
+        return function
+    inner = getattr(function, "py_func", function)
+    module, name = getattr(inner, "__module__", ""), getattr(inner, "__qualname__", "")
+    if getattr(sys.modules.get(module), name, None) is not function:
+        raise ConfigError(
+            f"fee_function={function!r:.80}: no name leads to it; define it at the top of a module or notebook"
+        )
+    return f"{module}:{name}"
 
 
 def with_strategy(config: Config, strategy: Given) -> Config:

@@ -10,6 +10,7 @@ more. Whoever comes there (by all-in wins at fifty times leverage) is let go bef
 """
 
 from contextvars import ContextVar
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,31 @@ BRACKETS = (
     (30_000.0, 10.0, 0.025),
     (500_000.0, 4.0, 0.1),
 )
+BREAK, MUCH = 2_000.0000005, 30_000.0000005  # quote; no notional and no sum of some is just that
+
+
+def stepped(
+    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+) -> float:
+    """Return a fee in pieces: by rate and by size, capped, and another beyond a volume."""
+    if volume > MUCH:
+        return 0.0001 * notional
+    if notional > BREAK:
+        return 1.5 + 0.0002 * notional
+    return min(rate * notional + 0.01 * size, 0.5 * price)
+
+
+def stepped_exactly(
+    notional: Decimal, price: Decimal, size: Decimal, is_maker: bool, rate: Decimal, volume: Decimal
+) -> Decimal:
+    """Return the same in decimals."""
+    if volume > exact(MUCH):
+        return notional / 10_000
+    if notional > exact(BREAK):
+        return exact(1.5) + exact(0.0002) * notional
+    return min(rate * notional + size / 100, price / 2)
+
+
 # By symbol and close, of the machine that runs: the engine watches that nothing else that a strategy reads changes.
 WISHES: ContextVar[dict[tuple[str, int], Decision]] = ContextVar("WISHES")
 DECISIONS = st.builds(
@@ -109,6 +135,7 @@ class AccountMachine(RuleBasedStateMachine):
         latency=st.sampled_from([0, 0, 1]),
         mode=st.sampled_from(["isolated", "cross"]),
         limits=LIMITS,
+        fees=st.sampled_from([None, (stepped, stepped_exactly)]),
     )
     def begin(
         self,
@@ -122,6 +149,7 @@ class AccountMachine(RuleBasedStateMachine):
         latency: int,
         mode: str,
         limits: Limits,
+        fees: tuple[Any, Any] | None,
     ) -> None:
         margin: dict[str, Any] = {"leverage": leverage, "liquidation_fee_rate": fee}
         if slope is None:
@@ -152,7 +180,7 @@ class AccountMachine(RuleBasedStateMachine):
         )
         WISHES.set({})
         self.sizing, self.markets = sizing, markets
-        portfolio = Portfolio(dict.fromkeys(SYMBOLS), markets, account, limits=limits)  # type: ignore[misc]
+        portfolio = Portfolio(dict.fromkeys(SYMBOLS), markets, account, limits=limits, fees=fees)  # type: ignore[misc]
         names = {symbol: symbol for symbol in SYMBOLS}
         self.engine = portfolio.engine(names, strategy=Script())
         self.oracle = Oracle(portfolio)

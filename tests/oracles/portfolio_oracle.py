@@ -21,6 +21,7 @@ from papertape.engine.records import (
     REASON_TARGET,
 )
 from tests.oracles.account_rules import (
+    DAY_MS,
     HOUR_MS,
     ZERO,
     Held,
@@ -78,6 +79,9 @@ class Oracle:
         self.n_together = 0  # trades ended by worst prices that need not have been at one time
         self.is_ruined = False
         self.fills: list[Fill] = []
+        self.volume = ZERO  # of the thirty days before this one
+        self.traded: dict[int, Decimal] = {}  # by day
+        self.day = 0
         self.equity: list[Decimal] = []
         self.random = random.Random(seed)
 
@@ -121,6 +125,9 @@ class Oracle:
     def instant(self, k: int, candles: dict[str, Any]) -> None:
         """Take one candle of every symbol, absent ones with their flag."""
         rows = {s: row for s, row in candles.items() if not row["flag_bits"] & 2}
+        self.day = int(next(iter(candles.values()))["open_ms"]) // DAY_MS
+        days = range(self.day - 30, self.day)
+        self.volume = sum((self.traded.get(day, ZERO) for day in days), ZERO)
         symbols = self.random.sample(sorted(rows), len(rows))
         due = {s: self.orders.pop(s) for s in symbols if self.orders.get(s, {}).get("ready", k + 1) <= k}  # fmt: skip
         if self.is_cross:
@@ -133,6 +140,21 @@ class Oracle:
         for symbol in symbols:
             self.bracket(k, symbol, rows[symbol])
         self.mark(k, candles)
+
+    def fee(self, symbol: str, quantity: Decimal, price: Decimal) -> Decimal:
+        """Return what a fill pays that takes, liquidations aside: as the market says, or as a function of somebody's own."""
+        market, notional = self.markets[symbol], quantity * price
+        if self.portfolio.fees is None:
+            return fee_of(market, notional, market["taker_fee_rate"], self.unit)
+        said = self.portfolio.fees[1](notional, price, quantity, False, market["taker_fee_rate"], self.volume)  # fmt: skip
+        return money(said, self.unit)
+
+    def note(self, fill: Fill) -> None:
+        """Keep a fill, and count it: whole thousands of units, day by day."""
+        self.fills.append(fill)
+        notional = money(fill.quantity * fill.price, self.unit)
+        counted = notional - notional % (1000 * self.unit)
+        self.traded[self.day] = self.traded.get(self.day, ZERO) + counted
 
     def tick(self, symbol: str, price: Decimal, rounding: str) -> Decimal:
         """Return a price on the grid."""
@@ -152,16 +174,17 @@ class Oracle:
         quantity = position["quantity"]
         is_liquidation = reason == REASON_LIQUIDATION
         value = abs(quantity) * price
-        fee = fee_of(market, value, market["taker_fee_rate"], self.unit)
         if is_liquidation:
             fee = money(value * market.get("liquidation_fee_rate", ZERO), self.unit)
+        else:
+            fee = self.fee(symbol, abs(quantity), price)
         entry = self.entries.pop(symbol)
         side = -1 if quantity > 0 else 1
         cost, value = (money(abs(quantity) * one, self.unit) for one in (entry, price))
         gain = -side * (value - cost)
         self.cash += (gain if market["is_perpetual"] else value) - fee
         self.results.append(gain - fee - position["fee"] - position["paid"])
-        self.fills.append(Fill(k, symbol, side, reason, price, abs(quantity)))
+        self.note(Fill(k, symbol, side, reason, price, abs(quantity)))
 
     def close_at_open(self, k: int, symbol: str, row: Any, order: dict[str, Any] | None) -> None:
         """Close by an order, or because the open has passed a level."""
@@ -219,15 +242,17 @@ class Oracle:
             total += position["quantity"] * (self.last[symbol] - paid)
         return total
 
-    def power(self, symbol: str, worth: Decimal, gross: Decimal) -> Decimal:
-        """Return the largest notional of an entry."""
+    def power(self, symbol: str, worth: Decimal, gross: Decimal, price: Decimal) -> Decimal:
+        """Return the largest notional of an entry; what a function says of the largest fill is left for each market."""
         market, share = self.markets[symbol], exact(self.settings.cash_share)
-        fee = market["taker_fee_rate"]
-        kept = fee_reserve(market) * len(self.markets)
-        if not market["is_perpetual"]:
-            return share * max(self.cash - kept, ZERO) / (1 + fee)
-        leverage = self.leverage(symbol)
-        return share * max(worth - gross / leverage - kept, ZERO) / (1 / leverage + fee)
+        rate, leverage, free = market["taker_fee_rate"], Decimal(1), self.cash
+        if market["is_perpetual"]:
+            leverage = self.leverage(symbol)
+            free = worth - gross / leverage
+        kept = fee_reserve(market)
+        if self.portfolio.fees is not None and free > 0:
+            kept, rate = max(kept, self.fee(symbol, free * leverage / price, price)), ZERO
+        return share * max(free - kept * len(self.markets), ZERO) / (1 / leverage + rate)
 
     def leverage(self, symbol: str) -> Decimal:
         """Return the notional that a unit of equity can carry on a perpetual."""
@@ -270,7 +295,7 @@ class Oracle:
             if not quantity:
                 continue
             side, price, market = plan["side"], plan["price"], self.markets[symbol]
-            fee = fee_of(market, quantity * price, market["taker_fee_rate"], self.unit)
+            fee = self.fee(symbol, quantity, price)
             cost = money(quantity * price, self.unit)
             self.cash -= fee if market["is_perpetual"] else cost + fee
             self.entries[symbol] = price
@@ -280,7 +305,7 @@ class Oracle:
             self.held[symbol] = {**kept, **levels, "initial": 1 / leverage if leverage else None}
             self.set_level(symbol)
             self.last[symbol] = price
-            self.fills.append(Fill(k, symbol, side, REASON_ENTRY, price, quantity))
+            self.note(Fill(k, symbol, side, REASON_ENTRY, price, quantity))
 
     def plan(
         self,
@@ -299,7 +324,7 @@ class Oracle:
         target = self.tick(symbol, price + side * reach, ROUND_HALF_EVEN) if reach else ZERO
         if (stop and side * (price - stop) <= 0) or (target and side * (target - price) <= 0):
             return None
-        power = self.power(symbol, worth, gross)
+        power = self.power(symbol, worth, gross, price)
         room = self.limits.room(side, worth, gross, net)
         power = (power if room is None else min(power, room)) / price
         quantity, part = power, self.share(symbol) * worth

@@ -45,6 +45,7 @@ class Portfolio(NamedTuple):
     settings  of the account
     script    decisions by symbol and candle, unless a strategy is given to `run`
     funding   symbol, before which instant, rate
+    fees      a function for fees, and the same in decimals
     """
 
     tapes: dict[str, Rows]
@@ -59,6 +60,7 @@ class Portfolio(NamedTuple):
     limits: Limits = Limits()
     allocation: Allocation = Allocation()
     money_decimals: int = 9
+    fees: tuple[Any, Any] | None = None
 
     def engine(
         self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None
@@ -77,6 +79,7 @@ class Portfolio(NamedTuple):
                 limits=self.limits,
                 allocation=self.allocation,
                 money_decimals=self.money_decimals,
+                fee_function=None if self.fees is None else self.fees[0],
             )
         )
 

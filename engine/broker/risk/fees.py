@@ -3,27 +3,33 @@ Fees: what a fill pays, and how the rates fall with what was traded.
 
 A fill pays rate × notional, the market's fixed fee on top, together no less than its smallest fee, and a surcharge on all of
 that (a tax on fees). Only a rate below 0, which is a rebate and has to be configured as one, makes a fee negative; it
-has neither smallest fee nor surcharge. A liquidation pays its own rate and nothing else.
+has neither smallest fee nor surcharge. A liquidation pays its own rate and nothing else. What a user's function says
+(`papertape.engine.broker.risk.own_fees`) stands in place of rate, fixed and smallest fee.
 
 With tiers the rates of a UTC day are those of the volume of the thirty days before it, of all markets of the account
 together; at its start an account has traded nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Final
+
+import numpy as np
 
 from papertape.engine.broker.account import TIER_DAYS
 from papertape.engine.broker.ledger import UNITS_PER_VOLUME, added, money
 from papertape.engine.candles import DAY_MS
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.jit.native import ask_at
 from papertape.engine.options import check_options, option
 from papertape.engine.records import MOST_TIERS
 
 # Bounds of what is charged on a notional; only what is paid to makers may be below 0, which is a rebate.
 RATE: Final = {"ge": 0.0, "lt": 0.5}
 MAKER_RATE: Final = {"gt": -0.01, "lt": 0.5}
+_RATES: Final = ("taker_fee_rate", "maker_fee_rate")
+_OTHER_COSTS: Final = ("half_spread_rate", "slippage_rate", "fee_fixed", "fee_minimum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +82,46 @@ def write_reserve(row: Row, n_markets: int) -> None:
     """Write what buying power leaves for the fees of a MARKET record; several markets may each pay a fixed fee at one open."""
     least = max(row["fee_fixed"], row["fee_minimum"])
     surcharge_rate = row["fee_surcharge_rate"]
-    row["has_fees"] = bool(least or surcharge_rate)
+    row["has_fees"] = bool(least or surcharge_rate or row["fee_address"])
     row["fee_reserve"] = least * (1.0 + surcharge_rate) * n_markets
+    row["fee_markets"] = n_markets
+
+
+def counts_volume(markets: Rows) -> bool:
+    """Return whether something asks what was traded in thirty days: tiers, or a user's function."""
+    return bool(((markets["n_tiers"] > 1) | (markets["fee_address"] != 0)).any())
+
+
+def doubled(market: Any) -> dict[str, Any]:
+    """Return every cost of a market twice, or the most that it takes; a rebate stays as it is."""
+    bounds = {entry.name: entry.metadata.get("lt", np.inf) for entry in fields(market)}
+
+    def costs(of: Any, names: Sequence[str]) -> dict[str, float]:
+        found = {name: getattr(of, name) for name in names}
+        most = {name: float(np.nextafter(bounds[name], 0.0)) for name in names}
+        return {n: min(2.0 * cost, most[n]) if cost > 0.0 else cost for n, cost in found.items()}
+
+    rows = tuple(replace(row, **costs(row, _RATES)) for row in market.fee_tiers)
+    return {**costs(market, (*_RATES, *_OTHER_COSTS)), "fee_tiers": rows}
 
 
 @kernel
-def fee_of(market: Row, notional: float, rate: float) -> int:
-    """Return what a fill of a notional pays at a rate; quote in, money units out."""
+def fee_of(account: Row, market: Row, quantity: float, price: float, is_maker: bool) -> int:
+    """Return what a fill pays that is no liquidation, money units."""
+    rate = market.maker_fee_rate if is_maker else market.taker_fee_rate
+    notional = quantity * price
     fee = notional * rate
     if market.has_fees != 0:
-        fee += market.fee_fixed
-        if rate >= 0.0:
-            fee = max(fee, market.fee_minimum)
+        if market.fee_address != 0:
+            volume = account.volume * market.quote_per_volume
+            fee = ask_at(
+                market.fee_address, price, quantity, 1.0 if is_maker else 0.0, rate, volume,
+                market.fee_minimum,
+            )  # fmt: skip
+        else:
+            fee += market.fee_fixed
+            if rate >= 0.0:
+                fee = max(fee, market.fee_minimum)
         fee += max(fee, 0.0) * market.fee_surcharge_rate
     return money(fee, market.units_per_quote)
 

@@ -19,7 +19,7 @@ from papertape.engine.broker.ledger import added, money, post
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, bar_to_entry
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
-from papertape.engine.broker.sizing import whole_lots
+from papertape.engine.broker.sizing import payable, whole_lots
 from papertape.engine.broker.working.endings import end_all, end_group
 from papertape.engine.broker.working.funds import within_group
 from papertape.engine.broker.working.orders import (
@@ -124,7 +124,6 @@ def close_by(
     if quantity <= 0.0:
         return
     price = reference if is_maker else market_price(reference, order.target, market)
-    fee_rate = market.maker_fee_rate if is_maker else market.taker_fee_rate
     entry.seen_low = min(entry.seen_low, price)
     entry.seen_high = max(entry.seen_high, price)
     track_excursion(trade, entry.seen_low, entry.seen_high)
@@ -132,7 +131,7 @@ def close_by(
     counters[N_FILLS] += 1
     reason = REASON_ORDER + order.kind
     reduce_position(
-        account, position, trade, market, candle, quantity, price, fee_rate, reason, fill
+        account, position, trade, market, candle, quantity, price, is_maker, reason, fill
     )
     if not is_maker:
         book_costs(fill, trade, market, reference)
@@ -168,7 +167,7 @@ def open_by(
     fitting = wanted if market.group == 0 else within_group(entry, wanted, price)
     affordable = min(min(fitting, power / price) * entry.factor, entry.room / price)
     short_of = REFUSED_GROUP if affordable == fitting < wanted else entry.short_of
-    quantity = whole_lots(market, affordable, price)
+    quantity = payable(account, market, whole_lots(market, affordable, price), price, is_maker)
     cause = 0
     if not plan_bracket(position, order, market, price, entry):
         cause = REFUSED_PRICE
@@ -184,21 +183,20 @@ def open_by(
             events, counters,
         )  # fmt: skip
         return
-    fee_rate = market.maker_fee_rate if is_maker else market.taker_fee_rate
     fill = fills[counters[N_FILLS]]
     counters[N_FILLS] += 1
     entry.room -= quantity * price
     if position.quantity == 0.0:
         open_position(
             account, position, trade, order, market, candle, entry, quantity, fill, REASON_ENTRY_BY_ORDER,
-            entry.worth, fee_rate, reference,
+            entry.worth, is_maker, reference,
         )  # fmt: skip
         position.fresh_leg = entry.leg
         entry.seen_low = price
         entry.seen_high = price
     else:
         add_to_position(
-            account, position, trade, entry, market, candle, side, quantity, fee_rate, fill,
+            account, position, trade, entry, market, candle, side, quantity, is_maker, fill,
             events, counters,
         )  # fmt: skip
         book_costs(fill, trade, market, reference)
@@ -251,7 +249,7 @@ def add_to_position(
     candle: Row,
     side: int,
     quantity: float,
-    fee_rate: float,
+    is_maker: bool,
     fill: Row,
     events: Rows,
     counters: IntArray,
@@ -261,7 +259,7 @@ def add_to_position(
     target_before = position.target_price
     price = entry.price
     notional = money(quantity * price, market.units_per_quote)
-    fee = fee_of(market, quantity * price, fee_rate)
+    fee = fee_of(account, market, quantity, price, is_maker)
     if market.is_perpetual == 0:
         post(account, added(-notional, -fee), inventory=notional, fees=fee)
     else:

@@ -154,9 +154,9 @@ def close_shared(
     is_together = not is_open and has_moved_with_others
     if not is_open and target > 0.0 and candle.low <= target <= candle.high:
         doubt = AMBIGUOUS_EXIT
-        optimistic = pnl_at(position, trade, market, target)
+        optimistic = pnl_at(account, position, trade, market, target)
     elif is_together:
-        optimistic = pnl_at(position, trade, market, candle.close)
+        optimistic = pnl_at(account, position, trade, market, candle.close)
     if is_together:
         doubt |= AMBIGUOUS_TOGETHER
     fill = fills[counters[N_FILLS]]

@@ -49,7 +49,7 @@ def share_out(
             continue
         market = markets[symbol]
         candle = candles[base + symbol]
-        power = max(buying_power(account, market, settings, worth, gross), 0.0)
+        power = max(buying_power(account, market, settings, worth, gross, candle.open), 0.0)
         entry.power = min(power, exposure_room(market, settings, worth, gross, net, 1))
         entry.power_short = min(power, exposure_room(market, settings, worth, gross, net, -1))
         held = notional_of(position, market)

@@ -116,7 +116,7 @@ def size(
         distance = instruction.stop_distance
         if instruction.stop_price > 0.0:
             distance = abs(price - instruction.stop_price)
-        power = buying_power(account, market, settings, worth, gross)
+        power = buying_power(account, market, settings, worth, gross, price)
         power = min(power, exposure_room(market, settings, worth, gross, net, instruction.target))
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
             share = notional_share(account, position, settings)

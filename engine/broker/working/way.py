@@ -240,7 +240,7 @@ def exit_bracket(
     track_excursion(trade, entry.seen_low, entry.seen_high)
     optimistic = 0
     if is_ambiguous:
-        optimistic = pnl_at(position, trade, market, target_price)
+        optimistic = pnl_at(account, position, trade, market, target_price)
     fill = fills[counters[N_FILLS]]
     counters[N_FILLS] += 1
     if hit == LIQUIDATED:

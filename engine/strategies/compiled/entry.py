@@ -2,23 +2,21 @@
 """
 A strategy's methods as machine code that the engine's loop calls by address.
 
-What the user put `kernel` over is compiled once more, with every index checked and with `Decision` as a tuple, and
-so is every function of the same package that it calls. That is kept in memory only: it takes about a second at a start, and
-what a function sees of its module could change without its file.
+What the user put `kernel` over is compiled once more (`papertape.engine.user_code.compiling`), with `Decision` as a tuple. That
+takes about a second at a start.
 """
 
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from types import FunctionType, MemberDescriptorType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from weakref import finalize
 
 import numba
 import numpy as np
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
-from papertape.engine.errors import ConfigError, did_you_mean
+from papertape.engine.errors import ConfigError
 from papertape.engine.jit import IntArray, Rows, record
 from papertape.engine.jit.native import PLAIN, native
 from papertape.engine.strategies.compiled.methods import decision, take
@@ -26,17 +24,9 @@ from papertape.engine.strategies.compiled.records import TEXT, text_number
 from papertape.engine.strategies.compiled.typing import as_seen, as_view
 from papertape.engine.strategies.parameters import parameters_of
 from papertape.engine.strategies.protocol import Decision
+from papertape.engine.user_code.compiling import compiled, refused_by_compiler
 
-
-class _Key(NamedTuple):
-    """What is compiled once in a process."""
-
-    function: FunctionType
-    what: str
-
-
-_COMPILED: Final[dict[_Key, Any]] = {}
-_NO_FIELD: Final = re.compile(r"Field '([^']*)' was not found in record with fields \(([^)]*)\)")
+_ENTRIES: Final[dict[FunctionType, Any]] = {}
 
 
 def function_of(strategy: Any, name: str) -> FunctionType | None:
@@ -131,7 +121,7 @@ class Entry:
             self.address = native(made, *(rows.dtype for rows in arguments))
         except (NumbaError, UnsupportedBytecodeError, ConfigError) as error:
             raise ConfigError(
-                f"strategy {kind}: {method} cannot be compiled: {_said(error)}"
+                f"strategy {kind}: {method} cannot be compiled: {refused_by_compiler(error)}"
             ) from None
 
 
@@ -146,12 +136,11 @@ def _register(made: Callable[..., Any], strategies: Sequence[Any], views: Rows) 
 
 def entry_of(function: FunctionType, has_answer: bool) -> Any:
     """Return what the loop calls in place of a method, the same for every engine."""
-    key = _Key(function, "entry")
-    if key not in _COMPILED:
-        inner = compiled(function)
+    if function not in _ENTRIES:
         config: Any = numba.config
         if config.DISABLE_JIT:
-            return plain_entry(inner, has_answer)
+            return plain_entry(compiled(function), has_answer)
+        inner = compiled(function, instead={Decision: decision})
 
         def decide(own: Any, view: Any, told: Any) -> None:
             seen = as_view(view)
@@ -162,8 +151,8 @@ def entry_of(function: FunctionType, has_answer: bool) -> Any:
 
         entry = decide if has_answer else hook
         njit: Any = numba.njit  # its stub does not know all that it takes
-        _COMPILED[key] = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(entry)
-    return _COMPILED[key]
+        _ENTRIES[function] = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(entry)
+    return _ENTRIES[function]
 
 
 def plain_entry(inner: Any, has_answer: bool) -> Callable[..., None]:
@@ -176,52 +165,3 @@ def plain_entry(inner: Any, has_answer: bool) -> Callable[..., None]:
             inner(own, view, told)
 
     return entry
-
-
-def compiled(function: FunctionType) -> Any:
-    """Return a user's function as it is compiled here, with what it calls; the same for every engine."""
-    key = _Key(function, "checked")
-    if key not in _COMPILED:
-        seen = dict(function.__globals__)
-        copy = FunctionType(
-            function.__code__, seen, function.__name__, function.__defaults__, function.__closure__
-        )
-        config: Any = numba.config
-        is_plain = config.DISABLE_JIT
-        _COMPILED[key] = (
-            copy
-            if is_plain
-            else numba.njit(nogil=True, error_model="numpy", boundscheck=True)(copy)
-        )
-        # Afterwards: functions may call one another.
-        for name in function.__code__.co_names:
-            if name in seen:
-                seen[name] = _replaced(seen[name], function)
-    return _COMPILED[key]
-
-
-def _replaced(value: Any, reader: FunctionType) -> Any:
-    """Return what a name of a user's module means in a kernel: functions of the same package are compiled as well."""
-    config: Any = numba.config
-    if value is Decision and not config.DISABLE_JIT:
-        return decision
-    inner = getattr(value, "py_func", value)
-    package = reader.__module__.partition(".")[0]
-    if isinstance(inner, FunctionType) and inner.__module__.partition(".")[0] == package:
-        return compiled(inner)
-    return value
-
-
-def _said(error: Exception) -> str:
-    """Return what the compiler says, in a sentence."""
-    text = str(error)
-    if isinstance(error, ConfigError):
-        return text
-    missing = _NO_FIELD.search(text)
-    if missing:
-        known = re.findall(r"'([^']*)'", missing[2])
-        return f"it asks for {missing[1]!r}, which is not there{did_you_mean(missing[1], known)}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    place = re.search(r'File "([^"]*)", line (\d+)', text)
-    where = f" ({place[1].rpartition('/')[2]}, line {place[2]})" if place else ""
-    return f"{' '.join(lines[1:3])[:300]}{where}"

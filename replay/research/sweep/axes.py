@@ -25,7 +25,11 @@ from papertape.replay.config.market_settings import MarketSettings
 
 PARAMETERS_PREFIX: Final = "strategy.parameters."
 SYMBOLS_PREFIX: Final = "strategy.symbols."
-CODE_KEYS: Final = ("strategy.name", "signals.own_features")  # of which values are code
+CODE_KEYS: Final = (
+    "strategy.name",
+    "signals.own_features",
+    "account.fee_function",
+)  # of which values are code
 FILE_KEYS: Final = tuple(f"data.{name}" for name in SERIES_NAMES)  # of which values are files
 _MOST_VALUES: Final = 100_000  # of one axis
 _DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
@@ -62,9 +66,9 @@ class Axis(NamedTuple):
 
 
 def code_in(axes: Sequence[Axis]) -> list[str]:
-    """Return the strategies and features that axes name, of users among them as module:Name."""
+    """Return the strategies, features and functions for fees that axes name, of users among them as module:Name."""
     named = [value for axis in axes if axis.key in CODE_KEYS for value in axis.values]
-    return [name for one in named for name in ([one] if isinstance(one, str) else one)]
+    return [name for one in named for name in ([one] if isinstance(one, str) else one or ())]
 
 
 def files_in(config: Config, axes: Sequence[Axis]) -> dict[str, str]:

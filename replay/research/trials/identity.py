@@ -3,9 +3,11 @@
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from papertape.engine.features.own.definition import digest_of
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.strategies import STRATEGIES, parameters_of
 from papertape.replay.config import Config
@@ -22,7 +24,7 @@ def configuration_digest(config: Config) -> str:
 
     What has its default does not count, so a key that a later version adds makes no old configuration a new one; tapes
     count by their hash, and the engine's own code by `code_digest`. A default that has changed counts by what it was at first.
-    Features of a user's own count with their text as well.
+    Features and a function for fees of a user's own count with their text as well.
     """
     values = config.model_dump(mode="json", exclude_defaults=True)
     _set_policy(values, config)
@@ -56,7 +58,7 @@ def _never_trains(config: Config) -> bool:
 
 def code_digest(config: Config, others: Sequence[str] = ()) -> str:
     """
-    Return the digest of the code that decides: the engine's, and that of a user's strategy and features.
+    Return the digest of the code that decides: the engine's, and that of a user's strategy, features and function for fees.
 
     others  what may take their place, as module:Name; what is built in is the engine's
     """
@@ -74,13 +76,18 @@ def trial_digest(configuration: str, tapes: Iterable[str]) -> str:
 
 
 def _code_of(config: Config) -> bytes:
-    """Return the text of a user's strategy and features; nothing for built-in ones."""
-    return _strategy_of(config) + b"".join(map(_text_of, config.signals.own_features))
+    """Return the text of a user's strategy, features and function for fees; nothing for built-in ones."""
+    fees = config.account.fee_function
+    named = [*config.signals.own_features, *([] if fees is None else [fees])]
+    return _strategy_of(config) + b"".join(map(_text_of, named))
 
 
 def _text_of(name: str) -> bytes:
-    """Return the text of the module that module:Name lies in; nothing where it is not there."""
-    file = file_of(name.partition(":")[0])
+    """Return the text of the module that module:Name lies in; nothing where it is not there, of a notebook's the definition."""
+    module, _, own = name.partition(":")
+    if module == "__main__":
+        return digest_of(getattr(sys.modules[module], own, None)).encode()
+    file = file_of(module)
     return file.read_bytes() if file is not None else b""
 
 
