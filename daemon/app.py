@@ -38,6 +38,7 @@ from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.runtime.strategy_faults import StrategyFaults
+from papertape.daemon.runtime.upgrade import keep_fees, refuse_other_fees
 from papertape.engine.core import Engine
 from papertape.engine.errors import PapertapeError
 from papertape.engine.events import Feed
@@ -254,7 +255,7 @@ def _recover(
         told += same_account(kept, identity)
         # Everything that decides is equal; the rest may change at any start.
         account = kept._replace(config=identity.config)
-    recovered = recover(journal, hooks.on_progress)
+    recovered = _recovered(journal, hooks)
     told = [*told, *refuse_held(account, recovered.engine)]
     _keep_stepped(journal, recovered, account)
     recovered = recovered._replace(told=tuple(dict.fromkeys([*told, *recovered.told])))
@@ -274,11 +275,19 @@ def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> list[str]
 
     What is before it is written down first, so that nothing but the chapter itself is left to be stepped.
     """
-    recovered = recover(journal, hooks.on_progress)
+    recovered = _recovered(journal, hooks)
     refuse_held(chapter.after, recovered.engine)
     _keep_stepped(journal, recovered, chapter.after)
     journal.commit([lambda j: chapter.add(j, wall_ms())])
     return [*recovered.told, str(chapter)]
+
+
+def _recovered(journal: Journal, hooks: Hooks) -> Recovered:
+    """Return the engine after the last input, unless a user's function for fees would write something else of it."""
+    refuse_other_fees(journal)
+    recovered = recover(journal, hooks.on_progress)
+    keep_fees(journal)
+    return recovered
 
 
 def _keep_stepped(journal: Journal, recovered: Recovered, account: Identity) -> None:

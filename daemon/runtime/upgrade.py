@@ -6,6 +6,7 @@ would be dropped. Rows are the same row when they are of one time and symbol, wh
 not compared, and of columns those that both versions have.
 """
 
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +14,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.chapters.stepping import Stepper, refuse_code_of
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.archive import all_inputs, copy_of
 from papertape.daemon.journal.journal import connect_to_read
 from papertape.daemon.journal.tables import TABLES, ReportTable, as_text, as_values, kept
 from papertape.daemon.runtime.recovery import Progress
+from papertape.engine.errors import ConfigError
+from papertape.replay.config.spec import fee_function_of
 from papertape.replay.runtime.compile import compile_kernels
 
+_FEES: Final = "fee_functions"  # in a journal's meta: digest by account
 # What makes a row the same row, beside how many of that name came before it.
 _NAMED_BY: Final = {
     "decisions": ("time_ms", "symbol"),
@@ -120,6 +125,36 @@ def compare_versions(
                 tuple(changes),
                 tuple(name for name in now if name not in before),
             )
+
+
+def refuse_other_fees(journal: Journal) -> None:
+    """
+    Raise ConfigError where a user's function for fees was edited and says otherwise of what was filled.
+
+    One that ended a daemon can be put right: of what it was not asked before it may say anything.
+    """
+    before, now = json.loads(journal.meta(_FEES) or "[]"), _fee_digests(journal)
+    if now[: len(before)] == before:
+        return
+    found = compare_versions(journal.path.parent, trust_code=True).changes
+    changed = [change for change in found if change.what != "new"]
+    if changed:
+        raise ConfigError(
+            f"account.fee_function: it was edited and says otherwise of what was filled ({changed[0]}); give it back as it was, and "
+            "name another one in a chapter"
+        )
+
+
+def keep_fees(journal: Journal) -> None:
+    """Keep which functions for fees an account and its chapters have; nothing where there are none."""
+    now = _fee_digests(journal)
+    if any(now) and json.dumps(now) != journal.meta(_FEES):
+        journal.commit([lambda j: j.set_meta(**{_FEES: now})])
+
+
+def _fee_digests(journal: Journal) -> list[str]:
+    functions = [fee_function_of(one.config) for one in lineage_of(journal).accounts]
+    return ["" if function is None else function.digest for function in functions]
 
 
 def _compared() -> Iterator[ReportTable]:

@@ -85,8 +85,9 @@ def _code_of(config: Config) -> bytes:
 def _text_of(name: str) -> bytes:
     """Return the text of the module that module:Name lies in; nothing where it is not there, of a notebook's the definition."""
     module, _, own = name.partition(":")
-    if module == "__main__":
-        return digest_of(getattr(sys.modules[module], own, None)).encode()
+    loaded = sys.modules.get(module)
+    if loaded is not None and loaded.__spec__ is None:
+        return digest_of(getattr(loaded, own, None)).encode()
     file = file_of(module)
     return file.read_bytes() if file is not None else b""
 

@@ -49,6 +49,20 @@ def test_lanes_one_after_the_other_have_nothing_of_each_other(
         assert asked - before == is_asked
 
 
+def fee_by_size(
+    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+) -> float:
+    return min(0.5 * size, 0.001 * notional) if volume < 50_000.0 else 1.0
+
+
+def test_a_user_s_function_for_fees_is_asked_in_a_lane_too() -> None:
+    candles = random_candles(N, 3)
+    spec, reading = replace(SPEC, fee_function=fee_by_size), Reading(("A",), "1h", candles)
+
+    assert is_lane(spec)
+    assert assert_lane_is_stepped(spec, candles, Lanes(reading), reading) > 5
+
+
 SPEC = EngineSpec([Market("A")], EmaCross(3, 8), "1h", "1h", settings=Settings("all_in"))
 
 
