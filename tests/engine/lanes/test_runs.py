@@ -49,20 +49,6 @@ def test_lanes_one_after_the_other_have_nothing_of_each_other(
         assert asked - before == is_asked
 
 
-def fee_by_size(
-    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
-) -> float:
-    return min(0.5 * size, 0.001 * notional) if volume < 50_000.0 else 1.0
-
-
-def test_a_user_s_function_for_fees_is_asked_in_a_lane_too() -> None:
-    candles = random_candles(N, 3)
-    spec, reading = replace(SPEC, fee_function=fee_by_size), Reading(("A",), "1h", candles)
-
-    assert is_lane(spec)
-    assert assert_lane_is_stepped(spec, candles, Lanes(reading), reading) > 5
-
-
 SPEC = EngineSpec([Market("A")], EmaCross(3, 8), "1h", "1h", settings=Settings("all_in"))
 
 
@@ -84,13 +70,21 @@ def test_what_is_looked_after_elsewhere_is_no_lane(other: dict[str, Any]) -> Non
     assert not is_lane(replace(SPEC, **other))
 
 
+def fee_by_size(
+    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+) -> float:
+    return 0.5 * size
+
+
 def test_what_turns_out_to_be_no_lane_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     candles = random_candles(N, 5)
     whole = Reading(("A",), "1h", candles)
 
-    # Limits, which look at every close; more trades than there is room for.
+    # Limits, which look at every close; a function for fees; more trades than there is room for.
     limited = replace(SPEC, limits=Limits(drawdown=0.5))
     assert Lanes(whole).run(Engine(limited, whole)) is None
+    counting = replace(SPEC, fee_function=fee_by_size)  # asks what a month traded
+    assert Lanes(whole).run(Engine(counting, whole)) is None
     monkeypatch.setattr(runs, "_MOST_ROWS", 6)
     assert Lanes(whole).run(Engine(SPEC, whole)) is None
 

@@ -21,7 +21,7 @@ from tests.support.helpers import random_candles
 PAGE = Path(__file__).parents[3] / "deploy" / "docs" / "fees.md"
 TAPE = Tape(random_candles(300, 5), "binance-spot", "AAAUSDT", "1h", source="made in a test")
 PLAIN: dict[str, Any] = {
-    "strategy": "ema_cross", "parameters": {"fast": 5, "slow": 20}, "use_ml": False,
+    "strategy": "ema_cross", "parameters": {"fast": 5, "slow": 20}, "use_ml": False, "account": {"sizing": "fraction"},
     "report": {"random_draws": 0, "benchmarks": False, "sensitivity": False},
 }  # fmt: skip
 FEES = """
@@ -109,15 +109,15 @@ def test_every_fill_pays_it_the_result_says_so_and_is_verified(tmp_path: Path) -
 
 @pytest.mark.usefixtures("folder")
 def test_a_search_over_functions_tells_them_apart() -> None:
-    """In lanes, as accounts of one built-in strategy are: fees of 0.5 and of 1.5 a fill."""
+    """Fees of 0.5 and of 1.5 a fill."""
     searched = sweep({"account.fee_function": ["has_fees:fine", "has_fees:dear"]}, TAPE, **{**PLAIN, "report": {}}, workers=1)  # fmt: skip
 
     by_name = dict(
-        zip(searched.table["account.fee_function"], searched.table["return"], strict=True)
+        zip(searched.table["account.fee_function"], searched.table["total_return"], strict=True)
     )
     for name in ("has_fees:fine", "has_fees:dear"):
         alone = backtest(TAPE, **PLAIN, fee_function=name)
-        assert by_name[name] == pytest.approx(alone.metrics["return"], rel=1e-12)
+        assert by_name[name] == pytest.approx(alone.metrics["total_return"], rel=1e-12)
 
 
 def own_fee(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
@@ -147,7 +147,7 @@ def test_the_page_shows_what_comes_out(
     exec(compile(option + example, "fees.md", "exec"), vars(module))  # noqa: S102
 
     assert capsys.readouterr().out == shown
-    assert [module.option_fee(size * p, p, size, False, 0.0, 0.0) for p, size in ((600.0, 2.0), (50.0, 2.0))] == [24.0, 10.0]  # type: ignore[attr-defined] # fmt: skip
+    assert [module.option_fee(size * p, p, size, False, 0.0, 0.0) for p, size in ((600.0, 2.0), (50.0, 2.0))] == pytest.approx([24.0, 10.0])  # type: ignore[attr-defined] # fmt: skip
     # By hand, of what was filled: a day's volume counts from the next on.
     fills, total, by_day = module.result.fills, 0.0, {}  # type: ignore[attr-defined,var-annotated]
     for fill in fills:
