@@ -95,8 +95,7 @@ def summarise(
     recorded: RecordedSeries = NO_SERIES,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the content of result.json, and the regime in which each trade was decided."""
-    capital = config.account.capital
-    trades, marks = main.trades, main.marks
+    capital, trades, marks = config.account.capital, main.trades, main.marks
     qualities = [brief(tape.candles, tape.timeframe) for tape in tapes]
     performance, others, benchmarks, regime_codes = _measurements(config, main, bars)
     n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
