@@ -1,11 +1,13 @@
 """Live = replay where the venue changes a market on the way: journalled before it counts, kept by restart, audit and upgrade."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
+from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, page
 from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.runtime.upgrade import compare_versions
 from papertape.engine.candles import MINUTE_MS
@@ -61,6 +63,11 @@ def test_a_tick_that_changes_is_an_input_and_stays_after_a_restart(tmp_path: Pat
         fills = journal.all("SELECT candle_ms, price FROM fills WHERE symbol = 'AAA'")
         changed = journal.all("SELECT symbol, before, after FROM changes")
         booked = journal_statement(journal)
+        listing = next(each for each in LISTINGS if each.name == "changes")
+        (row,) = json.loads(page(listing, ListingQuery(symbol="AAA"), journal))["rows"]
+    assert (row["figure"], row["before"], row["after"]) == ("tick_size", 0.01, 0.5)
+    assert at_ms <= row["time_ms"] < at_ms + MINUTE_MS
+    assert row["chapter"] is None  # the venue told it
     assert changed == [("AAA", 0.01, tick)]
     assert min(ms for ms, _ in fills) < at_ms < max(ms for ms, _ in fills) - 20 * MINUTE_MS
     assert all(price % tick == 0.0 for ms, price in fills if ms >= at_ms)

@@ -18,6 +18,7 @@ from papertape.daemon.journal.closes import SCORES
 from papertape.daemon.journal.tables import TABLES
 from papertape.daemon.monitoring.api.columns import TARGETS, Column, detail, report_columns
 from papertape.daemon.monitoring.routes import Refused
+from papertape.engine.records import MARKET_FIGURES
 
 MOST_ROWS: Final = 500
 MOST_BYTES: Final = 250_000  # of one answer; 256 kB with what stands around its rows
@@ -112,6 +113,17 @@ def _money(name: str, kind: Any = float) -> Column:
     return Column(name, kind, is_money=True)
 
 
+# What the venue told or the configuration dates has no chapter; what a chapter of the account set has its name.
+_CHANGES: Final = (
+    "(SELECT changes.*, chapters.name AS chapter FROM changes LEFT JOIN chapters USING (input))"
+)
+
+
+def _figure(code: int) -> str:
+    """Return what of a market is another, as the configuration calls it; of a row of a table its column."""
+    return MARKET_FIGURES[code]
+
+
 # Of the other tables: name, table, key, column of the time, what it is, columns.
 _OTHERS: Final = (
     ("attempts", "attempts", "id", "started_ms", "Attempts to replace the model, and what the gate said.", (
@@ -138,6 +150,9 @@ _OTHERS: Final = (
         _made("input"), _made("name", str), _made("begins_ms", int | None), _made("ends_ms", int | None), _made("positions", str),
         _made("changes", _DICT, detail), _money("equity_before"), _money("equity_after", float | None),
         _made("trades"), _made("wins"), _money("fees"))),
+    ("changes", _CHANGES, "sequence", "time_ms", "Markets that became others: each figure, from what to what, and by which chapter.", (
+        _made("input"), _made("sequence"), _made("time_ms"), _made("symbol", str), _made("figure", str, _figure), _made("place"),
+        _made("before", float | None), _made("after", float | None), _made("chapter", str | None))),
     ("days", "days", "day", "", "One row per day, UTC.", (
         _made("day", str), _money("equity"), _money("pnl"), _made("trades"), _made("wins"),
         _money("fees"), _made("decisions"), _made("missed"), _made("absent"))),

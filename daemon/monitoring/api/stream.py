@@ -46,7 +46,8 @@ CLOSE_S: Final = 2.0
 _SENT: Final = tuple(
     listing
     for listing in LISTINGS
-    if listing.name in ("decisions", "fills", "trades", "orders", "limits", "models", "events")
+    if listing.name
+    in ("decisions", "fills", "trades", "orders", "limits", "models", "changes", "events")
 )
 
 _CLOSES: Final = (

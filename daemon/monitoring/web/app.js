@@ -64,7 +64,7 @@ class Page {
     this.candles.choose(trade);
   }
   async fill() {
-    const kinds = ["decisions", "fills", "trades", "orders", "limits", "models"];
+    const kinds = TAPE_KINDS;
     const pages = await Promise.all(kinds.map((kind) => ask(kind, { limit: 60 })));
     kinds.forEach((kind, i) => this.tape.add(kind, pages[i].rows));
     this.tape.draw();
@@ -89,8 +89,8 @@ class Page {
     for (const [symbol, ...values] of message.candles) if (symbol === this.candles.symbol) this.candles.add(...values);
     for (const [symbol, ...values] of message.features ?? []) if (symbol === this.candles.symbol) this.candles.addFeatures(...values);
     if (message.events?.some((each) => each.symbol === this.candles.symbol)) this.candles.changed();
-    for (const kind of ["decisions", "fills", "trades", "orders", "limits", "models"]) if (message[kind]) this.tape.add(kind, message[kind], true);
-    if (["decisions", "fills", "trades", "orders", "limits", "models"].some((kind) => message[kind])) this.tape.draw();
+    for (const kind of TAPE_KINDS) if (message[kind]) this.tape.add(kind, message[kind], true);
+    if (TAPE_KINDS.some((kind) => message[kind])) this.tape.draw();
     if (message.trades) { this.trades.add(message.trades); this.equity.load(); }
     if (message.fills || message.trades || message.orders) this.candles.loadTrades();
     if (message.models) this.slow();

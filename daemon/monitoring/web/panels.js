@@ -65,13 +65,15 @@ function refusals(found) {
   $("refusals").replaceChildren(table(found, [["reason", (r) => `${r.what}: ${r.reason}`], ["times", (r) => r.count.toLocaleString("en-US")], ["newest", (r) => clock(r.newest_ms)]], "Nothing was refused."));
 }
 
-// The tape: decisions, fills, ends of orders, limits and models, newest first.
+// The tape: decisions, fills, ends of orders, limits, models and markets that became others, newest first.
+const TAPE_KINDS = ["decisions", "fills", "trades", "orders", "limits", "models", "changes"];
 class Tape {
   constructor() { this.items = []; this.seen = new Set(); }
   words(kind, row) {
     if (kind === "fills") return `${row.side} ${amount(row.quantity)} ${row.symbol} at ${price(row.price)}: ${row.reason}`;
     if (kind === "trades") return `trade ${row.number} closed: ${signed(row.pnl)}, ${row.exit_reason}`;
     if (kind === "limits") return `limit met: ${row.limit}, ${ofLimit(row.limit, row.value)} of ${ofLimit(row.limit, row.threshold)}`;
+    if (kind === "changes") return `${row.symbol}: another market, ${row.figure} ${price(row.before)} → ${price(row.after)}${row.chapter ? ` by chapter “${row.chapter}”` : ""}`;
     if (kind === "models") return `model ${row.version} took over`;
     if (kind === "orders") return `${row.symbol} ${row.kind} ${row.status}${row.cause ? ": " + row.cause : ""} at ${price(row.price)}`;
     return row.refused ? `${row.symbol}: ${row.target} refused, ${row.refused}` : `${row.symbol}: wants ${row.target}${row.confidence ? ", confidence " + digits(row.confidence, 2) : ""}`;
@@ -81,7 +83,7 @@ class Tape {
       const key = `${kind} ${row.sequence ?? row.number}`;
       if (this.seen.has(key) || (kind === "orders" && row.status === "moved")) continue;
       this.seen.add(key);
-      this.items.push({ ms: row.time_ms ?? row.exit_ms ?? row.candle_ms, order: row.sequence ?? 0, text: this.words(kind, row), isFresh, isBad: Boolean(row.refused) || kind === "limits" });
+      this.items.push({ ms: row.time_ms ?? row.exit_ms ?? row.candle_ms, order: row.sequence ?? 0, text: this.words(kind, row), isFresh, isBad: Boolean(row.refused) || kind === "limits" || kind === "changes" });
     }
   }
   draw() {

@@ -100,6 +100,14 @@ def test_slippage_of_each_fill_is_booked_by_the_rate_that_held_then(tmp_path: Pa
         (symbol, begin_ms, 0.0001, 0.001) for symbol in SYMBOLS
     ]  # fmt: skip
     assert booked.curve_cash == booked.cash
+    listing = next(each for each in LISTINGS if each.name == "changes")
+    with Journal.read(tmp_path) as journal:
+        newest = json.loads(page(listing, ListingQuery(limit=1), journal))
+        rest = json.loads(page(listing, ListingQuery(cursor=newest["next"]), journal))
+    rows = [*newest["rows"], *rest["rows"]]
+    assert [(row["symbol"], row["time_ms"], row["figure"], row["before"], row["after"], row["chapter"]) for row in rows] == [
+        (symbol, begin_ms, "slippage_rate", 0.0001, 0.001, "thin") for symbol in reversed(SYMBOLS)
+    ]  # fmt: skip
 
 
 def test_a_chapter_without_a_mark_has_no_equity_after_it(state: Path, tmp_path: Path) -> None:
