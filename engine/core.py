@@ -6,7 +6,7 @@ touches no clock, no file and no random number; its whole state is arrays, so it
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -80,6 +80,21 @@ class Engine(EngineState):
         self._deciders = deciders_of(self) if is_asking else []
         self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink, Callable[[Event], Event]]] = []
+
+    def begin_again(self, spec: EngineSpec, begun: Mapping[str, Rows]) -> None:
+        """
+        Be before the first candle again, of a specification with other parameters of the same strategy and nothing else.
+
+        begun  arrays as they were there, by the names of attributes: all that was changed since
+        """
+        assert isinstance(self.frames, ReadFeatures)
+        assert not self._deciders
+        self.spec = spec
+        self.frames = self._frames(self._requests(), self.frames.reading)
+        self.model = self._model()
+        for name, rows in begun.items():
+            getattr(self, name).view(np.uint8)[...] = rows.view(np.uint8)
+        self._digests = {name: StreamDigest() for name in _STREAMS}
 
     def follow(
         self, spec: EngineSpec, sink: Sink, heard: Callable[[Event], Event] = lambda event: event

@@ -139,21 +139,9 @@ class EngineState:
         self.settings = spec.settings_rows()
         self.base_ms = timeframe_ms(spec.base_timeframe)
         self.length_ms = timeframe_ms(spec.timeframe)
-        requests = (*spec.requests, *spec.extra_features, *spec.model_features)
-        if spec.model_features:
-            requests = (*requests, MODEL_ATR)
-        self.frames = self._frames(requests, reading)
+        self.frames = self._frames(self._requests(), reading)
         most = self.frames.most
-        self.model = CurrentModel(
-            self.frames.columns,
-            spec.model_features,
-            spec.timeframe,
-            self.symbols,
-            most,
-            self.traded,
-            spec.own,
-            question_of(spec.every_turn, can_short_of(spec.markets, spec.settings.allow_short)),
-        )
+        self.model = self._model()
         self.account = np.zeros(1, ACCOUNT)
         open_ledger(self.account[0], spec.capital_units)
         self.account["size_factor"] = 1.0
@@ -223,6 +211,12 @@ class EngineState:
         set_liquidation(self.positions[change.symbol], market)
         return changes
 
+    def _requests(self) -> tuple[str, ...]:
+        """Return what is asked for at each close, by the strategy, for whoever looks on, and by models."""
+        spec = self.spec
+        of_models = (*spec.model_features, MODEL_ATR) if spec.model_features else ()
+        return (*spec.requests, *spec.extra_features, *of_models)
+
     def _frames(self, requests: Sequence[str], reading: Reading | None) -> Frames:
         """Return what gives the features at each close."""
         spec = self.spec
@@ -236,6 +230,20 @@ class EngineState:
         # Of one that looks at its account a block is copied for every look; of a kernel long ones cost nothing.
         block = READ_BLOCK if isinstance(spec.strategy, KernelStrategy) else BLOCK
         return ReadFeatures(reading, spec.timeframe, requests, has_marks, block)
+
+    def _model(self) -> CurrentModel:
+        """Return the place of models over these features, and no model in it."""
+        spec = self.spec
+        return CurrentModel(
+            self.frames.columns,
+            spec.model_features,
+            spec.timeframe,
+            self.symbols,
+            self.frames.most,
+            self.traded,
+            spec.own,
+            question_of(spec.every_turn, can_short_of(spec.markets, spec.settings.allow_short)),
+        )
 
     def working_orders(self) -> Rows:
         """Return the rows of working orders that are in use; what ended orders left in free ones is no state."""

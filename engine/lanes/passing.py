@@ -3,8 +3,8 @@ An account of one symbol from its first candle to its last in one call.
 
 What can be passed over is what `papertape.engine.broker.working.quiet` says of an instant, for as long as nothing begins: the
 account is marked and nothing else happens. It is passed over a stretch of one wish at a time instead of a candle at a time, over
-columns of prices, and marks are written as columns. Every other instant is run by `papertape.engine.broker.execution`, one by
-one; so there is one account and one order of events.
+columns of prices, and marks are written as columns. A decision at the close of the last of these rests as anywhere. Every other
+instant is run by `papertape.engine.broker.execution`, one by one; so there is one account and one order of events.
 """
 
 from typing import Final
@@ -15,8 +15,16 @@ from papertape.engine.broker.account import position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.execution import execute
 from papertape.engine.broker.fills import track_excursion
-from papertape.engine.broker.ledger import added, money
-from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, N_MARKS, N_TRADES, held, is_change
+from papertape.engine.broker.ledger import LARGEST_AMOUNT, added, money
+from papertape.engine.broker.orders import (
+    N_DECISIONS,
+    N_FILLS,
+    N_MARKS,
+    N_TRADES,
+    held,
+    is_change,
+    rest,
+)
 from papertape.engine.broker.working.quiet import can_be_quiet, free_range, is_quiet
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.records import KEEP
@@ -26,18 +34,20 @@ NOT_TOLD: Final = 1  # what is wanted at a close cannot be told from its stretch
 NO_ROOM: Final = 2  # more happened than the buffers hold
 NOT_SIMPLE: Final = 3  # more than its position is looked after at every candle
 
+_AT_ONCE: Final = 64  # candles of a position that are looked at together
+_FAR_WITHIN: Final = LARGEST_AMOUNT / 4.0  # so that sums of three amounts are in range as well
 _AT_AN_INSTANT: Final = (
     4  # rows that one instant of one symbol without working orders writes at most, and one more
 )
 
 
 @kernel
-def next_other(starts: IntArray, rows: Rows, first: int, side: int, n: int) -> int:
-    """Return the instant at which the first stretch from number `first` on begins that wants another side; n for none."""
+def next_other(rows: Rows, first: int, side: int) -> int:
+    """Return the number of the first stretch from `first` on that wants another side; how many there are for none."""
     k = first
-    while k < len(starts) and (rows[0, k].target == side or rows[0, k].target == KEEP):
+    while k < rows.shape[1] and (rows[0, k].target == side or rows[0, k].target == KEEP):
         k += 1
-    return starts[k] if k < len(starts) else n
+    return k
 
 
 @kernel
@@ -61,9 +71,83 @@ def pass_flat(
 
 
 @kernel
+def worth_at(price: float, account: Row, position: Row, market: Row) -> int:
+    """Return the equity of an account with one position at a price."""
+    gross = money(abs(position.quantity) * price, market.units_per_quote)
+    return added(account.cash, position_value(position, market, gross))
+
+
+@kernel
+def is_at_ease(low: float, high: float, account: Row, position: Row, market: Row) -> bool:
+    """Return whether an account stays above zero, and every amount in its range, at any price from low to high: equity rises or falls with it."""
+    most = abs(position.quantity) * high * market.units_per_quote
+    if not max(most, abs(float(account.cash)), float(position.cost)) < _FAR_WITHIN:
+        return False
+    worst = min(worth_at(low, account, position, market), worth_at(high, account, position, market))
+    return worst > 0 or account.ruined_ms != 0
+
+
+@kernel
+def mark_held(
+    closes: FloatArray,
+    account: Row,
+    position: Row,
+    market: Row,
+    equity: IntArray,
+    exposure: IntArray,
+    open_positions: IntArray,
+) -> None:
+    """Mark an account at ease at closes, all columns of the same length. Nothing is looked at, so it is several marks at a time."""
+    size, units = abs(position.quantity), market.units_per_quote
+    # What a position adds to cash, as `position_value` has it.
+    sign, base = 1, account.cash
+    if market.is_perpetual != 0:
+        sign = 1 if position.quantity > 0.0 else -1
+        base -= sign * position.cost
+    for k in range(len(closes)):
+        gross = np.int64(np.rint(size * closes[k] * units))
+        equity[k] = base + sign * gross
+        exposure[k] = gross
+        open_positions[k] = 1
+
+
+@kernel
+def price_of(bits: int) -> float:
+    """Return the price that some bits are."""
+    return np.int64(bits).view(np.float64)
+
+
+@kernel
+def range_of(bits: IntArray, first: int, end: int) -> tuple[float, float]:
+    """Return the lowest and the highest price from one instant to another; bits: as `pass_held` takes them."""
+    highest, lowest = bits[0, first], bits[1, first]
+    for k in range(first + 1, end):
+        highest, lowest = max(highest, bits[0, k]), min(lowest, bits[1, k])
+    return price_of(lowest), price_of(highest)
+
+
+@kernel
+def first_met(
+    candles: Rows, prices: FloatArray, first: int, end: int, account: Row, position: Row, market: Row
+) -> int:  # fmt: skip
+    """Return the first instant at which a position meets something or takes its account to zero, or end."""
+    below, above = free_range(position)
+    for instant in range(first, end):
+        high, low = prices[0, instant], prices[1, instant]
+        is_free = below < low and high < above
+        if not is_free and (high == np.inf or bracket_hit(position, candles[instant]) != 0):
+            return instant
+        worth = worth_at(prices[2, instant], account, position, market)
+        if worth <= 0 and account.ruined_ms == 0:
+            return instant
+    return end
+
+
+@kernel
 def pass_held(
     candles: Rows,
     prices: FloatArray,
+    bits: IntArray,
     first: int,
     end: int,
     account: Row,
@@ -78,25 +162,26 @@ def pass_held(
     Mark an account that holds a position up to an instant; return the first at which something else may happen.
 
     prices  high, low and close of every candle, shape (3, n); of an absent one, in which nothing fills, the high is infinite
+    bits    the same memory as integers: those of positive numbers are in the same order, and are compared several at a time
     """
-    size, cash, is_ruined = abs(position.quantity), account.cash, account.ruined_ms != 0
     below, above = free_range(position)
     lowest, highest = np.inf, -np.inf
-    units, instant = market.units_per_quote, first
-    while instant < end:
-        high, low = prices[0, instant], prices[1, instant]
-        is_free = below < low and high < above
-        if not is_free and (high == np.inf or bracket_hit(position, candles[instant]) != 0):
-            break
-        gross = money(size * prices[2, instant], units)
-        worth = added(cash, position_value(position, market, gross))
-        if worth <= 0 and not is_ruined:
-            break
+    instant, is_over = first, False
+    while instant < end and not is_over:
+        after = min(instant + _AT_ONCE, end)
+        low, high = range_of(bits, instant, after)
+        if not (below < low and high < above and is_at_ease(low, high, account, position, market)):
+            met = first_met(candles, prices, instant, after, account, position, market)
+            if met == instant:
+                break
+            is_over, after = met < after, met
+            low, high = range_of(bits, instant, after)
+        mark_held(
+            prices[2, instant:after], account, position, market,
+            equity[instant:after], exposure[instant:after], open_positions[instant:after],
+        )  # fmt: skip
         lowest, highest = min(lowest, low), max(highest, high)
-        equity[instant] = worth
-        exposure[instant] = gross
-        open_positions[instant] = 1
-        instant += 1
+        instant = after
     if instant > first:
         track_excursion(trade, lowest, highest)
         trade.bars += instant - first
@@ -106,7 +191,7 @@ def pass_held(
 
 @kernel
 def run_lane(
-    candles: Rows, prices: FloatArray, is_close: IntArray, base_ms: int, starts: IntArray, wanted: Rows, is_even: IntArray,
+    candles: Rows, prices: FloatArray, bits: IntArray, is_close: IntArray, base_ms: int, starts: IntArray, wanted: Rows, is_even: IntArray,
     account_rows: Rows, positions: Rows, trades: Rows, orders: Rows, entries: Rows, markets: Rows, settings_rows: Rows,
     fills: Rows, trades_out: Rows, decisions_out: Rows, working: Rows, scratch: Rows, order_events: Rows, limit_events: Rows,
     mark_ranges: FloatArray, counters: IntArray, marks: Rows, now: IntArray, equity: IntArray, exposure: IntArray,
@@ -115,7 +200,7 @@ def run_lane(
     """
     Run all candles of an account that has not begun; return DONE, or why what was written is nothing to go by.
 
-    candles                  CANDLE of one symbol; prices: as `pass_held` takes them
+    candles                  CANDLE of one symbol; prices, bits: as `pass_held` takes them
     is_close                 1 at instants at which a candle of the strategy closes, shape (n,)
     starts, wanted, is_even  as `Wishes` has them
     marks                    MARK, shape (1,), scratch; what it says of each instant goes to the last three, shape (n,)
@@ -124,32 +209,40 @@ def run_lane(
     The others are those of `execute`.
     """
     account, position, order = account_rows[0], positions[0], orders[0]
-    if not can_be_quiet(positions, settings_rows[0], mark_ranges):
+    market, settings = markets[0], settings_rows[0]
+    if not can_be_quiet(positions, settings, mark_ranges):
         return NOT_SIMPLE
     n, k, instant = len(candles), 0, 0
     while instant < n:
         while k < len(starts) and starts[k] < instant:
             k += 1
+        least = min(len(fills) - counters[N_FILLS], len(trades_out) - counters[N_TRADES])
+        if min(least, len(decisions_out) - counters[N_DECISIONS]) < _AT_AN_INSTANT:
+            return NO_ROOM
         side = held(position)
         begins = k < len(starts) and starts[k] == instant
         in_force = k if begins else k - 1
         is_content = k == 0 or wanted[0, k - 1].target == KEEP or wanted[0, k - 1].target == side
         if is_content and is_quiet(account, position, order):
-            end = next_other(starts, wanted, k, side, n)
+            # Where another side is wanted, the mark at that close is as quiet as those before, and an order rests behind it.
+            other = next_other(wanted, k, side)
+            end = min(starts[other] + 1, n) if other < len(starts) else n
             if position.quantity == 0.0:
                 following = pass_flat(instant, end, account, equity, exposure, open_positions)
             else:
                 following = pass_held(
-                    candles, prices, instant, end, account, position, trades[0], markets[0],
+                    candles, prices, bits, instant, end, account, position, trades[0], market,
                     equity, exposure, open_positions,
                 )  # fmt: skip
             if following > instant:
                 position.last_price = prices[2, following - 1]
+                if other < len(starts) and following > starts[other]:
+                    rest(
+                        account, position, order, market, settings, wanted[0, other], 0,
+                        candles[following - 1].open_ms + base_ms, decisions_out, counters,
+                    )  # fmt: skip
                 instant = following
                 continue
-        least = min(len(fills) - counters[N_FILLS], len(trades_out) - counters[N_TRADES])
-        if min(least, len(decisions_out) - counters[N_DECISIONS]) < _AT_AN_INSTANT:
-            return NO_ROOM
         is_said = begins or (in_force >= 0 and is_close[instant] != 0 and is_even[in_force] != 0)
         row = max(in_force, 0)
         now[0] = instant

@@ -1,6 +1,7 @@
 """Which engines can be run in one call over all they read, and what comes of one."""
 
 from collections.abc import Hashable
+from dataclasses import fields
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,14 +21,19 @@ from papertape.engine.strategies.protocol import KernelStrategy
 _MOST_ROWS: Final = (
     1 << 18
 )  # of fills, trades and decisions; whoever trades more has a run of its own
+_CHANGED: Final = ("account", "positions", "trades", "orders", "working", "scratch", "strategy_state", "last_open_ms")  # fmt: skip
 _MARKED: Final = ("equity", "exposure", "open_positions")  # in the order of the kernel
+
+
+_OTHERS: Final = [each.name for each in fields(EngineSpec) if each.name != "strategy"]
 
 
 class LaneEnding(NamedTuple):
     """
     What came of an account.
 
-    trades  TRADE records of those that closed; marks: `equity`, `exposure` and `open_positions` at every instant
+    trades  TRADE records of those that closed
+    marks   `equity`, `exposure` and `open_positions` at every instant; the next account is written over them
     """
 
     trades: Rows
@@ -61,28 +67,45 @@ class Lanes:
         self._reading, self.n = reading, len(candles)
         self._prices: FloatArray = np.stack([candles[name] for name in ("high", "low", "close")])
         self._prices[0, candles["flag_bits"] & FLAG_ABSENT != 0] = np.inf
+        self._bits: IntArray = self._prices.view(np.int64)
         self._closes: dict[str, IntArray] = {}
         most = min(2 * self.n, _MOST_ROWS)
         # Pages that nobody writes to are no memory.
         self._fills, self._decisions = np.zeros(most, FILL), np.zeros(most, DECISION)
         self._trades = np.zeros(most, TRADE)
+        self._marks = {name: np.empty(self.n, type_of(name)) for name in _MARKED}
         self._mark, self._now = np.zeros(1, MARK), np.zeros(1, np.int64)
         self._room = WishRoom(self.n)
         self._asked: Hashable = None
         self._newest: Wishes | None = None
+        self._engine: Engine | None = None
+        self._begun: dict[str, Rows] = {}
+
+    def engine(self, spec: EngineSpec) -> Engine:
+        """
+        Return an engine before its first candle, to be run and measured before the next is asked for.
+
+        Where two in a row differ in parameters of one strategy alone, it is the one before: making one takes as long as running it.
+        """
+        if self._engine is not None and _differ_in_parameters(self._engine.spec, spec):
+            self._engine.begin_again(spec, self._begun)
+            return self._engine
+        outputs = self._engine.outputs if self._engine is not None else None
+        self._engine = Engine(spec, self._reading, outputs, is_asking=False)
+        self._begun = {name: getattr(self._engine, name).copy() for name in _CHANGED}
+        return self._engine
 
     def run(self, engine: Engine) -> LaneEnding | None:
         """Take an engine of this reading, of a specification that `is_lane`, to its end; None where it has to be run otherwise."""
         wanted, n = self._wanted(engine), self.n
         counters = engine.outputs.counters
-        marks = {name: np.empty(n, type_of(name)) for name in _MARKED}
         how = run_lane(
-            self._reading.candles, self._prices, self._is_close(engine.spec.timeframe), engine.base_ms,
+            self._reading.candles, self._prices, self._bits, self._is_close(engine.spec.timeframe), engine.base_ms,
             wanted.starts, wanted.rows, wanted.is_even, engine.account, engine.positions,
             engine.trades, engine.orders, engine.outputs.entries, engine.markets, engine.settings,
             self._fills, self._trades, self._decisions, engine.working, engine.scratch,
             engine.outputs.orders, engine.outputs.limits, engine.frames.known.mark_ranges, counters,
-            self._mark, self._now, *marks.values(),
+            self._mark, self._now, *self._marks.values(),
         )  # fmt: skip
         n_fills, n_trades, _, n_decisions = counters.tolist()[:4]
         counters[:] = 0
@@ -93,7 +116,7 @@ class Lanes:
         report = engine.outputs.take(n)
         report.decisions, report.fills = self._decisions[:n_decisions], self._fills[:n_fills]
         engine.counted(report)
-        return LaneEnding(copy_rows(self._trades[:n_trades]), marks)
+        return LaneEnding(copy_rows(self._trades[:n_trades]), self._marks)
 
     def _wanted(self, engine: Engine) -> Wishes:
         """Return what an engine's strategy wants; nobody is asked twice in a row."""
@@ -111,3 +134,13 @@ class Lanes:
             self._closes[timeframe] = np.zeros(self.n, np.int64)
             self._closes[timeframe][self._reading.closes(timeframe).at] = 1
         return self._closes[timeframe]
+
+
+def _differ_in_parameters(one: EngineSpec, other: EngineSpec) -> bool:
+    """Return whether two specifications are made of the same parts, but for parameters of a strategy."""
+    a, b = one.strategy, other.strategy
+    return (
+        type(a) is type(b)
+        and all(getattr(one, name) is getattr(other, name) for name in _OTHERS)
+        and getattr(a, "state_dtype", None) == getattr(b, "state_dtype", None)
+    )

@@ -4,9 +4,11 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.jit import FloatArray, IntArray
 
-_PIECE: Final = 1_024  # rows that are added up by themselves, so that a million keep their digits
+_PIECE: Final = (
+    1 << 14
+)  # rows at a time, so that what is made of them stays at hand, and a million keep their digits
 
 
 def activity_of(
@@ -17,21 +19,13 @@ def activity_of(
 
     exposure  money units, at least one row; equity: quote, above zero
     """
-    sums = np.zeros(2)
-    add_activity(np.ascontiguousarray(exposure), equity, units_per_quote, sums)
-    return float(sums[0]) / len(equity), float(sums[1]) / len(equity)
-
-
-@kernel
-def add_activity(
-    exposure: IntArray, equity: FloatArray, units_per_quote: float, sums: FloatArray
-) -> None:
-    """Write the sums of exposure ÷ equity and of equity."""
+    leverages, worths = 0.0, 0.0
+    room = np.empty(min(_PIECE, len(equity)))
     for first in range(0, len(equity), _PIECE):
-        leverages, worths = 0.0, 0.0
-        for row in range(first, min(first + _PIECE, len(equity))):
-            worths += equity[row]
-            if exposure[row] != 0:
-                leverages += exposure[row] / units_per_quote / equity[row]
-        sums[0] += leverages
-        sums[1] += worths
+        worth = equity[first : first + _PIECE]
+        leverage = room[: len(worth)]
+        np.divide(exposure[first : first + _PIECE], units_per_quote, out=leverage)
+        leverage /= worth
+        leverages += float(np.add.reduce(leverage))
+        worths += float(np.add.reduce(worth))
+    return leverages / len(equity), worths / len(equity)

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
-from papertape.engine.records import FLAT, KEEP, LONG, SHORT
+from papertape.engine.records import FLAT, LONG, SHORT
 from papertape.engine.strategies.decisions import want
 from papertape.engine.strategies.parameters import parameter
 
+SideArray: TypeAlias = npt.NDArray[np.int8]
 PARAMETERS: Final = record(("warm_up_bars", "i8"), ("is_short_allowed", "i8"))
 STATE: Final = record(("bars", "i8"))
 
@@ -39,27 +41,14 @@ def decide(features: FloatArray, n: int, parameters: Row, state: Rows, decisions
 
 
 @kernel
-def tell_crosses(
-    fast: FloatArray,
-    slow: FloatArray,
-    parameters: Row,
-    state: Rows,
-    at: IntArray,
-    starts: IntArray,
-    rows: Rows,
-) -> int:
-    """Write where the side changes, and what is wanted from there on; return how often."""
-    bars, count, before = state[0].bars, 0, KEEP
-    for k in range(len(at)):
-        target = side_of(fast[k], slow[k], bars, parameters)
-        bars += 1
-        if target != before:
-            want(rows[count], target, 0.0, 0.0, 1.0, float(target))
-            starts[count] = at[k]
-            count += 1
-            before = target
-    state[0].bars = bars
-    return count
+def tell_sides(
+    sides: SideArray, changes: IntArray, at: IntArray, starts: IntArray, rows: Rows
+) -> None:
+    """Write what is wanted at the first close, and where the side changes; changes: the closes before which it does."""
+    for count in range(len(changes) + 1):
+        k = changes[count - 1] + 1 if count > 0 else 0
+        want(rows[count], sides[k], 0.0, 0.0, 1.0, float(sides[k]))
+        starts[count] = at[k]
 
 
 @dataclass
@@ -102,5 +91,16 @@ class EmaCross:
         rows: Rows,
     ) -> int:
         """Write where the side changes, and what is wanted from there on; return how often."""
+        if not len(at):
+            return 0
         fast, slow = columns[:2]
-        return tell_crosses(fast, slow, self._parameters[0], state, at, starts, rows)
+        # What `side_of` says, several closes at a time; where a value is missing neither is above.
+        sides: SideArray = (fast > slow).view(np.int8)
+        if self.allow_short:
+            sides = sides - (fast < slow).view(np.int8)
+        bars = int(state["bars"][0])
+        sides[: max(0, self.slow - bars)] = FLAT
+        changes = np.flatnonzero(sides[1:] != sides[:-1])
+        tell_sides(sides, changes, at, starts, rows)
+        state["bars"] = bars + len(at)
+        return len(changes) + 1

@@ -71,7 +71,7 @@ class SharedCandles:
         told = [*model_events(plan.models), *plan.events]
         is_stepped = bool(told) or watch is not None or not is_lane(plan.spec)
         if self._lanes is not None and not is_stepped:
-            engine = self._engine(plan.spec, is_asking=False)
+            engine = self._lanes.engine(plan.spec)
             ending = self._lanes.run(engine)
             if ending is not None:
                 return SharedRun(self._run(engine, self._feed, [ending.trades], ending.marks), True)
@@ -96,10 +96,10 @@ class SharedCandles:
                 trades.append(copy_rows(report.trades))
         return self._run(engine, feed, trades, marks.columns())
 
-    def _engine(self, spec: EngineSpec, *, is_asking: bool = True) -> Engine:
+    def _engine(self, spec: EngineSpec) -> Engine:
         """Return an engine before its first candle; it writes where those before it of its kind did."""
         is_kernel = isinstance(spec.strategy, KernelStrategy)
-        engine = Engine(spec, self._reading, self._outputs.get(is_kernel), is_asking)
+        engine = Engine(spec, self._reading, self._outputs.get(is_kernel))
         self._outputs[is_kernel] = engine.outputs
         return engine
 

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
@@ -15,11 +14,12 @@ from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config, Data
-from papertape.replay.config.spec import load_tapes, make_spec, strategy_of
+from papertape.replay.config.spec import load_tapes, make_spec
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import Walk
 from papertape.replay.learning.settings import cadence_of, settings_of
-from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, Axis, with_changes
+from papertape.replay.research.sweep.axes import Axis, with_changes
+from papertape.replay.research.sweep.family import Family, split
 from papertape.replay.research.sweep.judging import Judging, WindowWatch
 from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
@@ -115,7 +115,7 @@ class TrialRunner:
         self._reader = Reader()
         self._locks = Locks() if locks is None else locks
         self._newest_cuts: tuple[Data, Sequence[str], list[Rows]] | None = None
-        self._newest_plan: tuple[dict[str, Any], RunPlan] | None = None
+        self._newest_family: Family | None = None
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
         """Return the tapes of one trial."""
@@ -188,17 +188,19 @@ class TrialRunner:
             self._newest_cuts = newest
         return newest[2]
 
-    def _plan(self, config: Config, changes: Mapping[str, Any]) -> RunPlan:
-        """Return what a trial's run begins with: the plan of the trial before, where they differ in the strategy's parameters alone."""
-        others = {k: v for k, v in changes.items() if not k.startswith(PARAMETERS_PREFIX)}
-        if self._newest_plan is not None and self._newest_plan[0] == others:
-            plan = self._newest_plan[1]
-            return plan._replace(spec=replace(plan.spec, strategy=strategy_of(config)))
-        plan, self._newest_plan = self.prepare(config), None
+    def _planned(self, changes: Mapping[str, Any]) -> tuple[Config, RunPlan, str]:
+        """Return the configuration of a trial, what its run begins with, and its digest; with all that the one before made, where it can."""
+        parameters, others = split(changes)
+        if self._newest_family is not None and self._newest_family.others == others:
+            config = self._newest_family.config_with(parameters)
+            plan = self._newest_family.plan_of(config)
+            return config, plan, self._newest_family.digest_of(config)
+        config, self._newest_family = with_changes(self.config, changes), None
+        plan = self.prepare(config)
         # What is trained, and what has a schedule or symbols of its own, depends on parameters in other ways, too.
         if not config.signals.use_ml and len(plan.spec.strategies) == 1:
-            self._newest_plan = others, plan
-        return plan
+            self._newest_family = Family(self.config, others, plan)
+        return config, plan, configuration_digest(config)
 
     def run(
         self,
@@ -210,8 +212,7 @@ class TrialRunner:
         """Return what comes of one trial, as `TrialCall` has it; what cannot be run is a row with its reason."""
         started_s = time.perf_counter()
         try:
-            config = with_changes(self.config, changes)
-            ready = self._plan(config, changes)
+            config, ready, configuration = self._planned(changes)
         except PapertapeError as error:
             return TrialRow(number, changes, "refused", str(error))
         watch = WindowWatch(config, judging) if judging is not None else None
@@ -221,6 +222,7 @@ class TrialRunner:
             return TrialRow(number, changes, "failed", str(error))
         if watch is not None and watch.is_given_up:
             config = with_changes(config, {"data.end": moment(watch.end_ms - 1)})
+            configuration = configuration_digest(config)
             closes = closes[: len(run.marks)]
         if start_ms is None:
             measured = performance_of(config, run, closes)
@@ -231,7 +233,7 @@ class TrialRunner:
             number,
             changes,
             *_ending(watch),
-            configuration_digest(config),
+            configuration,
             run.engine.digest,
             measured.metrics,
             compact_returns(run.marks, config.account.capital),

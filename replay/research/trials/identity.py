@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from papertape.engine.features.own.definition import digest_of
@@ -26,12 +26,22 @@ def configuration_digest(config: Config) -> str:
     count by their hash, and the engine's own code by `code_digest`. A default that has changed counts by what it was at first.
     Features and a function for fees of a user's own count with their text as well.
     """
+    return digest_of_values(deciding(config), config)
+
+
+def deciding(config: Config) -> dict[str, Any]:
+    """Return all of a configuration that decides and is not its default, as plain values."""
     values = config.model_dump(mode="json", exclude_defaults=True)
     _set_policy(values, config)
     for name in _NOT_DECIDING:
         values.pop(name, None)
     for name in ("store", "tapes"):
         values.get("data", {}).pop(name, None)
+    return values
+
+
+def digest_of_values(values: Mapping[str, Any], config: Config) -> str:
+    """Return the digest of a configuration of which `deciding` says these values."""
     text = json.dumps(values, sort_keys=True, allow_nan=False).encode()
     return hashlib.sha256(text + b"\n" + _code_of(config)).hexdigest()
 

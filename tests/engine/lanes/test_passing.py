@@ -33,9 +33,9 @@ def stepped(spec: EngineSpec, rows: Rows) -> tuple[Engine, Rows, Rows]:
     return engine, found[0], found[1]
 
 
-def assert_lane_is_stepped(spec: EngineSpec, rows: Rows, lanes: Lanes, reading: Reading) -> int:
+def assert_lane_is_stepped(spec: EngineSpec, rows: Rows, lanes: Lanes) -> int:
     """Compare a lane with an engine that is stepped; return how many trades closed."""
-    engine = Engine(spec, reading, is_asking=False)
+    engine = lanes.engine(spec)
     ending = lanes.run(engine)
     alone, trades, marks = stepped(spec, rows)
 
@@ -74,10 +74,8 @@ def test_a_lane_is_the_account_that_is_stepped(
     account = Settings(sizing, fixed_fraction=2.0, leverage_cap=3.0, latency_bars=latency)
     spec = EngineSpec([market], RULES[rule], timeframe, "1h", settings=account)
     assert is_lane(spec)
-    reading = Reading(("A",), "1h", candles)
+    lanes = Lanes(Reading(("A",), "1h", candles))
 
-    lanes = Lanes(reading)
-
-    n_trades = assert_lane_is_stepped(spec, candles, lanes, reading)
+    n_trades = assert_lane_is_stepped(spec, candles, lanes)
     if sizing == "all_in" and rule == "averages" and fee_rate < 0.1 and lot_size < 1.0:
         assert n_trades > 5

@@ -14,7 +14,7 @@ from papertape.engine.lanes import runs
 from papertape.engine.lanes.runs import Lanes, is_lane
 from papertape.engine.lanes.wishes import Wishes, WishRoom
 from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies import EmaCross, RsiReversion
+from papertape.engine.strategies import BracketW2, EmaCross, RsiReversion
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.engine.strategies.turns import Turn
 from tests.engine.lanes.test_passing import assert_lane_is_stepped
@@ -27,8 +27,7 @@ def test_lanes_one_after_the_other_have_nothing_of_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     candles = random_candles(N, 3)
-    reading, asked, told = Reading(("A",), "1h", candles), 0, runs.wishes_of
-    lanes = Lanes(reading)
+    lanes, asked, told = Lanes(Reading(("A",), "1h", candles)), 0, runs.wishes_of
 
     def counted(engine: Engine, strategy: KernelStrategy, room: WishRoom) -> Wishes:
         nonlocal asked
@@ -45,11 +44,29 @@ def test_lanes_one_after_the_other_have_nothing_of_each_other(
         market = Market("A", taker_fee_rate=fee_rate)
         spec = EngineSpec([market], strategy, "1h", "1h", settings=Settings("fraction"))
         before = asked
-        assert_lane_is_stepped(spec, candles, lanes, reading)
+        assert_lane_is_stepped(spec, candles, lanes)
         assert asked - before == is_asked
 
 
 SPEC = EngineSpec([Market("A")], EmaCross(3, 8), "1h", "1h", settings=Settings("all_in"))
+
+
+def test_an_engine_that_is_used_again_has_nothing_of_the_lane_before() -> None:
+    candles = random_candles(N, 4)
+    lanes = Lanes(Reading(("A",), "1h", candles))
+    first, used = lanes.engine(SPEC), set()
+
+    for strategy in (EmaCross(2, 40), EmaCross(2, 3, allow_short=True), EmaCross(3, 8)):
+        spec = replace(SPEC, strategy=strategy)
+        used.add(assert_lane_is_stepped(spec, candles, lanes))
+        assert lanes.engine(spec) is first
+
+    assert len(used) == 3
+    # Whatever else differs, an engine of its own: another strategy, another account.
+    others = replace(SPEC, strategy=BracketW2()), replace(SPEC, settings=Settings("fraction"))
+    for other in others:
+        assert_lane_is_stepped(other, candles, lanes)
+    assert lanes.engine(SPEC) is not first
 
 
 @pytest.mark.parametrize(
