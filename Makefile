@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed$(TORCH:%=-%)
 
-.PHONY: demo demo-live pictures test test-slow test-plain chaos soak lint bench bench-quick conformance image clean
+.PHONY: demo demo-live pictures research-pictures test test-slow test-plain chaos soak lint bench bench-quick conformance image clean
 .DEFAULT_GOAL := demo
 
 # Tests start thousands of processes, and each reads what the first one compiled: also where the environment forbids to keep it.
@@ -25,6 +25,10 @@ demo-live: $(STAMP)
 # The page, its replay and the dashboards, drawn from a run of demo-live; needs Debian's chromium and prometheus.
 pictures: $(STAMP)
 	$(BIN)/python -m tests.support.live_pictures
+
+# The pages of a sweep, a walk-forward and a search, each from its command in deploy/docs/research.md; needs Debian's chromium.
+research-pictures: $(STAMP)
+	$(BIN)/python -m tests.support.research_pictures
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"

@@ -29,7 +29,7 @@ def test_python_makes_a_table_of_both_axes(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.slow
 def test_research_commands_print_what_is_shown(tmp_path: Path) -> None:
     lines = [line for kind, body in BLOCKS if kind == "console" for line in commands(body)]
-    assert len(lines) == 21
+    assert len(lines) == 22
 
     for command, code, shown in lines:
         done = run(command, tmp_path)
