@@ -6,8 +6,7 @@ touches no clock, no file and no random number; its whole state is arrays, so it
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -50,17 +49,7 @@ from papertape.engine.records import FLAT, REASON_COMMAND, SWAP
 from papertape.engine.report import Report, Sink, joined
 from papertape.engine.snapshot import StreamDigest, pack, unpack
 from papertape.engine.spec import EngineSpec
-from papertape.engine.state import EngineState, Outputs
-
-_STREAMS: Final = (
-    "decisions",
-    "fills",
-    "payments",
-    "swaps",
-    "orders",
-    "limits",
-    "changes",
-)  # fields of a report in the digest
+from papertape.engine.state import STREAMS, EngineState, Outputs
 
 
 class Engine(EngineState):
@@ -78,23 +67,7 @@ class Engine(EngineState):
         """
         super().__init__(spec, reading, outputs)
         self._deciders = deciders_of(self) if is_asking else []
-        self._digests = {name: StreamDigest() for name in _STREAMS}
         self._followers: list[tuple[Engine, Sink, Callable[[Event], Event]]] = []
-
-    def begin_again(self, spec: EngineSpec, begun: Mapping[str, Rows]) -> None:
-        """
-        Be before the first candle again, of a specification with other parameters of the same strategy and nothing else.
-
-        begun  arrays as they were there, by the names of attributes: all that was changed since
-        """
-        assert isinstance(self.frames, ReadFeatures)
-        assert not self._deciders
-        self.spec = spec
-        self.frames = self._frames(self._requests(), self.frames.reading)
-        self.model = self._model()
-        for name, rows in begun.items():
-            getattr(self, name).view(np.uint8)[...] = rows.view(np.uint8)
-        self._digests = {name: StreamDigest() for name in _STREAMS}
 
     def follow(
         self, spec: EngineSpec, sink: Sink, heard: Callable[[Event], Event] = lambda event: event
@@ -353,7 +326,7 @@ class Engine(EngineState):
         without them has its digest by itself.
         """
         parts = [self._digests["decisions"].digest(), self._digests["fills"].digest()]
-        for name in _STREAMS[2:]:
+        for name in STREAMS[2:]:
             if not self._digests[name].is_empty:
                 parts += [name.encode(), self._digests[name].digest()]
         joined = StreamDigest()

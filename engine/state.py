@@ -1,6 +1,6 @@
 """The state of an engine: its arrays, the features at each close, and the one way to run instants over them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -36,6 +36,7 @@ from papertape.engine.records import (
     TRADE,
 )
 from papertape.engine.report import Report
+from papertape.engine.snapshot import StreamDigest
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.own_signals import can_short_of, question_of
 from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
@@ -50,6 +51,9 @@ _NO_PAYMENTS: Final = np.zeros(0, PAYMENT)
 _NO_SWAPS: Final = np.zeros(0, SWAP)
 _NO_ORDERS: Final = np.zeros(0, ORDER_EVENT)
 _NO_LIMITS: Final = np.zeros(0, LIMIT_EVENT)
+
+# Fields of a report that are in the digest.
+STREAMS: Final = ("decisions", "fills", "payments", "swaps", "orders", "limits", "changes")
 
 
 class Outputs:
@@ -170,10 +174,25 @@ class EngineState:
         self.wishes = self.outputs.wishes
         read_only = [symbol for symbol in range(n) if symbol not in self.traded]
         self.wishes["target"][read_only] = KEEP  # for good: nobody writes there
+        self._digests = {name: StreamDigest() for name in STREAMS}
         self.followers: list[EngineState] = []
         self.watch: Callable[[int, FloatArray, Rows], None] | None = None
         self.watch_answers: Callable[[int, Rows, Rows], None] | None = None
         self.on_instructions: Callable[[int, int, Rows], None] | None = None
+
+    def begin_again(self, spec: EngineSpec, begun: Mapping[str, Rows]) -> None:
+        """
+        Be before the first candle again, of a specification with other parameters of the same strategy and nothing else.
+
+        begun  arrays as they were there, by the names of attributes: all that was changed since
+        """
+        assert isinstance(self.frames, ReadFeatures)
+        self.spec = spec
+        self.frames = self._frames(self._requests(), self.frames.reading)
+        self.model = self._model()
+        for name, rows in begun.items():
+            getattr(self, name).view(np.uint8)[...] = rows.view(np.uint8)
+        self._digests = {name: StreamDigest() for name in STREAMS}
 
     def changed_market(self, change: MarketChange) -> Row:
         """
