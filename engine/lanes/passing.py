@@ -190,6 +190,34 @@ def pass_held(
 
 
 @kernel
+def pass_over(
+    candles: Rows,
+    prices: FloatArray,
+    bits: IntArray,
+    first: int,
+    end: int,
+    account: Row,
+    position: Row,
+    trade: Row,
+    market: Row,
+    equity: IntArray,
+    exposure: IntArray,
+    open_positions: IntArray,
+) -> int:
+    """Mark an account up to an instant, as `pass_held` has it; return the first at which something else may happen."""
+    if position.quantity == 0.0:
+        following = pass_flat(first, end, account, equity, exposure, open_positions)
+    else:
+        following = pass_held(
+            candles, prices, bits, first, end, account, position, trade, market,
+            equity, exposure, open_positions,
+        )  # fmt: skip
+    if following > first:
+        position.last_price = prices[2, following - 1]
+    return following
+
+
+@kernel
 def run_lane(
     candles: Rows, prices: FloatArray, bits: IntArray, is_close: IntArray, base_ms: int, starts: IntArray, wanted: Rows, is_even: IntArray,
     account_rows: Rows, positions: Rows, trades: Rows, orders: Rows, entries: Rows, markets: Rows, settings_rows: Rows,
@@ -227,15 +255,11 @@ def run_lane(
             # Where another side is wanted, the mark at that close is as quiet as those before, and an order rests behind it.
             other = next_other(wanted, k, side)
             end = min(starts[other] + 1, n) if other < len(starts) else n
-            if position.quantity == 0.0:
-                following = pass_flat(instant, end, account, equity, exposure, open_positions)
-            else:
-                following = pass_held(
-                    candles, prices, bits, instant, end, account, position, trades[0], market,
-                    equity, exposure, open_positions,
-                )  # fmt: skip
+            following = pass_over(
+                candles, prices, bits, instant, end, account, position, trades[0], market,
+                equity, exposure, open_positions,
+            )  # fmt: skip
             if following > instant:
-                position.last_price = prices[2, following - 1]
                 if other < len(starts) and following > starts[other]:
                     rest(
                         account, position, order, market, settings, wanted[0, other], 0,
