@@ -1,8 +1,11 @@
 """One configuration of a sweep, replayed and measured as `papertape replay` would."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
@@ -14,21 +17,21 @@ from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config, Data
-from papertape.replay.config.spec import load_tapes, make_spec
+from papertape.replay.config.spec import load_tapes, make_spec, strategy_of
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.learning_pass import Walk
 from papertape.replay.learning.settings import cadence_of, settings_of
-from papertape.replay.research.sweep.axes import Axis, with_changes
-from papertape.replay.research.sweep.family import Family, split
+from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, Axis, with_changes
 from papertape.replay.research.sweep.judging import Judging, WindowWatch
 from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
 from papertape.replay.research.trials.holdout import Locks
-from papertape.replay.research.trials.identity import configuration_digest
+from papertape.replay.research.trials.identity import configuration_digest, deciding, digest_of
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
 
 _LESSONS_KEPT: Final = 4
+_PLAIN: Final = (bool, int, str)  # which JSON has as they are
 
 
 class TrialRow(NamedTuple):
@@ -90,6 +93,48 @@ class TrialCall(NamedTuple):
         """Return what was written with `json.dumps`."""
         number, changes, start_ms, judging = json.loads(text)
         return cls(number, changes, start_ms, Judging.of_json(judging))
+
+
+class Family:
+    """
+    Trials that differ in parameters of their strategy alone: everything else about them is made and checked once.
+
+    config  what every trial of the search begins with; others: what all of these change of it
+    plan    what the run of one of them begins with
+    """
+
+    def __init__(self, config: Config, others: Mapping[str, Any], plan: RunPlan) -> None:
+        self.others, self.plan = others, plan
+        self._config = config
+
+    @cached_property
+    def _shared(self) -> Config:
+        """Return the configuration of all, but for the parameters; they are as `with_changes` leaves them."""
+        shared = with_changes(self._config, self.others)
+        plain = shared.strategy.model_dump(mode="json", include={"parameters"})
+        return shared.model_copy(update={"strategy": shared.strategy.model_copy(update=plain)})
+
+    @cached_property
+    def _deciding(self) -> dict[str, Any]:
+        return deciding(self._shared)
+
+    def config_with(self, parameters: Mapping[str, Any]) -> Config:
+        """Return what `with_changes` makes of these parameters and the others; whoever makes the strategy checks them."""
+        shared = self._shared
+        found = {"parameters": {**shared.strategy.parameters, **parameters}}
+        return shared.model_copy(update={"strategy": shared.strategy.model_copy(update=found)})
+
+    def plan_of(self, config: Config) -> RunPlan:
+        """Return what the run of one of them begins with; raises ConfigError for parameters that cannot be."""
+        return self.plan._replace(spec=replace(self.plan.spec, strategy=strategy_of(config)))
+
+    def digest_of(self, config: Config) -> str:
+        """Return the digest of one of these configurations."""
+        parameters = config.strategy.parameters
+        if not parameters or not all(_is_plain(value) for value in parameters.values()):
+            return configuration_digest(config)
+        strategy = {**self._deciding.get("strategy", {}), "parameters": parameters}
+        return digest_of({**self._deciding, "strategy": strategy}, config)
 
 
 class TrialRunner:
@@ -190,7 +235,7 @@ class TrialRunner:
 
     def _planned(self, changes: Mapping[str, Any]) -> tuple[Config, RunPlan, str]:
         """Return the configuration of a trial, what its run begins with, and its digest; with all that the one before made, where it can."""
-        parameters, others = split(changes)
+        parameters, others = _split(changes)
         if self._newest_family is not None and self._newest_family.others == others:
             config = self._newest_family.config_with(parameters)
             plan = self._newest_family.plan_of(config)
@@ -287,3 +332,19 @@ def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:
     return json.dumps(
         [repr(settings), data, config.signals.model_dump(mode="json"), read_only], sort_keys=True
     )
+
+
+def _split(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    Return what changes change of the strategy's parameters, by name, and of everything else, by key.
+
+    >>> _split({"strategy.parameters.fast": 5, "market.slippage_rate": 0.001})
+    ({'fast': 5}, {'market.slippage_rate': 0.001})
+    """
+    names = {key: key.removeprefix(PARAMETERS_PREFIX) for key in changes}
+    own = {name: changes[key] for key, name in names.items() if name != key}
+    return own, {key: changes[key] for key, name in names.items() if name == key}
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in _PLAIN or (type(value) is float and math.isfinite(value))

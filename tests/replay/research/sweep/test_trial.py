@@ -7,8 +7,7 @@ import pytest
 from papertape.engine.errors import ConfigError
 from papertape.replay.config import Config
 from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, with_changes
-from papertape.replay.research.sweep.family import Family
-from papertape.replay.research.sweep.trial import TrialRunner
+from papertape.replay.research.sweep.trial import Family, TrialRunner
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.tapes.synthetic import synthesize
 
