@@ -26,7 +26,11 @@ from papertape.replay.research.sweep.judging import Judging, WindowWatch
 from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
 from papertape.replay.research.trials.holdout import Locks
-from papertape.replay.research.trials.identity import configuration_digest, deciding, digest_of
+from papertape.replay.research.trials.identity import (
+    configuration_digest,
+    deciding,
+    digest_of_values,
+)
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
 
@@ -134,7 +138,7 @@ class Family:
         if not parameters or not all(_is_plain(value) for value in parameters.values()):
             return configuration_digest(config)
         strategy = {**self._deciding.get("strategy", {}), "parameters": parameters}
-        return digest_of({**self._deciding, "strategy": strategy}, config)
+        return digest_of_values({**self._deciding, "strategy": strategy}, config)
 
 
 class TrialRunner:
