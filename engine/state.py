@@ -192,6 +192,7 @@ class EngineState:
         self.model = self._model()
         for name, rows in begun.items():
             getattr(self, name).view(np.uint8)[...] = rows.view(np.uint8)
+        self.outputs.counters[:] = 0  # of one that was ended in the middle
         self._digests = {name: StreamDigest() for name in STREAMS}
 
     def changed_market(self, change: MarketChange) -> Row:

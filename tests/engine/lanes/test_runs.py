@@ -62,6 +62,9 @@ def test_an_engine_that_is_used_again_has_nothing_of_the_lane_before() -> None:
         assert lanes.engine(spec) is first
 
     assert len(used) == 3
+    # One that ends in the middle, by a fee that cannot be say, leaves nothing behind.
+    lanes.engine(SPEC).outputs.counters[:] = 3
+    assert_lane_is_stepped(SPEC, candles, lanes)
     # Whatever else differs, an engine of its own: another strategy, another account.
     others = replace(SPEC, strategy=BracketW2()), replace(SPEC, settings=Settings("fraction"))
     for other in others:
