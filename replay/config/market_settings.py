@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from papertape.engine.broker.ledger import LARGEST_QUOTE
+from papertape.engine.broker.ledger import LARGEST_AMOUNT
 from papertape.engine.broker.risk.brackets import Bracket
 from papertape.engine.broker.risk.fees import FeeTier
 from papertape.engine.spec import Market
@@ -42,7 +42,8 @@ class BracketSettings(BaseModel):
         if not isinstance(values, Mapping) or not values.keys() >= _OF_CCXT.keys():
             return values
         found = {ours: values[theirs] for theirs, ours in _OF_CCXT.items()}
-        return found if found["up_to"] is not None else found | {"up_to": LARGEST_QUOTE}
+        # Without an upper limit: what no amount reaches, whatever unit an account counts in.
+        return found if found["up_to"] is not None else found | {"up_to": LARGEST_AMOUNT}
 
 
 class MarketFigures(BaseModel):

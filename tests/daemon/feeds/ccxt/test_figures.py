@@ -66,7 +66,7 @@ def test_what_is_no_number_is_left_out(nonsense: Any) -> None:
 def test_tiers_are_brackets_and_those_that_cannot_be_are_none() -> None:
     rows = ccxt_figures(CcxtSaid(SWAP, TIERS))["brackets"]
 
-    assert rows == [Bracket(50_000.0, 100.0, 0.004), Bracket(9.0e9, 50.0, 0.01)]
+    assert rows == [Bracket(50_000.0, 100.0, 0.004), Bracket(9.0e18, 50.0, 0.01)]
     for tiers in (TIERS[::-1], [{"tier": 1}], [TIERS[0] | {"maintenanceMarginRate": 0.5}]):
         assert "brackets" not in ccxt_figures(CcxtSaid(SWAP, tiers))
 
@@ -77,7 +77,7 @@ def test_brackets_that_are_told_take_the_place_of_known_rates_and_own_rates_thei
     own = make_config({"market": {"leverage": 20, "maintenance_rate": 0.02}})
 
     assert [row.leverage for row in plain.brackets] == [100.0, 50.0]
-    assert plain.largest_notional == 9.0e9
+    assert plain.largest_notional == 9.0e18
     assert market_of("okx", NAME, "linear", own, told).brackets == ()
 
 

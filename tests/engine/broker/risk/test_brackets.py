@@ -1,6 +1,7 @@
 """Leverage by size, by hand: what must be maintained, where that liquidates, and how large a position may be."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,7 +203,7 @@ TIERS = [
 
 
 def test_a_configuration_takes_rows_of_its_own_and_of_ccxt() -> None:
-    own = [{"up_to": 50_000, "leverage": 125, "maintenance_rate": 0.004}, {"up_to": 9e9, "leverage": 100, "maintenance_rate": 0.005}]  # fmt: skip
+    own = [{"up_to": 50_000, "leverage": 125, "maintenance_rate": 0.004}, {"up_to": 9e18, "leverage": 100, "maintenance_rate": 0.005}]  # fmt: skip
     told = {"maintenance_rate": 0.0025, "maintenance_slope": 1e-8, "initial_rate": 0.005}
     found = [
         market_of("delta-india", "BTCUSD", "linear", make_config({"markets": {"BTCUSD": {"leverage": 20, "brackets": rows}}}), told)
@@ -211,6 +212,20 @@ def test_a_configuration_takes_rows_of_its_own_and_of_ccxt() -> None:
 
     assert found[0] == found[1]
     assert [row.leverage for row in found[0].brackets] == [125.0, 100.0]
+
+
+def test_a_row_without_an_end_has_none_in_any_unit() -> None:
+    """1e13 rupiah, counted in 1e-2: a position of all of it is a thousand times 9e9, where the row ended before."""
+    config = make_config({"market": {"leverage": 20, "brackets": TIERS}})
+    market = replace(market_of("okx", "BTC/IDR:IDR", "linear", config), **FREE)
+    spec = EngineSpec(
+        [market], Scripted({0: Decision(LONG)}), "1h", "1h", capital=1e13, money_decimals=2,
+        settings=Settings("fraction", fixed_fraction=1.0, cash_share=1.0),
+    )  # fmt: skip
+
+    outcome = run_all(Engine(spec), make_candles([(100.0,) * 4] * 3))
+
+    assert outcome.fills["quantity"].tolist() == pytest.approx([1e11], rel=1e-9)
 
 
 def test_a_table_comes_back_from_json() -> None:
