@@ -94,7 +94,8 @@ def report_parts(
     def data() -> Iterator[tuple[str, Any]]:
         capital = summary.get("capital")
         held = (summary.get("metrics") or {}).get("buy_and_hold_return")
-        yield "summary", shown_summary(summary)
+        yield "summary", _shown(summary)
+        yield "money_places", money_places(summary)
         yield "trades", pack_trades(trades)
         yield "equity", equity_curve(marks, candles, capital, held)
         yield "returns", returns_of(marks, capital)
@@ -167,12 +168,17 @@ def write_research(path: Path, name: str, title: str, data: Iterable[tuple[str, 
     write_whole(path, write)
 
 
-def shown_summary(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the summary with the decimals of its money, and without records of models, of which a page shows nearly nothing."""
+def money_places(summary: Mapping[str, Any]) -> int | None:
+    """Return with how many decimals amounts of a result are shown, None where it does not say of what."""
     account = (summary.get("config") or {}).get("account") or {}
-    if account:
-        chosen = unit_decimals(account["capital"], account["quote"], account.get("money_decimals"))
-        summary = {**summary, "money_places": shown_decimals(chosen, account["quote"])}
+    if not account:
+        return None
+    decimals = unit_decimals(account["capital"], account["quote"], account.get("money_decimals"))
+    return shown_decimals(decimals, account["quote"])
+
+
+def _shown(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the summary without the records of models, of which the page shows next to nothing."""
     model = summary.get("model") or {}
     if not model.get("attempts"):
         return summary

@@ -1,7 +1,7 @@
 "use strict";
 // What the page is made of: the embedded data, unpacked.
 const SUMMARY = DATA.summary;
-moneyPlaces = SUMMARY.money_places ?? moneyPlaces;
+moneyPlaces = DATA.money_places ?? moneyPlaces;
 const TRADES = DATA.trades.number.map((_, i) => Object.fromEntries(Object.entries(DATA.trades).map(([name, column]) => [name, column[i]])));
 // A column of integers: bytes of each, then base64 of zlib of those bytes, the lowest of all first; see report_data.py.
 async function integers(text) {

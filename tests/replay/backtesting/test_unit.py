@@ -12,7 +12,7 @@ from papertape.replay import Result, backtest
 from papertape.replay.backtesting.verify import result_statement, verify
 from papertape.replay.config import make_config
 from papertape.replay.report.data import curve_of
-from papertape.replay.report.page import shown_summary
+from papertape.replay.report.page import money_places
 from tests.support.helpers import random_candles
 
 COARSER = 1e6  # rupiah a quote, in a unit as many times as large; rates are powers of two, so that every product is exact
@@ -106,7 +106,7 @@ def test_its_page_shows_as_many_decimals_as_its_money_has(pair: tuple[Result, Re
 
     def places(**account: Any) -> Any:
         summary = {**pair[0].summary, "config": {**config, "account": config["account"] | account}}
-        return shown_summary(summary)["money_places"]
+        return money_places(summary)
 
     assert (places(), places(quote="VND"), places(money_decimals=1), places(money_decimals=0)) == (2, 0, 1, 0)  # fmt: skip
 
