@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Final
 
 from papertape.engine.errors import DataError
 from papertape.replay.research.shells.claims import BEAT_S, Claims
-from papertape.replay.research.sweep.record import SHELLS, TRIALS, TrialFile, open_to_append
+from papertape.replay.research.sweep.record import SHELLS, TRIALS, TrialFile, hold, open_to_append
 from papertape.replay.research.sweep.trial import TrialRow
 
 _LOOK_S: Final = 0.1  # between two looks at what others do, when nothing is left to claim
@@ -125,7 +125,7 @@ class SharedTrialFile(TrialFile):
             _wait_for_line(path)
         found = path.open("rb")
         try:
-            fcntl.flock(found, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            hold(found, fcntl.LOCK_SH)
         except BlockingIOError as error:
             found.close()
             raise DataError(

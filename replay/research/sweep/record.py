@@ -9,6 +9,7 @@ line is taken back, and what was done stays. One process writes at a time, or se
 import fcntl
 import json
 import os
+import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,21 @@ TRIALS: Final = "trials.jsonl"
 SHELLS: Final = "shells"
 _ENDINGS: Final = {"done": 1, "pruned": 2}
 _NO_RESULT: Final = 3
+# A command that is killed leaves workers, which end a moment after it and hold what it held until then.
+_PATIENCE_S: Final = 2.0
+
+
+def hold(file: BinaryIO, kind: int) -> None:
+    """Lock a file until it is closed, or raise BlockingIOError when another process holds it and goes on doing so."""
+    limit_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= limit_s:
+                raise
+        time.sleep(0.02)
 
 
 class TrialFile:
@@ -152,7 +168,7 @@ class TrialFile:
         """Open what is appended to, against everybody else."""
         file = open_to_append(self.path)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file, fcntl.LOCK_EX)
         except OSError as error:
             file.close()
             raise DataError(

@@ -13,6 +13,7 @@ import pytest
 
 from papertape import FLAT, LONG, Decision, backtest, parameter, sweep
 from papertape.engine.errors import ConfigError, DataError, InvariantError
+from papertape.replay.research.sweep import record
 from papertape.replay.research.sweep import run as sweep_run
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import SweepResult
@@ -297,10 +298,25 @@ def test_a_full_disk_leaves_what_was_done(tmp_path: Path, slow: list[str], insid
     assert file.read_bytes().startswith(kept)
 
 
-def test_a_folder_is_written_by_one_process(tmp_path: Path) -> None:
+def test_a_folder_is_written_by_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "_PATIENCE_S", 0.0)
+
     def again(what: str, done: int, of: int) -> None:
         if (what, done) == ("trials", 12):
             with pytest.raises(DataError, match="another process writes trials there"):
                 cross(tmp_path / "a")
 
     cross(tmp_path / "a", progress=again)
+
+
+def test_what_a_killed_command_held_is_waited_for(tmp_path: Path) -> None:
+    # A worker has what was open, and ends a moment after the command.
+    asleep = [sys.executable, "-c", "import time; time.sleep(0.3)"]
+    with TrialFile(tmp_path, {}, 1) as held:
+        worker = subprocess.Popen(asleep, pass_fds=[held._file.fileno()])
+
+    TrialFile(tmp_path, {}, 1).close()
+
+    assert worker.wait(5) == 0
