@@ -72,7 +72,7 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
             assert "newest candle" in card
             kept = (await told(port))["desk"]
             assert kept["status"]["account"]["equity"] > 0.0
-            async with daemon(tmp_path / "other", other):
+            async with daemon(tmp_path / "other", other, "account.quote=JPY"):
                 await tab.until(f"{CARDS} === 'live,lost,lost,itself'", 120.0)
             errors = list(tab.errors)
     assert errors == []
