@@ -16,8 +16,9 @@ class Page {
     this.peers = new PeerList();
     $("symbol").onchange = () => this.show($("symbol").value);
     this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
+    // Candles are drawn before the stream tells how the account stands, and loaded again then, for some may have come in between.
     // Where reading needs the token too, the stream is refused without a word; a question is told why.
-    ask("markets").catch((problem) => this.trouble(problem));
+    this.begun = this.showMarkets().catch((problem) => this.trouble(problem));
     setInterval(() => this.slow(), SLOW_MS);
     setInterval(() => this.status && strip(this.status, this.skewMs), 1000); // ages go on, also without a connection
   }
@@ -34,16 +35,21 @@ class Page {
   // After the first connection and after every gap everything is loaded again.
   async whole(message) {
     this.take(message.status);
+    await this.begun;
+    this.candles.isTold = true;
     try {
-      const found = await ask("markets");
-      this.frameMs = found.timeframe_ms; this.markets = found.markets;
-      $("title").textContent = found.strategy.split(":").pop();
-      $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${lengthOf(found.timeframe_ms)}`, "badge"));
-      document.title = `${found.strategy.split(":").pop()} · Papertape`;
-      const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
-      $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
-      await Promise.all([this.show(chosen), this.equity.load(true), this.trades.load(), this.fill(), this.slow(), this.peers.load()]);
+      await Promise.all([this.showMarkets(), this.equity.load(true), this.trades.load(), this.fill(), this.slow(), this.peers.load()]);
     } catch (problem) { this.trouble(problem); }
+  }
+  async showMarkets() {
+    const found = await ask("markets");
+    this.frameMs = found.timeframe_ms; this.markets = found.markets;
+    $("title").textContent = found.strategy.split(":").pop();
+    $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${lengthOf(found.timeframe_ms)}`, "badge"));
+    document.title = `${found.strategy.split(":").pop()} · Papertape`;
+    const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
+    $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
+    await this.show(chosen);
   }
   // A connection that is gone is the line's to tell; the daemon's own words, and faults of this page, are told here.
   trouble(problem) {

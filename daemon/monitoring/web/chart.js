@@ -13,7 +13,7 @@ class CandleView {
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.85, bottom: 0 } });
     this.rows = this.whole = []; this.trades = []; this.taken = []; this.chosen = null; this.position = null; this.isWhole = false;
     this.book = { trades: [], orders: [], structure: null, nGroups: STRUCTURE_GROUPS.length, features: null }; this.got = { trades: [], orders: [], fills: [] };
-    this.sizeMs = 60_000; this.isLive = true; this.turn = 0; this.onWhy = onWhy;
+    this.sizeMs = 60_000; this.isLive = true; this.isTold = false; this.turn = 0; this.onWhy = onWhy;
     this.until = Infinity; this.size = 1;
     this.structure = new StructureLayer(this);
     this.features = new FeatureLayer(this);
@@ -62,7 +62,7 @@ class CandleView {
     if (isFit) { if (fromMs === null) this.chart.timeScale().setVisibleLogicalRange({ from: n - Math.min(SHOWN, n) - 1, to: n + 5 }); else this.chart.timeScale().fitContent(); }
     else if (seen && n) this.chart.timeScale().setVisibleRange({ from: Math.max(seen.from, this.rows[0].time), to: Math.min(seen.to, this.rows.at(-1).time) });
     await Promise.all([this.loadTrades(), this.loadSeen()]);
-    document.documentElement.dataset.ready = "yes";
+    if (this.isTold) document.documentElement.dataset.ready = "yes";
   }
   get all() { return this.rows; } // as the layers call what is drawn
   draw() {
