@@ -33,9 +33,9 @@ research-pictures: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"
 
-# The long proofs, which .ci/run runs as well.
+# The long proofs, which .ci/run runs as well; some wait for minutes, so there is a worker more than cores.
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)") --dist worksteal -m slow
 
 # The way out when a new numba breaks engine/jit's dispatch: the same answers by plain numba (kernels in a folder of their own).
 test-plain: $(STAMP)
