@@ -18,13 +18,10 @@ from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.parameters import values_as_text
 from papertape.engine.strategies.protocol import KernelStrategy
 
-_MOST_ROWS: Final = (
-    1 << 18
-)  # of fills, trades and decisions; whoever trades more has a run of its own
+# Of fills, trades and decisions; whoever trades more has a run of its own.
+_MOST_ROWS: Final = 1 << 18
 _CHANGED: Final = ("account", "positions", "trades", "orders", "working", "scratch", "strategy_state", "last_open_ms")  # fmt: skip
 _MARKED: Final = ("equity", "exposure", "open_positions")  # in the order of the kernel
-
-
 _OTHERS: Final = [each.name for each in fields(EngineSpec) if each.name != "strategy"]
 
 

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Learned
@@ -67,8 +69,8 @@ class Walks:
 
 def _key(rows: Dataset, settings: LearningSettings, kind: str) -> str:
     """Return a name for a model by all that it is made of."""
-    digest = hashlib.sha256(f"{kind} {recipe_digest(settings)} {rows.symbols}".encode())
-    columns = (rows.time_ms, rows.x, rows.open, rows.high, rows.low, rows.close)
-    for values in columns if rows.side is None else (*columns, rows.side):
-        digest.update(values.tobytes())
+    digest = hashlib.sha256(f"{kind} {recipe_digest(settings)}".encode())
+    for name, values in rows._asdict().items():
+        digest.update(name.encode())
+        digest.update(values.tobytes() if isinstance(values, np.ndarray) else repr(values).encode())
     return digest.hexdigest()

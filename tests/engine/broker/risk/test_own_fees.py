@@ -17,6 +17,7 @@ from papertape.engine.jit import kernel
 from papertape.engine.records import LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
+from tests.engine.broker.risk.test_fees import FLAT_BAR, Waits
 from tests.support.helpers import (
     FREE,
     START_MS,
@@ -27,7 +28,6 @@ from tests.support.helpers import (
     run_all,
 )
 
-FLAT_BAR = (100.0, 100.0, 100.0, 100.0)
 SCALE = 1.0
 Fee = Callable[[float, float, float, bool, float, float], float]
 
@@ -70,18 +70,6 @@ def scaled(notional: float, price: float, size: float, is_maker: bool, rate: flo
 
 def helper(size: float) -> float:
     return 0.5 * size
-
-
-class Waits:
-    """Buys 10 units with an order that waits at 99, and sells them at market a candle later."""
-
-    features = ()
-
-    def decide(self, view: Any) -> None:
-        if not view.position and not view.orders:
-            view.buy(10.0, limit=99.0)
-        elif view.position:
-            view.exit()
 
 
 def spec_of(

@@ -25,10 +25,10 @@ from papertape.replay.research.learn_study import walks
 from papertape.replay.research.learn_study.page import _thinned
 from papertape.replay.research.learn_study.result import StudyFound
 from papertape.replay.tapes.store import Store
-from tests.support.accessibility import violations
-from tests.support.browser import CUT, browser_tab, needs_browser
+from tests.support.browser import browser_tab, needs_browser
 from tests.support.commands import Inside
 from tests.support.helpers import make_candles
+from tests.support.pages import opened_narrow_and_wide
 
 GRID = {"learning.horizon_bars": [2, 3], "learning.policy": ["newest", "recipe"]}
 SMALL: dict[str, Any] = {
@@ -246,11 +246,7 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
     assert found.page is not None
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")
-        for width, theme in ((1200, "light"), (390, "dark")):
-            await tab.open(found.page, width, query=f"?theme={theme}")
-            assert await tab.value(CUT) == []
-            assert await violations(tab) == []
-            assert await tab.value("document.documentElement.scrollWidth") <= width
+        await opened_narrow_and_wide(tab, found.page)
         count = "document.querySelectorAll('%s').length"
         assert await tab.value(count % "#evidence .curve") == 4
         assert await tab.value(count % "#evidence .boundary") == 2
