@@ -52,7 +52,7 @@ function drawEvidence() {
   const height = (v) => Math.log10(Math.max(v, 1e-3)), times = curves.flatMap((cell) => [cell.points[0][0], cell.points[cell.points.length - 1][0]]);
   const every = curves.flatMap((cell) => cell.points.map((p) => height(p[1])));
   const low = Math.floor(Math.min(...every.map((v) => v), 0)), high = Math.ceil(Math.max(...every, height(needed))), ends = [Math.min(...times), Math.max(...times)];
-  const { picture, x, y, foot } = frame(WIDE, 380, ends, [low, high], high - low, (v) => `10^${Math.round(v)}`);
+  const { picture, x, y, foot } = frame(WIDE, 380, ends, [low, high], high - low, powerOfTen);
   picture.setAttribute("aria-label", "evidence of every recipe on every tape over time");
   picture.style.maxWidth = "none";
   for (const [level, text] of [[1 / alpha, `passed for itself, ${shown(1 / alpha, "count")}`], [needed, `among ${DATA.verdict.tried} tried, ${shown(needed, "count")}`]])

@@ -19,6 +19,12 @@ const byStep = (value, step) => value.toFixed(Math.max(0, -Math.floor(Math.log10
 // How wide a picture is drawn: no wider than the window, so that its letters can be read there.
 const roomFor = (wanted) => Math.min(wanted, Math.max(document.documentElement.clientWidth - 28, 260));
 
+// The number at a place of a scale in decades, which may lie between two of them.
+function powerOfTen(place) {
+  const value = 10 ** place;
+  return value < 1e-3 || value >= 1e5 ? `10^${Number(place.toFixed(2))}` : String(Number(value.toPrecision(2)));
+}
+
 // A frame with a scale of about so many round values: returns the picture and what places a value on it; format: of a value and
 // the step between two.
 function frame(wanted, height, [left, right], [low, high], ticks, format) {
@@ -46,7 +52,7 @@ function evidenceOf(attempts) {
   const boundary = recipes[recipes.length - 1].boundary, height = (v) => Math.log10(Math.max(v, 1e-6));
   const values = points.map((p) => height(p[1])), all = [...values, 0, height(boundary)];
   const low = Math.floor(Math.min(...all)), decades = Math.max(Math.ceil(Math.max(...all)) - low, 1), step = Math.ceil(decades / 6), ticks = Math.ceil(decades / step), high = low + step * ticks;
-  const { picture, x, y, foot } = frame(620, 230, [points[0][0], points[points.length - 1][0]], [low, high], ticks, (v) => `10^${Math.round(v)}`);
+  const { picture, x, y, foot } = frame(620, 230, [points[0][0], points[points.length - 1][0]], [low, high], ticks, powerOfTen);
   picture.setAttribute("aria-label", "evidence of the recipe over time");
   const ends = [points[0][0], points[points.length - 1][0]];
   picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: y(height(boundary)), y2: y(height(boundary)), stroke: "var(--loss)", "stroke-dasharray": "4 4" }));

@@ -247,6 +247,9 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")
         await opened_narrow_and_wide(tab, found.page)
+        # A scale in decades has places between two of them, and each says its own number.
+        places = "JSON.stringify([0, 0.5, 1, 1.5, -4, 5.5].map(powerOfTen))"
+        assert json.loads(await tab.value(places)) == ["1", "3.2", "10", "32", "10^-4", "10^5.5"]
         count = "document.querySelectorAll('%s').length"
         assert await tab.value(count % "#evidence .curve") == 4
         assert await tab.value(count % "#evidence .boundary") == 2
