@@ -7,6 +7,8 @@ when nobody listens any more. Whatever else is printed goes to stderr.
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from papertape.replay.learning.attempt import Attempt
@@ -51,6 +53,21 @@ def limit_memory(megabytes: int) -> None:
     limit = megabytes << 20
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
+
+
+@contextmanager
+def limited_memory(megabytes: int) -> Iterator[None]:
+    """Limit what is taken meanwhile, beside what this process holds already; only Linux says how much that is."""
+    if sys.platform != "linux":
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    held_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit_memory(megabytes + (held_pages * resource.getpagesize() >> 20))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 if __name__ == "__main__":

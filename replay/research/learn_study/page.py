@@ -8,6 +8,7 @@ from papertape.replay.report.page import write_research
 from papertape.replay.research.learn_study.cells import POLICY
 from papertape.replay.research.learn_study.result import StudyFound, firsts, flat, recipe_of
 from papertape.replay.research.sweep.trial import TrialRow
+from papertape.replay.tapes.quality import counted
 
 PAGE: Final = "report.html"
 _MOST_POINTS: Final = 200  # of one curve: more cannot be told apart
@@ -38,9 +39,9 @@ def _parts(found: StudyFound) -> Iterator[tuple[str, Any]]:
         {
             "title": "Recipes compared",
             "about": [
-                f"{len(recipes)} recipes on {len(tapes)} tapes",
+                f"{counted(len(recipes), 'recipe')} on {counted(len(tapes), 'tape')}",
                 f"policy {', '.join(policies)}",
-                f"{found.size:,} cells: {counts}",
+                f"{counted(found.size, 'cell')}: {counts}",
             ],
             "sentences": found.doubts,
         },

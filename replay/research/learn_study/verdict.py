@@ -11,6 +11,8 @@ and count once.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from papertape.replay.tapes.quality import counted
+
 
 class CellEvidence(NamedTuple):
     """One recipe on one tape: what it is called, its evidence, and by how much its models beat the base rate, with limits."""
@@ -46,7 +48,9 @@ class StudyVerdict(NamedTuple):
         """Return it in words."""
         if self.best is None:
             return ["No recipe has trained a model on any tape, so nothing was judged."]
-        passes = f"{self.passed or 'None'} of {self.tried:,} recipes on tapes passed for itself"
+        passes = (
+            f"{self.passed or 'None'} of {counted(self.tried, 'recipe')} on tapes passed for itself"
+        )
         luck = f"where none has merit, up to {self.by_luck:.3g} would by luck at a level of {self.alpha:.0%}"
         told = (
             f"{len(self.standing)} pass: {', '.join(self.standing)}"

@@ -13,6 +13,7 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.learning.challenge import OnEpoch
 from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.trainer import train_model
+from papertape.replay.learning.jobs.worker import limited_memory
 from papertape.replay.learning.policy import recipe_digest
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.learning.walk_forward import walk
@@ -56,15 +57,17 @@ class Walks:
         on_epoch: OnEpoch | None,
         checkpoint: Path | None,
     ) -> bytes:
-        """Return the model that was trained on these rows before, or train it."""
-        if parent is not None:  # it depends on what was let in before
-            return train_model(rows, settings, kind, parent, on_epoch, checkpoint)
+        """Return the model that was trained on these rows before, or train it within the memory that it may take."""
         key = _key(rows, settings, kind)
-        if key not in self._models:
+        if parent is None and key in self._models:
+            return self._models[key]
+        with limited_memory(settings.memory_limit_mb):
+            data = train_model(rows, settings, kind, parent, on_epoch, checkpoint)
+        if parent is None:  # with one it depends on what was let in before
             if len(self._models) >= _KEPT:
                 self._models.clear()
-            self._models[key] = train_model(rows, settings, kind, None, on_epoch, checkpoint)
-        return self._models[key]
+            self._models[key] = data
+        return data
 
 
 def _key(rows: Dataset, settings: LearningSettings, kind: str) -> str:

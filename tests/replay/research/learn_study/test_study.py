@@ -22,7 +22,7 @@ from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.walk_forward import walk
 from papertape.replay.research.learn_study import walks
-from papertape.replay.research.learn_study.page import _thinned
+from papertape.replay.research.learn_study.page import _parts, _thinned
 from papertape.replay.research.learn_study.result import StudyFound
 from papertape.replay.tapes.store import Store
 from tests.support.browser import browser_tab, needs_browser
@@ -122,8 +122,31 @@ def test_models_are_trained_once_for_all_policies(
     found = learn_study(policies, TAPES[:1], out=tmp_path / "b", workers=1, **SMALL)
 
     assert found.counts == {"done": 4}
+    about = dict(_parts(found))["head"]["about"]
+    assert (about[0], about[2]) == ("1 recipe on 1 tape", "4 cells: 4 done")
     assert len(kept.read_text()) == found.rows[0].lesson["models"]
     assert len({json.dumps(row.lesson["points"]) for row in found.rows}) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is told by Linux")
+def test_a_training_that_wants_more_memory_than_it_may_is_a_failed_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*arguments: Any) -> bytes:
+        np.empty(600 << 20, np.uint8)  # is only reserved
+        return train_model(*arguments)
+
+    monkeypatch.setattr(walks, "train_model", greedy)
+    lessons = {}
+    for limit_mb in (512, 1024):
+        learning = {**SMALL["learning"], "memory_limit_mb": limit_mb}
+        grid = {"learning.horizon_bars": [2]}
+        rows = learn_study(grid, TAPES[:1], out=tmp_path / str(limit_mb), workers=1, **{**SMALL, "learning": learning}).rows  # fmt: skip
+        lessons[limit_mb] = rows[0].lesson
+
+    assert lessons[512]["models"] == 0
+    assert lessons[512]["reason"] == "training needs more than 512 MB"
+    assert lessons[1024]["models"] > 0
 
 
 def test_a_study_goes_on_where_it_was_cut_off_by_any_number_of_processes(
