@@ -1,7 +1,7 @@
-"""`papertape ctl peers`, `calibration` and `shadow`: what a running daemon says of others and of its models, as tables."""
+"""`papertape ctl peers`, `calibration`, `shadow` and `changes`: what a running daemon says of others, its models and markets."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import BaseModel
@@ -15,6 +15,8 @@ from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import printable
 from papertape.daemon.monitoring.api.answers import CalibrationView, ShadowView
 from papertape.daemon.monitoring.peers.answers import Peers
+from papertape.engine.broker.risk.changes import TABLES
+from papertape.replay.tapes.timestamps import utc_text
 
 _SHARE: Final = ".1%"
 _GAIN: Final = "+.2%"
@@ -43,6 +45,28 @@ def offer_reading(app: typer.Typer) -> None:
         lambda client: client.shadow(),
         _shadow,
     )
+    app.command("changes")(changes_command)
+
+
+def changes_command(
+    symbol: Annotated[str | None, typer.Option(help="of this market alone")] = None,
+    limit: Annotated[int, typer.Option(help="figures, the newest", min=1)] = 100,
+    config: DaemonFile = None,
+    url: DaemonUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Show what became another of a daemon's markets, newest first: ticks, fees, margins.
+
+    Example: papertape ctl changes
+    """
+    query = {} if symbol is None else {"symbol": symbol}
+    with daemon_of(config, url, is_reading=True) as client:
+        rows = list(client.rows("changes", limit, **query))
+    if as_json:
+        print_json(rows)
+    else:
+        _changes(rows)
 
 
 def _offer(
@@ -119,6 +143,24 @@ def _shadow(found: ShadowView) -> None:
         f"on paper, not in the account: {total} of one stake in {found.trades:,} trades of {found.n_models:,} models",
         soft_wrap=True,
     )
+
+
+def _changes(rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        console.print("no market has become another since the account began", soft_wrap=True)
+        return
+    table = Table("known", "market", "figure", "before", "after", "by", box=None, pad_edge=False)
+    for row in rows:
+        is_table = row["figure"].partition("_")[0] in TABLES
+        figure = f"{row['figure']}, row {row['place'] + 1}" if is_table else row["figure"]
+        figures = (
+            "–" if value is None else f"{value:.9g}" for value in (row["before"], row["after"])
+        )
+        # The journal does not tell what a venue says from a row of the configuration.
+        by = "venue or date" if row["chapter"] is None else f"chapter {row['chapter']!r}"
+        cells = (utc_text(row["time_ms"]), row["symbol"], figure, *figures, by)
+        table.add_row(*(escape(printable(cell)) for cell in cells))
+    console.print(table)
 
 
 def _percent(value: float | None, form: str) -> str:

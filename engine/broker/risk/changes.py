@@ -16,7 +16,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import Row, Rows
 from papertape.engine.records import CHANGE, MARKET_FIGURES
 
-_TABLES: Final = {
+TABLES: Final = {
     "tier": "fee_tiers",
     "bracket": "brackets",
 }  # by how the names of their columns begin
@@ -73,7 +73,7 @@ def told(changes: Rows, symbols: Sequence[str]) -> list[Changed]:
     found: dict[tuple[int, int], list[str]] = {}
     for row in changes:
         name = MARKET_FIGURES[row["figure"]]
-        table = _TABLES.get(name.partition("_")[0])
+        table = TABLES.get(name.partition("_")[0])
         said = table or f"{name} {float(row['before']):.9g} → {float(row['after']):.9g}"
         parts = found.setdefault((int(row["time_ms"]), int(row["symbol"])), [])
         if said not in parts:

@@ -1,4 +1,4 @@
-"""`papertape ctl peers`, `calibration` and `shadow`: figures where there are some, and the reason where there are none."""
+"""`papertape ctl peers`, `calibration`, `shadow` and `changes`: figures where there are some, and the reason where there are none."""
 
 import json
 from contextlib import nullcontext
@@ -38,7 +38,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     class Daemon:
         def __getattr__(self, name: str) -> Any:
-            return lambda: answers[name]
+            return lambda *asked, **query: (
+                answers[(name, *asked, *query.items())] if asked else answers[name]
+            )
 
     monkeypatch.setattr(ctl_reading, "daemon_of", lambda *_, **__: nullcontext(Daemon()))
     return answers
@@ -75,3 +77,33 @@ def test_other_daemons_are_listed_with_what_is_wrong(said: dict[str, Any]) -> No
     assert "\x1b[2J" not in told
     said["peers"] = Peers(now_ms=0, peers=())
     assert "daemon.peers names them" in invoke("ctl", "peers")
+
+
+def test_what_became_another_of_markets_is_listed_with_who_said_so(said: dict[str, Any]) -> None:
+    at_ms = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
+    row = {
+        "input": 7,
+        "sequence": 1,
+        "time_ms": at_ms,
+        "symbol": "BTC[x]",
+        "place": 0,
+        "chapter": None,
+    }
+    rows = [
+        {**row, "figure": "bracket_rate", "place": 1, "before": 0.01, "after": None},
+        {**row, "figure": "tick_size", "before": 0.01, "after": 0.5, "chapter": "wider stop"},
+    ]  # fmt: skip
+    said["rows", "changes", 100] = rows
+    said["rows", "changes", 1, ("symbol", "BTC[x]")] = rows[:1]
+    said["rows", "changes", 2] = []
+
+    told = [line.split("  ") for line in invoke("ctl", "changes").splitlines()]
+
+    assert [[cell.strip() for cell in line if cell.strip()] for line in told] == [
+        ["known", "market", "figure", "before", "after", "by"],
+        ["2026-11-23 10:15:31", "BTC[x]", "bracket_rate, row 2", "0.01", "–", "venue or date"],
+        ["2026-11-23 10:15:31", "BTC[x]", "tick_size", "0.01", "0.5", "chapter 'wider stop'"],
+    ]
+    one = invoke("ctl", "changes", "--symbol", "BTC[x]", "--limit", "1", "--json")
+    assert json.loads(one) == rows[:1]
+    assert "no market has become another" in invoke("ctl", "changes", "--limit", "2")
