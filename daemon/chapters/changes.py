@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from papertape.daemon.journal.identity import COSTS, Identity, deciding_changes, may_change
 from papertape.engine.errors import ConfigError
-from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from papertape.replay.config.market_settings import MarketSettings
+from papertape.replay.config.markets import dated_markets
+from papertape.replay.tapes.tables import at_minute
 
 _UNSAID: Final = MarketSettings().model_dump(mode="json")  # a market without a section of its own
 
@@ -61,19 +62,34 @@ def _refusal(path: str, before: Any, after: Any) -> str:
 
 
 def changed_account(kept: Identity, now: Identity, changes: Changes, since_ms: int) -> Identity:
-    """Return an account from a time on: with the configuration of now, and its markets with their costs of now."""
-    markets = tuple(_with_costs(market, now.config, changes) for market in kept.markets)
-    return kept._replace(config=now.config, markets=markets, since_ms=since_ms)
+    """
+    Return an account from a time on: with the configuration of now, and its markets with their costs of now.
+
+    Raises ConfigError for a cost that a row `changes` of the configuration has said otherwise by then: it counts more.
+    """
+    markets = []
+    for market in kept.markets:
+        costs = costs_said(market.symbol, now.config, changes)
+        after = replace(market, **costs)
+        for time_ms, dated in dated_markets(now.config, after):
+            for key in costs:
+                if time_ms <= since_ms and getattr(dated, key) != costs[key]:
+                    raise ConfigError(
+                        f"--chapter: {key} of {market.symbol}: {costs[key]!r} would not count, for a row `changes` makes it "
+                        f"{getattr(dated, key)!r} from {at_minute(time_ms)} on; leave it as it was, or choose another --state"
+                    )
+        markets.append(after)
+    return kept._replace(config=now.config, markets=tuple(markets), since_ms=since_ms)
 
 
-def _with_costs(market: Market, config: Config, changes: Changes) -> Market:
-    """Return a market with the costs that changed: its own section says more than that of all."""
-    own = config.markets.get(market.symbol)
+def costs_said(symbol: str, config: Config, changes: Changes) -> dict[str, Any]:
+    """Return the costs of a market that changed: its own section says more than that of all."""
+    own = config.markets.get(symbol)
     costs: dict[str, Any] = {}
     for key in COSTS:
         said = None if own is None else getattr(own, key)
-        if f"markets.{market.symbol}.{key}" in changes:
+        if f"markets.{symbol}.{key}" in changes:
             costs[key] = said
         elif f"market.{key}" in changes and said is None:
             costs[key] = getattr(config.market, key)
-    return replace(market, **costs)
+    return costs

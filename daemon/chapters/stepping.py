@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from papertape.daemon.chapters.changes import costs_said
 from papertape.daemon.chapters.chapter import CHAPTER, Chapter
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.journal import Input, Journal, Snapshot
@@ -73,7 +74,9 @@ class Stepper:
         after = Engine(chapter.after.spec)
         earlier = all_inputs(self._state, self._journal)
         look_on(after, takewhile(lambda found: found.sequence < sequence, earlier))
-        report = carry(self.engine, after, closes=chapter.closes)
+        config, changes = chapter.after.config, chapter.changes
+        said = {symbol: costs_said(symbol, config, changes) for symbol in after.symbols}
+        report = carry(self.engine, after, closes=chapter.closes, said=said)
         self.engine = after
         return report
 

@@ -7,6 +7,7 @@ stop and target, trades, locks, pauses, numbers and digests. What the strategy b
 taken back, and of what waits for the next open only exits stay.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -50,7 +51,13 @@ def from_then_on(spec: EngineSpec, time_ms: int) -> EngineSpec:
     )
 
 
-def carry(before: Engine, after: Engine, *, closes: bool = False) -> Report:
+def carry(
+    before: Engine,
+    after: Engine,
+    *,
+    closes: bool = False,
+    said: Mapping[str, Collection[str]] | None = None,
+) -> Report:
     """
     Let an engine that has only looked on go on with the account of another, and return what came of it.
 
@@ -58,13 +65,14 @@ def carry(before: Engine, after: Engine, *, closes: bool = False) -> Report:
     after   of the same symbols and timeframes, with a spec that decides `from_then_on`; it has taken the same candles, series and models
             and has traded nothing; without a model where it cannot read the one in force
     closes  positions are closed at the next open; else they are kept, with their stop and target
+    said    by symbol, what of its market the chapter says itself, be it what the account began with
 
     Raises DataError where the two have not seen the same candles.
     """
     _refuse_apart(before, after)
     _take_account(before, after)
     time_ms = int(after.last_open_ms[0]) + after.base_ms
-    changes = _take_markets(before, after, time_ms)
+    changes = _take_markets(before, after, time_ms, said or {})
     _begin_limits(before, after)
     after._end_orders(BY_CHAPTER, time_ms)
     if closes:
@@ -111,11 +119,15 @@ def _take_account(before: Engine, after: Engine) -> None:
         load_into(after._deciders, saved_by(after._deciders))  # they hold on to the outputs
 
 
-def _take_markets(before: Engine, after: Engine, time_ms: int) -> Rows:
-    """Let markets stand as they do for the account, but for what the two specs say otherwise; return the CHANGE records."""
+def _take_markets(
+    before: Engine, after: Engine, time_ms: int, said: Mapping[str, Collection[str]]
+) -> Rows:
+    """Let markets stand as they do for the account, but for what the chapter says of them; return the CHANGE records."""
     told, tells = before.spec.market_rows(), after.spec.market_rows()
     for name in after.markets.dtype.names or ():
         is_new = told[name] != tells[name]
+        is_said = [name.removeprefix("tier_") in said.get(symbol, ()) for symbol in after.symbols]
+        is_new.reshape(len(is_new), -1)[is_said, 0] = True  # of tiers the lowest: the rate itself
         after.markets[name] = np.where(is_new, tells[name], before.markets[name])
     for row in after.markets:
         write_reserve(row, len(after.traded))

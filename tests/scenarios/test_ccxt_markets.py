@@ -4,8 +4,6 @@ Symbols of a ccxt venue that go or settle, in a whole daemon: its account goes o
 Each scenario is an account of two symbols that begins, stops, and starts again, and then loses one in some way.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +11,24 @@ import ccxt
 import numpy as np
 import pytest
 
-import papertape.daemon.feeds.ccxt.feed
 import papertape.daemon.feeds.ccxt.markets
-import papertape.daemon.venues
-from papertape.daemon.app import serve
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
-from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
+from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.venues import opener
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause, Funding
 from papertape.engine.records import REASON_DELISTED
 from papertape.engine.spec import Market
 from papertape.replay.config import make_config
 from papertape.replay.runtime.clock import Clock
+from tests.support.ccxt_daemons import Script, calm, lived
 from tests.support.fake_ccxt import MINUTE_MS, FakeExchange, candle_of
-from tests.support.loopback import in_virtual_time
 from tests.support.streams import halts_of, journalled
 
 HOUR_MS = 60 * MINUTE_MS
 START_MS = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
-Script = Callable[[FakeExchange, Clock], Awaitable[None]]
 
 
 def account(state: Path) -> Identity:
@@ -56,33 +49,7 @@ def account(state: Path) -> Identity:
 
 def run(state: Path, start_ms: int, minutes: float, script: Script) -> RunningDaemon:
     """Run a daemon for so many minutes at a venue that a script changes, and return it."""
-    about = account(state)
-
-    async def main() -> RunningDaemon:
-        clock = Clock(start_ms)
-        venue = FakeExchange(clock, SYMBOLS)
-
-        async def stop(daemon: RunningDaemon) -> None:
-            await clock.sleep(minutes * 60.0)
-            daemon.stop()
-            await asyncio.Event().wait()
-
-        hooks = Hooks()
-        hooks.services = (*hooks.services, stop)
-        scripted = asyncio.create_task(script(venue, clock))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(papertape.daemon.venues, "WallClock", lambda: clock)
-            patch.setattr(papertape.daemon.feeds.ccxt.feed, "make_exchange", lambda *_, **__: venue)
-            try:
-                return await serve(about, opener(about), hooks, is_virtual=True)
-            finally:
-                scripted.cancel()
-
-    return in_virtual_time(main())
-
-
-async def calm(venue: FakeExchange, clock: Clock) -> None:
-    """Change nothing."""
+    return lived(account(state), start_ms, minutes, script)
 
 
 async def unlisted(venue: FakeExchange, clock: Clock) -> None:

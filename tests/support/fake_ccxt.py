@@ -264,10 +264,13 @@ class FakePerpetuals(FakeExchange):
     """
     The same venue with linear perpetuals in place of spot, and a table of leverage for each.
 
+    figures      of every market beside its name, as the library has them
     tier_errors  raised by the next calls for the table, one each
+    no_tiers     raised by every call for it
     """
 
     id = "okx"
+    precisionMode = 4  # as the library calls it
     tiers = (
         {"minNotional": 0, "maxNotional": 50_000, "maintenanceMarginRate": 0.004, "maxLeverage": 100},
         {"minNotional": 50_000, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": 50},
@@ -276,14 +279,16 @@ class FakePerpetuals(FakeExchange):
     def __init__(self, clock: Clock, symbols: list[str], *, has_stream: bool = True) -> None:
         super().__init__(clock, symbols, has_stream=has_stream)
         self.has["fetchLeverageTiers"] = True
+        self.figures: dict[str, Any] = {}
         self.tier_errors: list[Exception] = []
+        self.no_tiers: Exception | None = None
         self.n_tiers_asked = 0
 
     async def load_markets(self, reload: bool = False) -> dict[str, Any]:
         """Load the markets, which are perpetuals."""
         markets = await super().load_markets(reload)
         for market in markets.values():
-            market.update(spot=False, swap=True, linear=True, contractSize=1.0)
+            market.update(spot=False, swap=True, linear=True, contractSize=1.0, **self.figures)
         return markets
 
     async def fetch_leverage_tiers(self, symbols: list[str]) -> dict[str, Any]:
@@ -291,4 +296,6 @@ class FakePerpetuals(FakeExchange):
         self.n_tiers_asked += 1
         if self.tier_errors:
             raise self.tier_errors.pop(0)
+        if self.no_tiers is not None:
+            raise self.no_tiers
         return {symbol: [dict(row) for row in self.tiers] for symbol in symbols}

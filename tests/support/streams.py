@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from papertape.daemon.app import FeedSource, FeedStart, serve
+from papertape.daemon.chapters.chapter import CHAPTER
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.halts import WithHalts
 from papertape.daemon.feeds.told_markets import ToldMarkets
@@ -195,6 +196,8 @@ def _between_candles(state: Path) -> list[tuple[int, Any]]:
     found, reached_ms = [], 0
     with Journal.read(state) as journal:
         for each in journal.inputs():
+            if each.kind == CHAPTER:
+                continue  # no engine takes it by itself
             if isinstance(each.event, Halt | MarketChange):
                 found.append((reached_ms, each.event))
             elif isinstance(each.event, np.ndarray):

@@ -30,6 +30,20 @@ def test_costs_of_one_market_count_more_than_those_of_all() -> None:
     assert account.config == now.config
 
 
+def test_a_cost_that_a_row_of_the_configuration_has_changed_already_is_refused() -> None:
+    """The row counts more than what the chapter says, and would take it back at the first candle."""
+    rows = [{"start": "2020-01-01T08:00:00", "taker_fee_rate": 0.001}]
+    kept, eight_ms = identity(markets={"BBB": {"changes": rows}}), 1_577_865_600_000
+    now = identity(market={"taker_fee_rate": 0.003}, markets={"BBB": {"changes": rows}})
+    changes = changes_of(kept, now)
+
+    before = changed_account(kept, now, changes, eight_ms - 1)
+
+    assert [market.taker_fee_rate for market in before.markets] == [0.003, 0.003]
+    with pytest.raises(ConfigError, match=r"taker_fee_rate of BBB: 0.003 .* makes it 0.001 from 2020-01-01 08:00 on"):  # fmt: skip
+        changed_account(kept, now, changes, eight_ms)
+
+
 def test_all_that_it_may_not_change_is_said_at_once() -> None:
     now = identity(
         account={"capital": 5.0, "leverage_cap": 2.0}, markets={"AAA": {"tick_size": 0.5}}

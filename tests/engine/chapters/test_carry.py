@@ -202,11 +202,11 @@ def scripted(
     engine = Engine(spec)
     run_all(engine, rows[:n])
 
-    def begin(*, closes: bool = False, **others: Any) -> tuple[Engine, Report]:
+    def begin(*, closes: bool = False, said: Any = None, **others: Any) -> tuple[Engine, Report]:
         to = replace(spec, strategy=Scripted({}), **others)
         after = Engine(from_then_on(to, int(rows["open_ms"][n - 1]) + 3_600_000))
         run_all(after, rows[:n])
-        return after, carry(engine, after, closes=closes)
+        return after, carry(engine, after, closes=closes, said=said)
 
     return engine, rows, begin
 
@@ -287,6 +287,23 @@ def test_a_market_is_the_same_whether_a_change_or_a_chapter_says_its_figures(dat
         assert [n for n in both.dtype.names or () if (after.markets[n] != both[n]).any()] == [], (
             cost
         )
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_what_a_chapter_says_is_so_also_where_the_account_began_with_it(cost: str) -> None:
+    """The second implementation is an engine that has had both from the start."""
+    plain = Market("X", is_perpetual=True)
+    others = {name: getattr(plain, name) + 0.001 for name in COSTS}
+    changed = replace(plain, fee_tiers=((100.0, 0.0004, 0.0001),), **others)
+    before, rows, begin = scripted({}, 10, markets=[plain])
+    before.step(MarketChange(int(rows["open_ms"][9]) + 3_600_000, 0, changed.plain()))
+
+    after, report = begin(said={"X": [cost]}, markets=[plain])
+
+    both = replace(before.spec, markets=[replace(changed, **{cost: getattr(plain, cost)})])
+    told = both.market_rows()
+    assert [n for n in told.dtype.names or () if (after.markets[n] != told[n]).any()] == []
+    assert cost in {MARKET_FIGURES[row["figure"]] for row in report.changes}
 
 
 def test_costs_that_are_other_are_reported_and_the_statement_has_those_of_each_fill() -> None:
