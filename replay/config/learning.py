@@ -33,12 +33,20 @@ class Learning(BaseModel):
         description="what lets a model take over: its own gate; what all models of its recipe have shown; being the "
         "newest; nothing",
     )
-    label: Literal["bracket", "direction"] = Field(
+    label: Literal["bracket", "direction", "variance"] = Field(
         "bracket",
-        description="learn which side of the strategy's bracket pays more, or the direction",
+        description="learn which side of the strategy's bracket pays more, the direction after the horizon, or the direction "
+        "when the market has moved so much: variance_share",
     )
     horizon_bars: int = Field(
         24, ge=1, le=1000, description="of the strategy's timeframe, at most until a label is known"
+    )
+    variance_share: float = Field(
+        0.5,
+        gt=0.0,
+        le=1.0,
+        description="of label variance: a trade ends once squared true ranges come to this share of what horizon_bars candles "
+        "as wide as the ATR at entry would have",
     )
     epochs: int = Field(50, ge=1, le=10_000, description="at most; it stops early")
     patience: int = Field(

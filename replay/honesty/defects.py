@@ -55,6 +55,17 @@ def _labels(make: Callable[..., Labels]) -> Callable[..., Labels]:
     return turned
 
 
+def _horizon(make: Callable[..., Labels]) -> Callable[..., Labels]:
+    """Take every label for known at the candle of its entry, however long its horizon lasts."""
+
+    def early(*given: Any) -> Labels:
+        found = make(*given)
+        rows = np.arange(len(found.known))
+        return found._replace(known=np.where(np.isnan(found.y), found.known, rows + 1))
+
+    return early
+
+
 def _twice(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
     """Count every row twice."""
 
@@ -102,6 +113,7 @@ PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "overlap": ("papertape.engine.model.gate.recipe", "bet", _overlap),
     "peek": ("papertape.replay.research.recipe_study", "judged", _peek),
     "early": ("papertape.replay.learning.dataset", "OwnSignals", _early),
+    "horizon": ("papertape.engine.model.training.prepare", "labels_of", _horizon),
     "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
 }
 

@@ -7,6 +7,7 @@ pipeline with the leak, which must be.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from papertape.replay.research.lookahead import scramble
 from papertape.replay.tapes.synthetic import synthesize
 
 _HORIZON: Final = 12
+_FIXED: Final = options.TrainingOptions(kind="logistic", label="direction", horizon_bars=_HORIZON)
+# About as long on average; without an embargo, so that nothing but what is told of each end keeps the parts apart.
+_BY_VARIANCE: Final = replace(_FIXED, label="variance", horizon_bars=2 * _HORIZON, embargo_bars=0)
 _PART_ROWS: Final = 900  # of one try of the purge: three parts, each with enough rows
 _STRIDE: Final = 60
 _DEVIATIONS: Final = 3.0
@@ -36,7 +40,10 @@ _AHEAD: Final = 6  # closes from which the planted feature knows
 def leaks(study: HonestyOptions, show: Show | None = None) -> Iterator[HonestyRow]:
     """Yield a row per leak."""
     clock = RowTimer()
-    yield _purge(clock, study, show)
+    yield _purge(clock, study, _FIXED, f"purge and embargo, labels over {_HORIZON} candles", show)
+    yield _purge(
+        clock, study, _BY_VARIANCE, "purge alone, labels as long as the market makes them", show
+    )
     yield _past_only(clock, study)
     yield _recomputed(clock, study, show)
     yield _too_good(clock, study, show)
@@ -54,7 +61,13 @@ class Hits(NamedTuple):
         return self.mean - _DEVIATIONS * self.error > 0.5
 
 
-def _purge(clock: RowTimer, study: HonestyOptions, show: Show | None) -> HonestyRow:
+def _purge(
+    clock: RowTimer,
+    study: HonestyOptions,
+    how: options.TrainingOptions,
+    what: str,
+    show: Show | None,
+) -> HonestyRow:
     """
     Return whether the parts that training makes are free of each other.
 
@@ -66,7 +79,6 @@ def _purge(clock: RowTimer, study: HonestyOptions, show: Show | None) -> Honesty
     walk = pipeline.rows_of(
         copy_rows(synthesize("noise", n, "1h", study.seed + 3, symbol=pipeline.SYMBOL).candles)
     )
-    how = options.TrainingOptions(kind="logistic", label="direction", horizon_bars=_HORIZON)
     clean, leaking = [], []
     for number in range(study.boundaries // 2):
         chosen = slice(number * _STRIDE, number * _STRIDE + _PART_ROWS)
@@ -84,7 +96,7 @@ def _purge(clock: RowTimer, study: HonestyOptions, show: Show | None) -> Honesty
     kept, removed = _together(clean), _together(leaking)
     return clock.row(
         "d",
-        f"purge and embargo, labels over {_HORIZON} candles",
+        what,
         "with: chance; without: noticed",
         f"with: {kept.mean:.1%} ± {kept.error:.1%}; without: {removed.mean:.1%} ± {removed.error:.1%}, "
         f"{'noticed' if removed.is_leak else 'not noticed'}",

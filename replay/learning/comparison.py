@@ -86,7 +86,7 @@ def settings_for(artefact: Artefact, settings: LearningSettings) -> LearningSett
             f"compare: the model says whether signals of {label['signals_of']} pay, and the configuration's strategy is {here}; "
             "set signals.model_asks, signals.model_use and the strategy as they were when it was trained"
         )
-    names = ("horizon_bars", "stop_atr", "target_atr", "cost")
+    names = ("horizon_bars", "stop_atr", "target_atr", "variance_share", "cost")
     changes = {n: label[n] for n in names if n in label}
     kind = label.get("kind", "direction")
     return replace(settings, label=kind, asks=artefact.record.asks, **changes)

@@ -102,10 +102,12 @@ def unseen_rows(rows: Dataset, settings: LearningSettings, last: Shown) -> Unsee
 def recipe_digest(settings: LearningSettings) -> str:
     """Return a name for how models are made, which changes with everything that makes another model of the same rows."""
     values = {name: value for name, value in asdict(settings).items() if name not in _OTHER}
+    if settings.label != "variance":
+        del values["variance_share"]  # of all recipes before there was a choice
     if settings.asks == SIGNAL:
         values["cost"] = settings.cost  # a part of the question
     else:
-        del values["asks"], values["signals_of"]  # of all recipes before there was a choice
+        del values["asks"], values["signals_of"]  # likewise
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -53,6 +53,7 @@ class LearningSettings:
     horizon_bars: int = 24
     stop_atr: float = _BRACKET[0]
     target_atr: float = _BRACKET[1]
+    variance_share: float = 0.5
     asks: str = SIDE
     signals_of: str = ""
     sizes: dict[str, int] = field(default_factory=dict)

@@ -58,7 +58,7 @@ def measured(
     rises = importance(read, x, y, ready.validate, options.horizon_bars, options.seed)
     columns = {name: np.where(watched, x[..., i], np.nan) for i, name in enumerate(options.read)}
     return {
-        "metrics": _metrics(ready, p, z),
+        "metrics": _metrics(ready, p, z) | _horizons(ready, options),
         "curve": reliability_curve(y[part], p[part]),
         "importance": dict(zip(options.read, rises.tolist(), strict=True)),
         "reference": reference(columns, np.where(later, p, np.nan), y[is_train]),
@@ -78,6 +78,17 @@ def seen_at(ready: Prepared, part: BoolArray, asks: str) -> BoolArray:
     within = np.zeros_like(part)
     within[:, rows[0] : rows[-1] + 1] = True
     return within & ready.is_whole
+
+
+def _horizons(ready: Prepared, options: TrainingOptions) -> dict[str, float]:
+    """Return how long horizons in the training part were where the market ends them, and the share that the longest one ended."""
+    if options.label != "variance":
+        return {}
+    bars = (ready.known - np.arange(ready.known.shape[1]))[ready.train]
+    return {
+        "horizon_bars_mean": float(bars.mean()),
+        "horizon_cut_share": float((bars == options.horizon_bars).mean()),
+    }
 
 
 def _metrics(ready: Prepared, p: FloatArray, z: FloatArray) -> dict[str, float]:

@@ -22,7 +22,8 @@ class TrainingOptions:
 
     kind            of `engine.model.KINDS`; sizes: of the kind, its defaults where left out
     features        requests that the rows were computed from; inputs: their columns that the model reads, () = all
-    label           bracket, with stop and target in ATR, or direction; horizon_bars: when a trade ends at the latest
+    label           bracket, with stop and target in ATR, direction, or variance, with variance_share: how much of the horizon's
+                    variance may be spent; horizon_bars: when a trade ends at the latest
     asks            side, or signal: whether a strategy's own pays in its bracket, after `cost` of a round trip; signals_of: which
     embargo_bars    kept free before a later part, beside the purge; None: as many as the horizon
     epochs          at most; patience: epochs, or trees, without a better validation loss after which training stops
@@ -47,6 +48,7 @@ class TrainingOptions:
     horizon_bars: int = 24
     stop_atr: float = 2.0
     target_atr: float = 3.0
+    variance_share: float = 0.5
     asks: str = SIDE
     cost: float = 0.0013
     signals_of: str = ""
@@ -95,6 +97,10 @@ class TrainingOptions:
         for name in above:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"training.{name}: {getattr(self, name)} is not a number above 0")
+        if not 0.0 < self.variance_share <= 1.0:
+            raise ConfigError(
+                f"training.variance_share: {self.variance_share} is not above 0 and at most 1"
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"training.dropout: {self.dropout} is not from 0 to below 1")
         if not self.features:
@@ -152,6 +158,8 @@ class TrainingOptions:
             del values["shrink"]  # of all models before there was a choice
         if self.seeds == 1:
             del values["seeds"]  # likewise
+        if self.label != "variance":
+            del values["variance_share"]  # likewise
         if self.asks == SIDE:
             del values["asks"], values["cost"], values["signals_of"]  # likewise
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from papertape.engine.errors import DataError
-from papertape.engine.jit import FloatArray
+from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.kinds import CLIP
 from papertape.engine.model.training.labels import (
@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
     Rows of every symbol at every close, shapes (n_symbols, n) or (n_symbols, n, n_inputs).
 
     x          inputs as they are; is_whole: all are finite, so the kernel takes a step
-    y          labels, NaN where none; weights: uniqueness, 0 where there is no label
+    y          labels, NaN where none; weights: uniqueness, 0 where there is no label; known: row at whose close each is known
     train validate calibrate   masks of the three parts
     """
 
@@ -45,6 +45,7 @@ class Prepared(NamedTuple):
     is_whole: BoolArray
     y: FloatArray
     weights: FloatArray
+    known: IntArray
     train: BoolArray
     validate: BoolArray
     calibrate: BoolArray
@@ -52,15 +53,7 @@ class Prepared(NamedTuple):
     def of(self, symbol: int) -> "Prepared":
         """Return the rows of one symbol, by its place."""
         one = slice(symbol, symbol + 1)
-        return Prepared(
-            self.x[one],
-            self.is_whole[one],
-            self.y[one],
-            self.weights[one],
-            self.train[one],
-            self.validate[one],
-            self.calibrate[one],
-        )
+        return self._replace(**{name: values[one] for name, values in self._asdict().items()})
 
 
 def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
@@ -83,7 +76,7 @@ def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
         for group in groups:
             told = partial(_told, options.read, x[group], y[group])
             _check_part(name, y[group][part[group]], told)
-    return Prepared(x, is_whole, y, weights, *parts)
+    return Prepared(x, is_whole, y, weights, known, *parts)
 
 
 def labels_of(dataset: Dataset, symbol: int, rule: LabelRule) -> Labels:

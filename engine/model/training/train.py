@@ -324,6 +324,8 @@ def _record(
     label: dict[str, Any] = {"kind": options.label, "horizon_bars": options.horizon_bars}
     if options.label == "bracket":
         label |= {"stop_atr": options.stop_atr, "target_atr": options.target_atr}
+    if options.label == "variance":
+        label["variance_share"] = options.variance_share
     if options.asks == SIGNAL:
         label |= {name: getattr(options, name) for name in ("asks", "cost", "signals_of")}
     return ModelRecord(

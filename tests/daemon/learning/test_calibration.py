@@ -25,6 +25,7 @@ SETTINGS = LearningSettings("logistic", "1h", (), label="direction", horizon_bar
 BRACKET = LearningSettings(
     "logistic", "1h", (), label="bracket", horizon_bars=6, stop_atr=1.0, target_atr=1.0
 )
+VARIANCE = replace(SETTINGS, label="variance")
 
 
 def made(n: int) -> tuple[Rows, dict[str, Rows]]:
@@ -62,7 +63,7 @@ def journal_with(state: Path, rows: Rows) -> None:
         ])  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, BRACKET], ids=["direction", "bracket"])
+@pytest.mark.parametrize("settings", [SETTINGS, BRACKET, VARIANCE], ids=lambda s: s.label)
 def test_it_is_what_a_replay_says_of_the_same_predictions(
     tmp_path: Path, settings: LearningSettings
 ) -> None:

@@ -126,14 +126,18 @@ def test_what_was_seen_at_each_close_is_what_a_replay_learns_from(
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
 
 
-def test_a_daemon_and_a_replay_come_to_the_same_record(life: tuple[Path, Making]) -> None:
+@pytest.mark.parametrize("changes", [{}, {"label": "variance"}], ids=["bracket", "variance"])
+def test_a_daemon_and_a_replay_come_to_the_same_record(
+    life: tuple[Path, Making], changes: dict[str, Any]
+) -> None:
     state, trainer = life
+    learning = replace(settings(), **changes)
     attempts = [trainer.made[number] for number in sorted(trainer.made)]
     assert [each.outcome for each in attempts] == ["promoted", "rejected", "failed", "rejected", "promoted"]  # fmt: skip
-    measured, _ = measure_shadows(replayed(), attempts, settings())
+    measured, _ = measure_shadows(replayed(), attempts, learning)
     trained = [each for each in measured if each.artefact]
 
-    found = records(state)
+    found = records(state, learning)
 
     assert [row.since_ms for row in found] == [each.due_ms for each in trained]
     assert [row.version for row in found] == [1, 2, 3, 4]

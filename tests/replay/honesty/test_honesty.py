@@ -26,7 +26,7 @@ def honest() -> list[HonestyRow]:
 
 
 def test_the_pipeline_is_honest(honest: list[HonestyRow]) -> None:
-    assert [row.part for row in honest] == [*"aaabcdeeefffgggg"]
+    assert [row.part for row in honest] == [*"aaabcddeeefffgggg"]
     for row in honest:
         assert row.is_fine, row
         assert row.found
@@ -52,6 +52,7 @@ FAILS: dict[str, tuple[Part, set[str]]] = {
     "overlap": (recipes, {"f"}),
     "peek": (recipes, {"f"}),
     "early": (signals, {"g"}),
+    "horizon": (leaks, {"d"}),
 }
 
 

@@ -1,6 +1,7 @@
 """What a configuration means for learning, and that the sections say what their owners say."""
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,21 @@ def test_the_label_is_the_bracket_of_the_strategy() -> None:
     assert (found.label, found.stop_atr, found.target_atr) == ("bracket", 1.5, 4.0)
     assert found.symbols == ("SYNTH",)
     assert found.tapes == ("hash",)
+
+
+def test_the_share_of_a_variance_horizon_makes_another_recipe_of_that_label_alone() -> None:
+    def digest(**learning: Any) -> str:
+        return recipe_digest(settings(learning=learning))
+
+    assert digest() == digest(variance_share=0.3)
+    assert digest(label="variance") != digest(label="variance", variance_share=0.3)
+    found = options_of(
+        settings(learning={"label": "variance", "variance_share": 0.3}),
+        "logistic",
+        is_fine_tuned=False,
+    )
+    assert (found.label, found.variance_share) == ("variance", 0.3)
+    assert TrainingOptions.from_json(found.to_json()) == found
 
 
 @pytest.mark.parametrize(

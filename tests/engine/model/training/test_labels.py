@@ -15,6 +15,7 @@ from papertape.engine.model.training.labels import (
     direction_labels,
     signal_labels,
     uniqueness,
+    variance_labels,
 )
 
 NOBODY = np.nan
@@ -133,6 +134,32 @@ def test_direction_by_hand() -> None:
     assert labels.known.tolist() == [2, 3, 4, 5, 5]
 
 
+def test_a_variance_horizon_by_hand() -> None:
+    # half of the variance of 4 candles of ATR 2: squared ranges of 8 in all
+    absent = (np.nan,) * 4
+    candles = [
+        FLAT,
+        (110, 111, 109, 110),  # entry of row 0; its gap from 100 is none of the trade's: 2² = 4
+        (110, 111, 110, 111),  # 1² = 1, together 5
+        (113, 113, 113, 113),  # opens 2 above the close before: 2² = 4, together 9: row 0 ends here
+        absent,
+        (113, 114, 113, 113),  # 1² = 1
+        (113, 113, 108, 109),  # 5² = 25
+    ]
+    columns = [np.array(column, np.float64) for column in zip(*candles, strict=True)]
+    prices = LabelPrices(*columns, np.array([2.0, 2.0, 2.0, 2.0, 9.0, 2.0, 2.0]))
+
+    labels = variance_labels(prices, 0.5, 4)
+
+    # Row 1 enters at 110: 1 + 4, nothing, then 1: 6 by its maximum, 4 candles on. Row 2 enters at 113 in a flat candle: 0, 0, 1, 26.
+    # Row 3 would enter in the absent candle; row 4 has 162 to spend and no candles to do so; row 5 spends 25 in the last one.
+    assert labels.known.tolist() == [3, 5, 6, 7, 7, 6, 7]
+    paid = [113 / 110 - 1, 113 / 110 - 1, 109 / 113 - 1, NOBODY, NOBODY, 109 / 113 - 1, NOBODY]
+    np.testing.assert_allclose(labels.long_return, paid, rtol=1e-12)
+    assert np.array_equal(labels.y, [1, 1, 0, NOBODY, NOBODY, 0, NOBODY], equal_nan=True)
+    assert np.array_equal(labels.short_return, -labels.long_return, equal_nan=True)
+
+
 def walk(seed: int, n: int) -> tuple[np.ndarray, ...]:
     random = np.random.default_rng(seed)
     close = np.round(100.0 + np.cumsum(random.normal(0.0, 1.0, n)), 1)
@@ -221,6 +248,56 @@ def test_every_signal_is_followed_as_one_trade_candle_by_candle(
         assert np.array_equal([labels.long_return[t], labels.y[t]], [paid, y], equal_nan=True)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 1_000),
+    n=st.integers(3, 60),
+    horizon=st.integers(1, 12),
+    share=st.sampled_from([0.2, 0.5, 1.0]),
+)
+def test_every_variance_horizon_ends_as_when_it_is_followed_candle_by_candle(
+    seed: int, n: int, horizon: int, share: float
+) -> None:
+    random = np.random.default_rng(seed)
+    prices = np.stack(walk(seed, n))
+    prices[:, random.random(n) < 0.1] = np.nan
+    open, high, low, close = prices
+    atr = random.choice([0.8, 1.6, 3.0], n)
+
+    labels = variance_labels(LabelPrices(*prices, atr), share, horizon)
+
+    for t in range(n):
+        spent, last, end = 0.0, np.nan, n
+        for j in range(t + 1, min(t + horizon, n - 1) + 1):
+            if not np.isnan(open[j]):
+                own = [high[j], low[j]] if j == t + 1 else [high[j], low[j], last]
+                spent, last = spent + (max(own) - min(own)) ** 2, close[j]
+            if spent >= share * horizon * atr[t] ** 2 or j == t + horizon:
+                end = j
+                break
+        if t + 1 == n or np.isnan(open[t + 1]):
+            end = n
+        assert labels.known[t] == end
+        expected = last / open[t + 1] - 1.0 if end < n else np.nan
+        assert np.array_equal(labels.long_return[t], expected, equal_nan=True)
+
+
+@given(seed=st.integers(0, 1_000), cut=st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
+def test_a_variance_horizon_is_the_same_to_the_last_bit_whatever_rows_stand_before(
+    seed: int, cut: int
+) -> None:
+    random = np.random.default_rng(seed)
+    prices = [price * 1.1 for price in (*walk(seed, 80), 1.0 + random.random(80))]
+
+    whole = variance_labels(LabelPrices(*prices), 0.5, 9)
+    part = variance_labels(LabelPrices(*(price[cut:] for price in prices)), 0.5, 9)
+
+    assert np.array_equal(whole.known[cut:], part.known + cut)
+    for name in ("y", "long_return", "short_return"):
+        assert np.array_equal(getattr(whole, name)[cut:], getattr(part, name), equal_nan=True)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1_000), n=st.integers(3, 60), horizon=st.integers(1, 12))
 def test_label_depends_on_nothing_after_it_was_known(seed: int, n: int, horizon: int) -> None:
@@ -232,6 +309,7 @@ def test_label_depends_on_nothing_after_it_was_known(seed: int, n: int, horizon:
     for whole, other in (
         (bracket_labels(*p, atr, 2.0, 3.0, horizon) for p in (prices, changed)),
         (direction_labels(p[3], p[0], horizon) for p in (prices, changed)),
+        (variance_labels(LabelPrices(*p, atr), 0.5, horizon) for p in (prices, changed)),
     ):
         was_known = whole.known < cut
         assert np.array_equal(was_known, other.known < cut)
@@ -290,6 +368,10 @@ def test_labels_that_never_overlap_are_all_their_own() -> None:
         (
             lambda p: signal_labels(LabelPrices(*p, np.ones(9), np.ones(8)), 2.0, 3.0, 2, 0.0),
             "do not fit each other",
+        ),
+        (
+            lambda p: variance_labels(LabelPrices(*p, np.ones(9)), 1.1, 2),
+            "variance_share 1.1 is not above 0 and at most 1",
         ),
         (lambda p: direction_labels(p[3], p[0], -1), "horizon_bars -1 is not at least 1"),
         (lambda p: direction_labels(p[3][:-1], p[0], 1), "do not fit each other"),

@@ -32,6 +32,7 @@ def test_all_columns_are_read_unless_named() -> None:
         ({"kind": "lstn"}, "training.kind: unknown 'lstn': did you mean 'lstm'?"),
         ({"label": "brackets"}, "did you mean 'bracket'?"),
         ({"device": "tpu"}, "training.device: unknown 'tpu'"),
+        ({"variance_share": 0.0}, "training.variance_share: 0.0 is not above 0 and at most 1"),
         ({"epochs": 0}, "training.epochs: 0 is not at least 1"),
         ({"learning_rate": float("nan")}, "training.learning_rate: nan is not a number above 0"),
         ({"dropout": 1.0}, "training.dropout: 1.0 is not from 0 to below 1"),

@@ -11,6 +11,7 @@ from papertape.engine.model import Dataset, TrainingOptions, read_artefact, trai
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.scores import scores
 from papertape.engine.model.training.importance import importance, moved_blocks
+from papertape.engine.model.training.labels import LabelPrices, variance_labels
 from papertape.engine.model.training.prepare import prepare
 from papertape.engine.model.training.reference import bin_shares, tenths
 from tests.support.planted import FEATURES, bayes_log_loss, planted
@@ -195,6 +196,21 @@ def test_bracket_labels_are_learnt_with_the_strategys_bracket() -> None:
     # Six candles of which the first is leant: some of the edge is left, and overlapping labels count for less.
     assert record.metrics["calibrate_auc"] > 0.55
     assert record.metrics["rows_effective"] < 0.7 * record.metrics["rows_train"]
+
+
+def test_a_record_says_how_long_horizons_were_that_the_market_ends() -> None:
+    options = replace(OPTIONS, label="variance", horizon_bars=6, variance_share=0.5)
+    rows = planted(1_000)
+
+    record = read_artefact(train(rows, options).data).record
+
+    assert record.label == {"kind": "variance", "horizon_bars": 6, "variance_share": 0.5}
+    learnt = prepare(rows, options).train[0]
+    prices = (getattr(rows, name)[0] for name in ("open", "high", "low", "close", "atr"))
+    bars = (variance_labels(LabelPrices(*prices), 0.5, 6).known - np.arange(1_000))[learnt]
+    assert record.metrics["horizon_bars_mean"] == pytest.approx(bars.mean(), rel=1e-12)
+    assert record.metrics["horizon_cut_share"] == pytest.approx(np.mean(bars == 6), rel=1e-12)
+    assert 1.0 < bars.mean() < 6.0
 
 
 def test_parent_that_means_something_else_is_refused() -> None:
