@@ -25,6 +25,7 @@ from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
 from papertape.daemon.feeds.series import told_until
 from papertape.daemon.journal import NAME, InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
+from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity, refuse_held, same_account
 from papertape.daemon.learning.drift import DriftWatch
 from papertape.daemon.learning.model_store import ModelStore
@@ -240,14 +241,14 @@ def _recover(
     journal: Journal, identity: Identity, hooks: Hooks, chapter: Opening | None
 ) -> tuple[Identity, Recovered]:
     """Begin a journal, or return the account and engine of one that has begun, a chapter of it if one is asked for."""
-    text = journal.meta("identity")
     told: list[str] = []
-    if text is None:
+    if journal.meta("identity") is None:
         _refuse_at_first(identity, chapter)
         journal.commit([begin(identity)])
         account = identity
     else:
-        kept = Identity.from_json(text)
+        kept = identity_of(journal)
+        identity = identity.counted_as(kept)
         begun = None if chapter is None else chapter.ready(journal, kept, identity)
         if begun is not None:
             told += _open_chapter(journal, begun, hooks)

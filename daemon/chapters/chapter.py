@@ -59,12 +59,13 @@ class Chapter(NamedTuple):
         return Encoded(CHAPTER, payload, self.time_ms, self.time_ms)
 
     @classmethod
-    def of(cls, found: Input) -> Self:
-        """Return what `encoded` wrote, or raise InvariantError for what it never wrote."""
+    def of(cls, found: Input, money_decimals: int) -> Self:
+        """Return what `encoded` wrote into a journal that counts so, or raise InvariantError for what it never wrote."""
         try:
             values = json.loads(found.payload)
             before, after = (
-                Identity.from_json(json.dumps(values[name])) for name in ("before", "after")
+                Identity.from_json(json.dumps(values[name]), money_decimals)
+                for name in ("before", "after")
             )
             changes = {path: (old, new) for path, (old, new) in values["changes"].items()}
             chapter = cls(

@@ -27,7 +27,8 @@ class Lineage(NamedTuple):
 def lineage_of(journal: Journal) -> Lineage:
     """Return the accounts of a journal, or raise DataError where none has begun."""
     rows = journal.all("SELECT input, after FROM chapters ORDER BY input")
+    decimals = journal.money_decimals
     return Lineage(
         tuple(int(row[0]) for row in rows),
-        (begun_as(journal), *(Identity.from_json(row[1]) for row in rows)),
+        (begun_as(journal), *(Identity.from_json(row[1], decimals) for row in rows)),
     )

@@ -58,7 +58,8 @@ class Stepper:
         """Step one journalled input; it was accepted once, so a refusal is a broken promise: InvariantError."""
         try:
             if found.kind == CHAPTER:
-                return self._begin(Chapter.of(found), found.sequence)
+                chapter = Chapter.of(found, self._journal.money_decimals)
+                return self._begin(chapter, found.sequence)
             return self.engine.step(found.event)
         except DataError as error:
             raise InvariantError(

@@ -34,7 +34,7 @@ def identity_of(journal: Journal) -> Identity:
     text = journal.meta("identity")
     if text is None:
         raise DataError(f"{journal.path}: the daemon never started with it; there is nothing in it")
-    return Identity.from_json(text)
+    return Identity.from_json(text, journal.money_decimals)
 
 
 def begun_as(journal: Journal) -> Identity:
@@ -44,7 +44,9 @@ def begun_as(journal: Journal) -> Identity:
         if journal.has_table("chapters")
         else None
     )
-    return identity_of(journal) if first is None else Identity.from_json(first[0])
+    if first is None:
+        return identity_of(journal)
+    return Identity.from_json(first[0], journal.money_decimals)
 
 
 def journal_statement(journal: Journal) -> Booked:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple, Self
 
+from papertape.engine.broker.ledger import unit_decimals
 from papertape.engine.chapters import from_then_on
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
@@ -105,10 +106,26 @@ class Identity(NamedTuple):
             sort_keys=True,
         )
 
+    def counted_as(self, kept: "Identity") -> Self:
+        """Return the same in the unit of an account that runs already, unless the configuration names one."""
+        account, decimals = self.config.account, kept.config.account.decimals
+        if account.money_decimals is not None or account.decimals == decimals:
+            return self
+        account = account.model_copy(update={"money_decimals": decimals})
+        return self._replace(config=self.config.model_copy(update={"account": account}))
+
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return what `as_json` wrote."""
+    def from_json(cls, text: str, money_decimals: int) -> Self:
+        """
+        Return what `as_json` wrote.
+
+        money_decimals  that the journal counts: what is said of a currency today may not be what was said when it began
+        """
         values = json.loads(text)
+        account = values["config"]["account"]
+        capital, quote = account["capital"], account["quote"]
+        if unit_decimals(capital, quote, account.get("money_decimals")) != money_decimals:
+            account["money_decimals"] = money_decimals
         markets = tuple(Market(**market) for market in values["markets"])
         config = make_config(as_recorded(values["config"]), "the journal's configuration")
         since = int(values.get("since_ms", 0)), values.get("chapter", "")
@@ -193,12 +210,13 @@ def _changed_markets(kept: Sequence[Market], now: Sequence[Market]) -> list[str]
 
 def _deciding(config: Config) -> dict[str, Any]:
     """Return the values that decide what the engine does, by path."""
-    return {
+    found = {
         path: value
         for section, values in config.model_dump(mode="json").items()
         for key, value in values.items()
         if may_change(path := f"{section}.{key}") is not None
     }
+    return found | {"account.money_decimals": config.account.decimals}  # named or not
 
 
 def may_change(path: str) -> bool | None:

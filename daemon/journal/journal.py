@@ -18,6 +18,7 @@ from papertape.daemon.journal.crash_points import passes
 from papertape.daemon.journal.schema import VERSION, prepare, version_of
 from papertape.daemon.journal.sqlite_errors import as_sentence, plain_errors
 from papertape.daemon.journal.tables import ensure_tables
+from papertape.engine.broker.ledger import decimals_of
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Event
 from papertape.engine.records import UNITS_PER_QUOTE
@@ -268,6 +269,11 @@ class Journal:
     def units_per_quote(self) -> float:
         """Return how many money units one quote of the account is."""
         return float(self.meta("units_per_quote") or UNITS_PER_QUOTE)
+
+    @property
+    def money_decimals(self) -> int:
+        """Return how many decimals of quote the account counts, as they were written down when it began."""
+        return decimals_of(self.units_per_quote)
 
     def set_meta(self, **values: object) -> None:
         """Set values about the journal, within a transaction; what is not text is kept as JSON."""

@@ -59,6 +59,11 @@ def units_per_quote(decimals: int) -> float:
     return float(10**decimals)
 
 
+def decimals_of(units_per_quote: float) -> int:
+    """Return how many decimals of quote are counted, of how many money units one quote is."""
+    return len(str(int(units_per_quote))) - 1
+
+
 def shown_decimals(decimals: int, currency: str) -> int:
     """
     Return with how many decimals amounts are shown: those of coins, and never more than are counted.

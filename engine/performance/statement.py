@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.broker.ledger import LARGEST_AMOUNT
+from papertape.engine.broker.ledger import LARGEST_AMOUNT, decimals_of
 from papertape.engine.errors import InvariantError
 from papertape.engine.jit import FloatArray, IntArray, Rows, record
 from papertape.engine.records import CHANGE, MARKET_FIGURES, REASON_LIQUIDATION, UNITS_PER_QUOTE
@@ -66,7 +66,7 @@ class Booked(NamedTuple):
     @property
     def decimals(self) -> int:
         """Return how many decimals of quote are counted."""
-        return len(str(int(self.units_per_quote))) - 1
+        return decimals_of(self.units_per_quote)
 
     def beside(self, cash: int, name: str) -> "Booked":
         """Return the same compared with a cash in money units, and where that stands."""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from papertape.daemon.journal import Journal
-from papertape.daemon.journal.identity import Identity
+from papertape.daemon.journal.export import identity_of
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.tapes.store import Tape, write_tape
@@ -79,9 +79,9 @@ def stepped_again(state: Path) -> tuple[Rows, str, int]:
     """Return the candles of a journal, and digest and number of fills of a new engine after all that it says."""
     with Journal.read(state) as journal:
         inputs = [found.event for found in journal.inputs()]
-        told = journal.meta("identity")
+        about = identity_of(journal)
         n_fills = journal.one("SELECT count(*) FROM fills")[0]
-    engine = Engine(Identity.from_json(told).spec)
+    engine = Engine(about.spec)
     for event in inputs:
         engine.step(event)
     rows = join_rows([event for event in inputs if isinstance(event, np.ndarray)])

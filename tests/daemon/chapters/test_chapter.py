@@ -9,6 +9,7 @@ from papertape.daemon.chapters.chapter import CHAPTER, Chapter
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
+from papertape.engine.broker.ledger import DECIMALS
 from papertape.engine.errors import InvariantError
 from tests.support.journals import identity
 
@@ -27,9 +28,9 @@ def test_it_is_written_whole_and_read_back(tmp_path: Path) -> None:
 
     assert (found.sequence, found.kind, found.received_ms) == (sequence, CHAPTER, 7)
     assert (found.first_ms, found.last_ms) == (900_000, 900_000)
-    assert Chapter.of(found) == MADE
+    assert Chapter.of(found, DECIMALS) == MADE
     assert MADE.closes
-    assert Identity.from_json(meta or "") == AFTER == lineage.at(1)
+    assert Identity.from_json(meta or "", DECIMALS) == AFTER == lineage.at(1)
     assert lineage.at(0) == BEFORE
     told = json.loads(found.payload)
     assert (told["digest_before"], told["digest_after"]) == (BEFORE.digest, AFTER.digest)
@@ -43,7 +44,7 @@ def test_what_was_never_written_is_refused(payload: bytes, tmp_path: Path) -> No
         found = next(journal.inputs())
 
     with pytest.raises(InvariantError, match="input 1: this chapter cannot be read"):
-        Chapter.of(found)
+        Chapter.of(found, DECIMALS)
 
 
 def test_it_reads_as_a_line() -> None:

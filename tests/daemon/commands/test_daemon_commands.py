@@ -221,7 +221,7 @@ def test_the_local_exchange_has_the_markets_of_its_tapes() -> None:
     assert about.symbols == about.config.live.symbols == ("BTCUSDT",)
     assert (about.base_timeframe, about.venue) == ("1h", "binance-spot")
     assert about.markets[0].taker_fee_rate == 0.001
-    assert same_account(Identity.from_json(about.as_json()), about) == []
+    assert same_account(Identity.from_json(about.as_json(), 9), about) == []
     other = sim_identity(
         load_config(None, ["market.taker_fee_rate=0.001", "signals.model_use=filter"]), [tape]
     )

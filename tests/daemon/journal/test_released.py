@@ -75,7 +75,7 @@ def test_its_models_were_let_in_by_their_gate(path: Path, tmp_path: Path) -> Non
     about = account(tmp_path / "state")
 
     assert about.config.learning.policy == "model"
-    assert Identity.from_json(about.as_json()) == about
+    assert Identity.from_json(about.as_json(), 9) == about
 
 
 @pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.name[:9])
