@@ -22,8 +22,9 @@ demo: $(STAMP)
 demo-live: $(STAMP)
 	@$(BIN)/python deploy/demo_live.py
 
-# The page, its replay and the dashboards, drawn from a run of demo-live; needs Debian's chromium and prometheus.
+# The demo's report, and page, replay and dashboards from a run of demo-live; needs Debian's chromium and prometheus.
 pictures: $(STAMP)
+	$(BIN)/python -m tests.support.report_pictures
 	$(BIN)/python -m tests.support.live_pictures
 
 # The pages of a sweep, a walk-forward and a search, each from its command in deploy/docs/research.md; needs Debian's chromium.

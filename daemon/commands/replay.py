@@ -1,6 +1,7 @@
 """`papertape replay` and `papertape demo`: from a configuration or nothing at all to a table and a report."""
 
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,12 +54,17 @@ def demo_command(
     as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
 ) -> None:
     """
-    Replay a year of the embedded sample, real hourly BTCUSDT, offline; a model is trained and judged every month.
+    Replay the last two of four embedded years, real BTCUSDT, offline, with what a sweep over the first two chose.
+
+    A network is trained and judged every second month.
 
     Example: papertape demo
     """
-    changes = ["report.name=demo", "data.start=2023-01-01", "signals.retrain_every=monthly"]
-    show(run(load_config(None, changes)), out, as_json)
+    with resources.as_file(
+        resources.files("papertape.replay.config").joinpath("demo.toml")
+    ) as path:
+        config = load_config(path)
+    show(run(config), out, as_json)
 
 
 def run(config: Config, *, reads_holdout: bool = False) -> Result:
@@ -82,6 +88,8 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     summary = result.summary
     title = f"{summary['strategy']} on {', '.join(summary['symbols'])} {summary['timeframe']}"
     console.print(f"\n{title} · {summary['start'][:10]} … {summary['end'][:10]}", markup=False)
+    if origin := summary["config"]["report"]["origin"]:
+        console.print(origin, markup=False, soft_wrap=True)
     console.print(_metric_table(result))
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))

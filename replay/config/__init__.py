@@ -219,6 +219,11 @@ class Reporting(_Section):
     """What a result holds beside the run itself."""
 
     name: str | None = Field(None, description="of the run; default: the strategy's")
+    origin: str | None = Field(
+        None,
+        max_length=4_000,
+        description="where strategy and parameters come from, in your words; shown above the figures",
+    )
     sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
     benchmarks: bool = Field(True, description="buy and hold and always flat beside the run")
     random_draws: int = Field(

@@ -13,6 +13,9 @@ function drawHeader() {
   const tapes = SUMMARY.tapes ?? [];
   if (tapes.some((tape) => tape.is_synthetic)) $("badges").append(element("span", "SYNTHETIC DATA", "badge loud"));
   for (const tape of tapes) for (const [name, n] of Object.entries(tape.flags ?? {})) $("badges").append(element("span", `${tape.symbol}: ${shown(n, "count")} ${name}`, "badge"));
+  const origin = (SUMMARY.config?.report?.origin ?? "").split("\n").filter(Boolean);
+  $("origin").hidden = !origin.length;
+  for (const line of origin) $("origin").append(element("p", line));
   const doubts = SUMMARY.doubts ?? [];
   $("doubts").hidden = !doubts.length;
   for (const doubt of doubts) $("doubts").append(element("p", doubt[0].toUpperCase() + doubt.slice(1)));

@@ -207,6 +207,21 @@ def test_a_real_browser_draws_it(result: Result, tmp_path: Path) -> None:
 
 
 @needs_browser
+def test_the_page_says_where_its_configuration_comes_from(tmp_path: Path) -> None:
+    summary = {"config": {"report": {"origin": "By hand.\n<b>papertape</b> sweep"}}}
+    for name, content in (("said", summary), ("not", {"config": {"report": {"origin": None}}})):
+        write_report(tmp_path / f"{name}.html", content, {}, NO_MARKS, {})
+
+    said, silent = (open_in_browser(tmp_path / f"{n}.html", tmp_path / n) for n in ("said", "not"))
+
+    assert (
+        '<section id="origin" class="quiet"><p>By hand.</p><p>&lt;b&gt;papertape&lt;/b&gt; sweep</p>'
+        in said
+    )
+    assert re.search(r'<section id="origin"[^>]* hidden', silent)
+
+
+@needs_browser
 def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
     write_report(tmp_path / "page.html", {}, {}, NO_MARKS, {})
 
