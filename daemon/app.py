@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
@@ -56,6 +56,7 @@ class FeedStart(NamedTuple):
     dropped   symbols that the configuration no longer names
     settled_ms  of the newest settlement that the journal surely has, by symbol; empty without a journal
     series_ms   of each series that features ask for, by symbol and kind, until when the journal has it
+    told        what was told last of each market that became another
     """
 
     symbols: tuple[str, ...]
@@ -66,6 +67,7 @@ class FeedStart(NamedTuple):
     dropped: tuple[str, ...] = ()
     settled_ms: Mapping[str, int] = MappingProxyType({})
     series_ms: Mapping[tuple[str, int], int] = MappingProxyType({})
+    told: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 class FeedSource(NamedTuple):
@@ -107,6 +109,8 @@ async def serve(
         with _closing_on_error(Journal.open(state, wall_ms())) as journal:
             account, recovered = _recover(journal, identity, hooks, chapter)
             job_stats, finding = stats_of(journal), last_finding(journal)
+            figures = {symbol: journal.told_market(symbol) for symbol in account.symbols}
+            told = {symbol: each for symbol, each in figures.items() if each is not None}
         make_writer = InlineWriter if is_virtual else ThreadWriter
         writer = make_writer(journal, hooks.on_commit)
         try:
@@ -124,6 +128,7 @@ async def serve(
                 account.dropped,
                 settled_ms,
                 told_until(recovered.engine),
+                told,
             )
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)

@@ -21,7 +21,7 @@ from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.series import FRESH_MS, LiveSeries, WithSeries
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
-from papertape.daemon.feeds.told_markets import ToldMarkets, delta_figures, own_figures
+from papertape.daemon.feeds.told_markets import ToldMarkets, delta_figures
 from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.export import identity_of
 from papertape.daemon.journal.identity import Identity
@@ -34,7 +34,13 @@ from papertape.engine.events import Cause, Event, Feed
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from papertape.replay.config.live import Live
-from papertape.replay.config.markets import market_for, market_of, refuse_other_money
+from papertape.replay.config.markets import (
+    market_for,
+    market_of,
+    own_figures,
+    refuse_other_money,
+    says_margins,
+)
 from papertape.replay.feed import common_span
 from papertape.replay.runtime.clock import Clock, WallClock
 from papertape.replay.sources.delta_products import Product
@@ -241,7 +247,7 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
         dropped=start.dropped,
     )
 
-    told = ToldMarkets(identity, start.on_notice)
+    told = ToldMarkets(identity, start.on_notice, start.told)
 
     def look() -> None:
         is_skewed = abs(start.stats.clock_offset_ms) > SKEW_MS
@@ -327,8 +333,17 @@ async def _ccxt_identity(config: Config) -> Identity:
         history = CcxtHistory(exchange, WallClock(), retries=1)
         await history.call("load_markets")
         found = [(symbol, find_market(exchange, symbol)) for symbol in live.symbols]
-        swaps = [market.unified for _, market in found if market.kind == "linear"]
-        tiers = await leverage_tiers(exchange, history.call, swaps) if swaps else {}
+        swaps = [
+            market.unified
+            for symbol, market in found
+            if market.kind == "linear" and not says_margins(own_figures(config, symbol))
+        ]
+        try:
+            tiers = await leverage_tiers(exchange, history.call, swaps) if swaps else {}
+        except RestUnavailable as error:
+            raise RestUnavailable(
+                f"{error}; markets.SYMBOL.brackets or maintenance_rate would say margins in place of its table"
+            ) from error
     finally:
         await exchange.close()
     markets = []

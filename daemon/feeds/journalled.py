@@ -239,6 +239,8 @@ class JournalledFeed:
 
         def work(journal: Journal) -> int:
             sequence = journal.add_input(encoded, received_ms)
+            if isinstance(event, MarketChange):
+                journal.tell_market(self._engine.symbols[event.symbol], event.figures)
             if ends:
                 journal.set_meta(first_live=sequence)
             if beside is not None:

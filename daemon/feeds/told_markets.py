@@ -8,16 +8,18 @@ be, or cannot change, is told and left as it was.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from papertape.daemon.feeds.halts import Halts, Telling
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
 from papertape.daemon.journal.identity import Identity
+from papertape.engine.broker.risk.brackets import as_brackets
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from papertape.replay.config.market_settings import MarketSettings
-from papertape.replay.config.markets import dated_markets, market_of
+from papertape.replay.config.markets import dated_markets, market_of, own_figures
 from papertape.replay.sources.delta_products import Product
 
 T = TypeVar("T")
@@ -27,15 +29,23 @@ class ToldMarkets:
     """
     The markets of an account, as they are told.
 
+    before       the figures that were told last by symbol, in an earlier life of the daemon
     is_relative  what is told first is what the account has, whatever the figures say: the local exchange lists tapes that the
                  account knows better
     """
 
     def __init__(
-        self, account: Identity, on_notice: OnNotice, *, is_relative: bool = False
+        self,
+        account: Identity,
+        on_notice: OnNotice,
+        before: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        is_relative: bool = False,
     ) -> None:
         self._account, self._on_notice, self._is_relative = account, on_notice, is_relative
         self._kept = {market.symbol: market for market in account.markets}
+        self._brackets = {s: market.brackets for s, market in self._kept.items()}
+        self._brackets |= {s: as_brackets(told["brackets"]) for s, told in before.items()}
         self._first: dict[str, dict[str, Any]] = {}
         self._heard: dict[str, Any] = {}
 
@@ -68,7 +78,13 @@ class ToldMarkets:
         halts.tell_market(symbol, now_ms, telling)
 
     def of(self, symbol: str, told: Mapping[str, Any], now_ms: int) -> Telling:
-        """Return what is known of a market now and later by figures that are told; raises ConfigError for what cannot be."""
+        """
+        Return what is known of a market now and later by figures that are told; raises ConfigError for what cannot be.
+
+        told  `brackets` None: the venue does not answer about them, and those that are known stay
+        """
+        if told.get("brackets", ()) is None:
+            told = {**told, "brackets": self._brackets[symbol]}
         market = self._market(symbol, told)
         refuse_stepless(market, self._kept[symbol])
         dated = dated_markets(self._account.config, market)
@@ -115,12 +131,6 @@ def refuse_stepless(market: Market, before: Market) -> None:
     for name in ("tick_size", "lot_size"):
         if getattr(before, name) and not getattr(market, name):
             raise ConfigError(f"{name} 0 is no step; it was {getattr(before, name):g}")
-
-
-def own_figures(config: Config, symbol: str) -> dict[str, Any]:
-    """Return what the configuration says of a market itself."""
-    own = config.markets.get(symbol)
-    return config.market.figures | (own.figures if own is not None else {})
 
 
 def _most_leverage(told: Mapping[str, Any], own: Mapping[str, Any]) -> float:

@@ -260,6 +260,15 @@ class Journal:
             found[settled["symbol"]] = max(found[settled["symbol"]], settled["time_ms"])
         return found
 
+    def tell_market(self, symbol: str, figures: dict[str, Any]) -> None:
+        """Keep what was told of a market last, within a transaction: its input may go to the archive."""
+        self.set_meta(**{f"market {symbol}": figures})
+
+    def told_market(self, symbol: str) -> dict[str, Any] | None:
+        """Return the figures that were told of a market last; None: it is what the account began with."""
+        text = self.meta(f"market {symbol}")
+        return None if text is None else dict(json.loads(text))
+
     def meta(self, key: str) -> str | None:
         """Return a value about the journal."""
         row = self.one("SELECT value FROM meta WHERE key = ?", key)

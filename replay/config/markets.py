@@ -94,11 +94,9 @@ def market_of(
     by_quote = values.pop(_BY_QUOTE, {})
     quote = _quote_of(symbol, by_quote)
     values.setdefault("minimum_notional", by_quote[quote] if quote else 0.0)
-    own = config.market.figures
-    if symbol in config.markets:
-        own |= config.markets[symbol].figures
+    own = own_figures(config, symbol)
     said = dict(told or {})
-    if any(own.get(name) for name in _BY_BRACKETS):
+    if says_margins(own):
         said.pop("brackets", None)
     values |= said
     if own.get("brackets") or said.get(
@@ -108,6 +106,17 @@ def market_of(
     values |= own
     kind = values.pop("kind")
     return Market(symbol=symbol, is_perpetual=kind == "perpetual", **values)
+
+
+def own_figures(config: Config, symbol: str) -> dict[str, Any]:
+    """Return what a configuration says of a market itself."""
+    own = config.markets.get(symbol)
+    return config.market.figures | (own.figures if own is not None else {})
+
+
+def says_margins(own: Mapping[str, Any]) -> bool:
+    """Return whether figures say what must be maintained, so that nobody's table of leverage counts beside them."""
+    return any(own.get(name) for name in ("brackets", *_BY_BRACKETS))
 
 
 def first_ms_of(config: Config, tapes: Sequence[Tape]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ccxt
 import numpy as np
 import pytest
 
@@ -71,8 +72,9 @@ def says(figures: dict[str, Any], after_s: float = 0.0) -> Script:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the catalogue be loaded again after a minute in place of six hours."""
-    monkeypatch.setattr(papertape.daemon.feeds.ccxt.feed, "READ_EVERY_S", 60.0)
+    """Let the catalogue be loaded again after a minute in place of six hours, or ten minutes where tiers are missing."""
+    for name in ("READ_EVERY_S", "DOUBT_EVERY_S"):
+        monkeypatch.setattr(papertape.daemon.feeds.ccxt.feed, name, 60.0)
 
 
 def run(
@@ -178,3 +180,54 @@ def test_a_cost_that_a_chapter_says_holds_from_its_first_candle(tmp_path: Path) 
     assert rows == [(begins_ms, symbol, 0.002, 0.0005) for symbol in SYMBOLS]
     assert len(fills) > 3
     assert all(abs(fee / notional - 0.0005) < 1e-9 for notional, fee in fills)
+
+
+def lower(leverage: float) -> tuple[dict[str, Any], ...]:
+    """Return a table of leverage as the library has it."""
+    return ({"minNotional": 0, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": leverage},)  # fmt: skip
+
+
+def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_followed(
+    tmp_path: Path,
+) -> None:
+    """First the table becomes another; from the next start on it is not told any more, and the fees change."""
+
+    async def other_table(venue: FakeExchange, clock: Clock) -> None:
+        assert isinstance(venue, FakePerpetuals)
+        venue.figures, venue.tiers = FIGURES, lower(40.0)
+
+    async def silent(venue: FakeExchange, clock: Clock) -> None:
+        assert isinstance(venue, FakePerpetuals)
+        venue.no_tiers = ccxt.RequestTimeout("okx GET /leverage-tiers")
+        await says(LATER)(venue, clock)
+
+    async def again(venue: FakeExchange, clock: Clock) -> None:
+        assert isinstance(venue, FakePerpetuals)
+        venue.figures, venue.no_tiers = LATER, ccxt.RequestTimeout("okx GET /leverage-tiers")
+        await clock.sleep(100.0)
+        venue.no_tiers, venue.tiers = None, lower(30.0)
+
+    def brackets() -> list[tuple[float, float, list[float]]]:
+        return [
+            (e.figures["tick_size"], e.figures["taker_fee_rate"], [row["leverage"] for row in e.figures["brackets"]])
+            for _, e in changes_of(tmp_path)
+        ]  # fmt: skip
+
+    run(account(tmp_path), 0, 4, other_table)
+    first = [(0.125, 0.0005, [40.0])] * 2
+    assert brackets() == first
+    run(account(tmp_path), 4, 5, silent)
+    second = [*first, *[(0.5, 0.002, [40.0])] * 2]
+    assert brackets() == second
+    run(account(tmp_path), 9, 2, silent)
+    assert brackets() == second
+    run(account(tmp_path), 11, 6, again)
+    assert brackets() == [*second, *[(0.5, 0.002, [30.0])] * 2]
+
+    with Journal.read(tmp_path) as journal:
+        said = journal.all("SELECT detail FROM notices WHERE kind = 'venue' ORDER BY id")
+    silence = "leverage tiers: okx fetch_leverage_tiers: okx GET /leverage-tiers; margins stay as they are known"
+    assert [detail for (detail,) in said] == [
+        silence, silence, silence, "leverage tiers: the venue tells them again",
+    ]  # fmt: skip
+    assert verify_state(tmp_path).is_equal

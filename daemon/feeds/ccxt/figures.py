@@ -22,14 +22,14 @@ _TICK_SIZE: Final = 4  # ccxt.TICK_SIZE
 
 
 class CcxtSaid(NamedTuple):
-    """What a venue says of one market: ccxt's structure of it, and its tiers of leverage."""
+    """What a venue says of one market: ccxt's structure of it, and its tiers of leverage; None: it does not answer about them."""
 
     market: Mapping[str, Any]
-    tiers: Sequence[Any] = ()
+    tiers: Sequence[Any] | None = ()
     is_stepped: bool = True
 
 
-def said_of(exchange: Any, market: Mapping[str, Any], tiers: Sequence[Any] = ()) -> CcxtSaid:
+def said_of(exchange: Any, market: Mapping[str, Any], tiers: Sequence[Any] | None = ()) -> CcxtSaid:
     """Return what an exchange object says of a market of its catalogue."""
     return CcxtSaid(market, tiers, getattr(exchange, "precisionMode", 0) == _TICK_SIZE)
 
@@ -71,7 +71,11 @@ async def _tiers(
 
 
 def ccxt_figures(said: CcxtSaid) -> dict[str, Any]:
-    """Return what is said of a market as `papertape.engine.spec.Market` has it; what is not said is left out."""
+    """
+    Return what is said of a market as `papertape.engine.spec.Market` has it; what is not said is left out.
+
+    `brackets` is None where the venue does not answer about tiers: without them it would seem to have none.
+    """
     market, limits = said.market, _part(said.market, "limits")
     size = 1.0 if market.get("spot") else _number(market.get("contractSize")) or 1.0
     found = {
@@ -87,6 +91,8 @@ def ccxt_figures(said: CcxtSaid) -> dict[str, Any]:
     if not market.get("spot"):
         found["maximum_leverage"] = _number(_part(limits, "leverage").get("max"))
     told: dict[str, Any] = {name: value for name, value in found.items() if value > 0.0}
+    if said.tiers is None:
+        return told | {"brackets": None}
     brackets = [] if market.get("spot") else _brackets(said.tiers)
     return told | ({"brackets": brackets} if brackets else {})
 

@@ -35,8 +35,7 @@ class CcxtMarkets:
     dropped   symbols that the account has and the configuration no longer names
     unified   ccxt's name of each symbol that was ever listed
     refused   what the history said of symbols that it refuses
-    said      what the catalogue and the tiers of leverage say of each symbol that is listed; of a perpetual nothing before
-              its tiers were asked for: without them it would seem to have none
+    said      what the catalogue and the tiers of leverage say of each symbol that is listed
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class CcxtMarkets:
         self._before: tuple[Any, Any] = ({}, {})
         self.said: dict[str, CcxtSaid] = {}
         self._tiers: dict[str, Sequence[Any]] = {}  # of what the venue has answered about
-        self._are_tiers_missing = False
+        self._are_tiers_missing = self._is_silent = False
 
     @property
     def halted(self) -> Collection[str]:
@@ -83,11 +82,17 @@ class CcxtMarkets:
         try:
             answer = await leverage_tiers(exchange, history.call, swaps)
         except RestUnavailable as error:
-            detail = f"leverage tiers: {error}; margins stay as they are known"
-            self._on_notice(Notice(NoticeKind.VENUE, history.venue_now_ms(), detail=detail))
+            self._tell_tiers(history, f"{error}; margins stay as they are known", is_silent=True)
         else:
+            self._tell_tiers(history, "the venue tells them again", is_silent=False)
             self._tiers = dict.fromkeys(swaps, ()) | self._tiers | answer
         self._are_tiers_missing = not self._tiers.keys() >= set(swaps)
+
+    def _tell_tiers(self, history: CcxtHistory, detail: str, *, is_silent: bool) -> None:
+        """Tell that the venue does not answer about tiers, or does again, once each: it is asked every few minutes."""
+        if is_silent is not self._is_silent:
+            self._is_silent, now_ms = is_silent, history.venue_now_ms()
+            self._on_notice(Notice(NoticeKind.VENUE, now_ms, detail=f"leverage tiers: {detail}"))
 
     def read(self, exchange: Any, now_ms: int) -> bool:
         """
@@ -104,8 +109,8 @@ class CcxtMarkets:
                 continue
             market = self._find(exchange, symbol)
             (self._listed.discard if market is None else self._listed.add)(symbol)
-            if market is not None and (not market.get("swap") or market["symbol"] in self._tiers):
-                tiers = self._tiers.get(self.unified[symbol], ())
+            if market is not None:
+                tiers = self._tiers.get(market["symbol"]) if market.get("swap") else ()
                 self.said[symbol] = said_of(exchange, market, tiers)
             if market is not None and market.get("active") is False:
                 self._halted_ms.setdefault(symbol, now_ms)

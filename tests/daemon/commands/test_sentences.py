@@ -327,22 +327,36 @@ def test_a_contract_that_cannot_be_traded_is_a_sentence(product: Product, said: 
 def test_an_account_does_not_open_without_leverage_tiers_that_the_venue_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Unless the configuration says what the table would."""
     told: list[str] = []
-    config = identity(
-        live={"venue": "okx", "symbols": ("BTC/USDT",)}, daemon={"state": str(tmp_path)}
-    ).config
+    waits, says = (
+        identity(
+            live={"venue": "okx", "symbols": ("BTC/USDT",)}, daemon={"state": str(tmp_path)}, market=market
+        ).config
+        for market in ({}, {"leverage": 5.0, "maintenance_rate": 0.02})
+    )  # fmt: skip
     monkeypatch.setattr(Backoff, "pause_s", lambda *_: 0.0)
 
     async def main() -> Any:
         clock = Clock(1_795_428_931_000)
         venue = FakePerpetuals(clock, ["BTC/USDT"])
-        venue.tier_errors = [ccxt.ExchangeNotAvailable("okx 503")] * 2  # it is asked twice
+        venue.no_tiers = ccxt.ExchangeNotAvailable("okx 503")
         ccxt_markets = papertape.replay.sources.ccxt_markets
         monkeypatch.setattr(papertape.daemon.venues, "WallClock", lambda: clock)
         monkeypatch.setattr(ccxt_markets, "make_exchange", lambda *_, **__: venue)
-        return await live_identity(config, told.append)
+        own = await live_identity(says, told.append)
+        assert told == []
+        venue.no_tiers, venue.tier_errors = (
+            None,
+            [ccxt.ExchangeNotAvailable("okx 503")] * 2,
+        )  # it is asked twice
+        return own, await live_identity(waits, told.append)
 
-    found = in_virtual_time(main())
+    own, found = in_virtual_time(main())
 
-    assert told == ["okx cannot be reached and is waited for: okx fetch_leverage_tiers: okx 503"]
+    assert told == [
+        "okx cannot be reached and is waited for: okx fetch_leverage_tiers: okx 503; "
+        "markets.SYMBOL.brackets or maintenance_rate would say margins in place of its table"
+    ]
     assert [row.leverage for row in found.markets[0].brackets] == [100.0, 50.0]
+    assert (own.markets[0].brackets, own.markets[0].maintenance_rate) == ((), 0.02)

@@ -261,16 +261,16 @@ def test_a_timeframe_that_the_venue_does_not_have_is_no_delisting() -> None:
     in_virtual_time(main())
 
 
-def brackets(found: markets.CcxtMarkets) -> dict[str, list[float]]:
-    """Return the leverages of each symbol whose figures are told."""
-    figures = {symbol: ccxt_figures(said) for symbol, said in found.said.items()}
-    return {s: [row.leverage for row in each.get("brackets", ())] for s, each in figures.items()}
+def brackets(found: markets.CcxtMarkets) -> dict[str, list[float] | None]:
+    """Return the leverages of each symbol, None where they are not known."""
+    told = {s: ccxt_figures(said).get("brackets", ()) for s, said in found.said.items()}
+    return {s: None if rows is None else [row.leverage for row in rows] for s, rows in told.items()}
 
 
 @pytest.mark.parametrize(
     "error", [ccxt.ExchangeNotAvailable("okx 503"), ccxt.RateLimitExceeded("okx 429")]
 )
-def test_of_a_perpetual_nothing_is_told_before_its_tiers_are_known(error: Exception) -> None:
+def test_the_margins_of_a_perpetual_are_not_known_before_its_tiers_are(error: Exception) -> None:
     """Figures without a table would be a change that takes away the brackets which the account has."""
     notices: list[Notice] = []
 
@@ -279,17 +279,19 @@ def test_of_a_perpetual_nothing_is_told_before_its_tiers_are_known(error: Except
         venue = FakePerpetuals(clock, SYMBOLS)
         history = CcxtHistory(venue, clock, retries=0)
         followed = markets.CcxtMarkets(SYMBOLS, SYMBOLS, [], notices.append)
-        told = {symbol: [100.0, 50.0] for symbol in SYMBOLS}
+        told: dict[str, Any] = {symbol: [100.0, 50.0] for symbol in SYMBOLS}
+        unknown: dict[str, Any] = dict.fromkeys(SYMBOLS)
         for errors, expected, n_notices in (
-            ([error], {}, 1),
-            ([], told, 1),
-            ([error], told, 2),  # of later trouble the table from before stays
+            ([error], unknown, 1),
+            ([error], unknown, 1),  # it is told once
+            ([], told, 2),
+            ([error], told, 3),  # of later trouble the table from before stays
         ):
             venue.tier_errors = list(errors)
             await followed.load(history)
             followed.read(venue, clock.now_ms())
             assert brackets(followed) == expected
-            assert followed.is_in_doubt is (not expected)
+            assert followed.is_in_doubt is (expected is unknown)
             assert len(notices) == n_notices
 
     in_virtual_time(main())
@@ -334,5 +336,6 @@ def test_tiers_that_are_missing_are_asked_for_again_soon_and_candles_do_not_wait
     assert run.venue.n_tiers_asked == 3
     told = [notice.detail for notice in run.told(NoticeKind.VENUE)]
     assert told == [
-        "leverage tiers: okx fetch_leverage_tiers: okx 503; margins stay as they are known"
+        "leverage tiers: okx fetch_leverage_tiers: okx 503; margins stay as they are known",
+        "leverage tiers: the venue tells them again",
     ]
