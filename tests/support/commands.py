@@ -1,5 +1,6 @@
 """Commands run in the test's own process, where libraries and kernels are loaded already: as typed, but for the second of a start."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ class Inside:
         self._monkeypatch.chdir(cwd)
         self._monkeypatch.setattr(sys, "argv", ["papertape", *arguments])
         self._monkeypatch.setattr(sys, "path", list(sys.path))
+        self._monkeypatch.setattr(gc, "freeze", lambda: None)  # what tests have made is no start's
         self._capsys.readouterr()
         before = set(sys.modules)
         with pytest.raises(SystemExit) as ended:
