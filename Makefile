@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed$(TORCH:%=-%)
+ORACLES := $(STAMP)-oracles
 
 .PHONY: demo demo-live pictures research-pictures test test-slow test-plain chaos soak lint bench bench-quick conformance image clean
 .DEFAULT_GOAL := demo
@@ -34,8 +35,13 @@ research-pictures: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"
 
+# What the long proofs alone ask, for it takes 212 MB.
+$(ORACLES): $(STAMP)
+	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra oracles --editable
+	@touch $@
+
 # The long proofs, which .ci/run runs as well; some wait for minutes, so there is a worker more than cores.
-test-slow: $(STAMP)
+test-slow: $(ORACLES)
 	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)") --dist worksteal -m slow
 
 # The way out when a new numba breaks engine/jit's dispatch: the same answers by plain numba (kernels in a folder of their own).
