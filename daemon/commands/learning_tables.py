@@ -6,9 +6,11 @@ from typing import Any, Final
 from rich.table import Table
 
 from papertape.replay.config.learning import FIRST_POLICY
+from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.timestamps import utc_text
 
 CONTENDERS: Final = ("challenger", "champion", "logistic", "majority")
+MOST_GROUPS: Final = 12  # of inputs that a table shows
 _SCORES: Final = ("accuracy", "log_loss", "brier", "ece", "auc", "mcc")
 _TITLES: Final = {
     "log_loss": "log-loss",
@@ -66,6 +68,28 @@ def scores_table(title: str, contenders: Mapping[str, Mapping[str, Any]]) -> Tab
         table.add_row(
             name, f"{scores.get('rows', 0):,}", *(_number(scores.get(score)) for score in _SCORES)
         )
+    return table
+
+
+def worth_table(worth: Mapping[str, Any]) -> Table:
+    """Return what groups of inputs are worth on unseen rows, the most first: by how much log-loss rises without them."""
+    groups = worth["groups"]
+    title = (
+        f"worth of inputs that say the same thing, on {worth['rows']:,} rows not seen in training"
+    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("inputs", overflow="fold")
+    table.add_column("worth × 1,000", justify="right")
+    table.add_column("in 90 %", justify="right")
+    for group in groups[:MOST_GROUPS]:
+        limits = (group["lower"], group["upper"])
+        shown = [f"{1_000.0 * limit:+.2f}" if limit is not None else "–" for limit in limits]
+        table.add_row(
+            ", ".join(group["inputs"]), f"{1_000.0 * group['value']:+.2f}", " … ".join(shown)
+        )
+    if len(groups) > MOST_GROUPS:
+        rest = sum(group["value"] for group in groups[MOST_GROUPS:])
+        table.add_row(counted(len(groups) - MOST_GROUPS, "other"), f"{1_000.0 * rest:+.2f}", "")
     return table
 
 

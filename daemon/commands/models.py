@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from papertape.daemon.commands.learning_tables import scores_table
+from papertape.daemon.commands.learning_tables import scores_table, worth_table
 from papertape.daemon.commands.options import AsJson, Changes, ModelFolder, OneTape, with_tapes
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.commands.terminal import name_table
@@ -15,9 +15,9 @@ from papertape.engine.model import MODEL_FEATURES, read_artefact
 from papertape.replay.backtesting.run import load_tapes, make_spec
 from papertape.replay.config import load_config
 from papertape.replay.learning.by_hand import fit_from_tape
-from papertape.replay.learning.comparison import compare_models, settings_for
 from papertape.replay.learning.learning_pass import rows_of
 from papertape.replay.learning.settings import settings_of
+from papertape.replay.learning.unseen.comparison import compare_models, settings_for
 from papertape.replay.tapes.timestamps import utc_text
 
 models_app = typer.Typer(
@@ -106,7 +106,7 @@ def list_command(store: ModelFolder = None, as_json: AsJson = False) -> None:
 @models_app.command("show")
 def show_command(version: Version, store: ModelFolder = None, as_json: AsJson = False) -> None:
     """
-    Show the record of a version: features, data, measurements, gate.
+    Show the record of a version: features, data, measurements, gate, and what its inputs are worth on unseen rows.
 
     Example: papertape models show 3
     """
@@ -116,7 +116,11 @@ def show_command(version: Version, store: ModelFolder = None, as_json: AsJson = 
         return
     for name in ("start_ms", "end_ms"):
         values[name] = utc_text(values[name])
-    console.print(name_table(values))
+    gate = dict(values["gate"])
+    worth = gate.pop("worth", None)
+    console.print(name_table({**values, "gate": gate}))
+    if worth:
+        console.print(worth_table(worth))
 
 
 @models_app.command("promote")

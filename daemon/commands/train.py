@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from papertape.daemon.commands.learning_tables import scores_table
+from papertape.daemon.commands.learning_tables import scores_table, worth_table
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars
 from papertape.daemon.commands.tape_fetch import fetch
@@ -118,7 +118,7 @@ def _journalled(state: Path, given: Config) -> tuple[Config, list[Tape]]:
 
 
 def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool) -> None:
-    """Print the scores of all contenders on the gate's rows, what the gate says, and where the record is."""
+    """Print the scores of all contenders on the gate's rows, what the gate says, where the record is, and what inputs are worth."""
     record, gate = attempt.record, attempt.gate
     console.print(
         f"\n{record['kind']} on {', '.join(record['symbols'])} {record['timeframe']} · learnt from "
@@ -139,6 +139,8 @@ def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool
         markup=False,
         soft_wrap=True,
     )
+    if worth := gate.get("worth"):
+        console.print(worth_table(worth))
 
 
 def fetch_newest(

@@ -5,6 +5,7 @@ Models: from features at a close to a calibrated probability that the price rise
     kinds               the table of kinds, and a file for each, with its equations
     inputs dataset      what models read unless told otherwise; rows to learn from
     training            from rows to an artefact
+    relevance           which inputs a model needs
     inference           the model in force
     gate                whether a challenger may take over
     drift               whether the world is still that of the training

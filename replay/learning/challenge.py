@@ -27,6 +27,7 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.evidence import evidence, opinions, outcomes, seeds_of
 from papertape.replay.learning.policy import Shown, decide, weigh
 from papertape.replay.learning.settings import DAY_MS, LEAST_SHARE, LearningSettings
+from papertape.replay.learning.unseen.worth import worth_of
 
 BASELINE = "logistic"
 
@@ -169,6 +170,8 @@ def _judged(
     told = {"majority": majority, **verdict.to_json()}
     if seeds := seeds_of(artefact, known, followed, judged):
         told["seeds"] = seeds
+    if worth := worth_of(artefact, known, followed, settings):
+        told["worth"] = worth
     record = replace(
         artefact.record,
         tapes=settings.tapes,

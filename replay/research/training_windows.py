@@ -21,11 +21,11 @@ from papertape.engine.model.scores import scores
 from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import BASELINE
-from papertape.replay.learning.comparison import Interval, Intervals, losses
 from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.jobs.job import CHILD, TrainingJob
 from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
+from papertape.replay.learning.unseen.comparison import Interval, Intervals, losses
 from papertape.replay.learning.walk_forward import said_of
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import OnEvent

@@ -19,6 +19,7 @@ function models(status, attempts, drift, nowMs) {
   const oldestFirst = [...attempts].reverse();
   const shown = evidenceOf(oldestFirst);
   $("model-evidence").replaceChildren(...(shown.length ? shown : [element("h3", "evidence of the recipe"), element("p", "Nothing yet: it begins with the second model, on rows that the first one had not seen.", "none")]));
+  $("model-worth").replaceChildren(...worthOf(oldestFirst));
   $("attempts").replaceChildren(table(attempts, [
     ["attempt", (a) => clock(a.started_ms)], ["by", (a) => a.cause.replace("_", " "), "minor"], ["outcome", (a) => a.outcome, (a) => (a.outcome === "promoted" ? "gain" : a.outcome === "failed" ? "loss" : "")],
     ...LOSSES.filter((name) => attempts.some((a) => a.gate?.contenders?.[name])).map((name) => [name === "challenger" ? "log-loss: challenger" : name, (a) => digits(a.gate?.contenders?.[name]?.log_loss, 4), "minor"]),

@@ -6,5 +6,5 @@ Training: from rows to an artefact.
     newton boosting torch_fit  the three ways to fit: the logistic kind, trees, and those with a memory
     shrink                  towards the base rate
     train                   all of it, in order
-    diagnostics importance reference   what a record says of a model, for readers and for the watch on drift
+    diagnostics reference   what a record says of a model, for readers and for the watch on drift
 """

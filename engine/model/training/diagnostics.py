@@ -8,8 +8,8 @@ from papertape.engine.jit import FloatArray
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.calibrate import logistic
 from papertape.engine.model.inference.current import read_rows
+from papertape.engine.model.relevance.importance import importance
 from papertape.engine.model.scores import reliability_curve, scores
-from papertape.engine.model.training.importance import importance
 from papertape.engine.model.training.labels import SIGNAL, BoolArray
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.prepare import PARTS, Prepared

@@ -60,6 +60,7 @@ function drawModels() {
   $("model-sentence").textContent = model.note ?? "";
   drawAfterwards(attempts);
   $("model-evidence").append(...evidenceOf(attempts));
+  $("model-worth").append(...worthOf(attempts));
   const shadow = model.out_of_sample, live = model.in_force;
   drawReliability(live ? live.buckets : (shadow ?? {}).buckets, live ? "of the models in force" : "of challengers afterwards, promoted or not");
   if (live) drawScores("models in force", live.contenders);

@@ -68,6 +68,33 @@ function evidenceOf(attempts) {
   return [element("h3", "evidence of the recipe"), picture, element("p", `What one unit has become that was bet on every model in turn, each on rows that it had not seen; from ${boundary.toPrecision(3)} on the recipe has passed (full dots), and what has faded begins anew.`, "quiet")];
 }
 
+// What groups of inputs were worth to the newest model on rows that it had not seen, as nodes for a page, none where nothing was
+// measured: by how much the log-loss rose when they were told from another time, and how often they were surely worth something.
+const MOST_GROUPS = 12;
+function worthOf(attempts) {
+  const measured = attempts.map((a) => (a.gate ?? {}).worth).filter(Boolean), newest = measured[measured.length - 1];
+  if (!newest) return [];
+  const groups = newest.groups.slice(0, MOST_GROUPS), inThousandths = (v) => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v * 1000).toFixed(2)}`);
+  const ends = groups.flatMap((g) => [g.value, g.lower ?? g.value, g.upper ?? g.value, 0]), low = Math.min(...ends), high = Math.max(...ends);
+  const x = (v) => 4 + ((v - low) / (high - low || 1)) * 112;
+  const interval = (g) => {
+    const picture = svg("svg", { viewBox: "0 0 120 14", width: 120, height: 14, role: "img", "aria-label": `${inThousandths(g.lower)} to ${inThousandths(g.upper)}` });
+    picture.append(svg("line", { x1: x(0), x2: x(0), y1: 0, y2: 14, stroke: "var(--quiet)" }), svg("line", { x1: x(g.lower ?? g.value), x2: x(g.upper ?? g.value), y1: 7, y2: 7, stroke: "var(--accent)" }), svg("circle", { cx: x(g.value), cy: 7, r: 3, fill: "var(--accent)" }));
+    return picture;
+  };
+  const key = (g) => g.inputs.join(", "), isSure = (g) => (g.lower ?? 0) > 0;
+  const sure = (group) => measured.filter((worth) => worth.groups.some((g) => key(g) === key(group) && isSure(g))).length;
+  const made = element("table"), head = made.createTHead().insertRow(), body = made.createTBody();
+  for (const [title, name] of [["inputs", "words"], ["worth", ""], ["in 90 %", "minor"], ["", "minor"], ["surely", ""]]) head.append(element(title ? "th" : "td", title, name));
+  for (const group of groups) {
+    const line = body.insertRow(), drawn = element("td", undefined, "minor");
+    drawn.append(interval(group));
+    line.append(element("td", key(group), "words"), element("td", inThousandths(group.value)), element("td", `${inThousandths(group.lower)} … ${inThousandths(group.upper)}`, "minor"), drawn, element("td", `${sure(group)} of ${measured.length}`));
+  }
+  const rest = newest.groups.length - groups.length;
+  return [element("h3", "what inputs are worth"), made, element("p", `By how many thousandths of a nat the log-loss of the newest model rises on ${newest.rows.toLocaleString("en-US")} rows that it had not seen when inputs that say the same thing are told from another time together${rest ? `; ${rest} groups more are worth less` : ""}. Surely: in how many models the limits of 90 % lie above 0.`, "quiet")];
+}
+
 // What was stated against what came true, as nodes for a page, none without predictions.
 const filledBuckets = (buckets) => (buckets ?? []).filter((bucket) => bucket.rows > 0);
 function reliabilityOf(buckets, where) {

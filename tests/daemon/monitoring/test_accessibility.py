@@ -22,7 +22,10 @@ pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.asyncio]
 
 GATE = """{"contenders": {"challenger": {"log_loss": 0.69, "net_return": -0.001}, "majority": {"log_loss": 0.68}}, "recipe":
   {"policy": "model", "boundary": 20.0, "capital": 3.0, "has_faded": false, "state": {"is_passed": false},
-   "points": [[1700000000000, 0.5, false], [1700003600000, 3.0, false]]}}"""
+   "points": [[1700000000000, 0.5, false], [1700003600000, 3.0, false]]},
+  "worth": {"rows": 700, "orders": 3, "groups": [
+    {"inputs": ["rsi_14", "adx_14_plus_di"], "value": 0.0012, "lower": 0.0002, "upper": 0.0031},
+    {"inputs": ["volume_z_20"], "value": -0.0004, "lower": null, "upper": 0.0002}]}}"""
 
 
 def held() -> Status:
@@ -55,7 +58,9 @@ def api(tmp_path: Path) -> Api:
 async def opened(api: Api, profile: Path) -> AsyncIterator[Tab]:
     async with serving(api) as http, browser_tab(profile) as tab:
         await tab.open(str(http._base_url), 1280)
-        await tab.until("$('model-evidence').querySelector('svg') && PAGE.trades.rows.length > 5")
+        await tab.until(
+            "$('model-evidence').querySelector('svg') && $('model-worth').querySelector('svg') && PAGE.trades.rows.length > 5"
+        )
         yield tab
 
 

@@ -17,7 +17,6 @@ from papertape.engine.records import LONG, SHORT
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence
 from papertape.engine.strategies.own_signals import can_short_of, question_of
-from papertape.replay.learning.comparison import compare_models, settings_for
 from papertape.replay.learning.dataset import dataset_of
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.feasible import refuse_few_signals
@@ -25,6 +24,7 @@ from papertape.replay.learning.jobs.job import TrainingJob, read_job, write_job
 from papertape.replay.learning.jobs.trainer import train_model
 from papertape.replay.learning.policy import recipe_digest
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.learning.unseen.comparison import compare_models, settings_for
 from papertape.replay.learning.walk_forward import Walked, walk
 from tests.support.helpers import random_candles
 from tests.support.planted_rows import due_times, planted_rows, quick_settings

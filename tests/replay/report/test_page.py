@@ -222,6 +222,25 @@ def test_the_page_says_where_its_configuration_comes_from(tmp_path: Path) -> Non
 
 
 @needs_browser
+def test_a_browser_draws_what_inputs_are_worth_and_in_how_many_models(tmp_path: Path) -> None:
+    def attempt(inputs: list[str], lower: float | None) -> dict[str, object]:
+        group = {"inputs": inputs, "value": 0.0021, "lower": lower, "upper": 0.0035}
+        return {"due_ms": 0, "outcome": "rejected", "record": {}, "gate": {"worth": {"rows": 1_234, "groups": [group]}}}  # fmt: skip
+
+    both = ["rsi_14", "mfi_14"]
+    attempts = [attempt(both, 0.0004), attempt(["rsi_14"], 0.0004), attempt(both, None)]
+    write_report(tmp_path / "page.html", {"model": {"attempts": attempts}}, {}, NO_MARKS, {})
+
+    dom = open_in_browser(tmp_path / "page.html", tmp_path / "profile")
+
+    assert "data-errors" not in dom
+    assert '<td class="words">rsi_14, mfi_14</td><td>+2.10</td>' in dom
+    assert "– … +3.50" in dom
+    assert "1 of 3" in dom
+    assert "1,234 rows" in dom
+
+
+@needs_browser
 def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
     write_report(tmp_path / "page.html", {}, {}, NO_MARKS, {})
 

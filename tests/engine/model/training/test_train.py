@@ -9,8 +9,8 @@ from scipy.special import expit, logit
 from papertape.engine.errors import DataError
 from papertape.engine.model import Dataset, TrainingOptions, read_artefact, train
 from papertape.engine.model.inference.current import read_rows
+from papertape.engine.model.relevance.importance import importance, moved_blocks
 from papertape.engine.model.scores import scores
-from papertape.engine.model.training.importance import importance, moved_blocks
 from papertape.engine.model.training.labels import LabelPrices, variance_labels
 from papertape.engine.model.training.prepare import prepare
 from papertape.engine.model.training.reference import bin_shares, tenths
