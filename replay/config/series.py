@@ -31,7 +31,8 @@ class RecordedSeries:
 
     def events(self) -> list[tuple[int, Funding | SeriesRows]]:
         """Return the events of a run: settlements at their times, and first of all what an engine may know beside them."""
-        paid = {(event.symbol, event.time_ms) for use in self.funding for _, event in use.events}
+        settled = [event for use in self.funding for event in use.paid]
+        paid = {(event.symbol, event.time_ms) for _, event in settled}
         kept = []
         for use in self.others:
             rows = use.rows
@@ -42,7 +43,7 @@ class RecordedSeries:
             kept.append(rows)
         rows = _joined(kept)
         told: list[tuple[int, Funding | SeriesRows]] = [(0, SeriesRows(rows))] if len(rows) else []
-        return told + [event for use in self.funding for event in use.events]
+        return [*told, *settled]
 
     def sections(self) -> dict[str, Any]:
         """Return what result.json holds: settlements, and the files of the other series."""

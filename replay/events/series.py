@@ -35,12 +35,17 @@ class FundingUse:
     first_ms: int
     last_ms: int
 
+    @property
+    def paid(self) -> tuple[tuple[int, Funding], ...]:
+        """Return those that a run pays: one at the last close is after it, for what is held is counted at that close."""
+        return tuple(event for event in self.events if event[0] < self.last_ms)
+
     def section(self) -> dict[str, Any]:
         """Return what result.json holds of it."""
         return {
             "file": self.rates.name,
             "sha256": self.rates.sha256,
-            "settlements": len(self.events),
+            "settlements": len(self.paid),
             "price": "last close" if self.rates.prices is None else "mark",
             "holes": [list(hole) for hole in self.holes],
         }
@@ -49,7 +54,7 @@ class FundingUse:
         """Return what a reader must know: what was charged on what, and what was not known and not charged."""
         said = []
         name = self.symbol
-        if self.rates.prices is None and self.events:
+        if self.rates.prices is None and self.paid:
             said.append(
                 f"{name}: funding is charged on the last close; {self.rates.name} has no mark price."
             )
@@ -61,7 +66,7 @@ class FundingUse:
         if len(self.holes) > 3:
             said.append(f"{name}: settlements are missing in {len(self.holes) - 3:,} more places.")
         first, last = (int(t) for t in self.rates.time_ms[[0, -1]])
-        if not self.events:
+        if not self.paid:
             said.append(
                 f"{name}: no settlement of {self.rates.name} ({utc_text(first)} … {utc_text(last)}) falls into the candles "
                 f"({utc_text(self.first_ms)} … {utc_text(self.last_ms)}): no funding was charged."

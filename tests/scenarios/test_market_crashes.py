@@ -133,7 +133,7 @@ def test_funding_is_what_pandas_makes_of_the_same_rates(result: Result) -> None:
     fills = fills[fills["symbol"] == place].assign(
         stamp=naive(fills["time"]).astype("datetime64[ms]")
     )
-    joined = pd.merge_asof(rates[rates["stamp"] <= pd.Timestamp("2023-01-01")], candles, on="stamp")
+    joined = pd.merge_asof(rates[rates["stamp"] < pd.Timestamp("2023-01-01")], candles, on="stamp")
     held = pd.merge_asof(joined, fills[["stamp", "position"]], on="stamp", allow_exact_matches=False)  # fmt: skip
     expected = (held["position"].fillna(0.0) * held["close"] * held["funding_rate"]).sum()
 

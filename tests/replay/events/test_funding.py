@@ -14,7 +14,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.records import FUNDING_RATE, LONG, SHORT
 from papertape.engine.strategies import Decision
 from papertape.replay import Result, Tape, backtest
-from papertape.replay.backtesting.verify import verify
+from papertape.replay.backtesting.verify import result_statement, verify
 from papertape.replay.importers.series import SeriesFile, read_series
 from tests.support.helpers import SHARED, START_MS, make_candles, needs_shared
 
@@ -93,6 +93,20 @@ def test_a_mark_price_is_what_is_charged_on(tmp_path: Path) -> None:
 
     assert result.trades["funding"].tolist() == [pytest.approx(11.95)]
     assert not any("last close" in line for line in result.summary["warnings"])
+
+
+def test_a_settlement_at_the_last_close_is_after_the_run(tmp_path: Path) -> None:
+    """What is held then is counted at that close; equity, trades and statement are of one moment."""
+    path = rows(tmp_path / "x.csv", f"{at(4)},0.01", f"{at(10)},0.01")
+
+    result = run(path)
+
+    assert result.trades["funding"].tolist() == [pytest.approx(12.0)]
+    assert result.summary["funding"]["X"]["settlements"] == 1
+    made = float(result.trades["pnl"].sum())
+    assert result.equity["equity"].iloc[-1] == pytest.approx(1_000.0 + made, abs=1e-9)
+    booked = result_statement(result.save(tmp_path / "out"))
+    assert booked.curve_cash == booked.cash
 
 
 def test_a_missing_settlement_is_a_gap_and_not_a_guess(tmp_path: Path) -> None:
