@@ -104,12 +104,15 @@ class StreamDigest:
         """Add the bytes of some records."""
         if not len(records):
             return
-        self._rest += records.tobytes()
-        done = len(self._rest) - len(self._rest) % _BLOCK_BYTES
-        for start in range(0, done, _BLOCK_BYTES):
-            block = self._rest[start : start + _BLOCK_BYTES]
-            self._chain = hashlib.sha256(self._chain + block).digest()
-        del self._rest[:done]
+        data = np.ascontiguousarray(records).view(np.uint8).reshape(-1).data
+        while len(self._rest) + len(data) >= _BLOCK_BYTES:
+            taken = _BLOCK_BYTES - len(self._rest)
+            block = hashlib.sha256(self._chain)
+            block.update(self._rest)
+            block.update(data[:taken])
+            self._chain, data = block.digest(), data[taken:]
+            self._rest.clear()
+        self._rest += data
 
     @property
     def is_empty(self) -> bool:

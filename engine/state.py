@@ -39,7 +39,7 @@ from papertape.engine.report import Report
 from papertape.engine.snapshot import StreamDigest
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.own_signals import can_short_of, question_of
-from papertape.engine.strategies.protocol import KernelStrategy, state_dtype_of
+from papertape.engine.strategies.protocol import is_kernel, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
 READ_BLOCK: Final = 4 * BLOCK  # instants of a reading that kernels take at a time
@@ -248,7 +248,7 @@ class EngineState:
         assert reading.symbols == self.symbols
         assert not spec.events
         # Of one that looks at its account a block is copied for every look; of a kernel long ones cost nothing.
-        block = READ_BLOCK if isinstance(spec.strategy, KernelStrategy) else BLOCK
+        block = READ_BLOCK if is_kernel(spec.strategy) else BLOCK
         return ReadFeatures(reading, spec.timeframe, requests, has_marks, block)
 
     def _model(self) -> CurrentModel:

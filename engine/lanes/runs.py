@@ -9,14 +9,14 @@ import numpy as np
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import ReadFeatures, Reading
-from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows
+from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.lanes.passing import DONE, run_lane
 from papertape.engine.lanes.wishes import Wishes, WishRoom, wishes_of
 from papertape.engine.performance.curve import type_of
 from papertape.engine.records import DECISION, FILL, MARK, TRADE
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.parameters import values_as_text
-from papertape.engine.strategies.protocol import KernelStrategy
+from papertape.engine.strategies.protocol import is_kernel
 
 # Of fills, trades and decisions; whoever trades more has a run of its own.
 _MOST_ROWS: Final = 1 << 18
@@ -27,10 +27,10 @@ _OTHERS: Final = [each.name for each in fields(EngineSpec) if each.name != "stra
 
 class LaneEnding(NamedTuple):
     """
-    What came of an account.
+    What came of an account; the next one is written over it.
 
     trades  TRADE records of those that closed
-    marks   `equity`, `exposure` and `open_positions` at every instant; the next account is written over them
+    marks   `equity`, `exposure` and `open_positions` at every instant
     """
 
     trades: Rows
@@ -41,7 +41,7 @@ def is_lane(spec: EngineSpec) -> bool:
     """Return whether an account of a specification can be run so: one market without margin, one built-in strategy in a kernel."""
     strategy = spec.strategy
     return (
-        isinstance(strategy, KernelStrategy)
+        is_kernel(strategy)
         and type(strategy).__module__.partition(".")[0] == "papertape"
         and len(spec.markets) == 1
         and not spec.markets[0].leverage
@@ -113,13 +113,13 @@ class Lanes:
         report = engine.outputs.take(n)
         report.decisions, report.fills = self._decisions[:n_decisions], self._fills[:n_fills]
         engine.counted(report)
-        return LaneEnding(copy_rows(self._trades[:n_trades]), self._marks)
+        return LaneEnding(self._trades[:n_trades], self._marks)
 
     def _wanted(self, engine: Engine) -> Wishes:
         """Return what an engine's strategy wants; nobody is asked twice in a row."""
         spec, frames, strategy = engine.spec, engine.frames, engine.spec.strategy
         assert isinstance(frames, ReadFeatures)
-        assert isinstance(strategy, KernelStrategy)
+        assert is_kernel(strategy)
         asked = (spec.timeframe, frames.columns, type(strategy), *values_as_text(strategy))
         if self._newest is None or asked != self._asked:
             self._asked, self._newest = asked, wishes_of(engine, strategy, self._room)

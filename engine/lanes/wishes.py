@@ -13,7 +13,7 @@ import numpy as np
 from papertape.engine.broker.orders import mute_absent
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import ReadFeatures
-from papertape.engine.jit import IntArray, Rows, copy_rows
+from papertape.engine.jit import IntArray, Rows
 from papertape.engine.lanes.stretches import gather
 from papertape.engine.records import DECISION
 from papertape.engine.strategies.protocol import KernelStrategy, TellsChanges
@@ -23,7 +23,7 @@ _WORDS: Final = DECISION.itemsize // 8
 
 class Wishes(NamedTuple):
     """
-    Closes in a row at which the same is wanted.
+    Closes in a row at which the same is wanted; the next are written over them.
 
     starts   the instant at which each begins, ascending
     rows     DECISION, shape (1, n): what is wanted at the first close of each
@@ -51,14 +51,15 @@ def wishes_of(engine: Engine, strategy: KernelStrategy, room: WishRoom) -> Wishe
     assert isinstance(engine.frames, ReadFeatures)
     closes = engine.frames.reading.closes(engine.spec.timeframe)
     state = np.zeros(1, strategy.state_dtype)
-    room.is_even[:] = 1
     if isinstance(strategy, TellsChanges) and not engine.frames.has_absent:
         columns = engine.frames.whole(0)
         count = strategy.tell(columns, closes.at, state, room.starts, room.rows)
+        room.is_even[:count] = 1
     else:
         count = _asked(engine, strategy, state, room)
-    kept = copy_rows(room.rows[:count]).reshape(1, -1)
-    return Wishes(room.starts[:count].copy(), kept, room.is_even[:count].copy(), state)
+    return Wishes(
+        room.starts[:count], room.rows[:count].reshape(1, -1), room.is_even[:count], state
+    )
 
 
 def _asked(engine: Engine, strategy: KernelStrategy, state: Rows, room: WishRoom) -> int:

@@ -6,7 +6,7 @@ What a result is worth: definitions of every number that a report shows, and not
     times       when it is marked                        activity      how much of it was at work
     ratios      return, risk and ratio metrics                   significance  how far a Sharpe ratio can be trusted
     trading     metrics of trades and costs                      relative      against buy-and-hold
-    standing    a Sharpe ratio among all that was tried
+    standing    a Sharpe ratio among all that was tried          trade_figures  what one reading of trades tells
     overfitting the best of many: PBO, step-down            resampling   series drawn again from themselves
     paths       accounts that could have been                    placebo     the same trades at random times
     lanes       many shifts of one set of positions

@@ -26,13 +26,8 @@ from papertape.engine.performance.ratios import (
 )
 from papertape.engine.performance.relative import hold_worth, put_relative
 from papertape.engine.performance.times import MarkTimes
-from papertape.engine.performance.trading import (
-    TradeColumns,
-    put_costs,
-    put_trades,
-    total_quote,
-)
-from papertape.engine.records import REASON_END
+from papertape.engine.performance.trade_figures import TradeFigures
+from papertape.engine.performance.trading import put_costs, put_trades
 
 _NO_CANDLES: Final = "no candle was processed"
 _NOT_KEPT: Final = "the exposure of this run was not kept"
@@ -67,9 +62,9 @@ def measure(
     assert rf > -1.0
     assert trials >= 1
     sheet = Sheet()
-    units, columns = units_of(marks), TradeColumns(trades)
-    put_trades(sheet, columns, units)
-    put_costs(sheet, columns, units)
+    units, figures = units_of(marks), TradeFigures(trades)
+    put_trades(sheet, figures, units)
+    put_costs(sheet, figures, units)
     if not len(marks):
         names = (*CURVE_METRICS, *DAILY_METRICS, "buy_and_hold_return", *RELATIVE_METRICS)
         sheet.refuse(names, _NO_CANDLES)
@@ -100,7 +95,7 @@ def measure(
         put_significance(sheet, daily.returns, rf, trials, trials_deviation)
         put_pain(sheet, daily, capital, rf)
         if has_column(marks, "exposure"):
-            _put_activity(sheet, columns, marks, equity[1:])
+            _put_activity(sheet, figures, marks, equity[1:])
         else:
             sheet.refuse(("mean_leverage", "turnover"), _NOT_KEPT)
     return sheet.finish()
@@ -148,7 +143,7 @@ def _put_curve(sheet: Sheet, times: MarkTimes, equity: FloatArray) -> tuple[int,
     return elapsed_ms, falls.lowest
 
 
-def _put_activity(sheet: Sheet, trades: TradeColumns, marks: Marks, equity: FloatArray) -> None:
+def _put_activity(sheet: Sheet, trades: TradeFigures, marks: Marks, equity: FloatArray) -> None:
     """
     Write mean gross leverage and turnover, for an equity above zero.
 
@@ -157,6 +152,6 @@ def _put_activity(sheet: Sheet, trades: TradeColumns, marks: Marks, equity: Floa
     units = units_of(marks)
     leverage, worth = activity_of(marks["exposure"], equity, units)
     sheet.put("mean_leverage", leverage)
-    exits = np.where(trades["exit_reason"] == REASON_END, 0.0, trades["exit_price"])
-    traded = total_quote(trades["notional"], units) + float(np.dot(trades["quantity"], exits))
+    sold = float(np.dot(trades.columns["quantity"], trades.columns["exit_price"]))
+    traded = trades.sums["notional"] / units + sold
     sheet.put("turnover", traded / worth)

@@ -21,13 +21,13 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
 
 import importlib
 from collections.abc import Callable, Mapping
-from inspect import signature
 from typing import Any, Final
 
 from papertape.engine.errors import ConfigError, PapertapeError, did_you_mean
 from papertape.engine.strategies.confluence import Confluence
 from papertape.engine.strategies.ema_cross import EmaCross
 from papertape.engine.strategies.parameters import (
+    arguments_of,
     declared_parameters,
     parameters_of,
     with_parameters,
@@ -76,7 +76,7 @@ def make_strategy(
 ) -> KernelStrategy | Strategy:
     """Return a strategy by its name or its `module:Class`, or by the class itself; raises ConfigError."""
     make = class_of(name) if made_by is None else made_by
-    taken = signature(make).parameters
+    taken = arguments_of(make)
     known = {**taken, **declared_parameters(make)}
     for key in parameters:
         if key not in known:

@@ -6,10 +6,11 @@ result.json and `papertape config parameters` all read it, and what it does not 
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from inspect import get_annotations
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from inspect import Parameter, get_annotations, signature
 from numbers import Integral, Real
-from types import MemberDescriptorType
+from types import MappingProxyType, MemberDescriptorType
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ _WORDS: Final[dict[type, str]] = {
     float: "a number",
     str: "text",
 }
+_CLASSES: Final = 64  # that are looked through once: a search makes thousands of one
 _ON_GRID: Final = 1e-9  # of a step: how far a decimal fraction may be off by rounding
 
 
@@ -187,14 +189,19 @@ def _short(value: float | None) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def declared_parameters(kind: Any) -> dict[str, StrategyParameter]:
+def declared_parameters(kind: Any) -> Mapping[str, StrategyParameter]:
     """
     Return what a class declares, its bases' first, in order; nothing for what is no class.
 
     Raises ConfigError for a field whose annotation is not the type of its default.
     """
+    return _declared_by(kind) if isinstance(kind, type) else {}
+
+
+@lru_cache(_CLASSES)
+def _declared_by(kind: type) -> Mapping[str, StrategyParameter]:
     found: dict[str, StrategyParameter] = {}
-    for owner in reversed(getattr(kind, "__mro__", ())):
+    for owner in reversed(kind.__mro__):
         own = vars(owner)
         declared = own.get(_DECLARED, {})
         # A plain value in a derived class is a constant there.
@@ -205,7 +212,17 @@ def declared_parameters(kind: Any) -> dict[str, StrategyParameter]:
             said = get_annotations(owner).get(name, one.kind)
             one.annotate(said if isinstance(said, str) else getattr(said, "__name__", str(said)))
             found[name] = one
-    return found
+    return MappingProxyType(found)
+
+
+def arguments_of(kind: Callable[..., Any]) -> Mapping[str, Parameter]:
+    """Return the arguments that a strategy is made with, by name."""
+    return _arguments_of(kind) if isinstance(kind, type) else signature(kind).parameters
+
+
+@lru_cache(_CLASSES)
+def _arguments_of(kind: type) -> Mapping[str, Parameter]:
+    return signature(kind).parameters
 
 
 def parameters_of(strategy: Any) -> dict[str, Any]:

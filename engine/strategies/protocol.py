@@ -7,7 +7,8 @@ once per closed candle, on the same features, the same broker and the same ledge
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -42,6 +43,17 @@ class KernelStrategy(Protocol):
         decisions  DECISION, every field of the first `n` rows must be written
         """
         ...
+
+
+_KERNELS: Final[WeakKeyDictionary[type, bool]] = WeakKeyDictionary()
+
+
+def is_kernel(strategy: object) -> TypeGuard[KernelStrategy]:
+    """Return whether a strategy is a `KernelStrategy`: looked for once in a class, for it takes as long as much of a trial."""
+    kind = type(strategy)
+    if kind not in _KERNELS:
+        _KERNELS[kind] = isinstance(strategy, KernelStrategy)
+    return _KERNELS[kind]
 
 
 @runtime_checkable
@@ -111,7 +123,7 @@ class Strategy(Protocol):
 
 def state_dtype_of(strategy: Any) -> np.dtype[Any]:
     """Return the record in which a strategy keeps its state for one symbol, or raise ConfigError for what is none."""
-    if isinstance(strategy, KernelStrategy):
+    if is_kernel(strategy):
         return strategy.state_dtype
     if not callable(getattr(strategy, "decide", None)) or not hasattr(strategy, "features"):
         raise ConfigError(f"strategy: {strategy!r} needs `features` and a method `decide(view)`")

@@ -21,7 +21,7 @@ from papertape.engine.performance.times import MarkTimes
 from papertape.engine.report import Report
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import Outputs
-from papertape.engine.strategies.protocol import KernelStrategy
+from papertape.engine.strategies.protocol import is_kernel
 from papertape.replay.backtesting.prepare import RunPlan, model_events
 from papertape.replay.backtesting.recorder import Recorder, refuse_faults
 from papertape.replay.backtesting.summary import Run
@@ -98,9 +98,9 @@ class SharedCandles:
 
     def _engine(self, spec: EngineSpec) -> Engine:
         """Return an engine before its first candle; it writes where those before it of its kind did."""
-        is_kernel = isinstance(spec.strategy, KernelStrategy)
-        engine = Engine(spec, self._reading, self._outputs.get(is_kernel))
-        self._outputs[is_kernel] = engine.outputs
+        kind = is_kernel(spec.strategy)
+        engine = Engine(spec, self._reading, self._outputs.get(kind))
+        self._outputs[kind] = engine.outputs
         return engine
 
     def _run(

@@ -74,9 +74,8 @@ def test_what_averages_tell_is_what_they_answer(allow_short: bool) -> None:
     candles, strategy = random_candles(900, 5), EmaCross(3, 8, allow_short)
     reading = Reading(("A",), "1h", candles)
     spec = EngineSpec([Market("A")], strategy, "1h", "1h", settings=Settings("all_in"))
-    room = WishRoom(900)
     told, asked = (
-        wishes_of(Engine(spec, reading), one, room) for one in (strategy, Asked(strategy))
+        wishes_of(Engine(spec, reading), one, WishRoom(900)) for one in (strategy, Asked(strategy))
     )
 
     assert told.starts.tolist() == asked.starts.tolist()
