@@ -38,6 +38,7 @@ from papertape.replay.tapes.store import Tape
 
 TRIALS: Final = 200
 BATCH: Final = 16
+_LARGEST_SEED: Final = 2**32 - 1  # that optuna takes
 _LEAST_BATCH: Final = 4  # of which CMA-ES can make a generation
 
 
@@ -334,6 +335,8 @@ def _refuse(axes: Sequence[Axis], options: OptimizeOptions) -> None:
         )
     if options.windows:
         _refuse_windows(axes, options)
+    if not 0 <= options.seed <= _LARGEST_SEED:
+        raise ConfigError(f"--seed {options.seed}: it is not between 0 and {_LARGEST_SEED}")
     if options.batch < _LEAST_BATCH:
         raise ConfigError(f"--batch {options.batch}: {_LEAST_BATCH} is the least")
 

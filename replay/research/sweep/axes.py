@@ -32,6 +32,7 @@ CODE_KEYS: Final = (
 )  # of which values are code
 FILE_KEYS: Final = tuple(f"data.{name}" for name in SERIES_NAMES)  # of which values are files
 _MOST_VALUES: Final = 100_000  # of one axis
+_LEGIBLE: Final = 1e15  # a count above it is told by its size
 _DIGITS: Final = 12  # that a step's sum keeps: 0.1 + 2 · 0.1 is 0.3
 
 
@@ -167,9 +168,9 @@ def _whole_range(key: str, config: Config) -> Axis:
 def _span(where: str, key: str, parts: Sequence[str], kind: type | None) -> Axis:
     """Return `low:high` or `low:high:step`."""
     whole = all(_is_whole(part) for part in parts) and kind is not float
-    numbers: list[float] = [int(part) if whole else float(part) for part in parts]
-    if not all(math.isfinite(number) for number in numbers):
+    if not all(math.isfinite(float(part)) for part in parts):
         raise ConfigError(f"{where}: low, high and step are finite numbers")
+    numbers: list[float] = [int(part) if whole else float(part) for part in parts]
     low, high = numbers[:2]
     if low > high:
         raise ConfigError(f"{where}: it holds no value, for {low:g} is above {high:g}")
@@ -181,11 +182,13 @@ def _span(where: str, key: str, parts: Sequence[str], kind: type | None) -> Axis
 
 
 def _steps(where: str, low: float, high: float, step: float, whole: bool) -> tuple[Any, ...]:
-    count = math.floor((high - low) / step + 1e-9) + 1
-    if count > _MOST_VALUES:
+    room = (float(high) - float(low)) / step + 1e-9
+    if room >= _MOST_VALUES:
+        told = f"{math.floor(room) + 1:,}" if room < _LEGIBLE else f"{room:.3g}"
         raise ConfigError(
-            f"{where}{count:,} values are more than {_MOST_VALUES:,}; take a larger step"
+            f"{where}{told} values are more than {_MOST_VALUES:,}; take a larger step"
         )
+    count = math.floor(room) + 1
     if whole:
         return tuple(int(low + i * step) for i in range(count))
     return tuple(round(float(low + i * step), _DIGITS) for i in range(count))

@@ -87,6 +87,8 @@ def make_space(
             raise ConfigError(f"--grid {key}: it stands twice; write its values together")
     if draws is not None and draws < 1:
         raise ConfigError(f"--draw {draws}: draw one trial at least")
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: it is below 0")
     space = Space(tuple(axes), draws, seed)
     if draws is None and not space.is_grid:
         key = next(axis.key for axis in axes if not axis.values)

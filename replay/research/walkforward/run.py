@@ -46,12 +46,14 @@ from papertape.replay.research.walkforward.windows import (
     Plan,
     make_windows,
     refuse_overlap,
+    refuse_spans,
     span_ms,
     whole_candles,
 )
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
+_SWITCHES: Final = ("carry", "close")  # what strategy.at_switch may be
 _CHECKED: Final = 3  # windows that are looked at again
 
 
@@ -142,6 +144,10 @@ def _refuse(config: Config, space: Space, options: WalkOptions) -> None:
         raise ConfigError(
             f"--choose {options.choose}: unknown{did_you_mean(options.choose, RULES)}"
         )
+    if options.at_switch not in _SWITCHES:
+        raise ConfigError(
+            f"--at-switch {options.at_switch}: unknown{did_you_mean(options.at_switch, _SWITCHES)}"
+        )
     for axis in space.axes:
         if parameter_in(axis.key) is None:
             raise ConfigError(
@@ -165,11 +171,13 @@ def _laid_out(runner: TrialRunner, space: Space, layout: Layout) -> tuple[Plan, 
     end_ms = max(int(cut.candles["open_ms"][-1]) + cut.length_ms for cut in cuts)
     train_ms, test_ms = span_ms(layout.train, "--train"), span_ms(layout.test, "--test")
     embargo_ms = span_ms(layout.embargo, "--embargo")
+    plan = Plan(train_ms, test_ms, 0, embargo_ms, layout.is_anchored)
+    refuse_spans(plan, length_ms)  # before the strategy is replayed over the first of them
     if layout.purge == AUTO:
         purge_ms = _longest_ms(runner, first_ms, min(first_ms + train_ms, end_ms), length_ms)
     else:
         purge_ms = span_ms(layout.purge, "--purge")
-    plan = Plan(train_ms, test_ms, purge_ms, embargo_ms, layout.is_anchored)
+    plan = plan._replace(purge_ms=purge_ms)
     windows = make_windows(plan, first_ms, end_ms, length_ms)
     refuse_overlap(windows, plan.gap_ms)
     return plan, Search(runner, space, windows)

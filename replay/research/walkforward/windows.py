@@ -70,14 +70,7 @@ def make_windows(plan: Plan, first_ms: int, end_ms: int, length_ms: int) -> list
 
     Raises ConfigError where there is no window, or a span that ends inside a candle.
     """
-    for name in ("train", "test", "purge", "embargo"):
-        value = getattr(plan, f"{name}_ms")
-        if value % length_ms:
-            raise ConfigError(
-                f"--{name}: {value / 3_600_000:g} hours are not whole candles of {length_ms / 3_600_000:g} hours"
-            )
-        if value <= 0 and name in ("train", "test"):
-            raise ConfigError(f"--{name}: it holds no candle; write 90d, say")
+    refuse_spans(plan, length_ms)
     found: list[Window] = []
     test_ms = first_ms + plan.train_ms + plan.gap_ms
     while test_ms + plan.test_ms <= end_ms:
@@ -92,6 +85,18 @@ def make_windows(plan: Plan, first_ms: int, end_ms: int, length_ms: int) -> list
             "shorten --train or --test"
         )
     return found
+
+
+def refuse_spans(plan: Plan, length_ms: int) -> None:
+    """Raise ConfigError where a span ends inside a candle, or holds none where one is needed."""
+    for name in ("train", "test", "purge", "embargo"):
+        value = getattr(plan, f"{name}_ms")
+        if value % length_ms:
+            raise ConfigError(
+                f"--{name}: {value / 3_600_000:g} hours are not whole candles of {length_ms / 3_600_000:g} hours"
+            )
+        if value <= 0 and name in ("train", "test"):
+            raise ConfigError(f"--{name}: it holds no candle; write 90d, say")
 
 
 def whole_candles(span_s: float, length_ms: int) -> int:

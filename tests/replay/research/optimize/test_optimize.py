@@ -198,6 +198,8 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
         ({"sampler": "cmaes", "by": ["sharpe", "calmar"]}, "it knows one goal alone"),
         ({"sampler": "cmaes", "grid": {"data.timeframe": ["1h", "4h"]}, "trials": 2}, "data.timeframe have no order"),
         ({"trials": 0}, "--trials 0: one is the least"),
+        ({"seed": 2**32}, "--seed 4294967296: it is not between 0 and 4294967295"),
+        ({"seed": -1}, "--seed -1: it is not between 0 and"),
         ({"trials": 10_000_000}, "10,000,000 trials are more than 100,000"),
         ({"trials": 9, "grid": {FAST: [2, 3], SLOW: [20, 30]}}, "the grid has 4 points, and papertape sweep tries"),
         ({"batch": 3}, "--batch 3: 4 is the least"),

@@ -88,6 +88,9 @@ def test_a_key_alone_is_all_that_a_strategy_declares() -> None:
         ("account=5", "it is a section; vary one of its keys"),
         ("account.capital=-5", "account.capital: input should be greater than 0"),
         ("account.capital=1:1e9:0.001", "values are more than 100,000; take a larger step"),
+        (f"{FAST}=1:1e308:1", "=1:1e308:1: 1e+308 values are more than 100,000"),
+        ("account.capital=1:1e308:1e-300", "inf values are more than 100,000"),
+        (f"{FAST}=1:{'9' * 400}:1", "low, high and step are finite numbers"),
         ("account.capital", "nothing declares its range"),
         ("account.capital=1:inf:5", "finite"),
     ],
@@ -157,6 +160,13 @@ def test_what_no_space_can_be(texts: list[str], draws: int | None, said: str) ->
         make_space(axes, draws)
 
     assert said in str(refused.value)
+
+
+def test_no_space_is_drawn_by_a_seed_below_zero() -> None:
+    axes = [parse_axis(f"{FAST}=5:50", CROSS)]
+
+    with pytest.raises(ConfigError, match="--seed -1: it is below 0"):
+        make_space(axes, 3, seed=-1)
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest() -> None:

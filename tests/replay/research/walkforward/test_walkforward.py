@@ -192,7 +192,8 @@ class TestLeaks:
         ({"train": "soon"}, "--train soon: write a number"),
         ({"choose": "best"}, "--choose best: unknown"),
         ({"by": "sharp"}, "--by sharp: no such metric"),
-        ({"at_switch": "sell"}, "strategy.at_switch: input should be 'carry' or 'close'"),
+        ({"at_switch": "clse"}, "--at-switch clse: unknown: did you mean 'close'"),
+        ({"train": "0d"}, "--train: it holds no candle"),
         ({"workers": 0}, "--workers 0"),
         ({"purge": "30m"}, "--purge: 0.5 hours are not whole candles"),
     ],
@@ -202,6 +203,8 @@ def test_what_cannot_be_walked_is_one_sentence(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         walk(tmp_path / "a", **more)
+
+    assert not (tmp_path / "a").exists()  # no trial was run for it
 
 
 def test_a_window_without_a_value_says_so(tmp_path: Path) -> None:
