@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from papertape.engine.broker.risk.fees import set_rates
 from papertape.engine.broker.working.instructions import INSTRUCTION, MOST_INSTRUCTIONS
 from papertape.engine.broker.working.orders import WORKING_ORDER
 from papertape.engine.decisions.ahead import LOOK, run_ahead
@@ -116,6 +117,10 @@ class Stretches:
         """Put the account back to what was remembered."""
         for saved, live in zip(self._saved, self._live, strict=True):
             live[:] = saved
+        if self._engine.settings[
+            0
+        ].has_tiers:  # a day that began ahead has set the rates of its volume
+            set_rates(self._engine.markets, self._engine.account[0].volume)
 
 
 class AnswerRows:

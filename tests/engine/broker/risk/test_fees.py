@@ -162,6 +162,15 @@ def test_what_is_no_longer_traded_leaves_the_thirty_days() -> None:
     assert rates == [0.001] + [0.0008] * 4 + [0.0005] * 27 + [0.0008] * 3 + [0.001] * 5
 
 
+def test_the_last_hour_of_a_day_pays_the_rate_of_its_day_however_long_the_batch_is() -> None:
+    """Three fills of 5,000 are more than 10,000 before the day is over; 0.08 % is of the next one."""
+    script = {0: Decision(LONG), 2: Decision(0), 4: Decision(LONG), 22: Decision(0), 24: Decision(LONG)}  # fmt: skip
+    for batch in (1, 24, 48):
+        engine, candles = tiered(2, Scripted(script))
+        fills = run_all(engine, candles, batch).fills
+        assert (fills["fee"] / fills["notional"]).tolist() == pytest.approx([0.001] * 4 + [0.0008])
+
+
 def test_a_restart_and_batches_keep_the_rates() -> None:
     whole, candles = tiered(8)
     run_all(whole, candles)
