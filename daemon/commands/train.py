@@ -139,6 +139,9 @@ def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool
         markup=False,
         soft_wrap=True,
     )
+    if selection := record.get("selection"):
+        told = f"reads {len(record['inputs'])} of {len(selection)} inputs: {', '.join(record['inputs'])}"
+        console.print(told, markup=False, soft_wrap=True)
     if worth := gate.get("worth"):
         console.print(worth_table(worth))
 

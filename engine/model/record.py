@@ -31,6 +31,7 @@ class ModelRecord:
     reference     what its inputs and probabilities looked like in training, for the watch on drift
     curve         of reliability: bins of predicted against realised; importance: of each input, by name
     definitions   digests of the features of somebody's own that it was trained on, by name
+    selection     of each input that might have been read the share of halves of the rows that chose it; empty: none was made
     members       models of one kind that were trained with a seed each and speak together; 1: a single one
     """
 
@@ -58,6 +59,7 @@ class ModelRecord:
     importance: dict[str, float] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     members: int = 1
+    selection: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -85,6 +87,8 @@ class ModelRecord:
             del values["definitions"]  # of nearly all models
         if self.members == 1:
             del values["members"]  # likewise
+        if not self.selection:
+            del values["selection"]  # likewise
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
@@ -179,6 +183,7 @@ _OPTIONAL: Final[dict[str, Rule]] = {
         lambda value: _is_whole(value) and 1 < value <= MOST_MEMBERS,
         f"a whole number from 2 to {MOST_MEMBERS}",
     ),
+    "selection": _NUMBERS,
 }
 _RULES_2: Final[dict[str, Rule]] = {
     "inputs": (lambda value: _is_texts(value) and len(value) > 0, "a list of columns"),

@@ -67,6 +67,10 @@ class Learning(BaseModel):
         le=MOST_MEMBERS,
         description="models that are trained, each from a seed of its own, and speak as one; every one costs a training",
     )
+    select: Literal["all", "stability"] = Field(
+        "all",
+        description="inputs that a model reads: all, or those that are chosen again and again from halves of its training part",
+    )
     per_symbol: bool = Field(False, description="weights of its own for every symbol")
     fine_tune: bool = Field(
         False, description="go on from the champion in place of starting afresh"

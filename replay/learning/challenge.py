@@ -170,6 +170,8 @@ def _judged(
     told = {"majority": majority, **verdict.to_json()}
     if seeds := seeds_of(artefact, known, followed, judged):
         told["seeds"] = seeds
+    if selection := artefact.record.selection:
+        told["selection"] = selection
     if worth := worth_of(artefact, known, followed, settings):
         told["worth"] = worth
     record = replace(

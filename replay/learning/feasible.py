@@ -145,6 +145,7 @@ def _unfit(config: Config) -> list[str]:
             sizes=learning.sizes,
             is_fine_tuned=learning.fine_tune,
             seeds=learning.seeds,
+            select=learning.select,
         )
     except ConfigError as error:
         told = str(error).replace("training.is_fine_tuned", "learning.fine_tune")

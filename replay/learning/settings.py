@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.inputs import default_inputs
+from papertape.engine.model.relevance.selection import ALL
 from papertape.engine.model.training.labels import SIDE, SIGNAL
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.own_signals import can_short_of, model_asks_of, signals_name
@@ -178,6 +179,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
             "device": learning.device,
             **({"shrink": True} if learning.shrink else {}),
             **({"seeds": learning.seeds} if learning.seeds > 1 else {}),
+            **({"select": learning.select} if learning.select != ALL else {}),
         },
         is_fine_tuned=learning.fine_tune,
         activation_delay_ms=round(learning.activation_delay_s * 1000.0),

@@ -10,6 +10,7 @@ from papertape.engine.features import columns_of
 from papertape.engine.model.inputs import MODEL_FEATURES
 from papertape.engine.model.kinds import KINDS
 from papertape.engine.model.record import MOST_MEMBERS
+from papertape.engine.model.relevance.selection import ALL, SELECTIONS
 from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGNAL
 
 DEVICES: Final = ("auto", "cpu", "cuda")
@@ -37,6 +38,7 @@ class TrainingOptions:
     shrink          towards the base rate by what later rows bear out, in place of a temperature
     seeds           models that are trained, with `seed` and the numbers after it; the model is the mean of their log-odds
     is_per_symbol   weights of its own for each symbol, in place of one model for all
+    select          all: every input is read; stability: those that are chosen again and again from the training part
     is_fine_tuned   begin at the parent's weights, with its scaling, in place of afresh
     """
 
@@ -70,6 +72,7 @@ class TrainingOptions:
     is_fine_tuned: bool = False
     shrink: bool = False
     seeds: int = 1
+    select: str = ALL
 
     def __post_init__(self) -> None:
         for name, table in (
@@ -77,6 +80,7 @@ class TrainingOptions:
             ("label", LABELS),
             ("asks", QUESTIONS),
             ("device", DEVICES),
+            ("select", SELECTIONS),
         ):
             value = getattr(self, name)
             if value not in table:
@@ -124,11 +128,16 @@ class TrainingOptions:
             )
 
     def _check_sizes(self) -> None:
-        """Raise ConfigError for sizes that do not fit together, and for trees that are to be tuned further."""
+        """Raise ConfigError for sizes that do not fit together, and for what cannot be tuned further."""
         try:
             KINDS[self.kind].shapes(1, self.all_sizes)
         except DataError as error:
             raise ConfigError(f"training.sizes: {str(error).removeprefix('model: ')}") from error
+        if self.is_fine_tuned and self.select != ALL:
+            raise ConfigError(
+                f"training.is_fine_tuned: true is not for select = {self.select}, for the model before reads other inputs; "
+                "leave one of them out"
+            )
         if self.is_fine_tuned and self.kind == "lightgbm":
             raise ConfigError(
                 "training.is_fine_tuned: true is not for lightgbm, whose trees are grown afresh; leave it out"
@@ -158,6 +167,8 @@ class TrainingOptions:
             del values["shrink"]  # of all models before there was a choice
         if self.seeds == 1:
             del values["seeds"]  # likewise
+        if self.select == ALL:
+            del values["select"]  # likewise
         if self.label != "variance":
             del values["variance_share"]  # likewise
         if self.asks == SIDE:

@@ -2,6 +2,7 @@
 Training: from rows to an artefact.
 
     prepare       labels, weights, three parts in time order, scaling fitted on the oldest
+    select        where it is asked for: the inputs that the oldest part chooses again and again
     fit           Newton's method for the logistic kind, LightGBM for trees, torch for those with a memory, both stopped on
                   the middle part
     calibrate     a temperature on the newest part, or a share of what it says beyond the base rate on both later parts
@@ -24,6 +25,7 @@ from papertape.engine.model.artefact import Artefact, read_artefact, write_artef
 from papertape.engine.model.calibrate import fit_temperature, log_loss
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.record import ModelRecord
+from papertape.engine.model.relevance.selection import ALL, Rows, stable_inputs
 from papertape.engine.model.scores import spread_over_seeds
 from papertape.engine.model.training.boosting import Examples, fit_trees
 from papertape.engine.model.training.diagnostics import log_odds, measured, probabilities
@@ -87,6 +89,10 @@ def train(
     Raises DataError when there is too little to learn from or the parent does not fit.
     """
     ready = prepare(dataset, options)
+    selection: dict[str, float] = {}
+    if options.select != ALL:
+        options, selection = _selected(ready, options)
+        ready = prepare(dataset, options)
     if not options.is_fine_tuned:
         parent = None
     if parent is not None:
@@ -114,7 +120,7 @@ def train(
     ]
     tensors = _joined([own for own, _ in fits], options)
     tensors |= {"mean": mean, "scale": scale}
-    record = _record(dataset, options, tapes, champion)
+    record = replace(_record(dataset, options, tapes, champion), selection=selection)
     tensors, z, shares = _calibrated(record, tensors, symbols, ready, options)
     final = read_artefact(write_artefact(record, tensors))
     told = measured(final, symbols, ready, z, options)
@@ -126,6 +132,18 @@ def train(
         told["metrics"]["share_borne_out"] = float(np.mean(shares))
     data = write_artefact(replace(record, **told), tensors)
     return Trained(data, [row for _, row in fits])
+
+
+def _selected(
+    ready: Prepared, options: TrainingOptions
+) -> tuple[TrainingOptions, dict[str, float]]:
+    """Return the options with the inputs that the training part chooses, and how often it chose each."""
+    x = scaled(ready.x, *scaling(ready))
+    rows = Rows(x, ready.y, ready.weights, ready.known, ready.train)
+    found = stable_inputs(rows, options.horizon_bars, options.seed)
+    names = options.read
+    inputs = tuple(names[place] for place in found.kept)
+    return replace(options, inputs=inputs), dict(zip(names, found.shares.tolist(), strict=True))
 
 
 def _check_parent(parent: Artefact, dataset: Dataset, options: TrainingOptions) -> None:

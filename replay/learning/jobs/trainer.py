@@ -21,9 +21,10 @@ def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) ->
     if settings.asks != SIGNAL:
         del values["cost"]  # no part of what is learnt
     sizes = dict(settings.sizes)
-    if settings.kind != kind:  # the baseline is one model, of its own sizes
+    if settings.kind != kind:  # the baseline is one model, of its own sizes, and reads everything
         sizes = {}
         values.pop("seeds", None)
+        values.pop("select", None)
     return TrainingOptions(**{**values, "sizes": sizes, "is_fine_tuned": is_fine_tuned})
 
 

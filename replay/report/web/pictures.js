@@ -74,6 +74,7 @@ const MOST_GROUPS = 12;
 function worthOf(attempts) {
   const measured = attempts.map((a) => (a.gate ?? {}).worth).filter(Boolean), newest = measured[measured.length - 1];
   if (!newest) return [];
+  const chosen = (attempts.filter((a) => (a.gate ?? {}).worth).pop().gate.selection), read = newest.groups.reduce((n, g) => n + g.inputs.length, 0);
   const groups = newest.groups.slice(0, MOST_GROUPS), inThousandths = (v) => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v * 1000).toFixed(2)}`);
   const ends = groups.flatMap((g) => [g.value, g.lower ?? g.value, g.upper ?? g.value, 0]), low = Math.min(...ends), high = Math.max(...ends);
   const x = (v) => 4 + ((v - low) / (high - low || 1)) * 112;
@@ -92,7 +93,7 @@ function worthOf(attempts) {
     line.append(element("td", key(group), "words"), element("td", inThousandths(group.value)), element("td", `${inThousandths(group.lower)} … ${inThousandths(group.upper)}`, "minor"), drawn, element("td", `${sure(group)} of ${measured.length}`));
   }
   const rest = newest.groups.length - groups.length;
-  return [element("h3", "what inputs are worth"), made, element("p", `By how many thousandths of a nat the log-loss of the newest model rises on ${newest.rows.toLocaleString("en-US")} rows that it had not seen when inputs that say the same thing are told from another time together${rest ? `; ${rest} groups more are worth less` : ""}. Surely: in how many models the limits of 90 % lie above 0.`, "quiet")];
+  return [element("h3", "what inputs are worth"), made, element("p", `By how many thousandths of a nat the log-loss of the newest model rises on ${newest.rows.toLocaleString("en-US")} rows that it had not seen when inputs that say the same thing are told from another time together${rest ? `; ${rest} groups more are worth less` : ""}. Surely: in how many models the limits of 90 % lie above 0.${chosen ? ` It reads ${read} of ${Object.keys(chosen).length} inputs, chosen again and again from halves of its training part (stability selection).` : ""}`, "quiet")];
 }
 
 // What was stated against what came true, as nodes for a page, none without predictions.

@@ -5,6 +5,7 @@ import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,12 +224,13 @@ def test_the_page_says_where_its_configuration_comes_from(tmp_path: Path) -> Non
 
 @needs_browser
 def test_a_browser_draws_what_inputs_are_worth_and_in_how_many_models(tmp_path: Path) -> None:
-    def attempt(inputs: list[str], lower: float | None) -> dict[str, object]:
+    def attempt(inputs: list[str], lower: float | None) -> dict[str, Any]:
         group = {"inputs": inputs, "value": 0.0021, "lower": lower, "upper": 0.0035}
         return {"due_ms": 0, "outcome": "rejected", "record": {}, "gate": {"worth": {"rows": 1_234, "groups": [group]}}}  # fmt: skip
 
     both = ["rsi_14", "mfi_14"]
     attempts = [attempt(both, 0.0004), attempt(["rsi_14"], 0.0004), attempt(both, None)]
+    attempts[-1]["gate"]["selection"] = {"rsi_14": 1.0, "mfi_14": 0.9, "adx_14": 0.2}
     write_report(tmp_path / "page.html", {"model": {"attempts": attempts}}, {}, NO_MARKS, {})
 
     dom = open_in_browser(tmp_path / "page.html", tmp_path / "profile")
@@ -238,6 +240,7 @@ def test_a_browser_draws_what_inputs_are_worth_and_in_how_many_models(tmp_path: 
     assert "– … +3.50" in dom
     assert "1 of 3" in dom
     assert "1,234 rows" in dom
+    assert "It reads 2 of 3 inputs" in dom
 
 
 @needs_browser
