@@ -6,11 +6,12 @@ Exit codes: 0 fine · 1 refused or a failed check · 2 usage · 3 stopped by an 
 Little is imported on top: an interrupt during the half second of imports is a sentence, too.
 """
 
+import ast
 import errno
 import gc
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +42,7 @@ _KEPT: Final = {
     "learn-study": _TRIALS_KEPT.replace("trials", "cells"),
 }
 
-# Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it.
+# Command and where it is: a module of `papertape.daemon.commands`, and the function or group in it. Groups are last.
 COMMANDS: Final = {
     "demo": "replay:demo_command",
     "replay": "replay:replay_command",
@@ -49,10 +50,8 @@ COMMANDS: Final = {
     "optimize": "optimize:optimize_command",
     "walkforward": "walkforward:walkforward_command",
     "montecarlo": "montecarlo:montecarlo_command",
-    "trials": "trials:trials_app",
     "calibrate": "calibrate:calibrate_command",
     "run": "run:run_command",
-    "ctl": "ctl:ctl_app",
     "top": "top:top_command",
     "verify": "checks:verify_command",
     "statement": "statement:statement_command",
@@ -68,6 +67,8 @@ COMMANDS: Final = {
     "learn-study": "learn_study:learn_study_command",
     "recipe-study": "recipe_study:recipe_study_command",
     "honesty": "honesty:honesty_command",
+    "trials": "trials:trials_app",
+    "ctl": "ctl:ctl_app",
     "tape": "tape:tape_app",
     "models": "models:models_app",
     "config": "configuration:config_app",
@@ -77,6 +78,42 @@ COMMANDS: Final = {
 
 def make_app(names: Iterable[str] = COMMANDS) -> "typer.Typer":
     """Return the command line with these commands; what another one needs is not loaded for them."""
+    import typer
+
+    app = _empty_app()
+    for name in names:
+        module, _, entry = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"papertape.daemon.commands.{module}"), entry)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
+
+
+def make_listing() -> "typer.Typer":
+    """Return the command line for whoever names no command: of each its help out of the source, and nothing of it loaded."""
+    app = _empty_app()
+    for name, place in COMMANDS.items():
+        app.command(name, help=_help_of(place))(lambda: None)
+    return app
+
+
+def _help_of(place: str) -> str:
+    """Return the docstring of a command's function, or what its group is called with as `help`."""
+    module, _, entry = place.partition(":")
+    source = (Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        match node:
+            case ast.FunctionDef(name=name) if name == entry:
+                return ast.get_docstring(node) or ""
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=words)):
+                if name == entry:
+                    return str(ast.literal_eval(next(w.value for w in words if w.arg == "help")))
+    raise AssertionError(place)
+
+
+def _empty_app() -> "typer.Typer":
     import typer
 
     app = typer.Typer(
@@ -96,21 +133,16 @@ def make_app(names: Iterable[str] = COMMANDS) -> "typer.Typer":
     ) -> None:
         """Replay recorded candles through the engine that also trades on paper."""
 
-    for name in names:
-        module, _, entry = COMMANDS[name].partition(":")
-        found = getattr(import_module(f"papertape.daemon.commands.{module}"), entry)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
-        else:
-            app.command(name)(found)
     return app
 
 
-def _loaded(names: Iterable[str]) -> "typer.Typer":
-    """Return `make_app` of these commands; a fifth of a start would be looking for garbage among modules."""
+def _loaded(words: Sequence[str]) -> "typer.Typer":
+    """Return the command line that these words need; a third of a start would be looking for garbage among modules."""
     gc.disable()
     try:
-        return make_app(names)
+        if words and words[0] in COMMANDS:
+            return make_app(words[:1])
+        return make_app() if COMMANDS.keys() & set(words) else make_listing()
     finally:
         gc.freeze()  # modules stay as long as the process: no later collection goes through them
         gc.enable()
@@ -158,9 +190,9 @@ def _run() -> None:
     # lies there by the name of a library must not run because somebody looks at a folder from within.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    given = sys.argv[1:2] or os.environ.get(_COMPLETED, "").split()[1:2]
+    given = sys.argv[1:] or os.environ.get(_COMPLETED, "").split()[1:]
     try:
-        _loaded(given if given and given[0] in COMMANDS else COMMANDS)()
+        _loaded(given)()
     except PapertapeError as error:
         error_console.print(f"papertape: {error}", markup=False)
         sys.exit(error.exit_code)

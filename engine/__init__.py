@@ -19,14 +19,20 @@ The pure core: a candle goes in, a report comes out. No I/O, no wall clock, no u
     performance       definitions of metrics
 
 A kernel calls the candle that it is at `i`, a close of the batch `k`, and `at[k]` is the instant at which that close is known.
+
+Each name here is loaded when it is asked for: an exception is no reason to load the compiler.
 """
 
-from papertape.engine.core import Engine
-from papertape.engine.errors import ConfigError, DataError, InvariantError, PapertapeError
-from papertape.engine.loop import run
-from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies import Decision, View
-from papertape.engine.strategies.instructions import ClosedTrade, Fill, WorkingOrder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
+    from papertape.engine.errors import ConfigError, DataError, InvariantError, PapertapeError
+    from papertape.engine.loop import run
+    from papertape.engine.spec import EngineSpec, Market, Settings
+    from papertape.engine.strategies import Decision, View
+    from papertape.engine.strategies.instructions import ClosedTrade, Fill, WorkingOrder
 
 __all__ = [
     "ClosedTrade",
@@ -44,3 +50,29 @@ __all__ = [
     "WorkingOrder",
     "run",
 ]
+
+_FROM = {
+    "ClosedTrade": "strategies.instructions",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "Decision": "strategies",
+    "Engine": "core",
+    "EngineSpec": "spec",
+    "Fill": "strategies.instructions",
+    "InvariantError": "errors",
+    "Market": "spec",
+    "PapertapeError": "errors",
+    "Settings": "spec",
+    "View": "strategies",
+    "WorkingOrder": "strategies.instructions",
+    "run": "loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    globals()[name] = found
+    return found
