@@ -78,12 +78,13 @@ class Models:
                 self._predictions[(CHAMPION, symbols[index])].inc()
                 self._confidence.observe(max(probability, 1.0 - probability))
 
-    def on_outcome(self, probability: float, has_risen: bool) -> None:
-        """Count a prediction whose outcome is known now."""
+    def on_outcome(self, probability: float, outcome: float) -> None:
+        """Count a prediction whose outcome is known now: 1, 0, or one half, which is half a hit and half a miss."""
         confidence = max(probability, 1.0 - probability)
         bucket = confidence_bucket(confidence)
-        outcome = "hit" if (probability >= 0.5) == has_risen else "miss"
-        self._outcomes[(CHAMPION, bucket, outcome)].inc()
+        hit = outcome if probability >= 0.5 else 1.0 - outcome
+        for name, share in (("hit", hit), ("miss", 1.0 - hit)):
+            self._outcomes[(CHAMPION, bucket, name)].inc(share)
         self._stated[(CHAMPION, bucket)].inc(confidence)
 
     def on_scores(self, scores: Mapping[int, WindowScores]) -> None:

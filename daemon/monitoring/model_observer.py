@@ -152,7 +152,7 @@ class ModelObserver:
         outcomes = look.outcomes
         for p, y in zip(outcomes.p.tolist(), outcomes.y.tolist(), strict=True):
             if p == p and y == y:
-                self._metrics.model.on_outcome(p, has_risen=y == 1.0)
+                self._metrics.model.on_outcome(p, y)
         found = {window: window_scores(look.recent[-window:]) for window in WINDOWS}
         self._metrics.model.on_scores(found)
         if look.figures is not None:

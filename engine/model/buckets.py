@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.model.scores import hits
 
 CONFIDENCE_EDGES: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 1.0)
 CONFIDENCE_BUCKETS: Final = tuple(
@@ -28,10 +29,10 @@ def confidence_buckets(y: FloatArray, p: FloatArray) -> list[dict[str, Any]]:
     """
     Return, for each bucket, `name`, `rows`, `stated` (mean confidence) and `realised` (share of hits), None without rows.
 
-    y  outcomes, 0 or 1; p: probabilities of a rise
+    y  outcomes, 0, 1 or one half, which is half a hit; p: probabilities of a rise
     """
     confidence = np.maximum(p, 1.0 - p)
-    is_hit = (p >= 0.5) == (y == 1.0)
+    hit = hits(y, p)
     numbers = bucket_of(p)
     found = []
     for number, name in enumerate(CONFIDENCE_BUCKETS):
@@ -42,7 +43,7 @@ def confidence_buckets(y: FloatArray, p: FloatArray) -> list[dict[str, Any]]:
                 "name": name,
                 "rows": rows,
                 "stated": float(confidence[chosen].mean()) if rows else None,
-                "realised": float(is_hit[chosen].mean()) if rows else None,
+                "realised": float(hit[chosen].mean()) if rows else None,
             }
         )
     return found

@@ -1,10 +1,12 @@
 """
 How good probabilities were, by the usual measures; each is one number of the outcomes and the probabilities.
 
-    accuracy   share of rows on whose right side of 0.5 the probability was
+    accuracy   share of rows on whose right side of 0.5 the probability was; an outcome of one half is half a hit
     log_loss   mean negative log-likelihood, nats          brier   mean squared distance from the outcome
     ece        expected calibration error, ten bins         auc     chance that a rise was given more than a fall
     mcc        Matthews correlation of the sides, -1 … 1
+
+Where rows at which neither side pays are a class of their own, their outcome is one half; auc and mcc leave them out.
 """
 
 from typing import Any, Final, NamedTuple
@@ -13,6 +15,9 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray
 
+NEITHER: Final = (
+    0.5  # outcome of a row at which neither side pays, where that is a class of its own
+)
 _BINS: Final = 10
 _LEAST: Final = 1e-15  # a probability of 0 or 1 that was wrong costs this much rather than infinity
 
@@ -31,24 +36,34 @@ class Scores(NamedTuple):
 
 def scores(y: FloatArray, p: FloatArray) -> Scores:
     """
-    Return every measure of probabilities `p` for outcomes `y`, each 0 or 1.
+    Return every measure of probabilities `p` for outcomes `y`, each 0, 1 or one half.
 
     Source of ece: M. P. Naeini, G. Cooper, M. Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning
     (2015); of mcc: B. W. Matthews (1975); auc is Mann and Whitney's U over the number of pairs, ties counting half.
     """
     assert y.shape == p.shape
     assert len(y) > 0
-    safe = np.clip(p, _LEAST, 1.0 - _LEAST)
     return Scores(
         rows=len(y),
-        accuracy=float(np.mean((p >= 0.5) == (y == 1.0))),
-        log_loss=float(-np.mean(np.where(y == 1.0, np.log(safe), np.log1p(-safe)))),
+        accuracy=float(np.mean(hits(y, p))),
+        log_loss=float(np.mean(losses(y, p))),
         brier=float(np.mean((p - y) ** 2)),
         ece=sum(row["rows"] * abs(row["probability"] - row["share"]) for row in _bins(y, p))
         / len(y),
         auc=_auc(y, p),
         mcc=_mcc(y, p),
     )
+
+
+def losses(y: FloatArray, p: FloatArray) -> FloatArray:
+    """Return the log-loss of each row."""
+    safe = np.clip(p, _LEAST, 1.0 - _LEAST)
+    return -(y * np.log(safe) + (1.0 - y) * np.log1p(-safe))
+
+
+def hits(y: FloatArray, p: FloatArray) -> FloatArray:
+    """Return 1 for each row on whose right side of 0.5 the probability was, 0 for the others, one half where neither was right."""
+    return np.where(p >= 0.5, y, 1.0 - y)
 
 
 def reliability_curve(y: FloatArray, p: FloatArray) -> list[dict[str, Any]]:
@@ -94,6 +109,7 @@ def _bins(y: FloatArray, p: FloatArray) -> list[dict[str, Any]]:
 
 
 def _auc(y: FloatArray, p: FloatArray) -> float:
+    y, p = (values[y != NEITHER] for values in (y, p))
     n_up = int((y == 1.0).sum())
     n_down = len(y) - n_up
     if n_up == 0 or n_down == 0:
@@ -105,8 +121,8 @@ def _auc(y: FloatArray, p: FloatArray) -> float:
 
 
 def _mcc(y: FloatArray, p: FloatArray) -> float:
-    said, was = p >= 0.5, y == 1.0
-    tp, tn = float((said & was).sum()), float((~said & ~was).sum())
-    fp, fn = float((said & ~was).sum()), float((~said & was).sum())
+    said, was, was_not = p >= 0.5, y == 1.0, y == 0.0
+    tp, tn = float((said & was).sum()), float((~said & was_not).sum())
+    fp, fn = float((said & was_not).sum()), float((~said & was).sum())
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
     return (tp * tn - fp * fn) / float(np.sqrt(product)) if product > 0.0 else 0.0

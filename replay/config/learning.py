@@ -48,6 +48,10 @@ class Learning(BaseModel):
         description="of label variance: a trade ends once squared true ranges come to this share of what horizon_bars candles "
         "as wide as the ATR at entry would have",
     )
+    no_trade: bool = Field(
+        False,
+        description="rows at which neither side earns what a round trip costs are a class of their own, neither up nor down",
+    )
     epochs: int = Field(50, ge=1, le=10_000, description="at most; it stops early")
     patience: int = Field(
         10, ge=1, le=10_000, description="epochs, or trees, without progress before it stops"

@@ -14,6 +14,7 @@ import numpy as np
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.model.gate.bets import Blocks, Unseen
 from papertape.engine.model.gate.recipe import RecipeOptions, RecipeState, judge
+from papertape.engine.model.scores import NEITHER
 from papertape.engine.model.training.labels import Labels
 from papertape.replay.honesty import leaks
 from papertape.replay.honesty.patched import swapped
@@ -66,6 +67,16 @@ def _horizon(make: Callable[..., Labels]) -> Callable[..., Labels]:
     return early
 
 
+def _neither(make: Callable[..., Labels]) -> Callable[..., Labels]:
+    """Take moves that do not pay for falls."""
+
+    def fallen(*given: Any) -> Labels:
+        found = make(*given)
+        return found._replace(y=np.where(found.y == NEITHER, 0.0, found.y))
+
+    return fallen
+
+
 def _twice(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
     """Count every row twice."""
 
@@ -113,6 +124,7 @@ PLANTS: Final[dict[str, tuple[str, str, Callable[..., Any]]]] = {
     "overlap": ("papertape.engine.model.gate.recipe", "bet", _overlap),
     "peek": ("papertape.replay.research.recipe_study", "judged", _peek),
     "early": ("papertape.replay.learning.dataset", "OwnSignals", _early),
+    "neither": ("papertape.engine.model.training.prepare", "labels_of", _neither),
     "horizon": ("papertape.engine.model.training.prepare", "labels_of", _horizon),
     "labels": ("papertape.engine.model.training.prepare", "labels_of", _labels),
 }

@@ -24,7 +24,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.bets import Unseen
 from papertape.engine.model.gate.recipe import RecipeOptions, RecipeState, judge
 from papertape.engine.model.gate.verdict import Verdict
-from papertape.engine.model.training.labels import SIGNAL
+from papertape.engine.model.training.labels import SIGNAL, reads_cost
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.settings import LearningSettings
@@ -104,10 +104,12 @@ def recipe_digest(settings: LearningSettings) -> str:
     values = {name: value for name, value in asdict(settings).items() if name not in _OTHER}
     if settings.label != "variance":
         del values["variance_share"]  # of all recipes before there was a choice
-    if settings.asks == SIGNAL:
-        values["cost"] = settings.cost  # a part of the question
-    else:
+    if settings.asks != SIGNAL:
         del values["asks"], values["signals_of"]  # likewise
+    if not settings.no_trade:
+        del values["no_trade"]  # likewise
+    if reads_cost(settings):
+        values["cost"] = settings.cost  # a part of the question
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -34,6 +34,7 @@ class LearningSettings:
     window_ms, gate_ms the model learns from `window_ms` of rows and is judged on the `gate_ms` after them
     policy             of POLICIES: what lets a model take over
     cost               of a round trip, as a fraction of the notional
+    no_trade           rows at which neither side earns more than `cost` are a class of their own
     asks, signals_of   what models answer, and whose signals those are if they are asked about signals
     drift, check_bars  of `papertape.engine.model.drift.policy.DriftOptions`, and how many closes lie between two looks; 0: none
     options            of `papertape.engine.model.training.train.TrainingOptions`, by name, beside those above
@@ -57,6 +58,7 @@ class LearningSettings:
     variance_share: float = 0.5
     asks: str = SIDE
     signals_of: str = ""
+    no_trade: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 7
@@ -137,6 +139,11 @@ def _signals_of(config: Config, spec: EngineSpec) -> str:
         raise ConfigError(
             f"learning.label: {config.learning.label!r} leaves trades without a bracket, and a signal is followed in the "
             'strategy\'s own (signals.model_asks); write "bracket"'
+        )
+    if config.learning.no_trade:
+        raise ConfigError(
+            "learning.no_trade: true is for sides of the market; whether a signal pays its costs is the question already "
+            "(signals.model_asks); leave it out"
         )
     can_short = can_short_of(spec.markets, spec.settings.allow_short)
     return signals_name(spec.every_turn, can_short)

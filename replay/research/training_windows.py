@@ -17,7 +17,7 @@ import numpy as np
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.scores import scores
+from papertape.engine.model.scores import hits, losses, scores
 from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.attempt import Attempt, Learned
 from papertape.replay.learning.challenge import BASELINE
@@ -25,7 +25,7 @@ from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.jobs.job import CHILD, TrainingJob
 from papertape.replay.learning.jobs.runner import run_walk
 from papertape.replay.learning.settings import DAY_MS, LearningSettings
-from papertape.replay.learning.unseen.comparison import Interval, Intervals, losses
+from papertape.replay.learning.unseen.comparison import Interval, Intervals
 from papertape.replay.learning.walk_forward import said_of
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import OnEvent
@@ -157,7 +157,7 @@ def _study(
         sum(bool(attempt.artefact) for attempt in walk.attempts),
         sum(attempt.is_promoted for attempt in walk.attempts),
         {name: dict(scores(y, p)._asdict()) for name, p in said.items()},
-        {name: sure.of(((p >= 0.5) == (y == 1.0)).astype(float)) for name, p in said.items()},
+        {name: sure.of(hits(y, p)) for name, p in said.items()},
         {
             name: sure.of(lost[name] - lost["challenger"])
             for name in CONTENDERS

@@ -29,6 +29,7 @@ import numpy as np
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, IntArray, kernel
+from papertape.engine.model.scores import NEITHER
 
 _FAR: Final = 0.25  # from its middle a probability counts as no further
 _RATES: Final = 0.2  # and 1 − that: a base rate outside makes odds that one row can ruin
@@ -40,7 +41,7 @@ class Unseen(NamedTuple):
     Rows of one model in the order of time, n of them; symbols share a bar.
 
     bar        number of the close, never falling; symbol: from 0 on, each once a bar
-    y          1, 0, or NaN where there is no outcome
+    y          1, 0, one half where neither side pays, or NaN where there is no outcome
     p          what the model said, NaN where it says nothing or has seen the row
     since_bar  of the first row that counts; those before tell the base rate and the middle
     end_bar    newest close: what is known later is not looked at
@@ -127,8 +128,8 @@ def _check(unseen: Unseen) -> None:
         raise DataError(
             "evidence: the rows are not in the order of close and symbol, or one is there twice"
         )
-    if not ((unseen.y == 0.0) | (unseen.y == 1.0) | np.isnan(unseen.y)).all():
-        raise DataError("evidence: an outcome is neither 0, 1 nor unknown")
+    if not np.isin(unseen.y[~np.isnan(unseen.y)], (0.0, NEITHER, 1.0)).all():
+        raise DataError("evidence: an outcome is neither 0, 1, one half nor unknown")
     if ((unseen.p < 0.0) | (unseen.p > 1.0)).any():
         raise DataError("evidence: a probability is not between 0 and 1")
 

@@ -29,13 +29,12 @@ from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.gate.bootstrap import Bound, draw_blocks, lower_bound
 from papertape.engine.model.gate.verdict import Criterion, Verdict
-from papertape.engine.model.scores import scores
+from papertape.engine.model.scores import NEITHER, losses, scores
 
 CHALLENGER: Final = "challenger"
 MAJORITY: Final = "majority"
 CHAMPION: Final = "champion"
 RIVALS: Final = (MAJORITY, "logistic", CHAMPION)
-_LEAST: Final = 1e-15  # as in `scores`
 
 
 class PlainRule(NamedTuple):
@@ -63,7 +62,8 @@ class Evidence(NamedTuple):
     What is known of n rows that no contender was trained, stopped or calibrated on.
 
     bar            index of the row's close among the closes of the timeframe, never falling; symbols share it
-    y              1 where the long would have paid more than the short, 0 where less, NaN where equal or unknown
+    y              1 where the long would have paid more than the short, 0 where less, one half where neither paid and that is
+                   a class of its own, NaN where equal or unknown
     long_return    of a trade each way, as a fraction before costs; NaN where unknown
     short_return
     probabilities  by contender: `challenger`, and `logistic` and `champion` where there is one; NaN rows are left out for all
@@ -182,8 +182,8 @@ def _check(evidence: Evidence) -> None:
             raise DataError(f"gate: a probability of the {name} is not between 0 and 1")
     if (np.diff(evidence.bar) < 0).any():
         raise DataError("gate: the rows are not in the order of time")
-    if not np.isin(evidence.y[~np.isnan(evidence.y)], (0.0, 1.0)).all():
-        raise DataError("gate: an outcome is neither 0, 1 nor unknown")
+    if not np.isin(evidence.y[~np.isnan(evidence.y)], (0.0, NEITHER, 1.0)).all():
+        raise DataError("gate: an outcome is neither 0, 1, one half nor unknown")
     if not 0.0 <= evidence.majority <= 1.0:
         raise DataError(f"gate: majority {evidence.majority} is not between 0 and 1")
     if not (evidence.cost >= 0.0 and np.isfinite(evidence.cost)):
@@ -244,13 +244,6 @@ def _numbers(held: Evidence, judged: Any, p: FloatArray, edge: float) -> dict[st
     return found
 
 
-def _losses(y: FloatArray, p: FloatArray) -> FloatArray:
-    """Return the log-loss of each row."""
-    safe = np.clip(p, _LEAST, 1.0 - _LEAST)
-    loss: FloatArray = -np.where(y == 1.0, np.log(safe), np.log1p(-safe))
-    return loss
-
-
 def _criteria(
     held: Evidence,
     says: Mapping[str, FloatArray],
@@ -275,14 +268,14 @@ def _criteria(
         )
         return lower_bound(sums, counts, block, draws, options.alpha, widening)
 
-    def losses(name: str) -> FloatArray:
-        return np.where(judged, _losses(held.y, says[name]), 0.0)
+    def loss_of(name: str) -> FloatArray:
+        return np.where(judged, losses(held.y, says[name]), 0.0)
 
     found = []
-    own = losses(CHALLENGER)
+    own = loss_of(CHALLENGER)
     for rival in options.rivals:
         if rival in says:
-            value, lower = bound(losses(rival) - own, judged.astype(np.float64))
+            value, lower = bound(loss_of(rival) - own, judged.astype(np.float64))
             found.append(
                 Criterion.loss(
                     rival, contenders[CHALLENGER], contenders[rival], value, lower, options.alpha

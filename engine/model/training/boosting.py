@@ -126,8 +126,9 @@ def arrays(grown: list[Mapping[str, Any]], sizes: Mapping[str, int]) -> dict[str
 def _parameters(options: TrainingOptions, n_rows: int, threads: int) -> dict[str, Any]:
     depth = options.all_sizes["depth"]
     return {
-        "objective": "binary",
-        "metric": "binary_logloss",
+        # The same loss; the second one takes outcomes between 0 and 1 as well.
+        "objective": "cross_entropy" if options.no_trade else "binary",
+        "metric": "cross_entropy" if options.no_trade else "binary_logloss",
         "boost_from_average": False,  # the bias is the base rate already
         "learning_rate": _RATE,
         "max_depth": depth,

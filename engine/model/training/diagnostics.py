@@ -9,7 +9,7 @@ from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.calibrate import logistic
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.relevance.importance import importance
-from papertape.engine.model.scores import reliability_curve, scores
+from papertape.engine.model.scores import NEITHER, reliability_curve, scores
 from papertape.engine.model.training.labels import SIGNAL, BoolArray
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.prepare import PARTS, Prepared
@@ -58,7 +58,7 @@ def measured(
     rises = importance(read, x, y, ready.validate, options.horizon_bars, options.seed)
     columns = {name: np.where(watched, x[..., i], np.nan) for i, name in enumerate(options.read)}
     return {
-        "metrics": _metrics(ready, p, z) | _horizons(ready, options),
+        "metrics": _metrics(ready, p, z) | _labels_told(ready, options),
         "curve": reliability_curve(y[part], p[part]),
         "importance": dict(zip(options.read, rises.tolist(), strict=True)),
         "reference": reference(columns, np.where(later, p, np.nan), y[is_train]),
@@ -80,15 +80,19 @@ def seen_at(ready: Prepared, part: BoolArray, asks: str) -> BoolArray:
     return within & ready.is_whole
 
 
-def _horizons(ready: Prepared, options: TrainingOptions) -> dict[str, float]:
-    """Return how long horizons in the training part were where the market ends them, and the share that the longest one ended."""
-    if options.label != "variance":
-        return {}
-    bars = (ready.known - np.arange(ready.known.shape[1]))[ready.train]
-    return {
-        "horizon_bars_mean": float(bars.mean()),
-        "horizon_cut_share": float((bars == options.horizon_bars).mean()),
-    }
+def _labels_told(ready: Prepared, options: TrainingOptions) -> dict[str, float]:
+    """
+    Return what labels of the training part were like: how long horizons were where the market ends them, and the share that
+    the longest one ended; the share of rows at which neither side paid where these are a class of their own.
+    """
+    told = {}
+    if options.label == "variance":
+        bars = (ready.known - np.arange(ready.known.shape[1]))[ready.train]
+        told["horizon_bars_mean"] = float(bars.mean())
+        told["horizon_cut_share"] = float((bars == options.horizon_bars).mean())
+    if options.no_trade:
+        told["neither_share"] = float((ready.y[ready.train] == NEITHER).mean())
+    return told
 
 
 def _metrics(ready: Prepared, p: FloatArray, z: FloatArray) -> dict[str, float]:

@@ -10,6 +10,12 @@ A model may be asked about a strategy's own signal instead (`asks = "signal"`): 
 and the label is 1 where it paid after costs. The other way is to leave it, which pays nothing; its return stands as the cost,
 so that either answer is worth its return less the cost. Rows without a signal have no label.
 
+With `no_trade` a row at which neither way earns what a round trip costs is a class of its own, neither up nor down: its label is
+one half. What a model then learns to say is P(long pays) + ½ P(neither pays), whose distance from one half is half of
+P(long pays) − P(short pays): a market in which nothing pays is one half, and so is one in which either side pays alike. For
+outcomes between 0 and 1 the log-loss is smallest at their mean, as it is for 0 and 1, so every kind learns it as it is.
+Source: L. Papke, J. Wooldridge, Econometric Methods for Fractional Response Variables (1996), equations 4 and 5.
+
 A candle whose prices are NaN is absent: nothing fills in it. A trade that would have been entered in one, or whose end
 lies beyond the last row, has no outcome; its label is NaN and its `known` is the number of rows.
 """
@@ -21,6 +27,7 @@ import numpy.typing as npt
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.model.scores import NEITHER
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -45,7 +52,8 @@ class Labels(NamedTuple):
     """
     What followed each of n closes of one symbol.
 
-    y                           1 the long paid more, 0 the short did, NaN where they paid the same or nobody knows
+    y                           1 the long paid more, 0 the short did, NaN where they paid the same or nobody knows; NEITHER
+                                where neither paid its costs and a class of its own was asked for
     known                       row at whose close both ends are known, at least t + 1
     long_return, short_return   of the trades, NaN where not known; of a signal: of its trade, and the cost
     """
@@ -62,12 +70,15 @@ class LabelRule(Protocol):
 
     variance_share  of `variance`: how much of the horizon's variance may be spent until a trade ends
     asks            `side`, or `signal`: whether a strategy's own pays more than `cost`, of a round trip as a fraction
+    no_trade        rows at which neither side pays more than `cost` are a class of their own
     """
 
     @property
     def asks(self) -> str: ...
     @property
     def cost(self) -> float: ...
+    @property
+    def no_trade(self) -> bool: ...
     @property
     def label(self) -> str: ...
     @property
@@ -100,10 +111,24 @@ def labels_for(rule: LabelRule, prices: LabelPrices) -> Labels:
     if rule.asks == SIGNAL:
         return signal_labels(prices, rule.stop_atr, rule.target_atr, rule.horizon_bars, rule.cost)
     if rule.label == "direction":
-        return direction_labels(prices.close, prices.open, rule.horizon_bars)
-    if rule.label == "variance":
-        return variance_labels(prices, rule.variance_share, rule.horizon_bars)
-    return bracket_labels(*prices[:5], rule.stop_atr, rule.target_atr, rule.horizon_bars)
+        found = direction_labels(prices.close, prices.open, rule.horizon_bars)
+    elif rule.label == "variance":
+        found = variance_labels(prices, rule.variance_share, rule.horizon_bars)
+    else:
+        found = bracket_labels(*prices[:5], rule.stop_atr, rule.target_atr, rule.horizon_bars)
+    return with_neither(found, rule.cost) if rule.no_trade else found
+
+
+def reads_cost(rule: LabelRule) -> bool:
+    """Return whether what a trade costs is a part of what is learnt."""
+    return rule.asks == SIGNAL or rule.no_trade
+
+
+def with_neither(labels: Labels, cost: float) -> Labels:
+    """Return labels of sides with NEITHER where the better one did not earn more than `cost`."""
+    _check_cost(cost)
+    pays = np.maximum(labels.long_return, labels.short_return)
+    return labels._replace(y=np.where(pays <= cost, NEITHER, labels.y))
 
 
 def bracket_labels(
@@ -140,8 +165,7 @@ def signal_labels(
 
     Source: as of `bracket_labels`, section 3.6 (meta-labels), with costs.
     """
-    if not 0.0 <= cost < np.inf:
-        raise DataError(f"labels: cost {cost} is not a number of at least 0")
+    _check_cost(cost)
     long, short = (
         _followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0)
     )
@@ -276,6 +300,12 @@ def _check(horizon_bars: int, *columns: FloatArray) -> int:
     if horizon_bars < 1:
         raise DataError(f"labels: horizon_bars {horizon_bars} is not at least 1")
     return n
+
+
+def _check_cost(cost: float) -> None:
+    """Raise DataError for what no round trip can cost."""
+    if not 0.0 <= cost < np.inf:
+        raise DataError(f"labels: cost {cost} is not a number of at least 0")
 
 
 def _labels(

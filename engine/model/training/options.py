@@ -11,7 +11,7 @@ from papertape.engine.model.inputs import MODEL_FEATURES
 from papertape.engine.model.kinds import KINDS
 from papertape.engine.model.record import MOST_MEMBERS
 from papertape.engine.model.relevance.selection import ALL, SELECTIONS
-from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGNAL
+from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGNAL, reads_cost
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 
@@ -26,6 +26,7 @@ class TrainingOptions:
     label           bracket, with stop and target in ATR, direction, or variance, with variance_share: how much of the horizon's
                     variance may be spent; horizon_bars: when a trade ends at the latest
     asks            side, or signal: whether a strategy's own pays in its bracket, after `cost` of a round trip; signals_of: which
+    no_trade        a class of its own for rows at which neither side earns more than `cost`
     embargo_bars    kept free before a later part, beside the purge; None: as many as the horizon
     epochs          at most; patience: epochs, or trees, without a better validation loss after which training stops
     learning_rate   at its highest, after a short warm-up; weight_decay: of AdamW, not of biases; clip_norm: of the gradient
@@ -54,6 +55,7 @@ class TrainingOptions:
     asks: str = SIDE
     cost: float = 0.0013
     signals_of: str = ""
+    no_trade: bool = False
     embargo_bars: int | None = None
     epochs: int = 50
     patience: int = 10
@@ -92,6 +94,11 @@ class TrainingOptions:
             raise ConfigError(
                 f"training.label: {self.label!r} leaves trades without a bracket, and a signal is followed in the strategy's; "
                 "write bracket"
+            )
+        if self.asks == SIGNAL and self.no_trade:
+            raise ConfigError(
+                "training.no_trade: true is for sides of the market; whether a signal pays its costs is the question already; "
+                "leave it out"
             )
         for name in ("burn_in", "seed", "weight_decay", "embargo_bars", "cost"):
             value = getattr(self, name)
@@ -172,7 +179,11 @@ class TrainingOptions:
         if self.label != "variance":
             del values["variance_share"]  # likewise
         if self.asks == SIDE:
-            del values["asks"], values["cost"], values["signals_of"]  # likewise
+            del values["asks"], values["signals_of"]  # likewise
+        if not reads_cost(self):
+            del values["cost"]  # likewise
+        if not self.no_trade:
+            del values["no_trade"]  # likewise
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod

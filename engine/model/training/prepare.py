@@ -3,7 +3,7 @@ From rows to what a fit takes: labels, weights, parts, scaling, and sequences fo
 
 A row takes part when all its inputs are finite and its label is known. The oldest part trains, the next one stops the
 training and measures importance, the newest sets the temperature. Rows are weighed by how much of their label is their
-own. Both outcomes weigh the same: weighing the rarer one up would bend the probabilities, and its rate is in the bias.
+own. Every outcome weighs the same: weighing the rarer one up would bend the probabilities, and its rate is in the bias.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.kinds import CLIP
+from papertape.engine.model.scores import NEITHER
 from papertape.engine.model.training.labels import (
     BoolArray,
     LabelPrices,
@@ -102,7 +103,7 @@ def _check_part(name: str, labels: FloatArray, told: Callable[[], str]) -> None:
             f"training: {len(labels)} usable rows to {name} are fewer than {LEAST_ROWS}: {told()}"
         )
     if labels.min() == labels.max():
-        side = "up" if labels[0] == 1.0 else "down"
+        side = {1.0: "up", 0.0: "down", NEITHER: "neither side pays"}[float(labels[0])]
         raise DataError(
             f"training: every one of {len(labels)} rows to {name} has the same outcome, {side}, so there is nothing to "
             "tell apart; more candles help only if they bring the other one"

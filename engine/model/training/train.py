@@ -346,6 +346,8 @@ def _record(
         label["variance_share"] = options.variance_share
     if options.asks == SIGNAL:
         label |= {name: getattr(options, name) for name in ("asks", "cost", "signals_of")}
+    if options.no_trade:
+        label |= {"no_trade": True, "cost": options.cost}
     return ModelRecord(
         kind=options.kind,
         features=options.features,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
-from papertape.engine.model.training.labels import SIGNAL
+from papertape.engine.model.training.labels import reads_cost
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.torch_fit import Epoch
 from papertape.engine.model.training.train import train
@@ -18,7 +18,7 @@ from papertape.replay.learning.settings import LearningSettings
 def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) -> TrainingOptions:
     """Return how a model of a kind is trained, or raise ConfigError."""
     values = {**shared(settings, TrainingOptions), **settings.options, "kind": kind}
-    if settings.asks != SIGNAL:
+    if not reads_cost(settings):
         del values["cost"]  # no part of what is learnt
     sizes = dict(settings.sizes)
     if settings.kind != kind:  # the baseline is one model, of its own sizes, and reads everything

@@ -10,7 +10,7 @@ from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.bootstrap import draw_blocks, lower_bound
-from papertape.engine.model.scores import scores
+from papertape.engine.model.scores import losses, scores
 from papertape.engine.model.training.labels import SIGNAL
 from papertape.replay.learning.evidence import opinions, outcomes
 from papertape.replay.learning.settings import LearningSettings
@@ -53,12 +53,6 @@ class Intervals:
         return Interval(low.value, low.lower, -high.lower)
 
 
-def losses(y: FloatArray, p: FloatArray) -> FloatArray:
-    """Return the log-loss of each row."""
-    safe = np.clip(p, 1e-15, 1.0 - 1e-15)
-    return -np.where(y == 1.0, np.log(safe), np.log1p(-safe))
-
-
 class Comparison(NamedTuple):
     """
     What two models said of the same rows.
@@ -88,8 +82,8 @@ def settings_for(artefact: Artefact, settings: LearningSettings) -> LearningSett
         )
     names = ("horizon_bars", "stop_atr", "target_atr", "variance_share", "cost")
     changes = {n: label[n] for n in names if n in label}
-    kind = label.get("kind", "direction")
-    return replace(settings, label=kind, asks=artefact.record.asks, **changes)
+    kind, no_trade = label.get("kind", "direction"), label.get("no_trade", False)
+    return replace(settings, label=kind, asks=artefact.record.asks, no_trade=no_trade, **changes)
 
 
 def compare_models(

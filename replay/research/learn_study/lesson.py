@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from papertape.engine.model.scores import losses
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.evidence import outcomes
-from papertape.replay.learning.unseen.comparison import Interval, Intervals, losses
+from papertape.replay.learning.unseen.comparison import Interval, Intervals
 from papertape.replay.learning.walk_forward import said_of
 from papertape.replay.research.learn_study.walks import WalkedJob
 

@@ -30,7 +30,7 @@ def test_quick_prints_every_row_and_ends_with_0_without_loading_torch() -> None:
 
     assert done.returncode == 0, done.stderr
     for words in ("random walk, logistic", "edge of 63.1%", "labels shuffled", "purge and embargo",
-                  "17 rows in", "every row is as it should be"):  # fmt: skip
+                  "18 rows in", "every row is as it should be"):  # fmt: skip
         assert words in done.stdout
 
 
@@ -41,7 +41,7 @@ def test_a_planted_defect_ends_with_1_in_json_as_well() -> None:
     values = json.loads(result.output)
     assert result.exit_code == 1
     assert not values["is_honest"]
-    assert len(values["rows"]) == 17
+    assert len(values["rows"]) == 18
     assert {row["part"] for row in values["rows"] if not row["is_fine"]} == {"a", "c", "g"}
 
 

@@ -25,7 +25,7 @@ SETTINGS = LearningSettings("logistic", "1h", (), label="direction", horizon_bar
 BRACKET = LearningSettings(
     "logistic", "1h", (), label="bracket", horizon_bars=6, stop_atr=1.0, target_atr=1.0
 )
-VARIANCE = replace(SETTINGS, label="variance")
+VARIANCE = replace(SETTINGS, label="variance", no_trade=True, cost=0.005)
 
 
 def made(n: int) -> tuple[Rows, dict[str, Rows]]:

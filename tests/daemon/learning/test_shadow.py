@@ -126,7 +126,9 @@ def test_what_was_seen_at_each_close_is_what_a_replay_learns_from(
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
 
 
-@pytest.mark.parametrize("changes", [{}, {"label": "variance"}], ids=["bracket", "variance"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"label": "variance", "no_trade": True}], ids=["bracket", "variance"]
+)
 def test_a_daemon_and_a_replay_come_to_the_same_record(
     life: tuple[Path, Making], changes: dict[str, Any]
 ) -> None:

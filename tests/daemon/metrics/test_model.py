@@ -74,23 +74,25 @@ def test_a_symbol_that_is_no_longer_traded_is_not_counted(metrics: Metrics) -> N
 
 
 @pytest.mark.parametrize(
-    ("probability", "has_risen", "bucket", "outcome"),
+    ("probability", "outcome", "bucket", "hits"),
     [
-        (0.62, True, "0.60-0.65", "hit"),
-        (0.62, False, "0.60-0.65", "miss"),
-        (0.25, False, "0.70-0.80", "hit"),
-        (0.25, True, "0.70-0.80", "miss"),
-        (0.5, True, "0.50-0.55", "hit"),
-        (1.0, True, "0.80-1.00", "hit"),
+        (0.62, 1.0, "0.60-0.65", 1.0),
+        (0.62, 0.0, "0.60-0.65", 0.0),
+        (0.25, 0.0, "0.70-0.80", 1.0),
+        (0.25, 1.0, "0.70-0.80", 0.0),
+        (0.5, 1.0, "0.50-0.55", 1.0),
+        (1.0, 1.0, "0.80-1.00", 1.0),
+        (0.25, 0.5, "0.70-0.80", 0.5),
     ],
 )
-def test_an_outcome_is_a_hit_or_a_miss_of_what_was_stated(
-    metrics: Metrics, probability: float, has_risen: bool, bucket: str, outcome: str
+def test_an_outcome_is_a_hit_or_a_miss_of_what_was_stated_or_half_of_each(
+    metrics: Metrics, probability: float, outcome: float, bucket: str, hits: float
 ) -> None:
-    metrics.model.on_outcome(probability, has_risen)
+    metrics.model.on_outcome(probability, outcome)
 
     labels = {"model": "champion", "confidence_bucket": bucket}
-    assert value(metrics, "prediction_outcomes_total", **labels, outcome=outcome) == 1.0
+    for name, share in (("hit", hits), ("miss", 1.0 - hits)):
+        assert value(metrics, "prediction_outcomes_total", **labels, outcome=name) == share
     stated = value(metrics, "prediction_confidence_resolved_total", **labels)
     assert stated == max(probability, 1.0 - probability)
 

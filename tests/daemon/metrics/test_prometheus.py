@@ -224,7 +224,7 @@ class Run:
         for p, close in report.predictions[["probability", "close"]].tolist():
             if self.said:
                 before, was = self.said[-1]
-                self.metrics.model.on_outcome(before, has_risen=close > was)
+                self.metrics.model.on_outcome(before, float(close > was))
             if p == p:
                 self.said.append((p, close))
 

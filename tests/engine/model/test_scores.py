@@ -45,6 +45,24 @@ def test_calibration_error_by_hand() -> None:
     assert reliability_curve(y, p)[0]["share"] == 0.5
 
 
+def test_an_outcome_of_neither_side_is_half_of_each() -> None:
+    y = np.array([1.0, 0.5, 0.5, 0.0, 1.0])
+    p = np.array([0.8, 0.8, 0.3, 0.4, 0.45])
+
+    found = scores(y, p)
+
+    assert found.accuracy == pytest.approx((1.0 + 0.5 + 0.5 + 1.0 + 0.0) / 5.0)
+    even = [-0.5 * np.log(q) - 0.5 * np.log(1.0 - q) for q in (0.8, 0.3)]
+    expected = [-np.log(0.8), *even, -np.log(0.6), -np.log(0.45)]
+    assert found.log_loss == pytest.approx(np.mean(expected), rel=1e-12)
+    assert found.brier == pytest.approx(np.mean([0.04, 0.09, 0.04, 0.16, 0.3025]), rel=1e-12)
+    # of the sides alone: both rises were given more than the fall; one of the two was called, and the fall was
+    assert found.auc == 1.0
+    assert found.mcc == pytest.approx(pearsonr([1, 0, 0], [1, 0, 1]).statistic, rel=1e-12)
+    nothing = scores(np.full(3, 0.5), np.array([0.4, 0.5, 0.6]))
+    assert (nothing.accuracy, nothing.auc, nothing.mcc) == (0.5, 0.5, 0.0)
+
+
 def test_what_is_not_defined_says_nothing() -> None:
     found = scores(np.ones(4), np.array([0.6, 0.7, 0.8, 1.0]))
 

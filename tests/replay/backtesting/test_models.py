@@ -116,6 +116,8 @@ def test_stated_and_realised_by_hand() -> None:
         "realised": 1.0,
     }
     assert rows["0.80-1.00"]["rows"] == 1
+    (even,) = (row for row in confidence_buckets(np.full(1, 0.5), np.full(1, 0.3)) if row["rows"])
+    assert (even["name"], even["realised"]) == ("0.70-0.80", 0.5)
     assert rows["0.60-0.65"] == {"name": "0.60-0.65", "rows": 0, "stated": None, "realised": None}
 
 

@@ -1,6 +1,6 @@
 """What a configuration means for learning, and that the sections say what their owners say."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -62,6 +62,19 @@ def test_the_share_of_a_variance_horizon_makes_another_recipe_of_that_label_alon
     )
     assert (found.label, found.variance_share) == ("variance", 0.3)
     assert TrainingOptions.from_json(found.to_json()) == found
+
+
+def test_costs_are_a_part_of_a_recipe_where_rows_that_do_not_pay_are_a_class() -> None:
+    plain, costly = settings(), settings(learning={"no_trade": True})
+    options = options_of(costly, "logistic", is_fine_tuned=False)
+
+    assert (options.no_trade, options.cost) == (True, costly.cost)
+    assert recipe_digest(plain) != recipe_digest(costly)
+    assert recipe_digest(costly) != recipe_digest(replace(costly, cost=2.0 * costly.cost))
+    assert recipe_digest(plain) == recipe_digest(replace(plain, cost=2.0 * plain.cost))
+    asked = {"model_asks": "signal", "model_use": "filter"}
+    with pytest.raises(ConfigError, match=r"learning\.no_trade: true is for sides of the market"):
+        settings(signals=asked, learning={"no_trade": True})
 
 
 @pytest.mark.parametrize(

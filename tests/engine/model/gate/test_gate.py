@@ -209,7 +209,7 @@ def test_equal_seeds_give_equal_verdicts_as_json_without_nan() -> None:
     ("changes", "words"),
     [
         ({"y": np.zeros(3)}, "y of shape"),
-        ({"y": np.full(N, 0.4)}, "neither 0, 1 nor unknown"),
+        ({"y": np.full(N, 0.4)}, "neither 0, 1, one half nor unknown"),
         ({"bar": np.arange(N)[::-1]}, "order of time"),
         ({"majority": 1.5}, "majority 1.5"),
         ({"cost": -0.1}, "cost -0.1"),

@@ -8,14 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papertape.engine.errors import DataError
+from papertape.engine.model import TrainingOptions
 from papertape.engine.model.training.labels import (
     LabelPrices,
     Labels,
     bracket_labels,
     direction_labels,
+    labels_for,
     signal_labels,
     uniqueness,
     variance_labels,
+    with_neither,
 )
 
 NOBODY = np.nan
@@ -355,6 +358,44 @@ def test_labels_that_never_overlap_are_all_their_own() -> None:
     assert uniqueness(known, is_usable)[:5] == pytest.approx(1.0)
 
 
+def test_a_row_at_which_neither_side_pays_by_hand() -> None:
+    long = np.array([0.02, 0.01, -0.005, -0.02, 0.0, 0.03, NOBODY])
+    short = np.array([-0.02, -0.01, 0.005, 0.02, 0.0, 0.03, NOBODY])
+    y = np.array([1.0, 1.0, 0.0, 0.0, NOBODY, NOBODY, NOBODY])
+    labels = Labels(y, np.arange(7) + 1, long, short)
+
+    found = with_neither(labels, 0.01)
+
+    # 2 % pay; 1 % are the costs themselves; both earn nothing; both earn 3 %, of which neither earned more; nobody knows
+    assert np.array_equal(found.y, [1.0, 0.5, 0.5, 0.0, 0.5, NOBODY, NOBODY], equal_nan=True)
+    for kept, before in zip(found[1:], labels[1:], strict=True):
+        assert kept is before
+
+
+@pytest.mark.parametrize("label", ["bracket", "direction", "variance"])
+def test_the_class_of_no_trade_is_that_of_both_trades_followed(label: str) -> None:
+    prices = walk(5, 300)
+    open, close = prices[0], prices[3]
+    rule = TrainingOptions(label=label, horizon_bars=4, no_trade=True, cost=0.012)
+
+    labels = labels_for(rule, LabelPrices(*prices, np.full(300, 1.3)))
+
+    if label == "bracket":
+        paid = [[followed(prices, t, 4, side)[0] for side in (1, -1)] for t in range(300)]
+    else:
+        ends = [t + 4 for t in range(300)] if label == "direction" else labels.known.tolist()
+        moves = [close[j] / open[t + 1] - 1.0 if j < 300 else np.nan for t, j in enumerate(ends)]
+        paid = [[move, -move] for move in moves]
+    told = [
+        np.nan if np.isnan(long + short) or (long == short > 0.012)
+        else 0.5 if max(long, short) <= 0.012
+        else float(long > short)
+        for long, short in paid
+    ]  # fmt: skip
+    assert np.array_equal(labels.y, told, equal_nan=True)
+    assert {0.0, 0.5, 1.0} <= set(told)
+
+
 @pytest.mark.parametrize(
     ("call", "told"),
     [
@@ -372,6 +413,10 @@ def test_labels_that_never_overlap_are_all_their_own() -> None:
         (
             lambda p: variance_labels(LabelPrices(*p, np.ones(9)), 1.1, 2),
             "variance_share 1.1 is not above 0 and at most 1",
+        ),
+        (
+            lambda p: with_neither(direction_labels(p[3], p[0], 2), -0.1),
+            "cost -0.1 is not a number of at least 0",
         ),
         (lambda p: direction_labels(p[3], p[0], -1), "horizon_bars -1 is not at least 1"),
         (lambda p: direction_labels(p[3][:-1], p[0], 1), "do not fit each other"),

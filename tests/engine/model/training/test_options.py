@@ -15,6 +15,10 @@ def test_options_survive_their_plain_form() -> None:
     )
 
     assert TrainingOptions.from_json(options.to_json()) == options
+    costly = TrainingOptions(label="variance", variance_share=0.3, no_trade=True, cost=0.002)
+    assert TrainingOptions.from_json(costly.to_json()) == costly
+    names = {"variance_share", "no_trade", "cost", "asks", "signals_of"}
+    assert not names & set(options.to_json())  # as records were before there was a choice
     assert options.all_sizes == {"hidden": 4}
     assert options.embargo == 0
     assert TrainingOptions(horizon_bars=9).embargo == 9
@@ -33,6 +37,10 @@ def test_all_columns_are_read_unless_named() -> None:
         ({"label": "brackets"}, "did you mean 'bracket'?"),
         ({"device": "tpu"}, "training.device: unknown 'tpu'"),
         ({"variance_share": 0.0}, "training.variance_share: 0.0 is not above 0 and at most 1"),
+        (
+            {"asks": "signal", "no_trade": True},
+            "training.no_trade: true is for sides of the market",
+        ),
         ({"epochs": 0}, "training.epochs: 0 is not at least 1"),
         ({"learning_rate": float("nan")}, "training.learning_rate: nan is not a number above 0"),
         ({"dropout": 1.0}, "training.dropout: 1.0 is not from 0 to below 1"),

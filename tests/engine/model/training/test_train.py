@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import norm
 
 from papertape.engine.errors import DataError
 from papertape.engine.model import Dataset, TrainingOptions, read_artefact, train
@@ -14,7 +15,9 @@ from papertape.engine.model.scores import scores
 from papertape.engine.model.training.labels import LabelPrices, variance_labels
 from papertape.engine.model.training.prepare import prepare
 from papertape.engine.model.training.reference import bin_shares, tenths
+from tests.support.helpers import needs_lightgbm
 from tests.support.planted import FEATURES, bayes_log_loss, planted
+from tests.support.planted_rows import COLUMNS, planted_rows
 
 OPTIONS = TrainingOptions(kind="logistic", features=FEATURES, label="direction", horizon_bars=1)
 
@@ -211,6 +214,32 @@ def test_a_record_says_how_long_horizons_were_that_the_market_ends() -> None:
     assert record.metrics["horizon_bars_mean"] == pytest.approx(bars.mean(), rel=1e-12)
     assert record.metrics["horizon_cut_share"] == pytest.approx(np.mean(bars == 6), rel=1e-12)
     assert 1.0 < bars.mean() < 6.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "off"), [("logistic", 0.02), pytest.param("lightgbm", 0.05, marks=needs_lightgbm)]
+)
+def test_where_neither_side_pays_a_model_says_half_of_what_is_left(kind: str, off: float) -> None:
+    # The next return is normal around 0.6 of what the first column says, in steps of 0.4 %.
+    rows, cost = planted_rows(6_000), 0.003
+    options = TrainingOptions(
+        kind, COLUMNS, label="direction", horizon_bars=1, no_trade=True, cost=cost
+    )
+
+    made = read_artefact(train(rows, options).data)
+
+    edges = np.log1p(np.array([[cost], [-cost]])) / 0.004
+    up, not_down = norm.sf((edges - 0.6 * rows.x[0, :, 0]) / 0.8)
+    truth = up + 0.5 * (not_down - up)
+    said = read_rows(made, "S0", rows.x[0])[0]
+    assert np.abs(said - truth).mean() < off
+    part = prepare(rows, options).train[0]
+    assert made.record.metrics["neither_share"] == pytest.approx(
+        (not_down - up)[part].mean(), abs=0.03
+    )
+    assert made.record.label == {
+        "kind": "direction", "horizon_bars": 1, "no_trade": True, "cost": cost,
+    }  # fmt: skip
 
 
 def test_parent_that_means_something_else_is_refused() -> None:
