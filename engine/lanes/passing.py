@@ -219,6 +219,7 @@ def pass_over(
 
 @kernel
 def run_lane(
+    first: int, last: int,
     candles: Rows, prices: FloatArray, bits: IntArray, is_close: IntArray, base_ms: int, starts: IntArray, wanted: Rows, is_even: IntArray,
     account_rows: Rows, positions: Rows, trades: Rows, orders: Rows, entries: Rows, markets: Rows, settings_rows: Rows,
     fills: Rows, trades_out: Rows, decisions_out: Rows, working: Rows, scratch: Rows, order_events: Rows, limit_events: Rows,
@@ -226,7 +227,7 @@ def run_lane(
     open_positions: IntArray,
 ) -> int:  # fmt: skip
     """
-    Run all candles of an account that has not begun; return DONE, or why what was written is nothing to go by.
+    Run instants `first` … `last - 1` of an account that has been run up to there; return DONE, or why what was written is nothing to go by.
 
     candles                  CANDLE of one symbol; prices, bits: as `pass_held` takes them
     is_close                 1 at instants at which a candle of the strategy closes, shape (n,)
@@ -240,8 +241,8 @@ def run_lane(
     market, settings = markets[0], settings_rows[0]
     if not can_be_quiet(positions, settings, mark_ranges):
         return NOT_SIMPLE
-    n, k, instant = len(candles), 0, 0
-    while instant < n:
+    k, instant = 0, first
+    while instant < last:
         while k < len(starts) and starts[k] < instant:
             k += 1
         least = min(len(fills) - counters[N_FILLS], len(trades_out) - counters[N_TRADES])
@@ -254,7 +255,7 @@ def run_lane(
         if is_content and is_quiet(account, position, order):
             # Where another side is wanted, the mark at that close is as quiet as those before, and an order rests behind it.
             other = next_other(wanted, k, side)
-            end = min(starts[other] + 1, n) if other < len(starts) else n
+            end = min(starts[other] + 1, last) if other < len(starts) else last
             following = pass_over(
                 candles, prices, bits, instant, end, account, position, trades[0], market,
                 equity, exposure, open_positions,

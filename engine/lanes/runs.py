@@ -1,6 +1,6 @@
 """Which engines can be run in one call over all they read, and what comes of one."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import fields
 from typing import Final, NamedTuple
 
@@ -27,14 +27,16 @@ _OTHERS: Final = [each.name for each in fields(EngineSpec) if each.name != "stra
 
 class LaneEnding(NamedTuple):
     """
-    What came of an account; the next one is written over it.
+    What came of an account up to some instant; the next one is written over it.
 
-    trades  TRADE records of those that closed
-    marks   `equity`, `exposure` and `open_positions` at every instant
+    trades   TRADE records of those that closed
+    marks    `equity`, `exposure` and `open_positions` at every instant
+    is_over  there is no candle after it
     """
 
     trades: Rows
     marks: dict[str, IntArray]
+    is_over: bool
 
 
 def is_lane(spec: EngineSpec) -> bool:
@@ -92,28 +94,48 @@ class Lanes:
         self._begun = {name: getattr(self._engine, name).copy() for name in _CHANGED}
         return self._engine
 
-    def run(self, engine: Engine) -> LaneEnding | None:
-        """Take an engine of this reading, of a specification that `is_lane`, to its end; None where it has to be run otherwise."""
-        wanted, n = self._wanted(engine), self.n
-        counters = engine.outputs.counters
-        how = run_lane(
-            self._reading.candles, self._prices, self._bits, self._is_close(engine.spec.timeframe), engine.base_ms,
-            wanted.starts, wanted.rows, wanted.is_even, engine.account, engine.positions,
+    def run(self, engine: Engine, stops: Sequence[int] = ()) -> Iterator[LaneEnding]:
+        """
+        Take an engine of this reading, of a specification that `is_lane`, to its end, and yield what came of it up to each stop and there.
+
+        stops  instants before the last, in order
+
+        Where it has to be run otherwise nothing more is yielded, and what was is as any other way would have it.
+        """
+        wanted, first = self._wanted(engine), 0
+        fills, trades, decisions = self._fills, self._trades, self._decisions
+        for last in (*stops, self.n):
+            how = self._go_on(engine, wanted, first, last, fills, trades, decisions)
+            counters = engine.outputs.counters
+            n_fills, n_trades, _, n_decisions = counters.tolist()[:4]
+            counters[:] = 0
+            if how != DONE:
+                return
+            report = engine.outputs.take(last - first)
+            report.decisions, report.fills = decisions[:n_decisions], fills[:n_fills]
+            engine.counted(report)
+            fills, trades, decisions = fills[n_fills:], trades[n_trades:], decisions[n_decisions:]
+            if last == self.n:
+                engine.strategy_state[:] = wanted.state
+            if last:
+                engine.last_open_ms[0] = self._reading.candles["open_ms"][last - 1]
+            closed = self._trades[: len(self._trades) - len(trades)]
+            marks = {name: column[:last] for name, column in self._marks.items()}
+            yield LaneEnding(closed, marks, last == self.n)
+            first = last
+
+    def _go_on(
+        self, engine: Engine, wanted: Wishes, first: int, last: int, fills: Rows, trades: Rows, decisions: Rows
+    ) -> int:  # fmt: skip
+        """Run an engine from one instant to another, and write what happens to the beginning of these buffers; return how it ended."""
+        return run_lane(
+            first, last, self._reading.candles, self._prices, self._bits, self._is_close(engine.spec.timeframe),
+            engine.base_ms, wanted.starts, wanted.rows, wanted.is_even, engine.account, engine.positions,
             engine.trades, engine.orders, engine.outputs.entries, engine.markets, engine.settings,
-            self._fills, self._trades, self._decisions, engine.working, engine.scratch,
-            engine.outputs.orders, engine.outputs.limits, engine.frames.known.mark_ranges, counters,
+            fills, trades, decisions, engine.working, engine.scratch,
+            engine.outputs.orders, engine.outputs.limits, engine.frames.known.mark_ranges, engine.outputs.counters,
             self._mark, self._now, *self._marks.values(),
         )  # fmt: skip
-        n_fills, n_trades, _, n_decisions = counters.tolist()[:4]
-        counters[:] = 0
-        if how != DONE:
-            return None
-        engine.strategy_state[:] = wanted.state
-        engine.last_open_ms[0] = self._reading.candles["open_ms"][-1]
-        report = engine.outputs.take(n)
-        report.decisions, report.fills = self._decisions[:n_decisions], self._fills[:n_fills]
-        engine.counted(report)
-        return LaneEnding(self._trades[:n_trades], self._marks)
 
     def _wanted(self, engine: Engine) -> Wishes:
         """Return what an engine's strategy wants; nobody is asked twice in a row."""

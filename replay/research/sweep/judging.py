@@ -84,6 +84,10 @@ class WindowWatch:
         self.is_given_up = self._judging.is_behind(self.values)
         return not self.is_given_up
 
+    def begin_again(self) -> None:
+        """Forget what was measured, for a run that is to be had in another way."""
+        self.values.clear()
+
     def reason(self) -> str:
         """Return why it was given up."""
         judging, after = self._judging, len(self.values)

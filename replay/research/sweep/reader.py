@@ -40,7 +40,7 @@ def is_shareable(spec: EngineSpec) -> bool:
 
 
 class SharedRun(NamedTuple):
-    """A run, and whether one call did all of it (`papertape.engine.lanes`)."""
+    """A run, and whether it is a lane (`papertape.engine.lanes`)."""
 
     run: Run
     is_lane: bool
@@ -69,13 +69,27 @@ class SharedCandles:
         Raises StrategyError where a user's strategy fails.
         """
         told = [*model_events(plan.models), *plan.events]
-        is_stepped = bool(told) or watch is not None or not is_lane(plan.spec)
-        if self._lanes is not None and not is_stepped:
-            engine = self._lanes.engine(plan.spec)
-            ending = self._lanes.run(engine)
-            if ending is not None:
-                return SharedRun(self._run(engine, self._feed, [ending.trades], ending.marks), True)
+        run = None
+        if self._lanes is not None and not told and is_lane(plan.spec):
+            run = self._in_a_lane(self._lanes, plan.spec, watch)
+        if run is not None:
+            return SharedRun(run, True)
         return SharedRun(self._stepped(plan.spec, told, watch), False)
+
+    def _in_a_lane(self, lanes: Lanes, spec: EngineSpec, watch: WindowWatch | None) -> Run | None:
+        """Return what comes of an engine that is run in one call, or in one up to the end of each window; None where it has to be stepped."""
+        engine = lanes.engine(spec)
+        stops = [stop for stop in self._stops(watch) if stop < self._feed.n_instants]
+        for ending in lanes.run(engine, stops):
+            run = self._run(engine, self._feed, [ending.trades], ending.marks)
+            if ending.is_over:
+                return run
+            assert watch is not None
+            if not watch.goes_on(run, self.closes):
+                return run
+        if watch is not None:
+            watch.begin_again()
+        return None
 
     def _stepped(self, spec: EngineSpec, told: Sequence[Told], watch: WindowWatch | None) -> Run:
         """Return what comes of an engine that is stepped block by block, with what happens between them."""

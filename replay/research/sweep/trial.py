@@ -46,7 +46,7 @@ class TrialRow(NamedTuple):
                pruned (given up after a window: what it says is of the replay that ends there)
     digest     of every decision and fill; configuration: digest of what was run
     returns    of the account, in a compact form (`papertape.replay.research.trials.returns`)
-    is_lane    one call of a kernel did all of it (`papertape.engine.lanes`)
+    is_lane    one call of a kernel did all of it, or one for each window (`papertape.engine.lanes`)
     values     of the metric that it is judged by, in each window that it came to
     lesson     of a study of recipes: what its models were worth (`papertape.replay.research.learn_study`)
     """

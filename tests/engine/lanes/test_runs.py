@@ -102,11 +102,11 @@ def test_what_turns_out_to_be_no_lane_is_left_alone(monkeypatch: pytest.MonkeyPa
 
     # Limits, which look at every close; a function for fees; more trades than there is room for.
     limited = replace(SPEC, limits=Limits(drawdown=0.5))
-    assert Lanes(whole).run(Engine(limited, whole)) is None
+    assert not list(Lanes(whole).run(Engine(limited, whole)))
     counting = replace(SPEC, fee_function=fee_by_size)  # asks what a month traded
-    assert Lanes(whole).run(Engine(counting, whole)) is None
+    assert not list(Lanes(whole).run(Engine(counting, whole)))
     monkeypatch.setattr(runs, "_MOST_ROWS", 6)
-    assert Lanes(whole).run(Engine(SPEC, whole)) is None
+    assert not list(Lanes(whole).run(Engine(SPEC, whole)))
 
 
 def test_an_answer_that_a_stretch_does_not_tell_is_not_guessed(
@@ -122,9 +122,9 @@ def test_an_answer_that_a_stretch_does_not_tell_is_not_guessed(
         found = told(engine, strategy, room)
         return found._replace(is_even=np.zeros_like(found.is_even))
 
-    assert Lanes(reading).run(Engine(spec, reading)) is not None
+    assert list(Lanes(reading).run(Engine(spec, reading)))
     monkeypatch.setattr(runs, "wishes_of", uneven)
 
-    assert Lanes(reading).run(Engine(spec, reading)) is None
+    assert not list(Lanes(reading).run(Engine(spec, reading)))
     # Where every entry comes to something, nothing more is asked than where stretches begin.
-    assert Lanes(reading).run(Engine(SPEC, reading)) is not None
+    assert list(Lanes(reading).run(Engine(SPEC, reading)))

@@ -10,7 +10,13 @@ import pytest
 
 from papertape.engine.errors import ConfigError
 from papertape.replay.config import make_config
-from papertape.replay.research.sweep.judging import Judging, floors_of, means_of, windows_over
+from papertape.replay.research.sweep.judging import (
+    Judging,
+    WindowWatch,
+    floors_of,
+    means_of,
+    windows_over,
+)
 from papertape.replay.research.sweep.trial import TrialCall, TrialRunner
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.tapes.synthetic import synthesize
@@ -83,7 +89,8 @@ def test_a_trial_that_is_not_given_up_is_the_one_without_windows() -> None:
 
     judged = TrialRunner(config(), [TAPE]).run(3, FAST, None, Judging("total_return", 1, BOUNDS))
 
-    assert judged._replace(wall_s=0.0, values=()) == plain._replace(wall_s=0.0, is_lane=False)
+    assert judged.is_lane
+    assert judged._replace(wall_s=0.0, values=()) == plain._replace(wall_s=0.0)
     # Returns of the parts make up the whole, since each begins with what the account had.
     assert all(value is not None for value in judged.values)
     grown = np.prod([1.0 + value for value in judged.values if value is not None])
@@ -115,7 +122,30 @@ def test_a_trial_beside_shared_candles_is_judged_the_same(monkeypatch: pytest.Mo
     alone = [TrialRunner(config(), [TAPE]).run(3, FAST, None, one) for one in (judging, judging._replace(floors=()))]  # fmt: skip
 
     assert [row.outcome for row in alone] == ["pruned", "done"]
-    assert [row._replace(wall_s=0.0) for row in alone] == [row._replace(wall_s=0.0) for row in shared]  # fmt: skip
+    assert [row.is_lane for row in (*alone, *shared)] == [False, False, True, True]
+    assert [row._replace(wall_s=0.0, is_lane=True) for row in alone] == [row._replace(wall_s=0.0) for row in shared]  # fmt: skip
+
+
+def test_a_lane_that_cannot_go_on_is_stepped_from_its_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judging, windows = Judging("total_return", 1, BOUNDS, [None, None, None]), []
+    as_lane = TrialRunner(config(), [TAPE]).run(3, FAST, None, judging)
+    begin_again = WindowWatch.begin_again
+
+    def counted(watch: WindowWatch) -> None:
+        windows.append(len(watch.values))
+        begin_again(watch)
+
+    monkeypatch.setattr(WindowWatch, "begin_again", counted)
+    # Room for what happens in a window or two, and no more.
+    monkeypatch.setattr("papertape.engine.lanes.runs._MOST_ROWS", 24)
+
+    as_stepped = TrialRunner(config(), [TAPE]).run(3, FAST, None, judging)
+
+    assert [seen > 0 for seen in windows] == [True]
+    assert not as_stepped.is_lane
+    assert as_stepped._replace(wall_s=0.0, is_lane=True) == as_lane._replace(wall_s=0.0)
 
 
 def test_a_call_travels_as_text() -> None:
