@@ -23,6 +23,7 @@ from papertape.replay.research.montecarlo.engines import run_montecarlo
 from papertape.replay.research.montecarlo.page import PLACEBO, placebo_sentence, write_montecarlo
 from papertape.replay.research.sweep.run import processes
 from papertape.replay.runtime.allocation import return_large_arrays
+from papertape.replay.runtime.files import own_folder
 
 _DEFAULTS = PathOptions()
 
@@ -80,6 +81,8 @@ def montecarlo_command(
     Example: papertape montecarlo --set strategy.name=ema_cross --set account.sizing=all_in --markets 20
     """
     options = PathOptions(paths, ruin, skip, costs, seed, markets, block, noise, delay, training)
+    if out is not None:
+        own_folder(out)
     if source is not None and source.is_dir():
         if tape or changes:
             raise ConfigError(

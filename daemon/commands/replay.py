@@ -18,7 +18,6 @@ from papertape.daemon.commands.learning_tables import (
 )
 from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
-from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
@@ -26,6 +25,7 @@ from papertape.replay.config import Config, load_config
 from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.allocation import return_large_arrays
+from papertape.replay.runtime.files import own_folder
 
 
 def replay_command(
@@ -79,9 +79,7 @@ def run(config: Config, *, reads_holdout: bool = False) -> Result:
 
 def show(result: Result, out: Path, as_json: bool) -> None:
     """Write the result and print what matters of it."""
-    if str(out) in ("", "."):
-        raise ConfigError(f"--out {str(out)!r}: name a folder of its own")
-    folder = result.save(out)
+    folder = result.save(own_folder(out))
     if as_json:
         print_json(result.summary)
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from papertape.engine.errors import DataError
+from papertape.engine.errors import ConfigError, DataError
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -34,6 +34,13 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         _remove(temporary)
         raise
     _flush_folder(path.parent)
+
+
+def own_folder(folder: Path) -> Path:
+    """Return a folder that results may be written into; ConfigError for the one that a command is typed in."""
+    if str(folder) in ("", "."):
+        raise ConfigError(f"--out {str(folder)!r}: name a folder of its own")
+    return folder
 
 
 def _umask() -> int:

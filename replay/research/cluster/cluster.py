@@ -56,6 +56,10 @@ class Cluster:
         self._code = code_digest(runner.config, self._named)
         self._resource = f"papertape-{self._code[:16]}"
         try:
+            # A client that cannot be made complains of itself for twenty seconds more.
+            scheme, place = self._dask.comm.parse_address(address)
+            if scheme in ("tcp", "tls"):
+                self._dask.comm.parse_host_port(place)
             self._client = self._dask.Client(address, timeout=_JOIN_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise DataError(f"--dask {address}: no scheduler answers there: {error}") from error

@@ -23,6 +23,7 @@ from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.research.trials.matrix import MOST_TRIALS, TrialVerdict, verdict
+from papertape.replay.runtime.files import own_folder
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
@@ -135,7 +136,7 @@ def run_sweep(
 
 def trial_file(folder: Path, header: Mapping[str, Any], size: int, is_shared: bool) -> TrialFile:
     """Open the file of a search's trials, alone or with every other shell that shares them."""
-    return (SharedTrialFile if is_shared else TrialFile)(folder, header, size)
+    return (SharedTrialFile if is_shared else TrialFile)(own_folder(folder), header, size)
 
 
 def processes(asked: int | None) -> int:

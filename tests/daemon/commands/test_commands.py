@@ -92,6 +92,22 @@ def test_json_is_one_document_and_equals_the_file(folder: Path, inside: Inside) 
         (("replay", "--tape", "SYNTH", "--set", "strategy.name=x:y"), 1, "cannot be imported"),
         (("replay", "--tape", "SYNTH", "--set", "data.start=2040-01-01"), 1, "no candle between"),
         (("replay", "--nonsense"), 2, "No such option"),
+        (
+            (
+                "sweep",
+                "--tape",
+                "SYNTH",
+                "--set",
+                "strategy.name=ema_cross",
+                "--grid",
+                "strategy.parameters.fast=5,6",
+                "--out",
+                "",
+            ),
+            1,
+            "--out '.': name a folder of its own",
+        ),
+        (("montecarlo", "--tape", "SYNTH", "--out", "."), 1, "--out '.': name a folder of its own"),
         (("prove",), 1, "name a --strategy or a --feature"),
         (("prove", "--feature", "ema_0"), 1, "not between 1 and 5000"),
         (

@@ -131,6 +131,10 @@ def test_nobody_at_an_address_is_said_in_a_sentence(
     monkeypatch.setattr(cluster_module, "_JOIN_S", 0.2)
     with pytest.raises(DataError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers there"):
         sweep(GRID, tape(), out=tmp_path / "a", dask="tcp://127.0.0.1:9", **CROSS)
+    # A client that could not be made would complain of itself for twenty seconds more.
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: pytest.fail("a client was made"))
+    with pytest.raises(DataError, match="--dask nowhere: no scheduler answers there: missing port"):
+        sweep(GRID, tape(), out=tmp_path / "a", dask="nowhere", **CROSS)
 
 
 @pytest.mark.slow
