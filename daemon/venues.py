@@ -162,7 +162,7 @@ async def _open_delta(
 
     live = identity.config.live
     url = live.rest_url or find_profile(live.profile).rest_url
-    markets = ToldMarkets(identity, start.on_notice, is_relative=live.venue == SIM)
+    markets = ToldMarkets(identity, start.on_notice, start.told, is_relative=live.venue == SIM)
     async with DeltaRest(url, clock, stats=start.stats.rest_requests) as rest:
         series = _live_series(start, live)
         feed = DeltaFeed(
@@ -178,12 +178,18 @@ async def _open_delta(
             series=series,
         )
 
+        markets.begin(feed.halts, _reached_ms(start, live))
         events = WithHalts(feed, feed.halts, partial(hear_products, feed, markets))
         settled = WithSettlements(
             events, feed.settlements, _perpetuals(identity, start), rest, timeframe_ms(live.timeframe),
             feed.funding_interval_s, start.on_notice, clock.now_ms,
         )  # fmt: skip
         yield FeedSource(_with_series(settled, series, live, clock), clock.now_ms)
+
+
+def _reached_ms(start: FeedStart, live: Live) -> int:
+    """Return when the newest candle of the journal closed; 0: there is none yet."""
+    return 0 if start.after_ms is None else start.after_ms + timeframe_ms(live.timeframe)
 
 
 def _live_series(start: FeedStart, live: Live, fresh_ms: int = FRESH_MS) -> LiveSeries | None:
@@ -248,6 +254,7 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
     )
 
     told = ToldMarkets(identity, start.on_notice, start.told)
+    told.begin(feed.halts, _reached_ms(start, live))
 
     def look() -> None:
         is_skewed = abs(start.stats.clock_offset_ms) > SKEW_MS

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from papertape.daemon.feeds.halts import Halts, Telling
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
-from papertape.daemon.journal.identity import Identity
-from papertape.engine.broker.risk.brackets import as_brackets
+from papertape.daemon.journal.identity import COSTS, Identity
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import Market
 from papertape.replay.config import Config
@@ -43,11 +42,23 @@ class ToldMarkets:
         is_relative: bool = False,
     ) -> None:
         self._account, self._on_notice, self._is_relative = account, on_notice, is_relative
-        self._kept = {market.symbol: market for market in account.markets}
-        self._brackets = {s: market.brackets for s, market in self._kept.items()}
-        self._brackets |= {s: as_brackets(told["brackets"]) for s, told in before.items()}
+        self._known = {
+            market.symbol: _with_own_costs(account.config, Market(**before.get(market.symbol, market.plain())))
+            for market in account.markets
+        }  # fmt: skip
         self._first: dict[str, dict[str, Any]] = {}
         self._heard: dict[str, Any] = {}
+
+    def begin(self, halts: Halts, since_ms: int) -> None:
+        """Let rows of the configuration come at their times from one on, also where the venue is heard later, or never."""
+        for symbol, market in self._known.items():
+            try:
+                rows = dated_markets(self._account.config, market)
+            except ConfigError as error:
+                detail = f"rows of its market cannot be followed: {error}"
+                self._on_notice(Notice(NoticeKind.REJECTED, since_ms, symbol, detail=detail))
+                continue
+            halts.tell_dated(symbol, [(ms, after.plain()) for ms, after in rows if ms >= since_ms])
 
     def hear(
         self,
@@ -73,7 +84,7 @@ class ToldMarkets:
             detail = f"what it says of its market cannot be followed: {error}"
             self._on_notice(Notice(NoticeKind.REJECTED, now_ms, symbol, detail=detail))
             return
-        if is_first and self._is_relative and telling == Telling(self._kept[symbol].plain()):
+        if is_first and self._is_relative and telling == Telling(self._known[symbol].plain()):
             return  # the account may have come further since it began
         halts.tell_market(symbol, now_ms, telling)
 
@@ -84,9 +95,9 @@ class ToldMarkets:
         told  `brackets` None: the venue does not answer about them, and those that are known stay
         """
         if told.get("brackets", ()) is None:
-            told = {**told, "brackets": self._brackets[symbol]}
+            told = {**told, "brackets": self._known[symbol].brackets}
         market = self._market(symbol, told)
-        refuse_stepless(market, self._kept[symbol])
+        refuse_stepless(market, self._known[symbol])
         dated = dated_markets(self._account.config, market)
         for time_ms, after in dated:
             if time_ms <= now_ms:
@@ -99,7 +110,7 @@ class ToldMarkets:
         if self._is_relative:
             first = self._first.setdefault(symbol, dict(told))
             news = {k: v for k, v in told.items() if first.get(k) != v and k not in own}
-            return replace(self._kept[symbol], **news)
+            return replace(self._known[symbol], **news)
         if 0.0 < (most := _most_leverage(told, own)) < own.get("leverage", 0.0):
             config = _with_leverage(config, symbol, most)
         account = self._account
@@ -131,6 +142,12 @@ def refuse_stepless(market: Market, before: Market) -> None:
     for name in ("tick_size", "lot_size"):
         if getattr(before, name) and not getattr(market, name):
             raise ConfigError(f"{name} 0 is no step; it was {getattr(before, name):g}")
+
+
+def _with_own_costs(config: Config, market: Market) -> Market:
+    """Return a market with the costs that the configuration says: a chapter may have changed them since it was told."""
+    own = own_figures(config, market.symbol)
+    return replace(market, **{name: own[name] for name in COSTS if name in own})
 
 
 def _most_leverage(told: Mapping[str, Any], own: Mapping[str, Any]) -> float:

@@ -231,3 +231,27 @@ def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_follo
         silence, silence, silence, "leverage tiers: the venue tells them again",
     ]  # fmt: skip
     assert verify_state(tmp_path).is_equal
+
+
+def test_a_row_of_the_configuration_that_an_outage_passed_over_holds_from_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a daemon that was there: what is backfilled from 10:23 on fills by it, and nothing before."""
+    monkeypatch.setattr(papertape.daemon.feeds.ccxt.feed, "READ_EVERY_S", 21_600.0)
+    old = {"start": "2026-01-01", "maker_fee_rate": 0.0003}  # holds before the first candle
+    row = {"start": "2026-11-23T10:23:00", "taker_fee_rate": 0.003, "tick_size": 0.5}
+    whole, parts = (account(tmp_path / name, market={"changes": [old, row]}) for name in "ab")
+
+    there = run(whole, 0, 20, says(FIGURES))
+    run(parts, 0, 4, says(FIGURES))
+    back = run(parts, 15, 5, says(FIGURES))
+
+    row_ms = START_MS // MINUTE_MS * MINUTE_MS + 8 * MINUTE_MS
+    expected = [
+        (ms, number, tick, fee)
+        for ms, tick, fee in ((0, 0.125, 0.0005), (row_ms, 0.5, 0.003))
+        for number in range(2)
+    ]
+    assert told(tmp_path / "a") == told(tmp_path / "b") == expected
+    assert back.engine.last_open_ms == there.engine.last_open_ms
+    assert back.engine.digest == there.engine.digest

@@ -141,7 +141,7 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
                 seed=scenario.seed,
                 dropped=start.dropped,
             )
-            markets = ToldMarkets(about, start.on_notice, is_relative=True)
+            markets = ToldMarkets(about, start.on_notice, start.told, is_relative=True)
             look = partial(hear_products, feed, markets) if scenario.follows else lambda: None
             yield FeedSource(WithHalts(feed, feed.halts, look), clock.now_ms)
 
