@@ -48,7 +48,7 @@ def buying_power(
         fee_rate *= 1.0 + market.fee_surcharge_rate
         reserve = market.fee_reserve
         if market.fee_address != 0 and free > 0.0:
-            fee = fee_of(account, market, free * leverage / price, price, False)
+            fee = fee_of(account, market, free * leverage / price, price, False, True)
             reserve = max(reserve, fee * quote * market.fee_markets)
             fee_rate = 0.0
     return settings.cash_share * max(free - reserve, 0.0) / (1.0 / leverage + fee_rate)  # type: ignore[no-any-return]

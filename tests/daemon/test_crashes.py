@@ -37,7 +37,7 @@ from tests.support.journals import WITH_ORDERS, WITH_STRUCTURE
 def signals(request: pytest.FixtureRequest) -> Iterator[str]:
     """
     Return what is beside candles and indicators: orders that rest, of a strategy that uses every kind of them, hooks and
-    moved stops; or structure, every concept of which is part of the state.
+    moved stops, with a user's function for fees; or structure, every concept of which is part of the state.
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "structure":

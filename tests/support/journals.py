@@ -35,10 +35,13 @@ PERPETUAL = {"is_perpetual": True, "tick_size": 0.01, "lot_size": 0.001}
 def identity(**sections: Any) -> Identity:
     """Return an account that trades often: quarter-hour candles, hourly decisions."""
     strategy: dict[str, Any] = {"name": "confluence", "parameters": {"confidence_threshold": 0.3}}
+    account: dict[str, Any] = {}
     if WITH_ORDERS in os.environ:
         strategy = {"name": "tests.support.every_order:AskingEveryOrder"}
+        account = {"fee_function": "tests.support.every_order:fee"}
     values = {
         "strategy": strategy,
+        "account": account,
         "data": {"timeframe": "1h"},
         # Its state is most of a snapshot: the suites that are about it switch it on, in their processes too.
         "signals": {"use_smc": WITH_STRUCTURE in os.environ, "retrain_every": "never"},

@@ -106,8 +106,15 @@ def doubled(market: Any) -> dict[str, Any]:
 
 
 @kernel
-def fee_of(account: Row, market: Row, quantity: float, price: float, is_maker: bool) -> int:
-    """Return what a fill pays that is no liquidation, money units."""
+def fee_of(
+    account: Row,
+    market: Row,
+    quantity: float,
+    price: float,
+    is_maker: bool,
+    is_largest: bool = False,
+) -> int:
+    """Return what a fill pays that is no liquidation, money units; is_largest: that could be, asked to leave room for it."""
     rate = market.maker_fee_rate if is_maker else market.taker_fee_rate
     notional = quantity * price
     fee = notional * rate
@@ -116,7 +123,7 @@ def fee_of(account: Row, market: Row, quantity: float, price: float, is_maker: b
             volume = account.volume * market.quote_per_volume
             fee = ask_at(
                 market.fee_address, price, quantity, 1.0 if is_maker else 0.0, rate, volume,
-                market.fee_minimum,
+                market.fee_minimum, 1.0 if is_largest else 0.0,
             )  # fmt: skip
         else:
             fee += market.fee_fixed
