@@ -1,5 +1,6 @@
 """`papertape statement`: every amount of a result or of a running account in double entry."""
 
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -20,13 +21,13 @@ from papertape.engine.performance.trading import total_units
 from papertape.replay.backtesting.verify import result_statement
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.arrow import arrow_table
+from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.tables import at_minute, frame, statement_columns
 
 if TYPE_CHECKING:
     from papertape.replay.tapes.tables import Table
 
 _DIFFERS: Final = 1
-_MOST_DECIMALS: Final = 2  # shown of an amount
 
 
 def statement_command(
@@ -47,15 +48,16 @@ def statement_command(
     """
     if (source / JOURNAL).is_file():
         with Journal.read(source) as journal:
+            unreported = journal.unreported  # first: a daemon that runs goes on meanwhile
             booked, chapters = journal_statement(journal), figures_of(journal)
     else:
-        booked, chapters = result_statement(source), []
-    columns = statement_columns(booked.postings, booked.symbols, booked.units_per_quote)
-    if csv is not None:
-        write_whole(csv, partial(_write_csv, columns))
-    if parquet is not None:
-        write_whole(parquet, partial(_write_parquet, columns))
-    found = _accounts(booked)
+        booked, chapters, unreported = result_statement(source), [], 0
+    _write(booked, csv, parquet)
+    sums = _accounts(booked)
+    found = {
+        name: {column: units / booked.units_per_quote for column, units in each.items()}
+        for name, each in sums.items()
+    }
     difference = None if booked.curve_cash is None else booked.curve_cash - booked.cash
     if as_json:
         print_json({
@@ -67,36 +69,55 @@ def statement_command(
             "compared_with": booked.curve,
             "difference": None if difference is None else difference / booked.units_per_quote,
             "chapters": chapters,
+            "inputs_missing": unreported,
         })  # fmt: skip
     else:
-        _print(booked, found, difference)
+        _print(booked, sums, difference)
         for chapter in chapters if len(chapters) > 1 else ():
             console.print(told(chapter, min(booked.decimals, 2)), markup=False, soft_wrap=True)
+        if unreported:
+            console.print(
+                f"not in it yet: {counted(unreported, 'accepted input')}, which a daemon steps now or at its next start", soft_wrap=True
+            )  # fmt: skip
     if difference:
         raise typer.Exit(_DIFFERS)
 
 
-def _accounts(booked: Booked) -> dict[str, dict[str, float]]:
-    """Return debits, credits and balance of every account that was used, in quote."""
+def _write(booked: Booked, csv: Path | None, parquet: Path | None) -> None:
+    """Write every posting: as text with all decimals, or as floats with whole units beside them."""
+    columns = statement_columns(booked.postings, booked.symbols, booked.units_per_quote)
+    units = {name: booked.postings[name] for name in ("amount", "balance")}
+    if csv is not None:
+        exact = {
+            name: np.array([_counted(each, booked.decimals) for each in column.tolist()])
+            for name, column in units.items()
+        }
+        write_whole(csv, partial(_write_csv, columns | exact))
+    if parquet is not None:
+        exact = {f"{name}_units": column for name, column in units.items()}
+        write_whole(parquet, partial(_write_parquet, columns | exact))
+
+
+def _accounts(booked: Booked) -> dict[str, dict[str, int]]:
+    """Return debits, credits and balance of every account that was used, money units."""
     found = {}
     for number, name in enumerate(ACCOUNTS):
         amounts = booked.postings["amount"][booked.postings["account"] == number]
         if len(amounts):
-            sums = {
+            found[name] = {
                 "debits": total_units(np.maximum(amounts, 0)),
                 "credits": total_units(np.minimum(amounts, 0)),
                 "balance": total_units(amounts),
             }
-            found[name] = {column: units / booked.units_per_quote for column, units in sums.items()}
     return found
 
 
-def _print(booked: Booked, found: dict[str, dict[str, float]], difference: int | None) -> None:
-    table, places = TerminalTable("account", box=None), min(booked.decimals, _MOST_DECIMALS)
+def _print(booked: Booked, accounts: dict[str, dict[str, int]], difference: int | None) -> None:
+    table, decimals = TerminalTable("account", box=None), booked.decimals
     for column in ("debits", "credits", "balance"):
         table.add_column(column, justify="right")
-    for name, sums in found.items():
-        table.add_row(name, *(f"{amount:,.{places}f}" for amount in sums.values()))
+    for name, sums in accounts.items():
+        table.add_row(name, *(_counted(units, decimals, ",") for units in sums.values()))
     console.print(table)
     console.print(
         f"balances: {len(booked.postings):,} amounts of {booked.transactions:,} transactions, each of which adds up to 0 and "
@@ -106,15 +127,20 @@ def _print(booked: Booked, found: dict[str, dict[str, float]], difference: int |
     for one in told_changes(booked.changes, booked.symbols):
         stamp = at_minute(one.time_ms)
         console.print(f"{one.symbol}: another market from {stamp} on: {one.what}", soft_wrap=True)
-    cash = f"{booked.cash / booked.units_per_quote:,.{places}f}"
+    cash = _counted(booked.cash, decimals, ",")
     if difference is None:
         console.print(f"cash {cash}: the equity curve does not reach that far yet", soft_wrap=True)
     elif difference:
         console.print(
-            f"DIFFERS: cash {cash}, and {booked.curve} says {difference / booked.units_per_quote:+,.{booked.decimals}f} beside it", soft_wrap=True
+            f"DIFFERS: cash {cash}, and {booked.curve} says {_counted(difference, decimals, '+,')} beside it", soft_wrap=True
         )  # fmt: skip
     else:
         console.print(f"cash {cash} is that of {booked.curve}", soft_wrap=True)
+
+
+def _counted(units: int, decimals: int, style: str = "") -> str:
+    """Return money units in quote with every decimal that is counted: beyond 2^53 of them a float would round."""
+    return f"{Decimal(units).scaleb(-decimals):{style}f}"
 
 
 def _write_csv(columns: "Table", file: Any) -> None:

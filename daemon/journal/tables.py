@@ -248,6 +248,7 @@ def write_report(
     late    when its candles may have come too late to be acted on
     closes  what was seen at its closes, of candles of `length_ms`
     """
+    _set_reported(connection, sequence)
     for table in TABLES:
         rows = kept(table, report)
         if not len(rows):
@@ -331,3 +332,9 @@ def take_back(connection: sqlite3.Connection, after: int) -> None:
     """Remove what came from inputs after this one, because they are stepped again."""
     for name in (*(table.name for table in TABLES), "closes", "outages", "missed_decisions"):
         connection.execute(f"DELETE FROM {name} WHERE input > ?", (after,))  # noqa: S608
+    _set_reported(connection, after)
+
+
+def _set_reported(connection: sqlite3.Connection, sequence: int) -> None:
+    """Write down which input the tables reach; those behind it are stepped by a recovery."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('reported', ?)", (str(sequence),))

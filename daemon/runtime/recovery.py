@@ -90,18 +90,20 @@ def recover(journal: Journal, on_progress: Progress | None = None) -> Recovered:
     inputs = all_inputs(state, journal, start)
     done, changed_at, fault = start, 0, ""
     while group := list(islice(inputs, _GROUP)):
-        reports = []
-        for found in group:
-            report = stepper.step(found)
-            if found.kind == CHAPTER:
-                closes = CloseKeeper(stepper.engine, since_ms, columns)
-            reports.append((report, closes.take(report)))
-            if report.faults:
-                fault = str(report.faults[-1])
-            digest = stepper.engine.digest
-            if not changed_at and older.get(found.sequence, digest) != digest:
-                changed_at = found.sequence
-        journal.commit([_write_reports(stepper.engine, group, reports)])
+        reports: list[tuple[Report, list[SeenClose]]] = []
+        try:
+            for found in group:
+                report = stepper.step(found)
+                if found.kind == CHAPTER:
+                    closes = CloseKeeper(stepper.engine, since_ms, columns)
+                reports.append((report, closes.take(report)))
+                if report.faults:
+                    fault = str(report.faults[-1])
+                digest = stepper.engine.digest
+                if not changed_at and older.get(found.sequence, digest) != digest:
+                    changed_at = found.sequence
+        finally:  # what an error ends is told up to the input that raised it
+            journal.commit([_write_reports(stepper.engine, group[: len(reports)], reports)])
         done = group[-1].sequence
         if on_progress is not None:
             on_progress("recovering", done - start, journal.sequence - start)

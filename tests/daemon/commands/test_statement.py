@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.export import journal_statement
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.records import FILL, UNITS_PER_QUOTE
@@ -76,6 +79,31 @@ def test_a_daemon_balances_against_its_curve(tmp_path: Path) -> None:
     assert told["accounts"]["fees"]["balance"] == int(engine.account[0].fees) / UNITS_PER_QUOTE
     assert told["compared_with"].startswith("the equity curve at 20")
     assert told["difference"] == 0.0
+
+
+@pytest.mark.parametrize(("quote", "capital"), [("BTC", 12.5), ("USDT", 8e8)])
+def test_every_decimal_that_is_counted_is_shown_and_written(
+    tmp_path: Path, quote: str, capital: float
+) -> None:
+    """A fee of a fraction of a bitcoin says nothing in two decimals; 8e8 in nine are more digits than a float has."""
+    account = identity(account={"quote": quote, "capital": capital})
+    engine = filled(tmp_path / "state", ROWS, account=account)
+    files = tmp_path / "all.csv", tmp_path / "all.parquet"
+
+    arguments = "--csv", str(files[0]), "--parquet", str(files[1])
+    shown = invoke("statement", str(tmp_path / "state"), *arguments)
+
+    with Journal.read(tmp_path / "state") as journal:
+        postings = journal_statement(journal).postings
+    fees = int(engine.account[0].fees)
+    assert fees % 10**7 > 0  # more than two decimals say
+    whole, parts = divmod(fees, 10**9)
+    assert f"{whole:,}.{parts:09d}" in next(line for line in shown.splitlines() if "fees" in line)
+    csv, parquet = pd.read_csv(files[0], dtype=str), pd.read_parquet(files[1])
+    for name in ("amount", "balance"):
+        units = postings[name].tolist()
+        assert [int(Decimal(text) * 10**9) for text in csv[name]] == units
+        assert parquet[f"{name}_units"].tolist() == units
 
 
 def test_what_does_not_balance_stops(result: tuple[Any, Path], tmp_path: Path) -> None:

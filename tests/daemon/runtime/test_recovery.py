@@ -32,6 +32,7 @@ from papertape.engine.events import OF_PAUSES, Action, Command
 from papertape.engine.jit import Rows
 from papertape.engine.records import REFUSED_PAUSED
 from papertape.replay.config import Config
+from tests.support.commands import invoke
 from tests.support.journals import (
     SYMBOLS,
     candles,
@@ -551,3 +552,28 @@ def test_an_input_that_the_engine_refuses_is_a_broken_promise(tmp_path: Path) ->
         InvariantError, match="input 6: candle 0 of the batch: the open time is not after"
     ):
         served(tmp_path, recorded(ROWS))
+
+
+def test_what_an_error_ends_is_told_up_to_the_input_that_raised_it(tmp_path: Path) -> None:
+    """Not to be told again is what a recovery takes back first, whichever way it ends."""
+    run_part(tmp_path, 400)
+    with Journal.open(tmp_path, 0) as journal:
+        n_inputs = journal.sequence
+        assert journal.unreported == 0
+        journal.commit(
+            [
+                lambda j: j.add_input(encode(ROWS[:2]), 0),  # the first instant again
+                lambda j: j.connection.execute("DELETE FROM snapshots"),
+            ]
+        )
+    before = derived(tmp_path)
+
+    with pytest.raises(InvariantError, match="the open time is not after"):
+        served(tmp_path, recorded(ROWS))
+
+    assert len(before["fills"]) > 5
+    assert derived(tmp_path) == before
+    with Journal.read(tmp_path) as journal:
+        assert (journal.sequence, journal.unreported) == (n_inputs + 1, 1)
+    said = invoke("statement", str(tmp_path))
+    assert "not in it yet: 1 accepted input, which a daemon steps now or at its next start" in said
