@@ -70,12 +70,12 @@ def _call_native(typing, address, own, view, told):
 
 
 @intrinsic
-def _ask_native(typing, address, first, second, third, fourth, fifth, sixth, seventh):
-    return _calling(types.float64, (types.float64,) * 7)
+def _ask_native(typing, address, first, second, third, fourth, fifth, sixth):
+    return _calling(types.float64, (types.float64,) * 6)
 
 
 _config: Any = numba.config
 # Call a kernel of three records at an address: what `self` is, the view, and what it is told.
 call_at: Any = _call_plain if _config.DISABLE_JIT else _call_native
-# Call a kernel of seven numbers at an address, for one.
+# Call a kernel of six numbers at an address, for one.
 ask_at: Any = _ask_plain if _config.DISABLE_JIT else _ask_native

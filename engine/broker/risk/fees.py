@@ -25,6 +25,9 @@ from papertape.engine.jit.native import ask_at
 from papertape.engine.options import check_options, option
 from papertape.engine.records import MOST_TIERS
 
+# What a user's function is asked about in place of 0 (taker) or 1 (maker): the largest fill that could be, as a taker.
+LARGEST: Final = -1.0
+
 # Bounds of what is charged on a notional; only what is paid to makers may be below 0, which is a rebate.
 RATE: Final = {"ge": 0.0, "lt": 0.5}
 MAKER_RATE: Final = {"gt": -0.01, "lt": 0.5}
@@ -121,9 +124,9 @@ def fee_of(
     if market.has_fees != 0:
         if market.fee_address != 0:
             volume = account.volume * market.quote_per_volume
+            kind = LARGEST if is_largest else 1.0 if is_maker else 0.0
             fee = ask_at(
-                market.fee_address, price, quantity, 1.0 if is_maker else 0.0, rate, volume,
-                market.fee_minimum, 1.0 if is_largest else 0.0,
+                market.fee_address, price, quantity, kind, rate, volume, market.fee_minimum,
             )  # fmt: skip
         else:
             fee += market.fee_fixed

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import numba
 import numpy as np
 
+from papertape.engine.broker.risk.fees import LARGEST
 from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features.own.base import number_of
 from papertape.engine.features.own.definition import digest_of
@@ -27,7 +28,7 @@ from papertape.engine.user_code.compiling import compiled, refused_by_compiler
 from papertape.engine.user_code.raised import told
 
 ARGUMENTS: Final = ("notional", "price", "size", "is_maker", "rate", "volume")
-_NUMBERS: Final = (np.dtype("f8"),) * 7  # of `entry`
+_NUMBERS: Final = (np.dtype("f8"),) * len(ARGUMENTS)
 _NOISE: Final = 1e-9  # of an amount: a product in another order is the same
 
 
@@ -37,10 +38,9 @@ class FeeError(StrategyError):
     time_ms = 0  # open of the candle, where it is known
 
     def __str__(self) -> str:
-        number, answer, is_failed, *asked, most, is_largest = self.args
+        number, answer, is_failed, *asked, most = self.args
         when = f" at {np.datetime64(self.time_ms // 1000, 's')}Z" if self.time_ms else ""
-        which = "the largest fill that could be," if is_largest else "a fill of"
-        return _FUNCTIONS[int(number)].told(None if is_failed else answer, asked, most, which, when)
+        return _FUNCTIONS[int(number)].told(None if is_failed else answer, asked, most, when)
 
 
 class FeeFunction:
@@ -113,15 +113,17 @@ class FeeFunction:
             )
         return inner
 
-    def told(
-        self, answer: float | None, asked: list[float], most: float, which: str, when: str
-    ) -> str:
+    def told(self, answer: float | None, asked: list[float], most: float, when: str) -> str:
         """Return what is wrong with an answer, in a sentence that names function, fill and value; None: it raised."""
-        price, size, is_maker, rate, volume = asked
+        price, size, kind, rate, volume = asked
+        is_maker, which = (
+            kind > 0.0,
+            "the largest fill that could be," if kind == LARGEST else "a fill of",
+        )
         notional, side = size * price, "maker" if is_maker else "taker"
         fill = f"{which} {size:.9g} at {price:.9g}{when} ({side}, notional {notional:.9g}, rate {rate:g}, volume {volume:.9g})"
         if answer is None:
-            said = f"fails: {self._failure(notional, price, size, bool(is_maker), rate, volume)}"
+            said = f"fails: {self._failure(notional, price, size, is_maker, rate, volume)}"
         elif not np.isfinite(answer):
             said = f"says {answer}, which is no amount"
         elif answer < 0.0:
@@ -167,25 +169,17 @@ def _entry(inner: Any, number: int, times: float) -> Callable[..., float]:
     """Return what kernels call in place of a function: its answer, or FeeError."""
 
     def entry(
-        price: float,
-        size: float,
-        maker: float,
-        rate: float,
-        volume: float,
-        minimum: float,
-        largest: float,
+        price: float, size: float, kind: float, rate: float, volume: float, minimum: float
     ) -> float:
         is_failed, answer, notional = 0, 0.0, size * price
         own_rate = rate / times if rate > 0.0 else rate  # of a rebate nothing is doubled
         try:
-            answer = float(inner(notional, price, size, maker != 0.0, own_rate, volume))
+            answer = float(inner(notional, price, size, kind > 0.0, own_rate, volume))
         except Exception:
             is_failed = 1
         least, most = min(notional * rate, 0.0), max(notional, minimum)
         if is_failed != 0 or not least <= answer + _NOISE * abs(least) or answer > most:
-            raise FeeError(
-                number, answer, is_failed, price, size, maker, own_rate, volume, most, largest
-            )
+            raise FeeError(number, answer, is_failed, price, size, kind, own_rate, volume, most)
         return answer * times if answer > 0.0 else answer
 
     return entry
