@@ -1,6 +1,7 @@
 """`papertape replay` and `papertape demo`: from a configuration or nothing at all to a table and a report."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +23,13 @@ from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
+from papertape.replay.report.account_events import FORCED
+from papertape.replay.report.page import money_places
 from papertape.replay.research.trials.holdout import admitted
 from papertape.replay.research.trials.recording import on_record
 from papertape.replay.runtime.allocation import return_large_arrays
 from papertape.replay.runtime.files import own_folder
+from papertape.replay.tapes.quality import counted
 
 
 def replay_command(
@@ -94,6 +98,8 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     if "orders" in summary:
         counts = ", ".join(f"{count:,} {what}" for what, count in summary["orders"].items())
         console.print(f"orders                 {counts}", markup=False, soft_wrap=True)
+    for line in _account_lines(result):
+        console.print(line, markup=False, soft_wrap=True)
     if "conditions" in summary:
         console.print(_conditions_table(summary["conditions"]))
     if "strategy_notes" in summary:
@@ -105,6 +111,19 @@ def show(result: Result, out: Path, as_json: bool) -> None:
         console.print(f"! {line}", markup=False, soft_wrap=True)
     console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
     console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _account_lines(result: Result) -> Iterator[str]:
+    """Yield how many positions something else than the strategy closed, and what funding came to; the report lists each."""
+    reasons = Counter(result.traded["exit_reason"].tolist() if result.traded else ())
+    forced = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common() if reason in FORCED)
+    if forced:
+        yield f"forced exits           {forced}"
+    if len(result.payments):
+        paid, places = result.metrics["funding_quote"] or 0.0, money_places(result.summary) or 0
+        amount = f"{abs(paid):,.{places}f} {result.summary['quote']}"
+        done = "paid" if paid >= 0.0 else "received"
+        yield f"funding                {amount} {done} in {counted(len(result.payments), 'settlement')}"
 
 
 def _conditions_table(conditions: Mapping[str, Any]) -> Table:

@@ -52,16 +52,18 @@ def streamed_sentences(tapes: Sequence[Tape], start_ms: int) -> list[str]:
 
 
 def _asked(data: Data, tapes: Sequence[Tape]) -> list[str]:
-    """Return where a configured date lies beyond what a tape holds."""
+    """Return where a configured date lies beyond what any tape holds; where one begins or ends is told of it (`_takes_part`)."""
     said = []
+    begin_ms = min(int(tape.candles["open_ms"][0]) for tape in tapes)
+    end_ms = max(int(tape.candles["open_ms"][-1]) for tape in tapes)
     for tape in tapes:
         first, last = (int(tape.candles["open_ms"][at]) for at in (0, -1))
-        if data.start is not None and time_ms(data.start) < first:
+        if first == begin_ms and data.start is not None and time_ms(data.start) < first:
             said.append(
                 f"{tape.symbol}: data.start {utc_text(time_ms(data.start))} is before its first candle, "
                 f"{utc_text(first)}."
             )
-        if data.end is not None and time_ms(data.end) > last + tape.length_ms:
+        if last == end_ms and data.end is not None and time_ms(data.end) > last + tape.length_ms:
             said.append(
                 f"{tape.symbol}: data.end {utc_text(time_ms(data.end))} is after its last candle, "
                 f"{utc_text(last)}."

@@ -31,7 +31,7 @@ from papertape.replay.tapes.tables import Table
 
 MOST_EVENTS: Final = 50_000  # the newest; what came before is counted
 KINDS: Final = ("closed", "locked", "refused", "funding")
-_FORCED: Final = {
+FORCED: Final = {
     REASON_NAMES[code]
     for code in (REASON_LIQUIDATION, REASON_DAILY_LOSS, REASON_DRAWDOWN, REASON_RUIN, REASON_DELISTED, REASON_COMMAND)
 }  # fmt: skip
@@ -87,7 +87,7 @@ def _closed(traded: Table, symbols: Sequence[str]) -> _Part:
     """Return positions that were ended by something else than their strategy, stop or target."""
     if not traded:
         return _part([], [], [], [])
-    is_forced = np.isin(traded["exit_reason"], list(_FORCED))
+    is_forced = np.isin(traded["exit_reason"], list(FORCED))
     place = {name: number for number, name in enumerate(symbols)}
     times = traded["exit_time"][is_forced].astype("datetime64[ms]").astype(np.int64)
     names, reasons = (traded[name][is_forced].tolist() for name in ("symbol", "exit_reason"))

@@ -20,7 +20,7 @@ async function drawAccountEvents() {
     for (let i = n - 1; i >= 0 && rows.length <= most; i--) if (kind < 0 || columns.kind[i] === kind) rows.push(i);
     $("account-events-more").hidden = rows.length <= most;
     const titles = [["time", (i) => stamp(columns.time[i])], ["", (i) => found.kinds[columns.kind[i]]], ["symbol", (i) => (columns.symbol[i] < 0 ? "the account" : found.symbols[columns.symbol[i]])], ["why", (i) => found.reasons[columns.reason[i]]],
-      [SUMMARY.quote ?? "quote", (i) => columns.amount[i], "money", "tone"], ["share or rate", (i) => columns.value[i], "percent", "minor"]];
+      [SUMMARY.quote ?? "quote", (i) => columns.amount[i], "money", "tone"], ["share or rate", (i) => shown(columns.value[i], found.kinds[columns.kind[i]] === "funding" ? "rate" : "percent"), "", "minor"]];
     $("account-events").replaceChildren(table(rows.slice(0, most), titles));
   };
   kinds.onchange = () => { most = EVENTS_SHOWN; draw(); };

@@ -15,6 +15,7 @@ let moneyPlaces = 2; // decimals of an amount; whoever knows the account says ot
 const inMoney = (x, places = moneyPlaces) => x.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 const FORMATS = {
   percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + "\u00a0%",
+  rate: (x) => (x * 100).toFixed(4) + "\u00a0%", // of funding: a basis point is a large one
   money: (x) => inMoney(x),
   count: (x) => Math.round(x).toLocaleString("en-US"),
   number: (x) => (Math.abs(x) >= 1000 ? x.toLocaleString("en-US", { maximumFractionDigits: 0 }) : x.toFixed(x !== 0 && Math.abs(x) < 0.01 ? 4 : 2)),

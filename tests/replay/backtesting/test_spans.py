@@ -70,6 +70,19 @@ def test_who_takes_part_later_or_leaves_earlier_is_said_and_all_is_replayed() ->
     ]
 
 
+def test_of_several_tapes_a_date_is_told_where_no_tape_reaches() -> None:
+    """LATE takes part from its first to its last candle, and that is said once."""
+    long, late = random_candles(100, 1), random_candles(100, 2)[90:96]
+
+    found = said([tape(long, "LONG"), tape(late, "LATE")], "data.start=2019-12-31", "data.end=2020-01-06")  # fmt: skip
+
+    assert [text.partition(" is ")[0] for text in found if "data." in text] == [
+        "LONG: data.start 2019-12-31 00:00",
+        "LONG: data.end 2020-01-06 23:59:59.999",
+    ]
+    assert len([text for text in found if text.startswith("LATE")]) == 1
+
+
 def test_a_daemon_on_the_local_exchange_is_told_what_of_each_tape_it_will_not_see() -> None:
     """Hours 0 … 99 and 30 … 79: the second is whole, of the first 30 before and 20 after are left out."""
     long, short = random_candles(100, 1), random_candles(100, 2)[30:80]
