@@ -72,9 +72,9 @@ function evidenceOf(attempts) {
 // measured: by how much the log-loss rose when they were told from another time, and how often they were surely worth something.
 const MOST_GROUPS = 12;
 function worthOf(attempts) {
-  const measured = attempts.map((a) => (a.gate ?? {}).worth).filter(Boolean), newest = measured[measured.length - 1];
-  if (!newest) return [];
-  const chosen = (attempts.filter((a) => (a.gate ?? {}).worth).pop().gate.selection), read = newest.groups.reduce((n, g) => n + g.inputs.length, 0);
+  const gates = attempts.map((a) => a.gate ?? {}).filter((gate) => gate.worth), measured = gates.map((gate) => gate.worth);
+  if (!gates.length) return [];
+  const newest = measured[measured.length - 1], chosen = gates[gates.length - 1].selection, read = newest.groups.reduce((n, g) => n + g.inputs.length, 0);
   const groups = newest.groups.slice(0, MOST_GROUPS), inThousandths = (v) => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v * 1000).toFixed(2)}`);
   const ends = groups.flatMap((g) => [g.value, g.lower ?? g.value, g.upper ?? g.value, 0]), low = Math.min(...ends), high = Math.max(...ends);
   const x = (v) => 4 + ((v - low) / (high - low || 1)) * 112;
