@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,9 +26,10 @@ from papertape.daemon.backtests.jobs import RESULT, JobFolder, KeptJob, interrup
 from papertape.daemon.backtests.request import checked
 from papertape.engine.errors import DataError
 from papertape.replay.config import Config
+from papertape.replay.runtime.process import command_of
 from papertape.replay.runtime.worker import Ended, follow
 
-COMMAND: Final = (sys.executable, "-P", "-m", "papertape.daemon.backtests.worker")
+COMMAND: Final = command_of("papertape.daemon.backtests.worker")
 _STEP_CHARACTERS: Final = 80
 _LIST_BYTES: Final = 200_000  # of the jobs that one answer holds; its budget is 256 kB
 _FIGURES: Final = ("total_return", "max_drawdown", "sharpe", "trades")

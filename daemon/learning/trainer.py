@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -12,11 +11,12 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.jobs.runner import answered
 from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
+from papertape.replay.runtime.process import command_of
 from papertape.replay.runtime.worker import START_GRACE_S, OnEvent, follow
 
 REQUEST: Final = "request.json"
 LAST: Final = "asked_last.safetensors"
-_LEARNER: Final = (sys.executable, "-P", "-m", "papertape.daemon.learning.worker")
+_LEARNER: Final = command_of("papertape.daemon.learning.worker")
 
 
 class TrainingRequest(NamedTuple):

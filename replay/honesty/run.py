@@ -1,7 +1,6 @@
 """The honesty study in a process of its own: torch is loaded there, and whoever asked keeps his memory and his time."""
 
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any, Final
 from papertape.engine.errors import DataError
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, Show
 from papertape.replay.learning.jobs.job import write_json
+from papertape.replay.runtime.process import command_of
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import follow
 
-CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.honesty.worker")
+CHILD: Final = command_of("papertape.replay.honesty.worker")
 ASKED: Final = "honesty.json"
 ANSWERED: Final = "rows.json"
 _LIMIT_S: Final = 3_600.0

@@ -1,16 +1,20 @@
 """
 Child processes and who started them: a child ends with its parent, and why one ended is said in words.
 
+`python -m papertape.replay.runtime.process MODULE FOLDER` is `python -m MODULE FOLDER` of a worker, its start a third cheaper.
 The parent tells its id in the environment. What the system says to a child alone cannot be judged: whoever has lost its parent
 is handed to process 1, and in a container the daemon itself is process 1.
 """
 
 import ctypes
+import gc
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from papertape.engine.errors import PapertapeError
@@ -88,3 +92,23 @@ def serve(work: Callable[[Say], str]) -> int:
         say(event="refused", reason="the memory that it may take is not enough to begin")
         return 1
     return 0
+
+
+def command_of(module: str) -> tuple[str, ...]:
+    """Return the command that runs a worker's `main`; the folder of its job is the one argument that it lacks."""
+    return (sys.executable, "-P", "-m", "papertape.replay.runtime.process", module)
+
+
+def main(module: str, folder: Path) -> int:
+    """Load a worker, let it do the job of a folder and return its exit code."""
+    gc.disable()  # while modules are loaded nothing is garbage
+    try:
+        worker = import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
+    return int(worker.main(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

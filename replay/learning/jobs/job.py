@@ -16,7 +16,6 @@ is that of the process which was asked.
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,9 +31,10 @@ from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.policy import Shown
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.runtime.files import write_whole
+from papertape.replay.runtime.process import command_of
 
 # The process that does a job; the folder is its one argument.
-CHILD: Final = (sys.executable, "-P", "-m", "papertape.replay.learning.jobs.worker")
+CHILD: Final = command_of("papertape.replay.learning.jobs.worker")
 
 FORMAT: Final = 1
 _MODELS: Final = ("safetensors", "baseline.safetensors")

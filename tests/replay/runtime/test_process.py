@@ -1,5 +1,6 @@
 """Child processes: whose they are, and how their end is told."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from papertape.replay.runtime.process import PARENT, child_environment, how_it_ended
+from papertape.replay.runtime.process import (
+    PARENT,
+    child_environment,
+    command_of,
+    how_it_ended,
+    main,
+)
 
 CHILDREN = (
     "papertape.replay.learning.jobs.worker",
@@ -59,3 +66,27 @@ def test_a_child_of_whoever_started_it_goes_on_and_so_does_one_started_by_hand(
 )
 def test_the_end_of_a_process_is_told_in_words(code: int, told: str) -> None:
     assert how_it_ended(code) == told
+
+
+@pytest.mark.parametrize(
+    "source", ["main = lambda folder: len(folder.name)", "raise SystemExit(5)"]
+)
+def test_a_worker_is_loaded_without_a_look_for_garbage(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"worker_{len(source)}"
+    (tmp_path / f"{name}.py").write_text(f"import gc\nassert not gc.isenabled()\n{source}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # what tests have made is no start's
+
+    try:
+        code = main(name, tmp_path / "seven77")
+    except SystemExit as end:
+        code = int(str(end.code))
+
+    assert code == (7 if "folder" in source else 5)
+    assert gc.isenabled()
+
+
+def test_a_worker_s_command_lacks_the_folder_alone() -> None:
+    assert command_of("a.worker")[-2:] == ("papertape.replay.runtime.process", "a.worker")
