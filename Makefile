@@ -35,10 +35,10 @@ research-pictures: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"
 
-# What the long proofs alone ask, for it takes 212 MB.
+# What a few of the long proofs ask, 212 MB; where it cannot be had, off the net say, those are skipped.
 $(ORACLES): $(STAMP)
-	TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra oracles --editable
-	@touch $@
+	@if TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra oracles --editable; then touch $@; \
+	else echo "skipped: proofs beside purgedcv and skfolio, for they cannot be installed" >&2; fi
 
 # The long proofs, which .ci/run runs as well; some wait for minutes, so there is a worker more than cores.
 test-slow: $(ORACLES)

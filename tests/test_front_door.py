@@ -42,6 +42,7 @@ def test_every_promised_name_is_there_and_listed() -> None:
     assert set(dir(papertape)) >= PROMISED | {"__version__"}
     for name in PROMISED:
         assert getattr(papertape, name) is not None
+    assert set(dir(papertape.engine)) >= set(papertape.engine.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

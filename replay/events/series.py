@@ -66,6 +66,12 @@ class FundingUse:
         if len(self.holes) > 3:
             said.append(f"{name}: settlements are missing in {len(self.holes) - 3:,} more places.")
         first, last = (int(t) for t in self.rates.time_ms[[0, -1]])
+        if self.events and not self.paid:
+            said.append(
+                f"{name}: the only settlement of {self.rates.name} that falls into the candles is at their last close, after the "
+                "run: no funding was charged."
+            )
+            return said
         if not self.paid:
             said.append(
                 f"{name}: no settlement of {self.rates.name} ({utc_text(first)} … {utc_text(last)}) falls into the candles "

@@ -51,8 +51,9 @@ def do(folder: Path, say: Say, train: Train = train_model) -> str:
 def limit_memory(megabytes: int) -> None:
     """Let an allocation beyond the limit fail in this process, rather than another be killed for it."""
     limit = megabytes << 20
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    lowest = min((limit, *(set_before for set_before in before if set_before >= 0)))
+    resource.setrlimit(resource.RLIMIT_AS, (lowest, before[1]))
 
 
 @contextmanager

@@ -188,9 +188,9 @@ def _steps(where: str, low: float, high: float, step: float, whole: bool) -> tup
         raise ConfigError(
             f"{where}{told} values are more than {_MOST_VALUES:,}; take a larger step"
         )
+    if whole:  # of whole numbers, exact beyond 2^53 too
+        return tuple(range(int(low), int(high) + 1, int(step)))
     count = math.floor(room) + 1
-    if whole:
-        return tuple(int(low + i * step) for i in range(count))
     return tuple(round(float(low + i * step), _DIGITS) for i in range(count))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from papertape.engine.jit import FloatArray
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import replay, run_backtest
 from papertape.replay.backtesting.summary import Run
-from papertape.replay.config import Config
+from papertape.replay.config import Config, StrategySettings
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.settings import cadence_of
 from papertape.replay.research.sweep.axes import (
@@ -53,7 +53,7 @@ from papertape.replay.research.walkforward.windows import (
 from papertape.replay.tapes.store import Tape
 
 Progress = Callable[[str, int, int], None]
-_SWITCHES: Final = ("carry", "close")  # what strategy.at_switch may be
+_SWITCHES: Final[tuple[str, ...]] = get_args(StrategySettings.model_fields["at_switch"].annotation)
 _CHECKED: Final = 3  # windows that are looked at again
 
 

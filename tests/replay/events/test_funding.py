@@ -109,6 +109,15 @@ def test_a_settlement_at_the_last_close_is_after_the_run(tmp_path: Path) -> None
     assert booked.curve_cash == booked.cash
 
 
+def test_of_one_settlement_at_the_last_close_alone_it_is_said_where_it_falls(
+    tmp_path: Path,
+) -> None:
+    result = run(rows(tmp_path / "x.csv", f"{at(10)},0.01"))
+
+    (said,) = [line for line in result.summary["warnings"] if "settlement" in line]
+    assert "at their last close, after the run: no funding was charged" in said
+
+
 def test_a_missing_settlement_is_a_gap_and_not_a_guess(tmp_path: Path) -> None:
     path = rows(tmp_path / "x.csv", *(f"{at(hour)},0.001" for hour in (1, 2, 3, 6, 7, 8)))
 

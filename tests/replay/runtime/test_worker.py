@@ -90,6 +90,23 @@ async def test_a_process_that_misbehaves_is_a_failed_attempt(
     assert (found.artefact, found.due_ms) == (b"", due_times()[0])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a process holds")
+def test_a_lower_limit_that_somebody_set_stays() -> None:
+    program = """
+import resource
+from papertape.replay.learning.jobs.worker import limited_memory
+own = (40 << 30, resource.getrlimit(resource.RLIMIT_AS)[1])
+resource.setrlimit(resource.RLIMIT_AS, own)
+for megabytes in (512, 100_000):
+    with limited_memory(megabytes):
+        print(resource.getrlimit(resource.RLIMIT_AS)[0] == own[0])
+    assert resource.getrlimit(resource.RLIMIT_AS) == own
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.stdout.split() == ["False", "True"], done.stderr
+
+
 @pytest.mark.asyncio
 async def test_a_process_that_does_not_answer_is_ended_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
