@@ -92,7 +92,9 @@ def train(
     selection: dict[str, float] = {}
     if options.select != ALL:
         options, selection = _selected(ready, options)
-        ready = prepare(dataset, options)
+        # The parts stay: without an input that begins late they would begin earlier, and hold later rows that were selected by.
+        x = dataset.inputs(options.read)
+        ready = ready._replace(x=x, is_whole=np.asarray(np.isfinite(x).all(axis=2)))
     if not options.is_fine_tuned:
         parent = None
     if parent is not None:

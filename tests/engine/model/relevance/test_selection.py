@@ -1,5 +1,7 @@
 """Stability selection: what is there is found, noise is not, nothing outside the training part counts, and halves know nothing of each other."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,8 @@ from papertape.engine.model.relevance.selection import (
     stable_inputs,
 )
 from papertape.engine.model.training import train as training
+from papertape.engine.model.training.diagnostics import measured
+from papertape.engine.model.training.prepare import Prepared
 from tests.support.planted import FEATURES, planted
 
 
@@ -108,9 +112,23 @@ OPTIONS = TrainingOptions(
 )
 
 
+def newest_learnt(dataset: Dataset) -> int:
+    """Return the newest row that the weights of a model were fitted to."""
+    seen: list[int] = []
+
+    def spied(artefact: Any, symbols: Any, ready: Prepared, *rest: Any) -> dict[str, Any]:
+        seen.append(int(np.flatnonzero(ready.train.any(axis=0))[-1]))
+        return measured(artefact, symbols, ready, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "measured", spied)
+        training.train(dataset, OPTIONS)
+    return seen[0]
+
+
 def is_blind_to_later_rows(dataset: Dataset) -> bool:
-    """Return whether what is selected stays when everything after the training part, seven tenths, is another story."""
-    later = slice(int(0.72 * dataset.x.shape[1]), None)
+    """Return whether what is selected stays when everything after the rows that weights are fitted to is another story."""
+    later = slice(newest_learnt(dataset) + 1, None)
     other = dataset._replace(x=dataset.x.copy())
     # The input that leads is noise there, and another one is right always.
     up = np.sign(np.diff(dataset.close, append=np.nan))
@@ -131,6 +149,17 @@ def test_a_selection_over_all_rows_would_be_noticed(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(training, "stable_inputs", leaking)
     assert not is_blind_to_later_rows(dataset)
+
+
+def test_parts_stay_when_an_input_that_begins_late_is_left_out() -> None:
+    dataset = planted(1_500, edge=0.4)
+    dataset.x[:, :600, 2] = np.nan
+
+    chosen = read_artefact(training.train(dataset, OPTIONS).data).record
+    assert dataset.columns[2] not in chosen.inputs
+    assert is_blind_to_later_rows(dataset)
+    # Seven tenths of the 899 rows with all inputs and a label, less what a horizon and an embargo of one candle purge.
+    assert newest_learnt(dataset) == 600 + round(0.7 * 899) - 3
 
 
 def test_a_model_of_selected_inputs_is_the_model_that_reads_those() -> None:
