@@ -36,7 +36,6 @@ class Halts:
         self._said: dict[tuple[Cause, int], bool] = {}
         self._markets: dict[int, Telling] = {}
         self._waiting: list[tuple[int, Halt | MarketChange]] = []  # when it is due, and what
-        self._dated: list[tuple[int, MarketChange]] = []  # likewise, what the configuration says
 
     def tell(self, cause: Cause, symbol: str, now_ms: int, *, is_on: bool) -> bool:
         """Take what is known now, and return whether it is news; no symbol: all of them, which only CLOCK means."""
@@ -56,20 +55,24 @@ class Halts:
         return is_on is not bool(was_on)  # that all is well at the start is none
 
     def tell_market(self, symbol: str, now_ms: int, telling: Telling) -> None:
-        """Take what is known of a market now, in place of what was; rows of earlier times are for candles yet to be fetched."""
+        """Take what is known of a market now, in place of what was to come; what is due already is for candles yet to be fetched."""
         index = self._index[symbol]
         if self._markets.get(index) == telling:
             return
         self._markets[index] = telling
-        self._forget((None, index))
-        self._dated = [each for each in self._dated if each[1].symbol != index or each[0] <= now_ms]
-        for time_ms, figures in ((now_ms, telling.now), *telling.later):
-            self._waiting.append((time_ms, MarketChange(time_ms, index, figures)))
+        self._waiting = [
+            each for each in self._waiting if _about(each[1]) != (None, index) or each[0] <= now_ms
+        ]
+        due = [
+            e.figures for _, e in self._waiting if isinstance(e, MarketChange) and e.symbol == index
+        ]
+        news = [] if due[-1:] == [telling.now] else [(now_ms, telling.now)]
+        self.tell_dated(symbol, [*news, *telling.later])
 
     def tell_dated(self, symbol: str, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
         """Take what holds of a market from which times on, in ms, as far as it is known before its venue is heard."""
         index = self._index[symbol]
-        self._dated += [(ms, MarketChange(ms, index, figures)) for ms, figures in rows]
+        self._waiting += [(ms, MarketChange(ms, index, figures)) for ms, figures in rows]
 
     def _forget(self, about: tuple[Cause | None, int]) -> None:
         self._waiting = [(ms, event) for ms, event in self._waiting if _about(event) != about]
@@ -81,8 +84,7 @@ class Halts:
     def between(self, rows: Rows) -> Iterator[Rows | Halt | MarketChange]:
         """Yield complete instants, and before each what is due by its close; of one thing only the newest."""
         n, done = len(self._index), 0
-        is_waiting = self._waiting or self._dated
-        closes = (rows["open_ms"][::n] + self._length_ms).tolist() if is_waiting else ()
+        closes = (rows["open_ms"][::n] + self._length_ms).tolist() if self._waiting else ()
         for number, close_ms in enumerate(closes):
             due = self._due(close_ms)
             if due and number * n > done:
@@ -92,10 +94,12 @@ class Halts:
         yield rows[done:]
 
     def _due(self, close_ms: int) -> list[Halt | MarketChange]:
-        found = (*self._dated, *self._waiting)
-        self._dated = [each for each in self._dated if each[0] >= close_ms]
+        newest: dict[tuple[Cause | None, int], Halt | MarketChange] = {}
+        for due_ms, event in self._waiting:
+            if due_ms < close_ms:
+                newest.pop(_about(event), None)  # in the order of what is told
+                newest[_about(event)] = event
         self._waiting = [each for each in self._waiting if each[0] >= close_ms]
-        newest = {_about(event): event for due_ms, event in found if due_ms < close_ms}
         return list(newest.values())
 
 

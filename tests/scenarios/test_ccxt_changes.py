@@ -234,10 +234,9 @@ def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_follo
 
 
 def test_a_row_of_the_configuration_that_an_outage_passed_over_holds_from_its_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """As of a daemon that was there: what is backfilled from 10:23 on fills by it, and nothing before."""
-    monkeypatch.setattr(papertape.daemon.feeds.ccxt.feed, "READ_EVERY_S", 21_600.0)
     old = {"start": "2026-01-01", "maker_fee_rate": 0.0003}  # holds before the first candle
     row = {"start": "2026-11-23T10:23:00", "taker_fee_rate": 0.003, "tick_size": 0.5}
     whole, parts = (account(tmp_path / name, market={"changes": [old, row]}) for name in "ab")

@@ -112,3 +112,22 @@ def test_what_is_known_newly_takes_the_place_of_what_was_to_come() -> None:
     found = told(halts, instants(3))
 
     assert found == [Halt(T, 0, Cause.MARKET, True), MarketChange(T, 0, {"tick_size": 3.0}), 3]
+
+
+def test_a_row_holds_from_its_time_also_where_its_market_is_read_again_before_its_candle() -> None:
+    """Read at the start, and again after an outage of five minutes in which the row came to hold."""
+    before, row, other = ({"tick_size": size} for size in (1.0, 2.0, 3.0))
+    row_ms = T + 2 * MINUTE
+    holds = MarketChange(row_ms, 1, row)
+    for now, news in (
+        (row, []),
+        (other, [MarketChange(T + 5 * MINUTE + 1, 1, other)]),
+    ):
+        halts = Halts(["A", "B"], MINUTE)
+        halts.tell_dated("B", [(row_ms, row)])
+        halts.tell_market("B", T + 1, Telling(before, ((row_ms, row),)))
+        assert told(halts, instants(1)) == [MarketChange(T + 1, 1, before), 1]
+
+        halts.tell_market("B", T + 5 * MINUTE + 1, Telling(now))
+
+        assert told(halts, instants(6, 1)) == [1, holds, *([3, *news, 2] if news else [5])]

@@ -153,7 +153,9 @@ def test_a_catalogue_that_is_loaded_again_with_other_fees_and_tiers_is_a_change(
     found = [event for event in halts.between(candles) if isinstance(event, MarketChange)]
 
     assert notices == []
-    (change,) = found  # the newest of what no candle has passed
+    begun, change = found  # each before the candle that closes next after it
     market = Market(**change.figures)
+    assert (begun.time_ms, Market(**begun.figures)) == (start_ms, first)
+    assert change.time_ms == start_ms + 3_600_000
     assert (market.taker_fee_rate, market.leverage) == (0.0004, 40.0)
     assert [row.leverage for row in market.brackets] == [40.0, 40.0]
