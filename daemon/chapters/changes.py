@@ -71,9 +71,10 @@ def changed_account(kept: Identity, now: Identity, changes: Changes, since_ms: i
     for market in kept.markets:
         costs = costs_said(market.symbol, now.config, changes)
         after = replace(market, **costs)
-        for time_ms, dated in dated_markets(now.config, after):
+        rows = [row for row in dated_markets(now.config, after) if row[0] <= since_ms]
+        for time_ms, dated in rows[-1:]:  # each row holds with those before it
             for key in costs:
-                if time_ms <= since_ms and getattr(dated, key) != costs[key]:
+                if getattr(dated, key) != costs[key]:
                     raise ConfigError(
                         f"--chapter: {key} of {market.symbol}: {costs[key]!r} would not count, for a row `changes` makes it "
                         f"{getattr(dated, key)!r} from {at_minute(time_ms)} on; leave it as it was, or choose another --state"

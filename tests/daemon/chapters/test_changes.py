@@ -44,6 +44,26 @@ def test_a_cost_that_a_row_of_the_configuration_has_changed_already_is_refused()
         changed_account(kept, now, changes, eight_ms)
 
 
+def test_of_rows_of_the_configuration_only_the_newest_by_then_refuses_a_cost() -> None:
+    """What an older row said was taken back by the next, to what the chapter says; the third is still to come."""
+    rows = [
+        {"start": f"2020-01-01T{hour:02}:00:00", "taker_fee_rate": rate}
+        for hour, rate in ((6, 0.002), (7, 0.003), (9, 0.004))
+    ]
+    eight_ms, hour_ms = 1_577_865_600_000, 3_600_000
+    kept = identity(market={"changes": rows})
+    now = identity(market={"changes": rows, "taker_fee_rate": 0.003})
+    changes = changes_of(kept, now)
+
+    account = changed_account(kept, now, changes, eight_ms)
+
+    assert [market.taker_fee_rate for market in account.markets] == [0.003, 0.003]
+    with pytest.raises(ConfigError, match=r"makes it 0\.002 from 2020-01-01 06:00 on"):
+        changed_account(kept, now, changes, eight_ms - 2 * hour_ms)
+    with pytest.raises(ConfigError, match=r"makes it 0\.004 from 2020-01-01 09:00 on"):
+        changed_account(kept, now, changes, eight_ms + hour_ms)
+
+
 def test_all_that_it_may_not_change_is_said_at_once() -> None:
     now = identity(
         account={"capital": 5.0, "leverage_cap": 2.0}, markets={"AAA": {"tick_size": 0.5}}
