@@ -30,12 +30,13 @@ from papertape.daemon.journal.closes import (
     SeenClose,
     rearrange_closes,
 )
+from papertape.daemon.journal.codec import MARKET
 from papertape.daemon.journal.identity import Identity
 from papertape.engine.broker.account import PAUSED_BY_FAULT
 from papertape.engine.broker.ledger import DECIMALS, units_per_quote
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
-from papertape.engine.events import Action, Command
+from papertape.engine.events import Action, Command, MarketChange
 from papertape.engine.report import Report
 from papertape.replay.runtime.compile import compile_kernels
 
@@ -222,6 +223,9 @@ def _write_reports(
     def work(journal: Journal) -> None:
         live_from, limit_ms = first_live(journal), limit_of(journal)
         for found, (report, closes) in zip(inputs, reports, strict=True):
+            event = found.event if found.kind == MARKET else None
+            if isinstance(event, MarketChange):  # an earlier version did not keep it apart
+                journal.tell_market(engine.symbols[event.symbol], event.figures)
             is_live = live_from is not None and found.sequence >= live_from
             late = Late(found.received_ms, limit_ms) if is_live else None
             write_report(

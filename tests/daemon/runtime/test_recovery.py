@@ -28,9 +28,10 @@ from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.venues import live_identity
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
-from papertape.engine.events import OF_PAUSES, Action, Command
+from papertape.engine.events import OF_PAUSES, Action, Command, MarketChange
 from papertape.engine.jit import Rows
 from papertape.engine.records import REFUSED_PAUSED
+from papertape.engine.spec import Market
 from papertape.replay.config import Config
 from tests.support.commands import invoke
 from tests.support.journals import (
@@ -552,6 +553,25 @@ def test_an_input_that_the_engine_refuses_is_a_broken_promise(tmp_path: Path) ->
         InvariantError, match="input 6: candle 0 of the batch: the open time is not after"
     ):
         served(tmp_path, recorded(ROWS))
+
+
+def test_what_an_earlier_version_was_told_of_markets_is_kept_apart(tmp_path: Path) -> None:
+    """It told an engine and kept nothing beside: figures that a venue no longer says are those of its newest input."""
+    run_part(tmp_path, 400)
+    known = identity().markets[1]
+    ticks = (0.25, 0.5)
+    with Journal.open(tmp_path, 0) as journal:
+        at_ms = (journal.last_candle_ms() or 0) + 60_000
+        changes = [MarketChange(at_ms, 1, replace(known, tick_size=tick).plain()) for tick in ticks]
+        journal.commit([lambda j, c=c: j.add_input(encode(c), at_ms) for c in changes])
+
+    run_part(tmp_path, 410)
+
+    with Journal.read(tmp_path) as journal:
+        figures = journal.told_market(known.symbol)
+        assert figures is not None
+        assert Market(**figures) == replace(known, tick_size=0.5)
+        assert journal.told_market(identity().markets[0].symbol) is None
 
 
 def test_what_an_error_ends_is_told_up_to_the_input_that_raised_it(tmp_path: Path) -> None:
