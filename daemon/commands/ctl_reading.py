@@ -66,7 +66,7 @@ def changes_command(
     if as_json:
         print_json(rows)
     else:
-        _changes(rows)
+        _changes(rows, symbol)
 
 
 def _offer(
@@ -145,9 +145,12 @@ def _shadow(found: ShadowView) -> None:
     )
 
 
-def _changes(rows: Sequence[Mapping[str, Any]]) -> None:
+def _changes(rows: Sequence[Mapping[str, Any]], symbol: str | None) -> None:
     if not rows:
-        console.print("no market has become another since the account began", soft_wrap=True)
+        said = "no market has" if symbol is None else f"{printable(symbol)} has not"
+        console.print(
+            f"{said} become another since the account began", markup=False, soft_wrap=True
+        )
         return
     table = Table("known", "market", "figure", "before", "after", "by", box=None, pad_edge=False)
     for row in rows:

@@ -51,7 +51,7 @@ def statement_command(
             unreported = journal.unreported  # first: a daemon that runs goes on meanwhile
             booked, chapters = journal_statement(journal), figures_of(journal)
     else:
-        booked, chapters, unreported = result_statement(source), [], 0
+        booked, chapters, unreported = result_statement(source), [], 0  # it has no inputs
     _write(booked, csv, parquet)
     sums = _accounts(booked)
     found = {
@@ -75,7 +75,9 @@ def statement_command(
         _print(booked, sums, difference)
         for chapter in chapters if len(chapters) > 1 else ():
             console.print(told(chapter, min(booked.decimals, 2)), markup=False, soft_wrap=True)
-        if unreported:
+        if unreported is None:
+            console.print("whether accepted inputs are missing is not known: an earlier version wrote this journal; the next start of a daemon steps them", soft_wrap=True)  # fmt: skip
+        elif unreported:
             console.print(
                 f"not in it yet: {counted(unreported, 'accepted input')}, which a daemon steps now or at its next start", soft_wrap=True
             )  # fmt: skip

@@ -280,10 +280,14 @@ class Journal:
         return float(self.meta("units_per_quote") or UNITS_PER_QUOTE)
 
     @property
-    def unreported(self) -> int:
-        """Return how many accepted inputs no table tells of: a daemon ended before, or is about to step them."""
-        reported = self.meta("reported")  # an earlier version did not write it down
-        return 0 if reported is None else max(self.sequence - int(reported), 0)
+    def unreported(self) -> int | None:
+        """
+        Return how many accepted inputs no table tells of: a daemon ended before, or is about to step them.
+
+        None: an earlier version did not write it down.
+        """
+        reported = self.meta("reported")
+        return None if reported is None else max(self.sequence - int(reported), 0)
 
     @property
     def money_decimals(self) -> int:

@@ -107,3 +107,6 @@ def test_what_became_another_of_markets_is_listed_with_who_said_so(said: dict[st
     one = invoke("ctl", "changes", "--symbol", "BTC[x]", "--limit", "1", "--json")
     assert json.loads(one) == rows[:1]
     assert "no market has become another" in invoke("ctl", "changes", "--limit", "2")
+    said["rows", "changes", 2, ("symbol", "BTC[x]")] = []
+    told_of_one = invoke("ctl", "changes", "--symbol", "BTC[x]", "--limit", "2")
+    assert told_of_one.strip() == "BTC[x] has not become another since the account began"

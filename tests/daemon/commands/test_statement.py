@@ -81,6 +81,17 @@ def test_a_daemon_balances_against_its_curve(tmp_path: Path) -> None:
     assert told["difference"] == 0.0
 
 
+def test_what_an_earlier_version_did_not_write_down_is_not_zero(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    filled(state, ROWS)
+    assert json.loads(invoke("statement", str(state), "--json"))["inputs_missing"] == 0
+    with Journal.open(state, 0) as journal:
+        journal.commit([lambda j: j.connection.execute("DELETE FROM meta WHERE key = 'reported'")])
+
+    assert json.loads(invoke("statement", str(state), "--json"))["inputs_missing"] is None
+    assert "whether accepted inputs are missing is not known" in invoke("statement", str(state))
+
+
 @pytest.mark.parametrize(("quote", "capital"), [("BTC", 12.5), ("USDT", 8e8)])
 def test_every_decimal_that_is_counted_is_shown_and_written(
     tmp_path: Path, quote: str, capital: float
