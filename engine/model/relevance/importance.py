@@ -14,21 +14,35 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray
 from papertape.engine.model.relevance.groups import Groups
+from papertape.engine.model.scores import losses
 from papertape.engine.model.training.labels import BoolArray
 
-_MOST_ROWS: Final = (
-    1_000  # the newest of the part, per symbol: more would take longer and not say more
-)
+LEAST_BLOCKS: Final = 8  # four of two horizons, in which limits are resampled
+_MOST_ROWS: Final = 1_000  # more would take longer and not say more, if they are blocks enough
 _BURN_IN: Final = 128
 
 Said = Callable[[int, FloatArray], FloatArray]
 
 
 def moved_blocks(n: int, block: int, random: np.random.Generator) -> np.ndarray:
-    """Return the places 0 … n - 1 with whole blocks in another order; the last block may be shorter."""
-    starts = np.arange(0, n, block)
-    order = random.permutation(len(starts))
-    return np.concatenate([np.arange(starts[k], min(starts[k] + block, n)) for k in order])
+    """
+    Return for each of the places 0 … n - 1 the one that it is told from, a whole number of blocks away.
+
+    All blocks make one round, so none stays where it is, unless there is but one; what is left over goes with the last.
+    """
+    numbers = np.arange(max(n // block, 1))
+    order, source = random.permutation(len(numbers)), numbers.copy()
+    source[order] = np.roll(order, 1)
+    places = np.arange(n)
+    moves = block * (source - numbers)
+    return np.asarray(places + moves[np.minimum(places // block, numbers[-1])])
+
+
+def newest(mask: BoolArray, block: int) -> BoolArray:
+    """Return the masked rows that are judged, of each symbol the newest 1,000, or eight blocks where those are more."""
+    since = np.cumsum(mask[:, ::-1], axis=1)[:, ::-1]
+    judged: BoolArray = mask & (since <= max(_MOST_ROWS, LEAST_BLOCKS * block))
+    return judged
 
 
 def importance(
@@ -40,7 +54,7 @@ def importance(
     seed: int,
     n_repeats: int = 2,
 ) -> FloatArray:
-    """Return the mean rise of the log-loss over the masked rows per input, each moved alone, shape (n_inputs,); see `rises`."""
+    """Return the mean rise of the log-loss over the newest masked rows per input, each moved alone, shape (n_inputs,); see `rises`."""
     alone = tuple((place,) for place in range(x.shape[2]))
     found = rises(probabilities, x, y, mask, alone, block, seed, n_repeats)
     means: FloatArray = np.nanmean(found.reshape(len(alone), -1), axis=1)
@@ -58,17 +72,17 @@ def rises(
     n_repeats: int,
 ) -> FloatArray:
     """
-    Return the rise of the log-loss of each row when a group is moved, the mean of some orders; where it is below 0 it is luck.
+    Return the rise of the log-loss of each of the newest rows when a group is moved, the mean of some orders; below 0 it is luck.
 
     probabilities  of rows (n, n_inputs) of a symbol from a zero state
     x, y, mask     shapes (n_symbols, n, n_inputs), (n_symbols, n), (n_symbols, n); block: rows moved together
 
-    The shape is (n_groups, n_symbols, n), NaN in rows that are not judged.
+    The shape is (n_groups, n_symbols, n), NaN in rows that are not judged; see `newest`.
     """
     random = np.random.default_rng([seed, x.shape[2]])
-    found = np.full((len(groups), *y.shape), np.nan)
+    found, is_judged = np.full((len(groups), *y.shape), np.nan), newest(mask, block)
     for symbol in range(len(x)):
-        judged = np.flatnonzero(mask[symbol])[-_MOST_ROWS:]
+        judged = np.flatnonzero(is_judged[symbol])
         if len(judged) == 0:
             continue
         begin = max(int(judged[0]) - _BURN_IN, 0)
@@ -76,7 +90,7 @@ def rises(
         place, outcome = judged - begin, y[symbol, judged]
         part = np.arange(int(place[0]), len(rows))
         whole = part[np.isfinite(rows[part]).all(axis=1)]
-        before = _losses(probabilities(symbol, rows)[place], outcome)
+        before = losses(outcome, probabilities(symbol, rows)[place])
         for number, group in enumerate(groups):
             moved = np.ix_(whole, np.array(group))
             kept, total = rows[moved], np.zeros(len(judged))
@@ -85,13 +99,7 @@ def rises(
                 if repeat and not total.any():
                     continue  # the model does not read them
                 rows[moved] = kept[order]
-                total += _losses(probabilities(symbol, rows)[place], outcome) - before
+                total += losses(outcome, probabilities(symbol, rows)[place]) - before
             rows[moved] = kept
             found[number, symbol, judged] = total / n_repeats
     return found
-
-
-def _losses(p: FloatArray, y: FloatArray) -> FloatArray:
-    up, down = (np.log(said.clip(1e-15, None)) for said in (p, 1.0 - p))
-    each: FloatArray = -(y * up + (1.0 - y) * down)
-    return each

@@ -15,32 +15,38 @@ from papertape.engine.model.artefact import Artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.inference.current import read_rows
 from papertape.engine.model.relevance.groups import alike, correlations, named
-from papertape.engine.model.relevance.importance import rises
+from papertape.engine.model.relevance.importance import LEAST_BLOCKS, newest, rises
 from papertape.replay.learning.evidence import RowOutcomes
 from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.learning.unseen.comparison import Intervals
 
 ORDERS: Final = 3  # in which the blocks of a group are told
 _DIGITS: Final = 4
-_LEAST_BLOCKS: Final = 4  # of rows: fewer have no limits worth the name
 
 
 def worth_of(
     artefact: Artefact, known: Dataset, followed: RowOutcomes, settings: LearningSettings
 ) -> dict[str, Any]:
     """
-    Return what each group of inputs is worth on the rows after those of training, the most first; nothing of too few rows.
+    Return what each group of inputs is worth on the newest rows after those of training, the most first.
+
+    A symbol with fewer than eight blocks of them has no limits worth the name and is left out, and where all have, nothing is told.
 
     known     with the rows of training, in which it is seen what says the same thing; followed: what followed each row
     """
     record = artefact.record
     rows = known.between(record.start_ms, int(known.time_ms[-1]))
     x, y = rows.inputs(record.inputs), followed.y[:, len(known.time_ms) - len(rows.time_ms) :]
-    is_whole = np.isfinite(x).all(axis=2)
+    is_whole = np.asarray(np.isfinite(x).all(axis=2))
     is_learnt = rows.time_ms <= record.end_ms
-    judged = is_whole & np.isfinite(y) & ~is_learnt
-    bars = np.flatnonzero(judged.any(axis=0))
-    if len(bars) == 0 or bars[-1] - bars[0] < _LEAST_BLOCKS * settings.horizon_bars:
+    judged = newest(is_whole & np.isfinite(y) & ~is_learnt, settings.horizon_bars)
+    for own, whole in zip(judged, is_whole, strict=True):
+        places = np.flatnonzero(own)
+        # Every whole row between them is moved.
+        moved = whole[places[0] : places[-1] + 1].sum() if len(places) else 0
+        if moved < LEAST_BLOCKS * settings.horizon_bars:
+            own[:] = False
+    if not judged.any():
         return {}
     groups = alike(correlations(x, is_whole & is_learnt))
 

@@ -9,7 +9,9 @@ from papertape.engine.model import read_artefact
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.challenge import challenge
+from papertape.replay.learning.evidence import outcomes
 from papertape.replay.learning.jobs.trainer import train_model
+from papertape.replay.learning.unseen.worth import worth_of
 from tests.support.planted_rows import HOUR_MS, due_times, planted_rows, quick_settings
 
 NAMES = ("log_return_1", "log_return_6", "rsi_14")
@@ -64,6 +66,24 @@ def test_an_edge_that_has_ended_is_worth_less_than_nothing_whatever_training_saw
     assert ended.record["importance"]["log_return_1"] > 0.02
     by_name = {group["inputs"][0]: group for group in ended.gate["worth"]["groups"]}
     assert by_name["log_return_1"]["upper"] < -0.05
+
+
+@pytest.mark.parametrize("horizon_bars", [24, 300])
+def test_a_long_horizon_is_judged_on_blocks_enough(found: Attempt, horizon_bars: int) -> None:
+    artefact = read_artefact(found.artefact)
+    rows = planted_rows(4_000, n_symbols=2)._replace(symbols=(artefact.record.symbols[0], "LATE"))
+    rows = rows._replace(x=np.concatenate([rows.x, rows.x[..., 1:]], axis=2), columns=NAMES)
+    settings = quick_settings(features=NAMES, horizon_bars=horizon_bars)
+    followed = outcomes(rows, quick_settings(features=NAMES))
+    followed.y[1, : -7 * horizon_bars] = (
+        np.nan
+    )  # of the second symbol there are seven blocks, of which it is left out
+
+    worth = worth_of(artefact, rows, followed, settings)
+
+    assert worth["rows"] == max(1_000, 8 * horizon_bars)
+    (edge,) = [group for group in worth["groups"] if "log_return_1" in group["inputs"]]
+    assert edge["lower"] > 0.05
 
 
 def test_too_few_rows_are_worth_nothing_to_be_told() -> None:
