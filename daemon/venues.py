@@ -241,7 +241,8 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
     from papertape.daemon.feeds.halts import WithHalts
     from papertape.daemon.feeds.venue_clock import SKEW_MS
 
-    clock, live = WallClock(), identity.config.live
+    clock, config = WallClock(), identity.config
+    live = config.live
     feed = CcxtFeed(
         live,
         start.symbols,
@@ -251,6 +252,7 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
         on_notice=start.on_notice,
         stats=start.stats,
         dropped=start.dropped,
+        untiered=[s for s in start.symbols if says_margins(own_figures(config, s))],
     )
 
     told = ToldMarkets(identity, start.on_notice, start.told)

@@ -233,6 +233,21 @@ def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_follo
     assert verify_state(tmp_path).is_equal
 
 
+def test_an_account_that_says_its_margins_asks_for_no_tiers(tmp_path: Path) -> None:
+    venues: list[FakePerpetuals] = []
+
+    async def silent(venue: FakeExchange, clock: Clock) -> None:
+        assert isinstance(venue, FakePerpetuals)
+        venues.append(venue)
+        venue.no_tiers, venue.figures = ccxt.RequestTimeout("okx GET /leverage-tiers"), FIGURES
+
+    run(account(tmp_path, market={"maintenance_rate": 0.02}), 0, 3, silent)
+
+    assert [venue.n_tiers_asked for venue in venues] == [0]
+    with Journal.read(tmp_path) as journal:
+        assert journal.all("SELECT detail FROM notices WHERE kind = 'venue'") == []
+
+
 def test_a_row_of_the_configuration_that_an_outage_passed_over_holds_from_its_time(
     tmp_path: Path,
 ) -> None:

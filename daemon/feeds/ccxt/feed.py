@@ -57,6 +57,7 @@ class CcxtFeed:
     seed       of the pauses between attempts
     exchange   in place of the one made here; it is closed at the end either way
     dropped    symbols that the account has and the configuration no longer names
+    untiered   symbols whose tiers of leverage are not asked for
 
     Read it with `async for`; leave the loop, or cancel it, to close everything. `halts` has what the engine should know
     of the venue's markets between candles. A symbol that is gone, or dropped, is absent from then on; the others go on.
@@ -77,6 +78,7 @@ class CcxtFeed:
         seed: int | None = None,
         exchange: Any = None,
         dropped: Collection[str] = (),
+        untiered: Collection[str] = (),
     ) -> None:
         if live.candles == "trades":
             raise ConfigError(
@@ -93,7 +95,7 @@ class CcxtFeed:
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, self._rules.length_ms)
         known = {symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0}
-        self.markets = CcxtMarkets(self._symbols, known, dropped, on_notice)
+        self.markets = CcxtMarkets(self._symbols, known, dropped, on_notice, untiered)
         self._streams: CcxtStreams | None = None
         self._is_started = False  # history is over
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone
@@ -103,9 +105,7 @@ class CcxtFeed:
         """Yield batches of complete instants for as long as somebody reads."""
         self._exchange = self._given
         if self._exchange is None:
-            self._exchange = make_exchange(
-                self._live.venue, is_streaming=True, base_url=self._live.rest_url
-            )
+            self._exchange = make_exchange(self._live.venue, is_streaming=True, base_url=self._live.rest_url)  # fmt: skip
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._rest = asyncio.Semaphore(REST_SLOTS)

@@ -33,6 +33,7 @@ class CcxtMarkets:
 
     known     symbols that the account has a price of: of these it is no fault that they are listed no longer
     dropped   symbols that the account has and the configuration no longer names
+    untiered  symbols of which the configuration says what must be maintained: nobody's tiers count beside that
     unified   ccxt's name of each symbol that was ever listed
     refused   what the history said of symbols that it refuses
     said      what the catalogue and the tiers of leverage say of each symbol that is listed
@@ -44,6 +45,7 @@ class CcxtMarkets:
         known: Collection[str],
         dropped: Collection[str],
         on_notice: OnNotice = lambda notice: None,
+        untiered: Collection[str] = (),
     ) -> None:
         self.unified: dict[str, str] = {}
         self.refused: dict[str, str] = {}
@@ -51,6 +53,7 @@ class CcxtMarkets:
         self._traded_ms: dict[str, int] = {}
         self._symbols, self._on_notice = tuple(symbols), on_notice
         self._known, self._dropped = frozenset(known), frozenset(dropped)
+        self._untiered = frozenset(untiered)
         self._listed: set[str] = set()
         self._before: tuple[Any, Any] = ({}, {})
         self.said: dict[str, CcxtSaid] = {}
@@ -75,8 +78,9 @@ class CcxtMarkets:
     async def ask_tiers(self, history: CcxtHistory) -> None:
         """Learn the tiers of leverage of the perpetuals, where the venue gives them; that it does not answer is told."""
         exchange = history.exchange
-        found = {symbol: self._find(exchange, symbol) for symbol in self._symbols}
-        swaps = [str(m["symbol"]) for m in found.values() if m is not None and m.get("swap")]
+        asked = [symbol for symbol in self._symbols if symbol not in self._untiered]
+        found = [self._find(exchange, symbol) for symbol in asked]
+        swaps = [str(m["symbol"]) for m in found if m is not None and m.get("swap")]
         if not swaps:
             return
         try:
@@ -110,7 +114,8 @@ class CcxtMarkets:
             market = self._find(exchange, symbol)
             (self._listed.discard if market is None else self._listed.add)(symbol)
             if market is not None:
-                tiers = self._tiers.get(market["symbol"]) if market.get("swap") else ()
+                is_tiered = market.get("swap") and symbol not in self._untiered
+                tiers = self._tiers.get(market["symbol"]) if is_tiered else ()
                 self.said[symbol] = said_of(exchange, market, tiers)
             if market is not None and market.get("active") is False:
                 self._halted_ms.setdefault(symbol, now_ms)

@@ -316,6 +316,24 @@ def test_a_venue_that_wants_keys_for_its_tiers_is_followed_without_them() -> Non
     in_virtual_time(main())
 
 
+def test_tiers_that_nobody_needs_are_not_asked_for() -> None:
+    async def main() -> None:
+        clock = Clock(START_MS)
+        venue = FakePerpetuals(clock, SYMBOLS)
+        for untiered, expected, n_asked in (
+            ([ETH], {BTC: [100.0, 50.0], ETH: []}, 1),
+            (SYMBOLS, {BTC: [], ETH: []}, 1),
+        ):
+            followed = markets.CcxtMarkets(SYMBOLS, SYMBOLS, [], untiered=untiered)
+            await followed.load(CcxtHistory(venue, clock, retries=0))
+            followed.read(venue, clock.now_ms())
+            assert brackets(followed) == expected
+            assert venue.n_tiers_asked == n_asked
+            assert not followed.is_in_doubt
+
+    in_virtual_time(main())
+
+
 def test_tiers_that_are_missing_are_asked_for_again_soon_and_candles_do_not_wait() -> None:
     run = Run()
 
