@@ -119,8 +119,9 @@ def _account_lines(result: Result) -> Iterator[str]:
     forced = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common() if reason in FORCED)
     if forced:
         yield f"forced exits           {forced}"
-    if len(result.payments):
-        paid, places = result.metrics["funding_quote"] or 0.0, money_places(result.summary) or 0
+    paid = result.metrics["funding_quote"]
+    if len(result.payments) and paid is not None:
+        places = money_places(result.summary) or 0
         amount = f"{abs(paid):,.{places}f} {result.summary['quote']}"
         done = "paid" if paid >= 0.0 else "received"
         yield f"funding                {amount} {done} in {counted(len(result.payments), 'settlement')}"

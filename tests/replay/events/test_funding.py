@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from papertape.daemon.commands.replay import show
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.records import FUNDING_RATE, LONG, SHORT
 from papertape.engine.strategies import Decision
@@ -64,9 +65,9 @@ def run(path: Path, side: int = LONG, until: int = 99, **options: Any) -> Result
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("side", "sign"), [(LONG, 1.0), (SHORT, -1.0)])
+@pytest.mark.parametrize(("side", "sign", "said"), [(LONG, 1.0, "received"), (SHORT, -1.0, "paid")])
 def test_longs_pay_a_rate_above_zero_on_what_is_held_at_its_stamp(
-    tmp_path: Path, side: int, sign: float
+    tmp_path: Path, side: int, sign: float, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = rows(tmp_path / "x.csv", f"{at(1)},0.01", f"{at(4)},0.01", f"{at(8, 7)},-0.02")
 
@@ -76,6 +77,9 @@ def test_longs_pay_a_rate_above_zero_on_what_is_held_at_its_stamp(
     # At 04:00 the last close is 120: 10 × 120 × 0.01 = 12. At 08:00, stamped 7 ms late, 95: 10 × 95 × -0.02 = -19.
     assert result.trades["funding"].tolist() == [pytest.approx(sign * (12.0 - 19.0), abs=1e-9)]
     assert result.summary["funding"]["X"]["settlements"] == 3
+    show(result, tmp_path / "out", as_json=False)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"funding 7.00 USDT {said} in 2 settlements" in printed
 
 
 def test_what_is_closed_at_an_open_has_paid_what_was_settled_before_it(tmp_path: Path) -> None:
