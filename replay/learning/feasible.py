@@ -17,6 +17,8 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import IntArray
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.gate.gate import GateOptions
+from papertape.engine.model.relevance.selection import ALL, within_blocks
+from papertape.engine.model.relevance.selection import LEAST_ROWS as LEAST_SELECTED_BY
 from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.parts import purged_parts
 from papertape.engine.model.training.prepare import LEAST_ROWS, PARTS, SHARES
@@ -71,11 +73,14 @@ def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
     )
     faults = []
     for name, days, what, closes in given:
+        chosen = ""
+        if learning.select != ALL and what == "training":
+            chosen = f', select = "{learning.select}"'
         have = int(round(days * DAY_MS) // length_ms)
         if have < closes:
             faults.append(
                 f"learning.{name}: {days:g} days hold {have:,} closes of {timeframe}, {closes - have:,} fewer than the "
-                f"{closes:,} that the {what} needs with horizon_bars {learning.horizon_bars} and {n_symbols} symbols; "
+                f"{closes:,} that the {what} needs with horizon_bars {learning.horizon_bars}{chosen} and {n_symbols} symbols; "
                 f"write {days_of(closes, length_ms):g} or more, or a shorter horizon"
             )
     return faults
@@ -93,8 +98,15 @@ def least_closes(learning: Learning, n_symbols: int) -> LeastCloses:
     embargo = learning.horizon_bars if learning.embargo_bars is None else learning.embargo_bars
     known = learning.horizon_bars if learning.label == "direction" else 1
     rows_per_close = 1 if learning.per_symbol else n_symbols
+
+    def can_train(n: int) -> bool:
+        return _can_train(n, known, embargo, rows_per_close) and (
+            learning.select == ALL
+            or _can_select(n, known, embargo, learning.horizon_bars, n_symbols)
+        )
+
     return LeastCloses(
-        _least(lambda n: _can_train(n, known, embargo, rows_per_close)),
+        _least(can_train),
         _least(lambda n: _can_judge(n, known, learning.horizon_bars, n_symbols)),
     )
 
@@ -180,6 +192,14 @@ def _can_train(n: int, known: int, embargo: int, rows_per_close: int) -> bool:
     except DataError:
         return False
     return min(int(part.sum()) for part in parts) * rows_per_close >= LEAST_ROWS
+
+
+def _can_select(n: int, known: int, embargo: int, horizon_bars: int, n_symbols: int) -> bool:
+    """Return whether enough rows of the oldest part have a label that is known within their block."""
+    rows = np.arange(n)
+    train = purged_parts(rows + known, rows + known < n, SHARES, embargo)[0]
+    free, _ = within_blocks(train[None], (rows + known)[None], horizon_bars)
+    return int(free.sum()) * n_symbols >= LEAST_SELECTED_BY
 
 
 def _can_judge(n: int, known: int, horizon_bars: int, n_symbols: int) -> bool:

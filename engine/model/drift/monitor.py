@@ -158,7 +158,7 @@ class DriftMonitor:
         """
         Take in predictions whose outcome has become known, in the order of their closes.
 
-        bars  number of the close of each prediction, never falling; y: 0 or 1; rows with NaN are left out
+        bars  number of the close of each prediction, never falling; y: 0, 1 or one half; rows with NaN are left out
 
         How many come in one call changes nothing.
         """

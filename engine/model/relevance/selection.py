@@ -2,9 +2,10 @@
 Stability selection: of many inputs those that are chosen again and again, from half of the training part and then the other.
 
 Rows lie in blocks of four horizons, or shorter ones where there would be fewer than ten. Half of the blocks are drawn, the others
-are the second half of a pair, and a row whose label is known after its block takes part in neither, so that no half has seen a
-candle of the other. From each half the groups of alike inputs are chosen that enter the path of least angle regression first, and
-a group is kept that was chosen from SHARE of the halves; where none was, the one that was chosen most.
+are the second half of a pair, and a row whose label is known after its block takes part in neither, so that no label of one
+half has seen a candle of a row of the other. From each half the groups of alike inputs are chosen that enter the path of least
+angle regression first, and a group is kept that was chosen from SHARE of the halves; where none was, the one that was chosen most
+(of several the first), and where no half chose any, all of them: nothing is known against any.
 
 Of p groups the first q are taken, the most for which q² ÷ ((2 SHARE − 1) p) ≤ FALSE: so many are kept on average, at most, of those
 that a half chooses no more often than chance would. That is proven of independent rows; blocks are as near to it as candles come.
@@ -32,7 +33,7 @@ FALSE: Final = 1.0  # groups that may be kept for nothing, on average
 PAIRS: Final = 50
 _BLOCK_HORIZONS: Final = 4
 _LEAST_BLOCKS: Final = 10
-_LEAST_ROWS: Final = 50
+LEAST_ROWS: Final = 50
 _RIDGE: Final = 1e-6  # of correlations, so that copies can be solved for
 
 
@@ -40,7 +41,7 @@ class Rows(NamedTuple):
     """
     What is chosen by: shapes (n_symbols, n, n_inputs) and (n_symbols, n).
 
-    x  scaled; y: 0 or 1; known: row at whose close the label is; mask: the rows that may be looked at
+    x  scaled; y: 0, 1 or one half; known: row at whose close the label is; mask: the rows that may be looked at
     """
 
     x: FloatArray
@@ -68,9 +69,14 @@ def stable_inputs(rows: Rows, horizon_bars: int, seed: int) -> Selection:
     for _ in range(PAIRS):
         order = random.permutation(len(sums))
         for part in (order[:half], order[half : 2 * half]):
-            counts[_chosen(sums[part].sum(axis=0), groups, most)] += 1.0
+            is_in = np.bincount(part, minlength=len(sums)).astype(np.float64)
+            half_sums = np.einsum("b,bij->ij", is_in, sums)  # without a copy of the half
+            counts[_chosen(half_sums, groups, most)] += 1.0
     share = counts / (2 * PAIRS)
-    is_kept = share >= min(SHARE, float(share.max()))
+    is_kept = share >= SHARE
+    if not is_kept.any():
+        # A model has to read something: the one that was chosen most, and where no half chose any, all of them.
+        is_kept = share == 0.0 if not share.any() else np.arange(len(share)) == share.argmax()
     kept = sorted(place for group, keep in zip(groups, is_kept, strict=True) if keep for place in group)  # fmt: skip
     shares = np.zeros(rows.x.shape[2])
     for group, value in zip(groups, share, strict=True):
@@ -88,26 +94,34 @@ def first_groups(n_groups: int) -> int:
     return max(int((FALSE * (2.0 * SHARE - 1.0) * n_groups) ** 0.5), 1)
 
 
+def within_blocks(mask: BoolArray, known: IntArray, horizon_bars: int) -> tuple[BoolArray, int]:
+    """Return the masked rows whose label is known within their block, and the closes of a block."""
+    closes = np.flatnonzero(mask.any(axis=0))
+    first, n = int(closes[0]), int(closes[-1]) + 1 - int(closes[0])
+    length = max(min(_BLOCK_HORIZONS * horizon_bars, n // _LEAST_BLOCKS), 1)
+    block = (np.arange(mask.shape[1]) - first) // length
+    return mask & (known < first + (block + 1) * length), length
+
+
 def _block_sums(rows: Rows, horizon_bars: int) -> FloatArray:
     """Return the weighted sums of products of (1, inputs, label) of each block, shape (n_blocks, n_inputs + 2, the same)."""
     closes = np.flatnonzero(rows.mask.any(axis=0))
     first, n = int(closes[0]), int(closes[-1]) + 1 - int(closes[0])
-    length = max(min(_BLOCK_HORIZONS * horizon_bars, n // _LEAST_BLOCKS), 1)
-    block = (np.arange(rows.mask.shape[1]) - first) // length
-    free: BoolArray = rows.mask & (rows.known < first + (block + 1) * length)
-    if free.sum() < _LEAST_ROWS:
+    free, length = within_blocks(rows.mask, rows.known, horizon_bars)
+    if free.sum() < LEAST_ROWS:
         raise DataError(
             f"training: {int(free.sum())} rows have a label that is known within their block of {length}, fewer than the "
-            f"{_LEAST_ROWS} that inputs are selected by; give a longer window or a shorter horizon"
+            f"{LEAST_ROWS} that inputs are selected by; give a longer window or a shorter horizon"
         )
-    sums = []
-    for number in range(-(-n // length)):
-        inside = free & (block == number)
-        x, y, weights = rows.x[inside], rows.y[inside], rows.weights[inside]
+    sums = np.empty((-(-n // length), rows.x.shape[2] + 2, rows.x.shape[2] + 2))
+    for number in range(len(sums)):
+        inside = slice(first + number * length, first + (number + 1) * length)
+        chosen = free[:, inside]
+        x, y, weights = (values[:, inside][chosen] for values in (rows.x, rows.y, rows.weights))
         values = np.column_stack([np.ones(len(y)), x, y])
         weighted = values * weights[:, None]
-        sums.append(np.einsum("ni,nj->ij", weighted, values, optimize=False))
-    return np.stack(sums)
+        sums[number] = np.einsum("ni,nj->ij", weighted, values, optimize=False)
+    return sums
 
 
 def _chosen(sums: FloatArray, groups: Groups, most: int) -> list[int]:

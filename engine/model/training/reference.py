@@ -50,7 +50,7 @@ def reference(
     Return the reference of a record: `inputs` by name, `probability`, and `base_rate` of the outcomes.
 
     columns      of the rows in training, shape (n_symbols, n) with NaN in every other row
-    probability  likewise, of rows that the weights were not fitted to; outcomes: 0 or 1, of the rows in training
+    probability  likewise, of rows that the weights were not fitted to; outcomes: 0, 1 or one half, of the rows in training
     """
     return {
         "inputs": {name: described(values) for name, values in columns.items()},

@@ -10,22 +10,26 @@ from typer.testing import CliRunner
 from papertape import backtest
 from papertape.daemon.cli import app
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.model import TrainingOptions
+from papertape.engine.model import Dataset, TrainingOptions, train
 from papertape.engine.model.training.prepare import prepare
 from papertape.replay.config import make_config
 from papertape.replay.config.learning import Learning
 from papertape.replay.config.spec import make_spec
-from papertape.replay.learning.feasible import check_learning, shortages
+from papertape.replay.learning.feasible import check_learning, least_closes, shortages
 from papertape.replay.learning.settings import cadence_of
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.planted import FEATURES, planted
 
 
-def is_refused(n: int, n_symbols: int, learning: Learning) -> bool:
-    """Return whether training says no to the rows of a random walk."""
+def restless(n: int, n_symbols: int) -> Dataset:
+    """Return rows in which no two closes are the same, so that every outcome is known, and none goes one way for long."""
+    open = 100.0 * np.exp(np.random.default_rng(1).normal(0.0, 0.01, (n_symbols, n)))
     rows = planted(n, n_symbols=n_symbols)
-    steps = np.random.default_rng(1).normal(0.0, 0.01, (n_symbols, n))
-    open = 100.0 * np.exp(np.cumsum(steps, axis=1))
+    return rows._replace(open=open, close=np.roll(open, -1, axis=1))
+
+
+def is_refused(n: int, n_symbols: int, learning: Learning) -> bool:
+    """Return whether training says no to so many rows."""
     options = TrainingOptions(
         kind="logistic",
         features=FEATURES,
@@ -35,7 +39,7 @@ def is_refused(n: int, n_symbols: int, learning: Learning) -> bool:
         is_per_symbol=learning.per_symbol,
     )
     try:
-        prepare(rows._replace(open=open, close=np.roll(open, -1, axis=1)), options)
+        prepare(restless(n, n_symbols), options)
     except DataError as error:
         return "same outcome" not in str(error)
     return False
@@ -63,6 +67,27 @@ def test_the_fewest_closes_are_those_with_which_training_begins_to_agree(
     assert shortages(learning(fewest - 5), "1h", n_symbols)[0].startswith(
         f"learning.window_days: {(fewest - 5) / 24:g} days hold {fewest - 5} closes of 1h, 5 fewer than the {fewest} "
     )
+
+
+@pytest.mark.parametrize(("horizon_bars", "n_symbols"), [(150, 1), (48, 2)])
+def test_a_selection_needs_labels_that_are_known_within_their_blocks(
+    horizon_bars: int, n_symbols: int
+) -> None:
+    options = TrainingOptions(
+        kind="logistic", features=FEATURES, label="direction", horizon_bars=horizon_bars, select="stability"
+    )  # fmt: skip
+    learning = Learning(
+        gate_days=3_000.0, label="direction", horizon_bars=horizon_bars, select="stability"
+    )
+    need = least_closes(learning, n_symbols).window
+    short = learning.model_copy(update={"window_days": (need - 1) / 24.0})
+
+    assert train(restless(need, n_symbols), options)
+    with pytest.raises(DataError, match=r"label that is known within their block"):
+        train(restless(need - 1, n_symbols), options)
+    (said,) = shortages(short, "1h", n_symbols)
+    assert f' 1 fewer than the {need:,} that the training needs with horizon_bars {horizon_bars}, select = "stability" and' in said  # fmt: skip
+    assert not shortages(short.model_copy(update={"select": "all"}), "1h", n_symbols)
 
 
 def test_the_gate_needs_200_rows_and_eight_blocks_of_two_horizons() -> None:
