@@ -170,8 +170,6 @@ def _judged(
     told = {"majority": majority, **verdict.to_json()}
     if seeds := seeds_of(artefact, known, followed, judged):
         told["seeds"] = seeds
-    if selection := artefact.record.selection:
-        told["selection"] = selection
     if worth := worth_of(artefact, known, followed, settings):
         told["worth"] = worth
     record = replace(
@@ -182,10 +180,12 @@ def _judged(
         gate=told,
     )
     data = write_artefact(record, artefact.tensors)
+    # In the model it stands already.
+    selected = {"selection": chosen} if (chosen := artefact.record.selection) else {}
     return ended(
         decided.outcome,
         decided.reason,
-        gate={**told, "recipe": recipe},
+        gate={**told, **selected, "recipe": recipe},
         record=read_artefact(data).record.to_json(),
         artefact=data,
         baseline=baseline,

@@ -83,13 +83,14 @@ def seen_at(ready: Prepared, part: BoolArray, asks: str) -> BoolArray:
 def _labels_told(ready: Prepared, options: TrainingOptions) -> dict[str, float]:
     """
     Return what labels of the training part were like: how long horizons were where the market ends them, and the share that
-    the longest one ended; the share of rows at which neither side paid where these are a class of their own.
+    lasted the longest, `horizon_bars`, whether the market had moved enough at that very close or not; the share of rows at which
+    neither side paid where these are a class of their own.
     """
     told = {}
     if options.label == "variance":
         bars = (ready.known - np.arange(ready.known.shape[1]))[ready.train]
         told["horizon_bars_mean"] = float(bars.mean())
-        told["horizon_cut_share"] = float((bars == options.horizon_bars).mean())
+        told["horizon_longest_share"] = float((bars == options.horizon_bars).mean())
     if options.no_trade:
         told["neither_share"] = float((ready.y[ready.train] == NEITHER).mean())
     return told

@@ -204,6 +204,12 @@ def test_bracket_labels_are_learnt_with_the_strategys_bracket() -> None:
 def test_a_record_says_how_long_horizons_were_that_the_market_ends() -> None:
     options = replace(OPTIONS, label="variance", horizon_bars=6, variance_share=0.5)
     rows = planted(1_000)
+    random = np.random.default_rng(2)
+    rows = rows._replace(
+        high=rows.high + random.exponential(0.5, rows.high.shape),
+        low=rows.low - random.exponential(0.5, rows.low.shape),
+        atr=3.0 * rows.atr,
+    )
 
     record = read_artefact(train(rows, options).data).record
 
@@ -212,8 +218,16 @@ def test_a_record_says_how_long_horizons_were_that_the_market_ends() -> None:
     prices = (getattr(rows, name)[0] for name in ("open", "high", "low", "close", "atr"))
     bars = (variance_labels(LabelPrices(*prices), 0.5, 6).known - np.arange(1_000))[learnt]
     assert record.metrics["horizon_bars_mean"] == pytest.approx(bars.mean(), rel=1e-12)
-    assert record.metrics["horizon_cut_share"] == pytest.approx(np.mean(bars == 6), rel=1e-12)
     assert 1.0 < bars.mean() < 6.0
+    # A candle opens at the close before it, so its true range is from high to low.
+    squares, places = (rows.high[0] - rows.low[0]) ** 2, np.flatnonzero(learnt)
+    is_open = [
+        [squares[t + 1 : t + 1 + n].sum() < 0.5 * 6 * rows.atr[0, t] ** 2 for n in (5, 6)]
+        for t in places
+    ]
+    longest, unmet = np.mean(is_open, axis=0)
+    assert record.metrics["horizon_longest_share"] == pytest.approx(longest, rel=1e-12)
+    assert 0.0 < unmet < longest < 1.0  # of some the market had moved enough at that very close
 
 
 @pytest.mark.parametrize(

@@ -91,3 +91,12 @@ def test_too_few_rows_are_worth_nothing_to_be_told() -> None:
 
     assert attempt.gate  # it was trained and judged
     assert "worth" not in attempt.gate
+
+
+def test_an_attempt_says_which_inputs_were_selected_and_its_model_says_so_once() -> None:
+    attempt = attempted(twice_told(), options={"select": "stability"})
+
+    assert set(attempt.gate["selection"]) == set(NAMES)
+    assert attempt.record["selection"] == attempt.gate["selection"]
+    assert "selection" not in attempt.record["gate"]
+    assert attempt.record["gate"]["worth"] == attempt.gate["worth"]
