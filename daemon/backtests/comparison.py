@@ -89,7 +89,7 @@ def side_of_account(journal: Journal, digest: str) -> Side:
         told=_of_several(chapters, len(begun) - len(chapters)),
     )
     worth = Curve(marks["time_ms"], marks["equity"] / units)
-    return Side(about, found.metrics, found.undefined, config.model_dump(mode="json"), worth)
+    return Side(about, found.metrics, found.undefined, config.recorded(), worth)
 
 
 def _of_several(chapters: Sequence[ComparedChapter], n_earlier: int) -> str:

@@ -120,7 +120,7 @@ def summarise(
         "quote": config.account.quote,
         "digest": main.engine.digest,
         "tapes": [_tape(*pair) for pair in zip(tapes, qualities, strict=True)],
-        "config": config.model_dump(mode="json"),
+        "config": config.recorded(),
         "markets": {m.symbol: m.plain() for m in spec.markets},
         "conventions": [*_FILL_CONVENTIONS, *CONVENTIONS, *unit_said, *fee_said],
         "metrics": performance.metrics,

@@ -164,7 +164,7 @@ def verify(
         *_values_differ(
             "result.json",
             _json(result.summary),
-            {**saved, "config": config.model_dump(mode="json")},
+            {**saved, "config": config.recorded()},
         ),
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")

@@ -32,6 +32,7 @@ from pydantic import (
     model_validator,
 )
 
+from papertape.engine.broker.ledger import DECIMALS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
@@ -255,6 +256,13 @@ class Config(_Section):
     daemon: Daemon = Daemon()
     backtests: Backtests = Backtests()
     notifications: Notifications = Notifications()
+
+    def recorded(self) -> dict[str, Any]:
+        """Return it as a result keeps it, with its money's unit: what is said of a currency may be another one day."""
+        values = self.model_dump(mode="json")
+        if self.account.decimals != DECIMALS:
+            values["account"]["money_decimals"] = self.account.decimals
+        return values
 
     def __repr__(self) -> str:
         """Return what differs from the defaults."""

@@ -1,5 +1,6 @@
 """A replay in a currency with many digits says what the same replay says in another: every figure of it, as many times the quote."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from papertape.engine.broker.ledger import CURRENCY_DECIMALS
 from papertape.engine.errors import ConfigError
-from papertape.replay import Result, backtest
+from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import result_statement, verify
 from papertape.replay.config import make_config
 from papertape.replay.report.data import curve_of
@@ -109,6 +111,41 @@ def test_its_page_shows_as_many_decimals_as_its_money_has(pair: tuple[Result, Re
         return money_places(summary)
 
     assert (places(), places(quote="VND"), places(money_decimals=1), places(money_decimals=0)) == (2, 0, 1, 0)  # fmt: skip
+
+
+@pytest.mark.parametrize("decimals", [0, None])
+def test_a_saved_result_stays_in_the_unit_that_it_was_made_in(
+    decimals: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever another version says of the currency; None: nothing."""
+    made = backtest(
+        tapes=[Tape(random_candles(300, 5, "1h"), "test", "X", "1h", source="made in a test")],
+        strategy="ema_cross", use_ml=False, account={"capital": 2e9, "quote": "IDR", "sizing": "all_in"},
+        report={"sensitivity": False, "random_draws": 0},
+    )  # fmt: skip
+    folder = made.save(tmp_path / "out")
+    before = result_statement(folder)
+    assert (before.units_per_quote, before.postings["amount"][0]) == (100.0, -200_000_000_000)
+    assert len(before.postings) > 10
+
+    # As a version saved it that did not say the unit, while the currency is what it was.
+    path = folder / "result.json"
+    text = path.read_text(encoding="utf-8")
+    summary = json.loads(text)
+    summary["config"]["account"]["money_decimals"] = None
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    assert verify(folder).is_equal
+    assert result_statement(folder).postings.tolist() == before.postings.tolist()
+    path.write_text(text, encoding="utf-8")
+
+    if decimals is None:
+        monkeypatch.delitem(CURRENCY_DECIMALS, "IDR")
+    else:
+        monkeypatch.setitem(CURRENCY_DECIMALS, "IDR", decimals)
+    after = result_statement(folder)
+    assert (after.units_per_quote, after.curve_cash) == (100.0, after.cash)
+    assert after.postings.tolist() == before.postings.tolist()
+    assert verify(folder).is_equal
 
 
 def test_its_report_draws_the_same_curve(pair: tuple[Result, Result]) -> None:
