@@ -15,9 +15,8 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray
 
-NEITHER: Final = (
-    0.5  # outcome of a row at which neither side pays, where that is a class of its own
-)
+# Outcome of a row at which neither side pays, where that is a class of its own.
+NEITHER: Final = 0.5
 _BINS: Final = 10
 _LEAST: Final = 1e-15  # a probability of 0 or 1 that was wrong costs this much rather than infinity
 

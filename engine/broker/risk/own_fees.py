@@ -116,10 +116,8 @@ class FeeFunction:
     def told(self, answer: float | None, asked: list[float], most: float, when: str) -> str:
         """Return what is wrong with an answer, in a sentence that names function, fill and value; None: it raised."""
         price, size, kind, rate, volume = asked
-        is_maker, which = (
-            kind > 0.0,
-            "the largest fill that could be," if kind == LARGEST else "a fill of",
-        )
+        is_maker = kind > 0.0
+        which = "the largest fill that could be," if kind == LARGEST else "a fill of"
         notional, side = size * price, "maker" if is_maker else "taker"
         fill = f"{which} {size:.9g} at {price:.9g}{when} ({side}, notional {notional:.9g}, rate {rate:g}, volume {volume:.9g})"
         if answer is None:
