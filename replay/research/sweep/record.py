@@ -142,8 +142,11 @@ class TrialFile:
 
     def rows(self) -> Iterator[TrialRow]:
         """Yield every finished trial, in the order in which they finished, of several shells one after the other."""
+        # A shell that did nothing has taken its file along.
+        used = {self._homes[number] for number in self.finished()}
         for path in sorted(self._files, key=lambda path: (path.name != TRIALS, path)):
-            home = self._files.index(path)
+            if (home := self._files.index(path)) not in used:
+                continue
             with path.open("rb") as file:
                 place = len(file.readline())
                 for line in file:
@@ -188,8 +191,12 @@ class TrialFile:
 
     def _read_on(self, path: Path) -> Iterator[TrialRow]:
         """Take in the whole lines of a file that were not read yet; yield the trials that were not known."""
-        home = self._home(path)
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:  # it was of a shell that did nothing and has ended meanwhile
+            return
+        with file:
+            home = self._home(path)
             file.seek(self._ends[home])
             for line in file:
                 if not line.endswith(b"\n"):

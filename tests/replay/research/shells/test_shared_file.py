@@ -110,6 +110,22 @@ def test_what_shells_did_is_gone_on_with_alone(tmp_path: Path) -> None:
     assert len(list((tmp_path / "shells").iterdir())) == 2  # none of who did nothing
 
 
+def test_a_shell_that_did_nothing_may_end_at_any_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SharedTrialFile(tmp_path, HEADER, 4) as one:
+        one.add(row(0))
+        with SharedTrialFile(tmp_path, HEADER, 4) as idle:
+            assert list(next(one.turns([1], lambda row: None))) == [1]  # its file is known to both
+            seen = one._others()
+        assert not idle.path.exists()
+        monkeypatch.setattr(one, "_others", lambda: seen)  # as if it had ended just after the look
+
+        assert list(next(one.turns([2], lambda row: None))) == [2]
+        assert [found.number for found in one.rows()] == [0]
+        assert one.at_work == 1
+
+
 def test_a_trial_that_two_did_is_kept_once_and_must_be_the_same(
     two: tuple[SharedTrialFile, SharedTrialFile],
 ) -> None:
@@ -212,9 +228,9 @@ def test_a_killed_shell_costs_the_trial_that_it_was_at(
 
     def die(self: Any, number: int, *more: Any) -> TrialRow:
         if number == 4:
-            # The worker is a trial ahead of whoever writes down what it found.
+            # The worker is a trial ahead of whoever writes down what it found, below a line of the search's own.
             until_s = time.monotonic() + 30.0
-            while kept() < 4 and time.monotonic() < until_s:
+            while kept() < 1 + 4 and time.monotonic() < until_s:
                 time.sleep(0.01)
             os.kill(os.getppid(), signal.SIGKILL)  # of its worker, which dies with it
         return run(self, number, *more)
