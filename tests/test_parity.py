@@ -43,7 +43,7 @@ def make_engine(name: str, symbols: int = 1, base: str = "15m", frame: str = "1h
             timeframe=frame,
             base_timeframe=base,
             settings=Settings(sizing, 0.01, leverage_cap=3.0),
-            extra_features=("adx_14@4h", "donchian_20"),
+            extra_features=("adx_14@4h", "donchian_20", "until_8", "until_24@4h"),
         )
     )
 

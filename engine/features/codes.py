@@ -24,7 +24,7 @@ ATR, BOLLINGER, KELTNER_LINES, DONCHIAN, VOLATILITY_CLOSE, VOLATILITY_PARKINSON 
     26,
 )
 OBV_LINE, MFI_LINE, VWAP_LINE, VOLUME_Z = 31, 32, 33, 34
-LOG_RETURN, CANDLE_SHAPE, CLOCK = 41, 42, 43
+LOG_RETURN, CANDLE_SHAPE, CLOCK, UNTIL = 41, 42, 43, 44
 SMC = 51
 CANDLE_LINE = 60  # and the column of the history: open 61 … volume 65
 SERIES_LINE = 70  # and the row of the history: funding 76 … long_short_ratio 80; beyond them what is made of one

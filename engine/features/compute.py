@@ -28,6 +28,7 @@ from papertape.engine.features.codes import (
     SMA,
     SMC,
     STOCHASTIC,
+    UNTIL,
     VOLATILITY_CLOSE,
     VOLATILITY_PARKINSON,
     VOLUME_Z,
@@ -38,7 +39,7 @@ from papertape.engine.features.codes import (
 from papertape.engine.features.derivatives import follow_series
 from papertape.engine.features.history import WINDOW
 from papertape.engine.features.momentum import RSI, cci, roc, rsi, stochastic, williams_r
-from papertape.engine.features.shape import candle_shape, clock, log_return
+from papertape.engine.features.shape import candle_shape, clock, log_return, until
 from papertape.engine.features.smc.feature import SMC_STATE, smc
 from papertape.engine.features.table import FeaturePlan
 from papertape.engine.features.trend import (
@@ -221,6 +222,8 @@ def measure(
         candle_shape(history, first, last, lines)
     elif code == CLOCK:
         clock(history, first, last, lines)
+    elif code == UNTIL:
+        until(history, first, last, p, lines[0])
     elif code > SERIES_LINE:
         follow_series(code, history, first, last, count, p, lines[0])
     elif code > CANDLE_LINE:

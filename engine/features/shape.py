@@ -1,4 +1,4 @@
-"""Shape: log returns, the form of a candle, time of day and of week on a circle."""
+"""Shape: log returns, the form of a candle, time of day and of week on a circle, time left until a stamp."""
 
 import math
 from typing import Final
@@ -12,6 +12,7 @@ _DAY_MS: Final = 86_400_000.0
 _WEEK_MS: Final = 604_800_000.0
 _MONDAY_MS: Final = 345_600_000.0  # 1970-01-05, the first Monday
 _TURN: Final = 6.283185307179586
+_HOUR_MS: Final = 3_600_000.0
 
 
 @kernel
@@ -52,3 +53,16 @@ def clock(history: FloatArray, first: int, last: int, out: FloatArray) -> None:
         out[1, i - first] = math.cos(day)
         out[2, i - first] = math.sin(week)
         out[3, i - first] = math.cos(week)
+
+
+@kernel
+def until(history: FloatArray, first: int, last: int, p: FloatArray, out: FloatArray) -> None:
+    """
+    Write which share of `hours` is left at the close until the next stamp: 1 at a stamp, for that one has passed.
+
+    p  hours between stamps, counted from a Monday 00:00 UTC; ms of a candle
+    """
+    interval_ms = p[0] * _HOUR_MS
+    for i in range(first, last):
+        close_ms = history[OPEN_MS, i] + p[1]
+        out[i - first] = 1.0 - ((close_ms - _MONDAY_MS) % interval_ms) / interval_ms

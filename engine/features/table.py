@@ -41,6 +41,7 @@ from papertape.engine.records import SERIES_NAMES
 
 Values = tuple[float, ...]
 _LONGEST: Final = 5_000  # bars; a longer window is a mistake more often than a wish
+_WEEK_HOURS: Final = 168
 
 
 class Parameter(NamedTuple):
@@ -167,6 +168,9 @@ _ROWS: Final = (
     Feature("candle_shape", codes.CANDLE_SHAPE, (), ("body", "upper_wick", "lower_wick", "range"), _none, _none),
     Feature("clock", codes.CLOCK, (), ("day_sin", "day_cos", "week_sin", "week_cos"), _none, _none, is_clocked=True),
     Feature(
+        "until", codes.UNTIL, (Parameter("hours", 8, 1, most=_WEEK_HOURS),), ("",), _none, _none, is_clocked=True,
+    ),
+    Feature(
         "smc", codes.SMC,
         (
             Parameter("swing", 50, 2, most=LONGEST_PIVOT), Parameter("internal", 5, 2, most=LONGEST_PIVOT),
@@ -231,6 +235,9 @@ def read_request(text: str, own: Iterable[str] = ()) -> FeatureRequest:
     values = tuple(_value(text, p, word) for p, word in zip(feature.parameters, given, strict=True))
     if name == "macd" and values[0] >= values[1]:
         raise ConfigError(f"feature {text!r}: fast {values[0]:g} is not below slow {values[1]:g}")
+    if name == "until" and 24 % values[0] and values[0] != _WEEK_HOURS:
+        rule = f"hours {values[0]:g} divide no day evenly and are no week"
+        raise ConfigError(f"feature {text!r}: {rule}; write 1, 2, 3, 4, 6, 8, 12, 24 or 168")
     return FeatureRequest(text, feature, values, bool(variant))
 
 
@@ -341,7 +348,7 @@ def plan_features(
             columns.append(name)
         else:
             dtype = request.feature.state_dtype(request.values)
-            _write_row(next(rows), request, words, len(columns))
+            _write_row(next(rows), request, words, len(columns), length_ms)
             columns.extend(request.columns)
         fields.append((name, dtype))
         words += dtype.itemsize // 8
@@ -355,13 +362,15 @@ def plan_features(
     )
 
 
-def _write_row(row: Row, request: FeatureRequest, words: int, column: int) -> None:
+def _write_row(row: Row, request: FeatureRequest, words: int, column: int, length_ms: int) -> None:
     """Write what a program says of one feature; its state begins at word `words`, its columns at `column`."""
     dtype = request.feature.state_dtype(request.values)
     row["code"] = request.feature.code
     row["parameters"][: len(request.values)] = request.values
     # The last parameter says where the feature starts; no feature with that choice has four of its own.
     row["parameters"][3] = float(request.is_first)
+    if request.feature.code == codes.UNTIL:  # which counts from the close, and history has the open
+        row["parameters"][1] = length_ms
     row["state"], row["state_length"] = words, dtype.itemsize // 8
     row["column"], row["outputs"] = column, len(request.columns)
 

@@ -29,7 +29,7 @@ from tests.support.streams import Scenario, identity, replayed, streamed, tape
 
 MINUTE_MS = 60_000
 PAIR = (tape("AAA", 150, 3), tape("BBB", 150, 4))
-FEATURES = ("log_return_1", "log_return_6", "rsi_14", "volume_z_20")
+FEATURES = ("log_return_1", "log_return_6", "rsi_14", "volume_z_20", "until_1")
 SECTIONS: dict[str, Any] = {
     "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.2}},
     "signals": {"use_smc": False, "retrain_every": "40m", "model_features": FEATURES},

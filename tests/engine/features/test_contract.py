@@ -192,6 +192,8 @@ def test_compiled_and_plain_python_give_the_same_bits(tmp_path: Path) -> None:
         ("macd_26_12_9", "fast 26 is not below slow 12"),
         ("sma_20:first", "no variant 'first'"),
         ("rsi_14_3", "write rsi_period"),
+        ("until_5", "hours 5 divide no day evenly and are no week"),
+        ("until_0.5", "hours 0.5 is not between 1 and 168"),
     ],
 )
 def test_request_that_makes_no_sense_is_refused(request_text: str, message: str) -> None:

@@ -1,11 +1,14 @@
 """Features that TA-Lib does not define, against their formula written out in numpy."""
 
 import math
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
+from papertape.engine.candles import timeframe_ms
 from papertape.engine.features import evaluate
+from papertape.engine.features.matrix import FeatureMatrix
 from tests.support.helpers import START_MS, make_candles, random_candles
 
 CANDLES = random_candles(500, seed=21)
@@ -101,6 +104,42 @@ def test_clock_by_hand() -> None:
     assert (day_sin, day_cos) == pytest.approx((1.0, 0.0), abs=1e-12)
     angle = 2 * math.pi * 2.25 / 7
     assert (week_sin, week_cos) == pytest.approx((math.sin(angle), math.cos(angle)), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("hours", "timeframe"), [(8, "1h"), (1, "15m"), (24, "4h"), (168, "4h"), (8, "1d")]
+)
+def test_until_is_what_is_left_of_an_interval_at_the_close(hours: int, timeframe: str) -> None:
+    candles = make_candles([(1.0, 1.0, 1.0, 1.0)] * 200, timeframe)
+    length_ms = timeframe_ms(timeframe)
+
+    shares = evaluate(f"until_{hours}", candles, length_ms)[0]
+
+    closes = [
+        datetime.fromtimestamp(int(open_ms + length_ms) / 1000, UTC)
+        for open_ms in candles["open_ms"]
+    ]
+    since = [close.weekday() * 24 + close.hour + close.minute / 60 for close in closes]
+    expected = [1.0 - h % hours / hours for h in since]
+    np.testing.assert_allclose(shares, expected, rtol=1e-15)
+
+
+def test_until_by_hand() -> None:
+    # The first candle closes at 01:00; the eighth at 08:00, where a settlement has passed and the next is a whole interval away.
+    shares = evaluate("until_8", make_candles([(1.0, 1.0, 1.0, 1.0)] * 9))[0]
+
+    assert shares.tolist() == [0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 1.0, 0.875]
+
+
+def test_until_of_a_longer_candle_is_said_of_its_own_close() -> None:
+    matrix = FeatureMatrix(("AAA",), "1h", "1h", ("until_8", "until_24@4h"))
+
+    closed, at = matrix.advance(make_candles([(1.0, 1.0, 1.0, 1.0)] * 9), 9)
+
+    hourly, longer, _ = matrix.matrix(0, closed, at)[:, :closed].tolist()
+    assert hourly == [0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 1.0, 0.875]
+    assert longer[3:] == pytest.approx([20 / 24] * 4 + [16 / 24] * 2, rel=1e-15)
+    assert np.isnan(longer[:3]).all()
 
 
 def test_first_variants_start_at_the_first_candle() -> None:
