@@ -368,7 +368,7 @@ class Engine(EngineState):
             getattr(self, name)[:] = saved[name]
         self.strategy_state[:] = saved["strategy"]
         self.markets["fee_address"] = self.spec.market_rows()["fee_address"]
-        self.settings["has_tiers"] = counts_volume(self.markets)
+        self.settings["has_tiers"] = counts_volume(self.markets, self.traded)
         self.working[:] = 0
         self.working[:, : saved["working"].shape[1]] = saved["working"]
         if saved["working"].size or self.account[0].moves:

@@ -318,7 +318,7 @@ class EngineSpec:
     def settings_rows(self) -> Rows:
         """Return how the account trades and what limits it, as one SETTINGS record."""
         rows = self.settings.rows()
-        rows["has_tiers"] = self.fee_function is not None or any(m.fee_tiers for m in self.markets)
+        rows["has_tiers"] = self.fee_function is not None or any(m.fee_tiers and not m.read_only for m in self.markets)  # fmt: skip
         self.limits.write(rows[0])
         self.allocation.write(rows[0])
         base_ms, sizes = timeframe_ms(self.base_timeframe), self.sizes

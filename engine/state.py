@@ -227,7 +227,7 @@ class EngineState:
         market = self.markets[change.symbol]
         changes = changes_of(self.account[0], change.time_ms, change.symbol, market, after)
         self.markets[change.symbol] = after
-        self.settings["has_tiers"] = counts_volume(self.markets)
+        self.settings["has_tiers"] = counts_volume(self.markets, self.traded)
         set_liquidation(self.positions[change.symbol], market)
         return changes
 

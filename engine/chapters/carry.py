@@ -131,7 +131,7 @@ def _take_markets(
         after.markets[name] = np.where(is_new, tells[name], before.markets[name])
     for row in after.markets:
         write_reserve(row, len(after.traded))
-    after.settings["has_tiers"] = counts_volume(after.markets)
+    after.settings["has_tiers"] = counts_volume(after.markets, after.traded)
     set_rates(after.markets, after.account[0].volume)
     pairs = enumerate(zip(before.markets, after.markets, strict=True))
     return np.concatenate([changes_of(after.account[0], time_ms, symbol, *pair) for symbol, pair in pairs])  # fmt: skip

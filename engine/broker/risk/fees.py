@@ -90,9 +90,10 @@ def write_reserve(row: Row, n_markets: int) -> None:
     row["fee_markets"] = n_markets
 
 
-def counts_volume(markets: Rows) -> bool:
-    """Return whether something asks what was traded in thirty days: tiers, or a user's function."""
-    return bool(((markets["n_tiers"] > 1) | (markets["fee_address"] != 0)).any())
+def counts_volume(markets: Rows, traded: Sequence[int]) -> bool:
+    """Return whether something asks what was traded in thirty days: tiers of a market that is traded, or a user's function."""
+    asks = (markets["n_tiers"] > 1) | (markets["fee_address"] != 0)
+    return any(asks[symbol] for symbol in traded)
 
 
 def doubled(market: Any) -> dict[str, Any]:

@@ -202,6 +202,25 @@ def test_tiers_count_the_volume_from_their_first_day_on() -> None:
     assert rates.tolist() == pytest.approx([0.001, 0.001, 0.001, 0.001, 0.0004])
 
 
+@pytest.mark.parametrize("is_there_at_once", [True, False])
+def test_tiers_of_a_market_that_is_not_traded_count_nothing(is_there_at_once: bool) -> None:
+    """As above, beside a market that only features read: its tiers, from the beginning or later, are nobody's first day."""
+    script = {0: Decision(LONG), 1: Decision(0), 4: Decision(LONG), 5: Decision(0), 30: Decision(LONG)}  # fmt: skip
+    tiers = (FeeTier(9_900.0, 0.0004, 0.0001), FeeTier(15_000.0, 0.0002, 0.0))
+    market = replace(PERPETUAL, taker_fee_rate=0.001)
+    read = Market("Y", read_only=True, **FREE, fee_tiers=tiers if is_there_at_once else ())
+    other = MarketChange(START_MS, 1, replace(read, fee_tiers=tiers).plain())
+    change = changed(market, 2, fee_tiers=tiers)
+    both = np.repeat(make_candles([FLAT_BAR] * 34), 2)
+    both["symbol"] = np.arange(68) % 2
+    engine = Engine(EngineSpec([market, read], Scripted(script), "1h", "1h", settings=SIZED))
+
+    outcome = Outcome(engine, [engine.step(event) for event in (other, both[:6], change, both[6:])])
+
+    rates = outcome.fills["fee"] / outcome.fills["notional"]
+    assert rates.tolist() == pytest.approx([0.001, 0.001, 0.001, 0.001, 0.0004])
+
+
 def test_every_figure_that_changed_is_reported_once() -> None:
     before = replace(MARGIN, tick_size=0.1)
     tables = {"brackets": (Bracket(1e5, 50.0, 0.004), Bracket(1e6, 20.0, 0.02)), "maintenance_rate": 0.0}  # fmt: skip
