@@ -23,7 +23,7 @@ def figures_of(journal: Journal) -> list[dict[str, Any]]:
     return found
 
 
-def told(chapter: dict[str, Any], places: int = 2) -> str:
+def told(chapter: dict[str, Any], places: int) -> str:
     """Return one chapter as a line, amounts with so many decimals."""
     name = f"chapter {chapter['name']!r}" if chapter["name"] else "before the first chapter"
     since = "" if chapter["begins_ms"] is None else f" from {at_minute(chapter['begins_ms'])}"

@@ -14,7 +14,8 @@ from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.journal import Journal
-from papertape.daemon.journal.export import journal_statement
+from papertape.daemon.journal.export import identity_of, journal_statement
+from papertape.engine.broker.ledger import shown_decimals
 from papertape.engine.broker.risk.changes import told as told_changes
 from papertape.engine.performance.statement import ACCOUNTS, Booked
 from papertape.engine.performance.trading import total_units
@@ -50,8 +51,10 @@ def statement_command(
         with Journal.read(source) as journal:
             unreported = journal.unreported  # first: a daemon that runs goes on meanwhile
             booked, chapters = journal_statement(journal), figures_of(journal)
+            currency = identity_of(journal).config.account.quote
     else:
         booked, chapters, unreported = result_statement(source), [], 0  # it has no inputs
+        currency = ""
     _write(booked, csv, parquet)
     sums = _accounts(booked)
     found = {
@@ -74,7 +77,7 @@ def statement_command(
     else:
         _print(booked, sums, difference)
         for chapter in chapters if len(chapters) > 1 else ():
-            console.print(told(chapter, min(booked.decimals, 2)), markup=False, soft_wrap=True)
+            console.print(told(chapter, shown_decimals(booked.decimals, currency)), markup=False, soft_wrap=True)
         if unreported is None:
             console.print("whether accepted inputs are missing is not known: an earlier version wrote this journal; the next start of a daemon steps them", soft_wrap=True)  # fmt: skip
         elif unreported:

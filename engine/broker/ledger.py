@@ -26,6 +26,8 @@ LARGEST_AMOUNT: Final = (
 UNITS_PER_VOLUME: Final = 1_000  # money units in one of volume, so that a month's fits
 _LARGEST: Final = 9_000_000_000_000_000_000
 _SHOWN: Final = 2  # decimals of an amount, where its currency is not listed below
+# … and of coins of which one is worth much, as venues show them.
+_SHOWN_OF: Final = {"BTC": 8, "XBT": 8, "ETH": 8, "BNB": 8}
 _ROOM: Final = 9  # times the capital that amounts may grow to
 # Decimals of money in circulation, of currencies in which accounts have many digits. Source: ISO 4217, list one, minor units.
 CURRENCY_DECIMALS: Final = {
@@ -70,8 +72,11 @@ def shown_decimals(decimals: int, currency: str) -> int:
 
     >>> shown_decimals(9, "USDT"), shown_decimals(9, "JPY"), shown_decimals(1, "USDT"), shown_decimals(0, "IDR")
     (2, 0, 1, 0)
+    >>> shown_decimals(9, "BTC")
+    8
     """
-    return min(decimals, CURRENCY_DECIMALS.get(currency.upper(), _SHOWN))
+    of_coins = _SHOWN_OF | CURRENCY_DECIMALS
+    return min(decimals, of_coins.get(currency.upper(), _SHOWN))
 
 
 def unit_convention(decimals: int, currency: str) -> tuple[str, ...]:

@@ -67,13 +67,22 @@ def test_the_statement_and_the_api_say_them(state: Path) -> None:
     lines = invoke("statement", str(state)).splitlines()
     as_json = json.loads(invoke("statement", str(state), "--json"))
 
-    assert lines[-2:] == [told(row) for row in expected]
+    assert lines[-2:] == [told(row, 2) for row in expected]
     assert lines[-2].startswith("before the first chapter from 2020-01-01 00:15: equity 10,000.00 → ")  # fmt: skip
     assert "chapter 'cross' from 2020-01-05 04:00: equity " in lines[-1]
     assert as_json["chapters"] == expected
     assert as_json["difference"] == 0.0
     assert [row["name"] for row in rows] == ["cross", ""]
     assert rows[0]["equity_after"] == expected[1]["equity_after"]
+
+
+def test_the_statement_of_an_account_in_bitcoin_shows_its_decimals(tmp_path: Path) -> None:
+    lived(tmp_path, 40, account={"quote": "BTC"})
+    lived(tmp_path, 60, Opening("cross"), **CROSS | {"account": {"quote": "BTC"}})
+
+    lines = invoke("statement", str(tmp_path)).splitlines()
+
+    assert "before the first chapter from 2020-01-01 00:15: equity 10,000.00000000 → " in lines[-2]
 
 
 def test_slippage_of_each_fill_is_booked_by_the_rate_that_held_then(tmp_path: Path) -> None:
@@ -126,7 +135,7 @@ def test_a_chapter_without_a_mark_has_no_equity_after_it(state: Path, tmp_path: 
 
     assert first["equity_after"] == second["equity_before"] is not None
     assert second["equity_after"] is None
-    assert told(second) == "chapter 'cross' from 2020-01-05 04:00: no mark of the account is kept yet"  # fmt: skip
+    assert told(second, 2) == "chapter 'cross' from 2020-01-05 04:00: no mark of the account is kept yet"  # fmt: skip
 
 
 @pytest.mark.asyncio
@@ -168,4 +177,4 @@ def test_without_a_chapter_nothing_is_said(tmp_path: Path) -> None:
     with Journal.read(tmp_path) as journal:
         assert len(figures_of(journal)) == 1
     fresh = {"name": "x", "begins_ms": None, "equity_after": None}
-    assert told(fresh) == "chapter 'x': no mark of the account is kept yet"
+    assert told(fresh, 2) == "chapter 'x': no mark of the account is kept yet"

@@ -114,7 +114,7 @@ def test_its_statement_balances_in_its_unit(pair: list[tuple[Path, Engine]]) -> 
     compare(said[0]["accounts"], said[1]["accounts"])
 
 
-@pytest.mark.parametrize(("quote", "places"), [("JPY", 0), ("USDT", 2)])
+@pytest.mark.parametrize(("quote", "places"), [("JPY", 0), ("USDT", 2), ("BTC", 8), ("xbt", 8)])
 def test_amounts_are_shown_with_the_decimals_of_their_coins(
     pair: list[tuple[Path, Engine]], quote: str, places: int
 ) -> None:
