@@ -77,7 +77,11 @@ def statement_command(
     else:
         _print(booked, sums, difference)
         for chapter in chapters if len(chapters) > 1 else ():
-            console.print(told(chapter, shown_decimals(booked.decimals, currency)), markup=False, soft_wrap=True)
+            console.print(
+                told(chapter, shown_decimals(booked.decimals, currency)),
+                markup=False,
+                soft_wrap=True,
+            )
         if unreported is None:
             console.print("whether accepted inputs are missing is not known: an earlier version wrote this journal; the next start of a daemon steps them", soft_wrap=True)  # fmt: skip
         elif unreported:

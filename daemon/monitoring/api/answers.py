@@ -264,3 +264,6 @@ class StatementPage(_Answer):
     cash: float = Field(description="that they end with, margin included")
     compared_with: str | None = Field(description="none: the equity curve does not reach that far")
     difference: float | None = Field(description="the curve's cash less this one")
+    inputs_missing: int | None = Field(
+        None, description="accepted, and no table tells of them yet; none: not known, an earlier version wrote the journal"
+    )  # fmt: skip

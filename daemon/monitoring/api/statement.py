@@ -36,6 +36,7 @@ class StatementPages:
 
         Raises InvariantError where the statement does not balance.
         """
+        unreported = journal.unreported  # first: the daemon goes on meanwhile
         booked = self._kept.answer(journal, lambda: journal_statement(journal))
         total = len(booked.postings)
         end = total if asked.cursor is None else min(asked.cursor, total)
@@ -55,4 +56,5 @@ class StatementPages:
             cash=booked.cash / booked.units_per_quote,
             compared_with=booked.curve,
             difference=None if difference is None else difference / booked.units_per_quote,
+            inputs_missing=unreported,
         )

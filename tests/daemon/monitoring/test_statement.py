@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,19 @@ def test_another_fill_is_another_statement(tmp_path: Path) -> None:
         after = pages.page(journal, StatementQuery())
 
     assert after.transactions == before.transactions - 1
+
+
+def test_inputs_that_no_table_tells_of_are_counted_and_none_is_not_zero(tmp_path: Path) -> None:
+    filled(tmp_path, candles(400))
+    told = []
+    with Journal.open(tmp_path, 0) as journal:
+        fewer = f"UPDATE meta SET value = '{journal.sequence - 3}' WHERE key = 'reported'"  # noqa: S608
+        for change in ("SELECT 1", fewer, "DELETE FROM meta WHERE key = 'reported'"):
+            journal.commit([partial(_execute, change)])
+            told.append(StatementPages().page(journal, StatementQuery()).inputs_missing)
+
+    assert told == [0, 3, None]
+
+
+def _execute(change: str, journal: Journal) -> None:
+    journal.connection.execute(change)
