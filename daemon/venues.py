@@ -348,7 +348,8 @@ async def _ccxt_identity(config: Config) -> Identity:
             if market.kind == "linear" and not says_margins(own_figures(config, symbol))
         ]
         try:
-            tiers = await leverage_tiers(exchange, history.call, swaps) if swaps else {}
+            answers = leverage_tiers(exchange, history.call, swaps)
+            tiers = {symbol: rows async for symbol, rows in answers}
         except RestUnavailable as error:
             raise RestUnavailable(
                 f"{error}; markets.SYMBOL.brackets or maintenance_rate would say margins in place of its table"

@@ -12,7 +12,7 @@ import ccxt
 import numpy as np
 import pytest
 
-import papertape.daemon.feeds.ccxt.feed
+import papertape.daemon.feeds.ccxt.markets
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
@@ -74,7 +74,7 @@ def says(figures: dict[str, Any], after_s: float = 0.0) -> Script:
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the catalogue be loaded again after a minute in place of six hours, or ten minutes where tiers are missing."""
     for name in ("READ_EVERY_S", "DOUBT_EVERY_S"):
-        monkeypatch.setattr(papertape.daemon.feeds.ccxt.feed, name, 60.0)
+        monkeypatch.setattr(papertape.daemon.feeds.ccxt.markets, name, 60.0)
 
 
 def run(

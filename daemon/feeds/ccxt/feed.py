@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from papertape.daemon.feeds.backoff import Backoff
-from papertape.daemon.feeds.ccxt.markets import DOUBT_EVERY_S, READ_EVERY_S, CcxtMarkets
+from papertape.daemon.feeds.ccxt.markets import CcxtMarkets
 from papertape.daemon.feeds.ccxt.streams import REST_SLOTS, CcxtStreams
 from papertape.daemon.feeds.finality.backfill import (
     Backfill,
@@ -271,17 +271,16 @@ class CcxtFeed:
 
     async def _keep_markets(self) -> None:
         """Load the catalogue again every few hours, and soon where something speaks for a change."""
-        read_ms = self._clock.now_ms()
         while True:
             await self._clock.sleep(IDLE_S)
-            is_off = any(map(self._is_gone, self._symbols)) or self.markets.is_in_doubt
-            every_s = DOUBT_EVERY_S if is_off or self._is_silent else READ_EVERY_S
-            if self._clock.now_ms() - read_ms < every_s * 1000.0:
+            is_off = any(map(self._is_gone, self._symbols)) or self._is_silent
+            ask = self.markets.due(self._clock.now_ms(), is_off=is_off)
+            if ask is None:
                 continue
-            read_ms, self._is_silent = self._clock.now_ms(), False
+            self._is_silent = self._is_silent and ask != self.markets.load
             try:
                 async with self._rest:
-                    await self.markets.load(self.history)
+                    await ask(self.history)
             except RestError as error:
                 self._tell(NoticeKind.VENUE, detail=f"catalogue: {error}")
                 continue

@@ -7,7 +7,7 @@ so for all but a few. Tables of leverage are asked for where the venue gives the
 Source: ccxt manual, "Market structure", "Precision and limits" and "Leverage Tiers Structure" (4.5.90).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -36,19 +36,23 @@ def said_of(exchange: Any, market: Mapping[str, Any], tiers: Sequence[Any] | Non
 
 async def leverage_tiers(
     exchange: Any, call: Callable[..., Awaitable[Any]], symbols: Sequence[str]
-) -> dict[str, Sequence[Any]]:
+) -> AsyncIterator[tuple[str, Sequence[Any]]]:
     """
-    Return the tiers of leverage by unified symbol, as far as the venue gives them to anybody.
+    Yield each unified symbol and its tiers of leverage as the venue gives them to anybody, empty where it does not.
 
-    Raises RestUnavailable where it does not answer, which says nothing of whether it has any.
+    Raises RestUnavailable where it does not answer, which says nothing of whether it has any, nor of what it has answered.
     """
-    found: dict[str, Sequence[Any]] = {}
-    if exchange.has.get("fetchLeverageTiers") is True:
+    found: Mapping[str, Sequence[Any]] = {}
+    is_one_by_one = False
+    if symbols and exchange.has.get("fetchLeverageTiers") is True:
         found = await _tiers(call, "fetch_leverage_tiers", list(symbols), dict)
-    elif exchange.has.get("fetchMarketLeverageTiers") is True:
-        for symbol in symbols:
-            found[symbol] = await _tiers(call, "fetch_market_leverage_tiers", symbol, list)
-    return {symbol: found[symbol] for symbol in symbols if found.get(symbol)}
+    else:
+        is_one_by_one = exchange.has.get("fetchMarketLeverageTiers") is True
+    for symbol in symbols:
+        if is_one_by_one:
+            yield symbol, await _tiers(call, "fetch_market_leverage_tiers", symbol, list) or ()
+        else:
+            yield symbol, found.get(symbol) or ()
 
 
 async def _tiers(

@@ -10,7 +10,9 @@ Source: ccxt manual, "Market structure" (`active`) and "Error handling" (4.5.90)
 takes up to a second to parse, so it is read again after hours, and sooner only where something speaks for a change.
 """
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Final
 
 from papertape.daemon.feeds.ccxt.figures import CcxtSaid, leverage_tiers, said_of
@@ -21,7 +23,9 @@ from papertape.replay.sources.errors import RestRefused, RestUnavailable
 from papertape.replay.tapes.timestamps import utc_text
 
 READ_EVERY_S: Final = 21_600.0
-DOUBT_EVERY_S: Final = 600.0  # while a symbol is silent, halted or gone, or its tiers are not known
+DOUBT_EVERY_S: Final = (
+    600.0  # while a symbol is silent, halted or gone; and of tiers that are not known
+)
 GONE_AFTER_S: Final = (
     86_400.0  # maintenance takes hours; what stands still for longer is not waited for
 )
@@ -37,6 +41,7 @@ class CcxtMarkets:
     unified   ccxt's name of each symbol that was ever listed
     refused   what the history said of symbols that it refuses
     said      what the catalogue and the tiers of leverage say of each symbol that is listed
+    are_tiers_missing  whether those of a perpetual should be asked for again soon
     """
 
     def __init__(
@@ -58,39 +63,64 @@ class CcxtMarkets:
         self._before: tuple[Any, Any] = ({}, {})
         self.said: dict[str, CcxtSaid] = {}
         self._tiers: dict[str, Sequence[Any]] = {}  # of what the venue has answered about
-        self._are_tiers_missing = self._is_silent = False
+        self._failures: Counter[str] = Counter()  # of asking, by unified symbol
+        self.are_tiers_missing = self._is_silent = False
+        self._loaded_ms = self._asked_ms = (
+            0  # when the catalogue was, and tiers were; 0: before `due` was asked
+        )
 
     @property
     def halted(self) -> Collection[str]:
         """Return the symbols that do not trade now."""
         return self._halted_ms.keys()
 
-    @property
-    def is_in_doubt(self) -> bool:
-        """Return whether the catalogue should be read again soon: something does not trade, or its tiers are not known."""
-        return bool(self._halted_ms) or self._are_tiers_missing
+    def due(self, now_ms: int, *, is_off: bool) -> Callable[[CcxtHistory], Awaitable[None]] | None:
+        """
+        Return what is to be asked now: the catalogue after hours, or soon, else tiers that are missing.
+
+        is_off  whether something speaks for a change of the catalogue
+        """
+        self._loaded_ms, self._asked_ms = self._loaded_ms or now_ms, self._asked_ms or now_ms
+        every_s = DOUBT_EVERY_S if is_off or self._halted_ms else READ_EVERY_S
+        if now_ms - self._loaded_ms >= every_s * 1000.0:
+            self._loaded_ms = self._asked_ms = now_ms
+            return self.load
+        if self.are_tiers_missing and now_ms - self._asked_ms >= DOUBT_EVERY_S * 1000.0:
+            self._asked_ms = now_ms
+            return partial(self.ask_tiers, is_missing_alone=True)
+        return None
 
     async def load(self, history: CcxtHistory) -> None:
         """Load the catalogue again, for which RestError is raised where that fails, and the tiers of leverage."""
         await history.call("load_markets", True)
         await self.ask_tiers(history)
 
-    async def ask_tiers(self, history: CcxtHistory) -> None:
-        """Learn the tiers of leverage of the perpetuals, where the venue gives them; that it does not answer is told."""
+    async def ask_tiers(self, history: CcxtHistory, *, is_missing_alone: bool = False) -> None:
+        """
+        Learn the tiers of leverage of the perpetuals, where the venue gives them; that it does not answer is told.
+
+        is_missing_alone  of those that it has not answered about yet
+        """
         exchange = history.exchange
         asked = [symbol for symbol in self._symbols if symbol not in self._untiered]
         found = [self._find(exchange, symbol) for symbol in asked]
         swaps = [str(m["symbol"]) for m in found if m is not None and m.get("swap")]
         if not swaps:
             return
+        # What is not known comes first, and what was not answered last: one symbol keeps no other from its own.
+        left = sorted(swaps, key=lambda symbol: (symbol in self._tiers, self._failures[symbol]))
+        if is_missing_alone:
+            left = [symbol for symbol in left if symbol not in self._tiers]
         try:
-            answer = await leverage_tiers(exchange, history.call, swaps)
+            async for symbol, tiers in leverage_tiers(exchange, history.call, tuple(left)):
+                self._tiers[symbol] = tiers or self._tiers.get(symbol, ())
+                left.remove(symbol)
         except RestUnavailable as error:
+            self._failures[left[0]] += 1
             self._tell_tiers(history, f"{error}; margins stay as they are known", is_silent=True)
         else:
             self._tell_tiers(history, "the venue tells them again", is_silent=False)
-            self._tiers = dict.fromkeys(swaps, ()) | self._tiers | answer
-        self._are_tiers_missing = not self._tiers.keys() >= set(swaps)
+        self.are_tiers_missing = not self._tiers.keys() >= set(swaps)
 
     def _tell_tiers(self, history: CcxtHistory, detail: str, *, is_silent: bool) -> None:
         """Tell that the venue does not answer about tiers, or does again, once each: it is asked every few minutes."""

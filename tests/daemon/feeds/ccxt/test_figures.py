@@ -81,6 +81,12 @@ def test_brackets_that_are_told_take_the_place_of_known_rates_and_own_rates_thei
     assert market_of("okx", NAME, "linear", own, told).brackets == ()
 
 
+async def told(has: dict[str, Any], call: Any) -> dict[str, Any]:
+    """Return what one symbol's tiers are told as."""
+    answers = leverage_tiers(SimpleNamespace(has=has), call, [NAME])
+    return {symbol: tiers async for symbol, tiers in answers}
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("has", "asked"),
@@ -99,10 +105,10 @@ async def test_tiers_are_asked_for_where_the_venue_has_them(
         calls.append((method, argument))
         return {NAME: TIERS, "ETH/USDT:USDT": TIERS} if method == "fetch_leverage_tiers" else TIERS
 
-    found = await leverage_tiers(SimpleNamespace(has=has), call, [NAME])
+    found = await told(has, call)
 
     assert calls == asked
-    assert found == ({NAME: TIERS} if asked else {})
+    assert found == {NAME: TIERS if asked else ()}
 
 
 @pytest.mark.asyncio
@@ -118,7 +124,7 @@ async def test_a_venue_that_wants_keys_for_its_tiers_gives_none(
             raise RestRefused("not supported")
         raise RestUnavailable('requires "apiKey" credential') from cause
 
-    assert await leverage_tiers(SimpleNamespace(has={has: True}), call, [NAME]) == {}
+    assert await told({has: True}, call) == {NAME: ()}
 
 
 @pytest.mark.asyncio
@@ -134,7 +140,7 @@ async def test_no_answer_is_not_taken_for_one_without_tiers(has: str, answer: An
         return answer
 
     with pytest.raises(RestUnavailable):
-        await leverage_tiers(SimpleNamespace(has={has: True}), call, [NAME])
+        await told({has: True}, call)
 
 
 def test_a_catalogue_that_is_loaded_again_with_other_fees_and_tiers_is_a_change() -> None:

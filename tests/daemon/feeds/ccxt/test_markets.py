@@ -291,7 +291,7 @@ def test_the_margins_of_a_perpetual_are_not_known_before_its_tiers_are(error: Ex
             await followed.load(history)
             followed.read(venue, clock.now_ms())
             assert brackets(followed) == expected
-            assert followed.is_in_doubt is (expected is unknown)
+            assert followed.are_tiers_missing is (expected is unknown)
             assert len(notices) == n_notices
 
     in_virtual_time(main())
@@ -311,9 +311,46 @@ def test_a_venue_that_wants_keys_for_its_tiers_is_followed_without_them() -> Non
         await followed.load(CcxtHistory(venue, clock, retries=0))
         followed.read(venue, clock.now_ms())
         assert brackets(followed) == {symbol: [] for symbol in SYMBOLS}
-        assert not followed.is_in_doubt
+        assert not followed.are_tiers_missing
 
     in_virtual_time(main())
+
+
+def test_of_tiers_that_are_asked_for_one_by_one_a_failure_costs_no_other() -> None:
+    """Two of four symbols never answer: what the others said stays, and neither keeps them from being asked."""
+    symbols = [*SYMBOLS, "SOL/USDT", "XRP/USDT"]
+
+    async def main() -> None:
+        clock = Clock(START_MS)
+        venue = OneByOne(clock, symbols)
+        history = CcxtHistory(venue, clock, retries=0)
+        followed = markets.CcxtMarkets(symbols, symbols, [])
+        await followed.load(history)
+        for _ in range(3):
+            await followed.ask_tiers(history, is_missing_alone=True)
+        followed.read(venue, clock.now_ms())
+        told = [100.0, 50.0]
+        assert brackets(followed) == dict(zip(symbols, [told, None, None, told], strict=True))
+        assert followed.are_tiers_missing
+        assert venue.asked.count(BTC) == venue.asked.count("XRP/USDT") == 1
+
+    in_virtual_time(main())
+
+
+class OneByOne(FakePerpetuals):
+    """A venue that is asked for the tiers of each symbol, and never answers about two."""
+
+    def __init__(self, clock: Clock, symbols: list[str]) -> None:
+        super().__init__(clock, symbols)
+        self.has |= {"fetchLeverageTiers": False, "fetchMarketLeverageTiers": True}
+        self.asked: list[str] = []
+
+    async def fetch_market_leverage_tiers(self, symbol: str) -> list[dict[str, Any]]:
+        """Return the table of one symbol."""
+        self.asked.append(symbol)
+        if symbol in (ETH, "SOL/USDT"):
+            raise ccxt.ExchangeNotAvailable("okx 503")
+        return [dict(row) for row in self.tiers]
 
 
 def test_tiers_that_nobody_needs_are_not_asked_for() -> None:
@@ -329,7 +366,7 @@ def test_tiers_that_nobody_needs_are_not_asked_for() -> None:
             followed.read(venue, clock.now_ms())
             assert brackets(followed) == expected
             assert venue.n_tiers_asked == n_asked
-            assert not followed.is_in_doubt
+            assert not followed.are_tiers_missing
 
     in_virtual_time(main())
 
@@ -352,6 +389,7 @@ def test_tiers_that_are_missing_are_asked_for_again_soon_and_candles_do_not_wait
 
     assert run.rows == truth(OPEN_MS - 3 * MINUTE_MS, last_ms(25))
     assert run.venue.n_tiers_asked == 3
+    assert run.venue.n_loaded == 1  # a catalogue costs a venue dearly, and says nothing of tiers
     told = [notice.detail for notice in run.told(NoticeKind.VENUE)]
     assert told == [
         "leverage tiers: okx fetch_leverage_tiers: okx 503; margins stay as they are known",
