@@ -7,6 +7,7 @@ touches no clock, no file and no random number; its whole state is arrays, so it
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import numpy as np
 
@@ -50,6 +51,8 @@ from papertape.engine.report import Report, Sink, joined
 from papertape.engine.snapshot import StreamDigest, pack, unpack
 from papertape.engine.spec import EngineSpec
 from papertape.engine.state import STREAMS, EngineState, Outputs
+
+_NO_CANDLES: Final = np.zeros(0, CANDLE)
 
 
 class Engine(EngineState):
@@ -131,7 +134,9 @@ class Engine(EngineState):
     def counted(self, report: Report) -> Report:
         """Return a report, which is in the digests from now on."""
         for name, digest in self._digests.items():
-            digest.update(getattr(report, name))
+            rows = getattr(report, name)
+            if len(rows):  # of most steps there are none
+                digest.update(rows)
         return report
 
     def _candles(self, event: Rows) -> Report:
@@ -168,7 +173,7 @@ class Engine(EngineState):
             candles = join_rows([self.pending, np.ascontiguousarray(candles)])
         refuse_bad(candles, len(self.pending), self.symbols, int(self.last_open_ms[0]))
         complete, rest = split_instants(candles, len(self.symbols))
-        self.pending = copy_rows(rest)
+        self.pending = copy_rows(rest) if len(rest) else _NO_CANDLES
         if len(complete):
             self.last_open_ms[0] = complete["open_ms"][-1]
         return complete
@@ -204,21 +209,22 @@ class Engine(EngineState):
         """Run as many complete instants as a block has at most through all stages."""
         n = len(candles) // len(self.symbols)
         closed, at = self.frames.advance(candles, n)
-        before = int(self.account[0].instants)
+        before = int(self.account["instants"][0])
+        decider = self._decider
         try:
-            self._decider.decide(candles, n, at, closed)
+            decider.decide(candles, n, at, closed)
         except FeeError as error:
-            row = (int(self.account[0].instants) - before - 1) * len(self.symbols)
+            row = (int(self.account["instants"][0]) - before - 1) * len(self.symbols)
             error.time_ms = int(candles[row]["open_ms"])
             raise
         for follower, sink, _ in self._followers:
             sink(follower.outputs.take(len(candles)))
         report = self.outputs.take(len(candles), is_lent)
-        report.faults, report.unheeded = tuple(self._decider.faults), self._decider.unheeded
-        report.unmet, report.notes = self._decider.take_said()
+        report.faults, report.unheeded = tuple(decider.faults), decider.unheeded
+        report.unmet, report.notes = decider.take_said()
         report.events = self.frames.take_events()
         if self.model.artefact is not None:
-            version = int(self.account[0].model_version)
+            version = int(self.account["model_version"][0])
             report.predictions = self.model.take_predictions(version)
         return report
 

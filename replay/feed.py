@@ -21,6 +21,7 @@ from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 from papertape.engine.spec import EngineSpec
 
 Gaps = Literal["absent", "skip"]
+_LEAST_READ = 1_024  # instants: to read a few costs as much as to read these
 Told: TypeAlias = tuple[int, Event]  # time in ms, what happens then beside candles
 
 
@@ -202,7 +203,7 @@ class ReplayFeed:
     def _batches(self, start: int, end: int) -> Iterator[Rows]:
         """Yield the candles of instants `start` … `end - 1` in batches of at most `batch_rows`."""
         per_instant = len(self.tapes)
-        block = max(self.batch_rows // per_instant, 1) * 8
+        block = max(self.batch_rows // per_instant * 8, _LEAST_READ)
         left = np.zeros(0, CANDLE)
         for first in range(start, end, block):
             last = min(first + block, end)

@@ -88,13 +88,17 @@ class KnownSeries:
         """Take `n` complete instants and return `values`, with `mark_ranges` of the same instants."""
         if not (self._has_series or self._has_marks) or not n:
             return self.values
-        n_symbols = len(self._latest)
-        closes = candles["open_ms"][: n * n_symbols : n_symbols] + self._base_ms
-        n_due = int(np.searchsorted(self._waiting["known_ms"], closes[-1], "right"))
-        due, self._waiting = self._waiting[:n_due], self._waiting[n_due:]
         if self._has_series:
             self.values[:, :, :n] = self._latest[:, :, None]
         self.mark_ranges[:n] = np.nan
+        if not len(self._waiting):
+            return self.values
+        n_symbols = len(self._latest)
+        closes = candles["open_ms"][: n * n_symbols : n_symbols] + self._base_ms
+        n_due = int(np.searchsorted(self._waiting["known_ms"], closes[-1], "right"))
+        if not n_due:
+            return self.values
+        due, self._waiting = self._waiting[:n_due], self._waiting[n_due:]
         for number in np.unique(due["symbol"] * _N_KINDS + due["kind"]).tolist():
             symbol, kind = divmod(number, _N_KINDS)
             rows = due[(due["symbol"] == symbol) & (due["kind"] == kind)]
