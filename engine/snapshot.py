@@ -9,6 +9,7 @@ every array in order), a newline, the arrays' bytes one after the other.
 
 import hashlib
 import json
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ FORMAT: Final = 1
 _BLOCK_BYTES: Final = 1 << 16
 
 
+@cache
 def _describe(dtype: np.dtype[Any]) -> Any:
     """Return a type as JSON: nested lists of fields, or a string."""
     if dtype.names is None:

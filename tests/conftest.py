@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 gc.disable()  # until all is collected: modules and tests are no garbage, and a third of the time went into asking
 
 TESTS = Path(__file__).resolve().parent
+WAITS = TESTS / "deploy" / "test_demo_live.py"
 
 # No test, and no process that one starts, puts anything into the ledger of whoever runs them.
 LEDGERS = Path(tempfile.mkdtemp(prefix="papertape-trials-"))
@@ -40,8 +41,11 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files beside this one: pages, idioms and tapes as a whole are the long ones, and by name the last."""
-    items.sort(key=lambda item: item.path.parent != TESTS)
+    """
+    Begin with what waits for minutes and computes little, then the files beside this one: pages, idioms and tapes as a whole
+    are the long ones, and by name the last.
+    """
+    items.sort(key=lambda item: (item.path != WAITS, item.path.parent != TESTS))
 
 
 @pytest.fixture(autouse=True)

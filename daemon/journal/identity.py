@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, Final, NamedTuple, Self
 
 from papertape.engine.broker.ledger import unit_decimals
@@ -219,6 +220,7 @@ def _deciding(config: Config) -> dict[str, Any]:
     return found | {"account.money_decimals": config.account.decimals}  # named or not
 
 
+@cache
 def may_change(path: str) -> bool | None:
     """Return whether a chapter may change a key of the configuration; None where it decides nothing of the account."""
     return next(

@@ -36,6 +36,7 @@ from papertape.engine.user_code.raised import told
 _KEEP: Final = Decision()
 _LONGEST: Final = 256  # closes that are run ahead
 _FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
+_ALONE: Final[IntArray] = np.zeros(1, np.int64)  # the place of a close that is the only one
 
 
 class PythonDecider:
@@ -98,7 +99,7 @@ class PythonDecider:
         """Run `n` instants, asking the strategy at every close of its timeframe, of which the newest are `closed`."""
         self.faults, self.unheeded = [], 0
         # Two strategy candles may become known at one instant after a gap: only the newest is asked about.
-        columns = np.flatnonzero(np.diff(at[:closed], append=n))
+        columns = np.flatnonzero(np.diff(at[:closed], append=n)) if closed > 1 else _ALONE[:closed]
         closes = at[columns]
         close_ms = candles["open_ms"][closes * len(self._symbols)] + self._base_ms
         asked = list(zip(columns.tolist(), closes.tolist(), close_ms.tolist(), strict=True))

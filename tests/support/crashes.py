@@ -1,14 +1,16 @@
 """
 A process that kills copies of itself: it loads everything once, then forks a child for each order it is given.
 
-An order is one line of JSON: {"state": DIR, "crash": "NAME:N" or "", "log": FILE or "", "rows": n}. The child runs a
-daemon over the same candles, acts and chores each time, and dies at the named point; the answer is its exit status.
+An order is one line of JSON: {"state": DIR, "crash": "NAME:N", "every", "on" or "", "log": FILE or ""}. The child runs a
+daemon over the same candles, acts and chores each time, and dies at the named point; the answer is its exit status, or
+the signal that stopped it, and it goes on from there when it is ordered on.
 """
 
 import asyncio
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -36,6 +38,7 @@ from tests.support.journals import (
 
 ROWS = candles(640)
 START_MS = int(ROWS["open_ms"][0])
+ON = "on"  # an order: let the child that was stopped go on
 BATCH = 40  # instants
 KEEP_DAYS = 2
 # Due after two days and after four, by intervals counted from 1970, and in force half an hour later. The second attempt
@@ -143,13 +146,26 @@ def child(order: dict[str, Any], run: Callable[[Path], Coroutine[Any, Any, None]
 
 def obey(run: Callable[[Path], Coroutine[Any, Any, None]]) -> None:
     """Obey orders until there are no more; what all of them need has been loaded."""
+    stopped = 0  # the child that stands at a point, if one does
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            child(json.loads(line), run)
-        _, status = os.waitpid(pid, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        order = json.loads(line)
+        if order["crash"] == ON:
+            pid, stopped = stopped, 0
+            os.kill(pid, signal.SIGCONT)
+        else:
+            pid = os.fork()
+            if pid == 0:
+                child(order, run)
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            stopped = pid
+            answer = -os.WSTOPSIG(status)
+        else:
+            answer = os.waitstatus_to_exitcode(status)
+        sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
+    if stopped:
+        os.kill(stopped, signal.SIGKILL)
 
 
 def main() -> None:

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.daemon.journal import Journal
+from papertape.daemon.journal import Journal, crash_points
 from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.learning.model_store import ModelStore
+from tests.support.crashes import ON
 from tests.support.journals import derived
 
 KILLED = -signal.SIGKILL
+STOPPED = -signal.SIGSTOP
 
 Run = Callable[..., int]
 
@@ -143,6 +146,37 @@ def dies_and_recovers(run: Run, state: Path, undisturbed: Undisturbed, *deaths: 
     assert final(state) == undisturbed.engine, deaths
     assert everything(state) == undisturbed.tables, deaths
     assert not list(state.rglob(".*.tmp")), deaths
+
+
+def left_at(
+    run: Run, folder: Path, undisturbed: Undisturbed, points: Collection[str]
+) -> Iterator[Path]:
+    """
+    Yield what a death at each of these points leaves, as a state of its own.
+
+    One run stands still at every point while its files are copied: what they hold is what a kill leaves. Between a commit
+    and the point before the next one mostly nothing is written, and two deaths that leave the same are one.
+    """
+    walking, log = folder / "walking", folder / "passed"
+    status, before = run(walking, crash_points.EVERY, str(log)), None
+    while status == STOPPED:
+        if log.read_text().split()[-1] in points:
+            files = {path: path.read_bytes() for path in walking.rglob("*") if path.is_file()}
+            # The index of the write-ahead log is made anew by whoever comes first.
+            kept = {path: data for path, data in files.items() if path.suffix != ".db-shm"}
+            if kept != before:
+                before, state = kept, Path(tempfile.mkdtemp(dir=folder))
+                for path, data in files.items():
+                    copy = state / path.relative_to(walking)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    copy.write_bytes(data)
+                yield state
+                shutil.rmtree(state)
+        status = run(walking, ON)
+    assert status == 0
+    assert log.read_text().split() == undisturbed.points
+    assert (final(walking), everything(walking)) == (undisturbed.engine, undisturbed.tables)
+    shutil.rmtree(walking)
 
 
 def some(points: list[str]) -> list[str]:
