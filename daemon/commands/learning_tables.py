@@ -105,7 +105,7 @@ def shadow_lines(attempts: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
     if (seeds := found.get("challenger", {}).get("seeds")) is not None:
         challenger = found["challenger"]
         lines.append(
-            f"{seeds:.0f} seeds: log-loss {challenger['log_loss']:.4f} together, {challenger['seed_log_loss']:.4f} alone, "
+            f"{seeds:.0f} models as one: log-loss {challenger['log_loss']:.4f} together, {challenger['seed_log_loss']:.4f} alone, "
             f"the worst of each retrain {challenger['seed_log_loss_highest']:.4f}; apart by {challenger['seed_spread']:.4f} "
             "(standard deviation of probabilities)"
         )

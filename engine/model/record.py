@@ -12,6 +12,7 @@ from papertape.engine.features import columns_of
 
 FORMAT: Final = 2
 MOST_MEMBERS: Final = 32  # of an ensemble: each is a whole model to train and to step
+MOST_WINDOWS: Final = 6  # of each seed: the last one learns from 1/32 of the training part
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class ModelRecord:
     curve         of reliability: bins of predicted against realised; importance: of each input, by name
     definitions   digests of the features of somebody's own that it was trained on, by name
     selection     of each input that might have been read the share of halves of the rows that chose it; empty: none was made
-    members       models of one kind that were trained with a seed each and speak together; 1: a single one
+    members       models of one kind, each of a seed or of a newest share of the rows, that speak together; 1: a single one
     """
 
     kind: str

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.drift.policy import DriftOptions
-from papertape.engine.model.record import MOST_MEMBERS
+from papertape.engine.model.record import MOST_MEMBERS, MOST_WINDOWS
 from papertape.replay.config.fields import keys_of, shared
 
 Days = Annotated[float, Field(gt=0.0, le=3_650.0)]
@@ -70,6 +70,13 @@ class Learning(BaseModel):
         ge=1,
         le=MOST_MEMBERS,
         description="models that are trained, each from a seed of its own, and speak as one; every one costs a training",
+    )
+    windows: int = Field(
+        1,
+        ge=1,
+        le=MOST_WINDOWS,
+        description="models for each seed that speak as one: trained on the whole of the training part, on its newest half, on "
+        "its newest quarter and so on",
     )
     select: Literal["all", "stability"] = Field(
         "all",

@@ -20,7 +20,7 @@ from papertape.engine.model.gate.gate import GateOptions
 from papertape.engine.model.relevance.selection import ALL, within_blocks
 from papertape.engine.model.relevance.selection import LEAST_ROWS as LEAST_SELECTED_BY
 from papertape.engine.model.training.options import TrainingOptions
-from papertape.engine.model.training.parts import purged_parts
+from papertape.engine.model.training.parts import newest_share, purged_parts
 from papertape.engine.model.training.prepare import LEAST_ROWS, PARTS, SHARES
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import Cadence, cadence
@@ -74,8 +74,9 @@ def shortages(learning: Learning, timeframe: str, n_symbols: int) -> list[str]:
     faults = []
     for name, days, what, closes in given:
         chosen = ""
-        if learning.select != ALL and what == "training":
-            chosen = f', select = "{learning.select}"'
+        if what == "training":
+            chosen += f', select = "{learning.select}"' if learning.select != ALL else ""
+            chosen += f", windows {learning.windows}" if learning.windows > 1 else ""
         have = int(round(days * DAY_MS) // length_ms)
         if have < closes:
             faults.append(
@@ -100,7 +101,7 @@ def least_closes(learning: Learning, n_symbols: int) -> LeastCloses:
     rows_per_close = 1 if learning.per_symbol else n_symbols
 
     def can_train(n: int) -> bool:
-        return _can_train(n, known, embargo, rows_per_close) and (
+        return _can_train(n, known, embargo, rows_per_close, learning.windows) and (
             learning.select == ALL
             or _can_select(n, known, embargo, learning.horizon_bars, n_symbols)
         )
@@ -157,6 +158,7 @@ def _unfit(config: Config) -> list[str]:
             sizes=learning.sizes,
             is_fine_tuned=learning.fine_tune,
             seeds=learning.seeds,
+            windows=learning.windows,
             select=learning.select,
         )
     except ConfigError as error:
@@ -184,13 +186,14 @@ def _never_judged(every: Cadence, timeframe: str, horizon_bars: int) -> list[str
     ]
 
 
-def _can_train(n: int, known: int, embargo: int, rows_per_close: int) -> bool:
-    """Return whether each part of so many closes has enough rows."""
+def _can_train(n: int, known: int, embargo: int, rows_per_close: int, windows: int) -> bool:
+    """Return whether each part of so many closes has enough rows, of the oldest one its shortest window."""
     rows = np.arange(n)
     try:
         parts = purged_parts(rows + known, rows + known < n, SHARES, embargo)
     except DataError:
         return False
+    parts = (newest_share(parts[0], 0.5 ** (windows - 1)), *parts[1:])
     return min(int(part.sum()) for part in parts) * rows_per_close >= LEAST_ROWS
 
 

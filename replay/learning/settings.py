@@ -186,6 +186,7 @@ def settings_of(config: Config, spec: EngineSpec, tapes: Sequence[str] = ()) -> 
             "device": learning.device,
             **({"shrink": True} if learning.shrink else {}),
             **({"seeds": learning.seeds} if learning.seeds > 1 else {}),
+            **({"windows": learning.windows} if learning.windows > 1 else {}),
             **({"select": learning.select} if learning.select != ALL else {}),
         },
         is_fine_tuned=learning.fine_tune,

@@ -9,7 +9,7 @@ from papertape.engine.errors import ConfigError, DataError, did_you_mean
 from papertape.engine.features import columns_of
 from papertape.engine.model.inputs import MODEL_FEATURES
 from papertape.engine.model.kinds import KINDS
-from papertape.engine.model.record import MOST_MEMBERS
+from papertape.engine.model.record import MOST_MEMBERS, MOST_WINDOWS
 from papertape.engine.model.relevance.selection import ALL, SELECTIONS
 from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGNAL, reads_cost
 
@@ -38,6 +38,7 @@ class TrainingOptions:
     time_limit_s    after which the best epoch so far is the result
     shrink          towards the base rate by what later rows bear out, in place of a temperature
     seeds           models that are trained, with `seed` and the numbers after it; the model is the mean of their log-odds
+    windows         likewise, as many for each seed: on the whole of the training part, its newest half, quarter and so on
     is_per_symbol   weights of its own for each symbol, in place of one model for all
     select          all: every input is read; stability: those that are chosen again and again from the training part
     is_fine_tuned   begin at the parent's weights, with its scaling, in place of afresh
@@ -74,6 +75,7 @@ class TrainingOptions:
     is_fine_tuned: bool = False
     shrink: bool = False
     seeds: int = 1
+    windows: int = 1
     select: str = ALL
 
     def __post_init__(self) -> None:
@@ -123,12 +125,18 @@ class TrainingOptions:
             if size < 1:
                 raise ConfigError(f"training.sizes: {name} {size} is not at least 1")
         self._check_sizes()
-        self._check_seeds()
+        self._check_members()
 
-    def _check_seeds(self) -> None:
+    def _check_members(self) -> None:
         """Raise ConfigError for an ensemble of too many or too few, or of models that are all the same."""
-        if not 1 <= self.seeds <= MOST_MEMBERS:
-            raise ConfigError(f"training.seeds: {self.seeds} is not from 1 to {MOST_MEMBERS}")
+        for name, most in (("seeds", MOST_MEMBERS), ("windows", MOST_WINDOWS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"training.{name}: {getattr(self, name)} is not from 1 to {most}")
+        if self.members > MOST_MEMBERS:
+            raise ConfigError(
+                f"training.windows: {self.windows} for each of {self.seeds} seeds are {self.members} models, above "
+                f"{MOST_MEMBERS}; write fewer of either"
+            )
         if self.seeds > 1 and self.kind == "logistic":
             raise ConfigError(
                 f"training.seeds: {self.seeds} is not for logistic, which is the same from every seed; leave it out"
@@ -158,6 +166,11 @@ class TrainingOptions:
         )
 
     @property
+    def members(self) -> int:
+        """Return how many models are trained that speak as one."""
+        return self.seeds * self.windows
+
+    @property
     def all_sizes(self) -> dict[str, int]:
         """Return every size of the kind."""
         return {**KINDS[self.kind].sizes, **self.sizes}
@@ -174,6 +187,8 @@ class TrainingOptions:
             del values["shrink"]  # of all models before there was a choice
         if self.seeds == 1:
             del values["seeds"]  # likewise
+        if self.windows == 1:
+            del values["windows"]  # likewise
         if self.select == ALL:
             del values["select"]  # likewise
         if self.label != "variance":

@@ -55,3 +55,12 @@ def purged_parts(
             )
         parts.append(mask)
     return tuple(parts)
+
+
+def newest_share(part: BoolArray, share: float) -> BoolArray:
+    """Return the rows of a part, (n,) or (n_symbols, n), at the newest share of the closes that it has rows of, one at least."""
+    n = part.shape[-1]
+    closes = np.flatnonzero(part.reshape(-1, n).any(axis=0))
+    first = closes[-max(round(share * len(closes)), 1)]
+    newest: BoolArray = part & (np.arange(n) >= first)
+    return newest

@@ -26,7 +26,7 @@ from papertape.engine.model.training.labels import (
     uniqueness,
 )
 from papertape.engine.model.training.options import TrainingOptions
-from papertape.engine.model.training.parts import purged_parts
+from papertape.engine.model.training.parts import newest_share, purged_parts
 
 PARTS: Final = ("train", "validate", "calibrate")
 SHARES: Final = (0.7, 0.15, 0.15)
@@ -66,9 +66,7 @@ def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
     known = np.stack([label.known for label in labels])
     is_whole: BoolArray = np.asarray(np.isfinite(x).all(axis=2))
     is_usable: BoolArray = is_whole & ~np.isnan(y)
-    groups: tuple[int | slice, ...] = (
-        tuple(range(len(y))) if options.is_per_symbol else (slice(None),)
-    )
+    groups = _fitted_apart(len(y), options)
     for group in groups:
         _check_rows(int(is_usable[group].sum()), partial(_told, options.read, x[group], y[group]))
     parts = purged_parts(known, is_usable, SHARES, options.embargo)
@@ -78,6 +76,23 @@ def prepare(dataset: Dataset, options: TrainingOptions) -> Prepared:
             told = partial(_told, options.read, x[group], y[group])
             _check_part(name, y[group][part[group]], told)
     return Prepared(x, is_whole, y, weights, known, *parts)
+
+
+def newest(prepared: Prepared, options: TrainingOptions, share: float) -> Prepared:
+    """Return the same rows with only the newest share of its closes in the training part, or raise DataError for too few."""
+    if share == 1.0:
+        return prepared
+    x, y = prepared.x, prepared.y
+    train = newest_share(prepared.train, share)
+    for group in _fitted_apart(len(y), options):
+        told = partial(_told, options.read, x[group], y[group])
+        _check_part(f"train on the newest {share:g} of them", y[group][train[group]], told)
+    return prepared._replace(train=train)
+
+
+def _fitted_apart(n_symbols: int, options: TrainingOptions) -> tuple[int | slice, ...]:
+    """Return the places of the symbols of each fit: one for all, or one each."""
+    return tuple(range(n_symbols)) if options.is_per_symbol else (slice(None),)
 
 
 def labels_of(dataset: Dataset, symbol: int, rule: LabelRule) -> Labels:

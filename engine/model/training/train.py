@@ -32,7 +32,14 @@ from papertape.engine.model.training.diagnostics import log_odds, measured, prob
 from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.model.training.newton import newton
 from papertape.engine.model.training.options import TrainingOptions
-from papertape.engine.model.training.prepare import Prepared, prepare, scaled, scaling, sequences
+from papertape.engine.model.training.prepare import (
+    Prepared,
+    newest,
+    prepare,
+    scaled,
+    scaling,
+    sequences,
+)
 from papertape.engine.model.training.shrink import share_borne_out, shrunk
 from papertape.engine.model.training.torch_fit import (
     NETWORKS,
@@ -108,7 +115,7 @@ def train(
 
     def watch(member: int) -> FitWatch:
         # Each has its share of the time, or the last ones would learn nothing.
-        limit_s = options.time_limit_s * (member + 1) / options.seeds
+        limit_s = options.time_limit_s * (member + 1) / options.members
 
         def is_over() -> bool:
             return elapsed_s is not None and elapsed_s() >= limit_s
@@ -116,9 +123,10 @@ def train(
         return FitWatch(on_epoch, is_over, checkpoint)
 
     fits = [
-        _fit(rows, _with_seed(options, member), watch(member))
-        for member in range(options.seeds)
-        for rows in _groups(symbols, ready, (mean, scale), options, parent, member)
+        _fit(rows, own, watch(member))
+        for member in range(options.members)
+        for own, part in [_of_member(options, ready, member)]
+        for rows in _groups(symbols, part, (mean, scale), options, parent, member)
     ]
     tensors = _joined([own for own, _ in fits], options)
     tensors |= {"mean": mean, "scale": scale}
@@ -128,7 +136,7 @@ def train(
     told = measured(final, symbols, ready, z, options)
     told["metrics"] |= _fit_metrics([row for _, row in fits])
     told["metrics"]["temperature"] = float(tensors["temperature"].mean())
-    if options.seeds > 1:
+    if options.members > 1:
         told["metrics"] |= _spread(final, symbols, ready)
     if options.shrink:
         told["metrics"]["share_borne_out"] = float(np.mean(shares))
@@ -151,13 +159,15 @@ def _selected(
 def _check_parent(parent: Artefact, dataset: Dataset, options: TrainingOptions) -> None:
     """Raise DataError unless the parent's weights mean the same things."""
     record = parent.record
+    windows = int(record.options.get("windows", 1))
     wanted = {
         "kind": (record.kind, options.kind),
         "timeframe": (record.timeframe, dataset.timeframe),
         "inputs": (record.inputs, options.read),
         "sizes": (record.sizes, options.all_sizes),
         "is_per_symbol": (record.is_per_symbol, options.is_per_symbol),
-        "seeds": (record.members, options.seeds),
+        "seeds": (record.members // windows, options.seeds),
+        "windows": (windows, options.windows),
         "asks": (record.asks, options.asks),
     }
     if not parent.is_shared:
@@ -180,7 +190,7 @@ def _groups(
     """Return the rows of each fit of a member: all symbols in one, or each in its own."""
     x = scaled(ready.x, *scaling)
     own = _own(parent.member(member)) if parent is not None else None
-    suffix = f"-{member + 1}" if options.seeds > 1 else ""
+    suffix = f"-{member + 1}" if options.members > 1 else ""
     if not options.is_per_symbol:
         return [Scaled(f"model{suffix}", x, ready, own)]
     groups = []
@@ -190,9 +200,12 @@ def _groups(
     return groups
 
 
-def _with_seed(options: TrainingOptions, member: int) -> TrainingOptions:
-    """Return how one member of an ensemble is trained."""
-    return replace(options, seed=options.seed + member)
+def _of_member(
+    options: TrainingOptions, ready: Prepared, member: int
+) -> tuple[TrainingOptions, Prepared]:
+    """Return how one member of an ensemble is trained, and on which rows: all seeds on the whole part, then on its half …"""
+    window, seed = divmod(member, options.seeds)
+    return replace(options, seed=options.seed + seed), newest(ready, options, 0.5**window)
 
 
 def _own(parent: Artefact) -> Tensors:
@@ -255,10 +268,10 @@ def _fit_logistic(rows: Scaled, options: TrainingOptions) -> tuple[Tensors, dict
 
 def _joined(fits: Sequence[Tensors], options: TrainingOptions) -> Tensors:
     """Return the tensors of an artefact: of fits by member and symbol, with an axis of symbols and one of members."""
-    n = len(fits) // options.seeds
+    n = len(fits) // options.members
     unused = tuple(
         axis
-        for axis, is_used in enumerate((options.is_per_symbol, options.seeds > 1))
+        for axis, is_used in enumerate((options.is_per_symbol, options.members > 1))
         if not is_used
     )
     joined = {}
@@ -368,5 +381,5 @@ def _record(
         options=options.to_json(),
         is_per_symbol=options.is_per_symbol,
         definitions=dict(dataset.definitions),
-        members=options.seeds,
+        members=options.members,
     )

@@ -23,8 +23,8 @@ def options_of(settings: LearningSettings, kind: str, *, is_fine_tuned: bool) ->
     sizes = dict(settings.sizes)
     if settings.kind != kind:  # the baseline is one model, of its own sizes, and reads everything
         sizes = {}
-        values.pop("seeds", None)
-        values.pop("select", None)
+        for name in ("seeds", "windows", "select"):
+            values.pop(name, None)
     return TrainingOptions(**{**values, "sizes": sizes, "is_fine_tuned": is_fine_tuned})
 
 

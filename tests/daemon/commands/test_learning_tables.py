@@ -20,7 +20,7 @@ def test_lines_of_an_ensemble_and_of_a_single_model() -> None:
     assert single == ["in the shadow: 4 paper trades after costs, -0.500% each, -2.00% together"]
     assert several == [
         *single,
-        "5 seeds: log-loss 0.6910 together, 0.7000 alone, the worst of each retrain 0.7200; apart by 0.0312 "
+        "5 models as one: log-loss 0.6910 together, 0.7000 alone, the worst of each retrain 0.7200; apart by 0.0312 "
         "(standard deviation of probabilities)",
     ]
     assert shadow_lines([], {}) == []

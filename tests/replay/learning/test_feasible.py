@@ -69,6 +69,27 @@ def test_the_fewest_closes_are_those_with_which_training_begins_to_agree(
     )
 
 
+@pytest.mark.parametrize("per_symbol", [False, True])
+def test_the_shortest_of_several_windows_needs_its_rows_too(per_symbol: bool) -> None:
+    options = TrainingOptions(
+        kind="logistic", features=FEATURES, label="direction", horizon_bars=4, windows=4, is_per_symbol=per_symbol
+    )  # fmt: skip
+    learning = Learning(
+        gate_days=3_000.0, label="direction", horizon_bars=4, windows=4, per_symbol=per_symbol
+    )
+    need = least_closes(learning, 2).window
+    short = learning.model_copy(update={"window_days": (need - 1) / 24.0})
+
+    assert train(restless(need, 2), options)
+    with pytest.raises(DataError, match=r"rows to train on the newest 0.125 of them are fewer"):
+        train(restless(need - 1, 2), options)
+    (said,) = shortages(short, "1h", 2)
+    assert (
+        f"the {need:,} that the training needs with horizon_bars 4, windows 4 and 2 symbols" in said
+    )
+    assert not shortages(short.model_copy(update={"windows": 1}), "1h", 2)
+
+
 @pytest.mark.parametrize(("horizon_bars", "n_symbols"), [(150, 1), (48, 2)])
 def test_a_selection_needs_labels_that_are_known_within_their_blocks(
     horizon_bars: int, n_symbols: int

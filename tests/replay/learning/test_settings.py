@@ -64,6 +64,18 @@ def test_the_share_of_a_variance_horizon_makes_another_recipe_of_that_label_alon
     assert TrainingOptions.from_json(found.to_json()) == found
 
 
+def test_windows_make_another_recipe_and_are_none_of_the_baseline() -> None:
+    plain = settings(signals={"model": "lightgbm"}, learning={"windows": 1})
+    several = settings(signals={"model": "lightgbm"}, learning={"windows": 3, "seeds": 2})
+
+    assert options_of(several, "lightgbm", is_fine_tuned=False).members == 6
+    assert options_of(several, "logistic", is_fine_tuned=False).members == 1
+    assert options_of(plain, "lightgbm", is_fine_tuned=False).members == 1
+    assert recipe_digest(plain) == recipe_digest(settings(signals={"model": "lightgbm"}))
+    windows = settings(signals={"model": "lightgbm"}, learning={"windows": 3})
+    assert len({recipe_digest(one) for one in (plain, several, windows)}) == 3
+
+
 def test_costs_are_a_part_of_a_recipe_where_rows_that_do_not_pay_are_a_class() -> None:
     plain, costly = settings(), settings(learning={"no_trade": True})
     options = options_of(costly, "logistic", is_fine_tuned=False)

@@ -104,10 +104,13 @@ def test_shadow_scores_are_of_the_rows_between_two_attempts() -> None:
 
 
 @needs_lightgbm
-def test_the_spread_over_seeds_is_told_of_the_gates_rows_and_of_those_after_it() -> None:
+@pytest.mark.parametrize("several", ["seeds", "windows"])
+def test_the_spread_over_members_is_told_of_the_gates_rows_and_of_those_after_it(
+    several: str,
+) -> None:
     rows = planted_rows()
     sizes = {"trees": 6, "depth": 2}
-    settings = quick_settings(kind="lightgbm", sizes=sizes, options={"seeds": 2})
+    settings = quick_settings(kind="lightgbm", sizes=sizes, options={several: 2})
     found = walk(TrainingJob(settings, due_times()[:2], rows, is_walk=True), train_model)
 
     first, second = found.attempts

@@ -10,13 +10,15 @@ from scipy.special import expit, logit
 from papertape.engine.errors import DataError
 from papertape.engine.model import Artefact, TrainingOptions, read_artefact, train
 from papertape.engine.model.scores import scores, spread_over_seeds
+from papertape.engine.model.training import train as training
 from papertape.engine.model.training.diagnostics import probabilities
-from papertape.engine.model.training.prepare import prepare
+from papertape.engine.model.training.prepare import prepare, scaling
 from tests.support.helpers import needs_lightgbm, needs_torch
 from tests.support.planted import FEATURES, planted
 
 LABEL: dict[str, Any] = {"features": FEATURES, "label": "direction", "horizon_bars": 1}
 TREES = TrainingOptions(kind="lightgbm", sizes={"trees": 8, "depth": 2}, **LABEL)
+LOGISTIC = TrainingOptions(kind="logistic", **LABEL)
 NETWORK = TrainingOptions(
     kind="lstm", sizes={"hidden": 4}, epochs=2, sequence=16, burn_in=8, device="cpu", **LABEL
 )
@@ -68,6 +70,56 @@ def test_the_record_tells_the_spread_and_the_mean_is_no_worse_than_its_members(
     assert metrics["calibrate_seed_spread"] > 0.0
     # the loss is convex in the log-odds, whose mean is what the ensemble says
     assert metrics["calibrate_log_loss"] <= metrics["calibrate_seed_log_loss"]
+
+
+def on_newest(monkeypatch: pytest.MonkeyPatch, options: TrainingOptions, share: float) -> Artefact:
+    """Train a single model on a training part from which older rows were taken beforehand, by its own scaling of the whole."""
+    whole = prepare(ROWS, options)
+    closes = np.flatnonzero(whole.train.any(axis=0))
+    first = closes[len(closes) - round(share * len(closes))]
+    cut = whole._replace(train=whole.train & (np.arange(whole.train.shape[1]) >= first))
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "prepare", lambda *_: cut)
+        patch.setattr(training, "scaling", lambda _: scaling(whole))
+        return read_artefact(train(ROWS, options).data)
+
+
+@pytest.mark.parametrize("options", [LOGISTIC, *KINDS], ids=["logistic", *KINDS_IDS])
+def test_each_member_is_the_model_of_its_window_alone(
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = read_artefact(train(ROWS, replace(options, windows=3)).data)
+
+    assert made.record.members == made.record.metrics["calibrate_seeds"] == 3
+    assert made.record.options["windows"] == 3
+    alone = []
+    for number, share in enumerate((1.0, 0.5, 0.25)):
+        one = on_newest(monkeypatch, options, share)
+        for name in one.tensors.keys() - {"temperature"}:
+            assert made.member(number).tensors[name].tobytes() == one.tensors[name].tobytes()
+        alone.append(logit(said(one)) * one.tensors["temperature"])
+    assert np.ptp(np.stack(alone), axis=0).max() > 1e-3
+    mean = np.mean(alone, axis=0) / made.tensors["temperature"]
+    np.testing.assert_allclose(said(made), expit(mean), rtol=1e-9)
+
+
+@needs_lightgbm
+def test_all_seeds_learn_from_the_whole_part_before_any_learns_from_its_half() -> None:
+    made = read_artefact(train(ROWS, replace(TREES, seeds=2, windows=2)).data)
+    seeds = read_artefact(train(ROWS, replace(TREES, seeds=2)).data)
+    windows = read_artefact(train(ROWS, replace(TREES, windows=2)).data)
+
+    assert made.record.members == 4
+    for number, one in ((0, seeds.member(0)), (1, seeds.member(1)), (2, windows.member(1))):
+        for name in ("values", "bias"):
+            assert made.member(number).tensors[name].tobytes() == one.tensors[name].tobytes()
+
+
+def test_a_window_with_too_few_rows_is_refused_with_what_there_is() -> None:
+    with pytest.raises(
+        DataError, match=r"\d+ usable rows to train on the newest 0.03125 of them are fewer than 50"
+    ):
+        train(ROWS, replace(LOGISTIC, windows=6))
 
 
 @needs_lightgbm

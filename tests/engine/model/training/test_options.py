@@ -63,6 +63,11 @@ def test_all_columns_are_read_unless_named() -> None:
         ),
         ({"seeds": 0}, "training.seeds: 0 is not from 1 to 32"),
         ({"seeds": 33}, "training.seeds: 33 is not from 1 to 32"),
+        ({"windows": 7}, "training.windows: 7 is not from 1 to 6"),
+        (
+            {"windows": 5, "seeds": 7},
+            "training.windows: 5 for each of 7 seeds are 35 models, above 32",
+        ),
         ({"kind": "logistic", "seeds": 2}, "training.seeds: 2 is not for logistic, which is the"),
         ({"epoch": 3}, "training: unknown option 'epoch': did you mean 'epochs'?"),
     ],
