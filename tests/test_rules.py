@@ -157,8 +157,6 @@ COVERED_BY = {
     "replay/learning/": "tests/replay/learning/test_walk_forward.py",
     "replay/learning/jobs/": "tests/replay/runtime/test_worker.py",
     "replay/runtime/allocation.py": "tests/replay/backtesting/test_result_memory.py",
-    "replay/runtime/files.py": "tests/replay/tapes/test_store.py",
-    "replay/runtime/isolated.py": "tests/replay/research/test_lookahead.py",
     "replay/sources/ccxt": "tests/replay/sources/test_ccxt_history.py",
     "replay/sources/": "tests/replay/sources/test_delta_rest.py",
     "daemon/backtests/worker.py": "tests/daemon/backtests/test_service.py",

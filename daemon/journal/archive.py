@@ -105,12 +105,22 @@ def all_inputs(state: Path, journal: Journal, after: int = 0) -> Iterator[Input]
 
     Raises InvariantError where one is missing or was changed.
     """
-    if after + 1 < journal.first_sequence:
-        for found in _archived(state, journal.first_sequence - 1):
-            if found.sequence > after:
+    while True:
+        if after + 1 < journal.first_sequence:
+            for found in _archived(state, journal.first_sequence - 1):
+                if found.sequence > after:
+                    yield found
+                    after = found.sequence
+        try:
+            for found in journal.inputs(after):
                 yield found
                 after = found.sequence
-    yield from journal.inputs(after)
+        except InvariantError:
+            if after + 1 >= journal.first_sequence:
+                raise
+        if after + 1 >= journal.first_sequence:
+            return
+        # A daemon has archived meanwhile what was to be read next.
 
 
 def _archived(state: Path, last: int) -> Iterator[Input]:

@@ -1,7 +1,8 @@
 """Files that are whole or absent: written under a temporary name in the same folder, flushed, then renamed."""
 
+import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,16 +16,14 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises DataError when the folder cannot be written to; the temporary file is removed.
     """
-    temporary: Path | None = None
+    # Opened plainly, and so with the process's mask, which cannot be asked for without setting it for every thread.
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        temporary = Path(name)
-        with os.fdopen(number, "wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
@@ -43,16 +42,9 @@ def own_folder(folder: Path) -> Path:
     return folder
 
 
-def _umask() -> int:
-    """Return the process's mask; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _remove(temporary: Path | None) -> None:
-    if temporary is not None:
-        temporary.unlink(missing_ok=True)
+def _remove(temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # there may be no such file, nor a folder
+        temporary.unlink()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -10,16 +10,24 @@ import json
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from papertape.engine.candles import CANDLE
 from papertape.engine.jit import Rows
-from papertape.replay.runtime.isolated import Arrays, ForkResult, answer_of, read_answer
+from papertape.replay.runtime.isolated import (
+    Arrays,
+    ForkResult,
+    answer_apart,
+    answer_of,
+    read_answer,
+    receive,
+    send,
+)
+from papertape.replay.runtime.process import fork
 
 Work = Callable[[list[Rows], int], tuple[dict[str, Any], Arrays]]
-_LENGTH: Final = 8  # bytes of how long an answer is
 
 
 class ForkServer:
@@ -32,7 +40,7 @@ class ForkServer:
     def __init__(self, begin: Callable[[], object], work: Work) -> None:
         order_reading, order_writing = os.pipe()
         answer_reading, answer_writing = os.pipe()
-        self._pid = os.fork()
+        self._pid = fork()
         if self._pid:
             with contextlib.suppress(OSError):
                 os.setpgid(self._pid, self._pid)  # whoever of the two comes first
@@ -57,8 +65,7 @@ class ForkServer:
             for tape in tapes:
                 self._orders.write(tape.tobytes())
             self._orders.flush()
-        length = int.from_bytes(self._answers.read(_LENGTH), "little")
-        return read_answer(self._answers.read(length))
+        return read_answer(receive(self._answers))
 
     def close(self) -> None:
         """End the server and whatever it is at."""
@@ -83,14 +90,14 @@ def _serve(begin: Callable[[], object], work: Work, reading: int, writing: int) 
         reads: dict[str, None] = {}
         failed = answer_of(begun, reads)
         is_failed = b'"error"' in failed.partition(b"\n")[0]
-        with os.fdopen(reading, "rb") as orders:
+        with os.fdopen(reading, "rb") as orders, os.fdopen(writing, "wb") as answers:
             while line := orders.readline():
                 order = json.loads(line)
                 tapes = [_tape(orders, length) for length in order["lengths"]]
-                if is_failed:
-                    _send(writing, failed)
-                else:
-                    _in_a_copy(lambda: work(tapes, order["batch"]), reads, writing)  # noqa: B023 - done at once
+                answer = failed
+                if not is_failed:
+                    answer = answer_apart(lambda: work(tapes, order["batch"]), reads)  # noqa: B023 - done at once
+                send(answers, answer)
         code = 0
     finally:
         os._exit(code)
@@ -99,27 +106,3 @@ def _serve(begin: Callable[[], object], work: Work, reading: int, writing: int) 
 def _tape(orders: BinaryIO, length: int) -> Rows:
     """Return the next candles of an order, which may be written to."""
     return np.frombuffer(orders.read(length * CANDLE.itemsize), CANDLE).copy()
-
-
-def _in_a_copy(
-    work: Callable[[], tuple[dict[str, Any], Arrays]], reads: dict[str, None], writing: int
-) -> None:
-    """Do the work in a copy of this process, which writes the answer; an empty one where it ends without."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            _send(writing, answer_of(work, reads))
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        _send(writing, b"")
-
-
-def _send(writing: int, answer: bytes) -> None:
-    """Write an answer with its length before it."""
-    with os.fdopen(os.dup(writing), "wb") as pipe:
-        pipe.write(len(answer).to_bytes(_LENGTH, "little"))
-        pipe.write(answer)

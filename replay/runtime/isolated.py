@@ -14,13 +14,14 @@ import sys
 import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 
 from papertape.engine import errors
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.jit.cache import cache_directory
+from papertape.replay.runtime.process import fork
 
 _CODE: Final = (".py", ".pyc", ".so", ".pth", ".nbi", ".nbc")
 _SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo/", "/usr/lib/")
@@ -31,6 +32,7 @@ _OUTSIDE: Final = {
     "os.system": "another process",
     "os.posix_spawn": "another process",
 }
+_LENGTH: Final = 8  # bytes of how long an answer is
 
 Arrays = Mapping[str, Any]
 
@@ -57,32 +59,54 @@ def run_apart(work: Callable[[], tuple[dict[str, Any], Arrays]]) -> ForkResult:
 
     Raises what is ours as it was raised there, and ConfigError for any other error of a user's code.
     """
+    return read_answer(answer_apart(work))
+
+
+def answer_apart(
+    work: Callable[[], tuple[dict[str, Any], Arrays]], reads: dict[str, None] | None = None
+) -> bytes:
+    """Return what `answer_of` says in a copy of this process; nothing where that ended before it had said all of it."""
     reading, writing = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         os.close(reading)
-        _end(work, writing)
+        _end(work, reads, writing)
     os.close(writing)
     try:
         with os.fdopen(reading, "rb") as pipe:
-            found = pipe.read()
+            return receive(pipe)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         raise
     finally:
         os.waitpid(child, 0)
-    return read_answer(found)
 
 
-def _end(work: Callable[[], tuple[dict[str, Any], Arrays]], writing: int) -> None:
+def _end(
+    work: Callable[[], tuple[dict[str, Any], Arrays]], reads: dict[str, None] | None, writing: int
+) -> None:
     """Do the work, write what came of it, and end this process without another word."""
     code = 1
     try:
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(answer_of(work))
+            send(pipe, answer_of(work, reads))
         code = 0
     finally:
         os._exit(code)
+
+
+def send(pipe: BinaryIO, answer: bytes) -> None:
+    """Write an answer with its length before it."""
+    pipe.write(len(answer).to_bytes(_LENGTH, "little"))
+    pipe.write(answer)
+    pipe.flush()
+
+
+def receive(pipe: BinaryIO) -> bytes:
+    """Read an answer, nothing where whoever wrote it has ended within; what they left running may hold the pipe open."""
+    length = int.from_bytes(pipe.read(_LENGTH), "little")
+    answer = pipe.read(length)
+    return answer if len(answer) == length else b""
 
 
 def answer_of(

@@ -46,6 +46,28 @@ def end_with_parent() -> None:
         )
 
 
+def fork() -> int:
+    """
+    Fork as `os.fork` does. From its first moment the child hears no interrupt, which is its parent's to pass on, and ends with it.
+
+    Its parent is the thread that calls this: a child does not outlive that either.
+    """
+    parent = os.getpid()
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.environ[PARENT] = str(parent)
+            try:
+                end_with_parent()
+            except SystemExit:  # without the parent's own clean-up
+                os._exit(1)
+        return child
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
 def step_back() -> None:
     """Let others go first, once however often it is asked for."""
     os.nice(max(_NICE - os.getpriority(os.PRIO_PROCESS, 0), 0))

@@ -5,6 +5,7 @@ typed into a notebook among it; it ends with this process, however that ends.
 One that dies costs its piece a second try; the answer to the second death is the caller's.
 """
 
+import contextlib
 import os
 import signal
 import traceback
@@ -12,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Final, NamedTuple
 
-from papertape.replay.runtime.process import PARENT, end_with_parent, how_it_ended
+from papertape.replay.runtime.process import fork, how_it_ended
 
 _STOP: Final = b""
 _TRIES: Final = 2
@@ -46,7 +47,7 @@ def in_workers(
             if number is None:
                 break
             worker = _start(work, [w.pipe for w, _, _ in busy.values()])
-            worker.pipe.send_bytes(str(number).encode())
+            _give(worker, str(number).encode())
             busy[worker.pipe] = worker, number, 1
         while busy:
             for pipe in wait(list(busy)):
@@ -54,26 +55,32 @@ def in_workers(
                 worker, number, tries = busy.pop(pipe)
                 try:
                     answer = pipe.recv_bytes()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):  # OSError: it died within its answer
                     ended = _gather(worker)
                     worker = _start(work, [w.pipe for w, _, _ in busy.values()])
                     if tries < _TRIES:
-                        worker.pipe.send_bytes(str(number).encode())
+                        _give(worker, str(number).encode())
                         busy[worker.pipe] = worker, number, tries + 1
                         continue
                     answer = lost(number, f"its process {how_it_ended(ended)}")
                 following = next(numbers, None)
                 if following is None:
-                    worker.pipe.send_bytes(_STOP)
+                    _give(worker, _STOP)
                     _gather(worker)
                 else:
-                    worker.pipe.send_bytes(str(following).encode())
+                    _give(worker, str(following).encode())
                     busy[worker.pipe] = worker, following, 1
                 yield answer
     finally:
         for worker, _, _ in busy.values():
             os.kill(worker.pid, signal.SIGKILL)
             _gather(worker)
+
+
+def _give(worker: Worker, order: bytes) -> None:
+    """Tell a process what is next; of one that has died meanwhile its pipe says so when an answer is read."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        worker.pipe.send_bytes(order)
 
 
 def _gather(worker: Worker) -> int:
@@ -85,16 +92,12 @@ def _gather(worker: Worker) -> int:
 def _start(work: Callable[[int], bytes], others: list[Connection]) -> Worker:
     """Start a process that answers numbers; others: pipes that it inherits and must not hold open."""
     ours, theirs = Pipe()
-    parent = os.getpid()
-    pid = os.fork()
+    pid = fork()
     if pid:
         theirs.close()
         return Worker(pid, ours)
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to pass on
-        os.environ[PARENT] = str(parent)
-        end_with_parent()
         for pipe in (ours, *others):
             pipe.close()
         while number := theirs.recv_bytes():

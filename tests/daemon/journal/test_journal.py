@@ -315,6 +315,31 @@ def test_old_inputs_leave_for_a_file_and_the_chain_still_holds(tmp_path: Path) -
         list(all_inputs(tmp_path, journal))
 
 
+@pytest.mark.parametrize(("step", "time"), [("hash_of", 1), ("_page", 1), ("_page", 3)])
+def test_whoever_reads_misses_nothing_that_is_archived_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, time: int
+) -> None:
+    filled(tmp_path, candles(400))
+    monkeypatch.setattr("papertape.daemon.journal.journal._PAGE", 4)
+    with Journal.open(tmp_path, 0) as journal, Journal.read(tmp_path) as reader:
+        everything = list(journal.inputs())
+        real, calls = getattr(reader, step), 0
+
+        def archive_before(after: int) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == time:
+                write_archive(tmp_path, journal, 15)
+                journal.commit([forget(15)])
+            return real(after)
+
+        monkeypatch.setattr(reader, step, archive_before)
+
+        assert list(all_inputs(tmp_path, reader)) == everything
+        assert calls > time
+        assert journal.first_sequence == 16
+
+
 def test_a_backup_is_a_whole_journal_and_seven_are_kept(tmp_path: Path) -> None:
     filled(tmp_path, candles(400))
     with Journal.read(tmp_path) as journal:

@@ -2,17 +2,20 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.jit import Rows
+from papertape.replay.runtime import isolated
 from papertape.replay.runtime.fork_server import ForkServer
+from papertape.replay.runtime.isolated import run_apart
 from tests.support.helpers import random_candles
 
 KEPT: list[str] = []
@@ -88,12 +91,45 @@ def test_a_copy_that_dies_is_told_and_the_next_one_works() -> None:
         assert server.run([ONE], 0).values == {"is_alive": True}
 
 
+@pytest.mark.parametrize("has_server", [True, False])
+def test_a_copy_that_dies_within_its_answer_has_given_none(
+    monkeypatch: pytest.MonkeyPatch, has_server: bool
+) -> None:
+    def half(pipe: BinaryIO, answer: bytes) -> None:
+        pipe.write(len(answer).to_bytes(8, "little"))
+        pipe.write(answer[: len(answer) // 2])
+        pipe.flush()
+        os._exit(1)
+
+    monkeypatch.setattr(isolated, "send", half)
+
+    with contextlib.closing(ForkServer(begin, work)) as server:
+        for batch in (1, 2):
+            with pytest.raises(ConfigError, match="ended without an answer"):
+                server.run([ONE], batch) if has_server else run_apart(lambda: ({}, {}))
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process is there and works; one that waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def pid_in(path: Path) -> int:
+    """Wait until a process has said its number."""
+    while not path.exists() or not path.read_text():
+        time.sleep(0.01)
+    return int(path.read_text())
+
+
+def wait_until_gone(pid: int) -> None:
+    for _ in range(500):
+        if not is_alive(pid):
+            break
+        time.sleep(0.01)
+    assert not is_alive(pid)
 
 
 def test_work_that_never_ends_is_ended_with_its_server(tmp_path: Path) -> None:
@@ -106,14 +142,32 @@ def test_work_that_never_ends_is_ended_with_its_server(tmp_path: Path) -> None:
     server = ForkServer(begin, never_ends)
     server._orders.write(b'{"lengths": [], "batch": 0}\n')
     server._orders.flush()
-    while not path.exists() or not path.read_text():
-        time.sleep(0.01)
-    copy = int(path.read_text())
+    copy = pid_in(path)
 
     server.close()
 
-    for _ in range(500):
-        if not is_alive(copy):
-            break
-        time.sleep(0.01)
-    assert not is_alive(copy)
+    wait_until_gone(copy)
+
+
+@pytest.mark.parametrize("has_server", [True, False])
+def test_work_that_never_ends_is_ended_with_whoever_asked(tmp_path: Path, has_server: bool) -> None:
+    path = tmp_path / "pid"
+
+    def never_ends(*_: Any) -> Any:
+        path.write_text(str(os.getpid()))
+        time.sleep(600)
+
+    asker = os.fork()
+    if asker == 0:
+        try:
+            if has_server:
+                ForkServer(begin, never_ends).run([ONE], 0)
+            run_apart(never_ends)
+        finally:
+            os._exit(1)
+    copy = pid_in(path)
+
+    os.kill(asker, signal.SIGKILL)
+    os.waitpid(asker, 0)
+
+    wait_until_gone(copy)

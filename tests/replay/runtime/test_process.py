@@ -31,7 +31,7 @@ def run(*arguments: str, parent: str | None) -> subprocess.CompletedProcess[str]
     if parent is not None:
         environment[PARENT] = parent
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600
     )
 
 

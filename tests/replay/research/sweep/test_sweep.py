@@ -1,8 +1,6 @@
 """A trial is what its replay is, whatever number of processes, order, kill or full disk comes between."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +16,6 @@ from papertape.replay.research.sweep import run as sweep_run
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import SweepResult
 from papertape.replay.research.sweep.trial import TrialRow
-from papertape.replay.research.sweep.workers import in_workers
 from papertape.replay.tapes.store import Store, Tape
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.commands import Inside
@@ -207,25 +204,6 @@ def test_nothing_is_begun_for_options_that_mean_nothing(
         sweep(GRID, tape(), strategy="ema_cross", out=tmp_path / "a", **{**QUIET, **more})
 
     assert not (tmp_path / "a").exists()
-
-
-def test_a_worker_that_dies_costs_its_piece_a_second_try(tmp_path: Path) -> None:
-    def work(number: int) -> bytes:
-        if number == 3 and not (tmp_path / "died").exists():
-            (tmp_path / "died").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if number == 5:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return str(number).encode()
-
-    def lost(number: int, how: str) -> bytes:
-        return f"{number} {how}".encode()
-
-    found = sorted(in_workers(iter(range(8)), work, 2, lost))
-
-    assert found[:5] == [b"0", b"1", b"2", b"3", b"4"]
-    assert found[5].startswith(b"5 its process was killed by signal 9 (SIGKILL")
-    assert found[6:] == [b"6", b"7"]
 
 
 SLOW = """
