@@ -70,7 +70,7 @@ class _Process:
         self._task = asyncio.ensure_future(follow(*self._asked, name="backtest"))
         self._loop = asyncio.get_running_loop()
         if self.is_cancelled:
-            self._task.cancel()
+            self._end()
         with contextlib.suppress(asyncio.CancelledError):
             return await self._task
         return None
@@ -80,7 +80,12 @@ class _Process:
         self.is_cancelled = True
         if self._loop is not None and self._task is not None:
             with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended by itself
-                self._loop.call_soon_threadsafe(self._task.cancel)
+                self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        """Cancel who follows, once: asked again it would not wait until the process is gone."""
+        if self._task is not None and not self._task.cancelling():
+            self._task.cancel()
 
 
 class BacktestService:
@@ -281,8 +286,10 @@ class BacktestService:
             number, state=state, reason=reason, ended_ms=self._now_ms(), **found
         )
         ended = [one for one, kept in sorted(self._kept.items()) if not kept.is_open]
-        for oldest in ended[: -self._settings.keep]:
-            del self._kept[oldest]
+        gone = ended[: -self._settings.keep]
+        for oldest in gone:
+            del self._kept[oldest]  # at once: another one may end while files are removed
+        for oldest in gone:
             await asyncio.to_thread(self._jobs.remove, oldest)
         return job
 

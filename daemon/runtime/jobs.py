@@ -167,7 +167,7 @@ class Jobs:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED)
         for name, job in self._jobs.items():
-            scheduler.add_job(self.ring, job.trigger, args=[name], id=name)
+            scheduler.add_job(self._ring_here, job.trigger, args=[name], id=name)
         scheduler.start()
         return scheduler
 
@@ -191,6 +191,10 @@ class Jobs:
             self._missed(name, "the run before it is not over", cause)
         else:
             self._bells[name].put_nowait(cause)
+
+    async def _ring_here(self, name: str) -> None:
+        """Ring in the loop: what is no coroutine the scheduler calls in a thread, where no bell may be touched."""
+        self.ring(name)
 
     def _on_missed(self, event: JobExecutionEvent) -> None:
         self._missed(event.job_id, f"due {event.scheduled_run_time:%Y-%m-%d %H:%M:%S}Z", "schedule")

@@ -9,6 +9,7 @@ compared, and only with itself: what the clocks of the machines and of the folde
 machine takes nothing over. A shell that was only slow is done no wrong: its trial is done twice and comes to the same.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from papertape.engine.errors import DataError
 
 BEAT_S: Final = 3.0
 SILENT_S: Final = 30.0
+# Of a file that another machine removed while it was read here, its server says the latter.
+_GONE: Final = (errno.ENOENT, errno.ESTALE)
 _HEARD_S: Final = 4 * BEAT_S
 
 
@@ -78,7 +81,8 @@ class Claims:
         for number in list(self._mine):
             self.drop(number)
         for path in self._folder.iterdir():
-            if is_finished(int(path.stem)):
+            # What is open elsewhere a file's server keeps under a name of its own.
+            if path.stem.isdecimal() and is_finished(int(path.stem)):
                 path.unlink(missing_ok=True)
 
     def beat(self) -> None:
@@ -102,7 +106,9 @@ class Claims:
         """Return the file of the shell that made a claim, None where there is no such claim."""
         try:
             name = claim.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             return None
         # One whose maker was killed before it said its name shows no life either.
         return self._own.with_name(name) if name else claim
@@ -113,7 +119,9 @@ class Claims:
                 "rb"
             ) as file:  # to open asks a file's server, where its time alone may be kept from before
                 time_ns = os.fstat(file.fileno()).st_mtime_ns
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             time_ns = 0
         known = self._pulses.get(path)
         if known is None or known.time_ns != time_ns:

@@ -9,7 +9,6 @@ A trial that two shells did, for one of them was slow or cut off, has to be the 
 """
 
 import fcntl
-import json
 import os
 import re
 import socket
@@ -43,7 +42,6 @@ class SharedTrialFile(TrialFile):
         """
         self._finished: deque[int] = deque()  # of which the claims can go once their lines are safe
         self._is_closed = threading.Event()
-        self._has_own = False  # anything to keep
         super().__init__(folder, header, size)
 
     def turns(
@@ -68,7 +66,6 @@ class SharedTrialFile(TrialFile):
             self._refuse_unlike(row)
         else:
             super().add(row, line)
-            self._has_own = True
         self._finished.append(row.number)
 
     @contextmanager
@@ -93,8 +90,10 @@ class SharedTrialFile(TrialFile):
             self._heart.join()
         self._beat()
         self._claims.close(lambda number: number < self.size and self.has(number))
+        # Asked of the file itself: an interrupt may have come between a trial's line and any note of it.
+        has_own = os.fstat(self._file.fileno()).st_size > len(self._first_line)
         super().close()
-        if not self._has_own:
+        if not has_own:
             self.path.unlink(missing_ok=True)
         self._begun.close()
 
@@ -119,11 +118,12 @@ class SharedTrialFile(TrialFile):
     def _join(self, path: Path) -> BinaryIO:
         """Return the file that says which search it is, begun where there is none, held against who wants it alone."""
         try:
-            with path.open("xb") as file:
-                file.write(json.dumps(self.header).encode() + b"\n")
+            path.open("xb").close()
+            is_new = True
         except FileExistsError:
             _wait_for_line(path)
-        found = path.open("rb")
+            is_new = False
+        found = path.open("r+b" if is_new else "rb")
         try:
             hold(found, fcntl.LOCK_SH)
         except BlockingIOError as error:
@@ -133,6 +133,9 @@ class SharedTrialFile(TrialFile):
             ) from error
         except OSError:  # a folder of another machine may know no locks; claims need none
             pass
+        if is_new:  # held before: who wants it alone begins it, too
+            found.write(self._first_line)
+            found.flush()
         return found
 
     def _claimed(self, wanted: Sequence[int], told: Callable[[TrialRow], None]) -> Iterator[int]:

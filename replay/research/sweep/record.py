@@ -53,6 +53,7 @@ class TrialFile:
         """
         self.path = folder / TRIALS
         self.header = json.loads(json.dumps({"format": FORMAT, **header}, allow_nan=False))
+        self._first_line = json.dumps(self.header).encode() + b"\n"
         self._folder = folder
         self._done = bytearray(size)  # how each ended: 0 not yet
         self._places = array("q", bytes(8 * size))  # where the line of each begins
@@ -187,7 +188,7 @@ class TrialFile:
         end = self._ends[self._home(self.path)]
         os.ftruncate(self._file.fileno(), end)
         if not end:
-            self._append(json.dumps(self.header).encode())
+            self._append(self._first_line[:-1])
 
     def _read_on(self, path: Path) -> Iterator[TrialRow]:
         """Take in the whole lines of a file that were not read yet; yield the trials that were not known."""

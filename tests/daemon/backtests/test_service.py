@@ -18,6 +18,7 @@ from papertape.daemon.backtests.service import (
     NoSuchBacktest,
     OtherRequest,
     QueueFull,
+    _Process,
 )
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.backtesting.run import load_tapes, run_backtest
@@ -172,6 +173,70 @@ async def test_the_oldest_that_have_ended_go_with_their_files(tmp_path: Path) ->
 
     assert [job.number for job in service.jobs().jobs] == [4, 3]
     assert sorted(path.name for path in (tmp_path / "backtests").iterdir()) == ["000003", "000004"]
+
+
+@pytest.mark.asyncio
+async def test_two_that_end_at_once_remove_the_oldest_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, first = JobFolder.remove, threading.Event()
+
+    def slowly(folder: JobFolder, number: int) -> None:
+        """Remove a job, the first of them when the others are gone."""
+        if number == 1:
+            assert first.wait(60)
+        remove(folder, number)
+
+    async with working(made(tmp_path, keep=4)) as service:
+        for number in range(1, 5):
+            await service.start("", PLAIN)
+            assert await ended(service, number) is BacktestState.DONE
+    monkeypatch.setattr(JobFolder, "remove", slowly)
+    service = made(tmp_path, keep=1, queue=5)  # fewer are kept from now on
+    for _ in range(2):
+        await service.start("", PLAIN)
+
+    one = asyncio.create_task(service.cancel(5))
+    await until(lambda: service._kept.keys() != set(range(1, 7)) and 1 not in service._kept)
+    other = asyncio.create_task(service._end(6, BacktestState.CANCELLED, ""))
+    await until(lambda: service.job(6).state is BacktestState.CANCELLED and 3 not in service._kept)
+    first.set()
+
+    assert (await one).state is (await other).state is BacktestState.CANCELLED
+    assert [job.number for job in service.jobs().jobs] == [6]
+    assert [path.name for path in (tmp_path / "backtests").iterdir()] == ["000006"]
+
+
+@pytest.mark.asyncio
+async def test_cancelled_twice_it_is_waited_for_as_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ending, gone = threading.Event(), threading.Event(), threading.Event()
+
+    async def follow(*_: Any, **__: Any) -> None:
+        try:
+            began.set()
+            await asyncio.sleep(600)
+        finally:
+            ending.set()
+            while not gone.is_set():  # noqa: ASYNC110 # the process that is being killed
+                await asyncio.sleep(0.001)
+            gone.clear()
+
+    monkeypatch.setattr("papertape.daemon.backtests.service.follow", follow)
+    process = _Process(tmp_path, 1.0, lambda event: None, ())
+    running = asyncio.create_task(asyncio.to_thread(process.run))
+    for event in (began, ending):
+        assert await asyncio.to_thread(event.wait, 60)
+        process.cancel()
+    assert process._loop is not None
+    heard = threading.Event()
+    process._loop.call_soon_threadsafe(heard.set)  # behind both
+    assert await asyncio.to_thread(heard.wait, 60)
+    gone.set()
+
+    assert await running is None
+    assert not gone.is_set()  # it was waited for to the end
 
 
 @pytest.mark.asyncio

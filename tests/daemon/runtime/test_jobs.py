@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from papertape.daemon.app import serve
@@ -59,6 +61,35 @@ def test_an_interval_is_overdue_after_its_length() -> None:
 
     assert not is_overdue(trigger, at("2024-05-01 10:00:00"), at("2024-05-01 10:04:59"))
     assert is_overdue(trigger, at("2024-05-01 10:00:00"), at("2024-05-01 10:05:01"))
+
+
+@pytest.mark.asyncio
+async def test_a_bell_is_rung_in_the_loop_and_in_no_thread_of_the_scheduler(
+    tmp_path: Path,
+) -> None:
+    """A bell is an asyncio.Queue: rung from a thread it may wake nobody, or somebody who is just being cancelled."""
+    rung: list[int] = []
+    is_done = asyncio.Event()
+
+    async def work() -> str:
+        is_done.set()
+        return ""
+
+    class Heard(Jobs):
+        def ring(self, name: str, cause: str = "schedule") -> None:
+            rung.append(threading.get_ident())
+            super().ring(name, cause)
+
+    at_once = DateTrigger(datetime.now(UTC))
+    writer = InlineWriter(Journal.open(tmp_path, 0))
+    jobs = Heard([Job("one", at_once, work)], writer, JobStats(), lambda: 0)
+    running = asyncio.create_task(jobs.run())
+    await is_done.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await writer.close()
+
+    assert rung == [threading.get_ident()]
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,6 @@
 """A trial is one shell's at a time, whatever clocks say, until that shell shows no life."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +156,24 @@ def test_a_claim_that_cannot_be_made_is_said(shell: Shell, tmp_path: Path) -> No
 
     with pytest.raises(DataError, match=r"claims/1: a trial cannot be claimed: no such file"):
         one.take(1)
+
+
+def test_what_a_server_of_files_does_with_removed_ones_is_borne(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed while it was open elsewhere, a claim is there under another name, or its reading says that it was there."""
+    one = shell("one")
+    assert one.take(1)
+    (tmp_path / "claims" / ".nfs0000000000000001").touch()
+
+    def stale(*_: object, **__: object) -> str:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", stale)
+        assert shell("other").take(2)  # no claim on it, whatever was there
+        patch.setattr(Path, "open", stale)
+        assert one.is_silent(tmp_path / "shells" / "third") is False  # looked at for the first time
+    one.close(lambda number: True)
+
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == [".nfs0000000000000001"]

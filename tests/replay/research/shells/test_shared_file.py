@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,58 @@ def test_a_shell_that_did_nothing_may_end_at_any_time(
         assert list(next(one.turns([2], lambda row: None))) == [2]
         assert [found.number for found in one.rows()] == [0]
         assert one.at_work == 1
+
+
+def test_an_interrupt_behind_the_line_of_a_trial_does_not_lose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with SharedTrialFile(tmp_path, HEADER, 4) as other:
+        with SharedTrialFile(tmp_path, HEADER, 4) as one:
+            monkeypatch.setattr(one, "_note", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                one.add(row(0))
+
+        assert list(next(other.turns([0], lambda row: None))) == []
+        assert [found.number for found in other.rows()] == [0]
+
+
+def test_of_one_who_shares_and_one_alone_one_begins_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_file, append = Path.open, TrialFile._append
+    is_at_its_line, may_write = threading.Event(), threading.Event()
+    alone: list[TrialFile] = []
+
+    def append_late(file: TrialFile, line: bytes) -> int:
+        is_at_its_line.set()
+        assert may_write.wait(60)
+        return append(file, line)
+
+    other = threading.Thread(target=lambda: alone.append(TrialFile(tmp_path, HEADER, 4)))
+
+    def with_another(path: Path, mode: str = "r", *more: Any) -> Any:
+        file = opened_file(path, mode, *more)
+        if path.name == "trials.jsonl" and "x" in mode:  # made, and nothing is in it
+            other.start()
+            assert is_at_its_line.wait(60)
+        return file
+
+    monkeypatch.setattr(TrialFile, "_append", append_late)
+    monkeypatch.setattr(Path, "open", with_another)
+    monkeypatch.setattr("papertape.replay.research.sweep.record._PATIENCE_S", 0.05)
+
+    with pytest.raises(DataError, match="another process writes trials there alone"):
+        SharedTrialFile(tmp_path, HEADER, 4)
+    may_write.set()
+    other.join()
+    alone[0].add(row(0))
+    alone[0].close()
+
+    with TrialFile(tmp_path, HEADER, 4) as again:
+        assert [found.number for found in again.rows()] == [0]
 
 
 def test_a_trial_that_two_did_is_kept_once_and_must_be_the_same(
