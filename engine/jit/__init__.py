@@ -3,7 +3,7 @@ The one way to compile: `@kernel`, and `@inlined_kernel` for the parts of a long
 
     dispatch   only what Python calls becomes machine code; what kernels call is linked into it
     cache      a folder of compiled kernels for each state of the sources that they see
-    native     machine code by its address, for kernels that call a user's
+    native     machine code by its address, for kernels that call a user's, and memory ahead of time
 
 Kernels are plain functions over structured arrays that numba compiles. No fast maths and no contraction: the same source gives the
 same bits with and without the compiler (`NUMBA_DISABLE_JIT=1`), in any batching, on any number of threads.
@@ -27,6 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+FlagArray = npt.NDArray[np.int8]  # 0 or 1, of many rows
 Rows = npt.NDArray[Any]  # a structured array, one record per row
 Row = Any  # one record of a structured array: fields are attributes, in kernels and in Python
 

@@ -26,7 +26,8 @@ from papertape.engine.broker.orders import (
     rest,
 )
 from papertape.engine.broker.working.quiet import can_be_quiet, free_range, is_quiet
-from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
+from papertape.engine.jit import FlagArray, FloatArray, IntArray, Row, Rows, kernel
+from papertape.engine.jit.native import prefetch
 from papertape.engine.records import KEEP
 
 DONE: Final = 0
@@ -120,9 +121,10 @@ def price_of(bits: int) -> float:
 @kernel
 def range_of(bits: IntArray, first: int, end: int) -> tuple[float, float]:
     """Return the lowest and the highest price from one instant to another; bits: as `pass_held` takes them."""
-    highest, lowest = bits[0, first], bits[1, first]
-    for k in range(first + 1, end):
-        highest, lowest = max(highest, bits[0, k]), min(lowest, bits[1, k])
+    highs, lows = bits[0, first:end], bits[1, first:end]
+    highest, lowest = highs[0], lows[0]
+    for k in range(len(highs)):
+        highest, lowest = max(highest, highs[k]), min(lowest, lows[k])
     return price_of(lowest), price_of(highest)
 
 
@@ -213,14 +215,22 @@ def pass_over(
             equity, exposure, open_positions,
         )  # fmt: skip
     if following > first:
-        position.last_price = prices[2, following - 1]
+        position.last_price = candles[following - 1].close
     return following
+
+
+@kernel
+def fetch_candles(candles: Rows, instant: int) -> None:
+    """Begin to bring a candle at whose close wishes change, and the next, in which an order fills, from memory: half of a fill is to wait for them."""
+    if instant + 1 < len(candles):
+        prefetch(candles[instant])
+        prefetch(candles[instant + 1])
 
 
 @kernel
 def run_lane(
     first: int, last: int,
-    candles: Rows, prices: FloatArray, bits: IntArray, is_close: IntArray, base_ms: int, starts: IntArray, wanted: Rows, is_even: IntArray,
+    candles: Rows, prices: FloatArray, bits: IntArray, is_close: FlagArray, base_ms: int, starts: IntArray, wanted: Rows, is_even: IntArray,
     account_rows: Rows, positions: Rows, trades: Rows, orders: Rows, entries: Rows, markets: Rows, settings_rows: Rows,
     fills: Rows, trades_out: Rows, decisions_out: Rows, working: Rows, scratch: Rows, order_events: Rows, limit_events: Rows,
     mark_ranges: FloatArray, counters: IntArray, marks: Rows, now: IntArray, equity: IntArray, exposure: IntArray,
@@ -256,6 +266,8 @@ def run_lane(
             # Where another side is wanted, the mark at that close is as quiet as those before, and an order rests behind it.
             other = next_other(wanted, k, side)
             end = min(starts[other] + 1, last) if other < len(starts) else last
+            if other + 1 < len(starts):
+                fetch_candles(candles, starts[other + 1])
             following = pass_over(
                 candles, prices, bits, instant, end, account, position, trades[0], market,
                 equity, exposure, open_positions,

@@ -9,7 +9,7 @@ import numpy as np
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.core import Engine
 from papertape.engine.features.reading import ReadFeatures, Reading
-from papertape.engine.jit import FloatArray, IntArray, Rows
+from papertape.engine.jit import FlagArray, FloatArray, IntArray, Rows
 from papertape.engine.lanes.passing import DONE, run_lane
 from papertape.engine.lanes.wishes import Wishes, WishRoom, wishes_of
 from papertape.engine.performance.curve import type_of
@@ -67,7 +67,7 @@ class Lanes:
         self._prices: FloatArray = np.stack([candles[name] for name in ("high", "low", "close")])
         self._prices[0, candles["flag_bits"] & FLAG_ABSENT != 0] = np.inf
         self._bits: IntArray = self._prices.view(np.int64)
-        self._closes: dict[str, IntArray] = {}
+        self._closes: dict[str, FlagArray] = {}
         most = min(2 * self.n, _MOST_ROWS)
         # Pages that nobody writes to are no memory.
         self._fills, self._decisions = np.zeros(most, FILL), np.zeros(most, DECISION)
@@ -147,10 +147,10 @@ class Lanes:
             self._asked, self._newest = asked, wishes_of(engine, strategy, self._room)
         return self._newest
 
-    def _is_close(self, timeframe: str) -> IntArray:
+    def _is_close(self, timeframe: str) -> FlagArray:
         """Return 1 at every instant at which a candle of a timeframe closes."""
         if timeframe not in self._closes:
-            self._closes[timeframe] = np.zeros(self.n, np.int64)
+            self._closes[timeframe] = np.zeros(self.n, np.int8)
             self._closes[timeframe][self._reading.closes(timeframe).at] = 1
         return self._closes[timeframe]
 
