@@ -58,6 +58,14 @@ def mixture(seed: int, n: int = 150) -> Portfolio:
     return Portfolio(tapes, markets, settings, script, funding)
 
 
+def assert_near(found: Any, wanted: list[float], relative: float, absolute: float = 1e-12) -> None:
+    """Hold a column against another as pytest.approx would, all at once."""
+    expected = np.array(wanted)
+    assert found.shape == expected.shape
+    is_near = np.abs(found - expected) <= np.maximum(relative * np.abs(expected), absolute)
+    assert is_near.all(), (found[~is_near], expected[~is_near])
+
+
 def compared(seed: int, **allocation: Any) -> tuple[int, int]:
     """Compare one run with the oracle; return how many fills, and how many of them of a ruin."""
     portfolio = mixture(seed)._replace(allocation=Allocation(**allocation))
@@ -70,15 +78,14 @@ def compared(seed: int, **allocation: Any) -> tuple[int, int]:
     ours = outcome.fills[np.lexsort((outcome.fills["sequence"], place, outcome.fills["candle_ms"]))]
 
     assert len(ours) == len(theirs)
-    for fill, (_, want) in zip(ours, theirs, strict=True):
-        candle = (int(fill.candle_ms) - start_ms) // HOUR_MS
-        found = (candle, symbols[int(fill.symbol)], int(fill.side), int(fill.reason))
-        assert found == want[:4]
-        assert float(fill.price) == pytest.approx(float(want.price), rel=1e-13)
-        # money has nine decimals, which an account that is nearly ruined feels
-        assert float(fill.quantity) == pytest.approx(float(want.quantity), rel=1e-9, abs=1e-8)
-    equity = [float(x) for x in oracle.equity]
-    assert (outcome.marks["equity"] / 1e9).tolist() == pytest.approx(equity, rel=1e-9, abs=1e-6)
+    columns = (ours[name].tolist() for name in ("candle_ms", "symbol", "side", "reason"))
+    for (candle_ms, symbol, side, reason), (_, want) in zip(zip(*columns, strict=True), theirs, strict=True):  # fmt: skip
+        assert ((candle_ms - start_ms) // HOUR_MS, symbols[symbol], side, reason) == want[:4]
+    prices, quantities = ([float(getattr(want, name)) for _, want in theirs] for name in ("price", "quantity"))  # fmt: skip
+    assert_near(ours["price"], prices, 1e-13)
+    # money has nine decimals, which an account that is nearly ruined feels
+    assert_near(ours["quantity"], quantities, 1e-9, 1e-8)
+    assert_near(outcome.marks["equity"] / 1e9, [float(x) for x in oracle.equity], 1e-9, 1e-6)
     return len(ours), int(np.count_nonzero(ours["reason"] == REASON_RUIN))
 
 

@@ -16,10 +16,18 @@ from papertape.engine.events import Funding
 from papertape.engine.jit import Rows
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
+from papertape.engine.user_code.undeclared_state import Fixed
 from tests.support.helpers import START_MS, Outcome, interleave
 
 # Fields that number what happened in one instant, or say what cash was between two fills of it.
 _IN_BETWEEN = ("sequence", "trade", "number", "cash")
+
+
+class Script(dict[Any, Any], Fixed):
+    """What a strategy is to do. Nobody changes it, so the watch on what a strategy keeps need not read it at every candle."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Script":
+        return self
 
 
 class ByName:
@@ -28,7 +36,7 @@ class ByName:
     features: tuple[str, ...] = ()
 
     def __init__(self, script: Mapping[tuple[str, int], Decision], timeframe: str = "1h") -> None:
-        self.script = script
+        self.script = Script(script)
         self.length_ms = timeframe_ms(timeframe)
 
     def decide(self, view: Any) -> Decision | None:

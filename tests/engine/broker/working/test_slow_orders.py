@@ -21,20 +21,13 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
-from papertape.engine.user_code.undeclared_state import Fixed
 from tests.oracles.slow_orders import Rules, SlowBook
+from tests.support.portfolios import Script
 
 D = Decimal
 N_CANDLES = 40
 ENDS = {CANCELLED: "cancelled", EXPIRED: "expired", REFUSED: "refused"}
 LEVELS = {POSITION_STOP: "stop", POSITION_TARGET: "target"}
-
-
-class Script(dict[int, list[tuple[str, dict[str, Any]]]], Fixed):
-    """Instructions by candle. Nobody changes them, so the watch on what a strategy keeps need not read them at every candle."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Script":
-        return self
 
 
 class Scripted:
@@ -64,23 +57,20 @@ def price_near(seed: random.Random, price: float, reach: float) -> float:
 
 
 def make_candles(seed: random.Random, n: int) -> Rows:
-    rows = np.zeros(n, CANDLE)
-    price = 100.0
-    for number, row in enumerate(rows):
+    made, price = [], 100.0
+    for number in range(n):
         opened = max(5.0, price + seed.choice([0.0, 0.0, 0.5, -0.5, 3.0, -3.0]))
         marks = [max(1.0, opened + 0.5 * round(seed.gauss(0, 4))) for _ in range(3)]
-        row["open_ms"] = number * 60_000
-        row["open"], row["close"] = opened, marks[0]
-        row["high"], row["low"] = max(opened, *marks), min(opened, *marks)
-        row["volume"] = seed.choice([0.0, 4.0, 10.0, 40.0])
+        volume = seed.choice([0.0, 4.0, 10.0, 40.0])
+        highest, lowest = max(opened, *marks), min(opened, *marks)
+        made.append((number * 60_000, 0, opened, highest, lowest, marks[0], volume, 0))
         price = marks[0]
-    return rows
+    return np.array(made, CANDLE)
 
 
 def make_script(seed: random.Random, rows: Rows) -> Script:
     script = Script()
-    for number, row in enumerate(rows, 1):
-        close = float(row["close"])
+    for number, close in enumerate(rows["close"].tolist(), 1):
         for _ in range(seed.choice([0, 0, 1, 1, 2, 3])):
             script.setdefault(number, []).append(instruction(seed, close, number))
     return script
@@ -151,9 +141,10 @@ def make_rules(seed: random.Random) -> tuple[Rules, Market, Settings]:
 def slow_run(rules: Rules, rows: Rows, script: Script, capital: float) -> SlowBook:
     book = SlowBook(rules, D(capital))
     names = ("limit", "stop", "touch", "trail", "stop_loss", "take_profit")
-    for number, row in enumerate(rows, 1):
-        prices = tuple(D(float(row[name])) for name in ("open", "high", "low", "close"))
-        book.step((prices[0], prices[1], prices[2], prices[3]), D(float(row["volume"])))
+    columns = (rows[name].tolist() for name in ("open", "high", "low", "close", "volume"))
+    for number, row in enumerate(zip(*columns, strict=True), 1):
+        opened, highest, lowest, close, volume = map(D, row)
+        book.step((opened, highest, lowest, close), volume)
         stop_before, target_before = shown(book, "stop"), shown(book, "target")
         for what, options in script.get(number, ()):
             if what == "cancel":
