@@ -315,10 +315,21 @@ def finish_open_trade(position: Row, trade: Row, market: Row, close_ms: int) -> 
     trade.exit_reason = REASON_END
 
 
+@kernel
+def finish_open_trades(
+    positions: Rows, trades: Rows, markets: Rows, close_ms: int, marked: Rows
+) -> int:
+    """Write open trades as if marked at the last close, and return how many there are; the state is not touched."""
+    count = 0
+    for symbol in range(len(positions)):
+        if positions[symbol].quantity != 0.0:
+            marked[count] = trades[symbol]
+            finish_open_trade(positions[symbol], marked[count], markets[symbol], close_ms)
+            count += 1
+    return count
+
+
 def copy_open_trades(positions: Rows, trades: Rows, markets: Rows, close_ms: int) -> Rows:
     """Return the open trades as if marked at the last close; the state is not touched."""
-    is_open = positions["quantity"] != 0.0
-    marked = trades[is_open].copy()
-    for row, symbol in enumerate(np.flatnonzero(is_open)):
-        finish_open_trade(positions[symbol], marked[row], markets[symbol], close_ms)
-    return np.asarray(marked)
+    marked = np.zeros(len(trades), trades.dtype)
+    return marked[: finish_open_trades(positions, trades, markets, close_ms, marked)]
