@@ -26,6 +26,7 @@ GATE = """{"contenders": {"challenger": {"log_loss": 0.69, "net_return": -0.001}
   "worth": {"rows": 700, "orders": 3, "groups": [
     {"inputs": ["rsi_14", "adx_14_plus_di"], "value": 0.0012, "lower": 0.0002, "upper": 0.0031},
     {"inputs": ["volume_z_20"], "value": -0.0004, "lower": null, "upper": 0.0002}]}}"""
+WORTH = "[...$('model-worth').querySelectorAll('tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
 
 
 def held() -> Status:
@@ -69,6 +70,11 @@ async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
 ) -> None:
     async with opened(api, tmp_path / "profile") as tab:
         assert "short 12,345.6789012" in await tab.value("$('positions').textContent")
+        assert await tab.value(WORTH) == [
+            ["rsi_14, adx_14_plus_di", "+1.20", "+0.20 … +3.10", "", "1 of 1"],
+            ["volume_z_20", "−0.40", "– … +0.20", "", "0 of 1"],
+        ]
+        assert "on 700 rows" in await tab.value("$('model-worth').textContent")
         await tab.value("PAGE.candles.why(PAGE.candles.rows.length - 3), 1")
         await tab.until("$('told').querySelectorAll('dt').length > 0")
         await looked_at(tab, looks=(("light", 1280), ("dark", 1280), ("dark", 390)))
