@@ -41,7 +41,12 @@ def about(state: Path, **signals: Any) -> Identity:
         update={
             "signals": kept.signals.model_copy(update=asked),
             "learning": kept.learning.model_copy(
-                update={"policy": "newest", "label": "bracket", "horizon_bars": 4}
+                update={
+                    "policy": "newest",
+                    "label": "bracket",
+                    "no_trade": False,
+                    "horizon_bars": 4,
+                }
             ),
             "drift": kept.drift.model_copy(update={"is_watched": True, "check_bars": 24}),
         }

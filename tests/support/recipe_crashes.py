@@ -1,8 +1,9 @@
 """
 The process of `crashes` for an account whose recipe passes and fades: a market with an edge that ends, and the real decisions.
 
-Quarters of an hour go on as the one before did, until they begin to turn. Models are logistic and trained in the daemon's own
-process on what its journal holds, judged and decided as its training process does it.
+Labels end when the market has moved so much, and rows at which neither side pays are a class of their own. Quarters of an hour
+go on as the one before did, until they begin to turn. Models are logistic and trained in the daemon's own process on what its
+journal holds, judged and decided as its training process does it.
 """
 
 from collections.abc import Coroutine
@@ -70,7 +71,7 @@ def account(state: Path) -> Identity:
         "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
         "signals": {"use_smc": False, "model": "logistic", "retrain_every": "1d", "model_features": FEATURES},
         "learning": {
-            "policy": "recipe", "label": "direction", "horizon_bars": 2, "window_days": 4.0, "gate_days": 2.5,
+            "policy": "recipe", "label": "variance", "no_trade": True, "horizon_bars": 3, "window_days": 4.0, "gate_days": 2.5,
             "activation_delay_s": 1_800.0,
         },
         "drift": {"is_watched": False},
