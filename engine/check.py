@@ -7,7 +7,7 @@ import numpy as np
 
 from papertape.engine.candles import FAULTS, FLAG_UNLISTED, candle_fault, describe
 from papertape.engine.errors import DataError
-from papertape.engine.jit import IntArray, Rows, kernel
+from papertape.engine.jit import IntArray, Rows, kernel, locked_rows
 
 _BY_ITSELF: Final = 1  # a market alone begins with its tape
 _NOT_LATER = 6
@@ -43,7 +43,7 @@ def first_fault(candles: Rows, first: int, n_symbols: int, last_open_ms: int) ->
 
 def refuse_bad(candles: Rows, first: int, symbols: Sequence[str], last_open_ms: int) -> None:
     """Raise DataError for the first row from `first` on that must not be stepped."""
-    row, fault = first_fault(candles, first, len(symbols), last_open_ms)
+    row, fault = first_fault(locked_rows(candles), first, len(symbols), last_open_ms)
     if row < 0:
         return
     expected = symbols[row % len(symbols)]

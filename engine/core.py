@@ -45,7 +45,7 @@ from papertape.engine.events import (
     SeriesRows,
 )
 from papertape.engine.features.reading import ReadFeatures, Reading
-from papertape.engine.jit import Rows, copy_rows, join_rows
+from papertape.engine.jit import Rows, copy_rows, join_rows, locked_rows
 from papertape.engine.records import FLAT, REASON_COMMAND, SWAP
 from papertape.engine.report import Report, Sink, joined
 from papertape.engine.snapshot import StreamDigest, pack, unpack
@@ -176,7 +176,7 @@ class Engine(EngineState):
         self.pending = copy_rows(rest) if len(rest) else _NO_CANDLES
         if len(complete):
             self.last_open_ms[0] = complete["open_ms"][-1]
-        return complete
+        return locked_rows(complete)
 
     def _begin(self, symbol: int) -> None:
         """Let everything that is kept of a market begin with its first candle."""

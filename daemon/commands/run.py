@@ -16,13 +16,8 @@ from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, progress_bars
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.monitoring.observer import Operation
-from papertape.daemon.notifications import (
-    AccountNotifications,
-    Addresses,
-    Messenger,
-    hang_notifications,
-    load_addresses,
-)
+from papertape.daemon.notifications import Addresses, Messenger, load_addresses
+from papertape.daemon.notifications.account import AccountNotifications, hang_notifications
 from papertape.daemon.notifications.addresses import VARIABLE
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered

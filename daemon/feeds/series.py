@@ -13,12 +13,11 @@ tested; otherwise they are single values, for features alone.
 import asyncio
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
-from papertape.engine.core import Engine
 from papertape.engine.events import Event, SeriesRows
 from papertape.engine.features.requests import split_request
 from papertape.engine.features.table import is_built_in, read_request
@@ -31,6 +30,9 @@ from papertape.engine.records import (
     SERIES,
     SERIES_NAMES,
 )
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 FRESH_MS: Final = 60_000  # a stream tells marks every two seconds, tickers every five
 PAUSE_MS: Final = 15_000  # beyond it something of a mark's range may be missing
@@ -50,7 +52,7 @@ def wanted_kinds(requests: Iterable[str]) -> frozenset[int]:
     return frozenset(_KINDS[name] for name in found if name in _KINDS)
 
 
-def told_until(engine: Engine) -> dict[tuple[str, int], int]:
+def told_until(engine: "Engine") -> dict[tuple[str, int], int]:
     """Return every series that an engine's features ask for, by symbol and kind, and until when it is told of each."""
     saved = engine.frames.known.save()
     newest = saved["known_seen_ms"].copy()

@@ -9,14 +9,16 @@ candle's prices they are what a model reads, to the bit, so that what one would 
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.core import Engine
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.report import Report
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 MOST_CLOSES: Final = 50_000  # of one symbol: 35 days of minutes, with 60 features 28 MB
 STORED: Final = np.dtype("<f8")
@@ -52,7 +54,7 @@ class CloseKeeper:
     """
 
     def __init__(
-        self, engine: Engine, since_ms: int = 0, columns: Sequence[str] | None = None
+        self, engine: "Engine", since_ms: int = 0, columns: Sequence[str] | None = None
     ) -> None:
         self._symbols, self.length_ms = engine.symbols, engine.length_ms
         computed = tuple(engine.frames.columns)

@@ -13,11 +13,10 @@ import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from papertape.engine.broker.ledger import unit_decimals
 from papertape.engine.chapters import from_then_on
-from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.spec import EngineSpec, Market
 from papertape.replay.config import Config, make_config
@@ -25,6 +24,9 @@ from papertape.replay.config.learning import as_recorded
 from papertape.replay.config.spec import spec_for
 from papertape.replay.learning.settings import features_of
 from papertape.replay.tapes.tables import at_minute
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 # What a fill costs of a market; the rest of it is the venue's.
 COSTS: Final = (
@@ -180,7 +182,7 @@ def deciding_changes(kept: Identity, now: Identity) -> dict[str, tuple[Any, Any]
     }
 
 
-def refuse_held(account: Identity, engine: Engine) -> list[str]:
+def refuse_held(account: Identity, engine: "Engine") -> list[str]:
     """Return what is left out of the account, in sentences, or raise ConfigError when a position is held in it."""
     for symbol in account.dropped:
         held = float(engine.positions["quantity"][engine.symbols.index(symbol)])

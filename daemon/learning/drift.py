@@ -9,7 +9,7 @@ kill between any two steps leaves a watch that asks for the rest of them.
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from papertape.daemon.learning.drift_training import TrainingWatch
 from papertape.daemon.learning.outcomes import NOTHING, KnownOutcomes, Waiting, read_predictions
 from papertape.daemon.learning.retraining import DRIFT, News, Retraining
 from papertape.engine.broker.account import PAUSED_BY_FAULT
-from papertape.engine.core import Engine
 from papertape.engine.events import Action, Command
 from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.drift.monitor import Figures
@@ -28,6 +27,9 @@ from papertape.engine.model.drift.policy import DriftOptions, PolicyState
 from papertape.engine.model.drift.watch import DriftMachine
 from papertape.engine.report import Report
 from papertape.replay.learning.settings import LearningSettings
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 STATE: Final = "drift"  # key of the journal's meta
 KEPT_OUTCOMES: Final = 2_000
@@ -60,7 +62,7 @@ class DriftWatch:
     def __init__(
         self,
         journal: Journal,
-        engine: Engine,
+        engine: "Engine",
         writer: Writer,
         retraining: Retraining,
         settings: LearningSettings,

@@ -6,18 +6,20 @@ It measures and asks for nothing: what has no model has nothing to be made small
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.attempts import AttemptRow
-from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.model.artefact import Artefact, read_artefact
 from papertape.engine.model.drift.monitor import DriftMonitor, Figures
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.inference.recent import RECENT
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 
 class TrainingWindow(NamedTuple):
@@ -35,7 +37,7 @@ class TrainingWatch:
     """
 
     def __init__(
-        self, engine: Engine, horizon_bars: int, every_ms: int, options: DriftOptions
+        self, engine: "Engine", horizon_bars: int, every_ms: int, options: DriftOptions
     ) -> None:
         self._engine, self._horizon_bars = engine, horizon_bars
         self._every_ms, self._options = every_ms, options

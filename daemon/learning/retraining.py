@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from papertape.daemon.feeds.candle_schedule import Act
 from papertape.daemon.feeds.journalled import JournalledFeed, rehearse
@@ -25,12 +25,14 @@ from papertape.daemon.journal.attempts import PENDING, AttemptRow, begin_attempt
 from papertape.daemon.journal.crash_points import passes
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.learning.trainer import Trainer, TrainingRequest
-from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import NewModel
 from papertape.replay.config.cadence import Cadence
 from papertape.replay.learning.attempt import Attempt
 from papertape.replay.learning.policy import Shown
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 SCHEDULE: Final = "schedule"
 CATCH_UP: Final = "catch_up"
@@ -81,7 +83,7 @@ class Retraining:
         self,
         journal: Journal,
         feed: JournalledFeed,
-        engine: Engine,
+        engine: "Engine",
         writer: Writer,
         store: ModelStore,
         trainer: Trainer,

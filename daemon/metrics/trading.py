@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from papertape.daemon.metrics.trading_families import (
 from papertape.engine.broker.account import PAUSED_BY_COMMAND, PAUSED_BY_FAULT, equity
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.candles import DAY_MS, WEEK_ANCHOR_MS, WEEK_MS
-from papertape.engine.core import Engine
 from papertape.engine.jit import Row, Rows
 from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, attribution
 from papertape.engine.records import (
@@ -34,6 +33,9 @@ from papertape.engine.records import (
     SHORT,
 )
 from papertape.engine.report import Report
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 _SCORES = ("model", "smc", "technical")
 _SIDE = {LONG: "long", SHORT: "short"}
@@ -99,7 +101,7 @@ class Trading:
         self._newest_ms = 0  # open time of the newest base candle
 
     def on_report(
-        self, report: Report, engine: Engine, latencies_s: Mapping[str, float] | None = None
+        self, report: Report, engine: "Engine", latencies_s: Mapping[str, float] | None = None
     ) -> None:
         """
         Take in what a step reported, and the account as it stands after it.
@@ -124,7 +126,7 @@ class Trading:
             exemplar = {"decision_id": str(newest[0])} if newest else None
             self._latency[(stage,)].observe(seconds, exemplar)
 
-    def on_account(self, engine: Engine) -> None:
+    def on_account(self, engine: "Engine") -> None:
         """Set every gauge that the engine's state decides; at the start, this restores them."""
         series, account = self._series, engine.account[0]
         units = engine.spec.units_per_quote
@@ -180,7 +182,7 @@ class Trading:
         found = [dict(zip(names, values, strict=True)) for values in rows.tolist()]
         return [row for row in found if symbols[row["symbol"]] in self._series.symbols]
 
-    def _on_position(self, engine: Engine, index: int) -> float:
+    def _on_position(self, engine: "Engine", index: int) -> float:
         """Set the gauges of one symbol and return its notional."""
         position, market = engine.positions[index], engine.markets[index]
         symbol, quantity = engine.symbols[index], float(position["quantity"])
@@ -217,7 +219,7 @@ class Trading:
             price = float(position[f"{level}_price"]) if position["quantity"] else 0.0
             series.measure("position_price", price or None, symbol, level, self._currency)
 
-    def _on_decisions(self, report: Report, engine: Engine) -> None:
+    def _on_decisions(self, report: Report, engine: "Engine") -> None:
         """Count one decision per symbol and closed strategy candle, and what was refused."""
         n_closed = _closed(report.marks, engine.length_ms)
         if report.unheeded:

@@ -1,7 +1,7 @@
 """Parts of the status that the engine and the feed know by themselves."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from papertape.daemon.feeds.protocol import FeedStats
 from papertape.daemon.journal.identity import Identity
@@ -23,13 +23,15 @@ from papertape.engine.broker.working.orders import (
     STATUS_NAMES,
     tag_text,
 )
-from papertape.engine.core import Engine
 from papertape.engine.jit import Row
 from papertape.engine.records import LIMIT_NAMES, REFUSED_NAMES, UNTIL_RESUMED
 from papertape.engine.strategies.instructions import orders_of
 
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
-def account_state(engine: Engine, currency: str, equity_peak: float) -> AccountState:
+
+def account_state(engine: "Engine", currency: str, equity_peak: float) -> AccountState:
     """Return the account as it stands; `equity_peak` is the highest equity of the journal, quote."""
     account = engine.account[0]
     units = engine.spec.units_per_quote
@@ -65,7 +67,7 @@ def locked_until_ms(account: Row) -> int | None:
     return None if until_ms in (0, UNTIL_RESUMED) else until_ms
 
 
-def position_states(engine: Engine) -> tuple[PositionState, ...]:
+def position_states(engine: "Engine") -> tuple[PositionState, ...]:
     """Return every open position, in the order of symbols."""
     found = []
     for symbol, position, market in zip(
@@ -93,7 +95,7 @@ def position_states(engine: Engine) -> tuple[PositionState, ...]:
     return tuple(found)
 
 
-def order_states(engine: Engine) -> tuple[OrderState, ...]:
+def order_states(engine: "Engine") -> tuple[OrderState, ...]:
     """Return every order that rests, in the order of symbols, oldest first."""
     return tuple(
         OrderState(
@@ -112,7 +114,7 @@ def order_states(engine: Engine) -> tuple[OrderState, ...]:
     )
 
 
-def order_told(engine: Engine, order: Row) -> dict[str, Any]:
+def order_told(engine: "Engine", order: Row) -> dict[str, Any]:
     """Return what a log line says of an order that was refused or ended without a fill."""
     market, cause = engine.markets[int(order["symbol"])], int(order["cause"])
     return {

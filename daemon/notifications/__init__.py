@@ -5,19 +5,16 @@ Messages to people, through apprise: what happened, and rules of their own. All 
     messenger  a thread with a bounded queue: grouped, at most so many an hour
     memory     what was told already, kept in the journal: a restart tells nothing twice
     rules      the user's own rules
-    account    from reports, attempts, drift and the feed to sentences
+    account    from reports, attempts, drift and the feed to sentences; by itself, for the check of a configuration needs no daemon
 """
 
-from papertape.daemon.notifications.account import AccountNotifications, hang_notifications
 from papertape.daemon.notifications.addresses import Addresses, load_addresses
 from papertape.daemon.notifications.messenger import Messenger
 from papertape.daemon.notifications.rules import check_rules
 
 __all__ = [
-    "AccountNotifications",
     "Addresses",
     "Messenger",
     "check_rules",
-    "hang_notifications",
     "load_addresses",
 ]

@@ -7,13 +7,12 @@ block is known from the close that made it on, and it is entered when a later ca
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from papertape.daemon.notifications.memory import ToldMemory
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
@@ -24,6 +23,9 @@ from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
 from papertape.replay.config.live import NotificationRule
 from papertape.replay.learning.settings import features_of
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 _TRUE: Final = "true"
 _STRUCTURE: Final = "smc_"  # what columns of market structure begin with
@@ -42,7 +44,7 @@ class RuleWatch:
     def __init__(
         self,
         rules: Sequence[NotificationRule],
-        engine: Engine,
+        engine: "Engine",
         memory: ToldMemory,
         peak: float,
         places: int = 2,

@@ -6,18 +6,21 @@ same of the same inputs again, so a fault is no difference between two runs.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from papertape.daemon.journal import Writer
 from papertape.engine.broker.account import PAUSED_BY_FAULT
-from papertape.engine.core import Engine
 from papertape.engine.report import Report, StrategyFault
+
+if TYPE_CHECKING:
+    from papertape.engine.core import Engine
 
 
 class StrategyFaults:
     """A sink that tells of faults."""
 
     def __init__(
-        self, engine: Engine, writer: Writer, on_fault: Callable[[StrategyFault], None]
+        self, engine: "Engine", writer: Writer, on_fault: Callable[[StrategyFault], None]
     ) -> None:
         self._engine, self._writer, self._on_fault = engine, writer, on_fault
         self._told: dict[str, str] = {}

@@ -23,7 +23,7 @@ from papertape.engine.features.requests import split_request
 from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.features.table import columns_of, is_built_in, read_request
-from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows, locked_rows
 
 MOST_BYTES: Final = 1 << 28  # of columns; those that were asked for longest ago go first
 _NOBODY: Final = int(np.iinfo(np.int64).min)
@@ -52,7 +52,8 @@ class Reading:
     def __init__(self, symbols: Sequence[str], base_timeframe: str, candles: Rows) -> None:
         """Take candles, or raise DataError for the first that must not be stepped."""
         refuse_bad(candles, 0, symbols, _NOBODY)
-        self.symbols, self.base_timeframe, self.candles = tuple(symbols), base_timeframe, candles
+        self.symbols, self.base_timeframe = tuple(symbols), base_timeframe
+        self.candles = locked_rows(candles)
         self._closes: dict[str, ReadCloses] = {}
         self._columns: OrderedDict[tuple[str, str], FloatArray] = OrderedDict()
         self._rooms: dict[tuple[int, int], list[FloatArray]] = {}

@@ -13,7 +13,7 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.events import Event, MarketChange, NewModel
 from papertape.engine.features.resample import FRAME_STATE, aggregate
-from papertape.engine.jit import Rows, copy_rows
+from papertape.engine.jit import Rows, copy_rows, locked_rows
 from papertape.engine.loop import run
 from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.statement import statement
@@ -247,12 +247,12 @@ def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
     """Return the candles of the strategy's timeframe, for drawing."""
     if length_ms == base_ms:
         return candles
-    # Tapes are locked, and kernels compile once more for what is locked.
-    candles = copy_rows(candles)
     state = np.zeros(1, FRAME_STATE)
     closed = np.zeros(2 * len(candles), CANDLE)
     at = np.zeros(2 * len(candles), np.int64)
-    n = aggregate(candles, 0, 1, len(candles), base_ms, length_ms, state[0], closed, at)
+    n = aggregate(
+        locked_rows(candles), 0, 1, len(candles), base_ms, length_ms, state[0], closed, at
+    )
     return copy_rows(closed[:n])
 
 

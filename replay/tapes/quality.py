@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from papertape.engine.candles import FLAG_NAMES, timeframe_ms
-from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
+from papertape.engine.jit import FloatArray, IntArray, Rows, kernel, locked_rows
 from papertape.replay.tapes.raw import PRICES
 from papertape.replay.tapes.timestamps import floor_to, utc_text
 
@@ -190,7 +190,7 @@ class Brief(NamedTuple):
 def brief(candles: Rows, timeframe: str) -> Brief:
     """Return what `measure` says of a tape's candles, from one reading when no move in them is extreme."""
     counts = np.zeros(4 + len(FLAG_NAMES), np.int64)
-    count_quality(candles, timeframe_ms(timeframe), EXTREME_DEVIATIONS_MOVE, counts)
+    count_quality(locked_rows(candles), timeframe_ms(timeframe), EXTREME_DEVIATIONS_MOVE, counts)
     gaps, missing, zero_volume, large, *flags = counts.tolist()
     names = {name: n for name, n in zip(FLAG_NAMES.values(), flags, strict=True) if n}
     return Brief(

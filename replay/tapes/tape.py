@@ -20,7 +20,7 @@ import numpy as np
 
 from papertape.engine.candles import CANDLE, DAY_MS, empty_candles, timeframe_ms
 from papertape.engine.errors import DataError
-from papertape.engine.jit import Rows
+from papertape.engine.jit import Rows, locked_rows
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.arrow import plain_column
 from papertape.replay.tapes.timestamps import floor_to, utc_text
@@ -80,9 +80,7 @@ class Tape:
             raise DataError(f"{self.name}: a tape needs at least one candle")
         if (np.diff(stamps) <= 0).any() or (floor_to(stamps, self.length_ms) != stamps).any():
             raise DataError(f"{self.name}: open times must rise and lie on the grid; import it")
-        locked = self.candles.view()
-        locked.flags.writeable = False
-        object.__setattr__(self, "candles", locked)
+        object.__setattr__(self, "candles", locked_rows(self.candles))
 
     @property
     def name(self) -> str:

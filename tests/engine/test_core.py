@@ -14,8 +14,10 @@ from papertape.engine import (
     Market,
     Settings,
 )
+from papertape.engine.broker.execution import execute
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, bucket_start, timeframe_ms
-from papertape.engine.jit import Rows
+from papertape.engine.features.series import advance
+from papertape.engine.jit import Rows, locked_rows
 from papertape.engine.snapshot import StreamDigest
 from papertape.engine.strategies import EmaCross
 from tests.support.helpers import START_MS, interleave, random_candles, run_all
@@ -152,6 +154,20 @@ def test_absent_candles_move_the_clock_and_the_digest_says_so() -> None:
         run_all(make_engine(), candles).engine.digest
         != run_all(make_engine(), absent).engine.digest
     )
+
+
+def test_candles_that_can_be_written_run_the_code_of_those_that_cannot() -> None:
+    """A tape's cannot and a feed's can: the largest kernels were compiled for each."""
+    kernels: list[Any] = [advance, execute]
+    counts, digests = [], []
+    candles = random_candles(300)
+    for rows in (locked_rows(candles), candles):
+        digests.append(run_all(make_engine(), rows).engine.digest)
+        counts.append([len(getattr(each, "overloads", ())) for each in kernels])
+
+    assert counts[0] == counts[1]
+    assert digests[0] == digests[1]
+    assert candles.flags.writeable
 
 
 @pytest.mark.parametrize("sizes", [(1, 7, 70_000), (65_536, 1), (70_008,)])

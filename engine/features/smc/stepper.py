@@ -9,7 +9,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.features.smc.events import EVENT
 from papertape.engine.features.smc.parameters import LONGEST_PIVOT, PARAMETERS, default_parameters
 from papertape.engine.features.smc.tracker import MARKET_STATE, step_market
-from papertape.engine.jit import Rows, copy_rows, join_rows, kernel
+from papertape.engine.jit import Rows, copy_rows, join_rows, kernel, locked_rows
 
 # One candle says at most what all shelves hold: some 5,000 events when a crash ends everything at once.
 EVENTS_PER_CANDLE: Final = 8_192
@@ -72,7 +72,7 @@ class SmartMoney:
         """Take one or more closed candles, in time order, and return what they made known."""
         if candles.dtype != CANDLE:
             raise DataError(f"candles: type {candles.dtype} is not the CANDLE record")
-        parts = []
+        candles, parts = locked_rows(candles), []
         first = 0
         while first < len(candles):
             first = step_candles(
