@@ -54,6 +54,7 @@ def fork() -> int:
     """
     parent = os.getpid()
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    child = -1
     try:
         child = os.fork()
         if child == 0:
@@ -65,7 +66,15 @@ def fork() -> int:
                 os._exit(1)
         return child
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        except (
+            BaseException
+        ):  # the parent was interrupted meanwhile: nobody would hear of the child
+            if child > 0:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            raise
 
 
 def step_back() -> None:

@@ -107,8 +107,8 @@ class CcxtMarkets:
         swaps = [str(m["symbol"]) for m in found if m is not None and m.get("swap")]
         if not swaps:
             return
-        # What is not known comes first, and what was not answered last: one symbol keeps no other from its own.
-        left = sorted(swaps, key=lambda symbol: (symbol in self._tiers, self._failures[symbol]))
+        # What was not answered comes last, and what is not known first: one symbol keeps no other from its own.
+        left = sorted(swaps, key=lambda symbol: (self._failures[symbol], symbol in self._tiers))
         if is_missing_alone:
             left = [symbol for symbol in left if symbol not in self._tiers]
         try:

@@ -133,7 +133,8 @@ class SharedTrialFile(TrialFile):
             ) from error
         except OSError:  # a folder of another machine may know no locks; claims need none
             pass
-        if is_new:  # held before: who wants it alone begins it, too
+        # Held before: who wants it alone begins it, too, and may have ended since.
+        if is_new and not os.fstat(found.fileno()).st_size:
             found.write(self._first_line)
             found.flush()
         return found

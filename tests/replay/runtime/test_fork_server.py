@@ -171,3 +171,23 @@ def test_work_that_never_ends_is_ended_with_whoever_asked(tmp_path: Path, has_se
     os.waitpid(asker, 0)
 
     wait_until_gone(copy)
+
+
+def test_an_interrupt_while_a_copy_begins_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fork, begun = os.fork, []
+
+    def interrupted() -> int:
+        begun.append(fork())
+        if begun[-1]:
+            os.kill(os.getpid(), signal.SIGINT)
+        return begun[-1]
+
+    monkeypatch.setattr(os, "fork", interrupted)
+
+    for begins in (lambda: run_apart(lambda: time.sleep(600)), lambda: ForkServer(begin, work)):  # type: ignore[arg-type,return-value]
+        with pytest.raises(KeyboardInterrupt):
+            begins()
+
+    assert not [pid for pid in begun if Path(f"/proc/{pid}").exists()]

@@ -334,6 +334,11 @@ def test_of_tiers_that_are_asked_for_one_by_one_a_failure_costs_no_other() -> No
         assert followed.are_tiers_missing
         assert venue.asked.count(BTC) == venue.asked.count("XRP/USDT") == 1
 
+        venue.tiers = venue.tiers[:1]  # another table, hours later
+        await followed.load(history)
+        followed.read(venue, clock.now_ms())
+        assert brackets(followed) == dict(zip(symbols, [[100.0], None, None, [100.0]], strict=True))
+
     in_virtual_time(main())
 
 

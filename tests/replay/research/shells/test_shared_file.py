@@ -179,6 +179,27 @@ def test_of_one_who_shares_and_one_alone_one_begins_the_file(
         assert [found.number for found in again.rows()] == [0]
 
 
+def test_a_search_alone_that_begins_and_ends_before_one_who_shares_is_not_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, opened_file = {**HEADER, "seed": 123_456}, Path.open
+
+    def with_another(path: Path, mode: str = "r", *more: Any) -> Any:
+        file = opened_file(path, mode, *more)
+        if path.name == "trials.jsonl" and "x" in mode:  # made, and nothing is in it
+            with TrialFile(tmp_path, other, 4) as alone:
+                alone.add(row(0))
+        return file
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", with_another)
+        with pytest.raises(DataError, match="the trials of another sweep"):
+            SharedTrialFile(tmp_path, {**HEADER, "seed": 1}, 4)
+
+    with TrialFile(tmp_path, other, 4) as again:
+        assert [found.number for found in again.rows()] == [0]
+
+
 def test_a_trial_that_two_did_is_kept_once_and_must_be_the_same(
     two: tuple[SharedTrialFile, SharedTrialFile],
 ) -> None:
