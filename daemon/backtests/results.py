@@ -1,6 +1,8 @@
 """A result read again for whoever asks: its figures, its curve, pieces of its files; all within the budget of one answer."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,13 +68,16 @@ def result_of(job: BacktestJob, folder: Path) -> BacktestResult:
             for tape in summary["tapes"][:_MOST_TAPES]
         ),
         curve=_curve(folder),
-        files=tuple(
-            FileSize(name=name, size_bytes=(folder / name).stat().st_size)
-            for name in ResultFile
-            if (folder / name).is_file()
-        ),
+        files=tuple(_sizes(folder)),
         folder=str(folder.resolve()),
     )
+
+
+def _sizes(folder: Path) -> Iterator[FileSize]:
+    for name in ResultFile:
+        # Not asked before whether it is there: the oldest results are removed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            yield FileSize(name=name, size_bytes=(folder / name).stat().st_size)
 
 
 def curve_of_result(folder: Path) -> Curve:

@@ -6,6 +6,7 @@ commit is the end: nothing is written after it, whoever waits is told, and the d
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -162,7 +163,9 @@ class ThreadWriter:
 
     def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call in the loop, unless it has gone: then nobody waits."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(
+            RuntimeError
+        ):  # closed, which may happen between a look and the call
             self._loop.call_soon_threadsafe(call, *arguments)
 
     def _refuse(self, group: list[_Item], error: BaseException) -> None:

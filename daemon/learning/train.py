@@ -2,6 +2,7 @@
 Training by hand: a model from tapes, judged by the gate, into the store; for `papertape train` and for `papertape.train`.
 """
 
+import contextlib
 import hashlib
 import html
 import json
@@ -171,7 +172,9 @@ def train_attempt(
     folder = models.folder / ".training" / _digest(job)
     folder.mkdir(parents=True, exist_ok=True)
     attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
-    shutil.rmtree(folder.parent, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another training is made beside it, or was cut off there
+        folder.parent.rmdir()
     return attempt
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from papertape.daemon.backtests.answers import BacktestState
+from papertape.daemon.backtests.answers import BacktestState, ResultFile
 from papertape.daemon.backtests.jobs import JobFolder
+from papertape.daemon.backtests.results import _sizes
 from papertape.daemon.backtests.service import (
     BacktestService,
     NoSuchBacktest,
@@ -237,6 +238,25 @@ async def test_cancelled_twice_it_is_waited_for_as_once(
 
     assert await running is None
     assert not gone.is_set()  # it was waited for to the end
+
+
+def test_files_that_are_removed_while_they_are_listed_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ResultFile.SUMMARY).write_bytes(b"12")
+    (tmp_path / ResultFile.EQUITY).write_bytes(b"1")
+    stat = Path.stat
+
+    def removed(path: Path, **more: Any) -> Any:
+        found = stat(path, **more)
+        if path.name == ResultFile.EQUITY:
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "stat", removed)
+
+    assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {"result.json": 2, "equity.parquet": 1}  # fmt: skip
+    assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {"result.json": 2}
 
 
 @pytest.mark.asyncio

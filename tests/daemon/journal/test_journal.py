@@ -443,3 +443,20 @@ def test_any_inputs_in_any_order_read_back(
         found = [(row.kind, row.payload) for row in journal.inputs()]
 
     assert found == [encode(event)[:2] for event in given_events]
+
+
+def test_a_loop_that_closes_while_it_is_told_leaves_the_thread_unhurt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def writing() -> ThreadWriter:
+        return ThreadWriter(Journal.open(tmp_path, 0))
+
+    writer = asyncio.run(writing())  # whose loop is closed, which is not seen yet
+    with monkeypatch.context() as patch:
+        patch.setattr(writer._loop, "is_closed", lambda: False)
+        writer.post(lambda journal: journal.add_input(encode(Command(Action.PAUSE)), 0))
+        asyncio.run(writer.close())
+
+    assert not writer._thread.is_alive()
+    with Journal.read(tmp_path) as journal:
+        assert journal.sequence == 1
