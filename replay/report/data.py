@@ -215,10 +215,17 @@ def equity_curve(
         held *= start * (1.0 + held_return) / held[-1]
     return {
         "time": seconds.tolist(),
-        "equity": np.round(worth[rows], 4).tolist(),
-        "hold": np.round(held, 4).tolist(),
+        "equity": curve_values(worth[rows]),
+        "hold": curve_values(held),
         "drawdown": np.round(below[rows], 6).tolist(),
     }
+
+
+def curve_values(amounts: FloatArray) -> list[Any]:
+    """Return amounts of a curve to four decimals, or to nine digits of the largest where those are finer, as of bitcoin."""
+    largest = float(np.abs(amounts).max(initial=0.0))
+    decimals = 8 - math.floor(math.log10(largest)) if 0.0 < largest < math.inf else 0
+    return list(np.round(amounts, max(decimals, 4)).tolist())
 
 
 def _hold(seconds: IntArray, candles: Mapping[str, Rows], capital: float) -> FloatArray:

@@ -32,6 +32,7 @@ class EquityView {
   // Marks are five minutes apart: the curve ends with what the account is worth now.
   now(status) {
     this.newest = status.last_input && { time: status.last_input.time_ms / 1000, equity: status.account.equity, fall: status.account.drawdown_ratio };
+    this.line.applyOptions(inMoneyPlaces());
     this.extend();
   }
   extend() {

@@ -17,6 +17,7 @@ from papertape.daemon.journal.tables import EQUITY_EVERY_MS
 from papertape.daemon.monitoring.api.answers import EquityCurve
 from papertape.engine.jit import IntArray, Rows, join_rows, record
 from papertape.engine.records import UNITS_PER_QUOTE
+from papertape.replay.report.data import curve_values
 
 STRETCHES: Final = 500  # of one answer: four marks each at most, 50 bytes a mark
 MOST_KEPT: Final = 8_192  # stretches of the overview: 1 MB
@@ -82,9 +83,9 @@ class EquityHistory:
             capital=self._capital,
             size_ms=size_ms,
             time_ms=marks["time_ms"].tolist(),
-            equity=np.round(marks["equity"] / self._units_per_quote, 4).tolist(),
+            equity=curve_values(marks["equity"] / self._units_per_quote),
             drawdown_ratio=np.round(1.0 - marks["equity"] / marks["peak"], 6).tolist(),
-            exposure=np.round(marks["exposure"] / self._units_per_quote, 2).tolist(),
+            exposure=curve_values(marks["exposure"] / self._units_per_quote),
         )
 
     def _between(self, journal: Journal, first_ms: int, last_ms: int, size_ms: int) -> Rows:

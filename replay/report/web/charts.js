@@ -35,8 +35,8 @@ class EquityView {
   constructor() {
     this.chart = LightweightCharts.createChart($("equity"), chartOptions());
     const quiet = { priceLineVisible: false, lastValueVisible: false };
-    this.held = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 1 });
-    this.equity = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, lineWidth: 2, title: "" });
+    this.held = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, ...inMoneyPlaces(), lineWidth: 1 });
+    this.equity = this.chart.addSeries(LightweightCharts.LineSeries, { ...quiet, ...inMoneyPlaces(), lineWidth: 2, title: "" });
     this.under = this.chart.addSeries(LightweightCharts.AreaSeries, { ...quiet, lineWidth: 1, priceFormat: { type: "custom", formatter: (x) => x.toFixed(1) + " %" } }, 1);
     this.at(Infinity);
     this.chart.panes()[1]?.setHeight(100);

@@ -13,6 +13,8 @@ function element(tag, text, className) {
 
 let moneyPlaces = 2; // decimals of an amount; whoever knows the account says otherwise
 const inMoney = (x, places = moneyPlaces) => x.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+// Amounts on the scale of a chart, which has two decimals of its own.
+const inMoneyPlaces = () => ({ priceFormat: { type: "price", precision: moneyPlaces, minMove: Math.pow(10, -moneyPlaces) } });
 const FORMATS = {
   percent: (x) => (x * 100).toFixed(Math.abs(x) >= 10 ? 0 : 2) + "\u00a0%",
   rate: (x) => (x * 100).toFixed(4) + "\u00a0%", // of funding: a basis point is a large one

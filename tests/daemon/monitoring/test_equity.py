@@ -139,6 +139,13 @@ def test_what_a_window_reads_does_not_grow_with_the_table(
     assert marks.n_rows == 3
 
 
+def test_a_curve_in_bitcoin_has_the_decimals_of_its_amounts() -> None:
+    found = window(EquityHistory(0.5), Marks(np.array([500_000_010, 512_345_670, 499_999_990])))
+
+    assert found.equity == (0.50000001, 0.51234567, 0.49999999)
+    assert found.exposure == (7e-9,) * 3
+
+
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_years_fit_and_peak_and_trough_of_every_stretch_survive(tmp_path: Path) -> None:

@@ -120,5 +120,7 @@ async def test_it_stands_beside_the_account_as_what_was_not_traded(
             "$('model-shadow').textContent"
         )
         assert await tab.value("$('shadows').querySelector('tbody').rows.length") == 2
+        scale = "moneyPlaces = 8, PAGE.equity.now(PAGE.status), PAGE.equity.line.priceFormatter().format(0.51234567)"
+        assert await tab.value(scale) == "0.51234567"  # of an account in bitcoin
         await looked_at(tab)
         assert tab.errors == []

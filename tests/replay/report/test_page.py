@@ -164,6 +164,12 @@ def test_fewer_points_hide_no_drawdown() -> None:
     np.testing.assert_array_equal(curve_points(worth[:100]), np.arange(100))
 
 
+def test_a_curve_in_bitcoin_has_the_decimals_of_its_amounts() -> None:
+    marks = CurveColumns(time_ms=60_000 * np.arange(3), equity=np.array([500_000_010, 512_345_670, 499_999_990]))  # fmt: skip
+
+    assert equity_curve(marks, {}, 0.5)["equity"] == [0.50000001, 0.51234567, 0.49999999]
+
+
 def test_text_from_data_cannot_become_markup(result: Result) -> None:
     evil = "</script><script>alert(1)</script>"
     summary = {**result.summary, "symbols": [evil], "strategy": evil, "name": evil}
@@ -291,6 +297,9 @@ async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(
         await tab.value("document.querySelectorAll('#ranges button')[1].click()")
         week = await tab.value("document.getElementById('level').textContent")
         legend = await tab.value("document.getElementById('legend').textContent")
+        scale = await tab.value(
+            "[2, 8].map((n) => { moneyPlaces = n; return new EquityView().equity.priceFormatter().format(0.51234567); })"
+        )
         told = await tab.value(
             "['distribution', 'rolling', 'years', 'falls'].map((id) => document.getElementById(id).childElementCount > 0)"
         )
@@ -302,6 +311,7 @@ async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\dO [\d.,]+H [\d.,]+L [\d.,]+C [\d.,]+", legend)
     assert "Vol " in legend
     assert told == [True] * 4
+    assert scale == ["0.51", "0.51234567"]  # of an account in bitcoin
 
 
 @needs_browser
