@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,7 +19,7 @@ from papertape.daemon.backtests.answers import (
 )
 from papertape.daemon.backtests.curves import Curve
 from papertape.engine.errors import DataError
-from papertape.replay.report.data import curve_points
+from papertape.replay.report.data import curve_points, curve_values
 
 PIECE_BYTES: Final = 250_000  # of a file in one answer
 _STRETCHES: Final = 500
@@ -96,7 +95,7 @@ def _curve(folder: Path) -> ResultCurve:
     time_ms, equity = curve_of_result(folder)
     rows = curve_points(equity, _STRETCHES)
     return ResultCurve(
-        time_ms=tuple(time_ms[rows].tolist()), equity=tuple(np.round(equity[rows], 4).tolist())
+        time_ms=tuple(time_ms[rows].tolist()), equity=tuple(curve_values(equity[rows]))
     )
 
 

@@ -3,11 +3,13 @@ Training by hand: a model from tapes, judged by the gate, into the store; for `p
 """
 
 import contextlib
+import fcntl
 import hashlib
 import html
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from pathlib import Path
@@ -156,7 +158,7 @@ def train_attempt(
     """
     Return what came of a training; everything in the configured span of the tapes is the past.
 
-    It goes on in the folder of an earlier one of the same that was cut off.
+    It goes on in the folder of an earlier one of the same that was cut off; DataError while another process is at it.
     """
     if not config.signals.use_ml:
         raise ConfigError("signals.use_ml: it is off; a model would have nothing to read")
@@ -170,12 +172,29 @@ def train_attempt(
         settings, (due_ms,), rows, "manual", champion=champion, champion_version=version
     )
     folder = models.folder / ".training" / _digest(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
-    shutil.rmtree(folder, ignore_errors=True)
+    with _alone(folder):
+        attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
+        shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # another training is made beside it, or was cut off there
         folder.parent.rmdir()
     return attempt
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it, or raise DataError while another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"{folder}: another process is at this training; wait for its end"
+            ) from None
+        yield
+    finally:
+        os.close(number)
 
 
 def _digest(job: TrainingJob) -> str:

@@ -122,10 +122,11 @@ def train(
 
         return FitWatch(on_epoch, is_over, checkpoint)
 
+    # All of them before the first is trained: a window may have too few rows.
+    members = [_of_member(options, ready, member) for member in range(options.members)]
     fits = [
         _fit(rows, own, watch(member))
-        for member in range(options.members)
-        for own, part in [_of_member(options, ready, member)]
+        for member, (own, part) in enumerate(members)
         for rows in _groups(symbols, part, (mean, scale), options, parent, member)
     ]
     tensors = _joined([own for own, _ in fits], options)

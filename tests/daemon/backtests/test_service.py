@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from papertape.daemon.backtests.answers import BacktestState, ResultFile
 from papertape.daemon.backtests.jobs import JobFolder
-from papertape.daemon.backtests.results import _sizes
+from papertape.daemon.backtests.results import _curve, _sizes
 from papertape.daemon.backtests.service import (
     BacktestService,
     NoSuchBacktest,
@@ -257,6 +258,14 @@ def test_files_that_are_removed_while_they_are_listed_are_none(
 
     assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {"result.json": 2, "equity.parquet": 1}  # fmt: skip
     assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {"result.json": 2}
+
+
+def test_a_curve_in_bitcoin_has_the_decimals_of_its_amounts(tmp_path: Path) -> None:
+    equity = [0.50000001, 0.51234567, 0.49999999]
+    time = pd.date_range("2024-01-01", periods=3, freq="h", tz="UTC")
+    pd.DataFrame({"time": time, "equity": equity}).to_parquet(tmp_path / ResultFile.EQUITY)
+
+    assert _curve(tmp_path).equity == tuple(equity)
 
 
 @pytest.mark.asyncio

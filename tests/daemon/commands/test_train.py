@@ -95,6 +95,25 @@ def test_a_model_of_a_tape_goes_through_the_gate_into_the_store() -> None:
     assert list((store.folder / ".training").iterdir()) == [beside]
 
 
+def test_the_same_training_in_two_shells_is_refused_to_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def second(folder: Path) -> None:
+        monkeypatch.setattr(train_module, "run_attempt", attempt_here)
+        with pytest.raises(DataError, match="another process is at this training; wait for its"):
+            train("--tape", "SYNTH")
+        assert folder.is_dir()
+
+    async def with_another(folder: Path, job: TrainingJob, *_: object) -> Attempt:
+        second(folder)
+        return await attempt_here(folder, job)
+
+    monkeypatch.setattr(train_module, "run_attempt", with_another)
+
+    assert "model 1, not promoted" in train("--tape", "SYNTH").output
+    assert ModelStore().versions() == [1]
+
+
 def test_json_is_one_document_and_the_same_command_makes_the_same_weights() -> None:
     first = json.loads(train("--tape", "SYNTH", "--json").output)
     second = json.loads(train("--tape", "SYNTH", "--json").output)

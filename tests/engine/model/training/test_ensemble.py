@@ -115,7 +115,11 @@ def test_all_seeds_learn_from_the_whole_part_before_any_learns_from_its_half() -
             assert made.member(number).tensors[name].tobytes() == one.tensors[name].tobytes()
 
 
-def test_a_window_with_too_few_rows_is_refused_with_what_there_is() -> None:
+def test_a_window_with_too_few_rows_is_refused_with_what_there_is_before_any_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("a training was begun"))
+
     with pytest.raises(
         DataError, match=r"\d+ usable rows to train on the newest 0.03125 of them are fewer than 50"
     ):
