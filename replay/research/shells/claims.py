@@ -9,7 +9,6 @@ compared, and only with itself: what the clocks of the machines and of the folde
 machine takes nothing over. A shell that was only slow is done no wrong: its trial is done twice and comes to the same.
 """
 
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from papertape.engine.errors import DataError
+from papertape.replay.research.sweep.record import GONE
 
 BEAT_S: Final = 3.0
 SILENT_S: Final = 30.0
-# Of a file that another machine removed while it was read here, its server says the latter.
-_GONE: Final = (errno.ENOENT, errno.ESTALE)
 _HEARD_S: Final = 4 * BEAT_S
 
 
@@ -107,7 +105,7 @@ class Claims:
         try:
             name = claim.read_text(encoding="utf-8")
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in GONE:
                 raise
             return None
         # One whose maker was killed before it said its name shows no life either.
@@ -120,7 +118,7 @@ class Claims:
             ) as file:  # to open asks a file's server, where its time alone may be kept from before
                 time_ns = os.fstat(file.fileno()).st_mtime_ns
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in GONE:
                 raise
             time_ns = 0
         known = self._pulses.get(path)

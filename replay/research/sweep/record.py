@@ -6,6 +6,7 @@ line is taken back, and what was done stays. One process writes at a time, or se
 (`papertape.replay.research.shells`), each a file of its own, which are read here as well.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,8 @@ TRIALS: Final = "trials.jsonl"
 SHELLS: Final = "shells"
 _ENDINGS: Final = {"done": 1, "pruned": 2}
 _NO_RESULT: Final = 3
+# Of a file that another machine removed while it was read here, its server says the latter.
+GONE: Final = (errno.ENOENT, errno.ESTALE)
 # A command that is killed leaves workers, which end a moment after it and hold what it held until then.
 _PATIENCE_S: Final = 2.0
 
@@ -193,10 +196,15 @@ class TrialFile:
     def _read_on(self, path: Path) -> Iterator[TrialRow]:
         """Take in the whole lines of a file that were not read yet; yield the trials that were not known."""
         try:
-            file = path.open("rb")
-        except FileNotFoundError:  # it was of a shell that did nothing and has ended meanwhile
-            return
-        with file:
+            yield from self._read_lines(path)
+        except OSError as error:
+            if (
+                error.errno not in GONE
+            ):  # as that of a shell which did nothing and has ended meanwhile
+                raise
+
+    def _read_lines(self, path: Path) -> Iterator[TrialRow]:
+        with path.open("rb") as file:
             home = self._home(path)
             file.seek(self._ends[home])
             for line in file:

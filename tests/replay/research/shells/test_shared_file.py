@@ -1,5 +1,7 @@
 """Shells that share a folder find what one finds: rows, digests, choices, ledger, also when one of them is killed."""
 
+import errno
+import io
 import multiprocessing
 import os
 import signal
@@ -125,6 +127,32 @@ def test_a_shell_that_did_nothing_may_end_at_any_time(
         assert list(next(one.turns([2], lambda row: None))) == [2]
         assert [found.number for found in one.rows()] == [0]
         assert one.at_work == 1
+
+
+@pytest.mark.parametrize("step", ["open", "read"])
+def test_a_shell_that_did_nothing_may_end_on_another_machine_while_its_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    opened_file = Path.open
+
+    class Stale(io.BytesIO):
+        def __next__(self) -> bytes:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with SharedTrialFile(tmp_path, HEADER, 4) as one, SharedTrialFile(tmp_path, HEADER, 4) as idle:
+
+        def stale(path: Path, *more: Any, **named: Any) -> Any:
+            if path != idle.path:
+                return opened_file(path, *more, **named)
+            return Stale() if step == "read" else next(Stale())
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", stale)
+            one._hear(lambda row: None)
+        one.add(row(0))
+        idle._hear(lambda row: None)
+
+        assert [found.number for found in idle.rows()] == [0]
 
 
 def test_an_interrupt_behind_the_line_of_a_trial_does_not_lose_it(
