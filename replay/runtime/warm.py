@@ -15,7 +15,7 @@ from papertape.engine.features.own.base import Found, NewCandles, OwnFeature, Ru
 from papertape.engine.features.own.kernels import KernelFeature
 from papertape.engine.features.series import FeatureSeries
 from papertape.engine.features.smc import EVENT
-from papertape.engine.jit import FloatArray, Rows, kernel
+from papertape.engine.jit import FloatArray, Rows, kernel, locked_rows
 from papertape.engine.model.gate.bets import Unseen, bet
 from papertape.engine.model.inference.predictions import Predictions
 from papertape.engine.model.inference.recent import Recent
@@ -112,4 +112,4 @@ def _engine() -> tuple[Engine, Rows]:
     candles = empty_candles(1)
     for price in ("open", "high", "low", "close"):
         candles[price] = 1.0
-    return Engine(spec), candles
+    return Engine(spec), locked_rows(candles)  # as an engine takes them

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 
 from papertape.engine.broker.execution import execute
+from papertape.engine.core import Engine
+from papertape.engine.features.series import advance
 from papertape.engine.model.kinds import infer
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies import Confluence, EmaCross
-from papertape.replay.runtime import compile
+from papertape.replay.runtime import compile, warm
+from tests.support.helpers import random_candles
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -167,6 +170,18 @@ def test_other_processes_are_for_what_is_needed_and_not_on_disk(
         (["compile_execution"], True),
         (["compile_structure"], False),
     ]
+
+
+def test_what_is_compiled_ahead_is_what_an_engine_asks_for() -> None:
+    kernels: list[Any] = [advance, execute]
+    engine = Engine(EngineSpec([Market("X")], EmaCross(), "1m", "1m"))
+    engine.step(random_candles(2, timeframe="1m"))
+    asked = [set(each.overloads) for each in kernels]
+
+    warm.compile_features()
+    warm.compile_execution()
+
+    assert [set(each.overloads) for each in kernels] == asked
 
 
 @pytest.mark.slow  # by default tests/engine/jit/test_dispatch.py compiles into a folder of its own
