@@ -68,9 +68,8 @@ def fork() -> int:
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-        except (
-            BaseException
-        ):  # the parent was interrupted meanwhile: nobody would hear of the child
+        except BaseException:
+            # The parent was interrupted meanwhile: nobody would hear of the child.
             if child > 0:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)

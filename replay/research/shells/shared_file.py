@@ -137,6 +137,7 @@ class SharedTrialFile(TrialFile):
         if is_new and not os.fstat(found.fileno()).st_size:
             found.write(self._first_line)
             found.flush()
+            os.fsync(found.fileno())  # it stays open, and other machines read what was flushed
         return found
 
     def _claimed(self, wanted: Sequence[int], told: Callable[[TrialRow], None]) -> Iterator[int]:

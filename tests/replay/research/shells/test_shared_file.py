@@ -228,6 +228,24 @@ def test_a_search_alone_that_begins_and_ends_before_one_who_shares_is_not_rename
         assert [found.number for found in again.rows()] == [0]
 
 
+def test_other_machines_can_read_the_first_line_as_soon_as_a_shell_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of files has what was flushed or closed, and a shell keeps the file that it begins open."""
+    flush, on_server = os.fsync, {}
+
+    def flush_there(number: int) -> None:
+        flush(number)
+        path = Path(f"/proc/self/fd/{number}").resolve()
+        on_server[path] = path.read_bytes()
+
+    monkeypatch.setattr(os, "fsync", flush_there)
+
+    with SharedTrialFile(tmp_path, HEADER, 4):
+        path = tmp_path / "trials.jsonl"
+        assert on_server[path] == path.read_bytes() != b""
+
+
 def test_a_trial_that_two_did_is_kept_once_and_must_be_the_same(
     two: tuple[SharedTrialFile, SharedTrialFile],
 ) -> None:
