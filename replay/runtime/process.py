@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -53,27 +54,42 @@ def fork() -> int:
     Its parent is the thread that calls this: a child does not outlive that either.
     """
     parent = os.getpid()
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    is_main = threading.current_thread() is threading.main_thread()
+    usual = signal.getsignal(signal.SIGINT) if is_main else None
+    heard: list[Any] = []
+    # The mask is for the child: its parent's interrupts go to another thread then, and are raised in the main one all the same.
+    if callable(usual):
+        signal.signal(signal.SIGINT, lambda *told: heard.append(told))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     child = -1
     try:
         child = os.fork()
         if child == 0:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            os.environ[PARENT] = str(parent)
-            try:
-                end_with_parent()
-            except SystemExit:  # without the parent's own clean-up
-                os._exit(1)
+            _begin(parent)
         return child
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if child and callable(usual):
+                signal.signal(signal.SIGINT, usual)
+                if heard:
+                    usual(*heard[0])
         except BaseException:
             # The parent was interrupted meanwhile: nobody would hear of the child.
             if child > 0:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
             raise
+
+
+def _begin(parent: int) -> None:
+    """Make a process that was just forked one that its parent interrupts and that ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ[PARENT] = str(parent)
+    try:
+        end_with_parent()
+    except SystemExit:  # without the parent's own clean-up
+        os._exit(1)
 
 
 def step_back() -> None:

@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -173,6 +174,18 @@ def test_work_that_never_ends_is_ended_with_whoever_asked(tmp_path: Path, has_se
     wait_until_gone(copy)
 
 
+@pytest.fixture
+def another_thread() -> Iterator[None]:
+    """Have a thread that takes interrupts which the main one does not, as libraries and shells have them."""
+    is_over = threading.Event()
+    thread = threading.Thread(target=is_over.wait)
+    thread.start()
+    yield
+    is_over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("another_thread")
 def test_an_interrupt_while_a_copy_begins_leaves_none_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
