@@ -141,18 +141,18 @@ def dies_and_recovers(run: Run, state: Path, undisturbed: Undisturbed, *deaths: 
     for death in deaths:
         assert run(state, death) in (KILLED, 0), death  # 0: the rest of the run did not pass it
 
-    assert run(state) == 0
-
-    assert final(state) == undisturbed.engine, deaths
-    assert everything(state) == undisturbed.tables, deaths
-    assert not list(state.rglob(".*.tmp")), deaths
+    where = (state.name, *deaths)
+    assert run(state) == 0, where
+    assert final(state) == undisturbed.engine, where
+    assert everything(state) == undisturbed.tables, where
+    assert not list(state.rglob(".*.tmp")), where
 
 
 def left_at(
     run: Run, folder: Path, undisturbed: Undisturbed, points: Collection[str]
 ) -> Iterator[Path]:
     """
-    Yield what a death at each of these points leaves, as a state of its own.
+    Yield what a death at each of these points leaves, as a state of its own that is named after the point.
 
     One run stands still at every point while its files are copied: what they hold is what a kill leaves. Between a commit
     and the point before the next one mostly nothing is written, and two deaths that leave the same are one.
@@ -160,12 +160,12 @@ def left_at(
     walking, log = folder / "walking", folder / "passed"
     status, before = run(walking, crash_points.EVERY, str(log)), None
     while status == STOPPED:
-        if log.read_text().split()[-1] in points:
+        if (point := log.read_text().split()[-1]) in points:
             files = {path: path.read_bytes() for path in walking.rglob("*") if path.is_file()}
             # The index of the write-ahead log is made anew by whoever comes first.
             kept = {path: data for path, data in files.items() if path.suffix != ".db-shm"}
             if kept != before:
-                before, state = kept, Path(tempfile.mkdtemp(dir=folder))
+                before, state = kept, Path(tempfile.mkdtemp(prefix=f"{point}-", dir=folder))
                 for path, data in files.items():
                     copy = state / path.relative_to(walking)
                     copy.parent.mkdir(parents=True, exist_ok=True)
