@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ LEDGERS = Path(tempfile.mkdtemp(prefix="papertape-trials-"))
 atexit.register(shutil.rmtree, LEDGERS, ignore_errors=True)
 os.environ["PAPERTAPE_TRIALS"] = str(LEDGERS / "shared.sqlite3")
 NUMBERS = itertools.count()
+
+# A script that began this with `&` lets it hear no interrupt, nor anything that it starts; at a terminal all do.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from tests.support.commands import Inside
