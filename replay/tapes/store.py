@@ -4,7 +4,10 @@ The candle store: a folder with one file per market and timeframe, `venue_SYMBOL
 What a tape and its file are is in `papertape.replay.tapes.tape`; its names are here too, because readers look for them here.
 """
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -166,9 +169,12 @@ class Store:
         its place or `merge` joins both; candles that both have must then be equal, unless `keep` says whose counts.
         """
         path = self.path_of(tape)
-        chosen = self.prepare(tape, replace=replace, merge=merge, keep=keep)
-        if chosen is not None:
-            write_tape(chosen, path)
+        with _alone(
+            self.directory
+        ):  # of two that merge, the second reads what the first has written
+            chosen = self.prepare(tape, replace=replace, merge=merge, keep=keep)
+            if chosen is not None:
+                write_tape(chosen, path)
         return path
 
     def prepare(
@@ -187,6 +193,23 @@ class Store:
                 "--merge joins them, --replace puts the new one in its place"
             )
         return merge_tapes(old, tape, keep=keep)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Let one process at a time change a folder; one that cannot be made is said by whoever writes into it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file server may know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _span(tape: Tape) -> str:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -386,3 +387,27 @@ def test_row_groups_are_read_one_at_a_time(tmp_path: Path) -> None:
     assert sizes == [131_072, 131_072, n - 2 * 131_072]
     with pytest.raises(DataError, match="rows: 0 is not at least 1"):
         next(iter_candles(tmp_path / "t.parquet", 0))
+
+
+def test_two_that_merge_at_once_lose_no_candle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candles = make_candles([(100.0, 101.0, 99.0, 100.0)] * 3)
+    store = Store(tmp_path)
+    store.save(make_tape(candles[:1]))
+    other = threading.Thread(
+        target=lambda: Store(tmp_path).save(make_tape(candles[2:]), merge=True)
+    )
+    write, begun = write_tape, []
+
+    def between(tape: Tape, path: Path) -> None:
+        if not begun:  # the first has read what is stored, and not written yet
+            begun.append(other.start())
+            other.join(0.3)
+        write(tape, path)
+
+    monkeypatch.setattr("papertape.replay.tapes.store.write_tape", between)
+    store.save(make_tape(candles[:2]), merge=True)
+    other.join()
+
+    assert list(store.find("BTCUSDT").candles["open_ms"]) == list(candles["open_ms"])
