@@ -169,9 +169,8 @@ class Store:
         its place or `merge` joins both; candles that both have must then be equal, unless `keep` says whose counts.
         """
         path = self.path_of(tape)
-        with _alone(
-            self.directory
-        ):  # of two that merge, the second reads what the first has written
+        # Of two that merge at once, the second reads what the first has written.
+        with _alone(self.directory):
             chosen = self.prepare(tape, replace=replace, merge=merge, keep=keep)
             if chosen is not None:
                 write_tape(chosen, path)
