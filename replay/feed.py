@@ -10,7 +10,7 @@ a command) comes between two instants, at its own time.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 from papertape.engine.spec import EngineSpec
 
 Gaps = Literal["absent", "skip"]
-_LEAST_READ = 1_024  # instants: to read a few costs as much as to read these
+_LEAST_READ: Final = 1_024  # instants: to read a few costs as much as to read these
 Told: TypeAlias = tuple[int, Event]  # time in ms, what happens then beside candles
 
 

@@ -163,9 +163,8 @@ class ThreadWriter:
 
     def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call in the loop, unless it has gone: then nobody waits."""
-        with contextlib.suppress(
-            RuntimeError
-        ):  # closed, which may happen between a look and the call
+        # It may be closed between a look and the call.
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
 
     def _refuse(self, group: list[_Item], error: BaseException) -> None:

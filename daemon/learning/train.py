@@ -3,13 +3,11 @@ Training by hand: a model from tapes, judged by the gate, into the store; for `p
 """
 
 import contextlib
-import fcntl
 import hashlib
 import html
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from pathlib import Path
@@ -29,6 +27,7 @@ from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.runner import run_attempt
 from papertape.replay.learning.learning_pass import lesson_of
 from papertape.replay.report.notebook import card
+from papertape.replay.runtime.files import held_folder
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import OnEvent
 from papertape.replay.tapes.store import Tape
@@ -172,29 +171,12 @@ def train_attempt(
         settings, (due_ms,), rows, "manual", champion=champion, champion_version=version
     )
     folder = models.folder / ".training" / _digest(job)
-    with _alone(folder):
+    with held_folder(folder, "another process is at this training; wait for its end"):
         attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
         shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # another training is made beside it, or was cut off there
         folder.parent.rmdir()
     return attempt
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it, or raise DataError while another process does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"{folder}: another process is at this training; wait for its end"
-            ) from None
-        yield
-    finally:
-        os.close(number)
 
 
 def _digest(job: TrainingJob) -> str:

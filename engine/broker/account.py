@@ -177,7 +177,7 @@ SETTINGS: Final = record(
     ("volume_share", "f8"),  # of a candle's volume that working orders may fill; 0 = any
     ("limit_fill", "i8"),  # FILL_THROUGH or FILL_TOUCH
     ("margin", "i8"),  # MARGIN_ISOLATED or MARGIN_CROSS
-    ("has_tiers", "i8"),  # whether any market's fees fall with what was traded
+    ("has_tiers", "i8"),  # whether fees of a market that is traded fall with what was traded
     ("has_limits", "i8"),  # whether there are any of those that follow
     ("limit_daily_loss", "f8"),  # share of the day's first equity; 0 = none
     ("limit_drawdown", "f8"),  # share of the highest equity

@@ -26,14 +26,14 @@ LARGEST_AMOUNT: Final = (
 UNITS_PER_VOLUME: Final = 1_000  # money units in one of volume, so that a month's fits
 _LARGEST: Final = 9_000_000_000_000_000_000
 _SHOWN: Final = 2  # decimals of an amount, where its currency is not listed below
-# … and of coins of which one is worth much, as venues show them.
-_SHOWN_OF: Final = {"BTC": 8, "XBT": 8, "ETH": 8, "BNB": 8}
 _ROOM: Final = 9  # times the capital that amounts may grow to
 # Decimals of money in circulation, of currencies in which accounts have many digits. Source: ISO 4217, list one, minor units.
 CURRENCY_DECIMALS: Final = {
     "ARS": 2, "CLP": 0, "COP": 2, "HUF": 2, "IDR": 2, "INR": 2, "IRR": 2, "JPY": 0, "KRW": 0, "LAK": 2, "LBP": 2,
     "MMK": 2, "NGN": 2, "PKR": 2, "PYG": 0, "TZS": 2, "UGX": 0, "UZS": 2, "VND": 0,
 }  # fmt: skip
+# Decimals shown: of coins of which one is worth much, as venues show them, and of those above.
+_SHOWN_OF: Final = {"BTC": 8, "XBT": 8, "ETH": 8, "BNB": 8} | CURRENCY_DECIMALS
 
 
 def unit_decimals(capital: float, currency: str, decimals: int | None = None) -> int:
@@ -75,8 +75,7 @@ def shown_decimals(decimals: int, currency: str) -> int:
     >>> shown_decimals(9, "BTC")
     8
     """
-    of_coins = _SHOWN_OF | CURRENCY_DECIMALS
-    return min(decimals, of_coins.get(currency.upper(), _SHOWN))
+    return min(decimals, _SHOWN_OF.get(currency.upper(), _SHOWN))
 
 
 def unit_convention(decimals: int, currency: str) -> tuple[str, ...]:

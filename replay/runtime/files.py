@@ -1,9 +1,10 @@
-"""Files that are whole or absent: written under a temporary name in the same folder, flushed, then renamed."""
+"""Files that are whole or absent: written under a temporary name in the same folder, flushed, then renamed; folders held meanwhile."""
 
 import contextlib
+import fcntl
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,8 +28,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{path}: cannot be written: {reason}; nothing was changed") from error
+        raise DataError(_cannot(path, error)) from error
     except BaseException:
         _remove(temporary)
         raise
@@ -40,6 +40,36 @@ def own_folder(folder: Path) -> Path:
     if str(folder) in ("", "."):
         raise ConfigError(f"--out {str(folder)!r}: name a folder of its own")
     return folder
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path, busy: str = "") -> Iterator[None]:
+    """
+    Make a folder and hold it against other processes; one that is killed lets go by itself.
+
+    busy  what is said, as a DataError, while another process holds it; none: its end is waited for
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise DataError(_cannot(folder, error)) from error
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise DataError(f"{folder}: {busy}") from None
+        except OSError:  # a file server may know no locks
+            pass
+        yield
+    finally:
+        os.close(number)
+
+
+def _cannot(path: Path, error: OSError) -> str:
+    return (
+        f"{path}: cannot be written: {(error.strerror or str(error)).lower()}; nothing was changed"
+    )
 
 
 def _remove(temporary: Path) -> None:

@@ -4,10 +4,7 @@ The candle store: a folder with one file per market and timeframe, `venue_SYMBOL
 What a tape and its file are is in `papertape.replay.tapes.tape`; its names are here too, because readers look for them here.
 """
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +13,7 @@ import numpy as np
 
 from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.jit import join_rows
+from papertape.replay.runtime.files import held_folder
 from papertape.replay.tapes.cleaning import Keep, clean
 from papertape.replay.tapes.quality import measure
 from papertape.replay.tapes.raw import PRICES, Part, Raw
@@ -170,7 +168,7 @@ class Store:
         """
         path = self.path_of(tape)
         # Of two that merge at once, the second reads what the first has written.
-        with _alone(self.directory):
+        with held_folder(self.directory):
             chosen = self.prepare(tape, replace=replace, merge=merge, keep=keep)
             if chosen is not None:
                 write_tape(chosen, path)
@@ -192,23 +190,6 @@ class Store:
                 "--merge joins them, --replace puts the new one in its place"
             )
         return merge_tapes(old, tape, keep=keep)
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Let one process at a time change a folder; one that cannot be made is said by whoever writes into it."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory, os.O_RDONLY)
-    except OSError:
-        yield
-        return
-    try:
-        with suppress(OSError):  # a file server may know no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _span(tape: Tape) -> str:

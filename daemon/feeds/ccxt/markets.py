@@ -23,9 +23,8 @@ from papertape.replay.sources.errors import RestRefused, RestUnavailable
 from papertape.replay.tapes.timestamps import utc_text
 
 READ_EVERY_S: Final = 21_600.0
-DOUBT_EVERY_S: Final = (
-    600.0  # while a symbol is silent, halted or gone; and of tiers that are not known
-)
+# While a symbol is silent, halted or gone; and of tiers that are not known.
+DOUBT_EVERY_S: Final = 600.0
 GONE_AFTER_S: Final = (
     86_400.0  # maintenance takes hours; what stands still for longer is not waited for
 )
@@ -65,9 +64,8 @@ class CcxtMarkets:
         self._tiers: dict[str, Sequence[Any]] = {}  # of what the venue has answered about
         self._failures: Counter[str] = Counter()  # of asking, by unified symbol
         self.are_tiers_missing = self._is_silent = False
-        self._loaded_ms = self._asked_ms = (
-            0  # when the catalogue was, and tiers were; 0: before `due` was asked
-        )
+        # When the catalogue was loaded and tiers were asked for; 0: before `due` was asked.
+        self._loaded_ms = self._asked_ms = 0
 
     @property
     def halted(self) -> Collection[str]:

@@ -113,9 +113,8 @@ class Claims:
 
     def _looked_at(self, path: Path) -> _Pulse:
         try:
-            with path.open(
-                "rb"
-            ) as file:  # to open asks a file's server, where its time alone may be kept from before
+            # To open asks a file's server, where its time alone may be kept from before.
+            with path.open("rb") as file:
                 time_ns = os.fstat(file.fileno()).st_mtime_ns
         except OSError as error:
             if error.errno not in GONE:

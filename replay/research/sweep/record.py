@@ -198,9 +198,8 @@ class TrialFile:
         try:
             yield from self._read_lines(path)
         except OSError as error:
-            if (
-                error.errno not in GONE
-            ):  # as that of a shell which did nothing and has ended meanwhile
+            # One may be gone, as that of a shell which did nothing and has ended meanwhile.
+            if error.errno not in GONE:
                 raise
 
     def _read_lines(self, path: Path) -> Iterator[TrialRow]:
