@@ -120,16 +120,9 @@ async def serve(
             settled = journal.settled_ms(recovered.engine.base_ms, len(account.symbols))
             settled_ms = dict(zip(account.symbols, settled, strict=bool(settled)))
             start = FeedStart(
-                account.symbols,
-                recovered.after_ms,
-                on_notice,
-                stats,
-                closes,
-                account.dropped,
-                settled_ms,
-                told_until(recovered.engine),
-                told,
-            )
+                account.symbols, recovered.after_ms, on_notice, stats, closes, account.dropped,
+                settled_ms, told_until(recovered.engine), told,
+            )  # fmt: skip
             async with open_feed(start) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)
                 feed = JournalledFeed(

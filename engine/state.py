@@ -25,16 +25,7 @@ from papertape.engine.features.series import BLOCK
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, copy_rows
 from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
-from papertape.engine.records import (
-    DECISION,
-    FILL,
-    KEEP,
-    LIMIT_EVENT,
-    MARK,
-    PAYMENT,
-    SWAP,
-    TRADE,
-)
+from papertape.engine.records import DECISION, FILL, KEEP, LIMIT_EVENT, MARK, PAYMENT, SWAP, TRADE
 from papertape.engine.report import Report
 from papertape.engine.snapshot import StreamDigest
 from papertape.engine.spec import EngineSpec, Market
@@ -130,10 +121,7 @@ class EngineState:
     """
 
     def __init__(
-        self,
-        spec: EngineSpec,
-        reading: Reading | None = None,
-        outputs: Outputs | None = None,
+        self, spec: EngineSpec, reading: Reading | None = None, outputs: Outputs | None = None
     ) -> None:
         self.spec = spec
         self.symbols = spec.symbols
@@ -284,28 +272,9 @@ class EngineState:
         """Execute instants `first` … `last - 1` with the decisions in `wishes`."""
         outputs = self.outputs
         execute(
-            candles,
-            first,
-            last,
-            self.base_ms,
-            self.wishes,
-            at,
-            closed,
-            self.account,
-            self.positions,
-            self.trades,
-            self.orders,
-            outputs.entries,
-            self.markets,
-            self.settings,
-            outputs.fills,
-            outputs.trades,
-            outputs.marks,
-            outputs.decisions,
-            self.working,
-            self.scratch,
-            outputs.orders,
-            outputs.limits,
-            self.frames.known.mark_ranges,
+            candles, first, last, self.base_ms, self.wishes, at, closed, self.account,
+            self.positions, self.trades, self.orders, outputs.entries, self.markets, self.settings,
+            outputs.fills, outputs.trades, outputs.marks, outputs.decisions, self.working,
+            self.scratch, outputs.orders, outputs.limits, self.frames.known.mark_ranges,
             outputs.counters,
-        )
+        )  # fmt: skip

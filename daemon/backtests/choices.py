@@ -80,10 +80,5 @@ def _sample(entries: list[TapeEntry]) -> list[TapeChoice]:
     if any(entry.answers_to(name) for entry in entries):
         return []
     return [
-        TapeChoice(
-            name=name,
-            symbol=about["symbol"],
-            timeframe=about["timeframe"],
-            is_sample=True,
-        )
+        TapeChoice(name=name, symbol=about["symbol"], timeframe=about["timeframe"], is_sample=True)
     ]

@@ -54,11 +54,7 @@ class JobFolder:
 
     def save(self, kept: KeptJob) -> None:
         """Write down how a job stands, whole."""
-        values = {
-            "job": kept.job.model_dump(mode="json"),
-            "key": kept.key,
-            "request": kept.request,
-        }
+        values = {"job": kept.job.model_dump(mode="json"), "key": kept.key, "request": kept.request}
         text = json.dumps(values).encode()
         write_whole(self.place(kept.job.number) / _JOB, lambda file: file.write(text))
 

@@ -99,11 +99,7 @@ class BacktestService:
     """
 
     def __init__(
-        self,
-        own: Config,
-        folder: Path,
-        now_ms: Callable[[], int],
-        command: Sequence[str] = COMMAND,
+        self, own: Config, folder: Path, now_ms: Callable[[], int], command: Sequence[str] = COMMAND
     ) -> None:
         self._own, self._settings, self._now_ms = own, own.backtests, now_ms
         self._jobs, self._command = JobFolder(folder), command

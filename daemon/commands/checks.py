@@ -21,13 +21,7 @@ from papertape.replay.backtesting.verify import read_summary, verify
 from papertape.replay.config import load_config, make_config
 from papertape.replay.research.feature_subjects import feature_subject
 from papertape.replay.research.lookahead import LIMITS, Proof, prove
-from papertape.replay.research.subjects import (
-    Foreign,
-    Subject,
-    Tapes,
-    strategy_subject,
-    together,
-)
+from papertape.replay.research.subjects import Foreign, Subject, Tapes, strategy_subject, together
 from papertape.replay.research.trials.recording import standing_faults
 
 _FAILED = 1

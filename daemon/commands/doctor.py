@@ -88,10 +88,7 @@ def _exam(
     )
     is_own = rest_url is None and compact_url is None
     found = find_profile(
-        profile or live.profile,
-        rest_url=rest_url,
-        compact_url=compact_url,
-        legacy_url=legacy_url,
+        profile or live.profile, rest_url=rest_url, compact_url=compact_url, legacy_url=legacy_url
     )
     if not is_own and legacy_url is None:
         found = found._replace(legacy_url="")  # a local venue says where its own is
@@ -119,11 +116,7 @@ async def _examine_library(live: Live, rest_url: str | None) -> list[Finding]:
     from papertape.daemon.doctor.ccxt_venue import examine_library_venue
 
     return await examine_library_venue(
-        live.venue,
-        live.symbols,
-        live.timeframe,
-        WallClock(),
-        base_url=rest_url or live.rest_url,
+        live.venue, live.symbols, live.timeframe, WallClock(), base_url=rest_url or live.rest_url
     )
 
 

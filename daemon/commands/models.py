@@ -174,12 +174,7 @@ def fit_command(
         chosen = chosen.between(None, until)
     found = ModelStore(store)
     data = fit_from_tape(
-        chosen,
-        timeframe,
-        horizon,
-        tuple(feature or MODEL_FEATURES),
-        l2,
-        parent=found.champion(),
+        chosen, timeframe, horizon, tuple(feature or MODEL_FEATURES), l2, parent=found.champion()
     )
     version = found.add(data)
     record = found.show(version)

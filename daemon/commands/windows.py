@@ -64,16 +64,12 @@ def _table(found: list[WindowStudy]) -> Table:
             better = window.better.get(name)
             is_first = name == CONTENDERS[0]
             table.add_row(
-                f"{window.days:g} days" if is_first else "",
-                "model" if is_first else name,
-                f"{accuracy.value:.3f}",
-                f"{accuracy.lower:.3f} … {accuracy.upper:.3f}",
-                f"{scores['log_loss']:.4f}",
-                "" if better is None else f"{better.value:+.4f}",
+                f"{window.days:g} days" if is_first else "", "model" if is_first else name,
+                f"{accuracy.value:.3f}", f"{accuracy.lower:.3f} … {accuracy.upper:.3f}",
+                f"{scores['log_loss']:.4f}", "" if better is None else f"{better.value:+.4f}",
                 "" if better is None else f"{better.lower:+.4f} … {better.upper:+.4f}",
-                f"{scores['auc']:.3f}",
-                f"{window.promoted} of {window.models}" if is_first else "",
-            )
+                f"{scores['auc']:.3f}", f"{window.promoted} of {window.models}" if is_first else "",
+            )  # fmt: skip
     return table
 
 

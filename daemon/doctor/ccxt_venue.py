@@ -15,12 +15,7 @@ BARS: Final = 10
 
 
 async def examine_library_venue(
-    venue: str,
-    symbols: Sequence[str],
-    timeframe: str,
-    clock: Clock,
-    *,
-    base_url: str | None = None,
+    venue: str, symbols: Sequence[str], timeframe: str, clock: Clock, *, base_url: str | None = None
 ) -> list[Finding]:
     """Return whether markets load, every symbol is listed and has candles, and how candles will come."""
     exchange = make_exchange(venue, is_streaming=True, base_url=base_url)

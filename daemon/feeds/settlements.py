@@ -68,16 +68,9 @@ class WithSettlements:
     """
 
     def __init__(
-        self,
-        feed: Any,
-        told: "deque[ChargedFunding]",
-        perpetuals: Mapping[str, Perpetual],
-        history: FundingHistory,
-        base_ms: int,
-        interval_s: Callable[[str], int],
-        on_notice: OnNotice,
-        now_ms: Callable[[], int],
-    ) -> None:
+        self, feed: Any, told: "deque[ChargedFunding]", perpetuals: Mapping[str, Perpetual], history: FundingHistory,
+        base_ms: int, interval_s: Callable[[str], int], on_notice: OnNotice, now_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
         self._feed, self._told, self._history, self._base_ms = feed, told, history, base_ms
         self._perpetuals, self._interval_s = dict(perpetuals), interval_s
         self._on_notice, self._now_ms = on_notice, now_ms

@@ -138,10 +138,7 @@ def rearrange_closes(
     connection.executemany(
         "UPDATE closes SET features = ? WHERE symbol = ? AND time_ms = ?",
         (
-            (
-                _arranged(np.frombuffer(kept, STORED)[:, None], places).tobytes(),
-                *key,
-            )
+            (_arranged(np.frombuffer(kept, STORED)[:, None], places).tobytes(), *key)
             for kept, *key in found
         ),
     )

@@ -36,16 +36,9 @@ class ShadowWatch:
     """
 
     def __init__(
-        self,
-        state: Path,
-        writer: Writer,
-        store: ModelStore,
-        symbols: Sequence[str],
-        length_ms: int,
-        settings: LearningSettings,
-        on_look: OnShadows,
-        on_trouble: Callable[[str], None],
-    ) -> None:
+        self, state: Path, writer: Writer, store: ModelStore, symbols: Sequence[str], length_ms: int,
+        settings: LearningSettings, on_look: OnShadows, on_trouble: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self._state, self._writer, self._store = state, writer, store
         self._symbols, self._length_ms, self._settings = tuple(symbols), length_ms, settings
         self._on_look, self._on_trouble = on_look, on_trouble

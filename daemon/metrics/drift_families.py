@@ -2,14 +2,7 @@
 
 from typing import Final
 
-from papertape.daemon.metrics.definitions import (
-    Definition,
-    Label,
-    Scoped,
-    counter,
-    gauge,
-    measured,
-)
+from papertape.daemon.metrics.definitions import Definition, Label, Scoped, counter, gauge, measured
 from papertape.daemon.metrics.model_families import CHAMPION
 
 MODERATE_PSI: Final = 0.1

@@ -132,13 +132,7 @@ class Models:
         self._series.gauges("retrain_in_progress")[()].set(1.0)
         self._series.gauges("retrain_last_attempt_timestamp_seconds")[()].set(started_s)
 
-    def on_attempt(
-        self,
-        trigger: str,
-        outcome: str,
-        wall_s: float,
-        ended_s: float,
-    ) -> None:
+    def on_attempt(self, trigger: str, outcome: str, wall_s: float, ended_s: float) -> None:
         """Count an attempt that has ended, when, in seconds since the epoch."""
         series = self._series
         series.gauges("retrain_in_progress")[()].set(0.0)

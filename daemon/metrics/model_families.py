@@ -19,14 +19,7 @@ CHAMPION: Final = "champion"
 CONTENDERS: Final = (CHAMPION, "challenger", "logistic", "majority")
 SHADOWED: Final = ("challenger", "majority")
 TRIGGERS: Final = ("schedule", "drift", "manual", "catch_up")
-ATTEMPT_OUTCOMES: Final = (
-    "promoted",
-    "rejected",
-    "demoted",
-    "skipped",
-    "failed",
-    "timeout",
-)
+ATTEMPT_OUTCOMES: Final = ("promoted", "rejected", "demoted", "skipped", "failed", "timeout")
 ATTEMPT_SUCCESSES: Final = ("promoted", "rejected", "demoted", "skipped")
 CRITERIA: Final = (
     "log_loss_below_majority", "log_loss_below_logistic", "log_loss_below_champion",
@@ -154,10 +147,7 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
         "recipe_evidence",
         "What a unit bet on every model of the recipe has become, each on rows that it had not seen; absent before one was.",
     ),
-    measured(
-        "recipe_boundary",
-        "Evidence from which on the recipe has passed; absent before any.",
-    ),
+    measured("recipe_boundary", "Evidence from which on the recipe has passed; absent before any."),
     measured(
         "recipe_passed",
         "1 while the recipe has passed and has not faded, 0 otherwise; absent before any evidence.",

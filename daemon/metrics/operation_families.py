@@ -3,14 +3,7 @@
 from typing import Final
 
 from papertape.daemon.feeds.protocol import NoticeKind
-from papertape.daemon.metrics.definitions import (
-    Label,
-    Scoped,
-    counter,
-    gauge,
-    histogram,
-    measured,
-)
+from papertape.daemon.metrics.definitions import Label, Scoped, counter, gauge, histogram, measured
 from papertape.daemon.metrics.trading_families import LATENCY
 
 OTHER: Final = "other"
@@ -178,15 +171,11 @@ RUNTIME_FAMILIES: Final = (
     histogram("event_loop_lag_seconds", "Lateness of a 100 ms timer on the event loop.", LOOP),
     gauge("event_loop_tasks", "Live asyncio tasks."),
     counter(
-        "task_restarts_total",
-        "Supervised tasks restarted after a failure.",
-        Label("task", TASKS),
+        "task_restarts_total", "Supervised tasks restarted after a failure.", Label("task", TASKS)
     ),
     gauge("queue_depth", "Items waiting in an internal queue.", Label("queue", QUEUES)),
     counter(
-        "queue_dropped_total",
-        "Items dropped because a queue was full.",
-        Label("queue", QUEUES),
+        "queue_dropped_total", "Items dropped because a queue was full.", Label("queue", QUEUES)
     ),
     counter(
         "errors_total",
@@ -195,9 +184,7 @@ RUNTIME_FAMILIES: Final = (
         Label("kind", ERROR_KINDS),
     ),
     counter(
-        "log_messages_total",
-        "Log records emitted at warning or above.",
-        Label("level", LOG_LEVELS),
+        "log_messages_total", "Log records emitted at warning or above.", Label("level", LOG_LEVELS)
     ),
     counter(
         "journal_commits_total", "Journal commits: ok or failed.", Label("outcome", COMMIT_OUTCOMES)

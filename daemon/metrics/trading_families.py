@@ -2,14 +2,7 @@
 
 from typing import Final
 
-from papertape.daemon.metrics.definitions import (
-    Label,
-    Scoped,
-    counter,
-    gauge,
-    histogram,
-    measured,
-)
+from papertape.daemon.metrics.definitions import Label, Scoped, counter, gauge, histogram, measured
 from papertape.engine.broker.working import orders as working
 from papertape.engine.broker.working.orders import KIND_NAMES
 from papertape.engine.performance.attribution import COMPONENTS
@@ -285,10 +278,7 @@ ACCOUNT_FAMILIES: Final = (
         Label("outcome", OUTCOMES),
     ),
     histogram(
-        "trade_return_ratio",
-        "Net return of a closed trade on its entry notional.",
-        RETURN,
-        _SIGNAL,
+        "trade_return_ratio", "Net return of a closed trade on its entry notional.", RETURN, _SIGNAL
     ),
     histogram(
         "trade_duration_seconds",

@@ -21,12 +21,7 @@ from papertape.daemon.backtests.comparison import (
     side_of_account,
     side_of_result,
 )
-from papertape.daemon.backtests.results import (
-    curve_of_result,
-    piece_of,
-    result_of,
-    summary_of,
-)
+from papertape.daemon.backtests.results import curve_of_result, piece_of, result_of, summary_of
 from papertape.daemon.backtests.service import (
     BacktestService,
     NoSuchBacktest,

@@ -20,11 +20,7 @@ _SECRET_KEYS: Final = (
     "token", "authorization", "password", "passphrase", "secret", "api_key", "apikey", "cookie", "signature",
 )  # fmt: skip
 _META: Final = ("_record", "_from_structlog")  # structlog's own, taken out before a line is written
-_COUNTED: Final = {
-    logging.WARNING: "warning",
-    logging.ERROR: "error",
-    logging.CRITICAL: "critical",
-}
+_COUNTED: Final = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "critical"}
 
 OnMessage = Callable[[str], None]
 

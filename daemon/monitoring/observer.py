@@ -29,12 +29,7 @@ from papertape.daemon.monitoring.log import set_up_logging
 from papertape.daemon.monitoring.model_observer import ModelObserver, model_times
 from papertape.daemon.monitoring.peers.tokens import load_peer_tokens
 from papertape.daemon.monitoring.peers.watch import PeerWatch
-from papertape.daemon.monitoring.schemas import (
-    InputState,
-    JobState,
-    ParityState,
-    Status,
-)
+from papertape.daemon.monitoring.schemas import InputState, JobState, ParityState, Status
 from papertape.daemon.monitoring.server import Server, Views
 from papertape.daemon.monitoring.states import (
     account_state,
@@ -369,16 +364,11 @@ def _account(daemon: RunningDaemon) -> ApiAccount:
     about, spec = daemon.identity, daemon.engine.spec
     columns = daemon.engine.frames.columns
     return ApiAccount(
-        daemon.state,
-        about.venue,
-        about.config.strategy.name,
-        timeframe_ms(spec.timeframe),
-        timeframe_ms(about.base_timeframe),
-        spec.capital,
-        about.markets,
+        daemon.state, about.venue, about.config.strategy.name, timeframe_ms(spec.timeframe),
+        timeframe_ms(about.base_timeframe), spec.capital, about.markets,
         SeenFeatures(tuple(columns), tuple(drawn_columns(spec.requests, columns))),
         settings_of(about.config, spec) if about.config.signals.use_ml else None,
-    )
+    )  # fmt: skip
 
 
 def _columns(spec: EngineSpec) -> list[str]:

@@ -207,12 +207,7 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     }
     values = dict(route.parameters)
     parameters: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": _path_schema(values[name]),
-        }
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(values[name])}
         for name in _PARAMETER.findall(route.path)
     ]
     if route.query is not None:

@@ -17,12 +17,7 @@ from papertape.daemon.monitoring.schemas import (
 from papertape.engine.broker.account import equity
 from papertape.engine.broker.grid import plain
 from papertape.engine.broker.ledger import shown_decimals
-from papertape.engine.broker.working.orders import (
-    CAUSE_NAMES,
-    KIND_NAMES,
-    STATUS_NAMES,
-    tag_text,
-)
+from papertape.engine.broker.working.orders import CAUSE_NAMES, KIND_NAMES, STATUS_NAMES, tag_text
 from papertape.engine.jit import Row
 from papertape.engine.records import LIMIT_NAMES, REFUSED_NAMES, UNTIL_RESUMED
 from papertape.engine.strategies.instructions import orders_of

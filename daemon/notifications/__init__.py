@@ -12,9 +12,4 @@ from papertape.daemon.notifications.addresses import Addresses, load_addresses
 from papertape.daemon.notifications.messenger import Messenger
 from papertape.daemon.notifications.rules import check_rules
 
-__all__ = [
-    "Addresses",
-    "Messenger",
-    "check_rules",
-    "load_addresses",
-]
+__all__ = ["Addresses", "Messenger", "check_rules", "load_addresses"]

@@ -112,11 +112,7 @@ class RunningDaemon:
         return await self.journal_feed.offer(event, beside)
 
     async def command(
-        self,
-        action: Action,
-        reason: str = "",
-        value: float = 1.0,
-        beside: Work[Any] | None = None,
+        self, action: Action, reason: str = "", value: float = 1.0, beside: Work[Any] | None = None
     ) -> int:
         """Carry out an operator's action; return its sequence when it is in force. The reason goes to the notices."""
         if self.watch is not None:

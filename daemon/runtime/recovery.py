@@ -24,12 +24,7 @@ from papertape.daemon.journal import (
     write_report,
 )
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.closes import (
-    MOST_CLOSES,
-    CloseKeeper,
-    SeenClose,
-    rearrange_closes,
-)
+from papertape.daemon.journal.closes import MOST_CLOSES, CloseKeeper, SeenClose, rearrange_closes
 from papertape.daemon.journal.codec import MARKET
 from papertape.daemon.journal.identity import Identity
 from papertape.engine.broker.account import PAUSED_BY_FAULT
@@ -83,10 +78,7 @@ def recover(journal: Journal, on_progress: Progress | None = None) -> Recovered:
     _check_before(journal, start)
     older = {s.sequence: s.digest for s in journal.snapshots() if s.is_whole} if start == 0 else {}
     journal.commit(
-        [
-            lambda j: take_back(j.connection, start),
-            lambda j: _set_columns(j, closes.columns),
-        ]
+        [lambda j: take_back(j.connection, start), lambda j: _set_columns(j, closes.columns)]
     )
     inputs = all_inputs(state, journal, start)
     done, changed_at, fault = start, 0, ""

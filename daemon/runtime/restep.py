@@ -15,13 +15,7 @@ import numpy as np
 from papertape.daemon.chapters.stepping import Stepper, refuse_code_of
 from papertape.daemon.journal import Input, Journal
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.tables import (
-    TABLES,
-    ReportTable,
-    as_values,
-    events_since,
-    kept,
-)
+from papertape.daemon.journal.tables import TABLES, ReportTable, as_values, events_since, kept
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.report import Report

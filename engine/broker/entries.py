@@ -70,17 +70,9 @@ ENTRY: Final = record(
 
 @kernel
 def plan_entry(
-    account: Row,
-    position: Row,
-    order: Row,
-    market: Row,
-    settings: Row,
-    candle: Row,
-    worth: int,
-    gross: int,
-    net: int,
+    account: Row, position: Row, order: Row, market: Row, settings: Row, candle: Row, worth: int, gross: int, net: int,
     entry: Row,
-) -> int:
+) -> int:  # fmt: skip
     """Write what an order would open at the open of `candle` if it were alone; return 0, or why it is refused."""
     side = order.target
     price = market_price(candle.open, side, market)
@@ -128,16 +120,9 @@ def plan_entry(
 
 @kernel
 def plan_entries(
-    account: Row,
-    positions: Rows,
-    orders: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    worth: int,
+    account: Row, positions: Rows, orders: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int,
     entries: Rows,
-) -> float:
+) -> float:  # fmt: skip
     """Plan every order that is due and take it off the book; return the factor on the sizes of all."""
     gross = exposure(positions, markets)
     net = net_exposure(positions, markets)
@@ -162,17 +147,9 @@ def plan_entries(
         if settings.has_groups != 0:
             entry.group_room = group_room(positions, markets, symbol, worth)
         entry.refused = plan_entry(
-            account,
-            positions[symbol],
-            order,
-            markets[symbol],
-            settings,
-            candle,
-            worth,
-            gross,
-            net,
+            account, positions[symbol], order, markets[symbol], settings, candle, worth, gross, net,
             entry,
-        )
+        )  # fmt: skip
         if entry.refused == REFUSED_NO:
             total += entry.share
     if settings.limit_open_positions > 0 or settings.has_groups != 0:
@@ -208,19 +185,9 @@ def crowd(positions: Rows, orders: Rows, markets: Rows, settings: Row, entries: 
 
 @kernel
 def enter_all(
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    entries: Rows,
-    fills: Rows,
-    decisions_out: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, positions: Rows, trades: Rows, orders: Rows, markets: Rows, settings: Row, candles: Rows, base: int,
+    entries: Rows, fills: Rows, decisions_out: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Open what every order that is due asks for, at the open of this instant, or say why not."""
     worth = equity(account, positions, markets)
     factor = plan_entries(
@@ -244,20 +211,9 @@ def enter_all(
             counters[N_FILLS] += 1
             position.last_refused = FLAT
             open_position(
-                account,
-                position,
-                trades[symbol],
-                order,
-                markets[symbol],
-                candle,
-                entry,
-                quantity,
-                fill,
-                REASON_ENTRY,
-                worth,
-                False,
-                candle.open,
-            )
+                account, position, trades[symbol], order, markets[symbol], candle, entry, quantity,
+                fill, REASON_ENTRY, worth, False, candle.open,
+            )  # fmt: skip
             position.rule_scale = order.size_scale
         elif position.last_refused != order.target:
             position.last_refused = order.target

@@ -26,19 +26,9 @@ from papertape.engine.broker.account import (
     notional_of,
     position_value,
 )
-from papertape.engine.broker.bracket import (
-    LIQUIDATED,
-    fill_bracket,
-    match_bracket,
-    opened_beyond,
-)
+from papertape.engine.broker.bracket import LIQUIDATED, fill_bracket, match_bracket, opened_beyond
 from papertape.engine.broker.entries import enter_all
-from papertape.engine.broker.fills import (
-    book_costs,
-    close_position,
-    market_price,
-    track_excursion,
-)
+from papertape.engine.broker.fills import book_costs, close_position, market_price, track_excursion
 from papertape.engine.broker.ledger import added
 from papertape.engine.broker.orders import (
     N_FILLS,
@@ -49,10 +39,7 @@ from papertape.engine.broker.orders import (
     rest,
     stop_at_ruin,
 )
-from papertape.engine.broker.risk.allocation import (
-    allot,
-    allot_by_score,
-)
+from papertape.engine.broker.risk.allocation import allot, allot_by_score
 from papertape.engine.broker.risk.fees import begin_day, count_volume
 from papertape.engine.broker.risk.limits import watch_limits
 from papertape.engine.broker.risk.parity import track_risk

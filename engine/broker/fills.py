@@ -59,17 +59,9 @@ def market_price(reference: float, side: int, market: Row) -> float:
 
 @kernel
 def write_fill(
-    fill: Row,
-    account: Row,
-    candle: Row,
-    trade: Row,
-    side: int,
-    reason: int,
-    price: float,
-    quantity: float,
-    notional: int,
-    fee: int,
-) -> None:
+    fill: Row, account: Row, candle: Row, trade: Row, side: int, reason: int, price: float, quantity: float,
+    notional: int, fee: int,
+) -> None:  # fmt: skip
     """Fill in what every fill has; the ledger has been posted already."""
     fill.sequence = account.sequence
     account.sequence += 1
@@ -105,20 +97,9 @@ def book_costs(fill: Row, trade: Row, market: Row, reference: float) -> None:
 
 @kernel
 def open_position(
-    account: Row,
-    position: Row,
-    trade: Row,
-    order: Row,
-    market: Row,
-    candle: Row,
-    entry: Row,
-    quantity: float,
-    fill: Row,
-    reason: int,
-    worth: int,
-    is_maker: bool,
-    reference: float,
-) -> None:
+    account: Row, position: Row, trade: Row, order: Row, market: Row, candle: Row, entry: Row, quantity: float,
+    fill: Row, reason: int, worth: int, is_maker: bool, reference: float,
+) -> None:  # fmt: skip
     """Open a position with its bracket as planned in `entry`, mark it at its fill and start its trade."""
     side = order.target
     price = entry.price
@@ -205,17 +186,9 @@ def close_position(
 
 @kernel
 def reduce_position(
-    account: Row,
-    position: Row,
-    trade: Row,
-    market: Row,
-    candle: Row,
-    quantity: float,
-    price: float,
-    is_maker: bool,
-    reason: int,
-    fill: Row,
-) -> None:
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, quantity: float, price: float, is_maker: bool,
+    reason: int, fill: Row,
+) -> None:  # fmt: skip
     """
     Close `quantity` of the position at `price` and settle it in the ledger; with the last of it the trade is finished.
 

@@ -17,16 +17,9 @@ _LARGEST_PRICE: Final = 1.7976931348623157e308  # the largest finite float64
 
 @kernel
 def settle(
-    account: Row,
-    position: Row,
-    trade: Row,
-    market: Row,
-    time_ms: int,
-    symbol: int,
-    rate: float,
-    price: float,
+    account: Row, position: Row, trade: Row, market: Row, time_ms: int, symbol: int, rate: float, price: float,
     row: Row,
-) -> None:
+) -> None:  # fmt: skip
     """Post position × price × rate, rounded once, against cash and funding; longs pay a rate above zero."""
     amount = money(position.quantity * price * rate, market.units_per_quote)
     post(account, -amount, funding=amount)
@@ -79,14 +72,7 @@ def pay_funding(
         )
     payments = np.zeros(1, PAYMENT)
     settle(
-        account,
-        position,
-        trades[funding.symbol],
-        markets[funding.symbol],
-        funding.time_ms,
-        funding.symbol,
-        float(funding.rate),
-        float(funding.price),
-        payments[0],
-    )
+        account, position, trades[funding.symbol], markets[funding.symbol], funding.time_ms,
+        funding.symbol, float(funding.rate), float(funding.price), payments[0],
+    )  # fmt: skip
     return payments

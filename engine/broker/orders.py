@@ -159,17 +159,9 @@ def is_change(position: Row, order: Row, decision: Row) -> bool:
 
 @kernel
 def rest(
-    account: Row,
-    position: Row,
-    order: Row,
-    market: Row,
-    settings: Row,
-    decision: Row,
-    symbol: int,
-    close_ms: int,
-    decisions_out: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, order: Row, market: Row, settings: Row, decision: Row, symbol: int, close_ms: int,
+    decisions_out: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """
     Turn a decision that asks for a change into a resting order.
 

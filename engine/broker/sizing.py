@@ -123,16 +123,9 @@ def position_room(position: Row, market: Row, settings: Row, worth: int, held: i
 
 @kernel
 def wanted_size(
-    position: Row,
-    market: Row,
-    settings: Row,
-    power: float,
-    worth: int,
-    price: float,
-    stop_distance: float,
-    scale: float,
-    share: float,
-) -> float:
+    position: Row, market: Row, settings: Row, power: float, worth: int, price: float, stop_distance: float,
+    scale: float, share: float,
+) -> float:  # fmt: skip
     """
     Return the quantity that a new position would have if it were the only one to enter, in base units.
 

@@ -39,37 +39,12 @@ LOOK: Final = record(
 
 @kernel
 def run_ahead(
-    candles: Rows,
-    first: int,
-    last: int,
-    closes: IntArray,
-    n_closes: int,
-    resting: int,
-    resting_ms: int,
-    base_ms: int,
-    decisions: Rows,
-    account_rows: Rows,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    entries: Rows,
-    markets: Rows,
-    settings_rows: Rows,
-    fills: Rows,
-    trades_out: Rows,
-    marks: Rows,
-    decisions_out: Rows,
-    working: Rows,
-    scratch: Rows,
-    instructions: Rows,
-    n_instructions: IntArray,
-    order_events: Rows,
-    limit_events: Rows,
-    mark_ranges: FloatArray,
-    counters: IntArray,
-    looks: Rows,
-    looks_at_orders: Rows,
-) -> None:
+    candles: Rows, first: int, last: int, closes: IntArray, n_closes: int, resting: int, resting_ms: int, base_ms: int,
+    decisions: Rows, account_rows: Rows, positions: Rows, trades: Rows, orders: Rows, entries: Rows, markets: Rows,
+    settings_rows: Rows, fills: Rows, trades_out: Rows, marks: Rows, decisions_out: Rows, working: Rows, scratch: Rows,
+    instructions: Rows, n_instructions: IntArray, order_events: Rows, limit_events: Rows, mark_ranges: FloatArray,
+    counters: IntArray, looks: Rows, looks_at_orders: Rows,
+) -> None:  # fmt: skip
     """
     Let a column of decisions rest, then run instants `first` … `last - 1` and write what is seen at some of them.
 
@@ -104,16 +79,9 @@ def run_ahead(
 
 @kernel
 def look_at_all(
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    working: Rows,
-    markets: Rows,
-    counters: IntArray,
-    looks: Rows,
-    looks_at_orders: Rows,
-) -> None:
+    account: Row, positions: Rows, trades: Rows, orders: Rows, working: Rows, markets: Rows, counters: IntArray,
+    looks: Rows, looks_at_orders: Rows,
+) -> None:  # fmt: skip
     """Write what is seen of every symbol now; `looks` has the shape (n_symbols,), that at orders a table for each."""
     worth = equity(account, positions, markets)
     for symbol in range(len(positions)):

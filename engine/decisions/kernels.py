@@ -245,16 +245,8 @@ class KernelDecider:
                 pause(engine, fault)
                 time_ms = fault.time_ms
             rest_all(
-                engine.account,
-                engine.positions,
-                engine.orders,
-                engine.markets,
-                engine.settings,
-                engine.wishes,
-                end - 1,
-                time_ms,
-                engine.outputs.decisions,
-                engine.outputs.counters,
-            )
+                engine.account, engine.positions, engine.orders, engine.markets, engine.settings,
+                engine.wishes, end - 1, time_ms, engine.outputs.decisions, engine.outputs.counters,
+            )  # fmt: skip
             first = instant + 1
         engine.run_instants(candles, first, n, at, closed)

@@ -68,16 +68,9 @@ from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 
 
 def perceive(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    plan: FeaturePlan,
-    slab: FloatArray,
-    out: FloatArray,
-    events: Rows,
-    written: IntArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, plan: FeaturePlan, slab: FloatArray, out: FloatArray,
+    events: Rows, written: IntArray,
+) -> None:  # fmt: skip
     """
     Compute every feature of a plan for the candles in columns `first` … `last - 1` of the history.
 
@@ -91,16 +84,9 @@ def perceive(
 
 
 def perceive_structure(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    plan: FeaturePlan,
-    slab: FloatArray,
-    out: FloatArray,
-    events: Rows,
-    written: IntArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, plan: FeaturePlan, slab: FloatArray, out: FloatArray,
+    events: Rows, written: IntArray,
+) -> None:  # fmt: skip
     """
     Compute market structure where a plan asks for it; the first request of several tells its events.
 
@@ -111,17 +97,9 @@ def perceive_structure(
         states = slab[row.words].view(SMC_STATE)
         lines = out[row.lines]
         smc(
-            history,
-            first,
-            last,
-            count,
-            row.parameters,
-            row.length_ms,
-            states,
-            lines,
-            buffer,
+            history, first, last, count, row.parameters, row.length_ms, states, lines, buffer,
             written,
-        )
+        )  # fmt: skip
 
 
 @kernel

@@ -17,13 +17,7 @@ import numpy.typing as npt
 
 from papertape.engine.errors import DataError
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
-from papertape.engine.records import (
-    FUNDING_RATE,
-    INDEX_PRICE,
-    MARK_PRICE,
-    SERIES,
-    SERIES_NAMES,
-)
+from papertape.engine.records import FUNDING_RATE, INDEX_PRICE, MARK_PRICE, SERIES, SERIES_NAMES
 
 _N_KINDS: Final = len(SERIES_NAMES)
 _NOT_YET: Final = np.iinfo(np.int64).min

@@ -25,23 +25,10 @@ _NO_SERIES: Final[FloatArray] = np.zeros((0, 0))
 
 @kernel
 def advance(
-    candles: Rows,
-    first: int,
-    stride: int,
-    n: int,
-    base_ms: int,
-    length_ms: int,
-    frame: Rows,
-    closed: Rows,
-    closed_at: IntArray,
-    history: FloatArray,
-    look_back: int,
-    cursor: IntArray,
-    program: Rows,
-    slab: FloatArray,
-    out: FloatArray,
-    known: FloatArray,
-) -> int:
+    candles: Rows, first: int, stride: int, n: int, base_ms: int, length_ms: int, frame: Rows, closed: Rows,
+    closed_at: IntArray, history: FloatArray, look_back: int, cursor: IntArray, program: Rows, slab: FloatArray,
+    out: FloatArray, known: FloatArray,
+) -> int:  # fmt: skip
     """
     Take `n` base candles and return how many candles of the lane closed; their technical features are in `out`.
 
@@ -119,36 +106,16 @@ class FeatureSeries:
             self.latest[:] = self.out[:, self.n_closed - 1]
             self.latest_flags[0] = self.closed["flag_bits"][self.n_closed - 1]
         self.n_closed = advance(
-            candles,
-            symbol,
-            n_symbols,
-            n,
-            self.base_ms,
-            self.length_ms,
-            self.frame,
-            self.closed,
-            self.closed_at,
-            self.history,
-            self.plan.look_back,
-            self.cursor,
-            self.plan.program,
-            self.slab,
-            self.out,
-            known if self.plan.has_series else _NO_SERIES,
-        )
+            candles, symbol, n_symbols, n, self.base_ms, self.length_ms, self.frame, self.closed,
+            self.closed_at, self.history, self.plan.look_back, self.cursor, self.plan.program,
+            self.slab, self.out, known if self.plan.has_series else _NO_SERIES,
+        )  # fmt: skip
         if self.plan.structure and self.n_closed:
             end, count = self.cursor.tolist()
             perceive_structure(
-                self.history,
-                end - self.n_closed,
-                end,
-                count - self.n_closed,
-                self.plan,
-                self.slab,
-                self.out,
-                events,
-                self.written,
-            )
+                self.history, end - self.n_closed, end, count - self.n_closed, self.plan, self.slab,
+                self.out, events, self.written,
+            )  # fmt: skip
         if self._own is not None:
             end, count = self.cursor.tolist()
             new = NewCandles(self.history, end - self.n_closed, end, count - self.n_closed)
@@ -212,16 +179,9 @@ class FeatureSeries:
 
 @kernel
 def as_of(
-    source: FloatArray,
-    source_at: IntArray,
-    n_source: int,
-    latest: FloatArray,
-    source_row: int,
-    at: IntArray,
-    n: int,
-    target: FloatArray,
-    target_row: int,
-) -> None:
+    source: FloatArray, source_at: IntArray, n_source: int, latest: FloatArray, source_row: int, at: IntArray, n: int,
+    target: FloatArray, target_row: int,
+) -> None:  # fmt: skip
     """Write, for each instant in `at`, the newest value of another timeframe's lane that was known by then."""
     j = 0
     value = latest[source_row]
@@ -234,18 +194,9 @@ def as_of(
 
 @kernel
 def as_of_traded(
-    source: FloatArray,
-    source_at: IntArray,
-    closed: Rows,
-    n_source: int,
-    latest: FloatArray,
-    latest_flags: IntArray,
-    source_row: int,
-    at: IntArray,
-    n: int,
-    target: FloatArray,
-    target_row: int,
-) -> None:
+    source: FloatArray, source_at: IntArray, closed: Rows, n_source: int, latest: FloatArray, latest_flags: IntArray,
+    source_row: int, at: IntArray, n: int, target: FloatArray, target_row: int,
+) -> None:  # fmt: skip
     """
     Write the same of another symbol's lane, NaN where its newest candle was absent.
 

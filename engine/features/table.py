@@ -17,15 +17,7 @@ import numpy as np
 from papertape.engine.candles import HOUR_MS
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import codes
-from papertape.engine.features.history import (
-    CLOSE,
-    HIGH,
-    LOW,
-    N_CANDLE_ROWS,
-    OPEN,
-    VOLUME,
-    WINDOW,
-)
+from papertape.engine.features.history import CLOSE, HIGH, LOW, N_CANDLE_ROWS, OPEN, VOLUME, WINDOW
 from papertape.engine.features.momentum import RSI
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.series import OwnPlan

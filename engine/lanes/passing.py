@@ -147,19 +147,9 @@ def first_met(
 
 @kernel
 def pass_held(
-    candles: Rows,
-    prices: FloatArray,
-    bits: IntArray,
-    first: int,
-    end: int,
-    account: Row,
-    position: Row,
-    trade: Row,
-    market: Row,
-    equity: IntArray,
-    exposure: IntArray,
-    open_positions: IntArray,
-) -> int:
+    candles: Rows, prices: FloatArray, bits: IntArray, first: int, end: int, account: Row, position: Row, trade: Row,
+    market: Row, equity: IntArray, exposure: IntArray, open_positions: IntArray,
+) -> int:  # fmt: skip
     """
     Mark an account that holds a position up to an instant; return the first at which something else may happen.
 
@@ -193,19 +183,9 @@ def pass_held(
 
 @kernel
 def pass_over(
-    candles: Rows,
-    prices: FloatArray,
-    bits: IntArray,
-    first: int,
-    end: int,
-    account: Row,
-    position: Row,
-    trade: Row,
-    market: Row,
-    equity: IntArray,
-    exposure: IntArray,
-    open_positions: IntArray,
-) -> int:
+    candles: Rows, prices: FloatArray, bits: IntArray, first: int, end: int, account: Row, position: Row, trade: Row,
+    market: Row, equity: IntArray, exposure: IntArray, open_positions: IntArray,
+) -> int:  # fmt: skip
     """Mark an account up to an instant, as `pass_held` has it; return the first at which something else may happen."""
     if position.quantity == 0.0:
         following = pass_flat(first, end, account, equity, exposure, open_positions)

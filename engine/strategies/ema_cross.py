@@ -83,12 +83,7 @@ class EmaCross:
         decide(features, n, self._parameters[0], state, decisions)
 
     def tell(
-        self,
-        columns: Sequence[FloatArray],
-        at: IntArray,
-        state: Rows,
-        starts: IntArray,
-        rows: Rows,
+        self, columns: Sequence[FloatArray], at: IntArray, state: Rows, starts: IntArray, rows: Rows
     ) -> int:
         """Write where the side changes, and what is wanted from there on; return how often."""
         if not len(at):

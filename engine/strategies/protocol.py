@@ -61,12 +61,7 @@ class TellsChanges(Protocol):
     """A strategy in a kernel whose answer follows from the side that it wants, so that it can tell where that changes."""
 
     def tell(
-        self,
-        columns: Sequence[FloatArray],
-        at: IntArray,
-        state: Rows,
-        starts: IntArray,
-        rows: Rows,
+        self, columns: Sequence[FloatArray], at: IntArray, state: Rows, starts: IntArray, rows: Rows
     ) -> int:
         """
         Write where another side is wanted than at the close before, and what; return how often.

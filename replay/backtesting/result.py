@@ -45,13 +45,7 @@ from papertape.engine.errors import DataError, did_you_mean
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns
-from papertape.engine.records import (
-    CHANGE,
-    LIMIT_EVENT,
-    LIMIT_NAMES,
-    PAYMENT,
-    REFUSED_NAMES,
-)
+from papertape.engine.records import CHANGE, LIMIT_EVENT, LIMIT_NAMES, PAYMENT, REFUSED_NAMES
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.notebook import Page, card

@@ -198,10 +198,7 @@ def _lineage(run: Run) -> list[dict[str, Any]]:
 
 
 def measured(
-    config: Config,
-    outcome: Outcome,
-    closes: FloatArray | None = None,
-    entry_cost_rate: float = 0.0,
+    config: Config, outcome: Outcome, closes: FloatArray | None = None, entry_cost_rate: float = 0.0
 ) -> Performance:
     """Return the metrics of an account; closes and the cost of one purchase, to compare it with buy-and-hold."""
     return measure(

@@ -162,9 +162,7 @@ def verify(
         *_tables_differ(directory, result),
         # Its configuration with the keys that came since: what they default to is what was done.
         *_values_differ(
-            "result.json",
-            _json(result.summary),
-            {**saved, "config": config.recorded()},
+            "result.json", _json(result.summary), {**saved, "config": config.recorded()}
         ),
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")

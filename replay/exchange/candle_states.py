@@ -138,10 +138,7 @@ def _published(
 
 
 def _empty(
-    market: TapeMarket,
-    segment: Segment,
-    trades: list[Trade],
-    switches: Switches,
+    market: TapeMarket, segment: Segment, trades: list[Trade], switches: Switches
 ) -> list[CandleState]:
     """Return the frames that say of a candle that it has no trades, yet or at all."""
     if switches.no_trade == "silent" or segment.before is not None:

@@ -34,12 +34,7 @@ RESOLUTIONS: Final = {
 
 
 def candle_history(
-    market: TapeMarket,
-    length_ms: int,
-    start_ms: int,
-    end_ms: int,
-    now_ms: int,
-    switches: Switches,
+    market: TapeMarket, length_ms: int, start_ms: int, end_ms: int, now_ms: int, switches: Switches
 ) -> list[Candle]:
     """Return what the history shows at `now_ms`, oldest first; bounds are inclusive."""
     lag_ms = int(switches.rest_lag_s * 1000)

@@ -55,10 +55,7 @@ def ticker_frame(market: TapeMarket, symbol: str, now_ms: int, switches: Switche
         "m": _price(market, now_ms),
         "m24hc": _change(day),
         "ohlc": ohlc,
-        "oi": [
-            str(open_interest(market, now_ms)),
-            f"{open_interest_change(market, now_ms):.4f}",
-        ],
+        "oi": [str(open_interest(market, now_ms)), f"{open_interest_change(market, now_ms):.4f}"],
         "pb": list(_band(market, now_ms)),
         "q": [*ask, *bid, None],
         "qiv": [None, None, None],

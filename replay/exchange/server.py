@@ -250,8 +250,5 @@ def _response(answer: RestAnswer, in_ms: int, out_ms: int) -> web.Response:
         **answer.headers,
     }
     return web.Response(
-        status=answer.status,
-        body=answer.body,
-        content_type=answer.content_type,
-        headers=headers,
+        status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers
     )

@@ -145,10 +145,7 @@ def _candles(source: StreamSource, after_ms: int) -> Iterator[Timed]:
         market, timeframe_ms(resolution), after_ms, world.switches, final_frame_at
     )
     for ms, candle in states:
-        yield (
-            ms,
-            candle_frame(source.host, source.symbol, resolution, candle, ms, world.switches),
-        )
+        yield (ms, candle_frame(source.host, source.symbol, resolution, candle, ms, world.switches))
 
 
 def _first_candle(source: StreamSource, now_ms: int) -> list[bytes]:

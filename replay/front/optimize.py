@@ -61,20 +61,8 @@ def optimize(
     config, tapes, axes = searched(optimize, grid, data, arguments)
     bounds = make_bounds(least or {}, is_least=True) + make_bounds(most or {}, is_least=False)
     options = OptimizeOptions(
-        make_goals(by),
-        tuple(bounds),
-        trials,
-        batch,
-        sampler,
-        seed,
-        Path(out) if out is not None else None,
-        top,
-        workers,
-        limit,
-        dask,
-        shared,
-        windows,
-        prune,
-    )
+        make_goals(by), tuple(bounds), trials, batch, sampler, seed,
+        Path(out) if out is not None else None, top, workers, limit, dask, shared, windows, prune,
+    )  # fmt: skip
     with watched(progress) as on_progress:
         return run_optimize(config, tapes, axes, options, on_progress)

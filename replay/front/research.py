@@ -28,11 +28,7 @@ from papertape.replay.research.feature_subjects import feature_subject, given_su
 from papertape.replay.research.lookahead import Proof
 from papertape.replay.research.lookahead import prove as prove_subject
 from papertape.replay.research.series_study import series_lanes, study_series
-from papertape.replay.research.subjects import (
-    Tapes,
-    strategy_subject,
-    together,
-)
+from papertape.replay.research.subjects import Tapes, strategy_subject, together
 from papertape.replay.research.training_windows import WindowStudy, compare_windows
 from papertape.replay.research.trials.holdout import Locks
 from papertape.replay.runtime.sync import wait_for

@@ -127,10 +127,7 @@ def _together(shares: Sequence[float]) -> Hits:
 
 
 def without_purge(
-    known: IntArray,
-    is_usable: BoolArray,
-    shares: Sequence[float],
-    embargo_bars: int = 0,
+    known: IntArray, is_usable: BoolArray, shares: Sequence[float], embargo_bars: int = 0
 ) -> tuple[BoolArray, ...]:
     """Return parts that touch: what is often written when a series is split."""
     at_once = np.where(is_usable, np.arange(known.shape[-1]), known)
@@ -184,10 +181,7 @@ def _recomputed(clock: RowTimer, study: HonestyOptions, show: Show | None) -> Ho
 
 
 def first_difference(
-    candles: Rows,
-    make: Callable[[Rows], Dataset],
-    seed: int,
-    show: Show | None = None,
+    candles: Rows, make: Callable[[Rows], Dataset], seed: int, show: Show | None = None
 ) -> str:
     """Return the first input whose value changes when later candles are not there, or nothing."""
     whole = make(candles)

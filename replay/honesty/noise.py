@@ -8,11 +8,7 @@ from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowT
 from papertape.replay.research.gate_study import chance_of_more
 
 KINDS: Final = ("noise", "garch", "jumps")
-_TOLD: Final = {
-    "noise": "random walk",
-    "garch": "volatility that follows itself",
-    "jumps": "jumps",
-}
+_TOLD: Final = {"noise": "random walk", "garch": "volatility that follows itself", "jumps": "jumps"}
 _SURE: Final = 0.01
 
 

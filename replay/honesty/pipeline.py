@@ -82,11 +82,7 @@ def settings(
 
 
 def attempts(
-    rows: Dataset,
-    how: LearningSettings,
-    n_attempts: int,
-    show: Show | None = None,
-    name: str = "",
+    rows: Dataset, how: LearningSettings, n_attempts: int, show: Show | None = None, name: str = ""
 ) -> list[Attempt]:
     """Return what comes of every retraining, each on what was known by then."""
     first_ms = int(rows.time_ms[0]) + how.window_ms + how.gate_ms

@@ -107,8 +107,7 @@ def least_closes(learning: Learning, n_symbols: int) -> LeastCloses:
         )
 
     return LeastCloses(
-        _least(can_train),
-        _least(lambda n: _can_judge(n, known, learning.horizon_bars, n_symbols)),
+        _least(can_train), _least(lambda n: _can_judge(n, known, learning.horizon_bars, n_symbols))
     )
 
 

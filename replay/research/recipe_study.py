@@ -186,18 +186,11 @@ def _row(
         missed = runs - len(passed)
         is_fine = asked == 0.0 or chance_of_more(missed, runs, 1.0 - asked) >= _SURE
     return RecipeRow(
-        name,
-        accuracy,
-        months / 12.0,
-        runs,
-        len(passed),
-        rate,
+        name, accuracy, months / 12.0, runs, len(passed), rate,
         float(np.median(times)) if times else None,
         12.0 * sum(h.fades for h in histories) / (months * runs),
-        sum(h.faded is not None for h in histories) / runs,
-        asked,
-        is_fine,
-    )
+        sum(h.faded is not None for h in histories) / runs, asked, is_fine,
+    )  # fmt: skip
 
 
 Draw = Callable[[Random, int, int], Simulated]

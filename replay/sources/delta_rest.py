@@ -239,12 +239,7 @@ class DeltaRest:
         )
 
     async def funding(
-        self,
-        symbol: str,
-        first_ms: int,
-        last_ms: int,
-        *,
-        interval_s: int = FUNDING_INTERVAL_S,
+        self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int = FUNDING_INTERVAL_S
     ) -> list[RateSettlement]:
         """
         Return the settlements from `first_ms` to `last_ms`, both included, in time order.

@@ -144,10 +144,7 @@ async def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
 
     def talk(url: str) -> None:
         with Client(url) as client:
-            with pytest.raises(
-                DataError,
-                match="symbol 'AAB' is not followed",
-            ):
+            with pytest.raises(DataError, match="symbol 'AAB' is not followed"):
                 client.candles("AAB")
             with pytest.raises(ConfigError, match=r"no table 'trade'.*did you mean 'trades'"):
                 next(client.rows("trade"))

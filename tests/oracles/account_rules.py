@@ -81,10 +81,7 @@ def isolated_level(
     if initial is None:
         return None
     left = max(ZERO, initial - maintenance_rate(market, notional))
-    return Level(
-        max(ZERO, entry * (1 - side * left)),
-        max(ZERO, entry * (1 - side * initial)),
-    )
+    return Level(max(ZERO, entry * (1 - side * left)), max(ZERO, entry * (1 - side * initial)))
 
 
 @dataclass

@@ -54,9 +54,7 @@ class Package:
                 self.frame, self.swings, close_break=options.get("close_break", True)
             ),
             "ob": smc.ob(
-                self.frame,
-                self.swings,
-                close_mitigation=options.get("close_mitigation", False),
+                self.frame, self.swings, close_mitigation=options.get("close_mitigation", False)
             ),
             "liquidity": smc.liquidity(self.frame, self.swings),
             "retracements": smc.retracements(self.frame, self.swings),

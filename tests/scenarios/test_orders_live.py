@@ -104,8 +104,7 @@ def test_every_order_through_one_fault_of_every_kind(kind: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "seed",
-    [*range(2), *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, max(SEEDS, 3)))],
+    "seed", [*range(2), *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, max(SEEDS, 3)))]
 )
 def test_every_order_through_a_mixture_of_faults(seed: int, tmp_path: Path) -> None:
     """Faults from the first candle to the last but a few, those of the minutes in which orders rest among them."""

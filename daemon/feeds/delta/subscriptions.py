@@ -32,11 +32,7 @@ class Subscriptions:
     """
 
     def __init__(
-        self,
-        symbols: Sequence[str],
-        timeframe: str,
-        candles: str,
-        series: LiveSeries | None = None,
+        self, symbols: Sequence[str], timeframe: str, candles: str, series: LiveSeries | None = None
     ) -> None:
         self.symbols = tuple(symbols)
         self.refused: dict[str, str] = {}

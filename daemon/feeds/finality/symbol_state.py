@@ -38,12 +38,7 @@ class SymbolState:
     """
 
     def __init__(
-        self,
-        symbol: str,
-        rules: Rules,
-        source: str,
-        counts: Counter[str],
-        notices: list[Notice],
+        self, symbol: str, rules: Rules, source: str, counts: Counter[str], notices: list[Notice]
     ) -> None:
         self.symbol, self.rules, self.source = symbol, rules, source
         self.counts, self.notices = counts, notices

@@ -10,22 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from papertape.daemon.journal.tables import MONEY, ReportTable
-from papertape.engine.broker.working.orders import (
-    CAUSE_NAMES,
-    LEVEL_NAMES,
-    STATUS_NAMES,
-    tag_text,
-)
-from papertape.engine.broker.working.orders import (
-    KIND_NAMES as ORDER_NAMES,
-)
+from papertape.engine.broker.working.orders import CAUSE_NAMES, LEVEL_NAMES, STATUS_NAMES, tag_text
+from papertape.engine.broker.working.orders import KIND_NAMES as ORDER_NAMES
 from papertape.engine.features.smc.events import KIND_NAMES, SCALE_NAMES
-from papertape.engine.records import (
-    LIMIT_NAMES,
-    REASON_NAMES,
-    REFUSED_NAMES,
-    UNTIL_RESUMED,
-)
+from papertape.engine.records import LIMIT_NAMES, REASON_NAMES, REFUSED_NAMES, UNTIL_RESUMED
 
 MOST_DETAIL: Final = 32_768  # characters of JSON that one row may bring
 

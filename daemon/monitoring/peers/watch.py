@@ -47,11 +47,7 @@ class PeerWatch:
     """
 
     def __init__(
-        self,
-        urls: Mapping[str, str],
-        tokens: Mapping[str, str],
-        run: str,
-        every_s: float = EVERY_S,
+        self, urls: Mapping[str, str], tokens: Mapping[str, str], run: str, every_s: float = EVERY_S
     ) -> None:
         self._urls, self._tokens, self._run, self._every_s = dict(urls), dict(tokens), run, every_s
         self._known = dict.fromkeys(self._urls, _Known())

@@ -14,13 +14,7 @@ from papertape.daemon.journal.tables import TABLES
 from papertape.daemon.monitoring.api.answers import StructureWindow
 from papertape.engine.features.smc.events import EVENT
 from papertape.engine.jit import Rows
-from papertape.replay.report.structure import (
-    BEGINNINGS,
-    ENDINGS,
-    GROUPS,
-    name_of,
-    structure_of,
-)
+from papertape.replay.report.structure import BEGINNINGS, ENDINGS, GROUPS, name_of, structure_of
 
 MOST_PIECES: Final = 1_600  # of one answer: 150 bytes each
 _OLDER: Final = 400  # from before the window: a chart draws a dozen of them

@@ -82,18 +82,9 @@ class Limits:
 
 @kernel
 def watch_limits(
-    account: Row,
-    positions: Rows,
-    orders: Rows,
-    settings: Row,
-    trades_out: Rows,
-    first_trade: int,
-    open_ms: int,
-    close_ms: int,
-    worth: int,
-    events: Rows,
-    counters: IntArray,
-) -> bool:
+    account: Row, positions: Rows, orders: Rows, settings: Row, trades_out: Rows, first_trade: int, open_ms: int,
+    close_ms: int, worth: int, events: Rows, counters: IntArray,
+) -> bool:  # fmt: skip
     """
     Take in the mark of an instant; return whether a limit was met that flattens.
 

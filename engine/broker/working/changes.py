@@ -50,21 +50,9 @@ _NOISE = 1e-12  # of an order is none of it
 
 @kernel
 def fill_order(
-    account: Row,
-    position: Row,
-    trade: Row,
-    orders: Rows,
-    slot: int,
-    entry: Row,
-    market: Row,
-    candle: Row,
-    reference: float,
-    is_maker: bool,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, orders: Rows, slot: int, entry: Row, market: Row, candle: Row,
+    reference: float, is_maker: bool, fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """
     Fill as much of an order as this candle gives, and end what ends with it.
 
@@ -100,20 +88,9 @@ def fill_order(
 
 @kernel
 def close_by(
-    account: Row,
-    position: Row,
-    trade: Row,
-    order: Row,
-    entry: Row,
-    market: Row,
-    candle: Row,
-    reference: float,
-    is_maker: bool,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, order: Row, entry: Row, market: Row, candle: Row, reference: float,
+    is_maker: bool, fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Close as much of the position as an order against it asks for and the candle's volume gives."""
     held = abs(position.quantity)
     if not order.target * position.quantity < 0.0:
@@ -143,19 +120,9 @@ def close_by(
 
 @kernel
 def open_by(
-    account: Row,
-    position: Row,
-    trade: Row,
-    order: Row,
-    entry: Row,
-    market: Row,
-    candle: Row,
-    reference: float,
-    is_maker: bool,
-    fills: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, order: Row, entry: Row, market: Row, candle: Row, reference: float,
+    is_maker: bool, fills: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Open or add what an order asks for, as far as buying power, the market's lots and the candle's volume allow."""
     side = order.target
     is_barred = bar_to_entry(account, position) != REFUSED_NO  # it waits, as it does in a halt
@@ -241,19 +208,9 @@ def plan_bracket(position: Row, order: Row, market: Row, price: float, entry: Ro
 
 @kernel
 def add_to_position(
-    account: Row,
-    position: Row,
-    trade: Row,
-    entry: Row,
-    market: Row,
-    candle: Row,
-    side: int,
-    quantity: float,
-    is_maker: bool,
-    fill: Row,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, entry: Row, market: Row, candle: Row, side: int, quantity: float,
+    is_maker: bool, fill: Row, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Add to a position on its side: the entry price becomes the average, the risk that of every part at its stop."""
     stop_before = position.stop_price
     target_before = position.target_price

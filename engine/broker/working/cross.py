@@ -69,19 +69,9 @@ def worst_price(position: Row, orders: Rows, market: Row, candle: Row) -> float:
 
 @kernel
 def liquidate_together(
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    working: Rows,
-    markets: Rows,
-    candles: Rows,
-    base: int,
-    is_open: bool,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, positions: Rows, trades: Rows, working: Rows, markets: Rows, candles: Rows, base: int, is_open: bool,
+    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Close every perpetual position if the account no longer carries them; `base` is the row of the instant's first candle."""
     quote = markets[0].quote_per_unit
     cash = account.cash * quote
@@ -127,21 +117,9 @@ def liquidate_together(
 
 @kernel
 def close_shared(
-    account: Row,
-    position: Row,
-    trade: Row,
-    orders: Rows,
-    market: Row,
-    candle: Row,
-    way: float,
-    lost: float,
-    is_open: bool,
-    has_moved_with_others: bool,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, orders: Rows, market: Row, candle: Row, way: float, lost: float,
+    is_open: bool, has_moved_with_others: bool, fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Close a position of a liquidated account at the price of that moment less a share, and note what nobody can tell."""
     side = 1.0 if position.quantity > 0.0 else -1.0
     first = first_price(position, candle)

@@ -14,17 +14,9 @@ from papertape.engine.records import REASON_LIQUIDATION
 
 @kernel
 def end_all(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    symbol: int,
-    time_ms: int,
-    cause: int,
-    only_reducing: bool,
-    only_opening: bool,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, orders: Rows, symbol: int, time_ms: int, cause: int, only_reducing: bool,
+    only_opening: bool, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Cancel the working orders of one symbol: all, those that only reduce a position, or those that may open one."""
     for slot in range(position.order_rows):
         order = orders[slot]
@@ -75,16 +67,9 @@ def end_all_orders(
 
 @kernel
 def end_group(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    group: int,
-    number: int,
-    symbol: int,
-    time_ms: int,
-    events: Rows,
+    account: Row, position: Row, orders: Rows, group: int, number: int, symbol: int, time_ms: int, events: Rows,
     counters: IntArray,
-) -> None:
+) -> None:  # fmt: skip
     """Cancel the other orders of a group: one of them has filled."""
     for slot in range(position.order_rows):
         order = orders[slot]

@@ -22,16 +22,9 @@ _WHOLE = 17_592_186_044_416  # 2^44: shares are integers of it, so that their su
 
 @kernel
 def share_out(
-    account: Row,
-    positions: Rows,
-    working: Rows,
-    entries: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
+    account: Row, positions: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row, candles: Rows, base: int,
     is_open: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Write the factor on what working orders open, at the open or inside the candles that begin at row `base`."""
     worth = equity(account, positions, markets)
     gross = exposure(positions, markets)
@@ -77,16 +70,9 @@ def share_out(
 
 @kernel
 def claim_all(
-    positions: Rows,
-    working: Rows,
-    entries: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    worth: int,
+    positions: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int,
     is_open: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Write who has a place among the open positions, and what its group leaves to each symbol."""
     for symbol in range(len(positions)):
         entry = entries[symbol]

@@ -47,20 +47,9 @@ def wanted_position(
 
 @kernel
 def hold(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    market: Row,
-    settings: Row,
-    instruction: Row,
-    symbol: int,
-    close_ms: int,
-    worth: int,
-    gross: int,
-    net: int,
-    events: Rows,
-    counters: IntArray,
-) -> int:
+    account: Row, position: Row, orders: Rows, market: Row, settings: Row, instruction: Row, symbol: int, close_ms: int,
+    worth: int, gross: int, net: int, events: Rows, counters: IntArray,
+) -> int:  # fmt: skip
     """Ask for what leads to a target; return 0, or why it cannot be had."""
     now = position.quantity
     wanted = wanted_position(account, position, market, settings, instruction, worth)

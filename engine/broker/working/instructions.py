@@ -53,20 +53,9 @@ INSTRUCTION: Final = record(
 
 @kernel
 def obey(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    market: Row,
-    settings: Row,
-    instruction: Row,
-    symbol: int,
-    close_ms: int,
-    worth: int,
-    gross: int,
-    net: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, orders: Rows, market: Row, settings: Row, instruction: Row, symbol: int, close_ms: int,
+    worth: int, gross: int, net: int, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Obey one instruction of one symbol at a close."""
     if instruction.action == CANCEL:
         cancel(account, position, orders, settings, instruction, symbol, close_ms, events, counters)
@@ -131,17 +120,9 @@ def move(account: Row, position: Row, settings: Row, instruction: Row) -> int:
 
 @kernel
 def obey_all(
-    account_rows: Rows,
-    positions: Rows,
-    working: Rows,
-    markets: Rows,
-    settings_rows: Rows,
-    instructions: Rows,
-    n_instructions: IntArray,
-    close_ms: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account_rows: Rows, positions: Rows, working: Rows, markets: Rows, settings_rows: Rows, instructions: Rows,
+    n_instructions: IntArray, close_ms: int, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """
     Obey what was asked for at one close, symbol by symbol, all of it sized on the account as it is now.
 
@@ -166,17 +147,9 @@ def obey_all(
 
 @kernel
 def rebalance_all(
-    account: Row,
-    positions: Rows,
-    orders: Rows,
-    working: Rows,
-    markets: Rows,
-    settings: Row,
-    scratch: Rows,
-    close_ms: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, positions: Rows, orders: Rows, working: Rows, markets: Rows, settings: Row, scratch: Rows,
+    close_ms: int, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """
     Bring positions that a decision opened to what their rule gives now, as a strategy would with a target position.
 

@@ -148,19 +148,9 @@ def may_meet(order: Row, market: Row, candle: Row) -> bool:
 
 @kernel
 def match_open(
-    account: Row,
-    position: Row,
-    trade: Row,
-    orders: Rows,
-    entry: Row,
-    market: Row,
-    settings: Row,
-    candle: Row,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, orders: Rows, entry: Row, market: Row, settings: Row, candle: Row,
+    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Let the open of a candle meet the orders of one symbol; `entry` says whether this step closes or opens."""
     entry.leg = -1
     entry.seen_low = candle.open
@@ -211,16 +201,9 @@ def is_traded(position: Row, candle: Row) -> bool:
 
 @kernel
 def wake_all(
-    account: Row,
-    positions: Rows,
-    working: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    events: Rows,
+    account: Row, positions: Rows, working: Rows, markets: Rows, settings: Row, candles: Rows, base: int, events: Rows,
     counters: IntArray,
-) -> int:
+) -> int:  # fmt: skip
     """
     Begin the candles of an instant for the working orders of every symbol; `base` is the row of the first.
 
@@ -242,21 +225,9 @@ def wake_all(
 
 @kernel
 def match_opens(
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    working: Rows,
-    entries: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    is_entry: bool,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, positions: Rows, trades: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row,
+    candles: Rows, base: int, is_entry: bool, fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Let the open of an instant meet the working orders of every symbol: those that close, or those that open."""
     if is_entry:
         share_out(account, positions, working, entries, markets, settings, candles, base, True)

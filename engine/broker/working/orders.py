@@ -190,18 +190,9 @@ def step_to(order: Row, status: int) -> None:
 
 @kernel
 def write_event(
-    account: Row,
-    order: Row,
-    symbol: int,
-    time_ms: int,
-    status: int,
-    cause: int,
-    quantity: float,
-    price: float,
-    fill: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, order: Row, symbol: int, time_ms: int, status: int, cause: int, quantity: float, price: float,
+    fill: int, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Report what happened to an order."""
     row = events[counters[N_ORDERS]]
     counters[N_ORDERS] += 1
@@ -222,16 +213,9 @@ def write_event(
 
 @kernel
 def write_levels(
-    account: Row,
-    position: Row,
-    symbol: int,
-    time_ms: int,
-    stop_before: float,
-    target_before: float,
-    fill: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, symbol: int, time_ms: int, stop_before: float, target_before: float, fill: int,
+    events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Report stop and target of a position where they are no longer what they were."""
     for kind in range(POSITION_STOP, POSITION_TARGET + 1):
         is_stop = kind == POSITION_STOP
@@ -265,16 +249,9 @@ def price_of(order: Row) -> float:
 
 @kernel
 def end_order(
-    account: Row,
-    position: Row,
-    order: Row,
-    symbol: int,
-    time_ms: int,
-    status: int,
-    cause: int,
-    events: Rows,
+    account: Row, position: Row, order: Row, symbol: int, time_ms: int, status: int, cause: int, events: Rows,
     counters: IntArray,
-) -> None:
+) -> None:  # fmt: skip
     """Let an order end otherwise than by a fill, report it and free its row."""
     step_to(order, status)
     price = price_of(order)

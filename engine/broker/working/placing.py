@@ -48,20 +48,9 @@ from papertape.engine.records import (
 
 @kernel
 def ask(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    market: Row,
-    settings: Row,
-    instruction: Row,
-    symbol: int,
-    close_ms: int,
-    worth: int,
-    gross: int,
-    net: int,
-    events: Rows,
-    counters: IntArray,
-) -> int:
+    account: Row, position: Row, orders: Rows, market: Row, settings: Row, instruction: Row, symbol: int, close_ms: int,
+    worth: int, gross: int, net: int, events: Rows, counters: IntArray,
+) -> int:  # fmt: skip
     """Place an order, and report it; return 0, or why it cannot be placed, which is for the caller to report."""
     close_gaps(position, orders)
     size(account, position, market, settings, instruction, worth, gross, net)
@@ -216,16 +205,9 @@ def place(
 
 @kernel
 def cancel(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    settings: Row,
-    instruction: Row,
-    symbol: int,
-    close_ms: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, orders: Rows, settings: Row, instruction: Row, symbol: int, close_ms: int,
+    events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Take back the orders of a tag, all for none; with latency they work until the venue has heard of it."""
     n_found = 0
     for slot in range(position.order_rows):

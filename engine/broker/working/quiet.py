@@ -57,20 +57,9 @@ def free_range(position: Row) -> tuple[float, float]:
 
 @kernel
 def pass_quiet(
-    candles: Rows,
-    first: int,
-    last: int,
-    base_ms: int,
-    decisions: Rows,
-    decided_at: IntArray,
-    account: Row,
-    position: Row,
-    trade: Row,
-    order: Row,
-    market: Row,
-    marks: Rows,
-    counters: IntArray,
-) -> int:
+    candles: Rows, first: int, last: int, base_ms: int, decisions: Rows, decided_at: IntArray, account: Row,
+    position: Row, trade: Row, order: Row, market: Row, marks: Rows, counters: IntArray,
+) -> int:  # fmt: skip
     """
     Mark the instants from `first` on for as long as nothing else happens; return the first at which something may.
 

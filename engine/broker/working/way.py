@@ -10,18 +10,9 @@ at one price. What came into being on the way meets afterwards only what surely 
 import numpy as np
 
 from papertape.engine.broker.bracket import LIQUIDATED, liquidate, opened_beyond, pnl_at
-from papertape.engine.broker.fills import (
-    book_costs,
-    close_position,
-    market_price,
-    track_excursion,
-)
+from papertape.engine.broker.fills import book_costs, close_position, market_price, track_excursion
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
-from papertape.engine.broker.risk.margin import (
-    adverse_level,
-    is_liquidation_nearer,
-    is_marked_out,
-)
+from papertape.engine.broker.risk.margin import adverse_level, is_liquidation_nearer, is_marked_out
 from papertape.engine.broker.working.changes import fill_order
 from papertape.engine.broker.working.endings import end_with_position
 from papertape.engine.broker.working.levels import (
@@ -44,12 +35,7 @@ from papertape.engine.broker.working.orders import (
     trigger,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
-from papertape.engine.records import (
-    AMBIGUOUS_ENTRY,
-    AMBIGUOUS_EXIT,
-    REASON_STOP,
-    REASON_TARGET,
-)
+from papertape.engine.records import AMBIGUOUS_ENTRY, AMBIGUOUS_EXIT, REASON_STOP, REASON_TARGET
 
 _NOTHING = -1
 _THE_STOP = -2
@@ -74,19 +60,9 @@ def goes_down_first(position: Row, candle: Row) -> bool:
 
 @kernel
 def match_way(
-    account: Row,
-    position: Row,
-    trade: Row,
-    orders: Rows,
-    entry: Row,
-    market: Row,
-    settings: Row,
-    candle: Row,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, orders: Rows, entry: Row, market: Row, settings: Row, candle: Row,
+    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Let what lies between a candle's open and its close meet orders and bracket of one symbol."""
     price = candle.open
     entry.seen_low = price
@@ -211,20 +187,9 @@ def nearest(
 
 @kernel
 def exit_bracket(
-    account: Row,
-    position: Row,
-    trade: Row,
-    orders: Rows,
-    entry: Row,
-    market: Row,
-    candle: Row,
-    level: float,
-    hit: int,
-    fills: Rows,
-    trades_out: Rows,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, trade: Row, orders: Rows, entry: Row, market: Row, candle: Row, level: float, hit: int,
+    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Close the whole position at its stop (`hit` 1), its target (2) or in liquidation, and end what ends with it."""
     side = held(position)
     is_stop = hit != 2

@@ -41,11 +41,7 @@ _WHERE: Final = ("Failed in", "-", "During", "File", "[")  # in the compiler tha
 
 
 def kernel_feature(
-    *,
-    look_back: int,
-    state: Any = (),
-    parameters: Sequence[float] = (),
-    name: str = "",
+    *, look_back: int, state: Any = (), parameters: Sequence[float] = (), name: str = ""
 ) -> Callable[[Any], "KernelFeature"]:
     """
     Declare a feature in a kernel; the function may be a `@kernel` already, and then serve several features.

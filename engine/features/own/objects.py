@@ -20,13 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from papertape.engine.errors import ConfigError
-from papertape.engine.features.own.base import (
-    Found,
-    NewCandles,
-    OwnFeature,
-    Runner,
-    number_of,
-)
+from papertape.engine.features.own.base import Found, NewCandles, OwnFeature, Runner, number_of
 from papertape.engine.jit import FloatArray, Rows, record
 from papertape.engine.user_code.raised import told
 from papertape.engine.user_code.undeclared_state import StateWatch

@@ -52,11 +52,7 @@ class TableFeature(OwnFeature):
     """
 
     def __init__(
-        self,
-        name: str,
-        function: Any,
-        look_back: int,
-        make_table: Callable[[FloatArray], Any],
+        self, name: str, function: Any, look_back: int, make_table: Callable[[FloatArray], Any]
     ) -> None:
         super().__init__(name, look_back, function)
         if look_back < 1:

@@ -60,15 +60,6 @@ def find_shift(impulse: Row, p: Row, internal: Row, chart: Row, log: Row, events
         impulse.shift[number] = t
         pivot = internal.pivots[number]
         say_level(
-            log,
-            events,
-            MSS,
-            SCALE_INTERNAL,
-            1 - 2 * number,
-            pivot.bar,
-            pivot.formed_ms,
-            pivot.price,
-            chart.now.close - pivot.price,
-            pivot.bar,
-            0,
-        )
+            log, events, MSS, SCALE_INTERNAL, 1 - 2 * number, pivot.bar, pivot.formed_ms,
+            pivot.price, chart.now.close - pivot.price, pivot.bar, 0,
+        )  # fmt: skip

@@ -26,20 +26,9 @@ SILENT: Final = -1  # a scale whose events are not told
 
 @kernel
 def say(
-    log: Row,
-    events: Rows,
-    kind: int,
-    scale: int,
-    side: int,
-    bar: int,
-    formed_ms: int,
-    top: float,
-    bottom: float,
-    level: float,
-    distance: float,
-    reference: int,
-    tag: int,
-) -> None:
+    log: Row, events: Rows, kind: int, scale: int, side: int, bar: int, formed_ms: int, top: float, bottom: float,
+    level: float, distance: float, reference: int, tag: int,
+) -> None:  # fmt: skip
     """Append one event; `distance` is a price difference that becomes its strength in ATR."""
     if scale < 0:
         return
@@ -73,49 +62,18 @@ def say(
 def say_zone(log: Row, events: Rows, kind: int, scale: int, side: int, zone: Row, tag: int) -> None:
     """Append an event about a zone; its strength is the zone's height."""
     say(
-        log,
-        events,
-        kind,
-        scale,
-        side,
-        zone.bar,
-        zone.formed_ms,
-        zone.top,
-        zone.bottom,
-        np.nan,
-        zone.top - zone.bottom,
-        zone.reference,
-        tag,
-    )
+        log, events, kind, scale, side, zone.bar, zone.formed_ms, zone.top, zone.bottom, np.nan,
+        zone.top - zone.bottom, zone.reference, tag,
+    )  # fmt: skip
 
 
 @kernel
 def say_level(
-    log: Row,
-    events: Rows,
-    kind: int,
-    scale: int,
-    side: int,
-    bar: int,
-    formed_ms: int,
-    level: float,
-    distance: float,
-    reference: int,
-    tag: int,
-) -> None:
+    log: Row, events: Rows, kind: int, scale: int, side: int, bar: int, formed_ms: int, level: float, distance: float,
+    reference: int, tag: int,
+) -> None:  # fmt: skip
     """Append an event about a price level."""
     say(
-        log,
-        events,
-        kind,
-        scale,
-        side,
-        bar,
-        formed_ms,
-        np.nan,
-        np.nan,
-        level,
-        distance,
-        reference,
+        log, events, kind, scale, side, bar, formed_ms, np.nan, np.nan, level, distance, reference,
         tag,
-    )
+    )  # fmt: skip

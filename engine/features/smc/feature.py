@@ -15,17 +15,9 @@ SMC_STATE: Final[np.dtype[Any]] = record(("market", MARKET_STATE), ("found", "f8
 
 @kernel
 def smc(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    length_ms: int,
-    states: Rows,
-    out: FloatArray,
-    events: Rows,
-    written: IntArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, length_ms: int, states: Rows,
+    out: FloatArray, events: Rows, written: IntArray,
+) -> None:  # fmt: skip
     """
     Write every column of market structure, and append the events.
 

@@ -73,17 +73,9 @@ _OUTER: Final = -1  # in place of a scale: the level has its own
 
 @kernel
 def say_verdict(
-    liquidity: Row,
-    level: Row,
-    side: int,
-    is_sweep: bool,
-    tag: int,
-    is_pool: bool,
-    scale: int,
-    chart: Row,
-    log: Row,
+    liquidity: Row, level: Row, side: int, is_sweep: bool, tag: int, is_pool: bool, scale: int, chart: Row, log: Row,
     events: Rows,
-) -> None:
+) -> None:  # fmt: skip
     """Say that a level above (side +1) or below (-1) was swept or run; pools of one member end in silence."""
     if is_pool and level.stage < 2:
         return
@@ -97,34 +89,17 @@ def say_verdict(
     else:
         kind = POOL_RUN if is_pool else RUN
     say(
-        log,
-        events,
-        kind,
-        scale,
-        direction,
-        level.bar,
-        level.formed_ms,
-        level.top if is_pool else np.nan,
-        level.bottom if is_pool else np.nan,
-        level.level,
-        chart.now.close - level.level,
-        level.reference,
-        tag,
-    )
+        log, events, kind, scale, direction, level.bar, level.formed_ms,
+        level.top if is_pool else np.nan, level.bottom if is_pool else np.nan, level.level,
+        chart.now.close - level.level, level.reference, tag,
+    )  # fmt: skip
 
 
 @kernel
 def judge_levels(
-    liquidity: Row,
-    shelf: Row,
-    side: int,
-    is_pool: bool,
-    scale: int,
-    return_bars: int,
-    chart: Row,
-    log: Row,
+    liquidity: Row, shelf: Row, side: int, is_pool: bool, scale: int, return_bars: int, chart: Row, log: Row,
     events: Rows,
-) -> None:
+) -> None:  # fmt: skip
     """Give the verdict on passed levels, then see which levels the newest candle passed."""
     t, close = chart.n_candles - 1, chart.now.close
     kept = 0

@@ -98,20 +98,9 @@ def step_kill_zones(clock: Row, p: Row, chart: Row, log: Row, events: Rows) -> N
             zone.bar = chart.n_candles - 1
             zone.formed_ms = now.open_ms
             say(
-                log,
-                events,
-                KILL_ZONE_OPEN,
-                SCALE_NONE,
-                0,
-                zone.bar,
-                zone.formed_ms,
-                np.nan,
-                np.nan,
-                np.nan,
-                np.nan,
-                -1,
-                ZONE_ASIA + number,
-            )
+                log, events, KILL_ZONE_OPEN, SCALE_NONE, 0, zone.bar, zone.formed_ms, np.nan,
+                np.nan, np.nan, np.nan, -1, ZONE_ASIA + number,
+            )  # fmt: skip
         zone.high = max(zone.high, now.high)
         zone.low = min(zone.low, now.low)
         if at_ms + p.length_ms >= end_ms:
@@ -128,20 +117,9 @@ def close_kill_zone(zone: Row, number: int, log: Row, events: Rows) -> None:
     zone.first_bar = zone.bar
     zone.first_ms = zone.formed_ms
     say(
-        log,
-        events,
-        KILL_ZONE_CLOSE,
-        SCALE_NONE,
-        0,
-        zone.bar,
-        zone.formed_ms,
-        zone.high,
-        zone.low,
-        np.nan,
-        zone.high - zone.low,
-        -1,
-        ZONE_ASIA + number,
-    )
+        log, events, KILL_ZONE_CLOSE, SCALE_NONE, 0, zone.bar, zone.formed_ms, zone.high, zone.low,
+        np.nan, zone.high - zone.low, -1, ZONE_ASIA + number,
+    )  # fmt: skip
 
 
 @kernel
@@ -196,20 +174,9 @@ def switch_period(period: Row, number: int, log: Row, events: Rows) -> None:
     period.is_broken[0] = 0
     period.is_broken[1] = 0
     say(
-        log,
-        events,
-        PERIOD,
-        SCALE_NONE,
-        0,
-        period.bar,
-        period.formed_ms,
-        period.high,
-        period.low,
-        np.nan,
-        period.high - period.low,
-        -1,
-        PERIOD_4H + number,
-    )
+        log, events, PERIOD, SCALE_NONE, 0, period.bar, period.formed_ms, period.high, period.low,
+        np.nan, period.high - period.low, -1, PERIOD_4H + number,
+    )  # fmt: skip
 
 
 @kernel
@@ -238,15 +205,6 @@ def see_broken(period: Row, place: int, price: float, number: int, log: Row, eve
     if period.is_broken[place] == 0 and side * price > side * level:
         period.is_broken[place] = 1
         say_level(
-            log,
-            events,
-            PERIOD_BROKEN,
-            SCALE_NONE,
-            side,
-            period.bar,
-            period.formed_ms,
-            level,
-            price - level,
-            -1,
-            PERIOD_4H + number,
-        )
+            log, events, PERIOD_BROKEN, SCALE_NONE, side, period.bar, period.formed_ms, level,
+            price - level, -1, PERIOD_4H + number,
+        )  # fmt: skip

@@ -55,15 +55,6 @@ def find_breaks(
         tracker.last_break = chart.n_candles - 1
         tracker.broke[number] = kind
         say_level(
-            log,
-            events,
-            kind,
-            tracker.scale,
-            side,
-            pivot.bar,
-            pivot.formed_ms,
-            pivot.price,
-            now.close - pivot.price,
-            pivot.bar,
-            0,
-        )
+            log, events, kind, tracker.scale, side, pivot.bar, pivot.formed_ms, pivot.price,
+            now.close - pivot.price, pivot.bar, 0,
+        )  # fmt: skip

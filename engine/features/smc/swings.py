@@ -125,15 +125,6 @@ def find_pivot(tracker: Row, chart: Row, queues: Rows, log: Row, events: Rows) -
     else:
         tag = LOWER_LOW if pivot.price < before else HIGHER_LOW
     say_level(
-        log,
-        events,
-        SWING,
-        tracker.scale,
-        side,
-        bar,
-        pivot.formed_ms,
-        pivot.price,
-        pivot.price - before,
-        before_bar,
-        tag,
-    )
+        log, events, SWING, tracker.scale, side, bar, pivot.formed_ms, pivot.price,
+        pivot.price - before, before_bar, tag,
+    )  # fmt: skip

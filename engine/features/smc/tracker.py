@@ -77,32 +77,16 @@ STRUCTURE: Final = record(
     ("internal_blocks", BLOCKS),
     ("gaps", GAPS),
 )
-TRAIL: Final = record(
-    ("is_known", "i8", (2,)),
-    ("top", "f8"),
-    ("bottom", "f8"),
-)
+TRAIL: Final = record(("is_known", "i8", (2,)), ("top", "f8"), ("bottom", "f8"))
 BUCKET: Final = record(
     ("bucket_ms", "i8"), ("n_candles", "i8"), ("closed_ms", "i8"), ("quote", QUOTE)
 )
 MARKET_STATE: Final = record(
-    ("parameters", PARAMETERS),
-    ("log", LOG),
-    ("quote", QUOTE),
-    ("main", STRUCTURE),
-    ("equal", TRACKER),
-    ("trail", TRAIL),
-    ("strong_gaps", STRONG_GAPS),
-    ("impulse", IMPULSE),
-    ("liquidity", LIQUIDITY),
-    ("flips", FLIPS),
-    ("inducement", INDUCEMENT),
-    ("leg", LEG),
-    ("clock", CLOCK_STATE),
-    ("bucket", BUCKET),
-    ("higher", STRUCTURE),
-    ("higher_trend_bar", "i8"),
-)
+    ("parameters", PARAMETERS), ("log", LOG), ("quote", QUOTE), ("main", STRUCTURE),
+    ("equal", TRACKER), ("trail", TRAIL), ("strong_gaps", STRONG_GAPS), ("impulse", IMPULSE),
+    ("liquidity", LIQUIDITY), ("flips", FLIPS), ("inducement", INDUCEMENT), ("leg", LEG),
+    ("clock", CLOCK_STATE), ("bucket", BUCKET), ("higher", STRUCTURE), ("higher_trend_bar", "i8"),
+)  # fmt: skip
 
 
 @kernel
@@ -230,20 +214,10 @@ def find_equal(tracker: Row, p: Row, chart: Row, liquidity: Row, log: Row, event
         if not abs(pivot.price - before) < p.equal_atr * chart.long_atr:
             continue
         say(
-            log,
-            events,
-            EQUAL_HIGHS if number == 0 else EQUAL_LOWS,
-            SCALE_NONE,
-            1 - 2 * number,
-            pivot.bar,
-            pivot.formed_ms,
-            max(pivot.price, before),
-            min(pivot.price, before),
-            pivot.price,
-            pivot.price - before,
-            tracker.before_bar[number],
-            0,
-        )
+            log, events, EQUAL_HIGHS if number == 0 else EQUAL_LOWS, SCALE_NONE, 1 - 2 * number,
+            pivot.bar, pivot.formed_ms, max(pivot.price, before), min(pivot.price, before),
+            pivot.price, pivot.price - before, tracker.before_bar[number], 0,
+        )  # fmt: skip
         side, t = 1 - 2 * number, chart.n_candles - 1
         add_outer(liquidity, pivot.price, pivot.bar, pivot.formed_ms, side, SCALE_EQUAL, t)
 
@@ -313,15 +287,6 @@ def close_bucket(state: Row, events: Rows) -> None:
         state.higher_trend_bar = log.bar
         newest = higher.chart.now
         say_level(
-            log,
-            events,
-            HTF_BIAS,
-            SCALE_HTF,
-            higher.swing.trend,
-            higher.chart.n_candles - 1,
-            newest.open_ms,
-            np.nan,
-            np.nan,
-            -1,
-            0,
-        )
+            log, events, HTF_BIAS, SCALE_HTF, higher.swing.trend, higher.chart.n_candles - 1,
+            newest.open_ms, np.nan, np.nan, -1, 0,
+        )  # fmt: skip

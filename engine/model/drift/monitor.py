@@ -198,10 +198,7 @@ class DriftMonitor:
         return self._detectors
 
     def check(
-        self,
-        rows: Mapping[str, FloatArray],
-        probabilities: Mapping[str, FloatArray],
-        bar: int,
+        self, rows: Mapping[str, FloatArray], probabilities: Mapping[str, FloatArray], bar: int
     ) -> Figures:
         """
         Return every figure and move the policy on.
@@ -232,16 +229,9 @@ class DriftMonitor:
         self.policy = advance(self.policy, signs, bar, self.options)
         sizes = {symbol: len(part) for symbol, part in rows.items()}
         return Figures(
-            sizes,
-            features,
-            symbols,
-            self._missing(rows),
-            prediction,
-            target,
-            alarms,
-            self.policy,
+            sizes, features, symbols, self._missing(rows), prediction, target, alarms, self.policy,
             reason,
-        )
+        )  # fmt: skip
 
     def _missing(self, rows: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:
         """Return the share of missing values by symbol and input; a symbol without rows has none."""

@@ -98,20 +98,11 @@ def bet(unseen: Unseen, options: BetOptions | None = None) -> Blocks:
     rows = np.zeros(n_most, np.int64)
     factors = np.ones((n_most, len(stakes)))
     n = play(
-        unseen.bar,
-        unseen.symbol,
-        unseen.y,
-        unseen.p,
-        np.array([unseen.since_bar, unseen.end_bar, unseen.horizon_bars, block]),
-        stakes,
-        options.most,
-        options.middle_horizons * unseen.horizon_bars,
-        np.zeros((4, n_symbols)),
-        np.zeros(len(stakes)),
-        known,
-        rows,
-        factors,
-    )
+        unseen.bar, unseen.symbol, unseen.y, unseen.p,
+        np.array([unseen.since_bar, unseen.end_bar, unseen.horizon_bars, block]), stakes,
+        options.most, options.middle_horizons * unseen.horizon_bars, np.zeros((4, n_symbols)),
+        np.zeros(len(stakes)), known, rows, factors,
+    )  # fmt: skip
     return Blocks(known[:n], rows[:n], factors[:n])
 
 
@@ -152,20 +143,9 @@ def unit_stake(horizon_bars: int, n_symbols: int) -> float:
 
 @kernel
 def play(
-    bar: IntArray,
-    symbol: IntArray,
-    y: FloatArray,
-    p: FloatArray,
-    span: IntArray,
-    stakes: FloatArray,
-    most: float,
-    memory: float,
-    about: FloatArray,
-    risked: FloatArray,
-    known: IntArray,
-    rows: IntArray,
-    factors: FloatArray,
-) -> int:
+    bar: IntArray, symbol: IntArray, y: FloatArray, p: FloatArray, span: IntArray, stakes: FloatArray, most: float,
+    memory: float, about: FloatArray, risked: FloatArray, known: IntArray, rows: IntArray, factors: FloatArray,
+) -> int:  # fmt: skip
     """
     Bet on every block and return how many there were; what came of them is written into the last three.
 

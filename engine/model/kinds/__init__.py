@@ -73,12 +73,7 @@ KINDS: Final[dict[str, ModelKind]] = {
         output=("coefficients", "intercept"),
     ),
     "lstm": ModelKind(
-        LSTM,
-        lstm.shapes,
-        lstm.POSITIVE,
-        lstm.state_length,
-        lstm.work_length,
-        lstm.SIZES,
+        LSTM, lstm.shapes, lstm.POSITIVE, lstm.state_length, lstm.work_length, lstm.SIZES
     ),
     "cnn_lstm": ModelKind(
         CNN_LSTM,
@@ -111,18 +106,9 @@ KINDS: Final[dict[str, ModelKind]] = {
 
 @kernel
 def infer(
-    code: int,
-    features: FloatArray,
-    rows: IntArray,
-    n: int,
-    bars: Rows,
-    weights: FloatArray,
-    sizes: IntArray,
-    members: int,
-    state: FloatArray,
-    work: FloatArray,
-    probability_row: int,
-) -> None:
+    code: int, features: FloatArray, rows: IntArray, n: int, bars: Rows, weights: FloatArray, sizes: IntArray,
+    members: int, state: FloatArray, work: FloatArray, probability_row: int,
+) -> None:  # fmt: skip
     """
     Write the probability of a rise at each of `n` closes of one symbol into a row of its own matrix.
 

@@ -70,12 +70,7 @@ def initial(n_inputs: int, sizes: Mapping[str, int], seed: int) -> dict[str, Flo
 
 @kernel
 def convolve(
-    x: FloatArray,
-    out: FloatArray,
-    weights: FloatArray,
-    taps: int,
-    dilation: int,
-    ring: FloatArray,
+    x: FloatArray, out: FloatArray, weights: FloatArray, taps: int, dilation: int, ring: FloatArray
 ) -> None:
     """
     Put a row into a ring, and the relu of the convolution there into `out`.
@@ -96,9 +91,7 @@ def convolve(
         if slot < 0:
             slot += rows
         add_products(
-            out,
-            ring[slot * n : (slot + 1) * n],
-            weights[tap * n * n_out : (tap + 1) * n * n_out],
+            out, ring[slot * n : (slot + 1) * n], weights[tap * n * n_out : (tap + 1) * n * n_out]
         )
     for i in range(n_out):
         out[i] = max(out[i], 0.0)

@@ -9,18 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.working.instructions import (
-    CANCEL as TAKE_BACK,
-)
-from papertape.engine.broker.working.instructions import (
-    HOLD as AS_TARGET,
-)
-from papertape.engine.broker.working.instructions import (
-    LATEST_MS,
-    MOST_INSTRUCTIONS,
-    MOVE,
-    PLACE,
-)
+from papertape.engine.broker.working.instructions import CANCEL as TAKE_BACK
+from papertape.engine.broker.working.instructions import HOLD as AS_TARGET
+from papertape.engine.broker.working.instructions import LATEST_MS, MOST_INSTRUCTIONS, MOVE, PLACE
 from papertape.engine.broker.working.orders import (
     AT_MARKET,
     FOK,

@@ -82,17 +82,10 @@ def verdict_of(cells: Sequence[CellEvidence], alpha: float) -> StudyVerdict:
         standing.append(cell.name)
     gains = [cell.gain for cell in cells if cell.gain is not None]
     return StudyVerdict(
-        alpha,
-        n,
-        sum(cell.evidence >= 1.0 / alpha for cell in cells),
-        alpha * n,
-        standing,
-        n / alpha,
-        ranked[0] if ranked else None,
-        sum(gain[1] > 0.0 for gain in gains),
-        sum(gain[2] < 0.0 for gain in gains),
-        len(gains),
-    )
+        alpha, n, sum(cell.evidence >= 1.0 / alpha for cell in cells), alpha * n, standing,
+        n / alpha, ranked[0] if ranked else None, sum(gain[1] > 0.0 for gain in gains),
+        sum(gain[2] < 0.0 for gain in gains), len(gains),
+    )  # fmt: skip
 
 
 def evidence_in(name: str, lesson: Mapping[str, Any]) -> CellEvidence | None:

@@ -200,10 +200,7 @@ def _kinds(
 
 
 def _answers(
-    plan: MarketPlan,
-    jobs: Sequence[tuple[str, int]],
-    workers: int,
-    on_progress: Progress | None,
+    plan: MarketPlan, jobs: Sequence[tuple[str, int]], workers: int, on_progress: Progress | None
 ) -> Iterator[tuple[tuple[str, int], FloatArray]]:
     """Yield the returns of every path, as they are done; DataError for the first that cannot be replayed."""
 

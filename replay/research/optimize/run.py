@@ -142,16 +142,11 @@ def _surface(
 ) -> SurfaceSearch:
     """Return a search as its page needs it."""
     return SurfaceSearch(
-        "search",
-        config,
-        traded,
-        found.axes,
-        None,
+        "search", config, traded, found.axes, None,
         [_layer(goal, found.windows) for goal in found.goals],
         [one.row.number for one in found.best],
-        frozenset(number for number, one in search.outcomes.items() if one.counts),
-        found.doubts,
-    )
+        frozenset(number for number, one in search.outcomes.items() if one.counts), found.doubts,
+    )  # fmt: skip
 
 
 def _layer(goal: Goal, windows: int) -> Layer:

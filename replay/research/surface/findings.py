@@ -8,12 +8,7 @@ import numpy as np
 from papertape.engine.jit import FloatArray
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.space import Space
-from papertape.replay.research.walkforward.choice import (
-    choose,
-    choose_among,
-    nearest,
-    positions,
-)
+from papertape.replay.research.walkforward.choice import choose, choose_among, nearest, positions
 
 MOST_POINTS: Final = 5_000  # that are compared with each other where there is no grid
 _MOST_OF_IT: Final = 0.5

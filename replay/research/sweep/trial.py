@@ -279,18 +279,11 @@ class TrialRunner:
             end_ms = run.feed.last_ms + run.engine.base_ms
             measured = performance_between(config, run, start_ms, end_ms, closes)
         return TrialRow(
-            number,
-            changes,
-            *_ending(watch),
-            configuration,
-            run.engine.digest,
-            measured.metrics,
+            number, changes, *_ending(watch), configuration, run.engine.digest, measured.metrics,
             compact_returns(run.marks, config.account.capital),
-            [tape.sha256 for tape in ready.tapes],
-            time.perf_counter() - started_s,
-            is_lane,
+            [tape.sha256 for tape in ready.tapes], time.perf_counter() - started_s, is_lane,
             watch.values if watch is not None else (),
-        )
+        )  # fmt: skip
 
     def _replay(
         self, config: Config, ready: RunPlan, watch: WindowWatch | None

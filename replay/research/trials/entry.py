@@ -53,16 +53,11 @@ class TrialEntry(NamedTuple):
 def entry_of(kind: str, config: Config, result: Result) -> TrialEntry:
     """Return a finished replay as the ledger keeps it."""
     return TrialEntry(
-        kind,
-        config.strategy.name,
+        kind, config.strategy.name,
         [(tape["symbol"], tape["sha256"]) for tape in result.summary["tapes"]],
-        configuration_digest(config),
-        code_digest(config),
-        result.digest,
-        defined(result.metrics),
-        compact_returns(result.marks, config.account.capital),
-        now_ms(),
-    )
+        configuration_digest(config), code_digest(config), result.digest, defined(result.metrics),
+        compact_returns(result.marks, config.account.capital), now_ms(),
+    )  # fmt: skip
 
 
 def defined(metrics: Mapping[str, float | None]) -> dict[str, float]:

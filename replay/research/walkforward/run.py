@@ -31,11 +31,7 @@ from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.research.trials.recording import on_record
-from papertape.replay.research.walkforward.account import (
-    Metrics,
-    account_configuration,
-    by_window,
-)
+from papertape.replay.research.walkforward.account import Metrics, account_configuration, by_window
 from papertape.replay.research.walkforward.check import check_account, check_choice
 from papertape.replay.research.walkforward.choice import RULES, SearchChoice, choose, rank
 from papertape.replay.research.walkforward.page import write_walkforward
@@ -198,11 +194,7 @@ def _longest_ms(runner: TrialRunner, first_ms: int, end_ms: int, length_ms: int)
 
 
 def _go_on(
-    result: WalkResult,
-    runner: TrialRunner,
-    search: Search,
-    file: TrialFile,
-    options: WalkOptions,
+    result: WalkResult, runner: TrialRunner, search: Search, file: TrialFile, options: WalkOptions
 ) -> Result:
     """Choose in every window, run the account, make sure that nothing of it knew what came later, and return its replay."""
     values = search.values(file.rows(), options.by)

@@ -159,14 +159,7 @@ def test_prove_says_ok_and_finds_a_leak(folder: Path, inside: Inside) -> None:
     (folder / "mine.py").write_text("def peek(candles):\n    return candles['close'].shift(-1)\n")
 
     honest = inside("prove", "--feature", "rsi_14", "--candles", "200", "--cuts", "4", cwd=folder)
-    leaking = inside(
-        "prove",
-        "--feature",
-        "mine:peek",
-        "--candles",
-        "200",
-        cwd=folder,
-    )
+    leaking = inside("prove", "--feature", "mine:peek", "--candles", "200", cwd=folder)
 
     assert honest.returncode == 0, honest.stderr
     assert honest.stdout.startswith("ok   feature rsi_14: ")

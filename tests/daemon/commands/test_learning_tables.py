@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from papertape.daemon.commands.learning_tables import (
-    decisions,
-    shadow_lines,
-    worth_table,
-)
+from papertape.daemon.commands.learning_tables import decisions, shadow_lines, worth_table
 from papertape.daemon.commands.output import console
 
 

@@ -119,10 +119,7 @@ def test_a_row_holds_from_its_time_also_where_its_market_is_read_again_before_it
     before, row, other = ({"tick_size": size} for size in (1.0, 2.0, 3.0))
     row_ms = T + 2 * MINUTE
     holds = MarketChange(row_ms, 1, row)
-    for now, news in (
-        (row, []),
-        (other, [MarketChange(T + 5 * MINUTE + 1, 1, other)]),
-    ):
+    for now, news in ((row, []), (other, [MarketChange(T + 5 * MINUTE + 1, 1, other)])):
         halts = Halts(["A", "B"], MINUTE)
         halts.tell_dated("B", [(row_ms, row)])
         halts.tell_market("B", T + 1, Telling(before, ((row_ms, row),)))

@@ -7,12 +7,7 @@ import pytest
 
 from papertape.daemon.app import serve
 from papertape.daemon.journal import InlineWriter, Journal
-from papertape.daemon.journal.attempts import (
-    ShadowRow,
-    ShadowTotal,
-    begin_attempt,
-    end_attempt,
-)
+from papertape.daemon.journal.attempts import ShadowRow, ShadowTotal, begin_attempt, end_attempt
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.learning import shadow_watch
 from papertape.daemon.learning.model_store import ModelStore

@@ -24,12 +24,7 @@ from papertape.daemon.metrics.trading_families import (
 )
 from papertape.daemon.monitoring.server import Server
 from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES
-from papertape.engine.records import (
-    REASON_END,
-    REASON_NAMES,
-    REFUSED_NAMES,
-    REFUSED_NO,
-)
+from papertape.engine.records import REASON_END, REASON_NAMES, REFUSED_NAMES, REFUSED_NO
 
 # As large as a daemon is meant to be: the budget of monitoring.md 2 holds up to here.
 SCOPE = Scope(

@@ -60,10 +60,7 @@ async def test_the_page_and_its_files_come_with_a_strict_policy_and_once(tmp_pat
 
 @pytest.mark.asyncio
 async def test_a_report_is_shown_without_an_origin_and_without_a_network(tmp_path: Path) -> None:
-    async with (
-        serving(Api(account(tmp_path), no_status)) as http,
-        http.get("/viewer") as answer,
-    ):
+    async with serving(Api(account(tmp_path), no_status)) as http, http.get("/viewer") as answer:
         assert (answer.status, answer.headers["Content-Security-Policy"]) == (200, VIEWER_POLICY)
     rules = dict(rule.split(" ", 1) for rule in VIEWER_POLICY.split("; "))
     assert "allow-same-origin" not in rules["sandbox"]

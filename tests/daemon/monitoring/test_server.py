@@ -134,10 +134,7 @@ async def test_probes_say_alive_and_what_is_missing() -> None:
 
             answer = await now.http.get("/readyz")
             assert answer.status == 503
-            assert await answer.json() == {
-                "is_ready": False,
-                "reason": "14 of 50 bars are missing",
-            }
+            assert await answer.json() == {"is_ready": False, "reason": "14 of 50 bars are missing"}
             now.daemon.missing = ""
             answer = await now.http.get("/readyz")
             assert answer.status == 200

@@ -64,9 +64,7 @@ def test_an_interval_is_overdue_after_its_length() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_bell_is_rung_in_the_loop_and_in_no_thread_of_the_scheduler(
-    tmp_path: Path,
-) -> None:
+async def test_a_bell_is_rung_in_the_loop_and_in_no_thread_of_the_scheduler(tmp_path: Path) -> None:
     """A bell is an asyncio.Queue: rung from a thread it may wake nobody, or somebody who is just being cancelled."""
     rung: list[int] = []
     is_done = asyncio.Event()

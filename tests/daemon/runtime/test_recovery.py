@@ -280,8 +280,7 @@ async def test_a_live_start_on_an_empty_journal_asks_the_venue(
 def test_another_account_is_refused_with_every_key(tmp_path: Path) -> None:
     run_part(tmp_path, 100)
     about = identity(
-        daemon={"state": str(tmp_path), "port": 0},
-        account={"capital": 5.0, "leverage_cap": 2.0},
+        daemon={"state": str(tmp_path), "port": 0}, account={"capital": 5.0, "leverage_cap": 2.0}
     )
 
     with pytest.raises(ConfigError) as caught:

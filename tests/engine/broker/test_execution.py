@@ -79,9 +79,7 @@ def test_bracket_fills_where_the_candle_says(
     candles = make_candles([FLAT_100, FLAT_100, candle])
 
     outcome = run_script(
-        candles,
-        {0: Decision(side, stop_distance=10.0, target_distance=20.0)},
-        market=PERPETUAL,
+        candles, {0: Decision(side, stop_distance=10.0, target_distance=20.0)}, market=PERPETUAL
     )
 
     trade = outcome.trades[0]

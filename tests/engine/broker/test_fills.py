@@ -35,11 +35,7 @@ def test_parts_of_whole_lots_leave_whole_lots(lot: float, parts: list[int]) -> N
 
 
 @settings(deadline=None)
-@given(
-    lots=st.integers(0, 10**9),
-    part=st.floats(0.001, 0.999),
-    lot=st.sampled_from(LOTS),
-)
+@given(lots=st.integers(0, 10**9), part=st.floats(0.001, 0.999), lot=st.sampled_from(LOTS))
 def test_what_is_held_in_part_of_a_lot_stays(lots: int, part: float, lot: float) -> None:
     held = (lots + part) * lot
     left = held - whole_steps(float(lots), lot)

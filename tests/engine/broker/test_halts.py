@@ -90,11 +90,7 @@ def test_a_stop_rests_too_and_fills_at_the_first_price_after_the_halt() -> None:
 
 @pytest.mark.parametrize(
     ("cause", "refused"),
-    [
-        (Cause.MARKET, REFUSED_MARKET),
-        (Cause.CLOCK, REFUSED_CLOCK),
-        (Cause.GONE, REFUSED_GONE),
-    ],
+    [(Cause.MARKET, REFUSED_MARKET), (Cause.CLOCK, REFUSED_CLOCK), (Cause.GONE, REFUSED_GONE)],
 )
 @pytest.mark.parametrize("target", [LONG, SHORT])
 def test_a_decision_is_refused_with_the_reason(cause: Cause, refused: int, target: int) -> None:

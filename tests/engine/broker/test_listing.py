@@ -19,16 +19,7 @@ from tests.support.helpers import FREE, START_MS, make_candles, random_candles
 
 EARLY = random_candles(900, seed=1)
 LATE = random_candles(900, seed=2)[301:]  # 301 hours: in the middle of a candle of four hours
-FEATURES = (
-    "ema_12",
-    "rsi_14",
-    "atr_14",
-    "bollinger",
-    "mfi_14",
-    "donchian_20",
-    "rsi_14@12h",
-    "smc",
-)
+FEATURES = ("ema_12", "rsi_14", "atr_14", "bollinger", "mfi_14", "donchian_20", "rsi_14@12h", "smc")
 
 
 class OnlyOne:

@@ -9,12 +9,7 @@ import pytest
 
 from papertape.engine.broker.account import POSITION
 from papertape.engine.candles import DAY_MS
-from papertape.engine.performance.portfolio import (
-    MOST_SYMBOLS,
-    allotments,
-    correlations,
-    portfolio,
-)
+from papertape.engine.performance.portfolio import MOST_SYMBOLS, allotments, correlations, portfolio
 from papertape.engine.records import FILL, TRADE
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.report.page import report_parts

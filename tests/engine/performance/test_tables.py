@@ -31,9 +31,7 @@ def trades_with(pnl: list[int]) -> Rows:
     return trades
 
 
-@given(
-    st.lists(st.tuples(st.integers(-(10**15), 10**15), scores, scores, scores), max_size=20),
-)
+@given(st.lists(st.tuples(st.integers(-(10**15), 10**15), scores, scores, scores), max_size=20))
 def test_parts_add_up_to_the_profit_exactly(rows: list[tuple[int, float, float, float]]) -> None:
     trades = trades_with([row[0] for row in rows])
     for index, name in enumerate(("model", "smc", "technical")):

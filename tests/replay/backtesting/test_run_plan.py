@@ -94,11 +94,7 @@ def test_sensitivity_is_the_same_in_either_way() -> None:
 
 def test_what_is_off_is_not_there_and_changes_nothing_else() -> None:
     tape = Tape(random_candles(3_000, 5), "binance-usdm", "TEST", "1h")
-    common: dict[str, Any] = {
-        "tapes": [tape],
-        "strategy": "ema_cross",
-        "retrain_every": "never",
-    }
+    common: dict[str, Any] = {"tapes": [tape], "strategy": "ema_cross", "retrain_every": "never"}
     account = {"sizing": "all_in"}
     off = {"sensitivity": False, "benchmarks": False, "random_draws": 0, "regimes": False}
 

@@ -53,9 +53,7 @@ def test_each_row_holds_with_those_before_it_and_a_symbols_counts_more() -> None
                 {"start": "2021-03-01", "taker_fee_rate": 0.0015},
             ],
         },
-        "markets": {
-            SYMBOL: {"changes": [{"start": "2021-03-01T00:00", "taker_fee_rate": 0.002}]},
-        },
+        "markets": {SYMBOL: {"changes": [{"start": "2021-03-01T00:00", "taker_fee_rate": 0.002}]}},
     }
 
     assert changes_of(values) == [

@@ -8,12 +8,7 @@ import pandas as pd
 import pytest
 
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.records import (
-    LONG,
-    MARK_PRICE,
-    OPEN_INTEREST,
-    SERIES_NAMES,
-)
+from papertape.engine.records import LONG, MARK_PRICE, OPEN_INTEREST, SERIES_NAMES
 from papertape.engine.strategies import Decision
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import verify

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from papertape.engine.errors import ConfigError
-from papertape.replay.research.recipe_study import (
-    MUSTS,
-    NOISES,
-    RecipeStudyOptions,
-    recipe_study,
-)
+from papertape.replay.research.recipe_study import MUSTS, NOISES, RecipeStudyOptions, recipe_study
 
 
 def test_an_edge_passes_and_noise_does_not() -> None:

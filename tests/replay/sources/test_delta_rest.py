@@ -31,10 +31,7 @@ def with_venue(
     async def main() -> Any:
         clock = Clock(NOW_MS)
         venue = DeltaServer(clock, first_s, **options)
-        async with (
-            serving(venue.handle) as url,
-            DeltaRest(url, clock, jitter=lambda: 1.0) as rest,
-        ):
+        async with serving(venue.handle) as url, DeltaRest(url, clock, jitter=lambda: 1.0) as rest:
             return await body(venue, rest)
 
     return in_virtual_time(main())

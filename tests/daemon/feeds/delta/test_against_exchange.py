@@ -68,11 +68,7 @@ def follow(
 
 
 async def _follow(
-    n: int,
-    switches: Switches,
-    faults: Faults,
-    seed: int,
-    live: dict[str, Any],
+    n: int, switches: Switches, faults: Faults, seed: int, live: dict[str, Any]
 ) -> Followed:
     clock = Clock(START_MS)
     first_ms = START_MS - HISTORY * MINUTE_MS

@@ -93,10 +93,7 @@ async def play(
         )  # fmt: skip
         actor = asyncio.create_task(script(stage)) if script is not None else None
         last_ms = START_MS + (n_bars - 1) * LENGTH_MS
-        async with (
-            stage.clock.timeout(3_000.0),
-            contextlib.aclosing(aiter(stage.feed)) as candles,
-        ):
+        async with stage.clock.timeout(3_000.0), contextlib.aclosing(aiter(stage.feed)) as candles:
             async for rows in candles:
                 stage.batches.append(rows)
                 if rows["open_ms"][-1] >= last_ms:

@@ -433,8 +433,7 @@ def test_what_is_not_proven_is_decided_when_nothing_else_is_waited_for() -> None
 
 def test_a_late_last_frame_is_used_while_its_instant_waits() -> None:
     simulation = together(
-        {"X": {0: None}, "Y": {0: None}},
-        {"X": (LENGTH_MS + 12_000, WHOLE), "Y": (EARLY, PART)},
+        {"X": {0: None}, "Y": {0: None}}, {"X": (LENGTH_MS + 12_000, WHOLE), "Y": (EARLY, PART)}
     )
 
     assert [(f.symbol, f.bar, f.is_confirmed) for f in simulation.finals] == [

@@ -13,23 +13,10 @@ from papertape.engine.broker.risk.fees import FeeTier
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Event, MarketChange
-from papertape.engine.records import (
-    LONG,
-    MARKET_FIGURES,
-    REASON_LIQUIDATION,
-    REFUSED_SIZE,
-    SHORT,
-)
+from papertape.engine.records import LONG, MARKET_FIGURES, REASON_LIQUIDATION, REFUSED_SIZE, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
-from tests.support.helpers import (
-    FREE,
-    START_MS,
-    Outcome,
-    Scripted,
-    make_candles,
-    random_candles,
-)
+from tests.support.helpers import FREE, START_MS, Outcome, Scripted, make_candles, random_candles
 
 HOUR_MS = 3_600_000
 Bar = tuple[float, float, float, float]

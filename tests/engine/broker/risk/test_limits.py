@@ -70,10 +70,7 @@ def test_a_day_that_lost_enough_is_over() -> None:
 
     # Closed at the next open, 96, and entered again at the open of candle 24, the first of 2 January, with 9,600:
     # 100 units at 96. At 93 of candle 25 the second day has lost 300 of 9,600, 3.125 %.
-    assert met(outcome) == [
-        (REFUSED_DAILY_LOSS, 2, 21),
-        (REFUSED_DAILY_LOSS, 25, 22),
-    ]
+    assert met(outcome) == [(REFUSED_DAILY_LOSS, 2, 21), (REFUSED_DAILY_LOSS, 25, 22)]
     assert outcome.limits["value"].tolist() == [0.03, 0.03125]
     assert [
         ((int(f.candle_ms) - START_MS) // HOUR_MS, int(f.reason), float(f.price))
