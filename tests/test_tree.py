@@ -12,7 +12,7 @@ from tests.support.sources import ROOMS, ROOT, modules, nodes_of, tree_of
 # The order inside each room: a unit imports those before it, never those after it.
 ORDER = {
     "engine": (
-        "errors options jit user_code candles records events snapshot check features broker performance report "
+        "errors options user_code jit candles records events snapshot check features broker performance report "
         "model strategies spec state decisions core lanes chapters loop"
     ),
     "replay": (

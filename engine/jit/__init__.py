@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from papertape.engine.jit.cache import cache_directory, can_store, is_plain
 from papertape.engine.jit.cache import source_digest as source_digest  # where many look for it
+from papertape.engine.user_code.definition import is_users
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,18 +76,6 @@ def is_stored(compiled: Any) -> bool:
     return Path(compiled._cache._cache_file._index_path).is_file()
 
 
-def refers_to(compiled: Any, digest: str) -> None:
-    """
-    Let machine code of a user's kernel on disk count for this digest alone, of everything that the kernel refers to.
-
-    numba looks at the kernel's own file, and would go on with what another file of theirs said before it was edited. Ours
-    lie in a folder for each state of the sources.
-    """
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if file is not None:
-        file._source_stamp = digest
-
-
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
     return _compiled(function, is_inlined=False)
@@ -111,12 +100,20 @@ def _compiled(function: F, is_inlined: bool) -> F:
     config.CACHE_DIR = str(cache_directory())
     try:
         compiled = _dispatcher(function, is_inlined)
-        if can_store():
+        if can_store() and _is_known_when_edited(function.__module__):
             with contextlib.suppress(RuntimeError):  # a function without a file, typed at a prompt
                 compiled.enable_caching()
         return cast(F, compiled)
     finally:
         config.CACHE_DIR = before
+
+
+def _is_known_when_edited(module: str) -> bool:
+    """Return whether machine code of a module's kernels on disk counts only while all that they call is as it was."""
+    if module.startswith("papertape.engine."):
+        return True
+    # numba by itself looks at a kernel's own file alone, and of a library nobody looks at what its kernels call in others.
+    return not is_plain() and (module.startswith("papertape.") or is_users(module))
 
 
 def _plain(function: F) -> F:

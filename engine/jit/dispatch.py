@@ -12,13 +12,19 @@ Kernels neither allocate nor keep an array, so arrays are not counted (`_nrt`): 
 until the call returns. That makes kernels a third faster, and one that allocates is refused when it is compiled.
 """
 
+import contextlib
 import os
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from llvmlite.binding import parse_bitcode
 from numba.core import config, types
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    UserProvidedCacheLocator,
+)
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
@@ -27,6 +33,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 
 from papertape.engine.jit.cache import KernelTurn, place_in_engine
+from papertape.engine.user_code.definition import digest_of
 
 _OPTIONS: Final = {
     "nopython": True,
@@ -171,6 +178,32 @@ class _Places(CompileResultCacheImpl):
     _locator_classes = [_EnginePlace, *CompileResultCacheImpl._locator_classes]  # noqa: RUF012 # as numba has it
 
 
+class _CodeFile(IndexDataCacheFile):
+    """
+    Machine code that says what it is of: a state of the sources, and argument types.
+
+    numba writes down the name of a file first and the file then. A process that is killed between the two, or one that has
+    other sources, leaves what belongs to another state under that name.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep machine code with what it is of."""
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        """Return the machine code, None where there is none or it is of something else."""
+        found = super().load(key)
+        return found[2] if found is not None and found[:2] == (self._source_stamp, key) else None
+
+    @contextlib.contextmanager
+    def _open_for_write(self, path: str) -> Iterator[BinaryIO]:
+        """Yield a file that has its name only when it is whole, after a power cut as well."""
+        with super()._open_for_write(path) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+
+
 class _Stored(FunctionCache):
     """
     Machine code on disk, loaded without the compiler.
@@ -178,7 +211,8 @@ class _Stored(FunctionCache):
     numba by itself makes its compiler ready first, with all that it knows of numpy and scipy: half a second and 50 MB,
     for machine code that is complete. The compiler does so by itself once something has to be compiled.
 
-    What is not there is compiled by one process at a time: `turn` has begun when nothing was found.
+    What is not there is compiled by one process at a time: `turn` has begun when nothing was found. What cannot be read or
+    written (a full disk) is compiled as often as it is needed.
     """
 
     _impl_class = _Places
@@ -186,10 +220,16 @@ class _Stored(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         """Find the place of a function's machine code."""
         super().__init__(function)
+        stamp = self._cache_file._source_stamp
+        self._cache_file = _CodeFile(self._cache_path, self._impl.filename_base, stamp)
+        self._of_file = stamp
         self.turn = KernelTurn(self._cache_file._index_path.removesuffix(".nbi") + ".turn")
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the machine code for these argument types, None without any."""
+        if not isinstance(self._impl.locator, _EnginePlace):
+            # numba looks at the kernel's own file, and would go on with what it calls in others as that was before an edit.
+            self._cache_file._source_stamp = self._of_file, digest_of(self._py_func)
         found = self._found(signature, target_context)
         if found is None:
             self.turn.take()
@@ -199,6 +239,11 @@ class _Stored(FunctionCache):
     def _found(self, signature: Any, target_context: Any) -> Any:
         with self._guard_against_spurious_io_errors():
             return self._load_overload(signature, target_context)
+        return None
+
+    def _guard_against_spurious_io_errors(self) -> Any:
+        """Let what the disk refuses be as if there were none; numba does so on Windows alone."""
+        return contextlib.suppress(OSError)
 
 
 class _Part(CPUDispatcher):

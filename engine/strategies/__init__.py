@@ -19,7 +19,6 @@ Strategies: the protocol, the built-in ones, and how to find one by name.
 `module:Class` names one of your own.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -36,6 +35,7 @@ from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strat
 from papertape.engine.strategies.rsi_reversion import RsiReversion
 from papertape.engine.strategies.trend_bracket import BracketW2
 from papertape.engine.strategies.view import View
+from papertape.engine.user_code.importing import import_as_written
 
 STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
     "confluence": Confluence,
@@ -51,7 +51,7 @@ def load_object(path: str) -> Any:
     """Return what `module:name` names, or raise ConfigError."""
     module_name, _, name = path.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        module = import_as_written(module_name)
     except ImportError as error:
         if (error.name or "").split(".")[0] in _ROOMS:
             raise ConfigError(

@@ -22,9 +22,9 @@ import numpy as np
 from papertape.engine.broker.risk.fees import LARGEST
 from papertape.engine.errors import ConfigError, StrategyError
 from papertape.engine.features.own.base import number_of
-from papertape.engine.features.own.definition import digest_of
 from papertape.engine.jit.native import PLAIN, native
 from papertape.engine.user_code.compiling import compiled, refused_by_compiler
+from papertape.engine.user_code.definition import digest_of
 from papertape.engine.user_code.raised import told
 
 ARGUMENTS: Final = ("notional", "price", "size", "is_maker", "rate", "volume")

@@ -29,8 +29,7 @@ from papertape.engine.features.own.base import (
     looked_at_twice,
     same_words,
 )
-from papertape.engine.features.own.definition import digest_of
-from papertape.engine.jit import FloatArray, Row, kernel, record, refers_to
+from papertape.engine.jit import FloatArray, Row, kernel, record
 from papertape.engine.user_code.raised import told
 
 _COLUMNS: Final = 6
@@ -90,7 +89,6 @@ class KernelFeature(OwnFeature):
 
     def _compile(self) -> None:
         """Compile the kernel for what it is called with, or find it on disk."""
-        refers_to(self.kernel, digest_of(self.kernel))
         words = np.zeros(self.state_dtype.itemsize // 8)
         state, history = words.view(self.state_dtype)[0], np.zeros((_COLUMNS, 1))
         arguments = (history, 0, 0, 0, self.parameters, state, np.zeros(0))

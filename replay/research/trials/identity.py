@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from papertape.engine.features.own.definition import digest_of
 from papertape.engine.jit.cache import source_digest
 from papertape.engine.strategies import STRATEGIES, parameters_of
+from papertape.engine.user_code.definition import digest_of
 from papertape.replay.config import Config
 from papertape.replay.config.cadence import cadence
 from papertape.replay.config.learning import FIRST_POLICY, Learning

@@ -1,10 +1,12 @@
 """Kernels: one source, the same bits however they are called, and refusals where they break the rules."""
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -208,6 +210,104 @@ def test_machine_code_from_disk_is_loaded_without_the_compiler(tmp_path: Path) -
     # 2.5 quote are 2.5e9 units. What is compiled later finds the compiler as ever.
     assert said[0] == ["2500000000", "True", "2500000001", "True"]
     assert said[1] == ["2500000000", "False", "2500000001", "True"]
+
+
+@needs_dispatch
+def test_code_of_an_earlier_state_is_not_found_where_a_kill_left_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papertape.engine.jit.dispatch import _CodeFile  # with the switch nothing of it is loaded
+
+    def code_of(sources: str) -> _CodeFile:
+        return _CodeFile(str(tmp_path), "kernel", sources)
+
+    code_of("before").save("types", "code before")
+    assert code_of("before").load("types") == "code before"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_CodeFile, "_save_data", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            code_of("after").save("types", "code after")
+    assert code_of("after").load("types") is None
+
+    code_of("after").save("types", "code after")
+    assert code_of("after").load("types") == "code after"
+    assert code_of("before").load("types") is None
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@needs_dispatch
+def test_machine_code_has_its_name_when_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papertape.engine.jit.dispatch import _CodeFile
+
+    told: list[str] = []
+    for name in ("fsync", "replace"):
+        by_itself = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *x, n=name, f=by_itself: (told.append(n), f(*x)))
+
+    _CodeFile(str(tmp_path), "kernel", "sources").save("types", "code")
+
+    assert told == ["fsync", "replace"] * 2  # the index, and the code
+
+
+def twofold(value: float) -> float:
+    return 2.0 * value
+
+
+def threefold(value: float) -> float:
+    return 3.0 * value
+
+
+def called_and_one(value: float) -> float:
+    return called(value) + 1.0  # type: ignore[name-defined, no-any-return] # noqa: F821 # of each copy
+
+
+def stored_caller(called: Any) -> Any:
+    """Return a kernel of the same file, line and name each time, that calls what it is told."""
+    from papertape.engine.jit.dispatch import Kernel
+
+    known = {"__name__": __name__, "called": called}
+    stored = Kernel(FunctionType(called_and_one.__code__, known, "called_and_one"))
+    stored.enable_caching()
+    return stored
+
+
+@needs_dispatch
+def test_machine_code_of_a_users_kernel_counts_for_what_it_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper in another file that was edited ran on as it had been."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    answers, found_on_disk = [], []
+    for called in (twofold, twofold, threefold):
+        stored = stored_caller(compiled(called))
+        answers.append(stored(5.0))
+        found_on_disk.append(sum(stored._cache_hits.values()))
+
+    assert answers == [11.0, 11.0, 16.0]
+    assert found_on_disk == [0, 1, 0]
+
+
+@needs_dispatch
+def test_what_cannot_be_kept_is_compiled_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papertape.engine.jit.dispatch import _CodeFile
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(_CodeFile, "_open_for_write", full)
+
+    assert stored_caller(compiled(twofold))(5.0) == 11.0
+    monkeypatch.setattr(_CodeFile, "_load_index", full)
+    assert stored_caller(compiled(threefold))(5.0) == 16.0
 
 
 @needs_dispatch

@@ -53,7 +53,7 @@ def definitions(text: str, folder: Path, seed: str = "0") -> dict[str, str]:
     """Return the digests of the three features of a program, by a process of its own."""
     (folder / "mine.py").write_text(text)
     program = (
-        "import mine\nfrom tests.engine.features.own.test_definition import as_feature, definition_of\n"
+        "import mine\nfrom tests.engine.user_code.test_definition import as_feature, definition_of\n"
         "for one in (mine.Mine(), mine.k, mine.t):\n"
         "    print(as_feature(one).name, definition_of(as_feature(one)))"
     )
