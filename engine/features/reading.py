@@ -68,7 +68,7 @@ class Reading:
     def closes(self, timeframe: str) -> ReadCloses:
         """Return what closes on a timeframe."""
         if timeframe not in self._closes:
-            self._read(timeframe, ())
+            self._closes[timeframe] = self._read_closes(timeframe)
         return self._closes[timeframe]
 
     def columns(self, timeframe: str, requests: Sequence[str]) -> list[FloatArray]:
@@ -87,30 +87,35 @@ class Reading:
             held -= self._columns.popitem(last=False)[1].nbytes
         return found
 
+    def _read_closes(self, timeframe: str) -> ReadCloses:
+        """Gather the candles of a timeframe."""
+        frames = FeatureMatrix(self.symbols, self.base_timeframe, timeframe, ())
+        at: list[IntArray] = []
+        bars: list[list[Rows]] = [[] for _ in self.symbols]
+        for first, part in self._parts(frames):
+            closed, closed_at = frames.advance(part, len(part) // len(self.symbols))
+            at.append(closed_at[:closed] + first)
+            for symbol, lane in enumerate(frames.main):
+                bars[symbol].append(copy_rows(lane.closed[:closed]))
+        joined = join_rows([join_rows(parts) for parts in bars])
+        has_absent = bool((joined["flag_bits"] & FLAG_ABSENT).any())
+        return ReadCloses(np.concatenate(at), joined.reshape(len(self.symbols), -1), has_absent)
+
     def _read(self, timeframe: str, requests: Sequence[str]) -> None:
         """Compute requests over all candles, as an engine would that asked for nothing else."""
         frames = FeatureMatrix(self.symbols, self.base_timeframe, timeframe, requests)
-        n_symbols, labels = len(self.symbols), [columns_of(request) for request in requests]
-        at: list[IntArray] = []
-        bars: list[list[Rows]] = [[] for _ in self.symbols]
-        is_new = timeframe not in self._closes
-        values: list[list[FloatArray]] = [[] for _ in self.symbols]
-        for first, part in self._parts(frames):
-            closed, closed_at = frames.advance(part, len(part) // n_symbols)
-            at.append(closed_at[:closed] + first)
-            for symbol, lane in enumerate(frames.main):
-                if is_new:
-                    bars[symbol].append(copy_rows(lane.closed[:closed]))
-                values[symbol].append(frames.matrix(symbol, closed, closed_at)[:-1, :closed].copy())
-        if is_new:
-            joined = join_rows([join_rows(parts) for parts in bars])
-            has_absent = bool((joined["flag_bits"] & FLAG_ABSENT).any())
-            lanes = joined.reshape(n_symbols, -1)
-            self._closes[timeframe] = ReadCloses(np.concatenate(at), lanes, has_absent)
-        whole = np.stack([np.concatenate(parts, axis=1) for parts in values])
-        for request, names in zip(requests, labels, strict=True):
-            rows = [frames.columns.index(name) for name in names]
-            self._columns[timeframe, request] = np.ascontiguousarray(whole[:, rows])
+        n_closes, done = len(self.closes(timeframe).at), 0
+        rows = {one: [frames.columns.index(name) for name in columns_of(one)] for one in requests}
+        found = {one: np.empty((len(self.symbols), len(rows[one]), n_closes)) for one in rows}
+        for _, part in self._parts(frames):
+            closed, at = frames.advance(part, len(part) // len(self.symbols))
+            for symbol in range(len(self.symbols)):
+                matrix = frames.matrix(symbol, closed, at)
+                for one, own in rows.items():
+                    for line, row in zip(found[one][symbol], own, strict=True):
+                        line[done : done + closed] = matrix[row, :closed]
+            done += closed
+        self._columns |= {(timeframe, one): columns for one, columns in found.items()}
 
     def _parts(self, frames: FeatureMatrix) -> Iterator[tuple[int, Rows]]:
         """Yield the candles in blocks, each with the number of its first instant; symbols that begin are begun anew."""

@@ -30,6 +30,12 @@ ADX: Final = record(("plus", "f8"), ("minus", "f8"), ("reach", "f8"), ("adx", "f
 
 
 @kernel
+def nearer(average: float, value: float, weight: float) -> float:
+    """Return an average moved towards a value."""
+    return average + weight * (value - average)
+
+
+@kernel
 def step_ema(state: Row, value: float, t: int, period: int, is_first: bool) -> float:
     """
     Return an exponential average with weight 2 ÷ (period + 1), NaN for t < period - 1.
@@ -39,7 +45,7 @@ def step_ema(state: Row, value: float, t: int, period: int, is_first: bool) -> f
     if is_first and t == 0:
         state.average = value
     elif is_first or t >= period:
-        state.average += 2.0 / (period + 1.0) * (value - state.average)
+        state.average = nearer(state.average, value, 2.0 / (period + 1.0))
     else:
         state.total += value
         if t < period - 1:
@@ -60,8 +66,15 @@ def ema(
 ) -> None:
     """Write the exponential moving average of the close."""
     period, is_first = int(p[0]), p[3] != 0.0
-    for i in range(first, last):
+    begun = min(last, first + max(0, (1 if is_first else period) - count))
+    for i in range(first, begun):
         out[i - first] = step_ema(state, history[CLOSE, i], count + i - first, period, is_first)
+    # What a step writes to its state the next one waits for, twice as long as for its arithmetic.
+    average, weight = state.average, 2.0 / (period + 1.0)
+    for i in range(begun, last):
+        average = nearer(average, history[CLOSE, i], weight)
+        out[i - first] = average
+    state.average = average
 
 
 @kernel

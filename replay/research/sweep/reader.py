@@ -13,7 +13,7 @@ import numpy as np
 
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.core import Engine
-from papertape.engine.features.reading import Reading, is_readable
+from papertape.engine.features.reading import MOST_BYTES, Reading, is_readable
 from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, join_rows
 from papertape.engine.lanes.runs import Lanes, is_lane
 from papertape.engine.performance.curve import Collector, CurveColumns
@@ -30,6 +30,7 @@ from papertape.replay.feed import Gaps, ReplayFeed, Told
 from papertape.replay.research.sweep.judging import WindowWatch
 
 _MEASURED: Final = ("equity", "exposure", "open_positions")
+_AHEAD_BYTES: Final = MOST_BYTES // 4  # some have several columns
 _KEPT: Final = 2  # cuts of tapes that are laid out at a time; trials come window after window
 
 
@@ -59,6 +60,11 @@ class SharedCandles:
         self._times = MarkTimes(self._feed.close_times())
         self._outputs: dict[bool, Outputs] = {}  # kernels take longer blocks than the others
         self._lanes = Lanes(self._reading) if len(plan.spec.symbols) == 1 else None
+
+    def read_ahead(self, timeframe: str, requests: Sequence[str]) -> None:
+        """Compute features in one pass over the candles, as many as are kept together."""
+        most = _AHEAD_BYTES // self._reading.candles["close"].size // 8
+        self._reading.columns(timeframe, requests[:most])
 
     def replay(self, plan: RunPlan, watch: WindowWatch | None = None) -> SharedRun:
         """

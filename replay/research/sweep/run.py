@@ -79,7 +79,7 @@ def run_sweep(
     """
     sign_of(options.by)
     workers = processes(options.workers)
-    runner = TrialRunner(config, tapes)
+    runner = TrialRunner(config, tapes, space=space)
     runner.refuse_held_out(space.axes)
     drawn = {"draws": space.draws, "seed": space.seed if space.draws is not None else None}
     header = identity(config, runner, space.axes) | drawn

@@ -4,13 +4,14 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
-from papertape.engine.errors import PapertapeError
+from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.spec import EngineSpec
 from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
@@ -25,6 +26,7 @@ from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, Axis, with_c
 from papertape.replay.research.sweep.judging import Judging, WindowWatch
 from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
+from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.trials.holdout import Locks
 from papertape.replay.research.trials.identity import (
     configuration_digest,
@@ -35,6 +37,7 @@ from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
 
 _LESSONS_KEPT: Final = 4
+_VALUES_AHEAD: Final = 256  # of one axis; planning more takes longer than reading one by one
 _PLAIN: Final = (bool, int, str)  # which JSON has as they are
 
 
@@ -132,6 +135,17 @@ class Family:
         """Return what the run of one of them begins with; raises ConfigError for parameters that cannot be."""
         return self.plan._replace(spec=replace(self.plan.spec, strategy=strategy_of(config)))
 
+    def requests(self, axes: Sequence[Axis], others: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what is read for every value of an axis, one after the other; others: parameters beside it."""
+        found: dict[str, None] = {}
+        for axis in axes:
+            if axis.key.startswith(PARAMETERS_PREFIX):
+                for value in axis.values[:_VALUES_AHEAD]:
+                    with suppress(ConfigError):
+                        spec = self.plan_of(self.config_with({**others, axis.name: value})).spec
+                        found |= dict.fromkeys(spec.requests if is_shareable(spec) else ())
+        return tuple(found)
+
     def digest_of(self, config: Config) -> str:
         """Return the digest of one of these configurations."""
         parameters = config.strategy.parameters
@@ -149,6 +163,7 @@ class TrialRunner:
     tapes   of that configuration; those that a trial names in their place are looked up
     locks   of what is held out; None: those on this machine
     walk    goes through the retrainings of a trial; None: a process of its own does
+    space   which trials will come; what those of a whole grid read is computed with the first, before processes begin
     """
 
     def __init__(
@@ -157,6 +172,7 @@ class TrialRunner:
         tapes: Sequence[Tape],
         locks: Locks | None = None,
         walk: Walk | None = None,
+        space: Space | None = None,
     ) -> None:
         self.config, self._walk = config, walk
         self._tapes: dict[tuple[str, ...], Sequence[Tape]] = {config.data.tapes: tapes}
@@ -165,6 +181,7 @@ class TrialRunner:
         self._locks = Locks() if locks is None else locks
         self._newest_cuts: tuple[Data, Sequence[str], list[Rows]] | None = None
         self._newest_family: Family | None = None
+        self._axes = space.axes if space is not None and space.draws is None else ()
 
     def tapes_of(self, config: Config) -> Sequence[Tape]:
         """Return the tapes of one trial."""
@@ -249,7 +266,16 @@ class TrialRunner:
         # What is trained, and what has a schedule or symbols of its own, depends on parameters in other ways, too.
         if not config.signals.use_ml and len(plan.spec.strategies) == 1:
             self._newest_family = Family(self.config, others, plan)
+            self._read_ahead(config, self._newest_family, parameters)
         return config, plan, configuration_digest(config)
+
+    def _read_ahead(self, config: Config, family: Family, parameters: Mapping[str, Any]) -> None:
+        """Compute what the trials that are expected will read, once."""
+        axes, self._axes = self._axes, ()
+        if axes and is_shareable(family.plan.spec):
+            with suppress(PapertapeError):  # the trial that asks for what cannot be read says so
+                shared = self._reader.shared(config, family.plan)
+                shared.read_ahead(family.plan.spec.timeframe, family.requests(axes, parameters))
 
     def run(
         self,

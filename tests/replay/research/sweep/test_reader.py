@@ -16,8 +16,9 @@ from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
 from papertape.replay.config import Config
 from papertape.replay.research.sweep import reader
-from papertape.replay.research.sweep.axes import with_changes
+from papertape.replay.research.sweep.axes import Axis, with_changes
 from papertape.replay.research.sweep.reader import Reader, is_shareable
+from papertape.replay.research.sweep.space import make_space
 from papertape.replay.research.sweep.trial import TrialRunner
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
@@ -237,6 +238,38 @@ def test_each_feature_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     one = TrialRunner(runner.config, ONE)
     assert [one.run(0, row.changes).digest for row in rows] == [row.digest for row in rows]
     assert len(computed) == 5 + 9
+
+
+def test_what_a_grid_asks_for_is_computed_in_one_pass_and_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[list[str]] = []
+
+    class Counted(reading.FeatureMatrix):
+        def __init__(
+            self, symbols: Any, base: str, timeframe: str, requests: Sequence[str]
+        ) -> None:
+            passes.append([*requests])
+            super().__init__(symbols, base, timeframe, requests)
+
+    monkeypatch.setattr(reading, "FeatureMatrix", Counted)
+    axes = [
+        Axis("strategy.parameters.fast", (3, 5, 30)),
+        Axis("account.risk_fraction", (0.01, 0.02)),
+        Axis("strategy.parameters.slow", (11, 21)),
+    ]
+    runner = TrialRunner(with_changes(Config(), SMALL | CROSS), ONE, space=make_space(axes))
+
+    rows = [
+        runner.run(0, {"strategy.parameters.fast": fast, "strategy.parameters.slow": slow})
+        for fast in (3, 5)
+        for slow in (11, 21)
+    ]
+
+    # 30 is refused beside 11, as it is in every trial here.
+    assert [one for one in passes if one] == [[f"ema_{n}:first" for n in (3, 11, 5, 21)]]
+    alone = TrialRunner(runner.config, ONE)
+    assert [alone.run(0, row.changes).digest for row in rows] == [row.digest for row in rows]
 
 
 @pytest.mark.parametrize("request_text", ["funding_rate", "BBB:open_interest@4h", "my_own"])
