@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,28 @@ def test_what_a_desk_runs_is_every_kind_of_check_and_ends_at_the_first_that_fail
     (together,) = (line for line in asked if "test" in line)  # the README's own command
     assert together[-1] == "test"  # behind what compiles its kernels
     assert "set -euo pipefail" in script
+
+
+@pytest.mark.parametrize("failing", ["apt-get update", "make venv", "make test-slow", ""])
+def test_what_fails_beside_or_before_the_checks_is_no_success(failing: str, tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("echo 0")
+    for name in ("make", "apt-get", "docker"):
+        lines = f'echo "{name} $@"; [ "{name} $1" != "{failing}" ] && [ {name} != docker ]'
+        (tmp_path / name).write_text(lines)
+    for file in tmp_path.iterdir():
+        file.write_text(f"#!/bin/sh\n{file.read_text()}\n")
+        file.chmod(0o755)
+
+    done = subprocess.run(
+        [ROOT / ".ci" / "run"],
+        env={**os.environ, "CI": "1", "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode == 0) is (failing == "")
+    assert ("lint test" in done.stdout) is (failing in ("", "make test-slow"))
+    assert ("apt-get failed" in done.stderr) is (failing == "apt-get update")
 
 
 def test_everything_that_a_workflow_takes_from_others_is_pinned() -> None:

@@ -204,3 +204,25 @@ def test_an_interrupt_while_a_copy_begins_leaves_none_behind(
             begins()
 
     assert not [pid for pid in begun if Path(f"/proc/{pid}").exists()]
+
+
+def test_arrays_of_every_kind_come_as_they_were() -> None:
+    times = np.arange(3)
+    sent = {
+        "times": times,
+        "again": times,
+        "none": np.zeros((0, 4)),
+        "table": np.array([[1.5, np.nan], [-0.0, 2.0]]).T,
+        "words": np.array(["a", "longer"]),
+        "flags": np.array([True, False, True]),
+        "candles": ONE,
+        "one": np.float32(0.1),
+    }
+
+    arrays = run_apart(lambda: ({}, sent)).arrays
+
+    assert list(arrays) == list(sent)
+    for name, array in sent.items():
+        assert arrays[name].dtype == array.dtype
+        assert arrays[name].shape == array.shape
+        assert arrays[name].tobytes() == array.tobytes()
