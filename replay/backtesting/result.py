@@ -1,8 +1,8 @@
 """
 A result: what a backtest found, with everything needed to doubt it and to do it again.
 
-On disk it is a folder, written under a temporary name and renamed when complete, so a half-written result can never
-be taken for a whole one:
+On disk it is a folder, written under a temporary name and renamed when complete (`whole_folder`), so a half-written result
+can never be taken for a whole one, and an earlier one stays until then:
 
     result.json       metrics, conventions, digest, tape hashes, configuration, warnings, timings
     trades.parquet    one row per trade, in quote and UTC
@@ -22,7 +22,6 @@ be taken for a whole one:
 import html
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +51,7 @@ from papertape.replay.report.notebook import Page, card
 from papertape.replay.report.page import Drawing, report_parts, write_report
 from papertape.replay.report.steps import StepLines
 from papertape.replay.runtime.allocation import return_free_memory
+from papertape.replay.runtime.files import whole_folder
 from papertape.replay.tapes.arrow import arrow_table
 from papertape.replay.tapes.tables import (
     Table,
@@ -287,21 +287,12 @@ class Result:
         target = Path(directory)
         if target.exists() and not (target / "result.json").is_file():
             raise DataError(f"{target}: exists and is not a result folder; choose another --out")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        _remove_leftovers(target)
         try:
-            temporary.mkdir(parents=True)
-            self._write(temporary)
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.replace(target)
+            with whole_folder(target) as folder:
+                self._write(folder)
         except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             reason = error.strerror or str(error)
             raise DataError(f"{target}: the result could not be written: {reason}") from error
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
         return target
 
     def _write(self, folder: Path) -> None:
@@ -328,24 +319,6 @@ class Result:
         self.plot(folder / "report.html")
         text = json.dumps(self.summary, indent=1, allow_nan=False)
         (folder / "result.json").write_text(text, encoding="utf-8")
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove what processes that were killed while they wrote to `target` have left beside it."""
-    for path in target.parent.glob(f".{target.name}.*.tmp"):
-        number = path.name.split(".")[-2]
-        if number.isdigit() and not _is_running(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_running(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def model_path(number: int) -> Path:

@@ -1,14 +1,20 @@
 """Files that are whole or absent: written under a temporary name in the same folder, flushed, then renamed; folders held meanwhile."""
 
 import contextlib
+import ctypes
 import fcntl
+import glob
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from papertape.engine.errors import ConfigError, DataError
+
+_HERE: Final = -100  # AT_FDCWD of Linux
+_EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -32,7 +38,77 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         _remove(temporary)
         raise
-    _flush_folder(path.parent)
+    _flush(path.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """
+    Yield a folder to write into, which has the name of another afterwards: a kill or a full disk leaves the old one, or none.
+
+    What those that were killed have left beside it is removed. Raises what the disk does.
+    """
+    place = Path(os.path.realpath(folder))
+    if place.exists():  # otherwise one of them may be the only one that is whole
+        _remove_left(place)
+    temporary, number = _begun(place)
+    try:
+        yield temporary
+        for path in temporary.rglob("*"):
+            _flush(path)
+        _give_name(temporary, place)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    finally:
+        os.close(number)
+    _flush(place.parent)
+    _remove_left(place)
+
+
+def _begun(place: Path) -> tuple[Path, int]:
+    """Return a new folder that is to have a name, and the number by which it is held against who removes what was left."""
+    while True:
+        path = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
+        path.mkdir(parents=True)
+        number = os.open(path, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # a file server may know no locks
+            fcntl.flock(number, fcntl.LOCK_EX)
+        if path.exists():
+            return path, number
+        os.close(number)  # it was taken for one that was left
+
+
+def _give_name(new: Path, place: Path) -> None:
+    """Let a folder have the name of another, which has the new one's afterwards, or of none."""
+    if not place.exists():
+        new.replace(place)
+        return
+    try:
+        exchange = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # not Linux
+        exchange = None
+    if exchange is None or exchange(_HERE, os.fsencode(new), _HERE, os.fsencode(place), _EXCHANGE):
+        # A file system that cannot: killed in between, both are there whole, beside the name.
+        aside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
+        place.replace(aside)
+        try:
+            new.replace(place)
+        except BaseException:
+            aside.replace(place)
+            raise
+
+
+def _remove_left(place: Path) -> None:
+    """Remove what nobody holds any more of what was written to have this name."""
+    for path in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            number = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+            finally:
+                os.close(number)
 
 
 def own_folder(folder: Path) -> Path:
@@ -77,9 +153,9 @@ def _remove(temporary: Path) -> None:
         temporary.unlink()
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    number = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:

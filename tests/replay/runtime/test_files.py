@@ -1,14 +1,17 @@
 """Files that are whole or absent, whoever writes at the same time."""
 
 import os
+import signal
 import stat
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from papertape.engine.errors import DataError
-from papertape.replay.runtime.files import write_whole
+from papertape.replay.runtime import files
+from papertape.replay.runtime.files import whole_folder, write_whole
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
@@ -64,3 +67,73 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
 
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+NAMES = ("a", "b")
+
+
+def save(folder: Path, text: str) -> None:
+    with whole_folder(folder) as new:
+        for name in NAMES:
+            (new / name).write_text(text)
+
+
+def held_in(folder: Path) -> set[str]:
+    """Return what a folder says: one text for a whole one."""
+    return {(folder / name).read_text() if (folder / name).exists() else "" for name in NAMES}
+
+
+def is_killed_at(step: int, folder: Path, text: str) -> bool:
+    """Save in a process that is killed before the n-th thing that it asks of the disk; return whether it was."""
+    left = [step]
+
+    def look(event: str, _: object) -> None:
+        if event.startswith(("os.", "shutil.", "open")):
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if (child := os.fork()) == 0:
+        sys.addaudithook(look)
+        save(folder, text)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_kill_while_a_folder_is_written_leaves_the_old_one_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())
+    folder, seen, step = tmp_path / "a[1]", [], 0  # a name that is a pattern, too
+    save(folder, "old")
+    while is_killed_at(step := step + 1, folder, "new"):
+        if can_exchange or folder.exists():
+            seen += held_in(folder)
+        else:
+            beside = [held_in(path) for path in tmp_path.iterdir()]
+            assert {"old"} in beside
+            assert {"new"} in beside
+        save(folder, "old")
+        assert list(tmp_path.iterdir()) == [folder]
+        assert held_in(folder) == {"old"}
+
+    assert step > 10
+    assert set(seen) == {"old", "new"}
+    assert held_in(folder) == {"new"}
+
+
+def test_a_folder_that_somebody_writes_now_is_not_taken_for_one_that_was_left(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "a"
+
+    with whole_folder(folder) as new:
+        for name in NAMES:
+            (new / name).write_text("first")
+        save(folder, "second")
+        assert held_in(folder) == {"second"}
+
+    assert held_in(folder) == {"first"}
+    assert list(tmp_path.iterdir()) == [folder]
