@@ -110,30 +110,32 @@ def run_optimize(
             checked = check_trials(runner, search.changes, file, on_progress)
         except KeyboardInterrupt:
             checked = []
-        search.take_in()
-        search.close()
-        write_table(folder, axes, file.rows(), has_windows=bool(bounds_ms))
-        judged, shells = judge(file), file.by_shell
-    found = OptimizeResult(
-        folder=folder,
-        axes=axes,
-        goals=options.goals,
-        bounds=options.bounds,
-        sampler=sampler,
-        size=options.trials,
-        counts=search.counts,
-        feasible=sum(outcome.counts for outcome in search.outcomes.values()),
-        best=best_of([o for o in search.outcomes.values() if o.row.outcome == "done"], options.top),
-        checked=checked,
-        reasons=search.reasons,
-        standing=books.standing(),
-        verdict=judged,
-        shells=shells,
-        windows=options.windows,
-        pruned=pruned_after(search.outcomes.values()),
-    )
-    drawn = _surface(found, search, config, runner.traded)
-    found.page = write_surface(folder, drawn, map(search.drawn, file.rows()))
+        with file.alone():
+            search.take_in()
+            search.close()
+            write_table(folder, axes, file.rows(), has_windows=bool(bounds_ms))
+            found = OptimizeResult(
+                folder=folder,
+                axes=axes,
+                goals=options.goals,
+                bounds=options.bounds,
+                sampler=sampler,
+                size=options.trials,
+                counts=search.counts,
+                feasible=sum(outcome.counts for outcome in search.outcomes.values()),
+                best=best_of(
+                    [o for o in search.outcomes.values() if o.row.outcome == "done"], options.top
+                ),
+                checked=checked,
+                reasons=search.reasons,
+                standing=books.standing(),
+                verdict=judge(file),
+                shells=file.by_shell,
+                windows=options.windows,
+                pruned=pruned_after(search.outcomes.values()),
+            )
+            drawn = _surface(found, search, config, runner.traded)
+            found.page = write_surface(folder, drawn, map(search.drawn, file.rows()))
     return found
 
 

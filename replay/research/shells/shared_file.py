@@ -70,10 +70,16 @@ class SharedTrialFile(TrialFile):
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold what only one shell may do at a time, such as to write a result."""
+        """
+        Hold what only one shell may do at a time, such as to write a result, and know all that those before have written of.
+
+        One that was interrupted writes a part of the trials, and must not put it over what another wrote of all.
+        """
         while not self._claims.take(self.size):
             time.sleep(_LOOK_S)
         try:
+            os.fsync(self._file.fileno())  # who comes next reads what is written of here
+            self._hear(lambda _: None)
             yield
         finally:
             self._claims.finish(self.size)

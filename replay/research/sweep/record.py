@@ -115,7 +115,7 @@ class TrialFile:
         yield (number for number in wanted if not self._done[number])
 
     def alone(self) -> AbstractContextManager[None]:
-        """Hold what only one shell may do at a time, such as to write a result."""
+        """Hold what only one shell may do at a time, such as to write a result of all trials that are known."""
         return nullcontext()
 
     def finished(self) -> Iterator[int]:

@@ -107,30 +107,29 @@ def run_sweep(
             checked = check_trials(runner, space.changes, file, on_progress)
         except KeyboardInterrupt:
             checked = []
-        summary = Summary(options.by, options.top)
-        write_table(folder, space.axes, summary.passing(file.rows()))
-        judged, shells = judge(file), file.by_shell
-    reasons = {outcome: reason for outcome, (_, reason) in sorted(summary.reasons.items())}
-    found = SweepResult(
-        folder=folder,
-        axes=space.axes,
-        by=options.by,
-        size=space.size,
-        counts=summary.counts,
-        best=summary.best,
-        lanes=summary.lanes,
-        checked=checked,
-        reasons=reasons,
-        standing=books.standing(),
-        verdict=judged,
-        shells=shells,
-    )
-    goal = Layer.of_metric(options.by, sign_of(options.by))
-    best = [row.number for row in summary.best]
-    surface = SurfaceSearch(
-        "sweep", config, runner.traded, space.axes, space, [goal], best, None, found.doubts
-    )
-    found.page = write_surface(folder, surface, file.rows())
+        with file.alone():
+            summary = Summary(options.by, options.top)
+            write_table(folder, space.axes, summary.passing(file.rows()))
+            found = SweepResult(
+                folder=folder,
+                axes=space.axes,
+                by=options.by,
+                size=space.size,
+                counts=summary.counts,
+                best=summary.best,
+                lanes=summary.lanes,
+                checked=checked,
+                reasons={end: reason for end, (_, reason) in sorted(summary.reasons.items())},
+                standing=books.standing(),
+                verdict=judge(file),
+                shells=file.by_shell,
+            )
+            goal = Layer.of_metric(options.by, sign_of(options.by))
+            best = [row.number for row in summary.best]
+            surface = SurfaceSearch(
+                "sweep", config, runner.traded, space.axes, space, [goal], best, None, found.doubts
+            )
+            found.page = write_surface(folder, surface, file.rows())
     return found
 
 

@@ -120,13 +120,13 @@ def run_walkforward(
                 run_trials(search.run, search.changes, file, hands, books, on_progress)
         except KeyboardInterrupt:
             is_whole = False
-        write_table(folder, space.axes, summary.passing(file.rows()))
-        result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
-        result.shells = file.by_shell
-        account: Result | None = None
-        if is_whole:
-            with file.alone():
-                account = _go_on(result, runner, search, file, options)
+        with file.alone():
+            write_table(folder, space.axes, summary.passing(file.rows()))
+            result = WalkResult(
+                folder, options.by, options.choose, plan, search.size, summary.counts
+            )
+            result.shells = file.by_shell
+            account = _go_on(result, runner, search, file, options) if is_whole else None
         result.standing = books.standing()
     if account is not None:
         result.page = write_walkforward(result, space.axes, account)

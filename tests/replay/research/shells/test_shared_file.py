@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,6 +97,48 @@ def test_two_files_hand_out_every_trial_once_and_know_both(
     assert sorted(r.number for r in other.rows()) == [0, 1, 2, 3]
     assert [other.row(n).number for n in range(4)] == [0, 1, 2, 3]
     assert sorted(other.by_shell.values()) == [2, 2]
+
+
+def test_who_writes_a_result_alone_knows_all_that_others_have_finished(
+    two: tuple[SharedTrialFile, SharedTrialFile],
+) -> None:
+    one, other = two
+    one.add(row(0))
+    for number in (1, 2, 3):
+        other.add(row(number))
+
+    with one.alone():
+        known = sorted(each.number for each in one.rows())
+
+    assert known == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("search", [sweep, optimize])
+def test_a_shell_that_is_interrupted_writes_its_part_where_no_other_can_write_the_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: Any
+) -> None:
+    """It wrote table and page, without what others had finished since, over theirs."""
+    module = sys.modules[f"papertape.replay.research.{search.__name__}.run"]
+    written: list[tuple[str, bool]] = []
+    for name in ("write_table", "write_surface"):
+        by_itself = getattr(module, name)
+
+        def looked_at(*told: Any, name: str = name, by_itself: Any = by_itself, **more: Any) -> Any:
+            written.append((name, (tmp_path / "a" / "claims" / "12").exists()))
+            return by_itself(*told, **more)
+
+        monkeypatch.setattr(module, name, looked_at)
+
+    def stop(what: str, done: int, of: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    asked = {**CROSS, "trials": 12} if search is optimize else CROSS
+    axes = RANGES if search is optimize else GRID
+    found = search(axes, tape(), out=tmp_path / "a", shared=True, progress=stop, **asked)
+
+    assert found.left == 9
+    assert written == [("write_table", True), ("write_surface", True)]
 
 
 def test_what_shells_did_is_gone_on_with_alone(tmp_path: Path) -> None:
