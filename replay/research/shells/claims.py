@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from papertape.engine.errors import DataError
-from papertape.replay.research.sweep.record import GONE
+from papertape.replay.research.sweep.record import unless_gone
 
 BEAT_S: Final = 3.0
 SILENT_S: Final = 30.0
@@ -102,24 +102,17 @@ class Claims:
 
     def _holder(self, claim: Path) -> Path | None:
         """Return the file of the shell that made a claim, None where there is no such claim."""
-        try:
+        with unless_gone():
             name = claim.read_text(encoding="utf-8")
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-            return None
-        # One whose maker was killed before it said its name shows no life either.
-        return self._own.with_name(name) if name else claim
+            # One whose maker was killed before it said its name shows no life either.
+            return self._own.with_name(name) if name else claim
+        return None
 
     def _looked_at(self, path: Path) -> _Pulse:
-        try:
-            # To open asks a file's server, where its time alone may be kept from before.
-            with path.open("rb") as file:
-                time_ns = os.fstat(file.fileno()).st_mtime_ns
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-            time_ns = 0
+        time_ns = 0
+        # To open asks a file's server, where its time alone may be kept from before.
+        with unless_gone(), path.open("rb") as file:
+            time_ns = os.fstat(file.fileno()).st_mtime_ns
         known = self._pulses.get(path)
         if known is None or known.time_ns != time_ns:
             known = _Pulse(time_ns, self._clock_s(), known is not None)

@@ -14,7 +14,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -26,10 +26,18 @@ TRIALS: Final = "trials.jsonl"
 SHELLS: Final = "shells"
 _ENDINGS: Final = {"done": 1, "pruned": 2}
 _NO_RESULT: Final = 3
-# Of a file that another machine removed while it was read here, its server says the latter.
-GONE: Final = (errno.ENOENT, errno.ESTALE)
 # A command that is killed leaves workers, which end a moment after it and hold what it held until then.
 _PATIENCE_S: Final = 2.0
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """Leave what is done with a file that is not there, or that another machine removed meanwhile, as its server says then."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
 
 
 def hold(file: BinaryIO, kind: int) -> None:
@@ -195,12 +203,8 @@ class TrialFile:
 
     def _read_on(self, path: Path) -> Iterator[TrialRow]:
         """Take in the whole lines of a file that were not read yet; yield the trials that were not known."""
-        try:
+        with unless_gone():  # as that of a shell which did nothing and has ended meanwhile
             yield from self._read_lines(path)
-        except OSError as error:
-            # One may be gone, as that of a shell which did nothing and has ended meanwhile.
-            if error.errno not in GONE:
-                raise
 
     def _read_lines(self, path: Path) -> Iterator[TrialRow]:
         with path.open("rb") as file:
