@@ -4,10 +4,12 @@ History into the store: resumable, with progress, from the first source that has
 What lies in the store is always a whole tape without a hole of our making: a range that is older than the stored
 candles is fetched backwards from their first one, a newer range forwards from their last one, and every so many
 candles the tape is written anew under its name. A download that was cut goes on where it stopped.
+
+Of two downloads of one tape the second is refused, and none replaces what somebody else has written since it read.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +19,7 @@ import numpy as np
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, join_rows
+from papertape.replay.runtime.files import held_folder
 from papertape.replay.sources.errors import RestError, RestUnavailable
 from papertape.replay.sources.sources import HistorySource, SourceListing
 from papertape.replay.tapes.quality import measure
@@ -29,6 +32,7 @@ SAVE_BARS: Final = 20_000
 SAVE_SHARE: Final = 0.25
 # A venue's history may trail its clock; a candle that has only just closed is left for the next time.
 SETTLE_MS: Final = 30_000
+_FETCHING: Final = ".fetching"  # in a store, a folder for each tape that is fetched now
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -110,11 +114,23 @@ class Download:
         self._store = store
         self._renew = renew
         self._on_progress = on_progress
-        self._tape = read_tape(self._path) if self._path.exists() and not renew else None
+        self._tape: Tape | None = None
         self._new_bars = 0
 
     async def run(self, failures: tuple[str, ...]) -> Fetched:
-        """Return the tape after fetching what is missing at both of its ends."""
+        """Return the tape after fetching what is missing at both of its ends; DataError while another process does."""
+        place = self._store.directory / _FETCHING / self._name
+        with held_folder(place, "another process fetches this tape; wait for its end"):
+            try:
+                if self._path.exists() and not self._renew:
+                    self._tape = read_tape(self._path)
+                return await self._fetched(failures)
+            finally:
+                with suppress(OSError):  # another one is fetched beside it
+                    place.rmdir()
+                    place.parent.rmdir()
+
+    async def _fetched(self, failures: tuple[str, ...]) -> Fetched:
         if self._last_ms < self._first_ms:
             raise DataError(
                 f"{self._name}: no candle is final yet between {utc_text(self._first_ms)} and "
@@ -193,7 +209,8 @@ class Download:
         )
         self._tape = replace(tape, quality=measure(candles, self._timeframe).as_dict())
         if not self._renew:
-            self._store.save(self._tape, replace=True)
+            known = "" if before is None else before.sha256
+            self._store.save(self._tape, replace=True, grown_from=known)
         self._tell()
 
     def _drops(self) -> list[str]:

@@ -158,21 +158,38 @@ class Store:
         return read_tape(entry.path)
 
     def save(
-        self, tape: Tape, *, replace: bool = False, merge: bool = False, keep: Keep | None = None
+        self,
+        tape: Tape,
+        *,
+        replace: bool = False,
+        merge: bool = False,
+        keep: Keep | None = None,
+        grown_from: str | None = None,
     ) -> Path:
         """
         Keep a tape and return its path.
 
         The same tape again is fine. A different one of that name is refused unless `replace` puts the new one in
         its place or `merge` joins both; candles that both have must then be equal, unless `keep` says whose counts.
+
+        grown_from  hash of the tape that this one has all candles of, empty for none: another one is not replaced
         """
         path = self.path_of(tape)
         # Of two that merge at once, the second reads what the first has written.
         with held_folder(self.directory):
+            if grown_from is not None and path.exists():
+                self._refuse_other(path, grown_from)
             chosen = self.prepare(tape, replace=replace, merge=merge, keep=keep)
             if chosen is not None:
                 write_tape(chosen, path)
         return path
+
+    def _refuse_other(self, path: Path, known: str) -> None:
+        """Raise DataError where a tape is not the one that is known."""
+        if read_metadata(path)["sha256"] != known:
+            raise DataError(
+                f"{path}: another process wrote it meanwhile, and it was left so; the same command goes on from there"
+            )
 
     def prepare(
         self, tape: Tape, *, replace: bool = False, merge: bool = False, keep: Keep | None = None

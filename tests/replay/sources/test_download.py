@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -202,6 +204,49 @@ def test_an_interrupted_download_keeps_what_came(store: Store) -> None:
     in_virtual_time(main())
 
     assert store.find("X").candles.tobytes() == bars(LAST_MS - 29 * HOUR_MS, LAST_MS).tobytes()
+
+
+def test_of_two_that_fetch_one_tape_at_once_the_second_is_refused(store: Store) -> None:
+    """Each wrote what it had read before and fetched since, and the last to write undid the other."""
+    source = Fake()
+    told: list[Any] = []
+
+    def another() -> None:
+        with pytest.raises(DataError, match="another process fetches this tape; wait for its end"):
+            asyncio.run(fetch_first([(Fake(), "X")], Wanted("1h", LAST_MS, NOW_MS), store))
+        told.append(store.entries())
+
+    source.on_page = lambda: in_thread(another)
+    fetch(store, source, first_ms=LAST_MS - 9 * HOUR_MS)
+
+    assert told == [[]]
+    assert len(store.find("X").candles) == 10
+    assert [path.name for path in store.directory.iterdir()] == ["fake-spot_X_1h.parquet"]
+    assert fetch(store, Fake(), first_ms=LAST_MS - 19 * HOUR_MS).new_bars == 10
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+def test_what_another_wrote_while_a_tape_was_fetched_is_not_undone(store: Store) -> None:
+    first_ms = LAST_MS - 49 * HOUR_MS
+    fetch(store, Fake(), first_ms=first_ms, last_ms=LAST_MS - 30 * HOUR_MS)
+    imported = store.find("X")
+    longer = replace(imported, candles=bars(first_ms, LAST_MS - 10 * HOUR_MS))
+    source = Fake()
+
+    def come_between() -> None:
+        store.save(longer, merge=True)
+
+    source.on_page = come_between
+
+    with pytest.raises(DataError, match="another process wrote it meanwhile, and it was left so"):
+        fetch(store, source, first_ms=first_ms)
+
+    assert len(store.find("X").candles) == 40
+    assert len(fetch(store, Fake(), first_ms=first_ms).tape.candles) == 50
 
 
 def test_renewing_fetches_everything_and_keeps_the_old_tape_until_it_has_it(store: Store) -> None:
