@@ -100,6 +100,7 @@ class DeltaStream:
         self.run = secrets.token_hex(8)
         self.number, self.sequence = 0, 0
         self.clients: set[StreamClient] = set()
+        self._seats_taken = 0
         self._kept: deque[tuple[int, str]] = deque(maxlen=KEPT)
         self._has_clients = asyncio.Event()
         self._turn = asyncio.Lock()  # a client is greeted between two deltas
@@ -190,11 +191,20 @@ class DeltaStream:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until it goes, is too slow, or the daemon stops."""
         asked = read_query(request, StreamQuery)
-        if len(self.clients) >= MOST_CLIENTS:
+        if self._seats_taken >= MOST_CLIENTS:
             raise Refused(503, f"{MOST_CLIENTS} clients look on already; close one of them")
         socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=1024, compress=False)
         if not socket.can_prepare(request):
             raise Refused(426, "this is a websocket; connect with one", Upgrade="websocket")
+        self._seats_taken += 1  # before it is greeted, which may wait for a delta
+        try:
+            return await self._serve(request, socket, asked)
+        finally:
+            self._seats_taken -= 1
+
+    async def _serve(
+        self, request: web.Request, socket: web.WebSocketResponse, asked: StreamQuery
+    ) -> web.StreamResponse:
         await socket.prepare(request)
         client = StreamClient()
         try:

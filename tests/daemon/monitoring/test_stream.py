@@ -37,6 +37,9 @@ async def told(socket: aiohttp.ClientWebSocketResponse) -> Any:
     return json.loads(await socket.receive_str())
 
 
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "c" * 22 + "=="}  # fmt: skip
+
+
 @pytest.mark.asyncio
 async def test_a_snapshot_comes_first_then_every_delta_once_with_what_was_journalled(
     tmp_path: Path,
@@ -158,6 +161,29 @@ async def test_a_hundred_clients_get_the_same_and_more_than_there_is_room_for_ar
     assert [json.loads(text)["number"] for text in got[0]] == [
         firsts[0]["number"] + n for n in (1, 2, 3)
     ]
+
+
+@pytest.mark.asyncio
+async def test_who_waits_to_be_greeted_counts_among_those_who_look_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a delta was made nobody had been counted yet, and any number came in."""
+    monkeypatch.setattr(stream_module, "MOST_CLIENTS", 2)
+    journal_of(tmp_path, [walk(3, 1)])
+    async with streaming(tmp_path) as (api, http):
+        async with api.stream._turn:  # a delta is made
+            waiting = [await http.ws_connect(STREAM) for _ in range(2)]
+            async with http.get(STREAM, headers=UPGRADE) as answer:
+                status = answer.status
+            assert not api.stream.clients
+        assert [(await told(socket))["kind"] for socket in waiting] == ["snapshot"] * 2
+        assert status == 503
+        await waiting[0].close()
+        while api.stream._seats_taken > 1:
+            await asyncio.sleep(0)
+        async with http.ws_connect(STREAM) as socket:
+            assert (await told(socket))["kind"] == "snapshot"
+        await waiting[1].close()
 
 
 @pytest.mark.asyncio
