@@ -66,7 +66,8 @@ def train_command(
     Train a model, judge it against the champion and its baselines, and promote it only if it passes.
 
     The newest `learning.gate_days` are kept from training; on them it is judged. A model that does not pass is kept and
-    not promoted, and the exit code is 1. A training that was interrupted goes on when the same command is given again.
+    not promoted, and the exit code is 1. A training that was interrupted goes on when the same command is given again
+    within thirty days.
 
     Example: papertape train --tape BTCUSDT --set signals.model=lstm
     """

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
@@ -27,11 +28,12 @@ from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.runner import run_attempt
 from papertape.replay.learning.learning_pass import lesson_of
 from papertape.replay.report.notebook import card
-from papertape.replay.runtime.files import held_folder
+from papertape.replay.runtime.files import held_folder, remove_unheld
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import OnEvent
 from papertape.replay.tapes.store import Tape
 
+KEPT_DAYS: Final = 30  # in which a training that was cut off can be gone on with
 _BASELINES: Final = ("logistic", "majority", "champion")
 
 
@@ -174,9 +176,18 @@ def train_attempt(
     with held_folder(folder, "another process is at this training; wait for its end"):
         attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
         shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):  # another training is made beside it, or was cut off there
-        folder.parent.rmdir()
+    _forget_unused(folder.parent)
     return attempt
+
+
+def _forget_unused(trainings: Path) -> None:
+    """Remove what was cut off KEPT_DAYS ago and not gone on with since, and the folder of all where nothing is left."""
+    oldest_s = time.time() - KEPT_DAYS * 86_400
+    with contextlib.suppress(OSError):  # another one ends at the same time
+        for other in trainings.iterdir():
+            if other.stat().st_mtime < oldest_s:
+                remove_unheld(other)
+        trainings.rmdir()
 
 
 def _digest(job: TrainingJob) -> str:

@@ -102,13 +102,18 @@ def _give_name(new: Path, place: Path) -> None:
 def _remove_left(place: Path) -> None:
     """Remove what nobody holds any more of what was written to have this name."""
     for path in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
-        with contextlib.suppress(OSError):
-            number = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path)
-            finally:
-                os.close(number)
+        remove_unheld(path)
+
+
+def remove_unheld(folder: Path) -> None:
+    """Remove a folder, as far as that is possible, unless somebody holds it or nobody can tell."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        finally:
+            os.close(number)
 
 
 def own_folder(folder: Path) -> Path:

@@ -1,7 +1,9 @@
 """`papertape train`, `models compare` and `windows`: what a user types and sees, with the quickest kind."""
 
 import json
+import os
 import sys
+import time
 import tomllib
 from html import escape
 from pathlib import Path
@@ -79,6 +81,9 @@ def test_a_model_of_a_tape_goes_through_the_gate_into_the_store() -> None:
     store = ModelStore()
     beside = store.folder / ".training" / "another"  # that another shell makes meanwhile
     beside.mkdir(parents=True)
+    given_up = beside.with_name("killed_last_month")
+    given_up.mkdir()
+    os.utime(given_up, (time.time() - 31 * 86_400,) * 2)
     done = train("--tape", "SYNTH")
 
     assert "on rows that none of them has seen" in done.output
