@@ -1,6 +1,6 @@
 """Real recorded tapes through the whole engine: the same digest in every batching. Long; runs in CI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from papertape.engine.candles import CANDLE
 from papertape.engine.core import Engine
 from papertape.engine.features import FEATURES
 from papertape.engine.jit import Rows
+from papertape.engine.spec import EngineSpec
 from papertape.replay.backtesting.run import make_spec, replay
 from papertape.replay.config import make_config
 from papertape.replay.tapes.store import Tape
@@ -59,6 +60,10 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
         {"data": {"timeframe": "4h"}, "strategy": {"name": "rsi_reversion"}},
     ),
 }
+# A decision every minute over all features takes three times as long as one every hour: candle by candle it has the year in
+# which the market was out six times; over both years, and so after ages, the other minutes go one by one and these by seven.
+BY_THE_YEAR = ("everything on 1m",)
+YEAR = 365 * 24 * 60
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -67,10 +72,23 @@ def test_digest_is_equal_in_every_batching(case: str) -> None:
     tapes = load()
     spec = make_spec(make_config(sections), tapes)
     rows = [tape.candles for tape in tapes]
+    assert_equal(spec, rows, (7, 64, 1_000) if case in BY_THE_YEAR else (1, 7, 64, 1_000))
+
+
+@pytest.mark.parametrize("case", BY_THE_YEAR)
+def test_digest_is_equal_candle_by_candle(case: str) -> None:
+    load, sections = CASES[case]
+    (tape,) = load()
+
+    assert_equal(make_spec(make_config(sections), [tape]), [tape.candles[:YEAR]], (1,))
+
+
+def assert_equal(spec: EngineSpec, rows: list[Rows], batches: Sequence[int]) -> None:
+    """Replay at once and in batches of these many rows, and compare."""
     whole = replay(spec, rows, batch_rows=sum(len(r) for r in rows))
     assert len(whole.recorder.fills) > 100
 
-    for batch in (1, 7, 64, 1_000):
+    for batch in batches:
         run = replay(spec, rows, batch_rows=batch)
 
         assert run.engine.digest == whole.engine.digest, batch

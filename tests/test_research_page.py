@@ -1,12 +1,14 @@
 """The page on research: its commands print what is shown, and its Python runs."""
 
 import ast
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.test_readme import BLOCK, commands, is_shown, run
+from tests.support.commands import Inside
+from tests.test_readme import BLOCK, commands, is_shown
 
 PAGE = Path(__file__).resolve().parents[1] / "deploy" / "docs" / "research.md"
 BLOCKS = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
@@ -27,12 +29,12 @@ def test_python_makes_a_table_of_both_axes(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_research_commands_print_what_is_shown(tmp_path: Path) -> None:
+def test_research_commands_print_what_is_shown(tmp_path: Path, inside: Inside) -> None:
     lines = [line for kind, body in BLOCKS if kind == "console" for line in commands(body)]
     assert len(lines) == 22
 
     for command, code, shown in lines:
-        done = run(command, tmp_path)
+        done = inside(*shlex.split(command)[1:], cwd=tmp_path)
 
         assert done.returncode == code, done.stderr
         assert is_shown([line for line in shown if line], done.stdout), done.stdout
