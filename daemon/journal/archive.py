@@ -7,6 +7,7 @@ reading passes over what it has seen.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -38,6 +39,7 @@ _COLUMNS: Final = (
     ("hash", "binary"),
 )
 _BACKUPS_KEPT: Final = 7
+_ROOM_LEFT: Final = 64 << 20  # bytes of the disk that a copy does not take
 _PAGES: Final = 1000
 
 
@@ -162,28 +164,62 @@ def copy_of(state: Path, folder: Path) -> Path:
 
 
 def back_up(state: Path, journal: Journal, name: str) -> Path:
-    """Write a whole copy of the journal to `backup/NAME.db`, keep the newest seven, and return its path."""
+    """
+    Write a whole copy of the journal to `backup/NAME.db`, keep the newest seven, and return its path.
+
+    Raises DataError where it could leave too little room for the journal itself.
+    """
     folder = state / "backup"
     folder.mkdir(exist_ok=True)
     path, temporary = folder / f"{name}.db", folder / f".{name}.db.tmp"
-    temporary.unlink(missing_ok=True)
-    with plain_errors(temporary):
-        journal.connection.execute("VACUUM INTO ?", (str(temporary),))
-    with temporary.open("rb+") as file:
-        passes("backup.written")
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    _remove_unfinished(folder, temporary.name)
+    _refuse_little_room(journal, path)
+    try:
+        with plain_errors(temporary):
+            journal.connection.execute("VACUUM INTO ?", (str(temporary),))
+        with temporary.open("rb+") as file:
+            passes("backup.written")
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        _remove_unfinished(folder, temporary.name)
     passes("backup.renamed")
-    for old in sorted(folder.glob("*.db"))[:-_BACKUPS_KEPT]:
+    for old in backups(state, path.stat().st_mtime_ns)[:-_BACKUPS_KEPT]:
         old.unlink()
     return path
+
+
+def backups(state: Path, now_ns: int) -> list[Path]:
+    """
+    Return the copies in `backup/`, the oldest first.
+
+    What they are called does not say so, for people write some as well; what is of later than now was written before the
+    clock was set back.
+    """
+    times = {path: path.stat().st_mtime_ns for path in (state / "backup").glob("*.db")}
+    return sorted(times, key=lambda path: (times[path] <= now_ns, times[path], path.name))
+
+
+def _refuse_little_room(journal: Journal, path: Path) -> None:
+    pages, size = (int(journal.one(f"PRAGMA {name}")[0]) for name in ("page_count", "page_size"))
+    needed, free = pages * size + _ROOM_LEFT, shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise DataError(
+            f"{path}: {free:,} bytes are free, and {needed:,} are needed for a copy and for what the daemon writes meanwhile; "
+            "free some space"
+        )
 
 
 def remove_unfinished(state: Path) -> None:
     """Remove files that a killed process did not finish; nobody else may be writing to the directory."""
     for folder in ("tape", "backup"):
-        for path in (state / folder).glob(".*.tmp"):
-            path.unlink()
+        _remove_unfinished(state / folder)
+
+
+def _remove_unfinished(folder: Path, name: str = ".*.tmp") -> None:
+    """Remove files under a temporary name, and what sqlite keeps beside them while it writes."""
+    for path in (*folder.glob(name), *folder.glob(f"{name}-journal")):
+        path.unlink(missing_ok=True)
 
 
 def release_pages(journal: Journal) -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from papertape.daemon.chapters.stepping import refuse_code_of
 from papertape.daemon.journal import NAME, Journal
+from papertape.daemon.journal.archive import backups
 from papertape.daemon.runtime.recovery import Progress, recover
 from papertape.engine.errors import DataError
 
@@ -43,15 +44,15 @@ def drill(state: Path, on_progress: Progress | None = None, *, trust_code: bool 
 
     Raises DataError where there is no backup, InvariantError where one cannot be trusted.
     """
-    backups = sorted((state / "backup").glob("*.db"))
-    if not backups:
+    copies = backups(state, time.time_ns())
+    if not copies:
         raise DataError(
             f"{state}: there is no backup yet; write one with `papertape journal backup {state}`"
         )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="papertape-drill-") as name:
         folder = Path(name)
-        copyfile(backups[-1], folder / NAME)
+        copyfile(copies[-1], folder / NAME)
         (folder / "tape").symlink_to((state / "tape").resolve())
         with Journal.open(folder, 0) as journal:
             refuse_code_of(journal, state, trust_code)
@@ -64,5 +65,5 @@ def drill(state: Path, on_progress: Progress | None = None, *, trust_code: bool 
         kept = str((found or audited or ("",))[0])
         lost = live.sequence - sequence
     return Drill(
-        backups[-1], sequence, lost, recovered.stepped, digest, kept, seconds, recovered.told
+        copies[-1], sequence, lost, recovered.stepped, digest, kept, seconds, recovered.told
     )

@@ -1,9 +1,13 @@
 """The journal: what goes in comes out, every change is found, every fault is one sentence."""
 
 import asyncio
+import errno
 import hashlib
+import os
+import shutil
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from papertape.daemon.journal import Journal, Snapshot, ThreadWriter, encode, sc
 from papertape.daemon.journal.archive import (
     all_inputs,
     back_up,
+    backups,
     forget,
     last_to_archive,
     release_pages,
@@ -354,6 +359,55 @@ def test_a_backup_is_a_whole_journal_and_seven_are_kept(tmp_path: Path) -> None:
     with Journal.open(other, 0) as journal:
         assert list(journal.inputs()) == everything
     assert derived(other) == derived(tmp_path)
+
+
+def named(state: Path) -> list[str]:
+    return [path.stem for path in backups(state, time.time_ns())]
+
+
+def test_a_backup_is_new_whatever_it_is_called(tmp_path: Path) -> None:
+    """Seven of those that people write, or of a clock that ran ahead, were newer by name: every other one went at once."""
+    filled(tmp_path, candles(20))
+    with Journal.read(tmp_path) as journal:
+        for number in range(7):
+            back_up(tmp_path, journal, f"journal-input-{number}")
+        path = back_up(tmp_path, journal, "journal-20240501T102030")
+        assert named(tmp_path) == [f"journal-input-{n}" for n in range(1, 7)] + [path.stem]
+
+        ahead_s = time.time() + 86_400.0
+        for number in range(1, 5):
+            os.utime(tmp_path / "backup" / f"journal-input-{number}.db", (ahead_s, ahead_s))
+        back_up(tmp_path, journal, "journal-20240502T102030")
+
+    # Of those from tomorrow the first has gone.
+    ahead = [f"journal-input-{n}" for n in (2, 3, 4)]
+    assert named(tmp_path) == [*ahead, "journal-input-5", "journal-input-6", path.stem, "journal-20240502T102030"]  # fmt: skip
+
+
+def test_a_backup_that_fails_leaves_nothing_and_one_that_takes_too_much_room_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, candles(20))
+    folder = tmp_path / "backup"
+
+    def full(_: int) -> None:
+        (folder / ".one.db.tmp-journal").touch()  # as sqlite leaves it
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Journal.read(tmp_path) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match="No space left"):
+                back_up(tmp_path, journal, "one")
+        assert list(folder.iterdir()) == []
+
+        room = shutil.disk_usage(tmp_path)._replace(free=(tmp_path / "journal.db").stat().st_size)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+        with pytest.raises(
+            DataError, match=r"one\.db: [\d,]+ bytes are free, and [\d,]+ are needed"
+        ):
+            back_up(tmp_path, journal, "one")
+    assert list(folder.iterdir()) == []
 
 
 def test_export_gives_back_the_tape_that_was_received(tmp_path: Path) -> None:
