@@ -15,6 +15,7 @@ from papertape.replay.runtime.process import command_of
 from papertape.replay.runtime.worker import START_GRACE_S, OnEvent, follow
 
 REQUEST: Final = "request.json"
+CHAMPION: Final = "asked.safetensors"
 LAST: Final = "asked_last.safetensors"
 _LEARNER: Final = command_of("papertape.daemon.learning.worker")
 
@@ -73,23 +74,34 @@ class ProcessTrainer:
         return await answered(folder, replace(blank, effective_ms=request.effective_ms), ended)
 
     def _prepare(self, folder: Path, request: TrainingRequest) -> None:
-        """Write down what is asked, and remove what earlier attempts left."""
-        for other in folder.parent.glob("*"):
-            if other != folder:
-                shutil.rmtree(other, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "asked.safetensors").write_bytes(request.champion)
+        """Write down what is asked, and remove what earlier attempts left, or this one where something else was asked."""
         values: dict[str, Any] = request._asdict()
         del values["champion"], values["last"]
         if request.last is not None:
-            (folder / LAST).write_bytes(request.last.artefact)
             values["last"] = {"due_ms": request.last.due_ms, "recipe": dict(request.last.recipe)}
         values |= {
             "state": str(self.state.resolve()),
             "store": self.store,
             "settings": asdict(self.settings),
         }
-        (folder / REQUEST).write_text(json.dumps(values), encoding="utf-8")
+        text = json.dumps(values)
+        for other in folder.parent.glob("*"):
+            if other != folder or not _asks(folder, text, request.champion):
+                shutil.rmtree(other, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CHAMPION).write_bytes(request.champion)
+        if request.last is not None:
+            (folder / LAST).write_bytes(request.last.artefact)
+        (folder / REQUEST).write_text(text, encoding="utf-8")
+
+
+def _asks(folder: Path, text: str, champion: bytes) -> bool:
+    """Return whether a folder is of an attempt that was asked for with these words: what it has finished is its own."""
+    try:
+        asked = (folder / REQUEST).read_text(encoding="utf-8")
+        return asked == text and (folder / CHAMPION).read_bytes() == champion
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.learning.dataset import gather
-from papertape.daemon.learning.trainer import LAST, REQUEST
+from papertape.daemon.learning.trainer import CHAMPION, LAST, REQUEST
 from papertape.replay.learning.jobs.job import TrainingJob, write_job
 from papertape.replay.learning.jobs.worker import do
 from papertape.replay.learning.policy import Shown
@@ -37,7 +37,7 @@ def prepare(folder: Path) -> TrainingJob:
         (values["due_ms"],),
         found.rows,
         values["trigger"],
-        champion=(folder / "asked.safetensors").read_bytes(),
+        champion=(folder / CHAMPION).read_bytes(),
         champion_version=values["champion_version"],
         last=last,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,19 @@ def test_the_process_makes_its_job_from_the_request_and_the_journal(tmp_path: Pa
     assert job.champion == model_bytes(3)
     assert job.settings.features == FEATURES
     assert len(job.rows.time_ms) == 24
+
+
+@pytest.mark.parametrize("is_other", [False, True])
+def test_what_was_finished_of_an_attempt_is_of_no_other_one(tmp_path: Path, is_other: bool) -> None:
+    """A daemon killed before it heard of a model, and started with other settings, took the old one's model for the new one's."""
+    other = replace(SETTINGS, features=("rsi_14",)) if is_other else SETTINGS
+    folder = tmp_path / "training" / "000007"
+    ProcessTrainer(tmp_path, SETTINGS)._prepare(folder, REQUEST)
+    (folder / "attempt-0001.json").write_text("finished")
+
+    ProcessTrainer(tmp_path, other)._prepare(folder, REQUEST)
+
+    assert (folder / "attempt-0001.json").exists() is not is_other
+    assert json.loads((folder / "request.json").read_text())["settings"]["features"] == list(
+        other.features
+    )
