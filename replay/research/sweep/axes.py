@@ -9,6 +9,7 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from inspect import signature
 from pathlib import Path
 from types import NoneType
@@ -134,7 +135,9 @@ def make_axis(key: str, given: object, config: Config) -> Axis:
         parts = given.split(":")
         if len(parts) in (2, 3) and all(_is_number(part) for part in parts):
             return _checked(_span(where, key, parts, kind), config)
-        values: Sequence[Any] = [_value(part.strip()) for part in given.split(",") if part.strip()]
+        values: Sequence[Any] = [
+            _plain(_value(part.strip())) for part in given.split(",") if part.strip()
+        ]
     elif isinstance(given, Sequence):
         values = [_plain(value) for value in given]
     else:
@@ -195,14 +198,25 @@ def _steps(where: str, low: float, high: float, step: float, whole: bool) -> tup
 
 
 def _checked(axis: Axis, config: Config) -> Axis:
-    """Return an axis of which every value is one that its key can have by itself; raises ConfigError."""
+    """Return an axis of which every value is one that its key can have by itself, and another; raises ConfigError."""
     one = _declared(axis.key, config)
+    meant: dict[str, Any] = {}
     for value in axis.values or (axis.low, axis.high):
         if one is not None:
             one.checked(value)
         elif parameter_in(axis.key) is None:
-            with_changes(config, {axis.key: value})
+            known = _meant(with_changes(config, {axis.key: value}), axis.key)
+            if axis.values and (other := meant.setdefault(known, value)) is not value:
+                raise ConfigError(f"--grid {axis.key}: {other!r} and {value!r} are the same value")
     return axis
+
+
+def _meant(config: Config, key: str) -> str:
+    """Return what a configuration has for a key, as text: `True` and `true`, a day and its first minute are one."""
+    found: Any = config
+    for name in key.split("."):
+        found = found[name] if isinstance(found, Mapping) else getattr(found, name)
+    return repr(found)
 
 
 def _declared(key: str, config: Config) -> StrategyParameter | None:
@@ -258,8 +272,9 @@ def _digest_of(path: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy as Python's own."""
-    return value.item() if hasattr(value, "item") else value
+    """Return a number of numpy as Python's own, and a day or a time as text, which trials are written down as."""
+    value = value.item() if hasattr(value, "item") else value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _value(text: str) -> Any:

@@ -42,6 +42,7 @@ FAST = "strategy.parameters.fast"
         ("data.timeframe=1h,4h", ("1h", "4h")),
         ("data.tapes=BTCUSDT,ETHUSDT", (["BTCUSDT"], ["ETHUSDT"])),
         ("account.latency_bars=0:2:1", (0, 1, 2)),
+        ("data.start=2023-01-01, 2023-02-01T12:00:00", ("2023-01-01", "2023-02-01T12:00:00")),
     ],
 )
 def test_values_of_an_axis(text: str, values: tuple[Any, ...]) -> None:
@@ -79,6 +80,8 @@ def test_a_key_alone_is_all_that_a_strategy_declares() -> None:
         (f"{FAST}=9:5:1", "it holds no value, for 9 is above 5"),
         (f"{FAST}=5:9:0", "the step 0 is not above 0"),
         (f"{FAST}=5,5", "a value stands twice"),
+        ("account.allow_short=true,false,True", "True and 'True' are the same value"),
+        ("data.start=2023-01-01,2023-01-01T00:00", "'2023-01-01' and '2023-01-01T00:00' are the same value"),
         (f"{FAST}=0:10:5", "strategy.parameters.fast: 0 is not between 1 and 4999; the nearest is 1"),
         (f"{FAST}=1:9000", "9000 is not between 1 and 4999; the nearest is 4999"),
         (f"{FAST}=2.5", "2.5 is not a whole number"),
