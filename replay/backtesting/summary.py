@@ -29,15 +29,18 @@ from papertape.engine.performance import (
 )
 from papertape.engine.performance.curve import CurveColumns, Marks, units_of
 from papertape.engine.performance.portfolio import allotments, portfolio
-from papertape.engine.spec import Market
-from papertape.replay.backtesting.doubts import doubts, liquidation_sentences, venue_sentences
+from papertape.replay.backtesting.data_doubts import (
+    flag_sentences,
+    series_sentences,
+    synthetic_sentences,
+)
+from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
 from papertape.replay.backtesting.limits import limits_section
 from papertape.replay.backtesting.models import model_section, newest_sentences, why_none
 from papertape.replay.backtesting.recorder import Recorder
 from papertape.replay.backtesting.spans import span_sentences
 from papertape.replay.config import Config
 from papertape.replay.config.series import NO_SERIES, RecordedSeries
-from papertape.replay.events.series import FundingUse
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
 from papertape.replay.report.structure import left_out
@@ -329,14 +332,6 @@ def _sensitivity(main: Performance, others: Mapping[str, Performance]) -> list[d
     ]
 
 
-def _without_funding(markets: Sequence[Market], funding: Sequence[FundingUse]) -> list[str]:
-    """Return which perpetuals neither paid nor received funding, where others did."""
-    given = {use.symbol for use in funding}
-    others = [m.symbol for m in markets if m.is_perpetual and not m.read_only]
-    without = [symbol for symbol in others if symbol not in given] if given else []
-    return [f"{symbol}: no funding is included; data.funding names no rates of it." for symbol in without]  # fmt: skip
-
-
 def _warnings(
     config: Config,
     tapes: Sequence[Tape],
@@ -351,9 +346,7 @@ def _warnings(
 
     n_untraded  fills in candles without volume
     """
-    said = []
-    if any(FLAG_NAMES[FLAG_SYNTHETIC] in quality.flags for quality in qualities):
-        said.append("SYNTHETIC DATA: some or all of these candles were never traded anywhere.")
+    said = synthetic_sentences(qualities)
     ruined_ms = int(run.engine.account[0].ruined_ms)
     if ruined_ms:
         marks = run.marks
@@ -364,10 +357,7 @@ def _warnings(
             "at the next open, and nothing was opened after that. A venue would have liquidated earlier."
         )
     said += liquidation_sentences(run.trades, run.engine.spec, recorded)
-    for tape, quality in zip(tapes, qualities, strict=True):
-        counts = ", ".join(f"{n:,} {name}" for name, n in quality.flags.items())
-        if counts:
-            said.append(f"{tape.symbol}: flagged candles: {counts}.")
+    said += flag_sentences(tapes, qualities)
     if absent := run.feed.n_absent:
         said.append(
             f"{absent:,} of {run.recorder.candles:,} candles were not recorded and stand as absent: "
@@ -375,16 +365,9 @@ def _warnings(
         )
     said += span_sentences(config.data, tapes, run.feed)
     said += sentence(n_untraded, len(run.recorder.fills))
-    funding = recorded.funding
-    is_perpetual = any(m.is_perpetual and not m.read_only for m in run.engine.spec.markets)
-    if is_perpetual and not funding and not len(run.recorder.payments):
-        said.append(
-            "No funding is included: positions on perpetuals neither paid nor received any; data.funding takes files of "
-            "rates by symbol."
-        )
-    said += [line for use in funding for line in use.sentences()]
-    said += _without_funding(run.engine.spec.markets, funding)
-    said += venue_sentences(tapes, recorded) + recorded.sentences() + newest_sentences(learned)
+    markets, is_paid = run.engine.spec.markets, len(run.recorder.payments) > 0
+    said += series_sentences(tapes, markets, recorded, is_paid=is_paid)
+    said += newest_sentences(learned)
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
         said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")

@@ -1,7 +1,7 @@
 """What could have been: a result's trades and days drawn again; every kind says what it can tell and what it cannot."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -154,12 +154,17 @@ class MonteCarlo:
 
 
 class Source(NamedTuple):
-    """What is drawn from: the returns of trades on the equity at their entry, their costs in the same measure, and of days."""
+    """
+    What is drawn from: the returns of trades on the equity at their entry, their costs in the same measure, and of days.
+
+    warnings  what the result says of itself
+    """
 
     title: str
     trades: FloatArray
     costs: FloatArray
     days: FloatArray
+    warnings: Sequence[str] = ()
 
 
 def source_of(summary: Mapping[str, Any], trades: "pd.DataFrame", equity: "pd.DataFrame") -> Source:
@@ -175,7 +180,8 @@ def source_of(summary: Mapping[str, Any], trades: "pd.DataFrame", equity: "pd.Da
     worth = np.append(capital, marks[day_ends(times).mark_index]) if len(times) else np.zeros(1)
     title = f"{summary['strategy']} on {', '.join(summary['symbols'])} {summary['timeframe']}"
     pnl = trades["pnl"].to_numpy(np.float64)
-    return Source(title, (pnl / before)[order], (paid / before)[order], worth[1:] / worth[:-1] - 1.0)  # fmt: skip
+    days = worth[1:] / worth[:-1] - 1.0
+    return Source(title, (pnl / before)[order], (paid / before)[order], days, summary["warnings"])
 
 
 def read_source(folder: Path) -> Source:
@@ -208,7 +214,7 @@ def draw_paths(source: Source, options: PathOptions) -> MonteCarlo:
         found = drawn.drawn_paths(make(), options.paths, options.ruin, options.seed, number, curves)
         fan = fan_of(curves, own)
         kinds.append(Kind(name, found, unit, tells, fan, own_path(own, options.ruin)))
-    return MonteCarlo(source.title, options, kinds, missing)
+    return MonteCarlo(source.title, options, kinds, missing, list(source.warnings))
 
 
 def _ways(

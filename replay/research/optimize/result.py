@@ -69,11 +69,12 @@ class OptimizeResult(TrialsFound):
         after = ", ".join(
             f"{count:,} after window {window}" for window, count in self.pruned.items()
         )
+        told = len(self.data_doubts) + 1
         return [
-            found[0],
+            *found[:told],
             f"{sum(self.pruned.values()):,} of them were given up, {after} of {self.windows}: behind half of those before; what "
             "they would have come to is not known, and they count as trials.",
-            *found[1:],
+            *found[told:],
         ]
 
     def to_json(self) -> dict[str, Any]:

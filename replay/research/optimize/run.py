@@ -134,6 +134,7 @@ def run_optimize(
                 windows=options.windows,
                 pruned=pruned_after(search.outcomes.values()),
             )
+            found.data_doubts = runner.data_doubts(found.first)
             drawn = _surface(found, search, config, runner.traded)
             found.page = write_surface(folder, drawn, map(search.drawn, file.rows()))
     return found

@@ -54,6 +54,7 @@ class TrialsFound(ABC):
     verdict   what their returns say together: overfitting, step-down
     shells    how many of the trials each shell did, where several shared the work
     page      of their surface, None where no trial has a value or there are too many to draw
+    data_doubts  of the candles and series that the best trial was made from
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class TrialsFound(ABC):
     verdict: TrialVerdict
     shells: Mapping[str, int] = field(default_factory=dict)
     page: Path | None = None
+    data_doubts: Sequence[str] = ()
 
     @property
     @abstractmethod
@@ -78,6 +80,7 @@ class TrialsFound(ABC):
         if self.first is None:
             return []
         return [
+            *self.data_doubts,
             f"The first is the best of {self.tried:,} that were tried here; none of them has seen other candles.",
             *self.standing.sentences(self.first.metrics),
             *self.verdict.sentences(),
@@ -112,6 +115,7 @@ class TrialsFound(ABC):
             "reasons": dict(self.reasons),
             "checked": list(self.checked),
             "shells": dict(self.shells),
+            "data_doubts": list(self.data_doubts),
             "verdict": self.verdict.to_json(),
             "ledger": self.standing.section(self.first.metrics if self.first else {}),
         }

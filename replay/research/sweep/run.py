@@ -124,6 +124,7 @@ def run_sweep(
                 verdict=judge(file),
                 shells=file.by_shell,
             )
+            found.data_doubts = runner.data_doubts(found.first)
             goal = Layer.of_metric(options.by, sign_of(options.by))
             best = [row.number for row in summary.best]
             surface = SurfaceSearch(

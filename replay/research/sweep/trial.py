@@ -14,6 +14,7 @@ import orjson
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.spec import EngineSpec
+from papertape.replay.backtesting.data_doubts import data_sentences
 from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
@@ -231,6 +232,13 @@ class TrialRunner:
     def traded(self) -> list[str]:
         """Return the symbols of every tape that was read, each once."""
         return sorted(set(self.symbols.values()))
+
+    def data_doubts(self, row: TrialRow | None) -> list[str]:
+        """Return what a reader must know of the candles and series of one trial; nothing of none."""
+        if row is None:
+            return []
+        config = with_changes(self.config, row.changes)
+        return data_sentences(config, self.tapes_of(config))
 
     def prepare(self, config: Config) -> RunPlan:
         """Return what a trial's run begins with; DataError where it would read what is held out."""

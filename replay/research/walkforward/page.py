@@ -31,7 +31,7 @@ def write_walkforward(found: WalkResult, axes: Sequence[Axis], account: Result) 
 
 def doubts_of(found: WalkResult) -> list[str]:
     """Return what speaks against a walk-forward, in words."""
-    said = []
+    said = list(found.warnings)
     if found.longest_s * 1000.0 > found.plan.gap_ms:
         said.append(
             "the longest position is longer than what no choice looks into; widen it with --purge"

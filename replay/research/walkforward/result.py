@@ -63,6 +63,7 @@ class WalkResult:
     longest_s  the longest position of the account; it may not be longer than the purge
     shells   how many of the trials each shell did, where several shared the work
     page     None while trials are left
+    warnings  of the account's own replay
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class WalkResult:
     standing: Standing = _UNKNOWN
     shells: Mapping[str, int] = field(default_factory=dict)
     page: Path | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def left(self) -> int:
@@ -135,6 +137,7 @@ class WalkResult:
             "shells": dict(self.shells),
             "ledger": self.standing.section(self.metrics),
             "page": str(self.page) if self.page is not None else None,
+            "warnings": list(self.warnings),
         }
 
 

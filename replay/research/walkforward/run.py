@@ -274,6 +274,7 @@ def _save(result: WalkResult, config: Config, runner: TrialRunner, run: Run) -> 
         raise InvariantError(
             f"walkforward: the account's digest is {run.engine.digest[:16]}, and that of its replay {whole.digest[:16]}"
         )
+    result.warnings = whole.summary["warnings"]
     on_record(config, whole, "walkforward").save(result.folder / "account")
     write_windows(result.folder, result.rows)
     return whole

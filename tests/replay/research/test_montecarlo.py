@@ -13,7 +13,12 @@ from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import daily_returns
 from papertape.engine.performance.drawdown import falls_of
 from papertape.replay.backtesting.result import Result
-from papertape.replay.research.montecarlo.draws import source_of
+from papertape.replay.research.montecarlo.draws import (
+    PathOptions,
+    draw_paths,
+    read_source,
+    source_of,
+)
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.commands import Inside
 
@@ -24,6 +29,14 @@ QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "rand
 def result() -> Result:
     tape = synthesize("regimes", 2_000, "1h", seed=5, symbol="SYNTH")
     return backtest(tape, strategy="ema_cross", account={"sizing": "all_in"}, **QUIET)
+
+
+def test_what_is_drawn_says_what_its_result_says_of_itself(result: Result, tmp_path: Path) -> None:
+    in_memory = montecarlo(result, paths=20)
+    from_folder = draw_paths(read_source(result.save(tmp_path / "r")), PathOptions(paths=20))
+
+    assert in_memory.notes[0].startswith("SYNTHETIC DATA")
+    assert in_memory.notes == from_folder.notes == result.summary["warnings"]
 
 
 def test_a_path_went_through_what_its_equity_says() -> None:

@@ -46,6 +46,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> OptimizeResult:
     return search(tmp_path_factory.mktemp("search") / "a", least={"trades": 4})
 
 
+def test_it_says_what_its_candles_are(found: OptimizeResult) -> None:
+    assert found.doubts[0].startswith("SYNTHETIC DATA")
+    assert found.page is not None
+    assert "SYNTHETIC DATA" in found.page.read_text()
+
+
 def test_trials_are_those_of_the_sampler_told_by_hand(found: OptimizeResult) -> None:
     table = found.table
     optuna.logging.set_verbosity(optuna.logging.WARNING)

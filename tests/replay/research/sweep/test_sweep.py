@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -77,6 +78,30 @@ def test_every_trial_is_its_replay(tmp_path: Path) -> None:
             told = getattr(row, name)
             assert told == value or (value is None and pd.isna(told)), name
     assert len(found.checked) == 3
+
+
+def test_it_says_what_its_candles_are_as_a_replay_does(tmp_path: Path) -> None:
+    whole = tape()
+    holes = Tape(whole.candles[np.r_[:200, 230:600]], whole.venue, "SYNTH", "1h")
+    grid = {"strategy.parameters.fast": [5, 10], "account.allow_short": [True]}
+
+    found = sweep(
+        grid, holes, strategy="ema_cross", market={"kind": "perpetual"}, by="total_return", out=tmp_path / "a", workers=1,
+        **QUIET,
+    )  # fmt: skip
+    alone = backtest(holes, strategy="ema_cross", market={"kind": "perpetual"}, **QUIET)
+
+    assert found.doubts[0].startswith("SYNTHETIC DATA")
+    assert "SYNTH: flagged candles: 570 synthetic." in found.doubts
+    absent = "30 of 600 candles were not recorded and stand as absent: flat, flag 2, no fills."
+    assert f"SYNTH: {absent}" in found.doubts
+    assert absent in alone.summary["warnings"]
+    assert any(line.startswith("No funding is included") for line in found.doubts)
+    said = [line for line in alone.summary["warnings"] if "absent" not in line]
+    assert set(said) <= set(found.doubts)
+    assert found.page is not None
+    assert "SYNTHETIC DATA" in found.page.read_text()
+    assert found.to_json()["data_doubts"] == found.doubts[: len(found.data_doubts)]
 
 
 def test_any_number_of_processes_finds_the_same(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A walk-forward is one replay whose parameters switch, and nothing of it knows what came later."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from papertape.replay.config.spec import make_spec
 from papertape.replay.research.sweep.parts import span
 from papertape.replay.research.walkforward import run as walk_run
 from papertape.replay.research.walkforward import search as walk_search
+from papertape.replay.research.walkforward.page import doubts_of
 from papertape.replay.research.walkforward.result import WalkResult
 from papertape.replay.tapes.synthetic import synthesize
 from tests.engine.decisions.test_turns import ByHand
@@ -39,6 +41,15 @@ def walk(out: Path, grid: Any = GRID, **more: Any) -> WalkResult:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> WalkResult:
     return walk(tmp_path_factory.mktemp("walk") / "a")
+
+
+def test_it_says_what_its_account_says_of_itself(found: WalkResult) -> None:
+    account = json.loads((found.folder / "account" / "result.json").read_text())
+
+    assert account["warnings"][0].startswith("SYNTHETIC DATA")
+    assert doubts_of(found)[: len(account["warnings"])] == account["warnings"]
+    assert found.page is not None
+    assert "SYNTHETIC DATA" in found.page.read_text()
 
 
 def test_the_account_is_a_replay_that_switches_at_the_stated_instants(found: WalkResult) -> None:
