@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -94,7 +94,7 @@ def run_sweep(
         hands_of(workers, options.dask, runner, call, space.axes) as hands,
     ):
         books = Books(runner)
-        try:
+        with suppress(KeyboardInterrupt):
             books.add_all(file.rows())
             run_trials(
                 lambda number: runner.run(number, space.changes(number)),
@@ -105,8 +105,6 @@ def run_sweep(
                 on_progress,
             )
             checked = check_trials(runner, space.changes, file, on_progress)
-        except KeyboardInterrupt:
-            checked = []
         with file.alone():
             summary = Summary(options.by, options.top)
             write_table(folder, space.axes, summary.passing(file.rows()))
