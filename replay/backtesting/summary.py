@@ -29,12 +29,13 @@ from papertape.engine.performance import (
 )
 from papertape.engine.performance.curve import CurveColumns, Marks, units_of
 from papertape.engine.performance.portfolio import allotments, portfolio
-from papertape.replay.backtesting.data_doubts import (
+from papertape.replay.backtesting.doubts import (
+    doubts,
     flag_sentences,
+    liquidation_sentences,
     series_sentences,
     synthetic_sentences,
 )
-from papertape.replay.backtesting.doubts import doubts, liquidation_sentences
 from papertape.replay.backtesting.limits import limits_section
 from papertape.replay.backtesting.models import model_section, newest_sentences, why_none
 from papertape.replay.backtesting.recorder import Recorder

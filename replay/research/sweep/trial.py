@@ -14,7 +14,7 @@ import orjson
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.jit import FloatArray, Rows
 from papertape.engine.spec import EngineSpec
-from papertape.replay.backtesting.data_doubts import data_sentences
+from papertape.replay.backtesting.doubts import data_sentences
 from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
 from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import Run, performance_of
