@@ -173,11 +173,13 @@ class EngineState:
         Be before the first candle again, of a specification with other parameters of the same strategy and nothing else.
 
         begun  arrays as they were there, by the names of attributes: all that was changed since
+
+        It is for engines without a model, to which nothing but candles is known.
         """
         assert isinstance(self.frames, ReadFeatures)
+        assert not spec.model_features
         self.spec = spec
-        self.frames = self._frames(self._requests(), self.frames.reading)
-        self.model = self._model()
+        self.frames.begin(self._requests())
         for name, rows in begun.items():
             getattr(self, name).view(np.uint8)[...] = rows.view(np.uint8)
         self.outputs.counters[:] = 0  # of one that was ended in the middle

@@ -166,17 +166,21 @@ class ReadFeatures:
 
         has_marks  somebody asks for the mark price in each candle; block: instants at a time
         """
-        wanted = tuple(dict.fromkeys(requests))
-        n_symbols = len(reading.symbols)
         self.reading, self.block, self.most = reading, block, 2 * block + 2
-        self.columns = (*(name for request in wanted for name in columns_of(request)), MODEL_PROBABILITY)  # fmt: skip
-        self._columns, self._closes = reading.columns(timeframe, wanted), reading.closes(timeframe)
-        base_ms = timeframe_ms(reading.base_timeframe)
-        self.known = KnownSeries(n_symbols, base_ms, block, False, has_marks)
-        self.faults = FeatureFaults()
-        most = min(self.most, len(self._closes.at))
-        self.main = [_ReadLane(out) for out in reading.room(len(self.columns), most)]
+        self._timeframe, self._closes = timeframe, reading.closes(timeframe)
         self.has_absent = self._closes.has_absent
+        base_ms = timeframe_ms(reading.base_timeframe)
+        self.known = KnownSeries(len(reading.symbols), base_ms, block, False, has_marks)
+        self.faults = FeatureFaults()
+        self.begin(requests)
+
+    def begin(self, requests: Sequence[str]) -> None:
+        """Be before the first candle, for whoever asks for these."""
+        wanted = tuple(dict.fromkeys(requests))
+        self.columns = (*(name for request in wanted for name in columns_of(request)), MODEL_PROBABILITY)  # fmt: skip
+        self._columns = self.reading.columns(self._timeframe, wanted)
+        most = min(self.most, len(self._closes.at))
+        self.main = [_ReadLane(out) for out in self.reading.room(len(self.columns), most)]
         self._instants, self._done, self._begun = 0, 0, 0
 
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:

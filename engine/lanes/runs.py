@@ -1,6 +1,6 @@
 """Which engines can be run in one call over all they read, and what comes of one."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Final, NamedTuple
 
@@ -16,12 +16,14 @@ from papertape.engine.performance.curve import type_of
 from papertape.engine.records import DECISION, FILL, MARK, TRADE
 from papertape.engine.spec import EngineSpec
 from papertape.engine.strategies.parameters import values_as_text
-from papertape.engine.strategies.protocol import is_kernel
+from papertape.engine.strategies.protocol import KernelStrategy, is_kernel
 
 # Of fills, trades and decisions; whoever trades more has a run of its own.
 _MOST_ROWS: Final = 1 << 18
 _CHANGED: Final = ("account", "positions", "trades", "orders", "working", "scratch", "strategy_state", "last_open_ms")  # fmt: skip
 _MARKED: Final = ("equity", "exposure", "open_positions")  # in the order of the kernel
+# On which timeframe, about which columns, which strategy.
+_Asked = tuple[str, Sequence[str], KernelStrategy]
 _OTHERS: Final = [each.name for each in fields(EngineSpec) if each.name != "strategy"]
 
 
@@ -75,7 +77,7 @@ class Lanes:
         self._marks = {name: np.empty(self.n, type_of(name)) for name in _MARKED}
         self._mark, self._now = np.zeros(1, MARK), np.zeros(1, np.int64)
         self._room = WishRoom(self.n)
-        self._asked: Hashable = None
+        self._asked: _Asked | None = None
         self._newest: Wishes | None = None
         self._engine: Engine | None = None
         self._begun: dict[str, Rows] = {}
@@ -142,8 +144,8 @@ class Lanes:
         spec, frames, strategy = engine.spec, engine.frames, engine.spec.strategy
         assert isinstance(frames, ReadFeatures)
         assert is_kernel(strategy)
-        asked = (spec.timeframe, frames.columns, type(strategy), *values_as_text(strategy))
-        if self._newest is None or asked != self._asked:
+        asked = (spec.timeframe, frames.columns, strategy)
+        if self._newest is None or self._asked is None or not _are_alike(asked, self._asked):
             self._asked, self._newest = asked, wishes_of(engine, strategy, self._room)
         return self._newest
 
@@ -153,6 +155,13 @@ class Lanes:
             self._closes[timeframe] = np.zeros(self.n, np.int8)
             self._closes[timeframe][self._reading.closes(timeframe).at] = 1
         return self._closes[timeframe]
+
+
+def _are_alike(one: _Asked, other: _Asked) -> bool:
+    """Return whether two strategies answer the same: of one class, with the same parameters, about the same."""
+    (*about, a), (*about_other, b) = one, other
+    is_alike = about == about_other and type(a) is type(b)
+    return is_alike and (a is b or values_as_text(a) == values_as_text(b))
 
 
 def _differ_in_parameters(one: EngineSpec, other: EngineSpec) -> bool:

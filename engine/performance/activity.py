@@ -1,31 +1,61 @@
-"""How much of an account was at work, in one reading of its marks."""
+"""Marks read once: falls of the account, and how much of it was at work."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.jit import FloatArray, IntArray
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
+from papertape.engine.performance.drawdown import Falls, begun_falls, follow_falls
 
-_PIECE: Final = (
-    1 << 14
-)  # rows at a time, so that what is made of them stays at hand, and a million keep their digits
+# Rows at a time, so that what is made of them stays at hand, and a million keep their digits.
+_PIECE: Final = 1 << 14
+
+
+class Activity(NamedTuple):
+    """
+    What one reading of marks tells.
+
+    worth     mean of equity, in quote
+    leverage  mean of exposure ÷ equity, for an equity that was above zero throughout; 0 without exposure
+    """
+
+    falls: Falls
+    worth: float
+    leverage: float
 
 
 def activity_of(
-    exposure: IntArray, equity: FloatArray, units_per_quote: float
-) -> tuple[float, float]:
-    """
-    Return the mean of exposure ÷ equity, and that of equity in quote.
-
-    exposure  money units, at least one row; equity: quote, above zero
-    """
-    leverages, worths = 0.0, 0.0
-    room = np.empty(min(_PIECE, len(equity)))
+    equity: IntArray, exposure: IntArray, capital: float, units_per_quote: float
+) -> Activity:
+    """Return what marks tell, at least one: equity and exposure in money units; no exposure at all: it was not kept."""
+    equity, exposure = np.ascontiguousarray(equity), np.ascontiguousarray(exposure)
+    state, falls = begun_falls(capital)
+    room = np.empty((2, min(_PIECE, len(equity))))
+    worths, leverages = 0.0, 0.0
     for first in range(0, len(equity), _PIECE):
-        worth = equity[first : first + _PIECE]
-        leverage = room[: len(worth)]
-        np.divide(exposure[first : first + _PIECE], units_per_quote, out=leverage)
-        leverage /= worth
-        leverages += float(np.add.reduce(leverage))
+        part = slice(first, first + _PIECE)
+        worth, leverage = room[:, : len(equity[part])]
+        read_marks(equity[part], exposure[part], units_per_quote, first, worth, leverage, state[0], falls)  # fmt: skip
         worths += float(np.add.reduce(worth))
-    return leverages / len(equity), worths / len(equity)
+        if len(exposure):
+            leverages += float(np.add.reduce(leverage))
+    return Activity(Falls.of(state, falls), worths / len(equity), leverages / len(equity))
+
+
+@kernel
+def read_marks(
+    equity: IntArray, exposure: IntArray, units: float, first: int, worth: FloatArray, leverage: FloatArray, state: Row, falls: Rows
+) -> None:  # fmt: skip
+    """
+    Write equity in quote and exposure ÷ equity of some marks, and follow their falls.
+
+    first  how many marks were read before them; the capital is row 0 of the curve
+    """
+    for k in range(len(equity)):
+        worth[k] = equity[k] / units
+    follow_falls(worth, first + 1, state, falls)
+    if state.lowest > 0.0:
+        for k in range(len(exposure)):
+            leverage[k] = exposure[k] / units / worth[k]
+    else:
+        leverage[:] = 0.0

@@ -15,6 +15,15 @@ FALL: Final = record(
 )
 
 
+# How a curve stands that is read part by part: quote.
+FALLING: Final = record(
+    ("top", "f8"),
+    ("bottom", "f8"),  # since the top
+    ("lowest", "f8"),
+    ("depth", "f8"),  # the largest fall, not always the deepest one
+)
+
+
 class Falls(NamedTuple):
     """What one reading of an equity curve tells."""
 
@@ -22,13 +31,27 @@ class Falls(NamedTuple):
     depth_quote: float  # the largest fall in quote, not always the deepest one
     deepest: Rows  # FALL, at most MOST_FALLS, the deepest first
 
+    @classmethod
+    def of(cls, state: Rows, falls: Rows) -> "Falls":
+        """Return what a curve came to that was read to its end."""
+        end_fall(falls)
+        kept = falls[:MOST_FALLS]
+        lowest, depth = float(state["lowest"][0]), float(state["depth"][0])
+        return cls(lowest, depth, kept[kept["depth"] < 0.0])
+
 
 def falls_of(equity: FloatArray) -> Falls:
     """Return the falls of a curve in quote, whose first value is the capital, above zero."""
-    numbers, falls = np.zeros(2), np.zeros(MOST_FALLS + 1, FALL)
-    read_falls(np.ascontiguousarray(equity), numbers, falls)
-    falls = falls[:MOST_FALLS]
-    return Falls(float(numbers[0]), float(numbers[1]), falls[falls["depth"] < 0.0])
+    state, falls = begun_falls(float(equity[0]))
+    follow_falls(np.ascontiguousarray(equity), 0, state[0], falls)
+    return Falls.of(state, falls)
+
+
+def begun_falls(capital: float) -> tuple[Rows, Rows]:
+    """Return FALLING of a curve at its beginning, and room for its FALLs and one more to work in."""
+    state, falls = np.zeros(1, FALLING), np.zeros(MOST_FALLS + 1, FALL)
+    state["top"] = state["bottom"] = state["lowest"] = capital
+    return state, falls
 
 
 def drawdowns(equity: FloatArray) -> FloatArray:
@@ -37,32 +60,35 @@ def drawdowns(equity: FloatArray) -> FloatArray:
 
 
 @kernel
-def read_falls(equity: FloatArray, numbers: FloatArray, falls: Rows) -> None:
-    """Write lowest value and largest fall in quote to `numbers`, and the deepest to `falls`, whose last row is a place to work in."""
+def follow_falls(equity: FloatArray, first: int, state: Row, falls: Rows) -> None:
+    """Go on with a curve, of which `first` values were read; the last row of `falls` is the fall that it is in."""
     now = falls[len(falls) - 1]
-    top = lowest = bottom = equity[0]
-    depth_quote = 0.0
-    for row in range(len(equity)):
-        worth = equity[row]
-        if worth >= top:
+    for k in range(len(equity)):
+        worth = equity[k]
+        if worth >= state.top:
             if now.depth < 0.0:
-                now.recovery = row
+                now.recovery = first + k
                 keep_fall(falls, now)
-            now.depth, now.peak = 0.0, row
-            top = bottom = worth
+            now.depth, now.peak = 0.0, first + k
+            state.top = state.bottom = worth
             continue
-        if worth >= bottom:
+        if worth >= state.bottom:
             continue  # of one peak only a new low can be deeper
-        bottom = worth
-        lowest = min(lowest, worth)
-        depth_quote = min(depth_quote, worth - top)
-        below = worth / top - 1.0
+        state.bottom = worth
+        state.lowest = min(state.lowest, worth)
+        state.depth = min(state.depth, worth - state.top)
+        below = worth / state.top - 1.0
         if below < now.depth:
-            now.depth, now.trough = below, row
+            now.depth, now.trough = below, first + k
+
+
+@kernel
+def end_fall(falls: Rows) -> None:
+    """Keep the fall that a curve ends in."""
+    now = falls[len(falls) - 1]
     if now.depth < 0.0:
         now.recovery = -1
         keep_fall(falls, now)
-    numbers[0], numbers[1] = lowest, depth_quote
 
 
 @kernel

@@ -5,11 +5,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.engine.performance.activity import activity_of
+from papertape.engine.jit import IntArray, Rows
+from papertape.engine.performance.activity import Activity, activity_of
 from papertape.engine.performance.curve import Marks, has_column, times_of, units_of
 from papertape.engine.performance.daily import daily_returns
-from papertape.engine.performance.drawdown import falls_of
+from papertape.engine.performance.drawdown import Falls
 from papertape.engine.performance.metrics import (
     CURVE_METRICS,
     DAILY_METRICS,
@@ -29,6 +29,7 @@ from papertape.engine.performance.times import MarkTimes
 from papertape.engine.performance.trade_figures import TradeFigures
 from papertape.engine.performance.trading import put_costs, put_trades
 
+_NO_EXPOSURE: Final[IntArray] = np.zeros(0, np.int64)
 _NO_CANDLES: Final = "no candle was processed"
 _NOT_KEPT: Final = "the exposure of this run was not kept"
 _RUIN: Final = "equity was zero or below, so returns have no meaning"
@@ -70,10 +71,12 @@ def measure(
         sheet.refuse(names, _NO_CANDLES)
         return sheet.finish()
     times = times_of(marks)
-    equity = np.empty(len(marks) + 1)
-    equity[0] = capital
-    np.divide(marks["equity"], units, out=equity[1:])
-    elapsed_ms, lowest = _put_curve(sheet, times, equity)
+    final = float(marks["equity"][-1] / units)
+    exposure = marks["exposure"] if has_column(marks, "exposure") else _NO_EXPOSURE
+    activity = activity_of(marks["equity"], exposure, capital, units)
+    sheet.put("total_return", final / capital - 1.0)
+    sheet.put("final_equity", final)
+    elapsed_ms = _put_falls(sheet, times, activity.falls)
     daily = daily_returns(marks, capital)
     sheet.put("days", len(daily.returns))
     if has_column(marks, "open_positions"):
@@ -86,33 +89,31 @@ def measure(
         rows = times.day_ends.mark_index
         worth = hold_worth(benchmark_close, len(marks), rows, entry_cost_rate)
         put_relative(sheet, daily.returns, worth, rf)
-    if lowest <= 0.0:
-        _put_ruin(sheet, times.time_ms, equity[1:])
+    if activity.falls.lowest <= 0.0:
+        _put_ruin(sheet, times.time_ms, marks["equity"])
     else:
-        put_growth(sheet, capital, float(equity[-1]), elapsed_ms)
+        put_growth(sheet, capital, final, elapsed_ms)
         put_ratios(sheet, daily.returns, rf)
         put_distribution(sheet, daily.returns)
         put_significance(sheet, daily.returns, rf, trials, trials_deviation)
         put_pain(sheet, daily, capital, rf)
-        if has_column(marks, "exposure"):
-            _put_activity(sheet, figures, marks, equity[1:])
+        if len(exposure):
+            _put_activity(sheet, figures, activity, units)
         else:
             sheet.refuse(("mean_leverage", "turnover"), _NOT_KEPT)
     return sheet.finish()
 
 
-def _put_ruin(sheet: Sheet, time_ms: IntArray, equity: FloatArray) -> None:
+def _put_ruin(sheet: Sheet, time_ms: IntArray, equity: IntArray) -> None:
     """Say since when there is nothing left, and refuse every metric of returns."""
     first = np.datetime64(int(time_ms[int(np.argmax(equity <= 0.0))]), "ms")
     sheet.notes.append(f"ruined: equity was zero or below at {np.datetime_as_string(first)}Z")
     sheet.refuse((*DAILY_METRICS, *RELATIVE_METRICS), _RUIN)
 
 
-def _put_curve(sheet: Sheet, times: MarkTimes, equity: FloatArray) -> tuple[int, float]:
+def _put_falls(sheet: Sheet, times: MarkTimes, falls: Falls) -> int:
     """
-    Write total return and drawdown on bar equity, and return the elapsed time in ms and the lowest equity.
-
-    equity  quote, the capital and then one value per mark
+    Write drawdown on bar equity, and return the elapsed time in ms.
 
     The first candle's open is not recorded, so a candle is taken to last as long as the shortest step between two
     marks; the curve starts one candle before the first mark.
@@ -120,16 +121,13 @@ def _put_curve(sheet: Sheet, times: MarkTimes, equity: FloatArray) -> tuple[int,
     time_ms, step_ms = times.time_ms, times.shortest_step_ms
     assert step_ms > 0 or len(time_ms) == 1
     start_ms = int(time_ms[0]) - step_ms
-    sheet.put("total_return", float(equity[-1] / equity[0]) - 1.0)
-    sheet.put("final_equity", float(equity[-1]))
-    falls = falls_of(equity)
     elapsed_ms = int(time_ms[-1]) - start_ms
     sheet.put("max_drawdown_quote", falls.depth_quote)
     if not len(falls.deepest):
         sheet.put("max_drawdown", 0.0)
         names = ("max_drawdown_duration_s", "time_to_recover_s")
         sheet.refuse(names, "equity never fell below a peak")
-        return elapsed_ms, falls.lowest
+        return elapsed_ms
     fall = falls.deepest[0]
     sheet.put("max_drawdown", float(fall.depth))
     peak_ms = int(time_ms[fall.peak - 1]) if fall.peak else start_ms
@@ -140,18 +138,18 @@ def _put_curve(sheet: Sheet, times: MarkTimes, equity: FloatArray) -> tuple[int,
     sheet.put("time_to_recover_s", recovered_s, "the deepest drawdown was not recovered")
     if not is_over:
         sheet.notes.append("max drawdown not recovered")
-    return elapsed_ms, falls.lowest
+    return elapsed_ms
 
 
-def _put_activity(sheet: Sheet, trades: TradeFigures, marks: Marks, equity: FloatArray) -> None:
+def _put_activity(
+    sheet: Sheet, trades: TradeFigures, activity: Activity, units_per_quote: float
+) -> None:
     """
     Write mean gross leverage and turnover, for an equity above zero.
 
     Turnover is the notional of all fills ÷ average equity; a trade still open has only its entry.
     """
-    units = units_of(marks)
-    leverage, worth = activity_of(marks["exposure"], equity, units)
-    sheet.put("mean_leverage", leverage)
+    sheet.put("mean_leverage", activity.leverage)
     sold = float(np.dot(trades.columns["quantity"], trades.columns["exit_price"]))
-    traded = trades.sums["notional"] / units + sold
-    sheet.put("turnover", traded / worth)
+    traded = trades.sums["notional"] / units_per_quote + sold
+    sheet.put("turnover", traded / activity.worth)

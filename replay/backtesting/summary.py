@@ -28,6 +28,7 @@ from papertape.engine.performance import (
     regimes_when,
 )
 from papertape.engine.performance.curve import CurveColumns, Marks, units_of
+from papertape.engine.performance.metrics import mean_of
 from papertape.engine.performance.portfolio import allotments, portfolio
 from papertape.replay.backtesting.doubts import (
     doubts,
@@ -223,7 +224,7 @@ def _of_traded(run: Run, closes: FloatArray) -> FloatArray:
 def _entry_cost_rate(run: Run) -> float:
     """Return what one purchase costs, as a fraction of its notional, the mean over the markets."""
     markets = [market for market in run.engine.spec.markets if not market.read_only]
-    return float(np.mean([market.entry_cost_rate for market in markets]))
+    return mean_of(np.array([market.entry_cost_rate for market in markets]))
 
 
 def _timings(run: Run, learned: Learned | None) -> dict[str, float]:
