@@ -17,8 +17,9 @@ from papertape.daemon.commands.tape_tables import (
     tape_table,
 )
 from papertape.engine.errors import DataError
-from papertape.replay.importers import Imported, Options, build_tape, read_raw
-from papertape.replay.importers.build import market_key
+from papertape.replay.importers.build import Imported, build_tape, market_key
+from papertape.replay.importers.detect import read_raw
+from papertape.replay.importers.options import Options
 from papertape.replay.tapes.raw import Raw, join_raws
 from papertape.replay.tapes.resample import resample
 from papertape.replay.tapes.store import Store, Tape, read_tape

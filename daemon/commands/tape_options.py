@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from papertape.replay.importers import IMPORTERS, Options
+from papertape.replay.importers.detect import IMPORTERS
+from papertape.replay.importers.options import Options
 
 Format = Annotated[
     str | None, typer.Option("--format", help=f"in place of detection: {', '.join(IMPORTERS)}")

@@ -8,7 +8,9 @@ from rich.table import Table
 
 from papertape.daemon.commands.output import console
 from papertape.engine.errors import DataError
-from papertape.replay.importers import Options, build_tape, raw_quality, read_raw
+from papertape.replay.importers.build import build_tape, raw_quality
+from papertape.replay.importers.detect import read_raw
+from papertape.replay.importers.options import Options
 from papertape.replay.tapes.quality import Quality, measure, sentences
 from papertape.replay.tapes.store import Tape, TapeEntry
 from papertape.replay.tapes.timestamps import utc_text

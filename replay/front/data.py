@@ -11,8 +11,9 @@ import pandas as pd
 from papertape.engine.errors import DataError
 from papertape.engine.jit import IntArray
 from papertape.replay.config import Config
-from papertape.replay.importers import Options, build_tape
+from papertape.replay.importers.build import build_tape
 from papertape.replay.importers.named import is_file, named_tape, read_or_import
+from papertape.replay.importers.options import Options
 from papertape.replay.importers.times import numeric_times
 from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
 from papertape.replay.tapes.store import Store, Tape

@@ -8,20 +8,6 @@ Importers: the formats that users already have. One small file per family of dia
     named sample            tapes by what a user calls them; the embedded sample
     binance bitfinex cryptodatadownload freqtrade generic kraken lean   one family each
 
-`IMPORTERS` is the table; `import_tape` goes all the way to a tape, `read_raw` only reads; `Options` is what a user may say.
+`IMPORTERS` of `detect` is the table, whose `read_raw` only reads; `import_tape` of `build` goes all the way to a tape; `Options`
+is what a user may say. Nothing is loaded here: whoever asks a tape for its name needs no reader of files.
 """
-
-from papertape.replay.importers.build import Imported, build_tape, import_tape, raw_quality
-from papertape.replay.importers.detect import IMPORTERS, detect, read_raw
-from papertape.replay.importers.options import Options
-
-__all__ = [
-    "IMPORTERS",
-    "Imported",
-    "Options",
-    "build_tape",
-    "detect",
-    "import_tape",
-    "raw_quality",
-    "read_raw",
-]

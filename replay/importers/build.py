@@ -52,7 +52,7 @@ def import_tape(
 
     Raises DataError for anything that must not be traded on, and when venue or symbol cannot be told.
 
-    >>> from papertape.replay.importers import Options
+    >>> from papertape.replay.importers.options import Options
     >>> rows = ["time,open,high,low,close,volume", "2024-01-01,1,2,1,2,5", "2024-01-02,2,3,2,3,6"]
     >>> _ = Path("mine.csv").write_text("\\n".join(rows))
     >>> made = import_tape(Path("mine.csv"), Options(venue="binance-spot", symbol="MINEUSDT"))

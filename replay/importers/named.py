@@ -59,7 +59,9 @@ def read_or_import(path: Path, symbol: str | None = None, venue: str | None = No
     """
     if symbol is None and venue is None and is_tape_file(path):
         return read_tape(path)
-    from papertape.replay.importers import Options, build_tape, read_raw
+    from papertape.replay.importers.build import build_tape
+    from papertape.replay.importers.detect import read_raw
+    from papertape.replay.importers.options import Options
 
     raw = read_raw(path)
     stem = re.sub(r"[^A-Za-z0-9.-]+", "-", path.stem).strip(".-") or "FILE"

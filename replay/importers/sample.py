@@ -3,7 +3,8 @@
 from functools import cache
 from importlib import resources
 
-from papertape.replay.importers import Options, import_tape
+from papertape.replay.importers.build import import_tape
+from papertape.replay.importers.options import Options
 from papertape.replay.tapes.tape import Tape
 
 SAMPLE = "BTCUSDT_1h_2020_2023.parquet"

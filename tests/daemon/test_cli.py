@@ -47,3 +47,13 @@ def test_what_a_command_does_not_need_is_not_loaded() -> None:
 
     said = [line for line in done.stdout.splitlines() if line.startswith("loaded:")]
     assert said == [f"loaded:{names}" for names in LOADED.values()]
+
+
+def test_who_steps_a_journal_again_loads_no_reader_of_files() -> None:
+    """Every daemon starts such a process beside it."""
+    program = "import sys, papertape.daemon.runtime.audit; print(sorted({'pandas', 'pyarrow', 'aiohttp'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"

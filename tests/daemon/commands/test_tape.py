@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from papertape.daemon.commands.tape import tape_app
 from papertape.daemon.commands.tape_options import file_options
 from papertape.engine.errors import DataError
-from papertape.replay.importers import Options
+from papertape.replay.importers.options import Options
 from papertape.replay.tapes.store import Store
 from tests.support.helpers import SHARED, needs_shared
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
-from papertape.replay.importers import IMPORTERS, Options, import_tape, read_raw
-from papertape.replay.importers.build import kind_of
+from papertape.replay.importers.build import import_tape, kind_of
+from papertape.replay.importers.detect import IMPORTERS, read_raw
+from papertape.replay.importers.options import Options
 from papertape.replay.importers.sample import sample_tape
 from papertape.replay.tapes.store import Tape, write_tape
 from papertape.replay.tapes.synthetic import synthesize

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from papertape.engine.errors import DataError
-from papertape.replay.importers import Imported, Options, import_tape
+from papertape.replay.importers.build import Imported, import_tape
+from papertape.replay.importers.options import Options
 from papertape.replay.tapes.store import Store
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

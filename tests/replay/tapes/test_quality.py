@@ -84,7 +84,8 @@ def test_counts_equal_the_manifest_for_every_recorded_file() -> None:
 
 @needs_shared
 def test_the_offgrid_months_can_be_imported_once_the_collision_is_decided() -> None:
-    from papertape.replay.importers import Options, import_tape
+    from papertape.replay.importers.build import import_tape
+    from papertape.replay.importers.options import Options
 
     path = SHARED / "data/candles/binance-spot_BTCUSDT_1m_20170817_20180228_dirty.parquet"
 

@@ -5,7 +5,7 @@ import pytest
 
 from papertape.engine.candles import FLAG_REPAIRED, FLAG_SYNTHETIC, TIMEFRAMES, bucket_start
 from papertape.engine.errors import DataError
-from papertape.replay.importers import import_tape
+from papertape.replay.importers.build import import_tape
 from papertape.replay.tapes.resample import resample
 from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.timestamps import floor_to
