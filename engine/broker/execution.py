@@ -278,15 +278,8 @@ def match_inside(
 
 @inlined_kernel
 def mark_all(
-    account: Row,
-    positions: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    close_ms: int,
-    mark: Row,
-) -> None:
+    account: Row, positions: Rows, markets: Rows, settings: Row, candles: Rows, base: int, close_ms: int, mark: Row,
+) -> None:  # fmt: skip
     """Mark the account at the close of an instant."""
     worth = account.cash
     gross = 0

@@ -170,15 +170,8 @@ def start_trade(account: Row, trade: Row, order: Row, candle: Row) -> None:
 
 @kernel
 def close_position(
-    account: Row,
-    position: Row,
-    trade: Row,
-    market: Row,
-    candle: Row,
-    price: float,
-    reason: int,
-    fill: Row,
-) -> None:
+    account: Row, position: Row, trade: Row, market: Row, candle: Row, price: float, reason: int, fill: Row,
+) -> None:  # fmt: skip
     """Close the whole position at `price`, the taker fee paid."""
     quantity = abs(position.quantity)
     reduce_position(account, position, trade, market, candle, quantity, price, False, reason, fill)

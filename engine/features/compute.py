@@ -104,14 +104,8 @@ def perceive_structure(
 
 @kernel
 def measure_all(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    program: Rows,
-    slab: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, program: Rows, slab: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """Compute every technical feature of a program; arguments as for `perceive`."""
     for number in range(len(program)):
         row = program[number]
@@ -126,15 +120,9 @@ def measure_all(
 
 @kernel
 def follow_price(
-    code: int,
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
+    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray,
     lines: FloatArray,
-) -> None:
+) -> None:  # fmt: skip
     """Compute one feature of the trend and momentum families."""
     if code == EMA:
         ema(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
@@ -164,15 +152,9 @@ def follow_price(
 
 @kernel
 def measure(
-    code: int,
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
+    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray,
     lines: FloatArray,
-) -> None:
+) -> None:  # fmt: skip
     """Compute one feature of the volatility, volume and shape families."""
     if code == ATR:
         atr(history, first, last, count, p, cells.view(WILDER)[0], lines[0])

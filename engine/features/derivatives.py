@@ -18,14 +18,8 @@ from papertape.engine.jit import FloatArray, kernel
 
 @kernel
 def follow_series(
-    code: int,
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    line: FloatArray,
-) -> None:
+    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, line: FloatArray,
+) -> None:  # fmt: skip
     """Compute one feature of the family; arguments as for `papertape.engine.features.compute.measure`."""
     if code == OPEN_INTEREST_CHANGE:
         change(history[OPEN_INTEREST_ROW], first, last, count, int(p[0]), line)

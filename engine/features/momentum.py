@@ -17,14 +17,8 @@ RSI: Final = record(("gain", "f8"), ("loss", "f8"))
 
 @kernel
 def rsi(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write the relative strength index of the close, 0 … 100; 50 when nothing has moved.
 
@@ -49,14 +43,8 @@ def rsi(
 
 @kernel
 def stochastic(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write slow %K and %D, 0 … 100: the close within the range of `period` candles, averaged over `slow`, then `signal`.
 
@@ -131,14 +119,8 @@ def roc(
 
 @kernel
 def williams_r(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """Write Williams %R, -100 … 0: how far the close is below the highest high of `period` candles; -50 when flat."""
     period = int(p[0])
     high, low = history[HIGH], history[LOW]

@@ -56,14 +56,8 @@ def step_ema(state: Row, value: float, t: int, period: int, is_first: bool) -> f
 
 @kernel
 def ema(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """Write the exponential moving average of the close."""
     period, is_first = int(p[0]), p[3] != 0.0
     begun = min(last, first + max(0, (1 if is_first else period) - count))
@@ -79,14 +73,8 @@ def ema(
 
 @kernel
 def sma(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """Write the simple moving average of the close."""
     period, row = int(p[0]), history[CLOSE]
     for i in range(first, last):
@@ -97,14 +85,8 @@ def sma(
 
 @kernel
 def wma(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """Write the moving average with weights 1 … period, the newest close the heaviest."""
     period, row = int(p[0]), history[CLOSE]
     for i in range(first, last):
@@ -123,14 +105,8 @@ def wma(
 
 @kernel
 def macd(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write MACD line, signal line and histogram of the close.
 
@@ -168,14 +144,8 @@ def macd(
 
 @kernel
 def adx(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write Wilder's average directional index, +DI and -DI; a market without any range has 0 for all three.
 
@@ -212,14 +182,8 @@ def adx(
 
 @kernel
 def aroon(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write Aroon up, down and their difference (Chande 1995), 0 … 100 and −100 … 100: how recent the extremes of the
     last `period` + 1 candles are. The first `period` candles have none.
@@ -241,14 +205,8 @@ def aroon(
 
 @kernel
 def slope(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write the slope of the least-squares line through the last `period` closes, in quote per bar (TA-Lib's LINEARREG_SLOPE).
     The first `period` − 1 candles have none.

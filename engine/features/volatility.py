@@ -46,14 +46,8 @@ def step_atr(average: float, reach: float, t: int, period: int, is_first: bool) 
 
 @kernel
 def atr(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write Wilder's average true range (1978), in quote per base; the first value is at candle `period`, of the ranges
     of candles 1 … period.
@@ -68,14 +62,8 @@ def atr(
 
 @kernel
 def bollinger(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    moments: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, moments: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write upper, middle and lower band, width ÷ middle, and the place of the close between the bands (0.5 when flat).
     """
@@ -98,14 +86,8 @@ def bollinger(
 
 @kernel
 def keltner(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write upper, middle and lower line in quote: an exponential average of the close and `factor` ATR around it
     (Keltner 1960, with Raschke's ATR). It begins when both averages have.
@@ -124,14 +106,8 @@ def keltner(
 
 @kernel
 def donchian(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    cells: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write the highest high, the lowest low and their middle in quote over `period` candles, this one included (Donchian
     1960). The first `period` − 1 candles have none.
@@ -150,14 +126,8 @@ def donchian(
 
 @kernel
 def volatility_close(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    ring: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, ring: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write the sample standard deviation (n − 1) of the last `period` log returns: a fraction per bar, not per year.
 
@@ -206,14 +176,8 @@ def slide_ring(
 
 @kernel
 def volatility_parkinson(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    ring: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, ring: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write Parkinson's volatility: the root of the mean of ln(high ÷ low)² ÷ (4 ln 2) over `period` candles.
 

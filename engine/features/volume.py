@@ -63,14 +63,8 @@ def money_flow(history: FloatArray, i: int) -> float:
 
 @kernel
 def mfi(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    state: Row,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write the money flow index, 0 … 100; 50 when nothing flowed.
 
@@ -131,14 +125,8 @@ def vwap(
 
 @kernel
 def volume_z(
-    history: FloatArray,
-    first: int,
-    last: int,
-    count: int,
-    p: FloatArray,
-    moments: FloatArray,
-    out: FloatArray,
-) -> None:
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, moments: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write how many population deviations the volume is above its mean over `period` candles, this one included; 0 when
     all are equal. The first `period` − 1 candles have none.

@@ -53,13 +53,8 @@ def next_other(rows: Rows, first: int, side: int) -> int:
 
 @kernel
 def pass_flat(
-    first: int,
-    end: int,
-    account: Row,
-    equity: IntArray,
-    exposure: IntArray,
-    open_positions: IntArray,
-) -> int:
+    first: int, end: int, account: Row, equity: IntArray, exposure: IntArray, open_positions: IntArray,
+) -> int:  # fmt: skip
     """Mark an account that holds nothing up to an instant; return the first at which something else may happen."""
     worth = account.cash
     if worth <= 0 and account.ruined_ms == 0:
@@ -90,14 +85,9 @@ def is_at_ease(low: float, high: float, account: Row, position: Row, market: Row
 
 @kernel
 def mark_held(
-    closes: FloatArray,
-    account: Row,
-    position: Row,
-    market: Row,
-    equity: IntArray,
-    exposure: IntArray,
+    closes: FloatArray, account: Row, position: Row, market: Row, equity: IntArray, exposure: IntArray,
     open_positions: IntArray,
-) -> None:
+) -> None:  # fmt: skip
     """Mark an account at ease at closes, all columns of the same length. Nothing is looked at, so it is several marks at a time."""
     size, units = abs(position.quantity), market.units_per_quote
     # What a position adds to cash, as `position_value` has it.

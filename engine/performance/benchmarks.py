@@ -129,14 +129,9 @@ def _lanes(
 
 @kernel
 def write_shares(
-    held: FloatArray,
-    costs: FloatArray,
-    symbols: IntArray,
-    prices: FloatArray,
-    equity: IntArray,
-    capital: float,
+    held: FloatArray, costs: FloatArray, symbols: IntArray, prices: FloatArray, equity: IntArray, capital: float,
     units_per_quote: float,
-) -> None:
+) -> None:  # fmt: skip
     """
     Turn quantities and costs into shares of the equity at the close before, where they are.
 

@@ -158,14 +158,8 @@ def weight_of(position: Row, market: Row, settings: Row, candle: Row) -> float:
 
 @kernel
 def allot(
-    positions: Rows,
-    orders: Rows,
-    markets: Rows,
-    settings: Row,
-    candles: Rows,
-    base: int,
-    worth: int,
-) -> None:
+    positions: Rows, orders: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int,
+) -> None:  # fmt: skip
     """Write the share of each symbol from the close of an instant on, and add up what it had and used until then."""
     for symbol in range(len(positions)):
         position = positions[symbol]
@@ -183,15 +177,9 @@ def allot(
 
 @kernel
 def allot_by_score(
-    account: Row,
-    positions: Rows,
-    orders: Rows,
-    markets: Rows,
-    settings: Row,
-    decisions: Rows,
-    column: int,
+    account: Row, positions: Rows, orders: Rows, markets: Rows, settings: Row, decisions: Rows, column: int,
     close_ms: int,
-) -> None:
+) -> None:  # fmt: skip
     """Write the share of each symbol by the confidence of those decisions of a column that change something, before they rest."""
     for symbol in range(len(positions)):
         position, decision = positions[symbol], decisions[symbol, column]

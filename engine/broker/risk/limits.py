@@ -125,14 +125,8 @@ def watch_limits(
 
 @kernel
 def watch_equity(
-    account: Row,
-    settings: Row,
-    day: int,
-    close_ms: int,
-    is_day_told: bool,
-    events: Rows,
-    counters: IntArray,
-) -> int:
+    account: Row, settings: Row, day: int, close_ms: int, is_day_told: bool, events: Rows, counters: IntArray,
+) -> int:  # fmt: skip
     """Lock when equity is at a limit; return for which reason positions are closed, 0 for none."""
     worth = account.marked_equity
     fall = lost_share(account.peak_equity, worth)
@@ -166,15 +160,9 @@ def lock(account: Row, limit: int, until_ms: int) -> None:
 
 @kernel
 def write_limit(
-    account: Row,
-    limit: int,
-    close_ms: int,
-    until_ms: int,
-    value: float,
-    threshold: float,
-    events: Rows,
+    account: Row, limit: int, close_ms: int, until_ms: int, value: float, threshold: float, events: Rows,
     counters: IntArray,
-) -> None:
+) -> None:  # fmt: skip
     """Report a limit that was met."""
     event = events[counters[N_LIMITS]]
     counters[N_LIMITS] += 1

@@ -250,14 +250,8 @@ def add_to_position(
 
 @kernel
 def note_fill(
-    account: Row,
-    position: Row,
-    order: Row,
-    candle: Row,
-    fill: Row,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, order: Row, candle: Row, fill: Row, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Take a fill off what remains of its order and report it; an order that is done leaves the table."""
     order.remaining -= fill.quantity
     position.volume_left -= fill.quantity

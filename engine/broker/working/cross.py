@@ -153,15 +153,8 @@ def close_shared(
 
 @kernel
 def shared_out(
-    positions: Rows,
-    working: Rows,
-    markets: Rows,
-    candles: Rows,
-    base: int,
-    way: float,
-    start: float,
-    end: float,
-) -> tuple[float, bool]:
+    positions: Rows, working: Rows, markets: Rows, candles: Rows, base: int, way: float, start: float, end: float,
+) -> tuple[float, bool]:  # fmt: skip
     """
     Return which share of its maintenance margin each position loses so that nothing is left, and whether that is shared
     out by maintenance margins; by notional where none must be maintained.

@@ -31,15 +31,8 @@ def end_all(
 
 @kernel
 def end_with_position(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    symbol: int,
-    time_ms: int,
-    reason: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, position: Row, orders: Rows, symbol: int, time_ms: int, reason: int, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Cancel what ends with the last of a position: what only reduces, and after a liquidation everything."""
     if reason == REASON_LIQUIDATION:
         end_all(account, position, orders, symbol, time_ms, BY_LIQUIDATION, False, False, events, counters)  # fmt: skip
@@ -49,14 +42,8 @@ def end_with_position(
 
 @kernel
 def end_all_orders(
-    account: Row,
-    positions: Rows,
-    working: Rows,
-    time_ms: int,
-    cause: int,
-    events: Rows,
-    counters: IntArray,
-) -> None:
+    account: Row, positions: Rows, working: Rows, time_ms: int, cause: int, events: Rows, counters: IntArray,
+) -> None:  # fmt: skip
     """Cancel the working orders of every symbol."""
     for symbol in range(len(positions)):
         end_all(

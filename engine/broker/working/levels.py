@@ -98,15 +98,8 @@ def at_open(order: Row, market: Row, settings: Row, open_price: float) -> int:
 
 @kernel
 def is_certain(
-    level: float,
-    approach: int,
-    price: float,
-    end: float,
-    close: float,
-    leg: int,
-    fresh_leg: int,
-    beyond: float,
-) -> bool:
+    level: float, approach: int, price: float, end: float, close: float, leg: int, fresh_leg: int, beyond: float,
+) -> bool:  # fmt: skip
     """
     Return whether a level is met for certain on the way from `price` to `end`.
 

@@ -49,15 +49,9 @@ _ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 @kernel
 def wake(
-    account: Row,
-    position: Row,
-    orders: Rows,
-    market: Row,
-    settings: Row,
-    candle: Row,
-    events: Rows,
+    account: Row, position: Row, orders: Rows, market: Row, settings: Row, candle: Row, events: Rows,
     counters: IntArray,
-) -> None:
+) -> None:  # fmt: skip
     """
     Begin a candle: what has expired or was taken back ends, what has waited for its latency works, levels move; and note
     whether anything may come of the orders that are left: of most candles nothing does.

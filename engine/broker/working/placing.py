@@ -73,15 +73,8 @@ def ask(
 
 @kernel
 def size(
-    account: Row,
-    position: Row,
-    market: Row,
-    settings: Row,
-    instruction: Row,
-    worth: int,
-    gross: int,
-    net: int,
-) -> None:
+    account: Row, position: Row, market: Row, settings: Row, instruction: Row, worth: int, gross: int, net: int,
+) -> None:  # fmt: skip
     """Turn whatever says how much into a quantity on the market's lots, 0 for one that is too small."""
     price = price_of(instruction)
     if price <= 0.0:

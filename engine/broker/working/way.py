@@ -134,15 +134,8 @@ def see(entry: Row, price: float) -> None:
 
 @kernel
 def nearest(
-    position: Row,
-    orders: Rows,
-    market: Row,
-    settings: Row,
-    candle: Row,
-    price: float,
-    end: float,
-    leg: int,
-) -> int:
+    position: Row, orders: Rows, market: Row, settings: Row, candle: Row, price: float, end: float, leg: int,
+) -> int:  # fmt: skip
     """Return what the price meets next between `price` and `end`: a row of `orders`, the stop, the target, or nothing."""
     found = _NOTHING
     best = np.inf

@@ -150,15 +150,8 @@ def find_nearest_pool(liquidity: Row, number: int) -> None:
 
 @kernel
 def add_level(
-    liquidity: Row,
-    shelf: Row,
-    price: float,
-    bar: int,
-    formed_ms: int,
-    side: int,
-    origin: int,
-    t: int,
-) -> None:
+    liquidity: Row, shelf: Row, price: float, bar: int, formed_ms: int, side: int, origin: int, t: int,
+) -> None:  # fmt: skip
     """Keep a price as a level from the next candle on; `origin` is its scale, 0 for a pivot."""
     if shelf.n == LEVEL_CAPACITY:
         # Full: the oldest goes, which may be the nearest; what is dropped is counted, for then the columns are not whole.
@@ -194,15 +187,8 @@ def find_pool(shelf: Row, price: float) -> int:
 
 @kernel
 def add_member(
-    liquidity: Row,
-    pivot: Row,
-    side: int,
-    tolerance: float,
-    scale: int,
-    t: int,
-    log: Row,
-    events: Rows,
-) -> None:
+    liquidity: Row, pivot: Row, side: int, tolerance: float, scale: int, t: int, log: Row, events: Rows,
+) -> None:  # fmt: skip
     """Let a confirmed pivot join a pool or begin one; without a tolerance (ATR undefined) it does neither."""
     shelf = liquidity.pools[(1 - side) // 2]
     place = find_pool(shelf, pivot.price)

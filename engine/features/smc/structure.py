@@ -20,14 +20,8 @@ def is_convincing(now: Row, side: int) -> bool:
 
 @kernel
 def find_breaks(
-    tracker: Row,
-    outer: Row,
-    is_internal: bool,
-    is_filtered: bool,
-    chart: Row,
-    log: Row,
-    events: Rows,
-) -> None:
+    tracker: Row, outer: Row, is_internal: bool, is_filtered: bool, chart: Row, log: Row, events: Rows,
+) -> None:  # fmt: skip
     """
     Find the breaks of one scale at the newest candle.
 

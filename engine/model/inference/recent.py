@@ -23,14 +23,8 @@ class RecentRows(NamedTuple):
 
 @kernel
 def remember(
-    features: FloatArray,
-    rows: IntArray,
-    n: int,
-    bars: Rows,
-    count: int,
-    probability_row: int,
-    ring: FloatArray,
-) -> None:
+    features: FloatArray, rows: IntArray, n: int, bars: Rows, count: int, probability_row: int, ring: FloatArray,
+) -> None:  # fmt: skip
     """
     Keep what `n` closes showed.
 

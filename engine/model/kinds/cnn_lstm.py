@@ -99,14 +99,8 @@ def convolve(
 
 @kernel
 def step(
-    x: FloatArray,
-    n_inputs: int,
-    weights: FloatArray,
-    at: int,
-    sizes: IntArray,
-    state: FloatArray,
-    work: FloatArray,
-) -> float:
+    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
+) -> float:  # fmt: skip
     """Return the log-odds at one close and carry the state on; `at` is where its tensors begin in `weights`."""
     channels, taps, hidden = sizes[0], sizes[1], sizes[2]
     second = at + taps * n_inputs * channels + channels

@@ -97,14 +97,8 @@ def cell(
 
 @kernel
 def step(
-    x: FloatArray,
-    n_inputs: int,
-    weights: FloatArray,
-    at: int,
-    sizes: IntArray,
-    state: FloatArray,
-    work: FloatArray,
-) -> float:
+    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
+) -> float:  # fmt: skip
     """Return the log-odds at one close and carry the state on; `at` is where its tensors begin in `weights`."""
     hidden = sizes[0]
     return cell(x[:n_inputs], weights, at, hidden, state, work[: 4 * hidden])

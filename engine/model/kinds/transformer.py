@@ -125,15 +125,9 @@ def normalise(stream: FloatArray, gain: FloatArray, out: FloatArray) -> None:
 
 @kernel
 def attend(
-    query: FloatArray,
-    keys: FloatArray,
-    values: FloatArray,
-    bias: FloatArray,
-    newest: int,
-    n_rows: int,
-    scores: FloatArray,
-    out: FloatArray,
-) -> None:
+    query: FloatArray, keys: FloatArray, values: FloatArray, bias: FloatArray, newest: int, n_rows: int,
+    scores: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
     """
     Write what one head sees: the values of the rows in the ring, weighed by query and keys.
 
@@ -176,15 +170,9 @@ def attend(
 
 @kernel
 def look_back(
-    mixed: FloatArray,
-    qkv: FloatArray,
-    bias: FloatArray,
-    heads: int,
-    newest: int,
-    n_rows: int,
-    rings: FloatArray,
+    mixed: FloatArray, qkv: FloatArray, bias: FloatArray, heads: int, newest: int, n_rows: int, rings: FloatArray,
     scores: FloatArray,
-) -> None:
+) -> None:  # fmt: skip
     """Put a row's keys and values into the rings of a layer and write what every head sees."""
     width, window = len(mixed), len(scores)
     size = width // heads
@@ -211,14 +199,8 @@ def look_back(
 
 @kernel
 def step(
-    x: FloatArray,
-    n_inputs: int,
-    weights: FloatArray,
-    at: int,
-    sizes: IntArray,
-    state: FloatArray,
-    work: FloatArray,
-) -> float:
+    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
+) -> float:  # fmt: skip
     """Return the log-odds at one close and carry the state on; `at` is where its tensors begin in `weights`."""
     layers, heads, width, window = sizes[0], sizes[1], sizes[2], sizes[3]
     inner = _INNER * width
