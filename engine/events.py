@@ -24,9 +24,8 @@ class Action(StrEnum):
     SCALE = "scale"  # new entries get this share of their size until the next scale
 
 
-OF_PAUSES: Final = (
-    0.0  # value of a RESUME that is no operator's: what a limit has locked stays locked
-)
+# value of a RESUME that is no operator's: what a limit has locked stays locked
+OF_PAUSES: Final = 0.0
 
 
 class Command(NamedTuple):

@@ -21,13 +21,11 @@ KEEP: Final = 2
 
 # What a candle does not tell about a trade.
 AMBIGUOUS_EXIT: Final = 1  # stop and target both lay inside the exit candle
-AMBIGUOUS_ENTRY: Final = (
-    2  # entered inside a candle in which its stop lay, too, before or after: taken as not met
-)
+# entered inside a candle in which its stop lay, too, before or after: taken as not met
+AMBIGUOUS_ENTRY: Final = 2
 
-AMBIGUOUS_TOGETHER: Final = (
-    4  # liquidated at extremes of several symbols, which need not have been at one time
-)
+# liquidated at extremes of several symbols, which need not have been at one time
+AMBIGUOUS_TOGETHER: Final = 4
 
 # Why a fill happened or an order was refused.
 REASON_ENTRY: Final = 1
@@ -80,9 +78,8 @@ REFUSED_CLOCK: Final = 8
 REFUSED_MARKET: Final = 9
 REFUSED_GONE: Final = 10
 REFUSED_FAULT: Final = 7
-REFUSED_HELD: Final = (
-    12  # counted, no record: nothing is refused that would have changed a position
-)
+# counted, no record: nothing is refused that would have changed a position
+REFUSED_HELD: Final = 12
 # By a limit of the account: it is locked, or there is no room for what would be opened.
 REFUSED_DAILY_LOSS: Final = 13
 REFUSED_DRAWDOWN: Final = 14

@@ -86,9 +86,8 @@ class DriftWatch:
         )
         self._waiting = Waiting(len(engine.symbols), self._length_ms, settings)
         self._recent: deque[tuple[float, float]] = deque(maxlen=KEPT_OUTCOMES)
-        self._is_held = (
-            False  # an operator has paused as well: what drift began, drift must not end
-        )
+        # an operator has paused as well: what drift began, drift must not end
+        self._is_held = False
         self._recall(journal)
 
     def _recall(self, journal: Journal) -> None:

@@ -59,9 +59,8 @@ class Definition:
     help: str
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
-    is_measured: bool = (
-        False  # a gauge whose series are there once something was measured: 0 would be a result
-    )
+    # a gauge whose series are there once something was measured: 0 would be a result
+    is_measured: bool = False
 
     @property
     def full_name(self) -> str:

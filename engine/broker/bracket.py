@@ -31,9 +31,8 @@ from papertape.engine.broker.risk.margin import (
 from papertape.engine.jit import Row, kernel
 from papertape.engine.records import AMBIGUOUS_EXIT, REASON_LIQUIDATION, REASON_STOP, REASON_TARGET
 
-LIQUIDATED: Final = (
-    4  # what a level that was met comes to; 5: with the target inside the same candle
-)
+# what a level that was met comes to; 5: with the target inside the same candle
+LIQUIDATED: Final = 4
 
 
 @kernel

@@ -14,9 +14,8 @@ import numpy as np
 from papertape.engine.broker.account import FLOAT_NOISE
 from papertape.engine.jit import FloatArray
 
-_OPERATIONS: Final = (
-    10.0  # how many times the noise of a few operations a number may be off its grid
-)
+# how many times the noise of a few operations a number may be off its grid
+_OPERATIONS: Final = 10.0
 _MOST_DECIMALS: Final = 18
 
 

@@ -20,9 +20,8 @@ from papertape.engine.jit import Row, kernel
 LEDGER_FIELDS: Final = ("capital", "cash", "inventory", "realised", "fees", "funding")
 
 DECIMALS: Final = 9  # of quote that are counted, unless an account says otherwise
-LARGEST_AMOUNT: Final = (
-    9.0e18  # units; an amount stays below it, so that it fits int64: 9e9 quote at nine decimals
-)
+# units; an amount stays below it, so that it fits int64: 9e9 quote at nine decimals
+LARGEST_AMOUNT: Final = 9.0e18
 UNITS_PER_VOLUME: Final = 1_000  # money units in one of volume, so that a month's fits
 _LARGEST: Final = 9_000_000_000_000_000_000
 _SHOWN: Final = 2  # decimals of an amount, where its currency is not listed below

@@ -37,9 +37,8 @@ NOT_SIMPLE: Final = 3  # more than its position is looked after at every candle
 
 _AT_ONCE: Final = 64  # candles of a position that are looked at together
 _FAR_WITHIN: Final = LARGEST_AMOUNT / 4.0  # so that sums of three amounts are in range as well
-_AT_AN_INSTANT: Final = (
-    4  # rows that one instant of one symbol without working orders writes at most, and one more
-)
+# rows that one instant of one symbol without working orders writes at most, and one more
+_AT_AN_INSTANT: Final = 4
 
 
 @kernel

@@ -31,9 +31,8 @@ from papertape.engine.model.record import FORMAT, ModelRecord
 
 _KEY: Final = "papertape"
 _LENGTH_BYTES: Final = 8  # a safetensors file begins with the length of its header
-_LARGEST_SIZE: Final = (
-    4_096  # of anything a kind lets one choose; memory is taken before it is filled
-)
+# of anything a kind lets one choose; memory is taken before it is filled
+_LARGEST_SIZE: Final = 4_096
 _SHARED: Final = ("mean", "scale", "temperature")  # of every kind, first in the weight vector
 _SCALING: Final = ("mean", "scale")  # always by symbol, if only by one for all
 _POSITIVE: Final = ("scale", "temperature")

@@ -13,9 +13,8 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray
 
-MINIMUM_DAYS: Final = (
-    30  # below it a Sharpe ratio is flagged: its standard error exceeds 3.4 a year
-)
+# below it a Sharpe ratio is flagged: its standard error exceeds 3.4 a year
+MINIMUM_DAYS: Final = 30
 MINIMUM_CAGR_DAYS: Final = 90  # below it annual growth is an extrapolation by more than four
 MINIMUM_TRADES: Final = 30  # what Tharp asks of the SQN
 

@@ -22,9 +22,8 @@ import numpy.typing as npt
 from papertape.engine.jit import FloatArray
 from papertape.engine.performance.metrics import mean_of
 
-LEAST_MOVES: Final = (
-    30  # days on which an account moved; fewer tell no error, and luck alone passes for an edge
-)
+# days on which an account moved; fewer tell no error, and luck alone passes for an edge
+LEAST_MOVES: Final = 30
 _NORMAL: Final = NormalDist()
 _EULER_MASCHERONI: Final = float(np.euler_gamma)
 _ROUNDING: Final = 1e-12  # a range of returns below it is no spread

@@ -19,9 +19,8 @@ from papertape.engine.errors import ConfigError, did_you_mean
 
 T = TypeVar("T", int, float, bool, str)
 
-_DECLARED: Final = (
-    "__declared_parameters__"  # on the class, where dataclasses with slots keep it, too
-)
+# on the class, where dataclasses with slots keep it, too
+_DECLARED: Final = "__declared_parameters__"
 _WORDS: Final[dict[type, str]] = {
     bool: "true or false",
     int: "a whole number",

@@ -12,9 +12,8 @@ from zlib import crc32
 
 import numpy as np
 
-FIRST_TRADE_MS: Final = (
-    250  # after the candle's start, so that a late frame of the one before has room
-)
+# after the candle's start, so that a late frame of the one before has room
+FIRST_TRADE_MS: Final = 250
 LAST_TRADE_MS: Final = 50  # before its end
 _TRADES_MAX: Final = 7
 _DRAWS: Final = 3 * _TRADES_MAX

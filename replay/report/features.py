@@ -16,9 +16,8 @@ from papertape.engine.features.table import FEATURES, is_built_in, read_request
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.replay.report.data import decimals_of, pack_integers
 
-MOST_VALUES: Final = (
-    1_500_000  # of all symbols and columns: a year of minutes has two whole columns and more
-)
+# of all symbols and columns: a year of minutes has two whole columns and more
+MOST_VALUES: Final = 1_500_000
 _DIGITS: Final = 4  # of a column's range that a pane of its own shows
 _LARGEST: Final = 2**30
 _NEAR: Final = 2.0  # within this factor of the close a price lies on the candles

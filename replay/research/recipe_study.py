@@ -34,9 +34,8 @@ MONTH: Final = 720  # rows between two retrains: hours of thirty days
 _WINDOW: Final = 3 * MONTH  # rows before the first retrain, which tell the base rate
 _SURE: Final = 0.01
 _LEAN: Final = 0.15  # drift of the market that leans, in steps
-_WANDER: Final = (
-    0.2  # log-odds, one deviation, of the base rate that wanders, and the same of what is said
-)
+# log-odds, one deviation, of the base rate that wanders, and the same of what is said
+_WANDER: Final = 0.2
 _COPIES: Final = 3
 MUSTS: Final = {
     0.53: 0.5,

@@ -20,9 +20,8 @@ from typing import Any, Final, NamedTuple
 import papertape
 from papertape.replay.runtime.process import child_environment, how_it_ended
 
-START_GRACE_S: Final = (
-    60.0  # to load its libraries, and to judge what was trained, beside the time limit
-)
+# to load its libraries, and to judge what was trained, beside the time limit
+START_GRACE_S: Final = 60.0
 _END_S: Final = 10.0  # that a killed process may take to be gone
 _LINGER_S: Final = 2.0  # that one may take to end by itself after it announced its result
 _LONGEST_LINE: Final = 1 << 16

@@ -22,9 +22,8 @@ from tests.support.streams import Scenario, identity, streamed, tape
 HOURS = float(os.environ.get("PAPERTAPE_SOAK_HOURS", "240"))
 SCRAPE_S = 600.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-MOST_GROWTH_MB_PER_DAY = (
-    2.0  # the tables of sinks are on the disk; what is left is noise of the allocator
-)
+# the tables of sinks are on the disk; what is left is noise of the allocator
+MOST_GROWTH_MB_PER_DAY = 2.0
 
 
 def resident_mb() -> float:

@@ -5,9 +5,8 @@ from itertools import combinations
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-STRENGTH: Final = (
-    3  # a fault that needs more settings at once than this is left to the whole product
-)
+# a fault that needs more settings at once than this is left to the whole product
+STRENGTH: Final = 3
 
 
 def covering(items: Sequence[T], rows: Sequence[tuple[Hashable, ...]]) -> list[T]:

@@ -25,9 +25,8 @@ from papertape.replay.tapes.timestamps import utc_text
 READ_EVERY_S: Final = 21_600.0
 # While a symbol is silent, halted or gone; and of tiers that are not known.
 DOUBT_EVERY_S: Final = 600.0
-GONE_AFTER_S: Final = (
-    86_400.0  # maintenance takes hours; what stands still for longer is not waited for
-)
+# maintenance takes hours; what stands still for longer is not waited for
+GONE_AFTER_S: Final = 86_400.0
 
 
 class CcxtMarkets:

@@ -29,9 +29,8 @@ from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.ccxt_errors import library_errors, one_line
 
 SILENCE_S: Final = 30.0  # of all symbols, then the exchange object is restarted
-SILENCE_MAX_S: Final = (
-    480.0  # doubled with every restart that brought nothing: thin markets are silent too
-)
+# doubled with every restart that brought nothing: thin markets are silent too
+SILENCE_MAX_S: Final = 480.0
 DEGRADED_S: Final = 90.0  # of one symbol while others speak
 LOOK_S: Final = 5.0
 CLOSE_S: Final = 15.0

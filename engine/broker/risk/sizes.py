@@ -19,9 +19,8 @@ from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.options import check_options, option
 
 YEAR_MS: Final = 365 * DAY_MS
-_STEPS: Final = (
-    1e9  # returns of trades are counted in integers, so that those of one instant have no order
-)
+# returns of trades are counted in integers, so that those of one instant have no order
+_STEPS: Final = 1e9
 _MOST: Final = 1e3  # times its notional is more than a trade may count
 _HALF: Final = 0.5 - 1e-9  # of a full weight
 

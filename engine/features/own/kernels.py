@@ -33,9 +33,8 @@ from papertape.engine.jit import FloatArray, Row, kernel, record
 from papertape.engine.user_code.raised import told
 
 _COLUMNS: Final = 6
-_AROUND: Final = (
-    1_000  # candles of NaN on either side of those that a kernel may read, where it is tried
-)
+# candles of NaN on either side of those that a kernel may read, where it is tried
+_AROUND: Final = 1_000
 _WHERE: Final = ("Failed in", "-", "During", "File", "[")  # in the compiler that was
 
 

@@ -43,9 +43,8 @@ ORDER_BLOCK_MITIGATED: Final = 7  # far edge passed
 BREAKER: Final = 8  # block closed through after the outer liquidity was taken; side: the new one
 MITIGATION_BLOCK: Final = 9  # … without
 FLIP_END: Final = 10  # a breaker or mitigation block closed through
-EQUAL_HIGHS: Final = (
-    11  # level of the new pivot; top and bottom: the two levels; reference: the pivot before
-)
+# level of the new pivot; top and bottom: the two levels; reference: the pivot before
+EQUAL_HIGHS: Final = 11
 EQUAL_LOWS: Final = 12
 FVG: Final = 13  # fair value gap above the automatic threshold
 FVG_CLOSED: Final = 14  # … filled through its far edge
@@ -73,9 +72,8 @@ KILL_ZONE_CLOSE: Final = 35  # top, bottom: high and low; bar: its first candle
 PERIOD: Final = 36  # a new period began: top, bottom of the one before; tag: which
 PERIOD_BROKEN: Final = 37  # the high (+1) or low (-1) of the period before was passed: level
 HTF_BIAS: Final = 38  # swing trend of the higher timeframe changed
-LEVEL_SWEEP: Final = (
-    39  # as SWEEP, of a level that is no pivot; the scale tells which: equal, day, week, session
-)
+# as SWEEP, of a level that is no pivot; the scale tells which: equal, day, week, session
+LEVEL_SWEEP: Final = 39
 LEVEL_RUN: Final = 40
 GAP_EXPIRED: Final = 39  # a plain gap grew too old
 
@@ -126,9 +124,8 @@ KIND_NAMES: Final = {
 SCALE_NONE: Final = 0
 SCALE_INTERNAL: Final = 1
 SCALE_SWING: Final = 2
-SCALE_HTF: Final = (
-    3  # swing scale of the higher timeframe; candle numbers are those of the lane's own candles
-)
+# swing scale of the higher timeframe; candle numbers are those of the lane's own candles
+SCALE_HTF: Final = 3
 # Of levels that are no pivots: what made them.
 SCALE_EQUAL: Final = 4
 SCALE_DAY: Final = 5

@@ -24,9 +24,8 @@ from papertape.engine.model.kinds import infer
 from papertape.engine.model.training.labels import ANSWERS, SIGNAL, Question
 
 _SIDES: Final = Question()
-MODEL_ATR: Final = (
-    "atr_14"  # computed beside what models read: labels and predictions are told in it
-)
+# computed beside what models read: labels and predictions are told in it
+MODEL_ATR: Final = "atr_14"
 
 
 def read_rows(artefact: Artefact, symbol: str, rows: FloatArray) -> tuple[FloatArray, FloatArray]:

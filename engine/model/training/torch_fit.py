@@ -32,9 +32,8 @@ _WARM_UP: Final = 0.05  # of all steps, in which the learning rate rises
 _LOWEST_RATE: Final = 0.05  # of the highest, at the end
 _MOST_STEPS: Final = 64  # in an epoch; with more windows than these take, the batch grows
 _FREE: Final = ("bias", "gain")  # ends of the names of tensors that do not decay
-_AGREES: Final = (
-    5e-3  # largest difference of log-odds between a device and the CPU for the same weights
-)
+# largest difference of log-odds between a device and the CPU for the same weights
+_AGREES: Final = 5e-3
 _MOMENTS: Final = ("exp_avg", "exp_avg_sq")  # what AdamW carries for every tensor
 
 

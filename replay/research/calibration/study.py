@@ -19,9 +19,8 @@ MARGIN: Final = 0.02  # over the level, for what is only nearly so in a finite h
 ALL: Final = "all"
 _EDGE: Final = 6.0  # standard errors: what the best of many and few windows still have to find
 LEAST_POWER: Final = 0.5
-_MANY: Final = (
-    1_000  # histories from which a rate counts as it is, and not only as far as it is sure
-)
+# histories from which a rate counts as it is, and not only as far as it is sure
+_MANY: Final = 1_000
 _PIECE: Final = 50  # histories that a worker makes at a time
 _SHOWN: Final = 1.96  # deviations: 95 %
 _SURE: Final = 3.0  # of one cell of many, so that few histories break nothing by luck

@@ -26,9 +26,8 @@ from papertape.replay.tapes.tape import write_tape
 
 PACKAGE: Final = "distributed>=2026.8,<2027"  # of the extra `cluster`
 _JOIN_S: Final = 10.0
-_WAIT_S: Final = (
-    60.0  # for a worker with this machine's code, at the start and whenever none is left
-)
+# for a worker with this machine's code, at the start and whenever none is left
+_WAIT_S: Final = 60.0
 _LOOK_S: Final = 2.0
 _AHEAD: Final = 2  # trials that a worker is given beforehand
 

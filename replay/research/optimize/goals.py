@@ -12,9 +12,8 @@ from papertape.replay.research.sweep.result import sign_of
 
 Metrics = Mapping[str, float | None]
 Measure = Callable[[Metrics], float | None]
-MISSING: Final = (
-    1e6  # how far a trial without a value is from what must hold: farther than any that has one
-)
+# how far a trial without a value is from what must hold: farther than any that has one
+MISSING: Final = 1e6
 
 
 class Goal(NamedTuple):

@@ -9,9 +9,8 @@ import numpy as np
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.replay.research.sweep.axes import Axis
 
-MOST_CELLS: Final = (
-    24  # of one axis; more values, or none, are joined to stretches, fewer where trials are few
-)
+# of one axis; more values, or none, are joined to stretches, fewer where trials are few
+MOST_CELLS: Final = 24
 _LEAST_CELLS: Final = 4
 
 
