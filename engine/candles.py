@@ -80,7 +80,7 @@ def timeframe_name(length_ms: int) -> str:
 @kernel
 def bucket_start(open_ms: int, length_ms: int) -> int:
     """Return the first millisecond of the candle of `length_ms` that holds `open_ms`."""
-    anchor = 345_600_000 if length_ms == 604_800_000 else 0  # WEEK_ANCHOR_MS, WEEK_MS
+    anchor = WEEK_ANCHOR_MS if length_ms == WEEK_MS else 0
     return (open_ms - anchor) // length_ms * length_ms + anchor
 
 

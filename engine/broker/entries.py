@@ -25,6 +25,7 @@ from papertape.engine.broker.sizing import (
     tradable_size,
     wanted_size,
 )
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
 from papertape.engine.records import (
     FLAT,
@@ -36,7 +37,6 @@ from papertape.engine.records import (
     REFUSED_SIZE,
 )
 
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 _WHOLE = 4_503_599_627_370_496  # 2^52: shares are integers of it, so that their sum does not depend on the order
 
 # What one symbol is about to enter; scratch of an instant, no state.
@@ -134,7 +134,7 @@ def plan_entries(
         entry.is_planned = 0
         if order.is_active == 0 or account.instants < order.ready_instant:
             continue
-        if candle.flag_bits & _ABSENT != 0 or positions[symbol].is_halted != 0:
+        if candle.flag_bits & FLAG_ABSENT != 0 or positions[symbol].is_halted != 0:
             continue
         if account.is_skewed != 0 and order.target != FLAT:
             continue

@@ -52,10 +52,9 @@ from papertape.engine.broker.working.matching import match_opens, wake_all
 from papertape.engine.broker.working.orders import BY_LIMIT, BY_RUIN
 from papertape.engine.broker.working.quiet import can_be_quiet, is_quiet, pass_quiet
 from papertape.engine.broker.working.way import match_way
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, inlined_kernel, kernel
 from papertape.engine.records import FLAT, REASON_FLIP, REASON_SIGNAL
-
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 
 @kernel
@@ -209,7 +208,7 @@ def close_all_at_open(
     for symbol in range(len(positions)):
         candle = candles[base + symbol]
         position = positions[symbol]
-        if candle.flag_bits & _ABSENT != 0 or position.is_halted != 0:
+        if candle.flag_bits & FLAG_ABSENT != 0 or position.is_halted != 0:
             continue
         order = orders[symbol]
         is_due = order.is_active != 0 and account.instants >= order.ready_instant
@@ -265,7 +264,9 @@ def match_inside(
                 markets[symbol], settings, candle, fills, trades_out, order_events, counters,
             )  # fmt: skip
         elif (
-            position.quantity != 0.0 and candle.flag_bits & _ABSENT == 0 and position.is_halted == 0
+            position.quantity != 0.0
+            and candle.flag_bits & FLAG_ABSENT == 0
+            and position.is_halted == 0
         ):
             trade = trades[symbol]
             fill = fills[counters[N_FILLS]]

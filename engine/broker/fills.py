@@ -21,6 +21,7 @@ from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, 
 from papertape.engine.broker.ledger import added, money, post
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import REASON_END, REASON_LIQUIDATION
 
@@ -43,6 +44,12 @@ def on_tick(price: float, tick_size: float, side: int) -> float:
     if side < 0:
         return whole_steps(np.floor(steps + noise), tick_size)
     return whole_steps(np.rint(steps), tick_size)
+
+
+@kernel
+def is_traded(position: Row, candle: Row) -> bool:
+    """Return whether anything can fill: the candle is there, and the market matches."""
+    return candle.flag_bits & FLAG_ABSENT == 0 and position.is_halted == 0  # type: ignore[no-any-return]
 
 
 @kernel

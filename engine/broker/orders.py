@@ -10,6 +10,7 @@ import numpy as np
 from papertape.engine.broker.account import ALLOCATE_BY_SCORE, SIZE_BY_RISK, SIZE_BY_VOLATILITY
 from papertape.engine.broker.risk.places import count_order, has_spent_orders
 from papertape.engine.broker.risk.sizes import is_variance_known
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import (
     FLAT,
@@ -42,8 +43,6 @@ N_DECISIONS = 3
 N_ORDERS = 4  # of working orders
 N_LIMITS = 5  # of the account that were met
 N_COUNTERS = 6
-
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 
 @kernel
@@ -255,5 +254,5 @@ def stop_at_ruin(account: Row, positions: Rows, orders: Rows, close_ms: int) -> 
 def mute_absent(closed: Rows, n: int, decisions: Rows) -> None:
     """Take back decisions of strategy candles that were absent as a whole: nothing was learned from them."""
     for k in range(n):
-        if closed[k].flag_bits & _ABSENT != 0:
+        if closed[k].flag_bits & FLAG_ABSENT != 0:
             decisions[k].target = KEEP

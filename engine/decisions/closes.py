@@ -12,13 +12,12 @@ import numpy as np
 
 from papertape.engine.broker.execution import execute, rest_all
 from papertape.engine.broker.working.instructions import obey_all
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import look_at_all
 from papertape.engine.decisions.showing import keep_unmet, show, tell
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel, record
 from papertape.engine.jit.native import call_at
 from papertape.engine.records import FLAT, KEEP, LONG, SHORT
-
-_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 
 # Where a close is.
 RUN: Final = 0  # its instants have to be run
@@ -97,7 +96,7 @@ def run_closes(
             view = views[symbol]
             view.n_asked = 0
             view.wishes[0] = KEEP
-            if is_traded[symbol] != 0 and bars[symbol, column].flag_bits & _ABSENT == 0:
+            if is_traded[symbol] != 0 and bars[symbol, column].flag_bits & FLAG_ABSENT == 0:
                 show(
                     view, bars[symbol, column], looks[symbol], looks_at_orders[symbol], close_ms,
                     kept[symbol] + column + 1,

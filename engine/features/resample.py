@@ -8,7 +8,7 @@ arrive for a bucket which has closed already (possible off the grid) are counted
 
 from typing import Final
 
-from papertape.engine.candles import bucket_start
+from papertape.engine.candles import FLAG_ABSENT, bucket_start
 from papertape.engine.jit import IntArray, Row, Rows, kernel, record
 
 FRAME_STATE: Final = record(
@@ -25,14 +25,13 @@ FRAME_STATE: Final = record(
     ("closed_ms", "i8"),  # end of the newest closed bucket
 )
 
-_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 _NOT_THERE: Final = 18  # FLAG_ABSENT and FLAG_UNLISTED
 
 
 @kernel
 def add_candle(state: Row, candle: Row, bucket_ms: int) -> None:
     """Add a base candle to the forming bucket; absent ones count only while there is nothing else."""
-    is_absent = candle.flag_bits & _ABSENT != 0
+    is_absent = candle.flag_bits & FLAG_ABSENT != 0
     if state.n_candles == 0 or (state.n_traded == 0 and not is_absent):
         state.bucket_ms = bucket_ms
         state.open = candle.open
@@ -62,7 +61,7 @@ def close_bucket(state: Row, symbol: int, length_ms: int, closed: Row) -> None:
     closed.low = state.low
     closed.close = state.close
     closed.volume = state.volume
-    closed.flag_bits = state.flag_bits if state.n_traded > 0 else state.flag_bits | _ABSENT
+    closed.flag_bits = state.flag_bits if state.n_traded > 0 else state.flag_bits | FLAG_ABSENT
     state.closed_ms = state.bucket_ms + length_ms
     state.n_candles = 0
     state.n_traded = 0

@@ -29,6 +29,7 @@ from papertape.engine.broker.account import (
 )
 from papertape.engine.broker.orders import is_change, refusal
 from papertape.engine.broker.risk.sizes import is_variance_known
+from papertape.engine.candles import FLAG_UNLISTED
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.options import check_options, option
@@ -46,7 +47,6 @@ ALLOCATIONS: Final = {
 _HOUR_MS: Final = 3_600_000
 _MOST_SHARES: Final = 1.0 + 1e-9  # decimal fractions add up to 1 only nearly
 _WHOLE: Final = 17_592_186_044_416  # 2^44: weights are integers of the largest
-_UNLISTED = 16  # engine.candles.FLAG_UNLISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Allocation:
 @kernel
 def weight_of(position: Row, market: Row, settings: Row, candle: Row) -> float:
     """Return what a symbol weighs at a close; 0 for one that is not listed, or not known well enough."""
-    is_listed = candle.flag_bits & _UNLISTED == 0 and position.is_gone == 0
+    is_listed = candle.flag_bits & FLAG_UNLISTED == 0 and position.is_gone == 0
     if not is_listed or market.is_allotted == 0:
         return 0.0
     if settings.allocation == ALLOCATE_EQUALLY:

@@ -16,14 +16,13 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.broker.account import RISK_DAYS
-from papertape.engine.candles import DAY_MS
+from papertape.engine.candles import DAY_MS, FLAG_UNLISTED
 from papertape.engine.jit import Row, Rows, kernel
 
 LEAST_DAYS: Final = 30
 _MOST_SWEEPS: Final = 2_000
 _NEAR: Final = 1e-12  # relative change of the weight that changed most
 _GRID: Final = 1_048_576.0  # 2^20
-_UNLISTED = 16  # engine.candles.FLAG_UNLISTED
 
 
 @kernel
@@ -44,7 +43,7 @@ def track_risk(
         position = positions[symbol]
         candle = candles[base + symbol]
         change = 0.0
-        if candle.flag_bits & _UNLISTED != 0 or position.is_gone != 0:
+        if candle.flag_bits & FLAG_UNLISTED != 0 or position.is_gone != 0:
             position.risk_close = 0.0
             position.risk_days = 0
         else:

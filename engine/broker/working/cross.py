@@ -13,7 +13,7 @@ the close. Spot holdings carry nothing. What opens inside a candle is looked at 
 """
 
 from papertape.engine.broker.bracket import liquidate, pnl_at
-from papertape.engine.broker.fills import track_excursion
+from papertape.engine.broker.fills import is_traded, track_excursion
 from papertape.engine.broker.orders import N_FILLS, N_TRADES
 from papertape.engine.broker.risk.margin import maintenance_of
 from papertape.engine.broker.working.endings import end_with_position
@@ -22,7 +22,6 @@ from papertape.engine.broker.working.orders import STOP, TRAIL, WORKING
 from papertape.engine.jit import IntArray, Row, Rows, kernel
 from papertape.engine.records import AMBIGUOUS_EXIT, AMBIGUOUS_TOGETHER
 
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 _NOISE = 1e-12  # of notional is no margin
 
 
@@ -33,21 +32,15 @@ def is_shared(position: Row, market: Row) -> bool:
 
 
 @kernel
-def can_close(position: Row, candle: Row) -> bool:
-    """Return whether a position can be closed in this candle: it is there, and the market matches."""
-    return candle.flag_bits & _ABSENT == 0 and position.is_halted == 0  # type: ignore[no-any-return]
-
-
-@kernel
 def first_price(position: Row, candle: Row) -> float:
     """Return the price at which a position stands at the open."""
-    return candle.open if can_close(position, candle) else position.last_price  # type: ignore[no-any-return]
+    return candle.open if is_traded(position, candle) else position.last_price  # type: ignore[no-any-return]
 
 
 @kernel
 def worst_price(position: Row, orders: Rows, market: Row, candle: Row) -> float:
     """Return the worst price at which a position is held in a candle: its adverse extreme, or a stop that ends it before."""
-    if not can_close(position, candle):
+    if not is_traded(position, candle):
         return position.last_price  # type: ignore[no-any-return]
     side = 1.0 if position.quantity > 0.0 else -1.0
     worst = candle.low if side > 0.0 else candle.high
@@ -106,7 +99,7 @@ def liquidate_together(
         position = positions[symbol]
         market = markets[symbol]
         candle = candles[base + symbol]
-        if not is_shared(position, market) or not can_close(position, candle):
+        if not is_shared(position, market) or not is_traded(position, candle):
             continue
         lost = share * maintenance_of(market, position.cost) if is_weighted else share
         close_shared(
@@ -163,7 +156,7 @@ def shared_out(
     for symbol in range(len(positions)):
         position = positions[symbol]
         candle = candles[base + symbol]
-        if not is_shared(position, markets[symbol]) or not can_close(position, candle):
+        if not is_shared(position, markets[symbol]) or not is_traded(position, candle):
             continue
         first = first_price(position, candle)
         worst = worst_price(position, working[symbol], markets[symbol], candle)

@@ -8,7 +8,7 @@ and by what was inside a candle after that candle.
 import numpy as np
 
 from papertape.engine.broker.account import end_moves
-from papertape.engine.broker.fills import on_tick
+from papertape.engine.broker.fills import is_traded, on_tick
 from papertape.engine.broker.working.changes import fill_order
 from papertape.engine.broker.working.funds import share_out
 from papertape.engine.broker.working.levels import (
@@ -43,8 +43,6 @@ from papertape.engine.broker.working.orders import (
     write_levels,
 )
 from papertape.engine.jit import IntArray, Row, Rows, kernel
-
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 
 @kernel
@@ -185,12 +183,6 @@ def refuses_open(order: Row, position: Row, met: int) -> bool:
     if order.is_post_only != 0 and met != MAKES:
         return True
     return order.time_in_force == FOK and position.volume_left < order.remaining  # type: ignore[no-any-return]
-
-
-@kernel
-def is_traded(position: Row, candle: Row) -> bool:
-    """Return whether anything can fill: the candle is there, and the market matches."""
-    return candle.flag_bits & _ABSENT == 0 and position.is_halted == 0  # type: ignore[no-any-return]
 
 
 @kernel

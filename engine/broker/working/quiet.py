@@ -13,10 +13,9 @@ from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import added, money
 from papertape.engine.broker.orders import N_MARKS, held, is_change
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.records import KEEP
-
-_ABSENT = 2  # engine.candles.FLAG_ABSENT
 
 
 @kernel
@@ -75,7 +74,7 @@ def pass_quiet(
     while instant < last:
         candle = candles[instant]
         if is_held:
-            if candle.flag_bits & _ABSENT != 0:
+            if candle.flag_bits & FLAG_ABSENT != 0:
                 break
             is_free = below < candle.low and candle.high < above
             if not is_free and bracket_hit(position, candle) != 0:

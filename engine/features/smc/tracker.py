@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from papertape.engine.candles import bucket_start
 from papertape.engine.features.smc.blocks import BLOCKS, add_blocks, mitigate_blocks, touch_blocks
 from papertape.engine.features.smc.breakers import FLIPS, flip_blocks, watch_blocks
 from papertape.engine.features.smc.displacement import IMPULSE, find_displacement, find_shift
@@ -238,22 +239,15 @@ def add_pivots(state: Row, scale: int, events: Rows) -> None:
 def close_overdue(state: Row, events: Rows) -> None:
     """Close the bucket whose last candle is missing, before a candle of a later one is looked at."""
     bucket, length_ms = state.bucket, state.parameters.higher_ms
-    if bucket.n_candles > 0 and higher_start(state.quote.open_ms, length_ms) != bucket.bucket_ms:
+    if bucket.n_candles > 0 and bucket_start(state.quote.open_ms, length_ms) != bucket.bucket_ms:
         close_bucket(state, events)
-
-
-@kernel
-def higher_start(open_ms: int, length_ms: int) -> int:
-    """Return the first millisecond of the bucket that holds `open_ms`; weeks begin on Monday."""
-    anchor = 345_600_000 if length_ms == 604_800_000 else 0
-    return (open_ms - anchor) // length_ms * length_ms + anchor
 
 
 @kernel
 def fill_bucket(state: Row, events: Rows) -> None:
     """Add the newest candle to the forming candle of the higher timeframe, and close it at its end."""
     p, bucket, quote = state.parameters, state.bucket, state.quote
-    start_ms = higher_start(quote.open_ms, p.higher_ms)
+    start_ms = bucket_start(quote.open_ms, p.higher_ms)
     big = bucket.quote
     if bucket.n_candles == 0:
         bucket.bucket_ms = start_ms

@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import FloatArray, Rows, kernel
 from papertape.engine.records import PREDICTION
 
-_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 _NOBODY: Final = -1  # symbol of a row that is not told
 _WORDS: Final = PREDICTION.itemsize // 8
 _NONE: Final = np.zeros(0, PREDICTION)
@@ -22,7 +22,7 @@ def tell(
     for k in range(n):
         row = predictions[k * n_symbols + symbol]
         bar = bars[k]
-        row.symbol = symbol if bar.flag_bits & _ABSENT == 0 else _NOBODY
+        row.symbol = symbol if bar.flag_bits & FLAG_ABSENT == 0 else _NOBODY
         row.time_ms = bar.open_ms + length_ms
         row.probability = features[probability_row, k]
         row.open = bar.open

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 
 RECENT: Final = 512  # closes of the strategy's timeframe
-_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 
 
 class RecentRows(NamedTuple):
@@ -34,7 +34,7 @@ def remember(
     n_columns = len(rows)
     for k in range(max(0, n - len(ring)), n):
         place = (count + k) % len(ring)
-        is_absent = bars[k].flag_bits & _ABSENT != 0
+        is_absent = bars[k].flag_bits & FLAG_ABSENT != 0
         for i in range(n_columns):
             ring[place, i] = np.nan if is_absent else features[rows[i], k]
         ring[place, n_columns] = features[probability_row, k]

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 from papertape.engine.model.functions import sigmoid
 from papertape.engine.model.kinds import cnn_lstm, logistic, lstm, transformer, trees
@@ -32,7 +33,6 @@ CNN_LSTM: Final = 3
 TRANSFORMER: Final = 4
 LIGHTGBM: Final = 5
 CLIP: Final = 8.0  # standard deviations; further out a value says only that it is extreme
-_ABSENT: Final = 2  # engine.candles.FLAG_ABSENT
 
 Sizes = Mapping[str, int]
 
@@ -126,7 +126,7 @@ def infer(
     first = 2 * n_inputs + 1
     n_weights, n_carried = (len(weights) - first) // members, len(state) // members
     for k in range(n):
-        is_whole = bars[k].flag_bits & _ABSENT == 0
+        is_whole = bars[k].flag_bits & FLAG_ABSENT == 0
         for i in range(n_inputs):
             value = features[rows[i], k]
             is_whole = is_whole and np.isfinite(value)
