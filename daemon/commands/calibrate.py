@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.replay.research.calibration.claims import LEVEL
 from papertape.replay.research.calibration.searches import SearchStudyOptions, run_searches
 from papertape.replay.research.calibration.study import (
@@ -74,9 +74,11 @@ def calibrate_command(
             console.print(_table(group, f"{told}, {title}" if told else title))
         for row in rows:
             if row.shape == ALL:
-                console.print(_sentence(row), markup=False, soft_wrap=True)
+                say(_sentence(row))
         for row in broken:
-            console.print(f"BROKEN: {row.claim} on {row.shape}: {row.rate:.1%} of noise, at most {row.most:.0%}; power {row.power:.0%}", markup=False, soft_wrap=True)  # fmt: skip
+            say(
+                f"BROKEN: {row.claim} on {row.shape}: {row.rate:.1%} of noise, at most {row.most:.0%}; power {row.power:.0%}"
+            )
     if broken:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.candles import timeframe_ms
@@ -56,9 +56,9 @@ def verify_command(
         console.print(f"equal: {', '.join(verdict.compared)}; digest {verdict.digest_now[:16]}")
     else:
         for line in verdict.differences:
-            console.print(f"differs: {line}", markup=False, soft_wrap=True)
+            say(f"differs: {line}")
     if note and not as_json:
-        console.print(f"trial ledger not compared: {note}", markup=False, soft_wrap=True)
+        say(f"trial ledger not compared: {note}")
     if not verdict.is_equal:
         raise typer.Exit(_FAILED)
 
@@ -73,14 +73,14 @@ def _verify_state(state: Path, as_json: bool, trust_code: bool) -> None:
         print_json(told)
     else:
         for line in verdict.told:
-            console.print(f"! {line}", markup=False, soft_wrap=True)
+            say(f"! {line}")
         if difference is None:
             console.print(
                 f"equal: {verdict.inputs:,} inputs, their hash chain, every record and snapshot; "
                 f"digest {verdict.digest[:16]}"
             )
         else:
-            console.print(f"differs: {difference}", markup=False, soft_wrap=True)
+            say(f"differs: {difference}")
     if difference is not None:
         raise typer.Exit(_FAILED)
 
@@ -154,9 +154,9 @@ def _print(proofs: list[Proof], as_json: bool) -> None:
         print_json([{**p._asdict(), "leak": p.leak and p.leak._asdict()} for p in proofs])
     for proof in [] if as_json else proofs:
         mark = "LEAK" if proof.leak else "ok  " if proof.is_proven else "open"
-        console.print(f"{mark} {proof.subject}: {_told(proof)}", markup=False, soft_wrap=True)
+        say(f"{mark} {proof.subject}: {_told(proof)}")
     if not as_json and any(proof.cut_off for proof in proofs):
-        console.print(LIMITS, markup=False, soft_wrap=True)
+        say(LIMITS)
     if not all(proof.is_proven for proof in proofs):
         raise typer.Exit(_FAILED)
 

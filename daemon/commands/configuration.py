@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, say
 from papertape.daemon.notifications import check_rules
 from papertape.engine.errors import ConfigError
 from papertape.engine.strategies import class_of, declared_parameters
@@ -56,7 +56,7 @@ def init_command(
             new.write(config_template())
     except FileExistsError:
         raise ConfigError(f"{file}: it is there already; name another file") from None
-    console.print(f"wrote {file}; next: papertape replay {file}", markup=False, soft_wrap=True)
+    say(f"wrote {file}; next: papertape replay {file}")
 
 
 @config_app.command("schema")

@@ -14,7 +14,7 @@ from papertape.daemon.backtests.answers import BacktestJob, BacktestState, Resul
 from papertape.daemon.client import Client
 from papertape.daemon.commands.daemon_client import daemon_of
 from papertape.daemon.commands.options import AsJson, DaemonFile, DaemonUrl
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.commands.terminal import printable
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import FIGURES, written
@@ -124,8 +124,8 @@ def show_command(
         table.add_row(label, "–" if value is None else written(value, kind))
     console.print(table)
     for line in result.doubts:
-        console.print(f"! {printable(line)}", markup=False, soft_wrap=True)
-    console.print(f"digest {job.digest[:16]} · {result.folder}", markup=False, soft_wrap=True)
+        say(f"! {printable(line)}")
+    say(f"digest {job.digest[:16]} · {result.folder}")
 
 
 @backtest_app.command("cancel")
@@ -172,10 +172,10 @@ def compare_command(
     console.print(table)
     for setting in found.settings:
         line = f"{setting.key}: {setting.first or '–'} → {setting.second or '–'}"
-        console.print(printable(line), markup=False, soft_wrap=True)
+        say(printable(line))
     for side in (found.first, found.second):
         if side.told:
-            console.print(f"! {printable(side.source)}: {printable(side.told)}", markup=False, soft_wrap=True)  # fmt: skip
+            say(f"! {printable(side.source)}: {printable(side.told)}")
     if not found.is_same_span:
         console.print("! the two are about different spans of time", soft_wrap=True)
 
@@ -195,7 +195,7 @@ def fetch_command(
     with daemon_of(config, url, is_reading=True) as client:
         for file in client.backtest_result(number).files:
             write_whole(out / file.name.value, partial(_write, client, number, file.name))
-    console.print(f"report {out / ResultFile.REPORT.value}", markup=False, soft_wrap=True)
+    say(f"report {out / ResultFile.REPORT.value}")
 
 
 def _write(client: Client, number: int, name: ResultFile, file: Any) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from papertape.daemon.client import Client
 from papertape.daemon.commands.daemon_client import daemon_of
 from papertape.daemon.commands.options import AsJson, DaemonFile, DaemonUrl
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, say
 from papertape.daemon.commands.terminal import printable
 from papertape.daemon.monitoring.api.answers import CalibrationView, ShadowView
 from papertape.daemon.monitoring.peers.answers import Peers
@@ -148,9 +148,7 @@ def _shadow(found: ShadowView) -> None:
 def _changes(rows: Sequence[Mapping[str, Any]], symbol: str | None) -> None:
     if not rows:
         said = "no market has" if symbol is None else f"{printable(symbol)} has not"
-        console.print(
-            f"{said} become another since the account began", markup=False, soft_wrap=True
-        )
+        say(f"{said} become another since the account began")
         return
     table = Table("known", "market", "figure", "before", "after", "by", box=None, pad_edge=False)
     for row in rows:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.doctor.exam import LONG_MINUTES, SHORT_MINUTES, Exam, OnProgress
 from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.daemon.doctor.machine import examine_config, examine_machine
@@ -135,4 +135,4 @@ def _show(findings: list[Finding], as_json: bool) -> None:
     console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
     missing = [found.row for found in findings if found.status is FindingStatus.NOT_RUN]
     if missing:
-        console.print(f"not run: {', '.join(missing)}", markup=False, soft_wrap=True)
+        say(f"not run: {', '.join(missing)}")

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.gate.gate import GateOptions
 from papertape.replay.research.drift_study import DriftRow, DriftStudyOptions, drift_study
@@ -44,7 +44,7 @@ def drift_command(
     else:
         console.print(_drift_table(drifts, still))
         for line in _notes(watch):
-            console.print(line, markup=False, soft_wrap=True)
+            say(line)
         if gates:
             console.print(_gate_table(gates, rules))
     if not is_fine:

@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, say
 from papertape.replay.honesty import HonestyOptions, HonestyRow, run_honesty
 
 _KEY = (
@@ -52,7 +52,7 @@ def _is_honest(rows: list[HonestyRow]) -> bool:
 def _watched(options: HonestyOptions, plant: str | None) -> list[HonestyRow]:
     """Run the study and print every row as it ends, with what is under way below on a terminal."""
     for line in _KEY:
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
     with console.status("markets") as status:
         rows = run_honesty(
             options,
@@ -63,7 +63,7 @@ def _watched(options: HonestyOptions, plant: str | None) -> list[HonestyRow]:
     failed = [row for row in rows if not row.is_fine]
     took_s = sum(row.wall_s for row in rows)
     told = "every row is as it should be" if not failed else f"{len(failed)} not as it should be"
-    console.print(f"{len(rows)} rows in {took_s:,.0f} s: {told}", markup=False, soft_wrap=True)
+    say(f"{len(rows)} rows in {took_s:,.0f} s: {told}")
     return rows
 
 
@@ -74,6 +74,6 @@ def _print_row(row: HonestyRow) -> None:
         Text.assemble((mark, style), f" {row.part}  {row.what:<48} {row.wall_s:7.1f} s"),
         soft_wrap=True,
     )
-    console.print(f"     {row.found}", markup=False, soft_wrap=True)
+    say(f"     {row.found}")
     if not row.is_fine:
-        console.print(f"     expected: {row.expected}", markup=False, soft_wrap=True)
+        say(f"     expected: {row.expected}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
 from papertape.daemon.journal.export import export_tables, export_tapes
@@ -70,8 +70,8 @@ def drill_command(
         print_json({**found._asdict(), "backup": str(found.backup), "is_equal": found.is_equal})
     else:
         for line in found.told:
-            console.print(f"! {line}", markup=False, soft_wrap=True)
-        console.print(f"backup    {found.backup}", markup=False, soft_wrap=True)
+            say(f"! {line}")
+        say(f"backup    {found.backup}")
         console.print(
             f"restored  {found.inputs:,} inputs in {found.seconds:.1f} s, {found.stepped:,} of them stepped again"
         )
@@ -92,4 +92,4 @@ def _print(paths: list[Path], as_json: bool) -> None:
     if as_json:
         print_json([str(path) for path in paths])
     for path in [] if as_json else paths:
-        console.print(str(path), markup=False, soft_wrap=True)
+        say(str(path))

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, Workers
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import written
 from papertape.replay.config import load_config
@@ -107,12 +107,12 @@ def _show(found: StudyFound, top: int) -> None:
     left = f", {found.left:,} not begun or not finished" if found.left else ""
     console.print(f"{found.size:,} cells: {counts or 'none finished'}{left}", markup=False)
     for outcome, reason in found.reasons.items():
-        console.print(f"  {outcome}, the first: {reason}", markup=False, soft_wrap=True)
+        say(f"  {outcome}, the first: {reason}")
     for line in found.doubts:
-        console.print(f"! {line}", markup=False, soft_wrap=True)
-    console.print(f"cells {found.folder / 'cells.parquet'}", markup=False, soft_wrap=True)
+        say(f"! {line}")
+    say(f"cells {found.folder / 'cells.parquet'}")
     if found.page is not None:
-        console.print(f"report {found.page}", markup=False, soft_wrap=True)
+        say(f"report {found.page}")
 
 
 def _table(found: StudyFound, top: int) -> Table:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.learning_tables import scores_table, worth_table
 from papertape.daemon.commands.options import AsJson, Changes, ModelFolder, OneTape, with_tapes
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, say
 from papertape.daemon.commands.terminal import name_table
 from papertape.daemon.learning.model_store import ModelEntry, ModelStore
 from papertape.engine.errors import DataError
@@ -73,11 +73,9 @@ def compare_command(
     better = found.difference
     sure = "" if better.lower <= 0.0 <= better.upper else ", surely"
     winner = first if better.value > 0.0 else second
-    console.print(
+    say(
         f"log-loss of model {winner} is lower by {abs(better.value):.4f}{sure} (second minus first, in 90 %: "
-        f"{better.lower:+.4f} … {better.upper:+.4f})",
-        markup=False,
-        soft_wrap=True,
+        f"{better.lower:+.4f} … {better.upper:+.4f})"
     )
 
 
@@ -100,7 +98,7 @@ def list_command(store: ModelFolder = None, as_json: AsJson = False) -> None:
     console.print(table)
     for entry in entries:
         if entry.fault:
-            console.print(f"! {entry.fault}", markup=False, soft_wrap=True)
+            say(f"! {entry.fault}")
 
 
 @models_app.command("show")
@@ -181,7 +179,7 @@ def fit_command(
     if as_json:
         print_json(record.to_json())
         return
-    console.print(f"model {version} → {found.path(version)}", markup=False, soft_wrap=True)
+    say(f"model {version} → {found.path(version)}")
     for name, value in record.metrics.items():
         shown = f"{value:,.0f}" if name.startswith("rows_") else f"{value:.4f}"
         console.print(f"{name:20} {shown}")

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson, Changes, Tapes, Workers, with_tapes
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.engine.errors import ConfigError
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes
@@ -110,17 +110,17 @@ def _show(found: MonteCarlo, folder: Path, page: Path | None) -> None:
     console.print(f"{found.title}: 5 % · 50 % · 95 % of all paths", markup=False)
     console.print(_table(found))
     for kind in found.kinds:
-        console.print(f"{kind.name}: {kind.tells}", markup=False, soft_wrap=True)
+        say(f"{kind.name}: {kind.tells}")
     if found.placebo is not None:
-        console.print(f"{PLACEBO}: {placebo_sentence(found)}", markup=False, soft_wrap=True)
+        say(f"{PLACEBO}: {placebo_sentence(found)}")
     for line in found.notes:
-        console.print(f"! {line}", markup=False, soft_wrap=True)
+        say(f"! {line}")
     for name, reason in found.missing.items():
-        console.print(f"! {name}: not drawn, {reason}", markup=False, soft_wrap=True)
+        say(f"! {name}: not drawn, {reason}")
     console.print(f"digest {found.digest[:16]}, seed {found.options.seed}", markup=False)
     if page is not None:
-        console.print(f"paths {folder / TABLE}", markup=False, soft_wrap=True)
-        console.print(f"report {page}", markup=False, soft_wrap=True)
+        say(f"paths {folder / TABLE}")
+        say(f"report {page}")
 
 
 def _table(found: MonteCarlo) -> Table:

@@ -18,7 +18,7 @@ from papertape.daemon.commands.options import (
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars, shared_by
+from papertape.daemon.commands.output import console, print_json, progress_bars, say, shared_by
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -103,31 +103,27 @@ def optimize_command(
         raise typer.Exit(_INTERRUPTED)
 
 
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
-
-
 def _show(found: OptimizeResult) -> None:
     """Print the best trials, how many there were, and what was checked."""
     console.print(_table(found))
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in found.counts.items())
     left = f", {found.left:,} not begun or not finished" if found.left else ""
-    _say(f"{found.size:,} trials by {found.sampler}: {counts or 'none finished'}{left}")
+    say(f"{found.size:,} trials by {found.sampler}: {counts or 'none finished'}{left}")
     if found.bounds:
         held = " and ".join(map(str, found.bounds))
-        _say(f"{found.feasible:,} of {found.counts.get('done', 0):,} that were done have {held}")
+        say(f"{found.feasible:,} of {found.counts.get('done', 0):,} that were done have {held}")
     if told := shared_by(found.shells):
-        _say(told)
+        say(told)
     for outcome, reason in found.reasons.items():
-        _say(f"  {outcome}, the first: {reason}")
+        say(f"  {outcome}, the first: {reason}")
     if found.checked:
         numbers = ", ".join(map(str, found.checked))
-        _say(f"replayed again by themselves, bit for bit the same: trials {numbers}")
+        say(f"replayed again by themselves, bit for bit the same: trials {numbers}")
     for line in found.doubts:
-        _say(f"! {line}")
-    _say(f"trials {found.folder / 'trials.parquet'}")
+        say(f"! {line}")
+    say(f"trials {found.folder / 'trials.parquet'}")
     if found.page is not None:
-        _say(f"report {found.page}")
+        say(f"report {found.page}")
 
 
 def _table(found: OptimizeResult) -> Table:

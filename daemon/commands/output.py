@@ -38,6 +38,11 @@ def shared_by(shells: Mapping[str, int]) -> str:
     return f"trials by shell: {told}" if told else ""
 
 
+def say(text: object) -> None:
+    """Print a line as it is: brackets are no markup, and only the terminal breaks it."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
 def print_json(values: Any) -> None:
     """Print values as one JSON document."""
     typer.echo(json.dumps(values, indent=1, allow_nan=False))

@@ -18,7 +18,7 @@ from papertape.daemon.commands.learning_tables import (
     shadow_lines,
 )
 from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
-from papertape.daemon.commands.output import console, print_json, progress_bars, since_start_s
+from papertape.daemon.commands.output import console, print_json, progress_bars, say, since_start_s
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
@@ -91,26 +91,26 @@ def show(result: Result, out: Path, as_json: bool) -> None:
     title = f"{summary['strategy']} on {', '.join(summary['symbols'])} {summary['timeframe']}"
     console.print(f"\n{title} · {summary['start'][:10]} … {summary['end'][:10]}", markup=False)
     if origin := summary["config"]["report"]["origin"]:
-        console.print(origin, markup=False, soft_wrap=True)
+        say(origin)
     console.print(_metric_table(result))
     if summary["sensitivity"]:
         console.print(_sensitivity_table(result))
     if "orders" in summary:
         counts = ", ".join(f"{count:,} {what}" for what, count in summary["orders"].items())
-        console.print(f"orders                 {counts}", markup=False, soft_wrap=True)
+        say(f"orders                 {counts}")
     for line in _account_lines(result):
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
     if "conditions" in summary:
         console.print(_conditions_table(summary["conditions"]))
     if "strategy_notes" in summary:
         noted = summary["strategy_notes"]
         newest = noted["newest"][-1]["text"]
-        console.print(f"notes                  {noted['count']:,}, the newest: {newest}", markup=False, soft_wrap=True)  # fmt: skip
+        say(f"notes                  {noted['count']:,}, the newest: {newest}")
     _show_learning(summary["model"])
     for line in summary["doubts"]:
-        console.print(f"! {line}", markup=False, soft_wrap=True)
+        say(f"! {line}")
     console.print(f"digest {result.digest[:16]} · {_speed(summary)}", markup=False)
-    console.print(f"report {folder / 'report.html'}", markup=False, soft_wrap=True)
+    say(f"report {folder / 'report.html'}")
 
 
 def _account_lines(result: Result) -> Iterator[str]:
@@ -148,12 +148,12 @@ def _show_learning(model: Mapping[str, Any]) -> None:
         return
     console.print(attempts_table(attempts))
     for line in decisions(attempts):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        say(f"  {line}")
     found = model["out_of_sample"].get("contenders")
     if found:
         console.print(scores_table("until the next retraining, not seen in training", found))
     for line in shadow_lines(attempts, found or {}):
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 def _speed(summary: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import typer
 from papertape.daemon.app import serve
 from papertape.daemon.chapters.opening import Opening, opening_of
 from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
-from papertape.daemon.commands.output import console, progress_bars
+from papertape.daemon.commands.output import console, progress_bars, say
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.monitoring.observer import Operation
 from papertape.daemon.notifications import Addresses, Messenger, load_addresses
@@ -175,12 +175,12 @@ def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] |
 
 def _warn(trouble: str) -> None:
     """Say what is waited for, before there is a log."""
-    console.print(f"! {trouble}", markup=False, soft_wrap=True)
+    say(f"! {trouble}")
 
 
 def _tell(recovered: Recovered) -> None:
     """Say what recovery found."""
     for line in recovered.told:
-        console.print(f"! {line}", markup=False, soft_wrap=True)
+        say(f"! {line}")
     if recovered.stepped and recovered.after_ms is not None:
         console.print(f"recovered: {recovered.stepped:,} inputs stepped again", markup=False)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import FEATURES, plan_features, split_request
 from papertape.engine.records import SERIES_NAMES
@@ -82,10 +82,10 @@ def features_command(
         )
         return
     told = f"{len(columns):,} columns at {len(source.candles):,} candles of {source.name}"
-    console.print(f"{out / FEATURES_FILE}: {told}", markup=False, soft_wrap=True)
+    say(f"{out / FEATURES_FILE}: {told}")
     if events:
         told = f"{sum(counts.values()):,} events of {len(counts):,} kinds"
-        console.print(f"{out / EVENTS_FILE}: {told}", markup=False, soft_wrap=True)
+        say(f"{out / EVENTS_FILE}: {told}")
 
 
 def _refuse_joined(request: str) -> None:
@@ -158,8 +158,8 @@ def study_command(
     console.print(_study_table(table))
     told = [verdict_sentence(one, cost_bps) for one in section.get("series", ())]
     for line in (*(told or [sentence(section)]), *section["rules"]):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"every row: {path}", markup=False, soft_wrap=True)
+        say(line)
+    say(f"every row: {path}")
 
 
 def _named(tapes: list[str], series: list[str]) -> Config:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.runtime.tape_time import moved
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.run import load_tapes
@@ -179,10 +179,10 @@ def _announce(
         print_json({**urls, **told})
         return
     for name, url in urls.items():
-        console.print(f"{name:12} {url}", markup=False, soft_wrap=True)
-    console.print(f"{', '.join(symbols)} until {utc_text(end_ms)}", markup=False, soft_wrap=True)
+        say(f"{name:12} {url}")
+    say(f"{', '.join(symbols)} until {utc_text(end_ms)}")
     for line in spans:
-        console.print(f"! {line}", markup=False, soft_wrap=True)
+        say(f"! {line}")
     for fault in faults:
         text = f"{utc_text(fault.time_ms)} {fault.kind} {fault.duration_ms / 1000:g} s"
-        console.print(f"fault {text} {fault.symbol}".rstrip(), markup=False, soft_wrap=True)
+        say(f"fault {text} {fault.symbol}".rstrip())

@@ -11,7 +11,7 @@ from rich.table import Table as TerminalTable
 
 from papertape.daemon.chapters.figures import figures_of, told
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, say
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import identity_of, journal_statement
@@ -77,11 +77,7 @@ def statement_command(
     else:
         _print(booked, sums, difference)
         for chapter in chapters if len(chapters) > 1 else ():
-            console.print(
-                told(chapter, shown_decimals(booked.decimals, currency)),
-                markup=False,
-                soft_wrap=True,
-            )
+            say(told(chapter, shown_decimals(booked.decimals, currency)))
         if unreported is None:
             console.print("whether accepted inputs are missing is not known: an earlier version wrote this journal; the next start of a daemon steps them", soft_wrap=True)  # fmt: skip
         elif unreported:

@@ -19,7 +19,7 @@ from papertape.daemon.commands.options import (
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars, shared_by
+from papertape.daemon.commands.output import console, print_json, progress_bars, say, shared_by
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -87,19 +87,19 @@ def _show(found: SweepResult) -> None:
     said = f"{found.size:,} trials: {counts or 'none finished'}{left}{lanes}"
     console.print(said, markup=False)
     if told := shared_by(found.shells):
-        console.print(told, markup=False, soft_wrap=True)
+        say(told)
     for outcome, reason in found.reasons.items():
-        console.print(f"  {outcome}, the first: {reason}", markup=False, soft_wrap=True)
+        say(f"  {outcome}, the first: {reason}")
     if found.checked:
         numbers = ", ".join(map(str, found.checked))
         console.print(
             f"replayed again by themselves, bit for bit the same: trials {numbers}", markup=False
         )
     for line in found.doubts:
-        console.print(f"! {line}", markup=False, soft_wrap=True)
-    console.print(f"trials {found.folder / 'trials.parquet'}", markup=False, soft_wrap=True)
+        say(f"! {line}")
+    say(f"trials {found.folder / 'trials.parquet'}")
     if found.page is not None:
-        console.print(f"report {found.page}", markup=False, soft_wrap=True)
+        say(f"report {found.page}")
 
 
 def _table(found: SweepResult) -> Table:

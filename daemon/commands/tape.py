@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from papertape.daemon.commands.options import AsJson, TapeFolder
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.commands.tape_fetch import fetch_command
 from papertape.daemon.commands.tape_options import with_file_options
 from papertape.daemon.commands.tape_tables import (
@@ -83,9 +83,7 @@ def _show_imports(imports: list[Imported], paths: list[Path], as_json: bool) -> 
         return
     print_checks([checked_tape(made.tape, made.quality) for made in imports])
     for made, path in zip(imports, paths, strict=True):
-        console.print(
-            f"stored {path} ({len(made.tape.candles):,} candles)", markup=False, soft_wrap=True
-        )
+        say(f"stored {path} ({len(made.tape.candles):,} candles)")
 
 
 @tape_app.command("check")
@@ -140,7 +138,7 @@ def list_command(store: TapeFolder = None, as_json: AsJson = False) -> None:
         console.print(tape_table(entries))
         for entry in entries:
             if entry.problem:
-                console.print(f"! {entry.problem}", markup=False, soft_wrap=True)
+                say(f"! {entry.problem}")
     else:
         console.print(f"{found.directory}: no tapes; bring one in with `papertape tape import`")
 
@@ -194,4 +192,4 @@ def _store(store: Store, tape: Tape, replace: bool, as_json: bool) -> None:
         print_json({"path": str(path), **tape.metadata()})
         return
     print_checks([checked_tape(tape)])
-    console.print(f"stored {path} ({len(tape.candles):,} candles)", markup=False, soft_wrap=True)
+    say(f"stored {path} ({len(tape.candles):,} candles)")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from papertape.daemon.commands.options import AsJson, TapeFolder
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.commands.tape_tables import checked_tape, print_checks
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import DataError
@@ -125,11 +125,9 @@ def _show(fetched: "Fetched", as_json: bool) -> None:
         )
         return
     for failure in fetched.failures:
-        console.print(f"! {failure}; went on to the next source", markup=False, soft_wrap=True)
+        say(f"! {failure}; went on to the next source")
     print_checks([checked_tape(tape)])
-    console.print(
+    say(
         f"stored {fetched.path} ({len(tape.candles):,} candles, {fetched.new_bars:,} of them new, "
-        f"{fetched.source})",
-        markup=False,
-        soft_wrap=True,
+        f"{fetched.source})"
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from papertape.daemon.commands.output import console
+from papertape.daemon.commands.output import say
 from papertape.engine.errors import DataError
 from papertape.replay.importers.build import build_tape, raw_quality
 from papertape.replay.importers.detect import read_raw
@@ -60,7 +60,7 @@ def print_checks(checks: Sequence[Checked]) -> None:
         lines += [f"  flags: {', '.join(flags)}"] if flags else []
         lines += [f"  REFUSED {check.refusal}"] if check.refusal else []
         for line in lines:
-            console.print(line, markup=False, soft_wrap=True)
+            say(line)
 
 
 def tape_table(entries: Sequence[TapeEntry]) -> Table:

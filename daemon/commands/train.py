@@ -10,7 +10,7 @@ import typer
 
 from papertape.daemon.commands.learning_tables import scores_table, worth_table
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.commands.tape_fetch import fetch
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tapes, identity_of
@@ -121,28 +121,22 @@ def _journalled(state: Path, given: Config) -> tuple[Config, list[Tape]]:
 def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool) -> None:
     """Print the scores of all contenders on the gate's rows, what the gate says, where the record is, and what inputs are worth."""
     record, gate = attempt.record, attempt.gate
-    console.print(
+    say(
         f"\n{record['kind']} on {', '.join(record['symbols'])} {record['timeframe']} · learnt from "
-        f"{utc_text(record['start_ms'])} … {utc_text(record['end_ms'])} · judged up to {utc_text(attempt.due_ms)}",
-        markup=False,
-        soft_wrap=True,
+        f"{utc_text(record['start_ms'])} … {utc_text(record['end_ms'])} · judged up to {utc_text(attempt.due_ms)}"
     )
     console.print(scores_table("on rows that none of them has seen", gate["contenders"]))
     for criterion in gate["criteria"]:
         sign = "ok  " if criterion["is_passed"] else "not "
-        console.print(f"{sign} {criterion['told']}", markup=False, soft_wrap=True)
-    console.print(attempt.reason, markup=False, soft_wrap=True)
+        say(f"{sign} {criterion['told']}")
+    say(attempt.reason)
     told = "not promoted"
     if attempt.is_promoted:
         told = "the champion now" if is_promoting else "not promoted, as asked"
-    console.print(
-        f"model {version}, {told} · {models.path(version)} · {attempt.wall_s:.1f} s",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"model {version}, {told} · {models.path(version)} · {attempt.wall_s:.1f} s")
     if selection := record.get("selection"):
         told = f"reads {len(record['inputs'])} of {len(selection)} inputs: {', '.join(record['inputs'])}"
-        console.print(told, markup=False, soft_wrap=True)
+        say(told)
     if worth := gate.get("worth"):
         console.print(worth_table(worth))
 

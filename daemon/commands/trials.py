@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json
+from papertape.daemon.commands.output import console, print_json, say
 from papertape.engine.errors import DataError
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
 from papertape.replay.backtesting.verify import read_summary
@@ -45,7 +45,7 @@ def list_command(as_json: AsJson = False) -> None:
         return
     console.print(_table(found))
     console.print(f"{head.sequence:,} on record, the newest {head.hash[:16]}", markup=False)
-    console.print(f"ledger {ledger.path}", markup=False, soft_wrap=True)
+    say(f"ledger {ledger.path}")
 
 
 @trials_app.command("show")
@@ -71,7 +71,7 @@ def show_command(
         return
     console.print(_table(found))
     for line in judged.sentences():
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 @trials_app.command("lock")
@@ -94,9 +94,11 @@ def lock_command(
     if as_json:
         print_json(made.to_json())
         return
-    console.print(f"{made.symbol}: {made}", markup=False, soft_wrap=True)
+    say(f"{made.symbol}: {made}")
     if made.seen:
-        console.print(f"! {counted(made.seen, 'trial')} on record, on this very tape, had seen some of them already", markup=False, soft_wrap=True)  # fmt: skip
+        say(
+            f"! {counted(made.seen, 'trial')} on record, on this very tape, had seen some of them already"
+        )
 
 
 @trials_app.command("locks")
@@ -144,7 +146,7 @@ def verify_command(
         print_json({**head._asdict(), "faults": faults})
     elif faults:
         for line in faults:
-            console.print(f"broken: {line}", markup=False, soft_wrap=True)
+            say(f"broken: {line}")
     else:
         console.print(f"whole: {head.sequence:,} trials, the newest {head.hash[:16]}", markup=False)
     if faults:

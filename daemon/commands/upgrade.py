@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from papertape.daemon.commands.options import AsJson
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.runtime.upgrade import compare_versions
 from papertape.engine.errors import ConfigError
 
@@ -52,7 +52,7 @@ def upgrade_command(
             if changes_of:
                 console.print(f"{name}: {len(changes_of):,} would differ, of {n:,}")
             for change in changes_of[:_SHOWN]:
-                console.print(f"  {change}", markup=False, soft_wrap=True)
+                say(f"  {change}")
             if len(changes_of) > _SHOWN:
                 console.print(
                     f"  … and {len(changes_of) - _SHOWN:,} more; --json lists all of them"

@@ -19,7 +19,7 @@ from papertape.daemon.commands.options import (
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars, shared_by
+from papertape.daemon.commands.output import console, print_json, progress_bars, say, shared_by
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -95,42 +95,38 @@ def walkforward_command(
         raise typer.Exit(_INTERRUPTED)
 
 
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
-
-
 def _show(found: WalkResult) -> None:
     """Print the windows, the account, how choices ranked where they were tried, and what was checked."""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(found.counts.items()))
     if found.left:
-        _say(f"{found.size:,} trials: {counts or 'none finished'}, {found.left:,} not finished")
+        say(f"{found.size:,} trials: {counts or 'none finished'}, {found.left:,} not finished")
         return
     console.print(_table(found))
-    _say(f"{found.size:,} trials, each point in sample and on the test: {counts}")
+    say(f"{found.size:,} trials, each point in sample and on the test: {counts}")
     if told := shared_by(found.shells):
-        _say(told)
-    _say(f"account from the first switch on: {_figures(found)}")
+        say(told)
+    say(f"account from the first switch on: {_figures(found)}")
     places = {kind: found.mean_place(kind) for kind in ("plateau", "peak")}
     told = ", ".join(f"{kind} {_number(place)}" for kind, place in places.items())
-    _say(f"mean place where they were tried, 0 the best, 0.50 by chance: {told}")
+    say(f"mean place where they were tried, 0 the best, 0.50 by chance: {told}")
     more = found.efficiency_probability
-    _say(
+    say(
         "! too few windows have an efficiency to say what they mean together"
         if more is None
         else f"that the mean efficiency is above 0 has a probability of {more:.0%} (Student's t over windows)"
     )
-    _say(
+    say(
         f"purge {found.plan.purge_ms / 3_600_000:g} h, embargo {found.plan.embargo_ms / 3_600_000:g} h; longest position "
         f"{found.longest_s / 3_600:g} h"
     )
     numbers = ", ".join(map(str, found.checked))
-    _say(f"chosen and replayed again without what came later, the same: windows {numbers}")
+    say(f"chosen and replayed again without what came later, the same: windows {numbers}")
     for line in doubts_of(found):
-        _say(f"! {line}")
-    _say(f"account {found.folder / 'account'}")
-    _say(f"windows {found.folder / 'windows.parquet'}")
+        say(f"! {line}")
+    say(f"account {found.folder / 'account'}")
+    say(f"windows {found.folder / 'windows.parquet'}")
     if found.page is not None:
-        _say(f"report {found.page}")
+        say(f"report {found.page}")
 
 
 def _figures(found: WalkResult) -> str:

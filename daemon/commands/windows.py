@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile
-from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.front.research import WINDOW_DAYS, window_studies
@@ -41,15 +41,13 @@ def windows_command(
         print_json([window.to_json() for window in found])
         return
     rows_judged = int(found[0].scores["challenger"]["rows"])
-    console.print(
+    say(
         f"\n{learning.kind} on {', '.join(learning.symbols)} {learning.timeframe} · retrained "
         f"{settings.signals.retrain_every} · {rows_judged:,} rows that no model had seen · "
-        f"{utc_text(first_ms)[:10]} … {utc_text(last_ms)[:10]}",
-        markup=False,
-        soft_wrap=True,
+        f"{utc_text(first_ms)[:10]} … {utc_text(last_ms)[:10]}"
     )
     console.print(_table(found))
-    console.print(f"  {_sentence(found)}", markup=False, soft_wrap=True)
+    say(f"  {_sentence(found)}")
 
 
 def _table(found: list[WindowStudy]) -> Table:
