@@ -81,7 +81,7 @@ def choices_command(
         tapes.add_row(*(escape(printable(cell)) for cell in (tape.name, told)))
     console.print(strategies, tapes)
     if found.more_tapes:
-        console.print(f"and {found.more_tapes:,} tapes more in its store", soft_wrap=True)
+        say(f"and {found.more_tapes:,} tapes more in its store")
 
 
 @backtest_app.command("list")
@@ -177,7 +177,7 @@ def compare_command(
         if side.told:
             say(f"! {printable(side.source)}: {printable(side.told)}")
     if not found.is_same_span:
-        console.print("! the two are about different spans of time", soft_wrap=True)
+        say("! the two are about different spans of time")
 
 
 @backtest_app.command("fetch")

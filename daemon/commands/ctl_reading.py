@@ -90,9 +90,7 @@ def _offer(
 
 def _peers(found: Peers) -> None:
     if not found.peers:
-        console.print(
-            "no other daemon is in its configuration: daemon.peers names them", soft_wrap=True
-        )
+        say("no other daemon is in its configuration: daemon.peers names them")
         return
     table = Table("name", "state", "equity", "halted", "", box=None, pad_edge=False)
     for peer in found.peers:
@@ -107,7 +105,7 @@ def _peers(found: Peers) -> None:
 
 def _calibration(found: CalibrationView) -> None:
     if found.reason:
-        console.print(f"nothing to tell: {found.reason}", soft_wrap=True)
+        say(f"nothing to tell: {found.reason}")
     else:
         table = Table("confidence", "stated", "came true", "predictions", box=None, pad_edge=False)
         for bucket in found.buckets:
@@ -118,15 +116,12 @@ def _calibration(found: CalibrationView) -> None:
                 f"{bucket.rows:,}",
             )
         console.print(table)
-    console.print(
-        f"{found.waiting:,} wait for their outcome, of {found.unknown:,} it cannot be told",
-        soft_wrap=True,
-    )
+    say(f"{found.waiting:,} wait for their outcome, of {found.unknown:,} it cannot be told")
 
 
 def _shadow(found: ShadowView) -> None:
     if found.reason:
-        console.print(f"nothing to tell: {found.reason}", soft_wrap=True)
+        say(f"nothing to tell: {found.reason}")
         return
     table = Table("model", "trades the account", "paper trades", "after costs", "log-loss", "of the known share", box=None, pad_edge=False)  # fmt: skip
     for model in found.models:
@@ -139,9 +134,8 @@ def _shadow(found: ShadowView) -> None:
         )  # fmt: skip
     console.print(table)
     total = _percent(found.net_return, _GAIN)
-    console.print(
-        f"on paper, not in the account: {total} of one stake in {found.trades:,} trades of {found.n_models:,} models",
-        soft_wrap=True,
+    say(
+        f"on paper, not in the account: {total} of one stake in {found.trades:,} trades of {found.n_models:,} models"
     )
 
 

@@ -70,10 +70,7 @@ def _watched(options: HonestyOptions, plant: str | None) -> list[HonestyRow]:
 def _print_row(row: HonestyRow) -> None:
     """Print one row: what was tried, what came of it, and what should have when it did not."""
     mark, style = ("✓", "green") if row.is_fine else ("✗", "bold red")
-    console.print(
-        Text.assemble((mark, style), f" {row.part}  {row.what:<48} {row.wall_s:7.1f} s"),
-        soft_wrap=True,
-    )
+    say(Text.assemble((mark, style), f" {row.part}  {row.what:<48} {row.wall_s:7.1f} s"))
     say(f"     {row.found}")
     if not row.is_fine:
         say(f"     expected: {row.expected}")

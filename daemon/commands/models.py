@@ -130,7 +130,7 @@ def promote_command(version: Version, store: ModelFolder = None) -> None:
     """
     found = ModelStore(store)
     found.promote(version)
-    console.print(f"model {version} is the champion of {found.folder}", soft_wrap=True)
+    say(f"model {version} is the champion of {found.folder}")
 
 
 @models_app.command("rollback")
@@ -142,7 +142,7 @@ def rollback_command(store: ModelFolder = None) -> None:
     """
     found = ModelStore(store)
     version = found.rollback()
-    console.print(f"model {version} is the champion of {found.folder} again", soft_wrap=True)
+    say(f"model {version} is the champion of {found.folder} again")
 
 
 @models_app.command("fit")

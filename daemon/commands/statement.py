@@ -79,11 +79,13 @@ def statement_command(
         for chapter in chapters if len(chapters) > 1 else ():
             say(told(chapter, shown_decimals(booked.decimals, currency)))
         if unreported is None:
-            console.print("whether accepted inputs are missing is not known: an earlier version wrote this journal; the next start of a daemon steps them", soft_wrap=True)  # fmt: skip
+            say(
+                "whether accepted inputs are missing is not known: an earlier version wrote this journal; the next start of a daemon steps them"
+            )
         elif unreported:
-            console.print(
-                f"not in it yet: {counted(unreported, 'accepted input')}, which a daemon steps now or at its next start", soft_wrap=True
-            )  # fmt: skip
+            say(
+                f"not in it yet: {counted(unreported, 'accepted input')}, which a daemon steps now or at its next start"
+            )
     if difference:
         raise typer.Exit(_DIFFERS)
 
@@ -124,23 +126,22 @@ def _print(booked: Booked, accounts: dict[str, dict[str, int]], difference: int 
     for name, sums in accounts.items():
         table.add_row(name, *(_counted(units, decimals, ",") for units in sums.values()))
     console.print(table)
-    console.print(
+    say(
         f"balances: {len(booked.postings):,} amounts of {booked.transactions:,} transactions, each of which adds up to 0 and "
-        "leaves the cash that the ledger had",
-        soft_wrap=True,
+        "leaves the cash that the ledger had"
     )
     for one in told_changes(booked.changes, booked.symbols):
         stamp = at_minute(one.time_ms)
-        console.print(f"{one.symbol}: another market from {stamp} on: {one.what}", soft_wrap=True)
+        say(f"{one.symbol}: another market from {stamp} on: {one.what}")
     cash = _counted(booked.cash, decimals, ",")
     if difference is None:
-        console.print(f"cash {cash}: the equity curve does not reach that far yet", soft_wrap=True)
+        say(f"cash {cash}: the equity curve does not reach that far yet")
     elif difference:
-        console.print(
-            f"DIFFERS: cash {cash}, and {booked.curve} says {_counted(difference, decimals, '+,')} beside it", soft_wrap=True
-        )  # fmt: skip
+        say(
+            f"DIFFERS: cash {cash}, and {booked.curve} says {_counted(difference, decimals, '+,')} beside it"
+        )
     else:
-        console.print(f"cash {cash} is that of {booked.curve}", soft_wrap=True)
+        say(f"cash {cash} is that of {booked.curve}")
 
 
 def _counted(units: int, decimals: int, style: str = "") -> str:

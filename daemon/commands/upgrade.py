@@ -46,7 +46,9 @@ def upgrade_command(
             console.print(f"! the version before kept no table {name}: it is not compared")
         if found.is_equal:
             rows = ", ".join(f"{n:,} {name}" for name, n in found.rows.items() if n)
-            console.print(f"equal: {found.inputs:,} inputs lead to the same {rows}; digest {found.digest[:16]}", soft_wrap=True)  # fmt: skip
+            say(
+                f"equal: {found.inputs:,} inputs lead to the same {rows}; digest {found.digest[:16]}"
+            )
         for name, n in found.rows.items():
             changes_of = [change for change in found.changes if change.table == name]
             if changes_of:
