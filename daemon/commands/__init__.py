@@ -8,5 +8,5 @@ Commands: one file per group, each from words to values, to one call, to a table
     tape tape_fetch tape_options tape_tables   recorded candles
     train models windows drift learn_study recipe_study honesty learning_tables   models
     configuration                  the configuration
-    options daemon_client output terminal   what they share: options, who talks to a daemon, consoles, JSON, progress; nothing wide is cut
+    options daemon_client output searches terminal   what they share: options, who talks to a daemon, consoles, JSON, progress; nothing wide is cut
 """

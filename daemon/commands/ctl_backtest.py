@@ -121,7 +121,7 @@ def show_command(
     table = Table(box=None, show_header=False, pad_edge=False)
     for label, metric, kind in FIGURES:
         value = result.metrics.get(metric)
-        table.add_row(label, "–" if value is None else written(value, kind))
+        table.add_row(label, written(value, kind))
     console.print(table)
     for line in result.doubts:
         say(f"! {printable(line)}")
@@ -168,7 +168,7 @@ def compare_command(
     values = {metric.name: (metric.first, metric.second) for metric in found.metrics}
     for label, metric, kind in FIGURES:
         pair = values.get(metric, (None, None))
-        table.add_row(label, *("–" if value is None else written(value, kind) for value in pair))
+        table.add_row(label, *(written(value, kind) for value in pair))
     console.print(table)
     for setting in found.settings:
         line = f"{setting.key}: {setting.first or '–'} → {setting.second or '–'}"

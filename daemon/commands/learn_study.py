@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, Workers
-from papertape.daemon.commands.output import console, print_json, progress_bars, say
+from papertape.daemon.commands.output import console, progress_bars, say
+from papertape.daemon.commands.searches import counts_of, finish, say_reasons, say_rest
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import written
 from papertape.replay.config import load_config
@@ -27,7 +28,6 @@ from papertape.replay.research.sweep.axes import parse_axis
 from papertape.replay.research.sweep.space import LIMIT
 from papertape.replay.runtime.allocation import return_large_arrays
 
-_INTERRUPTED = 130
 _SAMPLE = "BTCUSDT"
 
 
@@ -77,12 +77,7 @@ def learn_study_command(
     with progress_bars() as on_progress:
         options = LearnStudyOptions(out, workers, fit_windows)
         found = run_study(settings, {}, space, options, on_progress)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _show(found, top)
-    if found.left:
-        raise typer.Exit(_INTERRUPTED)
+    finish(found, as_json, lambda: _show(found, top))
 
 
 def _files(tapes: list[str] | tuple[str, ...]) -> list[str]:
@@ -103,16 +98,9 @@ def _show(found: StudyFound, top: int) -> None:
     """Print the cells whose models were worth most, how many there were, and what speaks against them."""
     if found.rows:
         console.print(_table(found, top))
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in found.counts.items())
-    left = f", {found.left:,} not begun or not finished" if found.left else ""
-    console.print(f"{found.size:,} cells: {counts or 'none finished'}{left}", markup=False)
-    for outcome, reason in found.reasons.items():
-        say(f"  {outcome}, the first: {reason}")
-    for line in found.doubts:
-        say(f"! {line}")
-    say(f"cells {found.folder / 'cells.parquet'}")
-    if found.page is not None:
-        say(f"report {found.page}")
+    say(f"{found.size:,} cells: {counts_of(found)}")
+    say_reasons(found.reasons)
+    say_rest(found, "cells")
 
 
 def _table(found: StudyFound, top: int) -> Table:
@@ -152,11 +140,10 @@ def _told(values: Mapping[str, Any]) -> list[str]:
         gain,
         f"{low} … {high}",
         "–" if evidence is None else f"{evidence:.3g}{' passed' if values['passed'] else ''}",
-        "–" if bare is None else written(bare, "percent"),
+        written(bare, "percent"),
     ]
 
 
 def _returned(values: Mapping[str, Any]) -> str:
     """Return what an account earned, and how many models were let in."""
-    earned = values["total_return"]
-    return f"{values['promoted']}, {'–' if earned is None else written(earned, 'percent')}"
+    return f"{values['promoted']}, {written(values['total_return'], 'percent')}"

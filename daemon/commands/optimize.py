@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import (
@@ -15,11 +14,14 @@ from papertape.daemon.commands.options import (
     DrawSeed,
     Shared,
     Tapes,
+    Top,
+    TrialLimit,
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars, say, shared_by
-from papertape.replay.backtesting.figures import FIGURES, written
+from papertape.daemon.commands.output import console, progress_bars, say
+from papertape.daemon.commands.searches import SHOWN, counts_of, finish, say_ending, trials_table
+from papertape.replay.backtesting.figures import figure
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.optimize.goals import make_goals, parse_bounds
@@ -27,12 +29,8 @@ from papertape.replay.research.optimize.proposals import AUTO
 from papertape.replay.research.optimize.result import OptimizeResult
 from papertape.replay.research.optimize.run import BATCH, TRIALS, OptimizeOptions, run_optimize
 from papertape.replay.research.sweep.axes import parse_axis
-from papertape.replay.research.sweep.result import shown_changes
 from papertape.replay.research.sweep.space import LIMIT
 from papertape.replay.runtime.allocation import return_large_arrays
-
-_INTERRUPTED = 130
-_SHOWN = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
 
 
 def optimize_command(
@@ -70,14 +68,14 @@ def optimize_command(
     seed: DrawSeed = 1,
     tape: Tapes = None,
     changes: Changes = None,
-    top: Annotated[int, typer.Option(min=1, max=1_000, help="how many are shown")] = 10,
+    top: Top = 10,
     out: Annotated[
         Path | None, typer.Option(help="folder; default: results/optimize-… by what is searched")
     ] = None,
     workers: Workers = None,
     dask: Dask = None,
     shared: Shared = False,
-    limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
+    limit: TrialLimit = LIMIT,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -95,61 +93,32 @@ def optimize_command(
     tapes = load_tapes(settings)
     with progress_bars() as on_progress:
         found = run_optimize(settings, tapes, axes, options, on_progress)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _show(found)
-    if found.left:
-        raise typer.Exit(_INTERRUPTED)
+    finish(found, as_json, lambda: _show(found))
 
 
 def _show(found: OptimizeResult) -> None:
     """Print the best trials, how many there were, and what was checked."""
     console.print(_table(found))
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in found.counts.items())
-    left = f", {found.left:,} not begun or not finished" if found.left else ""
-    say(f"{found.size:,} trials by {found.sampler}: {counts or 'none finished'}{left}")
+    say(f"{found.size:,} trials by {found.sampler}: {counts_of(found)}")
     if found.bounds:
         held = " and ".join(map(str, found.bounds))
         say(f"{found.feasible:,} of {found.counts.get('done', 0):,} that were done have {held}")
-    if told := shared_by(found.shells):
-        say(told)
-    for outcome, reason in found.reasons.items():
-        say(f"  {outcome}, the first: {reason}")
-    if found.checked:
-        numbers = ", ".join(map(str, found.checked))
-        say(f"replayed again by themselves, bit for bit the same: trials {numbers}")
-    for line in found.doubts:
-        say(f"! {line}")
-    say(f"trials {found.folder / 'trials.parquet'}")
-    if found.page is not None:
-        say(f"report {found.page}")
+    say_ending(found)
 
 
 def _table(found: OptimizeResult) -> Table:
-    labels = {name: (label, kind) for label, name, kind in FIGURES}
     goals = [goal.name for goal in found.goals]
     bounds = [bound.metric for bound in found.bounds]
-    wanted_over = f", mean of {found.windows} windows" if found.windows else ""
-    shown = [n for n in dict.fromkeys([*bounds, *_SHOWN]) if found.windows or n not in goals]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("trial", justify="right")
-    for axis in found.axes:
-        table.add_column(escape(axis.name), justify="right")
-    for name in goals:
-        table.add_column(escape(labels.get(name, (name, ""))[0] + wanted_over), justify="right")
-    for name in shown:
-        table.add_column(escape(labels.get(name, (name, ""))[0]), justify="right")
+    over = f", mean of {found.windows} windows" if found.windows else ""
+    shown = [n for n in dict.fromkeys([*bounds, *SHOWN]) if found.windows or n not in goals]
+    columns = [(name, figure(name)[0] + over) for name in goals]
+    columns += [(name, figure(name)[0]) for name in shown]
+    rows = []
     for outcome in found.best:
-        row = outcome.row
-        wanted = [
+        values = [
             None if value is None else goal.sign * value
             for goal, value in zip(found.goals, outcome.values, strict=True)
         ]
-        values = [*wanted, *(row.metrics.get(name) for name in shown)]
-        cells = [
-            "–" if value is None else written(value, labels.get(name, ("", "number"))[1])
-            for name, value in zip([*goals, *shown], values, strict=True)
-        ]
-        table.add_row(f"{row.number:,}", *map(escape, shown_changes(row, found.axes)), *cells)
-    return table
+        metrics = outcome.row.metrics
+        rows.append((outcome.row, [*values, *(metrics.get(name) for name in shown)]))
+    return trials_table(found.axes, columns, rows)

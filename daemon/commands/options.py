@@ -26,6 +26,8 @@ Tapes = Annotated[
     typer.Option("--tape", help="a name in the store or a file; repeat for a portfolio"),
 ]
 DrawCount = Annotated[int | None, typer.Option(help="so many at random in place of all")]
+Top = Annotated[int, typer.Option(min=1, max=1_000, help="how many are shown")]
+TrialLimit = Annotated[int, typer.Option(min=1, help="the most trials")]
 DrawSeed = Annotated[int, typer.Option(min=0, help="of the draws")]
 Workers = Annotated[int | None, typer.Option(min=1, help="processes; default: one per core")]
 Dask = Annotated[

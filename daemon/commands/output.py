@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,12 +30,6 @@ def since_start_s() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError):  # not Linux
         return time.perf_counter() - _IMPORTED_S
-
-
-def shared_by(shells: Mapping[str, int]) -> str:
-    """Return who did the trials that several shells shared, as a sentence; empty where one process did all of them."""
-    told = ", ".join(f"{name} {count:,}" for name, count in shells.items())
-    return f"trials by shell: {told}" if told else ""
 
 
 def say(text: object) -> None:

@@ -182,7 +182,7 @@ def _sensitivity_table(result: Result) -> Table:
     for row in result.summary["sensitivity"]:
         cells = [row["total_return"], row["sharpe"], row["max_drawdown"]]
         shown = [
-            "–" if value is None else written(value, kind)
+            written(value, kind)
             for value, kind in zip(cells, ("percent", "number", "percent"), strict=True)
         ]
         table.add_row(row["name"], *shown, f"{int(row['trades']):,}")

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from papertape.daemon.commands.options import (
     AsJson,
@@ -16,21 +14,21 @@ from papertape.daemon.commands.options import (
     DrawSeed,
     Shared,
     Tapes,
+    Top,
+    TrialLimit,
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars, say, shared_by
-from papertape.replay.backtesting.figures import FIGURES, written
+from papertape.daemon.commands.output import console, progress_bars, say
+from papertape.daemon.commands.searches import SHOWN, counts_of, finish, say_ending, trials_table
+from papertape.replay.backtesting.figures import figure
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.sweep.axes import parse_axis
-from papertape.replay.research.sweep.result import SweepResult, shown_changes
+from papertape.replay.research.sweep.result import SweepResult
 from papertape.replay.research.sweep.run import SweepOptions, run_sweep
 from papertape.replay.research.sweep.space import LIMIT, make_space
 from papertape.replay.runtime.allocation import return_large_arrays
-
-_INTERRUPTED = 130
-_SHOWN = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
 
 
 def sweep_command(
@@ -46,14 +44,14 @@ def sweep_command(
     tape: Tapes = None,
     changes: Changes = None,
     by: Annotated[str, typer.Option(help="the metric that the best have most of")] = "sharpe",
-    top: Annotated[int, typer.Option(min=1, max=1_000, help="how many are shown")] = 10,
+    top: Top = 10,
     out: Annotated[
         Path | None, typer.Option(help="folder; default: results/sweep-… by what is swept")
     ] = None,
     workers: Workers = None,
     dask: Dask = None,
     shared: Shared = False,
-    limit: Annotated[int, typer.Option(min=1, help="the most trials")] = LIMIT,
+    limit: TrialLimit = LIMIT,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -70,53 +68,14 @@ def sweep_command(
         found = run_sweep(
             settings, tapes, space, SweepOptions(out, by, top, workers, dask, shared), on_progress
         )
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _show(found)
-    if found.left:
-        raise typer.Exit(_INTERRUPTED)
+    finish(found, as_json, lambda: _show(found))
 
 
 def _show(found: SweepResult) -> None:
     """Print the best trials, how many there were, and what was checked."""
-    console.print(_table(found))
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(found.counts.items()))
-    left = f", {found.left:,} not begun or not finished" if found.left else ""
+    columns = [(name, figure(name)[0]) for name in dict.fromkeys([found.by, *SHOWN])]
+    rows = [(row, [row.metrics.get(name) for name, _ in columns]) for row in found.best]
+    console.print(trials_table(found.axes, columns, rows))
     lanes = f"; {found.lanes:,} as lanes" if found.counts.get("done") else ""
-    said = f"{found.size:,} trials: {counts or 'none finished'}{left}{lanes}"
-    console.print(said, markup=False)
-    if told := shared_by(found.shells):
-        say(told)
-    for outcome, reason in found.reasons.items():
-        say(f"  {outcome}, the first: {reason}")
-    if found.checked:
-        numbers = ", ".join(map(str, found.checked))
-        console.print(
-            f"replayed again by themselves, bit for bit the same: trials {numbers}", markup=False
-        )
-    for line in found.doubts:
-        say(f"! {line}")
-    say(f"trials {found.folder / 'trials.parquet'}")
-    if found.page is not None:
-        say(f"report {found.page}")
-
-
-def _table(found: SweepResult) -> Table:
-    labels = {name: (label, kind) for label, name, kind in FIGURES}
-    shown = list(dict.fromkeys([found.by, *_SHOWN]))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("trial", justify="right")
-    for axis in found.axes:
-        table.add_column(escape(axis.name), justify="right")
-    for name in shown:
-        table.add_column(labels.get(name, (name, ""))[0], justify="right")
-    for row in found.best:
-        cells = []
-        for name in shown:
-            value = row.metrics.get(name)
-            cells.append(
-                "–" if value is None else written(value, labels.get(name, ("", "number"))[1])
-            )
-        table.add_row(f"{row.number:,}", *map(escape, shown_changes(row, found.axes)), *cells)
-    return table
+    say(f"{found.size:,} trials: {counts_of(found)}{lanes}")
+    say_ending(found)

@@ -19,8 +19,9 @@ from papertape.daemon.commands.options import (
     Workers,
     with_tapes,
 )
-from papertape.daemon.commands.output import console, print_json, progress_bars, say, shared_by
-from papertape.replay.backtesting.figures import FIGURES, written
+from papertape.daemon.commands.output import console, progress_bars, say
+from papertape.daemon.commands.searches import SHOWN, finish, say_shells
+from papertape.replay.backtesting.figures import figure, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.research.sweep.axes import parse_axis
@@ -30,9 +31,6 @@ from papertape.replay.research.walkforward.result import WalkResult, WindowRow
 from papertape.replay.research.walkforward.run import Layout, WalkOptions, run_walkforward
 from papertape.replay.runtime.allocation import return_large_arrays
 from papertape.replay.tapes.timestamps import utc_text
-
-_INTERRUPTED = 130
-_SHOWN = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
 
 
 def walkforward_command(
@@ -87,12 +85,7 @@ def walkforward_command(
     options = WalkOptions(out, by, choose, at_switch, workers, dask, shared)
     with progress_bars() as on_progress:
         found = run_walkforward(settings, tapes, space, layout, options, on_progress)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _show(found)
-    if found.left:
-        raise typer.Exit(_INTERRUPTED)
+    finish(found, as_json, lambda: _show(found))
 
 
 def _show(found: WalkResult) -> None:
@@ -103,8 +96,7 @@ def _show(found: WalkResult) -> None:
         return
     console.print(_table(found))
     say(f"{found.size:,} trials, each point in sample and on the test: {counts}")
-    if told := shared_by(found.shells):
-        say(told)
+    say_shells(found.shells)
     say(f"account from the first switch on: {_figures(found)}")
     places = {kind: found.mean_place(kind) for kind in ("plateau", "peak")}
     told = ", ".join(f"{kind} {_number(place)}" for kind, place in places.items())
@@ -130,16 +122,12 @@ def _show(found: WalkResult) -> None:
 
 
 def _figures(found: WalkResult) -> str:
-    labels = {name: (label, kind) for label, name, kind in FIGURES}
-    shown = [(*labels[name], found.metrics.get(name)) for name in _SHOWN]
-    return ", ".join(
-        f"{label} {'–' if value is None else written(value, kind)}" for label, kind, value in shown
-    )
+    shown = [(*figure(name), found.metrics.get(name)) for name in SHOWN]
+    return ", ".join(f"{label} {written(value, kind)}" for label, kind, value in shown)
 
 
 def _table(found: WalkResult) -> Table:
-    labels = {name: (label, kind) for label, name, kind in FIGURES}
-    label, kind = labels.get(found.by, (found.by, "number"))
+    label, kind = figure(found.by)
     table = Table(box=None, pad_edge=False)
     names = [key.rpartition(".")[2] for key in found.rows[0].chosen]
     heads = ["test from", *names, f"{label} seen", f"{label} then", "return then", "efficiency"]
@@ -151,21 +139,18 @@ def _table(found: WalkResult) -> Table:
 
 
 def _cells(row: WindowRow, kind: str) -> list[str]:
-    def shown(value: float | None, how: str) -> str:
-        return "–" if value is None else written(value, how)
-
     return [
         utc_text(row.window.test_ms).removesuffix(" 00:00"),
         *(
             _number(value) if isinstance(value, float) else str(value)
             for value in row.chosen.values()
         ),
-        shown(row.in_sample, kind),
-        shown(row.out_of_sample, kind),
-        shown(row.returned, "percent"),
-        shown(row.efficiency, "number"),
-        shown(row.plateau_rank, "count"),
-        shown(row.peak_rank, "count"),
+        written(row.in_sample, kind),
+        written(row.out_of_sample, kind),
+        written(row.returned, "percent"),
+        written(row.efficiency, "number"),
+        written(row.plateau_rank, "count"),
+        written(row.peak_rank, "count"),
         f"{row.ranked:,}",
     ]
 

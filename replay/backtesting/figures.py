@@ -18,8 +18,18 @@ FIGURES: Final = (
 )
 
 
-def written(value: float, kind: str) -> str:
+_BY_METRIC: Final = {metric: (label, kind) for label, metric, kind in FIGURES}
+
+
+def figure(metric: str) -> tuple[str, str]:
+    """Return the label and kind of a metric; one that is no figure is a number of its own name."""
+    return _BY_METRIC.get(metric, (metric, "number"))
+
+
+def written(value: float | None, kind: str) -> str:
     """Return a figure as text; kind: percent, signed, number, count or R."""
+    if value is None:
+        return "–"
     if kind in ("percent", "signed"):
         return f"{value:+.2%}" if value < 0 or kind == "signed" else f"{value:.2%}"
     if kind == "count":

@@ -244,9 +244,8 @@ class Result:
         rows = []
         for label, name, kind in FIGURES:
             value = self.metrics.get(name)
-            shown = "–" if value is None else written(value, kind)
             rows.append(
-                f'<tr><td>{html.escape(label)}</td><td style="text-align:right">{shown}</td></tr>'
+                f'<tr><td>{html.escape(label)}</td><td style="text-align:right">{written(value, kind)}</td></tr>'
             )
         doubts = "".join(f"<li>{html.escape(line)}</li>" for line in self.summary["warnings"])
         return card(self._title(), self._line(), f"<ul>{doubts}</ul><table>{''.join(rows)}</table>")

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from papertape.engine.jit import FloatArray
-from papertape.replay.backtesting.figures import FIGURES
+from papertape.replay.backtesting.figures import figure
 from papertape.replay.config import Config
 from papertape.replay.report.page import write_research
 from papertape.replay.research.surface.cells import cells_of, label, pairs_of, slices_of
@@ -100,18 +100,13 @@ def _parts(
     """Yield what the page draws."""
     config = search.config
     cells = [cells_of(axis, changes) for axis in search.axes]
-    labels = {name: (label, kind) for label, name, kind in FIGURES}
     first = search.goals[0].name
     frames = [config.data.timeframe] if config.data.timeframe else []
     yield (
         "head",
         {
             "title": f"{config.strategy.name} on {', '.join(search.symbols)}: {search.kind}",
-            "about": [
-                *frames,
-                f"{len(numbers):,} trials",
-                f"by {labels.get(first, (first, ''))[0]}",
-            ],
+            "about": [*frames, f"{len(numbers):,} trials", f"by {figure(first)[0]}"],
             "sentences": [*found.sentences(), *search.sentences],
         },
     )
@@ -123,7 +118,7 @@ def _parts(
             "pairs": pairs_of(cells, signed),
             "slices": slices_of(cells, signed, changes, found.peak),
         }
-        title, kind = labels.get(layer.name, (layer.name, "number"))
+        title, kind = figure(layer.name)
         drawn.append({"name": layer.name, "label": title, "kind": kind, "sign": layer.sign, **one})
     yield "layers", drawn
 
