@@ -109,21 +109,14 @@ async def serve(
         with _closing_on_error(Journal.open(state, wall_ms())) as journal:
             account, recovered = _recover(journal, identity, hooks, chapter)
             job_stats, finding = stats_of(journal), last_finding(journal)
-            figures = {symbol: journal.told_market(symbol) for symbol in account.symbols}
-            told = {symbol: each for symbol, each in figures.items() if each is not None}
         make_writer = InlineWriter if is_virtual else ThreadWriter
         writer = make_writer(journal, hooks.on_commit)
         try:
             stats = FeedStats()
             on_notice = _notice_keeper(writer, hooks)
-            closes = tuple(recovered.engine.positions["last_price"].tolist())
-            settled = journal.settled_ms(recovered.engine.base_ms, len(account.symbols))
-            settled_ms = dict(zip(account.symbols, settled, strict=bool(settled)))
-            start = FeedStart(
-                account.symbols, recovered.after_ms, on_notice, stats, closes, account.dropped,
-                settled_ms, told_until(recovered.engine), told,
-            )  # fmt: skip
-            async with open_feed(start) as source:
+            async with open_feed(
+                _feed_start(journal, account, recovered, stats, on_notice)
+            ) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)
                 feed = JournalledFeed(
                     source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice, is_virtual=is_virtual
@@ -153,6 +146,20 @@ async def _run(daemon: RunningDaemon) -> None:
         await daemon.auditor.close()
 
 
+def _feed_start(
+    journal: Journal, account: Identity, recovered: Recovered, stats: FeedStats, on_notice: OnNotice
+) -> FeedStart:
+    """Return what the feed is opened with: where the journal ends, and what it has heard of each symbol."""
+    engine, symbols = recovered.engine, account.symbols
+    closes = tuple(engine.positions["last_price"].tolist())
+    settled = journal.settled_ms(engine.base_ms, len(symbols))
+    settled_ms = dict(zip(symbols, settled, strict=bool(settled)))
+    told = {name: said for name in symbols if (said := journal.told_market(name)) is not None}
+    return FeedStart(
+        symbols, recovered.after_ms, on_notice, stats, closes, account.dropped, settled_ms, told_until(engine), told
+    )  # fmt: skip
+
+
 def make_learning(
     daemon: RunningDaemon, journal: Journal, *, is_virtual: bool, has_shadows: bool
 ) -> None:
@@ -162,48 +169,27 @@ def make_learning(
         return
     settings = settings_of(account.config, engine.spec)
     trainer: Trainer = ProcessTrainer(daemon.state, settings, account.config.data.store)
+    models = ModelStore(daemon.state / "models")
     retraining = daemon.retraining = Retraining(
-        journal,
-        daemon.journal_feed,
-        engine,
-        daemon.writer,
-        ModelStore(daemon.state / "models"),
+        journal, daemon.journal_feed, engine, daemon.writer, models,
         hooks.trainer or (ThreadTrainer(trainer) if is_virtual else trainer),
-        cadence_of(account.config, engine.spec),
-        settings.activation_delay_ms,
-        wall_ms,
-        on_news=hooks.on_retrain,
-        on_trouble=hooks.on_trouble,
-        waiting=freezing(),
-    )
+        cadence_of(account.config, engine.spec), settings.activation_delay_ms, wall_ms,
+        on_news=hooks.on_retrain, on_trouble=hooks.on_trouble, waiting=freezing(),
+    )  # fmt: skip
     parts: list[Interlude] = [retraining]
     if settings.check_bars:
         feed = daemon.journal_feed
-        watch = DriftWatch(
-            journal,
-            engine,
-            daemon.writer,
-            retraining,
-            settings,
-            lambda: feed.is_warming,
-            wall_ms,
-            hooks.on_look,
-        )
+        watch = daemon.watch = DriftWatch(
+            journal, engine, daemon.writer, retraining, settings, lambda: feed.is_warming, wall_ms, hooks.on_look
+        )  # fmt: skip
         retraining.tell(watch.on_retrain)
-        daemon.watch = watch
         parts.append(watch)
     daemon.journal_feed.calendar = Calendar(parts)
     if has_shadows:
         daemon.shadows = ShadowWatch(
-            daemon.state,
-            daemon.writer,
-            ModelStore(daemon.state / "models"),
-            settings.symbols,
-            engine.length_ms,
-            settings,
-            hooks.on_shadows,
-            hooks.on_trouble,
-        )
+            daemon.state, daemon.writer, models, settings.symbols, engine.length_ms, settings,
+            hooks.on_shadows, hooks.on_trouble,
+        )  # fmt: skip
         retraining.tell(daemon.shadows.on_retrain)
 
 

@@ -1,7 +1,7 @@
 """How a model is trained, as plain values that a job file and a record can hold."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
@@ -14,6 +14,22 @@ from papertape.engine.model.relevance.selection import ALL, SELECTIONS
 from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGNAL, reads_cost
 
 DEVICES: Final = ("auto", "cpu", "cuda")
+
+_WORDS: Final[Mapping[str, Collection[str]]] = {
+    "kind": KINDS, "label": LABELS, "asks": QUESTIONS, "device": DEVICES, "select": SELECTIONS,
+}  # fmt: skip
+_RULES: Final[tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...]] = (
+    (("horizon_bars", "epochs", "patience", "batch", "sequence"), lambda v: v >= 1, "is not at least 1"),
+    (("burn_in", "seed", "weight_decay", "embargo_bars", "cost"), lambda v: 0 <= v < math.inf, "is not a number of at least 0"),
+    (
+        ("stop_atr", "target_atr", "learning_rate", "clip_norm", "l2", "time_limit_s"),
+        lambda v: 0.0 < v < math.inf, "is not a number above 0",
+    ),
+    (("variance_share",), lambda v: 0.0 < v <= 1.0, "is not above 0 and at most 1"),
+    (("dropout",), lambda v: 0.0 <= v < 1.0, "is not from 0 to below 1"),
+)  # fmt: skip
+# Not written where they are what all models were before there was a choice.
+_BEFORE: Final = {"shrink": False, "seeds": 1, "windows": 1, "select": ALL, "no_trade": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +95,23 @@ class TrainingOptions:
     select: str = ALL
 
     def __post_init__(self) -> None:
-        for name, table in (
-            ("kind", KINDS),
-            ("label", LABELS),
-            ("asks", QUESTIONS),
-            ("device", DEVICES),
-            ("select", SELECTIONS),
-        ):
+        for name, table in _WORDS.items():
             value = getattr(self, name)
             if value not in table:
                 raise ConfigError(f"training.{name}: unknown {value!r}{did_you_mean(value, table)}")
-        for name in ("horizon_bars", "epochs", "patience", "batch", "sequence"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name}: {getattr(self, name)} is not at least 1")
+        self._check_question()
+        for names, is_allowed, rule in _RULES:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not is_allowed(value):
+                    raise ConfigError(f"training.{name}: {value} {rule}")
+        if not self.features:
+            raise ConfigError("training.features: there are none; name at least one")
+        self._check_sizes()
+        self._check_members()
+
+    def _check_question(self) -> None:
+        """Raise ConfigError for what cannot be asked about a strategy's own signals."""
         if self.asks == SIGNAL and self.label != "bracket":
             raise ConfigError(
                 f"training.label: {self.label!r} leaves trades without a bracket, and a signal is followed in the strategy's; "
@@ -102,30 +122,6 @@ class TrainingOptions:
                 "training.no_trade: true is for sides of the market; whether a signal pays its costs is the question already; "
                 "leave it out"
             )
-        for name in ("burn_in", "seed", "weight_decay", "embargo_bars", "cost"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"training.{name}: {value} is not a number of at least 0")
-        above = ("stop_atr", "target_atr", "learning_rate", "clip_norm", "l2", "time_limit_s")
-        for name in above:
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"training.{name}: {getattr(self, name)} is not a number above 0")
-        if not 0.0 < self.variance_share <= 1.0:
-            raise ConfigError(
-                f"training.variance_share: {self.variance_share} is not above 0 and at most 1"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"training.dropout: {self.dropout} is not from 0 to below 1")
-        if not self.features:
-            raise ConfigError("training.features: there are none; name at least one")
-        for name, size in self.sizes.items():
-            if name not in KINDS[self.kind].sizes:
-                known = ", ".join(KINDS[self.kind].sizes) or "none"
-                raise ConfigError(f"training.sizes: {self.kind} has no {name!r}; it has {known}")
-            if size < 1:
-                raise ConfigError(f"training.sizes: {name} {size} is not at least 1")
-        self._check_sizes()
-        self._check_members()
 
     def _check_members(self) -> None:
         """Raise ConfigError for an ensemble of too many or too few, or of models that are all the same."""
@@ -144,6 +140,12 @@ class TrainingOptions:
 
     def _check_sizes(self) -> None:
         """Raise ConfigError for sizes that do not fit together, and for what cannot be tuned further."""
+        for name, size in self.sizes.items():
+            if name not in KINDS[self.kind].sizes:
+                known = ", ".join(KINDS[self.kind].sizes) or "none"
+                raise ConfigError(f"training.sizes: {self.kind} has no {name!r}; it has {known}")
+            if size < 1:
+                raise ConfigError(f"training.sizes: {name} {size} is not at least 1")
         try:
             KINDS[self.kind].shapes(1, self.all_sizes)
         except DataError as error:
@@ -183,22 +185,15 @@ class TrainingOptions:
     def to_json(self) -> dict[str, Any]:
         """Return plain values as `from_json` takes them."""
         values = {**asdict(self), "sizes": dict(self.sizes)}
-        if not self.shrink:
-            del values["shrink"]  # of all models before there was a choice
-        if self.seeds == 1:
-            del values["seeds"]  # likewise
-        if self.windows == 1:
-            del values["windows"]  # likewise
-        if self.select == ALL:
-            del values["select"]  # likewise
+        for name, before in _BEFORE.items():
+            if values[name] == before:
+                del values[name]
         if self.label != "variance":
-            del values["variance_share"]  # likewise
+            del values["variance_share"]
         if self.asks == SIDE:
-            del values["asks"], values["signals_of"]  # likewise
+            del values["asks"], values["signals_of"]
         if not reads_cost(self):
-            del values["cost"]  # likewise
-        if not self.no_trade:
-            del values["no_trade"]  # likewise
+            del values["cost"]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
