@@ -57,23 +57,10 @@ def statement_command(
         currency = ""
     _write(booked, csv, parquet)
     sums = _accounts(booked)
-    found = {
-        name: {column: units / booked.units_per_quote for column, units in each.items()}
-        for name, each in sums.items()
-    }
     difference = None if booked.curve_cash is None else booked.curve_cash - booked.cash
     if as_json:
-        print_json({
-            "accounts": found,
-            "postings": len(booked.postings),
-            "transactions": booked.transactions,
-            "cash": booked.cash / booked.units_per_quote,
-            "market_changes": [one._asdict() for one in told_changes(booked.changes, booked.symbols)],
-            "compared_with": booked.curve,
-            "difference": None if difference is None else difference / booked.units_per_quote,
-            "chapters": chapters,
-            "inputs_missing": unreported,
-        })  # fmt: skip
+        found = _plain(booked, sums, difference)
+        print_json({**found, "chapters": chapters, "inputs_missing": unreported})
     else:
         _print(booked, sums, difference)
         for chapter in chapters if len(chapters) > 1 else ():
@@ -117,6 +104,21 @@ def _accounts(booked: Booked) -> dict[str, dict[str, int]]:
                 "balance": total_units(amounts),
             }
     return found
+
+
+def _plain(
+    booked: Booked, accounts: dict[str, dict[str, int]], difference: int | None
+) -> dict[str, Any]:
+    unit = booked.units_per_quote
+    return {
+        "accounts": {n: {column: v / unit for column, v in each.items()} for n, each in accounts.items()},
+        "postings": len(booked.postings),
+        "transactions": booked.transactions,
+        "cash": booked.cash / unit,
+        "market_changes": [one._asdict() for one in told_changes(booked.changes, booked.symbols)],
+        "compared_with": booked.curve,
+        "difference": None if difference is None else difference / unit,
+    }  # fmt: skip
 
 
 def _print(booked: Booked, accounts: dict[str, dict[str, int]], difference: int | None) -> None:

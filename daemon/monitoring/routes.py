@@ -186,35 +186,13 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
 
 def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     """Return the description of one method of one path."""
-    answer = (
-        {media: {"schema": {"type": _KINDS.get(media, "string")}} for media in route.media}
-        if route.answer is None
-        else {"application/json": {"schema": names[(route.answer, "serialization")]}}
-    )
-    problem = {PROBLEM_MEDIA: {"schema": names[(Problem, "serialization")]}}
-    switched = {"101": {"description": HTTPStatus(101).phrase}} if route.is_stream else {}
-    answered = () if route.is_stream else (200, *route.statuses)
-    responses = switched | {
-        str(status): {"description": HTTPStatus(status).phrase, "content": content}
-        for statuses, content in ((answered, answer), (route.refusals, problem))
-        for status in statuses
-    }
     words = [part for part in re.split(r"\W+", route.path) if part and part != "api"]
     told: dict[str, Any] = {
         "operationId": "_".join([route.method.lower(), *words]),
         "summary": route.summary,
-        "responses": responses,
+        "responses": _responses(route, names),
     }
-    values = dict(route.parameters)
-    parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": _path_schema(values[name])}
-        for name in _PARAMETER.findall(route.path)
-    ]
-    if route.query is not None:
-        parameters += _query_parameters(route.query)
-    if route.takes_key:
-        parameters.append(_KEY_PARAMETER)
-    if parameters:
+    if parameters := _parameters(route):
         told["parameters"] = parameters
     if route.body is not None:
         schema = names[(route.body, "validation")]
@@ -225,6 +203,33 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
     if route.access == "command":
         told["security"] = [{"token": []}]
     return told
+
+
+def _responses(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
+    answer = (
+        {media: {"schema": {"type": _KINDS.get(media, "string")}} for media in route.media}
+        if route.answer is None
+        else {"application/json": {"schema": names[(route.answer, "serialization")]}}
+    )
+    problem = {PROBLEM_MEDIA: {"schema": names[(Problem, "serialization")]}}
+    switched = {"101": {"description": HTTPStatus(101).phrase}} if route.is_stream else {}
+    answered = () if route.is_stream else (200, *route.statuses)
+    return switched | {
+        str(status): {"description": HTTPStatus(status).phrase, "content": content}
+        for statuses, content in ((answered, answer), (route.refusals, problem))
+        for status in statuses
+    }
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    values = dict(route.parameters)
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(values[name])}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    if route.query is not None:
+        parameters += _query_parameters(route.query)
+    return [*parameters, _KEY_PARAMETER] if route.takes_key else parameters
 
 
 def _path_schema(kind: type[StrEnum] | type[int]) -> dict[str, Any]:
